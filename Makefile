@@ -1,0 +1,73 @@
+# make            says what there is
+# make test       needs Python 3.11 or newer and a package index, nothing else; so does make demo
+#
+# PYTHON=python3.13 chooses another interpreter; each has its own environment beside the others.
+
+PYTHON ?= python3
+ARGS   ?=
+
+VENV := .venv$(addprefix -,$(filter-out python3,$(notdir $(PYTHON))))
+PY   := $(VENV)/bin/python
+
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
+.SUFFIXES:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types clean train-environment dev-environment
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@echo 'PYTHON=python3.13 chooses the interpreter, ARGS="-k causal" is passed on to pytest.'
+
+demo: train-environment  ## train on handwritten digits in minutes: bits/dim, samples and the learning curve
+	"$(PY)" -m experiments.unconditional --config=configs/digits.py --workdir=runs/digits
+
+test: dev-environment  ## the whole test suite
+	"$(PY)" -m pytest $(ARGS)
+
+lint: dev-environment  ## style and likely mistakes; changes nothing
+	"$(PY)" -m ruff check .
+	"$(PY)" -m ruff format --check .
+
+format: dev-environment  ## put right what lint reports and can be put right by itself
+	"$(PY)" -m ruff check --fix .
+	"$(PY)" -m ruff format .
+
+types: dev-environment  ## types
+	"$(PY)" -m mypy
+
+clean:  ## remove environments and caches; runs/ stays
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is finished if its file `installed` says so: that is written last, and removed before anything is
+# changed, so that an interrupted install leaves none. Its lines: which interpreter in which folder, then which extra
+# from which pyproject.toml. If the first differs (Python was upgraded, the folder was copied) the environment is made
+# anew; if the second does, pip brings it up to date. dev holds all that train does, so train is content with either.
+train-environment:
+	@$(call environment,train,train|dev)
+
+dev-environment:
+	@$(call environment,dev,dev)
+
+define environment
+set -eu; \
+"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+    echo '"$(PYTHON)" is not a Python 3.11 or newer. Name one that is: make PYTHON=python3.13 ...' >&2; \
+    exit 1; \
+}; \
+place=$$("$(PYTHON)" -c 'import os, sys; print(sys.base_prefix, sys.version_info[:3], os.getcwd())'); \
+content=$$(cksum < pyproject.toml); \
+was_place=; was_extra=; was_content=; \
+if [ -f "$(VENV)/installed" ]; then \
+    { read -r was_place; read -r was_extra; read -r was_content; } < "$(VENV)/installed" || true; \
+fi; \
+if [ "$$was_place" = "$$place" ] && [ "$$was_content" = "$$content" ]; then \
+    case "$$was_extra" in $(2)) exit 0;; esac; \
+fi; \
+rm -f "$(VENV)/installed"; \
+if [ "$$was_place" != "$$place" ]; then "$(PYTHON)" -m venv --clear "$(VENV)"; fi; \
+echo 'Installing .[$(1)] into $(VENV): some minutes the first time' >&2; \
+"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[$(1)]'; \
+printf '%s\n' "$$place" '$(1)' "$$content" > "$(VENV)/installed"
+endef

@@ -1,0 +1,62 @@
+"""Every field of a config, with its meaning; the files beside this one change what a run needs changed."""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+
+    config.seed = 0  # of the parameters, the batches, dropout and samples; the same seed gives the same bits
+
+    # Data
+    config.dataset = "digits"  # digits, folder (of images, at data_dir), or the name of any TFDS image data set
+    config.data_dir = placeholder(str)  # where TFDS keeps its data sets, or the folder; TFDS's own default if None
+    config.download = False  # whether TFDS may fetch and prepare a data set that is not there
+    config.train_split = "train"  # to learn from; train[:90%] and train[:50000] name parts
+    config.validation_split = "validation"  # to choose the best parameters by
+    config.test_split = "test"  # scored once, at the end; empty for none
+    config.levels = 256  # values a sub-pixel may take
+    config.bits = placeholder(int)  # keep so many of the 8 bits of a pixel; None keeps all
+    config.binarize = "none"  # none, threshold (at half), or dynamic (drawn anew in every epoch)
+    config.resize = placeholder(int)  # height and width after a centre crop; None keeps the size
+    config.grey = False  # colour to grey
+    config.labels = False  # whether batches carry class labels
+    config.flip = False  # mirror half of the training images, left to right
+    config.shift = 0  # move training images by up to so many pixels, over zeros
+
+    # Model: the fields of pixelcnn_jax.GatedPixelCNN, but for levels and channels, which the data says
+    config.model = ConfigDict()
+    config.model.features = 64  # p, the feature maps of each stack
+    config.model.layers = 7  # gated layers after the strict one
+    config.model.kernel_size = 3  # n of the n x n filters, odd
+    config.model.first_kernel_size = 7  # n of the strict layer
+    config.model.head_features = placeholder(int)  # feature maps between the 1x1 of the head; None for p
+    config.model.dropout = 0.0  # share of the gated features dropped in training
+    config.model.code_features = 0  # 0 for intensities; else the size of an embedding of codes
+    config.model.dtype = "float32"  # what the layers compute in: float32 or bfloat16
+
+    # Optimisation
+    config.batch_size = 64  # images a step, over all devices
+    config.steps = 1000  # how long to train
+    config.learning_rate = 1e-3  # its highest value
+    config.warmup_steps = 100  # over which it rises from zero
+    config.schedule = "cosine"  # cosine (to zero at the last step) or constant
+    config.adam_b2 = 0.99  # decay of Adam's second moment
+    config.weight_decay = 0.0  # of AdamW, on kernels alone
+    config.clip_norm = 1.0  # of the gradient of the mean nats of an image
+    config.ema = 0.999  # decay of the average of the parameters that is evaluated and sampled
+
+    # Loop
+    config.eval_batch_size = 64  # images a step in evaluation; the last batch is filled up and masked, never dropped
+    config.log_every = 50  # steps between two records of the training loss
+    config.eval_every = 500  # steps between two validations, each with a picture of samples
+    config.checkpoint_every = 500  # steps between two checkpoints; a killed run goes on from the last
+    config.keep_checkpoints = 2  # how many to keep, besides the best parameters
+    config.sample_rows = 8  # of the picture of samples
+    config.sample_columns = 8
+
+    # The results table: likelihoods without a network are counted, published ones quoted
+    config.baselines = False  # count uniform and independent pixels, reading all splits once
+    config.published = ()  # (model, split, "bits/dim" or "nats", value), to stand beside
+    return config

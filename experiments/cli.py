@@ -1,0 +1,144 @@
+"""The command line that all experiments share: flags, data, training, the table and the JSON line at the end."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
+from pixelcnn_jax.data import load
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+from pixelcnn_jax.train import Experiment, Splits, train
+
+MakeExperiment = Callable[[ConfigDict, Splits], Experiment]
+
+HELP = """
+usage: python -m {module} --config=configs/NAME.py --workdir=DIR [--config.FIELD=VALUE ...]
+
+Trains in DIR and scores all validation and test images. The same command on the same DIR goes on where it was stopped.
+DIR then holds result.json, samples.png, curve.png, metrics.jsonl, tensorboard/, checkpoints/ and best/.
+
+configs: {configs}
+
+fields, with the values of configs/base.py (model fields as --config.model.FIELD):
+{fields}"""
+
+
+def main(make_experiment: MakeExperiment, argv: list[str] | None = None) -> None:
+    """Runs an experiment from the command line; what the user got wrong is one sentence on stderr, exit status 1."""
+    argv = list(sys.argv) if argv is None else argv
+    module = (
+        make_experiment.__module__ if make_experiment.__module__ != "__main__" else f"experiments.{Path(argv[0]).stem}"
+    )
+    if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
+        print(help_text(module))
+        return
+    logging.set_verbosity(logging.ERROR)  # orbax and grain tell of every file at INFO
+    try:
+        config, workdir = parse(argv)
+        print(json.dumps(run(make_experiment, config, workdir)))
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
+    """The config and the workdir that a command line names. Raises InputError for what it gets wrong."""
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", None, "the run's config", flag_values=values)
+    flags.DEFINE_string("workdir", None, "where the run is kept", flag_values=values)
+    try:
+        rest = values(argv)[1:]
+    except (flags.Error, OSError, SyntaxError, ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{' '.join(str(error).split())} (--help lists the fields)") from error
+    if rest:
+        raise InputError(f"{rest[0]} is no flag: fields are given as --config.FIELD=VALUE (--help lists them).")
+    if values.config is None or values.workdir is None:
+        raise InputError("--config=configs/NAME.py and --workdir=DIR are both needed (--help tells more).")
+    return values.config, Path(values.workdir)
+
+
+def load_splits(config: ConfigDict) -> Splits:
+    """The three splits of the config's data set."""
+
+    def split(name: str) -> Any:
+        return load(
+            config.dataset,
+            name,
+            data_dir=config.data_dir,
+            levels=config.levels,
+            bits=config.bits,
+            binarize=config.binarize,
+            resize=config.resize,
+            grey=config.grey,
+            labels=config.labels,
+            download=config.download,
+        )
+
+    test = split(config.test_split) if config.test_split else None
+    return Splits(split(config.train_split), split(config.validation_split), test)
+
+
+def run(make_experiment: MakeExperiment, config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """Trains and prints the table; returns the summary that is printed as the last line."""
+    use_all_cores(config)
+    splits = load_splits(config)
+    result = train(config, make_experiment(config, splits), splits, workdir)
+    print(table(config, splits, result))
+    scores = result["scores"]["validation"]
+    return {
+        "dataset": config.dataset,
+        "split": "validation",
+        "images": scores["images"],
+        "bits_per_dim": scores["bits_per_dim"],
+        "nats": scores["nats"],
+        "test_bits_per_dim": result["scores"].get("test", {}).get("bits_per_dim"),
+        "train_seconds": result["train_seconds"],
+        "samples": result["samples"],
+        "workdir": result["workdir"],
+    }
+
+
+def use_all_cores(config: ConfigDict) -> None:
+    """Makes each CPU core a device, as far as they divide the batches: XLA alone leaves some of them idle."""
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        sizes = (config.batch_size, config.eval_batch_size)
+        cores = range(os.cpu_count() or 1, 0, -1)
+        jax.config.update("jax_num_cpu_devices", next(n for n in cores if not any(size % n for size in sizes)))
+
+
+def table(config: ConfigDict, splits: Splits, result: dict[str, Any]) -> str:
+    """Every likelihood of the run beside the floor and the published ones, in bits/dim and in nats an image."""
+    held_out = {name: images for name, images in splits._asdict().items() if images is not None and name != "train"}
+    rows: list[tuple[str, str, float]] = []
+    if config.baselines:
+        independent = independent_pixels(splits.train)
+        rows += [("uniform", name, uniform_nats(images)) for name, images in held_out.items()]
+        rows += [
+            ("independent pixels", name, independent_nats(independent, images)) for name, images in held_out.items()
+        ]
+    bits_a_nat = nats_to_bits_per_dim(1.0, splits.train.shape)
+    for model, split, unit, value in config.published:
+        rows.append((model, split, value if unit == "nats" else value / bits_a_nat))
+    rows += [("this run", name, scores["nats"]) for name, scores in result["scores"].items()]
+    lines = [f"{model:24} {split:12} {nats * bits_a_nat:10.4f} {nats:10.2f}" for model, split, nats in rows]
+    return "\n".join([f"{'model':24} {'split':12} {'bits/dim':>10} {'nats':>10}", *lines])
+
+
+def help_text(module: str) -> str:
+    """What ``--help`` prints: the fields are configs/base.py, whose comments say what each is."""
+    root = Path(__file__).parent.parent / "configs"
+    lines = (line.strip() for line in (root / "base.py").read_text().splitlines())
+    fields = [
+        line.removeprefix("config.")
+        for line in lines
+        if line.startswith(("config.", "# ")) and "ConfigDict()" not in line
+    ]
+    configs = ", ".join(sorted(path.stem for path in root.glob("*.py") if path.stem not in ("__init__", "base")))
+    return HELP.format(module=module, configs=configs, fields="\n".join(fields)).strip()

@@ -1,0 +1,39 @@
+"""p(x): the Gated PixelCNN of section 2.1 and 2.2, given nothing.
+
+python -m experiments.unconditional --config=configs/digits.py --workdir=runs/digits
+"""
+
+import jax
+from jaxtyping import Array, Float, Int, Key
+from ml_collections import ConfigDict
+
+from experiments import cli
+from pixelcnn_jax import GatedPixelCNN, sample
+from pixelcnn_jax.likelihood import log_prob_of
+from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.train import Batch, Experiment, Splits
+
+
+def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
+    """The model that the data's levels and channels ask for, its likelihood as the loss, a grid of samples."""
+    height, width, channels = splits.train.shape
+    model = GatedPixelCNN(levels=splits.train.levels, channels=channels, **config.model)
+
+    def init(key: Key[Array, ""]) -> Params:
+        return model.init(key, jax.numpy.zeros((1, height, width, channels), int))
+
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        rngs = None if key is None else {"dropout": key}
+        logits = model.apply(params, batch["image"], deterministic=key is None, rngs=rngs)
+        return -log_prob_of(logits, batch["image"])
+
+    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
+        rows, columns = config.sample_rows, config.sample_columns
+        images = sample(model, params, key, shape=(rows * columns, height, width))
+        return images.reshape(rows, columns, height, width, channels)
+
+    return Experiment(init, loss, draw)
+
+
+if __name__ == "__main__":
+    cli.main(make_experiment)

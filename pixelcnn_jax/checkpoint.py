@@ -1,0 +1,82 @@
+"""What a run leaves on disk to go on from, through orbax: the latest states, and the best parameters."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from pixelcnn_jax.errors import InputError
+
+
+class Best(NamedTuple):
+    """The parameters that did best on validation so far."""
+
+    step: int
+    bits_per_dim: float
+
+
+class Checkpoints:
+    """The checkpoints of one run: ``workdir/checkpoints`` to resume from, ``workdir/best`` to score and sample from.
+
+    A checkpoint that a killed process left unfinished is never seen: orbax renames a finished one into place.
+    """
+
+    def __init__(self, workdir: Path, *, keep: int = 2) -> None:
+        policies = ocp.training.preservation_policies
+        root = workdir.absolute()
+        every_call = ocp.training.save_decision_policies.FixedIntervalPolicy(1)
+
+        def checkpointer(name: str, count: int) -> ocp.training.Checkpointer:
+            return ocp.training.Checkpointer(
+                root / name,
+                save_decision_policy=every_call,
+                preservation_policy=policies.LatestN(count),
+                cleanup_tmp_directories=True,
+            )
+
+        self._states = checkpointer("checkpoints", keep)
+        self._best = checkpointer("best", 1)
+
+    def restore(self, state: Any) -> Any | None:
+        """The latest state, of the shapes, types and shardings of ``state``; None where there is none.
+
+        Raises InputError for a checkpoint that is damaged or of another network.
+        """
+        return None if self._states.latest is None else _load(self._states, state)
+
+    def save(self, step: int, state: Any) -> None:
+        """Writes in the background; training goes on."""
+        self._states.save_async(step, state)
+
+    def best(self) -> Best | None:
+        """Which parameters are kept as the best, if any are."""
+        latest = self._best.latest
+        if latest is None:
+            return None
+        return Best(latest.step, self._best.metadata(latest).custom_metadata["bits_per_dim"])
+
+    def restore_best(self, params: Any) -> Any:
+        """The best parameters, of the shapes, types and shardings of ``params``."""
+        return _load(self._best, params)
+
+    def save_best(self, best: Best, params: Any) -> None:
+        """Keeps ``params`` in place of the best so far."""
+        self._best.save(best.step, params, custom_metadata={"bits_per_dim": best.bits_per_dim})
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._states.close()
+        self._best.close()
+
+
+def _load(checkpointer: ocp.training.Checkpointer, like: Any) -> Any:
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+    latest = checkpointer.latest
+    try:
+        return checkpointer.load(latest.step, abstract)
+    except Exception as error:  # orbax, tensorstore and json each raise their own for a damaged file
+        place = checkpointer.directory / str(latest.step)
+        raise InputError(
+            f"The checkpoint {place} is damaged or of another network; remove that folder to go on from the one before."
+        ) from error

@@ -1,0 +1,51 @@
+"""What a model is given, and the sentences for what it cannot take."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.parameters import Params
+
+
+class Condition(NamedTuple):
+    """What a model is told besides the image: a vector h (equation 4), a map s (equation 5), both or neither."""
+
+    h: Float[Array, "batch condition"] | None = None
+    s: Float[Array, "batch height width map_features"] | None = None
+
+
+def check_images(images: Array, *, channels: int, levels: int) -> None:
+    """Raises InputError for images the model cannot read."""
+    if images.ndim != 4 or images.shape[-1] != channels:
+        raise InputError(f"images must be [batch, height, width, {channels}] for this model, not {list(images.shape)}.")
+    if not jnp.issubdtype(images.dtype, jnp.integer):
+        raise InputError(f"images must hold integers 0 to {levels - 1}, not {images.dtype}.")
+
+
+def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]) -> None:
+    """Raises InputError unless h and s are what the parameters were made for, for images of ``shape``."""
+    for name, value, leading in (("h", condition.h, shape[:1]), ("s", condition.s, shape[:3])):
+        kernel = params["strict"].get(f"vertical_{name}")
+        if kernel is None and value is not None:
+            raise InputError(f"{name} was given to a model that was initialised without one; leave it out.")
+        if kernel is not None:
+            wanted = [*leading, kernel.shape[0]]
+            if value is None:
+                raise InputError(f"this model is conditional: it needs {name} of shape {wanted}.")
+            if list(value.shape) != wanted:
+                raise InputError(f"{name} must have shape {wanted}, not {list(value.shape)}.")
+            if not jnp.issubdtype(value.dtype, jnp.floating):
+                raise InputError(f"{name} must be floating point, not {value.dtype}; a class goes in as one-hot.")
+
+
+def check_values(values: Array | np.ndarray, levels: int) -> None:
+    """Raises InputError for integers outside 0 to ``levels - 1``; inside a jitted function nothing can be known."""
+    if isinstance(values, jax.core.Tracer) or not values.size:
+        return
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= levels:
+        raise InputError(f"images must hold integers 0 to {levels - 1}, but values from {low} to {high} were given.")

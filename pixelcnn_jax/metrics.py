@@ -1,0 +1,54 @@
+"""The record of a run: ``metrics.jsonl``, a line a record, and the same numbers for TensorBoard through clu."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, float]
+
+
+class Metrics:
+    """Writes scalars by step. ``records`` holds all of the run, those of earlier processes included."""
+
+    def __init__(self, workdir: Path, *, resumed_step: int) -> None:
+        self._file = workdir / "metrics.jsonl"
+        self._tensorboard = str(workdir / "tensorboard")
+        self._writer: Any = None
+        # Importing clu's writer imports TensorFlow, which takes seconds: beside the first training steps, not before.
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        lines = self._file.read_text().splitlines() if self._file.exists() else []
+        # What a killed process wrote after its last checkpoint is about to happen again; its last line may be torn.
+        complete = [json.loads(line) for line in lines if line.endswith("}")]
+        self.records: list[Record] = [record for record in complete if record["step"] <= resumed_step]
+        self._file.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+
+    def write(self, step: int, **scalars: float) -> None:
+        """Records scalars of one step; a float that is not finite is for the caller to refuse."""
+        record = {"step": step, **scalars}
+        self.records.append(record)
+        with self._file.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        self._thread.submit(self._write_tensorboard, step, scalars)
+
+    def last(self, name: str) -> float:
+        """The latest value of a scalar, 0 where there is none."""
+        return next((record[name] for record in reversed(self.records) if name in record), 0.0)
+
+    def close(self) -> None:
+        """Waits for TensorBoard's file to be written."""
+        self._thread.shutdown()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write_tensorboard(self, step: int, scalars: Record) -> None:
+        if self._writer is None:
+            # TensorFlow only writes files here; what it has to say of its kernels is not for the user.
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+            from clu import metric_writers
+
+            self._writer = metric_writers.SummaryWriter(self._tensorboard)
+        self._writer.write_scalars(step, scalars)
+        self._writer.flush()

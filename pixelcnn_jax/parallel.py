@@ -1,0 +1,31 @@
+"""One mesh over all devices: parameters on every device, batches split among them. The successor of ``jax.pmap``."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from pixelcnn_jax.errors import InputError
+
+
+def data_mesh() -> Mesh:
+    """A mesh of one axis, ``data``, over every device of every host."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole of an array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def check_batch_size(mesh: Mesh, batch_size: int) -> None:
+    """Raises InputError unless every device gets as many images as any other."""
+    if batch_size % mesh.size:
+        raise InputError(f"A batch of {batch_size} images cannot be split evenly over {mesh.size} devices.")
+
+
+def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    """A batch, or this host's part of one, as arrays split along their first axis over the mesh."""
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}

@@ -1,0 +1,184 @@
+"""Exact ancestral sampling, remembering what was computed, and the naive sampler that it must equal."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.incremental import Stream, stream_of
+from pixelcnn_jax.inputs import Condition, check_condition, check_values
+from pixelcnn_jax.parameters import Params
+
+Images = Int[Array, "batch height width channels"]
+
+
+def sample(
+    model: nn.Module,
+    variables: Params,
+    key: Key[Array, "..."],
+    *,
+    shape: tuple[int, int, int],
+    h: Float[Array, "batch condition"] | None = None,
+    s: Float[Array, "batch height width map_features"] | None = None,
+    given: Int[Array, "batch height width channels"] | None = None,
+    mask: Bool[Array, "#batch #height #width #channels"] | None = None,
+) -> Int[Array, "batch height width channels"]:
+    """Draws images from p(x | h, s), each sub-pixel once, at the cost of about one forward pass.
+
+    Args:
+      model: a model of this package; one without remembered steps is re-run as a whole, as ``naive_sample`` does.
+      variables: its variables, from ``init``, training or ``load``.
+      key: one key, or one an image: images that share a key share their noise, and differ by h, s or given alone.
+      shape: batch, height and width.
+      h: the vector of each image, for a model made with one.
+      s: the map of each image, for a model made with one.
+      given: images whose pixels stay where ``mask`` is true.
+      mask: true where a sub-pixel is given. Where what is given is a raster-order prefix (first rows, then part of a
+        row), the rest is drawn from the exact conditional. For any other mask each pixel is drawn given all *before*
+        it, sampled or given: an exact draw from the model's ordered conditionals, but blind to given pixels below.
+
+    Returns integers 0 to ``model.levels - 1``, int32. Raises InputError for what does not fit the model or the shape.
+    """
+    images, mask, condition, keys = _check(model, variables, key, shape, Condition(h, s), given, mask)
+    steps = stream_of(model)
+    if steps is None:
+        return _sample_naively(model, variables, keys, images, mask, condition)
+    return _sample(model, steps, variables["params"], keys, images, mask, condition)
+
+
+def naive_sample(
+    model: nn.Module,
+    variables: Params,
+    key: Key[Array, "..."],
+    *,
+    shape: tuple[int, int, int],
+    h: Float[Array, "batch condition"] | None = None,
+    s: Float[Array, "batch height width map_features"] | None = None,
+    given: Int[Array, "batch height width channels"] | None = None,
+    mask: Bool[Array, "#batch #height #width #channels"] | None = None,
+) -> Int[Array, "batch height width channels"]:
+    """The same draw as ``sample`` from the same key, by running the whole network again for every sub-pixel."""
+    images, mask, condition, keys = _check(model, variables, key, shape, Condition(h, s), given, mask)
+    return _sample_naively(model, variables, keys, images, mask, condition)
+
+
+def noise(
+    keys: Key[Array, " batch"], row: Int[Array, ""], column: Int[Array, ""], shape: tuple[int, int]
+) -> Float[Array, "batch channels levels"]:
+    """Gumbel noise of one pixel: the argmax of logits plus it is a draw from their softmax.
+
+    A function of the image's key and the position alone, so that samplers that visit pixels in another order, or
+    images that share a key, see the same noise.
+    """
+
+    def of_image(key: Array) -> Array:
+        return jax.random.gumbel(jax.random.fold_in(jax.random.fold_in(key, row), column), shape)
+
+    return jax.vmap(of_image)(keys)
+
+
+@partial(jax.jit, static_argnames=("model", "steps"))
+def _sample(
+    model: nn.Module, steps: Stream, params: Params, keys: Array, images: Array, mask: Array, condition: Condition
+) -> Array:
+    batch, height, width, channels = images.shape
+    params = steps.prepare(model, params)
+
+    def sample_row(row: Array, carry: tuple[Array, tuple]) -> tuple[Array, tuple]:
+        images, rows = carry
+        above = jax.lax.dynamic_slice_in_dim(images, row - 1, 1, axis=1)
+        here = condition._replace(s=None if condition.s is None else _row(condition.s, row))
+        crossings, rows = steps.read_row(model, params, rows, above, row > 0, here)
+        given, fixed = _row(images, row), _row(mask, row)
+
+        def sample_pixel(column: Array, carry: tuple[Array, tuple]) -> tuple[Array, tuple]:
+            finished, columns = carry
+            pixel, stays = _column(given, column), _column(fixed, column)
+            contexts = steps.open_pixel(model, params, columns, crossings, column)
+            gumbel, known = noise(keys, row, column, (channels, model.levels)), None
+            for colour in range(channels):
+                logits, known = steps.read_colour(model, params, contexts, pixel, known, colour=colour)
+                drawn = jnp.argmax(logits + gumbel[:, colour], axis=-1).astype(pixel.dtype)
+                value = jnp.where(stays[..., colour], pixel[..., colour], drawn[:, None, None])
+                pixel = pixel.at[..., colour].set(value)
+            finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
+            return finished, steps.close_pixel(model, params, columns, pixel, known)
+
+        finished, _ = jax.lax.fori_loop(0, width, sample_pixel, (given, steps.first_column(model, params, batch)))
+        return jax.lax.dynamic_update_slice_in_dim(images, finished, row, axis=1), rows
+
+    images, _ = jax.lax.fori_loop(0, height, sample_row, (images, steps.first_row(model, params, batch, width)))
+    return images
+
+
+@partial(jax.jit, static_argnames="model")
+def _sample_naively(
+    model: nn.Module, variables: Params, keys: Array, images: Array, mask: Array, condition: Condition
+) -> Array:
+    _, height, width, channels = images.shape
+
+    def sample_subpixel(index: Array, images: Array) -> Array:
+        row, column, colour = jnp.unravel_index(index, (height, width, channels))
+        logits = model.apply(variables, images, condition.h, condition.s)[:, row, column, colour]
+        gumbel = noise(keys, row, column, (channels, model.levels))[:, colour]
+        drawn = jnp.argmax(logits + gumbel, axis=-1).astype(images.dtype)
+        value = jnp.where(mask[:, row, column, colour], images[:, row, column, colour], drawn)
+        return images.at[:, row, column, colour].set(value)
+
+    return jax.lax.fori_loop(0, height * width * channels, sample_subpixel, images)
+
+
+def _row(x: Array, row: Array) -> Array:
+    return jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1)
+
+
+def _column(x: Array, column: Array) -> Array:
+    return jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2)
+
+
+def _check(
+    model: nn.Module,
+    variables: Params,
+    key: Array,
+    shape: tuple[int, int, int],
+    condition: Condition,
+    given: Array | None,
+    mask: Array | None,
+) -> tuple[Images, Array, Condition, Array]:
+    """The arguments of a sampler as full arrays: images to fill in, a mask of what stays, the condition, a key each."""
+    if len(shape) != 3 or min(shape) < 1:
+        raise InputError(f"shape must be (batch, height, width), each at least 1, not {shape}.")
+    full = (*shape, model.channels)
+    condition = jax.tree.map(jnp.asarray, condition)
+    check_condition(variables["params"], condition, full)
+    if (given is None) != (mask is None):
+        raise InputError("given and mask come together: the images to complete, and where they stay as they are.")
+    if given is None or mask is None:
+        images, mask = jnp.zeros(full, jnp.int32), jnp.zeros(full, bool)
+    else:
+        images, mask = _given(given, mask, full, model.levels)
+    if key.ndim == 0:
+        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
+    elif key.shape == shape[:1]:
+        keys = key
+    else:
+        raise InputError(f"key must be one key or one for each of the {shape[0]} images, not of shape {key.shape}.")
+    return images, mask, condition, keys
+
+
+def _given(given: Array, mask: Array, full: tuple[int, ...], levels: int) -> tuple[Array, Array]:
+    if tuple(given.shape) != full:
+        raise InputError(f"given must have shape {list(full)}, not {list(given.shape)}.")
+    if not np.issubdtype(given.dtype, np.integer) or mask.dtype != bool:
+        raise InputError(f"given must be integers and mask boolean, not {given.dtype} and {mask.dtype}.")
+    try:
+        mask = jnp.broadcast_to(mask, full)
+    except ValueError:
+        raise InputError(f"mask of shape {list(mask.shape)} does not broadcast to {list(full)}.") from None
+    check_values(jnp.where(mask, given, 0), levels)
+    # What is not given is overwritten before it is read; zero keeps stray values out of an embedding's table.
+    return jnp.where(mask, given, 0).astype(jnp.int32), mask

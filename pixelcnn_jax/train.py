@@ -1,0 +1,293 @@
+"""The one train loop, and the three pure functions that it knows of an experiment."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from pixelcnn_jax.checkpoint import Best, Checkpoints
+from pixelcnn_jax.data import Images, evaluation_batches, read_ahead, training_batches
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.images import save_curve, save_grid
+from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+from pixelcnn_jax.metrics import Metrics
+from pixelcnn_jax.parallel import check_batch_size, data_mesh, replicated, shard_batch
+from pixelcnn_jax.parameters import Params
+
+Batch = dict[str, Array]
+
+
+class Experiment(NamedTuple):
+    """What is to be learned, as three pure functions; the loop knows nothing else.
+
+    Attributes:
+      init: ``key -> params``.
+      loss: ``params, batch, key -> nats [batch]``: of each image, what is minimised. The key is None in evaluation.
+      sample: ``params, key -> images [rows, columns, height, width, channels]``: what the picture shows.
+    """
+
+    init: Callable[[Key[Array, ""]], Params]
+    loss: Callable[[Params, Batch, Key[Array, ""] | None], Float[Array, " batch"]]
+    sample: Callable[[Params, Key[Array, ""]], Int[Array, "rows columns height width channels"]]
+
+
+class Splits(NamedTuple):
+    """The images to learn from, to choose by, and to score once at the end."""
+
+    train: Images
+    validation: Images
+    test: Images | None = None
+
+
+class TrainState(NamedTuple):
+    """Everything that the next step depends on, besides the seed."""
+
+    step: Int[Array, ""]
+    params: Params
+    ema: Params
+    optimizer: Any
+
+
+def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """AdamW after clipping the global norm; a warm-up, then constant or cosine; kernels decay, biases do not."""
+    schedules = {
+        "constant": lambda: optax.warmup_constant_schedule(0.0, config.learning_rate, config.warmup_steps),
+        "cosine": lambda: optax.warmup_cosine_decay_schedule(
+            0.0, config.learning_rate, config.warmup_steps, max(config.steps, config.warmup_steps + 1)
+        ),
+    }
+    if config.schedule not in schedules:
+        raise InputError(f'schedule must be one of {", ".join(schedules)}, not "{config.schedule}".')
+
+    def kernels(params: Params) -> Params:
+        return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key != "bias", params)
+
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(schedules[config.schedule](), b2=config.adam_b2, weight_decay=config.weight_decay, mask=kernels),
+    )
+
+
+def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, key: Key[Array, ""]) -> TrainState:
+    """The state before the first step; a pure function of the key."""
+    params = experiment.init(key)
+    # The average is a copy: a buffer that stood in the state twice could not be donated to the next step.
+    return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    key: Key[Array, ""],
+    *,
+    experiment: Experiment,
+    optimizer: optax.GradientTransformation,
+    ema: float,
+) -> tuple[TrainState, Float[Array, ""]]:
+    """One step on one batch, its noise a function of the key and the step: the next state, and the mean nats."""
+
+    def mean_nats(params: Params) -> Float[Array, ""]:
+        return jnp.mean(experiment.loss(params, batch, jax.random.fold_in(key, state.step)))
+
+    nats, gradient = jax.value_and_grad(mean_nats)(state.params)
+    # A step is as good as its gradient: one that overflowed must not look like a finite loss.
+    nats = jnp.where(jnp.isfinite(optax.global_norm(gradient)), nats, jnp.nan)
+    updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, updates)
+    # Early on the average is short, so that it does not remember the initial values.
+    decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
+    average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
+    return TrainState(state.step + 1, params, average, optimizer_state), nats
+
+
+def evaluate(
+    nats_of: Callable[[Params, Batch], Float[Array, " batch"]],
+    params: Params,
+    images: Images,
+    *,
+    batch_size: int,
+    put: Callable[[dict[str, np.ndarray]], Batch],
+) -> Float[np.ndarray, " count"]:
+    """Nats of every image of a split, in order; what pads the last batch is left out."""
+    pending = []
+    for batch in evaluation_batches(images, batch_size=batch_size):
+        mask = batch.pop("mask")
+        pending.append((nats_of(params, put(batch)), mask))
+    return np.concatenate([np.asarray(nats)[mask] for nats, mask in pending])
+
+
+def score(nats: Float[np.ndarray, " count"], images: Images) -> dict[str, Any]:
+    """A likelihood as it is printed: the split, all its images counted, mean nats an image, bits/dim."""
+    mean = float(np.mean(nats, dtype=np.float64))
+    return {
+        "data": images.description,
+        "images": len(nats),
+        "nats": mean,
+        "bits_per_dim": float(nats_to_bits_per_dim(mean, images.shape)),
+    }
+
+
+def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: Path | str) -> dict[str, Any]:
+    """Trains, or goes on training, in ``workdir``; scores the best parameters and writes ``result.json``.
+
+    The parameters after step k are a function of the config alone: a run that was killed and started again ends with
+    the same bits as one that was not. Validation by the averaged parameters chooses the best; the test split is scored
+    once, at the end. Returns what ``result.json`` holds: every likelihood in nats an image and in bits/dim.
+
+    Raises InputError for a workdir of another config, a batch that the devices cannot share, a damaged checkpoint,
+    and a loss that is no longer finite.
+    """
+    mesh = data_mesh()
+    check_batch_size(mesh, config.batch_size)
+    check_batch_size(mesh, config.eval_batch_size)
+    optimizer = make_optimizer(config)
+    workdir = Path(workdir)
+    claim(workdir, config)
+    if (workdir / "result.json").exists():
+        return json.loads((workdir / "result.json").read_text())
+
+    init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
+    whole = replicated(mesh)
+    put = partial(shard_batch, mesh)
+    state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=whole)(init_key)
+    step_of = partial(train_step, experiment=experiment, optimizer=optimizer, ema=config.ema)
+    next_state = jax.jit(step_of, donate_argnames="state", out_shardings=whole)
+    nats_of = jax.jit(lambda params, batch: experiment.loss(params, batch, None), out_shardings=whole)
+    scored = partial(evaluate, nats_of, batch_size=config.eval_batch_size, put=put)
+    bits_of = partial(nats_to_bits_per_dim, shape=splits.train.shape)
+
+    def picture(path: Path, params: Params, step: int) -> None:
+        on_one_device = jax.tree.map(lambda x: x.addressable_data(0), params)
+        samples = experiment.sample(on_one_device, jax.random.fold_in(sample_key, step))
+        save_grid(path, samples, levels=splits.train.levels)
+
+    checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
+    state = checkpoints.restore(state) or state
+    start = int(state.step)
+    metrics = Metrics(workdir, resumed_step=start)
+    best = checkpoints.best() or Best(step=0, bits_per_dim=math.inf)
+
+    batches = training_batches(
+        splits.train, batch_size=config.batch_size, seed=config.seed, flip=config.flip, shift=config.shift
+    )
+    seconds_before, began = metrics.last("seconds"), time.monotonic()
+    watch = Stopwatch(config.batch_size)
+    progress = tqdm(desc="training", initial=start, total=config.steps, unit="step", disable=None)
+    for step, batch in zip(range(start + 1, config.steps + 1), read_ahead(batches, start=start), strict=False):
+        state, nats = next_state(state, put(batch), step_key)
+        watch.step(nats)
+        progress.update()
+        last = step == config.steps
+
+        if last or step % config.log_every == 0:
+            mean_nats, images_per_second = watch.read()
+            check_finite(mean_nats, step)
+            metrics.write(step, train_bits_per_dim=bits_of(mean_nats), images_per_second=images_per_second)
+            progress.set_postfix({"bits/dim": f"{bits_of(mean_nats):.3f}", "images/s": f"{images_per_second:.0f}"})
+
+        if last or step % config.eval_every == 0:
+            bits = bits_of(np.mean(scored(state.ema, splits.validation), dtype=np.float64))
+            metrics.write(step, validation_bits_per_dim=bits, seconds=seconds_before + time.monotonic() - began)
+            if bits < best.bits_per_dim:
+                best = Best(step, bits)
+                checkpoints.save_best(best, state.ema)
+            picture(workdir / f"samples_{step:07d}.png", state.ema, step)
+            save_curve(workdir / "curve.png", metrics.records, title=splits.train.description)
+            progress.write(f"step {step}: validation {bits:.4f} bits/dim, best {best.bits_per_dim:.4f} at {best.step}")
+            watch.reset()
+
+        if last or step % config.checkpoint_every == 0:
+            check_finite(float(nats), step)
+            checkpoints.save(step, state)
+    progress.close()
+
+    params = checkpoints.restore_best(state.ema)
+    picture(workdir / "samples.png", params, config.steps)
+    named = {name: images for name, images in splits._asdict().items() if images is not None}
+    result = {
+        "scores": {name: score(scored(params, images), images) for name, images in named.items()},
+        "best_step": best.step,
+        "steps": config.steps,
+        "parameters": sum(x.size for x in jax.tree.leaves(params)),
+        "train_seconds": metrics.last("seconds"),
+        "samples": str(workdir / "samples.png"),
+        "workdir": str(workdir),
+        "devices": f"{mesh.size} x {jax.devices()[0].device_kind}",
+        "versions": {module.__name__: module.__version__ for module in (jax, flax, optax)},
+        "config": config.to_dict(),
+    }
+    metrics.close()
+    checkpoints.close()
+    write_whole(workdir / "result.json", json.dumps(result, indent=2, default=str))
+    return result
+
+
+def check_finite(nats: float, step: int) -> None:
+    """Raises InputError for a run that has diverged, before anything of it is kept."""
+    if not math.isfinite(nats):
+        raise InputError(f"The loss is no longer finite at step {step}: lower learning_rate or clip_norm.")
+
+
+def claim(workdir: Path, config: ConfigDict) -> None:
+    """Makes a workdir this config's own, by a ``config.json`` in it; where the data lies may change.
+
+    Raises InputError for a workdir that another config made, naming the first field that differs.
+    """
+    mine = json.loads(json.dumps(config.to_dict(), default=str))
+    file = workdir / "config.json"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            write_whole(file, json.dumps(mine, indent=2))
+        theirs = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{workdir} cannot be used as a workdir: {error}") from None
+    for name in sorted((mine.keys() | theirs.keys()) - {"data_dir", "download"}):
+        if mine.get(name) != theirs.get(name):
+            raise InputError(
+                f"{workdir} belongs to another config, where {name} is {theirs.get(name)} and not {mine.get(name)}: "
+                "choose another workdir."
+            )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all, also when the process is killed."""
+    part = path.with_suffix(path.suffix + ".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+class Stopwatch:
+    """Mean loss and images a second since it was last read; adding to it waits for no device."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the steps so far, so that what comes between two of them (an evaluation) is not counted."""
+        self._nats: list[Array] = []
+        self._began = time.monotonic()
+
+    def step(self, nats: Float[Array, ""]) -> None:
+        """Counts a step."""
+        self._nats.append(nats)
+
+    def read(self) -> tuple[float, float]:
+        """Mean nats an image and images a second, over the steps since the last reading; waits for them to finish."""
+        nats = np.mean(jax.device_get(self._nats), dtype=np.float64)
+        rate = len(self._nats) * self._batch_size / (time.monotonic() - self._began)
+        self.reset()
+        return float(nats), rate
