@@ -13,6 +13,7 @@ import math
 import pathlib
 import re
 import socket
+import sys
 import threading
 import time
 import urllib.parse
@@ -77,8 +78,8 @@ def load(
       bits: keep the highest so many bits of 8-bit images.
       binarize: "threshold": 1 for the upper half of the values; "dynamic": 1 with probability value/255, drawn anew in
         each epoch of training, but always the same in evaluation.
-      resize: to height and width, or a square: the largest centred window of the same aspect ratio, of which each new
-        pixel is the mean of its area (Pillow's BOX; enlarging repeats pixels), so that no value leaves the range.
+      resize: to height and width, or a square: the largest centred window of that aspect ratio, of which each new
+        pixel is the mean of those it covers (Pillow's BOX; enlarging repeats pixels), so no value leaves the range.
       grey: turn colours into luma.
       labels: carry the class of each image.
       download: let TFDS download and prepare a set that is missing.
@@ -93,10 +94,7 @@ def load(
         source = _folder(name, data_dir=data_dir, labels=labels)
     else:
         source = _tfds(dataset, name, data_dir=data_dir, labels=labels, download=download)
-    rows = part(len(source.examples))
-    source = source._replace(
-        title=f"{source.title} {split}", examples=source.examples[rows], files=source.files and source.files[rows]
-    )
+    source = source._replace(title=f"{source.title} {split}", rows=source.rows[part(len(source.rows))])
     return _prepare(source, levels=levels, bits=bits, binarize=binarize, resize=resize, grey=grey)
 
 
@@ -125,22 +123,17 @@ def from_array(
     if images.dtype.kind not in "bui":
         raise InputError(f"Images must be integers 0 .. {levels - 1}, not {images.dtype}: scale and round them first.")
     if images.min() < 0 or images.max() >= levels:
-        raise InputError(
-            f"Images hold {images.min()} .. {images.max()}, but must lie in 0 .. {levels - 1}: set levels."
-        )
+        raise InputError(f"Images hold {images.min()} .. {images.max()}, not 0 .. {levels - 1}: set levels.")
     stored = images.reshape(*images.shape[:3], -1).astype(np.uint8 if levels <= 256 else np.uint16)
-    examples: list[Example] = [{"image": image} for image in stored]
-    if labels is not None:
+    if labels is None:
+        classes = None
+    elif labels.dtype.kind not in "ui" or labels.shape != images.shape[:1]:
+        raise InputError(f"Labels must be an array [{len(images)}] of integers.")
+    else:
         classes = classes or int(labels.max()) + 1
-        if (
-            labels.dtype.kind not in "ui"
-            or labels.shape != images.shape[:1]
-            or labels.min() < 0
-            or labels.max() >= classes
-        ):
-            raise InputError(f"Labels must be one integer 0 .. {classes - 1} for each of the {len(images)} images.")
-        examples = [example | {"label": np.int32(label)} for example, label in zip(examples, labels, strict=True)]
-    source = _Source(description, grain.MapDataset.source(examples), levels, None if labels is None else classes)
+        if labels.min() < 0 or labels.max() >= classes:
+            raise InputError(f"Labels are {labels.min()} .. {labels.max()}, not 0 .. {classes - 1}: set classes.")
+    source = _Source(description, range(len(images)), _rows_of(stored, labels), levels, classes)
     return _prepare(source, levels=levels, bits=bits, binarize=binarize, resize=resize, grey=grey)
 
 
@@ -164,49 +157,64 @@ def training_batches(
     processes together; each gets its consecutive rows of batch k.
 
     Raises:
-      InputError: if the processes cannot share a batch equally; when read, for a value that is not below `levels`.
+      InputError: for negative numbers, or if the processes cannot share a batch equally; when a batch is read, for
+        images that differ in size and values that are not below `levels`.
     """
     if batch_size < 1 or batch_size % process_count:
         raise InputError(f"batch_size={batch_size} must be a positive multiple of the {process_count} process(es).")
-    order, *seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
+    if seed < 0 or shift < 0:
+        raise InputError(f"seed={seed} and shift={shift} must not be negative.")
+    seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
     # Drawn before the shuffle: by an image's index and the epoch, not by its place in the order.
-    examples = _drawn(images, seed=seeds[0])
+    examples = _draw(images, seed=seeds[0])
     if flip:
         examples = examples.random_map(_flip, seed=seeds[1])
     if shift:
         examples = examples.random_map(functools.partial(_shift, pixels=shift), seed=seeds[2])
-    # Repeated before the batches are cut: a split may be smaller than a batch, and no image is left out.
-    batches = (
-        examples.shuffle(seed=order)
-        .repeat()
-        # Nothing remains to be dropped; but without it grain rounds the endless length up, past what len() can return.
-        .batch(batch_size // process_count, drop_remainder=True, batch_fn=functools.partial(_stack, images=images))
+
+    @functools.lru_cache(maxsize=2)  # the epoch being read, and the next
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch]).permutation(len(images))
+
+    def shuffled(index: int) -> Example:
+        epoch, place = divmod(index, len(images))
+        return examples[epoch * len(images) + int(order(epoch)[place])]
+
+    # Not grain's shuffle(): it draws from 2**16 indices until it hits one of the images, milliseconds for a few images.
+    stream = grain.MapDataset.range(sys.maxsize).map(shuffled)
+    # Nothing remains to be dropped, but grain would round the number of batches up, past what len() can return.
+    batches = stream.batch(
+        batch_size // process_count, drop_remainder=True, batch_fn=functools.partial(_stack, images=images)
     )
     return batches[process_index::process_count]
 
 
 def evaluation_batches(images: Images, *, batch_size: int) -> Iterator[Example]:
-    """Every image once and in order; "mask", bool [batch], is False where the last batch was filled up."""
-    batches = _drawn(images, seed=0).batch(batch_size, batch_fn=functools.partial(_stack, images=images))
+    """Every image once and in order; "mask", bool [batch], is False where the last batch was filled up.
+
+    Raises:
+      InputError: for an empty batch; when a batch is read, as in training.
+    """
+    if batch_size < 1:
+        raise InputError(f"The batch size of evaluation is {batch_size}, but must be positive.")
+    batches = _draw(images, seed=0).batch(batch_size, batch_fn=functools.partial(_stack, images=images))
     return read_ahead(batches.map(functools.partial(_fill, batch_size=batch_size)))
 
 
-def read_ahead(batches: grain.MapDataset, *, start: int = 0, threads: int = 4) -> Iterator[Example]:
+def read_ahead(batches: grain.MapDataset, *, start: int = 0, threads: int = 2) -> Iterator[Example]:
     """`batches[start]`, `batches[start + 1]`, ...; threads read the next few in the meantime."""
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     return iter(batches[start:].to_iter_dataset(options))
 
 
-def _drawn(images: Images, *, seed: int) -> grain.MapDataset:
+def _draw(images: Images, *, seed: int) -> grain.MapDataset:
     if images.intensities is None:
         return images.examples
+    return images.examples.random_map(functools.partial(_bernoulli, highest=images.intensities - 1), seed=seed)
 
-    def draw(example: Example, random: np.random.Generator) -> Example:
-        image = example["image"]
-        return example | {"image": random.random(image.shape) * highest < image}
 
-    highest = images.intensities - 1
-    return images.examples.random_map(draw, seed=seed)
+def _bernoulli(example: Example, random: np.random.Generator, *, highest: int) -> Example:
+    return example | {"image": random.random(example["image"].shape) * highest < example["image"]}
 
 
 def _flip(example: Example, random: np.random.Generator) -> Example:
@@ -215,8 +223,9 @@ def _flip(example: Example, random: np.random.Generator) -> Example:
 
 def _shift(example: Example, random: np.random.Generator, *, pixels: int) -> Example:
     down, right = random.integers(0, 2 * pixels, size=2, endpoint=True)
-    height, width, _ = example["image"].shape
-    bordered = np.pad(example["image"], ((pixels, pixels), (pixels, pixels), (0, 0)))
+    height, width, channels = example["image"].shape
+    bordered = np.zeros((height + 2 * pixels, width + 2 * pixels, channels), example["image"].dtype)
+    bordered[pixels : pixels + height, pixels : pixels + width] = example["image"]  # np.pad takes ten times as long
     return example | {"image": bordered[down : down + height, right : right + width]}
 
 
@@ -224,7 +233,7 @@ def _stack(examples: Sequence[Example], *, images: Images) -> Example:
     for example in examples:
         _check_shape(example["image"].shape, images)
     batch = {key: np.stack([example[key] for example in examples]).astype(np.int32) for key in examples[0]}
-    _check_values(batch["image"].max(), images.levels, images)
+    _check_values(int(batch["image"].max()), images.levels, images)
     return batch
 
 
@@ -241,10 +250,12 @@ class _Source(NamedTuple):
     """A split as it is stored."""
 
     title: str  # e.g. "mnist 3.0.1"
-    examples: grain.MapDataset
+    rows: range  # which make up the split
+    read: Callable[[Sequence[int]], list[Example]]  # some rows
     levels: int = 256
     classes: int | None = None
-    files: Sequence[pathlib.Path] | None = None
+    files: Sequence[pathlib.Path] | None = None  # of each row
+    block: int = 1  # how many rows are best read at a time
 
 
 def _prepare(
@@ -275,39 +286,51 @@ def _prepare(
     if binarize == "dynamic":
         steps["binarised at random"] = lambda image: image  # by the batches
 
-    def apply(example: Example) -> Example:
-        return example | {"image": functools.reduce(lambda image, step: step(image), steps.values(), example["image"])}
+    def read(rows: Sequence[int]) -> list[Example]:
+        examples = source.read(rows)
+        for step in steps.values():
+            examples = [example | {"image": step(example["image"])} for example in examples]
+        return examples
 
-    examples = source.examples.map(apply)
-    shape = examples[0]["image"].shape
-    if source.files or len(examples) * math.prod(shape) < KEPT_BYTES:
-        # Two threads may read the same example at first, which does no harm.
-        examples = grain.MapDataset.range(len(examples)).map(functools.cache(examples.__getitem__))
+    def direct(index: int) -> Example:
+        return read(source.rows[index : index + 1])[0]
+
+    @functools.cache  # two threads may read the same block at first, which does no harm
+    def block(number: int) -> list[Example]:
+        return read(source.rows[number * source.block : (number + 1) * source.block])
+
+    def kept(index: int) -> Example:
+        return block(index // source.block)[index % source.block]
+
+    count, first = len(source.rows), direct(0)["image"]
     images = Images(
-        examples,
-        shape,
+        grain.MapDataset.range(count).map(kept if source.files or count * first.nbytes < KEPT_BYTES else direct),
+        first.shape,
         levels=min(levels, needed),
         classes=source.classes,
         description=", ".join([source.title, *steps]),
         intensities=source.levels if binarize == "dynamic" else None,
     )
-    highest = _inspect(images, files=source.files)
+    highest = _inspect(images, source, kept if source.files else direct)
     if binarize != "none" and highest <= (images.intensities is not None):
         raise InputError(f"{source.title} holds 0 and 1 only: leave binarize out, and set levels=2.")
     return images
 
 
-def _inspect(images: Images, *, files: Sequence[pathlib.Path] | None) -> int:
-    """The highest value of some images, read for a second at most; of all if they are files, which decodes them."""
-    indices = range(0, len(images), 1 if files else math.ceil(len(images) / 256))
-    deadline = time.monotonic() + (math.inf if files else 1)
-    names = [str(file) for file in files] if files else [f"image {index}" for index in range(len(images))]
+def _inspect(images: Images, source: _Source, example: Callable[[int], Example]) -> int:
+    """The highest value of all images if they are files, which get decoded by that; else of some, in a second."""
+    indices = range(0, len(images), 1 if source.files else math.ceil(len(images) / 256))
+
+    def name(index: int) -> str:
+        return str(source.files[source.rows[index]]) if source.files else f"image {index}"
+
+    deadline = time.monotonic() + (math.inf if source.files else 1)
     highest = 0
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         try:
-            for index, example in zip(indices, pool.map(images.examples.__getitem__, indices), strict=True):
-                _check_shape(example["image"].shape, images, names=(names[0], names[index]))
-                highest = max(highest, int(example["image"].max()))
+            for index, read in zip(indices, pool.map(example, indices), strict=True):
+                _check_shape(read["image"].shape, images, (name(0), name(index)))
+                highest = max(highest, int(read["image"].max()))
                 if time.monotonic() > deadline:
                     break
         finally:
@@ -318,7 +341,7 @@ def _inspect(images: Images, *, files: Sequence[pathlib.Path] | None) -> int:
 
 def _check_shape(shape: tuple[int, ...], images: Images, names: tuple[str, str] = ("one", "another")) -> None:
     if shape != images.shape:
-        first, other = ("x".join(map(str, s)) for s in (images.shape, shape))
+        first, other = ("x".join(map(str, size)) for size in (images.shape, shape))
         raise InputError(f"Images differ in size, {names[0]} is {first} and {names[1]} is {other}: set resize.")
 
 
@@ -334,11 +357,9 @@ def _luma(image: UInt[np.ndarray, "height width channel"]) -> UInt[np.ndarray, "
     """ITU-R 601-2 luma, to the bit as Pillow computes it."""
     if image.shape[-1] not in (1, 3):
         raise InputError(f"Images of {image.shape[-1]} channels cannot be turned grey: leave grey out.")
-    return (
-        image
-        if image.shape[-1] == 1
-        else (image @ np.array([19595, 38470, 7471]) + 2**15 >> 16).astype(image.dtype)[..., None]
-    )
+    if image.shape[-1] == 1:
+        return image
+    return (image @ np.array([19595, 38470, 7471]) + 2**15 >> 16).astype(image.dtype)[..., None]
 
 
 def _resize(
@@ -377,21 +398,25 @@ def _parse_split(split: str) -> tuple[str, Callable[[int], slice]]:
     return name, part
 
 
+def _check_split(dataset: str, split: str, splits: Iterable[str]) -> None:
+    if split not in splits:
+        raise InputError(f'{dataset} has no split "{split}", but has {", ".join(splits)}.')
+
+
+def _rows_of(images: np.ndarray, labels: np.ndarray | None) -> Callable[[Sequence[int]], list[Example]]:
+    if labels is None:
+        return lambda rows: [{"image": images[row]} for row in rows]
+    return lambda rows: [{"image": images[row], "label": np.int32(labels[row])} for row in rows]
+
+
 def _digits(split: str, *, labels: bool) -> _Source:
     from sklearn.datasets import load_digits
 
     _check_split("digits", split, DIGITS)
     digits = load_digits()
-    rows = list(zip(digits.images.astype(np.uint8)[..., None], digits.target.astype(np.int32), strict=True))
-    examples = [
-        {"image": image, "label": label} if labels else {"image": image} for image, label in rows[DIGITS[split]]
-    ]
-    return _Source("digits", grain.MapDataset.source(examples), 17, 10 if labels else None)
-
-
-def _check_split(dataset: str, split: str, splits: Iterable[str]) -> None:
-    if split not in splits:
-        raise InputError(f'{dataset} has no split "{split}", but has {", ".join(splits)}.')
+    images = digits.images.astype(np.uint8)[..., None]
+    read = _rows_of(images, digits.target if labels else None)
+    return _Source("digits", range(len(images))[DIGITS[split]], read, levels=17, classes=10 if labels else None)
 
 
 def _folder(split: str, *, data_dir: str | pathlib.Path | None, labels: bool) -> _Source:
@@ -414,12 +439,15 @@ def _folder(split: str, *, data_dir: str | pathlib.Path | None, labels: bool) ->
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         colour = any(list(pool.map(_has_colour, files)))
 
-    def read(file: pathlib.Path) -> Example:
-        example: Example = {"image": _decode(file, colour=colour)}
-        return example | {"label": np.int32(classes.index(class_of[file]))} if labels else example
+    def read(rows: Sequence[int]) -> list[Example]:
+        return [
+            {"image": _decode(file, colour=colour)}
+            | ({"label": np.int32(classes.index(class_of[file]))} if labels else {})
+            for file in (files[row] for row in rows)
+        ]
 
-    examples = grain.MapDataset.source(files).map(read)
-    return _Source(root.resolve().name, examples, classes=len(classes) if labels else None, files=files)
+    number = len(classes) if labels else None
+    return _Source(root.resolve().name, range(len(files)), read, classes=number, files=files)
 
 
 def _tfds(name: str, split: str, *, data_dir: str | pathlib.Path | None, labels: bool, download: bool) -> _Source:
@@ -446,13 +474,16 @@ def _tfds(name: str, split: str, *, data_dir: str | pathlib.Path | None, labels:
             f"{folder} is not in the array_record format: move it away and prepare it anew, {_command(name, root)}"
         ) from None
 
-    def read(stored: dict[str, Any]) -> Example:
-        example: Example = {"image": _decode(io.BytesIO(stored[key]), colour=features[key].shape[-1] != 1)}
-        return example | {"label": np.int32(stored["label"])} if labels else example
+    def read(rows: Sequence[int]) -> list[Example]:
+        return [
+            {"image": _decode(io.BytesIO(stored[key]), colour=features[key].shape[-1] != 1)}
+            | ({"label": np.int32(stored["label"])} if labels else {})
+            for stored in (source.__getitems__(rows) if len(rows) > 1 else [source[rows[0]]])
+        ]
 
-    title = f"{name.partition(':')[0]} {folder.name}"
-    classes = features["label"].num_classes if labels else None
-    return _Source(title, grain.MapDataset.source(source).map(read), classes=classes)
+    title, classes = f"{name.partition(':')[0]} {folder.name}", features["label"].num_classes if labels else None
+    # By 64, for array_record takes as long for one record as for a dozen.
+    return _Source(title, range(len(source)), read, classes=classes, block=64)
 
 
 def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:

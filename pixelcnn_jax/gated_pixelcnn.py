@@ -11,10 +11,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.inputs import Condition, check_condition, check_images
+from pixelcnn_jax.inputs import Condition, Images, Map, Vector, check_condition, check_images
 from pixelcnn_jax.layers import (
     Dropout,
     Known,
@@ -70,9 +70,9 @@ class GatedPixelCNN(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: Int[Array, "batch height width channels"],
-        h: Float[Array, "batch condition"] | None = None,
-        s: Float[Array, "batch height width map_features"] | None = None,
+        images: Images,
+        h: Vector | None = None,
+        s: Map | None = None,
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch height width channels levels"]:
@@ -90,6 +90,8 @@ class GatedPixelCNN(nn.Module):
         params = {
             name: self.param(name, stacked if name == "layers" else initialise, shape) for name, shape in shapes.items()
         }
+        if self.is_initializing():
+            return jnp.zeros((*images.shape, self.levels))
         drop = self.make_rng("dropout") if self.dropout and not deterministic else None
         return logits(self, params, encode(self, params, images), condition, dropout_key=drop)
 
@@ -132,9 +134,7 @@ def parameter_shapes(model: GatedPixelCNN, condition: Condition) -> Params:
     return shapes
 
 
-def encode(
-    model: GatedPixelCNN, params: Params, images: Int[Array, "batch height width channels"]
-) -> Float[Array, "batch height width inputs"]:
+def encode(model: GatedPixelCNN, params: Params, images: Images) -> Float[Array, "batch height width inputs"]:
     """What the strict layer reads: a constant 1, by which it tells the image from the zeros beyond its border, then
     each channel's intensity in [-1, 1] or the embedding of its code.
     """

@@ -5,20 +5,24 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.parameters import Params
+
+Images = Integer[Array | np.ndarray, "batch height width channels"]
+Vector = Float[Array | np.ndarray, "batch condition"]
+Map = Float[Array | np.ndarray, "batch height width map_features"]
 
 
 class Condition(NamedTuple):
     """What a model is told besides the image: a vector h (equation 4), a map s (equation 5), both or neither."""
 
-    h: Float[Array, "batch condition"] | None = None
-    s: Float[Array, "batch height width map_features"] | None = None
+    h: Vector | None = None
+    s: Map | None = None
 
 
-def check_images(images: Array, *, channels: int, levels: int) -> None:
+def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> None:
     """Raises InputError for images the model cannot read."""
     if images.ndim != 4 or images.shape[-1] != channels:
         raise InputError(f"images must be [batch, height, width, {channels}] for this model, not {list(images.shape)}.")

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Key
 
 Params = dict[str, Any]
 
@@ -17,25 +18,28 @@ class Kernel(NamedTuple):
     outputs: tuple[int, ...]
     gain: float = 1.0
 
-    def init(self, key: Key[Array, ""]) -> Float[Array, "..."]:
-        scale = math.sqrt(self.gain / max(1, math.prod(self.inputs)))
-        return scale * jax.random.normal(key, self.inputs + self.outputs)
+    @property
+    def scale(self) -> float:
+        """The standard deviation it begins with."""
+        return math.sqrt(self.gain / max(1, math.prod(self.inputs)))
 
 
 class Bias(NamedTuple):
     """A bias, which begins at zero."""
 
     outputs: tuple[int, ...]
-
-    def init(self, key: Key[Array, ""]) -> Float[Array, "..."]:
-        return jnp.zeros(self.outputs)
+    inputs: tuple[int, ...] = ()
+    scale: float = 0.0
 
 
 def initialise(key: Key[Array, ""], shapes: dict[str, Any]) -> Params:
     """Draws a tree of arrays from a tree of ``Kernel`` and ``Bias``."""
     leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, Kernel | Bias))
-    keys = jax.random.split(key, len(leaves))
-    return tree.unflatten([leaf.init(key) for leaf, key in zip(leaves, keys, strict=True)])
+    ends = np.cumsum([math.prod(leaf.inputs + leaf.outputs) for leaf in leaves])
+    # All numbers are drawn at once: compiling a generator takes long, and a network has dozens of arrays.
+    drawn = jnp.split(jax.random.normal(key, (int(ends[-1]),)), ends[:-1])
+    arrays = [leaf.scale * x.reshape(leaf.inputs + leaf.outputs) for leaf, x in zip(leaves, drawn, strict=True)]
+    return tree.unflatten(arrays)
 
 
 def initialise_stacked(key: Key[Array, ""], shapes: dict[str, Any], count: int) -> Params:

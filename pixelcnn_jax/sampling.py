@@ -10,10 +10,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.incremental import Stream, stream_of
-from pixelcnn_jax.inputs import Condition, check_condition, check_values
+from pixelcnn_jax.inputs import Condition, Images, Map, Vector, check_condition, check_values
 from pixelcnn_jax.parameters import Params
-
-Images = Int[Array, "batch height width channels"]
 
 
 def sample(
@@ -22,11 +20,11 @@ def sample(
     key: Key[Array, "..."],
     *,
     shape: tuple[int, int, int],
-    h: Float[Array, "batch condition"] | None = None,
-    s: Float[Array, "batch height width map_features"] | None = None,
-    given: Int[Array, "batch height width channels"] | None = None,
+    h: Vector | None = None,
+    s: Map | None = None,
+    given: Images | None = None,
     mask: Bool[Array, "#batch #height #width #channels"] | None = None,
-) -> Int[Array, "batch height width channels"]:
+) -> Images:
     """Draws images from p(x | h, s), each sub-pixel once, at the cost of about one forward pass.
 
     Args:
@@ -56,11 +54,11 @@ def naive_sample(
     key: Key[Array, "..."],
     *,
     shape: tuple[int, int, int],
-    h: Float[Array, "batch condition"] | None = None,
-    s: Float[Array, "batch height width map_features"] | None = None,
-    given: Int[Array, "batch height width channels"] | None = None,
+    h: Vector | None = None,
+    s: Map | None = None,
+    given: Images | None = None,
     mask: Bool[Array, "#batch #height #width #channels"] | None = None,
-) -> Int[Array, "batch height width channels"]:
+) -> Images:
     """The same draw as ``sample`` from the same key, by running the whole network again for every sub-pixel."""
     images, mask, condition, keys = _check(model, variables, key, shape, Condition(h, s), given, mask)
     return _sample_naively(model, variables, keys, images, mask, condition)

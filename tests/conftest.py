@@ -32,7 +32,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda make test: o
 
 
 def refuse(address):
-    """Fail the test, past every `except Exception` and every retry: TFDS, told that there is no network, tries for minutes."""
+    """Fail the test, past every `except Exception` and every retry: TFDS would try again for minutes."""
     pytest.fail(f"tests have no network (tests/conftest.py), and this wants {address}")
 
 

@@ -1,0 +1,146 @@
+"""What must hold of every model, as functions that any model's tests call: see the tests beside this file.
+
+A Jacobian is taken through the float entry behind the integer images and laid out as a matrix over the sub-pixels in
+raster order, colour within pixel: entry [i, j] tells how logit i depends on sub-pixel j.
+"""
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import stats
+
+from pixelcnn_jax import log_prob, naive_sample, sample
+from pixelcnn_jax.gated_pixelcnn import encode, logits
+from pixelcnn_jax.inputs import Condition
+
+NOTHING = Condition()
+
+
+def randomised(variables, seed=7, scale=0.3):
+    """Variables moved off their initial values, so that no bias is zero and no symmetry is left."""
+    generator = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: x + scale * generator.normal(size=x.shape).astype(np.float32), variables)
+
+
+def random_images(model, shape, key=0):
+    return jax.random.randint(jax.random.key(key), (*shape, model.channels), 0, model.levels)
+
+
+def random_condition(shape, h=0, s=0, key=5):
+    batch, height, width = shape
+    return Condition(
+        jax.random.normal(jax.random.key(key), (batch, h)) if h else None,
+        jax.random.normal(jax.random.key(key + 1), (batch, height, width, s)) if s else None,
+    )
+
+
+def dependence(model, variables, shape, condition=NOTHING, inputs=4):
+    """Whether each logit depends on each sub-pixel [sub-pixel, sub-pixel], for some of several random images."""
+    height, width = shape
+    size = height * width * model.channels
+    per_channel = max(1, model.code_features)
+
+    def of_features(features, key):
+        return logits(model, variables["params"], features, condition)[0].reshape(size, model.levels)
+
+    @jax.jit
+    def jacobian(key):
+        images = jax.random.randint(key, (1, height, width, model.channels), 0, model.levels)
+        features = encode(model, variables["params"], images)
+        jacobian = jax.jacfwd(partial(of_features, key=key))(features)[:, :, 0, :, :, 1:]
+        return jnp.abs(jacobian.reshape(size, model.levels, size, per_channel)).max(axis=(1, 3)) > 0
+
+    return np.any([jacobian(key) for key in jax.random.split(jax.random.key(11), inputs)], axis=0)
+
+
+def receptive_field(model, shape):
+    """Which sub-pixels each logit should depend on, from Figure 2 by walking along the taps and nothing else."""
+    height, width = shape
+    first, rest = model.first_kernel_size // 2, model.kernel_size // 2
+    inside = lambda r, c: 0 <= r < height and 0 <= c < width  # noqa: E731
+    pixels = list(itertools.product(range(height), range(width)))
+
+    def union(sets):
+        return frozenset().union(*sets)
+
+    def around(r, c, rows, columns):
+        return [(r + i, c + j) for i in rows for j in columns if inside(r + i, c + j)]
+
+    vertical = {p: frozenset(around(*p, range(-first, 0), range(-first, first + 1))) for p in pixels}
+    horizontal = {p: frozenset(around(*p, [0], range(-first, 0))) | vertical[p] for p in pixels}
+    for _ in range(model.layers):
+        vertical = {p: union(vertical[q] for q in around(*p, range(-rest, 1), range(-rest, rest + 1))) for p in pixels}
+        horizontal = {p: union(horizontal[q] for q in around(*p, [0], range(-rest, 1))) | vertical[p] for p in pixels}
+    size = len(pixels) * model.channels
+    field = np.zeros((size, size), bool)
+    for (index, pixel), colour in itertools.product(enumerate(pixels), range(model.channels)):
+        row = field[index * model.channels + colour]
+        for r, c in horizontal[pixel]:
+            start = (r * width + c) * model.channels
+            row[start : start + model.channels] = True
+        row[index * model.channels : index * model.channels + colour] = True
+    return field
+
+
+def assert_causal(model, variables, shape, condition=NOTHING):
+    """A logit has an exactly zero Jacobian with respect to its own sub-pixel and all later ones."""
+    depends = dependence(model, variables, shape, condition)
+    assert not np.triu(depends).any(), f"sub-pixels that see the future: {np.argwhere(np.triu(depends))[:5].tolist()}"
+
+
+def assert_complete(model, variables, shape, condition=NOTHING):
+    """A logit depends on every earlier sub-pixel of its receptive field, colours included, and on nothing else."""
+    depends, expected = dependence(model, variables, shape, condition), receptive_field(model, shape)
+    assert (depends >= expected).all(), f"blind to: {np.argwhere(expected & ~depends)[:5].tolist()}"
+    assert (depends <= expected).all(), f"too wide: {np.argwhere(depends & ~expected)[:5].tolist()}"
+
+
+def all_images(model, shape):
+    """Every image of a tiny shape [levels ** sub-pixels, height, width, channels]."""
+    height, width = shape
+    size = height * width * model.channels
+    grid = np.array(list(itertools.product(range(model.levels), repeat=size)), np.int32)
+    return grid.reshape(-1, height, width, model.channels)
+
+
+def enumerate_probabilities(model, variables, shape, condition=NOTHING):
+    """p of every image of a tiny shape, given one condition [1, ...]."""
+    images = all_images(model, shape)
+    repeated = jax.tree.map(lambda x: jnp.repeat(x, len(images), axis=0), condition)
+    return np.exp(np.asarray(log_prob(model, variables, images, h=repeated.h, s=repeated.s), np.float64))
+
+
+def assert_normalised(model, variables, shape, condition=NOTHING):
+    """The probabilities of all images of a tiny shape sum to one."""
+    np.testing.assert_allclose(enumerate_probabilities(model, variables, shape, condition).sum(), 1, rtol=1e-5)
+
+
+def assert_same(model, variables, shape, condition=NOTHING, **given):
+    """Cached sampling gives the images that naive sampling gives from the same noise, sub-pixel for sub-pixel."""
+    arguments = dict(shape=shape, h=condition.h, s=condition.s, **given)
+    cached = sample(model, variables, jax.random.key(3), **arguments)
+    naive = naive_sample(model, variables, jax.random.key(3), **arguments)
+    np.testing.assert_array_equal(cached, naive)
+    return cached
+
+
+def assert_faithful(model, variables, shape, condition=NOTHING, *, count=4000, sampler: Callable = sample, keys=None):
+    """Samples follow the enumerated distribution: a chi-square test that a true sampler fails once in 1,000 seeds."""
+    probabilities = enumerate_probabilities(model, variables, shape, condition)
+    repeated = jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), condition)
+    keys = jax.random.key(1) if keys is None else keys
+    images = sampler(model, variables, keys, shape=(count, *shape), h=repeated.h, s=repeated.s)
+    digits = np.asarray(images).reshape(count, -1)
+    index = digits @ (model.levels ** np.arange(digits.shape[1])[::-1])
+    observed = np.bincount(index, minlength=len(probabilities))
+    # Cells too rare for the chi-square approximation are counted together.
+    rare = probabilities * count < 5
+    expected = np.append(probabilities[~rare], probabilities[rare].sum()) * count
+    observed = np.append(observed[~rare], observed[rare].sum())
+    kept = expected > 0
+    result = stats.chisquare(observed[kept], expected[kept] * (observed.sum() / expected[kept].sum()))
+    assert result.pvalue > 1e-3, f"samples do not follow the model: p = {result.pvalue:.1e}"

@@ -1,0 +1,85 @@
+"""Figure 2 of 1606.05328 written out pixel by pixel in NumPy, to hold the fast implementation against.
+
+No shifted convolution, no memory, no matrix of all pixels: at each pixel the taps are visited one by one, those before
+the image being zero, and a product with the current pixel asks of each pair of features whether its colours allow it.
+"""
+
+import numpy as np
+
+
+def group(feature, features, channels):
+    return feature * channels // features
+
+
+def reference_logits(model, params, image, h=None, s=None):
+    """Logits [height, width, channels, levels] of one image [height, width, channels]."""
+    params = {name: _numpy(value) for name, value in params.items()}
+    height, width, channels = image.shape
+    first = np.concatenate([np.ones((height, width, 1)), 2 * image / (model.levels - 1) - 1], axis=-1)
+    pixel_groups = [-1, *range(channels)]
+    feature_groups = [group(j, model.features, channels) for j in range(model.features)]
+    vertical, horizontal = _layer(
+        params["strict"], first, first, h, s, model.first_kernel_size, pixel_groups, feature_groups, strict=True
+    )
+    for index in range(model.layers):
+        layer = _at(params["layers"], index)
+        vertical, horizontal = _layer(
+            layer, vertical, horizontal, h, s, model.kernel_size, feature_groups, feature_groups, strict=False
+        )
+    hidden_groups = [group(j, model.head_width, channels) for j in range(model.head_width)]
+    class_groups = [j // model.levels for j in range(channels * model.levels)]
+    head, out = params["head"], np.zeros((height, width, channels * model.levels))
+    for r, c in np.ndindex(height, width):
+        hidden = _masked(np.maximum(horizontal[r, c], 0), head["hidden"]["kernel"], feature_groups, hidden_groups)
+        hidden = np.maximum(hidden + head["hidden"]["bias"], 0)
+        out[r, c] = _masked(hidden, head["logits"]["kernel"], hidden_groups, class_groups) + head["logits"]["bias"]
+    return out.reshape(height, width, channels, model.levels)
+
+
+def _layer(layer, vertical, horizontal, h, s, n, input_groups, feature_groups, *, strict):
+    height, width, _ = vertical.shape
+    features = len(feature_groups)
+    next_vertical, next_horizontal = np.zeros((height, width, features)), np.zeros((height, width, features))
+    for r, c in np.ndindex(height, width):
+        above = layer["vertical"]["bias"].copy()
+        top = n // 2
+        for i in range(-top, 0 if strict else 1):
+            for j in range(-(n // 2), n // 2 + 1):
+                if r + i >= 0 and 0 <= c + j < width:
+                    above += np.einsum(
+                        "i,iho->ho", vertical[r + i, c + j], layer["vertical"]["kernel"][i + top, j + n // 2]
+                    )
+        across = layer["horizontal"]["bias"] + np.einsum("ki,kiho->ho", above, layer["crossing"]["kernel"])
+        for j in range(-(n // 2), 0):
+            if c + j >= 0:
+                across += np.einsum("i,iho->ho", horizontal[r, c + j], layer["horizontal"]["kernel"][j + n // 2])
+        for half in range(2):
+            kernel = layer["horizontal"]["kernel"][-1, :, half]
+            across[half] += _masked(horizontal[r, c], kernel, input_groups, feature_groups, strict=strict)
+        if h is not None:
+            above = above + np.einsum("i,iho->ho", h, layer["vertical_h"])
+            across = across + np.einsum("i,iho->ho", h, layer["horizontal_h"])
+        if s is not None:
+            above = above + np.einsum("i,iho->ho", s[r, c], layer["vertical_s"])
+            across = across + np.einsum("i,iho->ho", s[r, c], layer["horizontal_s"])
+        next_vertical[r, c] = _gate(above)
+        out = _masked(_gate(across), layer["out"]["kernel"], feature_groups, feature_groups) + layer["out"]["bias"]
+        next_horizontal[r, c] = out if strict else horizontal[r, c] + out
+    return next_vertical, next_horizontal
+
+
+def _gate(pair):
+    return np.tanh(pair[0]) / (1 + np.exp(-pair[1]))
+
+
+def _masked(x, kernel, inputs, outputs, *, strict=False):
+    allowed = [[i < o if strict else i <= o for o in outputs] for i in inputs]
+    return x @ (kernel * np.array(allowed))
+
+
+def _numpy(tree):
+    return {k: _numpy(v) for k, v in tree.items()} if isinstance(tree, dict) else np.asarray(tree, np.float64)
+
+
+def _at(tree, index):
+    return {k: _at(v, index) for k, v in tree.items()} if isinstance(tree, dict) else tree[index]

@@ -1,0 +1,188 @@
+"""What DESIGN calls provable, for the Gated PixelCNN: causal, complete, normalised, and Figure 2 as it is drawn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from proofs import (
+    assert_causal,
+    assert_complete,
+    assert_normalised,
+    random_condition,
+    random_images,
+    randomised,
+)
+from reference import reference_logits
+
+from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, log_prob
+from pixelcnn_jax.gated_pixelcnn import encode, logits
+from pixelcnn_jax.inputs import Condition
+from pixelcnn_jax.layers import window_product
+
+pytestmark = pytest.mark.usefixtures("strict_dtypes")
+
+# name: (model, height and width, size of h, size of s)
+VARIANTS = {
+    "grey": (GatedPixelCNN(levels=3, features=8, layers=2), (5, 6), 0, 0),
+    "colour": (GatedPixelCNN(levels=2, channels=3, features=25, layers=2, first_kernel_size=3), (3, 4), 0, 0),
+    "wide kernels": (GatedPixelCNN(levels=2, features=8, layers=1, kernel_size=5, first_kernel_size=5), (7, 9), 0, 0),
+    "shallow": (GatedPixelCNN(levels=2, features=8, layers=1, first_kernel_size=3), (6, 8), 0, 0),
+    "two channels": (GatedPixelCNN(levels=4, channels=2, features=17, layers=1, head_features=19), (3, 3), 0, 0),
+    "h": (GatedPixelCNN(levels=2, channels=3, features=24, layers=1), (3, 2), 5, 0),
+    "s": (GatedPixelCNN(levels=2, features=8, layers=2), (3, 4), 0, 3),
+    "h and s": (GatedPixelCNN(levels=2, channels=3, features=24, layers=1), (2, 3), 2, 3),
+    "codes": (GatedPixelCNN(levels=7, channels=2, features=16, layers=1, code_features=3), (3, 3), 0, 0),
+}
+
+
+def build(name):
+    model, shape, h, s = VARIANTS[name]
+    condition = random_condition((1, *shape), h, s)
+    images = random_images(model, (1, *shape))
+    variables = model.init(jax.random.key(1), images, condition.h, condition.s)
+    return model, randomised(variables, scale=0.1), shape, condition
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_causal(name):
+    assert_causal(*build(name))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_complete(name):
+    assert_complete(*build(name))
+
+
+@pytest.mark.parametrize(
+    ("channels", "levels", "shape", "h", "s", "codes"),
+    [
+        (1, 2, (3, 3), 0, 0, 0),
+        (1, 3, (2, 3), 2, 0, 0),
+        (3, 2, (1, 3), 0, 2, 0),
+        (2, 3, (2, 1), 2, 2, 4),
+    ],
+)
+def test_normalised(channels, levels, shape, h, s, codes):
+    model = GatedPixelCNN(levels=levels, channels=channels, features=8, layers=2, code_features=codes)
+    condition = random_condition((1, *shape), h, s)
+    variables = model.init(jax.random.key(0), random_images(model, (1, *shape)), condition.h, condition.s)
+    assert_normalised(model, randomised(variables), shape, condition)
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "codes"])
+def test_figure_2(name):
+    model, variables, shape, condition = build(name)
+    image = random_images(model, (1, *shape), key=2)
+    expected = reference_logits(
+        model,
+        variables["params"],
+        np.asarray(image[0]),
+        *(None if value is None else np.asarray(value[0]) for value in condition),
+    )
+    found = model.apply(variables, image, condition.h, condition.s)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_log_prob_is_the_sum_of_the_conditionals():
+    model, variables, shape, _ = build("colour")
+    images = random_images(model, (3, *shape))
+    p = jax.nn.softmax(model.apply(variables, images))
+    expected = [sum(np.log(p[b, *i, images[b, *i]]) for i in np.ndindex(*shape, 3)) for b in range(3)]
+    np.testing.assert_allclose(log_prob(model, variables, images), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        bits_per_dim(model, variables, images), -np.array(expected) / np.log(2) / (3 * 4 * 3), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("out", [(5,), (2, 4)])
+def test_a_convolution_and_a_matrix_product_are_the_same(out):
+    window = jax.random.normal(jax.random.key(0), (2, 6, 7, 3))
+    kernel = jax.random.normal(jax.random.key(1), (2, 3, 3, *out))
+    flat = kernel.reshape(2, 3, 3, -1)
+    expected = jax.lax.conv_general_dilated(window, flat, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    np.testing.assert_allclose(window_product(window, kernel), expected.reshape(2, 5, 5, *out), rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_is_off_unless_asked_for_and_keeps_the_mean():
+    model = GatedPixelCNN(levels=2, features=32, layers=2, dropout=0.5)
+    images = random_images(model, (1, 4, 4))
+    variables = model.init(jax.random.key(0), images)
+    plain = GatedPixelCNN(levels=2, features=32, layers=2).apply(variables, images)
+    np.testing.assert_array_equal(model.apply(variables, images), plain)
+    keys = jax.random.split(jax.random.key(1), 300)
+    dropped = jax.vmap(lambda key: model.apply(variables, images, deterministic=False, rngs={"dropout": key}))(keys)
+    assert jnp.std(dropped, axis=0).min() > 0
+    np.testing.assert_allclose(dropped.mean(axis=0), plain, atol=0.3)
+
+
+def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
+    model = GatedPixelCNN(levels=4, features=16, layers=2, dtype=jnp.bfloat16)
+    images = random_images(model, (2, 5, 4))
+    variables = model.init(jax.random.key(0), images)
+    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    low, high = model.apply(variables, images), model.clone(dtype=jnp.float32).apply(variables, images)
+    assert low.dtype == jnp.float32
+    assert 0 < jnp.abs(low - high).max() < 0.1
+    hidden = jax.make_jaxpr(lambda x: logits(model, variables["params"], x, Condition()))(
+        encode(model, variables["params"], images)
+    )
+    assert "bf16" in str(hidden)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (dict(kernel_size=4), "kernel_size must be odd"),
+        (dict(first_kernel_size=1), "first_kernel_size must be odd"),
+        (dict(levels=1), "levels must be"),
+        (dict(levels=65537), "levels must be"),
+        (dict(layers=0), "layers must be at least 1"),
+        (dict(channels=0), "channels and layers"),
+        (dict(channels=3, features=2), "features"),
+        (dict(channels=3, head_features=2), "head_features"),
+        (dict(dropout=1.0), "dropout"),
+        (dict(code_features=-1), "code_features"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_refused(fields, told):
+    with pytest.raises(InputError, match=told):
+        GatedPixelCNN(**fields)
+
+
+@pytest.mark.parametrize(
+    ("made_with", "given", "told"),
+    [
+        (dict(h=3), {}, r"needs h of shape \[2, 3\]"),
+        (dict(h=3), dict(h=np.zeros((2, 4), np.float32)), r"h must have shape \[2, 3\], not \[2, 4\]"),
+        (dict(h=3), dict(h=np.zeros((1, 3), np.float32)), r"h must have shape \[2, 3\]"),
+        (dict(h=3), dict(h=np.zeros((2, 3), np.int32)), "one-hot"),
+        ({}, dict(h=np.zeros((2, 3), np.float32)), "h was given to a model that was initialised without"),
+        (dict(s=2), {}, r"needs s of shape \[2, 3, 4, 2\]"),
+        (dict(s=2), dict(s=np.zeros((2, 4, 3, 2), np.float32)), "s must have shape"),
+        ({}, dict(s=np.zeros((2, 3, 4, 1), np.float32)), "s was given"),
+    ],
+)
+def test_a_wrong_condition_is_refused(made_with, given, told):
+    model = GatedPixelCNN(levels=2, features=8, layers=1)
+    condition = random_condition((2, 3, 4), **made_with)
+    images = random_images(model, (2, 3, 4))
+    variables = model.init(jax.random.key(0), images, condition.h, condition.s)
+    with pytest.raises(InputError, match=told):
+        model.apply(variables, images, **given)
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (np.zeros((2, 3, 4, 3), np.int32), r"\[batch, height, width, 1\]"),
+        (np.zeros((2, 3, 4), np.int32), r"\[batch, height, width, 1\]"),
+        (np.zeros((2, 3, 4, 1), np.float32), "integers"),
+        (np.full((2, 3, 4, 1), 2, np.int32), "values from 2 to 2"),
+        (np.full((2, 3, 4, 1), -1, np.int32), "values from -1"),
+    ],
+)
+def test_wrong_images_are_refused(images, told):
+    model = GatedPixelCNN(levels=2, features=8, layers=1)
+    variables = model.init(jax.random.key(0), np.zeros((1, 3, 4, 1), np.int32))
+    with pytest.raises(InputError, match=told):
+        log_prob(model, variables, images)
