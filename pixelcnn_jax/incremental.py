@@ -25,7 +25,8 @@ from pixelcnn_jax.inputs import Condition
 from pixelcnn_jax.layers import Known, columns_left, group_slice, horizontal_half, vertical_half
 from pixelcnn_jax.parameters import Params
 
-Maps = list[Float[Array, "batch rows columns _"]]
+# One map a layer, [batch, remembered rows or columns, columns or rows, features]: sizes differ from layer to layer.
+Maps = list[Float[Array, "batch _ _ _"]]
 
 
 class Stream(NamedTuple):

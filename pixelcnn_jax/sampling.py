@@ -1,6 +1,7 @@
 """Exact ancestral sampling, remembering what was computed, and the naive sampler that it must equal."""
 
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -86,14 +87,14 @@ def _sample(
     batch, height, width, channels = images.shape
     params = steps.prepare(model, params)
 
-    def sample_row(row: Array, carry: tuple[Array, tuple]) -> tuple[Array, tuple]:
+    def sample_row(row: Array, carry: Any) -> Any:
         images, rows = carry
         above = jax.lax.dynamic_slice_in_dim(images, row - 1, 1, axis=1)
         here = condition._replace(s=None if condition.s is None else _row(condition.s, row))
         crossings, rows = steps.read_row(model, params, rows, above, row > 0, here)
         given, fixed = _row(images, row), _row(mask, row)
 
-        def sample_pixel(column: Array, carry: tuple[Array, tuple]) -> tuple[Array, tuple]:
+        def sample_pixel(column: Array, carry: Any) -> Any:
             finished, columns = carry
             pixel, stays = _column(given, column), _column(fixed, column)
             contexts = steps.open_pixel(model, params, columns, crossings, column)

@@ -84,3 +84,13 @@ def strict_dtypes():
 
     with jax.numpy_dtype_promotion("strict"):
         yield
+
+
+@pytest.fixture
+def unchecked_shapes():
+    """No run-time check of signatures, as users run the package: for tests of what it says to wrong shapes."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -38,7 +38,7 @@ def random_condition(shape, h=0, s=0, key=5):
     )
 
 
-def dependence(model, variables, shape, condition=NOTHING, inputs=4):
+def dependence(model, variables, shape, condition=NOTHING, inputs=12):
     """Whether each logit depends on each sub-pixel [sub-pixel, sub-pixel], for some of several random images."""
     height, width = shape
     size = height * width * model.channels

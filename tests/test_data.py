@@ -285,6 +285,14 @@ def test_plain_folder(tmp_path):
         data.load("folder", "all", data_dir=tmp_path, labels=True)
 
 
+def test_plain_folder_of_classes(tmp_path):
+    for i, path in enumerate(["dog/1.png", "cat/x/1.png", "cat/1.png"]):
+        save(pillow(ramp(3)[i]), tmp_path, path)
+    images = data.load("folder", "all", data_dir=tmp_path, labels=True)
+    assert images.classes == 2
+    assert everything(images)["label"].tolist() == [0, 0, 1]
+
+
 def test_folder_is_decoded_into_memory(tmp_path):
     save(pillow(ramp(1)[0]), tmp_path, "x.png")
     images = data.load("folder", "all", data_dir=tmp_path)
@@ -305,7 +313,7 @@ def test_folder_is_decoded_into_memory(tmp_path):
 def test_folder_of_any_kind_of_image(tmp_path, mode, colour, pixel):
     save(PIL.Image.new(mode, (6, 4), colour), tmp_path, "a.png")
     images = everything(data.load("folder", "all", data_dir=tmp_path))["image"]
-    assert (images == np.broadcast_to(pixel, (1, 4, 6, len(pixel)))).all()
+    assert np.array_equal(images, np.broadcast_to(pixel, (1, 4, 6, len(pixel))))
     save(PIL.Image.new("RGB", (6, 4), (4, 5, 6)), tmp_path, "b.png")  # then all of them are colours
     images = everything(data.load("folder", "all", data_dir=tmp_path))["image"]
     assert (
