@@ -19,12 +19,13 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/quickstart.ipynb)
 #
 # A [PixelCNN](https://arxiv.org/abs/1606.05328) predicts each pixel of an image from those before it, row by row.
-# Here one learns handwritten digits in a few minutes, on whatever JAX finds: CPU, GPU or TPU.
-# Then it says exactly how likely an image is, draws new ones, and completes half ones.
+# Here one learns handwritten digits in a few minutes, on whatever JAX finds: CPU, GPU or TPU. Then it tells exactly how
+# likely an image is, draws new ones, and completes halves.
 
 # %% [markdown]
-# In a checkout that is installed (`pip install -e ".[train]"`) this does nothing. Elsewhere it fetches one, as in Colab;
-# for an accelerator, JAX must be [the one for it](https://docs.jax.dev/en/latest/installation.html).
+# Where the project is installed from its checkout (`pip install -e ".[train]"`) this does nothing; elsewhere, as in
+# Colab, it fetches and installs it. For an accelerator, JAX must be
+# [the one made for it](https://docs.jax.dev/en/latest/installation.html).
 
 # %%
 import importlib.util
@@ -58,8 +59,8 @@ print(jax.devices())
 
 # %% [markdown]
 # ## The data
-# scikit-learn's digits: 1,797 images of 8x8 pixels, each an integer from 0 to 16. These are the first of the 350 that are
-# kept from training, for validation.
+# scikit-learn's digits: 1,797 images of 8x8 pixels, each an integer from 0 to 16. Shown are the first of the 350 that
+# are kept for validation.
 
 # %%
 config = digits.get_config()
@@ -73,12 +74,12 @@ def show(rows):
     return ImageOps.scale(picture, 5, Image.Resampling.NEAREST)
 
 
-show(images[:60].reshape(4, 15, 8, 8, 1))
+show(images[:64].reshape(4, 16, 8, 8, 1))
 
 # %% [markdown]
 # ## Training
-# The same run as `python -m experiments.unconditional --config=configs/digits.py`. It keeps the parameters that did best
-# on validation, and leaves checkpoints, the learning curve and TensorBoard's files in `workdir`.
+# What `python -m experiments.unconditional --config=configs/digits.py` does: `workdir` gets checkpoints, the learning
+# curve, TensorBoard's files, and the parameters that did best on validation, which are read back here.
 
 # %%
 workdir = Path(tempfile.mkdtemp())
@@ -89,37 +90,37 @@ model = GatedPixelCNN(levels=splits.train.levels, channels=1, **config.model)
 
 # %% [markdown]
 # ## The exact likelihood
-# Of every validation image, in nats; and in bits for each of its pixels, which is what papers compare.
+# Of every validation image: log p(x) in nats, and the same as bits for each pixel, which is what papers compare.
 
 # %%
 nats = log_prob(model, params, images)
 bits = bits_per_dim(model, params, images)
-print(f"{len(images)} images: {nats.mean():.2f} nats an image, {bits.mean():.4f} bits/dim\n")
+print(f"{len(images)} images: log p(x) is {nats.mean():.2f} nats an image, or {bits.mean():.4f} bits/dim\n")
 print(table(config, splits, result))
 
 # %% [markdown]
-# Lower is better: 4.09 is knowing nothing, 2.49 knowing each pixel's own histogram, 2.00 a published autoregressive model
-# ([Tomczak 2022](https://github.com/jmtomczak/intro_dgm)). Each image has its own figure. Top row: the 15 likeliest;
-# bottom row: the 15 least likely.
+# Fewer bits are better: on validation 4.09 is to know nothing, 2.49 to know how often each pixel has each value, 2.00 a
+# published autoregressive model ([Tomczak](https://github.com/jmtomczak/intro_dgm)). Each image has its own figure: the
+# likeliest 16 are in the upper row, the least likely in the lower.
 
 # %%
 order = np.argsort(bits)
-show(images[np.concatenate([order[:15], order[-15:]])].reshape(2, 15, 8, 8, 1))
+show(images[np.concatenate([order[:16], order[-16:]])].reshape(2, 16, 8, 8, 1))
 
 # %% [markdown]
 # ## Samples
-# New digits, pixel by pixel from the model's own predictions: none of these exists.
+# New digits: each pixel is drawn from what the model predicts given those drawn before.
 
 # %%
-samples = sample(model, params, jax.random.key(1), shape=(60, 8, 8))
-show(samples.reshape(4, 15, 8, 8, 1))
+samples = sample(model, params, jax.random.key(1), shape=(64, 8, 8))
+show(samples.reshape(4, 16, 8, 8, 1))
 
 # %% [markdown]
 # ## Completion
-# Top row: real images. Below, each with its upper half given and its lower half drawn four times anew.
+# The top row is real. Below it, four times, the upper half was given and the lower half drawn anew.
 
 # %%
-given = np.tile(images[:15], (4, 1, 1, 1))
+given = np.tile(images[:16], (4, 1, 1, 1))
 upper = (np.arange(8) < 4).reshape(1, 8, 1, 1)
-completions = sample(model, params, jax.random.key(2), shape=(60, 8, 8), given=given, mask=upper)
-show(np.concatenate([images[:15], completions]).reshape(5, 15, 8, 8, 1))
+completions = sample(model, params, jax.random.key(2), shape=(64, 8, 8), given=given, mask=upper)
+show(np.concatenate([images[:16], completions]).reshape(5, 16, 8, 8, 1))

@@ -53,15 +53,27 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", None, "the run's config", flag_values=values)
     flags.DEFINE_string("workdir", None, "where the run is kept", flag_values=values)
+    for argument in argv[1:]:
+        if argument.startswith("--config=") and not Path(file := argument.removeprefix("--config=")).is_file():
+            raise InputError(f"There is no config {file} (--help lists those there are).")
     try:
         rest = values(argv)[1:]
-    except (flags.Error, OSError, SyntaxError, ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{' '.join(str(error).split())} (--help lists the fields)") from error
+        config = values.config  # a config file that does not run says so here
+        complete = config is not None and values.workdir is not None and isinstance(config.seed, int)
+    except (AttributeError, KeyError) as error:
+        raise InputError(f"The config has no such field: {one_line(error.args[0])} (--help lists them).") from error
+    except (flags.Error, OSError, SyntaxError, ImportError, TypeError, ValueError) as error:
+        raise InputError(f"{one_line(error)} (--help lists the fields).") from error
     if rest:
         raise InputError(f"{rest[0]} is no flag: fields are given as --config.FIELD=VALUE (--help lists them).")
-    if values.config is None or values.workdir is None:
+    if not complete:
         raise InputError("--config=configs/NAME.py and --workdir=DIR are both needed (--help tells more).")
-    return values.config, Path(values.workdir)
+    return config, Path(values.workdir)
+
+
+def one_line(message: object) -> str:
+    """A message of another library without its line breaks and quotes around the whole."""
+    return " ".join(str(message).replace("\\n", ". ").replace("\\", "").split()).strip("'\"")
 
 
 def load_splits(config: ConfigDict) -> Splits:

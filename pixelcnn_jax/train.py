@@ -103,7 +103,7 @@ def train_step(
 
     nats, gradient = jax.value_and_grad(mean_nats)(state.params)
     # A step is as good as its gradient: one that overflowed must not look like a finite loss.
-    nats = jnp.where(jnp.isfinite(optax.global_norm(gradient)), nats, jnp.nan)
+    nats = jnp.where(jnp.isfinite(optax.tree.norm(gradient)), nats, jnp.nan)
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     # Early on the average is short, so that it does not remember the initial values.
@@ -149,6 +149,7 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
     Raises InputError for a workdir of another config, a batch that the devices cannot share, a damaged checkpoint,
     and a loss that is no longer finite.
     """
+    check_fields(config)
     mesh = data_mesh()
     check_batch_size(mesh, config.batch_size)
     check_batch_size(mesh, config.eval_batch_size)
@@ -232,6 +233,17 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
     checkpoints.close()
     write_whole(workdir / "result.json", json.dumps(result, indent=2, default=str))
     return result
+
+
+def check_fields(config: ConfigDict) -> None:
+    """Raises InputError for numbers with which no training is possible."""
+    for name in ("batch_size", "eval_batch_size", "steps", "log_every", "eval_every", "checkpoint_every"):
+        if config[name] < 1:
+            raise InputError(f"{name} must be at least 1, not {config[name]}.")
+    if not 0 <= config.ema < 1:
+        raise InputError(f"ema must be at least 0 and below 1, not {config.ema}.")
+    if config.learning_rate <= 0 or config.clip_norm <= 0:
+        raise InputError("learning_rate and clip_norm must be above 0.")
 
 
 def check_finite(nats: float, step: int) -> None:

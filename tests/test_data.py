@@ -293,6 +293,13 @@ def test_plain_folder_of_classes(tmp_path):
     assert everything(images)["label"].tolist() == [0, 0, 1]
 
 
+def test_folder_is_looked_at_file_by_file(tmp_path):
+    for i in range(300):
+        PIL.Image.new("L", (6, 5 if i == 299 else 4)).save(tmp_path / f"{i:03}.png")
+    with pytest.raises(InputError, match=r"000\.png is 4x6x1 and .*299\.png is 5x6x1: set resize"):
+        data.load("folder", "all", data_dir=tmp_path)
+
+
 def test_folder_is_decoded_into_memory(tmp_path):
     save(pillow(ramp(1)[0]), tmp_path, "x.png")
     images = data.load("folder", "all", data_dir=tmp_path)
@@ -346,10 +353,10 @@ def colours_of_16_bits():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def truncated():
+def encoded(image, file_format):
     file = io.BytesIO()
-    pillow(ramp(1)[0]).save(file, "png")
-    return file.getvalue()[:-20]
+    image.save(file, file_format)
+    return file.getvalue()
 
 
 def test_folders_that_cannot_be_read(tmp_path):
@@ -370,9 +377,10 @@ def test_folders_that_cannot_be_read(tmp_path):
     ("content", "message"),
     [
         (b"no image", "cannot be read"),
-        (truncated(), "cannot be read"),
+        (encoded(pillow(ramp(1)[0]), "png")[:-20], "cannot be read"),
         (colours_of_16_bits(), "more than 8 bits"),
-        (b"P5 2 2 65535\n" + bytes(8), "more than 8 bits"),
+        (encoded(PIL.Image.new("I;16", (6, 4)), "png"), "more than 8 bits"),
+        (encoded(PIL.Image.new("F", (6, 4)), "tiff"), "more than 8 bits"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, content, message):
@@ -431,12 +439,12 @@ def test_resizing_takes_the_mean_of_the_centre():
 
 
 def test_grey_is_the_luma_of_pillow():
-    colours = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    colours = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
     grey = data.from_array(colours, levels=256, grey=True)
-    assert (grey.shape, grey.description) == ((8, 8, 1), "array, grey")
+    assert (grey.shape, grey.description) == ((128, 128, 1), "array, grey")
     pillows = [np.asarray(PIL.Image.fromarray(image).convert("L")) for image in colours]
     assert np.array_equal(everything(grey)["image"][..., 0], pillows)
-    assert data.from_array(colours[..., :1], levels=256, grey=True).shape == (8, 8, 1)
+    assert data.from_array(colours[..., :1], levels=256, grey=True).shape == (128, 128, 1)
     with pytest.raises(InputError, match="2 channels cannot be turned grey"):
         data.from_array(colours[..., :2], levels=256, grey=True)
 

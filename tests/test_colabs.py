@@ -1,0 +1,115 @@
+"""The notebooks: each runs from its first cell to its last, and is the same as its text."""
+
+import json
+import math
+from pathlib import Path
+
+import jupytext
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+COLABS = ROOT / "colabs"
+NAMES = sorted({path.stem for path in COLABS.iterdir() if path.suffix in (".ipynb", ".py")})
+STEPS = 3
+HELD = """
+import json
+arrays = dict(images=images, nats=nats, bits=bits, samples=samples, completions=completions)
+print(json.dumps({name: array.tolist() for name, array in arrays.items()} | {"result": result}))
+"""
+
+
+def with_parameters(notebook, **values):
+    """Other values than those of the cell tagged "parameters", set by a cell after it, as papermill does it."""
+    [place] = [i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ())]
+    source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(source))
+    return notebook
+
+
+def outputs(notebook, kind):
+    return [output for cell in notebook.cells for output in cell.get("outputs", ()) if output.output_type == kind]
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    """The notebook with its outputs; the last is, as JSON, what it holds at its end."""
+    notebook = with_parameters(jupytext.read(COLABS / "quickstart.ipynb"), STEPS=STEPS)
+    notebook.cells.append(nbformat.v4.new_code_cell(HELD))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        # Neither kernels nor startup files of the user's; what the notebook writes is pytest's to remove.
+        for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "TMPDIR"):
+            monkeypatch.setenv(variable, str(tmp_path_factory.mktemp(variable)))
+        # In the checkout, where configs and experiments are found.
+        return NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
+
+
+@pytest.fixture(scope="module")
+def held(quickstart):
+    values = json.loads(outputs(quickstart, "stream")[-1].text)
+    return {name: value if name == "result" else np.array(value) for name, value in values.items()}
+
+
+def test_quickstart_trains_as_long_as_its_parameter_says(held):
+    assert held["result"]["steps"] == STEPS
+
+
+def test_quickstart_knows_the_exact_likelihood_of_all_validation_images(quickstart, held):
+    assert held["images"].shape == (350, 8, 8, 1)
+    assert held["nats"].shape == held["bits"].shape == (350,)
+    assert np.isfinite(held["nats"]).all()
+    np.testing.assert_allclose(held["bits"], -held["nats"] / (64 * math.log(2)), rtol=1e-5)
+    # By the train loop in batches over the devices; in the notebook at once, by parameters read back from disk.
+    scores = held["result"]["scores"]["validation"]
+    assert scores["images"] == 350
+    assert held["bits"].mean() == pytest.approx(scores["bits_per_dim"], rel=1e-4)
+    printed = "".join(output.text for output in outputs(quickstart, "stream")[:-1])
+    assert f"350 images: log p(x) is {held['nats'].mean():.2f} nats" in printed
+    assert f"this run                 validation   {scores['bits_per_dim']:10.4f}" in printed
+
+
+def test_quickstart_draws_images_of_the_data_s_levels(held):
+    samples = held["samples"]
+    assert samples.shape == (64, 8, 8, 1)
+    assert samples.dtype.kind == "i"
+    assert samples.min() >= 0
+    assert samples.max() <= 16
+    assert len(np.unique(samples, axis=0)) == 64
+
+
+def test_quickstart_completes_below_what_is_given(held):
+    real, completions = held["images"][:16], held["completions"].reshape(4, 16, 8, 8, 1)
+    assert (completions[:, :, :4] == real[:, :4]).all()
+    lower = np.concatenate([real[None], completions])[:, :, 4:]
+    assert len(np.unique(lower.reshape(80, -1), axis=0)) == 80
+    assert 0 <= lower.min() <= lower.max() <= 16
+
+
+def test_quickstart_shows_pictures_and_no_warnings(quickstart):
+    pictures = [output.data for output in outputs(quickstart, "execute_result") if "image/png" in output.data]
+    assert len(pictures) == 4
+    assert [output.text for output in outputs(quickstart, "stream") if output.name == "stderr"] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook_and_text_are_the_same(name):
+    notebook, text = (jupytext.read(COLABS / f"{name}.{suffix}") for suffix in ("ipynb", "py"))
+    notebook_cells, text_cells = (
+        [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in one.cells] for one in (notebook, text)
+    )
+    assert notebook_cells == text_cells, f"jupytext --sync colabs/{name}.ipynb, after the newer of the two was saved"
+    for one in (notebook, text):
+        assert one.metadata["jupytext"]["formats"] == "ipynb,py:percent"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook_holds_no_outputs_and_nothing_of_the_machine_that_wrote_it(name):
+    notebook = json.loads((COLABS / f"{name}.ipynb").read_text())
+    for cell in notebook["cells"]:
+        assert cell.get("outputs", []) == []
+        assert cell.get("execution_count") is None
+        assert cell["metadata"].keys() <= {"tags"}
+    assert notebook["metadata"].keys() == {"jupytext", "kernelspec"}
+    assert notebook["metadata"]["kernelspec"] == {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -1,0 +1,239 @@
+"""The loop: exact scores, resuming to the bit, refusals; and the command line around it, as a user runs it."""
+
+import importlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from configs import base
+from experiments import cli
+from experiments.unconditional import make_experiment
+from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
+from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
+from pixelcnn_jax.checkpoint import Checkpoints
+from pixelcnn_jax.data import from_array, load
+from pixelcnn_jax.train import Splits, evaluate, init_state, make_optimizer, score, train
+
+ROOT = Path(__file__).parent.parent
+TINY = {
+    "steps": 24,
+    "log_every": 3,
+    "eval_every": 8,
+    "checkpoint_every": 4,
+    "sample_rows": 1,
+    "sample_columns": 2,
+    "levels": 17,
+    "ema": 0.9,
+    "model.features": 8,
+    "model.layers": 2,
+    "model.dropout": 0.1,
+}
+
+
+def tiny_config(**changes):
+    config = base.get_config()
+    config.update_from_flattened_dict(TINY | changes)
+    return config
+
+
+def run(workdir, **changes):
+    config = tiny_config(**changes)
+    splits = cli.load_splits(config)
+    return train(config, make_experiment(config, splits), splits, workdir)
+
+
+def command(workdir, **changes):
+    fields = [f"--config.{name}={value}" for name, value in (TINY | changes).items()]
+    return [
+        *(sys.executable, "-m", "experiments.unconditional", "--config=configs/digits.py", f"--workdir={workdir}"),
+        *fields,
+    ]
+
+
+def leaves(workdir):
+    """Everything in the last checkpoint of a run, by path."""
+    config = tiny_config()
+    splits = cli.load_splits(config)
+    state = init_state(make_experiment(config, splits), make_optimizer(config), jax.random.key(0))
+    restored = Checkpoints(Path(workdir)).restore(state)
+    return {jax.tree_util.keystr(path): x for path, x in jax.tree_util.tree_leaves_with_path(restored)}
+
+
+def test_scores_are_those_of_all_images_and_of_the_best_parameters(tmp_path):
+    result = run(tmp_path)
+    config = tiny_config()
+    model = GatedPixelCNN(levels=17, **config.model)
+    params = Checkpoints(tmp_path).restore_best(model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int)))
+    for name, count in (("train", 1000), ("validation", 350), ("test", 447)):
+        images = np.stack([example["image"] for example in load("digits", name, levels=17).examples])
+        assert result["scores"][name]["images"] == len(images) == count
+        nats = -np.mean(log_prob(model, params, images), dtype=np.float64)
+        np.testing.assert_allclose(result["scores"][name]["nats"], nats, rtol=1e-5)
+        np.testing.assert_allclose(result["scores"][name]["bits_per_dim"], nats / 64 / np.log(2), rtol=1e-5)
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    validations = {line["step"]: line["validation_bits_per_dim"] for line in lines if "seconds" in line}
+    assert list(validations) == [8, 16, 24]
+    assert result["best_step"] == min(validations, key=validations.get)
+    np.testing.assert_allclose(min(validations.values()), result["scores"]["validation"]["bits_per_dim"], rtol=1e-6)
+    assert result["scores"]["validation"]["bits_per_dim"] < 3.9
+    for picture in ("samples.png", "samples_0000024.png", "curve.png"):
+        assert (tmp_path / picture).stat().st_size > 100
+    assert any((tmp_path / "tensorboard").iterdir())
+
+
+def test_the_last_batch_is_neither_dropped_nor_filled_up():
+    images = from_array(np.arange(7).reshape(7, 1, 1, 1), levels=7)
+    nats = evaluate(
+        lambda _, batch: batch["image"][:, 0, 0, 0].astype(float), {}, images, batch_size=4, put=lambda batch: batch
+    )
+    np.testing.assert_array_equal(nats, np.arange(7))
+    assert score(nats, images)["nats"] == 3.0
+    assert score(nats, images)["bits_per_dim"] == 3.0 / np.log(2)
+
+
+def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
+    whole = subprocess.run(command(tmp_path / "whole"), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(whole.stdout.splitlines()[-1])["images"] == 350
+    process = subprocess.Popen(command(tmp_path / "killed"), cwd=ROOT, stdout=subprocess.DEVNULL)
+    # Past a checkpoint and between two: the kill loses steps, which must be done again to the same end.
+    wait_for(lambda: any((tmp_path / "killed/checkpoints").glob("[0-9]*")), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed/result.json").exists()
+    subprocess.run(command(tmp_path / "killed"), cwd=ROOT, capture_output=True, check=True)
+    expected, found = leaves(tmp_path / "whole"), leaves(tmp_path / "killed")
+    assert expected.keys() == found.keys()
+    for name in expected:
+        np.testing.assert_array_equal(expected[name], found[name], err_msg=name)
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "killed")]
+    assert results[0]["scores"] == results[1]["scores"]
+    curves = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "killed")]
+    steps = [[json.loads(line)["step"] for line in curve] for curve in curves]
+    assert steps[0] == steps[1]
+
+
+def wait_for(happened, process):
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_workdir_of_another_config_is_refused_and_kept(tmp_path):
+    run(tmp_path, steps=2)
+    before = (tmp_path / "result.json").read_text()
+    with pytest.raises(InputError, match=r"belongs to another config, where seed is 0 and not 1"):
+        run(tmp_path, steps=2, seed=1)
+    assert (tmp_path / "result.json").read_text() == before
+    assert run(tmp_path, steps=2) == json.loads(before)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    run(tmp_path, steps=4)
+    (tmp_path / "result.json").unlink()
+    for file in (tmp_path / "checkpoints/4").rglob("*"):
+        if file.is_file() and file.parent.name == "d":
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(InputError, match=r"checkpoints/4 is damaged"):
+        run(tmp_path, steps=4)
+
+
+def test_divergence_stops_the_run_before_it_is_kept(tmp_path):
+    with pytest.raises(InputError, match="no longer finite at step"):
+        run(tmp_path, learning_rate=1e30, warmup_steps=0, clip_norm=1e30)
+    assert not any((tmp_path / "checkpoints").glob("[0-9]*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (dict(batch_size=12), "12 images cannot be split evenly over 8 devices"),
+        (dict(eval_batch_size=0), "eval_batch_size must be at least 1"),
+        (dict(ema=1.0), "ema must be"),
+        (dict(schedule="linear"), "schedule must be one of constant, cosine"),
+        (dict(levels=16), "holds the value 16"),
+        ({"model.kernel_size": 2}, "kernel_size must be odd"),
+    ],
+)
+def test_a_config_that_cannot_work_is_refused_and_leaves_nothing(tmp_path, changes, told):
+    with pytest.raises(InputError, match=told):
+        run(tmp_path / "new", **changes)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--config.nosuch=1"], "nosuch"),
+        (["--config.steps=many"], "many"),
+        (["--config.dataset=mnist", "--config.data_dir=nowhere"], "not prepared"),
+        (["--config.dataset=mnsit"], "did you mean mnist"),
+        (["--config.bits=2"], "bits"),
+        (["steps=3"], "is no flag"),
+    ],
+)
+def test_wrong_input_is_one_sentence_without_tensorflow(tmp_path, arguments, told):
+    watched = (
+        "import sys, runpy, atexit; atexit.register(lambda: print('tensorflow' in sys.modules));"
+        "runpy.run_module('experiments.unconditional', run_name='__main__')"
+    )
+    line = [sys.executable, "-c", watched, "--config=configs/digits.py", f"--workdir={tmp_path}/new", *arguments]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == "False\n"
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5  # seconds of the processor
+    assert not (tmp_path / "new").exists()
+
+
+def test_help_lists_every_field_and_config():
+    line = [sys.executable, "-m", "experiments.unconditional", "--help"]
+    text = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    fields = [name.removeprefix("config.") for name in base.get_config().to_dict()]
+    assert [name for name in fields if f"{name} = " not in text and name != "model"] == []
+    assert "model.features = " in text
+    for path in (ROOT / "configs").glob("*.py"):
+        assert path.stem in ("base", "__init__") or path.stem in text
+
+
+def test_every_config_builds_its_model():
+    for path in (ROOT / "configs").glob("*.py"):
+        if path.stem != "__init__":
+            config = importlib.import_module(f"configs.{path.stem}").get_config()
+            GatedPixelCNN(levels=config.levels, channels=3, **config.model)
+            make_optimizer(config)
+
+
+def test_the_package_is_light_to_import():
+    heavy = ("tensorflow", "tensorflow_datasets", "orbax", "grain", "optax", "matplotlib", "PIL")
+    code = f"import sys, pixelcnn_jax; print([m for m in {heavy} if m in sys.modules])"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout == "[]\n"
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
+
+
+def test_the_floor_is_the_published_one():
+    train_images, validation = (load("digits", name, levels=17) for name in ("train", "validation"))
+    bits = 64 * np.log(2)
+    assert round(uniform_nats(validation) / bits, 2) == 4.09
+    assert round(independent_nats(independent_pixels(train_images), validation) / bits, 2) == 2.49
+    assert isinstance(Splits(train_images, validation), tuple)
+    assert os.environ["JAX_NUM_CPU_DEVICES"] == "8"
