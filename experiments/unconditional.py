@@ -3,7 +3,9 @@
 python -m experiments.unconditional --config=configs/digits.py --workdir=runs/digits
 """
 
-import jax
+from typing import cast
+
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
@@ -20,12 +22,12 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     model = GatedPixelCNN(levels=splits.train.levels, channels=channels, **config.model)
 
     def init(key: Key[Array, ""]) -> Params:
-        return model.init(key, jax.numpy.zeros((1, height, width, channels), int))
+        return dict(model.init(key, jnp.zeros((1, height, width, channels), jnp.int32)))
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         rngs = None if key is None else {"dropout": key}
         logits = model.apply(params, batch["image"], deterministic=key is None, rngs=rngs)
-        return -log_prob_of(logits, batch["image"])
+        return -log_prob_of(cast(Array, logits), batch["image"])
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
         rows, columns = config.sample_rows, config.sample_columns

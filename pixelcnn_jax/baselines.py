@@ -23,8 +23,8 @@ def independent_pixels(train: Images) -> LogTable:
     for images in _batches(train):
         cells = np.arange(subpixels) * train.levels + images.reshape(len(images), -1)
         counts += np.bincount(cells.ravel(), minlength=counts.size)
-    counts = counts.reshape(*train.shape, train.levels)
-    return np.log(counts / counts.sum(axis=-1, keepdims=True))
+    table = counts.reshape(*train.shape, train.levels)
+    return np.log(table / table.sum(axis=-1, keepdims=True))
 
 
 def independent_nats(table: LogTable, images: Images) -> float:

@@ -466,19 +466,22 @@ def _tfds(name: str, split: str, *, data_dir: str | pathlib.Path | None, labels:
         raise InputError(f"{name} holds {features[key].np_dtype} images, but only 8-bit ones can be read.")
     if labels and not ("label" in features and isinstance(features["label"], tfds.features.ClassLabel)):
         raise InputError(f"{name} has no class labels: leave labels out, or choose another data set.")
+    again = f"move it away and prepare it anew, {_command(name, root)}"
     try:
         # Decoded by us: TFDS uses OpenCV where there is one, and that decodes some JPEGs to other values than Pillow.
         source = builder.as_data_source(split, decoders=dict.fromkeys(images, tfds.decode.SkipDecoding()))
     except NotImplementedError:  # how TFDS says so
-        raise InputError(
-            f"{folder} is not in the array_record format: move it away and prepare it anew, {_command(name, root)}"
-        ) from None
+        raise InputError(f"{folder} is not in the array_record format: {again}") from None
 
     def read(rows: Sequence[int]) -> list[Example]:
+        try:
+            stored = source.__getitems__(rows) if len(rows) > 1 else [source[rows[0]]]
+        except RuntimeError as error:  # array_record's, for a file that is damaged or missing
+            raise InputError(f"{folder} is damaged, {error}: {again}") from error
         return [
-            {"image": _decode(io.BytesIO(stored[key]), colour=features[key].shape[-1] != 1)}
-            | ({"label": np.int32(stored["label"])} if labels else {})
-            for stored in (source.__getitems__(rows) if len(rows) > 1 else [source[rows[0]]])
+            {"image": _decode(io.BytesIO(record[key]), colour=features[key].shape[-1] != 1)}
+            | ({"label": np.int32(record["label"])} if labels else {})
+            for record in stored
         ]
 
     title, classes = f"{name.partition(':')[0]} {folder.name}", features["label"].num_classes if labels else None

@@ -84,7 +84,7 @@ class GatedPixelCNN(nn.Module):
         condition = Condition(h, s)
         check_images(images, channels=self.channels, levels=self.levels)
         if not self.is_initializing():
-            check_condition(self.variables["params"], condition, images.shape)
+            check_condition(dict(self.variables["params"]), condition, images.shape)
         shapes = parameter_shapes(self, condition)
         stacked = partial(initialise_stacked, count=self.layers)
         params = {

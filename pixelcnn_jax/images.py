@@ -36,7 +36,7 @@ def save_grid(
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path)
 
 
-def save_curve(path: Path, records: list[dict[str, float]], *, title: str) -> None:
+def save_curve(path: Path, records: list[dict[str, int | float]], *, title: str) -> None:
     """Draws bits/dim against the step, of the training batches and of validation, from the lines of metrics.jsonl."""
     from matplotlib.figure import Figure
 

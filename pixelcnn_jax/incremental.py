@@ -3,7 +3,7 @@
 Everything here calls the layers of ``layers.py`` with what was remembered in place of the zero border.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import singledispatch
 from typing import Any, NamedTuple
 
@@ -118,8 +118,8 @@ def open_pixel(
 class Pixel(NamedTuple):
     """The features of the current pixel that are known by now, in every layer and in the head; None where none is."""
 
-    inputs: list[Array | None]
-    gated: list[Array | None]
+    inputs: Sequence[Array | None]
+    gated: Sequence[Array | None]
     hidden: Array | None = None
 
 
@@ -169,7 +169,7 @@ def close_pixel(
     model: GatedPixelCNN, params: Params, memory: Maps, pixel: Int[Array, "batch 1 1 channels"], known: Pixel
 ) -> Maps:
     """Pushes the finished pixel into the memory of every layer; the oldest column falls out."""
-    finished = [encode(model, params, pixel), *known.inputs[1:-1]]
+    finished = [encode(model, params, pixel), *(x for x in known.inputs[1:-1] if x is not None)]
     pushed = [jnp.concatenate(both, axis=2) for both in zip(memory, finished, strict=True)]
     return [columns[:, :, 1:] for columns in pushed]
 

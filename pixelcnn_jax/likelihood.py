@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import TypeVar, cast
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,8 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.inputs import Images, Map, Vector, check_images, check_values
 from pixelcnn_jax.parameters import Params
+
+Nats = TypeVar("Nats", Array, np.ndarray, float)
 
 
 def log_prob_of(logits: Float[Array, "batch height width channels levels"], images: Images) -> Float[Array, " batch"]:
@@ -34,7 +37,7 @@ def log_prob(
 
 @partial(jax.jit, static_argnames="model")
 def _log_prob(model: nn.Module, variables: Params, images: Images, h: Vector | None, s: Map | None) -> Array:
-    return log_prob_of(model.apply(variables, images, h, s), images)
+    return log_prob_of(cast(Array, model.apply(variables, images, h, s)), images)
 
 
 def bits_per_dim(
@@ -44,6 +47,6 @@ def bits_per_dim(
     return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), images.shape[1:])
 
 
-def nats_to_bits_per_dim(nats: Array | np.ndarray | float, shape: tuple[int, ...]) -> Array | np.ndarray | float:
+def nats_to_bits_per_dim(nats: Nats, shape: tuple[int, ...]) -> Nats:
     """Nats an image of ``shape`` (height, width, channels) as bits a sub-pixel."""
     return nats / (math.prod(shape) * math.log(2))

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-Record = dict[str, float]
+Record = dict[str, int | float]
 
 
 class Metrics:

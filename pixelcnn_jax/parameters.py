@@ -39,7 +39,7 @@ def initialise(key: Key[Array, ""], shapes: dict[str, Any]) -> Params:
     # All numbers are drawn at once: compiling a generator takes long, and a network has dozens of arrays.
     drawn = jnp.split(jax.random.normal(key, (int(ends[-1]),)), ends[:-1])
     arrays = [leaf.scale * x.reshape(leaf.inputs + leaf.outputs) for leaf, x in zip(leaves, drawn, strict=True)]
-    return tree.unflatten(arrays)
+    return jax.tree.unflatten(tree, arrays)
 
 
 def initialise_stacked(key: Key[Array, ""], shapes: dict[str, Any], count: int) -> Params:

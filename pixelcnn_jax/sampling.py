@@ -1,7 +1,7 @@
 """Exact ancestral sampling, remembering what was computed, and the naive sampler that it must equal."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -14,6 +14,8 @@ from pixelcnn_jax.incremental import Stream, stream_of
 from pixelcnn_jax.inputs import Condition, Images, Map, Vector, check_condition, check_values
 from pixelcnn_jax.parameters import Params
 
+Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
+
 
 def sample(
     model: nn.Module,
@@ -24,8 +26,8 @@ def sample(
     h: Vector | None = None,
     s: Map | None = None,
     given: Images | None = None,
-    mask: Bool[Array, "#batch #height #width #channels"] | None = None,
-) -> Images:
+    mask: Mask | None = None,
+) -> Int[Array, "batch height width channels"]:
     """Draws images from p(x | h, s), each sub-pixel once, at the cost of about one forward pass.
 
     Args:
@@ -58,8 +60,8 @@ def naive_sample(
     h: Vector | None = None,
     s: Map | None = None,
     given: Images | None = None,
-    mask: Bool[Array, "#batch #height #width #channels"] | None = None,
-) -> Images:
+    mask: Mask | None = None,
+) -> Int[Array, "batch height width channels"]:
     """The same draw as ``sample`` from the same key, by running the whole network again for every sub-pixel."""
     images, mask, condition, keys = _check(model, variables, key, shape, Condition(h, s), given, mask)
     return _sample_naively(model, variables, keys, images, mask, condition)
@@ -122,7 +124,7 @@ def _sample_naively(
 
     def sample_subpixel(index: Array, images: Array) -> Array:
         row, column, colour = jnp.unravel_index(index, (height, width, channels))
-        logits = model.apply(variables, images, condition.h, condition.s)[:, row, column, colour]
+        logits = cast(Array, model.apply(variables, images, condition.h, condition.s))[:, row, column, colour]
         gumbel = noise(keys, row, column, (channels, model.levels))[:, colour]
         drawn = jnp.argmax(logits + gumbel, axis=-1).astype(images.dtype)
         value = jnp.where(mask[:, row, column, colour], images[:, row, column, colour], drawn)
@@ -131,7 +133,7 @@ def _sample_naively(
     return jax.lax.fori_loop(0, height * width * channels, sample_subpixel, images)
 
 
-def _row(x: Array, row: Array) -> Array:
+def _row(x: Array | np.ndarray, row: Array) -> Array:
     return jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1)
 
 
@@ -145,8 +147,8 @@ def _check(
     key: Array,
     shape: tuple[int, int, int],
     condition: Condition,
-    given: Array | None,
-    mask: Array | None,
+    given: Images | None,
+    mask: Mask | None,
 ) -> tuple[Images, Array, Condition, Array]:
     """The arguments of a sampler as full arrays: images to fill in, a mask of what stays, the condition, a key each."""
     if len(shape) != 3 or min(shape) < 1:
@@ -169,7 +171,7 @@ def _check(
     return images, mask, condition, keys
 
 
-def _given(given: Array, mask: Array, full: tuple[int, ...], levels: int) -> tuple[Array, Array]:
+def _given(given: Images, mask: Mask, full: tuple[int, ...], levels: int) -> tuple[Array, Array]:
     if tuple(given.shape) != full:
         raise InputError(f"given must have shape {list(full)}, not {list(given.shape)}.")
     if not np.issubdtype(given.dtype, np.integer) or mask.dtype != bool:

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -135,7 +137,7 @@ def score(nats: Float[np.ndarray, " count"], images: Images) -> dict[str, Any]:
         "data": images.description,
         "images": len(nats),
         "nats": mean,
-        "bits_per_dim": float(nats_to_bits_per_dim(mean, images.shape)),
+        "bits_per_dim": nats_to_bits_per_dim(mean, images.shape),
     }
 
 
@@ -153,86 +155,91 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
     mesh = data_mesh()
     check_batch_size(mesh, config.batch_size)
     check_batch_size(mesh, config.eval_batch_size)
-    optimizer = make_optimizer(config)
+    make_optimizer(config)
     workdir = Path(workdir)
     claim(workdir, config)
-    if (workdir / "result.json").exists():
-        return json.loads((workdir / "result.json").read_text())
+    if not (workdir / "result.json").exists():
+        with closing(Checkpoints(workdir, keep=config.keep_checkpoints)) as checkpoints:
+            result = train_in(workdir, config, experiment, splits, mesh, checkpoints)
+        write_whole(workdir / "result.json", json.dumps(result, indent=2, default=str))
+    return json.loads((workdir / "result.json").read_text())
 
+
+def train_in(
+    workdir: Path, config: ConfigDict, experiment: Experiment, splits: Splits, mesh: Mesh, checkpoints: Checkpoints
+) -> dict[str, Any]:
+    """The loop itself, in a workdir that is claimed."""
     init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
-    whole = replicated(mesh)
-    put = partial(shard_batch, mesh)
-    state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=whole)(init_key)
+    optimizer, whole, put = make_optimizer(config), replicated(mesh), partial(shard_batch, mesh)
+    fresh = jax.jit(partial(init_state, experiment, optimizer), out_shardings=whole)(init_key)
     step_of = partial(train_step, experiment=experiment, optimizer=optimizer, ema=config.ema)
     next_state = jax.jit(step_of, donate_argnames="state", out_shardings=whole)
     nats_of = jax.jit(lambda params, batch: experiment.loss(params, batch, None), out_shardings=whole)
     scored = partial(evaluate, nats_of, batch_size=config.eval_batch_size, put=put)
-    bits_of = partial(nats_to_bits_per_dim, shape=splits.train.shape)
+
+    def bits(nats: float) -> float:
+        return nats_to_bits_per_dim(nats, splits.train.shape)
 
     def picture(path: Path, params: Params, step: int) -> None:
         on_one_device = jax.tree.map(lambda x: x.addressable_data(0), params)
         samples = experiment.sample(on_one_device, jax.random.fold_in(sample_key, step))
         save_grid(path, samples, levels=splits.train.levels)
 
-    checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
-    state = checkpoints.restore(state) or state
+    state = checkpoints.restore(fresh) or fresh
     start = int(state.step)
-    metrics = Metrics(workdir, resumed_step=start)
     best = checkpoints.best() or Best(step=0, bits_per_dim=math.inf)
-
     batches = training_batches(
         splits.train, batch_size=config.batch_size, seed=config.seed, flip=config.flip, shift=config.shift
     )
-    seconds_before, began = metrics.last("seconds"), time.monotonic()
-    watch = Stopwatch(config.batch_size)
-    progress = tqdm(desc="training", initial=start, total=config.steps, unit="step", disable=None)
-    for step, batch in zip(range(start + 1, config.steps + 1), read_ahead(batches, start=start), strict=False):
-        state, nats = next_state(state, put(batch), step_key)
-        watch.step(nats)
-        progress.update()
-        last = step == config.steps
+    numbered = zip(range(start + 1, config.steps + 1), read_ahead(batches, start=start), strict=False)
+    progress = tqdm(numbered, "training", initial=start, total=config.steps, unit="step", disable=None)
 
-        if last or step % config.log_every == 0:
-            mean_nats, images_per_second = watch.read()
-            check_finite(mean_nats, step)
-            metrics.write(step, train_bits_per_dim=bits_of(mean_nats), images_per_second=images_per_second)
-            progress.set_postfix({"bits/dim": f"{bits_of(mean_nats):.3f}", "images/s": f"{images_per_second:.0f}"})
+    with closing(Metrics(workdir, resumed_step=start)) as metrics, progress:
+        seconds_before, began = metrics.last("seconds"), time.monotonic()
+        watch = Stopwatch(config.batch_size)
+        for step, batch in progress:
+            state, nats = next_state(state, put(batch), step_key)
+            watch.step(nats)
+            last = step == config.steps
 
-        if last or step % config.eval_every == 0:
-            bits = bits_of(np.mean(scored(state.ema, splits.validation), dtype=np.float64))
-            metrics.write(step, validation_bits_per_dim=bits, seconds=seconds_before + time.monotonic() - began)
-            if bits < best.bits_per_dim:
-                best = Best(step, bits)
-                checkpoints.save_best(best, state.ema)
-            picture(workdir / f"samples_{step:07d}.png", state.ema, step)
-            save_curve(workdir / "curve.png", metrics.records, title=splits.train.description)
-            progress.write(f"step {step}: validation {bits:.4f} bits/dim, best {best.bits_per_dim:.4f} at {best.step}")
-            watch.reset()
+            if last or step % config.log_every == 0:
+                mean_nats, rate = watch.read()
+                check_finite(mean_nats, step)
+                metrics.write(step, train_bits_per_dim=bits(mean_nats), images_per_second=rate)
+                progress.set_postfix({"bits/dim": f"{bits(mean_nats):.3f}", "images/s": f"{rate:.0f}"})
 
-        if last or step % config.checkpoint_every == 0:
-            check_finite(float(nats), step)
-            checkpoints.save(step, state)
-    progress.close()
+            if last or step % config.eval_every == 0:
+                validation = bits(float(np.mean(scored(state.ema, splits.validation), dtype=np.float64)))
+                seconds = seconds_before + time.monotonic() - began
+                metrics.write(step, validation_bits_per_dim=validation, seconds=seconds)
+                if validation < best.bits_per_dim:
+                    best = Best(step, validation)
+                    checkpoints.save_best(best, state.ema)
+                picture(workdir / f"samples_{step:07d}.png", state.ema, step)
+                save_curve(workdir / "curve.png", metrics.records, title=splits.train.description)
+                progress.write(f"step {step}: validation {validation:.4f} bits/dim, best {best.bits_per_dim:.4f}")
+                watch.reset()
+
+            if last or step % config.checkpoint_every == 0:
+                check_finite(float(nats), step)
+                checkpoints.save(step, state)
+        train_seconds = metrics.last("seconds")
 
     params = checkpoints.restore_best(state.ema)
     picture(workdir / "samples.png", params, config.steps)
     named = {name: images for name, images in splits._asdict().items() if images is not None}
-    result = {
+    return {
         "scores": {name: score(scored(params, images), images) for name, images in named.items()},
         "best_step": best.step,
         "steps": config.steps,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
-        "train_seconds": metrics.last("seconds"),
+        "train_seconds": train_seconds,
         "samples": str(workdir / "samples.png"),
         "workdir": str(workdir),
         "devices": f"{mesh.size} x {jax.devices()[0].device_kind}",
         "versions": {module.__name__: module.__version__ for module in (jax, flax, optax)},
         "config": config.to_dict(),
     }
-    metrics.close()
-    checkpoints.close()
-    write_whole(workdir / "result.json", json.dumps(result, indent=2, default=str))
-    return result
 
 
 def check_fields(config: ConfigDict) -> None:

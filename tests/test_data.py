@@ -232,6 +232,17 @@ def test_tfds_set_prepared_as_tfrecord(tmp_path):
         data.load("tiny", "train", data_dir=tmp_path)
 
 
+def test_damaged_tfds_set(tiny, tmp_path):
+    folder = shutil.copytree(tiny / "tiny" / "1.0.0", tmp_path / "tiny" / "1.0.0")
+    (file,) = folder.glob("tiny-train*")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"1\.0\.0 is damaged, .*: move it away"):
+        data.load("tiny", "train", data_dir=tmp_path)
+    file.unlink()
+    with pytest.raises(InputError, match=r"1\.0\.0 is damaged, .*: move it away"):
+        data.load("tiny", "train", data_dir=tmp_path)
+
+
 def test_download_without_network(tmp_path, offline):
     start = time.monotonic()
     with pytest.raises(InputError, match=r"https://storage\.googleapis\.com.* cannot be reached"):

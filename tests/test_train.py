@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import jax
@@ -33,6 +34,8 @@ TINY = {
     "sample_columns": 2,
     "levels": 17,
     "ema": 0.9,
+    "learning_rate": 1e-2,
+    "warmup_steps": 4,
     "model.features": 8,
     "model.layers": 2,
     "model.dropout": 0.1,
@@ -64,7 +67,8 @@ def leaves(workdir):
     config = tiny_config()
     splits = cli.load_splits(config)
     state = init_state(make_experiment(config, splits), make_optimizer(config), jax.random.key(0))
-    restored = Checkpoints(Path(workdir)).restore(state)
+    with closing(Checkpoints(Path(workdir))) as checkpoints:
+        restored = checkpoints.restore(state)
     return {jax.tree_util.keystr(path): x for path, x in jax.tree_util.tree_leaves_with_path(restored)}
 
 
@@ -72,11 +76,12 @@ def test_scores_are_those_of_all_images_and_of_the_best_parameters(tmp_path):
     result = run(tmp_path)
     config = tiny_config()
     model = GatedPixelCNN(levels=17, **config.model)
-    params = Checkpoints(tmp_path).restore_best(model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int)))
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        params = checkpoints.restore_best(model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int)))
     for name, count in (("train", 1000), ("validation", 350), ("test", 447)):
         images = np.stack([example["image"] for example in load("digits", name, levels=17).examples])
         assert result["scores"][name]["images"] == len(images) == count
-        nats = -np.mean(log_prob(model, params, images), dtype=np.float64)
+        nats = -np.mean(np.asarray(log_prob(model, params, images)), dtype=np.float64)
         np.testing.assert_allclose(result["scores"][name]["nats"], nats, rtol=1e-5)
         np.testing.assert_allclose(result["scores"][name]["bits_per_dim"], nats / 64 / np.log(2), rtol=1e-5)
     assert json.loads((tmp_path / "result.json").read_text()) == result
