@@ -22,9 +22,9 @@ class Checkpoints:
     A checkpoint that a killed process left unfinished is never seen: orbax renames a finished one into place.
     """
 
-    def __init__(self, workdir: Path, *, keep: int = 2) -> None:
+    def __init__(self, workdir: Path | str, *, keep: int = 2) -> None:
         policies = ocp.training.preservation_policies
-        root = workdir.absolute()
+        root = Path(workdir).absolute()
         every_call = ocp.training.save_decision_policies.FixedIntervalPolicy(1)
 
         def checkpointer(name: str, count: int) -> ocp.training.Checkpointer:
@@ -57,7 +57,9 @@ class Checkpoints:
         return Best(latest.step, self._best.metadata(latest).custom_metadata["bits_per_dim"])
 
     def restore_best(self, params: Any) -> Any:
-        """The best parameters, of the shapes, types and shardings of ``params``."""
+        """The best parameters, of the shapes, types and shardings of ``params``; InputError where there are none."""
+        if self._best.latest is None:
+            raise InputError(f"{self._best.directory} holds no parameters: no validation of that run is finished.")
         return _load(self._best, params)
 
     def save_best(self, best: Best, params: Any) -> None:

@@ -17,7 +17,7 @@ import PIL.Image
 import pytest
 from sklearn.datasets import load_digits
 
-from pixelcnn_jax import data
+from pixelcnn_jax import data, sources
 from pixelcnn_jax.errors import InputError
 
 
@@ -255,10 +255,10 @@ def test_what_counts_as_reachable(monkeypatch):
     monkeypatch.delenv("http_proxy")
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        assert data._reachable(f"{url}/train.tar")
+        assert sources._reachable(f"{url}/train.tar")
         monkeypatch.setenv("http_proxy", url)
-        assert data._reachable("http://example.org/train.tar")
-    assert not data._reachable("http://example.org/train.tar")
+        assert sources._reachable("http://example.org/train.tar")
+    assert not sources._reachable("http://example.org/train.tar")
 
 
 # Folders

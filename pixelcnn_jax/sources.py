@@ -1,0 +1,241 @@
+"""Where images come from: scikit-learn's digits, folders, TFDS; a split as it is stored, before any option is applied.
+
+Never imports TensorFlow, and never asks a network unless told to download.
+"""
+
+import concurrent.futures
+import contextlib
+import difflib
+import io
+import pathlib
+import re
+import socket
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL.Image
+import PIL.ImageFile
+import PIL.ImageOps
+from jaxtyping import UInt8
+
+from pixelcnn_jax.errors import InputError
+
+Example = dict[str, Any]  # {"image": [height, width, channel]} and, where labels are carried, {"label": int32}
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
+DIGITS = {"train": slice(1000), "validation": slice(1000, 1350), "test": slice(1350, None), "all": slice(None)}
+
+
+class Source(NamedTuple):
+    """A split as it is stored."""
+
+    title: str  # e.g. "mnist 3.0.1"
+    rows: range  # which make up the split
+    read: Callable[[Sequence[int]], list[Example]]  # some rows
+    levels: int = 256
+    classes: int | None = None
+    files: Sequence[pathlib.Path] | None = None  # of each row
+    block: int = 1  # how many rows are best read at a time
+
+
+def parse_split(split: str) -> tuple[str, Callable[[int], slice]]:
+    """The name in "train[-10%:]", and a function from how many images that has to which of them are meant."""
+    match = re.fullmatch(r"([^\[\]]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
+    if match is None:
+        raise InputError(f'The split "{split}" must read like "train", "train[:50000]" or "train[-10%:]".')
+    name, start, stop = match.groups()
+
+    def position(boundary: str, count: int) -> int:
+        number = int(boundary.strip("-%"))
+        number = round(number * count / 100) if boundary.endswith("%") else number
+        return count - number if boundary.startswith("-") else number
+
+    def part(count: int) -> slice:
+        first, end = position(start or "0", count), position(stop or "100%", count)
+        if not 0 <= first < end <= count:
+            raise InputError(f'The split "{split}" must be some of the {count} images of "{name}", and at least one.')
+        return slice(first, end)
+
+    return name, part
+
+
+def _check_split(dataset: str, split: str, splits: Iterable[str]) -> None:
+    if split not in splits:
+        raise InputError(f'{dataset} has no split "{split}", but has {", ".join(splits)}.')
+
+
+def rows_of(images: np.ndarray, labels: np.ndarray | None) -> Callable[[Sequence[int]], list[Example]]:
+    """Reads rows of arrays as examples."""
+    if labels is None:
+        return lambda rows: [{"image": images[row]} for row in rows]
+    return lambda rows: [{"image": images[row], "label": np.int32(labels[row])} for row in rows]
+
+
+def read_digits(split: str, *, labels: bool) -> Source:
+    """scikit-learn's digits, 8x8 of 17 levels, split in file order as Tomczak does."""
+    from sklearn.datasets import load_digits
+
+    _check_split("digits", split, DIGITS)
+    digits = load_digits()
+    images = digits.images.astype(np.uint8)[..., None]
+    read = rows_of(images, digits.target if labels else None)
+    return Source("digits", range(len(images))[DIGITS[split]], read, levels=17, classes=10 if labels else None)
+
+
+def read_folder(split: str, *, data_dir: str | pathlib.Path | None, labels: bool) -> Source:
+    """The images below data_dir/SPLIT or, if the split is "all", below data_dir; in there, folders are classes."""
+    root = pathlib.Path(data_dir or "").expanduser()
+    if data_dir is None or not root.is_dir():
+        raise InputError(f"data_dir={data_dir} must be a folder of images.")
+    found = sorted(f for f in root.rglob("*") if f.suffix.lower() in EXTENSIONS and not f.name.startswith("."))
+    if not found:
+        raise InputError(f"{root} holds no images: their names must end in {' '.join(EXTENSIONS)}.")
+    inside = {file: file.relative_to(root).parts[:-1] for file in found}  # the folders that each lies in
+    _check_split(f"The folder {root}", split, sorted({folders[0] for folders in inside.values() if folders} | {"all"}))
+    files = [file for file in found if split == "all" or inside[file][:1] == (split,)]
+    # The classes of all splits together, so that a label means the same in each of them.
+    depth = 0 if split == "all" else 1
+    class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
+    classes = sorted(set(class_of.values()))
+    if labels and not class_of.keys() >= set(files):
+        raise InputError(f"For labels, each image in {root} must lie in a folder named after its class.")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        colour = any(list(pool.map(_has_colour, files)))
+
+    def read(rows: Sequence[int]) -> list[Example]:
+        return [
+            {"image": _decode(file, colour=colour)}
+            | ({"label": np.int32(classes.index(class_of[file]))} if labels else {})
+            for file in (files[row] for row in rows)
+        ]
+
+    number = len(classes) if labels else None
+    return Source(root.resolve().name, range(len(files)), read, classes=number, files=files)
+
+
+def read_tfds(name: str, split: str, *, data_dir: str | pathlib.Path | None, labels: bool, download: bool) -> Source:
+    """A split of a TFDS set that lies prepared below ``data_dir``, as array_record."""
+    import tensorflow_datasets as tfds
+
+    root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    folder = _find_prepared(name, root) or _download(name, root, allowed=download)
+    builder = tfds.builder_from_directory(folder)
+    features = builder.info.features
+    _check_split(name, split, builder.info.splits)
+    images = [key for key in features if type(features[key]) is tfds.features.Image]
+    if "image" not in images and len(images) != 1:
+        raise InputError(f"{name} has no image among its features, {', '.join(features)}: choose another data set.")
+    key = "image" if "image" in images else images[0]
+    if features[key].np_dtype != np.uint8:
+        raise InputError(f"{name} holds {features[key].np_dtype} images, but only 8-bit ones can be read.")
+    if labels and not ("label" in features and isinstance(features["label"], tfds.features.ClassLabel)):
+        raise InputError(f"{name} has no class labels: leave labels out, or choose another data set.")
+    again = f"move it away and prepare it anew, {_command(name, root)}"
+    try:
+        # Decoded by us: TFDS uses OpenCV where there is one, and that decodes some JPEGs to other values than Pillow.
+        source = builder.as_data_source(split, decoders=dict.fromkeys(images, tfds.decode.SkipDecoding()))
+    except NotImplementedError:  # how TFDS says so
+        raise InputError(f"{folder} is not in the array_record format: {again}") from None
+
+    def read(rows: Sequence[int]) -> list[Example]:
+        try:
+            stored = source.__getitems__(rows) if len(rows) > 1 else [source[rows[0]]]
+        except RuntimeError as error:  # array_record's, for a file that is damaged or missing
+            raise InputError(f"{folder} is damaged, {error}: {again}") from error
+        return [
+            {"image": _decode(io.BytesIO(record[key]), colour=features[key].shape[-1] != 1)}
+            | ({"label": np.int32(record["label"])} if labels else {})
+            for record in stored
+        ]
+
+    title, classes = f"{name.partition(':')[0]} {folder.name}", features["label"].num_classes if labels else None
+    # By 64, for array_record takes as long for one record as for a dozen.
+    return Source(title, range(len(source)), read, classes=classes, block=64)
+
+
+def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
+    """The folder root/NAME[/CONFIG]/VERSION for "name", "name/config", or either with ":version"; else the newest."""
+    name, _, version = name.partition(":")
+    folders = [f.parent for f in (root / name).glob(f"{version or '[0-9]*'}/dataset_info.json")]
+    configs = sorted({f.parents[1].name for f in (root / name).glob("*/*/dataset_info.json")})
+    if configs and not folders:
+        raise InputError(f"{name} comes as {', '.join(f'{name}/{config}' for config in configs)}: name one of these.")
+    return max(folders, key=lambda folder: [int(number) for number in folder.name.split(".")], default=None)
+
+
+def _command(name: str, root: pathlib.Path) -> str:
+    return f"""python -c "import tensorflow_datasets as tfds; tfds.data_source('{name}', data_dir='{root}')\""""
+
+
+def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
+    import tensorflow_datasets as tfds
+
+    plain = re.split("[/:]", name)[0]
+    known = tfds.list_builders(with_community_datasets=False)  # the community's would be looked up on the network
+    if plain not in known:
+        close = difflib.get_close_matches(plain, [*known, "digits", "folder"]) or ["digits", "folder", "mnist"]
+        raise InputError(f'There is no data set "{plain}": did you mean {" or ".join(close)}?')
+    if not allowed:
+        raise InputError(f"{name} is not prepared in {root}: set download, or run {_command(name, root)}")
+    url = next(iter(tfds.builder_cls(plain).url_infos or {}), "https://storage.googleapis.com")
+    if not _reachable(url):  # asked first, because TFDS tries for minutes
+        raise InputError(f"{name} is not prepared in {root}, and {url} cannot be reached: download it where it can.")
+    try:
+        builder = tfds.builder(name, data_dir=root, file_format="array_record")
+        builder.download_and_prepare()
+    except Exception as error:  # whatever one of TFDS's hundreds of scripts raises
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"TFDS could not prepare {name} in {root}: {reason}") from error
+    return pathlib.Path(builder.data_dir)
+
+
+def _reachable(url: str, *, seconds: float = 3) -> bool:
+    """Whether the host of `url`, or the proxy in front of it, answers."""
+    scheme = urllib.parse.urlsplit(url).scheme
+    target = urllib.parse.urlsplit(urllib.request.getproxies().get(scheme, url))
+    answered = threading.Event()
+
+    def connect() -> None:
+        port = target.port or {"http": 80}.get(target.scheme, 443)
+        with contextlib.suppress(OSError), socket.create_connection((target.hostname, port), seconds):
+            answered.set()
+
+    # In a thread, since no timeout holds for the look-up of a name.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answered.is_set()
+
+
+# Image files
+
+
+@contextlib.contextmanager
+def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.ImageFile.ImageFile]:
+    try:
+        with PIL.Image.open(file) as image:
+            yield image
+    except Exception as error:  # Pillow raises half a dozen kinds for broken files
+        name = file if isinstance(file, pathlib.Path) else "An image of the data set"
+        raise InputError(f"{name} cannot be read, {error}: repair or remove it.") from error
+
+
+def _has_colour(file: pathlib.Path) -> bool:
+    """Whether there is more than grey; refuses 16 bits, of which Pillow would silently drop 8 from colours."""
+    with _opened(file) as image:
+        mode, deep = image.mode, image.mode[0] in "IF" or ";16" in str(image.tile)
+    if deep:
+        raise InputError(f"{file} has more than 8 bits per value: convert it to 8 bits.")
+    return mode not in ("1", "L", "LA")
+
+
+def _decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray, "height width channel"]:
+    with _opened(file) as image:
+        # Photographs lie on their side until turned as they say; TFDS does not turn its own.
+        upright = PIL.ImageOps.exif_transpose(image) if isinstance(file, pathlib.Path) else image
+        opaque = upright.convert("RGBA") if upright.mode == "P" else upright  # or a transparent palette would warn
+        return np.asarray(opaque.convert("RGB" if colour else "L")).reshape(upright.height, upright.width, -1)
