@@ -13,7 +13,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types clean train-environment dev-environment
+.PHONY: help demo test bench lint format types clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -24,6 +24,9 @@ demo: train-environment  ## train on handwritten digits in minutes: bits/dim, sa
 
 test: dev-environment  ## the whole test suite
 	"$(PY)" -m pytest $(ARGS)
+
+bench: train-environment  ## how long exact sampling takes, beside naive sampling and one forward pass
+	"$(PY)" -m benchmarks.sampling
 
 lint: dev-environment  ## style and likely mistakes; changes nothing
 	"$(PY)" -m ruff check .

@@ -22,7 +22,7 @@ class Checkpoints:
     A checkpoint that a killed process left unfinished is never seen: orbax renames a finished one into place.
     """
 
-    def __init__(self, workdir: Path | str, *, keep: int = 2) -> None:
+    def __init__(self, workdir: Path | str, *, keep: int = 2, owner: bool = False) -> None:
         policies = ocp.training.preservation_policies
         root = Path(workdir).absolute()
         every_call = ocp.training.save_decision_policies.FixedIntervalPolicy(1)
@@ -32,7 +32,7 @@ class Checkpoints:
                 root / name,
                 save_decision_policy=every_call,
                 preservation_policy=policies.LatestN(count),
-                cleanup_tmp_directories=True,
+                cleanup_tmp_directories=owner,  # what a reader took for litter may be a save under way
             )
 
         self._states = checkpointer("checkpoints", keep)
@@ -54,7 +54,17 @@ class Checkpoints:
         latest = self._best.latest
         if latest is None:
             return None
-        return Best(latest.step, self._best.metadata(latest).custom_metadata["bits_per_dim"])
+        try:
+            return Best(latest.step, self._best.metadata(latest).custom_metadata["bits_per_dim"])
+        except Exception as error:  # as in _load
+            place = self._best.directory / str(latest.step)
+            raise InputError(f"The best parameters, {place}, are damaged; train again in another workdir.") from error
+
+    def forget_after(self, step: int) -> None:
+        """Drops best parameters of steps that a resumed run has still to do, lest it cannot save them again."""
+        for checkpoint in list(self._best.checkpoints):
+            if checkpoint.step > step:
+                self._best.delete(checkpoint.step)
 
     def restore_best(self, params: Any) -> Any:
         """The best parameters, of the shapes, types and shardings of ``params``; InputError where there are none."""

@@ -1,7 +1,7 @@
 """Gated PixelCNN (1606.05328, sections 2.2 to 2.4).
 
-Read from top to bottom: the module and its parameters, the network over a whole image, and the same layers over one
-new row, one new pixel, one new colour, for sampling.
+Read from top to bottom: the module and its parameters, then the network over a whole image. ``incremental.py`` advances
+the same layers by a row, a pixel, a colour.
 """
 
 from functools import partial
@@ -29,6 +29,8 @@ from pixelcnn_jax.layers import (
     vertical_half,
 )
 from pixelcnn_jax.parameters import Bias, Kernel, Params, initialise, initialise_stacked
+
+DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
 
 
 class GatedPixelCNN(nn.Module):
@@ -143,7 +145,8 @@ def encode(model: GatedPixelCNN, params: Params, images: Images) -> Float[Array,
         values = table[jnp.arange(model.channels), images]
         values = values.reshape(*images.shape[:3], -1)
     else:
-        values = images.astype(model.dtype) * (2 / (model.levels - 1)) - 1
+        # In float32 first: bfloat16 would round 2 / 255 and make the two brightest levels one.
+        values = (images.astype(jnp.float32) * (2 / (model.levels - 1)) - 1).astype(model.dtype)
     return jnp.concatenate([jnp.ones_like(values[..., :1]), values], axis=-1)
 
 
@@ -215,8 +218,13 @@ def logits(
 
 
 def cast(model: GatedPixelCNN, tree: Any) -> Any:
-    """Parameters or conditions in the type that the layers compute in."""
-    return jax.tree.map(lambda x: x.astype(model.dtype), tree)
+    """Parameters or conditions in the type that the layers compute in; the bias of the logits stays float32."""
+
+    def one(path: tuple[Any, ...], x: Array) -> Array:
+        exact = jax.tree_util.keystr(path) == "['head']['logits']['bias']"
+        return x if exact else x.astype(model.dtype)
+
+    return jax.tree_util.tree_map_with_path(one, tree)
 
 
 def border(layer: Params, x: Float[Array, "batch height width features"], *, axis: int) -> Float[Array, "..."]:
@@ -249,8 +257,8 @@ def head_logits(
 ) -> Float[Array, "batch height width group"]:
     """The last 1x1, to the levels of the colours asked for, channel by channel; always float32."""
     last = params["head"]["logits"]
-    product = colour_product(hidden, last["kernel"], masks.logits, outputs)
-    return add_bias(product, last["bias"][outputs]).astype(jnp.float32)
+    product = colour_product(hidden, last["kernel"], masks.logits, outputs, result_type=jnp.float32)
+    return add_bias(product, last["bias"][outputs])
 
 
 def check_hyperparameters(model: GatedPixelCNN) -> None:
@@ -264,7 +272,9 @@ def check_hyperparameters(model: GatedPixelCNN) -> None:
         raise InputError(f"channels and layers must be at least 1, not {model.channels} and {model.layers}.")
     if min(model.features, model.head_width) < model.channels:
         raise InputError(f"features and head_features must be at least one a channel, that is {model.channels}.")
-    if not 0 <= model.dropout < 1:
-        raise InputError(f"dropout must be at least 0 and below 1, not {model.dropout}.")
+    if not 0 <= model.dropout <= 0.99:
+        raise InputError(f"dropout must be between 0 and 0.99, not {model.dropout}.")
+    if model.dtype not in (*DTYPES, *DTYPES.values()):
+        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not {model.dtype}.")
     if model.code_features < 0:
         raise InputError(f"code_features must be 0 (intensities) or more, not {model.code_features}.")

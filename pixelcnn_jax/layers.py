@@ -11,7 +11,7 @@ holds the tanh half and the sigmoid half of a gated unit.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -110,6 +110,8 @@ def colour_product(
     kernel: Float[Array, "inputs *out outputs"],
     mask: Bool[np.ndarray, "inputs outputs"],
     outputs: slice,
+    *,
+    result_type: Any = None,
 ) -> Float[Array, "batch height width *out group"]:
     """A 1x1 convolution that keeps the colour groups: for all colours at once, or for the one being sampled.
 
@@ -119,7 +121,7 @@ def colour_product(
     """
     middle = (1,) * (kernel.ndim - 2)
     masked = kernel * mask.reshape(mask.shape[0], *middle, mask.shape[1]).astype(kernel.dtype)
-    return jnp.tensordot(x, masked[: x.shape[-1], ..., outputs], axes=1)
+    return jnp.tensordot(x, masked[: x.shape[-1], ..., outputs], axes=1, preferred_element_type=result_type)
 
 
 def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*out"]) -> Float[Array, "..."]:

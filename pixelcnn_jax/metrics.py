@@ -9,6 +9,13 @@ from typing import Any
 Record = dict[str, int | float]
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all, also when the process is killed."""
+    part = path.with_suffix(path.suffix + ".part")
+    part.write_text(text)
+    part.replace(path)
+
+
 class Metrics:
     """Writes scalars by step. ``records`` holds all of the run, those of earlier processes included."""
 
@@ -22,7 +29,7 @@ class Metrics:
         # What a killed process wrote after its last checkpoint is about to happen again; its last line may be torn.
         complete = [json.loads(line) for line in lines if line.endswith("}")]
         self.records: list[Record] = [record for record in complete if record["step"] <= resumed_step]
-        self._file.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+        write_whole(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
 
     def write(self, step: int, **scalars: float) -> None:
         """Records scalars of one step; a float that is not finite is for the caller to refuse."""

@@ -32,7 +32,7 @@ def sample(
 
     Args:
       model: a model of this package; one without remembered steps is re-run as a whole, as ``naive_sample`` does.
-      variables: its variables, from ``init``, training or ``load``.
+      variables: its variables, from ``init`` or from training.
       key: one key, or one an image: images that share a key share their noise, and differ by h, s or given alone.
       shape: batch, height and width.
       h: the vector of each image, for a model made with one.
@@ -162,6 +162,8 @@ def _check(
         images, mask = jnp.zeros(full, jnp.int32), jnp.zeros(full, bool)
     else:
         images, mask = _given(given, mask, full, model.levels)
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        raise InputError("key must be of the new style, jax.random.key(seed), not jax.random.PRNGKey.")
     if key.ndim == 0:
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
     elif key.shape == shape[:1]:

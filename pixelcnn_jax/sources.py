@@ -123,8 +123,12 @@ def read_tfds(name: str, split: str, *, data_dir: str | pathlib.Path | None, lab
 
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     folder = _find_prepared(name, root) or _download(name, root, allowed=download)
-    builder = tfds.builder_from_directory(folder)
-    features = builder.info.features
+    again = f"move it away and prepare it anew, {_command(name, root)}"
+    try:
+        builder = tfds.builder_from_directory(folder)
+        features = builder.info.features
+    except Exception as error:  # protobuf, json and TFDS each raise their own for a damaged file
+        raise InputError(f"What describes {name} in {folder} is damaged: {again}.") from error
     _check_split(name, split, builder.info.splits)
     images = [key for key in features if type(features[key]) is tfds.features.Image]
     if "image" not in images and len(images) != 1:
@@ -134,7 +138,6 @@ def read_tfds(name: str, split: str, *, data_dir: str | pathlib.Path | None, lab
         raise InputError(f"{name} holds {features[key].np_dtype} images, but only 8-bit ones can be read.")
     if labels and not ("label" in features and isinstance(features["label"], tfds.features.ClassLabel)):
         raise InputError(f"{name} has no class labels: leave labels out, or choose another data set.")
-    again = f"move it away and prepare it anew, {_command(name, root)}"
     try:
         # Decoded by us: TFDS uses OpenCV where there is one, and that decodes some JPEGs to other values than Pillow.
         source = builder.as_data_source(split, decoders=dict.fromkeys(images, tfds.decode.SkipDecoding()))
@@ -160,7 +163,8 @@ def read_tfds(name: str, split: str, *, data_dir: str | pathlib.Path | None, lab
 def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
     """The folder root/NAME[/CONFIG]/VERSION for "name", "name/config", or either with ":version"; else the newest."""
     name, _, version = name.partition(":")
-    folders = [f.parent for f in (root / name).glob(f"{version or '[0-9]*'}/dataset_info.json")]
+    found = [f.parent for f in (root / name).glob(f"{version or '*'}/dataset_info.json")]
+    folders = [folder for folder in found if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     configs = sorted({f.parents[1].name for f in (root / name).glob("*/*/dataset_info.json")})
     if configs and not folders:
         raise InputError(f"{name} comes as {', '.join(f'{name}/{config}' for config in configs)}: name one of these.")

@@ -1,10 +1,11 @@
 """The one train loop, and the three pure functions that it knows of an experiment."""
 
+import fcntl
 import json
 import math
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from pixelcnn_jax.data import Images, evaluation_batches, read_ahead, training_b
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.images import save_curve, save_grid
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
-from pixelcnn_jax.metrics import Metrics
+from pixelcnn_jax.metrics import Metrics, write_whole
 from pixelcnn_jax.parallel import check_batch_size, data_mesh, replicated, shard_batch
 from pixelcnn_jax.parameters import Params
 
@@ -158,10 +159,11 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
     make_optimizer(config)
     workdir = Path(workdir)
     claim(workdir, config)
-    if not (workdir / "result.json").exists():
-        with closing(Checkpoints(workdir, keep=config.keep_checkpoints)) as checkpoints:
-            result = train_in(workdir, config, experiment, splits, mesh, checkpoints)
-        write_whole(workdir / "result.json", json.dumps(result, indent=2, default=str))
+    with locked(workdir):
+        if not (workdir / "result.json").exists():
+            with closing(Checkpoints(workdir, keep=config.keep_checkpoints, owner=True)) as checkpoints:
+                result = train_in(workdir, config, experiment, splits, mesh, checkpoints)
+            write_whole(workdir / "result.json", json.dumps(result, indent=2, default=str))
     return json.loads((workdir / "result.json").read_text())
 
 
@@ -187,6 +189,7 @@ def train_in(
 
     state = checkpoints.restore(fresh) or fresh
     start = int(state.step)
+    checkpoints.forget_after(start)
     best = checkpoints.best() or Best(step=0, bits_per_dim=math.inf)
     batches = training_batches(
         splits.train, batch_size=config.batch_size, seed=config.seed, flip=config.flip, shift=config.shift
@@ -197,6 +200,10 @@ def train_in(
     with closing(Metrics(workdir, resumed_step=start)) as metrics, progress:
         seconds_before, began = metrics.last("seconds"), time.monotonic()
         watch = Stopwatch(config.batch_size)
+
+        def seconds() -> float:
+            return seconds_before + time.monotonic() - began
+
         for step, batch in progress:
             state, nats = next_state(state, put(batch), step_key)
             watch.step(nats)
@@ -205,26 +212,28 @@ def train_in(
             if last or step % config.log_every == 0:
                 mean_nats, rate = watch.read()
                 check_finite(mean_nats, step)
-                metrics.write(step, train_bits_per_dim=bits(mean_nats), images_per_second=rate)
+                metrics.write(step, train_bits_per_dim=bits(mean_nats), images_per_second=rate, seconds=seconds())
                 progress.set_postfix({"bits/dim": f"{bits(mean_nats):.3f}", "images/s": f"{rate:.0f}"})
 
             if last or step % config.eval_every == 0:
+                pause = time.monotonic()
                 validation = bits(float(np.mean(scored(state.ema, splits.validation), dtype=np.float64)))
-                seconds = seconds_before + time.monotonic() - began
-                metrics.write(step, validation_bits_per_dim=validation, seconds=seconds)
+                metrics.write(step, validation_bits_per_dim=validation, seconds=seconds())
                 if validation < best.bits_per_dim:
                     best = Best(step, validation)
                     checkpoints.save_best(best, state.ema)
                 picture(workdir / f"samples_{step:07d}.png", state.ema, step)
                 save_curve(workdir / "curve.png", metrics.records, title=splits.train.description)
                 progress.write(f"step {step}: validation {validation:.4f} bits/dim, best {best.bits_per_dim:.4f}")
-                watch.reset()
+                watch.skip(time.monotonic() - pause)
 
             if last or step % config.checkpoint_every == 0:
                 check_finite(float(nats), step)
                 checkpoints.save(step, state)
         train_seconds = metrics.last("seconds")
 
+    if checkpoints.best() is None:  # removed since, of a run whose last step is done
+        checkpoints.save_best(Best(start, math.inf), state.ema)
     params = checkpoints.restore_best(state.ema)
     picture(workdir / "samples.png", params, config.steps)
     named = {name: images for name, images in splits._asdict().items() if images is not None}
@@ -244,9 +253,17 @@ def train_in(
 
 def check_fields(config: ConfigDict) -> None:
     """Raises InputError for numbers with which no training is possible."""
-    for name in ("batch_size", "eval_batch_size", "steps", "log_every", "eval_every", "checkpoint_every"):
+    counts = ("batch_size", "eval_batch_size", "steps", "log_every", "eval_every", "checkpoint_every")
+    for name in (*counts, "keep_checkpoints", "sample_rows", "sample_columns"):
         if config[name] < 1:
             raise InputError(f"{name} must be at least 1, not {config[name]}.")
+    for name in ("seed", "shift", "warmup_steps", "weight_decay"):
+        if config[name] < 0:
+            raise InputError(f"{name} must be at least 0, not {config[name]}.")
+    if not 0 < config.adam_b2 < 1:
+        raise InputError(f"adam_b2 must be between 0 and 1, not {config.adam_b2}.")
+    if jax.process_count() > 1:
+        raise InputError("Several hosts cannot train together yet: start one process.")
     if not 0 <= config.ema < 1:
         raise InputError(f"ema must be at least 0 and below 1, not {config.ema}.")
     if config.learning_rate <= 0 or config.clip_norm <= 0:
@@ -260,7 +277,7 @@ def check_finite(nats: float, step: int) -> None:
 
 
 def claim(workdir: Path, config: ConfigDict) -> None:
-    """Makes a workdir this config's own, by a ``config.json`` in it; where the data lies may change.
+    """Makes a workdir this config's own, by a ``config.json`` in it; where TFDS keeps its data may change.
 
     Raises InputError for a workdir that another config made, naming the first field that differs.
     """
@@ -269,11 +286,14 @@ def claim(workdir: Path, config: ConfigDict) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if not file.exists():
+            if any(path.name != "config.json.part" for path in workdir.iterdir()):
+                raise OSError("it holds files, but no config.json of a run")
             write_whole(file, json.dumps(mine, indent=2))
-        theirs = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+        theirs = dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{workdir} cannot be used as a workdir: {error}") from None
-    for name in sorted((mine.keys() | theirs.keys()) - {"data_dir", "download"}):
+    movable = {"download"} if config.dataset == "folder" else {"download", "data_dir"}
+    for name in sorted((mine.keys() | theirs.keys()) - movable):
         if mine.get(name) != theirs.get(name):
             raise InputError(
                 f"{workdir} belongs to another config, where {name} is {theirs.get(name)} and not {mine.get(name)}: "
@@ -281,11 +301,15 @@ def claim(workdir: Path, config: ConfigDict) -> None:
             )
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all, also when the process is killed."""
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(text)
-    part.replace(path)
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Keeps a second process out of a workdir; the lock goes with the process, however it ends."""
+    with (workdir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"Another process is training in {workdir}: wait for it, or choose another.") from None
+        yield
 
 
 class Stopwatch:
@@ -295,8 +319,12 @@ class Stopwatch:
         self._batch_size = batch_size
         self.reset()
 
+    def skip(self, seconds: float) -> None:
+        """Does not count what came between two steps: an evaluation."""
+        self._began += seconds
+
     def reset(self) -> None:
-        """Forgets the steps so far, so that what comes between two of them (an evaluation) is not counted."""
+        """Begins anew."""
         self._nats: list[Array] = []
         self._began = time.monotonic()
 

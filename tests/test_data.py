@@ -637,3 +637,13 @@ def test_batches_are_checked_when_read(ramps):
         list(data.evaluation_batches(dim, batch_size=4))
     with pytest.raises(InputError, match=r"differ in size.*set resize"):
         next(data.evaluation_batches(dataclasses.replace(ramps, shape=(4, 5, 1)), batch_size=4))
+
+
+def test_tfds_set_with_damaged_description(tiny, tmp_path):
+    import shutil
+
+    shutil.copytree(tiny, tmp_path / "copy")
+    (info,) = (tmp_path / "copy").rglob("dataset_info.json")
+    info.write_text(info.read_text()[:40])
+    with pytest.raises(InputError, match=r"What describes tiny .* is damaged"):
+        data.load("tiny", "train", data_dir=tmp_path / "copy")

@@ -149,6 +149,7 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
         (dict(channels=3, features=2), "features"),
         (dict(channels=3, head_features=2), "head_features"),
         (dict(dropout=1.0), "dropout"),
+        (dict(dtype="float99"), "dtype"),
         (dict(code_features=-1), "code_features"),
     ],
 )
