@@ -3,7 +3,12 @@
 Paper row: 1606.05328 table 1, Gated PixelCNN 3.03 bits/dim on test (2.90 on train); the paper does not state its
 network, these sizes are the rebuilders'.
 Command: python -m experiments.unconditional --config=configs/cifar10.py --workdir=runs/cifar10
-Result: not yet run at this width.
+Result: not yet run at this width. A reduced width on two CPU cores (2026-11-24, AMD EPYC, 113 s of training) fell to
+5.24 bits/dim on 500 validation images after 600 steps, below 6 by step 300:
+python -m experiments.unconditional --config=configs/cifar10.py --workdir=runs/cifar_small --config.model.features=24
+  --config.model.layers=4 --config.model.head_features=48 --config.batch_size=16 --config.steps=600
+  --config.learning_rate=4e-3 --config.schedule=constant --config.warmup_steps=50 --config.ema=0.98
+  --config.train_split='train[:5000]' --config.validation_split='train[-500:]' --config.test_split='test[:500]'
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,10 @@
-"""scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels: real images that need no download."""
+"""scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels: real images that need no download.
+
+Paper row: none. Tomczak's ARM has 88.7 nats, 2.00 bits/dim, on the same 350 validation rows.
+Command: make demo, or python -m experiments.unconditional --config=configs/digits.py --workdir=runs/digits
+Result: validation 1.851 bits/dim (82.13 nats), test 1.781, train 1.630, after 135 s on two cores of an AMD EPYC,
+2026-11-24.
+"""
 
 from ml_collections import ConfigDict
 

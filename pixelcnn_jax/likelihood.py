@@ -43,7 +43,10 @@ def _log_prob(model: nn.Module, variables: Params, images: Images, h: Vector | N
 def bits_per_dim(
     model: nn.Module, variables: Params, images: Images, *, h: Vector | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
-    """-log2 p(x | h, s) a sub-pixel, of each image: what the papers' tables print, averaged over a split."""
+    """-log2 p(x | h, s) a sub-pixel, of each image [batch]: what the papers' tables print, averaged over a split.
+
+    Takes and refuses what ``log_prob`` does.
+    """
     return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), images.shape[1:])
 
 

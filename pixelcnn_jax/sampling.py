@@ -62,7 +62,11 @@ def naive_sample(
     given: Images | None = None,
     mask: Mask | None = None,
 ) -> Int[Array, "batch height width channels"]:
-    """The same draw as ``sample`` from the same key, by running the whole network again for every sub-pixel."""
+    """The same draw as ``sample`` from the same key, by running the whole network again for every sub-pixel.
+
+    Takes, returns and refuses what ``sample`` does, for any module that maps images [batch, height, width, channels] to
+    logits [batch, height, width, channels, levels]. What the cached sampler is held against.
+    """
     images, mask, condition, keys = _check(model, variables, key, shape, Condition(h, s), given, mask)
     return _sample_naively(model, variables, keys, images, mask, condition)
 

@@ -20,9 +20,9 @@ from experiments import cli
 from experiments.unconditional import make_experiment
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
 from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
-from pixelcnn_jax.checkpoint import Checkpoints
+from pixelcnn_jax.checkpoint import Best, Checkpoints
 from pixelcnn_jax.data import from_array, load
-from pixelcnn_jax.train import Splits, evaluate, init_state, make_optimizer, score, train
+from pixelcnn_jax.train import Splits, evaluate, init_state, locked, make_optimizer, score, train
 
 ROOT = Path(__file__).parent.parent
 TINY = {
@@ -143,6 +143,32 @@ def test_a_workdir_of_another_config_is_refused_and_kept(tmp_path):
         run(tmp_path, steps=2, seed=1)
     assert (tmp_path / "result.json").read_text() == before
     assert run(tmp_path, steps=2) == json.loads(before)
+
+
+def test_two_processes_do_not_share_a_workdir(tmp_path):
+    run(tmp_path, steps=2)
+    with locked(tmp_path), pytest.raises(InputError, match="Another process is training in"):
+        run(tmp_path, steps=2)
+
+
+def test_a_folder_of_something_else_is_refused_and_kept(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("mine")
+    with pytest.raises(InputError, match=r"holds files, but no config.json"):
+        run(tmp_path, steps=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+    assert (tmp_path / "metrics.jsonl").read_text() == "mine"
+
+
+def test_best_parameters_of_steps_that_were_lost_are_forgotten(tmp_path):
+    params = {"kernel": np.ones((2, 3), np.float32)}
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        checkpoints.save_best(Best(20, 1.5), params)
+        checkpoints.forget_after(20)
+        assert checkpoints.best() == Best(20, 1.5)
+        checkpoints.forget_after(10)
+        assert checkpoints.best() is None
+        checkpoints.save_best(Best(15, 1.7), params)
+        assert checkpoints.best() == Best(15, 1.7)
 
 
 # Loading the damaged file fails inside orbax's event loop, whose pending reads complain when they are collected.
