@@ -1,5 +1,8 @@
 """What a run leaves on disk to go on from, through orbax: the latest states, and the best parameters."""
 
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,10 +88,20 @@ class Checkpoints:
 def _load(checkpointer: ocp.training.Checkpointer, like: Any) -> Any:
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
     latest = checkpointer.latest
+    hook = sys.unraisablehook
+    sys.unraisablehook = partial(_unless_reads_were_abandoned, hook)
     try:
-        return checkpointer.load(latest.step, abstract)
+        loaded = checkpointer.load(latest.step, abstract)
+        sys.unraisablehook = hook
+        return loaded
     except Exception as error:  # orbax, tensorstore and json each raise their own for a damaged file
         place = checkpointer.directory / str(latest.step)
         raise InputError(
             f"The checkpoint {place} is damaged or of another network; remove that folder to go on from the one before."
         ) from error
+
+
+def _unless_reads_were_abandoned(hook: Callable[[Any], Any], unraisable: Any) -> None:
+    """After a read that failed, those beside it find orbax's event loop closed and say so, at length, one by one."""
+    if "Event loop is closed" not in str(unraisable.exc_value):
+        hook(unraisable)

@@ -171,16 +171,20 @@ def test_best_parameters_of_steps_that_were_lost_are_forgotten(tmp_path):
         assert checkpoints.best() == Best(15, 1.7)
 
 
-# Loading the damaged file fails inside orbax's event loop, whose pending reads complain when they are collected.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_damaged_checkpoint_is_named(tmp_path):
-    run(tmp_path, steps=4)
-    (tmp_path / "result.json").unlink()
-    for file in (tmp_path / "checkpoints/4").rglob("*"):
+def test_a_damaged_checkpoint_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    workdir = tmp_path / "run"
+    subprocess.run(command(workdir, steps=4), cwd=ROOT, capture_output=True, check=True)
+    (workdir / "result.json").unlink()
+    for file in (workdir / "checkpoints/4").rglob("*"):
         if file.is_file() and file.parent.name == "d":
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(InputError, match=r"checkpoints/4 is damaged"):
-        run(tmp_path, steps=4)
+    done = subprocess.run(command(workdir, steps=4), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "checkpoints/4 is damaged" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (workdir / "result.json").exists()
 
 
 def test_divergence_stops_the_run_before_it_is_kept(tmp_path):
