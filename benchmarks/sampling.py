@@ -37,7 +37,7 @@ def main(_: list[str]) -> None:
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 1), jnp.int32))
     forward = jax.jit(model.apply)
     rows = []
-    print(print(" batch  forward s   cached s  naive s (scaled)  naive/cached  cached/forward"))
+    print(" batch  forward s   cached s  naive s (scaled)  naive/cached  cached/forward")
     for batch in map(int, BATCH.value):
         images = jnp.zeros((batch, SIZE, SIZE, 1), jnp.int32)
         one = seconds(lambda images=images: forward(variables, images), 5)
