@@ -1,5 +1,6 @@
 """What a run leaves on disk to go on from, through orbax: the latest states, and the best parameters."""
 
+import logging
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -88,11 +89,13 @@ class Checkpoints:
 def _load(checkpointer: ocp.training.Checkpointer, like: Any) -> Any:
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
     latest = checkpointer.latest
-    hook = sys.unraisablehook
-    sys.unraisablehook = partial(_unless_reads_were_abandoned, hook)
+    hook, log = sys.unraisablehook, logging.getLogger("asyncio")
+    sys.unraisablehook = partial(_unless_closed, hook)
+    log.addFilter(_unless_never_retrieved)
     try:
         loaded = checkpointer.load(latest.step, abstract)
         sys.unraisablehook = hook
+        log.removeFilter(_unless_never_retrieved)
         return loaded
     except Exception as error:  # orbax, tensorstore and json each raise their own for a damaged file
         place = checkpointer.directory / str(latest.step)
@@ -101,7 +104,14 @@ def _load(checkpointer: ocp.training.Checkpointer, like: Any) -> Any:
         ) from error
 
 
-def _unless_reads_were_abandoned(hook: Callable[[Any], Any], unraisable: Any) -> None:
-    """After a read that failed, those beside it find orbax's event loop closed and say so, at length, one by one."""
+# After a read that failed, those beside it are abandoned: some find orbax's event loop closed, some fail with nobody to
+# ask for the reason, and each says so at length, whenever it is collected. So both stay quiet from a failure on.
+
+
+def _unless_closed(hook: Callable[[Any], Any], unraisable: Any) -> None:
     if "Event loop is closed" not in str(unraisable.exc_value):
         hook(unraisable)
+
+
+def _unless_never_retrieved(record: logging.LogRecord) -> bool:
+    return not any(phrase in record.getMessage() for phrase in ("was never retrieved", "was destroyed but"))
