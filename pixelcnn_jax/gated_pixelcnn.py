@@ -21,7 +21,6 @@ from pixelcnn_jax.layers import (
     add_bias,
     colour_groups,
     colour_mask,
-    colour_product,
     columns_left,
     dropout,
     horizontal_half,
@@ -151,7 +150,7 @@ def encode(model: GatedPixelCNN, params: Params, images: Images) -> Float[Array,
 
 
 class ColourMasks(NamedTuple):
-    """What each masked product may read of the current pixel."""
+    """What each kernel that touches the current pixel may read of it."""
 
     strict: Bool[np.ndarray, "inputs features"]
     layers: Bool[np.ndarray, "features features"]
@@ -172,6 +171,38 @@ def colour_masks(model: GatedPixelCNN) -> ColourMasks:
     )
 
 
+def masked(model: GatedPixelCNN, params: Params) -> Params:
+    """The parameters as the layers read them: cast, the kernels that touch the current pixel masked by colour.
+
+    The last column of a horizontal kernel is the current pixel; it becomes ``pixel``, the columns before it ``left``.
+    """
+    params, masks = cast(model, params), colour_masks(model)
+
+    def layer(layer: Params, pixel_mask: Bool[np.ndarray, "inputs features"]) -> Params:
+        kernel = layer["horizontal"]["kernel"]  # [..., columns, inputs, pair, features], stacked or not
+        return layer | {
+            "horizontal": {
+                "left": kernel[..., :-1, :, :, :],
+                "pixel": _mask(kernel[..., -1, :, :, :], pixel_mask[:, None]),
+                "bias": layer["horizontal"]["bias"],
+            },
+            "out": layer["out"] | {"kernel": _mask(layer["out"]["kernel"], masks.layers)},
+        }
+
+    head = {
+        name: part | {"kernel": _mask(part["kernel"], getattr(masks, name))} for name, part in params["head"].items()
+    }
+    return params | {
+        "strict": layer(params["strict"], masks.strict),
+        "layers": layer(params["layers"], masks.layers),
+        "head": head,
+    }
+
+
+def _mask(kernel: Array, mask: Bool[np.ndarray, "..."]) -> Array:
+    return kernel * np.reshape(mask, (1,) * (kernel.ndim - mask.ndim) + mask.shape).astype(kernel.dtype)
+
+
 class Stacks(NamedTuple):
     """The vertical and the horizontal feature maps of Figure 2."""
 
@@ -188,22 +219,14 @@ def logits(
     dropout_key: Key[Array, ""] | None = None,
 ) -> Float[Array, "batch height width channels levels"]:
     """The network over whole images, from what ``encode`` made of them; every memory is the zero border."""
-    params, condition = cast(model, params), cast(model, condition)
-    masks = colour_masks(model)
+    params, condition = masked(model, params), cast(model, condition)
 
     def gated_layer(stacks: Stacks, layer: Params, key: Array | None, *, strict: bool = False) -> Stacks:
         drop, drop_vertical = dropouts(key, model.dropout)
-        above = vertical_half(layer, stacks.vertical, border(layer, stacks.vertical, axis=1), condition)
-        left = jnp.concatenate([border(layer, stacks.horizontal, axis=2), stacks.horizontal], axis=2)[:, :, :-1]
-        out, _ = horizontal_half(
-            layer,
-            Known(stacks.horizontal),
-            above.crossing + columns_left(layer["horizontal"]["kernel"][:-1], left),
-            mask=masks.strict if strict else masks.layers,
-            out_mask=masks.layers,
-            residual=not strict,
-            drop=drop,
-        )
+        above = vertical_half(layer, stacks.vertical, rows_border(layer, stacks.vertical), condition)
+        left = jnp.concatenate([columns_border(layer, stacks.horizontal), stacks.horizontal], axis=2)[:, :, :-1]
+        context = above.crossing + columns_left(layer["horizontal"]["left"], left)
+        out, _ = horizontal_half(layer, Known(stacks.horizontal), context, residual=not strict, drop=drop)
         return Stacks(drop_vertical(above.out), out)
 
     keys = None if dropout_key is None else jax.random.split(dropout_key, model.layers + 1)
@@ -212,8 +235,7 @@ def logits(
     layers = (params["layers"], rest)
     stacks, _ = jax.lax.scan(lambda stacks, layer: (gated_layer(stacks, *layer), None), stacks, layers)
 
-    hidden = head_hidden(params, stacks.horizontal, masks, slice(None))
-    flat = head_logits(params, hidden, masks, slice(None))
+    flat = head_logits(params["head"], head_hidden(params["head"], stacks.horizontal))
     return flat.reshape(*flat.shape[:3], model.channels, model.levels)
 
 
@@ -227,12 +249,16 @@ def cast(model: GatedPixelCNN, tree: Any) -> Any:
     return jax.tree_util.tree_map_with_path(one, tree)
 
 
-def border(layer: Params, x: Float[Array, "batch height width features"], *, axis: int) -> Float[Array, "..."]:
-    """The zeros that lie before the first row (axis 1) or column (axis 2) of an image, as many as the layer reads."""
-    stack = "vertical" if axis == 1 else "horizontal"
-    shape = list(x.shape)
-    shape[axis] = layer[stack]["kernel"].shape[0] - 1
-    return jnp.zeros(shape, x.dtype)
+def rows_border(layer: Params, x: Float[Array, "batch rows width features"]) -> Float[Array, "..."]:
+    """The zeros that lie above the first row of an image, as many rows as the layer reads."""
+    batch, _, width, features = x.shape
+    return jnp.zeros((batch, layer["vertical"]["kernel"].shape[0] - 1, width, features), x.dtype)
+
+
+def columns_border(layer: Params, x: Float[Array, "batch height columns features"]) -> Float[Array, "..."]:
+    """The zeros that lie left of the first column of an image, as many columns as the layer reads."""
+    batch, height, _, features = x.shape
+    return jnp.zeros((batch, height, layer["horizontal"]["left"].shape[0], features), x.dtype)
 
 
 def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]:
@@ -244,21 +270,19 @@ def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]
 
 
 def head_hidden(
-    params: Params, features: Float[Array, "batch height width known"], masks: ColourMasks, outputs: slice
+    head: Params, features: Float[Array, "batch height width known"]
 ) -> Float[Array, "batch height width group"]:
     """ReLU, 1x1, ReLU: the first half of the head."""
-    hidden = params["head"]["hidden"]
-    product = colour_product(jax.nn.relu(features), hidden["kernel"], masks.hidden, outputs)
-    return jax.nn.relu(add_bias(product, hidden["bias"][outputs]))
+    hidden = head["hidden"]
+    return jax.nn.relu(add_bias(jnp.tensordot(jax.nn.relu(features), hidden["kernel"], axes=1), hidden["bias"]))
 
 
 def head_logits(
-    params: Params, hidden: Float[Array, "batch height width known"], masks: ColourMasks, outputs: slice
+    head: Params, hidden: Float[Array, "batch height width known"]
 ) -> Float[Array, "batch height width group"]:
     """The last 1x1, to the levels of the colours asked for, channel by channel; always float32."""
-    last = params["head"]["logits"]
-    product = colour_product(hidden, last["kernel"], masks.logits, outputs, result_type=jnp.float32)
-    return add_bias(product, last["bias"][outputs])
+    last = head["logits"]
+    return add_bias(jnp.tensordot(hidden, last["kernel"], axes=1, preferred_element_type=jnp.float32), last["bias"])
 
 
 def check_hyperparameters(model: GatedPixelCNN) -> None:

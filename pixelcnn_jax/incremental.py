@@ -1,4 +1,4 @@
-"""A model advanced one row, one pixel, one colour at a time: what cached sampling needs of it.
+"""A model advanced one row, one pixel, one colour at a time: what sampling and coding need of it.
 
 Everything here calls the layers of ``layers.py`` with what was remembered in place of the zero border.
 """
@@ -14,19 +14,20 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.gated_pixelcnn import (
     GatedPixelCNN,
-    border,
     cast,
-    colour_masks,
+    columns_border,
     encode,
     head_hidden,
     head_logits,
+    masked,
+    rows_border,
 )
 from pixelcnn_jax.inputs import Condition
 from pixelcnn_jax.layers import Known, columns_left, group_slice, horizontal_half, vertical_half
 from pixelcnn_jax.parameters import Params
 
-# One map a layer, [batch, remembered rows or columns, columns or rows, features]: sizes differ from layer to layer.
-Maps = list[Float[Array, "batch _ _ _"]]
+# The rows above, one map a layer [batch, remembered rows, width, features].
+Rows = list[Float[Array, "batch _ width _"]]
 
 
 class Stream(NamedTuple):
@@ -58,35 +59,66 @@ def stream_of(model: nn.Module) -> Stream | None:
 
 
 def prepare(model: GatedPixelCNN, params: Params) -> Params:
-    """Lists the layers, the strict one first, and casts them."""
-    params = cast(model, params)
-    stacked = [jax.tree.map(lambda x, index=index: x[index], params["layers"]) for index in range(model.layers)]
-    return params | {"layers": [params["strict"], *stacked]}
+    """Sorts the parameters by when they are read: once a row, once a pixel, once a colour.
+
+    Layers are listed, the strict one first, but for ``left``, which a pixel reads of all layers at once. What a colour
+    reads is cut to the block that leads from what is known by then to that colour, where the masks are all ones.
+    """
+    params = masked(model, params)
+    strict, stacked = params["strict"], params["layers"]
+    layers = [strict, *(jax.tree.map(lambda x, index=index: x[index], stacked) for index in range(model.layers))]
+
+    def of_colour(colour: int) -> Params:
+        features = group_slice(model.features, model.channels, colour)
+        hidden = group_slice(model.head_width, model.channels, colour)
+        levels = slice(colour * model.levels, (colour + 1) * model.levels)
+        head = params["head"]
+        return {
+            "layers": [
+                {
+                    "horizontal": {"pixel": layer["horizontal"]["pixel"][:known, :, features]},
+                    "out": _block(layer["out"], features.stop, features),
+                }
+                for layer, known in zip(layers, [_inputs(model, colour)] + [features.stop] * model.layers, strict=True)
+            ],
+            "head": {
+                "hidden": _block(head["hidden"], features.stop, hidden),
+                "logits": _block(head["logits"], hidden.stop, levels),
+            },
+        }
+
+    prepared = {
+        "rows": [{name: part for name, part in layer.items() if name != "out"} for layer in layers],
+        "left": {"strict": strict["horizontal"]["left"], "layers": stacked["horizontal"]["left"]},
+        "colours": [of_colour(colour) for colour in range(model.channels)],
+    }
+    return prepared | ({"embedding": params["embedding"]} if model.code_features else {})
 
 
-def first_row(model: GatedPixelCNN, params: Params, batch: int, width: int) -> Maps:
+def _block(layer: Params, known: int, outputs: slice) -> Params:
+    return {"kernel": layer["kernel"][:known, outputs], "bias": layer["bias"][outputs]}
+
+
+def _inputs(model: GatedPixelCNN, colour: int) -> int:
+    """How many of the features that ``encode`` makes of a pixel are known before one of its colours is."""
+    return 1 + colour * max(1, model.code_features)
+
+
+def first_row(model: GatedPixelCNN, params: Params, batch: int, width: int) -> Rows:
     """The zero border above the image, for every layer."""
-    return [_nothing(model, layer, batch, width, axis=1) for layer in params["layers"]]
-
-
-def first_column(model: GatedPixelCNN, params: Params, batch: int) -> Maps:
-    """The zero border left of the image, for every layer."""
-    return [_nothing(model, layer, batch, 1, axis=2) for layer in params["layers"]]
-
-
-def _nothing(model: GatedPixelCNN, layer: Params, batch: int, width: int, *, axis: int) -> Float[Array, "..."]:
-    features = layer["vertical" if axis == 1 else "horizontal"]["kernel"].shape[-3]
-    return border(layer, jnp.zeros((batch, 1, width, features), model.dtype), axis=axis)
+    inputs = [layer["vertical"]["kernel"].shape[2] for layer in params["rows"]]
+    empty = [jnp.zeros((batch, 0, width, features), model.dtype) for features in inputs]
+    return [rows_border(layer, x) for layer, x in zip(params["rows"], empty, strict=True)]
 
 
 def read_row(
     model: GatedPixelCNN,
     params: Params,
-    memory: Maps,
+    memory: Rows,
     row_above: Int[Array, "batch 1 width channels"],
     is_inside: Array | bool,
     condition: Condition,
-) -> tuple[list[Array], Maps]:
+) -> tuple[Float[Array, "layers batch 1 width pair features"], Rows]:
     """The vertical stack over one row: what crosses over to the horizontal stack in every layer, and the new memory.
 
     ``row_above`` is the last finished row; where it is not inside the image it is the zero border. ``condition.s`` is
@@ -96,23 +128,41 @@ def read_row(
     x = encode(model, params, row_above)
     x = jnp.where(is_inside, x, jnp.zeros_like(x))
     crossings, remembered = [], []
-    for layer, rows in zip(params["layers"], memory, strict=True):
+    for layer, rows in zip(params["rows"], memory, strict=True):
         above = vertical_half(layer, x, rows, condition)
         crossings.append(above.crossing)
         remembered.append(above.memory)
         x = above.out
-    return crossings, remembered
+    return jnp.stack(crossings), remembered
+
+
+class Columns(NamedTuple):
+    """The inputs of every horizontal product at the columns left of a pixel."""
+
+    strict: Float[Array, "batch 1 _ inputs"]
+    layers: Float[Array, "stacked batch 1 _ features"]
+
+
+def first_column(model: GatedPixelCNN, params: Params, batch: int) -> Columns:
+    """The zero border left of the image, for every layer."""
+    _, inputs, *_ = params["left"]["strict"].shape
+    strict = jnp.zeros((batch, 1, model.first_kernel_size // 2, inputs), model.dtype)
+    layers = jnp.zeros((model.layers, batch, 1, model.kernel_size // 2, model.features), model.dtype)
+    return Columns(strict, layers)
 
 
 def open_pixel(
-    model: GatedPixelCNN, params: Params, memory: Maps, crossings: list[Array], column: Int[Array, ""] | int
-) -> list[Array]:
+    model: GatedPixelCNN,
+    params: Params,
+    memory: Columns,
+    crossings: Float[Array, "layers batch 1 width pair features"],
+    column: Int[Array, ""] | int,
+) -> Float[Array, "layers batch 1 1 pair features"]:
     """The context of one pixel in every layer: what crossed over at its column, plus the columns to the left."""
-    return [
-        jax.lax.dynamic_slice_in_dim(crossing, column, 1, axis=2)
-        + columns_left(layer["horizontal"]["kernel"][:-1], columns)
-        for layer, columns, crossing in zip(params["layers"], memory, crossings, strict=True)
-    ]
+    strict = columns_left(params["left"]["strict"], memory.strict)
+    layers = jax.vmap(columns_left)(params["left"]["layers"], memory.layers)
+    here = jax.lax.dynamic_slice_in_dim(crossings, column, 1, axis=3)
+    return here + jnp.concatenate([strict[None], layers])
 
 
 class Pixel(NamedTuple):
@@ -126,7 +176,7 @@ class Pixel(NamedTuple):
 def read_colour(
     model: GatedPixelCNN,
     params: Params,
-    contexts: list[Array],
+    contexts: Float[Array, "layers batch 1 1 pair features"],
     pixel: Int[Array, "batch 1 1 channels"],
     known: Pixel | None,
     *,
@@ -136,29 +186,18 @@ def read_colour(
 
     Of ``pixel`` the channels before ``colour`` are read; ``known`` is what the call for the colour before returned.
     """
-    masks = colour_masks(model)
     count = len(contexts)
     known = known or Pixel([None] * (count + 1), [None] * count)
-    group = group_slice(model.features, model.channels, colour)
-    x = encode(model, params, pixel)[..., : 1 + colour * max(1, model.code_features)]
-    inputs, gated_features = [x], []
-    for index, (layer, context) in enumerate(zip(params["layers"], contexts, strict=True)):
-        strict = index == 0
-        out, gated = horizontal_half(
-            layer,
-            Known(inputs[-1], known.gated[index]),
-            context,
-            mask=masks.strict if strict else masks.layers,
-            out_mask=masks.layers,
-            outputs=group,
-            residual=not strict,
-        )
+    own = params["colours"][colour]
+    contexts = contexts[..., group_slice(model.features, model.channels, colour)]
+    inputs, gated_features = [encode(model, params, pixel)[..., : _inputs(model, colour)]], []
+    for index, layer in enumerate(own["layers"]):
+        now = Known(inputs[-1], known.gated[index])
+        out, gated = horizontal_half(layer, now, contexts[index], residual=index > 0)
         inputs.append(_append(known.inputs[index + 1], out))
         gated_features.append(gated)
-    hidden = head_hidden(params, inputs[-1], masks, group_slice(model.head_width, model.channels, colour))
-    hidden = _append(known.hidden, hidden)
-    logits = head_logits(params, hidden, masks, slice(colour * model.levels, (colour + 1) * model.levels))
-    return logits[:, 0, 0], Pixel(inputs, gated_features, hidden)
+    hidden = _append(known.hidden, head_hidden(own["head"], inputs[-1]))
+    return head_logits(own["head"], hidden)[:, 0, 0], Pixel(inputs, gated_features, hidden)
 
 
 def _append(known: Array | None, new: Array) -> Array:
@@ -166,12 +205,14 @@ def _append(known: Array | None, new: Array) -> Array:
 
 
 def close_pixel(
-    model: GatedPixelCNN, params: Params, memory: Maps, pixel: Int[Array, "batch 1 1 channels"], known: Pixel
-) -> Maps:
+    model: GatedPixelCNN, params: Params, memory: Columns, pixel: Int[Array, "batch 1 1 channels"], known: Pixel
+) -> Columns:
     """Pushes the finished pixel into the memory of every layer; the oldest column falls out."""
-    finished = [encode(model, params, pixel), *(x for x in known.inputs[1:-1] if x is not None)]
-    pushed = [jnp.concatenate(both, axis=2) for both in zip(memory, finished, strict=True)]
-    return [columns[:, :, 1:] for columns in pushed]
+    layers = jnp.stack([x for x in known.inputs[1:-1] if x is not None])
+    return Columns(
+        jnp.concatenate([memory.strict, encode(model, params, pixel)], axis=2)[:, :, 1:],
+        jnp.concatenate([memory.layers, layers], axis=3)[:, :, :, 1:],
+    )
 
 
 @stream_of.register

@@ -105,25 +105,6 @@ def columns_left(
     return window_product(x, kernel[None])
 
 
-def colour_product(
-    x: Float[Array, "batch height width known"],
-    kernel: Float[Array, "inputs *out outputs"],
-    mask: Bool[np.ndarray, "inputs outputs"],
-    outputs: slice,
-    *,
-    result_type: Any = None,
-) -> Float[Array, "batch height width *out group"]:
-    """A 1x1 convolution that keeps the colour groups: for all colours at once, or for the one being sampled.
-
-    Training hands in all features and ``slice(None)``. Sampling hands in the features known so far, which come first,
-    and asks for the outputs of one group; the kernel is cut to that block, where the mask is all ones, so each
-    product is done once over the colours of a pixel.
-    """
-    middle = (1,) * (kernel.ndim - 2)
-    masked = kernel * mask.reshape(mask.shape[0], *middle, mask.shape[1]).astype(kernel.dtype)
-    return jnp.tensordot(x, masked[: x.shape[-1], ..., outputs], axes=1, preferred_element_type=result_type)
-
-
 def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*out"]) -> Float[Array, "..."]:
     """Adds a bias to every position."""
     return x + bias[None, None, None]
@@ -189,7 +170,7 @@ def vertical_half(
 
 
 class Known(NamedTuple):
-    """The features of the current pixel at the two masked products of a layer, up to the colour being computed."""
+    """The features of the current pixel that the two 1x1 of a layer read, up to the colour being computed."""
 
     inputs: Float[Array, "batch height width known_inputs"]
     gated: Float[Array, "batch height width known"] | None = None
@@ -198,22 +179,21 @@ class Known(NamedTuple):
 def horizontal_half(
     layer: Params,
     known: Known,
-    context: Float[Array, "batch height width pair features"],
+    context: Float[Array, "batch height width pair group"],
     *,
-    mask: Bool[np.ndarray, "inputs features"],
-    out_mask: Bool[np.ndarray, "features features"],
-    outputs: slice = slice(None),
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width now_known"]]:
     """The right half of Figure 2: the current pixel, the gate, the 1x1 and the residual.
 
     ``context`` is all that lies before the current pixel: what crossed over from the vertical stack plus the columns
-    to the left. Returns the features of the colours asked for, and the gated ones known by now.
+    to the left. The kernels that touch the current pixel keep the colour groups: training hands them in masked, for all
+    colours at once, sampling cut to the block of one colour, so that each product is done once over the colours of a
+    pixel. Returns the features of the colours asked for, and the gated ones known by now.
     """
-    pixel = colour_product(known.inputs, layer["horizontal"]["kernel"][-1], mask, outputs)
-    gated = drop(gate(context[..., outputs] + pixel))
+    gated = drop(gate(context + jnp.tensordot(known.inputs, layer["horizontal"]["pixel"], axes=1)))
     if known.gated is not None:
         gated = jnp.concatenate([known.gated, gated], axis=-1)
-    out = add_bias(colour_product(gated, layer["out"]["kernel"], out_mask, outputs), layer["out"]["bias"][outputs])
-    return (known.inputs[..., outputs] + out if residual else out), gated
+    out = add_bias(jnp.tensordot(gated, layer["out"]["kernel"], axes=1), layer["out"]["bias"])
+    own = known.inputs[..., -out.shape[-1] :]  # of these colours: what is known comes in order and ends with them
+    return (own + out if residual else out), gated

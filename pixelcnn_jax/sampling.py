@@ -72,18 +72,21 @@ def naive_sample(
 
 
 def noise(
-    keys: Key[Array, " batch"], row: Int[Array, ""], column: Int[Array, ""], shape: tuple[int, int]
-) -> Float[Array, "batch channels levels"]:
-    """Gumbel noise of one pixel: the argmax of logits plus it is a draw from their softmax.
+    keys: Key[Array, " batch"], row: Int[Array, ""], shape: tuple[int, int, int]
+) -> Float[Array, "batch width channels levels"]:
+    """Gumbel noise of one row: the argmax of logits plus it is a draw from their softmax.
 
-    A function of the image's key and the position alone, so that samplers that visit pixels in another order, or
-    images that share a key, see the same noise.
+    A function of the image's key and the row alone, so that samplers that visit pixels in another order, or images
+    that share a key, see the same noise.
     """
+    return jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, row), shape))(keys)
 
-    def of_image(key: Array) -> Array:
-        return jax.random.gumbel(jax.random.fold_in(jax.random.fold_in(key, row), column), shape)
 
-    return jax.vmap(of_image)(keys)
+def draw(
+    logits: Float[Array, "batch levels"], gumbel: Float[Array, "batch levels"], given: Array, stays: Array
+) -> Int[Array, " batch"]:
+    """A sub-pixel of every image: drawn, or as given where it stays."""
+    return jnp.where(stays, given, jnp.argmax(logits + gumbel, axis=-1).astype(given.dtype))
 
 
 @partial(jax.jit, static_argnames=("model", "steps"))
@@ -98,18 +101,18 @@ def _sample(
         above = jax.lax.dynamic_slice_in_dim(images, row - 1, 1, axis=1)
         here = condition._replace(s=None if condition.s is None else _row(condition.s, row))
         crossings, rows = steps.read_row(model, params, rows, above, row > 0, here)
-        given, fixed = _row(images, row), _row(mask, row)
+        given, stays = _row(images, row), _row(mask, row)
+        gumbel = noise(keys, row, (width, channels, model.levels))[:, None]
 
         def sample_pixel(column: Array, carry: Any) -> Any:
             finished, columns = carry
-            pixel, stays = _column(given, column), _column(fixed, column)
+            pixel, fixed, random = (_column(x, column) for x in (given, stays, gumbel))
             contexts = steps.open_pixel(model, params, columns, crossings, column)
-            gumbel, known = noise(keys, row, column, (channels, model.levels)), None
+            known = None
             for colour in range(channels):
                 logits, known = steps.read_colour(model, params, contexts, pixel, known, colour=colour)
-                drawn = jnp.argmax(logits + gumbel[:, colour], axis=-1).astype(pixel.dtype)
-                value = jnp.where(stays[..., colour], pixel[..., colour], drawn[:, None, None])
-                pixel = pixel.at[..., colour].set(value)
+                value = draw(logits, random[:, 0, 0, colour], pixel[:, 0, 0, colour], fixed[:, 0, 0, colour])
+                pixel = pixel.at[:, 0, 0, colour].set(value)
             finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
             return finished, steps.close_pixel(model, params, columns, pixel, known)
 
@@ -126,15 +129,18 @@ def _sample_naively(
 ) -> Array:
     _, height, width, channels = images.shape
 
-    def sample_subpixel(index: Array, images: Array) -> Array:
-        row, column, colour = jnp.unravel_index(index, (height, width, channels))
-        logits = cast(Array, model.apply(variables, images, condition.h, condition.s))[:, row, column, colour]
-        gumbel = noise(keys, row, column, (channels, model.levels))[:, colour]
-        drawn = jnp.argmax(logits + gumbel, axis=-1).astype(images.dtype)
-        value = jnp.where(mask[:, row, column, colour], images[:, row, column, colour], drawn)
-        return images.at[:, row, column, colour].set(value)
+    def sample_row(row: Array, images: Array) -> Array:
+        gumbel = noise(keys, row, (width, channels, model.levels))
 
-    return jax.lax.fori_loop(0, height * width * channels, sample_subpixel, images)
+        def sample_subpixel(index: Array, images: Array) -> Array:
+            column, colour = jnp.divmod(index, channels)
+            logits = cast(Array, model.apply(variables, images, condition.h, condition.s))
+            at = (slice(None), row, column, colour)
+            return images.at[at].set(draw(logits[at], gumbel[:, column, colour], images[at], mask[at]))
+
+        return jax.lax.fori_loop(0, width * channels, sample_subpixel, images)
+
+    return jax.lax.fori_loop(0, height, sample_row, images)
 
 
 def _row(x: Array | np.ndarray, row: Array) -> Array:
