@@ -16,8 +16,8 @@ from jaxtyping import Array, Bool, Float, Key
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.inputs import Condition, Images, Map, Vector, check_condition, check_images
 from pixelcnn_jax.layers import (
+    Context,
     Dropout,
-    Known,
     add_bias,
     colour_groups,
     colour_mask,
@@ -225,8 +225,9 @@ def logits(
         drop, drop_vertical = dropouts(key, model.dropout)
         above = vertical_half(layer, stacks.vertical, rows_border(layer, stacks.vertical), condition)
         left = jnp.concatenate([columns_border(layer, stacks.horizontal), stacks.horizontal], axis=2)[:, :, :-1]
-        context = above.crossing + columns_left(layer["horizontal"]["left"], left)
-        out, _ = horizontal_half(layer, Known(stacks.horizontal), context, residual=not strict, drop=drop)
+        before = above.crossing + columns_left(layer["horizontal"]["left"], left)
+        context = Context(gate=before, out=layer["out"]["bias"][None, None, None])
+        out, _ = horizontal_half(layer, stacks.horizontal, context, residual=not strict, drop=drop)
         return Stacks(drop_vertical(above.out), out)
 
     keys = None if dropout_key is None else jax.random.split(dropout_key, model.layers + 1)

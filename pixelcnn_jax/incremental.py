@@ -4,7 +4,7 @@ Everything here calls the layers of ``layers.py`` with what was remembered in pl
 """
 
 from collections.abc import Callable, Sequence
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, Int
 from pixelcnn_jax.gated_pixelcnn import (
     GatedPixelCNN,
     cast,
-    columns_border,
     encode,
     head_hidden,
     head_logits,
@@ -23,7 +22,7 @@ from pixelcnn_jax.gated_pixelcnn import (
     rows_border,
 )
 from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.layers import Known, columns_left, group_slice, horizontal_half, vertical_half
+from pixelcnn_jax.layers import Context, columns_left, group_slice, horizontal_half, vertical_half
 from pixelcnn_jax.parameters import Params
 
 # The rows above, one map a layer [batch, remembered rows, width, features].
@@ -61,8 +60,9 @@ def stream_of(model: nn.Module) -> Stream | None:
 def prepare(model: GatedPixelCNN, params: Params) -> Params:
     """Sorts the parameters by when they are read: once a row, once a pixel, once a colour.
 
-    Layers are listed, the strict one first, but for ``left``, which a pixel reads of all layers at once. What a colour
-    reads is cut to the block that leads from what is known by then to that colour, where the masks are all ones.
+    Layers are listed, the strict one first, but stacked where all of them are computed at once: the columns left of a
+    pixel, and what a colour contributes to the ``later`` ones. What a colour reads is cut to the block that leads to
+    it, in which the masks are all ones.
     """
     params = masked(model, params)
     strict, stacked = params["strict"], params["layers"]
@@ -72,15 +72,20 @@ def prepare(model: GatedPixelCNN, params: Params) -> Params:
         features = group_slice(model.features, model.channels, colour)
         hidden = group_slice(model.head_width, model.channels, colour)
         levels = slice(colour * model.levels, (colour + 1) * model.levels)
-        head = params["head"]
+        head, later = params["head"], slice(features.stop, None)
+        inputs = [slice(_inputs(model, colour))] + [features] * model.layers
         return {
             "layers": [
                 {
-                    "horizontal": {"pixel": layer["horizontal"]["pixel"][:known, :, features]},
-                    "out": _block(layer["out"], features.stop, features),
+                    "horizontal": {"pixel": layer["horizontal"]["pixel"][known, :, features]},
+                    "out": {"kernel": layer["out"]["kernel"][features, features]},
                 }
-                for layer, known in zip(layers, [_inputs(model, colour)] + [features.stop] * model.layers, strict=True)
+                for layer, known in zip(layers, inputs, strict=True)
             ],
+            "later": {
+                "pixel": stacked["horizontal"]["pixel"][:, features, :, later],
+                "out": jnp.stack([layer["out"]["kernel"][features, later] for layer in layers]),
+            },
             "head": {
                 "hidden": _block(head["hidden"], features.stop, hidden),
                 "logits": _block(head["logits"], hidden.stop, levels),
@@ -90,6 +95,7 @@ def prepare(model: GatedPixelCNN, params: Params) -> Params:
     prepared = {
         "rows": [{name: part for name, part in layer.items() if name != "out"} for layer in layers],
         "left": {"strict": strict["horizontal"]["left"], "layers": stacked["horizontal"]["left"]},
+        "out": jnp.stack([layer["out"]["bias"][None, None, None] for layer in layers]),
         "colours": [of_colour(colour) for colour in range(model.channels)],
     }
     return prepared | ({"embedding": params["embedding"]} if model.code_features else {})
@@ -151,53 +157,79 @@ def first_column(model: GatedPixelCNN, params: Params, batch: int) -> Columns:
     return Columns(strict, layers)
 
 
+class Pixel(NamedTuple):
+    """What is known of the current pixel. Contexts are cut to the colours still to come.
+
+    Attributes:
+      strict: the context of the gate in the strict layer.
+      gates: that of the stacked layers; unlike the strict one's it holds the earlier colours.
+      outs: the context of the 1x1 before the residual, in all layers.
+      inputs: the inputs of the stacked layers, a colour each.
+      features: the features that the head reads, of the colours so far.
+      hidden: those between its two 1x1.
+    """
+
+    strict: Float[Array, "batch 1 1 pair _"]
+    gates: Float[Array, "stacked batch 1 1 pair _"]
+    outs: Float[Array, "layers #batch 1 1 _"]
+    inputs: Sequence[Float[Array, "stacked batch 1 1 _"]] = ()
+    features: Float[Array, "batch 1 1 _"] | None = None
+    hidden: Float[Array, "batch 1 1 _"] | None = None
+
+
 def open_pixel(
     model: GatedPixelCNN,
     params: Params,
     memory: Columns,
     crossings: Float[Array, "layers batch 1 width pair features"],
     column: Int[Array, ""] | int,
-) -> Float[Array, "layers batch 1 1 pair features"]:
-    """The context of one pixel in every layer: what crossed over at its column, plus the columns to the left."""
-    strict = columns_left(params["left"]["strict"], memory.strict)
-    layers = jax.vmap(columns_left)(params["left"]["layers"], memory.layers)
+) -> Pixel:
+    """What every layer knows before the first colour of a pixel: what crossed over there, and the columns left."""
     here = jax.lax.dynamic_slice_in_dim(crossings, column, 1, axis=3)
-    return here + jnp.concatenate([strict[None], layers])
-
-
-class Pixel(NamedTuple):
-    """The features of the current pixel that are known by now, in every layer and in the head; None where none is."""
-
-    inputs: Sequence[Array | None]
-    gated: Sequence[Array | None]
-    hidden: Array | None = None
+    return Pixel(
+        strict=here[0] + columns_left(params["left"]["strict"], memory.strict),
+        gates=here[1:] + jax.vmap(columns_left)(params["left"]["layers"], memory.layers),
+        outs=params["out"],
+    )
 
 
 def read_colour(
-    model: GatedPixelCNN,
-    params: Params,
-    contexts: Float[Array, "layers batch 1 1 pair features"],
-    pixel: Int[Array, "batch 1 1 channels"],
-    known: Pixel | None,
-    *,
-    colour: int,
+    model: GatedPixelCNN, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
 ) -> tuple[Float[Array, "batch levels"], Pixel]:
-    """The horizontal stack and the head for one colour group: logits of the colour, and what is known by then.
+    """The horizontal stack and the head for one colour: its logits, and what is known by then.
 
     Of ``pixel`` the channels before ``colour`` are read; ``known`` is what the call for the colour before returned.
     """
-    count = len(contexts)
-    known = known or Pixel([None] * (count + 1), [None] * count)
     own = params["colours"][colour]
-    contexts = contexts[..., group_slice(model.features, model.channels, colour)]
-    inputs, gated_features = [encode(model, params, pixel)[..., : _inputs(model, colour)]], []
-    for index, layer in enumerate(own["layers"]):
-        now = Known(inputs[-1], known.gated[index])
-        out, gated = horizontal_half(layer, now, contexts[index], residual=index > 0)
-        inputs.append(_append(known.inputs[index + 1], out))
-        gated_features.append(gated)
-    hidden = _append(known.hidden, head_hidden(own["head"], inputs[-1]))
-    return head_logits(own["head"], hidden)[:, 0, 0], Pixel(inputs, gated_features, hidden)
+    group = group_slice(model.features, model.channels, colour)
+    size = group.stop - group.start
+    x = encode(model, params, pixel)[..., : _inputs(model, colour)]
+    outputs: list[Array] = []
+    gated: list[Array] = []
+    for layer, gate_context, out in zip(own["layers"], [known.strict, *known.gates], known.outs, strict=True):
+        context = Context(gate_context[..., :size], out[..., :size])
+        x, now_gated = horizontal_half(layer, x, context, residual=bool(outputs))
+        outputs.append(x)
+        gated.append(now_gated)
+    inputs = jnp.stack(outputs[:-1])
+    features = _append(known.features, x)
+    hidden = _append(known.hidden, head_hidden(own["head"], features))
+    known = Pixel(
+        strict=known.strict[..., size:],
+        gates=known.gates[..., size:] + _to_later(inputs, own["later"]["pixel"]),
+        outs=known.outs[..., size:] + _to_later(jnp.stack(gated), own["later"]["out"]),
+        inputs=[*known.inputs, inputs],
+        features=features,
+        hidden=hidden,
+    )
+    return head_logits(own["head"], hidden)[:, 0, 0], known
+
+
+def _to_later(
+    x: Float[Array, "layers batch 1 1 group"], kernel: Float[Array, "layers group *later"]
+) -> Float[Array, "layers batch 1 1 *later"]:
+    """What one colour contributes to the colours after it, in all layers at once."""
+    return jax.vmap(partial(jnp.tensordot, axes=1))(x, kernel)
 
 
 def _append(known: Array | None, new: Array) -> Array:
@@ -205,13 +237,13 @@ def _append(known: Array | None, new: Array) -> Array:
 
 
 def close_pixel(
-    model: GatedPixelCNN, params: Params, memory: Columns, pixel: Int[Array, "batch 1 1 channels"], known: Pixel
+    model: GatedPixelCNN, params: Params, memory: Columns, known: Pixel, pixel: Int[Array, "batch 1 1 channels"]
 ) -> Columns:
     """Pushes the finished pixel into the memory of every layer; the oldest column falls out."""
-    layers = jnp.stack([x for x in known.inputs[1:-1] if x is not None])
+    inputs = jnp.concatenate(known.inputs, axis=-1)
     return Columns(
         jnp.concatenate([memory.strict, encode(model, params, pixel)], axis=2)[:, :, 1:],
-        jnp.concatenate([memory.layers, layers], axis=3)[:, :, :, 1:],
+        jnp.concatenate([memory.layers, inputs], axis=3)[:, :, :, 1:],
     )
 
 

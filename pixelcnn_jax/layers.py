@@ -11,7 +11,7 @@ holds the tanh half and the sigmoid half of a gated unit.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -111,8 +111,12 @@ def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*ou
 
 
 def gate(x: Float[Array, "batch height width pair features"]) -> Float[Array, "batch height width features"]:
-    """The gated activation unit, tanh(W_f x) * sigmoid(W_g x): equation 2."""
-    return jnp.tanh(x[..., 0, :]) * jax.nn.sigmoid(x[..., 1, :])
+    """The gated activation unit, tanh(W_f x) * sigmoid(W_g x): equation 2.
+
+    As sigmoid(x) = (1 + tanh(x / 2)) / 2, one tanh serves both halves, which XLA on CPU would else compute apart.
+    """
+    halves = jnp.tanh(x * jnp.array([1, 0.5], x.dtype)[None, None, None, :, None])
+    return halves[..., 0, :] * (0.5 * halves[..., 1, :] + 0.5)
 
 
 def dropout(
@@ -169,31 +173,32 @@ def vertical_half(
     )
 
 
-class Known(NamedTuple):
-    """The features of the current pixel that the two 1x1 of a layer read, up to the colour being computed."""
+class Context(NamedTuple):
+    """All that the horizontal half of a layer reads besides the colours it computes, at its two sums.
 
-    inputs: Float[Array, "batch height width known_inputs"]
-    gated: Float[Array, "batch height width known"] | None = None
+    Attributes:
+      gate: what crossed over from the vertical stack, the columns to the left and, in sampling, the earlier colours.
+      out: the bias and, in sampling, the earlier colours.
+    """
+
+    gate: Float[Array, "#batch #height #width pair group"]
+    out: Float[Array, "#batch #height #width group"]
 
 
 def horizontal_half(
     layer: Params,
-    known: Known,
-    context: Float[Array, "batch height width pair group"],
+    x: Float[Array, "batch height width features"],
+    context: Context,
     *,
     residual: bool = True,
     drop: Dropout = lambda x: x,
-) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width now_known"]]:
+) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width group"]]:
     """The right half of Figure 2: the current pixel, the gate, the 1x1 and the residual.
 
-    ``context`` is all that lies before the current pixel: what crossed over from the vertical stack plus the columns
-    to the left. The kernels that touch the current pixel keep the colour groups: training hands them in masked, for all
-    colours at once, sampling cut to the block of one colour, so that each product is done once over the colours of a
-    pixel. Returns the features of the colours asked for, and the gated ones known by now.
+    The kernels that touch the current pixel keep the colour groups: training hands them in masked, for all colours at
+    once, sampling cut to the block of one colour, so that each product is done once over the colours of a pixel.
+    Returns the new features of the colours asked for, and the gated ones.
     """
-    gated = drop(gate(context + jnp.tensordot(known.inputs, layer["horizontal"]["pixel"], axes=1)))
-    if known.gated is not None:
-        gated = jnp.concatenate([known.gated, gated], axis=-1)
-    out = add_bias(jnp.tensordot(gated, layer["out"]["kernel"], axes=1), layer["out"]["bias"])
-    own = known.inputs[..., -out.shape[-1] :]  # of these colours: what is known comes in order and ends with them
-    return (own + out if residual else out), gated
+    gated = drop(gate(context.gate + jnp.tensordot(x, layer["horizontal"]["pixel"], axes=1)))
+    out = context.out + jnp.tensordot(gated, layer["out"]["kernel"], axes=1)
+    return (x + out if residual else out), gated

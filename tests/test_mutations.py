@@ -187,7 +187,7 @@ def test_traps_of_figure_2(monkeypatch, trap):
 
 def test_a_sampler_that_forgets_a_column_is_found_out(monkeypatch):
     model, variables, shape, _ = build(GREY.clone(levels=5), (4, 5), scale=0.5)
-    forgetful = incremental.stream_of(model)._replace(close_pixel=lambda model, params, memory, pixel, known: memory)
+    forgetful = incremental.stream_of(model)._replace(close_pixel=lambda model, params, memory, known, pixel: memory)
     monkeypatch.setattr(sampling, "stream_of", lambda model: forgetful)
     with pytest.raises(AssertionError):
         assert_same(model, variables, (8, *shape))

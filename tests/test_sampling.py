@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from proofs import assert_faithful, assert_same, random_condition, random_images, randomised
+from scipy import stats
 
 from pixelcnn_jax import GatedPixelCNN, InputError, naive_sample, sample
+from pixelcnn_jax.sampling import draw, noise
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -74,6 +76,25 @@ def test_images_that_share_a_key_share_their_noise():
     images = sample(model, variables, keys, shape=(3, *shape[1:]))
     np.testing.assert_array_equal(images[0], images[1])
     assert (images[0] != images[2]).any()
+
+
+def test_rows_are_reported_and_change_nothing():
+    model, variables, shape, _ = build("colour")
+    rows = []
+    reported, plain = (
+        sample(model, variables, jax.random.key(4), shape=shape, on_row=told) for told in (rows.append, None)
+    )
+    assert rows == list(range(shape[1]))
+    np.testing.assert_array_equal(reported, plain)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 7, 16, 50])
+def test_a_draw_follows_the_softmax(levels):
+    logits = 2 * jax.random.normal(jax.random.key(0), (1, levels))
+    gumbel = noise(jax.random.split(jax.random.key(1), 1), 0, width=1, channels=40_000, levels=levels)[0, 0]
+    counts = np.bincount(draw(jnp.tile(logits, (len(gumbel), 1)), gumbel), minlength=levels)
+    expected = np.float64(jax.nn.softmax(logits[0]))
+    assert stats.chisquare(counts, len(gumbel) * expected / expected.sum()).pvalue > 1e-3
 
 
 def test_an_image_does_not_depend_on_its_batch():
