@@ -1,8 +1,18 @@
 """Conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv 1606.05328) in JAX and Flax."""
 
+from pixelcnn_jax.codec import compress, decompress
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.likelihood import bits_per_dim, log_prob
 from pixelcnn_jax.sampling import naive_sample, sample
 
-__all__ = ["GatedPixelCNN", "InputError", "bits_per_dim", "log_prob", "naive_sample", "sample"]
+__all__ = [
+    "GatedPixelCNN",
+    "InputError",
+    "bits_per_dim",
+    "compress",
+    "decompress",
+    "log_prob",
+    "naive_sample",
+    "sample",
+]
