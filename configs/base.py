@@ -23,6 +23,7 @@ def get_config() -> ConfigDict:
     config.grey = False  # colour to grey
     config.labels = False  # whether batches carry class labels
     config.flip = False  # mirror half of the training images, left to right
+    config.augment = 0.0  # share of training images shown turned, mirrored or moved, and told so to the model as its h
     config.shift = 0  # move training images by up to so many pixels, over zeros
 
     # Model: the fields of pixelcnn_jax.GatedPixelCNN, but for levels and channels, which the data says

@@ -5,33 +5,47 @@ python -m experiments.unconditional --config=configs/digits.py --workdir=runs/di
 
 from typing import cast
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli
 from pixelcnn_jax import GatedPixelCNN, sample
+from pixelcnn_jax.augment import as_they_are, show
 from pixelcnn_jax.likelihood import log_prob_of
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits
 
 
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
-    """The model that the data's levels and channels ask for, its likelihood as the loss, a grid of samples."""
+    """The model that the data's levels and channels ask for, its likelihood as the loss, a grid of samples.
+
+    With ``config.augment`` images are shown in several views in training, and h is which; scores and samples are of
+    images as they are.
+    """
     height, width, channels = splits.train.shape
     model = GatedPixelCNN(levels=splits.train.levels, channels=channels, **config.model)
 
+    def identity(batch: int) -> Float[Array, "batch views"] | None:
+        return as_they_are(batch, height, width) if config.augment else None
+
     def init(key: Key[Array, ""]) -> Params:
-        return dict(model.init(key, jnp.zeros((1, height, width, channels), jnp.int32)))
+        return dict(model.init(key, jnp.zeros((1, height, width, channels), jnp.int32), identity(1)))
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        rngs = None if key is None else {"dropout": key}
-        logits = model.apply(params, batch["image"], deterministic=key is None, rngs=rngs)
-        return -log_prob_of(cast(Array, logits), batch["image"])
+        images, h, rngs = batch["image"], identity(len(batch["image"])), None
+        if key is not None:
+            dropout_key, view_key = jax.random.split(key)
+            rngs = {"dropout": dropout_key}
+            if config.augment:
+                images, h = show(view_key, images, config.augment)
+        logits = model.apply(params, images, h, deterministic=key is None, rngs=rngs)
+        return -log_prob_of(cast(Array, logits), images)
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
         rows, columns = config.sample_rows, config.sample_columns
-        images = sample(model, params, key, shape=(rows * columns, height, width))
+        images = sample(model, params, key, shape=(rows * columns, height, width), h=identity(rows * columns))
         return images.reshape(rows, columns, height, width, channels)
 
     return Experiment(init, loss, draw)

@@ -158,7 +158,7 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
     check_batch_size(mesh, config.eval_batch_size)
     make_optimizer(config)
     workdir = Path(workdir)
-    claim(workdir, config)
+    claim(workdir, config, splits.train)
     with locked(workdir):
         if not (workdir / "result.json").exists():
             with closing(Checkpoints(workdir, keep=config.keep_checkpoints, owner=True)) as checkpoints:
@@ -260,6 +260,8 @@ def check_fields(config: ConfigDict) -> None:
     for name in ("seed", "shift", "warmup_steps", "weight_decay"):
         if config[name] < 0:
             raise InputError(f"{name} must be at least 0, not {config[name]}.")
+    if not 0 <= config.augment <= 1:
+        raise InputError(f"augment must be between 0 and 1, not {config.augment}.")
     if not 0 < config.adam_b2 < 1:
         raise InputError(f"adam_b2 must be between 0 and 1, not {config.adam_b2}.")
     if jax.process_count() > 1:
@@ -276,12 +278,14 @@ def check_finite(nats: float, step: int) -> None:
         raise InputError(f"The loss is no longer finite at step {step}: lower learning_rate or clip_norm.")
 
 
-def claim(workdir: Path, config: ConfigDict) -> None:
+def claim(workdir: Path, config: ConfigDict, images: Images) -> None:
     """Makes a workdir this config's own, by a ``config.json`` in it; where TFDS keeps its data may change.
 
+    Beside the fields it holds what the data has made of them: the shape and the levels of an image.
     Raises InputError for a workdir that another config made, naming the first field that differs.
     """
-    mine = json.loads(json.dumps(config.to_dict(), default=str))
+    found = {"images": {"shape": images.shape, "levels": images.levels}}
+    mine = json.loads(json.dumps(config.to_dict() | found, default=str))
     file = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
