@@ -1,5 +1,6 @@
 """The command line that all experiments share: flags, data, training, the table and the JSON line at the end."""
 
+import argparse
 import json
 import os
 import sys
@@ -40,12 +41,20 @@ def main(make_experiment: MakeExperiment, argv: list[str] | None = None) -> None
     if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
         print(help_text(module))
         return
+    report(lambda: run(make_experiment, *parse(argv)))
+
+
+def report(work: Callable[[], dict[str, Any]]) -> None:
+    """Prints what some work returns as the last line, JSON; what the user got wrong as one sentence, exit status 1."""
     logging.set_verbosity(logging.ERROR)  # orbax and grain tell of every file at INFO
     try:
-        config, workdir = parse(argv)
-        print(json.dumps(run(make_experiment, config, workdir)))
+        print(json.dumps(work()))
     except InputError as error:
         sys.exit(f"error: {error}")
+
+
+class AsWritten(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that keeps the lines of a module's docstring and tells the defaults."""
 
 
 def parse(argv: list[str]) -> tuple[ConfigDict, Path]:

@@ -1,13 +1,58 @@
-"""Pictures: grids of images and learning curves, as PNG."""
+"""Pictures: image files as levels and back, grids of images, learning curves."""
 
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Integer, UInt8
+
+from pixelcnn_jax.errors import InputError
+
+
+def as_pixels(
+    images: Integer[np.ndarray | Array, "*batch height width channels"], *, levels: int
+) -> UInt8[np.ndarray, "*batch height width channels"]:
+    """Levels as intensities 0 to 255; up to 256 levels stay apart."""
+    return np.round(np.asarray(images) * (255 / (levels - 1))).astype(np.uint8)
+
+
+def as_levels(
+    pixels: UInt8[np.ndarray, "*batch height width channels"], *, levels: int
+) -> UInt8[np.ndarray, "*batch height width channels"]:
+    """Intensities 0 to 255 as the nearest levels: what ``as_pixels`` made of 2 to 256 levels comes back."""
+    return np.round(pixels * ((levels - 1) / 255)).astype(np.uint8)
+
+
+def read_image(path: Path, *, channels: int) -> UInt8[np.ndarray, "height width channels"]:
+    """The pixels of an image file, as they are stored, for a model of 1 or 3 channels.
+
+    Raises InputError for a file that is no image, and for one that holds more than such pixels: transparency, a
+    palette, colours for a model of grey, more than 8 bits.
+    """
+    from PIL import Image
+
+    modes = {1: ("1", "L"), 3: ("RGB",)}
+    if channels not in modes:
+        raise InputError(f"Image files have 1 or 3 channels, but this model {channels}.")
+    try:
+        with Image.open(path) as image:
+            mode, pixels = image.mode, np.asarray(image.convert("RGB" if channels == 3 else "L"))
+    except Exception as error:  # Pillow raises half a dozen kinds for broken files
+        raise InputError(f"{path} cannot be read, {error}: repair or remove it.") from error
+    if mode not in modes[channels]:
+        wanted = " or ".join(modes[channels])
+        raise InputError(f"{path} is of Pillow's mode {mode}, but the pixels of this model are {wanted}: convert it.")
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def write_image(path: Path, pixels: UInt8[np.ndarray, "height width channels"]) -> None:
+    """Writes an image of 1 or 3 channels as PNG."""
+    from PIL import Image
+
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path)
 
 
 def grid(
-    images: Int[np.ndarray | Array, "rows columns height width channels"], *, levels: int, gap: int = 1
+    images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int, gap: int = 1
 ) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
     """Lays images out in rows and columns, ``gap`` grey pixels apart; levels become 0 to 255.
 
@@ -16,7 +61,7 @@ def grid(
     images = np.asarray(images)
     if images.shape[-1] != 3:
         images = images[..., :1]
-    scaled = np.round(images * (255 / (levels - 1))).astype(np.uint8)
+    scaled = as_pixels(images, levels=levels)
     rows, columns, height, width, colours = scaled.shape
     framed = np.full((rows, columns, height + gap, width + gap, colours), 128, np.uint8)
     framed[:, :, gap:, gap:] = scaled
@@ -25,15 +70,16 @@ def grid(
 
 
 def save_grid(
-    path: Path, images: Int[np.ndarray | Array, "rows columns height width channels"], *, levels: int, size: int = 640
+    path: Path,
+    images: Integer[np.ndarray | Array, "rows columns height width channels"],
+    *,
+    levels: int,
+    size: int = 640,
 ) -> None:
     """Writes a grid as PNG, small images enlarged by a whole number to about ``size`` pixels, so that pixels show."""
-    from PIL import Image
-
     pixels = grid(images, levels=levels)
     scale = max(1, size // max(pixels.shape[:2]))
-    pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path)
+    write_image(path, pixels.repeat(scale, axis=0).repeat(scale, axis=1))
 
 
 def save_curve(path: Path, records: list[dict[str, int | float]], *, title: str) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 Record = dict[str, int | float]
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file so that it is there whole or not at all, also when the process is killed."""
     part = path.with_suffix(path.suffix + ".part")
-    part.write_text(text)
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
     part.replace(path)
 
 

@@ -108,7 +108,7 @@ def read_folder(split: str, *, data_dir: str | pathlib.Path | None, labels: bool
 
     def read(rows: Sequence[int]) -> list[Example]:
         return [
-            {"image": _decode(file, colour=colour)}
+            {"image": decode(file, colour=colour)}
             | ({"label": np.int32(classes.index(class_of[file]))} if labels else {})
             for file in (files[row] for row in rows)
         ]
@@ -150,7 +150,7 @@ def read_tfds(name: str, split: str, *, data_dir: str | pathlib.Path | None, lab
         except RuntimeError as error:  # array_record's, for a file that is damaged or missing
             raise InputError(f"{folder} is damaged, {error}: {again}") from error
         return [
-            {"image": _decode(io.BytesIO(record[key]), colour=features[key].shape[-1] != 1)}
+            {"image": decode(io.BytesIO(record[key]), colour=features[key].shape[-1] != 1)}
             | ({"label": np.int32(record["label"])} if labels else {})
             for record in stored
         ]
@@ -237,7 +237,8 @@ def _has_colour(file: pathlib.Path) -> bool:
     return mode not in ("1", "L", "LA")
 
 
-def _decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray, "height width channel"]:
+def decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray, "height width channel"]:
+    """An image file as 8-bit RGB or grey, whatever it holds; InputError for one that is broken."""
     with _opened(file) as image:
         # Photographs lie on their side until turned as they say; TFDS does not turn its own.
         upright = PIL.ImageOps.exif_transpose(image) if isinstance(file, pathlib.Path) else image

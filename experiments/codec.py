@@ -1,0 +1,187 @@
+"""Image files to one compressed file and back, with the model of a workdir: pixels are kept to the last bit.
+
+python -m experiments.codec compress --workdir=runs/digits --output=digits.pcnn FILE_OR_FOLDER ...
+python -m experiments.codec decompress --workdir=runs/digits --output=FOLDER digits.pcnn
+
+Images of one size are coded together; a file that holds no image, or pixels that no level of the model stands for, is
+refused. What comes out are PNGs of the same names. The last line is JSON: images, bytes, bits/dim, seconds.
+"""
+
+import argparse
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from experiments import cli, trained
+from pixelcnn_jax import InputError, compress, decompress
+from pixelcnn_jax.container import length_of, unpack
+from pixelcnn_jax.images import as_levels, as_pixels, read_image, write_image
+from pixelcnn_jax.metrics import write_whole
+from pixelcnn_jax.sources import EXTENSIONS
+
+MAX_NAMES = 2**26  # bytes that the names of images may take
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Compresses or decompresses; prints a summary as JSON."""
+    parser = argparse.ArgumentParser("python -m experiments.codec", description=__doc__, formatter_class=cli.AsWritten)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="compress | decompress")
+    for name, inputs in (("compress", "image files and folders of them"), ("decompress", "compressed files")):
+        action = actions.add_parser(name, help=f"takes {inputs}")
+        action.add_argument("--workdir", type=Path, required=True, help="where the model was trained")
+        action.add_argument("--output", type=Path, required=True, help="file or, to decompress, folder; must be new")
+        action.add_argument("inputs", type=Path, nargs="+", help=inputs)
+    actions.choices["compress"].add_argument("--batch_size", type=int, default=256, help="images computed at once")
+    actions.choices["compress"].add_argument("--no_verify", action="store_true", help="do not decode what was written")
+    arguments = parser.parse_args(argv)
+    cli.report(partial({"compress": compress_files, "decompress": decompress_files}[arguments.action], arguments))
+
+
+def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
+    """All images that the inputs name, in one file."""
+    check_new(arguments.output)
+    if arguments.batch_size < 1:
+        raise InputError(f"--batch_size must be at least 1, not {arguments.batch_size}.")
+    model, variables, _ = trained.load(arguments.workdir)
+    if model.levels > 256:
+        raise InputError(f"Image files hold 8 bits a sub-pixel, fewer than the {model.levels} levels of this model.")
+    found = find(arguments.inputs)
+    images = {name: exact_levels(file, model.levels, model.channels) for name, file in found.items()}
+    began = time.monotonic()
+    verify = not arguments.no_verify
+    by_size: dict[tuple[int, ...], list[str]] = {}
+    for name, image in images.items():
+        by_size.setdefault(image.shape, []).append(name)
+    parts = []
+    for shape, batch in by_size.items():
+        with progress("compressing", len(batch), shape[0], arguments.batch_size, passes=1 + verify) as row:
+            parts.append(
+                compress(
+                    model,
+                    variables,
+                    np.stack([images[name] for name in batch]),
+                    batch_size=arguments.batch_size,
+                    verify=verify,
+                    extra=zlib.compress(json.dumps(batch).encode(), 9),
+                    on_row=row,
+                )
+            )
+    data = b"".join(parts)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(arguments.output, data)
+    subpixels = sum(image.size for image in images.values())
+    return summary(len(images), len(data), subpixels, began, arguments.output)
+
+
+def decompress_files(arguments: argparse.Namespace) -> dict[str, Any]:
+    """All images of the inputs, as PNGs in a new folder."""
+    check_new(arguments.output)
+    model, variables, _ = trained.load(arguments.workdir)
+    data = b"".join(read_bytes(file) for file in arguments.inputs)
+    began, size = time.monotonic(), len(data)
+    images: dict[str, np.ndarray] = {}
+    while data:
+        part, data = data[: length_of(data)], data[length_of(data) :]
+        container = unpack(part)
+        names = names_in(container.extra)
+        count, height, *_ = container.shape
+        if len(names) != count:
+            raise InputError("The compressed file holds another number of names than of images.")
+        with progress("decompressing", count, height, container.batch_size, passes=1) as row:
+            images |= zip(names, decompress(model, variables, part, on_row=row), strict=True)
+    for name, image in images.items():
+        file = arguments.output / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_image(file, as_pixels(image, levels=model.levels))
+    subpixels = sum(image.size for image in images.values())
+    return summary(len(images), size, subpixels, began, arguments.output)
+
+
+def find(inputs: list[Path]) -> dict[str, Path]:
+    """The image files that are named or lie in a folder that is, by what each will be called."""
+    found: dict[str, Path] = {}
+    for place in inputs:
+        if place.is_dir():
+            files = sorted(f for f in place.rglob("*") if f.suffix.lower() in EXTENSIONS and not f.name.startswith("."))
+            named = {file.relative_to(place): file for file in files}
+        else:
+            named = {Path(place.name): place}
+        for name, file in named.items():
+            png = name.with_suffix(".png").as_posix()
+            if png in found:
+                raise InputError(f"{found[png]} and {file} would both become {png}: compress them apart.")
+            found[png] = file
+    if not found:
+        raise InputError(f"{', '.join(map(str, inputs))} holds no images: their names end in {' '.join(EXTENSIONS)}.")
+    return found
+
+
+def exact_levels(file: Path, levels: int, channels: int) -> np.ndarray:
+    """The levels that a file's pixels stand for; InputError where one stands for none."""
+    pixels = read_image(file, channels=channels)
+    values = as_levels(pixels, levels=levels)
+    strange = pixels[as_pixels(values, levels=levels) != pixels]
+    if strange.size:
+        raise InputError(f"{file} holds the value {strange[0]}, for which none of the model's {levels} levels stands.")
+    return values
+
+
+def names_in(extra: bytes) -> list[str]:
+    """The names that a container keeps; InputError for what is no list of names inside a folder."""
+    try:
+        inflate = zlib.decompressobj()
+        names = json.loads(inflate.decompress(extra, MAX_NAMES)) if extra else None
+        paths = [PurePosixPath(name) for name in names or ()]
+    except (zlib.error, ValueError, TypeError) as error:
+        raise InputError("The names of the compressed images cannot be read.") from error
+    if names is None or any(path.is_absolute() or ".." in path.parts or not path.name for path in paths):
+        raise InputError("The compressed file names no images, or places outside the output folder.")
+    return [str(path) for path in paths]
+
+
+def read_bytes(file: Path) -> bytes:
+    """All of a file; InputError where there is none."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def check_new(output: Path) -> None:
+    """Raises InputError for an output that is there: nothing is overwritten."""
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise InputError(f"{output} is there already: name a new one.")
+
+
+@contextmanager
+def progress(name: str, count: int, height: int, batch_size: int, *, passes: int) -> Iterator[Callable[[int], None]]:
+    """A bar over the rows of all batches, quiet unless on a terminal."""
+    with tqdm(desc=name, total=-(-count // batch_size) * height * passes, unit="row", disable=None) as bar:
+
+        def advance(_: int) -> None:
+            bar.update()
+
+        yield advance
+
+
+def summary(count: int, size: int, subpixels: int, began: float, output: Path) -> dict[str, Any]:
+    """What is printed at the end; bits/dim are those of the whole file."""
+    return {
+        "images": count,
+        "bytes": size,
+        "bits_per_dim": 8 * size / subpixels,
+        "seconds": time.monotonic() - began,
+        "output": str(output),
+    }
+
+
+if __name__ == "__main__":
+    main()

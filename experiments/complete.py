@@ -1,0 +1,106 @@
+"""Completions of an image file: a part is hidden, and drawn again from the model of a workdir.
+
+python -m experiments.complete --workdir=runs/digits --image=FILE --output=completions.png [--hide=bottom] [--count=8]
+
+The picture shows the image, what is left of it, and the completions. With the bottom hidden they are exact draws from
+p(rest | given); with any other part hidden each pixel is drawn given all before it in raster order, and is blind to
+given pixels below and to its right.
+"""
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from experiments import cli, trained
+from pixelcnn_jax import InputError, sample
+from pixelcnn_jax.data import from_array
+from pixelcnn_jax.images import as_levels, save_grid
+from pixelcnn_jax.sources import decode
+
+PARTS = ("bottom", "top", "left", "right", "centre")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Completes an image; prints a summary as JSON."""
+    parser = argparse.ArgumentParser(
+        "python -m experiments.complete", description=__doc__, formatter_class=cli.AsWritten
+    )
+    parser.add_argument("--workdir", type=Path, required=True, help="where the model was trained")
+    parser.add_argument("--image", type=Path, required=True, help="cropped and resized to the size of those learned")
+    parser.add_argument("--output", type=Path, required=True, help="PNG to write; must be new")
+    parser.add_argument("--hide", choices=PARTS, default="bottom", help="which part is drawn again")
+    parser.add_argument("--share", type=float, default=0.5, help="of height, width or, of the centre, both")
+    parser.add_argument("--count", type=int, default=8, help="completions")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise")
+    cli.report(partial(complete, parser.parse_args(argv)))
+
+
+def complete(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Hides, draws, writes the grid."""
+    if arguments.count < 1 or not 0 < arguments.share < 1 or arguments.seed < 0:
+        raise InputError("--count must be at least 1, --share between 0 and 1, and --seed not negative.")
+    if arguments.output.exists():
+        raise InputError(f"{arguments.output} is there already: name a new one.")
+    model, variables, shape = trained.load(arguments.workdir)
+    image = read(arguments.image, shape, model.levels)
+    given = keep(arguments.hide, arguments.share, shape)
+    began = time.monotonic()
+    images = np.broadcast_to(image, (arguments.count, *shape))
+    with tqdm(desc="completing", total=shape[0], unit="row", disable=None) as bar:
+        completions = sample(
+            model,
+            variables,
+            jax.random.key(arguments.seed),
+            shape=(arguments.count, *shape[:2]),
+            given=images,
+            mask=given[None],
+            on_row=lambda _: bar.update() and None,
+        )
+    left = np.where(given, image, model.levels // 2)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    save_grid(arguments.output, np.stack([image, left, *completions])[None], levels=model.levels)
+    return {
+        "image": str(arguments.image),
+        "hidden": f"{arguments.hide}, {arguments.share:g}",
+        "exact": arguments.hide == "bottom",
+        "completions": arguments.count,
+        "seconds": time.monotonic() - began,
+        "output": str(arguments.output),
+    }
+
+
+def read(file: Path, shape: tuple[int, int, int], levels: int) -> np.ndarray:
+    """An image file as the model's levels, at the size of the images it learned."""
+    height, width, channels = shape
+    if channels not in (1, 3) or levels > 256:
+        raise InputError(f"Image files hold 1 or 3 channels of 8 bits, but this model {channels} of {levels} levels.")
+    pixels = decode(file, colour=channels == 3)
+    resized = from_array(pixels[None], levels=256, resize=(height, width)).examples[0]["image"]
+    return as_levels(resized, levels=levels)
+
+
+def keep(part: str, share: float, shape: tuple[int, int, int]) -> np.ndarray:
+    """True where a pixel is given, [height, width, 1]; at least one is hidden."""
+    height, width, _ = shape
+    rows, columns = max(1, round(share * height)), max(1, round(share * width))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    hidden: dict[str, Any] = {
+        "bottom": np.s_[height - rows :],
+        "top": np.s_[:rows],
+        "left": np.s_[:, :columns],
+        "right": np.s_[:, width - columns :],
+        "centre": np.s_[top : top + rows, left : left + columns],
+    }
+    given = np.ones((height, width, 1), bool)
+    given[hidden[part]] = False
+    return given
+
+
+if __name__ == "__main__":
+    main()
