@@ -37,7 +37,7 @@ if importlib.util.find_spec("pixelcnn_jax") is None:
     sys.path.insert(0, "pixelcnn-jax")
 
 # %% tags=["parameters"]
-STEPS = 1500  # of training: a few minutes on two CPU cores
+STEPS = 1800  # of training: a few minutes on two CPU cores
 
 # %%
 import tempfile
@@ -48,10 +48,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from configs import digits
+from experiments import trained
 from experiments.cli import load_splits, table
 from experiments.unconditional import make_experiment
-from pixelcnn_jax import GatedPixelCNN, bits_per_dim, log_prob, sample
-from pixelcnn_jax.checkpoint import Checkpoints
+from pixelcnn_jax import bits_per_dim, log_prob, sample
 from pixelcnn_jax.images import grid
 from pixelcnn_jax.train import train
 
@@ -83,18 +83,16 @@ show(images[:64].reshape(4, 16, 8, 8, 1))
 
 # %%
 workdir = Path(tempfile.mkdtemp())
-experiment = make_experiment(config, splits)
-result = train(config, experiment, splits, workdir)
-params = Checkpoints(workdir).restore_best(experiment.init(jax.random.key(0)))
-model = GatedPixelCNN(levels=splits.train.levels, channels=1, **config.model)
+result = train(config, make_experiment(config, splits), splits, workdir)
+model, variables, _ = trained.load(workdir)
 
 # %% [markdown]
 # ## The exact likelihood
 # Of every validation image: log p(x) in nats, and the same as bits for each pixel, which is what papers compare.
 
 # %%
-nats = log_prob(model, params, images)
-bits = bits_per_dim(model, params, images)
+nats = log_prob(model, variables, images)
+bits = bits_per_dim(model, variables, images)
 print(f"{len(images)} images: log p(x) is {nats.mean():.2f} nats an image, or {bits.mean():.4f} bits/dim\n")
 print(table(config, splits, result))
 
@@ -112,7 +110,7 @@ show(images[np.concatenate([order[:16], order[-16:]])].reshape(2, 16, 8, 8, 1))
 # New digits: each pixel is drawn from what the model predicts given those drawn before.
 
 # %%
-samples = sample(model, params, jax.random.key(1), shape=(64, 8, 8))
+samples = sample(model, variables, jax.random.key(1), shape=(64, 8, 8))
 show(samples.reshape(4, 16, 8, 8, 1))
 
 # %% [markdown]
@@ -122,5 +120,5 @@ show(samples.reshape(4, 16, 8, 8, 1))
 # %%
 given = np.tile(images[:16], (4, 1, 1, 1))
 upper = (np.arange(8) < 4).reshape(1, 8, 1, 1)
-completions = sample(model, params, jax.random.key(2), shape=(64, 8, 8), given=given, mask=upper)
+completions = sample(model, variables, jax.random.key(2), shape=(64, 8, 8), given=given, mask=upper)
 show(np.concatenate([images[:16], completions]).reshape(5, 16, 8, 8, 1))

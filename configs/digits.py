@@ -17,9 +17,10 @@ def get_config() -> ConfigDict:
     config.levels = 17
     config.model.features = 32
     config.model.layers = 8
-    config.model.dropout = 0.3
+    config.model.dropout = 0.2
+    config.augment = 0.8
     config.batch_size = 64
-    config.steps = 1500
+    config.steps = 1800
     config.learning_rate = 4e-3
     config.ema = 0.99
     config.eval_batch_size = 128

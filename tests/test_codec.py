@@ -1,0 +1,313 @@
+"""The codec: what comes out is what went in, or one sentence and nothing."""
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from proofs import random_condition, random_images, randomised
+
+from configs import base
+from experiments import codec as command
+from experiments import complete, trained
+from experiments.unconditional import make_experiment
+from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob, sample
+from pixelcnn_jax import codec as codec_module
+from pixelcnn_jax.container import pack, unpack
+from pixelcnn_jax.data import from_array
+from pixelcnn_jax.images import as_pixels
+from pixelcnn_jax.train import Splits, train
+
+ROOT = Path(__file__).parent.parent
+GREY = GatedPixelCNN(levels=5, features=8, layers=2)
+
+
+def build(model, h=0, s=0, scale=0.3):
+    condition = random_condition((1, 3, 3), h, s)
+    return randomised(model.init(jax.random.key(1), random_images(model, (1, 3, 3)), *condition), scale=scale)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "batch_size"),
+    [
+        (GREY, (7, 6, 5), 3),
+        (GREY, (1, 1, 1), 256),
+        (GatedPixelCNN(levels=2, features=8, layers=2, kernel_size=5), (4, 3, 9), 4),
+        (GatedPixelCNN(levels=256, channels=3, features=12, layers=1), (3, 4, 5), 2),
+        (GatedPixelCNN(levels=65536, channels=2, features=8, layers=1), (2, 2, 2), 2),
+        (GatedPixelCNN(levels=300, features=8, layers=1, code_features=4), (2, 3, 3), 1),
+        (GatedPixelCNN(levels=9, features=8, layers=1, dtype=jnp.bfloat16), (2, 3, 3), 2),
+    ],
+)
+def test_random_images_come_back(model, shape, batch_size):
+    images = np.asarray(random_images(model, shape, key=3))
+    variables = build(model)
+    decoded = decompress(model, variables, compress(model, variables, images, batch_size=batch_size, verify=False))
+    np.testing.assert_array_equal(decoded, images)
+    assert decoded.dtype == (np.uint8 if model.levels <= 256 else np.uint16)
+
+
+@pytest.mark.parametrize("level", [0, 4])
+def test_constant_images_come_back(level):
+    images, variables = np.full((3, 5, 4, 1), level), build(GREY)
+    np.testing.assert_array_equal(decompress(GREY, variables, compress(GREY, variables, images)), images)
+
+
+def test_h_and_s_are_needed_again():
+    model = GREY.clone(channels=3, features=12)
+    variables, condition = build(model, h=4, s=2), random_condition((5, 4, 3), 4, 2, key=8)
+    images = np.asarray(random_images(model, (5, 4, 3), key=2))
+    data = compress(model, variables, images, h=condition.h, s=condition.s, batch_size=2, verify=False)
+    np.testing.assert_array_equal(decompress(model, variables, data, h=condition.h, s=condition.s), images)
+    with pytest.raises(InputError, match="another h or s"):
+        decompress(model, variables, data, h=condition.h + 1, s=condition.s)
+    with pytest.raises(InputError, match="it needs h"):
+        decompress(model, variables, data)
+
+
+class Uniform(nn.Module):
+    """Any module that maps images to logits will do."""
+
+    levels: int = 4
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, images, h=None, s=None):
+        bias = self.param("bias", nn.initializers.normal(), (self.levels,))
+        return jnp.zeros((*images.shape, self.levels)) + bias[None, None, None, None]
+
+
+def test_a_model_without_remembered_steps_codes_too():
+    model, images = Uniform(), np.asarray(random_images(Uniform(), (3, 4, 2)))
+    variables = model.init(jax.random.key(0), images)
+    np.testing.assert_array_equal(decompress(model, variables, compress(model, variables, images)), images)
+
+
+def test_bytes_are_within_a_hundredth_of_the_models_own_bits():
+    model = GatedPixelCNN(levels=2, features=8, layers=2)
+    variables = build(model)
+    images = np.asarray(sample(model, variables, jax.random.key(5), shape=(800, 12, 12)))
+    data = compress(model, variables, images, batch_size=400, verify=False)
+    ideal = -float(log_prob(model, variables, images).sum()) / math.log(2) / 8
+    assert ideal < len(data) < 1.01 * ideal + 130
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A model, its variables, images, and the images compressed."""
+    variables, images = build(GREY), np.asarray(random_images(GREY, (2, 4, 3), key=3))
+    return GREY, variables, images, compress(GREY, variables, images)
+
+
+def test_a_stream_cut_short_is_refused(small):
+    model, variables, _, data = small
+    for length in range(len(data)):
+        with pytest.raises(InputError, match="damaged"):
+            decompress(model, variables, data[:length])
+    with pytest.raises(InputError, match="damaged"):
+        decompress(model, variables, data + b"\0")
+
+
+def test_a_flipped_bit_is_refused(small):
+    model, variables, _, data = small
+    generator = np.random.default_rng(0)
+    for bit in generator.integers(0, 8 * len(data), 1000):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(InputError):
+            decompress(model, variables, bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("model", bytes(8), "another model"),
+        ("weights", bytes(8), "other weights"),
+        ("pixels", bytes(8), "What comes out is not what was compressed"),
+        ("words", b"\xff\xff\xff\xff" * 3, "What comes out is not what was compressed"),
+        ("words", b"", "What comes out is not what was compressed"),
+        ("jax", "0.4.1", "with jax 0.4.1, but this is jax"),
+        ("jaxlib", "0.4.1", "jaxlib"),
+        ("platform", "tpu", "with platform tpu"),
+        ("dtype", "bfloat16", "dtype"),
+        ("levels", 6, "channels and levels"),
+        ("shape", (2, 4, 3, 2), "channels and levels"),
+        ("shape", (2**31, 2**31, 1, 1), "sub-pixels"),
+        ("shape", (0, 4, 3, 1), "nothing to code"),
+        ("batch_size", 2**31, "too large"),
+    ],
+)
+def test_what_does_not_match_is_refused(small, field, value, told):
+    """Well-formed containers, with checksums that match, that declare something else."""
+    model, variables, _, data = small
+    changed = pack(dataclasses.replace(unpack(data), **{field: value}))
+    with pytest.raises(InputError, match=told):
+        decompress(model, variables, changed)
+
+
+def test_another_version_and_other_bytes_are_refused(small):
+    model, variables, _, data = small
+    with pytest.raises(InputError, match="version 2 of the format"):
+        decompress(model, variables, data[:8] + b"\2\0" + data[10:])
+    with pytest.raises(InputError, match="no images compressed by"):
+        decompress(model, variables, b"\x89PNG" + data)
+    with pytest.raises(InputError, match="more than 23 sub-pixels"):
+        decompress(model, variables, data, max_subpixels=23)
+
+
+def test_other_weights_and_models_are_refused(small):
+    model, variables, _, data = small
+    with pytest.raises(InputError, match="other weights"):
+        decompress(model, jax.tree.map(lambda x: x.at[(0,) * x.ndim].add(1e-6), variables), data)
+    other = model.clone(features=9)
+    with pytest.raises(InputError, match="another model"):
+        decompress(other, build(other), data)
+    trained_with_dropout = model.clone(dropout=0.5)
+    assert decompress(trained_with_dropout, variables, data).shape == (2, 4, 3, 1)
+
+
+def test_probabilities_of_another_machine_are_found_out(small, monkeypatch):
+    """Another rounding: what the header cannot tell, and the digest of the pixels must."""
+    model, variables, images, _ = small
+    original = codec_module._tables
+
+    def otherwise(*args):
+        tables, values = original(*args), None
+        while True:
+            table = tables.send(values)
+            values = yield np.roll(table, 1, axis=-1) if otherwise.on else table
+
+    monkeypatch.setattr(codec_module, "_tables", otherwise)
+    otherwise.on = False
+    data = compress(model, variables, images)
+    otherwise.on = True
+    with pytest.raises(InputError, match="this machine computes other probabilities"):
+        decompress(model, variables, data)
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (np.full((1, 2, 2, 1), 5), "from 5 to 5"),
+        (np.zeros((1, 2, 2, 1)), "integers"),
+        (np.zeros((1, 2, 2, 3), int), "must be"),
+        (np.zeros((0, 2, 2, 1), int), "nothing to code"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_what_cannot_be_compressed_is_refused(images, told):
+    with pytest.raises(InputError, match=told):
+        compress(GREY, build(GREY), images)
+
+
+# The commands
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A run of a few steps, on colour images of 4 levels."""
+    root = tmp_path_factory.mktemp("codec")
+    generator = np.random.default_rng(0)
+    images = from_array(generator.integers(0, 4, (40, 6, 5, 3)), levels=4)
+    config = base.get_config()
+    config.update_from_flattened_dict(
+        {"steps": 2, "levels": 4, "model.features": 12, "model.layers": 1, "sample_rows": 1, "augment": 0.5}
+        | {"batch_size": 8, "eval_batch_size": 8, "sample_columns": 1}
+    )
+    splits = Splits(images, images)
+    train(config, make_experiment(config, splits), splits, root / "run")
+    return root / "run"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images of two sizes, in folders, as a model of 4 levels could have drawn them."""
+    generator = np.random.default_rng(1)
+    for name, size in (("one.png", (6, 5)), ("in/two.png", (6, 5)), ("in/deep/three.bmp", (2, 7))):
+        file = tmp_path / "images" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(as_pixels(generator.integers(0, 4, (*size, 3)), levels=4)).save(file)
+    return tmp_path / "images"
+
+
+def test_files_come_back_from_another_process(workdir, folder, tmp_path, capsys):
+    line = [sys.executable, "-m", "experiments.codec", "compress", f"--workdir={workdir}", f"--output={tmp_path / 'x'}"]
+    done = subprocess.run([*line, folder], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1])["images"] == 3
+    assert not done.stderr
+    command.main(["decompress", f"--workdir={workdir}", f"--output={tmp_path / 'out'}", str(tmp_path / "x")])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["bytes"] == (tmp_path / "x").stat().st_size
+    for name in ("one.png", "in/two.png", "in/deep/three.bmp"):
+        with Image.open(folder / name) as before, Image.open((tmp_path / "out" / name).with_suffix(".png")) as after:
+            np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda folder: (folder / "one.png").write_bytes(b"no image"), "one.png cannot be read"),
+        (lambda folder: Image.new("L", (5, 6)).save(folder / "grey.png"), "Pillow's mode L"),
+        (lambda folder: Image.new("RGBA", (5, 6)).save(folder / "clear.png"), "Pillow's mode RGBA"),
+        (lambda folder: Image.new("RGB", (5, 6), (9, 0, 0)).save(folder / "nine.png"), "holds the value 9"),
+        (lambda folder: Image.new("RGB", (5, 6)).save(folder / "one.bmp"), "would both become one.png"),
+        (lambda folder: [f.unlink() for f in folder.rglob("*.*")], "holds no images"),
+        (lambda folder: (folder.parent / "x").write_text(""), "is there already"),
+    ],
+)
+def test_files_that_cannot_be_kept_are_refused(workdir, folder, tmp_path, spoil, told, capsys):
+    spoil(folder)
+    with pytest.raises(SystemExit, match=told):
+        command.main(["compress", f"--workdir={workdir}", f"--output={tmp_path / 'x'}", str(folder)])
+
+
+def test_names_never_leave_the_folder(workdir, tmp_path):
+    model, variables, _ = trained.load(workdir)
+    images = np.zeros((1, 2, 2, 3), int)
+    for name in ("../out.png", "/out.png", 3):
+        (tmp_path / "x").write_bytes(
+            compress(model, variables, images, extra=zlib.compress(json.dumps([name]).encode()))
+        )
+        with pytest.raises(SystemExit, match=r"error: The (names|compressed file)"):
+            command.main(["decompress", f"--workdir={workdir}", f"--output={tmp_path / 'out'}", str(tmp_path / "x")])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("hide", complete.PARTS)
+def test_completions_keep_what_is_left(workdir, tmp_path, hide, capsys):
+    Image.new("RGB", (40, 30), (255, 0, 85)).save(tmp_path / "image.png")
+    picture = tmp_path / f"{hide}.png"
+    complete.main(
+        [
+            f"--workdir={workdir}",
+            f"--image={tmp_path / 'image.png'}",
+            f"--output={picture}",
+            f"--hide={hide}",
+            "--count=3",
+        ]
+    )
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["completions"] == 3
+    assert summary["exact"] == (hide == "bottom")
+    with Image.open(picture) as file:
+        scale = file.height // 8
+        grid = np.asarray(file)[scale // 2 :: scale, scale // 2 :: scale]
+    panels = [grid[1:7, 1 + 6 * i : 6 + 6 * i] for i in range(5)]
+    assert (panels[0] == (255, 0, 85)).all()
+    given = complete.keep(hide, 0.5, (6, 5, 3))[..., 0]
+    for panel in panels[2:]:
+        np.testing.assert_array_equal(panel[given], panels[0][given])
+        assert (panel[~given] != panels[0][~given]).any()
+
+
+def test_a_folder_that_is_no_workdir_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match="is not the workdir of a run"):
+        complete.main([f"--workdir={tmp_path}", "--image=x.png", f"--output={tmp_path / 'y.png'}"])
