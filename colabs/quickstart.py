@@ -84,7 +84,7 @@ show(images[:64].reshape(4, 16, 8, 8, 1))
 # %%
 workdir = Path(tempfile.mkdtemp())
 result = train(config, make_experiment(config, splits), splits, workdir)
-model, variables, _ = trained.load(workdir)
+model, variables, *_ = trained.load(workdir)
 
 # %% [markdown]
 # ## The exact likelihood

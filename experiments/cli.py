@@ -13,7 +13,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
-from pixelcnn_jax.data import load
+from pixelcnn_jax.data import Images, load
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.train import Experiment, Splits, train
@@ -87,23 +87,24 @@ def one_line(message: object) -> str:
 
 def load_splits(config: ConfigDict) -> Splits:
     """The three splits of the config's data set."""
+    test = load_split(config, config.test_split) if config.test_split else None
+    return Splits(load_split(config, config.train_split), load_split(config, config.validation_split), test)
 
-    def split(name: str) -> Any:
-        return load(
-            config.dataset,
-            name,
-            data_dir=config.data_dir,
-            levels=config.levels,
-            bits=config.bits,
-            binarize=config.binarize,
-            resize=config.resize,
-            grey=config.grey,
-            labels=config.labels,
-            download=config.download,
-        )
 
-    test = split(config.test_split) if config.test_split else None
-    return Splits(split(config.train_split), split(config.validation_split), test)
+def load_split(config: ConfigDict, name: str) -> Images:
+    """One split of the config's data set, with the config's options."""
+    return load(
+        config.dataset,
+        name,
+        data_dir=config.data_dir,
+        levels=config.levels,
+        bits=config.bits,
+        binarize=config.binarize,
+        resize=config.resize,
+        grey=config.grey,
+        labels=config.labels,
+        download=config.download,
+    )
 
 
 def run(make_experiment: MakeExperiment, config: ConfigDict, workdir: Path) -> dict[str, Any]:

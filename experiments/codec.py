@@ -50,7 +50,7 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
     check_new(arguments.output)
     if arguments.batch_size < 1:
         raise InputError(f"--batch_size must be at least 1, not {arguments.batch_size}.")
-    model, variables, _ = trained.load(arguments.workdir)
+    model, variables, *_ = trained.load(arguments.workdir)
     if model.levels > 256:
         raise InputError(f"Image files hold 8 bits a sub-pixel, fewer than the {model.levels} levels of this model.")
     found = find(arguments.inputs)
@@ -84,7 +84,7 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
 def decompress_files(arguments: argparse.Namespace) -> dict[str, Any]:
     """All images of the inputs, as PNGs in a new folder."""
     check_new(arguments.output)
-    model, variables, _ = trained.load(arguments.workdir)
+    model, variables, *_ = trained.load(arguments.workdir)
     data = b"".join(read_bytes(file) for file in arguments.inputs)
     began, size = time.monotonic(), len(data)
     images: dict[str, np.ndarray] = {}

@@ -47,7 +47,7 @@ def complete(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--count must be at least 1, --share between 0 and 1, and --seed not negative.")
     if arguments.output.exists():
         raise InputError(f"{arguments.output} is there already: name a new one.")
-    model, variables, shape = trained.load(arguments.workdir)
+    model, variables, shape, _ = trained.load(arguments.workdir)
     image = read(arguments.image, shape, model.levels)
     given = keep(arguments.hide, arguments.share, shape)
     began = time.monotonic()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from pixelcnn_jax import GatedPixelCNN, InputError
 from pixelcnn_jax.augment import as_they_are, fold
@@ -14,11 +15,19 @@ from pixelcnn_jax.checkpoint import Checkpoints
 
 
 class Trained(NamedTuple):
-    """A model of p(x), its best parameters, and the shape (height, width, channels) of the images that it learned."""
+    """A model of p(x) that was trained.
+
+    Attributes:
+      model: the network.
+      variables: its best parameters.
+      shape: height, width and channels of the images that it learned.
+      config: that of the run.
+    """
 
     model: GatedPixelCNN
     variables: dict[str, Any]
     shape: tuple[int, int, int]
+    config: ConfigDict
 
 
 def load(workdir: Path | str) -> Trained:
@@ -28,15 +37,15 @@ def load(workdir: Path | str) -> Trained:
     """
     workdir = Path(workdir)
     try:
-        config = json.loads((workdir / "config.json").read_text())
-        (height, width, channels), levels = config["images"]["shape"], config["images"]["levels"]
-        model = GatedPixelCNN(levels=levels, channels=channels, **config["model"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        config = ConfigDict(json.loads((workdir / "config.json").read_text()))
+        (height, width, channels), levels = config.images.shape, config.images.levels
+        model = GatedPixelCNN(levels=levels, channels=channels, **config.model)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{workdir} is not the workdir of a run: it has no config.json that can be read.") from error
-    identity = as_they_are(1, height, width) if config["augment"] else None
+    identity = as_they_are(1, height, width) if config.augment else None
     like = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, height, width, channels), jnp.int32), identity)
     with closing(Checkpoints(workdir)) as checkpoints:
         variables = checkpoints.restore_best(dict(like))
     if identity is not None:
         variables = variables | {"params": fold(variables["params"], identity[0])}
-    return Trained(model, variables, (height, width, channels))
+    return Trained(model, variables, (height, width, channels), config)

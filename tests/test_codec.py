@@ -270,7 +270,7 @@ def test_files_that_cannot_be_kept_are_refused(workdir, folder, tmp_path, spoil,
 
 
 def test_names_never_leave_the_folder(workdir, tmp_path):
-    model, variables, _ = trained.load(workdir)
+    model, variables, *_ = trained.load(workdir)
     images = np.zeros((1, 2, 2, 3), int)
     for name in ("../out.png", "/out.png", 3):
         (tmp_path / "x").write_bytes(
