@@ -6,8 +6,8 @@ Network R: 28x28x1, 256 levels, strict layer 7x7, then 7 gated layers of 3x3, 64
 does not depend on the weights. "naive" is timed on one forward pass a sub-pixel, scaled to all of them, which it says.
 The colour table holds R and, if asked for, the network of configs/cifar10.py against themselves with one channel.
 
-With --workdir, the model of a run is sampled by fixed-point iteration as well (FIELD: Song et al. 2021): the whole image
-is drawn again from the same noise until it no longer changes. How often that is depends on the weights.
+With --workdir, the model of a run is sampled by fixed-point iteration as well (Song et al. 2021): the whole image is
+drawn again from the same noise until it no longer changes. How often that is depends on the weights.
 """
 
 import json
@@ -61,13 +61,12 @@ def sampling(model: GatedPixelCNN, variables: dict[str, Any], batch: int, size: 
 
 def colour(model: GatedPixelCNN, size: int) -> dict[str, float]:
     """Time per pixel of 16 images: with three channels and with one."""
-    three, one = (
-        seconds(
-            lambda m=m, v=variables_of(m): sample(m, v, jax.random.key(0), shape=(16, size, size)),
-        )
-        / (16 * size * size)
-        for m in (model.clone(channels=3), model.clone(channels=1))
-    )
+
+    def time_of(model: GatedPixelCNN) -> float:
+        variables = variables_of(model)
+        return seconds(partial(sample, model, variables, jax.random.key(0), shape=(16, size, size))) / (16 * size**2)
+
+    three, one = time_of(model.clone(channels=3)), time_of(model.clone(channels=1))
     return {"three_channels_us": 1e6 * three, "one_channel_us": 1e6 * one, "ratio": three / one}
 
 
