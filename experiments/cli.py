@@ -51,6 +51,17 @@ def report(work: Callable[[], dict[str, Any]]) -> None:
         print(json.dumps(work()))
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:  # a full disk, a folder that may not be written to, a name that is too long
+        if error.filename is None:
+            raise
+        sys.exit(f"error: {error.filename} cannot be used: {error.strerror}.")
+
+
+def check_new(output: Path, *, folder: bool = False) -> None:
+    """Raises InputError for an output that is there: nothing is overwritten. Makes the folder that it will lie in."""
+    if os.path.lexists(output) and not (folder and output.is_dir() and not any(output.iterdir())):
+        raise InputError(f"{output} is there already: name a new one.")
+    output.parent.mkdir(parents=True, exist_ok=True)
 
 
 class AsWritten(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

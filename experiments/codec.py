@@ -9,6 +9,7 @@ refused. What comes out are PNGs of the same names. The last line is JSON: image
 
 import argparse
 import json
+import re
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,12 +23,13 @@ from tqdm import tqdm
 
 from experiments import cli, trained
 from pixelcnn_jax import InputError, compress, decompress
-from pixelcnn_jax.container import length_of, unpack
+from pixelcnn_jax.container import Container, check_bounds, length_of, unpack
 from pixelcnn_jax.images import as_levels, as_pixels, read_image, write_image
 from pixelcnn_jax.metrics import write_whole
 from pixelcnn_jax.sources import EXTENSIONS
 
 MAX_NAMES = 2**26  # bytes that the names of images may take
+NAME = re.compile(r"[^/\\:\0\ud800-\udfff]{1,200}")  # of a file or folder, on any system
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -47,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
     """All images that the inputs name, in one file."""
-    check_new(arguments.output)
+    cli.check_new(arguments.output)
     if arguments.batch_size < 1:
         raise InputError(f"--batch_size must be at least 1, not {arguments.batch_size}.")
     model, variables, *_ = trained.load(arguments.workdir)
@@ -60,8 +62,9 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
     by_size: dict[tuple[int, ...], list[str]] = {}
     for name, image in images.items():
         by_size.setdefault(image.shape, []).append(name)
-    parts = []
+    parts: list[bytes] = []
     for shape, batch in by_size.items():
+        facts = {"part": len(parts), "parts": len(by_size), "names": batch}
         with progress("compressing", len(batch), shape[0], arguments.batch_size, passes=1 + verify) as row:
             parts.append(
                 compress(
@@ -70,39 +73,75 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
                     np.stack([images[name] for name in batch]),
                     batch_size=arguments.batch_size,
                     verify=verify,
-                    extra=zlib.compress(json.dumps(batch).encode(), 9),
+                    extra=zlib.compress(json.dumps(facts).encode(), 9),
                     on_row=row,
                 )
             )
     data = b"".join(parts)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(arguments.output, data)
     subpixels = sum(image.size for image in images.values())
     return summary(len(images), len(data), subpixels, began, arguments.output)
 
 
 def decompress_files(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All images of the inputs, as PNGs in a new folder."""
-    check_new(arguments.output)
+    """All images of the inputs, as PNGs in a new folder, which appears when all of them are decoded."""
+    cli.check_new(arguments.output, folder=True)
     model, variables, *_ = trained.load(arguments.workdir)
-    data = b"".join(read_bytes(file) for file in arguments.inputs)
-    began, size = time.monotonic(), len(data)
+    parts = [part for file in arguments.inputs for part in parts_of(file)]
+    began = time.monotonic()
     images: dict[str, np.ndarray] = {}
-    while data:
-        part, data = data[: length_of(data)], data[length_of(data) :]
-        container = unpack(part)
-        names = names_in(container.extra)
+    for data, container, names in parts:
+        if twice := images.keys() & names:
+            raise InputError(f"The inputs hold two images called {min(twice)}: decompress them apart.")
         count, height, *_ = container.shape
-        if len(names) != count:
-            raise InputError("The compressed file holds another number of names than of images.")
         with progress("decompressing", count, height, container.batch_size, passes=1) as row:
-            images |= zip(names, decompress(model, variables, part, on_row=row), strict=True)
+            images |= zip(names, decompress(model, variables, data, on_row=row), strict=True)
     for name, image in images.items():
         file = arguments.output / name
         file.parent.mkdir(parents=True, exist_ok=True)
         write_image(file, as_pixels(image, levels=model.levels))
-    subpixels = sum(image.size for image in images.values())
+    size, subpixels = sum(len(data) for data, *_ in parts), sum(image.size for image in images.values())
     return summary(len(images), size, subpixels, began, arguments.output)
+
+
+def parts_of(file: Path) -> list[tuple[bytes, Container, list[str]]]:
+    """The containers in a compressed file, one for each size of image, with the names that each holds.
+
+    Raises InputError, naming the file, for one that is damaged or not whole.
+    """
+    data = file.read_bytes()
+    parts: list[tuple[bytes, Container, list[str]]] = []
+    try:
+        while data or not parts:
+            part, data = data[: length_of(data)], data[length_of(data) :]
+            container = unpack(part)
+            check_bounds(container.shape, container.batch_size)
+            index, total, names = contents(container)
+            if index != len(parts):
+                raise InputError("its parts are not in order")
+            parts.append((part, container, names))
+        if total != len(parts):
+            raise InputError(f"it ends after {len(parts)} of {total} parts")
+    except InputError as error:
+        raise InputError(f"{file} cannot be decompressed: {error}") from error
+    return parts
+
+
+def contents(container: Container) -> tuple[int, int, list[str]]:
+    """Which part of how many a container is, and the names of its images: new PNGs inside a folder, or InputError."""
+    try:
+        facts = json.loads(zlib.decompressobj().decompress(container.extra, MAX_NAMES))
+        part, parts, names = int(facts["part"]), int(facts["parts"]), [PurePosixPath(name) for name in facts["names"]]
+    except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError("the names of its images cannot be read") from error
+    inner = {parent for name in names for parent in name.parents}
+    for name in names:
+        written = all(NAME.fullmatch(part) and part.strip(".") for part in name.parts)
+        if name.suffix != ".png" or not written or name in inner:
+            raise InputError(f"an image in it is called {str(name)!r}, which is no name of a PNG in a folder")
+    if len(set(names)) != len(names) or len(names) != container.shape[0]:
+        raise InputError("it does not hold one name an image")
+    return part, parts, [str(name) for name in names]
 
 
 def find(inputs: list[Path]) -> dict[str, Path]:
@@ -132,33 +171,6 @@ def exact_levels(file: Path, levels: int, channels: int) -> np.ndarray:
     if strange.size:
         raise InputError(f"{file} holds the value {strange[0]}, for which none of the model's {levels} levels stands.")
     return values
-
-
-def names_in(extra: bytes) -> list[str]:
-    """The names that a container keeps; InputError for what is no list of names inside a folder."""
-    try:
-        inflate = zlib.decompressobj()
-        names = json.loads(inflate.decompress(extra, MAX_NAMES)) if extra else None
-        paths = [PurePosixPath(name) for name in names or ()]
-    except (zlib.error, ValueError, TypeError) as error:
-        raise InputError("The names of the compressed images cannot be read.") from error
-    if names is None or any(path.is_absolute() or ".." in path.parts or not path.name for path in paths):
-        raise InputError("The compressed file names no images, or places outside the output folder.")
-    return [str(path) for path in paths]
-
-
-def read_bytes(file: Path) -> bytes:
-    """All of a file; InputError where there is none."""
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}.") from error
-
-
-def check_new(output: Path) -> None:
-    """Raises InputError for an output that is there: nothing is overwritten."""
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise InputError(f"{output} is there already: name a new one.")
 
 
 @contextmanager

@@ -43,10 +43,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def complete(arguments: argparse.Namespace) -> dict[str, Any]:
     """Hides, draws, writes the grid."""
-    if arguments.count < 1 or not 0 < arguments.share < 1 or arguments.seed < 0:
-        raise InputError("--count must be at least 1, --share between 0 and 1, and --seed not negative.")
-    if arguments.output.exists():
-        raise InputError(f"{arguments.output} is there already: name a new one.")
+    if not 1 <= arguments.count <= 1024 or not 0 < arguments.share < 1 or not 0 <= arguments.seed < 2**32:
+        raise InputError("--count must be 1 to 1024, --share between 0 and 1, and --seed 0 to 2**32 - 1.")
+    if arguments.output.suffix.lower() != ".png":
+        raise InputError(f"--output must end in .png, not {arguments.output.name}.")
+    cli.check_new(arguments.output)
     model, variables, shape, _ = trained.load(arguments.workdir)
     image = read(arguments.image, shape, model.levels)
     given = keep(arguments.hide, arguments.share, shape)
@@ -63,7 +64,6 @@ def complete(arguments: argparse.Namespace) -> dict[str, Any]:
             on_row=lambda _: bar.update() and None,
         )
     left = np.where(given, image, model.levels // 2)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     save_grid(arguments.output, np.stack([image, left, *completions])[None], levels=model.levels)
     return {
         "image": str(arguments.image),

@@ -38,11 +38,13 @@ def load(workdir: Path | str) -> Trained:
     workdir = Path(workdir)
     try:
         config = ConfigDict(json.loads((workdir / "config.json").read_text()))
-        (height, width, channels), levels = config.images.shape, config.images.levels
-        model = GatedPixelCNN(levels=levels, channels=channels, **config.model)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        height, width, channels = map(int, config.images.shape)
+        model = GatedPixelCNN(levels=config.images.levels, channels=channels, **config.model)
+        identity = as_they_are(1, height, width) if config.augment else None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(f"{workdir} is not the workdir of a run: it has no config.json that can be read.") from error
-    identity = as_they_are(1, height, width) if config.augment else None
+    if not (workdir / "best").is_dir():  # a checkpointer would make it
+        raise InputError(f"{workdir} holds no parameters: no validation of that run is finished.")
     like = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, height, width, channels), jnp.int32), identity)
     with closing(Checkpoints(workdir)) as checkpoints:
         variables = checkpoints.restore_best(dict(like))

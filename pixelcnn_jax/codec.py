@@ -7,9 +7,11 @@ rounds in another order.
 """
 
 import dataclasses
+import math
+import re
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -20,10 +22,21 @@ from jaxtyping import Array, Float, Int, UInt
 
 from pixelcnn_jax.container import MAX_ROW, MAX_SUBPIXELS, Container, check_bounds, digest, pack, unpack
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.incremental import Stream, stream_of
-from pixelcnn_jax.inputs import Condition, Images, Map, Vector, check_condition, check_images, check_values
+from pixelcnn_jax.inputs import (
+    Condition,
+    Images,
+    Map,
+    Vector,
+    apply,
+    check_condition,
+    check_images,
+    check_values,
+    params_of,
+)
 from pixelcnn_jax.parameters import Params
+
+MAX_LOGITS = 2**28  # of a module that is run again as a whole
 
 OnRow = Callable[[int], None]
 Index = tuple[slice, int, int, int]  # images, row, column, colour
@@ -66,6 +79,7 @@ def compress(
     count, _, width, _ = images.shape
     batch_size = min(batch_size, count, max(1, MAX_ROW // max(1, width)))
     check_bounds(images.shape, batch_size)
+    _check_memory(model, images.shape, batch_size)
     coder, family = _constriction()
     encoder = coder.RangeEncoder()
 
@@ -102,12 +116,14 @@ def decompress(
 ) -> UInt[np.ndarray, "count height width channels"]:
     """The images that ``compress`` made ``data`` of, to the last bit, in 8 bits a sub-pixel or, if needed, 16.
 
-    Takes the model, the variables, h and s of ``compress``, and ``max_subpixels``, above which it takes no memory.
+    Takes the model, the variables, h and s of ``compress``, and ``max_subpixels``, above which it takes neither memory
+    nor time.
     Raises InputError for bytes that are damaged, for another model, other weights, another version of jax or another
     platform, and where the images that come out are not those that went in; it never returns those.
     """
-    container = unpack(data)
+    container = unpack(bytes(data))
     check_bounds(container.shape, container.batch_size, most=max_subpixels)
+    _check_memory(model, container.shape, container.batch_size)
     condition = _check(model, variables, Condition(h, s), container.shape)
     _check_facts(container, _facts(model, variables, condition))
     if (container.shape[-1], container.levels) != (model.channels, model.levels):
@@ -178,7 +194,7 @@ def _tables(
     steps = stream_of(model)
     if steps is None:
         return _tables_by_running_again(model, variables, shape, condition)
-    return _tables_by_remembering(model, steps, variables["params"], shape, condition)
+    return _tables_by_remembering(model, steps, params_of(variables), shape, condition)
 
 
 def _tables_by_remembering(
@@ -246,17 +262,23 @@ def _close_pixel(model: nn.Module, steps: Stream, *args: Any) -> Any:
 def _run_again(
     model: nn.Module, variables: Params, images: Array | np.ndarray, condition: Condition, *index: Array | int
 ) -> Array:
-    logits = cast(Array, model.apply(variables, images, condition.h, condition.s))
-    return jax.nn.softmax(logits[:, *index])
+    return jax.nn.softmax(apply(model, variables, images, condition)[:, *index].astype(jnp.float32))
 
 
 # What must be the same where images are compressed and where they are decompressed
 
 
 def _check(model: nn.Module, variables: Params, condition: Condition, shape: tuple[int, ...]) -> Condition:
-    if isinstance(model, GatedPixelCNN):
-        check_condition(variables["params"], condition, shape)
-    return Condition(*(None if x is None else np.asarray(x) for x in condition))
+    if stream_of(model) is not None:
+        check_condition(params_of(variables), condition, shape)
+    return jax.tree.map(jnp.asarray, condition)
+
+
+def _check_memory(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> None:
+    """Raises InputError where a module that is run again as a whole would make too many logits at once."""
+    logits = batch_size * math.prod(shape[1:]) * model.levels
+    if stream_of(model) is None and logits > MAX_LOGITS:
+        raise InputError(f"{logits} logits at once are too many (at most {MAX_LOGITS}): lower batch_size.")
 
 
 def _facts(model: nn.Module, variables: Params, condition: Condition) -> dict[str, Any]:
@@ -294,14 +316,15 @@ def _digest_model(model: nn.Module) -> bytes:
         for name, value in sorted(fields.items())
         if name not in skipped
     ]
-    return digest(f"{type(model).__name__}({', '.join(described)})".encode())
+    # Where a function lies in memory is another in every process.
+    return digest(re.sub(r" at 0x[0-9a-f]+", "", f"{type(model).__name__}({', '.join(described)})").encode())
 
 
 def _digest_arrays(tree: Any) -> bytes:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     parts: list[bytes] = []
     for path, leaf in leaves:
-        array = np.asarray(leaf)
+        array = np.asarray(jnp.asarray(leaf))  # as the model will see it: NumPy's float64 is float32 there
         described = f"{jax.tree_util.keystr(path)} {array.dtype.name} {array.shape}"
         parts += [described.encode(), np.ascontiguousarray(array).tobytes()]
     return digest(*parts)

@@ -113,7 +113,7 @@ def check_bounds(shape: tuple[int, ...], batch_size: int, *, most: int = MAX_SUB
         raise InputError(f"There is nothing to code in images of shape {list(shape)} in batches of {batch_size}.")
     if count * height * width * channels > most:
         raise InputError(f"Images of shape {list(shape)} have more than {most} sub-pixels: code them in parts.")
-    if batch_size > count or batch_size * width > max(MAX_ROW, width):
+    if batch_size > count or batch_size * width > MAX_ROW:
         raise InputError(
             f"Batches of {batch_size} images of {width} columns are too large: at most {count} images and "
             f"{MAX_ROW} columns together."

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Integer, UInt8
 
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.sources import has_more_bits
 
 
 def as_pixels(
@@ -26,7 +27,7 @@ def read_image(path: Path, *, channels: int) -> UInt8[np.ndarray, "height width 
     """The pixels of an image file, as they are stored, for a model of 1 or 3 channels.
 
     Raises InputError for a file that is no image, and for one that holds more than such pixels: transparency, a
-    palette, colours for a model of grey, more than 8 bits.
+    palette, colours for a model of grey, more than 8 bits, several pictures, a note that it lies on its side.
     """
     from PIL import Image
 
@@ -35,12 +36,22 @@ def read_image(path: Path, *, channels: int) -> UInt8[np.ndarray, "height width 
         raise InputError(f"Image files have 1 or 3 channels, but this model {channels}.")
     try:
         with Image.open(path) as image:
-            mode, pixels = image.mode, np.asarray(image.convert("RGB" if channels == 3 else "L"))
+            mode = image.mode
+            more = {  # asked before the pixels are decoded, for then Pillow forgets how they were stored
+                "transparency": "transparency" in image.info,
+                "more than 8 bits": has_more_bits(image),
+                "several pictures": getattr(image, "n_frames", 1) > 1,
+                "a note to turn it": image.getexif().get(0x0112, 1) != 1,
+            }
+            pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
     except Exception as error:  # Pillow raises half a dozen kinds for broken files
         raise InputError(f"{path} cannot be read, {error}: repair or remove it.") from error
     if mode not in modes[channels]:
         wanted = " or ".join(modes[channels])
         raise InputError(f"{path} is of Pillow's mode {mode}, but the pixels of this model are {wanted}: convert it.")
+    for what, there in more.items():
+        if there:
+            raise InputError(f"{path} holds {what}, which would be lost: convert it.")
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -48,7 +59,7 @@ def write_image(path: Path, pixels: UInt8[np.ndarray, "height width channels"]) 
     """Writes an image of 1 or 3 channels as PNG."""
     from PIL import Image
 
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path)
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, format="PNG")
 
 
 def grid(

@@ -1,7 +1,9 @@
 """What a model is given, and the sentences for what it cannot take."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import flax
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,19 @@ class Condition(NamedTuple):
 
     h: Vector | None = None
     s: Map | None = None
+
+
+def apply(model: nn.Module, variables: Params, images: Images, condition: Condition) -> Array:
+    """The logits [batch, height, width, channels, levels] of any module; it is handed the conditions that there are."""
+    given = {name: value for name, value in condition._asdict().items() if value is not None}
+    return cast(Array, model.apply(variables, images, **given))
+
+
+def params_of(variables: Params) -> Params:
+    """The parameters among the variables, as a plain dict; InputError where there are none."""
+    if "params" not in variables:
+        raise InputError('variables must be what model.init returned: {"params": ...}.')
+    return flax.core.unfreeze(variables["params"])
 
 
 def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> None:

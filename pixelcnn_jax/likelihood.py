@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import flax.linen as nn
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.inputs import Images, Map, Vector, check_images, check_values
+from pixelcnn_jax.inputs import Condition, Images, Map, Vector, apply, check_images, check_values
 from pixelcnn_jax.parameters import Params
 
 Nats = TypeVar("Nats", Array, np.ndarray, float)
@@ -37,7 +37,7 @@ def log_prob(
 
 @partial(jax.jit, static_argnames="model")
 def _log_prob(model: nn.Module, variables: Params, images: Images, h: Vector | None, s: Map | None) -> Array:
-    return log_prob_of(cast(Array, model.apply(variables, images, h, s)), images)
+    return log_prob_of(apply(model, variables, images, Condition(h, s)), images)
 
 
 def bits_per_dim(

@@ -1,9 +1,10 @@
 """Exact ancestral sampling, remembering what was computed, and the naive sampler that it must equal."""
 
 import math
+import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,8 +14,10 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.incremental import Stream, stream_of
-from pixelcnn_jax.inputs import Condition, Images, Map, Vector, check_condition, check_values
+from pixelcnn_jax.inputs import Condition, Images, Map, Vector, apply, check_condition, check_values, params_of
 from pixelcnn_jax.parameters import Params
+
+REPORT_SECONDS = 0.02  # how often, at most, finished rows are reported
 
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
@@ -54,14 +57,19 @@ def sample(
     if steps is None:
         return _sample_naively(model, variables, keys, images, mask, condition)
     batch, height, width, _ = images.shape
-    params, rows = _prepare(model, steps, variables["params"], batch, width)
+    params, rows = _prepare(model, steps, params_of(variables), batch, width)
     advance = partial(_sample_rows, model, steps, params, keys, mask, condition)
     if on_row is None:
         return advance(images, rows, 0, height)[0]
-    for row in range(height):
-        images, rows = advance(images, rows, row, row + 1)
-        jax.block_until_ready(images)
-        on_row(row)
+    row, count = 0, 1
+    while row < height:
+        began, end = time.monotonic(), min(row + count, height)
+        images, rows = jax.block_until_ready(advance(images, rows, row, end))
+        # Rows that take next to no time are advanced together: a call for each would slow them.
+        count = max(1, int((end - row) * REPORT_SECONDS / (time.monotonic() - began)))
+        for finished in range(row, end):
+            on_row(finished)
+        row = end
     return images
 
 
@@ -180,7 +188,7 @@ def _sample_naively(
 
         def sample_subpixel(index: Array, images: Array) -> Array:
             column, colour = jnp.divmod(index, channels)
-            logits = cast(Array, model.apply(variables, images, condition.h, condition.s))
+            logits = apply(model, variables, images, condition)
             at = (slice(None), row, column, colour)
             return images.at[at].set(jnp.where(mask[at], images[at], draw(logits[at], gumbel[:, column, colour])))
 
@@ -211,7 +219,8 @@ def _check(
         raise InputError(f"shape must be (batch, height, width), each at least 1, not {shape}.")
     full = (*shape, model.channels)
     condition = jax.tree.map(jnp.asarray, condition)
-    check_condition(variables["params"], condition, full)
+    if stream_of(model) is not None:
+        check_condition(params_of(variables), condition, full)
     if (given is None) != (mask is None):
         raise InputError("given and mask come together: the images to complete, and where they stay as they are.")
     if given is None or mask is None:
@@ -238,6 +247,8 @@ def _given(given: Images, mask: Mask, full: tuple[int, ...], levels: int) -> tup
         mask = jnp.broadcast_to(mask, full)
     except ValueError:
         raise InputError(f"mask of shape {list(mask.shape)} does not broadcast to {list(full)}.") from None
-    check_values(jnp.where(mask, given, 0), levels)
+    # In NumPy where it is NumPy's: JAX would cut an int64 to 32 bits before it is looked at.
+    where = jnp.where if isinstance(given, jax.Array) or isinstance(mask, jax.core.Tracer) else np.where
+    check_values(where(mask, given, 0), levels)
     # What is not given is overwritten before it is read; zero keeps stray values out of an embedding's table.
     return jnp.where(mask, given, 0).astype(jnp.int32), mask

@@ -222,19 +222,26 @@ def _reachable(url: str, *, seconds: float = 3) -> bool:
 def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.ImageFile.ImageFile]:
     try:
         with PIL.Image.open(file) as image:
+            if has_more_bits(image):
+                raise InputError(f"{file} has more than 8 bits per value: convert it to 8 bits.")
             yield image
+    except InputError:
+        raise
     except Exception as error:  # Pillow raises half a dozen kinds for broken files
         name = file if isinstance(file, pathlib.Path) else "An image of the data set"
         raise InputError(f"{name} cannot be read, {error}: repair or remove it.") from error
 
 
 def _has_colour(file: pathlib.Path) -> bool:
-    """Whether there is more than grey; refuses 16 bits, of which Pillow would silently drop 8 from colours."""
+    """Whether there is more than grey."""
     with _opened(file) as image:
-        mode, deep = image.mode, image.mode[0] in "IF" or ";16" in str(image.tile)
-    if deep:
-        raise InputError(f"{file} has more than 8 bits per value: convert it to 8 bits.")
-    return mode not in ("1", "L", "LA")
+        return image.mode not in ("1", "L", "LA")
+
+
+def has_more_bits(image: PIL.Image.Image) -> bool:
+    """Whether an opened file holds other than 8 bits a value: of 16, Pillow would silently drop 8 from colours."""
+    tile = str(getattr(image, "tile", ""))
+    return image.mode[0] in "IF" or ";16" in tile or "'ppm'" in tile
 
 
 def decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray, "height width channel"]:

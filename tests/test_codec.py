@@ -6,7 +6,9 @@ import math
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -20,11 +22,12 @@ from configs import base
 from experiments import codec as command
 from experiments import complete, trained
 from experiments.unconditional import make_experiment
-from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob, sample
+from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob, naive_sample, sample
 from pixelcnn_jax import codec as codec_module
-from pixelcnn_jax.container import pack, unpack
+from pixelcnn_jax.codec import _digest_model
+from pixelcnn_jax.container import length_of, pack, unpack
 from pixelcnn_jax.data import from_array
-from pixelcnn_jax.images import as_pixels
+from pixelcnn_jax.images import as_pixels, read_image
 from pixelcnn_jax.train import Splits, train
 
 ROOT = Path(__file__).parent.parent
@@ -79,9 +82,10 @@ class Uniform(nn.Module):
 
     levels: int = 4
     channels: int = 1
+    activation: Callable[[Any], Any] = nn.relu
 
     @nn.compact
-    def __call__(self, images, h=None, s=None):
+    def __call__(self, images):
         bias = self.param("bias", nn.initializers.normal(), (self.levels,))
         return jnp.zeros((*images.shape, self.levels)) + bias[None, None, None, None]
 
@@ -90,6 +94,14 @@ def test_a_model_without_remembered_steps_codes_too():
     model, images = Uniform(), np.asarray(random_images(Uniform(), (3, 4, 2)))
     variables = model.init(jax.random.key(0), images)
     np.testing.assert_array_equal(decompress(model, variables, compress(model, variables, images)), images)
+    naive, cached = (draw(model, variables, jax.random.key(0), shape=(2, 3, 2)) for draw in (naive_sample, sample))
+    np.testing.assert_array_equal(naive, cached)
+
+
+def test_a_module_is_the_same_in_another_process():
+    code = "from test_codec import Uniform, _digest_model; print(_digest_model(Uniform()).hex())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tests", capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == _digest_model(Uniform()).hex()
 
 
 def test_bytes_are_within_a_hundredth_of_the_models_own_bits():
@@ -144,6 +156,7 @@ def test_a_flipped_bit_is_refused(small):
         ("shape", (2**31, 2**31, 1, 1), "sub-pixels"),
         ("shape", (0, 4, 3, 1), "nothing to code"),
         ("batch_size", 2**31, "too large"),
+        ("shape", (1, 1, 2**27, 1), "too large"),
     ],
 )
 def test_what_does_not_match_is_refused(small, field, value, told):
@@ -269,16 +282,73 @@ def test_files_that_cannot_be_kept_are_refused(workdir, folder, tmp_path, spoil,
         command.main(["compress", f"--workdir={workdir}", f"--output={tmp_path / 'x'}", str(folder)])
 
 
-def test_names_never_leave_the_folder(workdir, tmp_path):
+@pytest.mark.parametrize(
+    "facts",
+    [
+        *(
+            {"names": [name]}
+            for name in ("../x.png", "/x.png", "x", "x.jpg", ".png", "a\\\\x.png", "a\0.png", "\ud800.png")
+        ),
+        {"names": []},
+        {"names": ["x.png"], "parts": 2},
+        {"names": ["x.png"], "part": 1},
+        {"names": 3},
+        {},
+        [],
+    ],
+)
+def test_a_file_that_lies_about_its_names_is_refused(workdir, tmp_path, facts):
     model, variables, *_ = trained.load(workdir)
-    images = np.zeros((1, 2, 2, 3), int)
-    for name in ("../out.png", "/out.png", 3):
-        (tmp_path / "x").write_bytes(
-            compress(model, variables, images, extra=zlib.compress(json.dumps([name]).encode()))
-        )
-        with pytest.raises(SystemExit, match=r"error: The (names|compressed file)"):
-            command.main(["decompress", f"--workdir={workdir}", f"--output={tmp_path / 'out'}", str(tmp_path / "x")])
+    facts = {"part": 0, "parts": 1} | facts if isinstance(facts, dict) else facts
+    extra = zlib.compress(json.dumps(facts).encode())
+    (tmp_path / "x").write_bytes(compress(model, variables, np.zeros((1, 2, 2, 3), int), verify=False, extra=extra))
+    with pytest.raises(SystemExit, match=r"error: .*x cannot be decompressed"):
+        command.main(["decompress", f"--workdir={workdir}", f"--output={tmp_path / 'out'}", str(tmp_path / "x")])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_cut_between_two_sizes_is_refused(workdir, folder, tmp_path, capsys):
+    whole, cut, out = tmp_path / "whole", tmp_path / "cut", tmp_path / "out"
+    command.main(["compress", f"--workdir={workdir}", f"--output={whole}", "--no_verify", str(folder)])
+    data = whole.read_bytes()
+    for content in (data[: length_of(data)], b"", data[length_of(data) :]):
+        cut.write_bytes(content)
+        with pytest.raises(SystemExit, match="cut cannot be decompressed"):
+            command.main(["decompress", f"--workdir={workdir}", f"--output={out}", str(cut)])
+    with pytest.raises(SystemExit, match="two images called"):
+        command.main(["decompress", f"--workdir={workdir}", f"--output={out}", str(whole), str(whole)])
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("output", ["file/x.png", "there.png", "x.jpg", 300 * "x" + ".png"])
+def test_an_output_that_cannot_be_written_is_one_sentence(workdir, tmp_path, output):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "there.png").write_text("")
+    Image.new("RGB", (5, 6)).save(tmp_path / "image.png")
+    with pytest.raises(SystemExit, match="error: "):
+        complete.main([f"--workdir={workdir}", f"--image={tmp_path / 'image.png'}", f"--output={tmp_path / output}"])
+    assert (tmp_path / "there.png").read_text() == ""
+
+
+@pytest.mark.parametrize("kind", ["deep", "clear", "turned", "animated"])
+def test_files_with_more_than_pixels_are_refused(tmp_path, kind):
+    file, image, more = tmp_path / "image.png", Image.new("RGB", (5, 6)), {}
+    if kind == "deep":
+        file = tmp_path / "image.ppm"
+        file.write_bytes(b"P6 2 1 65535\n" + bytes(12))
+    elif kind == "clear":
+        more = {"transparency": (0, 0, 0)}
+    elif kind == "turned":
+        exif = image.getexif()
+        exif[0x0112] = 6
+        more = {"exif": exif}
+    else:
+        file = tmp_path / "image.tif"
+        more = {"save_all": True, "append_images": [Image.new("RGB", (5, 6), (9, 9, 9))]}
+    if kind != "deep":
+        image.save(file, **more)
+    with pytest.raises(InputError, match="would be lost"):
+        read_image(file, channels=3)
 
 
 @pytest.mark.parametrize("hide", complete.PARTS)

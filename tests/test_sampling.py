@@ -126,6 +126,7 @@ def test_bfloat16_samples_are_levels():
             "given must be integers",
         ),
         (dict(shape=(2, 6, 5), given=np.full((2, 6, 5, 1), 5), mask=np.ones((1, 1, 1, 1), bool)), "from 5 to 5"),
+        (dict(shape=(2, 6, 5), given=np.full((2, 6, 5, 1), 2**32), mask=np.ones((1, 1, 1, 1), bool)), "from 42949"),
         (dict(shape=(3, 6, 5), key=jax.random.split(jax.random.key(0), 2)), "one for each of the 3 images"),
     ],
 )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from experiments import cli
+from experiments import cli, trained
 from experiments.unconditional import make_experiment
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
 from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
@@ -33,6 +33,7 @@ TINY = {
     "sample_rows": 1,
     "sample_columns": 2,
     "levels": 17,
+    "augment": 0.5,
     "ema": 0.9,
     "learning_rate": 1e-2,
     "warmup_steps": 4,
@@ -74,10 +75,7 @@ def leaves(workdir):
 
 def test_scores_are_those_of_all_images_and_of_the_best_parameters(tmp_path):
     result = run(tmp_path)
-    config = tiny_config()
-    model = GatedPixelCNN(levels=17, **config.model)
-    with closing(Checkpoints(tmp_path)) as checkpoints:
-        params = checkpoints.restore_best(model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int)))
+    model, params, *_ = trained.load(tmp_path)
     for name, count in (("train", 1000), ("validation", 350), ("test", 447)):
         images = np.stack([example["image"] for example in load("digits", name, levels=17).examples])
         assert result["scores"][name]["images"] == len(images) == count
