@@ -63,6 +63,13 @@ def command(workdir, **changes):
     ]
 
 
+def finished(line):
+    """What a command prints; what it complains of, should it fail."""
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def leaves(workdir):
     """Everything in the last checkpoint of a run, by path."""
     config = tiny_config()
@@ -106,15 +113,15 @@ def test_the_last_batch_is_neither_dropped_nor_filled_up():
 
 def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
-    whole = subprocess.run(command(tmp_path / "whole"), cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(whole.stdout.splitlines()[-1])["images"] == 350
+    whole = finished(command(tmp_path / "whole"))
+    assert json.loads(whole.splitlines()[-1])["images"] == 350
     process = subprocess.Popen(command(tmp_path / "killed"), cwd=ROOT, stdout=subprocess.DEVNULL)
     # Past a checkpoint and between two: the kill loses steps, which must be done again to the same end.
     wait_for(lambda: any((tmp_path / "killed/checkpoints").glob("[0-9]*")), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed/result.json").exists()
-    subprocess.run(command(tmp_path / "killed"), cwd=ROOT, capture_output=True, check=True)
+    finished(command(tmp_path / "killed"))
     expected, found = leaves(tmp_path / "whole"), leaves(tmp_path / "killed")
     assert expected.keys() == found.keys()
     for name in expected:
@@ -172,7 +179,7 @@ def test_best_parameters_of_steps_that_were_lost_are_forgotten(tmp_path):
 def test_a_damaged_checkpoint_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     workdir = tmp_path / "run"
-    subprocess.run(command(workdir, steps=4), cwd=ROOT, capture_output=True, check=True)
+    finished(command(workdir, steps=4))
     (workdir / "result.json").unlink()
     for file in (workdir / "checkpoints/4").rglob("*"):
         if file.is_file() and file.parent.name == "d":
@@ -242,7 +249,7 @@ def test_wrong_input_is_one_sentence_without_tensorflow(tmp_path, arguments, tol
 
 def test_help_lists_every_field_and_config():
     line = [sys.executable, "-m", "experiments.unconditional", "--help"]
-    text = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = finished(line)
     fields = [name.removeprefix("config.") for name in base.get_config().to_dict()]
     assert [name for name in fields if f"{name} = " not in text and name != "model"] == []
     assert "model.features = " in text
@@ -262,9 +269,9 @@ def test_the_package_is_light_to_import():
     heavy = ("tensorflow", "tensorflow_datasets", "orbax", "grain", "optax", "matplotlib", "PIL")
     code = f"import sys, pixelcnn_jax; print([m for m in {heavy} if m in sys.modules])"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    out = finished([sys.executable, "-c", code])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.stdout == "[]\n"
+    assert out == "[]\n"
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
 
 
