@@ -138,15 +138,9 @@ def run(make_experiment: MakeExperiment, config: ConfigDict, workdir: Path) -> d
     }
 
 
-# Each device has one core, so none needs XLA's pool of threads, which costs nothing to leave out: one run in some fifty
-# was seen to abort in it. And a process that was suspended is not stuck, as XLA would think after 40 seconds.
-XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false --xla_cpu_collective_call_terminate_timeout_seconds=3600"
-
-
 def use_all_cores(config: ConfigDict) -> None:
     """Makes each CPU core a device, as far as they divide the batches: XLA alone leaves some of them idle."""
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
         sizes = (config.batch_size, config.eval_batch_size)
         granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         cores = range(granted, 0, -1)

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
 
 from pixelcnn_jax.errors import InputError
 
@@ -29,3 +30,13 @@ def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:
     """A batch, or this host's part of one, as arrays split along their first axis over the mesh."""
     sharding = NamedSharding(mesh, PartitionSpec("data"))
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
+
+
+def wait_for_older(results: list[Array], *, ahead: int = 2) -> None:
+    """Waits until but the last ``ahead`` of some results are there, so that no more computations are under way.
+
+    A device is kept busy by two. XLA on CPU lets 32 wait at each device: if more are handed to it, one device may begin
+    what another has no place for yet, and both wait for good.
+    """
+    if len(results) > ahead:
+        jax.block_until_ready(results[-1 - ahead])

@@ -26,7 +26,7 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.images import save_curve, save_grid
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.metrics import Metrics, write_whole
-from pixelcnn_jax.parallel import check_batch_size, data_mesh, replicated, shard_batch
+from pixelcnn_jax.parallel import check_batch_size, data_mesh, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.parameters import Params
 
 Batch = dict[str, Array]
@@ -124,11 +124,13 @@ def evaluate(
     put: Callable[[dict[str, np.ndarray]], Batch],
 ) -> Float[np.ndarray, " count"]:
     """Nats of every image of a split, in order; what pads the last batch is left out."""
-    pending = []
+    nats: list[Array] = []
+    masks = []
     for batch in evaluation_batches(images, batch_size=batch_size):
-        mask = batch.pop("mask")
-        pending.append((nats_of(params, put(batch)), mask))
-    return np.concatenate([np.asarray(nats)[mask] for nats, mask in pending])
+        masks.append(batch.pop("mask"))
+        nats.append(nats_of(params, put(batch)))
+        wait_for_older(nats)
+    return np.concatenate(nats)[np.concatenate(masks)]
 
 
 def score(nats: Float[np.ndarray, " count"], images: Images) -> dict[str, Any]:
@@ -317,7 +319,7 @@ def locked(workdir: Path) -> Iterator[None]:
 
 
 class Stopwatch:
-    """Mean loss and images a second since it was last read; adding to it waits for no device."""
+    """Mean loss and images a second since it was last read; adding to it waits for a step two steps ago."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -335,6 +337,7 @@ class Stopwatch:
     def step(self, nats: Float[Array, ""]) -> None:
         """Counts a step."""
         self._nats.append(nats)
+        wait_for_older(self._nats)
 
     def read(self) -> tuple[float, float]:
         """Mean nats an image and images a second, over the steps since the last reading; waits for them to finish."""

@@ -20,7 +20,6 @@ DEAD_END = ("127.0.0.1", 9)  # the port "discard": nothing listens there
 
 os.environ |= {
     "JAX_NUM_CPU_DEVICES": "8",  # sharding is tested with no accelerator
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false --xla_cpu_collective_call_terminate_timeout_seconds=3600",
     "JAX_NUMPY_RANK_PROMOTION": "raise",  # [batch] + [batch, height] is a mistake until it says what it broadcasts
     "MPLBACKEND": "Agg",
     "TFDS_DATA_DIR": DATA_DIR,

@@ -63,9 +63,9 @@ def command(workdir, **changes):
     ]
 
 
-def finished(line):
+def finished(line, timeout=None):
     """What a command prints; what it complains of, should it fail."""
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -131,6 +131,13 @@ def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(tmp_path, monkeypat
     curves = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "killed")]
     steps = [[json.loads(line)["step"] for line in curve] for curve in curves]
     assert steps[0] == steps[1]
+
+
+def test_steps_do_not_pile_up(tmp_path, monkeypatch):
+    """Two devices and hundreds of steps between two looks at the loss: XLA on CPU stops for good if all are begun."""
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
+    rare = dict.fromkeys(("log_every", "eval_every", "checkpoint_every", "steps"), 300)
+    finished(command(tmp_path / "run", batch_size=16, **rare), timeout=100)
 
 
 def wait_for(happened, process):
