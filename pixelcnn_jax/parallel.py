@@ -1,5 +1,6 @@
 """One mesh over all devices: parameters on every device, batches split among them. The successor of ``jax.pmap``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -32,7 +33,7 @@ def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
 
 
-def wait_for_older(results: list[Array], *, ahead: int = 2) -> None:
+def wait_for_older(results: Sequence[Array | np.ndarray], *, ahead: int = 2) -> None:
     """Waits until but the last ``ahead`` of some results are there, so that no more computations are under way.
 
     A device is kept busy by two. XLA on CPU lets 32 wait at each device: if more are handed to it, one device may begin
