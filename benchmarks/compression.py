@@ -86,7 +86,7 @@ def main(_: list[str]) -> None:
     images = np.concatenate([batch["image"][batch["mask"]] for batch in batches])[: IMAGES.value]
     ideal = 0.0
     for part in np.array_split(images, math.ceil(len(images) / BATCH.value)):
-        ideal -= float(np.sum(log_prob(model, variables, part), dtype=np.float64)) / math.log(2) / 8
+        ideal -= float(np.sum(np.asarray(log_prob(model, variables, part)), dtype=np.float64)) / math.log(2) / 8
 
     began = time.perf_counter()
     data = compress(model, variables, images, batch_size=BATCH.value, verify=False)
