@@ -56,7 +56,7 @@ def compress(
     extra: bytes = b"",
     on_row: OnRow | None = None,
 ) -> bytes:
-    """Images as bytes, about as many as the model's likelihood says: -log2 p(x | h, s) bits and some 150 bytes.
+    """Images as bytes, about as many as the model's likelihood says: -log2 p(x | h, s) bits and some 120 bytes.
 
     Args:
       model: a model of this package, or any module that maps images to logits (then re-run for every sub-pixel).
