@@ -7,6 +7,7 @@ from ml_collections.config_dict import placeholder
 def get_config() -> ConfigDict:
     config = ConfigDict()
 
+    config.experiment = "unconditional"  # the module of experiments/ that this is a config of
     config.seed = 0  # of the parameters, the batches, dropout and samples; the same seed gives the same bits
 
     # Data
@@ -36,6 +37,12 @@ def get_config() -> ConfigDict:
     config.model.dropout = 0.0  # share of the gated features dropped in training
     config.model.code_features = 0  # 0 for intensities; else the size of an embedding of codes
     config.model.dtype = "float32"  # what the layers compute in: float32 or bfloat16
+
+    # Conditions, as far as the experiment has them
+    config.encoder_features = (32, 64, 128)  # feature maps of each stage of an encoder; each halves the image
+    config.classifier = placeholder(str)  # the workdir of a classifier that judges class-conditional samples
+    config.report_images = 2000  # test images of which an experiment reports what costs more than one forward pass
+    config.report_samples = 1000  # samples that are judged
 
     # Optimisation
     config.batch_size = 64  # images a step, over all devices

@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import FunctionType
+from typing import Any, cast
 
 import jax
 from absl import flags, logging
@@ -16,9 +17,11 @@ from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform
 from pixelcnn_jax.data import Images, load
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+from pixelcnn_jax.metrics import LIKELIHOOD, words
 from pixelcnn_jax.train import Experiment, Splits, train
 
 MakeExperiment = Callable[[ConfigDict, Splits], Experiment]
+
 
 HELP = """
 usage: python -m {module} --config=configs/NAME.py --workdir=DIR [--config.FIELD=VALUE ...]
@@ -35,13 +38,11 @@ fields, with the values of configs/base.py (model fields as --config.model.FIELD
 def main(make_experiment: MakeExperiment, argv: list[str] | None = None) -> None:
     """Runs an experiment from the command line; what the user got wrong is one sentence on stderr, exit status 1."""
     argv = list(sys.argv) if argv is None else argv
-    module = (
-        make_experiment.__module__ if make_experiment.__module__ != "__main__" else f"experiments.{Path(argv[0]).stem}"
-    )
+    module = cast(FunctionType, make_experiment).__globals__["__spec__"].name  # also where it is run as __main__
     if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
         print(help_text(module))
         return
-    report(lambda: run(make_experiment, *parse(argv)))
+    report(lambda: run(module, make_experiment, *parse(argv)))
 
 
 def report(work: Callable[[], dict[str, Any]]) -> None:
@@ -118,20 +119,21 @@ def load_split(config: ConfigDict, name: str) -> Images:
     )
 
 
-def run(make_experiment: MakeExperiment, config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def run(module: str, make_experiment: MakeExperiment, config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """Trains and prints the table; returns the summary that is printed as the last line."""
+    if module != f"experiments.{config.experiment}":
+        raise InputError(f"This is a config of another experiment: run python -m experiments.{config.experiment}.")
     use_all_cores(config)
     splits = load_splits(config)
     result = train(config, make_experiment(config, splits), splits, workdir)
     print(table(config, splits, result))
-    scores = result["scores"]["validation"]
+    measure, scores = result["measure"], result["scores"]["validation"]
     return {
         "dataset": config.dataset,
         "split": "validation",
-        "images": scores["images"],
-        "bits_per_dim": scores["bits_per_dim"],
-        "nats": scores["nats"],
-        "test_bits_per_dim": result["scores"].get("test", {}).get("bits_per_dim"),
+        **{name: value for name, value in scores.items() if name != "data"},
+        f"test_{measure}": result["scores"].get("test", {}).get(measure),
+        **result["report"],
         "train_seconds": result["train_seconds"],
         "samples": result["samples"],
         "workdir": result["workdir"],
@@ -148,7 +150,11 @@ def use_all_cores(config: ConfigDict) -> None:
 
 
 def table(config: ConfigDict, splits: Splits, result: dict[str, Any]) -> str:
-    """Every likelihood of the run beside the floor and the published ones, in bits/dim and in nats an image."""
+    """Every score of the run, likelihoods beside the floor and the published ones, and what else it reports."""
+    reported = [f"{words(name)}: {value}" for name, value in result["report"].items()]
+    if (measure := result["measure"]) != LIKELIHOOD:
+        scores = [f"{words(measure):24} {name:12} {found[measure]:10.4f}" for name, found in result["scores"].items()]
+        return "\n".join([*scores, *reported])
     held_out = {name: images for name, images in splits._asdict().items() if images is not None and name != "train"}
     rows: list[tuple[str, str, float]] = []
     if config.baselines:
@@ -162,7 +168,7 @@ def table(config: ConfigDict, splits: Splits, result: dict[str, Any]) -> str:
         rows.append((model, split, value if unit == "nats" else value / bits_a_nat))
     rows += [("this run", name, scores["nats"]) for name, scores in result["scores"].items()]
     lines = [f"{model:24} {split:12} {nats * bits_a_nat:10.4f} {nats:10.2f}" for model, split, nats in rows]
-    return "\n".join([f"{'model':24} {'split':12} {'bits/dim':>10} {'nats':>10}", *lines])
+    return "\n".join([f"{'model':24} {'split':12} {'bits/dim':>10} {'nats':>10}", *lines, *reported])
 
 
 def help_text(module: str) -> str:

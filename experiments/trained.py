@@ -1,17 +1,36 @@
-"""The model that a run of ``experiments.unconditional`` has trained, ready to use."""
+"""What a run of one of the experiments has trained, ready to use."""
 
+import importlib
 import json
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from pixelcnn_jax import GatedPixelCNN, InputError
 from pixelcnn_jax.augment import as_they_are, fold
 from pixelcnn_jax.checkpoint import Checkpoints
+from pixelcnn_jax.data import no_images
+from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.train import Experiment, Splits
+
+
+class Run(NamedTuple):
+    """A run of an experiment, without its data.
+
+    Attributes:
+      config: its config.
+      splits: what its images are like; they hold none.
+      experiment: its three functions.
+      params: its best parameters.
+    """
+
+    config: ConfigDict
+    splits: Splits
+    experiment: Experiment
+    params: Params
 
 
 class Trained(NamedTuple):
@@ -30,24 +49,53 @@ class Trained(NamedTuple):
     config: ConfigDict
 
 
-def load(workdir: Path | str) -> Trained:
-    """The best parameters of a workdir so far; a view that training gave as h (``augment``) is folded in.
-
-    Raises InputError for a folder that is no workdir, or one where no validation is finished.
-    """
-    workdir = Path(workdir)
+def read_config(workdir: Path | str) -> tuple[ConfigDict, Splits]:
+    """The config of a run, and splits like its own that hold no images. Raises InputError for a folder of no run."""
     try:
-        config = ConfigDict(json.loads((workdir / "config.json").read_text()))
+        config = ConfigDict(json.loads((Path(workdir) / "config.json").read_text()))
         height, width, channels = map(int, config.images.shape)
-        model = GatedPixelCNN(levels=config.images.levels, channels=channels, **config.model)
-        identity = as_they_are(1, height, width) if config.augment else None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        like = no_images((height, width, channels), levels=config.images.levels, classes=config.images.classes)
+        importlib.import_module(f"experiments.{config.experiment}")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError, ImportError) as error:
         raise InputError(f"{workdir} is not the workdir of a run: it has no config.json that can be read.") from error
-    if not (workdir / "best").is_dir():  # a checkpointer would make it
+    return config, Splits(like, like)
+
+
+def restore(workdir: Path | str, *experiments: str) -> Run:
+    """The best parameters so far of a run of one of the experiments named, or of any.
+
+    Raises InputError for a folder that is no workdir, one of another experiment, or where no validation is finished.
+    """
+    config, splits = read_config(workdir)
+    if experiments and config.experiment not in experiments:
+        wanted = " or ".join(experiments)
+        raise InputError(f"{workdir} is a run of experiments.{config.experiment}, but one of {wanted} is needed.")
+    if not (Path(workdir) / "best").is_dir():  # a checkpointer would make it
         raise InputError(f"{workdir} holds no parameters: no validation of that run is finished.")
-    like = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, height, width, channels), jnp.int32), identity)
+    module = importlib.import_module(f"experiments.{config.experiment}")
+    experiment = module.make_experiment(config, splits)
     with closing(Checkpoints(workdir)) as checkpoints:
-        variables = checkpoints.restore_best(dict(like))
-    if identity is not None:
-        variables = variables | {"params": fold(variables["params"], identity[0])}
-    return Trained(model, variables, (height, width, channels), config)
+        params = checkpoints.restore_best(jax.jit(experiment.init)(jax.random.key(0)))
+    return Run(config, splits, experiment, params)
+
+
+def load(workdir: Path | str, *, label: int | None = None) -> Trained:
+    """The model p(x) of a run of experiments.unconditional, or p(x|y) of a class-conditional one for one label y.
+
+    What h was, a label or the view that ``augment`` gives, is folded into the biases.
+    Raises InputError for what ``restore`` does not find, and for a label that is missing, or given where none is.
+    """
+    config, splits, _, params = restore(workdir, "unconditional", "class_conditional")
+    shape, classes = splits.train.shape, splits.train.classes or 0
+    model = GatedPixelCNN(levels=splits.train.levels, channels=shape[-1], **config.model)
+    if config.experiment == "class_conditional":
+        if label is None or not 0 <= label < classes:
+            raise InputError(f"{workdir} is of a class-conditional run: give a label, 0 to {classes - 1}.")
+        return Trained(
+            model, params | {"params": fold(params["params"], jax.nn.one_hot(label, classes))}, shape, config
+        )
+    if label is not None:
+        raise InputError(f"{workdir} is of an unconditional run: leave the label out.")
+    if config.augment:
+        params = params | {"params": fold(params["params"], as_they_are(1, *shape[:2])[0])}
+    return Trained(model, params, shape, config)

@@ -17,7 +17,7 @@ class Best(NamedTuple):
     """The parameters that did best on validation so far."""
 
     step: int
-    bits_per_dim: float
+    loss: float
 
 
 class Checkpoints:
@@ -59,7 +59,7 @@ class Checkpoints:
         if latest is None:
             return None
         try:
-            return Best(latest.step, self._best.metadata(latest).custom_metadata["bits_per_dim"])
+            return Best(latest.step, self._best.metadata(latest).custom_metadata["loss"])
         except Exception as error:  # as in _load
             place = self._best.directory / str(latest.step)
             raise InputError(f"The best parameters, {place}, are damaged; train again in another workdir.") from error
@@ -78,7 +78,7 @@ class Checkpoints:
 
     def save_best(self, best: Best, params: Any) -> None:
         """Keeps ``params`` in place of the best so far."""
-        self._best.save(best.step, params, custom_metadata={"bits_per_dim": best.bits_per_dim})
+        self._best.save(best.step, params, custom_metadata={"loss": best.loss})
 
     def close(self) -> None:
         """Waits for what is being written."""

@@ -17,7 +17,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageFile
 import PIL.ImageOps
-from jaxtyping import UInt
+from jaxtyping import Int, UInt
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.sources import Example, Source, parse_split, read_digits, read_folder, read_tfds, rows_of
@@ -38,6 +38,31 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def first(self, count: int) -> "Images":
+        """The first so many of them, or all."""
+        if count >= len(self):
+            return self
+        return dataclasses.replace(
+            self, examples=self.examples[:count], description=f"{self.description}, first {count}"
+        )
+
+    def labels(self) -> Int[np.ndarray, " count"]:
+        """The class of each."""
+        return np.array([example["label"] for example in self.examples])
+
+
+def no_images(shape: tuple[int, int, int], *, levels: int, classes: int | None) -> Images:
+    """A split that says what images are like, and holds none."""
+    return Images(grain.MapDataset.range(0), shape, levels=levels, classes=classes, description="no images")
+
+
+def first_images(images: Images, count: int) -> Int[np.ndarray, "count height width channel"]:
+    """The first so many images of a split, from its beginning again where it has fewer; InputError if it has none."""
+    if not len(images):
+        raise InputError("This needs images of the data set, which cannot be read: name its data_dir.")
+    few = next(iter(evaluation_batches(images.first(count), batch_size=min(count, len(images)))))["image"]
+    return few[np.arange(count) % len(few)]
 
 
 def load(

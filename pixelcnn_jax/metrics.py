@@ -8,6 +8,13 @@ from typing import Any
 
 Record = dict[str, int | float]
 
+LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nats
+
+
+def words(measure: str) -> str:
+    """A measure as it is read: "bits/dim", "triplet loss"."""
+    return measure.replace("_per_", "/").replace("_", " ")
+
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file so that it is there whole or not at all, also when the process is killed."""

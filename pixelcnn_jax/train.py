@@ -25,7 +25,7 @@ from pixelcnn_jax.data import Images, evaluation_batches, read_ahead, training_b
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.images import save_curve, save_grid
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
-from pixelcnn_jax.metrics import Metrics, write_whole
+from pixelcnn_jax.metrics import LIKELIHOOD, Metrics, words, write_whole
 from pixelcnn_jax.parallel import check_batch_size, data_mesh, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.parameters import Params
 
@@ -37,13 +37,20 @@ class Experiment(NamedTuple):
 
     Attributes:
       init: ``key -> params``.
-      loss: ``params, batch, key -> nats [batch]``: of each image, what is minimised. The key is None in evaluation.
+      loss: ``params, batch, key -> nats [batch]``: of each image, what is minimised. In evaluation the key is None; in
+        training the batch holds "step" as well, how many steps were done before.
       sample: ``params, key -> images [rows, columns, height, width, channels]``: what the picture shows.
+      measure: "bits_per_dim" for a loss that is a likelihood in nats; else what the loss is called, in its own unit.
+      report: ``params -> figures``: what else there is to say of the best parameters, once, at the end.
+
+    Parameters below the key "frozen" keep their values, provided that the loss stops their gradient.
     """
 
     init: Callable[[Key[Array, ""]], Params]
     loss: Callable[[Params, Batch, Key[Array, ""] | None], Float[Array, " batch"]]
     sample: Callable[[Params, Key[Array, ""]], Int[Array, "rows columns height width channels"]]
+    measure: str = LIKELIHOOD
+    report: Callable[[Params], dict[str, Any]] = lambda params: {}
 
 
 class Splits(NamedTuple):
@@ -75,7 +82,9 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
         raise InputError(f'schedule must be one of {", ".join(schedules)}, not "{config.schedule}".')
 
     def kernels(params: Params) -> Params:
-        return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key != "bias", params)
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: path[-1].key != "bias" and path[0].key != "frozen", params
+        )
 
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
@@ -99,49 +108,58 @@ def train_step(
     optimizer: optax.GradientTransformation,
     ema: float,
 ) -> tuple[TrainState, Float[Array, ""]]:
-    """One step on one batch, its noise a function of the key and the step: the next state, and the mean nats."""
+    """One step on one batch, its noise a function of the key and the step: the next state, and the mean loss."""
 
-    def mean_nats(params: Params) -> Float[Array, ""]:
-        return jnp.mean(experiment.loss(params, batch, jax.random.fold_in(key, state.step)))
+    def mean_loss(params: Params) -> Float[Array, ""]:
+        return jnp.mean(experiment.loss(params, batch | {"step": state.step}, jax.random.fold_in(key, state.step)))
 
-    nats, gradient = jax.value_and_grad(mean_nats)(state.params)
+    loss, gradient = jax.value_and_grad(mean_loss)(state.params)
     # A step is as good as its gradient: one that overflowed must not look like a finite loss.
-    nats = jnp.where(jnp.isfinite(optax.tree.norm(gradient)), nats, jnp.nan)
+    loss = jnp.where(jnp.isfinite(optax.tree.norm(gradient)), loss, jnp.nan)
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     # Early on the average is short, so that it does not remember the initial values.
     decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
     average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
-    return TrainState(state.step + 1, params, average, optimizer_state), nats
+    return TrainState(state.step + 1, params, average, optimizer_state), loss
 
 
 def evaluate(
-    nats_of: Callable[[Params, Batch], Float[Array, " batch"]],
+    function: Callable[[Params, Batch], Float[Array, "batch ..."]],
     params: Params,
     images: Images,
     *,
     batch_size: int,
     put: Callable[[dict[str, np.ndarray]], Batch],
-) -> Float[np.ndarray, " count"]:
-    """Nats of every image of a split, in order; what pads the last batch is left out."""
-    nats: list[Array] = []
+) -> Float[np.ndarray, "count ..."]:
+    """What a function gives for every image of a split, in order; what pads the last batch is left out."""
+    values: list[Array] = []
     masks = []
     for batch in evaluation_batches(images, batch_size=batch_size):
         masks.append(batch.pop("mask"))
-        nats.append(nats_of(params, put(batch)))
-        wait_for_older(nats)
-    return np.concatenate(nats)[np.concatenate(masks)]
+        values.append(function(params, put(batch)))
+        wait_for_older(values)
+    return np.concatenate(values)[np.concatenate(masks)]
 
 
-def score(nats: Float[np.ndarray, " count"], images: Images) -> dict[str, Any]:
-    """A likelihood as it is printed: the split, all its images counted, mean nats an image, bits/dim."""
-    mean = float(np.mean(nats, dtype=np.float64))
-    return {
-        "data": images.description,
-        "images": len(nats),
-        "nats": mean,
-        "bits_per_dim": nats_to_bits_per_dim(mean, images.shape),
-    }
+def evaluator(
+    function: Callable[[Params, Batch], Float[Array, "batch ..."]], *, batch_size: int
+) -> Callable[[Params, Images], Float[np.ndarray, "count ..."]]:
+    """``params, images -> values [count, ...]``: a pure function of a batch, over a whole split, on all devices."""
+    mesh = data_mesh()
+    compiled = jax.jit(function, out_shardings=replicated(mesh))
+
+    def over_split(params: Params, images: Images) -> Float[np.ndarray, "count ..."]:
+        return evaluate(compiled, params, images, batch_size=batch_size, put=partial(shard_batch, mesh))
+
+    return over_split
+
+
+def score(losses: Float[np.ndarray, " count"], images: Images, *, measure: str = LIKELIHOOD) -> dict[str, Any]:
+    """A score as it is printed: the split, all its images counted, mean nats an image and bits/dim, or the measure."""
+    mean = float(np.mean(losses, dtype=np.float64))
+    found = {"nats": mean, LIKELIHOOD: nats_to_bits_per_dim(mean, images.shape)}
+    return {"data": images.description, "images": len(losses)} | (found if measure == LIKELIHOOD else {measure: mean})
 
 
 def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: Path | str) -> dict[str, Any]:
@@ -149,7 +167,8 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
 
     The parameters after step k are a function of the config alone: a run that was killed and started again ends with
     the same bits as one that was not. Validation by the averaged parameters chooses the best; the test split is scored
-    once, at the end. Returns what ``result.json`` holds: every likelihood in nats an image and in bits/dim.
+    once, at the end. Returns what ``result.json`` holds: every likelihood in nats an image and in bits/dim, or the
+    experiment's own measure, and what it reports besides.
 
     Raises InputError for a workdir of another config, a batch that the devices cannot share, a damaged checkpoint,
     and a loss that is no longer finite.
@@ -178,11 +197,11 @@ def train_in(
     fresh = jax.jit(partial(init_state, experiment, optimizer), out_shardings=whole)(init_key)
     step_of = partial(train_step, experiment=experiment, optimizer=optimizer, ema=config.ema)
     next_state = jax.jit(step_of, donate_argnames="state", out_shardings=whole)
-    nats_of = jax.jit(lambda params, batch: experiment.loss(params, batch, None), out_shardings=whole)
-    scored = partial(evaluate, nats_of, batch_size=config.eval_batch_size, put=put)
+    scored = evaluator(lambda params, batch: experiment.loss(params, batch, None), batch_size=config.eval_batch_size)
+    measure = experiment.measure
 
-    def bits(nats: float) -> float:
-        return nats_to_bits_per_dim(nats, splits.train.shape)
+    def mean(losses: Float[np.ndarray, " count"]) -> float:
+        return float(score(losses, splits.train, measure=measure)[measure])
 
     def picture(path: Path, params: Params, step: int) -> None:
         on_one_device = jax.tree.map(lambda x: x.addressable_data(0), params)
@@ -192,7 +211,7 @@ def train_in(
     state = checkpoints.restore(fresh) or fresh
     start = int(state.step)
     checkpoints.forget_after(start)
-    best = checkpoints.best() or Best(step=0, bits_per_dim=math.inf)
+    best = checkpoints.best() or Best(step=0, loss=math.inf)
     batches = training_batches(
         splits.train, batch_size=config.batch_size, seed=config.seed, flip=config.flip, shift=config.shift
     )
@@ -207,30 +226,30 @@ def train_in(
             return seconds_before + time.monotonic() - began
 
         for step, batch in progress:
-            state, nats = next_state(state, put(batch), step_key)
-            watch.step(nats)
+            state, loss = next_state(state, put(batch), step_key)
+            watch.step(loss)
             last = step == config.steps
 
             if last or step % config.log_every == 0:
-                mean_nats, rate = watch.read()
-                check_finite(mean_nats, step)
-                metrics.write(step, train_bits_per_dim=bits(mean_nats), images_per_second=rate, seconds=seconds())
-                progress.set_postfix({"bits/dim": f"{bits(mean_nats):.3f}", "images/s": f"{rate:.0f}"})
+                losses, rate = watch.read()
+                check_finite(float(np.mean(losses)), step)
+                metrics.write(step, **{f"train_{measure}": mean(losses)}, images_per_second=rate, seconds=seconds())
+                progress.set_postfix({words(measure): f"{mean(losses):.3f}", "images/s": f"{rate:.0f}"})
 
             if last or step % config.eval_every == 0:
                 pause = time.monotonic()
-                validation = bits(float(np.mean(scored(state.ema, splits.validation), dtype=np.float64)))
-                metrics.write(step, validation_bits_per_dim=validation, seconds=seconds())
-                if validation < best.bits_per_dim:
+                validation = mean(scored(state.ema, splits.validation))
+                metrics.write(step, **{f"validation_{measure}": validation}, seconds=seconds())
+                if validation < best.loss:
                     best = Best(step, validation)
                     checkpoints.save_best(best, state.ema)
                 picture(workdir / f"samples_{step:07d}.png", state.ema, step)
-                save_curve(workdir / "curve.png", metrics.records, title=splits.train.description)
-                progress.write(f"step {step}: validation {validation:.4f} bits/dim, best {best.bits_per_dim:.4f}")
+                save_curve(workdir / "curve.png", metrics.records, measure=measure, title=splits.train.description)
+                progress.write(f"step {step}: validation {validation:.4f} {words(measure)}, best {best.loss:.4f}")
                 watch.skip(time.monotonic() - pause)
 
             if last or step % config.checkpoint_every == 0:
-                check_finite(float(nats), step)
+                check_finite(float(loss), step)
                 checkpoints.save(step, state)
         train_seconds = metrics.last("seconds")
 
@@ -240,7 +259,9 @@ def train_in(
     picture(workdir / "samples.png", params, config.steps)
     named = {name: images for name, images in splits._asdict().items() if images is not None}
     return {
-        "scores": {name: score(scored(params, images), images) for name, images in named.items()},
+        "measure": measure,
+        "scores": {name: score(scored(params, images), images, measure=measure) for name, images in named.items()},
+        "report": experiment.report(params),
         "best_step": best.step,
         "steps": config.steps,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
@@ -274,19 +295,19 @@ def check_fields(config: ConfigDict) -> None:
         raise InputError("learning_rate and clip_norm must be above 0.")
 
 
-def check_finite(nats: float, step: int) -> None:
+def check_finite(loss: float, step: int) -> None:
     """Raises InputError for a run that has diverged, before anything of it is kept."""
-    if not math.isfinite(nats):
+    if not math.isfinite(loss):
         raise InputError(f"The loss is no longer finite at step {step}: lower learning_rate or clip_norm.")
 
 
 def claim(workdir: Path, config: ConfigDict, images: Images) -> None:
     """Makes a workdir this config's own, by a ``config.json`` in it; where TFDS keeps its data may change.
 
-    Beside the fields it holds what the data has made of them: the shape and the levels of an image.
+    Beside the fields it holds what the data has made of them: the shape, the levels and the classes of images.
     Raises InputError for a workdir that another config made, naming the first field that differs.
     """
-    found = {"images": {"shape": images.shape, "levels": images.levels}}
+    found = {"images": {"shape": images.shape, "levels": images.levels, "classes": images.classes}}
     mine = json.loads(json.dumps(config.to_dict() | found, default=str))
     file = workdir / "config.json"
     try:
@@ -319,7 +340,7 @@ def locked(workdir: Path) -> Iterator[None]:
 
 
 class Stopwatch:
-    """Mean loss and images a second since it was last read; adding to it waits for a step two steps ago."""
+    """Losses and images a second since it was last read; adding to it waits for a step two steps ago."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -331,17 +352,17 @@ class Stopwatch:
 
     def reset(self) -> None:
         """Begins anew."""
-        self._nats: list[Array] = []
+        self._losses: list[Array] = []
         self._began = time.monotonic()
 
-    def step(self, nats: Float[Array, ""]) -> None:
+    def step(self, loss: Float[Array, ""]) -> None:
         """Counts a step."""
-        self._nats.append(nats)
-        wait_for_older(self._nats)
+        self._losses.append(loss)
+        wait_for_older(self._losses)
 
-    def read(self) -> tuple[float, float]:
-        """Mean nats an image and images a second, over the steps since the last reading; waits for them to finish."""
-        nats = np.mean(jax.device_get(self._nats), dtype=np.float64)
-        rate = len(self._nats) * self._batch_size / (time.monotonic() - self._began)
+    def read(self) -> tuple[Float[np.ndarray, " steps"], float]:
+        """The loss of each step since the last reading, and images a second; waits for them to finish."""
+        losses = np.array(jax.device_get(self._losses))
+        rate = len(losses) * self._batch_size / (time.monotonic() - self._began)
         self.reset()
-        return float(nats), rate
+        return losses, rate

@@ -1,0 +1,98 @@
+"""p(x|y): the conditional PixelCNN of section 2.3, h being a one-hot class label (sections 3.2, figures 3, 7 and 8).
+
+python -m experiments.class_conditional --config=configs/mnist_classes.py --workdir=runs/mnist_classes
+"""
+
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+from ml_collections import ConfigDict
+
+from experiments import classifier, cli, trained
+from pixelcnn_jax import GatedPixelCNN, sample
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.likelihood import log_prob_of, nats_to_bits_per_dim
+from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
+
+
+def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
+    """The likelihood given the label as the loss; a row of samples a class; what the label is worth, as the report."""
+    if splits.train.classes is None:
+        raise InputError("experiments.class_conditional needs class labels: set labels.")
+    classes, (height, width, channels) = splits.train.classes, splits.train.shape
+    model = GatedPixelCNN(levels=splits.train.levels, channels=channels, **config.model)
+
+    def init(key: Key[Array, ""]) -> Params:
+        return dict(model.init(key, jnp.zeros((1, height, width, channels), jnp.int32), jnp.zeros((1, classes))))
+
+    def nats(params: Params, images: Array, labels: Array, key: Key[Array, ""] | None = None) -> Float[Array, " batch"]:
+        rngs = None if key is None else {"dropout": key}
+        h = jax.nn.one_hot(labels, classes)
+        logits = model.apply(params, images, h, deterministic=key is None, rngs=rngs)
+        return -log_prob_of(cast(Array, logits), images)
+
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        return nats(params, batch["image"], batch["label"], key)
+
+    def draw_of(params: Params, key: Key[Array, ""], labels: Int[np.ndarray, " count"]) -> Array:
+        return sample(model, params, key, shape=(len(labels), height, width), h=jax.nn.one_hot(labels, classes))
+
+    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
+        rows, columns = min(classes, config.sample_rows), config.sample_columns
+        return draw_of(params, key, np.arange(rows).repeat(columns)).reshape(rows, columns, height, width, channels)
+
+    def report(params: Params) -> dict[str, Any]:
+        figures: dict[str, Any] = {}
+        images = splits.validation if splits.test is None else splits.test
+        if config.report_images:
+            part = images.first(config.report_images)
+
+            def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
+                every = jnp.arange(classes)
+                return jax.lax.map(lambda y: nats(params, batch["image"], jnp.full_like(batch["label"], y)), every).T
+
+            joint = -evaluator(of_each_class, batch_size=config.eval_batch_size)(params, part)
+            figures |= bayes(joint, part.labels(), part.shape) | {"report_images": len(part)}
+        if config.classifier:
+            judge = trained.restore(config.classifier, "classifier")
+            labels = np.arange(classes).repeat(-(-config.report_samples // classes))
+            one = jax.tree.map(lambda x: x.addressable_data(0), params)
+            drawn = np.concatenate(
+                [
+                    draw_of(one, jax.random.fold_in(jax.random.key(config.seed), i), part)
+                    for i, part in enumerate(np.array_split(labels, -(-len(labels) // 100)))
+                ]
+            )
+            network = classifier.make_network(judge.config, judge.splits)
+            taken_for = classifier.classes_of(network, judge.params, jnp.asarray(drawn))
+            figures |= {"samples": len(drawn), "samples_of_their_class": float(np.mean(taken_for == labels))}
+        return figures
+
+    return Experiment(init, loss, draw, report=report)
+
+
+def bayes(
+    log_likelihoods: Float[np.ndarray, "images classes"], labels: Int[np.ndarray, " images"], shape: tuple[int, ...]
+) -> dict[str, float]:
+    """What the label is worth, every class being as likely: p(x) = mean over y of p(x|y), and p(y|x) by Bayes' rule.
+
+    log p(x|y) - log p(x) is at most ln(classes), exactly, for every image.
+    """
+    classes = log_likelihoods.shape[1]
+    with_label = log_likelihoods[np.arange(len(labels)), labels]
+    without = np.logaddexp.reduce(log_likelihoods, axis=1) - np.log(classes)
+    return {
+        "bits_per_dim_with_label": nats_to_bits_per_dim(float(-np.mean(with_label)), shape),
+        "bits_per_dim_without": nats_to_bits_per_dim(float(-np.mean(without)), shape),
+        "nats_the_label_is_worth": float(np.mean(with_label - without)),
+        "at_most": float(np.log(classes)),
+        "bayes_accuracy": float(np.mean(np.argmax(log_likelihoods, axis=1) == labels)),
+    }
+
+
+if __name__ == "__main__":
+    cli.main(make_experiment)
