@@ -1,14 +1,19 @@
 """Bytes of a test split in lossless formats and by the codec with a trained model, in bits a sub-pixel.
 
 python -m benchmarks.compression --workdir=DIR [--split=test] [--images=10000] [--data_dir=DIR]
+python -m benchmarks.compression --config=configs/cifar10.py --images=256 --batch_size=128   (an untrained model)
 
 All images by the codec are one file, and one stream; it is decoded again, and compared. PNG, WebP and JPEG XL are given
 each image by itself, as a file of its own, headers included ("a file each"), and all images as one, tiled into a square
 ("one picture"). Binary images are given to PNG as pictures of one bit, to the others as 0 and 255.
+
+With --damage=N the stream is decoded again after it was cut at every tenth of its length, and N times after one bit of
+it was flipped: each must be refused.
 """
 
 import json
 import math
+import runpy
 import time
 from io import BytesIO
 from typing import Any
@@ -17,14 +22,19 @@ import imagecodecs
 import jax
 import numpy as np
 from absl import app, flags, logging
+from ml_collections import ConfigDict
 from PIL import Image
+from tqdm import tqdm
 
 from experiments import cli, trained
-from pixelcnn_jax import compress, decompress, log_prob
+from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob
 from pixelcnn_jax.data import evaluation_batches
 from pixelcnn_jax.images import as_pixels
+from pixelcnn_jax.parameters import Params
 
-WORKDIR = flags.DEFINE_string("workdir", None, "whose model compresses", required=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "whose model compresses")
+CONFIG = flags.DEFINE_string("config", None, "or a config, whose untrained model compresses")
+DAMAGE = flags.DEFINE_integer("damage", 0, "how many streams with a flipped bit are tried")
 SPLIT = flags.DEFINE_string("split", "test", "which images")
 IMAGES = flags.DEFINE_integer("images", 10_000, "how many of them, from the first on")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "where TFDS keeps its data sets")
@@ -76,9 +86,41 @@ def tiled(images: np.ndarray) -> np.ndarray:
     return rows.reshape(-1, side * width, channels)
 
 
+def untrained(path: str) -> tuple[GatedPixelCNN, Params, ConfigDict]:
+    """The model of a config as it begins."""
+    config = runpy.run_path(path)["get_config"]()
+    config.data_dir = DATA_DIR.value
+    height, width, channels = cli.load_split(config, SPLIT.value).shape
+    model = GatedPixelCNN(levels=config.levels, channels=channels, **config.model)
+    return model, dict(model.init(jax.random.key(0), np.zeros((1, height, width, channels), np.int32))), config
+
+
+def refused(model: GatedPixelCNN, variables: Params, data: bytes) -> bool:
+    """Whether a stream is refused in a sentence."""
+    try:
+        decompress(model, variables, data)
+    except InputError:
+        return True
+    return False
+
+
+def damaged(data: bytes, flips: int) -> list[bytes]:
+    """A stream cut at every tenth of its length, and with one bit flipped."""
+    generator = np.random.default_rng(0)
+    streams = [data[: len(data) * tenth // 10] for tenth in range(10)]
+    for position in generator.integers(8 * len(data), size=flips):
+        flipped = bytearray(data)
+        flipped[position // 8] ^= 1 << position % 8
+        streams.append(bytes(flipped))
+    return streams
+
+
 def main(_: list[str]) -> None:
     """Prints a table and, last, all of it as JSON."""
-    model, variables, _, config = trained.load(WORKDIR.value)
+    if CONFIG.value:
+        model, variables, config = untrained(CONFIG.value)
+    else:
+        model, variables, _, config = trained.load(WORKDIR.value)
     if DATA_DIR.value:
         config.data_dir = DATA_DIR.value
     split = cli.load_split(config, SPLIT.value)
@@ -109,7 +151,11 @@ def main(_: list[str]) -> None:
     print(f"{split.description}, {len(images)} images\n")
     print(f"{'':24} {'bits a sub-pixel':>16}")
     print(f"{'the model, exactly':24} {result['model_bits_per_dim']:16.4f}")
-    print(f"{'codec, one file':24} {result['codec_bits_per_dim']:16.4f}")
+    print(f"{'codec, one file':24} {result['codec_bits_per_dim']:16.4f}", flush=True)
+    if DAMAGE.value:
+        streams = damaged(data, DAMAGE.value)
+        result["damaged"] = len(streams)
+        result["damaged_refused"] = sum(refused(model, variables, stream) for stream in tqdm(streams, disable=None))
     if model.levels <= 256 and model.channels in (1, 3):
         for name, encode in FORMATS.items():
             each = bits(sum(len(encode(as_picture(image, model.levels))) for image in images), images)

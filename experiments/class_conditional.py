@@ -3,7 +3,7 @@
 python -m experiments.class_conditional --config=configs/mnist_classes.py --workdir=runs/mnist_classes
 """
 
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,8 @@ from ml_collections import ConfigDict
 from experiments import classifier, cli, trained
 from pixelcnn_jax import GatedPixelCNN, sample
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.likelihood import log_prob_of, nats_to_bits_per_dim
+from pixelcnn_jax.likelihood import nats_of, nats_to_bits_per_dim
+from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
 
@@ -30,10 +31,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return dict(model.init(key, jnp.zeros((1, height, width, channels), jnp.int32), jnp.zeros((1, classes))))
 
     def nats(params: Params, images: Array, labels: Array, key: Key[Array, ""] | None = None) -> Float[Array, " batch"]:
-        rngs = None if key is None else {"dropout": key}
-        h = jax.nn.one_hot(labels, classes)
-        logits = model.apply(params, images, h, deterministic=key is None, rngs=rngs)
-        return -log_prob_of(cast(Array, logits), images)
+        return nats_of(model, params, images, h=jax.nn.one_hot(labels, classes), key=key)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         return nats(params, batch["image"], batch["label"], key)
@@ -60,7 +58,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         if config.classifier:
             judge = trained.restore(config.classifier, "classifier")
             labels = np.arange(classes).repeat(-(-config.report_samples // classes))
-            one = jax.tree.map(lambda x: x.addressable_data(0), params)
+            one = on_one_device(params)
             drawn = np.concatenate(
                 [
                     draw_of(one, jax.random.fold_in(jax.random.key(config.seed), i), part)

@@ -3,8 +3,6 @@
 python -m experiments.unconditional --config=configs/digits.py --workdir=runs/digits
 """
 
-from typing import cast
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
@@ -13,7 +11,7 @@ from ml_collections import ConfigDict
 from experiments import cli
 from pixelcnn_jax import GatedPixelCNN, sample
 from pixelcnn_jax.augment import as_they_are, show
-from pixelcnn_jax.likelihood import log_prob_of
+from pixelcnn_jax.likelihood import nats_of
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits
 
@@ -34,14 +32,11 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return dict(model.init(key, jnp.zeros((1, height, width, channels), jnp.int32), identity(1)))
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        images, h, rngs = batch["image"], identity(len(batch["image"])), None
-        if key is not None:
-            dropout_key, view_key = jax.random.split(key)
-            rngs = {"dropout": dropout_key}
-            if config.augment:
-                images, h = show(view_key, images, config.augment)
-        logits = model.apply(params, images, h, deterministic=key is None, rngs=rngs)
-        return -log_prob_of(cast(Array, logits), images)
+        images, h = batch["image"], identity(len(batch["image"]))
+        if key is not None and config.augment:
+            key, view_key = jax.random.split(key)
+            images, h = show(view_key, images, config.augment)
+        return nats_of(model, params, images, h=h, key=key)
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
         rows, columns = config.sample_rows, config.sample_columns

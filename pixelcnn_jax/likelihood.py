@@ -2,13 +2,13 @@
 
 import math
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.inputs import Condition, Images, Map, Vector, apply, check_images, check_values
 from pixelcnn_jax.parameters import Params
@@ -38,6 +38,22 @@ def log_prob(
 @partial(jax.jit, static_argnames="model")
 def _log_prob(model: nn.Module, variables: Params, images: Images, h: Vector | None, s: Map | None) -> Array:
     return log_prob_of(apply(model, variables, images, Condition(h, s)), images)
+
+
+def nats_of(
+    model: nn.Module,
+    variables: Params,
+    images: Images,
+    *,
+    h: Vector | None = None,
+    s: Map | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Float[Array, " batch"]:
+    """-log p(x | h, s) in nats an image, as a loss: pure, differentiable, with dropout where there is a key."""
+    options: dict[str, Any] = {name: value for name, value in (("h", h), ("s", s)) if value is not None}
+    if key is not None:
+        options |= {"deterministic": False, "rngs": {"dropout": key}}
+    return -log_prob_of(cast(Array, model.apply(variables, images, **options)), images)
 
 
 def bits_per_dim(

@@ -21,6 +21,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def on_one_device(tree: Any) -> Any:
+    """What is whole on every device, as it is on one: for work that is not to be done by all of them."""
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
 def check_batch_size(mesh: Mesh, batch_size: int) -> None:
     """Raises InputError unless every device gets as many images as any other."""
     if batch_size % mesh.size:

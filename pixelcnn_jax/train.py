@@ -26,7 +26,7 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.images import save_curve, save_grid
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.metrics import LIKELIHOOD, Metrics, words, write_whole
-from pixelcnn_jax.parallel import check_batch_size, data_mesh, replicated, shard_batch, wait_for_older
+from pixelcnn_jax.parallel import check_batch_size, data_mesh, on_one_device, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.parameters import Params
 
 Batch = dict[str, Array]
@@ -204,8 +204,7 @@ def train_in(
         return float(score(losses, splits.train, measure=measure)[measure])
 
     def picture(path: Path, params: Params, step: int) -> None:
-        on_one_device = jax.tree.map(lambda x: x.addressable_data(0), params)
-        samples = experiment.sample(on_one_device, jax.random.fold_in(sample_key, step))
+        samples = experiment.sample(on_one_device(params), jax.random.fold_in(sample_key, step))
         save_grid(path, samples, levels=splits.train.levels)
 
     state = checkpoints.restore(fresh) or fresh
@@ -257,7 +256,8 @@ def train_in(
         checkpoints.save_best(Best(start, math.inf), state.ema)
     params = checkpoints.restore_best(state.ema)
     picture(workdir / "samples.png", params, config.steps)
-    named = {name: images for name, images in splits._asdict().items() if images is not None}
+    train = splits.train if config.train_scored is None else splits.train.first(config.train_scored)
+    named = {name: images for name, images in splits._replace(train=train)._asdict().items() if images is not None}
     return {
         "measure": measure,
         "scores": {name: score(scored(params, images), images, measure=measure) for name, images in named.items()},
@@ -280,6 +280,8 @@ def check_fields(config: ConfigDict) -> None:
     for name in (*counts, "keep_checkpoints", "sample_rows", "sample_columns"):
         if config[name] < 1:
             raise InputError(f"{name} must be at least 1, not {config[name]}.")
+    if config.train_scored is not None and config.train_scored < 1:
+        raise InputError(f"train_scored must be at least 1, not {config.train_scored}.")
     for name in ("seed", "shift", "warmup_steps", "weight_decay"):
         if config[name] < 0:
             raise InputError(f"{name} must be at least 0, not {config[name]}.")

@@ -1,0 +1,22 @@
+"""MNIST binarised at half through a bottleneck of m = 10 numbers; --config.bottleneck=100 for the other of figure 6.
+
+Paper row: figure 6 shows ImageNet 32x32 at m = 10 and 100; the paper prints no number.
+Command: python -m experiments.autoencoder --config=configs/mnist_autoencoder.py --workdir=runs/mnist_autoencoder
+  --config.unconditional=runs/mnist_half (the workdir of configs/mnist_half.py, to compare with)
+Result: not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import mnist_half
+
+
+def get_config() -> ConfigDict:
+    config = mnist_half.get_config()
+    config.experiment = "autoencoder"
+    config.labels = True
+    config.bottleneck = 10
+    config.report_samples = 200
+    config.sample_rows = 10
+    config.sample_columns = 6
+    return config

@@ -1,0 +1,30 @@
+"""MNIST binarised at half, of no label: what the conditional models of the same data and size stand beside.
+
+Paper row: none; not the binary MNIST of the published figures, which is configs/binarized_mnist.py.
+Command: python -m experiments.unconditional --config=configs/mnist_half.py --workdir=runs/mnist_half
+Result: not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    config = base.get_config()
+    config.dataset = "mnist"
+    config.train_split = "train[:50000]"
+    config.validation_split = "train[-2000:]"
+    config.train_scored = 2_000
+    config.binarize = "threshold"
+    config.model.features = 32
+    config.model.layers = 8
+    config.model.head_features = 32
+    config.batch_size = 16
+    config.steps = 3_600
+    config.learning_rate = 3e-3
+    config.ema = 0.998
+    config.eval_batch_size = 200
+    config.eval_every = 1_200
+    config.checkpoint_every = 300
+    return config

@@ -1,0 +1,146 @@
+"""An auto-encoder with a PixelCNN as its decoder (sections 2.4 and 3.4, figures 6 and 11), beside one with MSE.
+
+python -m experiments.autoencoder --config=configs/mnist_autoencoder.py --workdir=runs/mnist_autoencoder
+
+Two pairs of networks are trained side by side, on the same batches and for as long: an encoder with a PixelCNN that is
+given its h, end to end on the likelihood, and an encoder of the same kind with a deconvolutional network, on the squared
+error. Each row of the picture is an image, the reconstruction by squared error, and samples given h.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+from ml_collections import ConfigDict
+
+from experiments import cli, trained
+from pixelcnn_jax import GatedPixelCNN, sample
+from pixelcnn_jax.data import Images, first_images
+from pixelcnn_jax.encoders import Deconvolution, Encoder
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.likelihood import nats_of
+from pixelcnn_jax.parallel import on_one_device
+from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
+
+ENCODERS = ("encoder", "mse_encoder")
+
+
+def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
+    """The likelihood given the encoder's h as the loss; what h holds, with either decoder, as the report."""
+    (height, width, channels), levels, m = splits.train.shape, splits.train.levels, config.bottleneck
+    model = GatedPixelCNN(levels=levels, channels=channels, **config.model)
+    encoder = Encoder(m, levels, tuple(config.encoder_features))
+    deconvolution = Deconvolution((height, width, channels))
+
+    def init(key: Key[Array, ""]) -> Params:
+        keys = jax.random.split(key, 4)
+        image, h = jnp.zeros((1, height, width, channels), jnp.int32), jnp.zeros((1, m))
+        return {
+            "decoder": dict(model.init(keys[0], image, h)),
+            "encoder": dict(encoder.init(keys[1], image)),
+            "mse_decoder": dict(deconvolution.init(keys[2], h)),
+            "mse_encoder": dict(encoder.init(keys[3], image)),
+        }
+
+    def encode(params: Params, images: Array, name: str = "encoder") -> Float[Array, "batch m"]:
+        return cast(Array, encoder.apply(params[name], images))
+
+    def reconstruct(params: Params, images: Array) -> Float[Array, "batch height width channels"]:
+        """By the deconvolutional decoder, as intensities 0 to 1."""
+        return cast(Array, deconvolution.apply(params["mse_decoder"], encode(params, images, "mse_encoder")))
+
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        nats = nats_of(model, params["decoder"], batch["image"], h=encode(params, batch["image"]), key=key)
+        if key is None:
+            return nats
+        error = jnp.sum((reconstruct(params, batch["image"]) - batch["image"] / (levels - 1)) ** 2, axis=(1, 2, 3))
+        # The pairs share no parameter: this adds the gradient of the second, and leaves the value to the first.
+        return nats + error - jax.lax.stop_gradient(error)
+
+    def draw_of(params: Params, key: Key[Array, ""], images: Array, each: int) -> Array:
+        h = jnp.repeat(encode(params, images), each, axis=0)
+        drawn = sample(model, params["decoder"], key, shape=(len(h), height, width), h=h)
+        return drawn.reshape(len(images), each, height, width, channels)
+
+    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
+        images = jnp.asarray(first_images(splits.validation, config.sample_rows))
+        smooth = jnp.round(jnp.clip(reconstruct(params, images), 0, 1) * (levels - 1)).astype(jnp.int32)
+        drawn = draw_of(params, key, images, max(1, config.sample_columns - 2))
+        return jnp.concatenate([images[:, None], smooth[:, None], drawn], axis=1)
+
+    def report(params: Params) -> dict[str, Any]:
+        images = splits.validation if splits.test is None else splits.test
+        part = images.first(config.report_images)
+
+        def measured(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
+            x = batch["image"]
+            own = encode(params, x)
+            nats = [nats_of(model, params["decoder"], x, h=h) for h in (own, jnp.roll(own, 1, axis=0))]
+            error = jnp.mean((reconstruct(params, x) - x / (levels - 1)) ** 2, axis=(1, 2, 3))
+            return jnp.stack([*nats, error], axis=1)
+
+        own, other, smooth = evaluator(measured, batch_size=config.eval_batch_size)(params, part).mean(axis=0)
+        few = jnp.asarray(first_images(part, min(len(part), config.report_samples)))
+        drawn = np.asarray(draw_of(on_one_device(params), jax.random.key(config.seed), few, 1)[:, 0])
+        figures: dict[str, Any] = {
+            "report_images": len(part),
+            "nats": float(own),
+            "nats_lost_with_the_h_of_another_image": float(other - own),
+            "decoder_uses_h": bool(other - own > 1),
+            "squared_error_of_mse_reconstructions": float(smooth),
+            "squared_error_of_samples": float(np.mean(((drawn - np.asarray(few)) / (levels - 1)) ** 2)),
+        }
+        if config.unconditional:
+            figures["nats_gained_over_unconditional"] = unconditional_nats(config, images) - float(
+                np.mean(evaluator(lambda p, b: loss(p, b, None), batch_size=config.eval_batch_size)(params, images))
+            )
+        if splits.train.classes is not None:
+            for name in ENCODERS:
+                codes = evaluator(
+                    lambda p, b, name=name: encode(p, b["image"], name), batch_size=config.eval_batch_size
+                )
+                learned = splits.train.first(5 * config.report_images)
+                figures[f"linear_probe_of_{name}"] = linear_probe(
+                    codes(params, learned), learned.labels(), codes(params, part), part.labels()
+                )
+        return figures
+
+    return Experiment(init, loss, draw, report=report)
+
+
+def unconditional_nats(config: ConfigDict, images: Images) -> float:
+    """Mean nats of a split by the unconditional run that ``config.unconditional`` names.
+
+    Raises InputError unless that run has scored the same images.
+    """
+    trained.read_config(config.unconditional)
+    file = Path(config.unconditional) / "result.json"
+    scores = json.loads(file.read_text())["scores"].values() if file.exists() else ()
+    for score in scores:
+        if score["data"] == images.description and score["images"] == len(images):
+            return float(score["nats"])
+    raise InputError(f"{config.unconditional} has not scored the {len(images)} images of {images.description}.")
+
+
+def linear_probe(
+    codes: Float[np.ndarray, "learned m"],
+    labels: Int[np.ndarray, " learned"],
+    test_codes: Float[np.ndarray, "count m"],
+    test_labels: Int[np.ndarray, " count"],
+) -> float:
+    """Accuracy of logistic regression on vectors h, standardised: how much of the class lies open in them."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return float(probe.fit(codes, labels).score(test_codes, test_labels))
+
+
+if __name__ == "__main__":
+    cli.main(make_experiment)
