@@ -1,10 +1,10 @@
-"""An auto-encoder with a PixelCNN as its decoder (sections 2.4 and 3.4, figures 6 and 11), beside one with MSE.
+"""An auto-encoder with a PixelCNN as its decoder (sections 2.4 and 3.4, figures 6 and 11), beside one on MSE.
 
 python -m experiments.autoencoder --config=configs/mnist_autoencoder.py --workdir=runs/mnist_autoencoder
 
-Two pairs of networks are trained side by side, on the same batches and for as long: an encoder with a PixelCNN that is
-given its h, end to end on the likelihood, and an encoder of the same kind with a deconvolutional network, on the squared
-error. Each row of the picture is an image, the reconstruction by squared error, and samples given h.
+Two pairs of networks are trained side by side, on the same batches: an encoder with a PixelCNN that is given its h, end
+to end on the likelihood, and an encoder of the same kind with a deconvolutional network, on the squared error. Each row
+of the picture is an image, the reconstruction by squared error, and samples given h.
 """
 
 import json
@@ -36,6 +36,8 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     model = GatedPixelCNN(levels=levels, channels=channels, **config.model)
     encoder = Encoder(m, levels, tuple(config.encoder_features))
     deconvolution = Deconvolution((height, width, channels))
+    images = splits.validation if splits.test is None else splits.test  # what is reported of
+    unconditional = unconditional_nats(config, images) if config.unconditional and len(images) else None
 
     def init(key: Key[Array, ""]) -> Params:
         keys = jax.random.split(key, 4)
@@ -68,13 +70,12 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return drawn.reshape(len(images), each, height, width, channels)
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        images = jnp.asarray(first_images(splits.validation, config.sample_rows))
-        smooth = jnp.round(jnp.clip(reconstruct(params, images), 0, 1) * (levels - 1)).astype(jnp.int32)
-        drawn = draw_of(params, key, images, max(1, config.sample_columns - 2))
-        return jnp.concatenate([images[:, None], smooth[:, None], drawn], axis=1)
+        originals = jnp.asarray(first_images(splits.validation, config.sample_rows))
+        smooth = jnp.round(jnp.clip(reconstruct(params, originals), 0, 1) * (levels - 1)).astype(jnp.int32)
+        drawn = draw_of(params, key, originals, max(1, config.sample_columns - 2))
+        return jnp.concatenate([originals[:, None], smooth[:, None], drawn], axis=1)
 
     def report(params: Params) -> dict[str, Any]:
-        images = splits.validation if splits.test is None else splits.test
         part = images.first(config.report_images)
 
         def measured(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
@@ -95,18 +96,19 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             "squared_error_of_mse_reconstructions": float(smooth),
             "squared_error_of_samples": float(np.mean(((drawn - np.asarray(few)) / (levels - 1)) ** 2)),
         }
-        if config.unconditional:
-            figures["nats_gained_over_unconditional"] = unconditional_nats(config, images) - float(
-                np.mean(evaluator(lambda p, b: loss(p, b, None), batch_size=config.eval_batch_size)(params, images))
-            )
+        if unconditional is not None:
+            all_nats = evaluator(lambda p, b: loss(p, b, None), batch_size=config.eval_batch_size)(params, images)
+            figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(all_nats, dtype=np.float64))
         if splits.train.classes is not None:
-            for name in ENCODERS:
-                codes = evaluator(
-                    lambda p, b, name=name: encode(p, b["image"], name), batch_size=config.eval_batch_size
-                )
-                learned = splits.train.first(5 * config.report_images)
+            codes = evaluator(
+                lambda p, b: jnp.stack([encode(p, b["image"], name) for name in ENCODERS], axis=1),
+                batch_size=config.eval_batch_size,
+            )
+            learned = splits.train.first(5 * config.report_images)
+            known, unknown = codes(params, learned), codes(params, part)
+            for i, name in enumerate(ENCODERS):
                 figures[f"linear_probe_of_{name}"] = linear_probe(
-                    codes(params, learned), learned.labels(), codes(params, part), part.labels()
+                    known[:, i], learned.labels(), unknown[:, i], part.labels()
                 )
         return figures
 
