@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
     config.grey = False  # colour to grey
     config.labels = False  # whether batches carry class labels
     config.flip = False  # mirror half of the training images, left to right
+    config.per_class = 1  # so many training images of a class follow one another, for losses that compare them
     config.augment = 0.0  # share of training images shown turned, mirrored or moved, and told so to the model as its h
     config.shift = 0  # move training images by up to so many pixels, over zeros
 
@@ -42,6 +43,13 @@ def get_config() -> ConfigDict:
     # Conditions, as far as the experiment has them
     config.encoder_features = (32, 64, 128)  # feature maps of each stage of an encoder; each halves the image
     config.bottleneck = 10  # m, the numbers in h that an encoder gives
+    config.map_features = 0  # feature maps of s = m(h) (equation 5) in place of V h; or of the map of a small image
+    config.small_layers = 8  # gated layers of a multi-scale model's first network
+    config.kl_warmup = 0  # steps over which the weight of a variational auto-encoder's KL term rises to 1
+    config.free_nats = 0.0  # of KL in each number of its code that training does not count
+    config.codes = 64  # K, how many codes a vector quantiser has
+    config.embedder = placeholder(str)  # the workdir of the embedding network whose vectors are h
+    config.margin = 0.2  # of the triplet loss
     config.unconditional = placeholder(str)  # the workdir of an unconditional run of the same data, to compare with
     config.classifier = placeholder(str)  # the workdir of a classifier that judges class-conditional samples
     config.report_images = 2000  # test images of which an experiment reports what costs more than one forward pass
@@ -49,6 +57,9 @@ def get_config() -> ConfigDict:
 
     # Optimisation
     config.batch_size = 64  # images a step, over all devices
+    config.at_once = placeholder(
+        int
+    )  # images computed at a time, over all devices: few fit a CPU's cache; None for all
     config.steps = 1000  # how long to train
     config.learning_rate = 1e-3  # its highest value
     config.warmup_steps = 100  # over which it rises from zero

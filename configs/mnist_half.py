@@ -20,11 +20,12 @@ def get_config() -> ConfigDict:
     config.model.features = 32
     config.model.layers = 8
     config.model.head_features = 32
-    config.batch_size = 16
-    config.steps = 2_400
+    config.batch_size = 32
+    config.at_once = 4
+    config.steps = 3_000
     config.learning_rate = 3e-3
     config.ema = 0.998
     config.eval_batch_size = 200
-    config.eval_every = 800
-    config.checkpoint_every = 300
+    config.eval_every = 1_000
+    config.checkpoint_every = 500
     return config

@@ -7,8 +7,6 @@ to end on the likelihood, and an encoder of the same kind with a deconvolutional
 of the picture is an image, the reconstruction by squared error, and samples given h.
 """
 
-import json
-from pathlib import Path
 from typing import Any, cast
 
 import jax
@@ -19,9 +17,8 @@ from ml_collections import ConfigDict
 
 from experiments import cli, trained
 from pixelcnn_jax import GatedPixelCNN, sample
-from pixelcnn_jax.data import Images, first_images
+from pixelcnn_jax.data import first_images
 from pixelcnn_jax.encoders import Deconvolution, Encoder
-from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats_of
 from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
@@ -37,7 +34,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     encoder = Encoder(m, levels, tuple(config.encoder_features))
     deconvolution = Deconvolution((height, width, channels))
     images = splits.validation if splits.test is None else splits.test  # what is reported of
-    unconditional = unconditional_nats(config, images) if config.unconditional and len(images) else None
+    unconditional = trained.unconditional_nats(config, images) if config.unconditional and len(images) else None
 
     def init(key: Key[Array, ""]) -> Params:
         keys = jax.random.split(key, 4)
@@ -85,7 +82,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             error = jnp.mean((reconstruct(params, x) - x / (levels - 1)) ** 2, axis=(1, 2, 3))
             return jnp.stack([*nats, error], axis=1)
 
-        own, other, smooth = evaluator(measured, batch_size=config.eval_batch_size)(params, part).mean(axis=0)
+        own, other, smooth = evaluator(measured, config)(params, part).mean(axis=0)
         few = jnp.asarray(first_images(part, min(len(part), config.report_samples)))
         drawn = np.asarray(draw_of(on_one_device(params), jax.random.key(config.seed), few, 1)[:, 0])
         figures: dict[str, Any] = {
@@ -97,12 +94,12 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             "squared_error_of_samples": float(np.mean(((drawn - np.asarray(few)) / (levels - 1)) ** 2)),
         }
         if unconditional is not None:
-            all_nats = evaluator(lambda p, b: loss(p, b, None), batch_size=config.eval_batch_size)(params, images)
+            all_nats = evaluator(lambda p, b: loss(p, b, None), config)(params, images)
             figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(all_nats, dtype=np.float64))
         if splits.train.classes is not None:
             codes = evaluator(
                 lambda p, b: jnp.stack([encode(p, b["image"], name) for name in ENCODERS], axis=1),
-                batch_size=config.eval_batch_size,
+                config,
             )
             learned = splits.train.first(5 * config.report_images)
             known, unknown = codes(params, learned), codes(params, part)
@@ -113,20 +110,6 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return figures
 
     return Experiment(init, loss, draw, report=report)
-
-
-def unconditional_nats(config: ConfigDict, images: Images) -> float:
-    """Mean nats of a split by the unconditional run that ``config.unconditional`` names.
-
-    Raises InputError unless that run has scored the same images.
-    """
-    trained.read_config(config.unconditional)
-    file = Path(config.unconditional) / "result.json"
-    scores = json.loads(file.read_text())["scores"].values() if file.exists() else ()
-    for score in scores:
-        if score["data"] == images.description and score["images"] == len(images):
-            return float(score["nats"])
-    raise InputError(f"{config.unconditional} has not scored the {len(images)} images of {images.description}.")
 
 
 def linear_probe(

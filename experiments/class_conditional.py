@@ -53,7 +53,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
                 every = jnp.arange(classes)
                 return jax.lax.map(lambda y: nats(params, batch["image"], jnp.full_like(batch["label"], y)), every).T
 
-            joint = -evaluator(of_each_class, batch_size=config.eval_batch_size)(params, part)
+            joint = -evaluator(of_each_class, config)(params, part)
             figures |= bayes(joint, part.labels(), part.shape) | {"report_images": len(part)}
         if config.classifier:
             judge = trained.restore(config.classifier, "classifier")

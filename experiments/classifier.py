@@ -51,7 +51,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         def right(params: Params, batch: Batch) -> Array:
             return (classes_of(network, params, batch["image"]) == batch["label"]).astype(jnp.float32)
 
-        scored = evaluator(right, batch_size=config.eval_batch_size)
+        scored = evaluator(right, config)
         named = {name: images for name, images in splits._asdict().items() if images is not None and name != "train"}
         return {f"{name}_accuracy": float(np.mean(scored(params, images))) for name, images in named.items()}
 

@@ -143,7 +143,7 @@ def run(module: str, make_experiment: MakeExperiment, config: ConfigDict, workdi
 def use_all_cores(config: ConfigDict) -> None:
     """Makes each CPU core a device, as far as they divide the batches: XLA alone leaves some of them idle."""
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        sizes = (config.batch_size, config.eval_batch_size)
+        sizes = (config.batch_size, config.eval_batch_size, config.at_once or config.batch_size)
         granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         cores = range(granted, 0, -1)
         jax.config.update("jax_num_cpu_devices", next(n for n in cores if not any(size % n for size in sizes)))

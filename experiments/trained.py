@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from pixelcnn_jax import GatedPixelCNN, InputError
 from pixelcnn_jax.augment import as_they_are, fold
 from pixelcnn_jax.checkpoint import Checkpoints
-from pixelcnn_jax.data import no_images
+from pixelcnn_jax.data import Images, no_images
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Experiment, Splits
 
@@ -99,3 +99,17 @@ def load(workdir: Path | str, *, label: int | None = None) -> Trained:
     if config.augment:
         params = params | {"params": fold(params["params"], as_they_are(1, *shape[:2])[0])}
     return Trained(model, params, shape, config)
+
+
+def unconditional_nats(config: ConfigDict, images: Images) -> float:
+    """Mean nats of a split by the unconditional run that ``config.unconditional`` names.
+
+    Raises InputError unless that run has scored the same images.
+    """
+    read_config(config.unconditional)
+    file = Path(config.unconditional) / "result.json"
+    scores = json.loads(file.read_text())["scores"].values() if file.exists() else ()
+    for score in scores:
+        if score["data"] == images.description and score["images"] == len(images):
+            return float(score["nats"])
+    raise InputError(f"{config.unconditional} has not scored the {len(images)} images of {images.description}.")

@@ -83,7 +83,9 @@ def load(
     Args:
       dataset: "digits" (8x8, split as Tomczak does), "folder", or the name of a TFDS set, prepared as array_record:
         "cifar10", "mnist:3.0.1", "downsampled_imagenet/32x32".
-      split: a name, or a part as in "train[:50000]", "train[5000:6000]", "train[-10%:]".
+      split: a name, or a part as in "train[:50000]", "train[5000:6000]", "train[-10%:]"; or the images of some classes,
+        "train where label is 3 or 5", "train where label is below 100[:90%]", "... is at least 100", by name or index,
+        of any feature of the data set that names classes ("small2 where alphabet is Sanskrit or Tagalog").
       data_dir: for "folder" the folder, which holds SPLIT/... or SPLIT/CLASS/..., or whatever it holds is the split
         "all"; the images are decoded into memory at once. For TFDS its folder, else `TFDS_DATA_DIR` or
         ~/tensorflow_datasets.
@@ -100,13 +102,13 @@ def load(
     Raises:
       InputError: within seconds, for whatever of this cannot be had.
     """
-    name, part = parse_split(split)
+    name, where, part = parse_split(split)
     if dataset == "digits":
-        source = read_digits(name, labels=labels)
+        source = read_digits(name, where=where, labels=labels)
     elif dataset == "folder":
-        source = read_folder(name, data_dir=data_dir, labels=labels)
+        source = read_folder(name, where=where, data_dir=data_dir, labels=labels)
     else:
-        source = read_tfds(dataset, name, data_dir=data_dir, labels=labels, download=download)
+        source = read_tfds(dataset, name, where=where, data_dir=data_dir, labels=labels, download=download)
     source = source._replace(title=f"{source.title} {split}", rows=source.rows[part(len(source.rows))])
     return _prepare(source, levels=levels, bits=bits, binarize=binarize, resize=resize, grey=grey)
 
@@ -160,14 +162,16 @@ def training_batches(
     seed: int,
     flip: bool = False,
     shift: int = 0,
+    per_class: int = 1,
     process_index: int = 0,
     process_count: int = 1,
 ) -> grain.MapDataset:
     """Endless shuffled batches: `batches[k]` is a function of k and the seed alone.
 
     It is {"image": int32 [batch, height, width, channel]} with, where labels are carried, {"label": int32 [batch]}.
-    `flip` mirrors images at random, `shift` moves them by up to so many pixels over zeros. `batch_size` counts all
-    processes together; each gets its consecutive rows of batch k.
+    `flip` mirrors images at random, `shift` moves them by up to so many pixels over zeros. `per_class` images of one
+    class follow one another, as far as it has so many: for losses that compare them. `batch_size` counts all processes
+    together; each gets its consecutive rows of batch k.
 
     Raises:
       InputError: for negative numbers, or if the processes cannot share a batch equally; when a batch is read, for
@@ -175,6 +179,8 @@ def training_batches(
     """
     if batch_size < 1 or batch_size % process_count:
         raise InputError(f"batch_size={batch_size} must be a positive multiple of the {process_count} process(es).")
+    if per_class > 1 and images.classes is None:
+        raise InputError(f"per_class={per_class} needs class labels: set labels.")
     if seed < 0 or shift < 0:
         raise InputError(f"seed={seed} and shift={shift} must not be negative.")
     seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
@@ -185,9 +191,13 @@ def training_batches(
     if shift:
         examples = examples.random_map(functools.partial(_shift, pixels=shift), seed=seeds[2])
 
+    labels = images.labels() if per_class > 1 else None
+
     @functools.lru_cache(maxsize=2)  # the epoch being read, and the next
     def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng([seed, epoch]).permutation(len(images))
+        random = np.random.default_rng([seed, epoch])
+        mixed = random.permutation(len(images))
+        return mixed if labels is None else _classmates(mixed, labels, per_class, random)
 
     def shuffled(index: int) -> Example:
         epoch, place = divmod(index, len(images))
@@ -218,6 +228,16 @@ def read_ahead(batches: grain.MapDataset, *, start: int = 0, threads: int = 2) -
     """`batches[start]`, `batches[start + 1]`, ...; threads read the next few in the meantime."""
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     return iter(batches[start:].to_iter_dataset(options))
+
+
+def _classmates(
+    order: Int[np.ndarray, " count"], labels: Int[np.ndarray, " count"], together: int, random: np.random.Generator
+) -> Int[np.ndarray, " count"]:
+    """The same order, but for every `together` images of a class having been brought together."""
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    starts = np.flatnonzero(np.diff(labels[by_class], prepend=-1))
+    groups = [g for c in np.split(by_class, starts[1:]) for g in np.split(c, range(together, len(c), together))]
+    return np.concatenate([groups[i] for i in random.permutation(len(groups))])
 
 
 def _draw(images: Images, *, seed: int) -> grain.MapDataset:

@@ -4,12 +4,15 @@ None of them is autoregressive, so nothing in them is masked.
 """
 
 import math
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
+from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.inputs import Images, Vector
 
 
@@ -62,6 +65,29 @@ class Deconvolution(nn.Module):
         return nn.Conv(outputs, (3, 3))(nn.silu(x))[:, :height, :width]
 
 
+class Upsampling(nn.Module):
+    """Convolutional network from a small image to a map s of twice its size, for a multi-scale model (1601.06759).
+
+    Attributes:
+      outputs: feature maps of s.
+      levels: values of a sub-pixel.
+      layers: convolutions of the small image before it is enlarged.
+    """
+
+    outputs: int
+    levels: int
+    layers: int = 3
+
+    @nn.compact
+    def __call__(self, images: Images) -> Float[Array, "batch twice_height twice_width outputs"]:
+        """Maps of images [batch, height, width, channels] of integers."""
+        x = images.astype(jnp.float32) * (2 / (self.levels - 1)) - 1
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # tells the image from what is beside it
+        for _ in range(self.layers):
+            x = nn.silu(nn.Conv(self.outputs, (3, 3))(x))
+        return nn.ConvTranspose(self.outputs, (4, 4), (2, 2))(x)
+
+
 def on_unit_sphere(x: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
     """Vectors of length one."""
     return x * jax.lax.rsqrt(jnp.sum(x**2, axis=1, keepdims=True) + 1e-12)
@@ -72,3 +98,63 @@ def squared_distances(
 ) -> Float[Array, "first second"]:
     """Between all pairs of vectors on the unit sphere, 0 to 4."""
     return 2 - 2 * a @ b.T
+
+
+def between(
+    a: Float[Array, " features"], b: Float[Array, " features"], share: Float[Array, ""]
+) -> Float[Array, " features"]:
+    """The point on the great circle from a to b, on the unit sphere, a ``share`` of the way."""
+    angle = jnp.arccos(jnp.clip(jnp.sum(a * b), -1 + 1e-6, 1 - 1e-6))
+    return (jnp.sin((1 - share) * angle) * a + jnp.sin(share * angle) * b) / jnp.sin(angle)
+
+
+def triplet_loss(
+    embeddings: Float[Array, "batch features"], labels: Int[Array, " batch"], *, margin: float = 0.2
+) -> Float[Array, " batch"]:
+    """FaceNet's loss of each image as the anchor, mean over its positives: |a - p|^2 - |a - n|^2 + margin, or zero.
+
+    The positives are the other images of its class in the batch. The negative is semi-hard: the nearest that is farther
+    than the positive, or, where there is none, the farthest. Images at no distance at all are the same and no pair.
+    """
+    distance = jnp.maximum(squared_distances(embeddings, embeddings), 0)
+    same = labels[:, None] == labels
+    positive = same & (distance > 1e-6)
+    farther = ~same[:, None, :] & (distance[:, None, :] > distance[:, :, None])
+    nearest_farther = jnp.min(jnp.where(farther, distance[:, None, :], jnp.inf), axis=2)
+    farthest = jnp.max(jnp.where(same, 0.0, distance), axis=1, keepdims=True)
+    negative = jnp.where(jnp.isfinite(nearest_farther), nearest_farther, farthest)
+    losses = jnp.maximum(distance - negative + margin, 0) * positive
+    return jnp.sum(losses, axis=1) / jnp.maximum(jnp.sum(positive, axis=1), 1)
+
+
+class Verification(NamedTuple):
+    """How well distances tell whether two images are of one identity (FaceNet, section 4).
+
+    Attributes:
+      auc: area under the curve of true accepts over false accepts; 0.5 is chance, 1 perfect.
+      eer: the rate at which false accepts and false rejects are equal.
+      rate: true accepts where one false pair in a hundred is accepted.
+    """
+
+    auc: float
+    eer: float
+    rate: float
+
+
+def verification(
+    embeddings: Float[np.ndarray, "count features"], labels: Int[np.ndarray, " count"], *, far: float = 1e-2
+) -> Verification:
+    """Of all pairs of images. Raises InputError unless some pairs are of one identity, and some of two."""
+    from sklearn.metrics import auc, roc_curve
+
+    first, second = np.triu_indices(len(labels), 1)
+    same = labels[first] == labels[second]
+    if same.all() or not same.any():
+        raise InputError("To verify identities, images of several are needed, and several images of some.")
+    false_accepts, true_accepts, _ = roc_curve(same, np.sum(embeddings[first] * embeddings[second], axis=1))
+    crossing = np.argmin(np.abs(false_accepts - (1 - true_accepts)))
+    return Verification(
+        auc=float(auc(false_accepts, true_accepts)),
+        eer=float((false_accepts[crossing] + 1 - true_accepts[crossing]) / 2),
+        rate=float(np.interp(far, false_accepts, true_accepts)),
+    )

@@ -234,7 +234,8 @@ def logits(
     first, rest = (None, None) if keys is None else (keys[0], keys[1:])
     stacks = gated_layer(Stacks(shift_down(inputs), inputs), params["strict"], first, strict=True)
     layers = (params["layers"], rest)
-    stacks, _ = jax.lax.scan(lambda stacks, layer: (gated_layer(stacks, *layer), None), stacks, layers)
+    # Unrolled: kept apart, what the backward pass needs of each layer is neither copied into a stack nor out of it.
+    stacks, _ = jax.lax.scan(lambda stacks, layer: (gated_layer(stacks, *layer), None), stacks, layers, unroll=True)
 
     flat = head_logits(params["head"], head_hidden(params["head"], stacks.horizontal))
     return flat.reshape(*flat.shape[:3], model.channels, model.levels)

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.inputs import Condition, Images, Map, Vector, apply, check_images, check_values
 from pixelcnn_jax.parameters import Params
@@ -18,8 +18,15 @@ Nats = TypeVar("Nats", Array, np.ndarray, float)
 
 def log_prob_of(logits: Float[Array, "batch height width channels levels"], images: Images) -> Float[Array, " batch"]:
     """log p(x) in nats an image, from the logits of a model: equation 1, summed over the sub-pixels."""
+    return jnp.sum(log_probs_of(logits, images), axis=(1, 2, 3))
+
+
+def log_probs_of(
+    logits: Float[Array, "batch height width channels levels"], images: Images
+) -> Float[Array, "batch height width channels"]:
+    """The log-probability of each sub-pixel given those before it, in nats."""
     chosen = jnp.take_along_axis(logits, images.astype(jnp.int32)[..., None], axis=-1)[..., 0]
-    return jnp.sum(chosen - jax.nn.logsumexp(logits, axis=-1), axis=(1, 2, 3))
+    return chosen - jax.nn.logsumexp(logits, axis=-1)
 
 
 def log_prob(
@@ -48,12 +55,17 @@ def nats_of(
     h: Vector | None = None,
     s: Map | None = None,
     key: Key[Array, ""] | None = None,
+    counted: Bool[np.ndarray | Array, "#batch #height #width #channels"] | None = None,
 ) -> Float[Array, " batch"]:
-    """-log p(x | h, s) in nats an image, as a loss: pure, differentiable, with dropout where there is a key."""
+    """-log p(x | h, s) in nats an image, as a loss: pure, differentiable, with dropout where there is a key.
+
+    With ``counted`` the sum is over the sub-pixels where it is true: of the rest, given the others.
+    """
     options: dict[str, Any] = {name: value for name, value in (("h", h), ("s", s)) if value is not None}
     if key is not None:
         options |= {"deterministic": False, "rngs": {"dropout": key}}
-    return -log_prob_of(cast(Array, model.apply(variables, images, **options)), images)
+    nats = -log_probs_of(cast(Array, model.apply(variables, images, **options)), images)
+    return jnp.sum(nats if counted is None else jnp.where(counted, nats, 0), axis=(1, 2, 3))
 
 
 def bits_per_dim(

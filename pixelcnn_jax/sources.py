@@ -34,7 +34,7 @@ class Source(NamedTuple):
     """A split as it is stored."""
 
     title: str  # e.g. "mnist 3.0.1"
-    rows: range  # which make up the split
+    rows: Sequence[int]  # which make up the split
     read: Callable[[Sequence[int]], list[Example]]  # some rows
     levels: int = 256
     classes: int | None = None
@@ -42,12 +42,34 @@ class Source(NamedTuple):
     block: int = 1  # how many rows are best read at a time
 
 
-def parse_split(split: str) -> tuple[str, Callable[[int], slice]]:
-    """The name in "train[-10%:]", and a function from how many images that has to which of them are meant."""
-    match = re.fullmatch(r"([^\[\]]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
+class Where(NamedTuple):
+    """Which images of a split are meant, by one of their features."""
+
+    feature: str  # a class, by its name or index, or a text
+    relation: str  # is, is below, is at least
+    values: list[str]
+
+    def holds(self, index: int, name: str) -> bool:
+        """Whether an image is meant, by the index and the name of its class."""
+        if self.relation == "is":
+            return name in self.values or str(index) in self.values
+        return (index < int(self.values[0])) == (self.relation == "is below")
+
+
+def parse_split(split: str) -> tuple[str, Where | None, Callable[[int], slice]]:
+    """The name in "train where label is 3 or 5[-10%:]", the condition, and which of how many images that it leaves."""
+    match = re.fullmatch(
+        r"(?P<name>[^\[\]]+?)(?: where (?P<feature>\w+) (?P<relation>is|is below|is at least) (?P<values>[^\[\]]+))?"
+        r"(?:\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?",
+        split,
+    )
     if match is None:
-        raise InputError(f'The split "{split}" must read like "train", "train[:50000]" or "train[-10%:]".')
-    name, start, stop = match.groups()
+        raise InputError(f'The split "{split}" must read like "train", "train[:50000]" or "train where label is 3".')
+    name, start, stop, where = match["name"], match["start"], match["stop"], None
+    if match["feature"]:
+        where = Where(match["feature"], match["relation"], match["values"].split(" or "))
+        if where.relation != "is" and not re.fullmatch(r"\d+", match["values"]):
+            raise InputError(f'The split "{split}" must say which number the index of the class {where.relation}.')
 
     def position(boundary: str, count: int) -> int:
         number = int(boundary.strip("-%"))
@@ -60,7 +82,19 @@ def parse_split(split: str) -> tuple[str, Callable[[int], slice]]:
             raise InputError(f'The split "{split}" must be some of the {count} images of "{name}", and at least one.')
         return slice(first, end)
 
-    return name, part
+    return name, where, part
+
+
+def chosen(where: Where | None, indices: Sequence[int], names: Sequence[str], split: str) -> Sequence[int]:
+    """The rows of a split that a condition leaves, by the class of each; InputError where it leaves none."""
+    if where is None:
+        return range(len(indices))
+    rows = [row for row, index in enumerate(indices) if where.holds(index, names[index])]
+    if not rows:
+        raise InputError(
+            f"No image of {split} has a {where.feature} that {where.relation} {' or '.join(where.values)}."
+        )
+    return rows
 
 
 def _check_split(dataset: str, split: str, splits: Iterable[str]) -> None:
@@ -75,18 +109,26 @@ def rows_of(images: np.ndarray, labels: np.ndarray | None) -> Callable[[Sequence
     return lambda rows: [{"image": images[row], "label": np.int32(labels[row])} for row in rows]
 
 
-def read_digits(split: str, *, labels: bool) -> Source:
+def _check_where(where: Where | None, dataset: str) -> None:
+    if where is not None and where.feature != "label":
+        raise InputError(f"{dataset} has no {where.feature}, but a label.")
+
+
+def read_digits(split: str, *, where: Where | None, labels: bool) -> Source:
     """scikit-learn's digits, 8x8 of 17 levels, split in file order as Tomczak does."""
     from sklearn.datasets import load_digits
 
     _check_split("digits", split, DIGITS)
+    _check_where(where, "digits")
     digits = load_digits()
     images = digits.images.astype(np.uint8)[..., None]
     read = rows_of(images, digits.target if labels else None)
-    return Source("digits", range(len(images))[DIGITS[split]], read, levels=17, classes=10 if labels else None)
+    part = range(len(images))[DIGITS[split]]
+    left = chosen(where, digits.target[DIGITS[split]].tolist(), [str(digit) for digit in range(10)], split)
+    return Source("digits", [part[row] for row in left], read, levels=17, classes=10 if labels else None)
 
 
-def read_folder(split: str, *, data_dir: str | pathlib.Path | None, labels: bool) -> Source:
+def read_folder(split: str, *, where: Where | None, data_dir: str | pathlib.Path | None, labels: bool) -> Source:
     """The images below data_dir/SPLIT or, if the split is "all", below data_dir; in there, folders are classes."""
     root = pathlib.Path(data_dir or "").expanduser()
     if data_dir is None or not root.is_dir():
@@ -101,8 +143,11 @@ def read_folder(split: str, *, data_dir: str | pathlib.Path | None, labels: bool
     depth = 0 if split == "all" else 1
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     classes = sorted(set(class_of.values()))
-    if labels and not class_of.keys() >= set(files):
+    _check_where(where, f"The folder {root}")
+    if (labels or where) and not class_of.keys() >= set(files):
         raise InputError(f"For labels, each image in {root} must lie in a folder named after its class.")
+    if where:
+        files = [files[row] for row in chosen(where, [classes.index(class_of[file]) for file in files], classes, split)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         colour = any(list(pool.map(_has_colour, files)))
 
@@ -117,7 +162,15 @@ def read_folder(split: str, *, data_dir: str | pathlib.Path | None, labels: bool
     return Source(root.resolve().name, range(len(files)), read, classes=number, files=files)
 
 
-def read_tfds(name: str, split: str, *, data_dir: str | pathlib.Path | None, labels: bool, download: bool) -> Source:
+def read_tfds(
+    name: str,
+    split: str,
+    *,
+    where: Where | None,
+    data_dir: str | pathlib.Path | None,
+    labels: bool,
+    download: bool,
+) -> Source:
     """A split of a TFDS set that lies prepared below ``data_dir``, as array_record."""
     import tensorflow_datasets as tfds
 
@@ -136,28 +189,69 @@ def read_tfds(name: str, split: str, *, data_dir: str | pathlib.Path | None, lab
     key = "image" if "image" in images else images[0]
     if features[key].np_dtype != np.uint8:
         raise InputError(f"{name} holds {features[key].np_dtype} images, but only 8-bit ones can be read.")
-    if labels and not ("label" in features and isinstance(features["label"], tfds.features.ClassLabel)):
+    if labels and not _names_classes(features, "label"):
         raise InputError(f"{name} has no class labels: leave labels out, or choose another data set.")
+    if where and not _names_classes(features, where.feature):
+        named = [feature for feature in features if _names_classes(features, feature)]
+        raise InputError(f"{name} has no classes called {where.feature}, but {', '.join(named) or 'none at all'}.")
+
+    # Decoded by us: TFDS uses OpenCV where there is one, and that decodes some JPEGs to other values than Pillow.
+    decoders = dict.fromkeys(images, tfds.decode.SkipDecoding())
     try:
-        # Decoded by us: TFDS uses OpenCV where there is one, and that decodes some JPEGs to other values than Pillow.
-        source = builder.as_data_source(split, decoders=dict.fromkeys(images, tfds.decode.SkipDecoding()))
+        source = builder.as_data_source(split, decoders=decoders)
     except NotImplementedError:  # how TFDS says so
         raise InputError(f"{folder} is not in the array_record format: {again}") from None
 
-    def read(rows: Sequence[int]) -> list[Example]:
+    def records(rows: Sequence[int], source: Any = source) -> list[dict[str, Any]]:
         try:
-            stored = source.__getitems__(rows) if len(rows) > 1 else [source[rows[0]]]
+            return list(source.__getitems__(rows) if len(rows) > 1 else [source[rows[0]]])
         except RuntimeError as error:  # array_record's, for a file that is damaged or missing
             raise InputError(f"{folder} is damaged, {error}: {again}") from error
+
+    def values(feature: str, source: Any) -> list[Any]:
+        """A feature of all images, which takes reading them."""
+        return [r[feature] for i in range(0, len(source), 64) for r in records(range(len(source))[i : i + 64], source)]
+
+    def class_names(feature: str) -> list[str]:
+        """The names of its classes; of a text, all texts of all splits, so that a class means the same in each."""
+        if isinstance(features[feature], tfds.features.ClassLabel):
+            return list(features[feature].names)
+        sources = (builder.as_data_source(name, decoders=decoders) for name in builder.info.splits)
+        return sorted({_text(value) for source in sources for value in values(feature, source)})
+
+    names = {feature: class_names(feature) for feature in {"label"} & {*features} if labels}
+    if where and where.feature not in names:
+        names[where.feature] = class_names(where.feature)
+    numbers = {feature: {name: i for i, name in enumerate(known)} for feature, known in names.items()}
+
+    def number(feature: str, value: Any) -> int:
+        return numbers[feature][_text(value)] if isinstance(value, str | bytes) else int(value)
+
+    def read(rows: Sequence[int]) -> list[Example]:
         return [
             {"image": decode(io.BytesIO(record[key]), colour=features[key].shape[-1] != 1)}
-            | ({"label": np.int32(record["label"])} if labels else {})
-            for record in stored
+            | ({"label": np.int32(number("label", record["label"]))} if labels else {})
+            for record in records(rows)
         ]
 
-    title, classes = f"{name.partition(':')[0]} {folder.name}", features["label"].num_classes if labels else None
+    left: Sequence[int] = range(len(source))
+    if where:
+        indices = [number(where.feature, value) for value in values(where.feature, source)]
+        left = chosen(where, indices, names[where.feature], split)
+    title, classes = f"{name.partition(':')[0]} {folder.name}", len(names["label"]) if labels else None
     # By 64, for array_record takes as long for one record as for a dozen.
-    return Source(title, range(len(source)), read, classes=classes, block=64)
+    return Source(title, left, read, classes=classes, block=64)
+
+
+def _names_classes(features: Any, feature: str) -> bool:
+    """Whether a feature of a TFDS set says which class an image is of, by a number or a text."""
+    import tensorflow_datasets as tfds
+
+    return feature in features and isinstance(features[feature], tfds.features.ClassLabel | tfds.features.Text)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:

@@ -99,6 +99,11 @@ def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, 
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
+def in_parts(batch: Batch, at_once: int | None) -> Batch:
+    """A batch as [parts, at_once, ...]: every so-manieth image, so that each part lies on all devices as it does."""
+    return {name: jnp.moveaxis(x.reshape(at_once or len(x), -1, *x.shape[1:]), 1, 0) for name, x in batch.items()}
+
+
 def train_step(
     state: TrainState,
     batch: Batch,
@@ -107,13 +112,28 @@ def train_step(
     experiment: Experiment,
     optimizer: optax.GradientTransformation,
     ema: float,
+    at_once: int | None = None,
 ) -> tuple[TrainState, Float[Array, ""]]:
-    """One step on one batch, its noise a function of the key and the step: the next state, and the mean loss."""
+    """One step on one batch, its noise a function of the key and the step: the next state, and the mean loss.
 
-    def mean_loss(params: Params) -> Float[Array, ""]:
-        return jnp.mean(experiment.loss(params, batch | {"step": state.step}, jax.random.fold_in(key, state.step)))
+    The gradient is computed of ``at_once`` images after the other, and added up: less memory, and on CPU, where few
+    images stay in the cache, up to 2.5 times the speed.
+    """
 
-    loss, gradient = jax.value_and_grad(mean_loss)(state.params)
+    def mean_loss(params: Params, part: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
+        return jnp.mean(experiment.loss(params, part | {"step": state.step}, key))
+
+    step_key = jax.random.fold_in(key, state.step)
+    parts = in_parts(batch, at_once)
+    count = len(next(iter(parts.values())))
+
+    def add_part(total: Any, numbered: tuple[Int[Array, ""], Batch]) -> tuple[Any, None]:
+        number, part = numbered
+        found = jax.value_and_grad(mean_loss)(state.params, part, jax.random.fold_in(step_key, number))
+        return jax.tree.map(lambda sum, x: sum + x / count, total, found), None
+
+    zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
+    (loss, gradient), _ = jax.lax.scan(add_part, zero, (jnp.arange(count), parts))
     # A step is as good as its gradient: one that overflowed must not look like a finite loss.
     loss = jnp.where(jnp.isfinite(optax.tree.norm(gradient)), loss, jnp.nan)
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
@@ -143,14 +163,22 @@ def evaluate(
 
 
 def evaluator(
-    function: Callable[[Params, Batch], Float[Array, "batch ..."]], *, batch_size: int
+    function: Callable[[Params, Batch], Float[Array, "batch ..."]], config: ConfigDict
 ) -> Callable[[Params, Images], Float[np.ndarray, "count ..."]]:
-    """``params, images -> values [count, ...]``: a pure function of a batch, over a whole split, on all devices."""
+    """``params, images -> values [count, ...]``: a pure function of a batch, over a whole split, on all devices.
+
+    What is given for an image must not depend on the others of its batch, unless ``at_once`` is left out.
+    """
     mesh = data_mesh()
-    compiled = jax.jit(function, out_shardings=replicated(mesh))
+
+    def whole_batch(params: Params, batch: Batch) -> Float[Array, "batch ..."]:
+        values = jax.lax.map(lambda part: function(params, part), in_parts(batch, config.at_once))
+        return jnp.moveaxis(values, 0, 1).reshape(-1, *values.shape[2:])
+
+    compiled = jax.jit(whole_batch, out_shardings=replicated(mesh))
 
     def over_split(params: Params, images: Images) -> Float[np.ndarray, "count ..."]:
-        return evaluate(compiled, params, images, batch_size=batch_size, put=partial(shard_batch, mesh))
+        return evaluate(compiled, params, images, batch_size=config.eval_batch_size, put=partial(shard_batch, mesh))
 
     return over_split
 
@@ -175,8 +203,11 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
     """
     check_fields(config)
     mesh = data_mesh()
-    check_batch_size(mesh, config.batch_size)
-    check_batch_size(mesh, config.eval_batch_size)
+    for size in (config.batch_size, config.eval_batch_size):
+        at_once = config.at_once or size
+        if size % at_once:
+            raise InputError(f"A batch of {size} images is no multiple of at_once, {at_once}.")
+        check_batch_size(mesh, at_once)
     make_optimizer(config)
     workdir = Path(workdir)
     claim(workdir, config, splits.train)
@@ -195,9 +226,9 @@ def train_in(
     init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
     optimizer, whole, put = make_optimizer(config), replicated(mesh), partial(shard_batch, mesh)
     fresh = jax.jit(partial(init_state, experiment, optimizer), out_shardings=whole)(init_key)
-    step_of = partial(train_step, experiment=experiment, optimizer=optimizer, ema=config.ema)
+    step_of = partial(train_step, experiment=experiment, optimizer=optimizer, ema=config.ema, at_once=config.at_once)
     next_state = jax.jit(step_of, donate_argnames="state", out_shardings=whole)
-    scored = evaluator(lambda params, batch: experiment.loss(params, batch, None), batch_size=config.eval_batch_size)
+    scored = evaluator(lambda params, batch: experiment.loss(params, batch, None), config)
     measure = experiment.measure
 
     def mean(losses: Float[np.ndarray, " count"]) -> float:
@@ -212,7 +243,12 @@ def train_in(
     checkpoints.forget_after(start)
     best = checkpoints.best() or Best(step=0, loss=math.inf)
     batches = training_batches(
-        splits.train, batch_size=config.batch_size, seed=config.seed, flip=config.flip, shift=config.shift
+        splits.train,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        flip=config.flip,
+        shift=config.shift,
+        per_class=config.per_class,
     )
     numbered = zip(range(start + 1, config.steps + 1), read_ahead(batches, start=start), strict=False)
     progress = tqdm(numbered, "training", initial=start, total=config.steps, unit="step", disable=None)
@@ -277,11 +313,12 @@ def train_in(
 def check_fields(config: ConfigDict) -> None:
     """Raises InputError for numbers with which no training is possible."""
     counts = ("batch_size", "eval_batch_size", "steps", "log_every", "eval_every", "checkpoint_every")
-    for name in (*counts, "keep_checkpoints", "sample_rows", "sample_columns"):
+    for name in (*counts, "keep_checkpoints", "per_class", "sample_rows", "sample_columns"):
         if config[name] < 1:
             raise InputError(f"{name} must be at least 1, not {config[name]}.")
-    if config.train_scored is not None and config.train_scored < 1:
-        raise InputError(f"train_scored must be at least 1, not {config.train_scored}.")
+    for name in ("train_scored", "at_once"):
+        if config[name] is not None and config[name] < 1:
+            raise InputError(f"{name} must be at least 1, not {config[name]}.")
     for name in ("seed", "shift", "warmup_steps", "weight_decay"):
         if config[name] < 0:
             raise InputError(f"{name} must be at least 0, not {config[name]}.")
