@@ -1,9 +1,11 @@
-"""p(x|y): the conditional PixelCNN of section 2.3, h being a one-hot class label (sections 3.2, figures 3, 7 and 8).
+"""p(x|y): the conditional PixelCNN of section 2.3, h being a one-hot class label (section 3.2, figures 3, 7 and 8).
 
 python -m experiments.class_conditional --config=configs/mnist_classes.py --workdir=runs/mnist_classes
+
+With ``map_features`` above 0 the label acts by place: s = m(h), m a deconvolutional network (equation 5).
 """
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,9 @@ from ml_collections import ConfigDict
 
 from experiments import classifier, cli, trained
 from pixelcnn_jax import GatedPixelCNN, sample
+from pixelcnn_jax.encoders import Deconvolution
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.inputs import Condition
 from pixelcnn_jax.likelihood import nats_of, nats_to_bits_per_dim
 from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
@@ -26,18 +30,30 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         raise InputError("experiments.class_conditional needs class labels: set labels.")
     classes, (height, width, channels) = splits.train.classes, splits.train.shape
     model = GatedPixelCNN(levels=splits.train.levels, channels=channels, **config.model)
+    deconvolution = Deconvolution((height, width, config.map_features)) if config.map_features else None
 
     def init(key: Key[Array, ""]) -> Params:
-        return dict(model.init(key, jnp.zeros((1, height, width, channels), jnp.int32), jnp.zeros((1, classes))))
+        decoder_key, map_key = jax.random.split(key)
+        image, h = jnp.zeros((1, height, width, channels), jnp.int32), jnp.zeros((1, classes))
+        if deconvolution is None:
+            return dict(model.init(decoder_key, image, h))
+        s = jnp.zeros((1, height, width, config.map_features))
+        return {**model.init(decoder_key, image, None, s), "map": deconvolution.init(map_key, h)["params"]}
+
+    def condition(params: Params, labels: Int[Array | np.ndarray, " batch"]) -> Condition:
+        h = jax.nn.one_hot(labels, classes)
+        if deconvolution is None:
+            return Condition(h=h)
+        return Condition(s=cast(Array, deconvolution.apply({"params": params["map"]}, h)))
 
     def nats(params: Params, images: Array, labels: Array, key: Key[Array, ""] | None = None) -> Float[Array, " batch"]:
-        return nats_of(model, params, images, h=jax.nn.one_hot(labels, classes), key=key)
+        return nats_of(model, params, images, **condition(params, labels)._asdict(), key=key)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         return nats(params, batch["image"], batch["label"], key)
 
     def draw_of(params: Params, key: Key[Array, ""], labels: Int[np.ndarray, " count"]) -> Array:
-        return sample(model, params, key, shape=(len(labels), height, width), h=jax.nn.one_hot(labels, classes))
+        return sample(model, params, key, shape=(len(labels), height, width), **condition(params, labels)._asdict())
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
         rows, columns = min(classes, config.sample_rows), config.sample_columns

@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         action = actions.add_parser(name, help=f"takes {inputs}")
         action.add_argument("--workdir", type=Path, required=True, help="where the model was trained")
         action.add_argument("--output", type=Path, required=True, help="file or, to decompress, folder; must be new")
+        action.add_argument("--label", type=int, help="the class, for a model that was trained given one")
         action.add_argument("inputs", type=Path, nargs="+", help=inputs)
     actions.choices["compress"].add_argument("--batch_size", type=int, default=256, help="images computed at once")
     actions.choices["compress"].add_argument("--no_verify", action="store_true", help="do not decode what was written")
@@ -52,7 +53,7 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
     cli.check_new(arguments.output)
     if arguments.batch_size < 1:
         raise InputError(f"--batch_size must be at least 1, not {arguments.batch_size}.")
-    model, variables, *_ = trained.load(arguments.workdir)
+    model, variables, *_ = trained.load(arguments.workdir, label=arguments.label)
     if model.levels > 256:
         raise InputError(f"Image files hold 8 bits a sub-pixel, fewer than the {model.levels} levels of this model.")
     found = find(arguments.inputs)
@@ -86,7 +87,7 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
 def decompress_files(arguments: argparse.Namespace) -> dict[str, Any]:
     """All images of the inputs, as PNGs in a new folder, which appears when all of them are decoded."""
     cli.check_new(arguments.output, folder=True)
-    model, variables, *_ = trained.load(arguments.workdir)
+    model, variables, *_ = trained.load(arguments.workdir, label=arguments.label)
     parts = [part for file in arguments.inputs for part in parts_of(file)]
     began = time.monotonic()
     images: dict[str, np.ndarray] = {}

@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--hide", choices=PARTS, default="bottom", help="which part is drawn again")
     parser.add_argument("--share", type=float, default=0.5, help="of height, width or, of the centre, both")
     parser.add_argument("--count", type=int, default=8, help="completions")
+    parser.add_argument("--label", type=int, help="the class, for a model that was trained given one")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
     cli.report(partial(complete, parser.parse_args(argv)))
 
@@ -48,7 +49,7 @@ def complete(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.output.suffix.lower() != ".png":
         raise InputError(f"--output must end in .png, not {arguments.output.name}.")
     cli.check_new(arguments.output)
-    model, variables, shape, _ = trained.load(arguments.workdir)
+    model, variables, shape, _ = trained.load(arguments.workdir, label=arguments.label)
     image = read(arguments.image, shape, model.levels)
     given = keep(arguments.hide, arguments.share, shape)
     began = time.monotonic()

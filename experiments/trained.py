@@ -4,6 +4,7 @@ import importlib
 import json
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +23,7 @@ class Run(NamedTuple):
 
     Attributes:
       config: its config.
-      splits: what its images are like; they hold none.
+      splits: what its images are like; they hold none (test is None).
       experiment: its three functions.
       params: its best parameters.
     """
@@ -55,10 +56,15 @@ def read_config(workdir: Path | str) -> tuple[ConfigDict, Splits]:
         config = ConfigDict(json.loads((Path(workdir) / "config.json").read_text()))
         height, width, channels = map(int, config.images.shape)
         like = no_images((height, width, channels), levels=config.images.levels, classes=config.images.classes)
-        importlib.import_module(f"experiments.{config.experiment}")
+        module_of(config)
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError, ImportError) as error:
         raise InputError(f"{workdir} is not the workdir of a run: it has no config.json that can be read.") from error
     return config, Splits(like, like)
+
+
+def module_of(config: ConfigDict) -> ModuleType:
+    """The experiment that a config is of."""
+    return importlib.import_module(f"experiments.{config.experiment}")
 
 
 def restore(workdir: Path | str, *experiments: str) -> Run:
@@ -72,8 +78,7 @@ def restore(workdir: Path | str, *experiments: str) -> Run:
         raise InputError(f"{workdir} is a run of experiments.{config.experiment}, but one of {wanted} is needed.")
     if not (Path(workdir) / "best").is_dir():  # a checkpointer would make it
         raise InputError(f"{workdir} holds no parameters: no validation of that run is finished.")
-    module = importlib.import_module(f"experiments.{config.experiment}")
-    experiment = module.make_experiment(config, splits)
+    experiment = module_of(config).make_experiment(config, splits)
     with closing(Checkpoints(workdir)) as checkpoints:
         params = checkpoints.restore_best(jax.jit(experiment.init)(jax.random.key(0)))
     return Run(config, splits, experiment, params)
@@ -89,6 +94,10 @@ def load(workdir: Path | str, *, label: int | None = None) -> Trained:
     shape, classes = splits.train.shape, splits.train.classes or 0
     model = GatedPixelCNN(levels=splits.train.levels, channels=shape[-1], **config.model)
     if config.experiment == "class_conditional":
+        if config.map_features:
+            raise InputError(
+                f"{workdir} is of a run with map_features: what a label is there does not fold into biases."
+            )
         if label is None or not 0 <= label < classes:
             raise InputError(f"{workdir} is of a class-conditional run: give a label, 0 to {classes - 1}.")
         return Trained(

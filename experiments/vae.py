@@ -2,8 +2,8 @@
 
 python -m experiments.vae --config=configs/mnist_vae.py --workdir=runs/mnist_vae
 
-The score is a bound: the negative ELBO, in nats an image. A decoder that needs no code ignores it, and the KL term falls
-to zero; ``kl_warmup`` and ``free_nats`` are against that, and the report tells.
+The score is a bound: the negative ELBO, in nats an image. A decoder that needs no code ignores it, and the KL term
+falls to zero; ``kl_warmup`` and ``free_nats`` are against that, and the report tells.
 """
 
 from typing import Any, NamedTuple, cast

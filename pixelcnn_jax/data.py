@@ -52,6 +52,10 @@ class Images:
         return np.array([example["label"] for example in self.examples])
 
 
+class NoImagesError(InputError):
+    """Images were asked for of a split that holds none."""
+
+
 def no_images(shape: tuple[int, int, int], *, levels: int, classes: int | None) -> Images:
     """A split that says what images are like, and holds none."""
     return Images(grain.MapDataset.range(0), shape, levels=levels, classes=classes, description="no images")
@@ -60,7 +64,7 @@ def no_images(shape: tuple[int, int, int], *, levels: int, classes: int | None) 
 def first_images(images: Images, count: int) -> Int[np.ndarray, "count height width channel"]:
     """The first so many images of a split, from its beginning again where it has fewer; InputError if it has none."""
     if not len(images):
-        raise InputError("This needs images of the data set, which cannot be read: name its data_dir.")
+        raise NoImagesError("This needs images of the data set.")
     few = next(iter(evaluation_batches(images.first(count), batch_size=min(count, len(images)))))["image"]
     return few[np.arange(count) % len(few)]
 

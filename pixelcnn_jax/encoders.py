@@ -117,7 +117,7 @@ def triplet_loss(
     than the positive, or, where there is none, the farthest. Images at no distance at all are the same and no pair.
     """
     distance = jnp.maximum(squared_distances(embeddings, embeddings), 0)
-    same = labels[:, None] == labels
+    same = labels[:, None] == labels[None]
     positive = same & (distance > 1e-6)
     farther = ~same[:, None, :] & (distance[:, None, :] > distance[:, :, None])
     nearest_farther = jnp.min(jnp.where(farther, distance[:, None, :], jnp.inf), axis=2)

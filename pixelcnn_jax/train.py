@@ -140,7 +140,9 @@ def train_step(
     params = optax.apply_updates(state.params, updates)
     # Early on the average is short, so that it does not remember the initial values.
     decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
-    average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
+    average = jax.tree.map(
+        lambda old, new: old + (1 - decay) * (new - old), state.ema, params
+    )  # exact if nothing moves
     return TrainState(state.step + 1, params, average, optimizer_state), loss
 
 

@@ -1,0 +1,341 @@
+"""Every experiment: two steps, the picture drawn again, wrong conditions refused, and its figures by hand."""
+
+import json
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import base
+from experiments import (
+    autoencoder,
+    class_conditional,
+    classifier,
+    cli,
+    codes,
+    embedding,
+    embedding_conditional,
+    multiscale,
+    sample,
+    trained,
+    unconditional,
+    vae,
+)
+from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
+from pixelcnn_jax.data import first_images, load, no_images
+from pixelcnn_jax.encoders import between, on_unit_sphere, squared_distances, triplet_loss, verification
+from pixelcnn_jax.train import Splits, train
+
+MODULES = {
+    module.__name__.removeprefix("experiments."): module
+    for module in (
+        unconditional,
+        classifier,
+        class_conditional,
+        embedding,
+        embedding_conditional,
+        autoencoder,
+        multiscale,
+        vae,
+        codes,
+    )
+}
+TINY = {
+    "steps": 2,
+    "batch_size": 16,
+    "at_once": 8,
+    "eval_batch_size": 32,
+    "levels": 17,
+    "labels": True,
+    "train_split": "train[:64]",
+    "validation_split": "validation[:64]",
+    "test_split": "test[:64]",
+    "encoder_features": (8, 8),
+    "bottleneck": 6,
+    "report_images": 32,
+    "report_samples": 10,
+    "sample_rows": 4,
+    "sample_columns": 4,
+    "model.features": 8,
+    "model.layers": 1,
+    "model.dropout": 0.1,
+    "map_features": 0,
+}
+OWN = {
+    "embedding": {"at_once": None, "per_class": 2},
+    "multiscale": {"map_features": 4, "small_layers": 1},
+    "vae": {"kl_warmup": 10, "free_nats": 0.1},
+    "codes": {"codes": 5, "model.code_features": 3},
+}
+
+
+def tiny_config(name, **changes):
+    config = base.get_config()
+    config.experiment = name
+    config.update_from_flattened_dict(TINY | OWN.get(name, {}) | changes)
+    return config
+
+
+def run(name, workdir, **changes):
+    config = tiny_config(name, **changes)
+    splits = cli.load_splits(config)
+    return train(config, MODULES[name].make_experiment(config, splits), splits, workdir)
+
+
+@pytest.fixture(scope="module")
+def workdirs(tmp_path_factory):
+    """A finished run of each experiment, two steps long, made when it is asked for."""
+    root = tmp_path_factory.mktemp("runs")
+
+    def workdir(name: str) -> Path:
+        needs = {
+            "class_conditional": {"classifier": "classifier"},
+            "embedding_conditional": {"embedder": "embedding"},
+            "autoencoder": {"unconditional": "unconditional"},
+            "multiscale": {"unconditional": "unconditional"},
+        }.get(name, {})
+        run(name, root / name, **{field: str(workdir(other)) for field, other in needs.items()})
+        return root / name
+
+    return workdir
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_two_steps_and_the_picture_again(name, workdirs, tmp_path, capsys):
+    workdir = workdirs(name)
+    result = json.loads((workdir / "result.json").read_text())
+    assert [result["scores"][split]["images"] for split in ("train", "validation", "test")] == [64, 64, 64]
+    numbers = [value for value in result["report"].values() if not isinstance(value, bool)]
+    assert all(math.isfinite(value) for value in numbers)
+    assert bool(numbers) == (name != "unconditional")
+    sample.main(["--workdir", str(workdir), "--output", str(tmp_path / "new.png"), "--columns", "3"])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["experiment"] == name
+    picture = np.asarray(Image.open(tmp_path / "new.png"))
+    assert len(np.unique(picture)) > 4
+
+
+def test_a_run_of_another_experiment_is_refused(workdirs, tmp_path):
+    with pytest.raises(InputError, match=r"is a run of experiments.unconditional, but one of classifier"):
+        run("class_conditional", tmp_path / "a", classifier=str(workdirs("unconditional")))
+    with pytest.raises(InputError, match=r"is a run of experiments.unconditional, but one of embedding"):
+        run("embedding_conditional", tmp_path / "b", embedder=str(workdirs("unconditional")))
+    with pytest.raises(InputError, match=r"embeds with bottleneck 6, but this config has 7"):
+        run("embedding_conditional", tmp_path / "c", embedder=str(workdirs("embedding")), bottleneck=7)
+    with pytest.raises(InputError, match="has not scored the 32 images"):
+        run("autoencoder", tmp_path / "d", unconditional=str(workdirs("unconditional")), test_split="test[:32]")
+    with pytest.raises(InputError, match="needs embedder"):
+        run("embedding_conditional", tmp_path / "e")
+
+
+@pytest.mark.parametrize("name", ["classifier", "class_conditional", "embedding", "codes"])
+def test_without_labels_it_is_refused(name, tmp_path):
+    with pytest.raises(InputError, match="needs"):
+        run(name, tmp_path / "new", labels=False, per_class=1)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_config_of_another_experiment_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"run python -m experiments.unconditional"):
+        cli.run("experiments.vae", vae.make_experiment, tiny_config("unconditional"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    """A class-conditional experiment of the digits, its parameters off their initial values, and some images."""
+    config = tiny_config("class_conditional")
+    splits = cli.load_splits(config)
+    experiment = class_conditional.make_experiment(config, splits)
+    params = jax.tree.map(
+        lambda x: x + 0.3 * jax.random.normal(jax.random.key(x.size), x.shape),
+        jax.jit(experiment.init)(jax.random.key(0)),
+    )
+    model = GatedPixelCNN(levels=17, channels=1, **config.model)
+    images = first_images(splits.test, 12)
+    each = [log_prob(model, params, images, h=jnp.tile(jnp.eye(10)[y], (12, 1))) for y in range(10)]
+    return experiment, params, images, splits.test.labels()[:12], np.stack(each, axis=1)
+
+
+def test_the_label_is_worth_at_most_its_own_entropy(conditional):
+    experiment, params, images, labels, joint = conditional
+    marginal = np.logaddexp.reduce(joint, axis=1) - np.log(10)
+    assert np.all(joint - marginal[:, None] <= np.log(10))
+    assert np.max(joint - marginal[:, None]) > 0.5  # it does something
+    loss = experiment.loss(params, {"image": images, "label": labels}, None)
+    np.testing.assert_allclose(-loss, joint[np.arange(12), labels], rtol=1e-5)
+
+
+def test_bayes_rule_by_hand():
+    joint = np.log(np.array([[0.5, 0.25], [0.1, 0.3]]))
+    found = class_conditional.bayes(joint, np.array([0, 0]), (1, 1, 1))
+    expected = np.mean([np.log(0.5 / 0.375), np.log(0.1 / 0.2)])
+    np.testing.assert_allclose(found["nats_the_label_is_worth"], expected)
+    np.testing.assert_allclose(found["bits_per_dim_without"], -np.mean(np.log2([0.375, 0.2])))
+    assert found["bayes_accuracy"] == 0.5
+    assert found["at_most"] == np.log(2)
+
+
+def test_a_class_folds_into_a_model_of_its_own(workdirs):
+    workdir = workdirs("class_conditional")
+    run_ = trained.restore(workdir, "class_conditional")
+    images = first_images(load("digits", "test", levels=17), 8)
+    losses = run_.experiment.loss(run_.params, {"image": images, "label": np.full(8, 3)}, None)
+    model, variables, *_ = trained.load(workdir, label=3)
+    np.testing.assert_allclose(-log_prob(model, variables, images), losses, rtol=1e-5)
+    other = trained.load(workdir, label=4).variables
+    assert np.max(np.abs(log_prob(model, other, images) + losses)) > 1e-3
+    for label in (None, 10, -1):
+        with pytest.raises(InputError, match="give a label, 0 to 9"):
+            trained.load(workdir, label=label)
+    with pytest.raises(InputError, match="leave the label out"):
+        trained.load(workdirs("unconditional"), label=1)
+
+
+def test_a_map_of_the_label_acts_by_place(tmp_path):
+    """Equation 5: other labels change the map, and the map the likelihood; m is trained."""
+    config = tiny_config("class_conditional", map_features=3)
+    splits = cli.load_splits(config)
+    experiment = class_conditional.make_experiment(config, splits)
+    params = jax.jit(experiment.init)(jax.random.key(0))
+    batch = {"image": first_images(splits.test, 4), "label": np.arange(4)}
+    loss = jax.jit(lambda params, batch: experiment.loss(params, batch, None))
+    gradient = jax.jit(jax.grad(lambda params: jnp.sum(loss(params, batch))))(params)
+    assert all(np.any(x) for x in jax.tree.leaves(gradient["map"]["Dense_0"]["kernel"]))
+    other = batch | {"label": np.arange(4) + 1}
+    assert np.all(loss(params, batch) != loss(params, other))
+    assert experiment.sample(params, jax.random.key(1)).shape == (4, 4, 8, 8, 1)
+
+
+def test_the_two_scales_are_one_exact_likelihood():
+    """Sums to one over all images of 2x2, the small image being one pixel of it."""
+    config = tiny_config("multiscale")
+    like = no_images((2, 2, 1), levels=3, classes=2)
+    experiment = multiscale.make_experiment(config, Splits(like, like))
+    params = jax.tree.map(
+        lambda x: x + 0.3 * jax.random.normal(jax.random.key(x.size), x.shape),
+        jax.jit(experiment.init)(jax.random.key(0)),
+    )
+    loss = jax.jit(lambda params, batch: experiment.loss(params, batch, None))
+    every = np.stack(np.meshgrid(*[np.arange(3)] * 4), axis=-1).reshape(-1, 2, 2, 1).astype(np.int32)
+    for label in (0, 1):
+        nats = loss(params, {"image": every, "label": np.full(len(every), label)})
+        np.testing.assert_allclose(np.sum(np.exp(-np.asarray(nats, np.float64))), 1, rtol=1e-5)
+
+
+def test_frozen_parameters_stay(workdirs):
+    before = trained.restore(workdirs("embedding"), "embedding").params
+    after = trained.restore(workdirs("embedding_conditional"), "embedding_conditional").params["frozen"]
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+def test_a_run_is_restored_when_what_it_was_made_from_is_gone(workdirs):
+    pairs, embedder = workdirs("embedding_conditional"), workdirs("embedding")
+    gone = embedder.rename(embedder.with_suffix(".gone"))
+    try:
+        trained.restore(pairs)
+    finally:
+        gone.rename(embedder)
+
+
+def test_the_pairs_of_an_autoencoder_learn_apart():
+    """The squared error moves its own pair and leaves the likelihood's gradient as it is."""
+    config = tiny_config("autoencoder", **{"model.dropout": 0.0})
+    splits = cli.load_splits(config)
+    experiment = autoencoder.make_experiment(config, splits)
+    params, key = jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)
+    batch = {"image": jnp.asarray(first_images(splits.test, 4))}
+
+    def gradient(key):
+        return jax.jit(jax.grad(lambda params: jnp.sum(experiment.loss(params, batch, key))))(params)
+
+    training, evaluation = gradient(key), gradient(None)
+    np.testing.assert_allclose(experiment.loss(params, batch, key), experiment.loss(params, batch, None), rtol=1e-6)
+    for name in ("decoder", "encoder"):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), training[name], evaluation[name]
+        )
+    for name in ("mse_decoder", "mse_encoder"):
+        assert any(np.any(x) for x in jax.tree.leaves(training[name]))
+        assert not any(np.any(x) for x in jax.tree.leaves(evaluation[name]))
+
+
+def test_the_bound_of_many_codes_is_the_tighter_one(workdirs):
+    report = json.loads((workdirs("vae") / "result.json").read_text())["report"]
+    assert report["importance_weighted_bound_nats_32"] < report["negative_elbo_nats"]
+    np.testing.assert_allclose(
+        report["negative_elbo_nats"], report["decoder_nats_given_the_code"] + report["kl_nats"], rtol=1e-5
+    )
+
+
+def test_the_bound_reaches_a_likelihood_that_is_known():
+    """A decoder that ignores its code has p(x) whatever it is: the ELBO is off by the KL, the weighed bound is not."""
+    posterior = vae.Posterior(jnp.full((1, 2), 0.3), jnp.full((1, 2), -0.2))
+    z = jax.vmap(posterior.draw)(jax.random.split(jax.random.key(0), 200_000))
+    weights = jax.vmap(posterior.log_weight)(z)
+    np.testing.assert_allclose(jax.nn.logsumexp(weights) - jnp.log(200_000), 0, atol=5e-3)
+    np.testing.assert_allclose(-jnp.mean(weights), jnp.sum(posterior.kl()), atol=5e-3)
+
+
+def test_triplets_by_hand():
+    angles = jnp.array([0.0, 0.3, 0.5, 1.5])
+    embeddings = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+    labels = jnp.array([0, 0, 1, 1])
+    d = np.asarray(squared_distances(embeddings, embeddings))
+    expected = [
+        max(0, d[0, 1] - d[0, 2] + 0.2),  # the nearest that is farther than the positive
+        max(0, d[1, 0] - d[1, 3] + 0.2),  # 2 is nearer than the positive, so not it
+        max(0, d[2, 3] - d[2, 0] + 0.2),  # none is farther: the farthest
+        max(0, d[3, 2] - d[3, 1] + 0.2),
+    ]
+    np.testing.assert_allclose(triplet_loss(embeddings, labels), expected, rtol=1e-5)
+    alone = triplet_loss(embeddings, jnp.arange(4))
+    np.testing.assert_array_equal(alone, 0)
+
+
+def test_the_same_image_is_no_pair():
+    embeddings = on_unit_sphere(jnp.array([[1.0, 0], [1, 0], [0, 1]]))
+    np.testing.assert_array_equal(triplet_loss(embeddings, jnp.array([0, 0, 1])), 0)
+
+
+def test_verification_by_hand():
+    angles = np.array([0, 0.1, 1.0, 1.1, 2.0, 2.1])
+    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    perfect = verification(embeddings, np.array([0, 0, 1, 1, 2, 2]))
+    assert perfect == (1, 0, 1)
+    mixed = verification(embeddings, np.array([0, 1, 0, 1, 0, 1]))
+    assert mixed.auc < 0.6
+    with pytest.raises(InputError, match="images of several"):
+        verification(embeddings, np.arange(6))
+
+
+def test_between_is_on_the_sphere():
+    a, b = on_unit_sphere(jax.random.normal(jax.random.key(0), (2, 5)))
+    np.testing.assert_allclose(between(a, b, jnp.array(0.0)), a, atol=1e-6)
+    np.testing.assert_allclose(between(a, b, jnp.array(1.0)), b, atol=1e-6)
+    middle = between(a, b, jnp.array(0.5))
+    np.testing.assert_allclose(jnp.sum(middle**2), 1, rtol=1e-5)
+    np.testing.assert_allclose(middle @ a, middle @ b, rtol=1e-5)
+
+
+def test_patches_come_back():
+    images = jax.random.randint(jax.random.key(0), (3, 8, 16, 2), 0, 5)
+    known = codes.patches_of(images, 4, 5).reshape(-1, 32)
+    found = codes.codes_of(images, known, 5)
+    assert found.shape == (3, 2, 4, 1)
+    np.testing.assert_allclose(codes.images_of(found, known, 2) * 4, images, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", [path.stem for path in sorted(Path("configs").glob("[!_]*.py")) if path.stem != "base"]
+)
+def test_every_config_is_of_an_experiment(name):
+    module = __import__(f"configs.{name}", fromlist=["get_config"])
+    config = module.get_config()
+    assert config.experiment in MODULES
+    assert {*config.keys()} == {*base.get_config().keys()}
+    assert f"configs/{name}.py" in module.__doc__
+    assert f"experiments.{config.experiment} " in module.__doc__
