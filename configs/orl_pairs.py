@@ -1,0 +1,29 @@
+"""Portraits given their embedding, 32x32 grey, 32 levels: new portraits of people who were never seen.
+
+Paper row: section 3.3, figures 4 and 5; the paper prints no number.
+Command: python -m experiments.embedding_conditional --config=configs/orl_pairs.py --workdir=runs/orl_pairs
+  --config.embedder=runs/orl_embedding --config.data_dir=DIR (as in configs/orl_embedding.py)
+Result: not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import orl_embedding
+
+
+def get_config() -> ConfigDict:
+    config = orl_embedding.get_config()
+    config.experiment = "embedding_conditional"
+    config.per_class = 1
+    config.model.features = 32
+    config.model.layers = 10
+    config.model.dropout = 0.2
+    config.batch_size = 32
+    config.at_once = 4
+    config.steps = 2_000
+    config.learning_rate = 3e-3
+    config.ema = 0.998
+    config.eval_every = 250
+    config.report_samples = 200
+    config.sample_rows = 6
+    return config
