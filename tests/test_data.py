@@ -647,3 +647,92 @@ def test_tfds_set_with_damaged_description(tiny, tmp_path):
     info.write_text(info.read_text()[:40])
     with pytest.raises(InputError, match=r"What describes tiny .* is damaged"):
         data.load("tiny", "train", data_dir=tmp_path / "copy")
+
+
+# Some classes only
+
+
+def test_splits_of_some_classes_of_the_digits():
+    target = load_digits().target[:1000]
+    for split, wanted in (
+        ("train where label is 3", target == 3),
+        ("train where label is 3 or 5", (target == 3) | (target == 5)),
+        ("train where label is below 4", target < 4),
+        ("train where label is at least 8", target >= 8),
+    ):
+        images = data.load("digits", split, labels=True)
+        assert np.array_equal(images.labels(), target[wanted])
+        assert np.array_equal(everything(images)["image"][..., 0], load_digits().images[:1000][wanted])
+        assert images.classes == 10
+    images = data.load("digits", "train where label is 3[10:20]")  # the part is of those that are left
+    assert np.array_equal(everything(images)["image"][..., 0], load_digits().images[:1000][target == 3][10:20])
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ("train where label is 11", "No image of train has a label that is 11"),
+        ("train where colour is red", "has no colour, but a label"),
+        ("train where label is below three", "must say which number"),
+        ("train where label", 'no split "train where label"'),
+    ],
+)
+def test_classes_that_cannot_be_had(split, message):
+    with pytest.raises(InputError, match=message):
+        data.load("digits", split)
+
+
+def test_tfds_splits_by_any_class_and_by_texts(tmp_path):
+    import tensorflow_datasets as tfds
+
+    features = {
+        "image": tfds.features.Image(shape=(4, 6, 1)),
+        "label": tfds.features.Text(),
+        "alphabet": tfds.features.ClassLabel(names=["greek", "latin"]),
+        "number": tfds.features.Scalar(np.int64),
+    }
+    people = ["ann", "bob", "cy", "ann", "dee", "bob"]
+    examples = [
+        {"image": pillow(image), "label": person, "alphabet": i % 2, "number": i}
+        for i, (image, person) in enumerate(zip(ramp(6), people, strict=True))
+    ]
+    prepare(tmp_path, {"train": examples[:4], "test": examples[4:]}, features)
+
+    def load(split):
+        return data.load("tiny", split, data_dir=tmp_path, labels=True)
+
+    # The texts of all splits together are the classes, so that a class means the same in each.
+    assert load("train").classes == load("test").classes == 4
+    assert load("train").labels().tolist() == [0, 1, 2, 0]
+    assert load("test").labels().tolist() == [3, 1]
+    assert load("train where label is ann").labels().tolist() == [0, 0]
+    assert load("train where label is at least 1").labels().tolist() == [1, 2]
+    latin = load("train where alphabet is latin")
+    assert np.array_equal(everything(latin)["image"], ramp(6)[[1, 3]])
+    assert np.array_equal(everything(load("train where alphabet is 0[1:]"))["image"], ramp(6)[[2]])
+    with pytest.raises(InputError, match="no classes called number, but label, alphabet"):
+        load("train where number is 1")
+
+
+def test_folder_of_some_classes(tmp_path):
+    for number, name in enumerate(["a", "b", "b", "c"]):
+        save(pillow(ramp(4)[number]), tmp_path, "train", name, f"{number}.png")
+    images = data.load("folder", "train where label is b or c", data_dir=tmp_path, labels=True)
+    assert images.labels().tolist() == [1, 1, 2]
+    assert np.array_equal(everything(images)["image"], ramp(4)[1:])
+
+
+def test_classmates_follow_one_another():
+    labels = np.array([0] * 5 + [1] * 4 + [2] * 3)
+    images = data.from_array(ramp(12), labels, levels=256)
+    batches = data.training_batches(images, batch_size=12, seed=3, per_class=2)
+    orders = []
+    for epoch in range(3):
+        batch = batches[epoch]
+        assert sorted(batch["image"][:, 0, 0, 0]) == sorted(ramp(12)[:, 0, 0, 0])  # each once
+        orders.append(batch["image"][:, 0, 0, 0].tolist())
+        pairs = np.sum(batch["label"][1:] == batch["label"][:-1])
+        assert pairs >= 2 + 2 + 1
+    assert orders[0] != orders[1] != orders[2]
+    with pytest.raises(InputError, match="needs class labels"):
+        data.training_batches(data.from_array(ramp(12), levels=256), batch_size=4, seed=0, per_class=2)

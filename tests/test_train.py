@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -22,7 +23,17 @@ from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
 from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
 from pixelcnn_jax.checkpoint import Best, Checkpoints
 from pixelcnn_jax.data import from_array, load
-from pixelcnn_jax.train import Splits, evaluate, init_state, locked, make_optimizer, score, train
+from pixelcnn_jax.train import (
+    Splits,
+    evaluate,
+    evaluator,
+    init_state,
+    locked,
+    make_optimizer,
+    score,
+    train,
+    train_step,
+)
 
 ROOT = Path(__file__).parent.parent
 TINY = {
@@ -289,3 +300,32 @@ def test_the_floor_is_the_published_one():
     assert round(independent_nats(independent_pixels(train_images), validation) / bits, 2) == 2.49
     assert isinstance(Splits(train_images, validation), tuple)
     assert os.environ["JAX_NUM_CPU_DEVICES"] == "8"
+
+
+def test_a_few_at_a_time_make_the_step_of_the_whole_batch():
+    """Gradients of parts add up to the batch's, and evaluation in parts keeps the order of the images."""
+    found = {}
+    for at_once in (None, 16, 8):
+        config = tiny_config(at_once=at_once, **{"model.dropout": 0.0, "augment": 0.0})
+        splits = cli.load_splits(config)
+        experiment, optimizer = make_experiment(config, splits), make_optimizer(config)
+        state = init_state(experiment, optimizer, jax.random.key(0))
+        batch = {"image": np.stack([example["image"] for example in splits.train.examples[:32]]).astype(np.int32)}
+        step = jax.jit(partial(train_step, experiment=experiment, optimizer=optimizer, ema=0.9, at_once=at_once))
+        for _ in range(3):
+            state, loss = step(state, batch, jax.random.key(1))
+        scored = evaluator(partial(experiment.loss, key=None), config)
+        found[at_once] = [loss, scored(state.params, splits.test), *jax.tree.leaves(state.params)]
+    assert len(found[8][1]) == 447
+    for at_once in (16, 8):
+        for whole, parts in zip(found[None], found[at_once], strict=True):
+            np.testing.assert_allclose(parts, whole, rtol=2e-3, atol=2e-3)
+    order = np.argsort(found[None][1])
+    assert np.corrcoef(found[8][1][order], found[None][1][order])[0, 1] > 0.999
+
+
+@pytest.mark.parametrize(("at_once", "told"), [(5, "no multiple of at_once"), (0, "at_once must be"), (4, "8 devices")])
+def test_parts_that_cannot_be_had(tmp_path, at_once, told):
+    with pytest.raises(InputError, match=told):
+        run(tmp_path / "new", at_once=at_once)
+    assert not (tmp_path / "new").exists()
