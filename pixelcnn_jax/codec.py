@@ -30,6 +30,7 @@ from pixelcnn_jax.inputs import (
     Vector,
     apply,
     check_condition,
+    check_finite,
     check_images,
     check_values,
     params_of,
@@ -271,6 +272,7 @@ def _run_again(
 def _check(model: nn.Module, variables: Params, condition: Condition, shape: tuple[int, ...]) -> Condition:
     if stream_of(model) is not None:
         check_condition(params_of(variables), condition, shape)
+    check_finite(condition)
     return jax.tree.map(jnp.asarray, condition)
 
 

@@ -61,6 +61,13 @@ def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]
                 raise InputError(f"{name} must be floating point, not {value.dtype}; a class goes in as one-hot.")
 
 
+def check_finite(condition: Condition) -> None:
+    """Raises InputError for an h or s with a number that is none; inside a jitted function nothing can be known."""
+    for name, value in condition._asdict().items():
+        if value is not None and not isinstance(value, jax.core.Tracer) and not np.isfinite(np.asarray(value)).all():
+            raise InputError(f"{name} must be finite, but holds NaN or infinity.")
+
+
 def check_values(values: Array | np.ndarray, levels: int) -> None:
     """Raises InputError for integers outside 0 to ``levels - 1``; inside a jitted function nothing can be known."""
     if isinstance(values, jax.core.Tracer) or not values.size:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from pixelcnn_jax.inputs import Condition, Images, Map, Vector, apply, check_images, check_values
+from pixelcnn_jax.inputs import Condition, Images, Map, Vector, apply, check_finite, check_images, check_values
 from pixelcnn_jax.parameters import Params
 
 Nats = TypeVar("Nats", Array, np.ndarray, float)
@@ -39,6 +39,7 @@ def log_prob(
     """
     check_images(images, channels=model.channels, levels=model.levels)
     check_values(images, model.levels)
+    check_finite(Condition(h, s))
     return _log_prob(model, variables, images, h, s)
 
 

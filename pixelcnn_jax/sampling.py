@@ -14,7 +14,17 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.incremental import Stream, stream_of
-from pixelcnn_jax.inputs import Condition, Images, Map, Vector, apply, check_condition, check_values, params_of
+from pixelcnn_jax.inputs import (
+    Condition,
+    Images,
+    Map,
+    Vector,
+    apply,
+    check_condition,
+    check_finite,
+    check_values,
+    params_of,
+)
 from pixelcnn_jax.parameters import Params
 
 REPORT_SECONDS = 0.02  # how often, at most, finished rows are reported
@@ -218,6 +228,7 @@ def _check(
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(f"shape must be (batch, height, width), each at least 1, not {shape}.")
     full = (*shape, model.channels)
+    check_finite(condition)
     condition = jax.tree.map(jnp.asarray, condition)
     if stream_of(model) is not None:
         check_condition(params_of(variables), condition, full)

@@ -16,7 +16,7 @@ from proofs import (
 )
 from reference import reference_logits
 
-from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, log_prob
+from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, compress, log_prob, sample
 from pixelcnn_jax.gated_pixelcnn import encode, logits
 from pixelcnn_jax.inputs import Condition
 from pixelcnn_jax.layers import dropout, window_product
@@ -179,6 +179,21 @@ def test_a_wrong_condition_is_refused(made_with, given, told):
     variables = model.init(jax.random.key(0), images, condition.h, condition.s)
     with pytest.raises(InputError, match=told):
         model.apply(variables, images, **given)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_condition_that_is_no_number_is_refused(value):
+    model = GatedPixelCNN(levels=2, features=8, layers=1)
+    images, h = np.zeros((1, 2, 2, 1), np.int32), np.zeros((1, 2), np.float32)
+    variables = model.init(jax.random.key(0), images, h)
+    h[0, 1] = value
+    for work in (
+        lambda: log_prob(model, variables, images, h=h),
+        lambda: sample(model, variables, jax.random.key(0), shape=(1, 2, 2), h=h),
+        lambda: compress(model, variables, images, h=h),
+    ):
+        with pytest.raises(InputError, match="h must be finite"):
+            work()
 
 
 @pytest.mark.parametrize(
