@@ -1,18 +1,19 @@
-"""MNIST binarised at half, 14x14 and then 28x28 given it, at the cost of the one network of configs/mnist_half.py.
+"""MNIST binarised at half, 14x14 and then 28x28 given it, both given the label; as costly as configs/mnist_classes.py.
 
-Paper row: none of MNIST; figure 7 shows ImageNet at 64x64 after 32x32.
+Paper row: figure 7 shows ImageNet at 64x64 after 32x32; the paper prints no number.
 Command: python -m experiments.multiscale --config=configs/mnist_multiscale.py --workdir=runs/mnist_multiscale
-  --config.unconditional=runs/mnist_half (the workdir of configs/mnist_half.py, to compare with)
+  --config.single_scale=runs/mnist_classes --config.classifier=runs/mnist_classifier (workdirs of the configs of these
+  names, to compare with, and to judge the samples by)
 Result: not yet run.
 """
 
 from ml_collections import ConfigDict
 
-from configs import mnist_half
+from configs import mnist_classes
 
 
 def get_config() -> ConfigDict:
-    config = mnist_half.get_config()
+    config = mnist_classes.get_config()
     config.experiment = "multiscale"
     config.model.layers = 6  # and 8 at a quarter of the pixels: together as many products as 8
     config.small_layers = 8

@@ -34,7 +34,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     encoder = Encoder(m, levels, tuple(config.encoder_features))
     deconvolution = Deconvolution((height, width, channels))
     images = splits.validation if splits.test is None else splits.test  # what is reported of
-    unconditional = trained.unconditional_nats(config, images) if config.unconditional and len(images) else None
+    unconditional = trained.nats_of_run(config.unconditional, images) if config.unconditional and len(images) else None
 
     def init(key: Key[Array, ""]) -> Params:
         keys = jax.random.split(key, 4)

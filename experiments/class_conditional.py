@@ -5,6 +5,7 @@ python -m experiments.class_conditional --config=configs/mnist_classes.py --work
 With ``map_features`` above 0 the label acts by place: s = m(h), m a deconvolutional network (equation 5).
 """
 
+from functools import partial
 from typing import Any, cast
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
-from experiments import classifier, cli, trained
+from experiments import cli, judge
 from pixelcnn_jax import GatedPixelCNN, sample
 from pixelcnn_jax.encoders import Deconvolution
 from pixelcnn_jax.errors import InputError
@@ -72,18 +73,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             joint = -evaluator(of_each_class, config)(params, part)
             figures |= bayes(joint, part.labels(), part.shape) | {"report_images": len(part)}
         if config.classifier:
-            judge = trained.restore(config.classifier, "classifier")
-            labels = np.arange(classes).repeat(-(-config.report_samples // classes))
-            one = on_one_device(params)
-            drawn = np.concatenate(
-                [
-                    draw_of(one, jax.random.fold_in(jax.random.key(config.seed), i), part)
-                    for i, part in enumerate(np.array_split(labels, -(-len(labels) // 100)))
-                ]
-            )
-            network = classifier.make_network(judge.config, judge.splits)
-            taken_for = classifier.classes_of(network, judge.params, jnp.asarray(drawn))
-            figures |= {"samples": len(drawn), "samples_of_their_class": float(np.mean(taken_for == labels))}
+            figures |= judge.judged(config, partial(draw_of, on_one_device(params)), classes)
         return figures
 
     return Experiment(init, loss, draw, report=report)

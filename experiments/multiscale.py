@@ -6,6 +6,7 @@ The small image's pixels are every second pixel of every second row of the large
 bits(small) + bits(rest | small) = bits(large).
 """
 
+from functools import partial
 from typing import Any, cast
 
 import jax
@@ -14,11 +15,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
-from experiments import cli, trained
+from experiments import cli, judge, trained
 from pixelcnn_jax import GatedPixelCNN, sample
 from pixelcnn_jax.encoders import Upsampling
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats_of
+from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
 
@@ -32,7 +34,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     small = large.clone(layers=config.small_layers)
     upsampling = Upsampling(config.map_features, splits.train.levels)
     images = splits.validation if splits.test is None else splits.test
-    single = trained.unconditional_nats(config, images) if config.unconditional and len(images) else None
+    single = trained.nats_of_run(config.single_scale, images) if config.single_scale and len(images) else None
     known = np.zeros((1, height, width, 1), bool)
     known[:, ::2, ::2] = True
 
@@ -62,25 +64,29 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         return sum(parts(params, batch, key), start=jnp.zeros(len(batch["image"])))
 
-    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        """Where there are labels, a row a class."""
-        rows, columns = config.sample_rows, config.sample_columns
-        count, (small_key, large_key) = rows * columns, jax.random.split(key)
-        h = h_of(jnp.repeat(jnp.arange(rows) % (classes or 1), columns))
+    def draw_of(params: Params, key: Key[Array, ""], labels: Int[Array | np.ndarray, " count"]) -> Array:
+        count, h, (small_key, large_key) = len(labels), h_of(jnp.asarray(labels)), jax.random.split(key)
         first = sample(small, params["small"], small_key, shape=(count, height // 2, width // 2), h=h)
         s = cast(Array, upsampling.apply(params["map"], first))
         given = jnp.repeat(jnp.repeat(first, 2, axis=1), 2, axis=2)
-        drawn = sample(
+        return sample(
             large, params["large"], large_key, shape=(count, height, width), h=h, s=s, given=given, mask=known
         )
+
+    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
+        """Where there are labels, a row a class."""
+        rows, columns = config.sample_rows, config.sample_columns
+        drawn = draw_of(params, key, jnp.repeat(jnp.arange(rows) % (classes or 1), columns))
         return drawn.reshape(rows, columns, height, width, channels)
 
     def report(params: Params) -> dict[str, Any]:
         both = evaluator(lambda p, b: jnp.stack(parts(p, b, None), axis=1), config)
         first, rest = both(params, images).mean(axis=0, dtype=np.float64)
-        figures = {"nats_of_the_small_image": float(first), "nats_of_the_rest": float(rest)}
+        figures: dict[str, Any] = {"nats_of_the_small_image": float(first), "nats_of_the_rest": float(rest)}
         if single is not None:
             figures["nats_gained_over_single_scale"] = single - float(first + rest)
+        if config.classifier and classes is not None:
+            figures |= judge.judged(config, partial(draw_of, on_one_device(params)), classes)
         return figures
 
     return Experiment(init, loss, draw, report=report)

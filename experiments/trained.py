@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from configs import base
 from pixelcnn_jax import GatedPixelCNN, InputError
 from pixelcnn_jax.augment import as_they_are, fold
 from pixelcnn_jax.checkpoint import Checkpoints
@@ -54,6 +55,9 @@ def read_config(workdir: Path | str) -> tuple[ConfigDict, Splits]:
     """The config of a run, and splits like its own that hold no images. Raises InputError for a folder of no run."""
     try:
         config = ConfigDict(json.loads((Path(workdir) / "config.json").read_text()))
+        for name, value in base.get_config().items():
+            if name not in config:  # a field that is younger than the run
+                config[name] = value
         height, width, channels = map(int, config.images.shape)
         like = no_images((height, width, channels), levels=config.images.levels, classes=config.images.classes)
         module_of(config)
@@ -110,15 +114,12 @@ def load(workdir: Path | str, *, label: int | None = None) -> Trained:
     return Trained(model, params, shape, config)
 
 
-def unconditional_nats(config: ConfigDict, images: Images) -> float:
-    """Mean nats of a split by the unconditional run that ``config.unconditional`` names.
-
-    Raises InputError unless that run has scored the same images.
-    """
-    read_config(config.unconditional)
-    file = Path(config.unconditional) / "result.json"
+def nats_of_run(workdir: Path | str, images: Images) -> float:
+    """Mean nats of a split by another run, to stand beside. Raises InputError unless it has scored the same images."""
+    read_config(workdir)
+    file = Path(workdir) / "result.json"
     scores = json.loads(file.read_text())["scores"].values() if file.exists() else ()
     for score in scores:
         if score["data"] == images.description and score["images"] == len(images):
             return float(score["nats"])
-    raise InputError(f"{config.unconditional} has not scored the {len(images)} images of {images.description}.")
+    raise InputError(f"{workdir} has not scored the {len(images)} images of {images.description}.")

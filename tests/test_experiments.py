@@ -96,7 +96,7 @@ def workdirs(tmp_path_factory):
             "class_conditional": {"classifier": "classifier"},
             "embedding_conditional": {"embedder": "embedding"},
             "autoencoder": {"unconditional": "unconditional"},
-            "multiscale": {"unconditional": "unconditional"},
+            "multiscale": {"single_scale": "class_conditional", "classifier": "classifier"},
         }.get(name, {})
         run(name, root / name, **{field: str(workdir(other)) for field, other in needs.items()})
         return root / name
