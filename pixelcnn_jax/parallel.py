@@ -46,3 +46,20 @@ def wait_for_older(results: Sequence[Array | np.ndarray], *, ahead: int = 2) -> 
     """
     if len(results) > ahead:
         jax.block_until_ready(results[-1 - ahead])
+
+
+def spread(x: Any) -> Any:
+    """Arrays split along their first axis over all devices of this host; as they are where that cannot be."""
+    devices = jax.local_devices()
+    if len(devices) == 1 or any(len(leaf) % len(devices) for leaf in jax.tree.leaves(x)):
+        return x
+    mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    return jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
+
+
+def beside(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
+    """Arrays of one batch with ``like`` split as it is over devices, and what is of no image whole on each of them."""
+    sharding = None if isinstance(like, jax.core.Tracer) else like.sharding
+    if not isinstance(sharding, NamedSharding):
+        return batched, whole
+    return jax.device_put(batched, sharding), jax.device_put(whole, NamedSharding(sharding.mesh, PartitionSpec()))

@@ -25,6 +25,7 @@ from pixelcnn_jax.inputs import (
     check_values,
     params_of,
 )
+from pixelcnn_jax.parallel import beside
 from pixelcnn_jax.parameters import Params
 
 REPORT_SECONDS = 0.02  # how often, at most, finished rows are reported
@@ -49,7 +50,8 @@ def sample(
     Args:
       model: a model of this package; one without remembered steps is re-run as a whole, as ``naive_sample`` does.
       variables: its variables, from ``init`` or from training.
-      key: one key, or one an image: images that share a key share their noise, and differ by h, s or given alone.
+      key: one key, or one an image: images that share a key share their noise, and differ by h, s or given alone. Keys
+        that are split over devices (``parallel.spread``) have each device draw its share of the images.
       shape: batch, height and width.
       h: the vector of each image, for a model made with one.
       s: the map of each image, for a model made with one.
@@ -63,11 +65,13 @@ def sample(
     Returns integers 0 to ``model.levels - 1``, int32. Raises InputError for what does not fit the model or the shape.
     """
     images, mask, condition, keys = _check(model, variables, key, shape, Condition(h, s), given, mask)
+    (images, mask, condition), variables = beside(keys, (images, mask, condition), variables)
     steps = stream_of(model)
     if steps is None:
         return _sample_naively(model, variables, keys, images, mask, condition)
     batch, height, width, _ = images.shape
     params, rows = _prepare(model, steps, params_of(variables), batch, width)
+    rows, params = beside(keys, rows, params)
     advance = partial(_sample_rows, model, steps, params, keys, mask, condition)
     if on_row is None:
         return advance(images, rows, 0, height)[0]

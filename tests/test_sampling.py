@@ -8,6 +8,7 @@ from proofs import assert_faithful, assert_same, random_condition, random_images
 from scipy import stats
 
 from pixelcnn_jax import GatedPixelCNN, InputError, naive_sample, sample
+from pixelcnn_jax.parallel import spread
 from pixelcnn_jax.sampling import draw, noise
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -101,6 +102,24 @@ def test_an_image_does_not_depend_on_its_batch():
     model, variables, shape, _ = build("colour")
     few, many = (sample(model, variables, jax.random.key(4), shape=(n, *shape[1:])) for n in (2, 5))
     np.testing.assert_array_equal(few, many[:2])
+
+
+@pytest.mark.parametrize("name", ["grey", "h and s"])
+def test_devices_share_the_images(name):
+    """Keys that are split over devices give the same images, each device having drawn its own."""
+    model, variables, (_, height, width), _ = build(name)
+    batch = len(jax.local_devices())
+    h, s = random_condition((batch, height, width), *VARIANTS[name][2:])
+    keys = jax.random.split(jax.random.key(4), batch)
+    given = random_images(model, (batch, height, width))
+    mask = (np.arange(height) < 1)[None, :, None, None]
+    for arguments in (dict(h=h, s=s), dict(h=h, s=s, given=given, mask=mask)):
+        alone, shared = (
+            sample(model, variables, k, shape=(batch, height, width), **arguments) for k in (keys, spread(keys))
+        )
+        np.testing.assert_array_equal(alone, shared)
+        assert len(shared.sharding.device_set) == batch
+        assert shared.addressable_shards[0].data.shape[0] == 1
 
 
 def test_bfloat16_samples_are_levels():
