@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     config.train_split = "train"  # to learn from; train[:90%] and train[:50000] name parts
     config.validation_split = "validation"  # to choose the best parameters by
     config.test_split = "test"  # scored once, at the end; empty for none
-    config.train_scored = placeholder(int)  # how many training images are scored at the end, from the first; None all
+    config.train_scored = placeholder(int)  # how many training images are scored at the end; None for all
     config.levels = 256  # values a sub-pixel may take
     config.bits = placeholder(int)  # keep so many of the 8 bits of a pixel; None keeps all
     config.binarize = "none"  # none, threshold (at half), or dynamic (drawn anew in every epoch)
@@ -53,7 +53,7 @@ def get_config() -> ConfigDict:
     config.unconditional = placeholder(str)  # the workdir of an unconditional run of the same data, to compare with
     config.single_scale = placeholder(str)  # the workdir of a run of one scale of the same data, to compare with
     config.classifier = placeholder(str)  # the workdir of a classifier that judges class-conditional samples
-    config.report_images = 2000  # test images of which an experiment reports what costs more than one forward pass
+    config.report_images = 2000  # test images of which an experiment reports what costs more; 0 for no report
     config.report_samples = 1000  # samples that are judged
 
     # Optimisation

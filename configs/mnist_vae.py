@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     config.kl_warmup = 1_000
     config.free_nats = 0.1
     config.batch_size = 32
+    config.at_once = 16
     config.steps = 6_000
     config.eval_every = 2_000
     config.report_images = 1_000

@@ -3,8 +3,9 @@
 python -m experiments.autoencoder --config=configs/mnist_autoencoder.py --workdir=runs/mnist_autoencoder
 
 Two pairs of networks are trained side by side, on the same batches: an encoder with a PixelCNN that is given its h, end
-to end on the likelihood, and an encoder of the same kind with a deconvolutional network, on the squared error. Each row
-of the picture is an image, the reconstruction by squared error, and samples given h.
+to end on the likelihood, and an encoder of the same kind with a deconvolutional network, on the squared error. What is
+best on validation is chosen by the likelihood alone. Each row of the picture is an image, the reconstruction by squared
+error, and samples given h.
 """
 
 from typing import Any, cast
@@ -17,14 +18,16 @@ from ml_collections import ConfigDict
 
 from experiments import cli, trained
 from pixelcnn_jax import GatedPixelCNN, sample
-from pixelcnn_jax.data import first_images
+from pixelcnn_jax.data import some_images
 from pixelcnn_jax.encoders import Deconvolution, Encoder
+from pixelcnn_jax.inputs import fingerprint
 from pixelcnn_jax.likelihood import nats_of
 from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
 
 ENCODERS = ("encoder", "mse_encoder")
+POOL = 64  # other images whose h are tried
 
 
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
@@ -34,7 +37,9 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     encoder = Encoder(m, levels, tuple(config.encoder_features))
     deconvolution = Deconvolution((height, width, channels))
     images = splits.validation if splits.test is None else splits.test  # what is reported of
-    unconditional = trained.nats_of_run(config.unconditional, images) if config.unconditional and len(images) else None
+    unconditional = None
+    if config.unconditional and len(images):
+        unconditional = trained.nats_of_run(config.unconditional, images, "unconditional")
 
     def init(key: Key[Array, ""]) -> Params:
         keys = jax.random.split(key, 4)
@@ -50,7 +55,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return cast(Array, encoder.apply(params[name], images))
 
     def reconstruct(params: Params, images: Array) -> Float[Array, "batch height width channels"]:
-        """By the deconvolutional decoder, as intensities 0 to 1."""
+        """By the deconvolutional decoder, as intensities 0 to 1, or a little beyond."""
         return cast(Array, deconvolution.apply(params["mse_decoder"], encode(params, images, "mse_encoder")))
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
@@ -67,41 +72,41 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return drawn.reshape(len(images), each, height, width, channels)
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        originals = jnp.asarray(first_images(splits.validation, config.sample_rows))
+        originals = jnp.asarray(some_images(splits.validation, config.sample_rows))
         smooth = jnp.round(jnp.clip(reconstruct(params, originals), 0, 1) * (levels - 1)).astype(jnp.int32)
         drawn = draw_of(params, key, originals, max(1, config.sample_columns - 2))
         return jnp.concatenate([originals[:, None], smooth[:, None], drawn], axis=1)
 
     def report(params: Params) -> dict[str, Any]:
-        part = images.first(config.report_images)
+        part = images.some(config.report_images)
+        pool = encode(params, jnp.asarray(some_images(part, POOL)))
 
         def measured(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
             x = batch["image"]
-            own = encode(params, x)
-            nats = [nats_of(model, params["decoder"], x, h=h) for h in (own, jnp.roll(own, 1, axis=0))]
-            error = jnp.mean((reconstruct(params, x) - x / (levels - 1)) ** 2, axis=(1, 2, 3))
-            return jnp.stack([*nats, error], axis=1)
+            other = pool[fingerprint(x) % POOL]
+            return jnp.stack([nats_of(model, params["decoder"], x, h=h) for h in (encode(params, x), other)], axis=1)
 
-        own, other, smooth = evaluator(measured, config)(params, part).mean(axis=0)
-        few = jnp.asarray(first_images(part, min(len(part), config.report_samples)))
-        drawn = np.asarray(draw_of(on_one_device(params), jax.random.key(config.seed), few, 1)[:, 0])
+        own, other = evaluator(measured, config)(params, part).mean(axis=0, dtype=np.float64)
+        few = jnp.asarray(some_images(part, min(len(part), config.report_samples)))
+        one = on_one_device(params)
+        drawn = draw_of(one, jax.random.key(config.seed), few, 1)[:, 0] / (levels - 1)
         figures: dict[str, Any] = {
             "report_images": len(part),
-            "nats": float(own),
             "nats_lost_with_the_h_of_another_image": float(other - own),
             "decoder_uses_h": bool(other - own > 1),
-            "squared_error_of_mse_reconstructions": float(smooth),
-            "squared_error_of_samples": float(np.mean(((drawn - np.asarray(few)) / (levels - 1)) ** 2)),
+            "reconstructed_images": len(few),
+            "squared_error_of_mse_reconstructions": squared_error(jnp.clip(reconstruct(one, few), 0, 1), few, levels),
+            "squared_error_of_samples": squared_error(drawn, few, levels),
         }
         if unconditional is not None:
             all_nats = evaluator(lambda p, b: loss(p, b, None), config)(params, images)
             figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(all_nats, dtype=np.float64))
-        if splits.train.classes is not None:
+        if len(set(part.labels().tolist() if splits.train.classes else ())) > 1:
             codes = evaluator(
                 lambda p, b: jnp.stack([encode(p, b["image"], name) for name in ENCODERS], axis=1),
                 config,
             )
-            learned = splits.train.first(5 * config.report_images)
+            learned = splits.train.some(5 * config.report_images)
             known, unknown = codes(params, learned), codes(params, part)
             for i, name in enumerate(ENCODERS):
                 figures[f"linear_probe_of_{name}"] = linear_probe(
@@ -109,7 +114,14 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
                 )
         return figures
 
-    return Experiment(init, loss, draw, report=report)
+    return Experiment(init, loss, draw, score_of="p(x|h)", report=report)
+
+
+def squared_error(
+    found: Float[Array, "batch height width channels"], images: Int[Array, "batch height width channels"], levels: int
+) -> float:
+    """Mean over all pixels, of intensities 0 to 1."""
+    return float(jnp.mean((found - images / (levels - 1)) ** 2))
 
 
 def linear_probe(

@@ -31,6 +31,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         raise InputError("experiments.class_conditional needs class labels: set labels.")
     classes, (height, width, channels) = splits.train.classes, splits.train.shape
     model = GatedPixelCNN(levels=splits.train.levels, channels=channels, **config.model)
+    judged = judge.make_judge(config, splits)
     deconvolution = Deconvolution((height, width, config.map_features)) if config.map_features else None
 
     def init(key: Key[Array, ""]) -> Params:
@@ -61,22 +62,17 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return draw_of(params, key, np.arange(rows).repeat(columns)).reshape(rows, columns, height, width, channels)
 
     def report(params: Params) -> dict[str, Any]:
-        figures: dict[str, Any] = {}
-        images = splits.validation if splits.test is None else splits.test
-        if config.report_images:
-            part = images.first(config.report_images)
+        images = (splits.validation if splits.test is None else splits.test).some(config.report_images)
 
-            def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
-                every = jnp.arange(classes)
-                return jax.lax.map(lambda y: nats(params, batch["image"], jnp.full_like(batch["label"], y)), every).T
+        def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
+            every = jnp.arange(classes)
+            return jax.lax.map(lambda y: nats(params, batch["image"], jnp.full_like(batch["label"], y)), every).T
 
-            joint = -evaluator(of_each_class, config)(params, part)
-            figures |= bayes(joint, part.labels(), part.shape) | {"report_images": len(part)}
-        if config.classifier:
-            figures |= judge.judged(config, partial(draw_of, on_one_device(params)), classes)
-        return figures
+        joint = -evaluator(of_each_class, config)(params, images)
+        figures = bayes(joint, images.labels(), images.shape)
+        return {"report_images": len(images)} | figures | judged(partial(draw_of, on_one_device(params)))
 
-    return Experiment(init, loss, draw, report=report)
+    return Experiment(init, loss, draw, score_of="p(x|y)", report=report)
 
 
 def bayes(

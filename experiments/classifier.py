@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli
-from pixelcnn_jax.data import first_images
+from pixelcnn_jax.data import some_images
 from pixelcnn_jax.encoders import Encoder
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.parameters import Params
@@ -43,7 +43,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        images = jnp.asarray(first_images(splits.validation, config.sample_rows * config.sample_columns))
+        images = jnp.asarray(some_images(splits.validation, config.sample_rows * config.sample_columns))
         order = jnp.argsort(classes_of(network, params, images))
         return images[order].reshape(config.sample_rows, config.sample_columns, *splits.train.shape)
 

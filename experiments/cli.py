@@ -133,7 +133,7 @@ def run(module: str, make_experiment: MakeExperiment, config: ConfigDict, workdi
         "split": "validation",
         **{name: value for name, value in scores.items() if name != "data"},
         f"test_{measure}": result["scores"].get("test", {}).get(measure),
-        **result["report"],
+        "report": result["report"],
         "train_seconds": result["train_seconds"],
         "samples": result["samples"],
         "workdir": result["workdir"],
@@ -166,7 +166,7 @@ def table(config: ConfigDict, splits: Splits, result: dict[str, Any]) -> str:
     bits_a_nat = nats_to_bits_per_dim(1.0, splits.train.shape)
     for model, split, unit, value in config.published:
         rows.append((model, split, value if unit == "nats" else value / bits_a_nat))
-    rows += [("this run", name, scores["nats"]) for name, scores in result["scores"].items()]
+    rows += [(f"this run, {result['score_of']}", name, scores["nats"]) for name, scores in result["scores"].items()]
     lines = [f"{model:24} {split:12} {nats * bits_a_nat:10.4f} {nats:10.2f}" for model, split, nats in rows]
     return "\n".join([f"{'model':24} {'split':12} {'bits/dim':>10} {'nats':>10}", *lines, *reported])
 

@@ -8,6 +8,7 @@ the label and the map s of the coarse code above each fine one. The score is nat
 class, of images put together from the patches that the drawn fine codes stand for.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,14 +19,17 @@ from ml_collections import ConfigDict
 
 from experiments import cli
 from pixelcnn_jax import GatedPixelCNN, sample
-from pixelcnn_jax.data import Images, first_images
+from pixelcnn_jax.data import Images, some_images
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.inputs import fingerprint
 from pixelcnn_jax.likelihood import nats_of
+from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
 
 COARSE, FINE = 8, 4  # height and width of the patches that a code stands for
 LEARNED_FROM = 2000  # images whose patches the quantiser is fitted to
+POOL = 64  # other images whose coarse maps are tried
 
 
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
@@ -61,13 +65,19 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         }
 
     def parts(
-        params: Params, images: Array, labels: Array, key: Key[Array, ""] | None = None, *, moved: str = ""
+        params: Params,
+        images: Array,
+        labels: Array,
+        key: Key[Array, ""] | None = None,
+        *,
+        moved: bool = False,
+        pool: Int[Array, "pool rows columns 1"] | None = None,
     ) -> Float[Array, "batch parts"]:
-        """Nats of c and of d, where asked for given the label or the coarse map of another image of the batch."""
+        """Nats of c and of d; where asked for given another label, or the coarse map of some image of a pool."""
         keys = (None, None) if key is None else jax.random.split(key)
         c, d = encode(params, images, COARSE), encode(params, images, FINE)
-        h = h_of(jnp.roll(labels, 1) if moved == "label" else labels)
-        s = s_of(jnp.roll(c, 1, axis=0) if moved == "map" else c)
+        h = h_of((labels + 1) % classes if moved else labels)
+        s = s_of(c if pool is None else pool[fingerprint(images) % len(pool)])
         of_c = nats_of(coarse, params["coarse"], c, h=h, key=keys[0])
         return jnp.stack([of_c, nats_of(fine, params["fine"], d, h=h, s=s, key=keys[1])], axis=1)
 
@@ -84,10 +94,13 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return jnp.round(images * (levels - 1)).astype(jnp.int32).reshape(rows, columns, height, width, channels)
 
     def report(params: Params) -> dict[str, Any]:
-        images = (splits.validation if splits.test is None else splits.test).first(config.report_images)
+        images = (splits.validation if splits.test is None else splits.test).some(config.report_images)
+
+        pool = encode(on_one_device(params), jnp.asarray(some_images(images, POOL)), COARSE)
 
         def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:
-            ways = [parts(params, batch["image"], batch["label"], moved=moved) for moved in ("", "label", "map")]
+            of = partial(parts, params, batch["image"], batch["label"])
+            ways = [of(), of(moved=True), of(pool=pool)]
             return jnp.stack(ways, axis=1)
 
         own, label, map_ = evaluator(measured, config)(params, images).mean(axis=0, dtype=np.float64)
@@ -95,11 +108,11 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             "report_images": len(images),
             "nats_of_the_coarse_map": float(own[0]),
             "nats_of_the_fine_map": float(own[1]),
-            "nats_lost_with_the_label_of_another_image": float(label.sum() - own.sum()),
+            "nats_lost_with_another_label": float(label.sum() - own.sum()),
             "nats_lost_with_the_coarse_map_of_another_image": float(map_.sum() - own.sum()),
         }
 
-    return Experiment(init, loss, draw, measure="nats_of_codes", report=report)
+    return Experiment(init, loss, draw, measure="nats_of_codes", score_of="codes given y", report=report)
 
 
 def patches_of(
@@ -137,9 +150,11 @@ def quantiser(images: Images, size: int, codes: int, *, seed: int) -> Float[np.n
 
     if not len(images):
         return np.zeros((codes, size * size * images.shape[2]), np.float32)
-    few = first_images(images, min(len(images), LEARNED_FROM))
+    few = some_images(images, min(len(images), LEARNED_FROM))
     patches = np.asarray(patches_of(few, size, images.levels))
     numbers = patches.reshape(-1, patches.shape[-1])
+    if len(numbers) < codes:
+        raise InputError(f"{images.description} holds {len(numbers)} patches, fewer than the {codes} codes.")
     fitted = MiniBatchKMeans(codes, random_state=seed, n_init=1, batch_size=4096).fit(numbers)
     return fitted.cluster_centers_.astype(np.float32)
 

@@ -18,8 +18,8 @@ from ml_collections import ConfigDict
 
 from experiments import cli, embedding, trained
 from pixelcnn_jax import GatedPixelCNN, sample
-from pixelcnn_jax.data import Images, first_images
-from pixelcnn_jax.encoders import between, squared_distances
+from pixelcnn_jax.data import Images, read
+from pixelcnn_jax.encoders import between, on_unit_sphere, squared_distances
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats_of
 from pixelcnn_jax.parallel import on_one_device
@@ -32,10 +32,14 @@ IDENTITIES = 20  # among how many the nearest is looked for
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     """The likelihood given the image's own embedding as the loss; whose images the samples are taken for, as report."""
     (height, width, channels), levels = splits.train.shape, splits.train.levels
+    if splits.train.classes is None:
+        raise InputError("experiments.embedding_conditional needs identities: set labels.")
     model = GatedPixelCNN(levels=levels, channels=channels, **config.model)
     network = embedding.make_network(config, splits)
     embedder = read_embedder(config, splits) if len(splits.train) else None
     unseen = splits.validation if splits.test is None else splits.test
+    if len(splits.train):
+        embedding.check_pairs(unseen)
 
     def init(key: Key[Array, ""]) -> Params:
         decoder_key, network_key = jax.random.split(key)
@@ -57,32 +61,35 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return sample(model, params["decoder"], keys, shape=(len(places), height, width), h=h_of(places))
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        rows, columns = config.sample_rows, max(2, config.sample_columns)
+        rows, columns = config.sample_rows, max(3, config.sample_columns)
         images = jnp.asarray(one_of_each(unseen, rows))
         places = place(params, images)
         drawn = draw_at(params, key, jnp.repeat(places, columns - 1, axis=0))
         pairs = rows // 2
+        size = (height, width, channels)
+        fan = jnp.concatenate([images[:, None], drawn.reshape(rows, columns - 1, *size)], axis=1)
+        if not pairs:
+            return fan
         way = jnp.linspace(0, 1, columns)[1:-1]
         steps = jax.vmap(lambda a, b: jax.vmap(lambda t: between(a, b, t))(way))(
             places[:pairs], places[pairs : 2 * pairs]
         )
         keys = jnp.repeat(jax.random.split(jax.random.fold_in(key, 1), pairs), len(way))
         walked = draw_at(params, keys, steps.reshape(-1, config.bottleneck))
-        size = (height, width, channels)
         ends = images[:pairs, None], images[pairs : 2 * pairs, None]
         return jnp.concatenate(
             [
-                jnp.concatenate([images[:, None], drawn.reshape(rows, columns - 1, *size)], axis=1),
+                fan,
                 jnp.concatenate([ends[0], walked.reshape(pairs, len(way), *size), ends[1]], axis=1),
             ]
         )
 
     def report(params: Params) -> dict[str, Any]:
         one, each = on_one_device(params), max(1, config.report_samples // IDENTITIES)
-        identities = identities_of(unseen, IDENTITIES)
+        identities, labels = identities_of(unseen, IDENTITIES)
         placed = [np.asarray(place(one, jnp.asarray(images))) for images in identities]
         # An identity lies where its images do on average; the one that is sampled from is left out of them.
-        centres = jnp.stack([jnp.asarray(places[1:].mean(axis=0)) for places in placed])
+        centres = on_unit_sphere(jnp.stack([jnp.asarray(places[1:].mean(axis=0)) for places in placed]))
         sources = np.stack([images[0] for images in identities])
         given = np.repeat(np.stack([places[0] for places in placed]), each, axis=0)
         key = jax.random.key(config.seed)
@@ -94,16 +101,22 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         )
         right = np.repeat(np.arange(len(identities)), each)
 
+        # The sample before, of the same embedding.
+        neighbour = np.roll(np.arange(len(drawn)).reshape(-1, each), 1, axis=1).ravel()
+
         def taken_for(places: Float[Array, "count features"]) -> np.ndarray:
             return np.asarray(jnp.argmin(squared_distances(places, centres), axis=1))
 
-        known = np.stack([example["image"] for example in splits.train.examples])
+        known = read(splits.train)["image"]
         real = taken_for(jnp.asarray(np.stack([places[0] for places in placed])))
         return {
             "unseen_identities": len(identities),
+            "identities_seen_in_training": len(labels & set(splits.train.labels().tolist())),
             "samples": len(drawn),
+            "chance": 1 / len(identities),
             "samples_nearest_to_their_identity": float(np.mean(taken_for(place(one, jnp.asarray(drawn))) == right)),
             "sources_nearest_to_their_identity": float(np.mean(real == np.arange(len(identities)))),
+            "difference_of_two_samples_of_an_embedding": distance(drawn, drawn[neighbour], levels),
             "difference_of_samples_from_their_source": distance(drawn, sources[right], levels),
             "difference_of_samples_from_the_nearest_training_image": nearest(drawn, known, levels),
             "difference_of_sources_from_the_nearest_training_image": nearest(sources, known, levels),
@@ -112,7 +125,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             ),
         }
 
-    return Experiment(init, loss, draw, report=report)
+    return Experiment(init, loss, draw, score_of="p(x|h)", report=report)
 
 
 def read_embedder(config: ConfigDict, splits: Splits) -> Params:
@@ -133,22 +146,19 @@ def read_embedder(config: ConfigDict, splits: Splits) -> Params:
     return run.params
 
 
-def identities_of(images: Images, count: int) -> list[Int[np.ndarray, "images height width channels"]]:
-    """The images of each of so many identities, those first that come first; InputError unless each has two."""
-    labels = images.labels()
+def identities_of(images: Images, count: int) -> tuple[list[Int[np.ndarray, "images height ..."]], set[int]]:
+    """The images of each of so many identities that have two, those first that come first; and which they are."""
+    everything = read(images)
+    labels = everything["label"]
     found, numbers = np.unique(labels, return_index=True)
     groups = [np.flatnonzero(labels == found[i]) for i in np.argsort(numbers)]
     chosen = [group for group in groups if len(group) > 1][:count]
-    if len(chosen) < 2:
-        raise InputError(f"{images.description} holds no two identities of which there are two images each.")
-    return [np.stack([images.examples[int(i)]["image"] for i in group]) for group in chosen]
+    return [everything["image"][group] for group in chosen], {int(labels[group[0]]) for group in chosen}
 
 
 def one_of_each(images: Images, count: int) -> Int[np.ndarray, "count height width channels"]:
     """The first image of each of so many identities, from the beginning again where there are fewer."""
-    if not len(images):
-        return first_images(images, count)
-    firsts = [images_of[0] for images_of in identities_of(images, count)]
+    firsts = [of_one[0] for of_one in identities_of(images, count)[0]]
     return np.stack([firsts[i % len(firsts)] for i in range(count)])
 
 

@@ -34,7 +34,12 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     small = large.clone(layers=config.small_layers)
     upsampling = Upsampling(config.map_features, splits.train.levels)
     images = splits.validation if splits.test is None else splits.test
-    single = trained.nats_of_run(config.single_scale, images) if config.single_scale and len(images) else None
+    single = None
+    if config.single_scale and len(images):
+        single = trained.nats_of_run(
+            config.single_scale, images, "unconditional" if classes is None else "class_conditional"
+        )
+    judged = judge.make_judge(config, splits)
     known = np.zeros((1, height, width, 1), bool)
     known[:, ::2, ::2] = True
 
@@ -85,11 +90,9 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         figures: dict[str, Any] = {"nats_of_the_small_image": float(first), "nats_of_the_rest": float(rest)}
         if single is not None:
             figures["nats_gained_over_single_scale"] = single - float(first + rest)
-        if config.classifier and classes is not None:
-            figures |= judge.judged(config, partial(draw_of, on_one_device(params)), classes)
-        return figures
+        return figures | judged(partial(draw_of, on_one_device(params)))
 
-    return Experiment(init, loss, draw, report=report)
+    return Experiment(init, loss, draw, score_of="p(x)" if classes is None else "p(x|y)", report=report)
 
 
 if __name__ == "__main__":

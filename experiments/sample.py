@@ -39,6 +39,8 @@ def draw(arguments: argparse.Namespace) -> dict[str, Any]:
     cli.check_new(arguments.output)
     config, splits, _, params = trained.restore(arguments.workdir)
     changes = {"sample_rows": arguments.rows, "sample_columns": arguments.columns, "data_dir": arguments.data_dir}
+    for other in ("unconditional", "single_scale", "classifier"):  # what the report alone compares with
+        config[other] = None
     config.update({name: value for name, value in changes.items() if value is not None})
     if min(config.sample_rows, config.sample_columns) < 1:
         raise InputError("--rows and --columns must be at least 1.")

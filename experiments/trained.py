@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -71,15 +72,21 @@ def module_of(config: ConfigDict) -> ModuleType:
     return importlib.import_module(f"experiments.{config.experiment}")
 
 
+def check_experiment(workdir: Path | str, config: ConfigDict, experiments: Sequence[str]) -> None:
+    """Raises InputError for a run of none of the experiments named."""
+    if config.experiment not in experiments:
+        wanted = " or ".join(experiments)
+        raise InputError(f"{workdir} is a run of experiments.{config.experiment}, but one of {wanted} is needed.")
+
+
 def restore(workdir: Path | str, *experiments: str) -> Run:
     """The best parameters so far of a run of one of the experiments named, or of any.
 
     Raises InputError for a folder that is no workdir, one of another experiment, or where no validation is finished.
     """
     config, splits = read_config(workdir)
-    if experiments and config.experiment not in experiments:
-        wanted = " or ".join(experiments)
-        raise InputError(f"{workdir} is a run of experiments.{config.experiment}, but one of {wanted} is needed.")
+    if experiments:
+        check_experiment(workdir, config, experiments)
     if not (Path(workdir) / "best").is_dir():  # a checkpointer would make it
         raise InputError(f"{workdir} holds no parameters: no validation of that run is finished.")
     experiment = module_of(config).make_experiment(config, splits)
@@ -114,9 +121,13 @@ def load(workdir: Path | str, *, label: int | None = None) -> Trained:
     return Trained(model, params, shape, config)
 
 
-def nats_of_run(workdir: Path | str, images: Images) -> float:
-    """Mean nats of a split by another run, to stand beside. Raises InputError unless it has scored the same images."""
-    read_config(workdir)
+def nats_of_run(workdir: Path | str, images: Images, *experiments: str) -> float:
+    """Mean nats of a split by a finished run of one of the experiments named, to stand beside.
+
+    Raises InputError for a run of another, or one that has not scored the same images.
+    """
+    config, _ = read_config(workdir)
+    check_experiment(workdir, config, experiments)
     file = Path(workdir) / "result.json"
     scores = json.loads(file.read_text())["scores"].values() if file.exists() else ()
     for score in scores:

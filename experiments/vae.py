@@ -6,6 +6,7 @@ The score is a bound: the negative ELBO, in nats an image. A decoder that needs 
 falls to zero; ``kl_warmup`` and ``free_nats`` are against that, and the report tells.
 """
 
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -16,8 +17,9 @@ from ml_collections import ConfigDict
 
 from experiments import cli
 from pixelcnn_jax import GatedPixelCNN, sample
-from pixelcnn_jax.data import first_images
+from pixelcnn_jax.data import some_images
 from pixelcnn_jax.encoders import Encoder
+from pixelcnn_jax.inputs import fingerprint
 from pixelcnn_jax.likelihood import nats_of
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
@@ -31,9 +33,9 @@ class Posterior(NamedTuple):
     mean: Float[Array, "batch m"]
     log_scale: Float[Array, "batch m"]
 
-    def draw(self, key: Key[Array, ""]) -> Float[Array, "batch m"]:
-        """A code of each image."""
-        return self.mean + jnp.exp(self.log_scale) * jax.random.normal(key, self.mean.shape)
+    def draw(self, keys: Key[Array, " batch"]) -> Float[Array, "batch m"]:
+        """A code of each image, by a key of its own."""
+        return self.mean + jnp.exp(self.log_scale) * normal(keys, self.mean.shape[1])
 
     def kl(self) -> Float[Array, "batch m"]:
         """KL from the prior in nats, of each number of the code."""
@@ -65,12 +67,12 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         q = posterior(params, batch["image"])
-        # Evaluation draws codes as well, the same ones each time.
-        code_key, dropout_key = jax.random.split(jax.random.key(config.seed) if key is None else key)
-        z = q.draw(code_key)
-        if key is None:
+        if key is None:  # draws as well, for an image the same code each time
+            z = q.draw(keys_of(jax.random.key(config.seed), batch["image"]))
             return nats_of(model, params["decoder"], batch["image"], h=z) + jnp.sum(q.kl(), axis=1)
-        # Free nats are of the mean over the batch: an image may use less, if others use more.
+        code_key, dropout_key = jax.random.split(key)
+        z = q.draw(jax.random.split(code_key, len(batch["image"])))
+        # Free nats are of the mean over the images computed together: one may use less, if others use more.
         free = jnp.maximum(jnp.mean(q.kl(), axis=0), config.free_nats)
         weight = jnp.minimum(1, (batch["step"] + 1) / max(1, config.kl_warmup))
         return nats_of(model, params["decoder"], batch["image"], h=z, key=dropout_key) + weight * jnp.sum(free)
@@ -80,7 +82,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         and samples given its code."""
         rows, columns = config.sample_rows, max(2, config.sample_columns)
         prior_rows = rows // 2
-        originals = jnp.asarray(first_images(splits.validation, rows - prior_rows))
+        originals = jnp.asarray(some_images(splits.validation, rows - prior_rows))
         z = jnp.concatenate([jax.random.normal(key, (prior_rows, m)), posterior(params, originals).mean])
         drawn = sample(
             model, params["decoder"], key, shape=(rows * columns, height, width), h=jnp.repeat(z, columns, axis=0)
@@ -88,20 +90,20 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return drawn.at[prior_rows:, 0].set(originals)
 
     def report(params: Params) -> dict[str, Any]:
-        images = (splits.validation if splits.test is None else splits.test).first(config.report_images)
+        images = (splits.validation if splits.test is None else splits.test).some(config.report_images)
 
         def measured(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
             x = batch["image"]
             q = posterior(params, x)
 
             def weighed(key: Key[Array, ""]) -> Float[Array, "terms batch"]:
-                z = q.draw(key)
+                z = q.draw(keys_of(key, x))
                 nats = nats_of(model, params["decoder"], x, h=z)
                 return jnp.stack([q.log_weight(z) - nats, nats])
 
             terms = jax.lax.map(weighed, jax.random.split(jax.random.key(config.seed), IMPORTANCE_SAMPLES))
             bound = jax.nn.logsumexp(terms[:, 0], axis=0) - jnp.log(IMPORTANCE_SAMPLES)
-            of_the_prior = jax.random.normal(jax.random.key(config.seed + 1), (len(x), m))
+            of_the_prior = normal(keys_of(jax.random.key(config.seed + 1), x), m)
             alone = nats_of(model, params["decoder"], x, h=of_the_prior)
             elbo = jnp.mean(terms[:, 1], axis=0) + jnp.sum(q.kl(), axis=1)
             figures = jnp.stack([elbo, -bound, jnp.mean(terms[:, 1], axis=0), alone], axis=1)
@@ -120,7 +122,17 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             "decoder_nats_given_a_code_of_the_prior": float(alone),
         }
 
-    return Experiment(init, loss, draw, report=report)
+    return Experiment(init, loss, draw, score_of="bound", report=report)
+
+
+def keys_of(key: Key[Array, ""], images: Int[Array, "batch height width channels"]) -> Key[Array, " batch"]:
+    """A key of each image, whatever batch it is in."""
+    return jax.vmap(partial(jax.random.fold_in, key))(fingerprint(images))
+
+
+def normal(keys: Key[Array, " batch"], count: int) -> Float[Array, "batch count"]:
+    """Standard normal numbers by each key."""
+    return jax.vmap(lambda key: jax.random.normal(key, (count,)))(keys)
 
 
 if __name__ == "__main__":

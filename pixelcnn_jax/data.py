@@ -39,13 +39,13 @@ class Images:
     def __len__(self) -> int:
         return len(self.examples)
 
-    def first(self, count: int) -> "Images":
-        """The first so many of them, or all."""
+    def some(self, count: int) -> "Images":
+        """So many of them, evenly from the first to the last, for they may lie in order of their classes; or all."""
         if count >= len(self):
             return self
-        return dataclasses.replace(
-            self, examples=self.examples[:count], description=f"{self.description}, first {count}"
-        )
+        indices = np.arange(count) * len(self) // count
+        chosen = grain.MapDataset.range(count).map(lambda i: self.examples[int(indices[i])])
+        return dataclasses.replace(self, examples=chosen, description=f"{self.description}, {count} of them")
 
     def labels(self) -> Int[np.ndarray, " count"]:
         """The class of each."""
@@ -61,11 +61,18 @@ def no_images(shape: tuple[int, int, int], *, levels: int, classes: int | None) 
     return Images(grain.MapDataset.range(0), shape, levels=levels, classes=classes, description="no images")
 
 
-def first_images(images: Images, count: int) -> Int[np.ndarray, "count height width channel"]:
-    """The first so many images of a split, from its beginning again where it has fewer; InputError if it has none."""
+def read(images: Images) -> Example:
+    """All images of a split, as evaluation sees them, and their labels. Raises NoImagesError if it has none."""
     if not len(images):
         raise NoImagesError("This needs images of the data set.")
-    few = next(iter(evaluation_batches(images.first(count), batch_size=min(count, len(images)))))["image"]
+    batches = list(evaluation_batches(images, batch_size=min(len(images), 1000)))
+    mask = np.concatenate([batch["mask"] for batch in batches])
+    return {name: np.concatenate([batch[name] for batch in batches])[mask] for name in batches[0] if name != "mask"}
+
+
+def some_images(images: Images, count: int) -> Int[np.ndarray, "count height width channel"]:
+    """So many images of a split, and some again where it has fewer. Raises NoImagesError if it has none."""
+    few = read(images.some(count))["image"]
     return few[np.arange(count) % len(few)]
 
 
@@ -271,6 +278,8 @@ def _stack(examples: Sequence[Example], *, images: Images) -> Example:
         _check_shape(example["image"].shape, images)
     batch = {key: np.stack([example[key] for example in examples]).astype(np.int32) for key in examples[0]}
     _check_values(int(batch["image"].max()), images.levels, images)
+    if images.classes is not None and not 0 <= batch["label"].min() <= batch["label"].max() < images.classes:
+        raise InputError(f"{images.description} holds labels that are not 0 .. {images.classes - 1}: leave labels out.")
     return batch
 
 

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.inputs import Images, Vector
@@ -109,16 +109,22 @@ def between(
 
 
 def triplet_loss(
-    embeddings: Float[Array, "batch features"], labels: Int[Array, " batch"], *, margin: float = 0.2
+    embeddings: Float[Array, "batch features"],
+    labels: Int[Array, " batch"],
+    *,
+    copies: Bool[Array, "batch batch"] | None = None,
+    margin: float = 0.2,
 ) -> Float[Array, " batch"]:
     """FaceNet's loss of each image as the anchor, mean over its positives: |a - p|^2 - |a - n|^2 + margin, or zero.
 
     The positives are the other images of its class in the batch. The negative is semi-hard: the nearest that is farther
-    than the positive, or, where there is none, the farthest. Images at no distance at all are the same and no pair.
+    than the positive, or, where there is none, the farthest. ``copies`` says which two are the same image, and no pair.
+    An image without a positive or without a negative has no loss.
     """
     distance = jnp.maximum(squared_distances(embeddings, embeddings), 0)
     same = labels[:, None] == labels[None]
-    positive = same & (distance > 1e-6)
+    positive = same & ~(jnp.eye(len(labels), dtype=bool) if copies is None else copies)
+    positive = positive & jnp.any(~same, axis=1, keepdims=True)
     farther = ~same[:, None, :] & (distance[:, None, :] > distance[:, :, None])
     nearest_farther = jnp.min(jnp.where(farther, distance[:, None, :], jnp.inf), axis=2)
     farthest = jnp.max(jnp.where(same, 0.0, distance), axis=1, keepdims=True)
@@ -151,10 +157,12 @@ def verification(
     same = labels[first] == labels[second]
     if same.all() or not same.any():
         raise InputError("To verify identities, images of several are needed, and several images of some.")
-    false_accepts, true_accepts, _ = roc_curve(same, np.sum(embeddings[first] * embeddings[second], axis=1))
-    crossing = np.argmin(np.abs(false_accepts - (1 - true_accepts)))
+    closeness = (embeddings @ embeddings.T)[first, second]
+    false_accepts, true_accepts, _ = roc_curve(same, closeness, drop_intermediate=False)
+    # False accepts less false rejects rise from -1 to 1 along the curve; equal they are where that crosses zero.
+    excess = false_accepts - (1 - true_accepts)
     return Verification(
         auc=float(auc(false_accepts, true_accepts)),
-        eer=float((false_accepts[crossing] + 1 - true_accepts[crossing]) / 2),
+        eer=float(np.interp(0, excess, false_accepts)),
         rate=float(np.interp(far, false_accepts, true_accepts)),
     )

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Integer, UInt32
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.parameters import Params
@@ -35,6 +35,13 @@ def params_of(variables: Params) -> Params:
     if "params" not in variables:
         raise InputError('variables must be what model.init returned: {"params": ...}.')
     return flax.core.unfreeze(variables["params"])
+
+
+def fingerprint(images: Images) -> UInt32[Array, " batch"]:
+    """A number for each image that depends on its pixels alone: to draw for an image what no batch has a part in."""
+    flat = jnp.asarray(images).reshape(len(images), -1).astype(jnp.uint32)
+    weights = np.random.default_rng(0).integers(2**32, size=(1, flat.shape[1]), dtype=np.uint32)
+    return jnp.sum(flat * weights, axis=1, dtype=jnp.uint32)  # modulo 2**32
 
 
 def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> None:

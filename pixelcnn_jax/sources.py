@@ -49,10 +49,10 @@ class Where(NamedTuple):
     relation: str  # is, is below, is at least
     values: list[str]
 
-    def holds(self, index: int, name: str) -> bool:
-        """Whether an image is meant, by the index and the name of its class."""
+    def holds(self, index: int, names: Sequence[str]) -> bool:
+        """Whether an image is meant, by the index of its class; a value that names a class means no index."""
         if self.relation == "is":
-            return name in self.values or str(index) in self.values
+            return names[index] in self.values or (str(index) in self.values and str(index) not in names)
         return (index < int(self.values[0])) == (self.relation == "is below")
 
 
@@ -89,7 +89,7 @@ def chosen(where: Where | None, indices: Sequence[int], names: Sequence[str], sp
     """The rows of a split that a condition leaves, by the class of each; InputError where it leaves none."""
     if where is None:
         return range(len(indices))
-    rows = [row for row, index in enumerate(indices) if where.holds(index, names[index])]
+    rows = [row for row, index in enumerate(indices) if where.holds(index, names)]
     if not rows:
         raise InputError(
             f"No image of {split} has a {where.feature} that {where.relation} {' or '.join(where.values)}."

@@ -41,7 +41,9 @@ class Experiment(NamedTuple):
         training the batch holds "step" as well, how many steps were done before.
       sample: ``params, key -> images [rows, columns, height, width, channels]``: what the picture shows.
       measure: "bits_per_dim" for a loss that is a likelihood in nats; else what the loss is called, in its own unit.
-      report: ``params -> figures``: what else there is to say of the best parameters, once, at the end.
+      score_of: what the loss is of, as the table names it.
+      report: ``params -> figures``: what else there is to say of the best parameters, once, at the end, of
+        ``config.report_images`` images; not if that is 0.
 
     Parameters below the key "frozen" keep their values, provided that the loss stops their gradient.
     """
@@ -50,6 +52,7 @@ class Experiment(NamedTuple):
     loss: Callable[[Params, Batch, Key[Array, ""] | None], Float[Array, " batch"]]
     sample: Callable[[Params, Key[Array, ""]], Int[Array, "rows columns height width channels"]]
     measure: str = LIKELIHOOD
+    score_of: str = "p(x)"
     report: Callable[[Params], dict[str, Any]] = lambda params: {}
 
 
@@ -294,12 +297,13 @@ def train_in(
         checkpoints.save_best(Best(start, math.inf), state.ema)
     params = checkpoints.restore_best(state.ema)
     picture(workdir / "samples.png", params, config.steps)
-    train = splits.train if config.train_scored is None else splits.train.first(config.train_scored)
+    train = splits.train if config.train_scored is None else splits.train.some(config.train_scored)
     named = {name: images for name, images in splits._replace(train=train)._asdict().items() if images is not None}
     return {
         "measure": measure,
         "scores": {name: score(scored(params, images), images, measure=measure) for name, images in named.items()},
-        "report": experiment.report(params),
+        "score_of": experiment.score_of,
+        "report": experiment.report(params) if config.report_images else {},
         "best_step": best.step,
         "steps": config.steps,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
@@ -315,13 +319,13 @@ def train_in(
 def check_fields(config: ConfigDict) -> None:
     """Raises InputError for numbers with which no training is possible."""
     counts = ("batch_size", "eval_batch_size", "steps", "log_every", "eval_every", "checkpoint_every")
-    for name in (*counts, "keep_checkpoints", "per_class", "sample_rows", "sample_columns"):
+    for name in (*counts, "keep_checkpoints", "per_class", "report_samples", "sample_rows", "sample_columns"):
         if config[name] < 1:
             raise InputError(f"{name} must be at least 1, not {config[name]}.")
     for name in ("train_scored", "at_once"):
         if config[name] is not None and config[name] < 1:
             raise InputError(f"{name} must be at least 1, not {config[name]}.")
-    for name in ("seed", "shift", "warmup_steps", "weight_decay"):
+    for name in ("seed", "shift", "report_images", "warmup_steps", "weight_decay"):
         if config[name] < 0:
             raise InputError(f"{name} must be at least 0, not {config[name]}.")
     if not 0 <= config.augment <= 1:

@@ -736,3 +736,31 @@ def test_classmates_follow_one_another():
     assert orders[0] != orders[1] != orders[2]
     with pytest.raises(InputError, match="needs class labels"):
         data.training_batches(data.from_array(ramp(12), levels=256), batch_size=4, seed=0, per_class=2)
+
+
+def test_a_name_is_a_name_before_it_is_an_index(tmp_path):
+    for number in range(12):
+        save(pillow(ramp(12)[number]), tmp_path, "train", str(number), "a.png")
+    images = data.load("folder", "train where label is 2", data_dir=tmp_path, labels=True)
+    assert np.array_equal(everything(images)["image"], ramp(12)[2:3])  # not that of "10", the class of index 2
+
+
+def test_some_are_of_all_classes():
+    images = data.from_array(ramp(100), np.arange(100) // 10, levels=256)
+    few = images.some(20)
+    assert np.array_equal(np.unique(few.labels(), return_counts=True)[1], [2] * 10)
+    assert np.array_equal(everything(few)["image"], ramp(100)[::5])
+    assert images.some(100) is images
+    assert np.array_equal(data.some_images(images.some(3), 5)[:, 0, 0, 0], ramp(100)[[0, 33, 66, 0, 33], 0, 0, 0])
+    with pytest.raises(data.NoImagesError):
+        data.some_images(data.no_images((4, 6, 1), levels=256, classes=None), 3)
+
+
+def test_tfds_labels_that_are_missing(tmp_path):
+    import tensorflow_datasets as tfds
+
+    features = {"image": tfds.features.Image(shape=(4, 6, 1)), "label": tfds.features.ClassLabel(names=["a", "b"])}
+    examples = [{"image": pillow(image), "label": label} for image, label in zip(ramp(3), [0, -1, 1], strict=True)]
+    prepare(tmp_path, {"train": examples}, features)
+    with pytest.raises(InputError, match=r"holds labels that are not 0 \.\. 1"):
+        everything(data.load("tiny", "train", data_dir=tmp_path, labels=True))

@@ -26,7 +26,7 @@ from experiments import (
     vae,
 )
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
-from pixelcnn_jax.data import first_images, load, no_images
+from pixelcnn_jax.data import load, no_images, some_images
 from pixelcnn_jax.encoders import between, on_unit_sphere, squared_distances, triplet_loss, verification
 from pixelcnn_jax.train import Splits, train
 
@@ -121,6 +121,10 @@ def test_two_steps_and_the_picture_again(name, workdirs, tmp_path, capsys):
 def test_a_run_of_another_experiment_is_refused(workdirs, tmp_path):
     with pytest.raises(InputError, match=r"is a run of experiments.unconditional, but one of classifier"):
         run("class_conditional", tmp_path / "a", classifier=str(workdirs("unconditional")))
+    with pytest.raises(InputError, match="judges images of levels 17, but those here are of 2"):
+        run("class_conditional", tmp_path / "a", classifier=str(workdirs("classifier")), binarize="threshold")
+    with pytest.raises(InputError, match=r"is a run of experiments.unconditional, but one of class_conditional"):
+        run("multiscale", tmp_path / "a", single_scale=str(workdirs("unconditional")))
     with pytest.raises(InputError, match=r"is a run of experiments.unconditional, but one of embedding"):
         run("embedding_conditional", tmp_path / "b", embedder=str(workdirs("unconditional")))
     with pytest.raises(InputError, match=r"embeds with bottleneck 6, but this config has 7"):
@@ -129,9 +133,26 @@ def test_a_run_of_another_experiment_is_refused(workdirs, tmp_path):
         run("autoencoder", tmp_path / "d", unconditional=str(workdirs("unconditional")), test_split="test[:32]")
     with pytest.raises(InputError, match="needs embedder"):
         run("embedding_conditional", tmp_path / "e")
+    assert not any(tmp_path.iterdir())  # all of it before any training
 
 
-@pytest.mark.parametrize("name", ["classifier", "class_conditional", "embedding", "codes"])
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"at_once": 8}, "leave at_once out"),
+        ({"test_split": "test where label is 3"}, "must hold several identities"),
+        ({"validation_split": "train where label is 3[:64]"}, "are of one identity"),
+        ({"report_samples": 0}, "report_samples must be"),
+        ({"report_images": -1}, "report_images must be"),
+    ],
+)
+def test_what_no_embedding_can_be_learned_from_is_refused(tmp_path, changes, told):
+    with pytest.raises(InputError, match=told):
+        run("embedding", tmp_path / "new", **changes)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["classifier", "class_conditional", "embedding", "embedding_conditional", "codes"])
 def test_without_labels_it_is_refused(name, tmp_path):
     with pytest.raises(InputError, match="needs"):
         run(name, tmp_path / "new", labels=False, per_class=1)
@@ -155,7 +176,7 @@ def conditional():
         jax.jit(experiment.init)(jax.random.key(0)),
     )
     model = GatedPixelCNN(levels=17, channels=1, **config.model)
-    images = first_images(splits.test, 12)
+    images = some_images(splits.test, 12)
     each = [log_prob(model, params, images, h=jnp.tile(jnp.eye(10)[y], (12, 1))) for y in range(10)]
     return experiment, params, images, splits.test.labels()[:12], np.stack(each, axis=1)
 
@@ -167,6 +188,8 @@ def test_the_label_is_worth_at_most_its_own_entropy(conditional):
     assert np.max(joint - marginal[:, None]) > 0.5  # it does something
     loss = experiment.loss(params, {"image": images, "label": labels}, None)
     np.testing.assert_allclose(-loss, joint[np.arange(12), labels], rtol=1e-5)
+    found = class_conditional.bayes(joint, labels, (8, 8, 1))
+    np.testing.assert_allclose(found["nats_the_label_is_worth"], np.mean(joint[np.arange(12), labels] - marginal))
 
 
 def test_bayes_rule_by_hand():
@@ -182,7 +205,7 @@ def test_bayes_rule_by_hand():
 def test_a_class_folds_into_a_model_of_its_own(workdirs):
     workdir = workdirs("class_conditional")
     run_ = trained.restore(workdir, "class_conditional")
-    images = first_images(load("digits", "test", levels=17), 8)
+    images = some_images(load("digits", "test", levels=17), 8)
     losses = run_.experiment.loss(run_.params, {"image": images, "label": np.full(8, 3)}, None)
     model, variables, *_ = trained.load(workdir, label=3)
     np.testing.assert_allclose(-log_prob(model, variables, images), losses, rtol=1e-5)
@@ -201,7 +224,7 @@ def test_a_map_of_the_label_acts_by_place(tmp_path):
     splits = cli.load_splits(config)
     experiment = class_conditional.make_experiment(config, splits)
     params = jax.jit(experiment.init)(jax.random.key(0))
-    batch = {"image": first_images(splits.test, 4), "label": np.arange(4)}
+    batch = {"image": some_images(splits.test, 4), "label": np.arange(4)}
     loss = jax.jit(lambda params, batch: experiment.loss(params, batch, None))
     gradient = jax.jit(jax.grad(lambda params: jnp.sum(loss(params, batch))))(params)
     assert all(np.any(x) for x in jax.tree.leaves(gradient["map"]["Dense_0"]["kernel"]))
@@ -247,7 +270,7 @@ def test_the_pairs_of_an_autoencoder_learn_apart():
     splits = cli.load_splits(config)
     experiment = autoencoder.make_experiment(config, splits)
     params, key = jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)
-    batch = {"image": jnp.asarray(first_images(splits.test, 4))}
+    batch = {"image": jnp.asarray(some_images(splits.test, 4))}
 
     def gradient(key):
         return jax.jit(jax.grad(lambda params: jnp.sum(experiment.loss(params, batch, key))))(params)
@@ -296,9 +319,12 @@ def test_triplets_by_hand():
     np.testing.assert_array_equal(alone, 0)
 
 
-def test_the_same_image_is_no_pair():
-    embeddings = on_unit_sphere(jnp.array([[1.0, 0], [1, 0], [0, 1]]))
-    np.testing.assert_array_equal(triplet_loss(embeddings, jnp.array([0, 0, 1])), 0)
+def test_a_copy_is_no_pair_but_a_collapse_costs_the_margin():
+    embeddings, labels = on_unit_sphere(jnp.array([[1.0, 0], [1, 0], [1, 0]])), jnp.array([0, 0, 1])
+    copies = jnp.eye(3, dtype=bool).at[:2, :2].set(True)
+    np.testing.assert_array_equal(triplet_loss(embeddings, labels, copies=copies), 0)
+    np.testing.assert_allclose(triplet_loss(embeddings, labels), [0.2, 0.2, 0], atol=1e-6)
+    np.testing.assert_array_equal(triplet_loss(embeddings, jnp.zeros(3, int)), 0)  # nothing to be told apart from
 
 
 def test_verification_by_hand():
@@ -308,6 +334,11 @@ def test_verification_by_hand():
     assert perfect == (1, 0, 1)
     mixed = verification(embeddings, np.array([0, 1, 0, 1, 0, 1]))
     assert mixed.auc < 0.6
+    # Pairs by closeness: other, other, same, other, same, other. Three accepted are two of four false ones and one of
+    # two true ones, so half are false accepts and half false rejects.
+    corner = np.array([0, 0.1, 0.6, 2.0])
+    between_two = np.stack([np.cos(corner), np.sin(corner)], axis=1).astype(np.float32)
+    assert verification(between_two, np.array([0, 1, 0, 1])).eer == pytest.approx(0.5)
     with pytest.raises(InputError, match="images of several"):
         verification(embeddings, np.arange(6))
 
