@@ -23,6 +23,7 @@ def get_config() -> ConfigDict:
     config.binarize = "none"  # none, threshold (at half), or dynamic (drawn anew in every epoch)
     config.resize = placeholder(int)  # height and width after a centre crop; None keeps the size
     config.grey = False  # colour to grey
+    config.invert = False  # dark to bright, as for ink on white paper
     config.labels = False  # whether batches carry class labels
     config.flip = False  # mirror half of the training images, left to right
     config.per_class = 1  # so many training images of a class follow one another, for losses that compare them

@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
     config.validation_split = "small1[90%:]"
     config.test_split = UNSEEN
     config.grey = True
+    config.invert = True
     config.resize = 28
     config.binarize = "threshold"
     config.labels = True
@@ -27,7 +28,7 @@ def get_config() -> ConfigDict:
     config.per_class = 4
     config.shift = 2
     config.batch_size = 128
-    config.steps = 2_500
+    config.steps = 2_000
     config.eval_batch_size = 128
     config.sample_rows = 10
     config.sample_columns = 10

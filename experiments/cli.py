@@ -114,6 +114,7 @@ def load_split(config: ConfigDict, name: str) -> Images:
         binarize=config.binarize,
         resize=config.resize,
         grey=config.grey,
+        invert=config.invert,
         labels=config.labels,
         download=config.download,
     )

@@ -86,6 +86,7 @@ def load(
     binarize: str = "none",
     resize: int | tuple[int, int] | None = None,
     grey: bool = False,
+    invert: bool = False,
     labels: bool = False,
     download: bool = False,
 ) -> Images:
@@ -107,6 +108,7 @@ def load(
       resize: to height and width, or a square: the largest centred window of that aspect ratio, of which each new
         pixel is the mean of those it covers (Pillow's BOX; enlarging repeats pixels), so no value leaves the range.
       grey: turn colours into luma.
+      invert: turn dark into bright, as for ink on white paper.
       labels: carry the class of each image.
       download: let TFDS download and prepare a set that is missing.
 
@@ -121,7 +123,7 @@ def load(
     else:
         source = read_tfds(dataset, name, where=where, data_dir=data_dir, labels=labels, download=download)
     source = source._replace(title=f"{source.title} {split}", rows=source.rows[part(len(source.rows))])
-    return _prepare(source, levels=levels, bits=bits, binarize=binarize, resize=resize, grey=grey)
+    return _prepare(source, levels=levels, bits=bits, binarize=binarize, resize=resize, grey=grey, invert=invert)
 
 
 def from_array(
@@ -133,6 +135,7 @@ def from_array(
     binarize: str = "none",
     resize: int | tuple[int, int] | None = None,
     grey: bool = False,
+    invert: bool = False,
     classes: int | None = None,
     description: str = "array",
 ) -> Images:
@@ -160,7 +163,7 @@ def from_array(
         if labels.min() < 0 or labels.max() >= classes:
             raise InputError(f"Labels are {labels.min()} .. {labels.max()}, not 0 .. {classes - 1}: set classes.")
     source = Source(description, range(len(images)), rows_of(stored, labels), levels, classes)
-    return _prepare(source, levels=levels, bits=bits, binarize=binarize, resize=resize, grey=grey)
+    return _prepare(source, levels=levels, bits=bits, binarize=binarize, resize=resize, grey=grey, invert=invert)
 
 
 # Batches
@@ -293,7 +296,14 @@ def _fill(batch: Example, *, batch_size: int) -> Example:
 
 
 def _prepare(
-    source: Source, *, levels: int, bits: int | None, binarize: str, resize: int | tuple[int, int] | None, grey: bool
+    source: Source,
+    *,
+    levels: int,
+    bits: int | None,
+    binarize: str,
+    resize: int | tuple[int, int] | None,
+    grey: bool,
+    invert: bool,
 ) -> Images:
     """Applies the options to a source, and looks at some of the images that result."""
     if binarize not in ("none", "threshold", "dynamic"):
@@ -312,6 +322,8 @@ def _prepare(
         steps["grey"] = _luma
     if resize is not None:
         steps[f"resized to {height}x{width}"] = functools.partial(_resize, height=height, width=width)
+    if invert:
+        steps["inverted"] = lambda image: (source.levels - 1 - image).astype(image.dtype)
     if bits:
         steps[f"reduced to {bits} bits"] = lambda image: image >> (8 - bits)
     if binarize == "threshold":

@@ -764,3 +764,13 @@ def test_tfds_labels_that_are_missing(tmp_path):
     prepare(tmp_path, {"train": examples}, features)
     with pytest.raises(InputError, match=r"holds labels that are not 0 \.\. 1"):
         everything(data.load("tiny", "train", data_dir=tmp_path, labels=True))
+
+
+def test_inverting():
+    images = data.from_array(ramp(3), levels=256, invert=True)
+    assert np.array_equal(everything(images)["image"], 255 - ramp(3).astype(int))
+    assert images.description == "array, inverted"
+    few = data.from_array(np.arange(5).reshape(5, 1, 1), levels=5, invert=True)
+    assert everything(few)["image"].ravel().tolist() == [4, 3, 2, 1, 0]
+    black = data.from_array(ramp(3), levels=256, invert=True, binarize="threshold")
+    assert np.array_equal(everything(black)["image"], 255 - ramp(3).astype(int) >= 128)
