@@ -15,6 +15,7 @@ def get_config() -> ConfigDict:
     config = orl_embedding.get_config()
     config.experiment = "embedding_conditional"
     config.per_class = 1
+    config.shift = 0
     config.model.features = 32
     config.model.layers = 10
     config.model.dropout = 0.2
