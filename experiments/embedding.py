@@ -17,6 +17,7 @@ from experiments import cli
 from pixelcnn_jax.data import Images, some_images
 from pixelcnn_jax.encoders import Encoder, on_unit_sphere, squared_distances, triplet_loss, verification
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.inputs import fingerprint
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
 
@@ -48,8 +49,8 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return dict(network.init(key, jnp.zeros((1, *splits.train.shape), jnp.int32)))
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        flat = batch["image"].reshape(len(batch["image"]), -1)
-        copies = jnp.all(flat[:, None] == flat[None], axis=2)  # also what fills up the last batch
+        number = fingerprint(batch["image"])
+        copies = number[:, None] == number[None]  # also what fills up the last batch
         places = embed(network, params, batch["image"])
         return triplet_loss(places, batch["label"], copies=copies, margin=config.margin)
 
