@@ -130,13 +130,19 @@ def train_step(
     parts = in_parts(batch, at_once)
     count = len(next(iter(parts.values())))
 
-    def add_part(total: Any, numbered: tuple[Int[Array, ""], Batch]) -> tuple[Any, None]:
-        number, part = numbered
+    def of_part(number: Int[Array, ""] | int, part: Batch) -> tuple[Float[Array, ""], Params]:
         found = jax.value_and_grad(mean_loss)(state.params, part, jax.random.fold_in(step_key, number))
-        return jax.tree.map(lambda sum, x: sum + x / count, total, found), None
+        return jax.tree.map(lambda x: x / count, found)
 
-    zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
-    (loss, gradient), _ = jax.lax.scan(add_part, zero, (jnp.arange(count), parts))
+    if count == 1:  # without a loop, in which XLA's convolutions on CPU are several times slower
+        loss, gradient = of_part(0, batch)
+    else:
+        zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
+        (loss, gradient), _ = jax.lax.scan(
+            lambda total, numbered: (jax.tree.map(jnp.add, total, of_part(*numbered)), None),
+            zero,
+            (jnp.arange(count), parts),
+        )
     # A step is as good as its gradient: one that overflowed must not look like a finite loss.
     loss = jnp.where(jnp.isfinite(optax.tree.norm(gradient)), loss, jnp.nan)
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
@@ -177,7 +183,10 @@ def evaluator(
     mesh = data_mesh()
 
     def whole_batch(params: Params, batch: Batch) -> Float[Array, "batch ..."]:
-        values = jax.lax.map(lambda part: function(params, part), in_parts(batch, config.at_once))
+        parts = in_parts(batch, config.at_once)
+        if len(next(iter(parts.values()))) == 1:
+            return function(params, batch)
+        values = jax.lax.map(lambda part: function(params, part), parts)
         return jnp.moveaxis(values, 0, 1).reshape(-1, *values.shape[2:])
 
     compiled = jax.jit(whole_batch, out_shardings=replicated(mesh))
