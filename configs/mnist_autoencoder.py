@@ -15,6 +15,7 @@ def get_config() -> ConfigDict:
     config = mnist_half.get_config()
     config.experiment = "autoencoder"
     config.labels = True
+    config.steps = 2_000
     config.bottleneck = 10
     config.report_samples = 200
     config.sample_rows = 10

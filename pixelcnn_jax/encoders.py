@@ -14,6 +14,44 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.inputs import Images, Vector
+from pixelcnn_jax.layers import add_bias, window_product
+
+
+class Convolution(nn.Module):
+    """A 3x3 convolution, zeros around; by ``layers.window_product``, for speed on CPU.
+
+    Attributes:
+      features: feature maps.
+      stride: how many rows and columns each output is from the next.
+    """
+
+    features: int
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width inputs"]) -> Float[Array, "batch rows columns features"]:
+        """Maps of maps."""
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        window = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        return add_bias(window_product(window, kernel, stride=self.stride), bias)
+
+
+class Enlargement(nn.Module):
+    """A transposed convolution to twice the height and width, each input giving 2x2 outputs (Shi et al. 2016).
+
+    Attributes:
+      features: feature maps.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width inputs"]) -> Float[Array, "batch rows columns features"]:
+        """Maps of maps."""
+        batch, height, width, _ = x.shape
+        blocks = Convolution(4 * self.features)(x).reshape(batch, height, width, 2, 2, self.features)
+        return jnp.moveaxis(blocks, 3, 2).reshape(batch, 2 * height, 2 * width, self.features)
 
 
 class Encoder(nn.Module):
@@ -34,10 +72,10 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, images: Images) -> Float[Array, "batch outputs"]:
         """Vectors of images [batch, height, width, channels] of integers."""
-        x = images.astype(jnp.float32) * (2 / (self.levels - 1)) - 1
+        x = jnp.asarray(images, jnp.float32) * (2 / (self.levels - 1)) - 1
         for features in self.features:
             for stride in (2, 1):
-                x = nn.Conv(features, (3, 3), (stride, stride))(x)
+                x = Convolution(features, stride)(x)
                 x = nn.silu(nn.GroupNorm(math.gcd(8, features))(x))
         return nn.Dense(self.outputs)(x.reshape(len(x), -1))
 
@@ -61,8 +99,8 @@ class Deconvolution(nn.Module):
         rows, columns = -(-height // scale), -(-width // scale)
         x = nn.Dense(rows * columns * self.features[0])(h).reshape(-1, rows, columns, self.features[0])
         for features in self.features:
-            x = nn.ConvTranspose(features, (4, 4), (2, 2))(nn.silu(x))
-        return nn.Conv(outputs, (3, 3))(nn.silu(x))[:, :height, :width]
+            x = Enlargement(features)(nn.silu(x))
+        return Convolution(outputs)(nn.silu(x))[:, :height, :width]
 
 
 class Upsampling(nn.Module):
@@ -82,10 +120,12 @@ class Upsampling(nn.Module):
     def __call__(self, images: Images) -> Float[Array, "batch twice_height twice_width outputs"]:
         """Maps of images [batch, height, width, channels] of integers."""
         x = images.astype(jnp.float32) * (2 / (self.levels - 1)) - 1
-        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # tells the image from what is beside it
+        x = jnp.pad(
+            jnp.asarray(x), ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1
+        )  # tells the image from what is beside it
         for _ in range(self.layers):
-            x = nn.silu(nn.Conv(self.outputs, (3, 3))(x))
-        return nn.ConvTranspose(self.outputs, (4, 4), (2, 2))(x)
+            x = nn.silu(Convolution(self.outputs)(x))
+        return Enlargement(self.outputs)(x)
 
 
 def on_unit_sphere(x: Float[Array, "batch features"]) -> Float[Array, "batch features"]:

@@ -58,8 +58,12 @@ def colour_mask(
 def window_product(
     window: Float[Array, "batch rows columns features"],
     kernel: Float[Array, "kernel_rows kernel_columns features *out"],
+    *,
+    stride: int = 1,
 ) -> Float[Array, "batch new_rows new_columns *out"]:
     """The VALID product of a kernel with every position of a window: the one place that chooses how it is computed.
+
+    With a ``stride`` it is at every so-manieth row and column.
 
     On GPU and TPU it is a convolution. On CPU, where XLA's convolutions run on one core forward, it is a matrix
     product with the gathered taps (measured in ``benchmarks/README.md``). Both give the same sums.
@@ -68,11 +72,12 @@ def window_product(
     flat = kernel.reshape(rows, columns, features, -1)
 
     def convolution(window: Array, flat: Array) -> Array:
-        return jax.lax.conv_general_dilated(window, flat, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(window, flat, (stride, stride), "VALID", dimension_numbers=numbers)
 
     def matrix_product(window: Array, flat: Array) -> Array:
         height, width = window.shape[1] - rows + 1, window.shape[2] - columns + 1
-        taps = [window[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
+        taps = [window[:, i : i + height : stride, j : j + width : stride] for i in range(rows) for j in range(columns)]
         return jnp.concatenate(taps, axis=-1) @ flat.reshape(rows * columns * features, -1)
 
     product = jax.lax.platform_dependent(window, flat, cpu=matrix_product, default=convolution)

@@ -134,7 +134,7 @@ def train_step(
         found = jax.value_and_grad(mean_loss)(state.params, part, jax.random.fold_in(step_key, number))
         return jax.tree.map(lambda x: x / count, found)
 
-    if count == 1:  # without a loop, in which XLA's convolutions on CPU are several times slower
+    if count == 1:  # without a loop, in which XLA on CPU does some things more slowly
         loss, gradient = of_part(0, batch)
     else:
         zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
