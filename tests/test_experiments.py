@@ -27,7 +27,17 @@ from experiments import (
 )
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
 from pixelcnn_jax.data import load, no_images, some_images
-from pixelcnn_jax.encoders import between, on_unit_sphere, squared_distances, triplet_loss, verification
+from pixelcnn_jax.encoders import (
+    Deconvolution,
+    Encoder,
+    Enlargement,
+    Upsampling,
+    between,
+    on_unit_sphere,
+    squared_distances,
+    triplet_loss,
+    verification,
+)
 from pixelcnn_jax.train import Splits, train
 
 MODULES = {
@@ -370,3 +380,26 @@ def test_every_config_is_of_an_experiment(name):
     assert {*config.keys()} == {*base.get_config().keys()}
     assert f"configs/{name}.py" in module.__doc__
     assert f"experiments.{config.experiment} " in module.__doc__
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 7), (8, 8)])
+def test_networks_around_the_decoder_take_any_size(height, width):
+    images = jax.random.randint(jax.random.key(0), (2, height, width, 3), 0, 4)
+    key, h = jax.random.key(1), jnp.ones((2, 5))
+    vectors, _ = Encoder(5, 4, (8, 8)).init_with_output(key, images)
+    assert vectors.shape == (2, 5)
+    maps, _ = Deconvolution((height, width, 6), (8, 4)).init_with_output(key, h)
+    assert maps.shape == (2, height, width, 6)
+    twice, _ = Upsampling(6, 4).init_with_output(key, images)
+    assert twice.shape == (2, 2 * height, 2 * width, 6)
+
+
+def test_an_enlargement_sees_its_surroundings_and_keeps_its_place():
+    """Output [2i + k, 2j + l] depends on inputs next to [i, j], and on no others."""
+    x = jax.random.normal(jax.random.key(0), (1, 4, 5, 2))
+    module = Enlargement(3)
+    variables = module.init(jax.random.key(1), x)
+    jacobian = jax.jacfwd(lambda x: module.apply(variables, x)[0].sum(axis=-1))(x)[:, :, 0].sum(axis=-1)
+    for row, column in ((0, 0), (3, 6), (7, 9)):
+        near = [[abs(i - row // 2) <= 1 and abs(j - column // 2) <= 1 for j in range(5)] for i in range(4)]
+        np.testing.assert_array_equal(jacobian[row, column] != 0, near)

@@ -98,12 +98,14 @@ def test_log_prob_is_the_sum_of_the_conditionals():
 
 
 @pytest.mark.parametrize("out", [(5,), (2, 4)])
-def test_a_convolution_and_a_matrix_product_are_the_same(out):
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_convolution_and_a_matrix_product_are_the_same(out, stride):
     window = jax.random.normal(jax.random.key(0), (2, 6, 7, 3))
     kernel = jax.random.normal(jax.random.key(1), (2, 3, 3, *out))
-    flat = kernel.reshape(2, 3, 3, -1)
-    expected = jax.lax.conv_general_dilated(window, flat, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    np.testing.assert_allclose(window_product(window, kernel), expected.reshape(2, 5, 5, *out), rtol=1e-4, atol=1e-5)
+    flat, numbers = kernel.reshape(2, 3, 3, -1), ("NHWC", "HWIO", "NHWC")
+    expected = jax.lax.conv_general_dilated(window, flat, (stride, stride), "VALID", dimension_numbers=numbers)
+    found = window_product(window, kernel, stride=stride)
+    np.testing.assert_allclose(found, expected.reshape(*expected.shape[:3], *out), rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_is_off_unless_asked_for():
