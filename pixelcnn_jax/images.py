@@ -90,7 +90,7 @@ def save_grid(
 ) -> None:
     """Writes a grid as PNG, small images enlarged by a whole number to about ``size`` pixels, so that pixels show."""
     pixels = grid(images, levels=levels)
-    scale = max(1, size // max(pixels.shape[:2]))
+    scale = max(1, round(size / max(pixels.shape[:2])))
     write_image(path, pixels.repeat(scale, axis=0).repeat(scale, axis=1))
 
 
