@@ -28,6 +28,7 @@ def get_config() -> ConfigDict:
     config.flip = False  # mirror half of the training images, left to right
     config.per_class = 1  # so many training images of a class follow one another, for losses that compare them
     config.augment = 0.0  # share of training images shown turned, mirrored or moved, and told so to the model as its h
+    config.turn = False  # of embeddings: show square training images turned and mirrored, each way another identity
     config.shift = 0  # move training images by up to so many pixels, over zeros
 
     # Model: the fields of pixelcnn_jax.GatedPixelCNN, but for levels and channels, which the data says

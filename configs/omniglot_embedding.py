@@ -24,11 +24,12 @@ def get_config() -> ConfigDict:
     config.resize = 28
     config.binarize = "threshold"
     config.labels = True
+    config.turn = True
     config.bottleneck = 64
     config.per_class = 4
     config.shift = 2
     config.batch_size = 128
-    config.steps = 2_000
+    config.steps = 3_000
     config.eval_batch_size = 128
     config.sample_rows = 10
     config.sample_columns = 10

@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config = omniglot_embedding.get_config()
     config.experiment = "embedding_conditional"
     config.per_class = 1
-    config.shift = 0
+    config.shift = 1
     config.model.features = 32
     config.model.layers = 8
     config.model.head_features = 32

@@ -8,12 +8,14 @@ never seen. Each row of the picture is an unseen image and its nearest neighbour
 
 from typing import cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli
+from pixelcnn_jax.augment import WAYS, turn
 from pixelcnn_jax.data import Images, some_images
 from pixelcnn_jax.encoders import Encoder, on_unit_sphere, squared_distances, triplet_loss, verification
 from pixelcnn_jax.errors import InputError
@@ -36,6 +38,8 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     """The triplet loss within a batch; verification of unseen identities, which the test split holds, as the report."""
     if splits.train.classes is None:
         raise InputError("experiments.embedding needs identities: set labels.")
+    if config.turn and splits.train.shape[0] != splits.train.shape[1]:
+        raise InputError("Only square images can be turned: leave turn out, or set resize.")
     if config.at_once:
         raise InputError("The triplet loss compares all images of a batch: leave at_once out.")
     network = make_network(config, splits)
@@ -49,10 +53,13 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return dict(network.init(key, jnp.zeros((1, *splits.train.shape), jnp.int32)))
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        number = fingerprint(batch["image"])
+        images, labels = batch["image"], batch["label"]
+        if key is not None and config.turn:  # those of an identity together, or few would be left to compare
+            which = jax.vmap(lambda label: jax.random.randint(jax.random.fold_in(key, label), (), 0, WAYS))(labels)
+            images, labels = turn(images, which), labels * WAYS + which
+        number = fingerprint(images)
         copies = number[:, None] == number[None]  # also what fills up the last batch
-        places = embed(network, params, batch["image"])
-        return triplet_loss(places, batch["label"], copies=copies, margin=config.margin)
+        return triplet_loss(embed(network, params, images), labels, copies=copies, margin=config.margin)
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
         images = jnp.asarray(some_images(unseen, min(max(len(unseen), 1), 1000)))

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments import cli, embedding, trained
 from pixelcnn_jax import GatedPixelCNN, sample
+from pixelcnn_jax.augment import WAYS, turn
 from pixelcnn_jax.data import Images, read
 from pixelcnn_jax.encoders import between, on_unit_sphere, squared_distances
 from pixelcnn_jax.errors import InputError
@@ -34,6 +35,8 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     (height, width, channels), levels = splits.train.shape, splits.train.levels
     if splits.train.classes is None:
         raise InputError("experiments.embedding_conditional needs identities: set labels.")
+    if config.turn and height != width:
+        raise InputError("Only square images can be turned: leave turn out, or set resize.")
     model = GatedPixelCNN(levels=levels, channels=channels, **config.model)
     network = embedding.make_network(config, splits)
     embedder = read_embedder(config, splits) if len(splits.train) else None
@@ -55,7 +58,11 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return places * jnp.sqrt(jnp.float32(config.bottleneck))  # so that its numbers are of about unit size
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        return nats_of(model, params["decoder"], batch["image"], h=h_of(place(params, batch["image"])), key=key)
+        images = batch["image"]
+        if key is not None and config.turn:
+            key, turn_key = jax.random.split(key)
+            images = turn(images, jax.random.randint(turn_key, (len(images),), 0, WAYS))
+        return nats_of(model, params["decoder"], images, h=h_of(place(params, images)), key=key)
 
     def draw_at(params: Params, keys: Key[Array, "..."], places: Float[Array, "batch features"]) -> Array:
         return sample(model, params["decoder"], keys, shape=(len(places), height, width), h=h_of(places))

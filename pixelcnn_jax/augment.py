@@ -15,6 +15,8 @@ from pixelcnn_jax.parameters import Params
 
 View = Callable[[Array], Array]
 
+WAYS = 8  # to turn and mirror a square image
+
 
 def views(height: int, width: int) -> list[View]:
     """The ways to show images [batch, height, width, channels]: as they are, turned and mirrored, moved by a pixel."""
@@ -37,6 +39,16 @@ def show(
     for number, view in enumerate(ways):  # chosen, not looked up: a look-up would ask all devices for their images
         shown = jnp.where((index == number)[:, None, None, None], view(images), shown)
     return shown, jax.nn.one_hot(index, len(ways))
+
+
+def turn(
+    images: Int[Array, "batch height width channels"], which: Int[Array, " batch"]
+) -> Int[Array, "batch height width channels"]:
+    """Each square image turned and mirrored in one of eight ways; 0 leaves it as it is."""
+    turned = images
+    for number, view in enumerate(views(*images.shape[1:3])[:WAYS]):
+        turned = jnp.where((which == number)[:, None, None, None], view(images), turned)
+    return turned
 
 
 def as_they_are(batch: int, height: int, width: int) -> Float[Array, "batch views"]:

@@ -7,7 +7,7 @@ import pytest
 from proofs import random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN
-from pixelcnn_jax.augment import as_they_are, fold, show, views
+from pixelcnn_jax.augment import as_they_are, fold, show, turn, views
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -41,3 +41,12 @@ def test_a_folded_model_is_the_model_of_that_h(channels):
     np.testing.assert_allclose(plain, model.apply(variables, images, jnp.tile(h, (2, 1))), atol=2e-4)
     shapes = jax.tree.map(jnp.shape, model.init(jax.random.key(1), images)["params"])
     assert jax.tree.map(jnp.shape, fold(variables["params"], h[0])) == shapes
+
+
+def test_turning_is_the_eight_ways_of_a_square():
+    image = jnp.arange(9).reshape(1, 3, 3, 1)
+    turned = np.asarray(turn(jnp.tile(image, (8, 1, 1, 1)), jnp.arange(8)))[..., 0]
+    np.testing.assert_array_equal(turned[0], image[0, ..., 0])
+    assert {x.tobytes() for x in turned} == {
+        np.ascontiguousarray(np.rot90(x, k)).tobytes() for x in (turned[0], turned[0].T) for k in range(4)
+    }

@@ -76,7 +76,8 @@ TINY = {
     "map_features": 0,
 }
 OWN = {
-    "embedding": {"at_once": None, "per_class": 2},
+    "embedding": {"at_once": None, "per_class": 2, "turn": True},
+    "embedding_conditional": {"turn": True},
     "multiscale": {"map_features": 4, "small_layers": 1},
     "vae": {"kl_warmup": 10, "free_nats": 0.1},
     "codes": {"codes": 5, "model.code_features": 3},
