@@ -167,7 +167,8 @@ def table(config: ConfigDict, splits: Splits, result: dict[str, Any]) -> str:
     bits_a_nat = nats_to_bits_per_dim(1.0, splits.train.shape)
     for model, split, unit, value in config.published:
         rows.append((model, split, value if unit == "nats" else value / bits_a_nat))
-    rows += [(f"this run, {result['score_of']}", name, scores["nats"]) for name, scores in result["scores"].items()]
+    this = "this run" if result["score_of"] == "p(x)" else f"this run, {result['score_of']}"
+    rows += [(this, name, scores["nats"]) for name, scores in result["scores"].items()]
     lines = [f"{model:24} {split:12} {nats * bits_a_nat:10.4f} {nats:10.2f}" for model, split, nats in rows]
     return "\n".join([f"{'model':24} {'split':12} {'bits/dim':>10} {'nats':>10}", *lines, *reported])
 
