@@ -2,8 +2,8 @@
 
 Paper row: none; not the binary MNIST of the published figures, which is configs/binarized_mnist.py.
 Command: python -m experiments.unconditional --config=configs/mnist_half.py --workdir=runs/mnist_half
-Result: test 61.72 nats (0.1136 bits/dim), validation 61.86, after 16 minutes on two cores of an Intel Xeon, 2026-11-24, while
-other work ran.
+Result: test 61.72 nats (0.1136 bits/dim), validation 61.86, after 16 minutes on two cores of an Intel Xeon,
+2026-11-24, while other work ran.
 """
 
 from ml_collections import ConfigDict
