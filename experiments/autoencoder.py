@@ -8,6 +8,7 @@ best on validation is chosen by the likelihood alone. Each row of the picture is
 error, and samples given h.
 """
 
+from functools import partial
 from typing import Any, cast
 
 import jax
@@ -51,9 +52,11 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             "mse_encoder": dict(encoder.init(keys[3], image)),
         }
 
+    @partial(jax.jit, static_argnames="name")
     def encode(params: Params, images: Array, name: str = "encoder") -> Float[Array, "batch m"]:
         return cast(Array, encoder.apply(params[name], images))
 
+    @jax.jit
     def reconstruct(params: Params, images: Array) -> Float[Array, "batch height width channels"]:
         """By the deconvolutional decoder, as intensities 0 to 1, or a little beyond."""
         return cast(Array, deconvolution.apply(params["mse_decoder"], encode(params, images, "mse_encoder")))

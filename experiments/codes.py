@@ -43,6 +43,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     fine = coarse.clone()
     patches = {size: quantiser(splits.train, size, config.codes, seed=config.seed) for size in (COARSE, FINE)}
 
+    @partial(jax.jit, static_argnames="size")
     def encode(params: Params, images: Array, size: int) -> Int[Array, "batch rows columns 1"]:
         return codes_of(images, params["frozen"][str(size)], levels)
 

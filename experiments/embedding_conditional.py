@@ -51,6 +51,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         frozen = dict(network.init(network_key, image)) if embedder is None else embedder
         return {"decoder": dict(model.init(decoder_key, image, jnp.zeros((1, config.bottleneck)))), "frozen": frozen}
 
+    @jax.jit
     def place(params: Params, images: Array) -> Float[Array, "batch features"]:
         return jax.lax.stop_gradient(embedding.embed(network, params["frozen"], images))
 
@@ -94,7 +95,8 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     def report(params: Params) -> dict[str, Any]:
         one, each = on_one_device(params), max(1, config.report_samples // IDENTITIES)
         identities, labels = identities_of(unseen, IDENTITIES)
-        placed = [np.asarray(place(one, jnp.asarray(images))) for images in identities]
+        counts = np.cumsum([len(images) for images in identities])
+        placed = np.split(np.asarray(place(one, jnp.asarray(np.concatenate(identities)))), counts[:-1])
         # An identity lies where its images do on average; the one that is sampled from is left out of them.
         centres = on_unit_sphere(jnp.stack([jnp.asarray(places[1:].mean(axis=0)) for places in placed]))
         sources = np.stack([images[0] for images in identities])

@@ -56,11 +56,15 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             "large": dict(large.init(keys[2], image, h, s)),
         }
 
+    @jax.jit
+    def map_of(params: Params, first: Array) -> Float[Array, "batch height width features"]:
+        return cast(Array, upsampling.apply(params["map"], first))
+
     def parts(params: Params, batch: Batch, key: Key[Array, ""] | None) -> list[Float[Array, " batch"]]:
         """Nats of the small image, and of the rest given it."""
         keys = (None, None) if key is None else jax.random.split(key)
         x, h = batch["image"], h_of(batch.get("label"))
-        s = cast(Array, upsampling.apply(params["map"], x[:, ::2, ::2]))
+        s = map_of(params, x[:, ::2, ::2])
         return [
             nats_of(small, params["small"], x[:, ::2, ::2], h=h, key=keys[0]),
             nats_of(large, params["large"], x, h=h, s=s, key=keys[1], counted=~known),
@@ -72,7 +76,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     def draw_of(params: Params, key: Key[Array, ""], labels: Int[Array | np.ndarray, " count"]) -> Array:
         count, h, (small_key, large_key) = len(labels), h_of(jnp.asarray(labels)), jax.random.split(key)
         first = sample(small, params["small"], small_key, shape=(count, height // 2, width // 2), h=h)
-        s = cast(Array, upsampling.apply(params["map"], first))
+        s = map_of(params, first)
         given = jnp.repeat(jnp.repeat(first, 2, axis=1), 2, axis=2)
         return sample(
             large, params["large"], large_key, shape=(count, height, width), h=h, s=s, given=given, mask=known

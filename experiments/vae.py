@@ -61,6 +61,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             "encoder": dict(encoder.init(encoder_key, image)),
         }
 
+    @jax.jit
     def posterior(params: Params, images: Array) -> Posterior:
         mean, log_scale = jnp.split(cast(Array, encoder.apply(params["encoder"], images)), 2, axis=1)
         return Posterior(mean, jnp.clip(log_scale, -6, 3))

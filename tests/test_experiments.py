@@ -388,11 +388,11 @@ def test_every_config_is_of_an_experiment(name):
 def test_networks_around_the_decoder_take_any_size(height, width):
     images = jax.random.randint(jax.random.key(0), (2, height, width, 3), 0, 4)
     key, h = jax.random.key(1), jnp.ones((2, 5))
-    vectors, _ = Encoder(5, 4, (8, 8)).init_with_output(key, images)
+    vectors, _ = jax.eval_shape(Encoder(5, 4, (8, 8)).init_with_output, key, images)
     assert vectors.shape == (2, 5)
-    maps, _ = Deconvolution((height, width, 6), (8, 4)).init_with_output(key, h)
+    maps, _ = jax.eval_shape(Deconvolution((height, width, 6), (8, 4)).init_with_output, key, h)
     assert maps.shape == (2, height, width, 6)
-    twice, _ = Upsampling(6, 4).init_with_output(key, images)
+    twice, _ = jax.eval_shape(Upsampling(6, 4).init_with_output, key, images)
     assert twice.shape == (2, 2 * height, 2 * width, 6)
 
 
