@@ -2,7 +2,7 @@
 
 python -m experiments.sample --workdir=runs/digits --output=samples.png [--seed=1] [--rows=4] [--columns=8]
 
-What the picture is given images of is read from the data set; it is not needed for the others.
+Where the picture shows real images, the data set is read; for the others it is not needed.
 """
 
 import argparse

@@ -149,9 +149,8 @@ def train_step(
     params = optax.apply_updates(state.params, updates)
     # Early on the average is short, so that it does not remember the initial values.
     decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
-    average = jax.tree.map(
-        lambda old, new: old + (1 - decay) * (new - old), state.ema, params
-    )  # exact if nothing moves
+    # Written so that what does not move stays to the bit.
+    average = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.ema, params)
     return TrainState(state.step + 1, params, average, optimizer_state), loss
 
 
