@@ -198,7 +198,7 @@ def verification(
     if same.all() or not same.any():
         raise InputError("To verify identities, images of several are needed, and several images of some.")
     closeness = (embeddings @ embeddings.T)[first, second]
-    false_accepts, true_accepts, _ = roc_curve(same, closeness, drop_intermediate=False)
+    false_accepts, true_accepts, _ = roc_curve(same, closeness)
     # False accepts less false rejects rise from -1 to 1 along the curve; equal they are where that crosses zero.
     excess = false_accepts - (1 - true_accepts)
     return Verification(
