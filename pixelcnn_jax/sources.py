@@ -185,14 +185,14 @@ def read_tfds(
     _check_split(name, split, builder.info.splits)
     images = [key for key in features if type(features[key]) is tfds.features.Image]
     if "image" not in images and len(images) != 1:
-        raise InputError(f"{name} has no image among its features, {', '.join(features)}: choose another data set.")
+        raise InputError(f"{name} has no image among its features, {', '.join(sorted(features))}: choose another data set.")
     key = "image" if "image" in images else images[0]
     if features[key].np_dtype != np.uint8:
         raise InputError(f"{name} holds {features[key].np_dtype} images, but only 8-bit ones can be read.")
     if labels and not _names_classes(features, "label"):
         raise InputError(f"{name} has no class labels: leave labels out, or choose another data set.")
     if where and not _names_classes(features, where.feature):
-        named = [feature for feature in features if _names_classes(features, feature)]
+        named = [feature for feature in sorted(features) if _names_classes(features, feature)]
         raise InputError(f"{name} has no classes called {where.feature}, but {', '.join(named) or 'none at all'}.")
 
     # Decoded by us: TFDS uses OpenCV where there is one, and that decodes some JPEGs to other values than Pillow.
