@@ -185,7 +185,9 @@ def read_tfds(
     _check_split(name, split, builder.info.splits)
     images = [key for key in features if type(features[key]) is tfds.features.Image]
     if "image" not in images and len(images) != 1:
-        raise InputError(f"{name} has no image among its features, {', '.join(sorted(features))}: choose another data set.")
+        raise InputError(
+            f"{name} has no image among its features, {', '.join(sorted(features))}: choose another data set."
+        )
     key = "image" if "image" in images else images[0]
     if features[key].np_dtype != np.uint8:
         raise InputError(f"{name} holds {features[key].np_dtype} images, but only 8-bit ones can be read.")
