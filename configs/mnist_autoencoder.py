@@ -15,7 +15,8 @@ def get_config() -> ConfigDict:
     config = mnist_half.get_config()
     config.experiment = "autoencoder"
     config.labels = True
-    config.steps = 2_000
+    config.steps = 1_500
+    config.eval_every = 500
     config.bottleneck = 10
     config.report_samples = 200
     config.sample_rows = 10

@@ -18,6 +18,6 @@ def get_config() -> ConfigDict:
     config.model.layers = 6  # and 8 at a quarter of the pixels: together as many products as 8
     config.small_layers = 8
     config.map_features = 16
-    config.steps = 2_400
-    config.eval_every = 800
+    config.steps = 1_800
+    config.eval_every = 600
     return config

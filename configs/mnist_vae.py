@@ -15,6 +15,7 @@ def get_config() -> ConfigDict:
     config.experiment = "vae"
     config.resize = 14
     config.model.layers = 3  # a decoder that sees little leaves something to the code
+    config.model.first_kernel_size = 7
     config.bottleneck = 16
     config.kl_warmup = 1_000
     config.free_nats = 0.1

@@ -18,13 +18,14 @@ def get_config() -> ConfigDict:
     config.shift = 0
     config.model.features = 32
     config.model.layers = 10
+    config.model.first_kernel_size = 15
     config.model.dropout = 0.2
     config.batch_size = 32
     config.at_once = 4
-    config.steps = 2_000
+    config.steps = 1_200
     config.learning_rate = 3e-3
     config.ema = 0.998
-    config.eval_every = 250
+    config.eval_every = 200
     config.report_samples = 200
     config.sample_rows = 6
     return config
