@@ -13,7 +13,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format types clean train-environment dev-environment
+.PHONY: help demo test bench table lint format types clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -27,6 +27,9 @@ test: dev-environment  ## the whole test suite
 
 bench: train-environment  ## how long exact sampling takes, beside naive sampling and one forward pass
 	"$(PY)" -m benchmarks.sampling
+
+table: train-environment  ## the results table of the README, its figures derived again; ARGS=--data_dir=DIR
+	"$(PY)" -m experiments.table $(ARGS)
 
 lint: dev-environment  ## style and likely mistakes; changes nothing
 	"$(PY)" -m ruff check .

@@ -59,6 +59,7 @@ def get_config() -> ConfigDict:
     config.report_samples = 1000  # samples that are judged
 
     # Optimisation
+    config.start_from = placeholder(str)  # weights to begin with: a name of load_pretrained, or a .safetensors file
     config.batch_size = 64  # images a step, over all devices
     config.at_once = placeholder(
         int

@@ -19,6 +19,7 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.metrics import LIKELIHOOD, words
 from pixelcnn_jax.train import Experiment, Splits, train
+from pixelcnn_jax.weights import load_pretrained
 
 MakeExperiment = Callable[[ConfigDict, Splits], Experiment]
 
@@ -69,7 +70,7 @@ class AsWritten(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionH
     """Help that keeps the lines of a module's docstring and tells the defaults."""
 
 
-def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
+def parse(argv: list[str], *, with_workdir: bool = True) -> tuple[ConfigDict, Path]:
     """The config and the workdir that a command line names. Raises InputError for what it gets wrong."""
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", None, "the run's config", flag_values=values)
@@ -80,7 +81,7 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
     try:
         rest = values(argv)[1:]
         config = values.config  # a config file that does not run says so here
-        complete = config is not None and values.workdir is not None and isinstance(config.seed, int)
+        complete = config is not None and isinstance(config.seed, int) and (values.workdir or not with_workdir)
     except (AttributeError, KeyError) as error:
         raise InputError(f"The config has no such field: {one_line(error.args[0])} (--help lists them).") from error
     except (flags.Error, OSError, SyntaxError, ImportError, TypeError, ValueError) as error:
@@ -88,8 +89,11 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
     if rest:
         raise InputError(f"{rest[0]} is no flag: fields are given as --config.FIELD=VALUE (--help lists them).")
     if not complete:
-        raise InputError("--config=configs/NAME.py and --workdir=DIR are both needed (--help tells more).")
-    return config, Path(values.workdir)
+        needed = (
+            "--config=configs/NAME.py and --workdir=DIR are both" if with_workdir else "--config=configs/NAME.py is"
+        )
+        raise InputError(f"{needed} needed (--help tells more).")
+    return config, Path(values.workdir or "")
 
 
 def one_line(message: object) -> str:
@@ -126,7 +130,10 @@ def run(module: str, make_experiment: MakeExperiment, config: ConfigDict, workdi
         raise InputError(f"This is a config of another experiment: run python -m experiments.{config.experiment}.")
     use_all_cores(config)
     splits = load_splits(config)
-    result = train(config, make_experiment(config, splits), splits, workdir)
+    experiment = make_experiment(config, splits)
+    if config.start_from:
+        experiment = starting_from(config.start_from, experiment)
+    result = train(config, experiment, splits, workdir)
     print(table(config, splits, result))
     measure, scores = result["measure"], result["scores"]["validation"]
     return {
@@ -139,6 +146,23 @@ def run(module: str, make_experiment: MakeExperiment, config: ConfigDict, workdi
         "samples": result["samples"],
         "workdir": result["workdir"],
     }
+
+
+def starting_from(weights: str, experiment: Experiment) -> Experiment:
+    """An experiment whose parameters begin as weights. Raises InputError for those of another network."""
+    params = load_pretrained(weights).variables
+    wanted = jax.eval_shape(experiment.init, jax.random.key(0))
+    mine, theirs = (
+        {jax.tree_util.keystr(path): x.shape for path, x in jax.tree_util.tree_leaves_with_path(tree)}
+        for tree in (wanted, params)
+    )
+    for name in sorted(mine.keys() | theirs.keys()):
+        if mine.get(name) != theirs.get(name):
+            raise InputError(
+                f"start_from={weights} are weights of another network: {name} is {theirs.get(name, 'missing')} there, "
+                f"and {mine.get(name, 'missing')} in this config."
+            )
+    return experiment._replace(init=lambda key: params)
 
 
 def use_all_cores(config: ConfigDict) -> None:

@@ -55,16 +55,22 @@ class Trained(NamedTuple):
 def read_config(workdir: Path | str) -> tuple[ConfigDict, Splits]:
     """The config of a run, and splits like its own that hold no images. Raises InputError for a folder of no run."""
     try:
-        config = ConfigDict(json.loads((Path(workdir) / "config.json").read_text()))
-        for name, value in base.get_config().items():
-            if name not in config:  # a field that is younger than the run
-                config[name] = value
+        config = config_from(json.loads((Path(workdir) / "config.json").read_text()))
         height, width, channels = map(int, config.images.shape)
         like = no_images((height, width, channels), levels=config.images.levels, classes=config.images.classes)
         module_of(config)
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError, ImportError) as error:
         raise InputError(f"{workdir} is not the workdir of a run: it has no config.json that can be read.") from error
     return config, Splits(like, like)
+
+
+def config_from(fields: dict[str, Any]) -> ConfigDict:
+    """A config that was kept as JSON; fields that are younger than it have their usual values."""
+    config = ConfigDict(fields)
+    for name, value in base.get_config().items():
+        if name not in config:
+            config[name] = value
+    return config
 
 
 def module_of(config: ConfigDict) -> ModuleType:

@@ -5,6 +5,7 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.likelihood import bits_per_dim, log_prob
 from pixelcnn_jax.sampling import naive_sample, sample
+from pixelcnn_jax.weights import load_pretrained, pretrained_names
 
 __all__ = [
     "GatedPixelCNN",
@@ -12,7 +13,9 @@ __all__ = [
     "bits_per_dim",
     "compress",
     "decompress",
+    "load_pretrained",
     "log_prob",
     "naive_sample",
+    "pretrained_names",
     "sample",
 ]

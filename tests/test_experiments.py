@@ -1,5 +1,6 @@
 """Every experiment: two steps, the picture drawn again, wrong conditions refused, and its figures by hand."""
 
+import argparse
 import json
 import math
 from pathlib import Path
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from configs import base
 from experiments import (
@@ -19,14 +21,19 @@ from experiments import (
     codes,
     embedding,
     embedding_conditional,
+    evaluate,
+    export,
+    floor,
     multiscale,
     sample,
+    table,
     trained,
     unconditional,
     vae,
 )
-from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
-from pixelcnn_jax.data import load, no_images, some_images
+from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, log_prob, pretrained_names
+from pixelcnn_jax.baselines import gaussian_nats, multivariate_gaussian
+from pixelcnn_jax.data import from_array, load, no_images, some_images
 from pixelcnn_jax.encoders import (
     Deconvolution,
     Encoder,
@@ -405,3 +412,112 @@ def test_an_enlargement_sees_its_surroundings_and_keeps_its_place():
     for row, column in ((0, 0), (3, 6), (7, 9)):
         near = [[abs(i - row // 2) <= 1 and abs(j - column // 2) <= 1 for j in range(5)] for i in range(4)]
         np.testing.assert_array_equal(jacobian[row, column] != 0, near)
+
+
+def exported(workdir, output, *more, capsys):
+    export.main(
+        ["--workdir", str(workdir), "--output", str(output), "--hardware", "a machine", "--trained_by", "make", *more]
+    )
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["unconditional", "class_conditional"])
+def test_weights_derive_their_figures_again(name, workdirs, tmp_path, capsys):
+    workdir, file = workdirs(name), tmp_path / "mine.safetensors"
+    scores = json.loads((workdir / "result.json").read_text())["scores"]
+    assert exported(workdir, file, capsys=capsys)["scores"] == scores
+    evaluate.main(["--weights", str(file), "--split", "validation"])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {*found} == {"weights", "dataset", "split", "images", "nats", "bits_per_dim"}
+    assert found["images"] == 64
+    np.testing.assert_allclose(found["nats"], scores["validation"]["nats"], rtol=1e-6)
+    model, variables, card = load_pretrained(file)
+    jax.tree.map(np.testing.assert_array_equal, variables, trained.restore(workdir).params)
+    images = some_images(load("digits", "validation", levels=17, labels=True).some(4), 4)
+    h = jnp.eye(card["condition"]["h"])[:4] if card["condition"] else None
+    assert np.isfinite(log_prob(model, variables, images, h=h)).all()
+    with pytest.raises(InputError, match="is there already"):
+        export.export(export_arguments(workdir, file))
+
+
+def export_arguments(workdir, file, **changes):
+    given = dict(workdir=workdir, output=file, dtype="float32", hardware="", trained_by="", data_dir=None)
+    return argparse.Namespace(**given | changes)
+
+
+def test_bfloat16_weights_are_scored_as_they_are(workdirs, tmp_path, capsys):
+    workdir, file = workdirs("unconditional"), tmp_path / "half.safetensors"
+    found = exported(workdir, file, "--dtype", "bfloat16", capsys=capsys)
+    whole = json.loads((workdir / "result.json").read_text())["scores"]
+    assert found["scores"]["test"]["nats"] != whole["test"]["nats"]
+    np.testing.assert_allclose(found["scores"]["test"]["nats"], whole["test"]["nats"], rtol=1e-2)
+    np.testing.assert_allclose(
+        evaluate.evaluate(file, "test", None)["nats"], found["scores"]["test"]["nats"], rtol=1e-6
+    )
+
+
+def test_damaged_weights_are_refused(workdirs, tmp_path, capsys):
+    file = tmp_path / "mine.safetensors"
+    exported(workdirs("unconditional"), file, capsys=capsys)
+    content, card = file.read_bytes(), json.loads(file.with_suffix(".json").read_text())
+    for damaged in (content[:-1], content[:-1] + bytes([content[-1] ^ 1]), b""):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match="is damaged"):
+            load_pretrained(file)
+    file.write_bytes(content)
+    file.with_suffix(".json").write_text(json.dumps(card | {"network": "Transformer"}))
+    with pytest.raises(InputError, match="cannot build"):
+        load_pretrained(file)
+    file.with_suffix(".json").write_text("{")
+    with pytest.raises(InputError, match="is not the card"):
+        load_pretrained(file)
+    with pytest.raises(InputError, match="There are no weights nothing"):
+        load_pretrained("nothing")
+
+
+def test_a_run_starts_from_weights(workdirs, tmp_path, capsys):
+    file = tmp_path / "mine.safetensors"
+    exported(workdirs("unconditional"), file, capsys=capsys)
+    config = tiny_config("unconditional")
+    splits = cli.load_splits(config)
+    experiment = cli.starting_from(str(file), unconditional.make_experiment(config, splits))
+    jax.tree.map(np.testing.assert_array_equal, experiment.init(jax.random.key(5)), load_pretrained(file).variables)
+    wider = tiny_config("unconditional", **{"model.features": 9})
+    with pytest.raises(InputError, match=r"weights of another network: .* is \(8,\) there, and \(9,\)"):
+        cli.starting_from(str(file), unconditional.make_experiment(wider, splits))
+
+
+def test_the_table_of_the_readme_is_that_of_the_cards():
+    _, found, _ = table.split_readme(table.README.read_text())
+    lines = [table.row(table.COLUMNS), table.row(["---"] * len(table.COLUMNS))]
+    for name in pretrained_names():
+        lines += [table.row(cells) for cells in table.rows_of(name, load_pretrained(name).card)]
+    assert found.splitlines() == lines
+
+
+def test_a_figure_that_differs_is_told():
+    printed = {"images": 7, "nats": 80.123, "bits_per_dim": 1.80611}
+    table.compare("mine, test", printed | {"nats": 80.1231}, printed)
+    for other in ({"images": 6}, {"nats": 80.128}, {"bits_per_dim": 1.80621}):
+        with pytest.raises(table.DifferentError, match="mine, test"):
+            table.compare("mine, test", printed | other, printed)
+
+
+def test_the_gaussian_by_hand():
+    """Of one sub-pixel and of two: the mean over the noise, by many values of it."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 5, (50, 1, 2, 1)) + generator.integers(0, 3, (50, 1, 1, 1))
+    split = from_array(images, levels=7)
+    flat = images.reshape(50, 2)
+    noisy = flat[None] + (np.stack(np.meshgrid(np.arange(40), np.arange(40)), -1).reshape(-1, 1, 2) + 0.5) / 40
+    density = stats.multivariate_normal(flat.mean(axis=0) + 0.5, np.cov(flat.T, bias=True) + np.eye(2) / 12)
+    expected = -density.logpdf(noisy).mean()
+    np.testing.assert_allclose(gaussian_nats(multivariate_gaussian(split), split), expected, rtol=1e-4)
+
+
+def test_the_floor_is_one_command(capsys):
+    floor.main(["floor", "--config=configs/digits.py"])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])["scores"]
+    assert round(found["uniform"]["test"]["bits_per_dim"], 2) == 4.09
+    assert round(found["independent pixels"]["validation"]["bits_per_dim"], 2) == 2.49
+    assert found["multivariate Gaussian"]["test"]["nats"] > 0

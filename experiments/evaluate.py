@@ -1,0 +1,73 @@
+"""The likelihood of a whole split by trained weights: the number that a table prints, derived again.
+
+python -m experiments.evaluate --weights=digits [--split=test] [--data_dir=DIR]
+"""
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments import cli, trained
+from pixelcnn_jax.data import no_images
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.parallel import data_mesh, replicated
+from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.train import Splits, evaluator, score
+from pixelcnn_jax.weights import load_pretrained, pretrained_names, read_card
+
+SPLITS = ("train", "validation", "test")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Scores a split; prints a summary as JSON."""
+    parser = argparse.ArgumentParser(
+        "python -m experiments.evaluate", description=__doc__, formatter_class=cli.AsWritten
+    )
+    names = ", ".join(pretrained_names())
+    parser.add_argument("--weights", required=True, help=f"a name ({names}), or the path of a .safetensors file")
+    parser.add_argument("--split", default="test", choices=SPLITS, help="as the config of the weights has it")
+    parser.add_argument("--data_dir", help="where TFDS keeps its data sets; its own default if not given")
+    arguments = parser.parse_args(argv)
+    cli.report(partial(evaluate, arguments.weights, arguments.split, arguments.data_dir))
+
+
+def evaluate(weights: str | Path, split: str, data_dir: str | None) -> dict[str, Any]:
+    """The summary of a split. Raises InputError for weights or data that cannot be had."""
+    _, card = read_card(weights)
+    if split not in card["scores"]:
+        raise InputError(f"{weights} were not scored on {split}, but on {', '.join(card['scores'])}.")
+    config = trained.config_from(card["config"])
+    cli.use_all_cores(config)
+    found = score_of(config, load_pretrained(weights).variables, split, data_dir)
+    return {
+        "weights": str(weights),
+        "dataset": card["config"]["dataset"],
+        "split": split,
+        "images": found["images"],
+        "nats": found["nats"],
+        "bits_per_dim": found["bits_per_dim"],
+    }
+
+
+def score_of(config: ConfigDict, params: Params, split: str, data_dir: str | None) -> dict[str, Any]:
+    """The score of one split by an experiment's parameters, as training would count it."""
+    config = config.copy_and_resolve_references()
+    config.data_dir = data_dir
+    images = cli.load_split(config, config[f"{split}_split"])
+    if split == "train" and config.train_scored is not None:
+        images = images.some(config.train_scored)
+    like = no_images(images.shape, levels=images.levels, classes=images.classes)
+    experiment = trained.module_of(config).make_experiment(config, Splits(like, like))
+    losses = evaluator(lambda params, batch: experiment.loss(params, batch, None), config)(
+        jax.device_put(jax.tree.map(np.asarray, params), replicated(data_mesh())), images
+    )
+    return score(losses, images, measure=experiment.measure)
+
+
+if __name__ == "__main__":
+    main()

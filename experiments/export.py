@@ -1,0 +1,84 @@
+"""Keeps what a run has trained as weights: a .safetensors file, its card, and the log of the training beside it.
+
+python -m experiments.export --workdir=runs/digits --output=digits.safetensors --trained_by="make demo"
+  --hardware="2 cores of an AMD EPYC"
+
+What cannot be seen from the weights goes into the card: the config, every score, the time it took and on what. An
+unconditional run's views (``augment``) are folded into the biases. As bfloat16 a file is half as large; the scores are
+then counted anew, by the rounded weights, for which the data set is read.
+"""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import cli, evaluate, trained
+from pixelcnn_jax import InputError
+from pixelcnn_jax.augment import as_they_are, fold
+from pixelcnn_jax.weights import rounded, save_weights
+
+MEGABYTES = 14  # what a file may have at most, to be kept in a repository
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Writes the files; prints a summary as JSON."""
+    parser = argparse.ArgumentParser("python -m experiments.export", description=__doc__, formatter_class=cli.AsWritten)
+    parser.add_argument("--workdir", type=Path, required=True, help="a finished run")
+    parser.add_argument("--output", type=Path, required=True, help=".safetensors file to write; must be new")
+    parser.add_argument("--dtype", default="float32", help="float32 or bfloat16")
+    parser.add_argument("--hardware", required=True, help="what it was trained on, as the table is to say")
+    parser.add_argument("--trained_by", required=True, help="the command that trained it")
+    parser.add_argument("--data_dir", help="where the data set lies, for bfloat16")
+    cli.report(partial(export, parser.parse_args(argv)))
+
+
+def export(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Restores, rounds, scores, writes."""
+    workdir, output = arguments.workdir, arguments.output
+    if output.suffix != ".safetensors":
+        raise InputError(f"--output must end in .safetensors, not {output.name}.")
+    for suffix in (".safetensors", ".json", ".jsonl"):
+        cli.check_new(output.with_suffix(suffix))
+    cli.use_all_cores(trained.read_config(workdir)[0])
+    config, splits, _, params = trained.restore(workdir, "unconditional", "class_conditional")
+    if not (workdir / "result.json").exists():
+        raise InputError(f"{workdir} is of a run that is not finished: its scores are not known yet.")
+    result = json.loads((workdir / "result.json").read_text())
+    params = jax.tree.map(np.asarray, params)
+    height, width, channels = splits.train.shape
+    if config.experiment == "unconditional" and config.augment:
+        params = params | {"params": fold(params["params"], as_they_are(1, height, width)[0])}
+        config.augment = 0.0
+    scores = result["scores"]
+    if arguments.dtype != "float32":
+        params = rounded(params, dtype=arguments.dtype)
+        scores = {name: evaluate.score_of(config, params, name, arguments.data_dir) for name in scores}
+    own = {"data_dir": None, "classifier": None, "unconditional": None, "single_scale": None}
+    card = {
+        "network": "GatedPixelCNN",
+        "model": {"levels": splits.train.levels, "channels": channels, **config.model.to_dict()},
+        "condition": {"h": splits.train.classes} if config.experiment == "class_conditional" else {},
+        "images": {"shape": splits.train.shape, "levels": splits.train.levels, "classes": splits.train.classes},
+        "score_of": result["score_of"],
+        "scores": scores,
+        "parameters": sum(x.size for x in jax.tree.leaves(params)),
+        "hardware": arguments.hardware,
+        "trained_by": arguments.trained_by,
+        **{name: result[name] for name in ("steps", "best_step", "train_seconds", "devices", "versions")},
+        "config": {name: value for name, value in config.to_dict().items() if name != "images"} | own,
+    }
+    save_weights(output, params, card, dtype=arguments.dtype)
+    output.with_suffix(".jsonl").write_bytes((workdir / "metrics.jsonl").read_bytes())
+    size = output.stat().st_size / 1e6
+    if size > MEGABYTES:
+        raise InputError(f"{output} has {size:.1f} MB, more than {MEGABYTES}: use --dtype=bfloat16.")
+    return {"output": str(output), "megabytes": round(size, 2), "scores": scores}
+
+
+if __name__ == "__main__":
+    main()
