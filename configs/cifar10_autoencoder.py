@@ -26,11 +26,11 @@ def get_config() -> ConfigDict:
     config.bottleneck = 10
     config.batch_size = 32
     config.at_once = 4
-    config.steps = 600
+    config.steps = 400
     config.learning_rate = 2e-3
     config.ema = 0.998
     config.eval_batch_size = 200
-    config.eval_every = 300
+    config.eval_every = 200
     config.checkpoint_every = 200
     config.report_samples = 200
     config.sample_rows = 10

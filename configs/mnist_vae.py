@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.free_nats = 0.1
     config.batch_size = 32
     config.at_once = 16
-    config.steps = 6_000
-    config.eval_every = 2_000
+    config.steps = 3_000
+    config.eval_every = 1_000
     config.report_images = 1_000
     return config
