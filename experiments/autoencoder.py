@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli, trained
-from pixelcnn_jax import GatedPixelCNN, sample
+from experiments.network import make_network
+from pixelcnn_jax import sample
 from pixelcnn_jax.data import some_images
 from pixelcnn_jax.encoders import Deconvolution, Encoder
 from pixelcnn_jax.inputs import fingerprint
@@ -34,7 +35,7 @@ POOL = 64  # other images whose h are tried
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     """The likelihood given the encoder's h as the loss; what h holds, with either decoder, as the report."""
     (height, width, channels), levels, m = splits.train.shape, splits.train.levels, config.bottleneck
-    model = GatedPixelCNN(levels=levels, channels=channels, **config.model)
+    model = make_network(config, levels=levels, channels=channels)
     encoder = Encoder(m, levels, tuple(config.encoder_features))
     deconvolution = Deconvolution((height, width, channels))
     images = splits.validation if splits.test is None else splits.test  # what is reported of
@@ -82,7 +83,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
 
     def report(params: Params) -> dict[str, Any]:
         part = images.some(config.report_images)
-        pool = encode(params, jnp.asarray(some_images(part, POOL)))
+        pool = encode(on_one_device(params), jnp.asarray(some_images(part, POOL)))
 
         def measured(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
             x = batch["image"]

@@ -15,7 +15,8 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli, judge
-from pixelcnn_jax import GatedPixelCNN, sample
+from experiments.network import make_network
+from pixelcnn_jax import sample
 from pixelcnn_jax.encoders import Deconvolution
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.inputs import Condition
@@ -30,7 +31,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     if splits.train.classes is None:
         raise InputError("experiments.class_conditional needs class labels: set labels.")
     classes, (height, width, channels) = splits.train.classes, splits.train.shape
-    model = GatedPixelCNN(levels=splits.train.levels, channels=channels, **config.model)
+    model = make_network(config, levels=splits.train.levels, channels=channels)
     judged = judge.make_judge(config, splits)
     deconvolution = Deconvolution((height, width, config.map_features)) if config.map_features else None
 

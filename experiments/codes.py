@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli
-from pixelcnn_jax import GatedPixelCNN, sample
+from experiments.network import make_network
+from pixelcnn_jax import sample
 from pixelcnn_jax.data import Images, some_images
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.inputs import fingerprint
@@ -39,7 +40,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         raise InputError(
             f"experiments.codes needs class labels, and a height and width that are multiples of {COARSE}."
         )
-    coarse = GatedPixelCNN(levels=config.codes, channels=1, **config.model)
+    coarse = make_network(config, levels=config.codes, channels=1)
     fine = coarse.clone()
     patches = {size: quantiser(splits.train, size, config.codes, seed=config.seed) for size in (COARSE, FINE)}
 

@@ -17,7 +17,8 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli, embedding, trained
-from pixelcnn_jax import GatedPixelCNN, sample
+from experiments.network import make_network
+from pixelcnn_jax import sample
 from pixelcnn_jax.augment import WAYS, turn
 from pixelcnn_jax.data import Images, read
 from pixelcnn_jax.encoders import between, on_unit_sphere, squared_distances
@@ -37,7 +38,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         raise InputError("experiments.embedding_conditional needs identities: set labels.")
     if config.turn and height != width:
         raise InputError("Only square images can be turned: leave turn out, or set resize.")
-    model = GatedPixelCNN(levels=levels, channels=channels, **config.model)
+    model = make_network(config, levels=levels, channels=channels)
     network = embedding.make_network(config, splits)
     embedder = read_embedder(config, splits) if len(splits.train) else None
     unseen = splits.validation if splits.test is None else splits.test

@@ -18,8 +18,9 @@ import jax
 import numpy as np
 
 from experiments import cli, evaluate, trained
+from experiments.network import make_network
 from pixelcnn_jax import InputError
-from pixelcnn_jax.augment import as_they_are, fold
+from pixelcnn_jax.augment import as_they_are
 from pixelcnn_jax.weights import rounded, save_weights
 
 MEGABYTES = 14  # what a file may have at most, to be kept in a repository
@@ -52,7 +53,8 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     params = jax.tree.map(np.asarray, params)
     height, width, channels = splits.train.shape
     if config.experiment == "unconditional" and config.augment:
-        params = params | {"params": fold(params["params"], as_they_are(1, height, width)[0])}
+        model = make_network(config, levels=splits.train.levels, channels=channels)
+        params = trained.folded(workdir, model, params, as_they_are(1, height, width)[0])
         config.augment = 0.0
     scores = result["scores"]
     if arguments.dtype != "float32":
@@ -60,7 +62,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         scores = {name: evaluate.score_of(config, params, name, arguments.data_dir) for name in scores}
     own = {"data_dir": None, "classifier": None, "unconditional": None, "single_scale": None}
     card = {
-        "network": "GatedPixelCNN",
+        "network": config.network,
         "model": {"levels": splits.train.levels, "channels": channels, **config.model.to_dict()},
         "condition": {"h": splits.train.classes} if config.experiment == "class_conditional" else {},
         "images": {"shape": splits.train.shape, "levels": splits.train.levels, "classes": splits.train.classes},

@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli, judge, trained
-from pixelcnn_jax import GatedPixelCNN, sample
+from experiments.network import make_network
+from pixelcnn_jax import sample
 from pixelcnn_jax.encoders import Upsampling
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats_of
@@ -30,7 +31,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     (height, width, channels), classes = splits.train.shape, splits.train.classes
     if height % 2 or width % 2 or not config.map_features:
         raise InputError("experiments.multiscale needs an even height and width, and map_features above 0.")
-    large = GatedPixelCNN(levels=splits.train.levels, channels=channels, **config.model)
+    large = make_network(config, levels=splits.train.levels, channels=channels)
     small = large.clone(layers=config.small_layers)
     upsampling = Upsampling(config.map_features, splits.train.levels)
     images = splits.validation if splits.test is None else splits.test

@@ -9,13 +9,16 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from configs import base
+from experiments.network import make_network
 from pixelcnn_jax import GatedPixelCNN, InputError
 from pixelcnn_jax.augment import as_they_are, fold
 from pixelcnn_jax.checkpoint import Checkpoints
 from pixelcnn_jax.data import Images, no_images
+from pixelcnn_jax.network import Network
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Experiment, Splits
 
@@ -46,7 +49,7 @@ class Trained(NamedTuple):
       config: that of the run.
     """
 
-    model: GatedPixelCNN
+    model: Network
     variables: dict[str, Any]
     shape: tuple[int, int, int]
     config: ConfigDict
@@ -105,11 +108,12 @@ def load(workdir: Path | str, *, label: int | None = None) -> Trained:
     """The model p(x) of a run of experiments.unconditional, or p(x|y) of a class-conditional one for one label y.
 
     What h was, a label or the view that ``augment`` gives, is folded into the biases.
-    Raises InputError for what ``restore`` does not find, and for a label that is missing, or given where none is.
+    Raises InputError for what ``restore`` does not find, for a label that is missing, or given where none is, and for
+    any h but a GatedPixelCNN's: the others have no biases that it would fold into.
     """
     config, splits, _, params = restore(workdir, "unconditional", "class_conditional")
     shape, classes = splits.train.shape, splits.train.classes or 0
-    model = GatedPixelCNN(levels=splits.train.levels, channels=shape[-1], **config.model)
+    model = make_network(config, levels=splits.train.levels, channels=shape[-1])
     if config.experiment == "class_conditional":
         if config.map_features:
             raise InputError(
@@ -117,14 +121,22 @@ def load(workdir: Path | str, *, label: int | None = None) -> Trained:
             )
         if label is None or not 0 <= label < classes:
             raise InputError(f"{workdir} is of a class-conditional run: give a label, 0 to {classes - 1}.")
-        return Trained(
-            model, params | {"params": fold(params["params"], jax.nn.one_hot(label, classes))}, shape, config
-        )
+        return Trained(model, folded(workdir, model, params, jax.nn.one_hot(label, classes)), shape, config)
     if label is not None:
         raise InputError(f"{workdir} is of an unconditional run: leave the label out.")
     if config.augment:
-        params = params | {"params": fold(params["params"], as_they_are(1, *shape[:2])[0])}
+        params = folded(workdir, model, params, as_they_are(1, *shape[:2])[0])
     return Trained(model, params, shape, config)
+
+
+def folded(workdir: Path | str, model: Network, variables: Params, h: Float[Array, " condition"]) -> Params:
+    """The variables of a model that knows h already. Raises InputError for any network but a GatedPixelCNN."""
+    if not isinstance(model, GatedPixelCNN):
+        raise InputError(
+            f"{workdir} is of a {type(model).__name__} that is told h, a label or a view: only into the biases of a "
+            "GatedPixelCNN does it fold."
+        )
+    return variables | {"params": fold(variables["params"], h)}
 
 
 def nats_of_run(workdir: Path | str, images: Images, *experiments: str) -> float:

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli
-from pixelcnn_jax import GatedPixelCNN, sample
+from experiments.network import make_network
+from pixelcnn_jax import sample
 from pixelcnn_jax.augment import as_they_are, show
 from pixelcnn_jax.likelihood import nats_of
 from pixelcnn_jax.parameters import Params
@@ -23,7 +24,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     images as they are.
     """
     height, width, channels = splits.train.shape
-    model = GatedPixelCNN(levels=splits.train.levels, channels=channels, **config.model)
+    model = make_network(config, levels=splits.train.levels, channels=channels)
 
     def identity(batch: int) -> Float[Array, "batch views"] | None:
         return as_they_are(batch, height, width) if config.augment else None

@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli
-from pixelcnn_jax import GatedPixelCNN, sample
+from experiments.network import make_network
+from pixelcnn_jax import sample
 from pixelcnn_jax.data import some_images
 from pixelcnn_jax.encoders import Encoder
 from pixelcnn_jax.inputs import fingerprint
@@ -50,7 +51,7 @@ class Posterior(NamedTuple):
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     """The negative ELBO as the loss; a tighter bound, the KL and what the code is used for as the report."""
     (height, width, channels), levels, m = splits.train.shape, splits.train.levels, config.bottleneck
-    model = GatedPixelCNN(levels=levels, channels=channels, **config.model)
+    model = make_network(config, levels=levels, channels=channels)
     encoder = Encoder(2 * m, levels, tuple(config.encoder_features))
 
     def init(key: Key[Array, ""]) -> Params:

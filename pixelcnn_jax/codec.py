@@ -35,6 +35,7 @@ from pixelcnn_jax.inputs import (
     check_values,
     params_of,
 )
+from pixelcnn_jax.network import Network
 from pixelcnn_jax.parameters import Params
 
 MAX_LOGITS = 2**28  # of a module that is run again as a whole
@@ -270,7 +271,7 @@ def _run_again(
 
 
 def _check(model: nn.Module, variables: Params, condition: Condition, shape: tuple[int, ...]) -> Condition:
-    if stream_of(model) is not None:
+    if isinstance(model, Network):  # any other module says itself what it is told
         check_condition(params_of(variables), condition, shape)
     check_finite(condition)
     return jax.tree.map(jnp.asarray, condition)
@@ -310,8 +311,8 @@ _NAMES = {"model": "another model", "weights": "other weights", "condition": "an
 
 
 def _digest_model(model: nn.Module) -> bytes:
-    """Of its class and hyperparameters, but for dropout, which only training reads."""
-    skipped = ("parent", "name", "dropout")
+    """Of its class and hyperparameters, but for dropout and remat, which only training reads."""
+    skipped = ("parent", "name", "dropout", "remat")
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
     described = [
         f"{name}={np.dtype(value).name if name == 'dtype' else value!r}"

@@ -12,17 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.gated_pixelcnn import (
-    GatedPixelCNN,
-    cast,
-    encode,
-    head_hidden,
-    head_logits,
-    masked,
-    rows_border,
-)
+from pixelcnn_jax.gated_pixelcnn import GatedPixelCNN, masked, rows_border
 from pixelcnn_jax.inputs import Condition
 from pixelcnn_jax.layers import Context, columns_left, group_slice, horizontal_half, vertical_half
+from pixelcnn_jax.network import cast, encode, head_hidden, head_logits
 from pixelcnn_jax.parameters import Params
 
 # The rows above, one map a layer [batch, remembered rows, width, features].

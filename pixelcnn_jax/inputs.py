@@ -55,11 +55,12 @@ def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> N
 def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]) -> None:
     """Raises InputError unless h and s are what the parameters were made for, for images of ``shape``."""
     for name, value, leading in (("h", condition.h, shape[:1]), ("s", condition.s, shape[:3])):
-        kernel = params["strict"].get(f"vertical_{name}")
+        # The layers are stacked: [layer, condition, ...]. Each model has such a kernel for every sum that h or s joins.
+        kernel = next((kernel for part, kernel in params["layers"].items() if part.endswith(f"_{name}")), None)
         if kernel is None and value is not None:
             raise InputError(f"{name} was given to a model that was initialised without one; leave it out.")
         if kernel is not None:
-            wanted = [*leading, kernel.shape[0]]
+            wanted = [*leading, kernel.shape[1]]
             if value is None:
                 raise InputError(f"this model is conditional: it needs {name} of shape {wanted}.")
             if list(value.shape) != wanted:

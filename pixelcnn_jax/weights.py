@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from safetensors import SafetensorError
@@ -15,10 +14,15 @@ from safetensors.flax import save as to_bytes
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.gated_pixelcnn import GatedPixelCNN
+from pixelcnn_jax.network import Network
 from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.pixelcnn import PixelCNN
+from pixelcnn_jax.pixelrnn import DiagonalBiLSTM, RowLSTM
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-NETWORKS: dict[str, type[nn.Module]] = {"GatedPixelCNN": GatedPixelCNN}
+NETWORKS: dict[str, type[Network]] = {
+    network.__name__: network for network in (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
+}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -31,7 +35,7 @@ class Pretrained(NamedTuple):
       card: what they are: "config", "scores", "images", "condition" (how many numbers h has, if any), and more.
     """
 
-    model: nn.Module
+    model: Network
     variables: Params
     card: dict[str, Any]
 

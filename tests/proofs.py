@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from pixelcnn_jax import log_prob, naive_sample, sample
-from pixelcnn_jax.gated_pixelcnn import encode, logits
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, log_prob, naive_sample, sample
 from pixelcnn_jax.inputs import Condition
+from pixelcnn_jax.network import encode
 
 NOTHING = Condition()
 
@@ -45,7 +45,7 @@ def dependence(model, variables, shape, condition=NOTHING, inputs=12):
     per_channel = max(1, model.code_features)
 
     def of_features(features, key):
-        return logits(model, variables["params"], features, condition)[0].reshape(size, model.levels)
+        return model.logits(variables["params"], features, condition)[0].reshape(size, model.levels)
 
     @jax.jit
     def jacobian(key):
@@ -58,32 +58,86 @@ def dependence(model, variables, shape, condition=NOTHING, inputs=12):
 
 
 def receptive_field(model, shape):
-    """Which sub-pixels each logit should depend on, from Figure 2 by walking along the taps and nothing else."""
+    """Which sub-pixels each logit should depend on, by walking along the taps of its network and nothing else.
+
+    Of its own pixel a logit knows the earlier colours. What the features of a finished pixel know is known whole: the
+    pixels that they were made of and, of their own, all colours but the last, which no feature there knows.
+    """
     height, width = shape
-    first, rest = model.first_kernel_size // 2, model.kernel_size // 2
-    inside = lambda r, c: 0 <= r < height and 0 <= c < width  # noqa: E731
     pixels = list(itertools.product(range(height), range(width)))
-
-    def union(sets):
-        return frozenset().union(*sets)
-
-    def around(r, c, rows, columns):
-        return [(r + i, c + j) for i in rows for j in columns if inside(r + i, c + j)]
-
-    vertical = {p: frozenset(around(*p, range(-first, 0), range(-first, first + 1))) for p in pixels}
-    horizontal = {p: frozenset(around(*p, [0], range(-first, 0))) | vertical[p] for p in pixels}
-    for _ in range(model.layers):
-        vertical = {p: union(vertical[q] for q in around(*p, range(-rest, 1), range(-rest, rest + 1))) for p in pixels}
-        horizontal = {p: union(horizontal[q] for q in around(*p, [0], range(-rest, 1))) | vertical[p] for p in pixels}
+    walk = {GatedPixelCNN: _gated_walk, PixelCNN: _masked_walk, RowLSTM: _row_walk, DiagonalBiLSTM: _diagonal_walk}
+    known = walk[type(model)](model, pixels)
+    field = np.zeros((*shape, model.channels, *shape, model.channels), bool)
+    for (r, c), colour in itertools.product(pixels, range(model.channels)):
+        for subpixel in known[r, c]:
+            field[r, c, colour, *subpixel] = True
+        field[r, c, colour, r, c] = np.arange(model.channels) < colour
     size = len(pixels) * model.channels
-    field = np.zeros((size, size), bool)
-    for (index, pixel), colour in itertools.product(enumerate(pixels), range(model.channels)):
-        row = field[index * model.channels + colour]
-        for r, c in horizontal[pixel]:
-            start = (r * width + c) * model.channels
-            row[start : start + model.channels] = True
-        row[index * model.channels : index * model.channels + colour] = True
-    return field
+    return field.reshape(size, size)
+
+
+def _around(known, pixel, rows, columns):
+    """What is known at the pixels around one, as far as they are in the image."""
+    r, c = pixel
+    return frozenset().union(*(known.get((r + i, c + j), ()) for i in rows for j in columns))
+
+
+def _colours(pixels, count):
+    return {p: frozenset((*p, colour) for colour in range(count)) for p in pixels}
+
+
+def _gated_walk(model, pixels):
+    first, rest = model.first_kernel_size // 2, model.kernel_size // 2
+    image = _colours(pixels, model.channels)
+    vertical = {p: _around(image, p, range(-first, 0), range(-first, first + 1)) for p in pixels}
+    horizontal = {p: _around(image, p, [0], range(-first, 0)) | vertical[p] for p in pixels}
+    for _ in range(model.layers):
+        vertical = {p: _around(vertical, p, range(-rest, 1), range(-rest, rest + 1)) for p in pixels}
+        horizontal = {p: _around(horizontal, p, [0], range(-rest, 1)) | vertical[p] for p in pixels}
+    return horizontal
+
+
+def _taps_walk(known, pixels, n):
+    """The taps of a masked n x n convolution before the centre."""
+    reach = n // 2
+    above = {p: _around(known, p, range(-reach, 0), range(-reach, reach + 1)) for p in pixels}
+    return {p: above[p] | _around(known, p, [0], range(-reach, 0)) for p in pixels}
+
+
+def _first_walk(model, pixels):
+    """The first layer of the predecessors; unlike in the gated one, what a feature knows of its pixel matters there."""
+    known = _taps_walk(_colours(pixels, model.channels), pixels, model.first_kernel_size)
+    return {p: known[p] | own for p, own in _colours(pixels, model.channels - 1).items()}
+
+
+def _masked_walk(model, pixels):
+    known = _first_walk(model, pixels)
+    for _ in range(model.layers):
+        before = _taps_walk(known, pixels, model.kernel_size)
+        known = {p: known[p] | before[p] for p in pixels}
+    return known
+
+
+def _row_walk(model, pixels):
+    known, reach = _first_walk(model, pixels), model.kernel_size // 2
+    for _ in range(model.layers):
+        states = {}
+        for p in pixels:  # in raster order: the row above is finished
+            states[p] = _around(known, p, [0], range(-reach, 1)) | _around(states, p, [-1], range(-reach, reach + 1))
+        known = states
+    return known
+
+
+def _diagonal_walk(model, pixels):
+    known = _first_walk(model, pixels)
+    for _ in range(model.layers):
+        from_left, from_right = {}, {}
+        for p in pixels:
+            from_left[p] = known[p] | _around(from_left, p, [0], [-1]) | _around(from_left, p, [-1], [0])
+        for p in sorted(pixels, key=lambda p: (p[0], -p[1])):
+            from_right[p] = known[p] | _around(from_right, p, [0], [1]) | _around(from_right, p, [-1], [0])
+        known = {p: from_left[p] | _around(from_right, p, [-1], [0]) for p in pixels}
+    return known
 
 
 def assert_causal(model, variables, shape, condition=NOTHING):

@@ -17,9 +17,10 @@ from proofs import (
 from reference import reference_logits
 
 from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, compress, log_prob, sample
-from pixelcnn_jax.gated_pixelcnn import encode, logits
+from pixelcnn_jax.gated_pixelcnn import logits
 from pixelcnn_jax.inputs import Condition
 from pixelcnn_jax.layers import dropout, window_product
+from pixelcnn_jax.network import encode
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 

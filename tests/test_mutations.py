@@ -15,7 +15,7 @@ from proofs import (
 )
 from reference import reference_logits
 
-from pixelcnn_jax import GatedPixelCNN, gated_pixelcnn, incremental, layers, likelihood, sampling
+from pixelcnn_jax import GatedPixelCNN, gated_pixelcnn, incremental, layers, likelihood, network, sampling
 
 GREY = GatedPixelCNN(levels=2, features=8, layers=2, first_kernel_size=3)
 COLOUR = GatedPixelCNN(levels=2, channels=3, features=24, layers=1, first_kernel_size=3)
@@ -122,8 +122,8 @@ def no_residual(monkeypatch):
 
 
 def zero_border_that_looks_like_grey(monkeypatch):
-    original = gated_pixelcnn.encode
-    monkeypatch.setattr(gated_pixelcnn, "encode", lambda *args: original(*args).at[..., 0].set(0.0))
+    original = network.encode
+    monkeypatch.setattr(network, "encode", lambda *args: original(*args).at[..., 0].set(0.0))
 
 
 def h_in_one_stack_only(monkeypatch):
