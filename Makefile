@@ -13,7 +13,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench table lint format types clean train-environment dev-environment
+.PHONY: help demo test bench table figures lint format types clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -25,11 +25,18 @@ demo: train-environment  ## train on handwritten digits in minutes: bits/dim, sa
 test: dev-environment  ## the whole test suite
 	"$(PY)" -m pytest $(ARGS)
 
-bench: train-environment  ## how long exact sampling takes, beside naive sampling and one forward pass
+bench: train-environment  ## how fast sampling, training, reading and starting are, beside what they should be
 	"$(PY)" -m benchmarks.sampling
+	"$(PY)" -m benchmarks.train_step
+	"$(PY)" -m benchmarks.growth
+	"$(PY)" -m benchmarks.input
+	"$(PY)" -m benchmarks.first_step
 
 table: train-environment  ## the results table of the README, its figures derived again; ARGS=--data_dir=DIR
 	"$(PY)" -m experiments.table $(ARGS)
+
+figures: train-environment  ## what a pixel sees through each network: benchmarks/receptive_fields.png
+	"$(PY)" -m benchmarks.receptive_field
 
 lint: dev-environment  ## style and likely mistakes; changes nothing
 	"$(PY)" -m ruff check .

@@ -1,4 +1,4 @@
-"""The operations of a Gated PixelCNN, as functions of arrays.
+"""The operations of a Gated PixelCNN, as functions of arrays; its predecessors use some of them.
 
 No operation pads and none masks space: each reads a *window*. A vertical one reads its own row and the rows above, a
 horizontal one its own column and the columns to the left, and what lies before the first row or column is a *memory*
@@ -118,10 +118,10 @@ def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*ou
 def gate(x: Float[Array, "batch height width pair features"]) -> Float[Array, "batch height width features"]:
     """The gated activation unit, tanh(W_f x) * sigmoid(W_g x): equation 2.
 
-    As sigmoid(x) = (1 + tanh(x / 2)) / 2, one tanh serves both halves, which XLA on CPU would else compute apart.
+    One tanh over both halves, sigmoid(x) being (1 + tanh(x / 2)) / 2, made sampling on CPU 7 % faster and the training
+    step a tenth slower (``benchmarks/README.md``).
     """
-    halves = jnp.tanh(x * jnp.array([1, 0.5], x.dtype)[None, None, None, :, None])
-    return halves[..., 0, :] * (0.5 * halves[..., 1, :] + 0.5)
+    return jnp.tanh(x[..., 0, :]) * jax.nn.sigmoid(x[..., 1, :])
 
 
 def dropout(
@@ -139,7 +139,7 @@ def dropout(
 
 def condition_terms(
     layer: Params, stack: str, condition: Condition
-) -> Float[Array, "batch height width pair features"] | float:
+) -> Float[Array, "#batch #height #width *features"] | float:
     """V h and V s for one stack of a layer (equations 4 and 5); never masked. 0 where the model has neither."""
     terms: Array | float = 0.0
     if condition.h is not None:

@@ -1,0 +1,23 @@
+"""How long things take, beside one another."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+def fastest(functions: dict[str, Callable[[], Any]], *, rounds: int) -> dict[str, float]:
+    """Seconds of the fastest call of each function, all called in turn, so that what else runs slows each alike.
+
+    The first calls, which compile, are not counted.
+    """
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        jax.block_until_ready(function())
+    for _ in range(rounds):
+        for name, function in functions.items():
+            began = time.perf_counter()
+            jax.block_until_ready(function())
+            times[name].append(time.perf_counter() - began)
+    return {name: min(found) for name, found in times.items()}
