@@ -31,22 +31,24 @@ def get_config() -> ConfigDict:
     config.turn = False  # of embeddings: show square training images turned and mirrored, each way another identity
     config.shift = 0  # move training images by up to so many pixels, over zeros
 
-    # Model: the fields of pixelcnn_jax.GatedPixelCNN, but for levels and channels, which the data says
+    # Model: the fields of pixelcnn_jax.network.Network, but for levels and channels, which the data says
+    config.network = "GatedPixelCNN"  # GatedPixelCNN, PixelCNN, RowLSTM or DiagonalBiLSTM
     config.model = ConfigDict()
-    config.model.features = 64  # p, the feature maps of each stack
-    config.model.layers = 7  # gated layers after the strict one
+    config.model.features = 64  # p, the feature maps of each stack; h of the three older networks
+    config.model.layers = 7  # layers after the strict one
     config.model.kernel_size = 3  # n of the n x n filters, odd
     config.model.first_kernel_size = 7  # n of the strict layer
     config.model.head_features = placeholder(int)  # feature maps between the 1x1 of the head; None for p
-    config.model.dropout = 0.0  # share of the gated features dropped in training
+    config.model.dropout = 0.0  # share of the features dropped in training
     config.model.code_features = 0  # 0 for intensities; else the size of an embedding of codes
     config.model.dtype = "float32"  # what the layers compute in: float32 or bfloat16
+    config.model.remat = False  # compute each layer again in the backward pass: a third more time, far less memory
 
     # Conditions, as far as the experiment has them
     config.encoder_features = (32, 64, 128)  # feature maps of each stage of an encoder; each halves the image
     config.bottleneck = 10  # m, the numbers in h that an encoder gives
     config.map_features = 0  # feature maps of s = m(h) (equation 5) in place of V h; or of the map of a small image
-    config.small_layers = 8  # gated layers of a multi-scale model's first network
+    config.small_layers = 8  # layers of a multi-scale model's first network
     config.kl_warmup = 0  # steps over which the weight of a variational auto-encoder's KL term rises to 1
     config.free_nats = 0.0  # of KL in each number of its code that training does not count
     config.codes = 64  # K, how many codes a vector quantiser has
@@ -81,6 +83,7 @@ def get_config() -> ConfigDict:
     config.keep_checkpoints = 2  # how many to keep, besides the best parameters
     config.sample_rows = 8  # of the picture of samples
     config.sample_columns = 8
+    config.compilation_cache = placeholder(str)  # a folder in which to keep what was compiled, for later runs
 
     # The results table: likelihoods without a network are counted, published ones quoted
     config.baselines = False  # count uniform and independent pixels, reading all splits once

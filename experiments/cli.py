@@ -7,18 +7,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from experiments import dry_run
 from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
-from pixelcnn_jax.data import Images, load
+from pixelcnn_jax.data import Images, load, no_images
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.metrics import LIKELIHOOD, words
-from pixelcnn_jax.train import Experiment, Splits, train
+from pixelcnn_jax.parallel import Processes, is_first, join
+from pixelcnn_jax.train import Experiment, Splits, check_fields, train
 from pixelcnn_jax.weights import load_pretrained
 
 MakeExperiment = Callable[[ConfigDict, Splits], Experiment]
@@ -29,6 +31,10 @@ usage: python -m {module} --config=configs/NAME.py --workdir=DIR [--config.FIELD
 
 Trains in DIR and scores all validation and test images. The same command on the same DIR goes on where it was stopped.
 DIR then holds result.json, samples.png, curve.png, metrics.jsonl, tensorboard/, checkpoints/ and best/.
+
+Many hosts train together when each runs the command, DIR being a folder that all see, and is told where process 0 is,
+how many there are, and which it is: --coordinator=HOST:PORT --processes=N --process=I
+With --dry_run in place of --workdir nothing is trained, but told what a step needs: parameters, memory, arithmetic.
 
 configs: {configs}
 
@@ -43,14 +49,23 @@ def main(make_experiment: MakeExperiment, argv: list[str] | None = None) -> None
     if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
         print(help_text(module))
         return
-    report(lambda: run(module, make_experiment, *parse(argv)))
+
+    def work() -> dict[str, Any]:
+        command = parse(argv)
+        if command.workdir is None:
+            return dry(module, make_experiment, command.config)
+        return run(module, make_experiment, command.config, command.workdir, processes=command.processes)
+
+    report(work)
 
 
 def report(work: Callable[[], dict[str, Any]]) -> None:
     """Prints what some work returns as the last line, JSON; what the user got wrong as one sentence, exit status 1."""
     logging.set_verbosity(logging.ERROR)  # orbax and grain tell of every file at INFO
     try:
-        print(json.dumps(work()))
+        summary = work()
+        if is_first():
+            print(json.dumps(summary))
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # a full disk, a folder that may not be written to, a name that is too long
@@ -70,18 +85,31 @@ class AsWritten(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionH
     """Help that keeps the lines of a module's docstring and tells the defaults."""
 
 
-def parse(argv: list[str], *, with_workdir: bool = True) -> tuple[ConfigDict, Path]:
-    """The config and the workdir that a command line names. Raises InputError for what it gets wrong."""
+class Command(NamedTuple):
+    """What a command line asks for; without a workdir, nothing is kept."""
+
+    config: ConfigDict
+    workdir: Path | None
+    processes: Processes | None
+
+
+def parse(argv: list[str], *, with_workdir: bool = True) -> Command:
+    """What a command line asks for. Raises InputError for what it gets wrong."""
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", None, "the run's config", flag_values=values)
     flags.DEFINE_string("workdir", None, "where the run is kept", flag_values=values)
+    flags.DEFINE_bool("dry_run", False, "whether to tell what a step needs, and train nothing", flag_values=values)
+    flags.DEFINE_string("coordinator", None, "host:port of process 0, where several train", flag_values=values)
+    flags.DEFINE_integer("processes", None, "how many there are", flag_values=values)
+    flags.DEFINE_integer("process", None, "which this is, from 0", flag_values=values)
     for argument in argv[1:]:
         if argument.startswith("--config=") and not Path(file := argument.removeprefix("--config=")).is_file():
             raise InputError(f"There is no config {file} (--help lists those there are).")
     try:
         rest = values(argv)[1:]
         config = values.config  # a config file that does not run says so here
-        complete = config is not None and isinstance(config.seed, int) and (values.workdir or not with_workdir)
+        kept = (values.workdir is None) == (values.dry_run or not with_workdir)
+        complete = config is not None and kept and isinstance(config.seed, int)
     except (AttributeError, KeyError) as error:
         raise InputError(f"The config has no such field: {one_line(error.args[0])} (--help lists them).") from error
     except (flags.Error, OSError, SyntaxError, ImportError, TypeError, ValueError) as error:
@@ -89,11 +117,16 @@ def parse(argv: list[str], *, with_workdir: bool = True) -> tuple[ConfigDict, Pa
     if rest:
         raise InputError(f"{rest[0]} is no flag: fields are given as --config.FIELD=VALUE (--help lists them).")
     if not complete:
-        needed = (
-            "--config=configs/NAME.py and --workdir=DIR are both" if with_workdir else "--config=configs/NAME.py is"
-        )
-        raise InputError(f"{needed} needed (--help tells more).")
-    return config, Path(values.workdir or "")
+        where = " and --workdir=DIR (or --dry_run) are both" if with_workdir else " alone is"
+        raise InputError(f"--config=configs/NAME.py{where} needed (--help tells more).")
+    several = (values.coordinator, values.processes, values.process)
+    if any(value is None for value in several) and any(value is not None for value in several):
+        raise InputError("--coordinator=HOST:PORT, --processes=N and --process=I come together (--help tells more).")
+    return Command(
+        config,
+        None if values.workdir is None else Path(values.workdir),
+        None if values.coordinator is None else Processes(*several),
+    )
 
 
 def one_line(message: object) -> str:
@@ -107,8 +140,8 @@ def load_splits(config: ConfigDict) -> Splits:
     return Splits(load_split(config, config.train_split), load_split(config, config.validation_split), test)
 
 
-def load_split(config: ConfigDict, name: str) -> Images:
-    """One split of the config's data set, with the config's options."""
+def load_split(config: ConfigDict, name: str, *, absent: bool = False) -> Images:
+    """One split of the config's data set, with the config's options; ``absent`` as of ``data.load``."""
     return load(
         config.dataset,
         name,
@@ -120,21 +153,54 @@ def load_split(config: ConfigDict, name: str) -> Images:
         grey=config.grey,
         invert=config.invert,
         labels=config.labels,
-        download=config.download,
+        download=config.download and not absent,
+        absent=absent,
     )
 
 
-def run(module: str, make_experiment: MakeExperiment, config: ConfigDict, workdir: Path) -> dict[str, Any]:
-    """Trains and prints the table; returns the summary that is printed as the last line."""
+def check_module(module: str, config: ConfigDict) -> None:
+    """Raises InputError for a config of another experiment."""
     if module != f"experiments.{config.experiment}":
         raise InputError(f"This is a config of another experiment: run python -m experiments.{config.experiment}.")
-    use_all_cores(config)
+
+
+def dry(module: str, make_experiment: MakeExperiment, config: ConfigDict) -> dict[str, Any]:
+    """Prints what training would need; returns the summary that is printed as the last line. Needs no data."""
+    check_module(module, config)
+    jax.config.update("jax_platforms", "cpu")  # an accelerator's memory would be taken at the first look at it
+    check_fields(config)
+    images = load_split(config, config.train_split, absent=True)
+    like = no_images(images.shape, levels=images.levels, classes=images.classes)
+    shape = {"shape": images.shape, "levels": images.levels, "classes": images.classes}
+    print(f"{images.description}: " + ", ".join(f"{name} {value}" for name, value in shape.items()))
+    experiment = make_experiment(config, Splits(like, like, like))
+    return {"dataset": config.dataset} | shape | dry_run.needs(config, experiment, images)
+
+
+def run(
+    module: str,
+    make_experiment: MakeExperiment,
+    config: ConfigDict,
+    workdir: Path,
+    *,
+    processes: Processes | None = None,
+) -> dict[str, Any]:
+    """Trains and prints the table; returns the summary that is printed as the last line."""
+    check_module(module, config)
+    use_all_cores(config, processes=1 if processes is None else processes.number)
+    if config.compilation_cache:
+        keep_compiled(config.compilation_cache)
+    if processes is not None:
+        if config.download:
+            raise InputError("Several processes would download the same: prepare the data set first, unset download.")
+        join(processes)
     splits = load_splits(config)
     experiment = make_experiment(config, splits)
     if config.start_from:
         experiment = starting_from(config.start_from, experiment)
     result = train(config, experiment, splits, workdir)
-    print(table(config, splits, result))
+    if is_first():
+        print(table(config, splits, result))
     measure, scores = result["measure"], result["scores"]["validation"]
     return {
         "dataset": config.dataset,
@@ -165,13 +231,21 @@ def starting_from(weights: str, experiment: Experiment) -> Experiment:
     return experiment._replace(init=lambda key: params)
 
 
-def use_all_cores(config: ConfigDict) -> None:
+def keep_compiled(folder: str) -> None:
+    """Keeps all that XLA compiles in a folder, and takes from there what is the same, in this run and later ones."""
+    jax.config.update("jax_compilation_cache_dir", os.path.abspath(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+def use_all_cores(config: ConfigDict, *, processes: int = 1) -> None:
     """Makes each CPU core a device, as far as they divide the batches: XLA alone leaves some of them idle."""
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         sizes = (config.batch_size, config.eval_batch_size, config.at_once or config.batch_size)
         granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         cores = range(granted, 0, -1)
-        jax.config.update("jax_num_cpu_devices", next(n for n in cores if not any(size % n for size in sizes)))
+        jax.config.update(
+            "jax_num_cpu_devices", next(n for n in cores if n == 1 or not any(size % (n * processes) for size in sizes))
+        )
 
 
 def table(config: ConfigDict, splits: Splits, result: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
         print(__doc__)
         return
-    cli.report(lambda: floor(cli.parse(argv, with_workdir=False)[0]))
+    cli.report(lambda: floor(cli.parse(argv, with_workdir=False).config))
 
 
 def floor(config: ConfigDict) -> dict[str, Any]:

@@ -20,7 +20,17 @@ import PIL.ImageOps
 from jaxtyping import Int, UInt
 
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.sources import Example, Source, parse_split, read_digits, read_folder, read_tfds, rows_of
+from pixelcnn_jax.sources import (
+    Example,
+    Source,
+    describe_tfds,
+    is_prepared,
+    parse_split,
+    read_digits,
+    read_folder,
+    read_tfds,
+    rows_of,
+)
 
 KEPT_BYTES = 512 * 2**20  # a smaller split is kept in memory once it has been decoded
 
@@ -89,6 +99,7 @@ def load(
     invert: bool = False,
     labels: bool = False,
     download: bool = False,
+    absent: bool = False,
 ) -> Images:
     """One split of a data set, e.g. `load("mnist", "train[:50000]", binarize="dynamic")`.
 
@@ -111,6 +122,7 @@ def load(
       invert: turn dark into bright, as for ink on white paper.
       labels: carry the class of each image.
       download: let TFDS download and prepare a set that is missing.
+      absent: of a TFDS set that is missing a white image stands for all, of which shape, levels and classes are true.
 
     Raises:
       InputError: within seconds, for whatever of this cannot be had.
@@ -120,6 +132,9 @@ def load(
         source = read_digits(name, where=where, labels=labels)
     elif dataset == "folder":
         source = read_folder(name, where=where, data_dir=data_dir, labels=labels)
+    elif absent and not is_prepared(dataset, data_dir):
+        white = 255 if bits or binarize != "none" else min(levels, 256) - 1
+        source, part = describe_tfds(dataset, labels=labels, value=white), lambda count: slice(count)
     else:
         source = read_tfds(dataset, name, where=where, data_dir=data_dir, labels=labels, download=download)
     source = source._replace(title=f"{source.title} {split}", rows=source.rows[part(len(source.rows))])
@@ -226,16 +241,28 @@ def training_batches(
     return batches[process_index::process_count]
 
 
-def evaluation_batches(images: Images, *, batch_size: int) -> Iterator[Example]:
+def evaluation_batches(
+    images: Images, *, batch_size: int, process_index: int = 0, process_count: int = 1
+) -> Iterator[Example]:
     """Every image once and in order; "mask", bool [batch], is False where the last batch was filled up.
 
+    `batch_size` counts all processes together; each gets its consecutive rows of every batch.
+
     Raises:
-      InputError: for an empty batch; when a batch is read, as in training.
+      InputError: for an empty batch, or one that the processes cannot share equally; when a batch is read, as in
+        training.
     """
     if batch_size < 1:
         raise InputError(f"The batch size of evaluation is {batch_size}, but must be positive.")
-    batches = _draw(images, seed=0).batch(batch_size, batch_fn=functools.partial(_stack, images=images))
-    return read_ahead(batches.map(functools.partial(_fill, batch_size=batch_size)))
+    if batch_size % process_count:
+        raise InputError(f"An evaluation batch of {batch_size} must be a multiple of the {process_count} processes.")
+    examples, count, rows = _draw(images, seed=0), len(images), batch_size // process_count
+    # Past the end the last image stands in, also for a process whose rows of the last batch all lie there.
+    places = np.arange(-(-count // batch_size) * batch_size).reshape(-1, process_count, rows)[:, process_index].ravel()
+    own = grain.MapDataset.range(len(places)).map(lambda i: examples[min(int(places[i]), count - 1)])
+    batches = own.batch(rows, batch_fn=functools.partial(_stack, images=images))
+    masks = (places < count).reshape(-1, rows)
+    return ({**batch, "mask": mask} for batch, mask in zip(read_ahead(batches), masks, strict=True))
 
 
 def read_ahead(batches: grain.MapDataset, *, start: int = 0, threads: int = 2) -> Iterator[Example]:
@@ -284,12 +311,6 @@ def _stack(examples: Sequence[Example], *, images: Images) -> Example:
     if images.classes is not None and not 0 <= batch["label"].min() <= batch["label"].max() < images.classes:
         raise InputError(f"{images.description} holds labels that are not 0 .. {images.classes - 1}: leave labels out.")
     return batch
-
-
-def _fill(batch: Example, *, batch_size: int) -> Example:
-    count = len(batch["image"])
-    rows = np.arange(batch_size)
-    return {key: value[np.minimum(rows, count - 1)] for key, value in batch.items()} | {"mask": rows < count}
 
 
 # Preparation

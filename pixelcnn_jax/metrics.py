@@ -24,9 +24,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 class Metrics:
-    """Writes scalars by step. ``records`` holds all of the run, those of earlier processes included."""
+    """Writes scalars by step. ``records`` holds all of the run, those of earlier processes included.
 
-    def __init__(self, workdir: Path, *, resumed_step: int) -> None:
+    Unless they are to be ``kept`` nothing is written, as by all but the first of several processes.
+    """
+
+    def __init__(self, workdir: Path, *, resumed_step: int, kept: bool = True) -> None:
+        self._kept = kept
         self._file = workdir / "metrics.jsonl"
         self._tensorboard = str(workdir / "tensorboard")
         self._writer: Any = None
@@ -36,12 +40,15 @@ class Metrics:
         # What a killed process wrote after its last checkpoint is about to happen again; its last line may be torn.
         complete = [json.loads(line) for line in lines if line.endswith("}")]
         self.records: list[Record] = [record for record in complete if record["step"] <= resumed_step]
-        write_whole(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
+        if kept:
+            write_whole(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
 
     def write(self, step: int, **scalars: float) -> None:
         """Records scalars of one step; a float that is not finite is for the caller to refuse."""
         record = {"step": step, **scalars}
         self.records.append(record)
+        if not self._kept:
+            return
         with self._file.open("a") as file:
             file.write(json.dumps(record) + "\n")
         self._thread.submit(self._write_tensorboard, step, scalars)

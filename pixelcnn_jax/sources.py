@@ -174,7 +174,7 @@ def read_tfds(
     """A split of a TFDS set that lies prepared below ``data_dir``, as array_record."""
     import tensorflow_datasets as tfds
 
-    root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    root = _root(data_dir)
     folder = _find_prepared(name, root) or _download(name, root, allowed=download)
     again = f"move it away and prepare it anew, {_command(name, root)}"
     try:
@@ -183,12 +183,7 @@ def read_tfds(
     except Exception as error:  # protobuf, json and TFDS each raise their own for a damaged file
         raise InputError(f"What describes {name} in {folder} is damaged: {again}.") from error
     _check_split(name, split, builder.info.splits)
-    images = [key for key in features if type(features[key]) is tfds.features.Image]
-    if "image" not in images and len(images) != 1:
-        raise InputError(
-            f"{name} has no image among its features, {', '.join(sorted(features))}: choose another data set."
-        )
-    key = "image" if "image" in images else images[0]
+    images, key = _image_features(name, features)
     if features[key].np_dtype != np.uint8:
         raise InputError(f"{name} holds {features[key].np_dtype} images, but only 8-bit ones can be read.")
     if labels and not _names_classes(features, "label"):
@@ -245,6 +240,61 @@ def read_tfds(
     return Source(title, left, read, classes=classes, block=64)
 
 
+def is_prepared(name: str, data_dir: str | pathlib.Path | None) -> bool:
+    """Whether a TFDS set is there to be read."""
+    return _find_prepared(name, _root(data_dir)) is not None
+
+
+def describe_tfds(name: str, *, labels: bool, value: int) -> Source:
+    """What TFDS knows of a set without having it: an image of the same shape and one value, and how many classes.
+
+    Raises InputError for a set that it does not know, and where it does not know what is asked.
+    """
+    import tensorflow_datasets as tfds
+
+    _check_known(name)
+    try:
+        builder = tfds.builder(name)
+        features = builder.info.features
+    except Exception as error:  # whatever one of TFDS's hundreds of scripts raises
+        raise InputError(f"TFDS cannot describe {name}: {str(error).strip().partition(chr(10))[0]}") from error
+    _, key = _image_features(name, features)
+    height, width, channels = features[key].shape
+    if height is None or width is None:  # images may be of one size all the same, and of some sets the name tells it
+        named = re.search(r"/(\d+)x(\d+)", name)
+        if named is None:
+            raise InputError(f"TFDS does not know the size of the images of {name}: prepare it first.")
+        height, width = map(int, named.groups())
+    title, classes = f"{name}, which is not there,", None
+    if labels:
+        if not _names_classes(features, "label"):
+            raise InputError(f"{name} has no class labels: leave labels out, or choose another data set.")
+        classes = getattr(features["label"], "num_classes", None)
+        if classes is None:  # texts, of which nobody knows how many differ before they are read
+            title, classes = f"{title} its classes unknown and counted as one,", 1
+    image = np.full((height, width, channels), value, np.uint8)
+    example = {"image": image} | ({"label": np.int32(0)} if labels else {})
+    return Source(title, range(1), lambda rows: [example for _ in rows], classes=classes)
+
+
+def _root(data_dir: str | pathlib.Path | None) -> pathlib.Path:
+    import tensorflow_datasets as tfds
+
+    return pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+
+
+def _image_features(name: str, features: Any) -> tuple[list[str], str]:
+    """The features of a TFDS set that are images, and the one that is meant."""
+    import tensorflow_datasets as tfds
+
+    images = [key for key in features if type(features[key]) is tfds.features.Image]
+    if "image" not in images and len(images) != 1:
+        raise InputError(
+            f"{name} has no image among its features, {', '.join(sorted(features))}: choose another data set."
+        )
+    return images, "image" if "image" in images else images[0]
+
+
 def _names_classes(features: Any, feature: str) -> bool:
     """Whether a feature of a TFDS set says which class an image is of, by a number or a text."""
     import tensorflow_datasets as tfds
@@ -271,7 +321,8 @@ def _command(name: str, root: pathlib.Path) -> str:
     return f"""python -c "import tensorflow_datasets as tfds; tfds.data_source('{name}', data_dir='{root}')\""""
 
 
-def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
+def _check_known(name: str) -> str:
+    """A data set's name without config and version; InputError for one that TFDS does not know."""
     import tensorflow_datasets as tfds
 
     plain = re.split("[/:]", name)[0]
@@ -279,6 +330,13 @@ def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
     if plain not in known:
         close = difflib.get_close_matches(plain, [*known, "digits", "folder"]) or ["digits", "folder", "mnist"]
         raise InputError(f'There is no data set "{plain}": did you mean {" or ".join(close)}?')
+    return plain
+
+
+def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
+    import tensorflow_datasets as tfds
+
+    plain = _check_known(name)
     if not allowed:
         raise InputError(f"{name} is not prepared in {root}: set download, or run {_command(name, root)}")
     url = next(iter(tfds.builder_cls(plain).url_infos or {}), "https://storage.googleapis.com")

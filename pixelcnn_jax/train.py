@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,16 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.images import save_curve, save_grid
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.metrics import LIKELIHOOD, Metrics, words, write_whole
-from pixelcnn_jax.parallel import check_batch_size, data_mesh, on_one_device, replicated, shard_batch, wait_for_older
+from pixelcnn_jax.parallel import (
+    by_first,
+    check_batch_size,
+    data_mesh,
+    is_first,
+    on_one_device,
+    replicated,
+    shard_batch,
+    wait_for_older,
+)
 from pixelcnn_jax.parameters import Params
 
 Batch = dict[str, Array]
@@ -162,14 +171,19 @@ def evaluate(
     batch_size: int,
     put: Callable[[dict[str, np.ndarray]], Batch],
 ) -> Float[np.ndarray, "count ..."]:
-    """What a function gives for every image of a split, in order; what pads the last batch is left out."""
+    """What a function gives for every image of a split, in order; what pads the last batch is left out.
+
+    Of several processes each hands its rows of a batch to ``put``, and ``function`` gives all of them the whole.
+    """
     values: list[Array] = []
-    masks = []
-    for batch in evaluation_batches(images, batch_size=batch_size):
-        masks.append(batch.pop("mask"))
+    own = evaluation_batches(
+        images, batch_size=batch_size, process_index=jax.process_index(), process_count=jax.process_count()
+    )
+    for batch in own:
+        del batch["mask"]  # false at the end of the last batch alone, of which another process may have the rows
         values.append(function(params, put(batch)))
         wait_for_older(values)
-    return np.concatenate(values)[np.concatenate(masks)]
+    return np.concatenate(values)[: len(images)]
 
 
 def evaluator(
@@ -211,6 +225,8 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
     once, at the end. Returns what ``result.json`` holds: every likelihood in nats an image and in bits/dim, or the
     experiment's own measure, and what it reports besides.
 
+    Several processes (``parallel.join``) train together when each calls this, with a workdir that all of them see.
+
     Raises InputError for a workdir of another config, a batch that the devices cannot share, a damaged checkpoint,
     and a loss that is no longer finite.
     """
@@ -223,19 +239,33 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
         check_batch_size(mesh, at_once)
     make_optimizer(config)
     workdir = Path(workdir)
-    claim(workdir, config, splits.train)
-    with locked(workdir):
-        if not (workdir / "result.json").exists():
+    file = workdir / "result.json"
+    with ExitStack() as held:
+
+        def begin() -> str:
+            claim(workdir, config, splits.train)
+            held.enter_context(locked(workdir))
+            return file.read_text() if file.exists() else ""
+
+        def end() -> str:
+            write_whole(file, json.dumps(result, indent=2, default=str))
+            return file.read_text()
+
+        finished = by_first(begin)
+        if not finished:
             with closing(Checkpoints(workdir, keep=config.keep_checkpoints, owner=True)) as checkpoints:
                 result = train_in(workdir, config, experiment, splits, mesh, checkpoints)
-            write_whole(workdir / "result.json", json.dumps(result, indent=2, default=str))
-    return json.loads((workdir / "result.json").read_text())
+            finished = by_first(end)
+    return json.loads(finished)
 
 
 def train_in(
     workdir: Path, config: ConfigDict, experiment: Experiment, splits: Splits, mesh: Mesh, checkpoints: Checkpoints
 ) -> dict[str, Any]:
-    """The loop itself, in a workdir that is claimed."""
+    """The loop itself, in a workdir that is claimed.
+
+    Each of several processes draws the pictures too, on a device of its own: it would else wait for the first.
+    """
     init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
     optimizer, whole, put = make_optimizer(config), replicated(mesh), partial(shard_batch, mesh)
     fresh = jax.jit(partial(init_state, experiment, optimizer), out_shardings=whole)(init_key)
@@ -249,7 +279,8 @@ def train_in(
 
     def picture(path: Path, params: Params, step: int) -> None:
         samples = experiment.sample(on_one_device(params), jax.random.fold_in(sample_key, step))
-        save_grid(path, samples, levels=splits.train.levels)
+        if is_first():
+            save_grid(path, samples, levels=splits.train.levels)
 
     state = checkpoints.restore(fresh) or fresh
     start = int(state.step)
@@ -262,11 +293,14 @@ def train_in(
         flip=config.flip,
         shift=config.shift,
         per_class=config.per_class,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
     )
     numbered = zip(range(start + 1, config.steps + 1), read_ahead(batches, start=start), strict=False)
-    progress = tqdm(numbered, "training", initial=start, total=config.steps, unit="step", disable=None)
+    quiet = None if is_first() else True  # None: where there is no terminal
+    progress = tqdm(numbered, "training", initial=start, total=config.steps, unit="step", disable=quiet)
 
-    with closing(Metrics(workdir, resumed_step=start)) as metrics, progress:
+    with closing(Metrics(workdir, resumed_step=start, kept=is_first())) as metrics, progress:
         seconds_before, began = metrics.last("seconds"), time.monotonic()
         watch = Stopwatch(config.batch_size)
 
@@ -292,8 +326,9 @@ def train_in(
                     best = Best(step, validation)
                     checkpoints.save_best(best, state.ema)
                 picture(workdir / f"samples_{step:07d}.png", state.ema, step)
-                save_curve(workdir / "curve.png", metrics.records, measure=measure, title=splits.train.description)
-                progress.write(f"step {step}: validation {validation:.4f} {words(measure)}, best {best.loss:.4f}")
+                if is_first():
+                    save_curve(workdir / "curve.png", metrics.records, measure=measure, title=splits.train.description)
+                    progress.write(f"step {step}: validation {validation:.4f} {words(measure)}, best {best.loss:.4f}")
                 watch.skip(time.monotonic() - pause)
 
             if last or step % config.checkpoint_every == 0:
@@ -340,8 +375,6 @@ def check_fields(config: ConfigDict) -> None:
         raise InputError(f"augment must be between 0 and 1, not {config.augment}.")
     if not 0 < config.adam_b2 < 1:
         raise InputError(f"adam_b2 must be between 0 and 1, not {config.adam_b2}.")
-    if jax.process_count() > 1:
-        raise InputError("Several hosts cannot train together yet: start one process.")
     if not 0 <= config.ema < 1:
         raise InputError(f"ema must be at least 0 and below 1, not {config.ema}.")
     if config.learning_rate <= 0 or config.clip_norm <= 0:
@@ -372,7 +405,7 @@ def claim(workdir: Path, config: ConfigDict, images: Images) -> None:
         theirs = dict(json.loads(file.read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{workdir} cannot be used as a workdir: {error}") from None
-    movable = {"download"} if config.dataset == "folder" else {"download", "data_dir"}
+    movable = {"download", "compilation_cache"} | ({"data_dir"} if config.dataset != "folder" else set())
     for name in sorted((mine.keys() | theirs.keys()) - movable):
         if mine.get(name) != theirs.get(name):
             raise InputError(

@@ -31,7 +31,17 @@ from experiments import (
     unconditional,
     vae,
 )
-from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, log_prob, pretrained_names
+from experiments.network import make_network
+from pixelcnn_jax import (
+    DiagonalBiLSTM,
+    GatedPixelCNN,
+    InputError,
+    PixelCNN,
+    RowLSTM,
+    load_pretrained,
+    log_prob,
+    pretrained_names,
+)
 from pixelcnn_jax.baselines import gaussian_nats, multivariate_gaussian
 from pixelcnn_jax.data import from_array, load, no_images, some_images
 from pixelcnn_jax.encoders import (
@@ -235,6 +245,31 @@ def test_a_class_folds_into_a_model_of_its_own(workdirs):
             trained.load(workdir, label=label)
     with pytest.raises(InputError, match="leave the label out"):
         trained.load(workdirs("unconditional"), label=1)
+
+
+NETWORKS = [GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_config_names_its_network(network):
+    config = tiny_config("unconditional", network=network.__name__)
+    model = make_network(config, levels=17, channels=3)
+    assert model == network(levels=17, channels=3, features=8, layers=1, dropout=0.1, dtype="float32")
+    with pytest.raises(InputError, match=r"network must be one of GatedPixelCNN, .*, not PixelGAN"):
+        make_network(tiny_config("unconditional", network="PixelGAN"), levels=17, channels=3)
+
+
+def test_what_another_network_is_told_does_not_fold(tmp_path):
+    run("class_conditional", tmp_path, network="RowLSTM", report_images=0, sample_rows=1, sample_columns=2)
+    with pytest.raises(InputError, match="is of a RowLSTM that is told h, a label or a view"):
+        trained.load(tmp_path, label=3)
+
+
+def test_a_run_that_is_older_than_its_network_field(workdirs, tmp_path):
+    config = json.loads((workdirs("unconditional") / "config.json").read_text())
+    del config["network"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert trained.read_config(tmp_path)[0].network == "GatedPixelCNN"
 
 
 def test_a_map_of_the_label_acts_by_place(tmp_path):
