@@ -2,7 +2,7 @@
 
 Paper row: none.
 Command: python -m experiments.classifier --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier
-Result: 99.28 % of the test images, 99.12 % of validation, after 96 s on two cores of an Intel Xeon, 2026-11-24.
+Result: 99.28 % of the test images, 99.12 % of validation, after 5 minutes on one core of an AMD EPYC, 2026-11-25.
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,8 @@
 Paper row: section 3.3 embeds faces of Flickr so; the paper prints no number.
 Command: python -m experiments.embedding --config=configs/orl_embedding.py --workdir=runs/orl_embedding
   --config.data_dir=DIR (which holds train/PERSON/*.png and test/PERSON/*.png)
-Result: not yet run.
+Result: of 10 people never seen AUC 0.909, EER 0.184, verification rate 0.542 at FAR 0.01, after 3 minutes on one core
+of an AMD EPYC, 2026-11-25.
 """
 
 from ml_collections import ConfigDict
