@@ -2,7 +2,8 @@
 
 Paper row: none of CIFAR-10; figure 7 shows ImageNet at 64x64 after 32x32.
 Command: python -m experiments.multiscale --config=configs/cifar10_multiscale.py --workdir=runs/cifar10_multiscale
-Result: not yet run.
+Result: test 2.581 bits/dim of 32 levels, 0.760 of them for 16x16, after 33 minutes on one core of an AMD EPYC with
+--config.at_once=2, 2026-11-25, while other work had half of it.
 """
 
 from ml_collections import ConfigDict

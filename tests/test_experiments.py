@@ -550,6 +550,7 @@ def test_the_gaussian_by_hand():
     np.testing.assert_allclose(gaussian_nats(multivariate_gaussian(split), split), expected, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections reads a config file so
 def test_the_floor_is_one_command(capsys):
     floor.main(["floor", "--config=configs/digits.py"])
     found = json.loads(capsys.readouterr().out.splitlines()[-1])["scores"]
