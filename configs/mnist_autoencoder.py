@@ -3,7 +3,8 @@
 Paper row: figure 6 shows ImageNet 32x32 at m = 10 and 100; the paper prints no number.
 Command: python -m experiments.autoencoder --config=configs/mnist_autoencoder.py --workdir=runs/mnist_autoencoder
   --config.unconditional=runs/mnist_half (the workdir of configs/mnist_half.py, to compare with)
-Result: not yet run.
+Result: m = 10: test 48.90 nats, 10.45 less than given nothing; linear probe 91.8 % (squared error's encoder 90.5 %),
+after 27 minutes on one core of an AMD EPYC with --config.at_once=2, 2026-11-25, while other work ran.
 """
 
 from ml_collections import ConfigDict
