@@ -15,6 +15,8 @@ def get_config() -> ConfigDict:
     config = cifar10_autoencoder.get_config()
     config.experiment = "multiscale"
     config.labels = False
+    config.steps = 400
+    config.eval_every = 200
     config.model.layers = 6  # and 8 at a quarter of the pixels: together as many products as 8
     config.small_layers = 8
     config.map_features = 32
