@@ -5,6 +5,7 @@ Command: python -m experiments.autoencoder --config=configs/mnist_autoencoder.py
   --config.unconditional=runs/mnist_half (the workdir of configs/mnist_half.py, to compare with)
 Result: m = 10: test 48.90 nats, 10.45 less than given nothing; linear probe 91.8 % (squared error's encoder 90.5 %),
 after 27 minutes on one core of an AMD EPYC with --config.at_once=2, 2026-11-25, while other work ran.
+m = 100 with --config.steps=1000: 45.72 nats, 13.64 less; linear probe 97.4 % (91.0 %), after 24 minutes.
 """
 
 from ml_collections import ConfigDict
