@@ -31,8 +31,9 @@ from configs import mnist
 from experiments import cli, unconditional
 from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.data import no_images
-from pixelcnn_jax.gated_pixelcnn import encode, masked
+from pixelcnn_jax.gated_pixelcnn import masked
 from pixelcnn_jax.likelihood import log_prob_of
+from pixelcnn_jax.network import encode
 from pixelcnn_jax.parallel import data_mesh, replicated, shard_batch
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, init_state, make_optimizer, train_step
