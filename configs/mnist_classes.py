@@ -17,8 +17,8 @@ def get_config() -> ConfigDict:
     config = mnist_half.get_config()
     config.experiment = "class_conditional"
     config.labels = True
-    config.steps = 2_500
-    config.eval_every = 500
+    config.steps = 4_000
+    config.eval_every = 1_000
     config.sample_rows = 10
     config.sample_columns = 10
     return config
