@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     config.learning_rate = 3e-3
     config.warmup_steps = 200
     config.eval_batch_size = 200
-    config.eval_every = 2_000
+    config.eval_every = 1_000
     config.checkpoint_every = 500
     config.published = (
         ("PixelCNN (1601.06759)", "test", "nats", 81.30),
