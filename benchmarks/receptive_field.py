@@ -51,7 +51,7 @@ def dependence(model: Network) -> np.ndarray:
         params = dict(model.init(parameter_key, images)["params"])
 
         def centre(inputs: jax.Array) -> jax.Array:
-            return model.logits(params, inputs, condition)[0, *CENTRE, 0]
+            return model.forward(params, inputs, condition)[0, *CENTRE, 0]
 
         jacobian = jax.jacrev(centre)(encode(model, params, images))
         return jnp.abs(jacobian[:, 0, :, :, 1]).sum(axis=0)

@@ -41,6 +41,7 @@ def get_config() -> ConfigDict:
     config.model.head_features = placeholder(int)  # feature maps between the 1x1 of the head; None for p
     config.model.dropout = 0.0  # share of the features dropped in training
     config.model.code_features = 0  # 0 for intensities; else the size of an embedding of codes
+    config.model.mixture = 0  # 0 for a logit a level; else how many discretised logistics (PixelCNN++)
     config.model.dtype = "float32"  # what the layers compute in: float32 or bfloat16
     config.model.remat = False  # compute each layer again in the backward pass: a third more time, far less memory
 

@@ -30,10 +30,10 @@ from pixelcnn_jax.network import (
     Network,
     cast,
     input_groups,
-    logits_of_features,
     mask_kernel,
     masked_head,
     shared_shapes,
+    whole_head,
 )
 from pixelcnn_jax.parameters import Bias, Kernel, Params
 
@@ -51,8 +51,10 @@ class GatedPixelCNN(Network):
         return parameter_shapes(self, condition)
 
     @nn.nowrap
-    def logits(self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None) -> Array:
-        return logits(self, params, inputs, condition, dropout_key=dropout_key)
+    def forward(
+        self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
+    ) -> Array:
+        return forward(self, params, inputs, condition, dropout_key=dropout_key)
 
 
 def parameter_shapes(model: GatedPixelCNN, condition: Condition) -> Params:
@@ -97,7 +99,7 @@ def colour_masks(model: GatedPixelCNN) -> ColourMasks:
         strict=colour_mask(input_groups(model), features, strict=True),
         layers=colour_mask(features, features),
         hidden=colour_mask(features, hidden),
-        logits=colour_mask(hidden, colour_groups(channels * model.levels, channels)),
+        logits=colour_mask(hidden, colour_groups(channels * model.outputs, channels)),
     )
 
 
@@ -133,14 +135,14 @@ class Stacks(NamedTuple):
     horizontal: Float[Array, "batch height width horizontal_features"]
 
 
-def logits(
+def forward(
     model: GatedPixelCNN,
     params: Params,
     inputs: Float[Array, "batch height width inputs"],
     condition: Condition,
     *,
     dropout_key: Key[Array, ""] | None = None,
-) -> Float[Array, "batch height width channels levels"]:
+) -> Float[Array, "batch height width channels outputs"]:
     """The network over whole images, from what ``encode`` made of them; every memory is the zero border."""
     params, condition = masked(model, params), cast(model, condition)
 
@@ -163,7 +165,7 @@ def logits(
         lambda stacks, layer: (one_layer(False, stacks, *layer), None), stacks, layers, unroll=True
     )
 
-    return logits_of_features(model, params["head"], stacks.horizontal)
+    return whole_head(model, params["head"], stacks.horizontal)
 
 
 def multiply_adds(model: GatedPixelCNN, height: int, width: int, *, h: int = 0, s: int = 0) -> int:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from pixelcnn_jax.gated_pixelcnn import GatedPixelCNN, masked, rows_border
 from pixelcnn_jax.inputs import Condition
 from pixelcnn_jax.layers import Context, columns_left, group_slice, horizontal_half, vertical_half
-from pixelcnn_jax.network import cast, encode, head_hidden, head_logits
+from pixelcnn_jax.network import as_logits, cast, encode, head_hidden, head_last
 from pixelcnn_jax.parameters import Params
 
 # The rows above, one map a layer [batch, remembered rows, width, features].
@@ -64,7 +64,7 @@ def prepare(model: GatedPixelCNN, params: Params) -> Params:
     def of_colour(colour: int) -> Params:
         features = group_slice(model.features, model.channels, colour)
         hidden = group_slice(model.head_width, model.channels, colour)
-        levels = slice(colour * model.levels, (colour + 1) * model.levels)
+        outputs = slice(colour * model.outputs, (colour + 1) * model.outputs)
         head, later = params["head"], slice(features.stop, None)
         inputs = [slice(_inputs(model, colour))] + [features] * model.layers
         return {
@@ -81,7 +81,7 @@ def prepare(model: GatedPixelCNN, params: Params) -> Params:
             },
             "head": {
                 "hidden": _block(head["hidden"], features.stop, hidden),
-                "logits": _block(head["logits"], hidden.stop, levels),
+                "logits": _block(head["logits"], hidden.stop, outputs),
             },
         }
 
@@ -215,7 +215,7 @@ def read_colour(
         features=features,
         hidden=hidden,
     )
-    return head_logits(own["head"], hidden)[:, 0, 0], known
+    return as_logits(model, head_last(own["head"], hidden)[:, 0, 0]), known
 
 
 def _to_later(

@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from pixelcnn_jax.inputs import Condition, Images, Map, Vector, apply, check_finite, check_images, check_values
+from pixelcnn_jax.distributions import log_probs_of
+from pixelcnn_jax.inputs import Condition, Images, Map, Vector, check_finite, check_images, check_values
+from pixelcnn_jax.network import Network
 from pixelcnn_jax.parameters import Params
 
 Nats = TypeVar("Nats", Array, np.ndarray, float)
@@ -21,12 +23,14 @@ def log_prob_of(logits: Float[Array, "batch height width channels levels"], imag
     return jnp.sum(log_probs_of(logits, images), axis=(1, 2, 3))
 
 
-def log_probs_of(
-    logits: Float[Array, "batch height width channels levels"], images: Images
+def log_probs(
+    model: nn.Module, variables: Params, images: Images, condition: Condition, **options: Any
 ) -> Float[Array, "batch height width channels"]:
-    """The log-probability of each sub-pixel given those before it, in nats."""
-    chosen = jnp.take_along_axis(logits, images.astype(jnp.int32)[..., None], axis=-1)[..., 0]
-    return chosen - jax.nn.logsumexp(logits, axis=-1)
+    """The log-probability of each sub-pixel given those before it, in nats: of any module that gives logits."""
+    given = {name: value for name, value in condition._asdict().items() if value is not None}
+    if isinstance(model, Network):
+        return cast(Array, model.apply(variables, images, method="log_probs", **given, **options))
+    return log_probs_of(cast(Array, model.apply(variables, images, **given, **options)), images)
 
 
 def log_prob(
@@ -45,7 +49,7 @@ def log_prob(
 
 @partial(jax.jit, static_argnames="model")
 def _log_prob(model: nn.Module, variables: Params, images: Images, h: Vector | None, s: Map | None) -> Array:
-    return log_prob_of(apply(model, variables, images, Condition(h, s)), images)
+    return jnp.sum(log_probs(model, variables, images, Condition(h, s)), axis=(1, 2, 3))
 
 
 def nats_of(
@@ -62,10 +66,8 @@ def nats_of(
 
     With ``counted`` the sum is over the sub-pixels where it is true: of the rest, given the others.
     """
-    options: dict[str, Any] = {name: value for name, value in (("h", h), ("s", s)) if value is not None}
-    if key is not None:
-        options |= {"deterministic": False, "rngs": {"dropout": key}}
-    nats = -log_probs_of(cast(Array, model.apply(variables, images, **options)), images)
+    options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
+    nats = -log_probs(model, variables, images, Condition(h, s), **options)
     return jnp.sum(nats if counted is None else jnp.where(counted, nats, 0), axis=(1, 2, 3))
 
 

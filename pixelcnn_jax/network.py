@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from pixelcnn_jax.distributions import log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.inputs import Condition, Images, Map, Vector, check_condition, check_images
 from pixelcnn_jax.layers import add_bias
@@ -22,7 +23,7 @@ DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16"
 
 
 class Network(nn.Module):
-    """A network that gives each sub-pixel of an image a softmax over its levels, knowing all sub-pixels before it.
+    """A network that gives each sub-pixel of an image a distribution over its levels, knowing all sub-pixels before it.
 
     ``model.init(key, images, h, s)`` makes the variables, ``model.apply(variables, images, h, s)`` gives the logits. A
     subclass says which parameters it has and what it does with them; the first layer (``strict``) is the one that does
@@ -40,6 +41,8 @@ class Network(nn.Module):
       dropout: share of the features dropped in training, in each layer.
       code_features: 0 reads a sub-pixel as one intensity in [-1, 1]; more reads it as a code through a learned
         embedding of that many features (VQ-VAE codes, whose order means nothing).
+      mixture: 0 gives each level a logit of its own, as the papers of these networks do; more gives the intensity a
+        mixture of that many discretised logistics (PixelCNN++, 1701.05517), whose log-probabilities are the logits.
       dtype: what the layers compute in; parameters and logits stay float32.
       remat: compute each layer again in the backward pass in place of keeping what it needs: less memory, more time.
     """
@@ -53,6 +56,7 @@ class Network(nn.Module):
     head_features: int | None = None
     dropout: float = 0.0
     code_features: int = 0
+    mixture: int = 0
     dtype: Any = jnp.float32
     remat: bool = False
 
@@ -60,7 +64,6 @@ class Network(nn.Module):
         check_hyperparameters(self)
         super().__post_init__()
 
-    @nn.compact
     def __call__(
         self,
         images: Images,
@@ -74,6 +77,28 @@ class Network(nn.Module):
         Unless ``deterministic``, dropout draws from the "dropout" stream. Raises InputError for images of another
         number of channels and for an h or s of the wrong shape, missing, or given to a model made without.
         """
+        return as_logits(self, self.head_outputs(images, h, s, deterministic=deterministic))
+
+    def log_probs(
+        self,
+        images: Images,
+        h: Vector | None = None,
+        s: Map | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch height width channels"]:
+        """The log-probability of every sub-pixel, in nats; of a mixture without computing those of other levels.
+
+        Takes and refuses what ``__call__`` does.
+        """
+        found = self.head_outputs(images, h, s, deterministic=deterministic)
+        return mixture_log_probs(found, images, levels=self.levels) if self.mixture else log_probs_of(found, images)
+
+    @nn.compact
+    def head_outputs(
+        self, images: Images, h: Vector | None, s: Map | None, *, deterministic: bool
+    ) -> Float[Array, "batch height width channels outputs"]:
+        """The numbers that the head gives for every sub-pixel: logits, or those of a mixture."""
         condition = Condition(h, s)
         check_images(images, channels=self.channels, levels=self.levels)
         if not self.is_initializing():
@@ -84,9 +109,9 @@ class Network(nn.Module):
             name: self.param(name, stacked if name == "layers" else initialise, shape) for name, shape in shapes.items()
         }
         if self.is_initializing():
-            return jnp.zeros((*images.shape, self.levels))
+            return jnp.zeros((*images.shape, self.outputs))
         drop = self.make_rng("dropout") if self.dropout and not deterministic else None
-        return self.logits(params, encode(self, params, images), condition, dropout_key=drop)
+        return self.forward(params, encode(self, params, images), condition, dropout_key=drop)
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
@@ -94,21 +119,31 @@ class Network(nn.Module):
         raise NotImplementedError
 
     @nn.nowrap
-    def logits(
+    def forward(
         self,
         params: Params,
         inputs: Float[Array, "batch height width inputs"],
         condition: Condition,
         *,
         dropout_key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "batch height width channels levels"]:
-        """The network over whole images, from what ``encode`` made of them."""
+    ) -> Float[Array, "batch height width channels outputs"]:
+        """The network over whole images, from what ``encode`` made of them to what its head gives."""
         raise NotImplementedError
 
     @property
     def head_width(self) -> int:
         """Feature maps between the two 1x1 of the head."""
         return self.features if self.head_features is None else self.head_features
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the head gives for a sub-pixel."""
+        return 3 * self.mixture if self.mixture else self.levels
+
+
+def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Float[Array, "*subpixels levels"]:
+    """What a head gives as logits of the levels; those of a mixture are log-probabilities."""
+    return mixture_logits(outputs, levels=model.levels) if model.mixture else outputs
 
 
 def input_groups(model: Network) -> Int[np.ndarray, " inputs"]:
@@ -132,7 +167,7 @@ def encode(model: Network, params: Params, images: Images) -> Float[Array, "batc
 
 def shared_shapes(model: Network, features: int) -> Params:
     """The shapes of the head, which reads so many ``features``, and for codes of their embedding."""
-    width, classes = model.head_width, model.channels * model.levels
+    width, classes = model.head_width, model.channels * model.outputs
     shapes: Params = {
         "head": {
             "hidden": {"kernel": Kernel((features,), (width,), gain=2.0), "bias": Bias((width,))},
@@ -178,20 +213,20 @@ def head_hidden(
     return jax.nn.relu(add_bias(jnp.tensordot(jax.nn.relu(features), hidden["kernel"], axes=1), hidden["bias"]))
 
 
-def head_logits(
+def head_last(
     head: Params, hidden: Float[Array, "batch height width known"]
 ) -> Float[Array, "batch height width group"]:
-    """The last 1x1, to the levels of the colours asked for, channel by channel; always float32."""
+    """The last 1x1, to the outputs of the colours asked for, channel by channel; always float32."""
     last = head["logits"]
     return add_bias(jnp.tensordot(hidden, last["kernel"], axes=1, preferred_element_type=jnp.float32), last["bias"])
 
 
-def logits_of_features(
+def whole_head(
     model: Network, head: Params, features: Float[Array, "batch height width features"]
-) -> Float[Array, "batch height width channels levels"]:
+) -> Float[Array, "batch height width channels outputs"]:
     """The masked head over whole images, all colours at once."""
-    flat = head_logits(head, head_hidden(head, features))
-    return flat.reshape(*flat.shape[:3], model.channels, model.levels)
+    flat = head_last(head, head_hidden(head, features))
+    return flat.reshape(*flat.shape[:3], model.channels, model.outputs)
 
 
 def check_hyperparameters(model: Network) -> None:
@@ -211,3 +246,7 @@ def check_hyperparameters(model: Network) -> None:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not {model.dtype}.")
     if model.code_features < 0:
         raise InputError(f"code_features must be 0 (intensities) or more, not {model.code_features}.")
+    if model.mixture < 0:
+        raise InputError(f"mixture must be 0 (a logit for each level) or more components, not {model.mixture}.")
+    if model.mixture and model.code_features:
+        raise InputError("mixture is of intensities: it has no use for code_features, whose order means nothing.")

@@ -31,10 +31,10 @@ from pixelcnn_jax.network import (
     Network,
     cast,
     input_groups,
-    logits_of_features,
     mask_kernel,
     masked_head,
     shared_shapes,
+    whole_head,
 )
 from pixelcnn_jax.parameters import Bias, Kernel, Params
 
@@ -53,8 +53,10 @@ class PixelCNN(Network):
         return parameter_shapes(self, condition)
 
     @nn.nowrap
-    def logits(self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None) -> Array:
-        return logits(self, params, inputs, condition, dropout_key=dropout_key)
+    def forward(
+        self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
+    ) -> Array:
+        return forward(self, params, inputs, condition, dropout_key=dropout_key)
 
 
 def parameter_shapes(model: PixelCNN, condition: Condition) -> Params:
@@ -108,7 +110,7 @@ class ColourMasks(NamedTuple):
 
 def colour_masks(model: Network) -> ColourMasks:
     """Mask A for the first convolution, mask B for all others (1601.06759, section 3.4)."""
-    widths = (2 * model.features, model.features, model.head_width, model.channels * model.levels)
+    widths = (2 * model.features, model.features, model.head_width, model.channels * model.outputs)
     maps, features, hidden, classes = (colour_groups(width, model.channels) for width in widths)
     return ColourMasks(
         strict=colour_mask(input_groups(model), maps, strict=True),
@@ -120,14 +122,14 @@ def colour_masks(model: Network) -> ColourMasks:
     )
 
 
-def logits(
+def forward(
     model: PixelCNN,
     params: Params,
     inputs: Float[Array, "batch height width inputs"],
     condition: Condition,
     *,
     dropout_key: Key[Array, ""] | None = None,
-) -> Float[Array, "batch height width channels levels"]:
+) -> Float[Array, "batch height width channels outputs"]:
     """The network over whole images, from what ``encode`` made of them."""
     return residual_network(model, params, inputs, condition, block, dropout_key=dropout_key)
 
@@ -157,7 +159,7 @@ def residual_network(
     block: Block,
     *,
     dropout_key: Key[Array, ""] | None = None,
-) -> Float[Array, "batch height width channels levels"]:
+) -> Float[Array, "batch height width channels outputs"]:
     """The networks of 1601.06759: a convolution with mask A, layers each of which adds its ``block``, and the head."""
     params, condition, masks = cast(model, params), cast(model, condition), colour_masks(model)
 
@@ -170,7 +172,7 @@ def residual_network(
     x = masked_convolution(params["strict"], inputs, mask=masks.strict)
     layer = jax.checkpoint(layer) if model.remat else layer
     x, _ = jax.lax.scan(layer, x, (params["layers"], keys), unroll=True)  # as in gated_pixelcnn.py
-    return logits_of_features(model, masked_head(params["head"], hidden=masks.hidden, logits=masks.logits), x)
+    return whole_head(model, masked_head(params["head"], hidden=masks.hidden, logits=masks.logits), x)
 
 
 def one_by_one(

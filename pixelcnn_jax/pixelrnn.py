@@ -37,8 +37,10 @@ class RowLSTM(Network):
         return residual_shapes(self, layer | up_shapes(self))
 
     @nn.nowrap
-    def logits(self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None) -> Array:
-        return logits(self, params, inputs, condition, dropout_key=dropout_key)
+    def forward(
+        self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
+    ) -> Array:
+        return forward(self, params, inputs, condition, dropout_key=dropout_key)
 
 
 class DiagonalBiLSTM(Network):
@@ -58,18 +60,20 @@ class DiagonalBiLSTM(Network):
         return residual_shapes(self, layer | up_shapes(self))
 
     @nn.nowrap
-    def logits(self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None) -> Array:
-        return logits(self, params, inputs, condition, dropout_key=dropout_key)
+    def forward(
+        self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
+    ) -> Array:
+        return forward(self, params, inputs, condition, dropout_key=dropout_key)
 
 
-def logits(
+def forward(
     model: RowLSTM | DiagonalBiLSTM,
     params: Params,
     inputs: Float[Array, "batch height width inputs"],
     condition: Condition,
     *,
     dropout_key: Key[Array, ""] | None = None,
-) -> Float[Array, "batch height width channels levels"]:
+) -> Float[Array, "batch height width channels outputs"]:
     """The network over whole images, from what ``encode`` made of them."""
     block: Block = row_block if isinstance(model, RowLSTM) else diagonal_block
     return residual_network(model, params, inputs, condition, block, dropout_key=dropout_key)

@@ -1,7 +1,7 @@
 """What must hold of every model, as functions that any model's tests call: see the tests beside this file.
 
 A Jacobian is taken through the float entry behind the integer images and laid out as a matrix over the sub-pixels in
-raster order, colour within pixel: entry [i, j] tells how logit i depends on sub-pixel j.
+raster order, colour within pixel: entry [i, j] tells how what the head gives for sub-pixel i depends on sub-pixel j.
 """
 
 import itertools
@@ -45,14 +45,14 @@ def dependence(model, variables, shape, condition=NOTHING, inputs=12):
     per_channel = max(1, model.code_features)
 
     def of_features(features, key):
-        return model.logits(variables["params"], features, condition)[0].reshape(size, model.levels)
+        return model.forward(variables["params"], features, condition)[0].reshape(size, model.outputs)
 
     @jax.jit
     def jacobian(key):
         images = jax.random.randint(key, (1, height, width, model.channels), 0, model.levels)
         features = encode(model, variables["params"], images)
         jacobian = jax.jacfwd(partial(of_features, key=key))(features)[:, :, 0, :, :, 1:]
-        return jnp.abs(jacobian.reshape(size, model.levels, size, per_channel)).max(axis=(1, 3)) > 0
+        return jnp.abs(jacobian.reshape(size, model.outputs, size, per_channel)).max(axis=(1, 3)) > 0
 
     return np.any([jacobian(key) for key in jax.random.split(jax.random.key(11), inputs)], axis=0)
 

@@ -17,7 +17,7 @@ from proofs import (
 from reference import reference_logits
 
 from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, compress, log_prob, sample
-from pixelcnn_jax.gated_pixelcnn import logits
+from pixelcnn_jax.gated_pixelcnn import forward
 from pixelcnn_jax.inputs import Condition
 from pixelcnn_jax.layers import dropout, window_product
 from pixelcnn_jax.network import encode
@@ -134,7 +134,7 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
     low, high = (jax.jit(m.apply)(variables, images) for m in (model, model.clone(dtype=jnp.float32)))
     assert low.dtype == jnp.float32
     assert 0 < jnp.abs(low - high).max() < 0.1
-    hidden = jax.make_jaxpr(lambda x: logits(model, variables["params"], x, Condition()))(
+    hidden = jax.make_jaxpr(lambda x: forward(model, variables["params"], x, Condition()))(
         encode(model, variables["params"], images)
     )
     assert "bf16" in str(hidden)

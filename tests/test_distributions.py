@@ -1,0 +1,105 @@
+"""The discretised logistic mixture: the formula, its ends, and every proof of a network that has it as output."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from proofs import (
+    assert_causal,
+    assert_complete,
+    assert_faithful,
+    assert_normalised,
+    assert_same,
+    random_condition,
+    random_images,
+    randomised,
+)
+from scipy import stats
+
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN, RowLSTM, compress, decompress, log_prob
+from pixelcnn_jax.distributions import mixture_log_probs, mixture_logits, mixture_of
+
+pytestmark = pytest.mark.usefixtures("strict_dtypes")
+
+NETWORKS = (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
+
+
+def build(network, shape, channels=2, levels=5, h=0, s=0):
+    sizes = dict(features=8, layers=1, first_kernel_size=3, head_features=24)
+    model = network(levels=levels, channels=channels, mixture=3, **sizes)
+    condition = random_condition((1, *shape), h, s)
+    variables = model.init(jax.random.key(0), random_images(model, (1, *shape)), condition.h, condition.s)
+    return model, randomised(variables), shape, condition
+
+
+@pytest.mark.parametrize("levels", [2, 3, 256])
+def test_each_level_has_what_lies_around_it(levels):
+    """Against differences of SciPy's cumulative distribution, in float64."""
+    numbers = np.random.default_rng(0).normal(size=(7, 3 * 4)).astype(np.float32)
+    weights, means, scales = (np.asarray(x, np.float64) for x in mixture_of(jnp.asarray(numbers)))
+    edges = (2 * np.arange(levels - 1) + 1) / (levels - 1) - 1
+    cumulative = stats.logistic.cdf(edges[:, None, None], means, np.exp(scales))
+    whole = np.concatenate([np.zeros_like(cumulative[:1]), cumulative, np.ones_like(cumulative[:1])])
+    expected = np.einsum("lnk,nk->nl", np.diff(whole, axis=0), np.exp(weights))
+    found = np.exp(np.asarray(mixture_logits(jnp.asarray(numbers), levels=levels), np.float64))
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-9)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_one_level_costs_no_more_than_itself_and_is_the_same():
+    numbers = jax.random.normal(jax.random.key(0), (2, 3, 4, 1, 15))
+    values = jax.random.randint(jax.random.key(1), (2, 3, 4, 1), 0, 256)
+    of_all = jnp.take_along_axis(mixture_logits(numbers, levels=256), values[..., None], axis=-1)[..., 0]
+    np.testing.assert_allclose(mixture_log_probs(numbers, values, levels=256), of_all, rtol=1e-6)
+    largest = max(
+        np.prod(variable.aval.shape)
+        for equation in jax.make_jaxpr(lambda x: mixture_log_probs(x, values, levels=256))(numbers).eqns
+        for variable in equation.outvars
+    )
+    assert largest <= numbers.size
+
+
+def test_far_from_every_component_it_is_finite_and_pulls_the_right_way():
+    numbers = jnp.array([0.0, 30.0, -20.0])  # a mean of 30, as narrow as is allowed
+    loss, gradient = jax.value_and_grad(lambda x: -mixture_log_probs(x, jnp.array(0), levels=256))(numbers)
+    assert np.isfinite(loss)
+    assert np.isfinite(gradient).all()
+    assert gradient[1] > 0
+
+
+def test_zeros_are_near_the_uniform_distribution():
+    logits = mixture_logits(jnp.zeros(30), levels=256)
+    assert abs(-logits.mean() - np.log(256)) < 0.1
+    assert len(np.unique(np.asarray(mixture_of(jnp.zeros(30)).means))) == 10
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_proofs(network):
+    built = build(network, (3, 3), h=2, s=2)
+    assert_causal(*built)
+    assert_complete(*built)
+    assert_normalised(*build(network, (2, 1), channels=2, levels=3, h=2))
+
+
+def test_samplers():
+    model, variables, shape, _ = build(GatedPixelCNN, (4, 3), channels=3)
+    assert len(np.unique(assert_same(model, variables, (2, *shape)))) > 1
+    assert_faithful(*build(GatedPixelCNN, (1, 2), levels=3))
+
+
+def test_images_come_back():
+    model, variables, shape, _ = build(GatedPixelCNN, (4, 3))
+    images = np.asarray(random_images(model, (3, *shape)))
+    data = compress(model, variables, images)
+    np.testing.assert_array_equal(decompress(model, variables, data), images)
+    bits = -log_prob(model, variables, images).sum() / np.log(2)
+    assert len(data) * 8 < 1.01 * bits + 8 * 140
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [(dict(mixture=-1), "mixture must be 0"), (dict(mixture=2, code_features=3), "mixture is of intensities")],
+)
+def test_what_cannot_be_built_is_refused(fields, told):
+    with pytest.raises(InputError, match=told):
+        GatedPixelCNN(**fields)
