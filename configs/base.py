@@ -61,6 +61,10 @@ def get_config() -> ConfigDict:
     config.report_images = 2000  # test images of which an experiment reports what costs more; 0 for no report
     config.report_samples = 1000  # samples that are judged
 
+    # Ablations
+    config.variants = ()  # which parts are taken away, by their names in experiments/ablations.py
+    config.seeds = 3  # how many times each is trained
+
     # Optimisation
     config.start_from = placeholder(str)  # weights to begin with: a name of load_pretrained, or a .safetensors file
     config.batch_size = 64  # images a step, over all devices

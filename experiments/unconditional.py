@@ -13,6 +13,7 @@ from experiments.network import make_network
 from pixelcnn_jax import sample
 from pixelcnn_jax.augment import as_they_are, show
 from pixelcnn_jax.likelihood import nats_of
+from pixelcnn_jax.network import Network
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits
 
@@ -23,8 +24,13 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     With ``config.augment`` images are shown in several views in training, and h is which; scores and samples are of
     images as they are.
     """
+    model = make_network(config, levels=splits.train.levels, channels=splits.train.shape[2])
+    return experiment_of(model, config, splits)
+
+
+def experiment_of(model: Network, config: ConfigDict, splits: Splits) -> Experiment:
+    """The same of a network that is there already."""
     height, width, channels = splits.train.shape
-    model = make_network(config, levels=splits.train.levels, channels=channels)
 
     def identity(batch: int) -> Float[Array, "batch views"] | None:
         return as_they_are(batch, height, width) if config.augment else None

@@ -91,7 +91,7 @@ class ColourMasks(NamedTuple):
     logits: Bool[np.ndarray, "head_features classes"]
 
 
-def colour_masks(model: GatedPixelCNN) -> ColourMasks:
+def colour_masks(model: Network) -> ColourMasks:
     """Mask A for the strict layer, mask B for all others; the constant 1 belongs to no group and is always known."""
     channels = model.channels
     features, hidden = colour_groups(model.features, channels), colour_groups(model.head_width, channels)
@@ -103,7 +103,7 @@ def colour_masks(model: GatedPixelCNN) -> ColourMasks:
     )
 
 
-def masked(model: GatedPixelCNN, params: Params) -> Params:
+def masked(model: Network, params: Params) -> Params:
     """The parameters as the layers read them: cast, the kernels that touch the current pixel masked by colour.
 
     The last column of a horizontal kernel is the current pixel; it becomes ``pixel``, the columns before it ``left``.

@@ -1,0 +1,103 @@
+"""The Gated PixelCNN with parts that can be taken away, to see what each is worth: the networks of ``ablations.py``.
+
+Written on the same layers as the network itself; with nothing taken away it is the same function of the same
+parameters, which a test holds it to.
+"""
+
+from dataclasses import field
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.gated_pixelcnn import columns_border, dropouts, masked, rows_border
+from pixelcnn_jax.inputs import Condition
+from pixelcnn_jax.layers import add_bias, columns_left, gate, rows_above, shift_down
+from pixelcnn_jax.network import Network, input_groups, shared_shapes, whole_head
+from pixelcnn_jax.parameters import Bias, Kernel, Params
+
+
+class AblatedPixelCNN(Network):
+    """A Gated PixelCNN without a part of it; sampled by re-running it. It takes neither h nor s.
+
+    Attributes, besides those of ``Network``:
+      gated: tanh times sigmoid (equation 2); else one ReLU, of half as many maps.
+      two_stacks: a vertical and a horizontal stack (Figure 2); else what crosses over comes from the rows above in the
+        horizontal stack itself, as in a masked convolution: with its blind spot.
+      vertical_residual: whether the vertical stack, which has none in the paper, has a residual connection too.
+      colour_order: the order in which the channels are predicted; as they are stored if empty.
+    """
+
+    gated: bool = True
+    two_stacks: bool = True
+    vertical_residual: bool = False
+    colour_order: tuple[int, ...] = field(default=())
+
+    @nn.nowrap
+    def parameter_shapes(self, condition: Condition) -> Params:
+        if condition.h is not None or condition.s is not None:
+            raise InputError("An ablated network takes neither h nor s.")
+        if self.colour_order and sorted(self.colour_order) != list(range(self.channels)):
+            raise InputError(f"colour_order must name each of {self.channels} channels once, not {self.colour_order}.")
+        p, inputs = self.features, len(input_groups(self))
+        unit, gain = ((2, p), 4.0) if self.gated else ((1, p), 2.0)
+
+        def layer(inputs: int, rows: int, columns: int) -> Params:
+            shapes: Params = {
+                "vertical": {"kernel": Kernel((rows, columns, inputs), unit, gain=gain), "bias": Bias(unit)},
+                "horizontal": {"kernel": Kernel((columns // 2 + 1, inputs), unit, gain=gain), "bias": Bias(unit)},
+                "out": {"kernel": Kernel((p,), (p,)), "bias": Bias((p,))},
+            }
+            return shapes | ({"crossing": {"kernel": Kernel(unit, unit)}} if self.two_stacks else {})
+
+        n, first = self.kernel_size, self.first_kernel_size
+        return {
+            "strict": layer(inputs, first // 2, first),
+            "layers": layer(p, n // 2 + int(self.two_stacks), n),  # a vertical stack of its own may read its own row
+            **shared_shapes(self, p),
+        }
+
+    @nn.nowrap
+    def forward(
+        self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
+    ) -> Array:
+        return forward(self, params, inputs, dropout_key=dropout_key)
+
+
+def forward(
+    model: AblatedPixelCNN,
+    params: Params,
+    inputs: Float[Array, "batch height width inputs"],
+    *,
+    dropout_key: Key[Array, ""] | None = None,
+) -> Float[Array, "batch height width channels outputs"]:
+    """The network over whole images, from what ``encode`` made of them."""
+    order = jnp.array(model.colour_order or range(model.channels))
+    params = masked(model, params)
+    inputs = inputs[..., jnp.concatenate([jnp.zeros(1, int), 1 + order])]
+    vertical, horizontal = shift_down(inputs), inputs
+    keys = [None] * (model.layers + 1) if dropout_key is None else list(jax.random.split(dropout_key, model.layers + 1))
+    layers = [params["strict"]] + [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
+    for number, (layer, key) in enumerate(zip(layers, keys, strict=True)):
+        drop, drop_vertical = dropouts(key, model.dropout)
+        above = vertical if model.two_stacks or number == 0 else shift_down(horizontal)
+        down, _ = rows_above(layer["vertical"]["kernel"], above, rows_border(layer, above))
+        down = add_bias(down, layer["vertical"]["bias"])
+        crossing = jnp.tensordot(down, layer["crossing"]["kernel"], axes=2) if model.two_stacks else down
+        left = jnp.concatenate([columns_border(layer, horizontal), horizontal], axis=2)[:, :, :-1]
+        across = add_bias(crossing, layer["horizontal"]["bias"]) + columns_left(layer["horizontal"]["left"], left)
+        across = across + jnp.tensordot(horizontal, layer["horizontal"]["pixel"], axes=1)
+        out = add_bias(jnp.tensordot(drop(unit(model, across)), layer["out"]["kernel"], axes=1), layer["out"]["bias"])
+        new = drop_vertical(unit(model, down))
+        vertical = vertical + new if model.vertical_residual and number else new
+        horizontal = horizontal + out if number else out
+    return whole_head(model, params["head"], horizontal)[..., jnp.argsort(order), :]
+
+
+def unit(
+    model: AblatedPixelCNN, x: Float[Array, "batch height width unit features"]
+) -> Float[Array, "batch height width features"]:
+    """The gated activation unit, or a ReLU."""
+    return gate(x) if model.gated else jax.nn.relu(x[..., 0, :])
