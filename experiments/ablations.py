@@ -8,19 +8,21 @@ is the best validation likelihood: its mean, its standard deviation over the see
 network's. The same command goes on where it was stopped.
 """
 
+import math
 import sys
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from experiments import cli
 from experiments.ablated import AblatedPixelCNN
 from experiments.unconditional import experiment_of
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.inputs import Condition
+from pixelcnn_jax.parameters import Bias, Kernel
 from pixelcnn_jax.train import Splits, train
 
 WHOLE = "whole"
@@ -102,9 +104,13 @@ def variant(config: ConfigDict, name: str, splits: Splits) -> AblatedPixelCNN:
 
 
 def count(model: AblatedPixelCNN) -> int:
-    """Its parameters."""
-    made = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1, 1, model.channels), jnp.int32))
-    return sum(x.size for x in jax.tree.leaves(made))
+    """Its parameters, from their shapes."""
+    shapes = model.parameter_shapes(Condition())
+    leaves = {
+        name: jax.tree.leaves(part, is_leaf=lambda x: isinstance(x, Kernel | Bias)) for name, part in shapes.items()
+    }
+    sizes = {name: sum(math.prod(leaf.inputs + leaf.outputs) for leaf in part) for name, part in leaves.items()}
+    return sum(size * (model.layers if name == "layers" else 1) for name, size in sizes.items())
 
 
 if __name__ == "__main__":
