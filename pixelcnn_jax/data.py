@@ -9,6 +9,7 @@ import functools
 import math
 import pathlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -362,14 +363,20 @@ def _prepare(
     def direct(index: int) -> Example:
         return read(source.rows[index : index + 1])[0]
 
-    @functools.cache  # two threads may read the same block at first, which does no harm
+    count, first = len(source.rows), direct(0)["image"]
+
+    @functools.cache
     def block(number: int) -> list[Example]:
         return read(source.rows[number * source.block : (number + 1) * source.block])
 
-    def kept(index: int) -> Example:
-        return block(index // source.block)[index % source.block]
+    # Neighbours are read by many threads at a time: without a lock each of them would decode their block.
+    locks = [threading.Lock() for _ in range(-(-count // source.block))]
 
-    count, first = len(source.rows), direct(0)["image"]
+    def kept(index: int) -> Example:
+        number, place = divmod(index, source.block)
+        with locks[number]:
+            return block(number)[place]
+
     images = Images(
         grain.MapDataset.range(count).map(kept if source.files or count * first.nbytes < KEPT_BYTES else direct),
         first.shape,

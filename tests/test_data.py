@@ -774,3 +774,20 @@ def test_inverting():
     assert everything(few)["image"].ravel().tolist() == [4, 3, 2, 1, 0]
     black = data.from_array(ramp(3), levels=256, invert=True, binarize="threshold")
     assert np.array_equal(everything(black)["image"], 255 - ramp(3).astype(int) >= 128)
+
+
+def test_a_row_is_decoded_once_however_many_read_it():
+    decoded = []
+
+    def slowly(rows):
+        decoded.extend(rows)
+        time.sleep(0.05)
+        return [{"image": np.full((2, 2, 1), row % 256, np.uint8)} for row in rows]
+
+    source = sources.Source("made here", range(96), slowly, block=16)
+    options = dict(levels=256, bits=None, binarize="none", resize=None, grey=False, invert=False)
+    images = data._prepare(source, **options)
+    decoded.clear()  # of the images that were looked at, one by one
+    read = [int(example["image"][0, 0, 0]) for example in images.examples]  # by many threads of grain's
+    assert read == list(range(96))
+    assert sorted(decoded) == list(range(96))
