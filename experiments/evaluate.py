@@ -1,6 +1,8 @@
 """The likelihood of a whole split by trained weights: the number that a table prints, derived again.
 
-python -m experiments.evaluate --weights=digits [--split=test] [--data_dir=DIR]
+python -m experiments.evaluate --weights=digits [--split=test] [--data_dir=DIR] [--dtype=bfloat16]
+
+With another --dtype than that of training it tells what computing in it costs.
 """
 
 import argparse
@@ -32,16 +34,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--weights", required=True, help=f"a name ({names}), or the path of a .safetensors file")
     parser.add_argument("--split", default="test", choices=SPLITS, help="as the config of the weights has it")
     parser.add_argument("--data_dir", help="where TFDS keeps its data sets; its own default if not given")
+    parser.add_argument("--dtype", help="what the layers compute in: float32 or bfloat16; as in training if not given")
     arguments = parser.parse_args(argv)
-    cli.report(partial(evaluate, arguments.weights, arguments.split, arguments.data_dir))
+    cli.report(partial(evaluate, arguments.weights, arguments.split, arguments.data_dir, dtype=arguments.dtype))
 
 
-def evaluate(weights: str | Path, split: str, data_dir: str | None) -> dict[str, Any]:
+def evaluate(weights: str | Path, split: str, data_dir: str | None, *, dtype: str | None = None) -> dict[str, Any]:
     """The summary of a split. Raises InputError for weights or data that cannot be had."""
     _, card = read_card(weights)
     if split not in card["scores"]:
         raise InputError(f"{weights} were not scored on {split}, but on {', '.join(card['scores'])}.")
     config = trained.config_from(card["config"])
+    config.model.dtype = dtype or config.model.dtype
     cli.use_all_cores(config)
     found = score_of(config, load_pretrained(weights).variables, split, data_dir)
     return {

@@ -466,6 +466,9 @@ def test_weights_derive_their_figures_again(name, workdirs, tmp_path, capsys):
     assert {*found} == {"weights", "dataset", "split", "images", "nats", "bits_per_dim"}
     assert found["images"] == 64
     np.testing.assert_allclose(found["nats"], scores["validation"]["nats"], rtol=1e-6)
+    evaluate.main(["--weights", str(file), "--split", "validation", "--dtype", "bfloat16"])
+    half = json.loads(capsys.readouterr().out.splitlines()[-1])["nats"]
+    assert 0 < abs(half - found["nats"]) < 0.05 * found["nats"]
     model, variables, card = load_pretrained(file)
     jax.tree.map(np.testing.assert_array_equal, variables, trained.restore(workdir).params)
     images = some_images(load("digits", "validation", levels=17, labels=True).some(4), 4)
