@@ -3,7 +3,7 @@
 Paper row: none; 1606.05328's abstract has a Gated PixelCNN at the likelihood of a Row LSTM in less than half its time.
 Command: python -m experiments.unconditional --config=configs/binarized_mnist_minutes.py --workdir=runs/minutes_gated
 and, each with a workdir of its own,
-  --config.network=PixelCNN --config.model.features=47 --config.steps=1700
+  --config.network=PixelCNN --config.model.features=47 --config.steps=1800
   --config.network=RowLSTM --config.model.features=27 --config.steps=1050
   --config.network=DiagonalBiLSTM --config.model.features=26 --config.steps=500
 Result: not yet run.
