@@ -5,7 +5,7 @@ Command: python -m experiments.unconditional --config=configs/binarized_mnist_mi
 and, each with a workdir of its own,
   --config.network=PixelCNN --config.model.features=47 --config.steps=1800
   --config.network=RowLSTM --config.model.features=27 --config.steps=1050
-  --config.network=DiagonalBiLSTM --config.model.features=26 --config.steps=500
+  --config.network=DiagonalBiLSTM --config.model.features=26 --config.steps=480
 Result: not yet run.
 """
 
