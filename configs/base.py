@@ -63,7 +63,7 @@ def get_config() -> ConfigDict:
 
     # Ablations
     config.variants = ()  # which parts are taken away, by their names in experiments/ablations.py
-    config.seeds = 3  # how many times each is trained
+    config.seeds = 0  # how many times each is trained
 
     # Optimisation
     config.start_from = placeholder(str)  # weights to begin with: a name of load_pretrained, or a .safetensors file

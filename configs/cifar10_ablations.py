@@ -14,6 +14,7 @@ def get_config() -> ConfigDict:
     config = cifar10.get_config()
     config.experiment = "ablations"
     config.variants = ("whole", "blue first", "green first")
+    config.seeds = 3
     config.resize = 16
     config.bits = 5
     config.levels = 32
@@ -26,6 +27,7 @@ def get_config() -> ConfigDict:
     config.model.head_features = 48
     config.batch_size = 16
     config.at_once = 8
+    config.eval_batch_size = 200
     config.steps = 500
     config.learning_rate = 4e-3
     config.warmup_steps = 50

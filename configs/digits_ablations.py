@@ -14,6 +14,7 @@ def get_config() -> ConfigDict:
     config = digits.get_config()
     config.experiment = "ablations"
     config.variants = ("whole", "relu", "one stack", "vertical residual", "5x5", "first 3x3")
+    config.seeds = 3
     config.augment = 0.0
     config.model.dropout = 0.3
     config.model.layers = 6

@@ -4,8 +4,6 @@ Written on the same layers as the network itself; with nothing taken away it is 
 parameters, which a test holds it to.
 """
 
-from dataclasses import field
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -27,20 +25,16 @@ class AblatedPixelCNN(Network):
       two_stacks: a vertical and a horizontal stack (Figure 2); else what crosses over comes from the rows above in the
         horizontal stack itself, as in a masked convolution: with its blind spot.
       vertical_residual: whether the vertical stack, which has none in the paper, has a residual connection too.
-      colour_order: the order in which the channels are predicted; as they are stored if empty.
     """
 
     gated: bool = True
     two_stacks: bool = True
     vertical_residual: bool = False
-    colour_order: tuple[int, ...] = field(default=())
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
         if condition.h is not None or condition.s is not None:
             raise InputError("An ablated network takes neither h nor s.")
-        if self.colour_order and sorted(self.colour_order) != list(range(self.channels)):
-            raise InputError(f"colour_order must name each of {self.channels} channels once, not {self.colour_order}.")
         p, inputs = self.features, len(input_groups(self))
         unit, gain = ((2, p), 4.0) if self.gated else ((1, p), 2.0)
 
@@ -74,9 +68,7 @@ def forward(
     dropout_key: Key[Array, ""] | None = None,
 ) -> Float[Array, "batch height width channels outputs"]:
     """The network over whole images, from what ``encode`` made of them."""
-    order = jnp.array(model.colour_order or range(model.channels))
     params = masked(model, params)
-    inputs = inputs[..., jnp.concatenate([jnp.zeros(1, int), 1 + order])]
     vertical, horizontal = shift_down(inputs), inputs
     keys = [None] * (model.layers + 1) if dropout_key is None else list(jax.random.split(dropout_key, model.layers + 1))
     layers = [params["strict"]] + [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
@@ -93,7 +85,7 @@ def forward(
         new = drop_vertical(unit(model, down))
         vertical = vertical + new if model.vertical_residual and number else new
         horizontal = horizontal + out if number else out
-    return whole_head(model, params["head"], horizontal)[..., jnp.argsort(order), :]
+    return whole_head(model, params["head"], horizontal)
 
 
 def unit(

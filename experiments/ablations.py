@@ -15,6 +15,8 @@ from statistics import mean, stdev
 from typing import Any
 
 import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli
@@ -22,8 +24,8 @@ from experiments.ablated import AblatedPixelCNN
 from experiments.unconditional import experiment_of
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.parameters import Bias, Kernel
-from pixelcnn_jax.train import Splits, train
+from pixelcnn_jax.parameters import Bias, Kernel, Params
+from pixelcnn_jax.train import Batch, Experiment, Splits, check_fields, train
 
 WHOLE = "whole"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -33,9 +35,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vertical residual": {"vertical_residual": True},
     "5x5": {"kernel_size": 5},
     "first 3x3": {"first_kernel_size": 3},
-    "blue first": {"colour_order": (2, 1, 0)},
-    "green first": {"colour_order": (1, 0, 2)},
+    "blue first": {},
+    "green first": {},
 }
+COLOURS = {"blue first": (2, 1, 0), "green first": (1, 0, 2)}  # the order in which they are predicted
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -57,11 +60,17 @@ def ablations(argv: list[str]) -> dict[str, Any]:
         raise InputError(f"variants must be {WHOLE} and then some of {', '.join(list(VARIANTS)[1:])}.")
     if command.workdir is None or config.seeds < 2:
         raise InputError("Ablations need a --workdir, and at least two seeds for a spread.")
+    if command.processes is not None or config.start_from or config.augment:
+        raise InputError("Ablations begin anew in one process, without augment: leave out what says otherwise.")
     cli.use_all_cores(config)
     if config.compilation_cache:
         cli.keep_compiled(config.compilation_cache)
+    check_fields(config)
     splits = cli.load_splits(config)
-    found = {name: trained(config, name, splits, command.workdir) for name in config.variants}
+    if splits.train.shape[2] != 3 and any(name in COLOURS for name in config.variants):
+        raise InputError(f"An order of colours needs three channels, not {splits.train.shape[2]}.")
+    models = {name: variant(config, name, splits) for name in config.variants}
+    found = {name: trained(config, name, model, splits, command.workdir) for name, model in models.items()}
     print(f"{'variant':20} {'features':>8} {'parameters':>10} {'bits/dim':>10} {'spread':>8} {'nats':>9} {'beyond':>8}")
     for name, row in found.items():
         beyond = row["nats"] - found[WHOLE]["nats"]
@@ -72,16 +81,17 @@ def ablations(argv: list[str]) -> dict[str, Any]:
     return {"data": splits.validation.description, "seeds": config.seeds, "variants": found}
 
 
-def trained(config: ConfigDict, name: str, splits: Splits, workdir: Path) -> dict[str, Any]:
+def trained(config: ConfigDict, name: str, model: AblatedPixelCNN, splits: Splits, workdir: Path) -> dict[str, Any]:
     """The figures of one variant over all seeds: mean bits/dim of validation and its spread, mean nats."""
-    model = variant(config, name, splits)
     results = []
     for seed in range(config.seeds):
         this = config.copy_and_resolve_references()
         with this.unlocked():
             this.seed, this.network = seed, type(model).__name__
+            this.variants, this.seeds = (name,), 1  # so that others can be added to a study
             this.model.update(VARIANTS[name] | {"features": model.features})
-        results.append(train(this, experiment_of(model, this, splits), splits, workdir / f"{name}, {seed}"))
+        experiment = reordered(experiment_of(model, this, splits), COLOURS.get(name, ()))
+        results.append(train(this, experiment, splits, workdir / f"{name.replace(' ', '_')}_{seed}"))
     scores = [result["scores"]["validation"] for result in results]
     return {
         "features": model.features,
@@ -91,6 +101,21 @@ def trained(config: ConfigDict, name: str, splits: Splits, workdir: Path) -> dic
         "nats": mean(score["nats"] for score in scores),
         "each": [score["bits_per_dim"] for score in scores],
     }
+
+
+def reordered(experiment: Experiment, order: tuple[int, ...]) -> Experiment:
+    """An experiment whose network sees the channels in another order than they are stored; none leaves it."""
+    if not order:
+        return experiment
+    colours, back = np.array(order), np.argsort(order)
+
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        return experiment.loss(params, batch | {"image": batch["image"][..., colours]}, key)
+
+    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
+        return experiment.sample(params, key)[..., back]
+
+    return experiment._replace(loss=loss, sample=draw)
 
 
 def variant(config: ConfigDict, name: str, splits: Splits) -> AblatedPixelCNN:

@@ -61,6 +61,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--output must end in .png, not {arguments.output.name}.")
     cli.check_new(arguments.output)
     curves = [read(run, arguments.by) for run in arguments.runs]
+    if len({curve.label for curve in curves}) < len(curves):
+        raise InputError("Each run needs a label of its own.")
     if len(measures := {curve.measure for curve in curves}) > 1:
         raise InputError(f"Runs of {' and '.join(sorted(measures))} have no axis in common.")
     draw(curves, arguments)
@@ -87,11 +89,12 @@ def read(named: str, by: str) -> Curve:
         raise InputError(f"{where} is no workdir, no log, and no weights of this package.")
     field, unit = AXES[by]
     try:
-        records = [json.loads(line) for line in file.read_text().splitlines()]
+        lines = file.read_text().splitlines()
+        records = [json.loads(line) for line in lines if line.endswith("}")]  # the last may be torn
         measure = next(
             name.removeprefix("validation_") for r in records for name in r if name.startswith("validation_")
         )
-        points = [(r[field] / unit, r[f"validation_{measure}"]) for r in records if f"validation_{measure}" in r]
+        points = [(r[field] / unit, float(r[f"validation_{measure}"])) for r in records if f"validation_{measure}" in r]
     except (ValueError, KeyError, AttributeError, TypeError, StopIteration):
         raise InputError(f"{file} is no log of a run that was validated.") from None
     return Curve(label, measure, points)

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from experiments import cli, trained
 from pixelcnn_jax.data import no_images
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.network import DTYPES
 from pixelcnn_jax.parallel import data_mesh, replicated
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Splits, evaluator, score
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--weights", required=True, help=f"a name ({names}), or the path of a .safetensors file")
     parser.add_argument("--split", default="test", choices=SPLITS, help="as the config of the weights has it")
     parser.add_argument("--data_dir", help="where TFDS keeps its data sets; its own default if not given")
-    parser.add_argument("--dtype", help="what the layers compute in: float32 or bfloat16; as in training if not given")
+    parser.add_argument("--dtype", choices=DTYPES, help="what the layers compute in; as in training if not given")
     arguments = parser.parse_args(argv)
     cli.report(partial(evaluate, arguments.weights, arguments.split, arguments.data_dir, dtype=arguments.dtype))
 
@@ -55,6 +56,7 @@ def evaluate(weights: str | Path, split: str, data_dir: str | None, *, dtype: st
         "images": found["images"],
         "nats": found["nats"],
         "bits_per_dim": found["bits_per_dim"],
+        **({} if dtype is None else {"dtype": dtype}),
     }
 
 

@@ -98,7 +98,12 @@ def restore(workdir: Path | str, *experiments: str) -> Run:
         check_experiment(workdir, config, experiments)
     if not (Path(workdir) / "best").is_dir():  # a checkpointer would make it
         raise InputError(f"{workdir} holds no parameters: no validation of that run is finished.")
-    experiment = module_of(config).make_experiment(config, splits)
+    module = module_of(config)
+    if not hasattr(module, "make_experiment"):
+        raise InputError(
+            f"{workdir} is a run of experiments.{config.experiment}, whose networks are not taken further."
+        )
+    experiment = module.make_experiment(config, splits)
     with closing(Checkpoints(workdir)) as checkpoints:
         params = checkpoints.restore_best(jax.jit(experiment.init)(jax.random.key(0)))
     return Run(config, splits, experiment, params)

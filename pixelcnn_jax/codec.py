@@ -279,7 +279,7 @@ def _check(model: nn.Module, variables: Params, condition: Condition, shape: tup
 
 def _check_memory(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> None:
     """Raises InputError where a module that is run again as a whole would make too many logits at once."""
-    logits = batch_size * math.prod(shape[1:]) * model.levels
+    logits = batch_size * math.prod(shape[1:]) * model.levels * max(1, getattr(model, "mixture", 0))
     if stream_of(model) is None and logits > MAX_LOGITS:
         raise InputError(f"{logits} logits at once are too many (at most {MAX_LOGITS}): lower batch_size.")
 
@@ -311,8 +311,8 @@ _NAMES = {"model": "another model", "weights": "other weights", "condition": "an
 
 
 def _digest_model(model: nn.Module) -> bytes:
-    """Of its class and hyperparameters, but for dropout and remat, which only training reads."""
-    skipped = ("parent", "name", "dropout", "remat")
+    """Of its class and hyperparameters, but for dropout and remat, which only training reads, and for no mixture."""
+    skipped = ("parent", "name", "dropout", "remat", *(() if getattr(model, "mixture", 0) else ("mixture",)))
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
     described = [
         f"{name}={np.dtype(value).name if name == 'dtype' else value!r}"

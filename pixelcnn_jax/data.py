@@ -3,6 +3,7 @@
 Reads scikit-learn's digits, folders of images, arrays, and all that TFDS prepares; never imports TensorFlow.
 """
 
+import collections
 import concurrent.futures
 import dataclasses
 import functools
@@ -370,7 +371,7 @@ def _prepare(
         return read(source.rows[number * source.block : (number + 1) * source.block])
 
     # Neighbours are read by many threads at a time: without a lock each of them would decode their block.
-    locks = [threading.Lock() for _ in range(-(-count // source.block))]
+    locks: dict[int, threading.Lock] = collections.defaultdict(threading.Lock)
 
     def kept(index: int) -> Example:
         number, place = divmod(index, source.block)

@@ -12,7 +12,9 @@ from jaxtyping import Array, Float, Integer
 
 Values = Integer[Array | np.ndarray, "*#subpixels"]
 
-NARROWEST = -7.0  # the log-scale, of intensities in [-1, 1], below which a component is not allowed to fall
+# The log-scales, of intensities in [-1, 1], that a component may have: at -7 one of 256 levels holds nearly all of it
+# (of many more levels none does, and none can be told for sure); at 7 all levels hold the same.
+NARROWEST, WIDEST = -7.0, 7.0
 
 
 def log_probs_of(logits: Float[Array, "*subpixels levels"], values: Values) -> Float[Array, "*subpixels"]:
@@ -44,7 +46,7 @@ def mixture_of(numbers: Float[Array, "*subpixels numbers"]) -> Mixture:
     return Mixture(
         log_weights=jax.nn.log_softmax(weights),
         means=means + centres.astype(np.float32),
-        log_scales=jnp.maximum(scales - np.float32(np.log(2 * count)), NARROWEST),
+        log_scales=jnp.clip(scales - np.float32(np.log(2 * count)), NARROWEST, WIDEST),
     )
 
 
@@ -58,7 +60,7 @@ def mixture_log_probs(
     nearly equal numbers, so that far from every component it is as exact as near.
     """
     mixture = mixture_of(numbers)
-    values = jnp.asarray(values)[..., None]
+    values = jnp.asarray(values).astype(jnp.int32)[..., None]  # 255 + 1 is no uint8
     rate = jnp.exp(-mixture.log_scales)
     offset = values.astype(jnp.float32) * (2 / (levels - 1)) - 1 - mixture.means
     half = 1 / (levels - 1)

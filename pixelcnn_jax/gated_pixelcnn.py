@@ -39,7 +39,7 @@ from pixelcnn_jax.parameters import Bias, Kernel, Params
 
 
 class GatedPixelCNN(Network):
-    """The conditional PixelCNN of 1606.05328, with a softmax over the levels of each sub-pixel.
+    """The conditional PixelCNN of 1606.05328, with a distribution over the levels of each sub-pixel.
 
     Its attributes, and how it is called, are those of ``Network``. The parameters are one strict layer (``strict``, not
     counted in ``layers``), ``layers`` gated layers stacked along their first axis (``layers``), the two 1x1 of the head

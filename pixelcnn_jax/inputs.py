@@ -1,6 +1,6 @@
 """What a model is given, and the sentences for what it cannot take."""
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import flax
 import flax.linen as nn
@@ -24,10 +24,10 @@ class Condition(NamedTuple):
     s: Map | None = None
 
 
-def apply(model: nn.Module, variables: Params, images: Images, condition: Condition) -> Array:
+def apply(model: nn.Module, variables: Params, images: Images, condition: Condition, **options: Any) -> Array:
     """The logits [batch, height, width, channels, levels] of any module; it is handed the conditions that there are."""
     given = {name: value for name, value in condition._asdict().items() if value is not None}
-    return cast(Array, model.apply(variables, images, **given))
+    return cast(Array, model.apply(variables, images, **given, **options))
 
 
 def params_of(variables: Params) -> Params:

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.distributions import log_probs_of
-from pixelcnn_jax.inputs import Condition, Images, Map, Vector, check_finite, check_images, check_values
+from pixelcnn_jax.inputs import Condition, Images, Map, Vector, apply, check_finite, check_images, check_values
 from pixelcnn_jax.network import Network
 from pixelcnn_jax.parameters import Params
 
@@ -27,10 +27,9 @@ def log_probs(
     model: nn.Module, variables: Params, images: Images, condition: Condition, **options: Any
 ) -> Float[Array, "batch height width channels"]:
     """The log-probability of each sub-pixel given those before it, in nats: of any module that gives logits."""
-    given = {name: value for name, value in condition._asdict().items() if value is not None}
     if isinstance(model, Network):
-        return cast(Array, model.apply(variables, images, method="log_probs", **given, **options))
-    return log_probs_of(cast(Array, model.apply(variables, images, **given, **options)), images)
+        return apply(model, variables, images, condition, method="log_probs", **options)
+    return log_probs_of(apply(model, variables, images, condition, **options), images)
 
 
 def log_prob(

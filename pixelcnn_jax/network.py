@@ -77,7 +77,8 @@ class Network(nn.Module):
         Unless ``deterministic``, dropout draws from the "dropout" stream. Raises InputError for images of another
         number of channels and for an h or s of the wrong shape, missing, or given to a model made without.
         """
-        return as_logits(self, self.head_outputs(images, h, s, deterministic=deterministic))
+        outputs = self.head_outputs(images, h, s, deterministic=deterministic)
+        return jnp.zeros((*images.shape, self.levels)) if self.is_initializing() else as_logits(self, outputs)
 
     def log_probs(
         self,

@@ -40,7 +40,7 @@ from pixelcnn_jax.parameters import Bias, Kernel, Params
 
 
 class PixelCNN(Network):
-    """The masked ReLU PixelCNN of 1601.06759, with a softmax over the levels of each sub-pixel.
+    """The masked ReLU PixelCNN of 1601.06759, with a distribution over the levels of each sub-pixel.
 
     Its attributes, and how it is called, are those of ``Network``. The parameters are the first masked convolution
     (``strict``, not counted in ``layers``), ``layers`` residual blocks stacked along their first axis (``layers``), the
@@ -97,7 +97,7 @@ class ColourMasks(NamedTuple):
       own: features to features.
       up: features to maps.
       hidden: maps to the features between the 1x1 of the head.
-      logits: those to the levels.
+      logits: those to what the head gives for a sub-pixel.
     """
 
     strict: Bool[np.ndarray, "inputs maps"]

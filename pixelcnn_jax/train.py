@@ -407,11 +407,18 @@ def claim(workdir: Path, config: ConfigDict, images: Images) -> None:
         raise InputError(f"{workdir} cannot be used as a workdir: {error}") from None
     movable = {"download", "compilation_cache"} | ({"data_dir"} if config.dataset != "folder" else set())
     for name in sorted((mine.keys() | theirs.keys()) - movable):
-        if mine.get(name) != theirs.get(name):
+        if differ(mine.get(name), theirs.get(name)):
             raise InputError(
                 f"{workdir} belongs to another config, where {name} is {theirs.get(name)} and not {mine.get(name)}: "
                 "choose another workdir."
             )
+
+
+def differ(mine: Any, theirs: Any) -> bool:
+    """Whether a field is another; one that is missing, as of a version that had no such field, is as one unset."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        return any(differ(mine.get(name), theirs.get(name)) for name in mine.keys() | theirs.keys())
+    return bool(mine != theirs and (mine or theirs))
 
 
 @contextmanager

@@ -20,6 +20,8 @@ def test_the_time_to_the_last_runs_best_lies_between_two_validations(tmp_path, c
     fast = log(tmp_path / "fast.jsonl", [(1, 3.0), (2, 1.0), (3, 0.5)])
     (tmp_path / "run").mkdir()
     log(tmp_path / "run/metrics.jsonl", [(1, 4.0), (5, 2.0), (6, 2.5)])
+    with fast.open("a") as file:
+        file.write('{"step": 4, "valid')  # torn off, by a kill
     worst = log(tmp_path / "worst.jsonl", [(1, 4.0), (9, 3.0)])
     output = tmp_path / "curves.png"
     curves.main([f"--output={output}", f"fast={fast}", f"worst={worst}", f"slow={tmp_path / 'run'}"])
@@ -49,5 +51,7 @@ def test_what_has_no_axis_in_common_is_refused(tmp_path):
     bits, other = log(tmp_path / "a.jsonl", [(1, 2.0)]), log(tmp_path / "b.jsonl", [(1, 2.0)], "squared_error")
     with pytest.raises(SystemExit, match="no axis in common"):
         curves.main([f"--output={tmp_path / 'c.png'}", f"a={bits}", f"b={other}"])
+    with pytest.raises(SystemExit, match="a label of its own"):
+        curves.main([f"--output={tmp_path / 'c.png'}", f"a={bits}", f"a={bits}"])
     with pytest.raises(SystemExit, match="LABEL=RUN"):
         curves.main([f"--output={tmp_path / 'c.png'}", str(bits)])

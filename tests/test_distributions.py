@@ -67,6 +67,21 @@ def test_far_from_every_component_it_is_finite_and_pulls_the_right_way():
     assert gradient[1] > 0
 
 
+@pytest.mark.parametrize("levels", [2, 256, 65536])
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_component_as_wide_as_can_be_leaves_the_gradient_a_number(levels, value):
+    numbers = jnp.array([0.0, 0.0, 0.0, 0.0, 100.0, 0.0])
+    gradient = jax.grad(lambda x: mixture_log_probs(x, jnp.array(value), levels=levels))(numbers)
+    assert np.isfinite(gradient).all()
+
+
+def test_levels_beyond_a_byte_are_told_apart():
+    numbers = jax.random.normal(jax.random.key(0), (4, 6))
+    bytes_, words = (jnp.full(4, 43, dtype) for dtype in (jnp.uint8, jnp.int32))
+    found, expected = (mixture_log_probs(numbers, values, levels=300) for values in (bytes_, words))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_zeros_are_near_the_uniform_distribution():
     logits = mixture_logits(jnp.zeros(30), levels=256)
     assert abs(-logits.mean() - np.log(256)) < 0.1

@@ -421,6 +421,7 @@ def test_every_config_is_of_an_experiment(name):
     module = __import__(f"configs.{name}", fromlist=["get_config"])
     config = module.get_config()
     assert config.experiment in (*MODULES, "ablations")
+    assert not config.at_once or config.batch_size % config.at_once == config.eval_batch_size % config.at_once == 0
     assert {*config.keys()} == {*base.get_config().keys()}
     assert f"configs/{name}.py" in module.__doc__
     assert f"experiments.{config.experiment} " in module.__doc__
