@@ -3,7 +3,7 @@
 Paper row: none at this size; 1606.05328 table 1 has 3.03 bits/dim after 32 GPUs' days.
 Command: python -m experiments.unconditional --config=configs/cifar10_small.py --workdir=runs/cifar10_small
 The same for a masked PixelCNN of as many parameters, --config.network=PixelCNN --config.model.features=73, and for a
-mixture of logistics as output, --config.model.mixture=8.
+mixture of logistics as output, --config.model.mixture=8, each with a workdir of its own and --config.test_split=''.
 Result: not yet run.
 """
 
@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.model.head_features = 96
     config.batch_size = 16
     config.at_once = 2
-    config.steps = 1_600
+    config.steps = 800
     config.learning_rate = 3e-3
     config.warmup_steps = 100
     config.ema = 0.99

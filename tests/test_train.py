@@ -22,9 +22,10 @@ from experiments.unconditional import make_experiment
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
 from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
 from pixelcnn_jax.checkpoint import Best, Checkpoints
-from pixelcnn_jax.data import from_array, load
+from pixelcnn_jax.data import from_array, load, no_images
 from pixelcnn_jax.train import (
     Splits,
+    claim,
     evaluate,
     evaluator,
     init_state,
@@ -166,6 +167,18 @@ def test_a_workdir_of_another_config_is_refused_and_kept(tmp_path):
         run(tmp_path, steps=2, seed=1)
     assert (tmp_path / "result.json").read_text() == before
     assert run(tmp_path, steps=2) == json.loads(before)
+
+
+def test_a_workdir_from_before_a_field_was_there_goes_on_where_it_is_unset(tmp_path):
+    config, images = base.get_config(), no_images((8, 8, 1), levels=17, classes=None)
+    claim(tmp_path, config, images)
+    older = json.loads((tmp_path / "config.json").read_text())
+    del older["variants"], older["model"]["mixture"]
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    claim(tmp_path, config, images)
+    config.model.mixture = 3
+    with pytest.raises(InputError, match="belongs to another config, where model is"):
+        claim(tmp_path, config, images)
 
 
 def test_two_processes_do_not_share_a_workdir(tmp_path):
