@@ -233,6 +233,7 @@ def test_divergence_stops_the_run_before_it_is_kept(tmp_path):
     ("changes", "told"),
     [
         (dict(batch_size=12), "12 images cannot be split evenly over 8 devices"),
+        (dict(at_once=4), "at_once, 4, cannot be split evenly over 8 devices: make it a multiple"),
         (dict(eval_batch_size=0), "eval_batch_size must be at least 1"),
         (dict(ema=1.0), "ema must be"),
         (dict(schedule="linear"), "schedule must be one of constant, cosine"),
