@@ -237,7 +237,9 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
         if size % at_once:
             raise InputError(f"A batch of {size} images is no multiple of at_once, {at_once}.")
         if at_once % mesh.size and not size % mesh.size:
-            raise InputError(f"at_once, {at_once}, cannot be split evenly over {mesh.size} devices: make it a multiple.")
+            raise InputError(
+                f"at_once, {at_once}, cannot be split evenly over {mesh.size} devices: make it a multiple."
+            )
         check_batch_size(mesh, at_once)
     make_optimizer(config)
     workdir = Path(workdir)
