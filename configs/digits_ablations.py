@@ -18,9 +18,9 @@ def get_config() -> ConfigDict:
     config.augment = 0.0
     config.model.dropout = 0.3
     config.model.layers = 6
-    config.steps = 600
-    config.eval_every = 100
-    config.checkpoint_every = 600
+    config.steps = 300
+    config.eval_every = 75
+    config.checkpoint_every = 300
     config.sample_rows = 1
     config.sample_columns = 1
     config.test_split = ""
