@@ -28,12 +28,12 @@ def get_config() -> ConfigDict:
     config.batch_size = 16
     config.at_once = 8
     config.eval_batch_size = 200
-    config.steps = 500
+    config.steps = 300
     config.learning_rate = 4e-3
     config.warmup_steps = 50
     config.ema = 0.99
-    config.eval_every = 250
-    config.checkpoint_every = 500
+    config.eval_every = 150
+    config.checkpoint_every = 300
     config.sample_rows = 1
     config.sample_columns = 1
     config.published = ()
