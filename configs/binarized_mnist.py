@@ -2,8 +2,8 @@
 
 Paper row: 1601.06759 table 4 (nats): PixelCNN 81.30, Row LSTM 80.54, Diagonal BiLSTM 79.20; 1606.05328 has none.
 Command: python -m experiments.unconditional --config=configs/binarized_mnist.py --workdir=runs/binarized_mnist
-Result: test 81.39 nats (0.1498 bits/dim), validation 81.83, train 80.81 of 10,000, after 125 minutes (7.7 epochs) on one
-core of an AMD EPYC with --config.at_once=2, 2026-11-25, while other work ran on the other; these are the weights
+Result: test 81.39 nats (0.1498 bits/dim), validation 81.83, train 80.81 of 10,000, after 125 minutes (7.7 epochs) on
+one core of an AMD EPYC with --config.at_once=2, 2026-11-25, while other work ran on the other; these are the weights
 "binarized_mnist". Of the goals 82.0 is reached, 79.2 is not: train and validation are one nat apart, so that a wider
 network is what is left to try before more steps.
 """
