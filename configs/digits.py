@@ -3,9 +3,9 @@
 Paper row: none. Tomczak's ARM has 88.7 nats, 2.00 bits/dim, on the same 350 validation rows.
 Command: make demo, or python -m experiments.unconditional --config=configs/digits.py --workdir=runs/digits
 Result: validation 1.822 bits/dim (80.81 nats), test 1.764, train 1.666, in 8 minutes on two cores of an AMD EPYC beside
-much other work, 2026-11-25 (141 s on two quiet cores of an Intel Xeon, the day before: 1.823, 1.759, 1.664); these are
-the weights "digits". Without the views, --config.augment=0 --config.model.dropout=0.3 --config.steps=1500, validation
-was 1.851 on an AMD EPYC, 2026-11-24.
+much other work, 2026-11-25, and the same figures in 167 s on the cores alone (141 s on two quiet cores of an Intel
+Xeon, the day before: 1.823, 1.759, 1.664); these are the weights "digits". Without the views, --config.augment=0
+--config.model.dropout=0.3 --config.steps=1500, validation was 1.851 on an AMD EPYC, 2026-11-24.
 """
 
 from ml_collections import ConfigDict
