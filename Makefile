@@ -25,12 +25,14 @@ demo: train-environment  ## train on handwritten digits in minutes: bits/dim, sa
 test: dev-environment  ## the whole test suite
 	"$(PY)" -m pytest $(ARGS)
 
-bench: train-environment  ## how fast sampling, training, reading and starting are, beside what they should be
+bench: train-environment  ## how fast all is, beside what it should be; ARGS=--data_dir=DIR reads real CIFAR-10
 	"$(PY)" -m benchmarks.sampling
 	"$(PY)" -m benchmarks.train_step
 	"$(PY)" -m benchmarks.growth
-	"$(PY)" -m benchmarks.input
+	"$(PY)" -m benchmarks.input $(ARGS)
 	"$(PY)" -m benchmarks.first_step
+	"$(PY)" -m experiments.evaluate --weights=digits --split=validation --dtype=float32
+	"$(PY)" -m experiments.evaluate --weights=digits --split=validation --dtype=bfloat16
 
 table: train-environment  ## the results table of the README, its figures derived again; ARGS=--data_dir=DIR
 	"$(PY)" -m experiments.table $(ARGS)
