@@ -20,6 +20,8 @@ def get_config() -> ConfigDict:
     config.model.features = 32
     config.model.layers = 8
     config.model.head_features = 32
+    config.model.first_kernel_size = 23
+    config.map_features = 16  # where the strokes go is in the embedding: h acts by place
     config.model.dropout = 0.1
     config.batch_size = 32
     config.at_once = 4

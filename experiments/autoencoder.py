@@ -18,12 +18,10 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli, trained
-from experiments.network import make_network
-from pixelcnn_jax import sample
+from experiments.network import make_decoder
 from pixelcnn_jax.data import some_images
 from pixelcnn_jax.encoders import Deconvolution, Encoder
 from pixelcnn_jax.inputs import fingerprint
-from pixelcnn_jax.likelihood import nats_of
 from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
@@ -35,7 +33,7 @@ POOL = 64  # other images whose h are tried
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     """The likelihood given the encoder's h as the loss; what h holds, with either decoder, as the report."""
     (height, width, channels), levels, m = splits.train.shape, splits.train.levels, config.bottleneck
-    model = make_network(config, levels=levels, channels=channels)
+    decoder = make_decoder(config, splits)
     encoder = Encoder(m, levels, tuple(config.encoder_features))
     deconvolution = Deconvolution((height, width, channels))
     images = splits.validation if splits.test is None else splits.test  # what is reported of
@@ -47,7 +45,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         keys = jax.random.split(key, 4)
         image, h = jnp.zeros((1, height, width, channels), jnp.int32), jnp.zeros((1, m))
         return {
-            "decoder": dict(model.init(keys[0], image, h)),
+            "decoder": decoder.init(keys[0], m),
             "encoder": dict(encoder.init(keys[1], image)),
             "mse_decoder": dict(deconvolution.init(keys[2], h)),
             "mse_encoder": dict(encoder.init(keys[3], image)),
@@ -63,7 +61,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return cast(Array, deconvolution.apply(params["mse_decoder"], encode(params, images, "mse_encoder")))
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        nats = nats_of(model, params["decoder"], batch["image"], h=encode(params, batch["image"]), key=key)
+        nats = decoder.nats(params["decoder"], batch["image"], encode(params, batch["image"]), key)
         if key is None:
             return nats
         error = jnp.sum((reconstruct(params, batch["image"]) - batch["image"] / (levels - 1)) ** 2, axis=(1, 2, 3))
@@ -72,8 +70,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
 
     def draw_of(params: Params, key: Key[Array, ""], images: Array, each: int) -> Array:
         h = jnp.repeat(encode(params, images), each, axis=0)
-        drawn = sample(model, params["decoder"], key, shape=(len(h), height, width), h=h)
-        return drawn.reshape(len(images), each, height, width, channels)
+        return decoder.draw(params["decoder"], key, h).reshape(len(images), each, *decoder.shape)
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
         originals = jnp.asarray(some_images(splits.validation, config.sample_rows))
@@ -88,7 +85,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         def measured(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
             x = batch["image"]
             other = pool[fingerprint(x) % POOL]
-            return jnp.stack([nats_of(model, params["decoder"], x, h=h) for h in (encode(params, x), other)], axis=1)
+            return jnp.stack([decoder.nats(params["decoder"], x, h) for h in (encode(params, x), other)], axis=1)
 
         own, other = evaluator(measured, config)(params, part).mean(axis=0, dtype=np.float64)
         few = jnp.asarray(some_images(part, min(len(part), config.report_samples)))

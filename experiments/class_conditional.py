@@ -6,7 +6,7 @@ With ``map_features`` above 0 the label acts by place: s = m(h), m a deconvoluti
 """
 
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,9 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli, judge
-from experiments.network import make_network
-from pixelcnn_jax import sample
-from pixelcnn_jax.encoders import Deconvolution
+from experiments.network import make_decoder
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.likelihood import nats_of, nats_to_bits_per_dim
+from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
@@ -30,37 +27,28 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     """The likelihood given the label as the loss; a row of samples a class; what the label is worth, as the report."""
     if splits.train.classes is None:
         raise InputError("experiments.class_conditional needs class labels: set labels.")
-    classes, (height, width, channels) = splits.train.classes, splits.train.shape
-    model = make_network(config, levels=splits.train.levels, channels=channels)
+    classes = splits.train.classes
+    decoder = make_decoder(config, splits)
     judged = judge.make_judge(config, splits)
-    deconvolution = Deconvolution((height, width, config.map_features)) if config.map_features else None
+
+    def h_of(labels: Int[Array | np.ndarray, " batch"]) -> Float[Array, "batch classes"]:
+        return jax.nn.one_hot(labels, classes)
 
     def init(key: Key[Array, ""]) -> Params:
-        decoder_key, map_key = jax.random.split(key)
-        image, h = jnp.zeros((1, height, width, channels), jnp.int32), jnp.zeros((1, classes))
-        if deconvolution is None:
-            return dict(model.init(decoder_key, image, h))
-        s = jnp.zeros((1, height, width, config.map_features))
-        return {**model.init(decoder_key, image, None, s), "map": deconvolution.init(map_key, h)["params"]}
-
-    def condition(params: Params, labels: Int[Array | np.ndarray, " batch"]) -> Condition:
-        h = jax.nn.one_hot(labels, classes)
-        if deconvolution is None:
-            return Condition(h=h)
-        return Condition(s=cast(Array, deconvolution.apply({"params": params["map"]}, h)))
+        return decoder.init(key, classes)
 
     def nats(params: Params, images: Array, labels: Array, key: Key[Array, ""] | None = None) -> Float[Array, " batch"]:
-        return nats_of(model, params, images, **condition(params, labels)._asdict(), key=key)
+        return decoder.nats(params, images, h_of(labels), key)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         return nats(params, batch["image"], batch["label"], key)
 
     def draw_of(params: Params, key: Key[Array, ""], labels: Int[np.ndarray, " count"]) -> Array:
-        return sample(model, params, key, shape=(len(labels), height, width), **condition(params, labels)._asdict())
+        return decoder.draw(params, key, h_of(labels))
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
         rows, columns = min(classes, config.sample_rows), config.sample_columns
-        return draw_of(params, key, np.arange(rows).repeat(columns)).reshape(rows, columns, height, width, channels)
+        return draw_of(params, key, np.arange(rows).repeat(columns)).reshape(rows, columns, *decoder.shape)
 
     def report(params: Params) -> dict[str, Any]:
         images = (splits.validation if splits.test is None else splits.test).some(config.report_images)

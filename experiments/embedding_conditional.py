@@ -17,13 +17,11 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli, embedding, trained
-from experiments.network import make_network
-from pixelcnn_jax import sample
+from experiments.network import make_decoder
 from pixelcnn_jax.augment import WAYS, turn
 from pixelcnn_jax.data import Images, read
 from pixelcnn_jax.encoders import between, on_unit_sphere, squared_distances
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.likelihood import nats_of
 from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits
@@ -38,7 +36,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         raise InputError("experiments.embedding_conditional needs identities: set labels.")
     if config.turn and height != width:
         raise InputError("Only square images can be turned: leave turn out, or set resize.")
-    model = make_network(config, levels=levels, channels=channels)
+    decoder = make_decoder(config, splits)
     network = embedding.make_network(config, splits)
     embedder = read_embedder(config, splits) if len(splits.train) else None
     unseen = splits.validation if splits.test is None else splits.test
@@ -50,7 +48,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         image = jnp.zeros((1, height, width, channels), jnp.int32)
         # A run that is restored finds the embedding network among its own parameters.
         frozen = dict(network.init(network_key, image)) if embedder is None else embedder
-        return {"decoder": dict(model.init(decoder_key, image, jnp.zeros((1, config.bottleneck)))), "frozen": frozen}
+        return {"decoder": decoder.init(decoder_key, config.bottleneck), "frozen": frozen}
 
     @jax.jit
     def place(params: Params, images: Array) -> Float[Array, "batch features"]:
@@ -64,10 +62,10 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         if key is not None and config.turn:
             key, turn_key = jax.random.split(key)
             images = turn(images, jax.random.randint(turn_key, (len(images),), 0, WAYS))
-        return nats_of(model, params["decoder"], images, h=h_of(place(params, images)), key=key)
+        return decoder.nats(params["decoder"], images, h_of(place(params, images)), key)
 
     def draw_at(params: Params, keys: Key[Array, "..."], places: Float[Array, "batch features"]) -> Array:
-        return sample(model, params["decoder"], keys, shape=(len(places), height, width), h=h_of(places))
+        return decoder.draw(params["decoder"], keys, h_of(places))
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
         rows, columns = config.sample_rows, max(3, config.sample_columns)

@@ -21,6 +21,7 @@ from pixelcnn_jax.data import Images, no_images
 from pixelcnn_jax.network import Network
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Experiment, Splits
+from pixelcnn_jax.weights import pretrained_names, read_card
 
 
 class Run(NamedTuple):
@@ -147,13 +148,17 @@ def folded(workdir: Path | str, model: Network, variables: Params, h: Float[Arra
 def nats_of_run(workdir: Path | str, images: Images, *experiments: str) -> float:
     """Mean nats of a split by a finished run of one of the experiments named, to stand beside.
 
-    Raises InputError for a run of another, or one that has not scored the same images.
+    The weights that come with the package are runs too, by their name. Raises InputError for a run of another
+    experiment, or one that has not scored the same images.
     """
-    config, _ = read_config(workdir)
+    if str(workdir) in pretrained_names():
+        card = read_card(str(workdir))[1]
+        config, scores = config_from(card["config"]), card["scores"]
+    else:
+        config, file = read_config(workdir)[0], Path(workdir) / "result.json"
+        scores = json.loads(file.read_text())["scores"] if file.exists() else {}
     check_experiment(workdir, config, experiments)
-    file = Path(workdir) / "result.json"
-    scores = json.loads(file.read_text())["scores"].values() if file.exists() else ()
-    for score in scores:
+    for score in scores.values():
         if score["data"] == images.description and score["images"] == len(images):
             return float(score["nats"])
     raise InputError(f"{workdir} has not scored the {len(images)} images of {images.description}.")

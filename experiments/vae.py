@@ -16,12 +16,10 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli
-from experiments.network import make_network
-from pixelcnn_jax import sample
+from experiments.network import make_decoder
 from pixelcnn_jax.data import some_images
 from pixelcnn_jax.encoders import Encoder
 from pixelcnn_jax.inputs import fingerprint
-from pixelcnn_jax.likelihood import nats_of
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
 
@@ -51,14 +49,14 @@ class Posterior(NamedTuple):
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     """The negative ELBO as the loss; a tighter bound, the KL and what the code is used for as the report."""
     (height, width, channels), levels, m = splits.train.shape, splits.train.levels, config.bottleneck
-    model = make_network(config, levels=levels, channels=channels)
+    decoder = make_decoder(config, splits)
     encoder = Encoder(2 * m, levels, tuple(config.encoder_features))
 
     def init(key: Key[Array, ""]) -> Params:
         decoder_key, encoder_key = jax.random.split(key)
         image = jnp.zeros((1, height, width, channels), jnp.int32)
         return {
-            "decoder": dict(model.init(decoder_key, image, jnp.zeros((1, m)))),
+            "decoder": decoder.init(decoder_key, m),
             "encoder": dict(encoder.init(encoder_key, image)),
         }
 
@@ -71,13 +69,13 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         q = posterior(params, batch["image"])
         if key is None:  # draws as well, for an image the same code each time
             z = q.draw(keys_of(jax.random.key(config.seed), batch["image"]))
-            return nats_of(model, params["decoder"], batch["image"], h=z) + jnp.sum(q.kl(), axis=1)
+            return decoder.nats(params["decoder"], batch["image"], z) + jnp.sum(q.kl(), axis=1)
         code_key, dropout_key = jax.random.split(key)
         z = q.draw(jax.random.split(code_key, len(batch["image"])))
         # Free nats are of the mean over the images computed together: one may use less, if others use more.
         free = jnp.maximum(jnp.mean(q.kl(), axis=0), config.free_nats)
         weight = jnp.minimum(1, (batch["step"] + 1) / max(1, config.kl_warmup))
-        return nats_of(model, params["decoder"], batch["image"], h=z, key=dropout_key) + weight * jnp.sum(free)
+        return decoder.nats(params["decoder"], batch["image"], z, dropout_key) + weight * jnp.sum(free)
 
     def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
         """Upper half: a row a code of the prior, so that what a row has in common is in its code. Lower half: an image,
@@ -86,9 +84,8 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         prior_rows = rows // 2
         originals = jnp.asarray(some_images(splits.validation, rows - prior_rows))
         z = jnp.concatenate([jax.random.normal(key, (prior_rows, m)), posterior(params, originals).mean])
-        drawn = sample(
-            model, params["decoder"], key, shape=(rows * columns, height, width), h=jnp.repeat(z, columns, axis=0)
-        ).reshape(rows, columns, height, width, channels)
+        drawn = decoder.draw(params["decoder"], key, jnp.repeat(z, columns, axis=0))
+        drawn = drawn.reshape(rows, columns, height, width, channels)
         return drawn.at[prior_rows:, 0].set(originals)
 
     def report(params: Params) -> dict[str, Any]:
@@ -100,13 +97,13 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
 
             def weighed(key: Key[Array, ""]) -> Float[Array, "terms batch"]:
                 z = q.draw(keys_of(key, x))
-                nats = nats_of(model, params["decoder"], x, h=z)
+                nats = decoder.nats(params["decoder"], x, z)
                 return jnp.stack([q.log_weight(z) - nats, nats])
 
             terms = jax.lax.map(weighed, jax.random.split(jax.random.key(config.seed), IMPORTANCE_SAMPLES))
             bound = jax.nn.logsumexp(terms[:, 0], axis=0) - jnp.log(IMPORTANCE_SAMPLES)
             of_the_prior = normal(keys_of(jax.random.key(config.seed + 1), x), m)
-            alone = nats_of(model, params["decoder"], x, h=of_the_prior)
+            alone = decoder.nats(params["decoder"], x, of_the_prior)
             elbo = jnp.mean(terms[:, 1], axis=0) + jnp.sum(q.kl(), axis=1)
             figures = jnp.stack([elbo, -bound, jnp.mean(terms[:, 1], axis=0), alone], axis=1)
             return jnp.concatenate([figures, q.mean, q.kl()], axis=1)
