@@ -109,7 +109,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             return jnp.concatenate([figures, q.mean, q.kl()], axis=1)
 
         values = evaluator(measured, config)(params, images)
-        elbo, bound, decoder, alone = values[:, :4].mean(axis=0, dtype=np.float64)
+        elbo, bound, given, alone = values[:, :4].mean(axis=0, dtype=np.float64)
         return {
             "report_images": len(images),
             "negative_elbo_nats": float(elbo),
@@ -117,7 +117,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
             "kl_nats": float(values[:, 4 + m :].mean(axis=0).sum()),
             # Burda et al. 2016: a unit is active where its mean varies with the image, by more than 0.01.
             "active_units": int(np.sum(values[:, 4 : 4 + m].var(axis=0) > 0.01)),
-            "decoder_nats_given_the_code": float(decoder),
+            "decoder_nats_given_the_code": float(given),
             "decoder_nats_given_a_code_of_the_prior": float(alone),
         }
 

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Array, Integer, UInt8
 
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.metrics import words
 from pixelcnn_jax.sources import has_more_bits
 
 
@@ -92,19 +91,3 @@ def save_grid(
     pixels = grid(images, levels=levels)
     scale = max(1, round(size / max(pixels.shape[:2])))
     write_image(path, pixels.repeat(scale, axis=0).repeat(scale, axis=1))
-
-
-def save_curve(path: Path, records: list[dict[str, int | float]], *, measure: str, title: str) -> None:
-    """Draws a measure against the step, of the training batches and of validation, from the lines of metrics.jsonl."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, label in ((f"train_{measure}", "training batches"), (f"validation_{measure}", "validation, EMA")):
-        points = [(record["step"], record[name]) for record in records if name in record]
-        if points:
-            axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else None)
-    axes.set(xlabel="step", ylabel=words(measure), title=title)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=100)

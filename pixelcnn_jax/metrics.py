@@ -1,8 +1,10 @@
 """The record of a run: ``metrics.jsonl``, a line a record, and the same numbers for TensorBoard through clu."""
 
+import collections
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ class Metrics:
         self._writer: Any = None
         # Importing clu's writer imports TensorFlow, which takes seconds: beside the first training steps, not before.
         self._thread = ThreadPoolExecutor(max_workers=1)
+        self._begun: collections.deque[Future[None]] = collections.deque()
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         # What a killed process wrote after its last checkpoint is about to happen again; its last line may be torn.
         complete = [json.loads(line) for line in lines if line.endswith("}")]
@@ -51,17 +54,33 @@ class Metrics:
             return
         with self._file.open("a") as file:
             file.write(json.dumps(record) + "\n")
-        self._thread.submit(self._write_tensorboard, step, scalars)
+        self._later(self._write_tensorboard, step, scalars)
+
+    def draw(self, path: Path, *, measure: str, title: str) -> None:
+        """Draws the curve of a measure so far, some time before ``close`` returns.
+
+        After TensorFlow is imported, not meanwhile: matplotlib looks at modules that it would find half imported.
+        """
+        if self._kept:
+            self._later(save_curve, path, list(self.records), measure, title)
 
     def last(self, name: str) -> float:
         """The latest value of a scalar, 0 where there is none."""
         return next((record[name] for record in reversed(self.records) if name in record), 0.0)
 
     def close(self) -> None:
-        """Waits for TensorBoard's file to be written."""
+        """Waits for TensorBoard's file and the curve to be written. Raises what went wrong there."""
         self._thread.shutdown()
         if self._writer is not None:
             self._writer.close()
+        for work in self._begun:
+            work.result()
+
+    def _later(self, work: Callable[..., None], *inputs: Any) -> None:
+        """Hands work to the thread. Raises what went wrong with earlier work."""
+        while self._begun and self._begun[0].done():
+            self._begun.popleft().result()
+        self._begun.append(self._thread.submit(work, *inputs))
 
     def _write_tensorboard(self, step: int, scalars: Record) -> None:
         if self._writer is None:
@@ -73,3 +92,19 @@ class Metrics:
             self._writer = metric_writers.SummaryWriter(self._tensorboard)
         self._writer.write_scalars(step, scalars)
         self._writer.flush()
+
+
+def save_curve(path: Path, records: list[Record], measure: str, title: str) -> None:
+    """Draws a measure against the step, of the training batches and of validation, from the lines of metrics.jsonl."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, label in ((f"train_{measure}", "training batches"), (f"validation_{measure}", "validation, EMA")):
+        points = [(record["step"], record[name]) for record in records if name in record]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else None)
+    axes.set(xlabel="step", ylabel=words(measure), title=title)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=100)

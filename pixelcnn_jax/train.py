@@ -23,7 +23,7 @@ from tqdm import tqdm
 from pixelcnn_jax.checkpoint import Best, Checkpoints
 from pixelcnn_jax.data import Images, evaluation_batches, read_ahead, training_batches
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.images import save_curve, save_grid
+from pixelcnn_jax.images import save_grid
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.metrics import LIKELIHOOD, Metrics, words, write_whole
 from pixelcnn_jax.parallel import (
@@ -330,8 +330,8 @@ def train_in(
                     best = Best(step, validation)
                     checkpoints.save_best(best, state.ema)
                 picture(workdir / f"samples_{step:07d}.png", state.ema, step)
+                metrics.draw(workdir / "curve.png", measure=measure, title=splits.train.description)
                 if is_first():
-                    save_curve(workdir / "curve.png", metrics.records, measure=measure, title=splits.train.description)
                     progress.write(f"step {step}: validation {validation:.4f} {words(measure)}, best {best.loss:.4f}")
                 watch.skip(time.monotonic() - pause)
 

@@ -7,7 +7,9 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
+import types
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
 from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
 from pixelcnn_jax.checkpoint import Best, Checkpoints
 from pixelcnn_jax.data import from_array, load, no_images
+from pixelcnn_jax.metrics import Metrics
 from pixelcnn_jax.train import (
     Splits,
     claim,
@@ -343,3 +346,32 @@ def test_parts_that_cannot_be_had(tmp_path, at_once, told):
     with pytest.raises(InputError, match=told):
         run(tmp_path / "new", at_once=at_once)
     assert not (tmp_path / "new").exists()
+
+
+def test_the_curve_is_drawn_when_the_imports_beside_the_training_are_over(tmp_path, monkeypatch):
+    importlib.import_module("matplotlib.figure")
+    begun = threading.Event()
+
+    def importing(self, step, scalars):
+        monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))  # half imported: without a version
+        begun.set()
+        time.sleep(1)
+        monkeypatch.delitem(sys.modules, "IPython")
+
+    monkeypatch.setattr(Metrics, "_write_tensorboard", importing)
+    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
+        metrics.write(1, train_loss=2.0)
+        begun.wait()
+        metrics.draw(tmp_path / "curve.png", measure="loss", title="")
+    assert (tmp_path / "curve.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_what_goes_wrong_beside_the_training_is_not_lost(tmp_path, monkeypatch):
+    def full(self, step, scalars):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Metrics, "_write_tensorboard", full)
+    metrics = Metrics(tmp_path, resumed_step=0)
+    metrics.write(1, train_loss=2.0)
+    with pytest.raises(OSError, match="No space"):
+        metrics.close()
