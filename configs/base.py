@@ -55,8 +55,8 @@ def get_config() -> ConfigDict:
     config.codes = 64  # K, how many codes a vector quantiser has
     config.embedder = placeholder(str)  # the workdir of the embedding network whose vectors are h
     config.margin = 0.2  # of the triplet loss
-    config.unconditional = placeholder(str)  # the workdir of an unconditional run of the same data, to compare with
-    config.single_scale = placeholder(str)  # the workdir of a run of one scale of the same data, to compare with
+    config.unconditional = placeholder(str)  # an unconditional run of the same data to compare with: workdir or weights
+    config.single_scale = placeholder(str)  # a run of one scale of the same data to compare with: workdir or weights
     config.classifier = placeholder(str)  # the workdir of a classifier that judges class-conditional samples
     config.report_images = 2000  # test images of which an experiment reports what costs more; 0 for no report
     config.report_samples = 1000  # samples that are judged

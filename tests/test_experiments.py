@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from configs import base
+from configs import base, digits
 from experiments import (
     autoencoder,
     class_conditional,
@@ -56,6 +56,7 @@ from pixelcnn_jax.encoders import (
     verification,
 )
 from pixelcnn_jax.train import Splits, train
+from pixelcnn_jax.weights import read_card
 
 MODULES = {
     module.__name__.removeprefix("experiments."): module
@@ -95,6 +96,7 @@ TINY = {
 OWN = {
     "embedding": {"at_once": None, "per_class": 2, "turn": True},
     "embedding_conditional": {"turn": True},
+    "autoencoder": {"map_features": 3},
     "multiscale": {"map_features": 4, "small_layers": 1},
     "vae": {"kl_warmup": 10, "free_nats": 0.1},
     "codes": {"codes": 5, "model.code_features": 3},
@@ -270,6 +272,15 @@ def test_a_run_that_is_older_than_its_network_field(workdirs, tmp_path):
     del config["network"]
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert trained.read_config(tmp_path)[0].network == "GatedPixelCNN"
+
+
+def test_weights_are_a_run_to_stand_beside():
+    config = digits.get_config()
+    validation = cli.load_splits(config).validation
+    nats = trained.nats_of_run("digits", validation, "unconditional")
+    assert nats == read_card("digits")[1]["scores"]["validation"]["nats"]
+    with pytest.raises(InputError, match=r"mnist_classes is a run of experiments.class_conditional, but one of uncond"):
+        trained.nats_of_run("mnist_classes", validation, "unconditional")
 
 
 def test_a_map_of_the_label_acts_by_place(tmp_path):
