@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     config = mnist_half.get_config()
     config.experiment = "autoencoder"
     config.labels = True
-    config.steps = 2_000
+    config.steps = 1_500
     config.eval_every = 500
     config.bottleneck = 10
     config.map_features = 16  # a code says where the ink is: h acts by place
