@@ -54,6 +54,7 @@ def get_config() -> ConfigDict:
     config.free_nats = 0.0  # of KL in each number of its code that training does not count
     config.codes = 64  # K, how many codes a vector quantiser has
     config.embedder = placeholder(str)  # the workdir of the embedding network whose vectors are h
+    config.embedding_noise = 0.0  # standard deviation of what training adds to each number, about 1, of an embedding h
     config.margin = 0.2  # of the triplet loss
     config.unconditional = placeholder(str)  # an unconditional run of the same data to compare with: workdir or weights
     config.single_scale = placeholder(str)  # a run of one scale of the same data to compare with: workdir or weights

@@ -62,7 +62,12 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         if key is not None and config.turn:
             key, turn_key = jax.random.split(key)
             images = turn(images, jax.random.randint(turn_key, (len(images),), 0, WAYS))
-        return decoder.nats(params["decoder"], images, h_of(place(params, images)), key)
+        h = h_of(place(params, images))
+        if key is not None and config.embedding_noise:
+            # A point on the sphere is else the number of a training image: of few images each is learned by heart.
+            key, noise_key = jax.random.split(key)
+            h += config.embedding_noise * jax.random.normal(noise_key, h.shape)
+        return decoder.nats(params["decoder"], images, h, key)
 
     def draw_at(params: Params, keys: Key[Array, "..."], places: Float[Array, "batch features"]) -> Array:
         return decoder.draw(params["decoder"], keys, h_of(places))
