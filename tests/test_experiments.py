@@ -95,7 +95,7 @@ TINY = {
 }
 OWN = {
     "embedding": {"at_once": None, "per_class": 2, "turn": True},
-    "embedding_conditional": {"turn": True},
+    "embedding_conditional": {"turn": True, "embedding_noise": 0.1},
     "autoencoder": {"map_features": 3},
     "multiscale": {"map_features": 4, "small_layers": 1},
     "vae": {"kl_warmup": 10, "free_nats": 0.1},
