@@ -1,0 +1,29 @@
+"""MNIST with all 256 levels by a network that one CPU core can carry for less than an hour: 8 layers of 32.
+
+Paper row: none; the UvA tutorial's gated PixelCNN of 852,160 parameters has 0.820 (JAX) and 0.808 (PyTorch) bits/dim
+after 150 epochs.
+Command: python -m experiments.unconditional --config=configs/mnist_small.py --workdir=runs/mnist_small
+Result: not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import mnist
+
+
+def get_config() -> ConfigDict:
+    config = mnist.get_config()
+    config.validation_split = "train[-2000:]"
+    config.train_scored = 2_000
+    config.model.features = 32
+    config.model.layers = 8
+    config.model.first_kernel_size = 23
+    config.batch_size = 16
+    config.at_once = 2
+    config.steps = 5_000
+    config.learning_rate = 3e-3
+    config.warmup_steps = 100
+    config.ema = 0.998
+    config.eval_every = 1_000
+    config.checkpoint_every = 500
+    return config
