@@ -21,7 +21,7 @@ from experiments import cli, trained
 from experiments.network import make_decoder
 from pixelcnn_jax.data import some_images
 from pixelcnn_jax.encoders import Deconvolution, Encoder
-from pixelcnn_jax.inputs import fingerprint
+from pixelcnn_jax.inputs import another
 from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
@@ -80,12 +80,12 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
 
     def report(params: Params) -> dict[str, Any]:
         part = images.some(config.report_images)
-        pool = encode(on_one_device(params), jnp.asarray(some_images(part, POOL)))
+        others = jnp.asarray(some_images(part, POOL))
 
         def measured(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
             x = batch["image"]
-            other = pool[fingerprint(x) % POOL]
-            return jnp.stack([decoder.nats(params["decoder"], x, h) for h in (encode(params, x), other)], axis=1)
+            given = (encode(params, x), encode(params, others)[another(x, others)])
+            return jnp.stack([decoder.nats(params["decoder"], x, h) for h in given], axis=1)
 
         own, other = evaluator(measured, config)(params, part).mean(axis=0, dtype=np.float64)
         few = jnp.asarray(some_images(part, min(len(part), config.report_samples)))
@@ -93,21 +93,22 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         drawn = draw_of(one, jax.random.key(config.seed), few, 1)[:, 0] / (levels - 1)
         figures: dict[str, Any] = {
             "report_images": len(part),
-            "nats_lost_with_the_h_of_another_image": float(other - own),
-            "decoder_uses_h": bool(other - own > 1),
             "reconstructed_images": len(few),
             "squared_error_of_mse_reconstructions": squared_error(jnp.clip(reconstruct(one, few), 0, 1), few, levels),
             "squared_error_of_samples": squared_error(drawn, few, levels),
         }
+        if len(np.unique(others, axis=0)) > 1:
+            figures["nats_lost_with_the_h_of_another_image"] = float(other - own)
+            figures["decoder_uses_h"] = bool(other - own > 1)
         if unconditional is not None:
             all_nats = evaluator(lambda p, b: loss(p, b, None), config)(params, images)
             figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(all_nats, dtype=np.float64))
-        if len(set(part.labels().tolist() if splits.train.classes else ())) > 1:
+        learned = splits.train.some(5 * config.report_images)
+        if splits.train.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, part)):
             codes = evaluator(
                 lambda p, b: jnp.stack([encode(p, b["image"], name) for name in ENCODERS], axis=1),
                 config,
             )
-            learned = splits.train.some(5 * config.report_images)
             known, unknown = codes(params, learned), codes(params, part)
             for i, name in enumerate(ENCODERS):
                 figures[f"linear_probe_of_{name}"] = linear_probe(

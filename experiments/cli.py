@@ -135,9 +135,16 @@ def one_line(message: object) -> str:
 
 
 def load_splits(config: ConfigDict) -> Splits:
-    """The three splits of the config's data set."""
+    """The three splits of the config's data set. Raises InputError unless their images are of one kind."""
     test = load_split(config, config.test_split) if config.test_split else None
-    return Splits(load_split(config, config.train_split), load_split(config, config.validation_split), test)
+    train, validation = load_split(config, config.train_split), load_split(config, config.validation_split)
+    for other in (validation,) if test is None else (validation, test):
+        if other.shape != train.shape:
+            mine, theirs = ("x".join(map(str, images.shape)) for images in (train, other))
+            raise InputError(
+                f"{train.description} holds images of {mine}, but {other.description} of {theirs}: set resize or grey."
+            )
+    return Splits(train, validation, test)
 
 
 def load_split(config: ConfigDict, name: str, *, absent: bool = False) -> Images:

@@ -22,15 +22,14 @@ from experiments.network import make_network
 from pixelcnn_jax import sample
 from pixelcnn_jax.data import Images, some_images
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.inputs import fingerprint
+from pixelcnn_jax.inputs import another
 from pixelcnn_jax.likelihood import nats_of
-from pixelcnn_jax.parallel import on_one_device
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
 
 COARSE, FINE = 8, 4  # height and width of the patches that a code stands for
 LEARNED_FROM = 2000  # images whose patches the quantiser is fitted to
-POOL = 64  # other images whose coarse maps are tried
+POOL = 64  # images whose coarse maps are tried
 
 
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
@@ -73,13 +72,13 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         key: Key[Array, ""] | None = None,
         *,
         moved: bool = False,
-        pool: Int[Array, "pool rows columns 1"] | None = None,
+        others: Int[Array, "others height width channels"] | None = None,
     ) -> Float[Array, "batch parts"]:
-        """Nats of c and of d; where asked for given another label, or the coarse map of some image of a pool."""
+        """Nats of c and of d; where asked for given another label, or the coarse map of another of some images."""
         keys = (None, None) if key is None else jax.random.split(key)
         c, d = encode(params, images, COARSE), encode(params, images, FINE)
         h = h_of((labels + 1) % classes if moved else labels)
-        s = s_of(c if pool is None else pool[fingerprint(images) % len(pool)])
+        s = s_of(c if others is None else encode(params, others, COARSE)[another(images, others)])
         of_c = nats_of(coarse, params["coarse"], c, h=h, key=keys[0])
         return jnp.stack([of_c, nats_of(fine, params["fine"], d, h=h, s=s, key=keys[1])], axis=1)
 
@@ -97,12 +96,11 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
 
     def report(params: Params) -> dict[str, Any]:
         images = (splits.validation if splits.test is None else splits.test).some(config.report_images)
-
-        pool = encode(on_one_device(params), jnp.asarray(some_images(images, POOL)), COARSE)
+        others = jnp.asarray(some_images(images, POOL))
 
         def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:
             of = partial(parts, params, batch["image"], batch["label"])
-            ways = [of(), of(moved=True), of(pool=pool)]
+            ways = [of(), of(moved=True), of(others=others)]
             return jnp.stack(ways, axis=1)
 
         own, label, map_ = evaluator(measured, config)(params, images).mean(axis=0, dtype=np.float64)

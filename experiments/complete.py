@@ -49,8 +49,8 @@ def complete(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.output.suffix.lower() != ".png":
         raise InputError(f"--output must end in .png, not {arguments.output.name}.")
     cli.check_new(arguments.output)
-    model, variables, shape, _ = trained.load(arguments.workdir, label=arguments.label)
-    image = read(arguments.image, shape, model.levels)
+    model, variables, shape, config = trained.load(arguments.workdir, label=arguments.label)
+    image = read(arguments.image, shape, model.levels, bits=config.bits, invert=config.invert)
     given = keep(arguments.hide, arguments.share, shape)
     began = time.monotonic()
     images = np.broadcast_to(image, (arguments.count, *shape))
@@ -76,14 +76,17 @@ def complete(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def read(file: Path, shape: tuple[int, int, int], levels: int) -> np.ndarray:
-    """An image file as the model's levels, at the size of the images it learned."""
+def read(
+    file: Path, shape: tuple[int, int, int], levels: int, *, bits: int | None = None, invert: bool = False
+) -> np.ndarray:
+    """An image file as the model's levels, at the size of the images it learned and reduced to levels as they were."""
     height, width, channels = shape
     if channels not in (1, 3) or levels > 256:
         raise InputError(f"Image files hold 1 or 3 channels of 8 bits, but this model {channels} of {levels} levels.")
     pixels = decode(file, colour=channels == 3)
-    resized = from_array(pixels[None], levels=256, resize=(height, width)).examples[0]["image"]
-    return as_levels(resized, levels=levels)
+    resized = from_array(pixels[None], levels=256, bits=bits, invert=invert, resize=(height, width))
+    image = np.asarray(resized.examples[0]["image"])
+    return image if bits else as_levels(image, levels=levels)
 
 
 def keep(part: str, share: float, shape: tuple[int, int, int]) -> np.ndarray:

@@ -46,7 +46,8 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     unseen = splits.validation if splits.test is None else splits.test
 
     if len(splits.train):
-        check_pairs(unseen)
+        if config.report_images:
+            check_pairs(unseen.some(config.report_images))
         check_batches(splits.validation, config.eval_batch_size)
 
     def init(key: Key[Array, ""]) -> Params:

@@ -97,7 +97,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         )
 
     def report(params: Params) -> dict[str, Any]:
-        one, each = on_one_device(params), max(1, config.report_samples // IDENTITIES)
+        one, each = on_one_device(params), max(2, config.report_samples // IDENTITIES)
         identities, labels = identities_of(unseen, IDENTITIES)
         counts = np.cumsum([len(images) for images in identities])
         placed = np.split(np.asarray(place(one, jnp.asarray(np.concatenate(identities)))), counts[:-1])

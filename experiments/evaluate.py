@@ -6,6 +6,7 @@ With another --dtype than that of training it tells what computing in it costs.
 """
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def main(argv: list[str] | None = None) -> None:
 def evaluate(weights: str | Path, split: str, data_dir: str | None, *, dtype: str | None = None) -> dict[str, Any]:
     """The summary of a split. Raises InputError for weights or data that cannot be had."""
     _, card = read_card(weights)
+    if not {"config", "scores"} <= card.keys():
+        raise InputError(f"The card of {weights} does not say what they were trained and scored on: config and scores.")
     if split not in card["scores"]:
         raise InputError(f"{weights} were not scored on {split}, but on {', '.join(card['scores'])}.")
     config = trained.config_from(card["config"])
@@ -64,14 +67,20 @@ def score_of(config: ConfigDict, params: Params, split: str, data_dir: str | Non
     """The score of one split by an experiment's parameters, as training would count it."""
     config = config.copy_and_resolve_references()
     config.data_dir = data_dir
+    # What is computed at once must be what these devices can share; a score does not depend on it.
+    devices = data_mesh().size
+    config.at_once = config.at_once and math.lcm(config.at_once, devices)
+    shared = config.at_once or devices
+    config.eval_batch_size = math.ceil(config.eval_batch_size / shared) * shared
     images = cli.load_split(config, config[f"{split}_split"])
     if split == "train" and config.train_scored is not None:
         images = images.some(config.train_scored)
     like = no_images(images.shape, levels=images.levels, classes=images.classes)
     experiment = trained.module_of(config).make_experiment(config, Splits(like, like))
-    losses = evaluator(lambda params, batch: experiment.loss(params, batch, None), config)(
-        jax.device_put(jax.tree.map(np.asarray, params), replicated(data_mesh())), images
-    )
+    with jax.default_matmul_precision("highest"):  # where float32 products are else made of fewer bits: GPU, TPU
+        losses = evaluator(lambda params, batch: experiment.loss(params, batch, None), config)(
+            jax.device_put(jax.tree.map(np.asarray, params), replicated(data_mesh())), images
+        )
     return score(losses, images, measure=experiment.measure)
 
 

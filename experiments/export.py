@@ -45,7 +45,10 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--output must end in .safetensors, not {output.name}.")
     for suffix in (".safetensors", ".json", ".jsonl"):
         cli.check_new(output.with_suffix(suffix))
-    cli.use_all_cores(trained.read_config(workdir)[0])
+    config, _ = trained.read_config(workdir)
+    if config.experiment == "class_conditional" and config.map_features:
+        raise InputError(f"{workdir} is of a run with map_features: the m of s = m(h) has no place in the file.")
+    cli.use_all_cores(config)
     config, splits, _, params = trained.restore(workdir, "unconditional", "class_conditional")
     if not (workdir / "result.json").exists():
         raise InputError(f"{workdir} is of a run that is not finished: its scores are not known yet.")
@@ -56,10 +59,15 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         model = make_network(config, levels=splits.train.levels, channels=channels)
         params = trained.folded(workdir, model, params, as_they_are(1, height, width)[0])
         config.augment = 0.0
+    count = sum(x.size for x in jax.tree.leaves(params))
+    megabytes = count * {"float32": 4, "bfloat16": 2}.get(arguments.dtype, 0) / 1e6
+    if megabytes > MEGABYTES:
+        raise InputError(f"{output} would have {megabytes:.1f} MB, more than {MEGABYTES}: --dtype=bfloat16 takes half.")
     scores = result["scores"]
     if arguments.dtype != "float32":
         params = rounded(params, dtype=arguments.dtype)
-        scores = {name: evaluate.score_of(config, params, name, arguments.data_dir) for name in scores}
+        data_dir = arguments.data_dir or config.data_dir
+        scores = {name: evaluate.score_of(config, params, name, data_dir) for name in scores}
     own = {"data_dir": None, "classifier": None, "unconditional": None, "single_scale": None}
     card = {
         "network": config.network,
@@ -68,7 +76,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         "images": {"shape": splits.train.shape, "levels": splits.train.levels, "classes": splits.train.classes},
         "score_of": result["score_of"],
         "scores": scores,
-        "parameters": sum(x.size for x in jax.tree.leaves(params)),
+        "parameters": count,
         "hardware": arguments.hardware,
         "trained_by": arguments.trained_by,
         **{name: result[name] for name in ("steps", "best_step", "train_seconds", "devices", "versions")},
@@ -76,10 +84,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     save_weights(output, params, card, dtype=arguments.dtype)
     output.with_suffix(".jsonl").write_bytes((workdir / "metrics.jsonl").read_bytes())
-    size = output.stat().st_size / 1e6
-    if size > MEGABYTES:
-        raise InputError(f"{output} has {size:.1f} MB, more than {MEGABYTES}: use --dtype=bfloat16.")
-    return {"output": str(output), "megabytes": round(size, 2), "scores": scores}
+    return {"output": str(output), "megabytes": round(output.stat().st_size / 1e6, 2), "scores": scores}
 
 
 if __name__ == "__main__":

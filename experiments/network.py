@@ -23,7 +23,10 @@ def make_network(config: ConfigDict, *, levels: int, channels: int) -> Network:
     """The network of ``config.network`` with the fields of ``config.model``. Raises InputError for an unknown one."""
     if config.network not in NETWORKS:
         raise InputError(f"network must be one of {', '.join(NETWORKS)}, not {config.network}.")
-    return NETWORKS[config.network](levels=levels, channels=channels, **config.model)
+    try:
+        return NETWORKS[config.network](levels=levels, channels=channels, **config.model)
+    except TypeError as error:  # a field of the config's own
+        raise InputError(f"config.model does not fit {config.network}: {error}.") from None
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def compare(what: str, found: dict[str, Any], printed: dict[str, Any]) -> None:
         raise DifferentError(f"{what}: {found['images']} images, not {printed['images']}.")
     for name, digits in DIGITS.items():
         # A figure that lies on the edge of two roundings may fall to either side on another processor.
-        if abs(found[name] - printed[name]) > 0.05 * 10**-digits:
+        if not abs(found[name] - printed[name]) <= 0.05 * 10**-digits:
             raise DifferentError(f"{what}: {found[name]:.{digits + 2}f} {name}, not {printed[name]:.{digits + 2}f}.")
 
 

@@ -65,9 +65,13 @@ class Checkpoints:
             raise InputError(f"The best parameters, {place}, are damaged; train again in another workdir.") from error
 
     def forget_after(self, step: int) -> None:
-        """Drops best parameters of steps that a resumed run has still to do, lest it cannot save them again."""
+        """Drops best parameters of steps that a resumed run has still to do, lest it cannot save them again.
+
+        And those before the newest, of which a process killed while it deleted them may have left a part.
+        """
+        newest = self._best.latest
         for checkpoint in list(self._best.checkpoints):
-            if checkpoint.step > step:
+            if checkpoint.step > step or checkpoint.step != newest.step:
                 self._best.delete(checkpoint.step)
 
     def restore_best(self, params: Any) -> Any:

@@ -274,6 +274,8 @@ def _check(model: nn.Module, variables: Params, condition: Condition, shape: tup
     if isinstance(model, Network):  # any other module says itself what it is told
         check_condition(params_of(variables), condition, shape)
     check_finite(condition)
+    if not 2 <= model.levels <= 2**16:
+        raise InputError(f"The format holds sub-pixels of 2 to {2**16} levels, not {model.levels}.")
     return jax.tree.map(jnp.asarray, condition)
 
 

@@ -308,10 +308,9 @@ def _shift(example: Example, random: np.random.Generator, *, pixels: int) -> Exa
 def _stack(examples: Sequence[Example], *, images: Images) -> Example:
     for example in examples:
         _check_shape(example["image"].shape, images)
+        _check_label(example, images)
     batch = {key: np.stack([example[key] for example in examples]).astype(np.int32) for key in examples[0]}
     _check_values(int(batch["image"].max()), images.levels, images)
-    if images.classes is not None and not 0 <= batch["label"].min() <= batch["label"].max() < images.classes:
-        raise InputError(f"{images.description} holds labels that are not 0 .. {images.classes - 1}: leave labels out.")
     return batch
 
 
@@ -388,7 +387,10 @@ def _prepare(
     )
     highest = _inspect(images, source, kept if source.files else direct)
     if binarize != "none" and highest <= (images.intensities is not None):
-        raise InputError(f"{source.title} holds 0 and 1 only: leave binarize out, and set levels=2.")
+        raise InputError(
+            f"{source.title} holds nothing that {binarize} binarisation makes a 1 of: if it is of 0 and 1 already, "
+            "leave binarize out, and set levels=2."
+        )
     return images
 
 
@@ -405,6 +407,7 @@ def _inspect(images: Images, source: Source, example: Callable[[int], Example]) 
         try:
             for index, read in zip(indices, pool.map(example, indices), strict=True):
                 _check_shape(read["image"].shape, images, (name(0), name(index)))
+                _check_label(read, images)
                 highest = max(highest, int(read["image"].max()))
                 if time.monotonic() > deadline:
                     break
@@ -418,6 +421,11 @@ def _check_shape(shape: tuple[int, ...], images: Images, names: tuple[str, str] 
     if shape != images.shape:
         first, other = ("x".join(map(str, size)) for size in (images.shape, shape))
         raise InputError(f"Images differ in size, {names[0]} is {first} and {names[1]} is {other}: set resize.")
+
+
+def _check_label(example: Example, images: Images) -> None:
+    if images.classes is not None and not 0 <= example["label"] < images.classes:
+        raise InputError(f"{images.description} holds labels that are not 0 .. {images.classes - 1}: leave labels out.")
 
 
 def _check_values(highest: int, levels: int, images: Images) -> None:

@@ -18,9 +18,15 @@ NARROWEST, WIDEST = -7.0, 7.0
 
 
 def log_probs_of(logits: Float[Array, "*subpixels levels"], values: Values) -> Float[Array, "*subpixels"]:
-    """The log-probability of each value under a softmax, in nats."""
+    """The log-probability of each value under a softmax, in nats; of logits of fewer bits in float32."""
+    logits = at_least_float32(logits)
     chosen = jnp.take_along_axis(logits, values.astype(jnp.int32)[..., None], axis=-1)[..., 0]
     return chosen - jax.nn.logsumexp(logits, axis=-1)
+
+
+def at_least_float32(logits: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """As likelihood, samplers and codec read them, whatever a module computes in."""
+    return logits.astype(jnp.float32) if logits.dtype.itemsize < 4 else logits
 
 
 class Mixture(NamedTuple):

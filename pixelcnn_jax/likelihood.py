@@ -11,7 +11,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.distributions import log_probs_of
-from pixelcnn_jax.inputs import Condition, Images, Map, Vector, apply, check_finite, check_images, check_values
+from pixelcnn_jax.inputs import (
+    Condition,
+    Images,
+    Map,
+    Vector,
+    apply,
+    check_finite,
+    check_images,
+    check_values,
+    params_of,
+)
 from pixelcnn_jax.network import Network
 from pixelcnn_jax.parameters import Params
 
@@ -43,6 +53,8 @@ def log_prob(
     check_images(images, channels=model.channels, levels=model.levels)
     check_values(images, model.levels)
     check_finite(Condition(h, s))
+    if isinstance(model, Network):
+        params_of(variables)
     return _log_prob(model, variables, images, h, s)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from pixelcnn_jax.distributions import at_least_float32
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.incremental import Stream, stream_of
 from pixelcnn_jax.inputs import (
@@ -130,7 +131,7 @@ def draw(
     step; inverting the cumulative distribution takes a single number, but there it does so many times as often.
     """
     groups, members = _square(levels := logits.shape[-1])
-    padded = jnp.pad(logits, ((0, 0), (0, groups * members - levels)), constant_values=-jnp.inf)
+    padded = jnp.pad(at_least_float32(logits), ((0, 0), (0, groups * members - levels)), constant_values=-jnp.inf)
     square = padded.reshape(-1, groups, members)
     shares = jnp.exp(square - jnp.max(square, axis=(1, 2), keepdims=True)).sum(axis=-1)
     group = jnp.argmax(jnp.log(shares) + gumbel[:, :groups], axis=-1)
@@ -205,7 +206,8 @@ def _sample_naively(
             column, colour = jnp.divmod(index, channels)
             logits = apply(model, variables, images, condition)
             at = (slice(None), row, column, colour)
-            return images.at[at].set(jnp.where(mask[at], images[at], draw(logits[at], gumbel[:, column, colour])))
+            drawn = draw(logits[at], gumbel[:, column, colour]).astype(images.dtype)
+            return images.at[at].set(jnp.where(mask[at], images[at], drawn))
 
         return jax.lax.fori_loop(0, width * channels, sample_subpixel, images)
 

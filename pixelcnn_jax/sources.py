@@ -72,9 +72,10 @@ def parse_split(split: str) -> tuple[str, Where | None, Callable[[int], slice]]:
             raise InputError(f'The split "{split}" must say which number the index of the class {where.relation}.')
 
     def position(boundary: str, count: int) -> int:
-        number = int(boundary.strip("-%"))
-        number = round(number * count / 100) if boundary.endswith("%") else number
-        return count - number if boundary.startswith("-") else number
+        number = int(boundary.strip("%"))
+        if boundary.endswith("%"):  # one place for "90%" and "-10%", whatever the count
+            return round((number if not boundary.startswith("-") else 100 + number) * count / 100)
+        return count + number if boundary.startswith("-") else number
 
     def part(count: int) -> slice:
         first, end = position(start or "0", count), position(stop or "100%", count)
@@ -149,7 +150,7 @@ def read_folder(split: str, *, where: Where | None, data_dir: str | pathlib.Path
     if where:
         files = [files[row] for row in chosen(where, [classes.index(class_of[file]) for file in files], classes, split)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        colour = any(list(pool.map(_has_colour, files)))
+        colour = any(list(pool.map(_has_colour, found)))  # of any split, so that all of them have as many channels
 
     def read(rows: Sequence[int]) -> list[Example]:
         return [

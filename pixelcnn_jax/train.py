@@ -1,5 +1,6 @@
 """The one train loop, and the three pure functions that it knows of an experiment."""
 
+import errno
 import fcntl
 import json
 import math
@@ -325,6 +326,7 @@ def train_in(
             if last or step % config.eval_every == 0:
                 pause = time.monotonic()
                 validation = mean(scored(state.ema, splits.validation))
+                check_finite(validation, step)
                 metrics.write(step, **{f"validation_{measure}": validation}, seconds=seconds())
                 if validation < best.loss:
                     best = Best(step, validation)
@@ -372,9 +374,19 @@ def check_fields(config: ConfigDict) -> None:
     for name in ("train_scored", "at_once"):
         if config[name] is not None and config[name] < 1:
             raise InputError(f"{name} must be at least 1, not {config[name]}.")
-    for name in ("seed", "shift", "report_images", "warmup_steps", "weight_decay"):
+    for name in ("bottleneck", "small_layers", "codes"):
+        if config[name] < 1:
+            raise InputError(f"{name} must be at least 1, not {config[name]}.")
+    if not config.encoder_features or min(config.encoder_features) < 1:
+        raise InputError(f"encoder_features must be numbers of at least 1, not {tuple(config.encoder_features)}.")
+    for name in (
+        *("seed", "shift", "report_images", "warmup_steps", "weight_decay"),
+        *("map_features", "embedding_noise", "kl_warmup", "free_nats"),
+    ):
         if config[name] < 0:
             raise InputError(f"{name} must be at least 0, not {config[name]}.")
+    if config.seed >= 2**32:
+        raise InputError(f"seed must be below 2**32, not {config.seed}.")
     if not 0 <= config.augment <= 1:
         raise InputError(f"augment must be between 0 and 1, not {config.augment}.")
     if not 0 < config.adam_b2 < 1:
@@ -433,6 +445,9 @@ def locked(workdir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"Another process is training in {workdir}: wait for it, or choose another.") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):  # a file system that has no locks
+                raise
         yield
 
 

@@ -64,7 +64,18 @@ def load_pretrained(name: str | Path) -> Pretrained:
     except (SafetensorError, KeyError, TypeError, InputError) as error:
         raise InputError(f"{file} is of a network that this version of pixelcnn_jax cannot build: {error}.") from None
     exact = {tuple(name.split(".")): x.astype(jnp.float32) for name, x in arrays.items()}
-    return Pretrained(model, flax.traverse_util.unflatten_dict(exact), card)
+    variables = flax.traverse_util.unflatten_dict(exact)
+    if "condition" in card and jax.tree.map(jnp.shape, variables) != _shapes(model, card["condition"]):
+        raise InputError(f"{file} does not hold the parameters of the network that its card is of.")
+    return Pretrained(model, variables, card)
+
+
+def _shapes(model: Network, condition: dict[str, int]) -> Params:
+    """Of the parameters of a model that is given an h, an s, or both, of so many numbers."""
+    image = jnp.zeros((1, 1, 1, model.channels), jnp.int32)
+    h = jnp.zeros((1, condition["h"])) if "h" in condition else None
+    s = jnp.zeros((1, 1, 1, condition["s"])) if "s" in condition else None
+    return jax.tree.map(jnp.shape, jax.eval_shape(model.init, jax.random.key(0), image, h, s))
 
 
 def read_card(name: str | Path) -> tuple[Path, dict[str, Any]]:

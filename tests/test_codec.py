@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,14 @@ def test_a_model_without_remembered_steps_codes_too():
     np.testing.assert_array_equal(decompress(model, variables, compress(model, variables, images)), images)
     naive, cached = (draw(model, variables, jax.random.key(0), shape=(2, 3, 2)) for draw in (naive_sample, sample))
     np.testing.assert_array_equal(naive, cached)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_levels_that_the_format_does_not_hold_are_refused():
+    model = Uniform(levels=70_000)
+    images = np.full((1, 2, 2, 1), 69_999)
+    with pytest.raises(InputError, match="2 to 65536 levels, not 70000"):
+        compress(model, model.init(jax.random.key(0), images), images)
 
 
 def test_a_module_is_the_same_in_another_process():
@@ -376,6 +385,15 @@ def test_completions_keep_what_is_left(workdir, tmp_path, hide, capsys):
     for panel in panels[2:]:
         np.testing.assert_array_equal(panel[given], panels[0][given])
         assert (panel[~given] != panels[0][~given]).any()
+
+
+def test_an_image_is_read_as_training_read_it(tmp_path):
+    Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "grey.png")
+    of_file = partial(complete.read, tmp_path / "grey.png", (16, 16, 1))
+    pixels = np.arange(256).reshape(16, 16, 1)
+    np.testing.assert_array_equal(of_file(8, bits=3), pixels >> 5)
+    np.testing.assert_array_equal(of_file(256, invert=True), 255 - pixels)
+    np.testing.assert_array_equal(of_file(2), pixels >= 128)
 
 
 def test_a_folder_that_is_no_workdir_is_refused(tmp_path):

@@ -67,6 +67,13 @@ def test_splits_of_the_digits(split, rows):
     assert read["image"].dtype == read["label"].dtype == np.int32
 
 
+@pytest.mark.parametrize("count", [5, 15, 25, 35, 100])
+def test_percentages_from_either_end_meet(count):
+    _, _, first = sources.parse_split("train[:90%]")
+    _, _, last = sources.parse_split("train[-10%:]")
+    assert first(count).stop == last(count).start
+
+
 @pytest.mark.parametrize(
     ("split", "message"),
     [
@@ -286,6 +293,12 @@ def test_folder_with_splits_and_classes(tmp_path):
     assert len(data.load("folder", "all", data_dir=tmp_path)) == 4
     with pytest.raises(InputError, match='no split "validation", but has all, test, train'):
         data.load("folder", "validation", data_dir=tmp_path)
+
+
+def test_a_split_in_colour_makes_all_of_them_so(tmp_path):
+    save(pillow(ramp(1, channels=3)[0]), tmp_path, "train/1.png")
+    save(pillow(ramp(1)[0]), tmp_path, "test/1.png")
+    assert [data.load("folder", split, data_dir=tmp_path).shape for split in ("train", "test")] == [(4, 6, 3)] * 2
 
 
 def test_plain_folder(tmp_path):
@@ -516,7 +529,7 @@ def test_bits_are_for_8_bit_images():
 
 @pytest.mark.parametrize("binarize", ["threshold", "dynamic"])
 def test_binary_images_are_not_binarised(binarize):
-    with pytest.raises(InputError, match="0 and 1 only: leave binarize out, and set levels=2"):
+    with pytest.raises(InputError, match="if it is of 0 and 1 already, leave binarize out, and set levels=2"):
         data.from_array(ramp(3) % 2, levels=256, binarize=binarize)
 
 
@@ -763,7 +776,7 @@ def test_tfds_labels_that_are_missing(tmp_path):
     examples = [{"image": pillow(image), "label": label} for image, label in zip(ramp(3), [0, -1, 1], strict=True)]
     prepare(tmp_path, {"train": examples}, features)
     with pytest.raises(InputError, match=r"holds labels that are not 0 \.\. 1"):
-        everything(data.load("tiny", "train", data_dir=tmp_path, labels=True))
+        data.load("tiny", "train", data_dir=tmp_path, labels=True)  # before anything of it is used
 
 
 def test_inverting():

@@ -17,7 +17,8 @@ from proofs import (
 from scipy import stats
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN, RowLSTM, compress, decompress, log_prob
-from pixelcnn_jax.distributions import mixture_log_probs, mixture_logits, mixture_of
+from pixelcnn_jax.distributions import log_probs_of, mixture_log_probs, mixture_logits, mixture_of
+from pixelcnn_jax.sampling import draw
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -30,6 +31,14 @@ def build(network, shape, channels=2, levels=5, h=0, s=0):
     condition = random_condition((1, *shape), h, s)
     variables = model.init(jax.random.key(0), random_images(model, (1, *shape)), condition.h, condition.s)
     return model, randomised(variables), shape, condition
+
+
+def test_logits_of_half_precision_are_read_in_float32():
+    logits = (4 * jax.random.normal(jax.random.key(0), (50, 256))).astype(jnp.bfloat16)
+    values, noise = jnp.arange(50) * 5, jax.random.gumbel(jax.random.key(1), (50, 32))
+    whole = logits.astype(jnp.float32)
+    np.testing.assert_array_equal(log_probs_of(logits, values), log_probs_of(whole, values))
+    np.testing.assert_array_equal(draw(logits, noise), draw(whole, noise))
 
 
 @pytest.mark.parametrize("levels", [2, 3, 256])

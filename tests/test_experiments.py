@@ -55,6 +55,7 @@ from pixelcnn_jax.encoders import (
     triplet_loss,
     verification,
 )
+from pixelcnn_jax.inputs import another
 from pixelcnn_jax.train import Splits, train
 from pixelcnn_jax.weights import read_card
 
@@ -183,6 +184,25 @@ def test_what_no_embedding_can_be_learned_from_is_refused(tmp_path, changes, tol
     assert not (tmp_path / "new").exists()
 
 
+def test_splits_of_images_of_two_sizes_are_refused(tmp_path):
+    for folder, size in (("train", (4, 6)), ("validation", (4, 6)), ("test", (4, 5))):
+        (tmp_path / folder).mkdir()
+        Image.new("L", size).save(tmp_path / folder / "1.png")
+    config = tiny_config("unconditional", dataset="folder", data_dir=str(tmp_path), labels=False, levels=256)
+    config.train_split, config.validation_split, config.test_split = "train", "validation", "test"
+    with pytest.raises(InputError, match=r"train holds images of 6x4x1, but .* test of 5x4x1: set resize or grey"):
+        cli.load_splits(config)
+    config.resize = 4
+    assert cli.load_splits(config).test.shape == (4, 4, 1)
+
+
+def test_another_image_is_another():
+    pool = np.arange(5).reshape(5, 1, 1, 1).repeat(2, axis=0)
+    assert np.all(pool[another(pool, pool)] != pool)
+    assert len(np.unique(another(np.arange(100).reshape(100, 1, 1, 1), pool))) == len(pool)
+    assert another(pool[:1], pool[:2]) < 2  # there is no other
+
+
 @pytest.mark.parametrize("name", ["classifier", "class_conditional", "embedding", "embedding_conditional", "codes"])
 def test_without_labels_it_is_refused(name, tmp_path):
     with pytest.raises(InputError, match="needs"):
@@ -259,6 +279,9 @@ def test_a_config_names_its_network(network):
     assert model == network(levels=17, channels=3, features=8, layers=1, dropout=0.1, dtype="float32")
     with pytest.raises(InputError, match=r"network must be one of GatedPixelCNN, .*, not PixelGAN"):
         make_network(tiny_config("unconditional", network="PixelGAN"), levels=17, channels=3)
+    config.model.stride = 2
+    with pytest.raises(InputError, match=r"config.model does not fit .*stride"):
+        make_network(config, levels=17, channels=3)
 
 
 def test_what_another_network_is_told_does_not_fold(tmp_path):
@@ -506,6 +529,26 @@ def test_bfloat16_weights_are_scored_as_they_are(workdirs, tmp_path, capsys):
     )
 
 
+def test_weights_are_scored_by_other_devices_than_those_that_trained(workdirs, tmp_path, capsys):
+    file = tmp_path / "mine.safetensors"
+    printed = exported(workdirs("unconditional"), file, capsys=capsys)["scores"]["test"]["nats"]
+    card = json.loads(file.with_suffix(".json").read_text())
+    card["config"] |= {"eval_batch_size": 30, "at_once": 3}  # of three devices; here are eight
+    file.with_suffix(".json").write_text(json.dumps(card))
+    np.testing.assert_allclose(evaluate.evaluate(file, "test", None)["nats"], printed, rtol=1e-6)
+
+
+def test_what_no_file_of_weights_can_hold_is_refused(workdirs, tmp_path, monkeypatch):
+    config = json.loads((workdirs("class_conditional") / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"map_features": 3}))
+    with pytest.raises(InputError, match="is of a run with map_features"):
+        export.export(export_arguments(tmp_path, tmp_path / "mine.safetensors"))
+    monkeypatch.setattr(export, "MEGABYTES", 0.001)
+    with pytest.raises(InputError, match=r"would have 0\.\d MB"):
+        export.export(export_arguments(workdirs("unconditional"), tmp_path / "mine.safetensors"))
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
 def test_damaged_weights_are_refused(workdirs, tmp_path, capsys):
     file = tmp_path / "mine.safetensors"
     exported(workdirs("unconditional"), file, capsys=capsys)
@@ -518,6 +561,13 @@ def test_damaged_weights_are_refused(workdirs, tmp_path, capsys):
     file.with_suffix(".json").write_text(json.dumps(card | {"network": "Transformer"}))
     with pytest.raises(InputError, match="cannot build"):
         load_pretrained(file)
+    file.with_suffix(".json").write_text(json.dumps(card | {"model": card["model"] | {"features": 9}}))
+    with pytest.raises(InputError, match="does not hold the parameters of the network"):
+        load_pretrained(file)
+    del card["scores"]
+    file.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="does not say what they were trained and scored on"):
+        evaluate.evaluate(file, "test", None)
     file.with_suffix(".json").write_text("{")
     with pytest.raises(InputError, match="is not the card"):
         load_pretrained(file)
@@ -548,7 +598,7 @@ def test_the_table_of_the_readme_is_that_of_the_cards():
 def test_a_figure_that_differs_is_told():
     printed = {"images": 7, "nats": 80.123, "bits_per_dim": 1.80611}
     table.compare("mine, test", printed | {"nats": 80.1231}, printed)
-    for other in ({"images": 6}, {"nats": 80.128}, {"bits_per_dim": 1.80621}):
+    for other in ({"images": 6}, {"nats": 80.128}, {"nats": math.nan}, {"bits_per_dim": 1.80621}):
         with pytest.raises(table.DifferentError, match="mine, test"):
             table.compare("mine, test", printed | other, printed)
 

@@ -1,9 +1,12 @@
 """The loop: exact scores, resuming to the bit, refusals; and the command line around it, as a user runs it."""
 
+import errno
+import fcntl
 import importlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -190,6 +194,15 @@ def test_two_processes_do_not_share_a_workdir(tmp_path):
         run(tmp_path, steps=2)
 
 
+def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
+    def none(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with locked(tmp_path):
+        pass
+
+
 def test_a_folder_of_something_else_is_refused_and_kept(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("mine")
     with pytest.raises(InputError, match=r"holds files, but no config.json"):
@@ -208,6 +221,16 @@ def test_best_parameters_of_steps_that_were_lost_are_forgotten(tmp_path):
         assert checkpoints.best() is None
         checkpoints.save_best(Best(15, 1.7), params)
         assert checkpoints.best() == Best(15, 1.7)
+    # A process that is killed while it deletes the best so far, after it has kept a better one:
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        checkpoints.save_best(Best(20, 1.5), params)
+    shutil.copytree(tmp_path / "best/20", tmp_path / "best/15")
+    for file in (tmp_path / "best/15").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        checkpoints.forget_after(15)
+        assert checkpoints.best() is None
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path, monkeypatch):
@@ -232,6 +255,19 @@ def test_divergence_stops_the_run_before_it_is_kept(tmp_path):
     assert not any((tmp_path / "checkpoints").glob("[0-9]*"))
 
 
+def test_held_out_images_that_are_not_finite_stop_the_run(tmp_path):
+    config = tiny_config()
+    splits = cli.load_splits(config)
+    held_out = make_experiment(config, splits)
+
+    def loss(params, batch, key):
+        nats = held_out.loss(params, batch, key)
+        return jnp.full_like(nats, jnp.nan) if key is None else nats
+
+    with pytest.raises(InputError, match="no longer finite at step 8"):
+        train(config, held_out._replace(loss=loss), splits, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -241,6 +277,9 @@ def test_divergence_stops_the_run_before_it_is_kept(tmp_path):
         (dict(ema=1.0), "ema must be"),
         (dict(schedule="linear"), "schedule must be one of constant, cosine"),
         (dict(seed=-1), "seed must be at least 0"),
+        (dict(seed=2**32), "seed must be below"),
+        (dict(bottleneck=0), "bottleneck must be at least 1"),
+        (dict(encoder_features=()), "encoder_features must be"),
         (dict(sample_rows=0), "sample_rows must be at least 1"),
         ({"model.dtype": "float99"}, "dtype must be one of"),
         (dict(levels=16), "holds the value 16"),
