@@ -44,7 +44,7 @@ def fingerprint(images: Images) -> UInt32[Array, " batch"]:
     return jnp.sum(flat * weights, axis=1, dtype=jnp.uint32)  # modulo 2**32
 
 
-def another(images: Images, pool: Images) -> UInt32[Array, " batch"]:
+def another(images: Images, pool: Integer[Array | np.ndarray, "pool height width channels"]) -> UInt32[Array, " batch"]:
     """For each image the place in a pool of one that is not the same, by its pixels; any where there is no other."""
     mine, theirs = fingerprint(images), fingerprint(pool)
     places = (mine[:, None] + jnp.arange(len(pool), dtype=jnp.uint32)[None]) % len(pool)
