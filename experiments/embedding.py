@@ -46,7 +46,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     unseen = splits.validation if splits.test is None else splits.test
 
     if len(splits.train):
-        if config.report_images:
+        if config.report_images > 0:
             check_pairs(unseen.some(config.report_images))
         check_batches(splits.validation, config.eval_batch_size)
 
