@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.model.first_kernel_size = 23
     config.batch_size = 16
     config.at_once = 2
-    config.steps = 5_000
+    config.steps = 4_000
     config.learning_rate = 3e-3
     config.warmup_steps = 100
     config.ema = 0.998
