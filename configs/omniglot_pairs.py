@@ -3,9 +3,9 @@
 Paper row: section 3.3, figures 4 and 5, does so with faces; the paper prints no number.
 Command: python -m experiments.embedding_conditional --config=configs/omniglot_pairs.py --workdir=runs/omniglot_pairs
   --config.embedder=runs/omniglot_embedding (the workdir of configs/omniglot_embedding.py)
-Result: 73.2 % of 400 samples of 20 unseen characters are nearest to their own (chance 5 %), after 34 minutes on one core
-of an AMD EPYC with --config.at_once=2, 2026-11-25, while other work ran. With V h in place of a map of h (map_features)
-and a first filter of 7x7 it was 49.2 %.
+Result: 73.2 % of 400 samples of 20 unseen characters are nearest to their own (chance 5 %), after 34 minutes on one
+core of an AMD EPYC with --config.at_once=2, 2026-11-25, while other work ran. With V h in place of a map of h
+(map_features) and a first filter of 7x7 it was 49.2 %.
 """
 
 from ml_collections import ConfigDict

@@ -5,9 +5,9 @@ Command: python -m experiments.embedding_conditional --config=configs/orl_pairs.
   --config.embedder=runs/orl_embedding --config.data_dir=DIR (as in configs/orl_embedding.py)
 Result: 67 % of 100 samples of ten people never seen are nearest to their own (chance 10 %; of the portraits they are
 drawn from 70 %); test 2.887 bits/dim, after 17 minutes on one core of an AMD EPYC with --config.at_once=2, 2026-11-25,
-while other work ran. With V h in place of a map of h, and after 1,200 steps, it was 51 %, of faces without features, but
-2.696 bits/dim: a map of h learns 270 portraits by heart, and without embedding_noise it had the best validation after
-400 steps.
+while other work ran. With V h in place of a map of h, and after 1,200 steps, it was 51 %, of faces without features,
+but 2.696 bits/dim: a map of h learns 270 portraits by heart, and without embedding_noise it had the best validation
+after 400 steps.
 """
 
 from ml_collections import ConfigDict
