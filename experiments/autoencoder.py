@@ -39,7 +39,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     images = splits.validation if splits.test is None else splits.test  # what is reported of
     unconditional = None
     if config.unconditional and len(images):
-        unconditional = trained.nats_of_run(config.unconditional, images, "unconditional")
+        unconditional = trained.nats_of_run(config.unconditional, config, images, "unconditional")
 
     def init(key: Key[Array, ""]) -> Params:
         keys = jax.random.split(key, 4)

@@ -1,6 +1,7 @@
 """The command line that all experiments share: flags, data, training, the table and the JSON line at the end."""
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -69,6 +70,8 @@ def report(work: Callable[[], dict[str, Any]]) -> None:
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # a full disk, a folder that may not be written to, a name that is too long
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            sys.exit(f"error: A file could not be written: {error.strerror}.")
         if error.filename is None:
             raise
         sys.exit(f"error: {error.filename} cannot be used: {error.strerror}.")
@@ -111,6 +114,8 @@ def parse(argv: list[str], *, with_workdir: bool = True) -> Command:
         kept = (values.workdir is None) == (values.dry_run or not with_workdir)
         complete = config is not None and kept and isinstance(config.seed, int)
     except (AttributeError, KeyError) as error:
+        if "get_config" in str(error.args[0]):
+            raise InputError("The config file has no function get_config, which returns the config.") from error
         raise InputError(f"The config has no such field: {one_line(error.args[0])} (--help lists them).") from error
     except (flags.Error, OSError, SyntaxError, ImportError, TypeError, ValueError) as error:
         raise InputError(f"{one_line(error)} (--help lists the fields).") from error

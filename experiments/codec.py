@@ -12,7 +12,7 @@ import json
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -26,7 +26,7 @@ from pixelcnn_jax import InputError, compress, decompress
 from pixelcnn_jax.container import Container, check_bounds, length_of, unpack
 from pixelcnn_jax.images import as_levels, as_pixels, read_image, write_image
 from pixelcnn_jax.metrics import write_whole
-from pixelcnn_jax.sources import EXTENSIONS
+from pixelcnn_jax.sources import EXTENSIONS, image_files
 
 MAX_NAMES = 2**26  # bytes that the names of images may take
 NAME = re.compile(r"[^/\\:\0\ud800-\udfff]{1,200}")  # of a file or folder, on any system
@@ -135,14 +135,19 @@ def contents(container: Container) -> tuple[int, int, list[str]]:
         part, parts, names = int(facts["part"]), int(facts["parts"]), [PurePosixPath(name) for name in facts["names"]]
     except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError("the names of its images cannot be read") from error
+    check_names(names)
+    if len(set(names)) != len(names) or len(names) != container.shape[0]:
+        raise InputError("it does not hold one name an image")
+    return part, parts, [str(name) for name in names]
+
+
+def check_names(names: Iterable[PurePosixPath]) -> None:
+    """Raises InputError for what cannot be the names of PNGs in one folder, on any system."""
     inner = {parent for name in names for parent in name.parents}
     for name in names:
         written = all(NAME.fullmatch(part) and part.strip(".") for part in name.parts)
         if name.suffix != ".png" or not written or name in inner:
             raise InputError(f"an image in it is called {str(name)!r}, which is no name of a PNG in a folder")
-    if len(set(names)) != len(names) or len(names) != container.shape[0]:
-        raise InputError("it does not hold one name an image")
-    return part, parts, [str(name) for name in names]
 
 
 def find(inputs: list[Path]) -> dict[str, Path]:
@@ -150,8 +155,7 @@ def find(inputs: list[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for place in inputs:
         if place.is_dir():
-            files = sorted(f for f in place.rglob("*") if f.suffix.lower() in EXTENSIONS and not f.name.startswith("."))
-            named = {file.relative_to(place): file for file in files}
+            named = {file.relative_to(place): file for file in image_files(place)}
         else:
             named = {Path(place.name): place}
         for name, file in named.items():
@@ -161,6 +165,10 @@ def find(inputs: list[Path]) -> dict[str, Path]:
             found[png] = file
     if not found:
         raise InputError(f"{', '.join(map(str, inputs))} holds no images: their names end in {' '.join(EXTENSIONS)}.")
+    try:
+        check_names([PurePosixPath(name) for name in found])
+    except InputError as error:
+        raise InputError(f"{', '.join(map(str, inputs))} cannot be compressed: {error}; rename it.") from error
     return found
 
 

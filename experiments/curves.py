@@ -8,7 +8,7 @@ about. Time is the loop's own: steps, validations and pictures, with whatever el
 """
 
 import argparse
-import json
+import math
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from experiments import cli
 from pixelcnn_jax import InputError
-from pixelcnn_jax.metrics import words
+from pixelcnn_jax.metrics import read_records, words
 from pixelcnn_jax.weights import PRETRAINED
 
 AXES = {"minutes": ("seconds", 60.0), "step": ("step", 1.0)}  # what is written in a log, and by what it is divided
@@ -59,6 +59,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reads, draws, tells. Raises InputError for logs that cannot be compared."""
     if arguments.output.suffix != ".png":
         raise InputError(f"--output must end in .png, not {arguments.output.name}.")
+    if arguments.top is not None and not math.isfinite(arguments.top):
+        raise InputError(f"--top must be a finite number, not {arguments.top}.")
     cli.check_new(arguments.output)
     curves = [read(run, arguments.by) for run in arguments.runs]
     if len({curve.label for curve in curves}) < len(curves):
@@ -89,13 +91,12 @@ def read(named: str, by: str) -> Curve:
         raise InputError(f"{where} is no workdir, no log, and no weights of this package.")
     field, unit = AXES[by]
     try:
-        lines = file.read_text().splitlines()
-        records = [json.loads(line) for line in lines if line.endswith("}")]  # the last may be torn
+        records = read_records(file)
         measure = next(
             name.removeprefix("validation_") for r in records for name in r if name.startswith("validation_")
         )
         points = [(r[field] / unit, float(r[f"validation_{measure}"])) for r in records if f"validation_{measure}" in r]
-    except (ValueError, KeyError, AttributeError, TypeError, StopIteration):
+    except (KeyError, StopIteration):
         raise InputError(f"{file} is no log of a run that was validated.") from None
     return Curve(label, measure, points)
 
@@ -109,10 +110,12 @@ def draw(curves: list[Curve], arguments: argparse.Namespace) -> None:
     for curve in curves:
         axes.plot(*zip(*curve.points, strict=True), label=curve.label, marker=".")
     axes.axhline(curves[-1].best, color="grey", linewidth=0.8, linestyle="--")
-    axes.set(xlabel=arguments.by, ylabel=f"validation, {words(curves[-1].measure)}", title=arguments.title)
+    axes.set(xlabel=arguments.by, ylabel=f"validation, {words(curves[-1].measure)}")
+    axes.set_title(arguments.title, parse_math=False)
     axes.set_ylim(top=arguments.top)
     axes.grid(alpha=0.3)
-    axes.legend()
+    for text in axes.legend().get_texts():
+        text.set_parse_math(False)
     figure.savefig(arguments.output, dpi=100)
 
 

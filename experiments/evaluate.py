@@ -48,10 +48,20 @@ def evaluate(weights: str | Path, split: str, data_dir: str | None, *, dtype: st
         raise InputError(f"The card of {weights} does not say what they were trained and scored on: config and scores.")
     if split not in card["scores"]:
         raise InputError(f"{weights} were not scored on {split}, but on {', '.join(card['scores'])}.")
-    config = trained.config_from(card["config"])
+    variables = load_pretrained(weights).variables
+    try:
+        config = trained.config_from(card["config"])
+        trained.module_of(config)
+        other = {"network": card["network"], **card["model"]}
+        if any(other.get(name, value) != value for name, value in {"network": config.network, **config.model}.items()):
+            raise ValueError("its config is of another network")
+    except (KeyError, TypeError, ValueError, AttributeError, ImportError) as error:
+        raise InputError(f"The card of {weights} cannot be used: {cli.one_line(error)}.") from error
     config.model.dtype = dtype or config.model.dtype
     cli.use_all_cores(config)
-    found = score_of(config, load_pretrained(weights).variables, split, data_dir)
+    found = score_of(config, variables, split, data_dir, like=card.get("images"))
+    if not math.isfinite(found["nats"]):
+        raise InputError(f"{weights} give no finite likelihood.")
     return {
         "weights": str(weights),
         "dataset": card["config"]["dataset"],
@@ -63,8 +73,13 @@ def evaluate(weights: str | Path, split: str, data_dir: str | None, *, dtype: st
     }
 
 
-def score_of(config: ConfigDict, params: Params, split: str, data_dir: str | None) -> dict[str, Any]:
-    """The score of one split by an experiment's parameters, as training would count it."""
+def score_of(
+    config: ConfigDict, params: Params, split: str, data_dir: str | None, *, like: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The score of one split by an experiment's parameters, as training would count it.
+
+    Raises InputError for images that are not ``like`` those of training, a card's "images".
+    """
     config = config.copy_and_resolve_references()
     config.data_dir = data_dir
     # What is computed at once must be what these devices can share; a score does not depend on it.
@@ -75,8 +90,11 @@ def score_of(config: ConfigDict, params: Params, split: str, data_dir: str | Non
     images = cli.load_split(config, config[f"{split}_split"])
     if split == "train" and config.train_scored is not None:
         images = images.some(config.train_scored)
-    like = no_images(images.shape, levels=images.levels, classes=images.classes)
-    experiment = trained.module_of(config).make_experiment(config, Splits(like, like))
+    found = {"shape": list(images.shape), "levels": images.levels, "classes": images.classes}
+    if like is not None and like != found:
+        raise InputError(f"{images.description} holds images of {found}, but the weights are of {like}.")
+    none = no_images(images.shape, levels=images.levels, classes=images.classes)
+    experiment = trained.module_of(config).make_experiment(config, Splits(none, none))
     with jax.default_matmul_precision("highest"):  # where float32 products are else made of fewer bits: GPU, TPU
         losses = evaluator(lambda params, batch: experiment.loss(params, batch, None), config)(
             jax.device_put(jax.tree.map(np.asarray, params), replicated(data_mesh())), images

@@ -9,7 +9,6 @@ then counted anew, by the rounded weights, for which the data set is read.
 """
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from experiments import cli, evaluate, trained
 from experiments.network import make_network
 from pixelcnn_jax import InputError
 from pixelcnn_jax.augment import as_they_are
+from pixelcnn_jax.metrics import write_whole
+from pixelcnn_jax.train import read_result
 from pixelcnn_jax.weights import rounded, save_weights
 
 MEGABYTES = 14  # what a file may have at most, to be kept in a repository
@@ -50,9 +51,10 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"{workdir} is of a run with map_features: the m of s = m(h) has no place in the file.")
     cli.use_all_cores(config)
     config, splits, _, params = trained.restore(workdir, "unconditional", "class_conditional")
-    if not (workdir / "result.json").exists():
+    result = read_result(workdir)
+    if result is None:
         raise InputError(f"{workdir} is of a run that is not finished: its scores are not known yet.")
-    result = json.loads((workdir / "result.json").read_text())
+    log = (workdir / "metrics.jsonl").read_bytes()
     params = jax.tree.map(np.asarray, params)
     height, width, channels = splits.train.shape
     if config.experiment == "unconditional" and config.augment:
@@ -83,7 +85,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         "config": {name: value for name, value in config.to_dict().items() if name != "images"} | own,
     }
     save_weights(output, params, card, dtype=arguments.dtype)
-    output.with_suffix(".jsonl").write_bytes((workdir / "metrics.jsonl").read_bytes())
+    write_whole(output.with_suffix(".jsonl"), log)
     return {"output": str(output), "megabytes": round(output.stat().st_size / 1e6, 2), "scores": scores}
 
 

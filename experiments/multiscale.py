@@ -38,7 +38,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     single = None
     if config.single_scale and len(images):
         single = trained.nats_of_run(
-            config.single_scale, images, "unconditional" if classes is None else "class_conditional"
+            config.single_scale, config, images, "unconditional" if classes is None else "class_conditional"
         )
     judged = judge.make_judge(config, splits)
     known = np.zeros((1, height, width, 1), bool)

@@ -20,7 +20,7 @@ from pixelcnn_jax.checkpoint import Checkpoints
 from pixelcnn_jax.data import Images, no_images
 from pixelcnn_jax.network import Network
 from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Experiment, Splits
+from pixelcnn_jax.train import Experiment, Splits, read_result
 from pixelcnn_jax.weights import pretrained_names, read_card
 
 
@@ -69,11 +69,13 @@ def read_config(workdir: Path | str) -> tuple[ConfigDict, Splits]:
 
 
 def config_from(fields: dict[str, Any]) -> ConfigDict:
-    """A config that was kept as JSON; fields that are younger than it have their usual values."""
-    config = ConfigDict(fields)
-    for name, value in base.get_config().items():
-        if name not in config:
-            config[name] = value
+    """A config that was kept as JSON; fields that are younger than it have their usual values.
+
+    Raises TypeError, AttributeError or ValueError for a field of another type than configs/base.py has it.
+    """
+    config = base.get_config()
+    with config.unlocked():
+        config.update(ConfigDict(fields))
     return config
 
 
@@ -145,8 +147,8 @@ def folded(workdir: Path | str, model: Network, variables: Params, h: Float[Arra
     return variables | {"params": fold(variables["params"], h)}
 
 
-def nats_of_run(workdir: Path | str, images: Images, *experiments: str) -> float:
-    """Mean nats of a split by a finished run of one of the experiments named, to stand beside.
+def nats_of_run(workdir: Path | str, mine: ConfigDict, images: Images, *experiments: str) -> float:
+    """Mean nats of a split by a finished run of one of the experiments named, to stand beside a run of config ``mine``.
 
     The weights that come with the package are runs too, by their name. Raises InputError for a run of another
     experiment, or one that has not scored the same images.
@@ -155,10 +157,15 @@ def nats_of_run(workdir: Path | str, images: Images, *experiments: str) -> float
         card = read_card(str(workdir))[1]
         config, scores = config_from(card["config"]), card["scores"]
     else:
-        config, file = read_config(workdir)[0], Path(workdir) / "result.json"
-        scores = json.loads(file.read_text())["scores"] if file.exists() else {}
+        config, scores = read_config(workdir)[0], (read_result(workdir) or {"scores": {}})["scores"]
     check_experiment(workdir, config, experiments)
-    for score in scores.values():
-        if score["data"] == images.description and score["images"] == len(images):
+    # Of a folder a description has the name alone.
+    same = "folder" not in (config.dataset, mine.dataset) or _folder(config) == _folder(mine)
+    for score in scores.values() if same else ():
+        if score["data"] == images.description and score["images"] == len(images) and "nats" in score:
             return float(score["nats"])
     raise InputError(f"{workdir} has not scored the {len(images)} images of {images.description}.")
+
+
+def _folder(config: ConfigDict) -> Path | None:
+    return None if config.data_dir is None else Path(config.data_dir).expanduser().resolve()

@@ -1,5 +1,6 @@
 """What a run leaves on disk to go on from, through orbax: the latest states, and the best parameters."""
 
+import hashlib
 import logging
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from pixelcnn_jax.errors import InputError
@@ -51,7 +53,7 @@ class Checkpoints:
 
     def save(self, step: int, state: Any) -> None:
         """Writes in the background; training goes on."""
-        self._states.save_async(step, state)
+        self._states.save_async(step, state, custom_metadata={"digest": digest(state)})
 
     def best(self) -> Best | None:
         """Which parameters are kept as the best, if any are."""
@@ -82,12 +84,20 @@ class Checkpoints:
 
     def save_best(self, best: Best, params: Any) -> None:
         """Keeps ``params`` in place of the best so far."""
-        self._best.save(best.step, params, custom_metadata={"loss": best.loss})
+        self._best.save(best.step, params, custom_metadata={"loss": best.loss, "digest": digest(params)})
 
     def close(self) -> None:
         """Waits for what is being written."""
         self._states.close()
         self._best.close()
+
+
+def digest(tree: Any) -> str:
+    """Of all values of a tree, by which a file that is damaged and can be read all the same is told."""
+    total = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        total.update(np.ascontiguousarray(leaf).view(np.uint8).data)
+    return total.hexdigest()
 
 
 def _load(checkpointer: ocp.training.Checkpointer, like: Any) -> Any:
@@ -98,6 +108,9 @@ def _load(checkpointer: ocp.training.Checkpointer, like: Any) -> Any:
     log.addFilter(_unless_never_retrieved)
     try:
         loaded = checkpointer.load(latest.step, abstract)
+        kept = (checkpointer.metadata(latest).custom_metadata or {}).get("digest")
+        if kept not in (None, digest(loaded)):  # None: of a version that kept none
+            raise ValueError("the values are not those that were saved")
         sys.unraisablehook = hook
         log.removeFilter(_unless_never_retrieved)
         return loaded

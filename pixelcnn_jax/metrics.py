@@ -21,8 +21,26 @@ def words(measure: str) -> str:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file so that it is there whole or not at all, also when the process is killed."""
     part = path.with_suffix(path.suffix + ".part")
-    part.write_bytes(content.encode() if isinstance(content, str) else content)
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     part.replace(path)
+
+
+def read_records(file: Path) -> list[Record]:
+    """The lines of metrics.jsonl that are records; of a process that was killed the last may be torn."""
+    records: list[Record] = []
+    for line in file.read_text(errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        numbers = isinstance(record, dict) and all(isinstance(value, int | float) for value in record.values())
+        if numbers and isinstance(record.get("step"), int):
+            records.append(record)
+    return records
 
 
 class Metrics:
@@ -39,12 +57,14 @@ class Metrics:
         # Importing clu's writer imports TensorFlow, which takes seconds: beside the first training steps, not before.
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._begun: collections.deque[Future[None]] = collections.deque()
-        lines = self._file.read_text().splitlines() if self._file.exists() else []
-        # What a killed process wrote after its last checkpoint is about to happen again; its last line may be torn.
-        complete = [json.loads(line) for line in lines if line.endswith("}")]
-        self.records: list[Record] = [record for record in complete if record["step"] <= resumed_step]
+        # What a killed process wrote after its last checkpoint is about to happen again.
+        written = read_records(self._file) if self._file.exists() else []
+        self.records: list[Record] = [record for record in written if record["step"] <= resumed_step]
         if kept:
             write_whole(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
+            if not Path(self._tensorboard).exists():  # that process may not have come to it
+                for record in self.records:
+                    self._later(self._write_tensorboard, record["step"], {k: record[k] for k in record if k != "step"})
 
     def write(self, step: int, **scalars: float) -> None:
         """Records scalars of one step; a float that is not finite is for the caller to refuse."""
@@ -104,7 +124,8 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
         points = [(record["step"], record[name]) for record in records if name in record]
         if points:
             axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else None)
-    axes.set(xlabel="step", ylabel=words(measure), title=title)
+    axes.set(xlabel="step", ylabel=words(measure))
+    axes.set_title(title, parse_math=False)  # a folder may be called as it likes
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=100)

@@ -7,6 +7,7 @@ Between the two lies what tells them apart: ``gated_pixelcnn.py``, and its prede
 from functools import partial
 from typing import Any
 
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -107,7 +108,8 @@ class Network(nn.Module):
         shapes = self.parameter_shapes(condition)
         stacked = partial(initialise_stacked, count=self.layers)
         params = {
-            name: self.param(name, stacked if name == "layers" else initialise, shape) for name, shape in shapes.items()
+            name: flax.core.unfreeze(self.param(name, stacked if name == "layers" else initialise, shape))
+            for name, shape in shapes.items()
         }
         if self.is_initializing():
             return jnp.zeros((*images.shape, self.outputs))

@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import difflib
 import io
+import os
 import pathlib
 import re
 import socket
@@ -51,8 +52,12 @@ class Where(NamedTuple):
 
     def holds(self, index: int, names: Sequence[str]) -> bool:
         """Whether an image is meant, by the index of its class; a value that names a class means no index."""
+        if not 0 <= index < len(names):  # TFDS's -1, of an image without a label
+            return False
         if self.relation == "is":
-            return names[index] in self.values or (str(index) in self.values and str(index) not in names)
+            whole = " or ".join(self.values)  # may be the name of one class
+            values = [whole] if whole in names else self.values
+            return names[index] in values or (str(index) in values and str(index) not in names)
         return (index < int(self.values[0])) == (self.relation == "is below")
 
 
@@ -129,12 +134,29 @@ def read_digits(split: str, *, where: Where | None, labels: bool) -> Source:
     return Source("digits", [part[row] for row in left], read, levels=17, classes=10 if labels else None)
 
 
+def image_files(root: pathlib.Path) -> list[pathlib.Path]:
+    """The image files in a folder and all folders in it, also those that are links; nothing hidden.
+
+    Raises InputError for a link that leads in a circle.
+    """
+    found: list[pathlib.Path] = []
+    for name, folders, files in os.walk(root, followlinks=True):
+        place = pathlib.Path(name)
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        around = {p.resolve() for p in (place, *place.parents) if p == root or root in p.parents}
+        for folder in folders:
+            if (place / folder).is_symlink() and (place / folder).resolve() in around:
+                raise InputError(f"{place / folder} is a link to a folder that it lies in: remove the link.")
+        found += [place / file for file in files if not file.startswith(".")]
+    return sorted(file for file in found if file.suffix.lower() in EXTENSIONS)
+
+
 def read_folder(split: str, *, where: Where | None, data_dir: str | pathlib.Path | None, labels: bool) -> Source:
     """The images below data_dir/SPLIT or, if the split is "all", below data_dir; in there, folders are classes."""
     root = pathlib.Path(data_dir or "").expanduser()
     if data_dir is None or not root.is_dir():
         raise InputError(f"data_dir={data_dir} must be a folder of images.")
-    found = sorted(f for f in root.rglob("*") if f.suffix.lower() in EXTENSIONS and not f.name.startswith("."))
+    found = image_files(root)
     if not found:
         raise InputError(f"{root} holds no images: their names must end in {' '.join(EXTENSIONS)}.")
     inside = {file: file.relative_to(root).parts[:-1] for file in found}  # the folders that each lies in
@@ -375,15 +397,17 @@ def _reachable(url: str, *, seconds: float = 3) -> bool:
 
 @contextlib.contextmanager
 def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.ImageFile.ImageFile]:
+    name = file if isinstance(file, pathlib.Path) else "An image of the data set"
     try:
         with PIL.Image.open(file) as image:
             if has_more_bits(image):
-                raise InputError(f"{file} has more than 8 bits per value: convert it to 8 bits.")
+                raise InputError(f"{name} has more than 8 bits per value: convert it to 8 bits.")
             yield image
+    except PIL.UnidentifiedImageError as error:
+        raise InputError(f"{name} cannot be read, it is no image: repair or remove it.") from error
     except InputError:
         raise
     except Exception as error:  # Pillow raises half a dozen kinds for broken files
-        name = file if isinstance(file, pathlib.Path) else "An image of the data set"
         raise InputError(f"{name} cannot be read, {error}: repair or remove it.") from error
 
 
@@ -395,8 +419,13 @@ def _has_colour(file: pathlib.Path) -> bool:
 
 def has_more_bits(image: PIL.Image.Image) -> bool:
     """Whether an opened file holds other than 8 bits a value: of 16, Pillow would silently drop 8 from colours."""
-    tile = str(getattr(image, "tile", ""))
-    return image.mode[0] in "IF" or ";16" in tile or "'ppm'" in tile
+    for decoder, _, _, arguments in getattr(image, "tile", []):
+        mode, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
+        if ";16" in str(mode) and mode != "BGR;16":  # that one is 5, 6 and 5 bits
+            return True
+        if decoder in ("ppm", "ppm_plain") and rest and rest[0] > 255:  # the largest value that the file may hold
+            return True
+    return image.mode[0] in "IF"
 
 
 def decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray, "height width channel"]:

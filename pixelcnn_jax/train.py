@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from grain import MapDataset
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
@@ -243,29 +244,58 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
             )
         check_batch_size(mesh, at_once)
     make_optimizer(config)
+    batches = training_batches(
+        splits.train,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        flip=config.flip,
+        shift=config.shift,
+        per_class=config.per_class,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
     workdir = Path(workdir)
-    file = workdir / "result.json"
     with ExitStack() as held:
 
         def begin() -> str:
-            claim(workdir, config, splits.train)
+            claim(workdir, config, splits)
             held.enter_context(locked(workdir))
-            return file.read_text() if file.exists() else ""
+            return json.dumps(read_result(workdir))
 
         def end() -> str:
-            write_whole(file, json.dumps(result, indent=2, default=str))
-            return file.read_text()
+            write_whole(workdir / "result.json", json.dumps(result, indent=2, default=str))
+            return json.dumps(read_result(workdir))
 
-        finished = by_first(begin)
-        if not finished:
+        finished: dict[str, Any] | None = json.loads(by_first(begin))
+        if finished is None:
             with closing(Checkpoints(workdir, keep=config.keep_checkpoints, owner=True)) as checkpoints:
-                result = train_in(workdir, config, experiment, splits, mesh, checkpoints)
-            finished = by_first(end)
-    return json.loads(finished)
+                result = train_in(workdir, config, experiment, splits, batches, mesh, checkpoints)
+            finished = dict(json.loads(by_first(end)))
+    return finished
+
+
+def read_result(workdir: Path | str) -> dict[str, Any] | None:
+    """What ``result.json`` holds; None in the workdir of a run that is not finished. Raises InputError for damage."""
+    file = Path(workdir) / "result.json"
+    try:
+        result = json.loads(file.read_text())
+        if not {"measure", "scores", "report"} <= result.keys():
+            raise ValueError
+    except FileNotFoundError:
+        return None
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{file} is damaged: remove it, and the command that trained writes it again.") from error
+    return dict(result)
 
 
 def train_in(
-    workdir: Path, config: ConfigDict, experiment: Experiment, splits: Splits, mesh: Mesh, checkpoints: Checkpoints
+    workdir: Path,
+    config: ConfigDict,
+    experiment: Experiment,
+    splits: Splits,
+    batches: MapDataset,
+    mesh: Mesh,
+    checkpoints: Checkpoints,
 ) -> dict[str, Any]:
     """The loop itself, in a workdir that is claimed.
 
@@ -291,16 +321,6 @@ def train_in(
     start = int(state.step)
     checkpoints.forget_after(start)
     best = checkpoints.best() or Best(step=0, loss=math.inf)
-    batches = training_batches(
-        splits.train,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        flip=config.flip,
-        shift=config.shift,
-        per_class=config.per_class,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
     numbered = zip(range(start + 1, config.steps + 1), read_ahead(batches, start=start), strict=False)
     quiet = None if is_first() else True  # None: where there is no terminal
     progress = tqdm(numbered, "training", initial=start, total=config.steps, unit="step", disable=quiet)
@@ -311,6 +331,9 @@ def train_in(
 
         def seconds() -> float:
             return seconds_before + time.monotonic() - began
+
+        def draw_curve() -> None:
+            metrics.draw(workdir / "curve.png", measure=measure, title=splits.train.description)
 
         for step, batch in progress:
             state, loss = next_state(state, put(batch), step_key)
@@ -332,7 +355,7 @@ def train_in(
                     best = Best(step, validation)
                     checkpoints.save_best(best, state.ema)
                 picture(workdir / f"samples_{step:07d}.png", state.ema, step)
-                metrics.draw(workdir / "curve.png", measure=measure, title=splits.train.description)
+                draw_curve()
                 if is_first():
                     progress.write(f"step {step}: validation {validation:.4f} {words(measure)}, best {best.loss:.4f}")
                 watch.skip(time.monotonic() - pause)
@@ -341,9 +364,12 @@ def train_in(
                 check_finite(float(loss), step)
                 checkpoints.save(step, state)
         train_seconds = metrics.last("seconds")
+        if start == config.steps:  # all steps were done by a process that was killed, perhaps before it drew
+            draw_curve()
 
     if checkpoints.best() is None:  # removed since, of a run whose last step is done
-        checkpoints.save_best(Best(start, math.inf), state.ema)
+        best = Best(start, math.inf)
+        checkpoints.save_best(best, state.ema)
     params = checkpoints.restore_best(state.ema)
     picture(workdir / "samples.png", params, config.steps)
     train = splits.train if config.train_scored is None else splits.train.some(config.train_scored)
@@ -366,7 +392,13 @@ def train_in(
 
 
 def check_fields(config: ConfigDict) -> None:
-    """Raises InputError for numbers with which no training is possible."""
+    """Raises InputError for values with which no training is possible."""
+    for name, value in [*config.items(), *((f"model.{name}", value) for name, value in config.model.items())]:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{name} must be a finite number, not {value}.")
+    for row in config.published:
+        if not (isinstance(row, list | tuple) and len(row) == 4 and isinstance(row[3], int | float)):
+            raise InputError(f'published must be rows of model, split, "bits/dim" or "nats", and value, not {row}.')
     counts = ("batch_size", "eval_batch_size", "steps", "log_every", "eval_every", "checkpoint_every")
     for name in (*counts, "keep_checkpoints", "per_class", "report_samples", "sample_rows", "sample_columns"):
         if config[name] < 1:
@@ -403,13 +435,18 @@ def check_finite(loss: float, step: int) -> None:
         raise InputError(f"The loss is no longer finite at step {step}: lower learning_rate or clip_norm.")
 
 
-def claim(workdir: Path, config: ConfigDict, images: Images) -> None:
+def claim(workdir: Path, config: ConfigDict, splits: Splits) -> None:
     """Makes a workdir this config's own, by a ``config.json`` in it; where TFDS keeps its data may change.
 
-    Beside the fields it holds what the data has made of them: the shape, the levels and the classes of images.
+    Beside the fields it holds what the data has made of them: the shape, the levels and the classes of images, and how
+    many there are in each split.
     Raises InputError for a workdir that another config made, naming the first field that differs.
     """
-    found = {"images": {"shape": images.shape, "levels": images.levels, "classes": images.classes}}
+    images = splits.train
+    counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
+    found = {
+        "images": {"shape": images.shape, "levels": images.levels, "classes": images.classes, "counts": counts},
+    }
     mine = json.loads(json.dumps(config.to_dict() | found, default=str))
     file = workdir / "config.json"
     try:
@@ -419,7 +456,8 @@ def claim(workdir: Path, config: ConfigDict, images: Images) -> None:
                 raise OSError("it holds files, but no config.json of a run")
             write_whole(file, json.dumps(mine, indent=2))
         theirs = dict(json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        theirs["images"].setdefault("counts", counts)  # of a version that did not count
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{workdir} cannot be used as a workdir: {error}") from None
     movable = {"download", "compilation_cache"} | ({"data_dir"} if config.dataset != "folder" else set())
     for name in sorted((mine.keys() | theirs.keys()) - movable):

@@ -14,6 +14,7 @@ from safetensors.flax import save as to_bytes
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.gated_pixelcnn import GatedPixelCNN
+from pixelcnn_jax.metrics import write_whole
 from pixelcnn_jax.network import Network
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.pixelcnn import PixelCNN
@@ -60,12 +61,13 @@ def load_pretrained(name: str | Path) -> Pretrained:
         raise InputError(f"{file} is damaged or not what its card is of: its SHA-256 is another. Fetch it again.")
     try:
         arrays = load_file(file)
+        exact = {tuple(name.split(".")): x.astype(jnp.float32) for name, x in arrays.items()}
+        variables = flax.traverse_util.unflatten_dict(exact)
         model = NETWORKS[card["network"]](**card["model"])
-    except (SafetensorError, KeyError, TypeError, InputError) as error:
+        shapes = _shapes(model, card["condition"]) if "condition" in card else None
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         raise InputError(f"{file} is of a network that this version of pixelcnn_jax cannot build: {error}.") from None
-    exact = {tuple(name.split(".")): x.astype(jnp.float32) for name, x in arrays.items()}
-    variables = flax.traverse_util.unflatten_dict(exact)
-    if "condition" in card and jax.tree.map(jnp.shape, variables) != _shapes(model, card["condition"]):
+    if shapes not in (None, jax.tree.map(jnp.shape, variables)):
         raise InputError(f"{file} does not hold the parameters of the network that its card is of.")
     return Pretrained(model, variables, card)
 
@@ -100,9 +102,16 @@ def rounded(params: Params, *, dtype: str = "float32") -> Params:
 
 
 def save_weights(file: Path, params: Params, card: dict[str, Any], *, dtype: str = "float32") -> None:
-    """Writes the weights to a .safetensors file and their card beside it, to which their SHA-256 is added."""
+    """Writes the weights to a .safetensors file and their card beside it, to which their SHA-256 is added.
+
+    A file that cannot be written leaves neither.
+    """
     flat = flax.traverse_util.flatten_dict(rounded(flax.core.unfreeze(params), dtype=dtype))
     content = to_bytes({".".join(path): x.astype(DTYPES[dtype]) for path, x in flat.items()})
-    file.write_bytes(content)
     named = card | {"dtype": dtype, "sha256": hashlib.sha256(content).hexdigest()}
-    file.with_suffix(".json").write_text(json.dumps(named, indent=2) + "\n")
+    write_whole(file, content)
+    try:
+        write_whole(file.with_suffix(".json"), json.dumps(named, indent=2) + "\n")
+    except OSError:
+        file.unlink()
+        raise

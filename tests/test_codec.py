@@ -282,6 +282,8 @@ def test_files_come_back_from_another_process(workdir, folder, tmp_path, capsys)
         (lambda folder: Image.new("RGB", (5, 6), (9, 0, 0)).save(folder / "nine.png"), "holds the value 9"),
         (lambda folder: Image.new("RGB", (5, 6)).save(folder / "one.bmp"), "would both become one.png"),
         (lambda folder: [f.unlink() for f in folder.rglob("*.*")], "holds no images"),
+        (lambda folder: (folder / "one.png").rename(folder / "o:ne.png"), "'o:ne.png', which is no name.*; rename"),
+        (lambda folder: (folder / "one.png").rename(folder / f"{220 * 'x'}.png"), "which is no name of a PNG"),
         (lambda folder: (folder.parent / "x").write_text(""), "is there already"),
     ],
 )

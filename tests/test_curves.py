@@ -53,5 +53,8 @@ def test_what_has_no_axis_in_common_is_refused(tmp_path):
         curves.main([f"--output={tmp_path / 'c.png'}", f"a={bits}", f"b={other}"])
     with pytest.raises(SystemExit, match="a label of its own"):
         curves.main([f"--output={tmp_path / 'c.png'}", f"a={bits}", f"a={bits}"])
+    with pytest.raises(SystemExit, match="--top must be a finite number"):
+        curves.main([f"--output={tmp_path / 'c.png'}", "--top=nan", f"a={bits}"])
+    curves.main([f"--output={tmp_path / 'c.png'}", f"$x_$={bits}", "--title=a$b_$c"])  # no mathematics
     with pytest.raises(SystemExit, match="LABEL=RUN"):
-        curves.main([f"--output={tmp_path / 'c.png'}", str(bits)])
+        curves.main([f"--output={tmp_path / 'd.png'}", str(bits)])

@@ -301,6 +301,21 @@ def test_a_split_in_colour_makes_all_of_them_so(tmp_path):
     assert [data.load("folder", split, data_dir=tmp_path).shape for split in ("train", "test")] == [(4, 6, 3)] * 2
 
 
+def test_folders_that_are_links_or_hidden(tmp_path):
+    save(pillow(ramp(1)[0]), tmp_path, "all", "cats", "1.png")
+    save(pillow(ramp(2)[1]), tmp_path, "elsewhere", "1.png")
+    (tmp_path / "all/dogs").symlink_to(tmp_path / "elsewhere")
+    save(pillow(ramp(1)[0]), tmp_path, "all", ".ipynb_checkpoints", "1.png")
+    save(pillow(ramp(1)[0]), tmp_path, "all", "cats", ".ipynb_checkpoints", "2.png")
+    (tmp_path / "all/cats/3.png").mkdir()
+    images = data.load("folder", "all", data_dir=tmp_path / "all", labels=True)
+    assert images.labels().tolist() == [0, 1]
+    assert np.array_equal(everything(images)["image"], ramp(2))
+    (tmp_path / "elsewhere/around").symlink_to(tmp_path / "all")
+    with pytest.raises(InputError, match="is a link to a folder that it lies in"):
+        data.load("folder", "all", data_dir=tmp_path / "all", labels=True)
+
+
 def test_plain_folder(tmp_path):
     save(pillow(ramp(2)[0]), tmp_path, "x.png")
     save(pillow(ramp(2)[1]), tmp_path, "deep", "er", "y.png")
@@ -405,6 +420,8 @@ def test_folders_that_cannot_be_read(tmp_path):
         (colours_of_16_bits(), "more than 8 bits"),
         (encoded(PIL.Image.new("I;16", (6, 4)), "png"), "more than 8 bits"),
         (encoded(PIL.Image.new("F", (6, 4)), "tiff"), "more than 8 bits"),
+        (b"P3 6 4 65535 " + 72 * b"300 ", "more than 8 bits"),
+        (b"P6 6 4 300 " + 72 * b"\1\2", "more than 8 bits"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, content, message):
@@ -412,6 +429,13 @@ def test_files_that_cannot_be_read(tmp_path, content, message):
     (tmp_path / "b.png").write_bytes(content)
     with pytest.raises(InputError, match=rf"b\.png.* {message}"):
         data.load("folder", "all", data_dir=tmp_path)
+
+
+def test_files_of_fewer_levels(tmp_path):
+    for name, content in (("a.ppm", b"P3 1 1 100 0 50 100"), ("b.ppm", b"P6 1 1 100 \0\x32\x64")):
+        (tmp_path / name).write_bytes(content)
+    images = everything(data.load("folder", "all", data_dir=tmp_path))["image"]
+    assert images.reshape(2, 3).tolist() == 2 * [[0, 128, 255]]
 
 
 # Preparation
@@ -733,6 +757,9 @@ def test_folder_of_some_classes(tmp_path):
     images = data.load("folder", "train where label is b or c", data_dir=tmp_path, labels=True)
     assert images.labels().tolist() == [1, 1, 2]
     assert np.array_equal(everything(images)["image"], ramp(4)[1:])
+    save(pillow(ramp(5)[4]), tmp_path, "train", "b or c", "4.png")
+    images = data.load("folder", "train where label is b or c", data_dir=tmp_path, labels=True)
+    assert np.array_equal(everything(images)["image"], ramp(5)[4:])
 
 
 def test_classmates_follow_one_another():
@@ -777,6 +804,9 @@ def test_tfds_labels_that_are_missing(tmp_path):
     prepare(tmp_path, {"train": examples}, features)
     with pytest.raises(InputError, match=r"holds labels that are not 0 \.\. 1"):
         data.load("tiny", "train", data_dir=tmp_path, labels=True)  # before anything of it is used
+    for split, row in (("train where label is b", 2), ("train where label is below 1", 0)):
+        images = data.load("tiny", split, data_dir=tmp_path, labels=True)
+        assert np.array_equal(everything(images)["image"], ramp(3)[[row]])
 
 
 def test_inverting():

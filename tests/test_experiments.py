@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import shutil
 from pathlib import Path
 
 import jax
@@ -300,10 +301,26 @@ def test_a_run_that_is_older_than_its_network_field(workdirs, tmp_path):
 def test_weights_are_a_run_to_stand_beside():
     config = digits.get_config()
     validation = cli.load_splits(config).validation
-    nats = trained.nats_of_run("digits", validation, "unconditional")
+    nats = trained.nats_of_run("digits", config, validation, "unconditional")
     assert nats == read_card("digits")[1]["scores"]["validation"]["nats"]
     with pytest.raises(InputError, match=r"mnist_classes is a run of experiments.class_conditional, but one of uncond"):
-        trained.nats_of_run("mnist_classes", validation, "unconditional")
+        trained.nats_of_run("mnist_classes", config, validation, "unconditional")
+
+
+def test_runs_of_two_folders_of_one_name_do_not_stand_beside(workdirs, tmp_path):
+    kept = json.loads((workdirs("unconditional") / "config.json").read_text())
+    (tmp_path / "config.json").write_text(
+        json.dumps(kept | {"dataset": "folder", "data_dir": str(tmp_path / "a/grey")})
+    )
+    shutil.copy(workdirs("unconditional") / "result.json", tmp_path)
+    validation = cli.load_splits(tiny_config("unconditional")).validation
+    mine = base.get_config()
+    mine.update({"dataset": "folder", "data_dir": str(tmp_path / "b/../a/grey")})
+    nats = json.loads((tmp_path / "result.json").read_text())["scores"]["validation"]["nats"]
+    assert trained.nats_of_run(tmp_path, mine, validation, "unconditional") == nats
+    mine.data_dir = str(tmp_path / "b/grey")
+    with pytest.raises(InputError, match="has not scored the 64 images"):
+        trained.nats_of_run(tmp_path, mine, validation, "unconditional")
 
 
 def test_a_map_of_the_label_acts_by_place(tmp_path):
@@ -547,6 +564,12 @@ def test_what_no_file_of_weights_can_hold_is_refused(workdirs, tmp_path, monkeyp
     with pytest.raises(InputError, match=r"would have 0\.\d MB"):
         export.export(export_arguments(workdirs("unconditional"), tmp_path / "mine.safetensors"))
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    monkeypatch.undo()
+    shutil.copytree(workdirs("unconditional"), tmp_path / "run")
+    (tmp_path / "run/metrics.jsonl").unlink()
+    with pytest.raises(OSError, match="metrics"):
+        export.export(export_arguments(tmp_path / "run", tmp_path / "mine.safetensors"))
+    assert not (tmp_path / "mine.safetensors").exists()
 
 
 def test_damaged_weights_are_refused(workdirs, tmp_path, capsys):
@@ -564,6 +587,21 @@ def test_damaged_weights_are_refused(workdirs, tmp_path, capsys):
     file.with_suffix(".json").write_text(json.dumps(card | {"model": card["model"] | {"features": 9}}))
     with pytest.raises(InputError, match="does not hold the parameters of the network"):
         load_pretrained(file)
+    for spoilt in ({"condition": 5}, {"condition": {"h": "x"}}, {"model": [3]}):
+        file.with_suffix(".json").write_text(json.dumps(card | spoilt))
+        with pytest.raises(InputError, match="cannot build"):
+            load_pretrained(file)
+    config = card["config"]
+    for spoilt in (
+        *([], config | {"experiment": "nothing"}, config | {"eval_batch_size": "x"}, config | {"network": "PixelCNN"}),
+        config | {"model": config["model"] | {"features": 9}},
+    ):
+        file.with_suffix(".json").write_text(json.dumps(card | {"config": spoilt}))
+        with pytest.raises(InputError, match=r"The card of .* cannot be used"):
+            evaluate.evaluate(file, "test", None)
+    file.with_suffix(".json").write_text(json.dumps(card | {"images": card["images"] | {"shape": [8, 9, 1]}}))
+    with pytest.raises(InputError, match=r"but the weights are of .*8, 9, 1"):
+        evaluate.evaluate(file, "test", None)
     del card["scores"]
     file.with_suffix(".json").write_text(json.dumps(card))
     with pytest.raises(InputError, match="does not say what they were trained and scored on"):

@@ -1,5 +1,6 @@
 """The model in other people's projects: inside another Linen module, and through Flax's bridge to NNX."""
 
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -58,3 +59,10 @@ def test_through_the_bridge_to_nnx():
     moved = jax.tree.map(lambda p, g: p - 1e-2 * g, nnx.state(bridged, nnx.Param), gradient)
     nnx.update(bridged, moved)
     assert -log_prob_of(bridged(images), images).mean() < before
+
+
+def test_variables_may_be_frozen():
+    model = GatedPixelCNN(levels=3, features=8, layers=2)
+    images = random_images(model, (2, 4, 3))
+    variables = model.init(jax.random.key(0), images)
+    np.testing.assert_array_equal(model.apply(flax.core.freeze(variables), images), model.apply(variables, images))

@@ -29,7 +29,7 @@ from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
 from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
 from pixelcnn_jax.checkpoint import Best, Checkpoints
 from pixelcnn_jax.data import from_array, load, no_images
-from pixelcnn_jax.metrics import Metrics
+from pixelcnn_jax.metrics import Metrics, save_curve
 from pixelcnn_jax.train import (
     Splits,
     claim,
@@ -178,14 +178,15 @@ def test_a_workdir_of_another_config_is_refused_and_kept(tmp_path):
 
 def test_a_workdir_from_before_a_field_was_there_goes_on_where_it_is_unset(tmp_path):
     config, images = base.get_config(), no_images((8, 8, 1), levels=17, classes=None)
-    claim(tmp_path, config, images)
+    splits = Splits(images, images)
+    claim(tmp_path, config, splits)
     older = json.loads((tmp_path / "config.json").read_text())
-    del older["variants"], older["model"]["mixture"]
+    del older["variants"], older["model"]["mixture"], older["images"]["counts"]
     (tmp_path / "config.json").write_text(json.dumps(older))
-    claim(tmp_path, config, images)
+    claim(tmp_path, config, splits)
     config.model.mixture = 3
     with pytest.raises(InputError, match="belongs to another config, where model is"):
-        claim(tmp_path, config, images)
+        claim(tmp_path, config, splits)
 
 
 def test_two_processes_do_not_share_a_workdir(tmp_path):
@@ -249,6 +250,65 @@ def test_a_damaged_checkpoint_is_named(tmp_path, monkeypatch):
     assert not (workdir / "result.json").exists()
 
 
+@pytest.mark.parametrize("kept", ["best", "checkpoints"])
+def test_a_checkpoint_with_other_values_is_refused(tmp_path, kept):
+    """A value is another, and all that orbax looks at is as it was."""
+    params = {"kernel": jnp.arange(600, dtype=jnp.float32).reshape(20, 30)}
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        checkpoints.save_best(Best(4, 1.5), params)
+        checkpoints.save(4, params)
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        for read in (checkpoints.restore_best, checkpoints.restore):
+            np.testing.assert_array_equal(read(params)["kernel"], params["kernel"])
+    plain = tmp_path / "plain"
+    with closing(Checkpoints(plain)) as checkpoints:
+        checkpoints.save_best(Best(4, 1.5), {"kernel": params["kernel"].at[3, 4].add(1)})
+        checkpoints.save(4, {"kernel": params["kernel"].at[3, 4].add(1)})
+    state = "4/state" if (plain / kept / "4/state").is_dir() else "4/pytree"
+    shutil.rmtree(tmp_path / kept / state)
+    shutil.copytree(plain / kept / state, tmp_path / kept / state)
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        read = checkpoints.restore_best if kept == "best" else checkpoints.restore
+        with pytest.raises(InputError, match=f"{kept}/4 is damaged"):
+            read(params)
+
+
+def test_what_a_killed_process_did_not_come_to_is_made_up_for(tmp_path):
+    first = run(tmp_path, steps=8)
+    (tmp_path / "result.json").unlink()
+    (tmp_path / "curve.png").unlink()
+    shutil.rmtree(tmp_path / "tensorboard")
+    shutil.rmtree(tmp_path / "best")
+    log = tmp_path / "metrics.jsonl"
+    records = log.read_text()
+    log.write_bytes(b"\xff{\n" + b'{"loss": 1}\n[2]\n' + records.encode() + b'{"step": 9, "va')
+    again = run(tmp_path, steps=8)
+    assert again["scores"] == first["scores"]
+    assert again["best_step"] == 8
+    assert (tmp_path / "curve.png").read_bytes()[1:4] == b"PNG"
+    assert any((tmp_path / "tensorboard").iterdir())
+    assert log.read_text() == records
+
+
+def test_a_damaged_result_is_told(tmp_path):
+    run(tmp_path, steps=2)
+    file = tmp_path / "result.json"
+    for damaged in (file.read_text()[:100], "[]", "{}"):
+        file.write_text(damaged)
+        with pytest.raises(InputError, match=r"result\.json is damaged: remove it"):
+            run(tmp_path, steps=2)
+
+
+def test_data_that_has_changed_is_noticed(tmp_path):
+    run(tmp_path, steps=2)
+    (tmp_path / "result.json").unlink()
+    config = tiny_config(steps=2)
+    splits = cli.load_splits(config)
+    fewer = splits._replace(validation=splits.validation.some(9))
+    with pytest.raises(InputError, match=r"belongs to another config, where images is .*'validation': 350"):
+        train(config, make_experiment(config, fewer), fewer, tmp_path)
+
+
 def test_divergence_stops_the_run_before_it_is_kept(tmp_path):
     with pytest.raises(InputError, match="no longer finite at step"):
         run(tmp_path, learning_rate=1e30, warmup_steps=0, clip_norm=1e30)
@@ -283,6 +343,10 @@ def test_held_out_images_that_are_not_finite_stop_the_run(tmp_path):
         (dict(sample_rows=0), "sample_rows must be at least 1"),
         ({"model.dtype": "float99"}, "dtype must be one of"),
         (dict(levels=16), "holds the value 16"),
+        (dict(learning_rate=float("nan")), "learning_rate must be a finite number, not nan"),
+        ({"model.dropout": float("nan")}, "dropout"),
+        (dict(per_class=2), "per_class=2 needs class labels"),
+        (dict(published=(3,)), "published must be rows of model"),
         ({"model.kernel_size": 2}, "kernel_size must be odd"),
     ],
 )
@@ -403,6 +467,19 @@ def test_the_curve_is_drawn_when_the_imports_beside_the_training_are_over(tmp_pa
         begun.wait()
         metrics.draw(tmp_path / "curve.png", measure="loss", title="")
     assert (tmp_path / "curve.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_a_title_is_not_read_as_mathematics(tmp_path):
+    save_curve(tmp_path / "curve.png", [{"step": 1, "train_loss": 2.0}], "loss", "pay$x_$now")
+    assert (tmp_path / "curve.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_a_full_disk_is_one_sentence(capsys):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(SystemExit, match="error: A file could not be written: No space left on device"):
+        cli.report(full)
 
 
 def test_what_goes_wrong_beside_the_training_is_not_lost(tmp_path, monkeypatch):
