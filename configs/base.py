@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.labels = False  # whether batches carry class labels
     config.flip = False  # mirror half of the training images, left to right
     config.per_class = 1  # so many training images of a class follow one another, for losses that compare them
-    config.augment = 0.0  # share of training images shown turned, mirrored or moved, and told so to the model as its h
+    config.augment = 0.0  # share of training images shown turned, mirrored or moved; the model is told which, as its h
     config.turn = False  # of embeddings: show square training images turned and mirrored, each way another identity
     config.shift = 0  # move training images by up to so many pixels, over zeros
 
@@ -42,7 +42,7 @@ def get_config() -> ConfigDict:
     config.model.dropout = 0.0  # share of the features dropped in training
     config.model.code_features = 0  # 0 for intensities; else the size of an embedding of codes
     config.model.mixture = 0  # 0 for a logit a level; else how many discretised logistics (PixelCNN++)
-    config.model.dtype = "float32"  # what the layers compute in: float32 or bfloat16
+    config.model.dtype = "float32"  # what the layers compute in: float32, bfloat16 or float16
     config.model.remat = False  # compute each layer again in the backward pass: a third more time, far less memory
 
     # Conditions, as far as the experiment has them
@@ -69,9 +69,7 @@ def get_config() -> ConfigDict:
     # Optimisation
     config.start_from = placeholder(str)  # weights to begin with: a name of load_pretrained, or a .safetensors file
     config.batch_size = 64  # images a step, over all devices
-    config.at_once = placeholder(
-        int
-    )  # images computed at a time, over all devices: few fit a CPU's cache; None for all
+    config.at_once = placeholder(int)  # images computed at a time, over all devices; few fit a CPU's cache; None: all
     config.steps = 1000  # how long to train
     config.learning_rate = 1e-3  # its highest value
     config.warmup_steps = 100  # over which it rises from zero

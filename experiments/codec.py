@@ -4,7 +4,8 @@ python -m experiments.codec compress --workdir=runs/digits --output=digits.pcnn 
 python -m experiments.codec decompress --workdir=runs/digits --output=FOLDER digits.pcnn
 
 Images of one size are coded together; a file that holds no image, or pixels that no level of the model stands for, is
-refused. What comes out are PNGs of the same names. The last line is JSON: images, bytes, bits/dim, seconds.
+refused. What comes out are PNGs of the same names, ending in .png. The last line is JSON: images, bytes, bits/dim,
+seconds.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from pixelcnn_jax.data import Images
 from pixelcnn_jax.parameters import Params
 from pixelcnn_jax.train import Batch, Experiment, init_state, make_optimizer
 
-MB, GIGA = 2**20, 10**9
+MB, GIGA = 10**6, 10**9
 
 
 def needs(config: ConfigDict, experiment: Experiment, images: Images) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Checkpoints:
         self._states.save_async(step, state, custom_metadata={"digest": digest(state)})
 
     def best(self) -> Best | None:
-        """Which parameters are kept as the best, if any are."""
+        """Which parameters are kept as the best, if any are. Raises InputError where they are damaged."""
         latest = self._best.latest
         if latest is None:
             return None

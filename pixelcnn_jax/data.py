@@ -124,7 +124,8 @@ def load(
       invert: turn dark into bright, as for ink on white paper.
       labels: carry the class of each image.
       download: let TFDS download and prepare a set that is missing.
-      absent: of a TFDS set that is missing a white image stands for all, of which shape, levels and classes are true.
+      absent: of a TFDS set that is missing a white image (with invert, once inverted) stands for all, of which shape,
+        levels and classes are true.
 
     Raises:
       InputError: within seconds, for whatever of this cannot be had.
@@ -136,6 +137,7 @@ def load(
         source = read_folder(name, where=where, data_dir=data_dir, labels=labels)
     elif absent and not is_prepared(dataset, data_dir):
         white = 255 if bits or binarize != "none" else min(levels, 256) - 1
+        white = 255 - white if invert else white
         source, part = describe_tfds(dataset, labels=labels, value=white), lambda count: slice(count)
     else:
         source = read_tfds(dataset, name, where=where, data_dir=data_dir, labels=labels, download=download)
@@ -205,8 +207,8 @@ def training_batches(
     together; each gets its consecutive rows of batch k.
 
     Raises:
-      InputError: for negative numbers, or if the processes cannot share a batch equally; when a batch is read, for
-        images that differ in size and values that are not below `levels`.
+      InputError: for negative numbers, per_class without labels, or if the processes cannot share a batch equally; when
+        a batch is read, for images that differ in size and values that are not below `levels`.
     """
     if batch_size < 1 or batch_size % process_count:
         raise InputError(f"batch_size={batch_size} must be a positive multiple of the {process_count} process(es).")

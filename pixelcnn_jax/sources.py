@@ -62,7 +62,10 @@ class Where(NamedTuple):
 
 
 def parse_split(split: str) -> tuple[str, Where | None, Callable[[int], slice]]:
-    """The name in "train where label is 3 or 5[-10%:]", the condition, and which of how many images that it leaves."""
+    """The name in "train where label is 3 or 5[-10%:]", the condition, and which of how many images that it leaves.
+
+    Raises InputError for a split that does not read so.
+    """
     match = re.fullmatch(
         r"(?P<name>[^\[\]]+?)(?: where (?P<feature>\w+) (?P<relation>is below|is at least|is) (?P<values>[^\[\]]+))?"
         r"(?:\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?",

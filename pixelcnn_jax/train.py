@@ -53,8 +53,8 @@ class Experiment(NamedTuple):
       sample: ``params, key -> images [rows, columns, height, width, channels]``: what the picture shows.
       measure: "bits_per_dim" for a loss that is a likelihood in nats; else what the loss is called, in its own unit.
       score_of: what the loss is of, as the table names it.
-      report: ``params -> figures``: what else there is to say of the best parameters, once, at the end, of
-        ``config.report_images`` images; not if that is 0.
+      report: ``params -> figures``: what else there is to say of the best parameters, once, at the end; what costs more
+        of ``config.report_images`` images alone; nothing if that is 0.
 
     Parameters below the key "frozen" keep their values, provided that the loss stops their gradient.
     """
@@ -85,7 +85,10 @@ class TrainState(NamedTuple):
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """AdamW after clipping the global norm; a warm-up, then constant or cosine; kernels decay, biases do not."""
+    """AdamW after clipping the global norm; a warm-up, then constant or cosine; kernels decay, biases do not.
+
+    Raises InputError for an unknown schedule.
+    """
     schedules = {
         "constant": lambda: optax.warmup_constant_schedule(0.0, config.learning_rate, config.warmup_steps),
         "cosine": lambda: optax.warmup_cosine_decay_schedule(

@@ -33,7 +33,7 @@ class Pretrained(NamedTuple):
     Attributes:
       model: the network.
       variables: its weights in float32, as ``model.apply``, ``log_prob`` and ``sample`` take them.
-      card: what they are: "config", "scores", "images", "condition" (how many numbers h has, if any), and more.
+      card: what they are: "config", "scores", "images", "condition" (how many numbers h and s have, if any), and more.
     """
 
     model: Network

@@ -298,6 +298,8 @@ def test_a_set_that_is_not_there_is_described(tmp_path):
     assert (found.shape, found.levels, found.classes) == ((64, 64, 3), 256, 1000)
     small = load("mnist", "train", data_dir=tmp_path, binarize="threshold", resize=14, absent=True)
     assert (small.shape, small.levels, small.classes) == ((14, 14, 1), 2, None)
+    ink = load("omniglot", "small1", data_dir=tmp_path, binarize="threshold", grey=True, invert=True, absent=True)
+    assert (ink.shape, ink.levels) == ((105, 105, 1), 2)
     with pytest.raises(InputError, match="did you mean mnist"):
         load("mnsit", "train", data_dir=tmp_path, absent=True)
     known = load("binarized_mnist", "train", data_dir=tmp_path, levels=2, absent=True)
