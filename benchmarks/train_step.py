@@ -10,7 +10,7 @@ included; its gradient computed of a few images after the other, in several ways
 optimizer, on one device, which may use all cores. Its logits are compared with the package's before it is timed.
 
 The ceiling is a float32 matrix product of 2048 x 2048 x 2048. All are timed in turn, the fastest of some rounds counts.
-Useful operations are those that a network without masks has to do (``forward_products``), forward once and backward
+Useful operations are those that a network without masks has to do (``multiply_adds``), forward once and backward
 twice; executed ones are what XLA counts in the compiled step.
 """
 
@@ -31,7 +31,7 @@ from configs import mnist
 from experiments import cli, unconditional
 from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.data import no_images
-from pixelcnn_jax.gated_pixelcnn import masked
+from pixelcnn_jax.gated_pixelcnn import masked, multiply_adds
 from pixelcnn_jax.likelihood import log_prob_of
 from pixelcnn_jax.network import encode
 from pixelcnn_jax.parallel import data_mesh, replicated, shard_batch
@@ -44,20 +44,6 @@ ROUNDS = flags.DEFINE_integer("rounds", 5, "how often each is timed")
 SHAPE = (28, 28, 1)
 # On two cores with a ceiling of about 200 GFLOP/s: what must be reached, what is aimed at, and public code.
 TARGETS = {"must": 40.0, "aim": 50.0, "public, JAX": 20.9, "public, PyTorch": 38.2}
-
-
-def forward_products(model: GatedPixelCNN, pixels: int) -> int:
-    """Multiply-adds of one image's forward pass, from the sizes of the kernels; what is masked is not in them."""
-
-    def layer(inputs: int, above: int, columns: int) -> int:
-        vertical = above * columns * inputs * 2 * features
-        horizontal = (columns // 2 + 1) * inputs * 2 * features
-        return vertical + (2 * features) ** 2 + horizontal + features**2
-
-    features, n, first = model.features, model.kernel_size, model.first_kernel_size
-    strict = layer(1 + model.channels, first // 2, first)
-    head = features * model.head_width + model.head_width * model.channels * model.levels
-    return pixels * (strict + model.layers * layer(features, n // 2 + 1, n) + head)
 
 
 # Figure 2 by masks
@@ -172,7 +158,7 @@ def main(_: list[str]) -> None:
     steps["product"] = lambda: product(square, square)
 
     seconds = fastest(steps, rounds=ROUNDS.value)
-    useful = 3 * 2e-9 * forward_products(model, SHAPE[0] * SHAPE[1])
+    useful = 3 * 2e-9 * multiply_adds(model, *SHAPE[:2])
     ceiling = 2e-9 * 2048**3 / seconds.pop("product")
     speeds = {name: count / found for name, found in seconds.items()}
     naive_speed = speeds.pop("naive")

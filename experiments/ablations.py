@@ -45,7 +45,7 @@ COLOURS = {"blue first": (2, 1, 0), "green first": (1, 0, 2)}  # the order in wh
 def main(argv: list[str] | None = None) -> None:
     """Trains what is not trained yet, prints the table; a summary as JSON."""
     argv = list(sys.argv) if argv is None else argv
-    if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
+    if cli.asks_for_help(argv):
         print(__doc__)
         return
     cli.report(lambda: ablations(argv))

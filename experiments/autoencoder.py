@@ -36,7 +36,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     decoder = make_decoder(config, splits)
     encoder = Encoder(m, levels, tuple(config.encoder_features))
     deconvolution = Deconvolution((height, width, channels))
-    images = splits.validation if splits.test is None else splits.test  # what is reported of
+    images = splits.reported
     unconditional = None
     if config.unconditional and len(images):
         unconditional = trained.nats_of_run(config.unconditional, config, images, "unconditional")

@@ -51,7 +51,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return draw_of(params, key, np.arange(rows).repeat(columns)).reshape(rows, columns, *decoder.shape)
 
     def report(params: Params) -> dict[str, Any]:
-        images = (splits.validation if splits.test is None else splits.test).some(config.report_images)
+        images = splits.reported.some(config.report_images)
 
         def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
             every = jnp.arange(classes)

@@ -47,7 +47,7 @@ def main(make_experiment: MakeExperiment, argv: list[str] | None = None) -> None
     """Runs an experiment from the command line; what the user got wrong is one sentence on stderr, exit status 1."""
     argv = list(sys.argv) if argv is None else argv
     module = cast(FunctionType, make_experiment).__globals__["__spec__"].name  # also where it is run as __main__
-    if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
+    if asks_for_help(argv):
         print(help_text(module))
         return
 
@@ -58,6 +58,11 @@ def main(make_experiment: MakeExperiment, argv: list[str] | None = None) -> None
         return run(module, make_experiment, command.config, command.workdir, processes=command.processes)
 
     report(work)
+
+
+def asks_for_help(argv: list[str]) -> bool:
+    """Whether a command line does."""
+    return any(argument in ("-h", "--help", "-help") for argument in argv[1:])
 
 
 def report(work: Callable[[], dict[str, Any]]) -> None:
@@ -82,6 +87,13 @@ def check_new(output: Path, *, folder: bool = False) -> None:
     if os.path.lexists(output) and not (folder and output.is_dir() and not any(output.iterdir())):
         raise InputError(f"{output} is there already: name a new one.")
     output.parent.mkdir(parents=True, exist_ok=True)
+
+
+def check_picture(output: Path) -> None:
+    """Raises InputError for an output that is there, or whose name is not that of a PNG."""
+    if output.suffix.lower() != ".png":
+        raise InputError(f"--output must end in .png, not {output.name}.")
+    check_new(output)
 
 
 class AsWritten(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -95,7 +95,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return jnp.round(images * (levels - 1)).astype(jnp.int32).reshape(rows, columns, height, width, channels)
 
     def report(params: Params) -> dict[str, Any]:
-        images = (splits.validation if splits.test is None else splits.test).some(config.report_images)
+        images = splits.reported.some(config.report_images)
         others = jnp.asarray(some_images(images, POOL))
 
         def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:

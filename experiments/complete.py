@@ -46,9 +46,7 @@ def complete(arguments: argparse.Namespace) -> dict[str, Any]:
     """Hides, draws, writes the grid."""
     if not 1 <= arguments.count <= 1024 or not 0 < arguments.share < 1 or not 0 <= arguments.seed < 2**32:
         raise InputError("--count must be 1 to 1024, --share between 0 and 1, and --seed 0 to 2**32 - 1.")
-    if arguments.output.suffix.lower() != ".png":
-        raise InputError(f"--output must end in .png, not {arguments.output.name}.")
-    cli.check_new(arguments.output)
+    cli.check_picture(arguments.output)
     model, variables, shape, config = trained.load(arguments.workdir, label=arguments.label)
     image = read(arguments.image, shape, model.levels, bits=config.bits, invert=config.invert)
     given = keep(arguments.hide, arguments.share, shape)

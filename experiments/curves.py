@@ -57,11 +57,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reads, draws, tells. Raises InputError for logs that cannot be compared."""
-    if arguments.output.suffix != ".png":
-        raise InputError(f"--output must end in .png, not {arguments.output.name}.")
     if arguments.top is not None and not math.isfinite(arguments.top):
         raise InputError(f"--top must be a finite number, not {arguments.top}.")
-    cli.check_new(arguments.output)
+    cli.check_picture(arguments.output)
     curves = [read(run, arguments.by) for run in arguments.runs]
     if len({curve.label for curve in curves}) < len(curves):
         raise InputError("Each run needs a label of its own.")

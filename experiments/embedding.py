@@ -43,7 +43,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     if config.at_once:
         raise InputError("The triplet loss compares all images of a batch: leave at_once out.")
     network = make_network(config, splits)
-    unseen = splits.validation if splits.test is None else splits.test
+    unseen = splits.reported
 
     if len(splits.train):
         if config.report_images > 0:

@@ -39,7 +39,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     decoder = make_decoder(config, splits)
     network = embedding.make_network(config, splits)
     embedder = read_embedder(config, splits) if len(splits.train) else None
-    unseen = splits.validation if splits.test is None else splits.test
+    unseen = splits.reported
     if len(splits.train):
         embedding.check_pairs(unseen)
 

@@ -28,7 +28,7 @@ from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 def main(argv: list[str] | None = None) -> None:
     """Prints the table; a summary as JSON."""
     argv = list(sys.argv) if argv is None else argv
-    if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
+    if cli.asks_for_help(argv):
         print(__doc__)
         return
     cli.report(lambda: floor(cli.parse(argv, with_workdir=False).config))

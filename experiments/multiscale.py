@@ -34,7 +34,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
     large = make_network(config, levels=splits.train.levels, channels=channels)
     small = large.clone(layers=config.small_layers)
     upsampling = Upsampling(config.map_features, splits.train.levels)
-    images = splits.validation if splits.test is None else splits.test
+    images = splits.reported
     single = None
     if config.single_scale and len(images):
         single = trained.nats_of_run(

@@ -32,11 +32,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def draw(arguments: argparse.Namespace) -> dict[str, Any]:
     """Restores, draws, writes the grid."""
-    if arguments.output.suffix.lower() != ".png":
-        raise InputError(f"--output must end in .png, not {arguments.output.name}.")
     if not 0 <= arguments.seed < 2**32:
         raise InputError(f"--seed must be 0 to 2**32 - 1, not {arguments.seed}.")
-    cli.check_new(arguments.output)
+    cli.check_picture(arguments.output)
     config, splits, _, params = trained.restore(arguments.workdir)
     changes = {"sample_rows": arguments.rows, "sample_columns": arguments.columns, "data_dir": arguments.data_dir}
     for other in ("unconditional", "single_scale", "classifier"):  # what the report alone compares with

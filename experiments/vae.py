@@ -89,7 +89,7 @@ def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
         return drawn.at[prior_rows:, 0].set(originals)
 
     def report(params: Params) -> dict[str, Any]:
-        images = (splits.validation if splits.test is None else splits.test).some(config.report_images)
+        images = splits.reported.some(config.report_images)
 
         def measured(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
             x = batch["image"]

@@ -74,6 +74,11 @@ class Splits(NamedTuple):
     validation: Images
     test: Images | None = None
 
+    @property
+    def reported(self) -> Images:
+        """What an experiment reports of: the test images or, where there are none, those of validation."""
+        return self.validation if self.test is None else self.test
+
 
 class TrainState(NamedTuple):
     """Everything that the next step depends on, besides the seed."""
