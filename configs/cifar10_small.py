@@ -2,10 +2,12 @@
 
 Paper row: none at this size; 1606.05328 table 1 has 3.03 bits/dim after 32 GPUs' days.
 Command: python -m experiments.unconditional --config=configs/cifar10_small.py --workdir=runs/cifar10_small
-The same for a masked PixelCNN of as many parameters, --config.network=PixelCNN --config.model.features=73, and for a
-mixture of logistics as output, --config.model.mixture=8, each with a workdir of its own and --config.test_split=''.
+The same for a masked PixelCNN of as many parameters, --config.network=PixelCNN --config.model.features=73
+--config.sample_columns=1, and for a mixture of logistics as output, --config.model.mixture=8, each with a workdir of its
+own.
 Result: test 4.356 bits/dim, validation 4.352, after 34 minutes, 35,200 images, on one core of an AMD EPYC, 2026-11-25,
-while other work ran; these are the weights "cifar10_small". One Gaussian has 4.64 (experiments.floor).
+while other work ran; these are the weights "cifar10_small". One Gaussian has 4.64 (experiments.floor). The masked PixelCNN: test 4.265,
+validation 4.261, after 32 minutes; these are the weights "cifar10_small_pixelcnn".
 """
 
 from ml_collections import ConfigDict
