@@ -3,8 +3,8 @@
 Paper row: none; 1606.05328 predicts red, then green, then blue, and prints no other order.
 Command: python -m experiments.ablations --config=configs/cifar10_ablations.py --workdir=runs/cifar10_ablations
 Result: validation, mean of three seeds and their standard deviation, bits/dim: red first 3.127 (0.046), blue first
-3.117 (0.042), green first 3.133 (0.116); 5 minutes on one core of an AMD EPYC, 2026-11-25, while other work ran. The seeds
-differ by more than the orders do.
+3.117 (0.042), green first 3.133 (0.116); 5 minutes on one core of an AMD EPYC, 2026-11-25, while other work ran. The
+seeds differ by more than the orders do.
 """
 
 from ml_collections import ConfigDict

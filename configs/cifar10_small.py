@@ -6,9 +6,9 @@ The same for a masked PixelCNN of as many parameters, --config.network=PixelCNN 
 --config.sample_columns=1, and for a mixture of logistics as output, --config.model.mixture=8, each with a workdir of
 its own.
 Result, each on one core of an AMD EPYC, 2026-11-25, while other work ran: test 4.356 bits/dim, validation 4.352, after
-34 minutes, 35,200 images (weights "cifar10_small"). One Gaussian has 4.64 (experiments.floor). The masked PixelCNN: test
-4.265, validation 4.261, after 32 minutes (weights "cifar10_small_pixelcnn"). After --config.steps=800, validated every
-200: softmax 4.986 on validation in 14 minutes, mixture 4.707 in 11 (weights "cifar10_small_mixture").
+34 minutes, 35,200 images (weights "cifar10_small"). One Gaussian has 4.64 (experiments.floor). The masked PixelCNN:
+test 4.265, validation 4.261, after 32 minutes (weights "cifar10_small_pixelcnn"). After --config.steps=800, validated
+every 200: softmax 4.986 on validation in 14 minutes, mixture 4.707 in 11 (weights "cifar10_small_mixture").
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,9 @@
 Paper row: none; the UvA tutorial's gated PixelCNN of 852,160 parameters has 0.820 (JAX) and 0.808 (PyTorch) bits/dim
 after 150 epochs.
 Command: python -m experiments.unconditional --config=configs/mnist_small.py --workdir=runs/mnist_small
-Result: not yet run.
+Result: test 0.961 bits/dim (522.5 nats), validation 0.966, after 99 minutes, 320,000 images, on one core of an AMD
+EPYC, 2026-11-25, while much other work ran; these are the weights "mnist_small". Training images have 0.966 too: more
+steps and a wider network are what is left to add.
 """
 
 from ml_collections import ConfigDict
