@@ -48,7 +48,6 @@ def evaluate(weights: str | Path, split: str, data_dir: str | None, *, dtype: st
         raise InputError(f"The card of {weights} does not say what they were trained and scored on: config and scores.")
     if split not in card["scores"]:
         raise InputError(f"{weights} were not scored on {split}, but on {', '.join(card['scores'])}.")
-    variables = load_pretrained(weights).variables
     try:
         config = trained.config_from(card["config"])
         trained.module_of(config)
@@ -58,8 +57,8 @@ def evaluate(weights: str | Path, split: str, data_dir: str | None, *, dtype: st
     except (KeyError, TypeError, ValueError, AttributeError, ImportError) as error:
         raise InputError(f"The card of {weights} cannot be used: {cli.one_line(error)}.") from error
     config.model.dtype = dtype or config.model.dtype
-    cli.use_all_cores(config)
-    found = score_of(config, variables, split, data_dir, like=card.get("images"))
+    cli.use_all_cores(config)  # before the first array
+    found = score_of(config, load_pretrained(weights).variables, split, data_dir, like=card.get("images"))
     if not math.isfinite(found["nats"]):
         raise InputError(f"{weights} give no finite likelihood.")
     return {

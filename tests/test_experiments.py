@@ -4,6 +4,8 @@ import argparse
 import json
 import math
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -533,6 +535,16 @@ def test_weights_derive_their_figures_again(name, workdirs, tmp_path, capsys):
 def export_arguments(workdir, file, **changes):
     given = dict(workdir=workdir, output=file, dtype="float32", hardware="", trained_by="", data_dir=None)
     return argparse.Namespace(**given | changes)
+
+
+def test_a_figure_is_derived_again_as_a_user_does_it(monkeypatch):
+    """In a process of its own, whose devices are still to be chosen."""
+    monkeypatch.delenv("JAX_NUM_CPU_DEVICES", raising=False)
+    line = [sys.executable, "-m", "experiments.evaluate", "--weights=digits", "--split=validation"]
+    done = subprocess.run(line, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    table.compare("digits, validation", found, read_card("digits")[1]["scores"]["validation"])
 
 
 def test_bfloat16_weights_are_scored_as_they_are(workdirs, tmp_path, capsys):
