@@ -25,13 +25,13 @@ def get_config() -> ConfigDict:
     config.model.head_features = 96
     config.batch_size = 16
     config.at_once = 2
-    config.steps = 2_200
+    config.steps = 13_000
     config.learning_rate = 3e-3
     config.warmup_steps = 100
     config.ema = 0.99
     config.eval_batch_size = 100
-    config.eval_every = 275
-    config.checkpoint_every = 275
+    config.eval_every = 500
+    config.checkpoint_every = 500
     config.sample_rows = 1
     config.sample_columns = 8  # a masked network is run again for each of 3,072 sub-pixels: 1 there
     config.published = ()
