@@ -34,5 +34,4 @@ def get_config() -> ConfigDict:
     config.checkpoint_every = 500
     config.sample_rows = 1
     config.sample_columns = 8  # a masked network is run again for each of 3,072 sub-pixels: 1 there
-    config.published = ()
     return config

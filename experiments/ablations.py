@@ -5,8 +5,7 @@ python -m experiments.ablations --config=configs/digits_ablations.py --workdir=r
 Each variant of ``config.variants`` is trained ``config.seeds`` times, in a folder of its own in the workdir, by the one
 train loop; its features are as many as bring its parameters nearest to those of the network with all its parts. Printed
 is the best validation likelihood: its mean, its standard deviation over the seeds, and how far it is from the whole
-network's. The same command goes on where it was stopped. It knows no
---dry_run.
+network's. The same command goes on where it was stopped. It knows no --dry_run.
 """
 
 import math
