@@ -92,4 +92,5 @@ def get_config() -> ConfigDict:
     # The results table: likelihoods without a network are counted, published ones quoted
     config.baselines = False  # count uniform and independent pixels, reading all splits once
     config.published = ()  # (model, split, "bits/dim" or "nats", value), to stand beside
+    config.lock()  # a field that is mistyped in a config, or on a command line, is an error
     return config

@@ -30,7 +30,7 @@ def get_config() -> ConfigDict:
     config.learning_rate = 4e-4
     config.warmup_steps = 1_000
     config.ema = 0.9995
-    config.eval_batch_size = 100
+    config.eval_batch_size = 128
     config.eval_every = 5_000
     config.checkpoint_every = 1_000
     config.sample_rows = 4

@@ -29,7 +29,7 @@ def get_config() -> ConfigDict:
     config.learning_rate = 3e-3
     config.warmup_steps = 100
     config.ema = 0.99
-    config.eval_batch_size = 100
+    config.eval_batch_size = 128
     config.eval_every = 500
     config.checkpoint_every = 500
     config.sample_rows = 1

@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.steps = 100_000
     config.learning_rate = 1e-3
     config.warmup_steps = 500
-    config.eval_batch_size = 100
+    config.eval_batch_size = 128
     config.eval_every = 2_000
     config.checkpoint_every = 500
     config.published = (

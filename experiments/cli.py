@@ -1,7 +1,6 @@
 """The command line that all experiments share: flags, data, training, the table and the JSON line at the end."""
 
 import argparse
-import errno
 import json
 import os
 import sys
@@ -14,10 +13,11 @@ import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from configs import base
 from experiments import dry_run
 from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
 from pixelcnn_jax.data import Images, load, no_images
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.errors import InputError, sentence_of
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.metrics import LIKELIHOOD, words
 from pixelcnn_jax.parallel import Processes, is_first, join
@@ -67,19 +67,21 @@ def asks_for_help(argv: list[str]) -> bool:
 
 def report(work: Callable[[], dict[str, Any]]) -> None:
     """Prints what some work returns as the last line, JSON; what the user got wrong as one sentence, exit status 1."""
-    logging.set_verbosity(logging.ERROR)  # orbax and grain tell of every file at INFO
+    logging.set_verbosity(logging.FATAL)  # orbax tells of every file at INFO, and at ERROR at length of what it raises
     try:
         summary = work()
         if is_first():
             print(json.dumps(summary))
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:  # a full disk, a folder that may not be written to, a name that is too long
-        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-            sys.exit(f"error: A file could not be written: {error.strerror}.")
-        if error.filename is None:
+    except (InputError, OSError) as error:  # OSError: a full disk, a folder that may not be written to
+        told = sentence_of(error)
+        if told is None:
             raise
-        sys.exit(f"error: {error.filename} cannot be used: {error.strerror}.")
+        sys.exit(f"error: {told}")
+
+
+def a_path(text: str) -> Path:
+    """A path of a command line, where a shell leaves the ~ of --workdir=~/DIR as it is."""
+    return Path(text).expanduser()
 
 
 def check_new(output: Path, *, folder: bool = False) -> None:
@@ -124,13 +126,17 @@ def parse(argv: list[str], *, with_workdir: bool = True) -> Command:
         rest = values(argv)[1:]
         config = values.config  # a config file that does not run says so here
         kept = (values.workdir is None) == (values.dry_run or not with_workdir)
-        complete = config is not None and kept and isinstance(config.seed, int)
+        complete = config is not None and kept
     except (AttributeError, KeyError) as error:
         if "get_config" in str(error.args[0]):
             raise InputError("The config file has no function get_config, which returns the config.") from error
         raise InputError(f"The config has no such field: {one_line(error.args[0])} (--help lists them).") from error
-    except (flags.Error, OSError, SyntaxError, ImportError, TypeError, ValueError) as error:
-        raise InputError(f"{one_line(error)} (--help lists the fields).") from error
+    except Exception as error:  # whatever the file of a config raises, or absl and ml_collections of its fields
+        # Of a message that holds a traceback, its last line says what is wrong.
+        told = str(error).strip().split("\n")[-1] if "Traceback" in str(error) else error
+        raise InputError(f"{one_line(told) or type(error).__name__} (--help lists the fields).") from error
+    if config is not None and (missing := {*base.get_config()} - {*config}):
+        raise InputError(f"The config has no field {min(missing)}: make it of configs/base.py, as those there are.")
     if rest:
         raise InputError(f"{rest[0]} is no flag: fields are given as --config.FIELD=VALUE (--help lists them).")
     if not complete:
@@ -139,9 +145,11 @@ def parse(argv: list[str], *, with_workdir: bool = True) -> Command:
     several = (values.coordinator, values.processes, values.process)
     if any(value is None for value in several) and any(value is not None for value in several):
         raise InputError("--coordinator=HOST:PORT, --processes=N and --process=I come together (--help tells more).")
+    if values.processes is not None and values.processes < 1:
+        raise InputError(f"--processes must be at least 1, not {values.processes}.")
     return Command(
         config,
-        None if values.workdir is None else Path(values.workdir),
+        None if values.workdir is None else a_path(values.workdir),
         None if values.coordinator is None else Processes(*several),
     )
 
@@ -211,6 +219,7 @@ def run(
 ) -> dict[str, Any]:
     """Trains and prints the table; returns the summary that is printed as the last line."""
     check_module(module, config)
+    check_fields(config)
     use_all_cores(config, processes=1 if processes is None else processes.number)
     if config.compilation_cache:
         keep_compiled(config.compilation_cache)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,12 @@ def main(argv: list[str] | None = None) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="compress | decompress")
     for name, inputs in (("compress", "image files and folders of them"), ("decompress", "compressed files")):
         action = actions.add_parser(name, help=f"takes {inputs}")
-        action.add_argument("--workdir", type=Path, required=True, help="where the model was trained")
-        action.add_argument("--output", type=Path, required=True, help="file or, to decompress, folder; must be new")
+        action.add_argument("--workdir", type=cli.a_path, required=True, help="where the model was trained")
+        action.add_argument(
+            "--output", type=cli.a_path, required=True, help="file or, to decompress, folder; must be new"
+        )
         action.add_argument("--label", type=int, help="the class, for a model that was trained given one")
-        action.add_argument("inputs", type=Path, nargs="+", help=inputs)
+        action.add_argument("inputs", type=cli.a_path, nargs="+", help=inputs)
     actions.choices["compress"].add_argument("--batch_size", type=int, default=256, help="images computed at once")
     actions.choices["compress"].add_argument("--no_verify", action="store_true", help="do not decode what was written")
     arguments = parser.parse_args(argv)
@@ -54,11 +57,12 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
     cli.check_new(arguments.output)
     if arguments.batch_size < 1:
         raise InputError(f"--batch_size must be at least 1, not {arguments.batch_size}.")
-    model, variables, *_ = trained.load(arguments.workdir, label=arguments.label)
+    model, variables, _, config = trained.load(arguments.workdir, label=arguments.label)
+    plain = trained.files_hold_levels(config)
     if model.levels > 256:
         raise InputError(f"Image files hold 8 bits a sub-pixel, fewer than the {model.levels} levels of this model.")
     found = find(arguments.inputs)
-    images = {name: exact_levels(file, model.levels, model.channels) for name, file in found.items()}
+    images = {name: exact_levels(file, model.levels, model.channels, plain=plain) for name, file in found.items()}
     began = time.monotonic()
     verify = not arguments.no_verify
     by_size: dict[tuple[int, ...], list[str]] = {}
@@ -66,7 +70,9 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
         by_size.setdefault(image.shape, []).append(name)
     parts: list[bytes] = []
     for shape, batch in by_size.items():
-        facts = {"part": len(parts), "parts": len(by_size), "names": batch}
+        facts = json.dumps({"part": len(parts), "parts": len(by_size), "names": batch}, ensure_ascii=False).encode()
+        if len(facts) > MAX_NAMES:
+            raise InputError(f"The names of {len(batch)} images take {len(facts):,} bytes, more than {MAX_NAMES:,}.")
         with progress("compressing", len(batch), shape[0], arguments.batch_size, passes=1 + verify) as row:
             parts.append(
                 compress(
@@ -75,7 +81,7 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
                     np.stack([images[name] for name in batch]),
                     batch_size=arguments.batch_size,
                     verify=verify,
-                    extra=zlib.compress(json.dumps(facts).encode(), 9),
+                    extra=zlib.compress(facts, 9),
                     on_row=row,
                 )
             )
@@ -86,9 +92,9 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def decompress_files(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All images of the inputs, as PNGs in a new folder, which appears when all of them are decoded."""
+    """All images of the inputs, as PNGs in a new folder, in which they appear when all of them are written."""
     cli.check_new(arguments.output, folder=True)
-    model, variables, *_ = trained.load(arguments.workdir, label=arguments.label)
+    model, variables, _, config = trained.load(arguments.workdir, label=arguments.label)
     parts = [part for file in arguments.inputs for part in parts_of(file)]
     began = time.monotonic()
     images: dict[str, np.ndarray] = {}
@@ -98,10 +104,18 @@ def decompress_files(arguments: argparse.Namespace) -> dict[str, Any]:
         count, height, *_ = container.shape
         with progress("decompressing", count, height, container.batch_size, passes=1) as row:
             images |= zip(names, decompress(model, variables, data, on_row=row), strict=True)
-    for name, image in images.items():
-        file = arguments.output / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_image(file, as_pixels(image, levels=model.levels))
+    arguments.output.mkdir(exist_ok=True)
+    with TemporaryDirectory(prefix=".part", dir=arguments.output) as part:
+        for name, image in images.items():
+            file = Path(part) / name
+            if file.exists():
+                raise InputError(
+                    f"Another image is called {name} here, where case makes no difference: unpack elsewhere."
+                )
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_image(file, pixels_of(image, model.levels, plain=trained.files_hold_levels(config)))
+        for entry in Path(part).iterdir():
+            entry.rename(arguments.output / entry.name)
     size, subpixels = sum(len(data) for data, *_ in parts), sum(image.size for image in images.values())
     return summary(len(images), size, subpixels, began, arguments.output)
 
@@ -173,11 +187,16 @@ def find(inputs: list[Path]) -> dict[str, Path]:
     return found
 
 
-def exact_levels(file: Path, levels: int, channels: int) -> np.ndarray:
+def pixels_of(image: np.ndarray, levels: int, *, plain: bool) -> np.ndarray:
+    """The pixels of a file that stand for levels; of a ``plain`` one the levels themselves."""
+    return image.astype(np.uint8) if plain else as_pixels(image, levels=levels)
+
+
+def exact_levels(file: Path, levels: int, channels: int, *, plain: bool) -> np.ndarray:
     """The levels that a file's pixels stand for; InputError where one stands for none."""
     pixels = read_image(file, channels=channels)
-    values = as_levels(pixels, levels=levels)
-    strange = pixels[as_pixels(values, levels=levels) != pixels]
+    values = np.minimum(pixels, levels - 1) if plain else as_levels(pixels, levels=levels)
+    strange = pixels[pixels_of(values, levels, plain=plain) != pixels]
     if strange.size:
         raise InputError(f"{file} holds the value {strange[0]}, for which none of the model's {levels} levels stands.")
     return values

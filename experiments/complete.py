@@ -31,9 +31,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         "python -m experiments.complete", description=__doc__, formatter_class=cli.AsWritten
     )
-    parser.add_argument("--workdir", type=Path, required=True, help="where the model was trained")
-    parser.add_argument("--image", type=Path, required=True, help="cropped and resized to the size of those learned")
-    parser.add_argument("--output", type=Path, required=True, help="PNG to write; must be new")
+    parser.add_argument("--workdir", type=cli.a_path, required=True, help="where the model was trained")
+    parser.add_argument(
+        "--image", type=cli.a_path, required=True, help="cropped and resized to the size of those learned"
+    )
+    parser.add_argument("--output", type=cli.a_path, required=True, help="PNG to write; must be new")
     parser.add_argument("--hide", choices=PARTS, default="bottom", help="which part is drawn again")
     parser.add_argument("--share", type=float, default=0.5, help="of height, width or, of the centre, both")
     parser.add_argument("--count", type=int, default=8, help="completions")
@@ -48,7 +50,8 @@ def complete(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--count must be 1 to 1024, --share between 0 and 1, and --seed 0 to 2**32 - 1.")
     cli.check_picture(arguments.output)
     model, variables, shape, config = trained.load(arguments.workdir, label=arguments.label)
-    image = read(arguments.image, shape, model.levels, bits=config.bits, invert=config.invert)
+    plain = trained.files_hold_levels(config)
+    image = read(arguments.image, shape, model.levels, bits=config.bits, invert=config.invert, plain=plain)
     given = keep(arguments.hide, arguments.share, shape)
     began = time.monotonic()
     images = np.broadcast_to(image, (arguments.count, *shape))
@@ -75,16 +78,28 @@ def complete(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def read(
-    file: Path, shape: tuple[int, int, int], levels: int, *, bits: int | None = None, invert: bool = False
+    file: Path,
+    shape: tuple[int, int, int],
+    levels: int,
+    *,
+    bits: int | None = None,
+    invert: bool = False,
+    plain: bool = False,
 ) -> np.ndarray:
-    """An image file as the model's levels, at the size of the images it learned and reduced to levels as they were."""
+    """An image file as the model's levels, at the size of the images it learned and reduced to levels as they were.
+
+    A ``plain`` file holds levels as they are. Raises InputError for a file that is no image, for a model whose images
+    no file holds, and for a value of a plain file that is no level.
+    """
     height, width, channels = shape
     if channels not in (1, 3) or levels > 256:
         raise InputError(f"Image files hold 1 or 3 channels of 8 bits, but this model {channels} of {levels} levels.")
     pixels = decode(file, colour=channels == 3)
     resized = from_array(pixels[None], levels=256, bits=bits, invert=invert, resize=(height, width))
     image = np.asarray(resized.examples[0]["image"])
-    return image if bits else as_levels(image, levels=levels)
+    if plain and image.max() >= levels:
+        raise InputError(f"{file} holds the value {image.max()}, but the model has {levels} levels, from 0.")
+    return image if bits or plain else as_levels(image, levels=levels)
 
 
 def keep(part: str, share: float, shape: tuple[int, int, int]) -> np.ndarray:

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     """Writes the plot; prints a table, and a summary as JSON."""
     parser = argparse.ArgumentParser("python -m experiments.curves", description=__doc__, formatter_class=cli.AsWritten)
     parser.add_argument("runs", nargs="+", metavar="LABEL=RUN")
-    parser.add_argument("--output", type=Path, required=True, help=".png file to write; must be new")
+    parser.add_argument("--output", type=cli.a_path, required=True, help=".png file to write; must be new")
     parser.add_argument("--by", choices=AXES, default="minutes", help="the axis")
     parser.add_argument("--title", default="", help="over the plot")
     parser.add_argument("--top", type=float, help="where the plot ends above; nothing is left out if not given")

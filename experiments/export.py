@@ -10,7 +10,6 @@ then counted anew, by the rounded weights, for which the data set is read.
 
 import argparse
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -30,8 +29,8 @@ MEGABYTES = 14  # what a file may have at most, to be kept in a repository
 def main(argv: list[str] | None = None) -> None:
     """Writes the files; prints a summary as JSON."""
     parser = argparse.ArgumentParser("python -m experiments.export", description=__doc__, formatter_class=cli.AsWritten)
-    parser.add_argument("--workdir", type=Path, required=True, help="a finished run")
-    parser.add_argument("--output", type=Path, required=True, help=".safetensors file to write; must be new")
+    parser.add_argument("--workdir", type=cli.a_path, required=True, help="a finished run")
+    parser.add_argument("--output", type=cli.a_path, required=True, help=".safetensors file to write; must be new")
     parser.add_argument("--dtype", default="float32", help="float32 or bfloat16")
     parser.add_argument("--hardware", required=True, help="what it was trained on, as the table is to say")
     parser.add_argument("--trained_by", required=True, help="the command that trained it")
@@ -84,8 +83,12 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         **{name: result[name] for name in ("steps", "best_step", "train_seconds", "devices", "versions")},
         "config": {name: value for name, value in config.to_dict().items() if name != "images"} | own,
     }
-    save_weights(output, params, card, dtype=arguments.dtype)
     write_whole(output.with_suffix(".jsonl"), log)
+    try:
+        save_weights(output, params, card, dtype=arguments.dtype)
+    except OSError:
+        output.with_suffix(".jsonl").unlink()
+        raise
     return {"output": str(output), "megabytes": round(output.stat().st_size / 1e6, 2), "scores": scores}
 
 

@@ -7,7 +7,6 @@ Where the picture shows real images, the data set is read; for the others it is 
 
 import argparse
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,8 +20,8 @@ from pixelcnn_jax.images import save_grid
 def main(argv: list[str] | None = None) -> None:
     """Draws a picture; prints a summary as JSON."""
     parser = argparse.ArgumentParser("python -m experiments.sample", description=__doc__, formatter_class=cli.AsWritten)
-    parser.add_argument("--workdir", type=Path, required=True, help="where the model was trained")
-    parser.add_argument("--output", type=Path, required=True, help="PNG to write; must be new")
+    parser.add_argument("--workdir", type=cli.a_path, required=True, help="where the model was trained")
+    parser.add_argument("--output", type=cli.a_path, required=True, help="PNG to write; must be new")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
     parser.add_argument("--rows", type=int, help="of the picture; as in training if not given")
     parser.add_argument("--columns", type=int, help="of the picture; as in training if not given")

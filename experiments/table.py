@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments import cli, evaluate, trained
 from pixelcnn_jax import InputError
+from pixelcnn_jax.metrics import write_whole
 from pixelcnn_jax.weights import load_pretrained, pretrained_names, read_card
 
 README = Path(__file__).parent.parent / "README.md"
@@ -67,7 +68,7 @@ def check(data_dir: str | None, *, write: bool = False) -> dict[str, Any]:
     print(table)
     before, in_readme, after = split_readme(README.read_text())
     if write:
-        README.write_text(before + table + after)
+        write_whole(README, before + table + after)
     elif in_readme != table:
         raise InputError(
             "README.md holds another table: see it with git diff after python -m experiments.table --write."

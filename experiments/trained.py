@@ -79,6 +79,11 @@ def config_from(fields: dict[str, Any]) -> ConfigDict:
     return config
 
 
+def files_hold_levels(config: ConfigDict) -> bool:
+    """Whether an image file of a run's kind holds levels as they are: so do those of a folder that nothing reduces."""
+    return config.dataset == "folder" and config.bits is None and config.binarize == "none"
+
+
 def module_of(config: ConfigDict) -> ModuleType:
     """The experiment that a config is of."""
     return importlib.import_module(f"experiments.{config.experiment}")

@@ -3,7 +3,8 @@
 import hashlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,8 +53,9 @@ class Checkpoints:
         return None if self._states.latest is None else _load(self._states, state)
 
     def save(self, step: int, state: Any) -> None:
-        """Writes in the background; training goes on."""
-        self._states.save_async(step, state, custom_metadata={"digest": digest(state)})
+        """Writes in the background; training goes on. Raises InputError where this, or what was begun before, fails."""
+        with _writing(self._states):
+            self._states.save_async(step, state, custom_metadata={"digest": digest(state)})
 
     def best(self) -> Best | None:
         """Which parameters are kept as the best, if any are. Raises InputError where they are damaged."""
@@ -83,13 +85,24 @@ class Checkpoints:
         return _load(self._best, params)
 
     def save_best(self, best: Best, params: Any) -> None:
-        """Keeps ``params`` in place of the best so far."""
-        self._best.save(best.step, params, custom_metadata={"loss": best.loss, "digest": digest(params)})
+        """Keeps ``params`` in place of the best so far. Raises InputError where they cannot be written."""
+        with _writing(self._best):
+            self._best.save(best.step, params, custom_metadata={"loss": best.loss, "digest": digest(params)})
 
     def close(self) -> None:
-        """Waits for what is being written."""
-        self._states.close()
-        self._best.close()
+        """Waits for what is being written. Raises InputError where that fails."""
+        for checkpointer in (self._states, self._best):
+            with _writing(checkpointer):
+                checkpointer.close()
+
+
+@contextmanager
+def _writing(checkpointer: ocp.training.Checkpointer) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # orbax and tensorstore each raise their own for a disk that is full
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{checkpointer.directory} cannot be written: {reason}") from error
 
 
 def digest(tree: Any) -> str:

@@ -107,7 +107,7 @@ def load(
 
     Args:
       dataset: "digits" (8x8, split as Tomczak does), "folder", or the name of a TFDS set, prepared as array_record:
-        "cifar10", "mnist:3.0.1", "downsampled_imagenet/32x32".
+        "cifar10", "mnist:3.0.1", "downsampled_imagenet/32x32". Images are read as RGB or grey, without transparency.
       split: a name, or a part as in "train[:50000]", "train[5000:6000]", "train[-10%:]"; or the images of some classes,
         "train where label is 3 or 5", "train where label is below 100[:90%]", "... is at least 100", by name or index,
         of any feature of the data set that names classes ("small2 where alphabet is Sanskrit or Tagalog").

@@ -26,9 +26,10 @@ DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16"
 class Network(nn.Module):
     """A network that gives each sub-pixel of an image a distribution over its levels, knowing all sub-pixels before it.
 
-    ``model.init(key, images, h, s)`` makes the variables, ``model.apply(variables, images, h, s)`` gives the logits. A
-    subclass says which parameters it has and what it does with them; the first layer (``strict``) is the one that does
-    not read the current sub-pixel, ``layers`` more follow, and the head.
+    ``model.init(key, images, h, s)`` makes the variables, of any images: one pixel, with the s of one, is enough.
+    ``model.apply(variables, images, h, s)`` gives the logits. A subclass says which parameters it has and what it does
+    with them; the first layer (``strict``) is the one that does not read the current sub-pixel, ``layers`` more follow,
+    and the head.
 
     Attributes:
       levels: values a sub-pixel can take, 2 to 65,536; images hold integers 0 to ``levels - 1``.
@@ -44,7 +45,8 @@ class Network(nn.Module):
         embedding of that many features (VQ-VAE codes, whose order means nothing).
       mixture: 0 gives each level a logit of its own, as the papers of these networks do; more gives the intensity a
         mixture of that many discretised logistics (PixelCNN++, 1701.05517), whose log-probabilities are the logits.
-      dtype: what the layers compute in; parameters and logits stay float32.
+      dtype: what the layers compute in; parameters and logits stay float32. To bfloat16 neighbours among more than 512
+        levels look alike, which makes a likelihood worse, not wrong.
       remat: compute each layer again in the backward pass in place of keeping what it needs: less memory, more time.
     """
 

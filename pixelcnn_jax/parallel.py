@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.errors import InputError, sentence_of
 
 
 class Processes(NamedTuple):
@@ -97,15 +97,15 @@ def is_first() -> bool:
 
 
 def by_first(work: Callable[[], str]) -> str:
-    """Has the first process alone do some work; what it returns, or its InputError, is every process's."""
+    """Has the first process alone do some work; what it returns, or what the user got wrong, is every process's."""
     if jax.process_count() == 1:
         return work()
     text, failed = "", False
     if is_first():
         try:
             text = work()
-        except InputError as error:
-            text, failed = str(error), True
+        except (InputError, OSError) as error:
+            text, failed = sentence_of(error) or str(error), True
     told = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
     length, failed = multihost_utils.broadcast_one_to_all(np.array([len(told), failed], np.int32))
     heard = multihost_utils.broadcast_one_to_all(told if is_first() else np.zeros(length, np.int32))
@@ -134,10 +134,12 @@ def on_one_device(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
 
-def check_batch_size(mesh: Mesh, batch_size: int) -> None:
-    """Raises InputError unless every device gets as many images as any other."""
+def check_batch_size(mesh: Mesh, batch_size: int, *, name: str = "batch_size") -> None:
+    """Raises InputError, by the name of what is to be changed, unless every device gets as many images as any other."""
     if batch_size % mesh.size:
-        raise InputError(f"A batch of {batch_size} images cannot be split evenly over {mesh.size} devices.")
+        raise InputError(
+            f"{name}, {batch_size} images, cannot be split evenly over {mesh.size} devices: make it a multiple."
+        )
 
 
 def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:

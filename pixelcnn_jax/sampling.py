@@ -82,7 +82,7 @@ def sample(
         began, end = time.monotonic(), min(row + count, height)
         images, rows = jax.block_until_ready(advance(images, rows, row, end))
         # Rows that take next to no time are advanced together: a call for each would slow them.
-        count = max(1, int((end - row) * REPORT_SECONDS / (time.monotonic() - began)))
+        count = max(1, int((end - row) * REPORT_SECONDS / max(1e-9, time.monotonic() - began)))
         for finished in range(row, end):
             on_row(finished)
         row = end
@@ -103,7 +103,8 @@ def naive_sample(
     """The same draw as ``sample`` from the same key, by running the whole network again for every sub-pixel.
 
     Takes, returns and refuses what ``sample`` does, for any module that maps images [batch, height, width, channels] to
-    logits [batch, height, width, channels, levels]. What the cached sampler is held against.
+    logits [batch, height, width, channels, levels]. What the cached sampler is held against, in float32: where the
+    layers compute in fewer bits, the two round sums in other places, and some draws come out otherwise.
     """
     images, mask, condition, keys = _check(model, variables, key, shape, Condition(h, s), given, mask)
     return _sample_naively(model, variables, keys, images, mask, condition)

@@ -140,10 +140,14 @@ def read_digits(split: str, *, where: Where | None, labels: bool) -> Source:
 def image_files(root: pathlib.Path) -> list[pathlib.Path]:
     """The image files in a folder and all folders in it, also those that are links; nothing hidden.
 
-    Raises InputError for a link that leads in a circle.
+    Raises InputError for a folder that cannot be read and a link that leads in a circle.
     """
     found: list[pathlib.Path] = []
-    for name, folders, files in os.walk(root, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}.")
+
+    for name, folders, files in os.walk(root, onerror=refuse, followlinks=True):
         place = pathlib.Path(name)
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
         around = {p.resolve() for p in (place, *place.parents) if p == root or root in p.parents}
@@ -209,9 +213,9 @@ def read_tfds(
     except Exception as error:  # protobuf, json and TFDS each raise their own for a damaged file
         raise InputError(f"What describes {name} in {folder} is damaged: {again}.") from error
     _check_split(name, split, builder.info.splits)
+    if not builder.info.splits[split].num_examples:
+        raise InputError(f"The split {split} of {name} holds no images.")
     images, key = _image_features(name, features)
-    if features[key].np_dtype != np.uint8:
-        raise InputError(f"{name} holds {features[key].np_dtype} images, but only 8-bit ones can be read.")
     if labels and not _names_classes(features, "label"):
         raise InputError(f"{name} has no class labels: leave labels out, or choose another data set.")
     if where and not _names_classes(features, where.feature):
@@ -239,9 +243,10 @@ def read_tfds(
         """The names of its classes; of a text, all texts of all splits, so that a class means the same in each."""
         if isinstance(features[feature], tfds.features.ClassLabel):
             return list(features[feature].names)
-        sources = (builder.as_data_source(name, decoders=decoders) for name in builder.info.splits)
+        sources = (builder.as_data_source(name, decoders=decoders) for name in filled)
         return sorted({_text(value) for source in sources for value in values(feature, source)})
 
+    filled = [name for name, found in builder.info.splits.items() if found.num_examples]
     names = {feature: class_names(feature) for feature in {"label"} & {*features} if labels}
     if where and where.feature not in names:
         names[where.feature] = class_names(where.feature)
@@ -252,7 +257,7 @@ def read_tfds(
 
     def read(rows: Sequence[int]) -> list[Example]:
         return [
-            {"image": decode(io.BytesIO(record[key]), colour=features[key].shape[-1] != 1)}
+            {"image": decode(io.BytesIO(record[key]), colour=_channels(features[key]) == 3)}
             | ({"label": np.int32(number("label", record["label"]))} if labels else {})
             for record in records(rows)
         ]
@@ -285,7 +290,7 @@ def describe_tfds(name: str, *, labels: bool, value: int) -> Source:
     except Exception as error:  # whatever one of TFDS's hundreds of scripts raises
         raise InputError(f"TFDS cannot describe {name}: {str(error).strip().partition(chr(10))[0]}") from error
     _, key = _image_features(name, features)
-    height, width, channels = features[key].shape
+    height, width, _ = features[key].shape
     if height is None or width is None:  # images may be of one size all the same, and of some sets the name tells it
         named = re.search(r"/(\d+)x(\d+)", name)
         if named is None:
@@ -298,7 +303,7 @@ def describe_tfds(name: str, *, labels: bool, value: int) -> Source:
         classes = getattr(features["label"], "num_classes", None)
         if classes is None:  # texts, of which nobody knows how many differ before they are read
             title, classes = f"{title} its classes unknown and counted as one,", 1
-    image = np.full((height, width, channels), value, np.uint8)
+    image = np.full((height, width, _channels(features[key])), value, np.uint8)
     example = {"image": image} | ({"label": np.int32(0)} if labels else {})
     return Source(title, range(1), lambda rows: [example for _ in rows], classes=classes)
 
@@ -310,7 +315,7 @@ def _root(data_dir: str | pathlib.Path | None) -> pathlib.Path:
 
 
 def _image_features(name: str, features: Any) -> tuple[list[str], str]:
-    """The features of a TFDS set that are images, and the one that is meant."""
+    """The features of a TFDS set that are images, and the one that is meant. InputError for other than 8-bit ones."""
     import tensorflow_datasets as tfds
 
     images = [key for key in features if type(features[key]) is tfds.features.Image]
@@ -318,7 +323,15 @@ def _image_features(name: str, features: Any) -> tuple[list[str], str]:
         raise InputError(
             f"{name} has no image among its features, {', '.join(sorted(features))}: choose another data set."
         )
-    return images, "image" if "image" in images else images[0]
+    key = "image" if "image" in images else images[0]
+    if features[key].np_dtype != np.uint8:
+        raise InputError(f"{name} holds {features[key].np_dtype} images, but only 8-bit ones can be read.")
+    return images, key
+
+
+def _channels(feature: Any) -> int:
+    """How many are read of an image feature: transparency, a second or a fourth one, is left out as it is of files."""
+    return 1 if feature.shape[-1] in (1, 2) else 3
 
 
 def _names_classes(features: Any, feature: str) -> bool:
@@ -380,7 +393,9 @@ def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
 def _reachable(url: str, *, seconds: float = 3) -> bool:
     """Whether the host of `url`, or the proxy in front of it, answers."""
     scheme = urllib.parse.urlsplit(url).scheme
-    target = urllib.parse.urlsplit(urllib.request.getproxies().get(scheme, url))
+    host = urllib.parse.urlsplit(url).hostname or ""
+    proxy = None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(scheme)
+    target = urllib.parse.urlsplit(url if proxy is None else proxy if "://" in proxy else f"http://{proxy}")
     answered = threading.Event()
 
     def connect() -> None:
@@ -405,6 +420,8 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.ImageFile.ImageFile
         with PIL.Image.open(file) as image:
             if has_more_bits(image):
                 raise InputError(f"{name} has more than 8 bits per value: convert it to 8 bits.")
+            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
+                raise InputError(f"{name} holds several pictures: save each as a file.")
             yield image
     except PIL.UnidentifiedImageError as error:
         raise InputError(f"{name} cannot be read, it is no image: repair or remove it.") from error

@@ -95,7 +95,14 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     Raises InputError for an unknown schedule.
     """
     schedules = {
-        "constant": lambda: optax.warmup_constant_schedule(0.0, config.learning_rate, config.warmup_steps),
+        # Not optax's warm-up to a constant, which without steps of warm-up stays at 0.
+        "constant": lambda: optax.join_schedules(
+            [
+                optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps),
+                optax.constant_schedule(config.learning_rate),
+            ],
+            [config.warmup_steps],
+        ),
         "cosine": lambda: optax.warmup_cosine_decay_schedule(
             0.0, config.learning_rate, config.warmup_steps, max(config.steps, config.warmup_steps + 1)
         ),
@@ -242,15 +249,8 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
     """
     check_fields(config)
     mesh = data_mesh()
-    for size in (config.batch_size, config.eval_batch_size):
-        at_once = config.at_once or size
-        if size % at_once:
-            raise InputError(f"A batch of {size} images is no multiple of at_once, {at_once}.")
-        if at_once % mesh.size and not size % mesh.size:
-            raise InputError(
-                f"at_once, {at_once}, cannot be split evenly over {mesh.size} devices: make it a multiple."
-            )
-        check_batch_size(mesh, at_once)
+    for name in ("batch_size", "eval_batch_size") if config.at_once is None else ("at_once",):
+        check_batch_size(mesh, config[name], name=name)
     make_optimizer(config)
     batches = training_batches(
         splits.train,
@@ -267,7 +267,8 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
 
         def begin() -> str:
             claim(workdir, config, splits)
-            held.enter_context(locked(workdir))
+            if read_result(workdir) is None:  # a finished run may lie where nothing can be written
+                held.enter_context(locked(workdir))
             return json.dumps(read_result(workdir))
 
         def end() -> str:
@@ -414,11 +415,14 @@ def check_fields(config: ConfigDict) -> None:
     for name in ("train_scored", "at_once"):
         if config[name] is not None and config[name] < 1:
             raise InputError(f"{name} must be at least 1, not {config[name]}.")
+    for name in ("batch_size", "eval_batch_size"):
+        if config.at_once is not None and config[name] % config.at_once:
+            raise InputError(f"{name}, {config[name]}, is no multiple of at_once, {config.at_once}.")
     for name in ("bottleneck", "small_layers", "codes"):
         if config[name] < 1:
             raise InputError(f"{name} must be at least 1, not {config[name]}.")
-    if not config.encoder_features or min(config.encoder_features) < 1:
-        raise InputError(f"encoder_features must be numbers of at least 1, not {tuple(config.encoder_features)}.")
+    if not config.encoder_features or not all(isinstance(n, int) and n >= 1 for n in config.encoder_features):
+        raise InputError(f"encoder_features must be whole numbers of at least 1, not {config.encoder_features}.")
     for name in (
         *("seed", "shift", "report_images", "warmup_steps", "weight_decay"),
         *("map_features", "embedding_noise", "kl_warmup", "free_nats"),
@@ -521,6 +525,6 @@ class Stopwatch:
     def read(self) -> tuple[Float[np.ndarray, " steps"], float]:
         """The loss of each step since the last reading, and images a second; waits for them to finish."""
         losses = np.array(jax.device_get(self._losses))
-        rate = len(losses) * self._batch_size / (time.monotonic() - self._began)
+        rate = len(losses) * self._batch_size / max(1e-9, time.monotonic() - self._began)
         self.reset()
         return losses, rate

@@ -1,6 +1,7 @@
 """The codec: what comes out is what went in, or one sentence and nothing."""
 
 import dataclasses
+import errno
 import json
 import math
 import subprocess
@@ -20,8 +21,8 @@ from PIL import Image
 from proofs import random_condition, random_images, randomised
 
 from configs import base
+from experiments import cli, complete, trained
 from experiments import codec as command
-from experiments import complete, trained
 from experiments.unconditional import make_experiment
 from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob, naive_sample, sample
 from pixelcnn_jax import codec as codec_module
@@ -318,6 +319,34 @@ def test_a_file_that_lies_about_its_names_is_refused(workdir, tmp_path, facts):
     assert not (tmp_path / "out").exists()
 
 
+def test_names_that_take_too_much_are_refused_before_they_are_written(workdir, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "MAX_NAMES", 40)
+    with pytest.raises(SystemExit, match=r"names of . images take .* more than 40"):
+        command.main(["compress", f"--workdir={workdir}", f"--output={tmp_path / 'x'}", str(folder)])
+    assert not (tmp_path / "x").exists()
+
+
+def test_images_appear_when_all_are_written(workdir, folder, tmp_path, monkeypatch):
+    packed, out = tmp_path / "x", tmp_path / "out"
+    command.main(["compress", f"--workdir={workdir}", f"--output={packed}", "--no_verify", str(folder)])
+    line = ["decompress", f"--workdir={workdir}", f"--output={out}", str(packed)]
+    written, original = [], command.write_image
+
+    def full(file, pixels):
+        original(file, pixels)
+        written.append(file)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr(command, "write_image", full)
+    with pytest.raises(SystemExit, match="No space left"):
+        command.main(line)
+    assert not list(out.iterdir())
+    monkeypatch.undo()
+    command.main(line)
+    assert sorted(path.name for path in out.rglob("*.png")) == ["one.png", "three.png", "two.png"]
+
+
 def test_a_file_cut_between_two_sizes_is_refused(workdir, folder, tmp_path, capsys):
     whole, cut, out = tmp_path / "whole", tmp_path / "cut", tmp_path / "out"
     command.main(["compress", f"--workdir={workdir}", f"--output={whole}", "--no_verify", str(folder)])
@@ -396,6 +425,27 @@ def test_an_image_is_read_as_training_read_it(tmp_path):
     np.testing.assert_array_equal(of_file(8, bits=3), pixels >> 5)
     np.testing.assert_array_equal(of_file(256, invert=True), 255 - pixels)
     np.testing.assert_array_equal(of_file(2), pixels >= 128)
+    np.testing.assert_array_equal(of_file(256, plain=True), pixels)
+    with pytest.raises(InputError, match="holds the value 255, but the model has 17 levels"):
+        of_file(17, plain=True)
+
+
+def test_files_of_a_folder_of_levels_are_levels(tmp_path):
+    """In a folder of 0 .. 4 a pixel of 3 is level 3, in training as after it, and not the nearest of five greys."""
+    config = base.get_config()
+    config.dataset, config.data_dir, config.levels = "folder", str(tmp_path), 5
+    pixels = np.arange(30, dtype=np.uint8).reshape(6, 5) % 5
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    levels = cli.load_split(config, "all").examples[0]["image"]
+    plain = trained.files_hold_levels(config)
+    assert plain
+    np.testing.assert_array_equal(command.exact_levels(tmp_path / "1.png", 5, 1, plain=plain), levels)
+    np.testing.assert_array_equal(complete.read(tmp_path / "1.png", (6, 5, 1), 5, plain=plain), levels)
+    np.testing.assert_array_equal(command.pixels_of(levels[..., 0], 5, plain=plain), pixels)
+    with pytest.raises(InputError, match="holds the value 4"):
+        command.exact_levels(tmp_path / "1.png", 4, 1, plain=plain)
+    config.binarize = "threshold"
+    assert not trained.files_hold_levels(config)
 
 
 def test_a_folder_that_is_no_workdir_is_refused(tmp_path):

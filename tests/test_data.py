@@ -1,7 +1,9 @@
 import dataclasses
+import errno
 import io
 import itertools
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -216,6 +218,35 @@ def test_tfds_sets_that_cannot_be_had(tiny, tmp_path):
         data.load("poem", "train", data_dir=tmp_path)
 
 
+@pytest.mark.parametrize(("channels", "mode", "left"), [(2, "LA", "L"), (4, "RGBA", "RGB")])
+def test_tfds_images_lose_their_transparency_as_files_do(tmp_path, channels, mode, left):
+    import tensorflow_datasets as tfds
+
+    image = PIL.Image.merge(mode, [PIL.Image.new("L", (6, 4), 10 * i) for i in range(1, channels + 1)])
+    features = {"image": tfds.features.Image(shape=(4, 6, channels))}
+    prepare(tmp_path, {"train": [{"image": image}]}, features)
+    images = data.load("tiny", "train", data_dir=tmp_path)
+    expected = np.asarray(image.convert(left)).reshape(4, 6, -1)
+    np.testing.assert_array_equal(everything(images)["image"][0], expected)
+    assert sources._channels(features["image"]) == expected.shape[-1]  # what a dry run is told
+
+
+def test_an_empty_tfds_split(tmp_path):
+    import tensorflow_datasets as tfds
+
+    features = {"image": tfds.features.Image(shape=(4, 6, 1)), "label": tfds.features.Text()}
+    examples = [{"image": pillow(image), "label": "ab"[i]} for i, image in enumerate(ramp(2))]
+    folder = prepare(tmp_path, {"train": examples, "test": examples}, features)
+    info = json.loads((folder / "dataset_info.json").read_text())
+    for split in info["splits"]:
+        if split["name"] == "test":
+            split["shardLengths"], split["numBytes"] = [], "0"
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    with pytest.raises(InputError, match="The split test of tiny holds no images"):
+        data.load("tiny", "test", data_dir=tmp_path)
+    assert data.load("tiny", "train", data_dir=tmp_path, labels=True).classes == 2
+
+
 def test_tfds_sets_of_any_size_of_image(tmp_path):
     import tensorflow_datasets as tfds
 
@@ -265,6 +296,14 @@ def test_what_counts_as_reachable(monkeypatch):
         assert sources._reachable(f"{url}/train.tar")
         monkeypatch.setenv("http_proxy", url)
         assert sources._reachable("http://example.org/train.tar")
+        monkeypatch.setenv("http_proxy", url.removeprefix("http://"))  # as it may be written too
+        assert sources._reachable("http://example.org/train.tar")
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert not sources._reachable(nobody)
+        monkeypatch.setenv("no_proxy", "")
+        assert sources._reachable(nobody)
     assert not sources._reachable("http://example.org/train.tar")
 
 
@@ -392,9 +431,9 @@ def colours_of_16_bits():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def encoded(image, file_format):
+def encoded(image, file_format, **options):
     file = io.BytesIO()
-    image.save(file, file_format)
+    image.save(file, file_format, **options)
     return file.getvalue()
 
 
@@ -422,6 +461,10 @@ def test_folders_that_cannot_be_read(tmp_path):
         (encoded(PIL.Image.new("F", (6, 4)), "tiff"), "more than 8 bits"),
         (b"P3 6 4 65535 " + 72 * b"300 ", "more than 8 bits"),
         (b"P6 6 4 300 " + 72 * b"\1\2", "more than 8 bits"),
+        (
+            encoded(PIL.Image.new("L", (6, 4)), "gif", save_all=True, append_images=[PIL.Image.new("L", (6, 4), 9)]),
+            "several",
+        ),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, content, message):
@@ -429,6 +472,21 @@ def test_files_that_cannot_be_read(tmp_path, content, message):
     (tmp_path / "b.png").write_bytes(content)
     with pytest.raises(InputError, match=rf"b\.png.* {message}"):
         data.load("folder", "all", data_dir=tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    save(pillow(ramp(1)[0]), tmp_path, "a", "1.png")
+    save(pillow(ramp(1)[0]), tmp_path, "b", "1.png")
+    original = os.scandir
+
+    def guarded(place):
+        if str(place).endswith("a"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return original(place)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(InputError, match="a cannot be read: Permission denied"):
+        data.load("folder", "all", data_dir=tmp_path, labels=True)
 
 
 def test_files_of_fewer_levels(tmp_path):

@@ -1,6 +1,7 @@
 """Every experiment: two steps, the picture drawn again, wrong conditions refused, and its figures by hand."""
 
 import argparse
+import errno
 import json
 import math
 import shutil
@@ -584,6 +585,18 @@ def test_what_no_file_of_weights_can_hold_is_refused(workdirs, tmp_path, monkeyp
     assert not (tmp_path / "mine.safetensors").exists()
 
 
+def test_a_failed_export_leaves_nothing_behind(workdirs, tmp_path, monkeypatch):
+    def full(*arguments, **named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for module, writer in ((export, "save_weights"), (export, "write_whole")):
+        monkeypatch.setattr(module, writer, full)
+        with pytest.raises(OSError, match="No space"):
+            export.export(export_arguments(workdirs("unconditional"), tmp_path / "mine.safetensors"))
+        monkeypatch.undo()
+        assert not list(tmp_path.iterdir())
+
+
 def test_damaged_weights_are_refused(workdirs, tmp_path, capsys):
     file = tmp_path / "mine.safetensors"
     exported(workdirs("unconditional"), file, capsys=capsys)
@@ -665,7 +678,61 @@ def test_the_gaussian_by_hand():
     np.testing.assert_allclose(gaussian_nats(multivariate_gaussian(split), split), expected, rtol=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections reads a config file so
+READS_A_CONFIG = "ignore:the load_module:DeprecationWarning"  # as ml_collections does
+
+
+@pytest.mark.filterwarnings(READS_A_CONFIG)
+def test_the_floor_of_large_images_has_no_gaussian(capsys, monkeypatch):
+    monkeypatch.setattr(floor, "MOST", 63)
+    floor.main(["floor", "--config=configs/digits.py"])
+    captured = capsys.readouterr()
+    assert {*json.loads(captured.out.splitlines()[-1])["scores"]} == {"uniform", "independent pixels"}
+    assert "No Gaussian of 64 sub-pixels" in captured.err
+
+
+CONFIG = "from configs import base\n\ndef get_config():\n    config = base.get_config()\n    {}\n    return config\n"
+
+
+@pytest.mark.filterwarnings(READS_A_CONFIG)
+@pytest.mark.parametrize(
+    ("content", "arguments", "told"),
+    [
+        (CONFIG.format("config.stepss = 3"), [], "The config has no such field: .*stepss"),
+        (CONFIG.format("config.model.feature = 3"), [], "The config has no such field: .*feature"),
+        (CONFIG.format("config.steps = stepz"), [], "^name 'stepz' is not defined"),
+        (CONFIG.format("config.steps = 'many'"), [], "^TypeError: .*many"),
+        (CONFIG.format("config.steps = 1 // 0"), [], "division"),
+        ("from ml_collections import ConfigDict\nget_config = lambda: ConfigDict(dict(seed=0))\n", [], "make it of"),
+        (CONFIG.format("pass"), ["--config.encoder_features[0]=16"], "--help lists"),
+        (
+            CONFIG.format("pass"),
+            ["--coordinator=a:1", "--processes=0", "--process=0"],
+            "--processes must be at least 1",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_config_is_one_sentence(tmp_path, content, arguments, told):
+    (tmp_path / "mine.py").write_text(content)
+    with pytest.raises(InputError, match=told) as found:
+        cli.parse(["run", f"--config={tmp_path / 'mine.py'}", f"--workdir={tmp_path}", *arguments])
+    assert "\n" not in str(found.value)
+    assert "Traceback" not in str(found.value)
+
+
+@pytest.mark.filterwarnings(READS_A_CONFIG)
+def test_the_home_folder_of_a_command_line(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    parsed = cli.parse(["run", "--config=configs/digits.py", "--workdir=~/runs"])
+    assert parsed.workdir == cli.a_path("~/runs") == Path("/home/somebody/runs")
+
+
+def test_fields_are_looked_at_before_the_data(tmp_path):
+    config = tiny_config("unconditional", dataset="folder", data_dir="nowhere", learning_rate=0.0)
+    with pytest.raises(InputError, match="learning_rate"):
+        cli.run("experiments.unconditional", unconditional.make_experiment, config, tmp_path / "new")
+
+
+@pytest.mark.filterwarnings(READS_A_CONFIG)
 def test_the_floor_is_one_command(capsys):
     floor.main(["floor", "--config=configs/digits.py"])
     found = json.loads(capsys.readouterr().out.splitlines()[-1])["scores"]

@@ -21,11 +21,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from configs import base
 from experiments import cli, trained
 from experiments.unconditional import make_experiment
-from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
+from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, parallel
 from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
 from pixelcnn_jax.checkpoint import Best, Checkpoints
 from pixelcnn_jax.data import from_array, load, no_images
@@ -331,15 +332,17 @@ def test_held_out_images_that_are_not_finite_stop_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        (dict(batch_size=12), "12 images cannot be split evenly over 8 devices"),
-        (dict(at_once=4), "at_once, 4, cannot be split evenly over 8 devices: make it a multiple"),
+        (dict(batch_size=12), "batch_size, 12 images cannot be split evenly over 8 devices"),
+        (dict(at_once=4), "at_once, 4 images, cannot be split evenly over 8 devices: make it a multiple"),
         (dict(eval_batch_size=0), "eval_batch_size must be at least 1"),
         (dict(ema=1.0), "ema must be"),
         (dict(schedule="linear"), "schedule must be one of constant, cosine"),
         (dict(seed=-1), "seed must be at least 0"),
         (dict(seed=2**32), "seed must be below"),
         (dict(bottleneck=0), "bottleneck must be at least 1"),
+        (dict(eval_batch_size=36), "eval_batch_size, 36 images, cannot be split evenly over 8 devices"),
         (dict(encoder_features=()), "encoder_features must be"),
+        (dict(encoder_features=("32x64",)), "encoder_features must be whole numbers"),
         (dict(sample_rows=0), "sample_rows must be at least 1"),
         ({"model.dtype": "float99"}, "dtype must be one of"),
         (dict(levels=16), "holds the value 16"),
@@ -480,6 +483,59 @@ def test_a_full_disk_is_one_sentence(capsys):
 
     with pytest.raises(SystemExit, match="error: A file could not be written: No space left on device"):
         cli.report(full)
+
+
+def test_checkpoints_that_cannot_be_written_are_one_sentence(tmp_path, monkeypatch):
+    """As on a full disk, of which orbax and tensorstore tell by errors of their own, from wherever they wait for it."""
+
+    def full(*arguments, **named):
+        raise ValueError('RESOURCE_EXHAUSTED: Failed writing: "state"\nat length')
+
+    checkpoints, state = Checkpoints(tmp_path), {"weights": jnp.arange(3.0)}
+    writers = {
+        "save": lambda: checkpoints.save_best(Best(1, 2.0), state),
+        "save_async": lambda: checkpoints.save(1, state),
+        "close": checkpoints.close,
+    }
+    for name, write in writers.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(ocp.training.Checkpointer, name, full)
+            with pytest.raises(InputError, match=r'cannot be written: RESOURCE_EXHAUSTED: Failed writing: "state"$'):
+                write()
+    checkpoints.close()
+
+
+def test_what_the_first_process_cannot_write_every_process_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(
+        parallel.multihost_utils, "broadcast_one_to_all", lambda value: told.append(value) or np.asarray(value)
+    )
+
+    def work():
+        raise OSError(errno.EACCES, "Permission denied", "DIR/lock")
+
+    with pytest.raises(InputError, match=r"DIR/lock cannot be used: Permission denied\."):
+        parallel.by_first(work)
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_schedule_without_warm_up_begins_with_the_learning_rate(schedule):
+    optimizer = make_optimizer(tiny_config(schedule=schedule, warmup_steps=0, learning_rate=0.25, clip_norm=1e9))
+    params = {"kernel": jnp.zeros(3)}
+    updates, _ = optimizer.update({"kernel": jnp.ones(3)}, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["kernel"], -0.25, rtol=1e-4)  # Adam's first step
+
+
+def test_a_finished_run_is_read_where_nothing_can_be_written(tmp_path):
+    result = run(tmp_path)
+    (tmp_path / "lock").unlink()
+    (tmp_path / "lock").mkdir()  # so that it cannot be opened
+    assert run(tmp_path) == result
+    (tmp_path / "result.json").unlink()
+    with pytest.raises(IsADirectoryError):
+        run(tmp_path)
 
 
 def test_what_goes_wrong_beside_the_training_is_not_lost(tmp_path, monkeypatch):
