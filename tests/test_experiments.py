@@ -476,6 +476,7 @@ def test_every_config_is_of_an_experiment(name):
     config = module.get_config()
     assert config.experiment in (*MODULES, "ablations")
     assert not config.at_once or config.batch_size % config.at_once == config.eval_batch_size % config.at_once == 0
+    assert config.batch_size % 8 == config.eval_batch_size % 8 == 0  # can be shared by as many devices
     assert {*config.keys()} == {*base.get_config().keys()}
     assert f"configs/{name}.py" in module.__doc__
     assert f"experiments.{config.experiment} " in module.__doc__
