@@ -188,8 +188,14 @@ def assert_faithful(model, variables, shape, condition=NOTHING, *, count=4000, s
     repeated = jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), condition)
     keys = jax.random.key(1) if keys is None else keys
     images = sampler(model, variables, keys, shape=(count, *shape), h=repeated.h, s=repeated.s)
-    digits = np.asarray(images).reshape(count, -1)
-    index = digits @ (model.levels ** np.arange(digits.shape[1])[::-1])
+    assert_follow(np.asarray(images), probabilities, levels=model.levels)
+
+
+def assert_follow(images, probabilities, *, levels):
+    """Images [count, ...] are draws of a distribution over all of them, in the order of ``all_images``: chi-square."""
+    count = len(images)
+    digits = images.reshape(count, -1)
+    index = digits @ (levels ** np.arange(digits.shape[1])[::-1])
     observed = np.bincount(index, minlength=len(probabilities))
     # Cells too rare for the chi-square approximation are counted together.
     rare = probabilities * count < 5

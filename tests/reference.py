@@ -15,8 +15,7 @@ def reference_logits(model, params, image, h=None, s=None):
     """Logits [height, width, channels, levels] of one image [height, width, channels]."""
     params = {name: _numpy(value) for name, value in params.items()}
     height, width, channels = image.shape
-    first = np.concatenate([np.ones((height, width, 1)), 2 * image / (model.levels - 1) - 1], axis=-1)
-    pixel_groups = [-1, *range(channels)]
+    first, pixel_groups = read(model, params, image)
     feature_groups = [group(j, model.features, channels) for j in range(model.features)]
     vertical, horizontal = _layer(
         params["strict"], first, first, h, s, model.first_kernel_size, pixel_groups, feature_groups, strict=True
@@ -34,6 +33,21 @@ def reference_logits(model, params, image, h=None, s=None):
         hidden = np.maximum(hidden + head["hidden"]["bias"], 0)
         out[r, c] = _masked(hidden, head["logits"]["kernel"], hidden_groups, class_groups) + head["logits"]["bias"]
     return out.reshape(height, width, channels, model.levels)
+
+
+def read(model, params, image):
+    """What the first layer is given of each pixel, and the colour that each number of it tells of; -1 of none."""
+    height, width, channels = image.shape
+    values = 2 * image / (model.levels - 1) - 1
+    if model.code_features:
+        table = params["embedding"]["kernel"]
+        each = [
+            [[table[colour, image[r, c, colour]] for colour in range(channels)] for c in range(width)]
+            for r in range(height)
+        ]
+        values = np.array(each).reshape(height, width, -1)
+    groups = [-1, *(colour for colour in range(channels) for _ in range(max(1, model.code_features)))]
+    return np.concatenate([np.ones((height, width, 1)), values], axis=-1), groups
 
 
 def _layer(layer, vertical, horizontal, h, s, n, input_groups, feature_groups, *, strict):

@@ -7,7 +7,7 @@ of, by their row and column.
 from functools import cache
 
 import numpy as np
-from reference import _at, _masked, _numpy, group
+from reference import _at, _masked, _numpy, group, read
 
 from pixelcnn_jax import DiagonalBiLSTM, PixelCNN, RowLSTM
 
@@ -17,13 +17,12 @@ def reference_logits(model, params, image, h=None, s=None):
     params = {name: _numpy(value) for name, value in params.items()}
     height, width, channels = image.shape
     groups = {
-        "pixel": [-1, *range(channels)],
         "maps": [group(j, 2 * model.features, channels) for j in range(2 * model.features)],
         "features": [group(j, model.features, channels) for j in range(model.features)],
         "hidden": [group(j, model.head_width, channels) for j in range(model.head_width)],
         "classes": [j // model.levels for j in range(channels * model.levels)],
     }
-    first = np.concatenate([np.ones((height, width, 1)), 2 * image / (model.levels - 1) - 1], axis=-1)
+    first, groups["pixel"] = read(model, params, image)
     x = _convolution(params["strict"], first, groups["pixel"], groups["maps"], strict=True)
     layer_of = {PixelCNN: _block, RowLSTM: _row_lstm, DiagonalBiLSTM: _diagonal_lstm}[type(model)]
     for index in range(model.layers):

@@ -55,6 +55,16 @@ def test_each_level_has_what_lies_around_it(levels):
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("levels", [2, 256, 65536])
+@pytest.mark.parametrize("scale", [-30.0, 0.0, 30.0])
+def test_every_mixture_sums_to_one(levels, scale):
+    """Also the narrowest and the widest, and those that lie far outside."""
+    means = np.array([-30, -1, -0.3, 0, 1, 3], np.float32)
+    numbers = np.stack([np.zeros_like(means), means, np.full_like(means, scale)], axis=1)  # of one component
+    logits = np.asarray(mixture_logits(jnp.asarray(numbers), levels=levels), np.float64)
+    np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1, atol=2e-3)
+
+
 def test_one_level_costs_no_more_than_itself_and_is_the_same():
     numbers = jax.random.normal(jax.random.key(0), (2, 3, 4, 1, 15))
     values = jax.random.randint(jax.random.key(1), (2, 3, 4, 1), 0, 256)

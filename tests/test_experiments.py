@@ -2,8 +2,10 @@
 
 import argparse
 import errno
+import itertools
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from proofs import assert_follow
 from scipy import stats
 
 from configs import base, digits
@@ -28,6 +31,7 @@ from experiments import (
     evaluate,
     export,
     floor,
+    judge,
     multiscale,
     sample,
     table,
@@ -35,6 +39,7 @@ from experiments import (
     unconditional,
     vae,
 )
+from experiments.embedding_conditional import distance, identities_of, nearest
 from experiments.network import make_network
 from pixelcnn_jax import (
     DiagonalBiLSTM,
@@ -341,20 +346,104 @@ def test_a_map_of_the_label_acts_by_place(tmp_path):
     assert experiment.sample(params, jax.random.key(1)).shape == (4, 4, 8, 8, 1)
 
 
-def test_the_two_scales_are_one_exact_likelihood():
-    """Sums to one over all images of 2x2, the small image being one pixel of it."""
-    config = tiny_config("multiscale")
+@pytest.mark.parametrize("name", ["class_conditional", "multiscale"])
+def test_samples_follow_the_likelihood_of_their_class(name):
+    """Over all images of 2x2, whose probabilities sum to one; of two scales the small image is one pixel of them."""
+    config = tiny_config(name, sample_rows=2, sample_columns=4000)
     like = no_images((2, 2, 1), levels=3, classes=2)
-    experiment = multiscale.make_experiment(config, Splits(like, like))
+    experiment = MODULES[name].make_experiment(config, Splits(like, like))
     params = jax.tree.map(
-        lambda x: x + 0.3 * jax.random.normal(jax.random.key(x.size), x.shape),
+        lambda x: x + 0.15 * jax.random.normal(jax.random.key(x.size), x.shape),
         jax.jit(experiment.init)(jax.random.key(0)),
     )
     loss = jax.jit(lambda params, batch: experiment.loss(params, batch, None))
-    every = np.stack(np.meshgrid(*[np.arange(3)] * 4), axis=-1).reshape(-1, 2, 2, 1).astype(np.int32)
+    every = np.array(list(itertools.product(range(3), repeat=4)), np.int32).reshape(-1, 2, 2, 1)
+    drawn = np.asarray(experiment.sample(params, jax.random.key(1)))
+    probabilities = []
     for label in (0, 1):
         nats = loss(params, {"image": every, "label": np.full(len(every), label)})
-        np.testing.assert_allclose(np.sum(np.exp(-np.asarray(nats, np.float64))), 1, rtol=1e-5)
+        probabilities.append(np.exp(-np.asarray(nats, np.float64)))
+        np.testing.assert_allclose(probabilities[label].sum(), 1, rtol=1e-5)
+        assert_follow(drawn[label], probabilities[label], levels=3)
+    with pytest.raises(AssertionError, match="do not follow"):  # a row of the other class
+        assert_follow(drawn[0], probabilities[1], levels=3)
+
+
+def test_reports_agree_with_scores(workdirs):
+    """What a report counts of the same images in another way, or as a difference of two runs."""
+
+    def result(name):
+        return json.loads((workdirs(name) / "result.json").read_text())
+
+    def nats(name):
+        return result(name)["scores"]["test"]["nats"]
+
+    scales, encoded = result("multiscale")["report"], result("autoencoder")["report"]
+    both = scales["nats_of_the_small_image"] + scales["nats_of_the_rest"]
+    np.testing.assert_allclose(both, nats("multiscale"), rtol=1e-5)
+    gained = nats("class_conditional") - nats("multiscale")
+    np.testing.assert_allclose(scales["nats_gained_over_single_scale"], gained, atol=1e-3)
+    gained = nats("unconditional") - nats("autoencoder")
+    np.testing.assert_allclose(encoded["nats_gained_over_unconditional"], gained, atol=1e-3)
+
+
+def test_a_judge_of_real_images_finds_the_accuracy_of_the_classifier(workdirs):
+    config = tiny_config("class_conditional", classifier=str(workdirs("classifier")), report_samples=40)
+    splits = cli.load_splits(config)
+    images, labels = (np.stack([example[key] for example in splits.train.examples]) for key in ("image", "label"))
+    asked = []
+
+    def real(key, wanted):
+        asked.append(wanted)
+        return images[[np.flatnonzero(labels == label)[0] for label in wanted]]
+
+    found = judge.make_judge(config, splits)(real)
+    run = trained.restore(config.classifier, "classifier")
+    network = classifier.make_network(run.config, run.splits)
+    firsts = [np.flatnonzero(labels == label)[0] for label in range(10)]
+    right = np.asarray(classifier.classes_of(network, run.params, jnp.asarray(images[firsts]))) == np.arange(10)
+    assert found == {"samples": 40, "samples_of_their_class": right.mean()}
+    np.testing.assert_array_equal(np.concatenate(asked), np.arange(10).repeat(4))
+
+
+def test_differences_of_images_by_hand():
+    black, white = np.zeros((2, 2, 2, 1), int), np.full((2, 2, 2, 1), 4)
+    assert distance(black, white, 5) == 1
+    half = np.stack([black[0], white[0]])
+    assert distance(half, black, 5) == 0.5
+    generator = np.random.default_rng(0)
+    few, known = generator.integers(0, 5, (3, 2, 2, 1)), generator.integers(0, 5, (6, 2, 2, 1))
+    expected = np.mean([min(distance(x[None], y[None], 5) for y in known) for x in few])
+    np.testing.assert_allclose(nearest(few, known, 5), expected, rtol=1e-5)
+
+
+def test_identities_are_those_that_come_first_and_have_two_images():
+    images = np.arange(7).reshape(7, 1, 1, 1)
+    split = from_array(images, np.array([3, 1, 0, 1, 3, 3, 2]), levels=7)
+    found, labels = identities_of(split, 2)
+    assert [x.ravel().tolist() for x in found] == [[0, 4, 5], [1, 3]]
+    assert labels == {1, 3}
+
+
+def test_a_linear_probe_finds_what_lies_open():
+    generator = np.random.default_rng(0)
+    labels, noise = np.arange(40) % 2, generator.normal(size=(40, 3))
+    codes_ = noise + np.array([100.0, 0, 0]) * labels[:, None]
+    assert autoencoder.linear_probe(codes_[:20], labels[:20], codes_[20:], labels[20:]) == 1
+    assert autoencoder.linear_probe(codes_[:20], labels[:20], codes_[20:], 1 - labels[20:]) == 0
+    assert autoencoder.squared_error(jnp.full((1, 2, 2, 1), 0.5), np.full((1, 2, 2, 1), 4), 5) == 0.25
+
+
+def test_the_weight_of_the_kl_rises_and_free_nats_count_whatever_is_used():
+    config = tiny_config("vae", kl_warmup=10, free_nats=100.0, **{"model.dropout": 0.0})
+    splits = cli.load_splits(config)
+    experiment = vae.make_experiment(config, splits)
+    params = jax.jit(experiment.init)(jax.random.key(0))
+    image = jnp.asarray(some_images(splits.test, 2))
+    loss = jax.jit(lambda step: experiment.loss(params, {"image": image, "step": step}, jax.random.key(1)))
+    first, last, later = (np.asarray(loss(jnp.int32(step))) for step in (0, 9, 99))
+    np.testing.assert_allclose(last - first, 0.9 * 6 * 100, rtol=1e-3)  # 6 numbers of a code
+    np.testing.assert_array_equal(later, last)
 
 
 def test_frozen_parameters_stay(workdirs):
@@ -512,9 +601,13 @@ def exported(workdir, output, *more, capsys):
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", ["unconditional", "class_conditional"])
+@pytest.mark.parametrize("name", ["unconditional", "class_conditional", "with views"])
 def test_weights_derive_their_figures_again(name, workdirs, tmp_path, capsys):
-    workdir, file = workdirs(name), tmp_path / "mine.safetensors"
+    workdir, file = tmp_path / "run", tmp_path / "mine.safetensors"
+    if name == "with views":
+        run("unconditional", workdir, augment=0.5)
+    else:
+        workdir = workdirs(name)
     scores = json.loads((workdir / "result.json").read_text())["scores"]
     assert exported(workdir, file, capsys=capsys)["scores"] == scores
     evaluate.main(["--weights", str(file), "--split", "validation"])
@@ -526,7 +619,9 @@ def test_weights_derive_their_figures_again(name, workdirs, tmp_path, capsys):
     half = json.loads(capsys.readouterr().out.splitlines()[-1])["nats"]
     assert 0 < abs(half - found["nats"]) < 0.05 * found["nats"]
     model, variables, card = load_pretrained(file)
-    jax.tree.map(np.testing.assert_array_equal, variables, trained.restore(workdir).params)
+    kept = trained.load(workdir).variables if name == "with views" else trained.restore(workdir).params
+    jax.tree.map(np.testing.assert_array_equal, variables, kept)
+    assert not card["config"]["augment"]  # the views are folded in
     images = some_images(load("digits", "validation", levels=17, labels=True).some(4), 4)
     h = jnp.eye(card["condition"]["h"])[:4] if card["condition"] else None
     assert np.isfinite(log_prob(model, variables, images, h=h)).all()
@@ -720,6 +815,29 @@ def test_what_is_wrong_in_a_config_is_one_sentence(tmp_path, content, arguments,
     assert "Traceback" not in str(found.value)
 
 
+@pytest.mark.parametrize(
+    ("cores", "sizes", "processes", "found"),
+    [
+        (8, (64, 64, None), 1, 8),
+        (6, (64, 64, None), 1, 4),
+        (3, (64, 128, None), 1, 2),
+        (8, (64, 96, 4), 1, 4),
+        (8, (64, 36, None), 1, 4),
+        (8, (64, 64, 8), 2, 4),
+        (5, (9, 64, None), 1, 1),
+    ],
+)
+def test_as_many_cores_become_devices_as_divide_the_batches(monkeypatch, cores, sizes, processes, found):
+    config = base.get_config()
+    config.batch_size, config.eval_batch_size, config.at_once = sizes
+    updates = {}
+    monkeypatch.delenv("JAX_NUM_CPU_DEVICES")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    monkeypatch.setattr(jax.config, "update", updates.__setitem__)
+    cli.use_all_cores(config, processes=processes)
+    assert updates == {"jax_num_cpu_devices": found}
+
+
 @pytest.mark.filterwarnings(READS_A_CONFIG)
 def test_the_home_folder_of_a_command_line(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
@@ -737,6 +855,5 @@ def test_fields_are_looked_at_before_the_data(tmp_path):
 def test_the_floor_is_one_command(capsys):
     floor.main(["floor", "--config=configs/digits.py"])
     found = json.loads(capsys.readouterr().out.splitlines()[-1])["scores"]
-    assert round(found["uniform"]["test"]["bits_per_dim"], 2) == 4.09
-    assert round(found["independent pixels"]["validation"]["bits_per_dim"], 2) == 2.49
-    assert found["multivariate Gaussian"]["test"]["nats"] > 0
+    bits = {name: [round(found[name][split]["bits_per_dim"], 2) for split in found[name]] for name in found}
+    assert bits == {"uniform": [4.09, 4.09], "independent pixels": [2.49, 2.4], "multivariate Gaussian": [3.1, 2.96]}

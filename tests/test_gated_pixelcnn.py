@@ -1,5 +1,6 @@
 """What DESIGN calls provable, for the Gated PixelCNN: causal, complete, normalised, and Figure 2 as it is drawn."""
 
+import re
 from functools import partial
 
 import jax
@@ -72,7 +73,7 @@ def test_normalised(channels, levels, shape, h, s, codes):
     assert_normalised(model, randomised(variables), shape, condition)
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "codes"])
+@pytest.mark.parametrize("name", VARIANTS)
 def test_figure_2(name):
     model, variables, shape, condition = build(name)
     image = random_images(model, (1, *shape), key=2)
@@ -100,13 +101,42 @@ def test_log_prob_is_the_sum_of_the_conditionals():
 
 @pytest.mark.parametrize("out", [(5,), (2, 4)])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_a_convolution_and_a_matrix_product_are_the_same(out, stride):
+def test_a_convolution_and_a_matrix_product_are_the_same(out, stride, monkeypatch):
     window = jax.random.normal(jax.random.key(0), (2, 6, 7, 3))
     kernel = jax.random.normal(jax.random.key(1), (2, 3, 3, *out))
     flat, numbers = kernel.reshape(2, 3, 3, -1), ("NHWC", "HWIO", "NHWC")
     expected = jax.lax.conv_general_dilated(window, flat, (stride, stride), "VALID", dimension_numbers=numbers)
-    found = window_product(window, kernel, stride=stride)
-    np.testing.assert_allclose(found, expected.reshape(*expected.shape[:3], *out), rtol=1e-4, atol=1e-5)
+    here = window_product(window, kernel, stride=stride)
+    as_on_an_accelerator(monkeypatch)
+    for found in (here, window_product(window, kernel, stride=stride)):
+        np.testing.assert_allclose(found, expected.reshape(*expected.shape[:3], *out), rtol=1e-4, atol=1e-5)
+
+
+def as_on_an_accelerator(monkeypatch):
+    """Whatever is traced from now on computes as on a GPU or TPU, as far as the code of this package goes."""
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *inputs, cpu, default: default(*inputs))
+
+
+def test_logits_and_gradients_of_accelerators_are_those_of_cpus(monkeypatch):
+    model, variables, shape, condition = build("h and s")
+    image = random_images(model, (1, *shape))
+
+    def traced_anew():
+        def summed(variables):
+            logits = model.apply(variables, image, condition.h, condition.s)
+            return jnp.sum(jnp.sin(logits)), logits
+
+        return jax.jit(jax.value_and_grad(summed, has_aux=True))
+
+    here = traced_anew().lower(variables)
+    as_on_an_accelerator(monkeypatch)
+    there = traced_anew().lower(variables)
+    assert ["convolution" in lowered.as_text() for lowered in (here, there)] == [False, True]
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4),
+        there.compile()(variables),
+        here.compile()(variables),
+    )
 
 
 def test_dropout_is_off_unless_asked_for():
@@ -137,7 +167,9 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
     hidden = jax.make_jaxpr(lambda x: forward(model, variables["params"], x, Condition()))(
         encode(model, variables["params"], images)
     )
-    assert "bf16" in str(hidden)
+    products = re.findall(r"(\w+)\[[\d,]*\] = dot_general", str(hidden))
+    assert products.count("f32") == 1  # the last of the head
+    assert products.count("bf16") == len(products) - 1 > 4
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from pixelcnn_jax import (
 )
 from pixelcnn_jax.layers import shift_down
 from pixelcnn_jax.pixelrnn import skew, unskew
+from pixelcnn_jax.sampling import draw, noise
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -117,7 +118,7 @@ def test_normalised(network, attributes, shape, h, s):
 
 
 @each_network
-@pytest.mark.parametrize("name", ["grey", "colour", "h and s"])
+@pytest.mark.parametrize("name", ["grey", "colour", "h and s", "wide kernels", "codes"])
 def test_as_the_paper_says_pixel_by_pixel(network, name):
     matches_the_reference(*build(network, name))
 
@@ -138,6 +139,12 @@ def test_samples_and_completions(network):
     mask = upper[None, :, None, None]
     completed = assert_same(model, variables, (2, *shape), condition, given=given, mask=mask)
     np.testing.assert_array_equal(completed[:, :1], given[:, :1])
+    # Told by one pass over the finished images: each sub-pixel below is what its noise makes of its own logits.
+    logits, keys = model.apply(variables, completed, *condition), jax.random.split(jax.random.key(3), 2)
+    for row in range(1, shape[0]):
+        gumbel = noise(keys, row, width=shape[1], channels=model.channels, levels=model.levels)
+        found = draw(logits[:, row].reshape(-1, model.levels), gumbel.reshape(-1, gumbel.shape[-1]))
+        np.testing.assert_array_equal(found, completed[:, row].ravel())
     with pytest.raises(InputError, match=r"needs h of shape \[2, 2\]"):
         sample(model, variables, jax.random.key(0), shape=(2, *shape), s=condition.s)
 
@@ -147,10 +154,14 @@ def test_faithful():
     assert_faithful(model, variables, shape, condition, sampler=naive_sample)
 
 
-def test_decodable():
-    model, variables, shape, _ = build(PixelCNN, "grey")
-    images = np.asarray(random_images(model, (2, *shape)))
-    np.testing.assert_array_equal(decompress(model, variables, compress(model, variables, images)), images)
+@each_network
+def test_decodable(network):
+    model, variables, shape, condition = build(network, "h and s")
+    images, given = np.asarray(random_images(model, (1, *shape))), condition._asdict()
+    data = compress(model, variables, images, **given, verify=False)
+    np.testing.assert_array_equal(decompress(model, variables, data, **given), images)
+    with pytest.raises(InputError, match="another h or s"):
+        decompress(model, variables, data, h=condition.h, s=condition.s + 1)
 
 
 @each_network
