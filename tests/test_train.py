@@ -193,6 +193,7 @@ def test_a_workdir_from_before_a_field_was_there_goes_on_where_it_is_unset(tmp_p
 
 def test_two_processes_do_not_share_a_workdir(tmp_path):
     run(tmp_path, steps=2)
+    (tmp_path / "result.json").unlink()  # of a finished run the result is read, whoever holds the lock
     with locked(tmp_path), pytest.raises(InputError, match="Another process is training in"):
         run(tmp_path, steps=2)
 
@@ -333,7 +334,7 @@ def test_held_out_images_that_are_not_finite_stop_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        (dict(batch_size=12), "batch_size, 12 images cannot be split evenly over 8 devices"),
+        (dict(batch_size=12), "batch_size, 12 images, cannot be split evenly over 8 devices"),
         (dict(at_once=4), "at_once, 4 images, cannot be split evenly over 8 devices: make it a multiple"),
         (dict(eval_batch_size=0), "eval_batch_size must be at least 1"),
         (dict(ema=1.0), "ema must be"),
