@@ -28,9 +28,9 @@ from tqdm import tqdm
 
 from experiments import cli, trained
 from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob
-from pixelcnn_jax.data import evaluation_batches
-from pixelcnn_jax.images import as_pixels
-from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.data.dataset import evaluation_batches
+from pixelcnn_jax.data.image_files import as_pixels
+from pixelcnn_jax.models.parameters import Params
 
 WORKDIR = flags.DEFINE_string("workdir", None, "whose model compresses")
 CONFIG = flags.DEFINE_string("config", None, "or a config, whose untrained model compresses")

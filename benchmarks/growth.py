@@ -23,8 +23,8 @@ from ml_collections import ConfigDict
 from benchmarks.timing import fastest
 from configs import base
 from experiments import unconditional
-from pixelcnn_jax.data import no_images
-from pixelcnn_jax.train import Splits, init_state, make_optimizer, train_step
+from pixelcnn_jax.data.dataset import no_images
+from pixelcnn_jax.training.loop import Splits, init_state, make_optimizer, train_step
 
 ROUNDS = flags.DEFINE_integer("rounds", 3, "how often each step is timed")
 

@@ -25,9 +25,9 @@ from absl import app, flags
 
 from configs import cifar10
 from experiments import cli, unconditional
-from pixelcnn_jax.data import Images, from_array, load, read_ahead, training_batches
-from pixelcnn_jax.parallel import data_mesh, replicated, shard_batch, wait_for_older
-from pixelcnn_jax.train import Splits, init_state, make_optimizer, train_step
+from pixelcnn_jax.data.dataset import Images, from_array, load, read_ahead, training_batches
+from pixelcnn_jax.devices import data_mesh, replicated, shard_batch, wait_for_older
+from pixelcnn_jax.training.loop import Splits, init_state, make_optimizer, train_step
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "where TFDS keeps CIFAR-10; random images without")
 BLOCKS = flags.DEFINE_integer("blocks", 8, "how many blocks of steps each way")

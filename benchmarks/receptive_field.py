@@ -22,8 +22,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM
-from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.network import Network, encode
+from pixelcnn_jax.models.autoregressive import Network, encode
+from pixelcnn_jax.models.inputs import Condition
 
 SIZE, CENTRE = 15, (7, 7)
 NETWORKS: dict[str, type[Network]] = {

@@ -27,7 +27,7 @@ from absl import app, flags
 from configs import cifar10
 from experiments import trained
 from pixelcnn_jax import GatedPixelCNN, sample
-from pixelcnn_jax.parallel import beside, spread
+from pixelcnn_jax.devices import beside, spread
 from pixelcnn_jax.sampling import draw, noise
 
 BATCH = flags.DEFINE_list("batch", ["1", "16", "64"], "batch sizes of network R")

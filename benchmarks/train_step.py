@@ -30,13 +30,13 @@ from benchmarks.timing import fastest
 from configs import mnist
 from experiments import cli, unconditional
 from pixelcnn_jax import GatedPixelCNN
-from pixelcnn_jax.data import no_images
-from pixelcnn_jax.gated_pixelcnn import masked, multiply_adds
+from pixelcnn_jax.data.dataset import no_images
+from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.likelihood import log_prob_of
-from pixelcnn_jax.network import encode
-from pixelcnn_jax.parallel import data_mesh, replicated, shard_batch
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Batch, Experiment, Splits, init_state, make_optimizer, train_step
+from pixelcnn_jax.models.autoregressive import encode
+from pixelcnn_jax.models.gated_pixelcnn import masked, multiply_adds
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.loop import Batch, Experiment, Splits, init_state, make_optimizer, train_step
 
 AT_ONCE = flags.DEFINE_list("at_once", ["4", "8", "32"], "images whose gradient is computed at a time")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "how often each is timed")

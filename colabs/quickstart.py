@@ -52,8 +52,8 @@ from experiments import trained
 from experiments.cli import load_splits, table
 from experiments.unconditional import make_experiment
 from pixelcnn_jax import bits_per_dim, log_prob, sample
-from pixelcnn_jax.images import grid
-from pixelcnn_jax.train import train
+from pixelcnn_jax.data.image_files import grid
+from pixelcnn_jax.training.loop import train
 
 print(jax.devices())
 

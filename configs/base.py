@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
     config.turn = False  # of embeddings: show square training images turned and mirrored, each way another identity
     config.shift = 0  # move training images by up to so many pixels, over zeros
 
-    # Model: the fields of pixelcnn_jax.network.Network, but for levels and channels, which the data says
+    # Model: the fields of pixelcnn_jax.models.autoregressive.Network, but for levels and channels, which the data says
     config.network = "GatedPixelCNN"  # GatedPixelCNN, PixelCNN, RowLSTM or DiagonalBiLSTM
     config.model = ConfigDict()
     config.model.features = 64  # p, the feature maps of each stack; h of the three older networks

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.gated_pixelcnn import columns_border, dropouts, masked, rows_border
-from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.layers import add_bias, columns_left, gate, rows_above, shift_down
-from pixelcnn_jax.network import Network, input_groups, shared_shapes, whole_head
-from pixelcnn_jax.parameters import Bias, Kernel, Params
+from pixelcnn_jax.models.autoregressive import Network, input_groups, shared_shapes, whole_head
+from pixelcnn_jax.models.gated_pixelcnn import columns_border, dropouts, masked, rows_border
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.layers import add_bias, columns_left, gate, rows_above, shift_down
+from pixelcnn_jax.models.parameters import Bias, Kernel, Params
 
 
 class AblatedPixelCNN(Network):

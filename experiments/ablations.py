@@ -23,9 +23,9 @@ from experiments import cli
 from experiments.ablated import AblatedPixelCNN
 from experiments.unconditional import experiment_of
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.parameters import Bias, Kernel, Params
-from pixelcnn_jax.train import Batch, Experiment, Splits, check_fields, train
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.parameters import Bias, Kernel, Params
+from pixelcnn_jax.training.loop import Batch, Experiment, Splits, check_fields, train
 
 WHOLE = "whole"
 VARIANTS: dict[str, dict[str, Any]] = {

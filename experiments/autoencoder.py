@@ -19,12 +19,12 @@ from ml_collections import ConfigDict
 
 from experiments import cli, trained
 from experiments.network import make_decoder
-from pixelcnn_jax.data import some_images
-from pixelcnn_jax.encoders import Deconvolution, Encoder
-from pixelcnn_jax.inputs import another
-from pixelcnn_jax.parallel import on_one_device
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.data.dataset import some_images
+from pixelcnn_jax.devices import on_one_device
+from pixelcnn_jax.models.encoders import Deconvolution, Encoder
+from pixelcnn_jax.models.inputs import another
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
 
 ENCODERS = ("encoder", "mse_encoder")
 POOL = 64  # other images whose h are tried

@@ -16,11 +16,11 @@ from ml_collections import ConfigDict
 
 from experiments import cli, judge
 from experiments.network import make_decoder
+from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
-from pixelcnn_jax.parallel import on_one_device
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
 
 
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:

@@ -12,11 +12,11 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli
-from pixelcnn_jax.data import some_images
-from pixelcnn_jax.encoders import Encoder
+from pixelcnn_jax.data.dataset import some_images
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.models.encoders import Encoder
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
 
 
 def make_network(config: ConfigDict, splits: Splits) -> Encoder:

@@ -15,14 +15,14 @@ from ml_collections import ConfigDict, config_flags
 
 from configs import base
 from experiments import dry_run
-from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
-from pixelcnn_jax.data import Images, load, no_images
+from pixelcnn_jax.data.baselines import independent_nats, independent_pixels, uniform_nats
+from pixelcnn_jax.data.dataset import Images, load, no_images
+from pixelcnn_jax.devices import Processes, is_first, join
 from pixelcnn_jax.errors import InputError, sentence_of
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
-from pixelcnn_jax.metrics import LIKELIHOOD, words
-from pixelcnn_jax.parallel import Processes, is_first, join
-from pixelcnn_jax.train import Experiment, Splits, check_fields, train
-from pixelcnn_jax.weights import load_pretrained
+from pixelcnn_jax.pretrained import load_pretrained
+from pixelcnn_jax.training.loop import Experiment, Splits, check_fields, train
+from pixelcnn_jax.training.metrics import LIKELIHOOD, words
 
 MakeExperiment = Callable[[ConfigDict, Splits], Experiment]
 

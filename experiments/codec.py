@@ -25,10 +25,10 @@ from tqdm import tqdm
 
 from experiments import cli, trained
 from pixelcnn_jax import InputError, compress, decompress
-from pixelcnn_jax.container import Container, check_bounds, length_of, unpack
-from pixelcnn_jax.images import as_levels, as_pixels, read_image, write_image
-from pixelcnn_jax.metrics import write_whole
-from pixelcnn_jax.sources import EXTENSIONS, image_files
+from pixelcnn_jax.codec.container import Container, check_bounds, length_of, unpack
+from pixelcnn_jax.data.image_files import as_levels, as_pixels, read_image, write_image
+from pixelcnn_jax.data.sources import EXTENSIONS, image_files
+from pixelcnn_jax.files import atomic_write
 
 MAX_NAMES = 2**26  # bytes that the names of images may take
 NAME = re.compile(r"[^/\\:\0\ud800-\udfff]{1,200}")  # of a file or folder, on any system
@@ -86,7 +86,7 @@ def compress_files(arguments: argparse.Namespace) -> dict[str, Any]:
                 )
             )
     data = b"".join(parts)
-    write_whole(arguments.output, data)
+    atomic_write(arguments.output, data)
     subpixels = sum(image.size for image in images.values())
     return summary(len(images), len(data), subpixels, began, arguments.output)
 

@@ -20,12 +20,12 @@ from ml_collections import ConfigDict
 from experiments import cli
 from experiments.network import make_network
 from pixelcnn_jax import sample
-from pixelcnn_jax.data import Images, some_images
+from pixelcnn_jax.data.dataset import Images, some_images
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.inputs import another
 from pixelcnn_jax.likelihood import nats_of
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.models.inputs import another
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
 
 COARSE, FINE = 8, 4  # height and width of the patches that a code stands for
 LEARNED_FROM = 2000  # images whose patches the quantiser is fitted to

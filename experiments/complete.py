@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from experiments import cli, trained
 from pixelcnn_jax import InputError, sample
-from pixelcnn_jax.data import from_array
-from pixelcnn_jax.images import as_levels, save_grid
-from pixelcnn_jax.sources import decode
+from pixelcnn_jax.data.dataset import from_array
+from pixelcnn_jax.data.image_files import as_levels, save_grid
+from pixelcnn_jax.data.sources import decode
 
 PARTS = ("bottom", "top", "left", "right", "centre")
 

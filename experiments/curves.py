@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from experiments import cli
 from pixelcnn_jax import InputError
-from pixelcnn_jax.metrics import read_records, words
-from pixelcnn_jax.weights import PRETRAINED
+from pixelcnn_jax.pretrained import PRETRAINED
+from pixelcnn_jax.training.metrics import read_records, words
 
 AXES = {"minutes": ("seconds", 60.0), "step": ("step", 1.0)}  # what is written in a log, and by what it is divided
 

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
-from pixelcnn_jax.data import Images
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Batch, Experiment, init_state, make_optimizer
+from pixelcnn_jax.data.dataset import Images
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.loop import Batch, Experiment, init_state, make_optimizer
 
 MB, GIGA = 10**6, 10**9
 

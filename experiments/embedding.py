@@ -15,13 +15,13 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from experiments import cli
-from pixelcnn_jax.augment import WAYS, turn
-from pixelcnn_jax.data import Images, some_images
-from pixelcnn_jax.encoders import Encoder, on_unit_sphere, squared_distances, triplet_loss, verification
+from pixelcnn_jax.data.dataset import Images, some_images
+from pixelcnn_jax.data.views import WAYS, turn
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.inputs import fingerprint
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.models.encoders import Encoder, on_unit_sphere, squared_distances, triplet_loss, verification
+from pixelcnn_jax.models.inputs import fingerprint
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
 
 
 def make_network(config: ConfigDict, splits: Splits) -> Encoder:

@@ -18,13 +18,13 @@ from ml_collections import ConfigDict
 
 from experiments import cli, embedding, trained
 from experiments.network import make_decoder
-from pixelcnn_jax.augment import WAYS, turn
-from pixelcnn_jax.data import Images, read
-from pixelcnn_jax.encoders import between, on_unit_sphere, squared_distances
+from pixelcnn_jax.data.dataset import Images, read
+from pixelcnn_jax.data.views import WAYS, turn
+from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.parallel import on_one_device
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Batch, Experiment, Splits
+from pixelcnn_jax.models.encoders import between, on_unit_sphere, squared_distances
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.loop import Batch, Experiment, Splits
 
 IDENTITIES = 20  # among how many the nearest is looked for
 

@@ -16,13 +16,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import cli, trained
-from pixelcnn_jax.data import no_images
+from pixelcnn_jax.data.dataset import no_images
+from pixelcnn_jax.devices import data_mesh, replicated
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.network import DTYPES
-from pixelcnn_jax.parallel import data_mesh, replicated
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Splits, evaluator, score
-from pixelcnn_jax.weights import load_pretrained, pretrained_names, read_card
+from pixelcnn_jax.models.autoregressive import DTYPES
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.pretrained import load_pretrained, pretrained_names, read_card
+from pixelcnn_jax.training.loop import Splits, evaluator, score
 
 SPLITS = ("train", "validation", "test")
 

@@ -18,10 +18,10 @@ import numpy as np
 from experiments import cli, evaluate, trained
 from experiments.network import make_network
 from pixelcnn_jax import InputError
-from pixelcnn_jax.augment import as_they_are
-from pixelcnn_jax.metrics import write_whole
-from pixelcnn_jax.train import read_result
-from pixelcnn_jax.weights import rounded, save_weights
+from pixelcnn_jax.data.views import as_they_are
+from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.pretrained import rounded, save_weights
+from pixelcnn_jax.training.loop import read_result
 
 MEGABYTES = 14  # what a file may have at most, to be kept in a repository
 
@@ -83,7 +83,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         **{name: result[name] for name in ("steps", "best_step", "train_seconds", "devices", "versions")},
         "config": {name: value for name, value in config.to_dict().items() if name != "images"} | own,
     }
-    write_whole(output.with_suffix(".jsonl"), log)
+    atomic_write(output.with_suffix(".jsonl"), log)
     try:
         save_weights(output, params, card, dtype=arguments.dtype)
     except OSError:

@@ -15,14 +15,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from experiments import cli
-from pixelcnn_jax.baselines import (
+from pixelcnn_jax.data.baselines import (
     gaussian_nats,
     independent_nats,
     independent_pixels,
     multivariate_gaussian,
     uniform_nats,
 )
-from pixelcnn_jax.data import Images
+from pixelcnn_jax.data.dataset import Images
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 
 MOST = 2**14  # sub-pixels that a covariance is counted of; 2 GB, a few times over

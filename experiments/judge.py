@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments import classifier, trained
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.train import Splits
+from pixelcnn_jax.training.loop import Splits
 
 AT_ONCE = 100  # samples drawn together
 

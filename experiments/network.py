@@ -9,14 +9,14 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from pixelcnn_jax import sample
-from pixelcnn_jax.encoders import Deconvolution
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.inputs import Condition, Vector
 from pixelcnn_jax.likelihood import nats_of
-from pixelcnn_jax.network import Network
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Splits
-from pixelcnn_jax.weights import NETWORKS
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.encoders import Deconvolution
+from pixelcnn_jax.models.inputs import Condition, Vector
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.pretrained import NETWORKS
+from pixelcnn_jax.training.loop import Splits
 
 
 def make_network(config: ConfigDict, *, levels: int, channels: int) -> Network:

@@ -13,8 +13,8 @@ import jax
 
 from experiments import cli, trained
 from pixelcnn_jax import InputError
-from pixelcnn_jax.data import NoImagesError
-from pixelcnn_jax.images import save_grid
+from pixelcnn_jax.data.dataset import NoImagesError
+from pixelcnn_jax.data.image_files import save_grid
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from experiments import cli, evaluate, trained
 from pixelcnn_jax import InputError
-from pixelcnn_jax.metrics import write_whole
-from pixelcnn_jax.weights import load_pretrained, pretrained_names, read_card
+from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.pretrained import load_pretrained, pretrained_names, read_card
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- make table: begin -->\n", "<!-- make table: end -->\n"
@@ -68,7 +68,7 @@ def check(data_dir: str | None, *, write: bool = False) -> dict[str, Any]:
     print(table)
     before, in_readme, after = split_readme(README.read_text())
     if write:
-        write_whole(README, before + table + after)
+        atomic_write(README, before + table + after)
     elif in_readme != table:
         raise InputError(
             "README.md holds another table: see it with git diff after python -m experiments.table --write."

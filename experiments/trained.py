@@ -15,13 +15,13 @@ from ml_collections import ConfigDict
 from configs import base
 from experiments.network import make_network
 from pixelcnn_jax import GatedPixelCNN, InputError
-from pixelcnn_jax.augment import as_they_are, fold
-from pixelcnn_jax.checkpoint import Checkpoints
-from pixelcnn_jax.data import Images, no_images
-from pixelcnn_jax.network import Network
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Experiment, Splits, read_result
-from pixelcnn_jax.weights import pretrained_names, read_card
+from pixelcnn_jax.data.dataset import Images, no_images
+from pixelcnn_jax.data.views import as_they_are, fold
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.pretrained import pretrained_names, read_card
+from pixelcnn_jax.training.checkpoint import Checkpoints
+from pixelcnn_jax.training.loop import Experiment, Splits, read_result
 
 
 class Run(NamedTuple):

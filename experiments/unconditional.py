@@ -11,11 +11,11 @@ from ml_collections import ConfigDict
 from experiments import cli
 from experiments.network import make_network
 from pixelcnn_jax import sample
-from pixelcnn_jax.augment import as_they_are, show
+from pixelcnn_jax.data.views import as_they_are, show
 from pixelcnn_jax.likelihood import nats_of
-from pixelcnn_jax.network import Network
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Batch, Experiment, Splits
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.loop import Batch, Experiment, Splits
 
 
 def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:

@@ -17,11 +17,11 @@ from ml_collections import ConfigDict
 
 from experiments import cli
 from experiments.network import make_decoder
-from pixelcnn_jax.data import some_images
-from pixelcnn_jax.encoders import Encoder
-from pixelcnn_jax.inputs import fingerprint
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.train import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.data.dataset import some_images
+from pixelcnn_jax.models.encoders import Encoder
+from pixelcnn_jax.models.inputs import fingerprint
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
 
 IMPORTANCE_SAMPLES = 32
 

@@ -2,12 +2,12 @@
 
 from pixelcnn_jax.codec import compress, decompress
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.likelihood import bits_per_dim, log_prob
-from pixelcnn_jax.pixelcnn import PixelCNN
-from pixelcnn_jax.pixelrnn import DiagonalBiLSTM, RowLSTM
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
+from pixelcnn_jax.models.pixelcnn import PixelCNN
+from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from pixelcnn_jax.pretrained import load_pretrained, pretrained_names
 from pixelcnn_jax.sampling import naive_sample, sample
-from pixelcnn_jax.weights import load_pretrained, pretrained_names
 
 __all__ = [
     "DiagonalBiLSTM",

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.distributions import log_probs_of
-from pixelcnn_jax.inputs import (
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.inputs import (
     Condition,
     Images,
     Map,
@@ -22,8 +23,7 @@ from pixelcnn_jax.inputs import (
     check_values,
     params_of,
 )
-from pixelcnn_jax.network import Network
-from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.models.parameters import Params
 
 Nats = TypeVar("Nats", Array, np.ndarray, float)
 

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from pixelcnn_jax.devices import beside
 from pixelcnn_jax.distributions import at_least_float32
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.incremental import Stream, stream_of
-from pixelcnn_jax.inputs import (
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.inputs import (
     Condition,
     Images,
     Map,
@@ -26,9 +27,8 @@ from pixelcnn_jax.inputs import (
     check_values,
     params_of,
 )
-from pixelcnn_jax.network import Network
-from pixelcnn_jax.parallel import beside
-from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.streaming import Stream, stream_of
 
 REPORT_SECONDS = 0.02  # how often, at most, finished rows are reported
 

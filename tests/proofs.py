@@ -14,8 +14,8 @@ import numpy as np
 from scipy import stats
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, log_prob, naive_sample, sample
-from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.network import encode
+from pixelcnn_jax.models.autoregressive import encode
+from pixelcnn_jax.models.inputs import Condition
 
 NOTHING = Condition()
 

@@ -12,8 +12,8 @@ from configs import digits_ablations
 from experiments import ablations
 from experiments.ablated import AblatedPixelCNN
 from pixelcnn_jax import GatedPixelCNN, log_prob
-from pixelcnn_jax.data import no_images
-from pixelcnn_jax.train import Experiment, Splits
+from pixelcnn_jax.data.dataset import no_images
+from pixelcnn_jax.training.loop import Experiment, Splits
 
 strict = pytest.mark.usefixtures("strict_dtypes")
 ml_collections_reads_files_as_before = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")

@@ -7,7 +7,7 @@ import pytest
 from proofs import random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN
-from pixelcnn_jax.augment import as_they_are, fold, show, turn, views
+from pixelcnn_jax.data.views import as_they_are, fold, show, turn, views
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 

@@ -25,12 +25,12 @@ from experiments import cli, complete, trained
 from experiments import codec as command
 from experiments.unconditional import make_experiment
 from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob, naive_sample, sample
-from pixelcnn_jax import codec as codec_module
-from pixelcnn_jax.codec import _digest_model
-from pixelcnn_jax.container import length_of, pack, unpack
-from pixelcnn_jax.data import from_array
-from pixelcnn_jax.images import as_pixels, read_image
-from pixelcnn_jax.train import Splits, train
+from pixelcnn_jax.codec import coding as codec_module
+from pixelcnn_jax.codec.coding import _digest_model
+from pixelcnn_jax.codec.container import length_of, pack, unpack
+from pixelcnn_jax.data.dataset import from_array
+from pixelcnn_jax.data.image_files import as_pixels, read_image
+from pixelcnn_jax.training.loop import Splits, train
 
 ROOT = Path(__file__).parent.parent
 GREY = GatedPixelCNN(levels=5, features=8, layers=2)

@@ -19,7 +19,8 @@ import PIL.Image
 import pytest
 from sklearn.datasets import load_digits
 
-from pixelcnn_jax import data, sources
+from pixelcnn_jax.data import dataset as data
+from pixelcnn_jax.data import sources
 from pixelcnn_jax.errors import InputError
 
 
@@ -155,7 +156,7 @@ def test_tfds_images_and_labels(tiny, monkeypatch, kept_bytes):
 def test_tfds_needs_no_tensorflow_and_no_patience(tiny):
     script = f"""
 import sys
-from pixelcnn_jax import data
+from pixelcnn_jax.data import dataset
 images = data.load("tiny", "train", data_dir={str(tiny)!r}, labels=True)
 batches = data.read_ahead(data.training_batches(images, batch_size=4, seed=0))
 print(next(batches)["image"].shape, "tensorflow" in sys.modules)

@@ -51,9 +51,9 @@ from pixelcnn_jax import (
     log_prob,
     pretrained_names,
 )
-from pixelcnn_jax.baselines import gaussian_nats, multivariate_gaussian
-from pixelcnn_jax.data import from_array, load, no_images, some_images
-from pixelcnn_jax.encoders import (
+from pixelcnn_jax.data.baselines import gaussian_nats, multivariate_gaussian
+from pixelcnn_jax.data.dataset import from_array, load, no_images, some_images
+from pixelcnn_jax.models.encoders import (
     Deconvolution,
     Encoder,
     Enlargement,
@@ -64,9 +64,9 @@ from pixelcnn_jax.encoders import (
     triplet_loss,
     verification,
 )
-from pixelcnn_jax.inputs import another
-from pixelcnn_jax.train import Splits, train
-from pixelcnn_jax.weights import read_card
+from pixelcnn_jax.models.inputs import another
+from pixelcnn_jax.pretrained import read_card
+from pixelcnn_jax.training.loop import Splits, train
 
 MODULES = {
     module.__name__.removeprefix("experiments."): module
@@ -686,7 +686,7 @@ def test_a_failed_export_leaves_nothing_behind(workdirs, tmp_path, monkeypatch):
     def full(*arguments, **named):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for module, writer in ((export, "save_weights"), (export, "write_whole")):
+    for module, writer in ((export, "save_weights"), (export, "atomic_write")):
         monkeypatch.setattr(module, writer, full)
         with pytest.raises(OSError, match="No space"):
             export.export(export_arguments(workdirs("unconditional"), tmp_path / "mine.safetensors"))

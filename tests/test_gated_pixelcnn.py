@@ -18,10 +18,10 @@ from proofs import (
 from reference import reference_logits
 
 from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, compress, log_prob, sample
-from pixelcnn_jax.gated_pixelcnn import forward
-from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.layers import dropout, window_product
-from pixelcnn_jax.network import encode
+from pixelcnn_jax.models.autoregressive import encode
+from pixelcnn_jax.models.gated_pixelcnn import forward
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.layers import dropout, window_product
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 

@@ -15,7 +15,10 @@ from proofs import (
 )
 from reference import reference_logits
 
-from pixelcnn_jax import GatedPixelCNN, gated_pixelcnn, incremental, layers, network, sampling
+from pixelcnn_jax import GatedPixelCNN, sampling
+from pixelcnn_jax.models import autoregressive as network
+from pixelcnn_jax.models import gated_pixelcnn, layers
+from pixelcnn_jax.models import streaming as incremental
 
 GREY = GatedPixelCNN(levels=2, features=8, layers=2, first_kernel_size=3)
 COLOUR = GatedPixelCNN(levels=2, channels=3, features=24, layers=1, first_kernel_size=3)

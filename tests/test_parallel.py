@@ -20,12 +20,12 @@ from test_train import ROOT, TINY, command
 from configs import digits, imagenet64
 from experiments import cli, dry_run, trained, unconditional
 from pixelcnn_jax import GatedPixelCNN, InputError
-from pixelcnn_jax import train as loop
-from pixelcnn_jax.data import evaluation_batches, from_array, load, no_images
-from pixelcnn_jax.gated_pixelcnn import multiply_adds
+from pixelcnn_jax.data.dataset import evaluation_batches, from_array, load, no_images
+from pixelcnn_jax.devices import Processes, data_mesh, join, replicated, shard_batch
 from pixelcnn_jax.likelihood import nats_of
-from pixelcnn_jax.parallel import Processes, data_mesh, join, replicated, shard_batch
-from pixelcnn_jax.train import Splits, init_state, make_optimizer, train, train_step
+from pixelcnn_jax.models.gated_pixelcnn import multiply_adds
+from pixelcnn_jax.training import loop as loop
+from pixelcnn_jax.training.loop import Splits, init_state, make_optimizer, train, train_step
 
 FEW = {
     "steps": 6,

@@ -33,8 +33,8 @@ from pixelcnn_jax import (
     pixelrnn,
     sample,
 )
-from pixelcnn_jax.layers import shift_down
-from pixelcnn_jax.pixelrnn import skew, unskew
+from pixelcnn_jax.models.layers import shift_down
+from pixelcnn_jax.models.pixelrnn import skew, unskew
 from pixelcnn_jax.sampling import draw, noise
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")

@@ -8,7 +8,7 @@ from proofs import assert_faithful, assert_same, random_condition, random_images
 from scipy import stats
 
 from pixelcnn_jax import GatedPixelCNN, InputError, naive_sample, sample
-from pixelcnn_jax.parallel import spread
+from pixelcnn_jax.devices import spread
 from pixelcnn_jax.sampling import draw, noise
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")

@@ -26,12 +26,12 @@ from orbax.checkpoint import v1 as ocp
 from configs import base
 from experiments import cli, trained
 from experiments.unconditional import make_experiment
-from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, parallel
-from pixelcnn_jax.baselines import independent_nats, independent_pixels, uniform_nats
-from pixelcnn_jax.checkpoint import Best, Checkpoints
-from pixelcnn_jax.data import from_array, load, no_images
-from pixelcnn_jax.metrics import Metrics, save_curve
-from pixelcnn_jax.train import (
+from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
+from pixelcnn_jax import devices as parallel
+from pixelcnn_jax.data.baselines import independent_nats, independent_pixels, uniform_nats
+from pixelcnn_jax.data.dataset import from_array, load, no_images
+from pixelcnn_jax.training.checkpoint import Best, Checkpoints
+from pixelcnn_jax.training.loop import (
     Experiment,
     Splits,
     claim,
@@ -44,6 +44,7 @@ from pixelcnn_jax.train import (
     train,
     train_step,
 )
+from pixelcnn_jax.training.metrics import Metrics, save_curve
 
 ROOT = Path(__file__).parent.parent
 TINY = {

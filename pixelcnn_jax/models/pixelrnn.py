@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, Shaped
 
-from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.layers import Dropout, add_bias, columns_left, condition_terms, shift_down, window_product
-from pixelcnn_jax.network import Network, mask_kernel
-from pixelcnn_jax.parameters import Bias, Kernel, Params
-from pixelcnn_jax.pixelcnn import Block, ColourMasks, left_of, one_by_one, residual_network, residual_shapes
+from pixelcnn_jax.models.autoregressive import Network, mask_kernel
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.layers import Dropout, add_bias, columns_left, condition_terms, shift_down, window_product
+from pixelcnn_jax.models.parameters import Bias, Kernel, Params
+from pixelcnn_jax.models.pixelcnn import Block, ColourMasks, left_of, one_by_one, residual_network, residual_shapes
 
 GATES = 4  # o, f, i, g
 

@@ -15,8 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.layers import (
+from pixelcnn_jax.models.autoregressive import (
+    Network,
+    cast,
+    input_groups,
+    mask_kernel,
+    masked_head,
+    shared_shapes,
+    whole_head,
+)
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.layers import (
     Dropout,
     add_bias,
     colour_groups,
@@ -27,16 +36,7 @@ from pixelcnn_jax.layers import (
     rows_above,
     shift_down,
 )
-from pixelcnn_jax.network import (
-    Network,
-    cast,
-    input_groups,
-    mask_kernel,
-    masked_head,
-    shared_shapes,
-    whole_head,
-)
-from pixelcnn_jax.parameters import Bias, Kernel, Params
+from pixelcnn_jax.models.parameters import Bias, Kernel, Params
 
 
 class PixelCNN(Network):

@@ -21,8 +21,7 @@ import PIL.ImageFile
 import PIL.ImageOps
 from jaxtyping import Int, UInt
 
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.sources import (
+from pixelcnn_jax.data.sources import (
     Example,
     Source,
     describe_tfds,
@@ -33,6 +32,7 @@ from pixelcnn_jax.sources import (
     read_tfds,
     rows_of,
 )
+from pixelcnn_jax.errors import InputError
 
 KEPT_BYTES = 512 * 2**20  # a smaller split is kept in memory once it has been decoded
 

@@ -20,10 +20,10 @@ import jaxlib
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt
 
-from pixelcnn_jax.container import MAX_ROW, MAX_SUBPIXELS, Container, check_bounds, digest, pack, unpack
+from pixelcnn_jax.codec.container import MAX_ROW, MAX_SUBPIXELS, Container, check_bounds, digest, pack, unpack
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.incremental import Stream, stream_of
-from pixelcnn_jax.inputs import (
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.inputs import (
     Condition,
     Images,
     Map,
@@ -35,8 +35,8 @@ from pixelcnn_jax.inputs import (
     check_values,
     params_of,
 )
-from pixelcnn_jax.network import Network
-from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.streaming import Stream, stream_of
 
 MAX_LOGITS = 2**28  # of a module that is run again as a whole
 

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.parameters import Params
 
 Dropout = Callable[[Array], Array]
 

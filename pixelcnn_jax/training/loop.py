@@ -22,13 +22,9 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from pixelcnn_jax.checkpoint import Best, Checkpoints
-from pixelcnn_jax.data import Images, evaluation_batches, read_ahead, training_batches
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.images import save_grid
-from pixelcnn_jax.likelihood import nats_to_bits_per_dim
-from pixelcnn_jax.metrics import LIKELIHOOD, Metrics, words, write_whole
-from pixelcnn_jax.parallel import (
+from pixelcnn_jax.data.dataset import Images, evaluation_batches, read_ahead, training_batches
+from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.devices import (
     by_first,
     check_batch_size,
     data_mesh,
@@ -38,7 +34,12 @@ from pixelcnn_jax.parallel import (
     shard_batch,
     wait_for_older,
 )
-from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.training.checkpoint import Best, Checkpoints
+from pixelcnn_jax.training.metrics import LIKELIHOOD, Metrics, words
 
 Batch = dict[str, Array]
 
@@ -272,7 +273,7 @@ def train(config: ConfigDict, experiment: Experiment, splits: Splits, workdir: P
             return json.dumps(read_result(workdir))
 
         def end() -> str:
-            write_whole(workdir / "result.json", json.dumps(result, indent=2, default=str))
+            atomic_write(workdir / "result.json", json.dumps(result, indent=2, default=str))
             return json.dumps(read_result(workdir))
 
         finished: dict[str, Any] | None = json.loads(by_first(begin))
@@ -466,7 +467,7 @@ def claim(workdir: Path, config: ConfigDict, splits: Splits) -> None:
         if not file.exists():
             if any(path.name != "config.json.part" for path in workdir.iterdir()):
                 raise OSError("it holds files, but no config.json of a run")
-            write_whole(file, json.dumps(mine, indent=2))
+            atomic_write(file, json.dumps(mine, indent=2))
         theirs = dict(json.loads(file.read_text()))
         theirs["images"].setdefault("counts", counts)  # of a version that did not count
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Array, Integer, UInt8
 
+from pixelcnn_jax.data.sources import has_more_bits
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.sources import has_more_bits
 
 
 def as_pixels(

@@ -13,14 +13,14 @@ from safetensors.flax import load_file
 from safetensors.flax import save as to_bytes
 
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.metrics import write_whole
-from pixelcnn_jax.network import Network
-from pixelcnn_jax.parameters import Params
-from pixelcnn_jax.pixelcnn import PixelCNN
-from pixelcnn_jax.pixelrnn import DiagonalBiLSTM, RowLSTM
+from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.pixelcnn import PixelCNN
+from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 
-PRETRAINED = Path(__file__).parent / "pretrained"
+PRETRAINED = Path(__file__).parent / "weights"
 NETWORKS: dict[str, type[Network]] = {
     network.__name__: network for network in (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
 }
@@ -109,9 +109,9 @@ def save_weights(file: Path, params: Params, card: dict[str, Any], *, dtype: str
     flat = flax.traverse_util.flatten_dict(rounded(flax.core.unfreeze(params), dtype=dtype))
     content = to_bytes({".".join(path): x.astype(DTYPES[dtype]) for path, x in flat.items()})
     named = card | {"dtype": dtype, "sha256": hashlib.sha256(content).hexdigest()}
-    write_whole(file, content)
+    atomic_write(file, content)
     try:
-        write_whole(file.with_suffix(".json"), json.dumps(named, indent=2) + "\n")
+        atomic_write(file.with_suffix(".json"), json.dumps(named, indent=2) + "\n")
     except OSError:
         file.unlink()
         raise

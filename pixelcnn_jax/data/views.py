@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.models.parameters import Params
 
 View = Callable[[Array], Array]
 

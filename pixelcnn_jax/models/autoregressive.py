@@ -16,9 +16,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from pixelcnn_jax.distributions import log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.inputs import Condition, Images, Map, Vector, check_condition, check_images
-from pixelcnn_jax.layers import add_bias
-from pixelcnn_jax.parameters import Bias, Kernel, Params, initialise, initialise_stacked
+from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
+from pixelcnn_jax.models.layers import add_bias
+from pixelcnn_jax.models.parameters import Bias, Kernel, Params, initialise, initialise_stacked
 
 DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
 

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.gated_pixelcnn import GatedPixelCNN, masked, rows_border
-from pixelcnn_jax.inputs import Condition
-from pixelcnn_jax.layers import Context, columns_left, group_slice, horizontal_half, vertical_half
-from pixelcnn_jax.network import as_logits, cast, encode, head_hidden, head_last
-from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.models.autoregressive import as_logits, cast, encode, head_hidden, head_last
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, masked, rows_border
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.layers import Context, columns_left, group_slice, horizontal_half, vertical_half
+from pixelcnn_jax.models.parameters import Params
 
 # The rows above, one map a layer [batch, remembered rows, width, features].
 Rows = list[Float[Array, "batch _ width _"]]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from pixelcnn_jax.data import Images, evaluation_batches
+from pixelcnn_jax.data.dataset import Images, evaluation_batches
 
 LogTable = Float[np.ndarray, "height width channels levels"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.inputs import Images, Vector
-from pixelcnn_jax.layers import add_bias, window_product
+from pixelcnn_jax.models.inputs import Images, Vector
+from pixelcnn_jax.models.layers import add_bias, window_product
 
 
 class Convolution(nn.Module):

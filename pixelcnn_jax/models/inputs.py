@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, UInt32
 
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.parameters import Params
+from pixelcnn_jax.models.parameters import Params
 
 Images = Integer[Array | np.ndarray, "batch height width channels"]
 Vector = Float[Array | np.ndarray, "batch condition"]

@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from pixelcnn_jax.files import atomic_write
+
 Record = dict[str, int | float]
 
 LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nats
@@ -16,17 +18,6 @@ LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nat
 def words(measure: str) -> str:
     """A measure as it is read: "bits/dim", "triplet loss"."""
     return measure.replace("_per_", "/").replace("_", " ")
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file so that it is there whole or not at all, also when the process is killed."""
-    part = path.with_suffix(path.suffix + ".part")
-    try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    part.replace(path)
 
 
 def read_records(file: Path) -> list[Record]:
@@ -61,7 +52,7 @@ class Metrics:
         written = read_records(self._file) if self._file.exists() else []
         self.records: list[Record] = [record for record in written if record["step"] <= resumed_step]
         if kept:
-            write_whole(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
+            atomic_write(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
             if not Path(self._tensorboard).exists():  # that process may not have come to it
                 for record in self.records:
                     self._later(self._write_tensorboard, record["step"], {k: record[k] for k in record if k != "step"})

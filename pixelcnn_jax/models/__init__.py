@@ -1,0 +1,1 @@
+"""The networks, their layers, and how they advance pixel by pixel."""

@@ -1,0 +1,1 @@
+"""The train loop and what it keeps on disk."""
