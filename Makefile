@@ -1,10 +1,11 @@
-# make            says what there is
+# make            lists the targets
 # make test       needs Python 3.11 or newer and a package index, nothing else; so does make demo
 #
-# PYTHON=python3.13 chooses another interpreter; each has its own environment beside the others.
+# PYTHON=python3.13 chooses another interpreter; each has its own environment.
 
 PYTHON ?= python3
 ARGS   ?=
+CPU    ?=
 
 VENV := .venv$(addprefix -,$(filter-out python3,$(notdir $(PYTHON))))
 PY   := $(VENV)/bin/python
@@ -13,43 +14,49 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench table figures lint format types clean train-environment dev-environment
+.PHONY: help demo test quick bench table figures lint format types dist clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
 	@echo 'PYTHON=python3.13 chooses the interpreter, ARGS="-k causal" is passed on to pytest.'
 
 demo: train-environment  ## train on handwritten digits in minutes: bits/dim, samples and the learning curve
-	"$(PY)" -m experiments.unconditional --config=configs/digits.py --workdir=runs/digits
+	"$(PY)" -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
-test: dev-environment  ## the whole test suite
-	"$(PY)" -m pytest $(ARGS)
+test: dev-environment  ## the whole test suite; CPU=AVX2 compiles for another instruction set
+	$(if $(CPU),PIXELCNN_TEST_CPU=$(CPU)) "$(PY)" -m pytest $(ARGS)
 
-bench: train-environment  ## how fast all is, beside what it should be; ARGS=--data_dir=DIR reads real CIFAR-10
+quick: dev-environment  ## lint, types and the quick tests: before each commit
+	"$(PY)" -m ruff check .
+	"$(PY)" -m mypy
+	"$(PY)" -m pytest -m 'not slow' $(ARGS)
+
+bench: train-environment  ## run the benchmarks; ARGS=--data_dir=DIR reads real CIFAR-10
 	"$(PY)" -m benchmarks.sampling
 	"$(PY)" -m benchmarks.train_step
 	"$(PY)" -m benchmarks.growth
 	"$(PY)" -m benchmarks.input $(ARGS)
 	"$(PY)" -m benchmarks.first_step
-	"$(PY)" -m experiments.evaluate --weights=digits --split=validation --dtype=float32
-	"$(PY)" -m experiments.evaluate --weights=digits --split=validation --dtype=bfloat16
 
-table: train-environment  ## the results table of the README, its figures derived again; ARGS=--data_dir=DIR
-	"$(PY)" -m experiments.table $(ARGS)
+table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data_dir=DIR
+	"$(PY)" -m benchmarks.table $(ARGS)
 
-figures: train-environment  ## what a pixel sees through each network: benchmarks/receptive_fields.png
+figures: train-environment  ## plot the receptive fields: benchmarks/receptive_fields.png
 	"$(PY)" -m benchmarks.receptive_field
 
-lint: dev-environment  ## style and likely mistakes; changes nothing
+lint: dev-environment  ## check style and likely mistakes
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
 
-format: dev-environment  ## put right what lint reports and can be put right by itself
+format: dev-environment  ## fix what lint reports and can be fixed automatically
 	"$(PY)" -m ruff check --fix .
 	"$(PY)" -m ruff format .
 
-types: dev-environment  ## types
+types: dev-environment  ## check types
 	"$(PY)" -m mypy
+
+dist: dev-environment  ## build the sdist and the wheel into dist/
+	"$(PY)" -m build
 
 clean:  ## remove environments and caches; runs/ stays
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

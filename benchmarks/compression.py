@@ -1,16 +1,14 @@
-"""Bytes of a test split in lossless formats and by the codec with a trained model, in bits a sub-pixel.
+"""How many bits per sub-pixel a split takes, by the codec with a trained model and in other lossless formats.
 
-python -m benchmarks.compression --workdir=DIR [--split=test] [--images=10000] [--data_dir=DIR]
-python -m benchmarks.compression --config=configs/cifar10.py --images=256 --batch_size=128   (an untrained model)
+The codec puts all images into one stream, which is decoded again and compared. PNG, WebP and JPEG XL encode each image
+as a file of its own, headers included, and all images as one picture, tiled into a square. Binary images are pictures
+of one bit for PNG, and of 0 and 255 for the others.
 
-All images by the codec are one file, and one stream; it is decoded again, and compared. PNG, WebP and JPEG XL are given
-each image by itself, as a file of its own, headers included ("a file each"), and all images as one, tiled into a square
-("one picture"). Binary images are given to PNG as pictures of one bit, to the others as 0 and 255.
-
-With --damage=N the stream is decoded again after it was cut at every tenth of its length, and N times after one bit of
-it was flipped: each must be refused.
+The model is that of --model, or an untrained one of --config. With --damage=N the stream is decoded again after cuts
+at every tenth of its length, and after each of N flipped bits; every one of them should be refused.
 """
 
+import dataclasses
 import json
 import math
 import runpy
@@ -18,50 +16,39 @@ import time
 from io import BytesIO
 from typing import Any
 
+import click
 import imagecodecs
 import jax
 import numpy as np
-from absl import app, flags, logging
-from ml_collections import ConfigDict
 from PIL import Image
 from tqdm import tqdm
 
-from experiments import cli, trained
-from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob
-from pixelcnn_jax.data.dataset import evaluation_batches
+from experiments import unconditional
+from pixelcnn_jax import InputError, compress, decompress, log_prob
+from pixelcnn_jax.cli.options import UserCommand, load_density
+from pixelcnn_jax.data.dataset import Dataset, load, read_all
 from pixelcnn_jax.data.image_files import as_pixels
-from pixelcnn_jax.models.parameters import Params
-
-WORKDIR = flags.DEFINE_string("workdir", None, "whose model compresses")
-CONFIG = flags.DEFINE_string("config", None, "or a config, whose untrained model compresses")
-DAMAGE = flags.DEFINE_integer("damage", 0, "how many streams with a flipped bit are tried")
-SPLIT = flags.DEFINE_string("split", "test", "which images")
-IMAGES = flags.DEFINE_integer("images", 10_000, "how many of them, from the first on")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "where TFDS keeps its data sets")
-BATCH = flags.DEFINE_integer("batch_size", 500, "images computed at once")
+from pixelcnn_jax.training.config import resolve, to_dict
 
 
 def bits(size: float, images: np.ndarray) -> float:
-    """Bytes as bits a sub-pixel."""
+    """Returns bytes as bits per sub-pixel."""
     return 8 * size / images.size
 
 
 def png(picture: Image.Image) -> bytes:
-    """Pillow's PNG, as small as it can."""
     buffer = BytesIO()
     picture.save(buffer, "png", optimize=True)
     return buffer.getvalue()
 
 
 def webp(picture: Image.Image) -> bytes:
-    """Lossless WebP, as small as Pillow can."""
     buffer = BytesIO()
     picture.convert("RGB").save(buffer, "webp", lossless=True, quality=100, method=6)
     return buffer.getvalue()
 
 
 def jpegxl(picture: Image.Image) -> bytes:
-    """Lossless JPEG XL at effort 9."""
     pixels = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
     return bytes(imagecodecs.jpegxl_encode(pixels, lossless=True, effort=9))
 
@@ -70,33 +57,38 @@ FORMATS = {"PNG": png, "WebP": webp, "JPEG XL": jpegxl}
 
 
 def as_picture(image: np.ndarray, levels: int) -> Image.Image:
-    """A Pillow image of [height, width, channels] levels."""
+    """Returns levels [height, width, channels] as a Pillow image."""
     pixels = as_pixels(image, levels=levels)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     return picture.convert("1", dither=Image.Dither.NONE) if levels == 2 else picture
 
 
-def tiled(images: np.ndarray) -> np.ndarray:
-    """All images as one, in rows as long as there are rows, filled up with zeros."""
+def tile(images: np.ndarray) -> np.ndarray:
+    """Returns all images as one nearly square picture, filled up with zeros."""
     count, height, width, channels = images.shape
     side = math.ceil(math.sqrt(count))
     full = np.zeros((side * math.ceil(count / side), height, width, channels), images.dtype)
     full[:count] = images
-    rows = full.reshape(-1, side, height, width, channels).swapaxes(1, 2)
-    return rows.reshape(-1, side * width, channels)
+    return full.reshape(-1, side, height, width, channels).swapaxes(1, 2).reshape(-1, side * width, channels)
 
 
-def untrained(path: str) -> tuple[GatedPixelCNN, Params, ConfigDict]:
-    """The model of a config as it begins."""
-    config = runpy.run_path(path)["get_config"]()
-    config.data_dir = DATA_DIR.value
-    height, width, channels = cli.load_split(config, SPLIT.value).shape
-    model = GatedPixelCNN(levels=config.levels, channels=channels, **config.model)
-    return model, dict(model.init(jax.random.key(0), np.zeros((1, height, width, channels), np.int32))), config
+def trained(name: str, split: str, data_dir: str | None) -> tuple[Any, Any, Dataset]:
+    """Returns a model, its variables, and a split of its data."""
+    density = load_density(name)
+    data = density.settings("data") | {"data_dir": data_dir}
+    return density.model, density.variables, load(split=data[f"{split}_split"], **data)
 
 
-def refused(model: GatedPixelCNN, variables: Params, data: bytes) -> bool:
-    """Whether a stream is refused in a sentence."""
+def untrained(path: str, split: str, data_dir: str | None) -> tuple[Any, Any, Dataset]:
+    """Returns the model of a config with new variables, and a split of its data."""
+    config = resolve(runpy.run_path(path)["get_config"](), unconditional.Config)
+    data = to_dict(config)["data"] | {"data_dir": data_dir}
+    dataset = load(split=data[f"{split}_split"], **data)
+    experiment = unconditional.make_experiment(config, dataset.spec)
+    return experiment.networks, experiment.init(jax.random.key(0)), dataset
+
+
+def is_refused(model: Any, variables: Any, data: bytes) -> bool:
     try:
         decompress(model, variables, data)
     except InputError:
@@ -104,42 +96,41 @@ def refused(model: GatedPixelCNN, variables: Params, data: bytes) -> bool:
     return False
 
 
-def damaged(data: bytes, flips: int) -> list[bytes]:
-    """A stream cut at every tenth of its length, and with one bit flipped."""
-    generator = np.random.default_rng(0)
+def damage(data: bytes, flips: int) -> list[bytes]:
+    """Returns a stream cut at every tenth of its length, and with each of some bits flipped."""
     streams = [data[: len(data) * tenth // 10] for tenth in range(10)]
-    for position in generator.integers(8 * len(data), size=flips):
+    for position in np.random.default_rng(0).integers(8 * len(data), size=flips):
         flipped = bytearray(data)
         flipped[position // 8] ^= 1 << position % 8
         streams.append(bytes(flipped))
     return streams
 
 
-def main(_: list[str]) -> None:
-    """Prints a table and, last, all of it as JSON."""
-    if CONFIG.value:
-        model, variables, config = untrained(CONFIG.value)
-    else:
-        model, variables, _, config = trained.load(WORKDIR.value)
-    if DATA_DIR.value:
-        config.data_dir = DATA_DIR.value
-    split = cli.load_split(config, SPLIT.value)
-    batches = evaluation_batches(split, batch_size=BATCH.value)
-    images = np.concatenate([batch["image"][batch["mask"]] for batch in batches])[: IMAGES.value]
-    ideal = 0.0
-    for part in np.array_split(images, math.ceil(len(images) / BATCH.value)):
+@click.command(cls=UserCommand, help=__doc__)
+@click.option("--model", "name", default="binarized_mnist", show_default=True, help="Published name, workdir or file.")
+@click.option("--config", help="Config file of an untrained model, in place of --model.")
+@click.option("--split", default="test", show_default=True, help="train, validation or test.")
+@click.option("--images", "count", default=10_000, show_default=True, help="Number of images, from the first on.")
+@click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
+@click.option("--batch-size", default=500, show_default=True, help="Images coded at a time.")
+@click.option("--damage", "flips", default=0, show_default=True, help="Number of bits to flip, one at a time.")
+def main(
+    name: str, config: str | None, split: str, count: int, data_dir: str | None, batch_size: int, flips: int
+) -> None:
+    model, variables, dataset = untrained(config, split, data_dir) if config else trained(name, split, data_dir)
+    images = read_all(dataclasses.replace(dataset, count=min(count, len(dataset))))["image"]
+    ideal = 0.0  # bytes
+    for part in np.array_split(images, math.ceil(len(images) / batch_size)):
         ideal -= float(np.sum(np.asarray(log_prob(model, variables, part)), dtype=np.float64)) / math.log(2) / 8
 
     began = time.perf_counter()
-    data = compress(model, variables, images, batch_size=BATCH.value, verify=False)
+    data = compress(model, variables, images, batch_size=batch_size, verify=False)
     encoded = time.perf_counter()
     same = bool((decompress(model, variables, data) == images).all())
     decoded = time.perf_counter()
 
-    result: dict[str, Any] = {
-        "benchmark": "compression",
-        "data": split.description,
-        "images": len(images),
+    result: dict[str, Any] = {"benchmark": "compression", "data": dataset.description, "images": len(images)}
+    result |= {
         "device": jax.devices()[0].device_kind,
         "model_bits_per_dim": bits(ideal, images),
         "codec_bits_per_dim": bits(len(data), images),
@@ -148,23 +139,22 @@ def main(_: list[str]) -> None:
         "encoded_images_per_second": len(images) / (encoded - began),
         "decoded_images_per_second": len(images) / (decoded - encoded),
     }
-    print(f"{split.description}, {len(images)} images\n")
-    print(f"{'':24} {'bits a sub-pixel':>16}")
-    print(f"{'the model, exactly':24} {result['model_bits_per_dim']:16.4f}")
-    print(f"{'codec, one file':24} {result['codec_bits_per_dim']:16.4f}", flush=True)
-    if DAMAGE.value:
-        streams = damaged(data, DAMAGE.value)
-        result["damaged"] = len(streams)
-        result["damaged_refused"] = sum(refused(model, variables, stream) for stream in tqdm(streams, disable=None))
+    print(f"{dataset.description}, {len(images)} images\n\n{'':24} {'bits per sub-pixel':>18}")
+    print(f"{'the model itself':24} {result['model_bits_per_dim']:18.4f}")
+    print(f"{'codec, one file':24} {result['codec_bits_per_dim']:18.4f}", flush=True)
+    if flips:
+        streams = damage(data, flips)
+        refused = sum(is_refused(model, variables, stream) for stream in tqdm(streams, disable=None))
+        result |= {"damaged": len(streams), "damaged_refused": refused}
     if model.levels <= 256 and model.channels in (1, 3):
-        for name, encode in FORMATS.items():
+        for kind, encode in FORMATS.items():
             each = bits(sum(len(encode(as_picture(image, model.levels))) for image in images), images)
-            whole = bits(len(encode(as_picture(tiled(images), model.levels))), images)
-            print(f"{name + ', a file each':24} {each:16.4f}\n{name + ', one picture':24} {whole:16.4f}", flush=True)
-            result[name] = {"a_file_each": each, "one_picture": whole}
+            whole = bits(len(encode(as_picture(tile(images), model.levels))), images)
+            print(f"{kind + ', a file per image':24} {each:18.4f}")
+            print(f"{kind + ', one picture':24} {whole:18.4f}", flush=True)
+            result[kind] = {"a_file_per_image": each, "one_picture": whole}
     print(json.dumps(result))
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.ERROR)
-    app.run(main)
+    main()

@@ -1,12 +1,9 @@
-"""How step time, compile time and memory grow with layers, features, image size and batch.
+"""How step time, compile time and memory grow with layers, features, image size and batch size.
 
-python -m benchmarks.growth [--rounds=3]
-
-One is varied at a time around a small network: 4 layers of 32 features, 16x16x1 with 16 levels, batch 8, on one device.
-Each size is twice or more the one before; the exponent is the slope of a straight line through the logarithms, by least
-squares: 1 is growth in proportion. The memory is what XLA allots to one step besides parameters and optimizer.
-
-Compile time is also that of one layer and of twenty, of a network so small that nothing else counts.
+One of them varies at a time around a small network: 4 layers of 32 features, 16x16x1 with 16 levels, batch 8, on one
+device. An exponent is the slope of a straight line through the logarithms, by least squares: 1 is growth in
+proportion. The memory is what XLA allots to a step in addition to parameters and optimizer. Compile time is also
+measured for 1 and 20 layers of a very small network.
 """
 
 import json
@@ -14,73 +11,68 @@ import time
 from functools import partial
 from typing import Any
 
+import click
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
-from ml_collections import ConfigDict
 
 from benchmarks.timing import fastest
-from configs import base
-from experiments import unconditional
-from pixelcnn_jax.data.dataset import no_images
-from pixelcnn_jax.training.loop import Splits, init_state, make_optimizer, train_step
-
-ROUNDS = flags.DEFINE_integer("rounds", 3, "how often each step is timed")
+from experiments import default_config, unconditional
+from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.optimizer import make_optimizer
+from pixelcnn_jax.training.step import init_state, train_step
 
 BASE = {"layers": 4, "features": 32, "size": 16, "batch": 8}
 VARIED = {"layers": (1, 2, 4, 8, 16), "features": (16, 32, 64, 128), "size": (8, 16, 32), "batch": (2, 8, 32)}
 
 
-def measured(rounds: int, *, layers: int, features: int, size: int, batch: int) -> dict[str, float]:
-    """One row: how long a step takes, how long it compiles, and the memory it needs for a while."""
-    config: ConfigDict = base.get_config()
+def measure(rounds: int, *, layers: int, features: int, size: int, batch: int) -> dict[str, float]:
+    """Returns the step time, the compile time and the temporary memory of a training step."""
+    config = default_config("unconditional")
     config.model.update({"layers": layers, "features": features, "first_kernel_size": 3})
-    nothing = no_images((size, size, 1), levels=16, classes=None)
-    experiment, optimizer = unconditional.make_experiment(config, Splits(nothing, nothing)), make_optimizer(config)
-    key, images = jax.random.key(0), jnp.zeros((batch, size, size, 1), jnp.int32)
+    config = resolve(config, unconditional.Config)
+    experiment = unconditional.make_experiment(config, ImageSpec(size, size, 1, 16))
+    optimizer, key = make_optimizer(config.optimizer, steps=config.train.steps), jax.random.key(0)
     state = jax.jit(partial(init_state, experiment, optimizer))(key)
-    step = jax.jit(partial(train_step, experiment=experiment, optimizer=optimizer, ema=config.ema))
-    lowered = step.lower(state, {"image": images}, key)
+    images = {"image": jnp.zeros((batch, size, size, 1), jnp.int32)}
+    step = partial(train_step, experiment=experiment, optimizer=optimizer, ema_decay=config.train.ema_decay)
+    lowered = jax.jit(step).lower(state, images, key)
     began = time.perf_counter()
     compiled = lowered.compile()
     compile_s = time.perf_counter() - began
-    step_s = fastest({"step": lambda: compiled(state, {"image": images}, key)}, rounds=rounds)["step"]
-    return {
-        "step_s": step_s,
-        "compile_s": compile_s,
-        "memory_mib": compiled.memory_analysis().temp_size_in_bytes / 2**20,
-    }
+    step_s = fastest({"step": lambda: compiled(state, images, key)}, rounds=rounds)["step"]
+    memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
+    return {"step_s": step_s, "compile_s": compile_s, "memory_mib": memory}
 
 
 def exponent(sizes: tuple[int, ...], values: list[float]) -> float:
-    """The b of values = a sizes^b, by least squares in the logarithms."""
+    """Returns b of values = a sizes^b."""
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
-def main(_: list[str]) -> None:
-    """Prints the table and, last, all of it as JSON."""
-    rounds = ROUNDS.value
+@click.command(cls=UserCommand, help=__doc__)
+@click.option("--rounds", default=3, show_default=True, help="Number of times that each step is timed.")
+def main(rounds: int) -> None:
     result: dict[str, Any] = {"benchmark": "growth", "device": jax.devices()[0].device_kind, "base": BASE}
-    measured(rounds, **BASE)  # what the first compilation of a process does once is not of this network
+    measure(rounds, **BASE)  # the first compilation of a process takes longer
     print("varied       size     step s  compile s  memory MiB")
     for name, sizes in VARIED.items():
-        rows = [measured(rounds, **BASE | {name: size}) for size in sizes]
+        rows = [measure(rounds, **BASE | {name: size}) for size in sizes]
         for size, row in zip(sizes, rows, strict=True):
-            print(
-                f"{name:10} {size:6} {row['step_s']:10.4f} {row['compile_s']:10.2f} {row['memory_mib']:11.1f}",
-                flush=True,
-            )
+            step, compiling, memory = row.values()
+            print(f"{name:10} {size:6} {step:10.4f} {compiling:10.2f} {memory:11.1f}", flush=True)
         exponents = {column: exponent(sizes, [row[column] for row in rows]) for column in rows[0]}
         step, compiling, memory = exponents.values()
-        print(f"{'':10} {'grows':>6} {step:10.2f} {compiling:10.2f} {memory:11.2f}")
+        print(f"{'exponent':17} {step:10.2f} {compiling:10.2f} {memory:11.2f}")
         result[name] = {"sizes": sizes, "rows": rows, "exponents": exponents}
 
     small = {"features": 8, "size": 8, "batch": 2}
-    one, twenty = (measured(1, **small, layers=layers)["compile_s"] for layers in (1, 20))
-    print(f"compiling 20 layers takes {twenty / one:.1f} times as long as 1: {one:.2f} s and {twenty:.2f} s (below 20)")
+    one, twenty = (measure(1, **small, layers=layers)["compile_s"] for layers in (1, 20))
+    print(f"20 layers compile in {twenty:.2f} s, 1 layer in {one:.2f} s: {twenty / one:.1f} times as long")
     print(json.dumps(result | {"compile_20_over_1": twenty / one}))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

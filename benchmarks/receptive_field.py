@@ -1,12 +1,12 @@
-"""What a pixel sees through each network: figure 1 of 1606.05328, drawn from Jacobians.
+"""The pixels that a prediction depends on, through each network: figure 1 of 1606.05328, drawn from Jacobians.
 
 python -m benchmarks.receptive_field
 
-For untrained networks of six layers of 3x3 after a first one of 5x5, and the pixel in the middle of an image: how
-strongly its logits depend on each other pixel, |d logit / d pixel| summed over the logits, averaged over parameters and
-images drawn at random, relative to the strongest, on a logarithmic scale. A pixel that comes before and that nothing
-depends on at all stays grey: the blind spot of the PixelCNN, what lies below the triangle of the Row LSTM, and the one
-pixel that the Diagonal BiLSTM misses. Writes benchmarks/receptive_fields.png; it takes less than a minute.
+The networks are untrained, with six layers of 3x3 after a first one of 5x5. For the pixel in the middle of an image,
+the plot shows how strongly its logits depend on each other pixel: |d logit / d pixel| summed over the logits, averaged
+over random parameters and images, relative to the strongest, on a logarithmic scale. An earlier pixel with no
+influence at all stays grey: the blind spot of the PixelCNN, the area outside the triangle of the Row LSTM, and the one
+pixel that the Diagonal BiLSTM misses. Writes docs/pictures/receptive_fields.png within a minute.
 """
 
 from pathlib import Path
@@ -32,16 +32,16 @@ NETWORKS: dict[str, type[Network]] = {
     "Diagonal BiLSTM": DiagonalBiLSTM,
     "Gated PixelCNN": GatedPixelCNN,
 }
-DRAWS = 16  # of parameters and an image, for each network
-DECADES = 5  # of the colour scale
+DRAWS = 16  # of parameters and an image
+DECADES = 5  # on the colour scale
 UNSEEN, LATER = 0.72, 0.95  # greys
-# Without the palest, which would look like a grey.
+# Without the palest colours, which would look grey.
 COLOURS = LinearSegmentedColormap.from_list("seen", mpl.colormaps["YlOrRd"](np.linspace(0.1, 1, 64)))
-FILE = Path(__file__).parent / "receptive_fields.png"
+FILE = Path(__file__).parents[1] / "docs" / "pictures" / "receptive_fields.png"
 
 
 def dependence(model: Network) -> np.ndarray:
-    """The mean of |d logit / d pixel| [row, column] for the pixel at the centre, of all draws."""
+    """Returns the mean of |d logit / d pixel| for the pixel at the centre, over all draws."""
     condition = Condition()
 
     @jax.jit
@@ -60,7 +60,7 @@ def dependence(model: Network) -> np.ndarray:
 
 
 def panel(axes: Axes, name: str, strength: np.ndarray) -> AxesImage:
-    """Draws one network; the grid is its image."""
+    """Draws one network."""
     before = np.arange(SIZE * SIZE).reshape(SIZE, SIZE) < CENTRE[0] * SIZE + CENTRE[1]
     axes.imshow(np.where(before, UNSEEN, LATER), cmap="gray", vmin=0, vmax=1)
     seen = np.ma.masked_equal(strength / strength.max(), 0)

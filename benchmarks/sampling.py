@@ -1,146 +1,137 @@
-"""How long exact sampling takes, beside re-running the network per sub-pixel and beside one forward pass.
+"""How long exact sampling takes, compared with naive sampling and with one forward pass.
 
-python -m benchmarks.sampling [--batch=1,16,64] [--cifar10] [--workdir=DIR]
+Network R is untrained, since time does not depend on the weights: 28x28x1, 256 levels, a strict layer of 7x7, 7 gated
+layers of 3x3, 64 features, head 64. Naive sampling is one forward pass per sub-pixel; the time of one pass is scaled
+to all of them. Each CPU core is a device, and batches that they divide are split. The forward pass counts by the
+faster of one device, which can use all cores, and all devices.
 
-Network R: 28x28x1, 256 levels, strict layer 7x7, then 7 gated layers of 3x3, 64 features, head 64; untrained, for time
-does not depend on the weights. "naive" is timed on one forward pass a sub-pixel, scaled to all of them, which it says.
-Each CPU core is a device, and batches that they divide are spread over them, in the forward pass as in sampling; of the
-forward pass the faster way counts, for one device can use all cores there.
-
-The colour table holds R and, if asked for, the network of configs/cifar10.py against themselves with one channel.
-
-With --workdir, the model of a run is sampled by fixed-point iteration as well (Song et al. 2021): the whole image is
-drawn again from the same noise until it no longer changes. How often that is depends on the weights.
+The colour table compares three channels with one. With --workdir the model of a run is also sampled by fixed-point
+iteration (Song et al. 2021): the whole image is drawn again from the same noise until it no longer changes. The number
+of iterations depends on the weights.
 """
 
 import json
-import os
-import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import click
 import jax
 import jax.numpy as jnp
-from absl import app, flags
 
+from benchmarks.timing import fastest
 from configs import cifar10
-from experiments import trained
 from pixelcnn_jax import GatedPixelCNN, sample
-from pixelcnn_jax.devices import beside, spread
-from pixelcnn_jax.sampling import draw, noise
-
-BATCH = flags.DEFINE_list("batch", ["1", "16", "64"], "batch sizes of network R")
-CIFAR10 = flags.DEFINE_bool("cifar10", False, "time the network of configs/cifar10.py too, at batch 16")
-WORKDIR = flags.DEFINE_string("workdir", None, "a run whose model is sampled by fixed-point iteration too")
+from pixelcnn_jax.cli.evaluate import use_all_cores
+from pixelcnn_jax.cli.options import UserCommand, load_density
+from pixelcnn_jax.devices import match_sharding, shard
+from pixelcnn_jax.distributions import draw, noise
+from pixelcnn_jax.models.conditional import resolve
+from pixelcnn_jax.models.inputs import Condition, apply
 
 R = GatedPixelCNN(levels=256, features=64, layers=7, head_features=64)
 
 
-def seconds(function: Callable[[], Any], repeats: int = 3) -> float:
-    """The fastest of some runs, the first, which compiles, not counted."""
-    jax.block_until_ready(function())
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        jax.block_until_ready(function())
-        times.append(time.perf_counter() - began)
-    return min(times)
+def seconds(function: Callable[[], Any], rounds: int = 3) -> float:
+    return fastest({"it": function}, rounds=rounds)["it"]
 
 
-def variables_of(model: GatedPixelCNN) -> dict[str, Any]:
-    """Untrained."""
+def new_variables(model: GatedPixelCNN) -> dict[str, Any]:
     return dict(jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, model.channels), jnp.int32)))
 
 
-def sampling(model: GatedPixelCNN, variables: dict[str, Any], batch: int, size: int) -> dict[str, float]:
-    """One row: one forward pass, cached and naive sampling."""
-    images, keys = jnp.zeros((batch, size, size, model.channels), jnp.int32), jax.random.split(jax.random.key(0), batch)
-    forward = jax.jit(model.apply)
-    split = beside(spread(keys), images, variables)
-    one = min(seconds(lambda: forward(variables, images), 5), seconds(lambda: forward(split[1], split[0]), 5))
-    cached = seconds(lambda: sample(model, variables, spread(keys), shape=(batch, size, size)))
+def compare(model: GatedPixelCNN, batch: int, size: int) -> dict[str, float]:
+    """Returns the times of one forward pass, cached sampling and naive sampling."""
+    variables, images = new_variables(model), jnp.zeros((batch, size, size, model.channels), jnp.int32)
+    keys = shard(jax.random.split(jax.random.key(0), batch))
+    forward, (split_images, copies) = jax.jit(model.apply), match_sharding(keys, images, variables)
+    one = min(seconds(lambda: forward(variables, images), 5), seconds(lambda: forward(copies, split_images), 5))
+    cached = seconds(lambda: sample(model, variables, keys, shape=(batch, size, size)))
     naive = one * size * size * model.channels
     row = {"batch": batch, "forward_s": one, "cached_s": cached, "naive_scaled_s": naive}
     return row | {"naive_over_cached": naive / cached, "cached_over_forward": cached / one}
 
 
-def colour(model: GatedPixelCNN, size: int) -> dict[str, float]:
-    """Time per pixel of 16 images: with three channels and with one."""
+def compare_colours(model: GatedPixelCNN, size: int) -> dict[str, float]:
+    """Returns the microseconds per pixel of 16 images, with three channels and with one."""
 
-    def time_of(model: GatedPixelCNN) -> float:
-        variables = variables_of(model)
-        keys = spread(jax.random.split(jax.random.key(0), 16))
-        return seconds(partial(sample, model, variables, keys, shape=(16, size, size))) / (16 * size**2)
+    def per_pixel(model: GatedPixelCNN) -> float:
+        keys = shard(jax.random.split(jax.random.key(0), 16))
+        return (
+            1e6 * seconds(partial(sample, model, new_variables(model), keys, shape=(16, size, size))) / (16 * size**2)
+        )
 
-    three, one = time_of(model.clone(channels=3)), time_of(model.clone(channels=1))
-    return {"three_channels_us": 1e6 * three, "one_channel_us": 1e6 * one, "ratio": three / one}
+    three, one = per_pixel(model.clone(channels=3)), per_pixel(model.clone(channels=1))
+    return {"three_channels_us": three, "one_channel_us": one, "ratio": three / one}
 
 
 @partial(jax.jit, static_argnames=("model", "shape"))
 def fixed_point(
-    model: GatedPixelCNN, variables: dict[str, Any], key: jax.Array, shape: tuple[int, int, int]
+    model: Any, variables: Any, condition: Condition, key: jax.Array, shape: tuple[int, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    """The images that drawing every sub-pixel again from the same noise does not change; how often it was done."""
-    batch, height, width = shape
+    """Returns the images that another draw from the same noise leaves unchanged, and the number of draws."""
+    batch, height, width, channels = shape
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(batch))
-    of_row = partial(noise, keys, width=width, channels=model.channels, levels=model.levels)
+    of_row = partial(noise, keys, width=width, channels=channels, levels=model.levels)
     gumbel = jnp.moveaxis(jax.vmap(of_row)(jnp.arange(height)), 0, 1)
 
     def again(state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         images, _, count = state
-        logits = model.apply(variables, images)
-        drawn = draw(logits.reshape(-1, model.levels), gumbel.reshape(-1, gumbel.shape[-1])).reshape(images.shape)
+        logits = apply(model, variables, images, condition).reshape(-1, model.levels)
+        drawn = draw(logits, gumbel.reshape(-1, gumbel.shape[-1])).reshape(shape)
         return drawn, jnp.any(drawn != images), count + 1
 
-    start = (jnp.zeros((*shape, model.channels), jnp.int32), jnp.array(True), jnp.array(0))
+    start = (jnp.zeros(shape, jnp.int32), jnp.array(True), jnp.array(0))
     images, _, count = jax.lax.while_loop(lambda state: state[1], again, start)
     return images, count
 
 
-def main(_: list[str]) -> None:
-    """Prints the tables and, last, all of it as JSON."""
-    jax.config.update("jax_num_cpu_devices", os.cpu_count())
-    networks = [("R", R, 28, [int(batch) for batch in BATCH.value])]
-    if CIFAR10.value:
-        config = cifar10.get_config()
-        networks.append(("cifar10", GatedPixelCNN(levels=256, channels=3, **config.model), 32, [16]))
+def compare_fixed_point(workdir: Path, batch: int) -> dict[str, Any]:
+    """Returns the times of fixed-point iteration and of cached sampling by the model of a run."""
+    density, key = load_density(str(workdir)), jax.random.key(1)
+    network, own, condition = resolve(density.model, density.variables, None, None, batch=batch)
+    shape = (batch, *density.spec.shape)
+    cached = partial(sample, density.model, density.variables, key, shape=shape[:3])
+    iterated = partial(fixed_point, network, own, condition, key, shape)
+    images, count = iterated()
+    row = {"batch": batch, "iterations": int(count), "same": bool((images == cached()).all())}
+    return row | {"fixed_point_s": seconds(iterated), "cached_s": seconds(cached)}
+
+
+@click.command(cls=UserCommand, help=__doc__)
+@click.option("--batch", multiple=True, type=int, default=(1, 16, 64), show_default=True, help="Batch of network R.")
+@click.option("--cifar10", "with_cifar10", is_flag=True, help="Time the network of configs/cifar10.py too.")
+@click.option("--workdir", type=Path, help="Run whose model is sampled by fixed-point iteration too.")
+def main(batch: tuple[int, ...], with_cifar10: bool, workdir: Path | None) -> None:
+    use_all_cores()
+    networks: list[tuple[str, GatedPixelCNN, int, tuple[int, ...]]] = [("R", R, 28, batch)]
+    if with_cifar10:
+        fields = {name: x for name, x in cifar10.get_config().model.items() if name != "network"}
+        networks.append(("cifar10", GatedPixelCNN(levels=256, channels=3, **fields), 32, (16,)))
     result: dict[str, Any] = {"benchmark": "sampling", "device": jax.devices()[0].device_kind}
 
     print("network  batch  forward s   cached s  naive s (scaled)  naive/cached  cached/forward")
     for name, model, size, batches in networks:
-        for batch in batches:
-            row = sampling(model, variables_of(model), batch, size)
-            one, cached, naive, gain, cost = list(row.values())[1:]
-            print(f"{name:8} {batch:5} {one:10.4f} {cached:10.4f} {naive:17.1f} {gain:13.0f} {cost:15.2f}", flush=True)
+        for count in batches:
+            row = compare(model, count, size)
             result.setdefault(name, []).append(row)
+            one, cached, naive, gain, cost = list(row.values())[1:]
+            print(f"{name:8} {count:5} {one:10.4f} {cached:10.4f} {naive:17.1f} {gain:13.0f} {cost:15.2f}", flush=True)
 
-    print("\nnetwork  batch  3 channels, us a pixel  1 channel  ratio")
+    print("\nnetwork  3 channels, us per pixel  1 channel  ratio")
     for name, model, size, _ in networks:
-        row = colour(model, size)
-        print(f"{name:8} {16:5} {row['three_channels_us']:23.2f} {row['one_channel_us']:10.2f} {row['ratio']:6.2f}")
-        result[f"{name}_colour"] = row
+        row = result[f"{name}_colour"] = compare_colours(model, size)
+        print(f"{name:8} {row['three_channels_us']:25.2f} {row['one_channel_us']:10.2f} {row['ratio']:6.2f}")
 
-    if WORKDIR.value:
-        model, variables, (height, width, _), _ = trained.load(WORKDIR.value)
-        print("\nfixed-point iteration  batch  iterations  fixed point s  cached s  same images")
-        for batch in (1, 16):
-            shape = (batch, height, width)
-            cached = seconds(partial(sample, model, variables, jax.random.key(1), shape=shape))
-            iterated = seconds(partial(fixed_point, model, variables, jax.random.key(1), shape))
-            images, count = fixed_point(model, variables, jax.random.key(1), shape)
-            same = bool((images == sample(model, variables, jax.random.key(1), shape=shape)).all())
-            print(f"{WORKDIR.value:21} {batch:6} {int(count):11} {iterated:14.3f} {cached:9.3f}  {same}")
-            row = {
-                "batch": batch,
-                "iterations": int(count),
-                "fixed_point_s": iterated,
-                "cached_s": cached,
-                "same": same,
-            }
-            result.setdefault("fixed_point", []).append(row)
+    if workdir is not None:
+        print("\nbatch  iterations  fixed point s  cached s  same images")
+        result["fixed_point"] = [compare_fixed_point(workdir, count) for count in (1, 16)]
+        for row in result["fixed_point"]:
+            times = f"{row['fixed_point_s']:14.3f} {row['cached_s']:9.3f}"
+            print(f"{row['batch']:5} {row['iterations']:11} {times}  {row['same']}")
     print(json.dumps(result))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -1,4 +1,4 @@
-"""How long things take, beside one another."""
+"""Times of functions, measured so that they can be compared."""
 
 import time
 from collections.abc import Callable
@@ -8,9 +8,9 @@ import jax
 
 
 def fastest(functions: dict[str, Callable[[], Any]], *, rounds: int) -> dict[str, float]:
-    """Seconds of the fastest call of each function, all called in turn, so that what else runs slows each alike.
+    """Returns the seconds of the fastest call of each function.
 
-    The first calls, which compile, are not counted.
+    The functions are called in turn, so that other programs slow each alike. First calls, which compile, do not count.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():

@@ -18,14 +18,14 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/quickstart.ipynb)
 #
-# A [PixelCNN](https://arxiv.org/abs/1606.05328) predicts each pixel of an image from those before it, row by row.
-# Here one learns handwritten digits in a few minutes, on whatever JAX finds: CPU, GPU or TPU. Then it tells exactly how
-# likely an image is, draws new ones, and completes halves.
+# A [PixelCNN](https://arxiv.org/abs/1606.05328) predicts each pixel of an image from the pixels before it, row by row.
+# This notebook trains one on handwritten digits, in a few minutes on a CPU, GPU or TPU. It then computes exact
+# likelihoods, draws new digits, and completes halves of digits.
 
 # %% [markdown]
-# Where the project is installed from its checkout (`pip install -e ".[train]"`) this does nothing; elsewhere, as in
-# Colab, it fetches and installs it. For an accelerator, JAX must be
-# [the one made for it](https://docs.jax.dev/en/latest/installation.html).
+# The next cell installs the project in Colab. It does nothing where the project is installed already
+# (`pip install -e ".[train]"` in a checkout). An accelerator needs
+# [its own build of JAX](https://docs.jax.dev/en/latest/installation.html).
 
 # %%
 import importlib.util
@@ -37,7 +37,7 @@ if importlib.util.find_spec("pixelcnn_jax") is None:
     sys.path.insert(0, "pixelcnn-jax")
 
 # %% tags=["parameters"]
-STEPS = 1800  # of training: a few minutes on two CPU cores
+STEPS = 1800  # training steps: a few minutes on two CPU cores
 
 # %%
 import tempfile
@@ -48,29 +48,32 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from configs import digits
-from experiments import trained
-from experiments.cli import load_splits, table
-from experiments.unconditional import make_experiment
-from pixelcnn_jax import bits_per_dim, log_prob, sample
+from experiments import unconditional
+from pixelcnn_jax import bits_per_dim, load_pretrained, log_prob, sample
+from pixelcnn_jax.data.dataset import load_splits, read_all
 from pixelcnn_jax.data.image_files import grid
-from pixelcnn_jax.training.loop import train
+from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.experiment import Recipe
+from pixelcnn_jax.training.run import train
+from pixelcnn_jax.training.summary import table
 
 print(jax.devices())
 
 # %% [markdown]
 # ## The data
-# scikit-learn's digits: 1,797 images of 8x8 pixels, each an integer from 0 to 16. Shown are the first of the 350 that
-# are kept for validation.
+# scikit-learn has 1,797 digits of 8x8 pixels; each pixel is an integer from 0 to 16. These are the first of the 350
+# validation images.
 
 # %%
 config = digits.get_config()
-config.steps = STEPS
-splits = load_splits(config)
-images = np.stack([example["image"] for example in splits.validation.examples])
+config.train.steps = STEPS
+config = resolve(config, unconditional.Config)
+splits = load_splits(config.data)
+images = read_all(splits.validation)["image"]
 
 
 def show(rows):
-    picture = Image.fromarray(grid(rows, levels=splits.validation.levels)[..., 0])
+    picture = Image.fromarray(grid(rows, levels=splits.spec.levels)[..., 0])
     return ImageOps.scale(picture, 5, Image.Resampling.NEAREST)
 
 
@@ -78,28 +81,28 @@ show(images[:64].reshape(4, 16, 8, 8, 1))
 
 # %% [markdown]
 # ## Training
-# What `python -m experiments.unconditional --config=configs/digits.py` does: `workdir` gets checkpoints, the learning
-# curve, TensorBoard's files, and the parameters that did best on validation, which are read back here.
+# This is what `python -m experiments.train --config=configs/digits.py --workdir=runs/digits` does. The workdir gets
+# checkpoints, the learning curve, and the model with the best validation score, which `load_pretrained` loads.
 
 # %%
 workdir = Path(tempfile.mkdtemp())
-result = train(config, make_experiment(config, splits), splits, workdir)
-model, variables, *_ = trained.load(workdir)
+result = train(config, Recipe.of(unconditional), splits, workdir)
+model, variables, card = load_pretrained(workdir)
 
 # %% [markdown]
 # ## The exact likelihood
-# Of every validation image: log p(x) in nats, and the same as bits for each pixel, which is what papers compare.
+# log p(x) of every validation image in nats, and in bits per pixel, the unit in which papers compare.
 
 # %%
 nats = log_prob(model, variables, images)
 bits = bits_per_dim(model, variables, images)
-print(f"{len(images)} images: log p(x) is {nats.mean():.2f} nats an image, or {bits.mean():.4f} bits/dim\n")
+print(f"{len(images)} images: log p(x) is {nats.mean():.2f} nats per image, {bits.mean():.4f} bits/dim\n")
 print(table(config, splits, result))
 
 # %% [markdown]
-# Fewer bits are better: on validation 4.09 is to know nothing, 2.49 to know how often each pixel has each value, 2.00 a
-# published autoregressive model ([Tomczak](https://github.com/jmtomczak/intro_dgm)). Each image has its own figure: the
-# likeliest 16 are in the upper row, the least likely in the lower.
+# Fewer bits are better. On validation a model that knows nothing has 4.09 bits/dim, one that knows how frequent each
+# value is at each pixel 2.49, a published autoregressive model 2.00 ([Tomczak](https://github.com/jmtomczak/intro_dgm)).
+# The upper row shows the 16 likeliest images, the lower row the 16 least likely.
 
 # %%
 order = np.argsort(bits)
@@ -107,7 +110,7 @@ show(images[np.concatenate([order[:16], order[-16:]])].reshape(2, 16, 8, 8, 1))
 
 # %% [markdown]
 # ## Samples
-# New digits: each pixel is drawn from what the model predicts given those drawn before.
+# New digits: each pixel is drawn from the model's prediction given the pixels drawn before.
 
 # %%
 samples = sample(model, variables, jax.random.key(1), shape=(64, 8, 8))
@@ -115,7 +118,7 @@ show(samples.reshape(4, 16, 8, 8, 1))
 
 # %% [markdown]
 # ## Completion
-# The top row is real. Below it, four times, the upper half was given and the lower half drawn anew.
+# The top row is real. In the four rows below it, the upper half is given and the lower half is drawn.
 
 # %%
 given = np.tile(images[:16], (4, 1, 1, 1))

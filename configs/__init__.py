@@ -1,1 +1,4 @@
-"""One file a run; base.py holds every field with its meaning."""
+"""One file per run. ``python -m experiments.train --config=configs/NAME.py --help`` lists all fields.
+
+Where ``get_config`` takes an experiment, another can be named: ``--config=configs/imagenet32.py:class_conditional``.
+"""

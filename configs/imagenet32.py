@@ -1,38 +1,47 @@
 """ImageNet at 32x32 RGB, the original small set (TFDS downsampled_imagenet, 49,999 validation images, no labels).
 
-Paper row: 1606.05328 table 2, Gated PixelCNN 3.83 bits/dim on validation; PixelRNN 3.86. The network is section 3.1's:
-20 layers, 384 features, 5x5, batch 128, 200K updates (there on 32 GPUs for 60 hours).
-Command: python -m experiments.unconditional --config=configs/imagenet32.py --workdir=runs/imagenet32
+Paper row: 1606.05328 table 2, Gated PixelCNN 3.83 bits/dim on validation, PixelRNN 3.86. The network is that of section
+3.1: 20 layers, 384 features, 5x5, batches of 128, 200,000 updates (60 hours on 32 GPUs).
+Command: python -m experiments.train --config=configs/imagenet32.py --workdir=runs/imagenet32
 Result: not yet run.
+
+Given the label (figures 3 and 8) on the resized set of 2017, which has labels; its likelihoods are not comparable to
+table 2. Not yet run: --config=configs/imagenet32.py:class_conditional --config.data.dataset=imagenet_resized/32x32
+  --config.data.labels=True --config.train.score_train_images=50000 --config.class_conditional.report_images=0 (a report
+  would take 1,000 forward passes per image)
+Through a bottleneck (section 3.4, figures 6 and 11; m = 10 and 100). Not yet run:
+  --config=configs/imagenet32.py:autoencoder --config.autoencoder.bottleneck=100
+  --config.autoencoder.encoder_features='(64, 128, 256)' --config.train.score_train_images=50000
+  --config.train.sample_rows=10 --config.train.sample_columns=6
 """
 
 from ml_collections import ConfigDict
 
-from configs import base
+from experiments import default_config
 
 
-def get_config() -> ConfigDict:
-    config = base.get_config()
-    config.dataset = "downsampled_imagenet/32x32"
-    config.test_split = ""
+def get_config(experiment: str = "unconditional") -> ConfigDict:
+    config = default_config(experiment)
+    config.data.dataset = "downsampled_imagenet/32x32"
+    config.data.test_split = ""
     config.model.features = 384
     config.model.layers = 20
     config.model.kernel_size = 5
     config.model.head_features = 1024
     config.model.dtype = "bfloat16"
-    config.batch_size = 128
-    config.steps = 200_000
-    config.learning_rate = 4e-4
-    config.warmup_steps = 2_000
-    config.ema = 0.9999
-    config.eval_batch_size = 128
-    config.log_every = 100
-    config.eval_every = 10_000
-    config.checkpoint_every = 1_000
-    config.sample_rows = 4
-    config.sample_columns = 8
-    config.published = (
-        ("PixelRNN (1601.06759)", "validation", "bits/dim", 3.86),
-        ("Gated PixelCNN (1606.05328)", "validation", "bits/dim", 3.83),
-    )
+    config.optimizer.learning_rate = 4e-4
+    config.optimizer.warmup_steps = 2_000
+    config.train.batch_size = 128
+    config.train.steps = 200_000
+    config.train.ema_decay = 0.9999
+    config.train.eval_batch_size = 128
+    config.train.log_every = 100
+    config.train.eval_every = 10_000
+    config.train.checkpoint_every = 1_000
+    config.train.sample_rows = 4
+    if experiment == "unconditional":
+        config.train.published = (
+            ("PixelRNN (1601.06759)", "validation", "bits/dim", 3.86),
+            ("Gated PixelCNN (1606.05328)", "validation", "bits/dim", 3.83),
+        )
     return config

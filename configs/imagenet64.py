@@ -1,38 +1,26 @@
-"""ImageNet at 64x64 RGB, the original small set (TFDS downsampled_imagenet, 49,999 validation images, no labels).
+"""ImageNet at 64x64 RGB, the original small set, by the network of configs/imagenet32.py.
 
-Paper row: 1606.05328 table 2, Gated PixelCNN 3.57 bits/dim on validation; PixelRNN 3.63. The network is section 3.1's:
-20 layers, 384 features, 5x5, batch 128, 200K updates (there on 32 GPUs for 60 hours).
-Command: python -m experiments.unconditional --config=configs/imagenet64.py --workdir=runs/imagenet64
+Paper row: 1606.05328 table 2, Gated PixelCNN 3.57 bits/dim on validation, PixelRNN 3.63.
+Command: python -m experiments.train --config=configs/imagenet64.py --workdir=runs/imagenet64
 Result: not yet run.
+
+Given the label, and 64x64 given 32x32 (figure 7). Not yet run:
+  --config=configs/imagenet64.py:class_conditional, with the flags of configs/imagenet32.py and imagenet_resized/64x64
+  --config=configs/imagenet64.py:multiscale --config.data.dataset=imagenet_resized/64x64 --config.data.labels=True
+    --config.multiscale.small_layers=20 --config.multiscale.map_features=384 --config.train.score_train_images=50000
 """
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import imagenet32
 
 
-def get_config() -> ConfigDict:
-    config = base.get_config()
-    config.dataset = "downsampled_imagenet/64x64"
-    config.test_split = ""
-    config.model.features = 384
-    config.model.layers = 20
-    config.model.kernel_size = 5
-    config.model.head_features = 1024
-    config.model.dtype = "bfloat16"
-    config.batch_size = 128
-    config.steps = 200_000
-    config.learning_rate = 4e-4
-    config.warmup_steps = 2_000
-    config.ema = 0.9999
-    config.eval_batch_size = 128
-    config.log_every = 100
-    config.eval_every = 10_000
-    config.checkpoint_every = 1_000
-    config.sample_rows = 4
-    config.sample_columns = 8
-    config.published = (
-        ("PixelRNN (1601.06759)", "validation", "bits/dim", 3.63),
-        ("Gated PixelCNN (1606.05328)", "validation", "bits/dim", 3.57),
-    )
+def get_config(experiment: str = "unconditional") -> ConfigDict:
+    config = imagenet32.get_config(experiment)
+    config.data.dataset = "downsampled_imagenet/64x64"
+    if experiment == "unconditional":
+        config.train.published = (
+            ("PixelRNN (1601.06759)", "validation", "bits/dim", 3.63),
+            ("Gated PixelCNN (1606.05328)", "validation", "bits/dim", 3.57),
+        )
     return config

@@ -1,25 +1,24 @@
-"""The judge of class-conditional MNIST samples: a convolutional classifier of the images as they are modelled.
+"""A convolutional classifier of binarised MNIST, which measures the class accuracy of samples.
 
 Paper row: none.
-Command: python -m experiments.classifier --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier
-Result: 99.28 % of the test images, 99.12 % of validation, after 5 minutes on one core of an AMD EPYC, 2026-11-25.
+Command: python -m experiments.train --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier
+Time: 5 minutes on one core of an AMD EPYC (2026-11-25).
+Result: accuracy 99.28 % on test, 99.12 % on validation.
 """
 
 from ml_collections import ConfigDict
 
-from configs import base
+from experiments import default_config
 
 
 def get_config() -> ConfigDict:
-    config = base.get_config()
-    config.experiment = "classifier"
-    config.dataset = "mnist"
-    config.train_split = "train[:50000]"
-    config.validation_split = "train[50000:]"
-    config.binarize = "threshold"
-    config.labels = True
-    config.shift = 2
-    config.steps = 2_000
-    config.eval_every = 500
-    config.eval_batch_size = 200
+    config = default_config("classifier")
+    config.data.dataset = "mnist"
+    config.data.train_split = "train[:50000]"
+    config.data.validation_split = "train[50000:]"
+    config.data.binarize = "threshold"
+    config.data.labels = True
+    config.data.shift = 2
+    config.train.steps = 2_000
+    config.train.eval_batch_size = 200
     return config

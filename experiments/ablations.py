@@ -1,31 +1,28 @@
-"""What the parts of the Gated PixelCNN are worth: the same training without each, at as many parameters, by seeds.
+"""What each part of the Gated PixelCNN is worth: the same training without it, at equal parameter counts.
 
-python -m experiments.ablations --config=configs/digits_ablations.py --workdir=runs/digits_ablations
-
-Each variant of ``config.variants`` is trained ``config.seeds`` times, in a folder of its own in the workdir, by the one
-train loop; its features are as many as bring its parameters nearest to those of the network with all its parts. Printed
-is the best validation likelihood: its mean, its standard deviation over the seeds, and how far it is from the whole
-network's. The same command goes on where it was stopped. It knows no --dry_run.
+Each variant of ``config.ablations.variants`` is trained ``config.ablations.seeds`` times, as a run of its own in a
+folder of the workdir. Its number of features is chosen so that its parameter count is nearest to that of the whole
+network. The summary compares validation likelihoods: mean and standard deviation over the seeds, and the difference to
+the whole.
 """
 
 import math
-import sys
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
-from ml_collections import ConfigDict
+from jaxtyping import Array, Float, Key
 
-from experiments import cli
-from experiments.ablated import AblatedPixelCNN
-from experiments.unconditional import experiment_of
+from experiments.ablated_pixelcnn import AblatedPixelCNN
+from experiments.unconditional import likelihood_experiment
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.parameters import Bias, Kernel, Params
-from pixelcnn_jax.training.loop import Batch, Experiment, Splits, check_fields, train
+from pixelcnn_jax.fields import field
+from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
+from pixelcnn_jax.models.parameters import Bias, Kernel
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
 
 WHOLE = "whole"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -38,105 +35,103 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "blue first": {},
     "green first": {},
 }
-COLOURS = {"blue first": (2, 1, 0), "green first": (1, 0, 2)}  # the order in which they are predicted
+COLOURS = {"blue first": (2, 1, 0), "green first": (1, 0, 2)}  # the order in which channels are predicted
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Trains what is not trained yet, prints the table; a summary as JSON."""
-    argv = list(sys.argv) if argv is None else argv
-    if cli.asks_for_help(argv):
-        print(__doc__)
-        return
-    cli.report(lambda: ablations(argv))
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.ablations``."""
+
+    variants: tuple[str, ...] = field((WHOLE,), "what is compared: whole, then names of VARIANTS in ablations.py")
+    seeds: int = field(3, "number of times each variant is trained", least=1)
 
 
-def ablations(argv: list[str]) -> dict[str, Any]:
-    """The likelihoods of every variant. Raises InputError for a variant that there is none of."""
-    command = cli.parse(argv)
-    config = command.config
-    cli.check_module("experiments.ablations", config)
-    unknown = [name for name in config.variants if name not in VARIANTS]
-    if unknown or config.variants[:1] != (WHOLE,):
-        raise InputError(f"variants must be {WHOLE} and then some of {', '.join(list(VARIANTS)[1:])}.")
-    if command.workdir is None or config.seeds < 2:
-        raise InputError("Ablations need a --workdir, and at least two seeds for a spread.")
-    if command.processes is not None or config.start_from or config.augment:
-        raise InputError("Ablations begin anew in one process, without augment: leave out what says otherwise.")
-    cli.use_all_cores(config)
-    if config.compilation_cache:
-        cli.keep_compiled(config.compilation_cache)
-    check_fields(config)
-    splits = cli.load_splits(config)
-    if splits.train.shape[2] != 3 and any(name in COLOURS for name in config.variants):
-        raise InputError(f"An order of colours needs three channels, not {splits.train.shape[2]}.")
-    models = {name: variant(config, name, splits) for name in config.variants}
-    found = {name: trained(config, name, model, splits, command.workdir) for name, model in models.items()}
-    print(f"{'variant':20} {'features':>8} {'parameters':>10} {'bits/dim':>10} {'spread':>8} {'nats':>9} {'beyond':>8}")
-    for name, row in found.items():
-        beyond = row["nats"] - found[WHOLE]["nats"]
-        print(
-            f"{name:20} {row['features']:8} {row['parameters']:10} {row['bits_per_dim']:10.4f} {row['spread']:8.4f} "
-            f"{row['nats']:9.3f} {beyond:8.3f}"
-        )
-    return {"data": splits.validation.description, "seeds": config.seeds, "variants": found}
+def runs(config: RunConfig) -> dict[str, RunConfig]:
+    """Returns the runs of a study by the names of their folders. Each has one variant, so that others can be added.
 
-
-def trained(config: ConfigDict, name: str, model: AblatedPixelCNN, splits: Splits, workdir: Path) -> dict[str, Any]:
-    """The figures of one variant over all seeds: mean bits/dim of validation and its spread, mean nats."""
-    results = []
-    for seed in range(config.seeds):
-        this = config.copy_and_resolve_references()
-        with this.unlocked():
-            this.seed, this.network = seed, type(model).__name__
-            this.variants, this.seeds = (name,), 1  # so that others can be added to a study
-            this.model.update(VARIANTS[name] | {"features": model.features})
-        experiment = reordered(experiment_of(model, this, splits), COLOURS.get(name, ()))
-        results.append(train(this, experiment, splits, workdir / f"{name.replace(' ', '_')}_{seed}"))
-    scores = [result["scores"]["validation"] for result in results]
+    Raises:
+      InputError: if the first variant is not the whole network, or one is unknown.
+    """
+    names = config.own.variants
+    if names[:1] != (WHOLE,) or not set(names) <= VARIANTS.keys():
+        raise InputError(f"config.ablations.variants must be {WHOLE}, then some of {', '.join(VARIANTS)}, got {names}.")
     return {
-        "features": model.features,
-        "parameters": results[0]["parameters"],
-        "bits_per_dim": mean(score["bits_per_dim"] for score in scores),
-        "spread": stdev(score["bits_per_dim"] for score in scores),
-        "nats": mean(score["nats"] for score in scores),
-        "each": [score["bits_per_dim"] for score in scores],
+        f"{name.replace(' ', '_')}_{seed}": replace(config, seed=seed, own=Config(variants=(name,), seeds=1))
+        for name in names
+        for seed in range(config.seed, config.seed + config.own.seeds)
     }
 
 
+def compare(config: RunConfig, spec: ImageSpec, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Prints the table of a study, and returns its figures.
+
+    Args:
+      config: the study.
+      spec: the images.
+      results: the result of each run, by the names that ``runs`` gave.
+    """
+    ordered, seeds = list(results.values()), config.own.seeds
+    found: dict[str, dict[str, Any]] = {}
+    print(f"{'variant':20} {'features':>8} {'parameters':>10} {'bits/dim':>10} {'spread':>8} {'nats':>9} {'beyond':>8}")
+    for i, name in enumerate(config.own.variants):
+        scores = [result["scores"]["validation"] for result in ordered[i * seeds : (i + 1) * seeds]]
+        each, nats = [score["bits_per_dim"] for score in scores], mean(score["nats"] for score in scores)
+        row = {
+            "features": variant(config, name, spec).features,
+            "parameters": ordered[i * seeds]["parameters"],
+            "bits_per_dim": mean(each),
+            "spread": stdev(each) if seeds > 1 else 0.0,
+            "nats": nats,
+            "nats_beyond_the_whole": nats - found[WHOLE]["nats"] if found else 0.0,
+        }
+        found[name] = row
+        print("{:20} {:8} {:10} {:10.4f} {:8.4f} {:9.3f} {:8.3f}".format(name, *row.values()))
+        row["each"] = each
+    return {"data": ordered[0]["scores"]["validation"]["data"], "seeds": seeds, "variants": found}
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment of the first variant: p(x) by a network without a part.
+
+    Raises:
+      InputError: for an order of colours if the images have no three channels.
+    """
+    name = config.own.variants[0]
+    if name in COLOURS and spec.channels != 3:
+        raise InputError(f"config.ablations.variants: {name} needs three channels, got {spec.channels}.")
+    return reordered(likelihood_experiment(variant(config, name, spec), config, spec), COLOURS.get(name, ()))
+
+
 def reordered(experiment: Experiment, order: tuple[int, ...]) -> Experiment:
-    """An experiment whose network sees the channels in another order than they are stored; none leaves it."""
+    """Returns an experiment whose network sees the channels in another order than losses and samples have them."""
     if not order:
         return experiment
     colours, back = np.array(order), np.argsort(order)
 
-    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        return experiment.loss(params, batch | {"image": batch["image"][..., colours]}, key)
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        return experiment.loss(params, {**batch, "image": batch["image"][..., colours]}, training)
 
-    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        return experiment.sample(params, key)[..., back]
+    def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
+        return experiment.sample(params, key, source)[..., back]
 
     return experiment._replace(loss=loss, sample=draw)
 
 
-def variant(config: ConfigDict, name: str, splits: Splits) -> AblatedPixelCNN:
-    """A variant as wide as brings its parameters nearest to those of the whole network."""
-    sizes: dict[str, Any] = {"levels": splits.train.levels, "channels": splits.train.shape[2]}
-    whole = AblatedPixelCNN(**sizes, **config.model)
-    part = AblatedPixelCNN(**sizes, **(config.model.to_dict() | VARIANTS[name]))
-    widths = range(max(sizes["channels"], whole.features // 2), 2 * whole.features + 1)
-    wanted = count(whole)
+def variant(config: RunConfig, name: str, spec: ImageSpec) -> AblatedPixelCNN:
+    """Returns a variant with the number of features that brings its parameter count nearest to the whole network's."""
+    fields = {key: value for key, value in asdict(config.model).items() if key != "network"}
+    whole = AblatedPixelCNN(levels=spec.levels, channels=spec.channels, **fields)
+    part = AblatedPixelCNN(levels=spec.levels, channels=spec.channels, **(fields | VARIANTS[name]))
+    widths, wanted = range(max(spec.channels, whole.features // 2), 2 * whole.features + 1), count(whole)
     return min((part.clone(features=width) for width in widths), key=lambda model: abs(count(model) - wanted))
 
 
 def count(model: AblatedPixelCNN) -> int:
-    """Its parameters, from their shapes."""
+    """Returns the number of parameters, from their shapes."""
+
+    def size(tree: Any) -> int:
+        leaves = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, Kernel | Bias))
+        return sum(math.prod(leaf.inputs + leaf.outputs) for leaf in leaves)
+
     shapes = model.parameter_shapes(Condition())
-    leaves = {
-        name: jax.tree.leaves(part, is_leaf=lambda x: isinstance(x, Kernel | Bias)) for name, part in shapes.items()
-    }
-    sizes = {name: sum(math.prod(leaf.inputs + leaf.outputs) for leaf in part) for name, part in leaves.items()}
-    return sum(size * (model.layers if name == "layers" else 1) for name, size in sizes.items())
-
-
-if __name__ == "__main__":
-    main()
+    return sum(size(part) * (model.layers if name == "layers" else 1) for name, part in shapes.items())

@@ -1,145 +1,162 @@
-"""An auto-encoder with a PixelCNN as its decoder (sections 2.4 and 3.4, figures 6 and 11), beside one on MSE.
+"""An auto-encoder with a PixelCNN as its decoder (sections 2.4 and 3.4, figures 6 and 11), next to one trained on MSE.
 
-python -m experiments.autoencoder --config=configs/mnist_autoencoder.py --workdir=runs/mnist_autoencoder
-
-Two pairs of networks are trained side by side, on the same batches: an encoder with a PixelCNN that is given its h, end
-to end on the likelihood, and an encoder of the same kind with a deconvolutional network, on the squared error. What is
-best on validation is chosen by the likelihood alone. Each row of the picture is an image, the reconstruction by squared
-error, and samples given h.
+Two pairs of networks are trained side by side, on the same batches: an encoder with a PixelCNN conditioned on its h,
+end to end on the likelihood, and an encoder of the same kind with a deconvolutional network, on the squared error. The
+best step is chosen by the likelihood alone. Each row of the picture is an image, the reconstruction by squared error,
+and samples given h.
 """
 
-from functools import partial
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
-from ml_collections import ConfigDict
 
-from experiments import cli, trained
-from experiments.network import make_decoder
-from pixelcnn_jax.data.dataset import some_images
+from experiments.measuring import apply, linear_probe, nats_of_run, per_image, report_split, squared_error
+from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.devices import on_one_device
+from pixelcnn_jax.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditional import init_conditional
 from pixelcnn_jax.models.encoders import Deconvolution, Encoder
-from pixelcnn_jax.models.inputs import another
-from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.models.inputs import Images, ImageSpec, index_of_different_image
+from pixelcnn_jax.models.registry import make_conditional
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
 
 ENCODERS = ("encoder", "mse_encoder")
-POOL = 64  # other images whose h are tried
+POOL = 64  # images whose h is given to the decoder of another image
+
+Networks = dict[str, Any]
 
 
-def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
-    """The likelihood given the encoder's h as the loss; what h holds, with either decoder, as the report."""
-    (height, width, channels), levels, m = splits.train.shape, splits.train.levels, config.bottleneck
-    decoder = make_decoder(config, splits)
-    encoder = Encoder(m, levels, tuple(config.encoder_features))
-    deconvolution = Deconvolution((height, width, channels))
-    images = splits.reported
-    unconditional = None
-    if config.unconditional and len(images):
-        unconditional = trained.nats_of_run(config.unconditional, config, images, "unconditional")
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.autoencoder``."""
+
+    encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of each stage of an encoder", least=1)
+    bottleneck: int = field(10, "m, the length of h", least=1)
+    map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
+    unconditional: str | None = field(None, "unconditional run on the same data to compare with: workdir or name")
+    report_images: int = field(2000, "test images used in the report; 0 for no report", least=0)
+    report_samples: int = field(1000, "images reconstructed in the report", least=1)
+
+
+def make_networks(config: RunConfig, spec: ImageSpec) -> Networks:
+    """Returns both pairs of networks; the encoders are of one kind."""
+    encoder = Encoder(config.own.bottleneck, spec.levels, config.own.encoder_features)
+    decoder = make_conditional(config.model, spec, map_features=config.own.map_features)
+    return dict(decoder=decoder, encoder=encoder, mse_decoder=Deconvolution(spec.shape), mse_encoder=encoder)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood given the encoder's h as the loss; in training also the squared error."""
+    networks = make_networks(config, spec)
 
     def init(key: Key[Array, ""]) -> Params:
         keys = jax.random.split(key, 4)
-        image, h = jnp.zeros((1, height, width, channels), jnp.int32), jnp.zeros((1, m))
+        image, h = jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, config.own.bottleneck))
         return {
-            "decoder": decoder.init(keys[0], m),
-            "encoder": dict(encoder.init(keys[1], image)),
-            "mse_decoder": dict(deconvolution.init(keys[2], h)),
-            "mse_encoder": dict(encoder.init(keys[3], image)),
+            "decoder": init_conditional(networks["decoder"], keys[0], image, h),
+            "encoder": dict(networks["encoder"].init(keys[1], image)),
+            "mse_decoder": dict(networks["mse_decoder"].init(keys[2], h)),
+            "mse_encoder": dict(networks["mse_encoder"].init(keys[3], image)),
         }
 
-    @partial(jax.jit, static_argnames="name")
-    def encode(params: Params, images: Array, name: str = "encoder") -> Float[Array, "batch m"]:
-        return cast(Array, encoder.apply(params[name], images))
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        images, key = batch["image"], None if training is None else training.key
+        h = encode(networks, params, images)
+        likelihood = nats(networks["decoder"], params["decoder"], images, h=h, key=key)
+        if training is None:
+            return likelihood
+        error = jnp.sum((reconstruct(networks, params, images) - images / (spec.levels - 1)) ** 2, axis=(1, 2, 3))
+        # The pairs share no parameters: this adds the gradient of the second, but the value stays that of the first.
+        return likelihood + error - jax.lax.stop_gradient(error)
 
-    @jax.jit
-    def reconstruct(params: Params, images: Array) -> Float[Array, "batch height width channels"]:
-        """By the deconvolutional decoder, as intensities 0 to 1, or a little beyond."""
-        return cast(Array, deconvolution.apply(params["mse_decoder"], encode(params, images, "mse_encoder")))
+    def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
+        originals = jnp.asarray(source)
+        smooth = jnp.round(jnp.clip(reconstruct(networks, params, originals), 0, 1) * (spec.levels - 1))
+        drawn = draw_given(networks, params, key, originals, max(1, config.train.sample_columns - 2))
+        return jnp.concatenate([originals[:, None], smooth.astype(jnp.int32)[:, None], drawn], axis=1)
 
-    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        nats = decoder.nats(params["decoder"], batch["image"], encode(params, batch["image"]), key)
-        if key is None:
-            return nats
-        error = jnp.sum((reconstruct(params, batch["image"]) - batch["image"] / (levels - 1)) ** 2, axis=(1, 2, 3))
-        # The pairs share no parameter: this adds the gradient of the second, and leaves the value to the first.
-        return nats + error - jax.lax.stop_gradient(error)
-
-    def draw_of(params: Params, key: Key[Array, ""], images: Array, each: int) -> Array:
-        h = jnp.repeat(encode(params, images), each, axis=0)
-        return decoder.draw(params["decoder"], key, h).reshape(len(images), each, *decoder.shape)
-
-    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        originals = jnp.asarray(some_images(splits.validation, config.sample_rows))
-        smooth = jnp.round(jnp.clip(reconstruct(params, originals), 0, 1) * (levels - 1)).astype(jnp.int32)
-        drawn = draw_of(params, key, originals, max(1, config.sample_columns - 2))
-        return jnp.concatenate([originals[:, None], smooth[:, None], drawn], axis=1)
-
-    def report(params: Params) -> dict[str, Any]:
-        part = images.some(config.report_images)
-        others = jnp.asarray(some_images(part, POOL))
-
-        def measured(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
-            x = batch["image"]
-            given = (encode(params, x), encode(params, others)[another(x, others)])
-            return jnp.stack([decoder.nats(params["decoder"], x, h) for h in given], axis=1)
-
-        own, other = evaluator(measured, config)(params, part).mean(axis=0, dtype=np.float64)
-        few = jnp.asarray(some_images(part, min(len(part), config.report_samples)))
-        one = on_one_device(params)
-        drawn = draw_of(one, jax.random.key(config.seed), few, 1)[:, 0] / (levels - 1)
-        figures: dict[str, Any] = {
-            "report_images": len(part),
-            "reconstructed_images": len(few),
-            "squared_error_of_mse_reconstructions": squared_error(jnp.clip(reconstruct(one, few), 0, 1), few, levels),
-            "squared_error_of_samples": squared_error(drawn, few, levels),
-        }
-        if len(np.unique(others, axis=0)) > 1:
-            figures["nats_lost_with_the_h_of_another_image"] = float(other - own)
-            figures["decoder_uses_h"] = bool(other - own > 1)
-        if unconditional is not None:
-            all_nats = evaluator(lambda p, b: loss(p, b, None), config)(params, images)
-            figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(all_nats, dtype=np.float64))
-        learned = splits.train.some(5 * config.report_images)
-        if splits.train.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, part)):
-            codes = evaluator(
-                lambda p, b: jnp.stack([encode(p, b["image"], name) for name in ENCODERS], axis=1),
-                config,
-            )
-            known, unknown = codes(params, learned), codes(params, part)
-            for i, name in enumerate(ENCODERS):
-                figures[f"linear_probe_of_{name}"] = linear_probe(
-                    known[:, i], learned.labels(), unknown[:, i], part.labels()
-                )
-        return figures
-
-    return Experiment(init, loss, draw, score_of="p(x|h)", report=report)
+    return Experiment(init, loss, draw, networks, score_of="p(x|h)")
 
 
-def squared_error(
-    found: Float[Array, "batch height width channels"], images: Int[Array, "batch height width channels"], levels: int
-) -> float:
-    """Mean over all pixels, of intensities 0 to 1."""
-    return float(jnp.mean((found - images / (levels - 1)) ** 2))
+def encode(networks: Networks, params: Params, images: Images, name: str = "encoder") -> Float[Array, "batch m"]:
+    """Returns the h of images, by either encoder."""
+    return apply(networks[name], params[name], images)
 
 
-def linear_probe(
-    codes: Float[np.ndarray, "learned m"],
-    labels: Int[np.ndarray, " learned"],
-    test_codes: Float[np.ndarray, "count m"],
-    test_labels: Int[np.ndarray, " count"],
-) -> float:
-    """Accuracy of logistic regression on vectors h, standardised: how much of the class lies open in them."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return float(probe.fit(codes, labels).score(test_codes, test_labels))
+def reconstruct(networks: Networks, params: Params, images: Images) -> Float[Array, "batch height width channels"]:
+    """Returns the reconstruction by squared error as intensities from 0 to 1, which may lie slightly outside."""
+    return apply(networks["mse_decoder"], params["mse_decoder"], encode(networks, params, images, "mse_encoder"))
 
 
-if __name__ == "__main__":
-    cli.main(make_experiment)
+def draw_given(
+    networks: Networks, params: Params, key: Key[Array, ""], images: Images, each: int
+) -> Int[Array, "batch each height width channels"]:
+    """Draws ``each`` samples given the h of each image."""
+    h = jnp.repeat(encode(networks, params, images), each, axis=0)
+    drawn = sample(networks["decoder"], params["decoder"], key, shape=(len(h), *images.shape[1:3]), h=h)
+    return drawn.reshape(len(images), each, *images.shape[1:])
+
+
+def prepare(config: RunConfig, splits: Splits) -> Variables:
+    """Raises InputError before any training if the run to compare with does not fit; nothing is prepared."""
+    nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
+    return {}
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Images:
+    """Returns the validation images that the picture reconstructs."""
+    return take_images(splits.validation, config.train.sample_rows)
+
+
+def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+    """Returns squared errors, how much the decoder uses h, and what a linear probe finds in h."""
+    if not config.own.report_images:
+        return {}
+    networks, levels, own = make_networks(config, splits.spec), splits.spec.levels, config.own
+    images, one = report_split(splits).subset(own.report_images), on_one_device(params)
+    few = jnp.asarray(take_images(images, min(len(images), own.report_samples)))
+    drawn = draw_given(networks, one, jax.random.key(config.seed), few, 1)[:, 0] / (levels - 1)
+    smooth = jnp.clip(reconstruct(networks, one, few), 0, 1)
+    figures: dict[str, Any] = {
+        "report_images": len(images),
+        "reconstructed_images": len(few),
+        "squared_error_of_mse_reconstructions": squared_error(smooth, few, levels),
+        "squared_error_of_samples": squared_error(drawn, few, levels),
+    }
+    others = jnp.asarray(take_images(images, POOL))
+    if len(np.unique(others, axis=0)) > 1:
+        lost = np.mean(per_image(config, lambda p, b: nats_lost(networks, p, b, others), params, images), dtype=float)
+        figures |= {"nats_lost_with_the_h_of_another_image": float(lost), "decoder_uses_h": bool(lost > 1)}
+    unconditional = nats_of_run(own.unconditional, report_split(splits), "unconditional")
+    if unconditional is not None:
+        experiment = make_experiment(config, splits.spec)
+        values = per_image(config, lambda p, b: experiment.loss(p, b, None), params, report_split(splits))
+        figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(values, dtype=float))
+    learned = splits.train.subset(5 * own.report_images)
+    if splits.spec.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, images)):
+        for name in ENCODERS:
+            figures[f"linear_probe_of_{name}"] = probe(config, networks[name], params[name], learned, images)
+    return figures
+
+
+def nats_lost(networks: Networks, params: Params, batch: Batch, others: Images) -> Float[Array, " batch"]:
+    """Returns the nats by which an image is less likely given the h of another image, one of ``others``."""
+    x, h_of_others = batch["image"], encode(networks, params, others)
+    wrong = h_of_others[index_of_different_image(x, others)]
+    given = [nats(networks["decoder"], params["decoder"], x, h=h) for h in (encode(networks, params, x), wrong)]
+    return given[1] - given[0]
+
+
+def probe(config: RunConfig, encoder: Encoder, params: Params, learned: Dataset, images: Dataset) -> float:
+    """Returns the accuracy of a linear probe of an encoder's h."""
+    codes, test_codes = (
+        per_image(config, lambda p, b: apply(encoder, p, b["image"]), params, split) for split in (learned, images)
+    )
+    return linear_probe(codes, test_codes, learned.labels(), images.labels())

@@ -1,10 +1,9 @@
 """p(x|y): the conditional PixelCNN of section 2.3, h being a one-hot class label (section 3.2, figures 3, 7 and 8).
 
-python -m experiments.class_conditional --config=configs/mnist_classes.py --workdir=runs/mnist_classes
-
-With ``map_features`` above 0 the label acts by place: s = m(h), m a deconvolutional network (equation 5).
+With ``map_features`` above 0 the label acts by position: s = m(h), m a deconvolutional network (equation 5).
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,64 +11,103 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
-from ml_collections import ConfigDict
 
-from experiments import cli, judge
-from experiments.network import make_decoder
+from experiments.class_accuracy import check_classifier, class_accuracy
+from experiments.labels import number_of_classes, one_hot
+from experiments.measuring import per_image, report_split
+from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.devices import on_one_device
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.likelihood import nats_to_bits_per_dim
-from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.fields import field
+from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.conditional import ConditionalModel, init_conditional
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.registry import make_conditional
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
 
 
-def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
-    """The likelihood given the label as the loss; a row of samples a class; what the label is worth, as the report."""
-    if splits.train.classes is None:
-        raise InputError("experiments.class_conditional needs class labels: set labels.")
-    classes = splits.train.classes
-    decoder = make_decoder(config, splits)
-    judged = judge.make_judge(config, splits)
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.class_conditional``."""
 
-    def h_of(labels: Int[Array | np.ndarray, " batch"]) -> Float[Array, "batch classes"]:
-        return jax.nn.one_hot(labels, classes)
+    map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
+    classifier: str | None = field(None, "workdir of a classifier that measures the class accuracy of samples")
+    report_images: int = field(2000, "test images used in the report; 0 for no report", least=0)
+    report_samples: int = field(1000, "samples given to the classifier", least=1)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood given the label as the loss, a row of samples per class as the picture.
+
+    Raises:
+      InputError: if the images carry no labels.
+    """
+    classes, model = number_of_classes(spec), make_model(config, spec)
 
     def init(key: Key[Array, ""]) -> Params:
-        return decoder.init(key, classes)
+        return init_conditional(model, key, jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, classes)))
 
-    def nats(params: Params, images: Array, labels: Array, key: Key[Array, ""] | None = None) -> Float[Array, " batch"]:
-        return decoder.nats(params, images, h_of(labels), key)
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        h, key = one_hot(spec, batch["label"]), None if training is None else training.key
+        return nats(model, params, batch["image"], h=h, key=key)
 
-    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        return nats(params, batch["image"], batch["label"], key)
+    def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
+        rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns
+        images = draw_classes(model, spec, params, key, np.arange(rows).repeat(columns))
+        return images.reshape(rows, columns, *spec.shape)
 
-    def draw_of(params: Params, key: Key[Array, ""], labels: Int[np.ndarray, " count"]) -> Array:
-        return decoder.draw(params, key, h_of(labels))
+    return Experiment(init, loss, draw, model, score_of="p(x|y)")
 
-    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        rows, columns = min(classes, config.sample_rows), config.sample_columns
-        return draw_of(params, key, np.arange(rows).repeat(columns)).reshape(rows, columns, *decoder.shape)
 
-    def report(params: Params) -> dict[str, Any]:
-        images = splits.reported.some(config.report_images)
+def make_model(config: RunConfig, spec: ImageSpec) -> Network | ConditionalModel:
+    """Returns the model of p(x|y)."""
+    return make_conditional(config.model, spec, map_features=config.own.map_features)
 
-        def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
-            every = jnp.arange(classes)
-            return jax.lax.map(lambda y: nats(params, batch["image"], jnp.full_like(batch["label"], y)), every).T
 
-        joint = -evaluator(of_each_class, config)(params, images)
-        figures = bayes(joint, images.labels(), images.shape)
-        return {"report_images": len(images)} | figures | judged(partial(draw_of, on_one_device(params)))
+def draw_classes(
+    model: Network | ConditionalModel,
+    spec: ImageSpec,
+    params: Params,
+    key: Key[Array, ""],
+    labels: Int[Array | np.ndarray, " count"],
+) -> Int[Array, "count height width channels"]:
+    """Draws an image of each label."""
+    return sample(model, params, key, shape=(len(labels), spec.height, spec.width), h=one_hot(spec, labels))
 
-    return Experiment(init, loss, draw, score_of="p(x|y)", report=report)
+
+def prepare(config: RunConfig, splits: Splits) -> Variables:
+    """Raises InputError before any training if the classifier does not fit the images; nothing is prepared."""
+    check_classifier(config, splits.spec)
+    return {}
+
+
+def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+    """Returns what the label is worth, and the class accuracy of samples."""
+    spec = splits.spec
+    if not config.own.report_images:
+        return {}
+    model, images = make_model(config, spec), report_split(splits).subset(config.own.report_images)
+
+    def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
+        def given(label: Int[Array, ""]) -> Float[Array, " batch"]:
+            h = one_hot(spec, jnp.full_like(batch["label"], label))
+            return nats(model, params, batch["image"], h=h)
+
+        return jax.lax.map(given, jnp.arange(number_of_classes(spec))).T
+
+    figures = bayes(-per_image(config, of_each_class, params, images), images.labels(), spec.shape)
+    accuracy = class_accuracy(config, spec, partial(draw_classes, model, spec, on_one_device(params)))
+    return {"report_images": len(images)} | figures | accuracy
 
 
 def bayes(
     log_likelihoods: Float[np.ndarray, "images classes"], labels: Int[np.ndarray, " images"], shape: tuple[int, ...]
 ) -> dict[str, float]:
-    """What the label is worth, every class being as likely: p(x) = mean over y of p(x|y), and p(y|x) by Bayes' rule.
+    """Returns what the label is worth when every class is equally likely: p(x) = mean over y of p(x|y).
 
-    log p(x|y) - log p(x) is at most ln(classes), exactly, for every image.
+    log p(x|y) - log p(x) is at most ln(classes), exactly, for every image. ``bayes_accuracy`` is that of p(y|x).
     """
     classes = log_likelihoods.shape[1]
     with_label = log_likelihoods[np.arange(len(labels)), labels]
@@ -81,7 +119,3 @@ def bayes(
         "at_most": float(np.log(classes)),
         "bayes_accuracy": float(np.mean(np.argmax(log_likelihoods, axis=1) == labels)),
     }
-
-
-if __name__ == "__main__":
-    cli.main(make_experiment)

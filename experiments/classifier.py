@@ -1,62 +1,67 @@
-"""p(y|x) by a convolutional network: the independent judge of class-conditional samples.
+"""p(y|x) by a convolutional network: measures the class accuracy of class-conditional samples."""
 
-python -m experiments.classifier --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier
-"""
-
-from typing import cast
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key
-from ml_collections import ConfigDict
+from jaxtyping import Array, Float, Key
 
-from experiments import cli
-from pixelcnn_jax.data.dataset import some_images
-from pixelcnn_jax.errors import InputError
+from experiments.labels import number_of_classes
+from experiments.measuring import apply, per_image
+from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.fields import field
 from pixelcnn_jax.models.encoders import Encoder
-from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.models.inputs import Images, ImageSpec
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
 
 
-def make_network(config: ConfigDict, splits: Splits) -> Encoder:
-    """Logits of the classes. Raises InputError for data without labels."""
-    if splits.train.classes is None:
-        raise InputError("experiments.classifier needs class labels: set labels.")
-    return Encoder(splits.train.classes, splits.train.levels, tuple(config.encoder_features))
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.classifier``."""
+
+    encoder_features: tuple[int, ...] = field(
+        (32, 64, 128), "feature maps of each stage; a stage halves the image", least=1
+    )
 
 
-def classes_of(network: Encoder, params: Params, images: Int[Array, "batch ..."]) -> Int[Array, " batch"]:
-    """The class that each image is taken for."""
-    return jnp.argmax(cast(Array, network.apply(params, images)), axis=1)
+def make_network(config: RunConfig, spec: ImageSpec) -> Encoder:
+    """Returns the network from images to the logits of the classes. Raises InputError for images without labels."""
+    return Encoder(number_of_classes(spec), spec.levels, config.own.encoder_features)
 
 
-def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
-    """Cross-entropy; accuracy as its report; validation images as its picture, ordered by their supposed class."""
-    network = make_network(config, splits)
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: cross-entropy as the loss, images ordered by their predicted class as the picture."""
+    network = make_network(config, spec)
 
     def init(key: Key[Array, ""]) -> Params:
-        return dict(network.init(key, jnp.zeros((1, *splits.train.shape), jnp.int32)))
+        return dict(network.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))
 
-    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        logits = cast(Array, network.apply(params, batch["image"]))
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        logits = apply(network, params, batch["image"])
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
 
-    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        images = jnp.asarray(some_images(splits.validation, config.sample_rows * config.sample_columns))
-        order = jnp.argsort(classes_of(network, params, images))
-        return images[order].reshape(config.sample_rows, config.sample_columns, *splits.train.shape)
+    def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
+        order = jnp.argsort(jnp.argmax(apply(network, params, source), axis=1))
+        return source[order].reshape(config.train.sample_rows, config.train.sample_columns, *spec.shape)
 
-    def report(params: Params) -> dict[str, float]:
-        def right(params: Params, batch: Batch) -> Array:
-            return (classes_of(network, params, batch["image"]) == batch["label"]).astype(jnp.float32)
-
-        scored = evaluator(right, config)
-        named = {name: images for name, images in splits._asdict().items() if images is not None and name != "train"}
-        return {f"{name}_accuracy": float(np.mean(scored(params, images))) for name, images in named.items()}
-
-    return Experiment(init, loss, draw, measure="cross_entropy", report=report)
+    return Experiment(init, loss, draw, network, measure="cross_entropy", score_of="p(y|x)")
 
 
-if __name__ == "__main__":
-    cli.main(make_experiment)
+def picture_source(config: RunConfig, splits: Splits) -> Images:
+    """Returns the validation images that the picture orders."""
+    return take_images(splits.validation, config.train.sample_rows * config.train.sample_columns)
+
+
+def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, float]:
+    """Returns the accuracy on each held-out split."""
+    network = make_network(config, splits.spec)
+
+    def correct(params: Params, batch: Batch) -> Float[Array, " batch"]:
+        return (jnp.argmax(apply(network, params, batch["image"]), axis=1) == batch["label"]).astype(jnp.float32)
+
+    return {
+        f"{name}_accuracy": float(np.mean(per_image(config, correct, params, images)))
+        for name, images in splits.held_out.items()
+    }

@@ -1,105 +1,137 @@
-"""An embedding of images by the triplet loss (FaceNet), which section 3.3 takes as the h of faces.
+"""An embedding of images by the triplet loss (FaceNet), which section 3.3 uses as the h of faces.
 
-python -m experiments.embedding --config=configs/omniglot_embedding.py --workdir=runs/omniglot_embedding
-
-Images of one identity come to lie near to one another on the unit sphere, and it is measured on identities that were
-never seen. Each row of the picture is an unseen image and its nearest neighbours among the others.
+Images of one identity come to lie close together on the unit sphere. The report measures this on identities that were
+not trained on. Each row of the picture is a held-out image and its nearest neighbours among the others.
 """
 
-from typing import cast
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
-from ml_collections import ConfigDict
 
-from experiments import cli
-from pixelcnn_jax.data.dataset import Images, some_images
-from pixelcnn_jax.data.views import WAYS, turn
+from experiments.labels import number_of_classes
+from experiments.measuring import apply, per_image, report_split
+from pixelcnn_jax.data.dataset import Dataset, Splits, read_all, take_images
+from pixelcnn_jax.data.views import ROTATIONS, rotate
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.fields import field
 from pixelcnn_jax.models.encoders import Encoder, on_unit_sphere, squared_distances, triplet_loss, verification
-from pixelcnn_jax.models.inputs import fingerprint
-from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, fingerprint
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+
+SEARCHED = 1000  # held-out images among which the picture looks for neighbours
 
 
-def make_network(config: ConfigDict, splits: Splits) -> Encoder:
-    """The embedding network, but for the projection to the sphere."""
-    return Encoder(config.bottleneck, splits.train.levels, tuple(config.encoder_features))
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.embedding``."""
+
+    encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of each stage of the network", least=1)
+    bottleneck: int = field(10, "length of the embedding", least=1)
+    margin: float = field(0.2, "margin of the triplet loss", least=0)
+    rotate: bool = field(False, "show training images rotated and mirrored, each way as another identity")
+    report_images: int = field(2000, "test images used in the report", least=1)
 
 
-def embed(network: Encoder, params: Params, images: Int[Array, "batch ..."]) -> Float[Array, "batch features"]:
-    """Where images lie on the unit sphere."""
-    return on_unit_sphere(cast(Array, network.apply(params, images)))
+def make_network(config: RunConfig, spec: ImageSpec) -> Encoder:
+    """Returns the network of a config group with ``encoder_features`` and ``bottleneck``.
+
+    Raises:
+      InputError: for images without labels, and for images that ``rotate`` cannot rotate.
+    """
+    number_of_classes(spec)
+    if config.own.rotate and spec.height != spec.width:
+        raise InputError(f"config.{config.experiment}.rotate needs square images: set config.data.resize.")
+    return Encoder(config.own.bottleneck, spec.levels, config.own.encoder_features)
 
 
-def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
-    """The triplet loss within a batch; verification of unseen identities, which the test split holds, as the report."""
-    if splits.train.classes is None:
-        raise InputError("experiments.embedding needs identities: set labels.")
-    if config.turn and splits.train.shape[0] != splits.train.shape[1]:
-        raise InputError("Only square images can be turned: leave turn out, or set resize.")
-    if config.at_once:
-        raise InputError("The triplet loss compares all images of a batch: leave at_once out.")
-    network = make_network(config, splits)
-    unseen = splits.reported
+def embed(network: Encoder, variables: Variables, images: Images) -> Float[Array, "batch features"]:
+    """Returns the positions of images on the unit sphere."""
+    return on_unit_sphere(apply(network, variables, images))
 
-    if len(splits.train):
-        if config.report_images > 0:
-            check_pairs(unseen.some(config.report_images))
-        check_batches(splits.validation, config.eval_batch_size)
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the triplet loss within a batch, which therefore cannot be cut into microbatches."""
+    if config.train.microbatch_size is not None:
+        raise InputError("config.train.microbatch_size must be None: the triplet loss compares all images of a batch.")
+    network = make_network(config, spec)
 
     def init(key: Key[Array, ""]) -> Params:
-        return dict(network.init(key, jnp.zeros((1, *splits.train.shape), jnp.int32)))
+        return dict(network.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))
 
-    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         images, labels = batch["image"], batch["label"]
-        if key is not None and config.turn:  # those of an identity together, or few would be left to compare
-            which = jax.vmap(lambda label: jax.random.randint(jax.random.fold_in(key, label), (), 0, WAYS))(labels)
-            images, labels = turn(images, which), labels * WAYS + which
+        if training is not None and config.own.rotate:  # all images of an identity alike, or few pairs would be left
+            keys = jax.vmap(lambda label: jax.random.fold_in(training.key, label))(labels)
+            ways = jax.vmap(lambda key: jax.random.randint(key, (), 0, ROTATIONS))(keys)
+            images, labels = rotate(images, ways), labels * ROTATIONS + ways
         number = fingerprint(images)
-        copies = number[:, None] == number[None]  # also what fills up the last batch
-        return triplet_loss(embed(network, params, images), labels, copies=copies, margin=config.margin)
+        copies = number[:, None] == number[None]  # includes the images that fill up the last batch
+        return triplet_loss(embed(network, params, images), labels, copies=copies, margin=config.own.margin)
 
-    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        images = jnp.asarray(some_images(unseen, min(max(len(unseen), 1), 1000)))
-        places = embed(network, params, images)
-        rows, columns = config.sample_rows, min(config.sample_columns, len(images))
+    def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
+        images, places = jnp.asarray(source), embed(network, params, source)
+        rows, columns = config.train.sample_rows, min(config.train.sample_columns, len(images))
         return images[jnp.argsort(squared_distances(places[:rows], places), axis=1)[:, :columns]]
 
-    def report(params: Params) -> dict[str, float]:
-        part = unseen.some(config.report_images)
-        embeddings = evaluator(lambda p, b: embed(network, p, b["image"]), config)
-        found = verification(embeddings(params, part), part.labels())
-        return {
-            "unseen_images": len(part),
-            "unseen_identities": len(set(part.labels().tolist()) - set(splits.train.labels().tolist())),
-            "identities_seen_in_training": len(set(part.labels().tolist()) & set(splits.train.labels().tolist())),
-            "auc": found.auc,
-            "equal_error_rate": found.eer,
-            "verification_rate_at_far_0.01": found.rate,
-        }
-
-    return Experiment(init, loss, draw, measure="triplet_loss", report=report)
+    return Experiment(init, loss, draw, network, measure="triplet_loss", score_of="triplets")
 
 
-def check_pairs(images: Images) -> None:
+def prepare(config: RunConfig, splits: Splits) -> Variables:
+    """Raises InputError before any training if there is nothing to compare; nothing is prepared."""
+    make_network(config, splits.spec)
+    check_pairs(report_split(splits).subset(config.own.report_images))
+    check_batches(splits.validation, config.train.eval_batch_size)
+    return {}
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Images:
+    """Returns the held-out images whose neighbours the picture shows."""
+    images = report_split(splits)
+    return take_images(images, min(len(images), SEARCHED))
+
+
+def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, float]:
+    """Returns how well distances tell whether two held-out images are of one identity."""
+    network, images = make_network(config, splits.spec), report_split(splits).subset(config.own.report_images)
+    embeddings = per_image(config, lambda p, b: embed(network, p, b["image"]), params, images)
+    found = verification(embeddings, images.labels())
+    identities, trained = ({*split.labels().tolist()} for split in (images, splits.train))
+    return {
+        "unseen_images": len(images),
+        "unseen_identities": len(identities - trained),
+        "identities_seen_in_training": len(identities & trained),
+        "auc": found.auc,
+        "equal_error_rate": found.eer,
+        "verification_rate_at_far_0.01": found.rate,
+    }
+
+
+def check_pairs(images: Dataset) -> None:
     """Raises InputError unless there are several identities, and several images of one of them."""
     _, counts = np.unique(images.labels(), return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
-        raise InputError(f"{images.description} must hold several identities, and several images of some of them.")
-
-
-def check_batches(images: Images, batch_size: int) -> None:
-    """Raises InputError where a batch would have nothing to compare: images in the order of their identities."""
-    labels = images.labels()
-    if any(len(set(labels[i : i + batch_size].tolist())) < 2 for i in range(0, len(labels), batch_size)):
         raise InputError(
-            f"Of {images.description}, {batch_size} images in a row are of one identity: choose an eval_batch_size by "
-            "which each batch has several."
+            f"config.data.test_split must hold several images of several identities, got {images.description}."
         )
 
 
-if __name__ == "__main__":
-    cli.main(make_experiment)
+def check_batches(images: Dataset, batch_size: int) -> None:
+    """Raises InputError if a batch in the order of the split holds a single identity."""
+    labels = images.labels()
+    if any(len(set(labels[i : i + batch_size].tolist())) < 2 for i in range(0, len(labels), batch_size)):
+        raise InputError(
+            f"config.train.eval_batch_size must give each batch of {images.description} several identities, got "
+            f"{batch_size}."
+        )
+
+
+def identities_of(images: Dataset, count: int) -> dict[int, Int[np.ndarray, "images height width channels"]]:
+    """Returns all images of the first ``count`` identities that have at least two, by label."""
+    everything = read_all(images)
+    labels = everything["label"].tolist()
+    several = [label for label in dict.fromkeys(labels) if labels.count(label) > 1][:count]
+    return {label: everything["image"][np.array(labels) == label] for label in several}

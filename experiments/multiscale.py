@@ -1,104 +1,147 @@
 """A small image, then the large one given it (1601.06759, section 3.6; figure 7 of 1606.05328), also with a label.
 
-python -m experiments.multiscale --config=configs/mnist_multiscale.py --workdir=runs/mnist_multiscale
-
-The small image's pixels are every second pixel of every second row of the large one, so the likelihood is exact:
+The small image consists of every second pixel of every second row of the large one, so the likelihood is exact:
 bits(small) + bits(rest | small) = bits(large).
 """
 
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
-from ml_collections import ConfigDict
 
-from experiments import cli, judge, trained
-from experiments.network import make_network
-from pixelcnn_jax import sample
+from experiments.class_accuracy import check_classifier, class_accuracy
+from experiments.labels import one_hot
+from experiments.measuring import apply, nats_of_run, per_image, report_split
+from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.likelihood import nats_of
+from pixelcnn_jax.fields import field
+from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.encoders import Upsampling
-from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.training.loop import Batch, Experiment, Splits, evaluator
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
+
+Networks = dict[str, Any]
 
 
-def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
-    """The likelihood of the large image, in two parts; each of the parts as the report."""
-    (height, width, channels), classes = splits.train.shape, splits.train.classes
-    if height % 2 or width % 2 or not config.map_features:
-        raise InputError("experiments.multiscale needs an even height and width, and map_features above 0.")
-    large = make_network(config, levels=splits.train.levels, channels=channels)
-    small = large.clone(layers=config.small_layers)
-    upsampling = Upsampling(config.map_features, splits.train.levels)
-    images = splits.reported
-    single = None
-    if config.single_scale and len(images):
-        single = trained.nats_of_run(
-            config.single_scale, config, images, "unconditional" if classes is None else "class_conditional"
-        )
-    judged = judge.make_judge(config, splits)
-    known = np.zeros((1, height, width, 1), bool)
-    known[:, ::2, ::2] = True
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.multiscale``."""
 
-    def h_of(labels: Int[Array, " batch"] | None) -> Float[Array, "batch classes"] | None:
-        return None if classes is None or labels is None else jax.nn.one_hot(labels, classes)
+    small_layers: int = field(8, "layers of the network of the small image", least=1)
+    map_features: int = field(16, "feature maps of the map of the small image that the large one is given", least=1)
+    single_scale: str | None = field(None, "run of one scale on the same data to compare with: workdir or name")
+    classifier: str | None = field(None, "workdir of a classifier that measures the class accuracy of samples")
+    report_samples: int = field(1000, "samples given to the classifier", least=1)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood of the large image, in two parts, as the loss.
+
+    Raises:
+      InputError: for an odd height or width.
+    """
+    if spec.height % 2 or spec.width % 2:
+        raise InputError(f"config.data.resize must give an even height and width, got {spec.height}x{spec.width}.")
+    networks = make_networks(config, spec)
 
     def init(key: Key[Array, ""]) -> Params:
         keys = jax.random.split(key, 3)
-        image, h = jnp.zeros((1, height, width, channels), jnp.int32), h_of(jnp.zeros(1, jnp.int32))
-        s = jnp.zeros((1, height, width, config.map_features))
+        image, h = jnp.zeros((1, *spec.shape), jnp.int32), label_vectors(spec, jnp.zeros(1, jnp.int32))
+        s = jnp.zeros((1, spec.height, spec.width, config.own.map_features))
         return {
-            "small": dict(small.init(keys[0], image[:, ::2, ::2], h)),
-            "map": dict(upsampling.init(keys[1], image[:, ::2, ::2])),
-            "large": dict(large.init(keys[2], image, h, s)),
+            "small": dict(networks["small"].init(keys[0], image[:, ::2, ::2], h)),
+            "map": dict(networks["map"].init(keys[1], image[:, ::2, ::2])),
+            "large": dict(networks["large"].init(keys[2], image, h, s)),
         }
 
-    @jax.jit
-    def map_of(params: Params, first: Array) -> Float[Array, "batch height width features"]:
-        return cast(Array, upsampling.apply(params["map"], first))
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        parts = nats_by_part(networks, spec, params, batch, None if training is None else training.key)
+        return sum(parts, start=jnp.zeros(len(batch["image"])))
 
-    def parts(params: Params, batch: Batch, key: Key[Array, ""] | None) -> list[Float[Array, " batch"]]:
-        """Nats of the small image, and of the rest given it."""
-        keys = (None, None) if key is None else jax.random.split(key)
-        x, h = batch["image"], h_of(batch.get("label"))
-        s = map_of(params, x[:, ::2, ::2])
-        return [
-            nats_of(small, params["small"], x[:, ::2, ::2], h=h, key=keys[0]),
-            nats_of(large, params["large"], x, h=h, s=s, key=keys[1], counted=~known),
-        ]
+    def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
+        rows, columns = config.train.sample_rows, config.train.sample_columns
+        labels = jnp.repeat(jnp.arange(rows) % (spec.classes or 1), columns)
+        return draw_classes(networks, spec, params, key, labels).reshape(rows, columns, *spec.shape)
 
-    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        return sum(parts(params, batch, key), start=jnp.zeros(len(batch["image"])))
-
-    def draw_of(params: Params, key: Key[Array, ""], labels: Int[Array | np.ndarray, " count"]) -> Array:
-        count, h, (small_key, large_key) = len(labels), h_of(jnp.asarray(labels)), jax.random.split(key)
-        first = sample(small, params["small"], small_key, shape=(count, height // 2, width // 2), h=h)
-        s = map_of(params, first)
-        given = jnp.repeat(jnp.repeat(first, 2, axis=1), 2, axis=2)
-        return sample(
-            large, params["large"], large_key, shape=(count, height, width), h=h, s=s, given=given, mask=known
-        )
-
-    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        """Where there are labels, a row a class."""
-        rows, columns = config.sample_rows, config.sample_columns
-        drawn = draw_of(params, key, jnp.repeat(jnp.arange(rows) % (classes or 1), columns))
-        return drawn.reshape(rows, columns, height, width, channels)
-
-    def report(params: Params) -> dict[str, Any]:
-        both = evaluator(lambda p, b: jnp.stack(parts(p, b, None), axis=1), config)
-        first, rest = both(params, images).mean(axis=0, dtype=np.float64)
-        figures: dict[str, Any] = {"nats_of_the_small_image": float(first), "nats_of_the_rest": float(rest)}
-        if single is not None:
-            figures["nats_gained_over_single_scale"] = single - float(first + rest)
-        return figures | judged(partial(draw_of, on_one_device(params)))
-
-    return Experiment(init, loss, draw, score_of="p(x)" if classes is None else "p(x|y)", report=report)
+    return Experiment(init, loss, draw, networks, score_of="p(x)" if spec.classes is None else "p(x|y)")
 
 
-if __name__ == "__main__":
-    cli.main(make_experiment)
+def make_networks(config: RunConfig, spec: ImageSpec) -> Networks:
+    """Returns the networks of both scales, and the one that turns the small image into the map s of the large one."""
+    large = make_network(config.model, spec)
+    upsampling = Upsampling(config.own.map_features, spec.levels)
+    return {"small": large.clone(layers=config.own.small_layers), "map": upsampling, "large": large}
+
+
+def label_vectors(spec: ImageSpec, labels: Int[Array, " batch"] | None) -> Float[Array, "batch classes"] | None:
+    """Returns labels as h, or None if images carry none."""
+    return None if spec.classes is None or labels is None else one_hot(spec, labels)
+
+
+def in_small_image(spec: ImageSpec) -> np.ndarray:
+    """Returns a mask [1, height, width, 1] of the pixels that belong to the small image."""
+    mask = np.zeros((1, spec.height, spec.width, 1), bool)
+    mask[:, ::2, ::2] = True
+    return mask
+
+
+def nats_by_part(
+    networks: Networks, spec: ImageSpec, params: Params, batch: Batch, key: Key[Array, ""] | None
+) -> list[Float[Array, " batch"]]:
+    """Returns the nats of the small image, and of the rest given it."""
+    small_key, large_key = (None, None) if key is None else jax.random.split(key)
+    x, h = batch["image"], label_vectors(spec, batch.get("label"))
+    s = apply(networks["map"], params["map"], x[:, ::2, ::2])
+    rest = ~in_small_image(spec)
+    return [
+        nats(networks["small"], params["small"], x[:, ::2, ::2], h=h, key=small_key),
+        nats(networks["large"], params["large"], x, h=h, s=s, key=large_key, counted=rest),
+    ]
+
+
+def draw_classes(
+    networks: Networks, spec: ImageSpec, params: Params, key: Key[Array, ""], labels: Int[Array | np.ndarray, " count"]
+) -> Int[Array, "count height width channels"]:
+    """Draws an image of each label: the small image, then the rest."""
+    (small_key, large_key), h = jax.random.split(key), label_vectors(spec, jnp.asarray(labels))
+    size = (len(labels), spec.height, spec.width)
+    half = (size[0], size[1] // 2, size[2] // 2)
+    small = sample(networks["small"], params["small"], small_key, shape=half, h=h)
+    s = apply(networks["map"], params["map"], small)
+    given = jnp.repeat(jnp.repeat(small, 2, axis=1), 2, axis=2)
+    network, variables, mask = networks["large"], params["large"], in_small_image(spec)
+    return sample(network, variables, large_key, shape=size, h=h, s=s, given=given, mask=mask)
+
+
+def prepare(config: RunConfig, splits: Splits) -> Variables:
+    """Raises InputError before any training for other runs that do not fit; nothing is prepared."""
+    check_classifier(config, splits.spec)
+    _nats_of_single_scale(config, splits)
+    return {}
+
+
+def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+    """Returns the nats of each part, and the class accuracy of samples."""
+    spec = splits.spec
+    networks, one = make_networks(config, spec), on_one_device(params)
+    parts_of = partial(nats_by_part, networks, spec)
+    both = per_image(config, lambda p, b: jnp.stack(parts_of(p, b, None), axis=1), params, report_split(splits))
+    small, rest = both.mean(axis=0, dtype=np.float64)
+    figures: dict[str, Any] = {"nats_of_the_small_image": float(small), "nats_of_the_rest": float(rest)}
+    single = _nats_of_single_scale(config, splits)
+    if single is not None:
+        figures["nats_gained_over_single_scale"] = single - float(small + rest)
+    return figures | class_accuracy(config, spec, partial(draw_classes, networks, spec, one))
+
+
+def _nats_of_single_scale(config: RunConfig, splits: Splits) -> float | None:
+    experiment = "unconditional" if splits.spec.classes is None else "class_conditional"
+    return nats_of_run(config.own.single_scale, report_split(splits), experiment)

@@ -1,57 +1,67 @@
-"""p(x): the Gated PixelCNN of section 2.1 and 2.2, given nothing.
+"""p(x): the Gated PixelCNN of sections 2.1 and 2.2, without a condition."""
 
-python -m experiments.unconditional --config=configs/digits.py --workdir=runs/digits
-"""
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
-from ml_collections import ConfigDict
+from jaxtyping import Array, Float, Key
 
-from experiments import cli
-from experiments.network import make_network
-from pixelcnn_jax import sample
-from pixelcnn_jax.data.views import as_they_are, show
-from pixelcnn_jax.likelihood import nats_of
+from pixelcnn_jax.data.views import identity_view, random_view
+from pixelcnn_jax.fields import field
+from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.training.loop import Batch, Experiment, Splits
+from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
 
 
-def make_experiment(config: ConfigDict, splits: Splits) -> Experiment:
-    """The model that the data's levels and channels ask for, its likelihood as the loss, a grid of samples.
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.unconditional``."""
 
-    With ``config.augment`` images are shown in several views in training, and h is which; scores and samples are of
-    images as they are.
+    augment: float = field(
+        0.0, "share of training images shown rotated, mirrored or moved; h says how", least=0, most=1
+    )
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood as the loss, a grid of samples as the picture.
+
+    With ``augment`` training shows images in several views, and h names the view (distribution augmentation, Jun et al.
+    2020). Scores and samples are of unchanged images: the exported model is p(x), its h fixed to that view.
     """
-    model = make_network(config, levels=splits.train.levels, channels=splits.train.shape[2])
-    return experiment_of(model, config, splits)
+    network = make_network(config.model, spec)
+    if not config.own.augment:
+        return likelihood_experiment(network, config, spec)
+    size = identity_view(1, spec.height, spec.width).shape[1]
+    model = ConditionalModel(network, ConstantCondition(size))
+    plain = likelihood_experiment(model, config, spec)
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        if training is None:
+            return plain.loss(params, batch, None)
+        key, view_key = jax.random.split(training.key)
+        images, h = random_view(view_key, batch["image"], config.own.augment)
+        return nats(network, params, images, h=h, key=key)
+
+    return plain._replace(loss=loss)
 
 
-def experiment_of(model: Network, config: ConfigDict, splits: Splits) -> Experiment:
-    """The same of a network that is there already."""
-    height, width, channels = splits.train.shape
-
-    def identity(batch: int) -> Float[Array, "batch views"] | None:
-        return as_they_are(batch, height, width) if config.augment else None
+def likelihood_experiment(model: Network | ConditionalModel, config: RunConfig, spec: ImageSpec) -> Experiment:
+    """Returns the experiment of a model of p(x)."""
 
     def init(key: Key[Array, ""]) -> Params:
-        return dict(model.init(key, jnp.zeros((1, height, width, channels), jnp.int32), identity(1)))
+        return dict(model.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))
 
-    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        images, h = batch["image"], identity(len(batch["image"]))
-        if key is not None and config.augment:
-            key, view_key = jax.random.split(key)
-            images, h = show(view_key, images, config.augment)
-        return nats_of(model, params, images, h=h, key=key)
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        return nats(model, params, batch["image"], key=None if training is None else training.key)
 
-    def draw(params: Params, key: Key[Array, ""]) -> Int[Array, "rows columns height width channels"]:
-        rows, columns = config.sample_rows, config.sample_columns
-        images = sample(model, params, key, shape=(rows * columns, height, width), h=identity(rows * columns))
-        return images.reshape(rows, columns, height, width, channels)
+    def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
+        rows, columns = config.train.sample_rows, config.train.sample_columns
+        images = sample(model, params, key, shape=(rows * columns, spec.height, spec.width))
+        return images.reshape(rows, columns, *spec.shape)
 
-    return Experiment(init, loss, draw)
-
-
-if __name__ == "__main__":
-    cli.main(make_experiment)
+    return Experiment(init, loss, draw, model)

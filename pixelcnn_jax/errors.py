@@ -1,19 +1,24 @@
-"""The one exception that is meant for the user's eyes, and what else is told as it is."""
+"""The exception for a user's mistakes, and the sentence that a command prints for an exception."""
 
 import errno
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong.
+    """A mistake in what the user gave.
 
-    Its message is one sentence that says what to do; command lines print it alone, without a traceback.
+    The message is one sentence that says what is wrong and what to do. Commands print it without a traceback.
     """
 
 
-def sentence_of(error: InputError | OSError) -> str | None:
-    """What there is to tell a user: of files that cannot be read or written too; None where it is none of theirs."""
-    if not isinstance(error, OSError):
+def user_message(error: Exception) -> str | None:
+    """Returns the sentence to print for an exception, or None if it is not the user's to mend.
+
+    A sentence exists for every ``InputError``, and for an ``OSError`` that concerns a file or a full disk.
+    """
+    if isinstance(error, InputError):
         return str(error)
+    if not isinstance(error, OSError):
+        return None
     if error.filename is not None:
         return f"{error.filename} cannot be used: {error.strerror}."
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):

@@ -19,7 +19,7 @@ def atomic_write(path: Path | str, content: str | bytes) -> None:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
+        part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)
         raise
-    part.replace(path)

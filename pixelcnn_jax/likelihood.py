@@ -1,8 +1,8 @@
-"""Exact likelihoods of integer images: nats an image, bits a sub-pixel."""
+"""Exact likelihoods of integer images, in nats per image and in bits per sub-pixel."""
 
 import math
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import flax.linen as nn
 import jax
@@ -12,86 +12,95 @@ from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.inputs import (
-    Condition,
-    Images,
-    Map,
-    Vector,
-    apply,
-    check_finite,
-    check_images,
-    check_values,
-    params_of,
-)
-from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.conditional import ConditionalModel, resolve
+from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_images, check_values
 
 Nats = TypeVar("Nats", Array, np.ndarray, float)
 
 
 def log_prob_of(logits: Float[Array, "batch height width channels levels"], images: Images) -> Float[Array, " batch"]:
-    """log p(x) in nats an image, from the logits of a model: equation 1, summed over the sub-pixels."""
+    """Returns log p(x) in nats per image, from the logits of a model: equation 1, summed over the sub-pixels."""
     return jnp.sum(log_probs_of(logits, images), axis=(1, 2, 3))
 
 
 def log_probs(
-    model: nn.Module, variables: Params, images: Images, condition: Condition, **options: Any
+    model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any
 ) -> Float[Array, "batch height width channels"]:
-    """The log-probability of each sub-pixel given those before it, in nats: of any module that gives logits."""
+    """Returns the log-probability of each sub-pixel given those before it, in nats; takes any module."""
     if isinstance(model, Network):
-        return apply(model, variables, images, condition, method="log_probs", **options)
+        return cast(Array, model.apply(variables, images, condition, method="log_probs", **options))
     return log_probs_of(apply(model, variables, images, condition, **options), images)
 
 
 def log_prob(
-    model: nn.Module, variables: Params, images: Images, *, h: Vector | None = None, s: Map | None = None
+    model: nn.Module | ConditionalModel,
+    variables: Variables,
+    images: Images,
+    *,
+    h: Given | None = None,
+    s: Map | None = None,
 ) -> Float[Array, " batch"]:
-    """log p(x | h, s) in nats an image (negative), exact: the joint of equation 1.
+    """Returns log p(x | h, s), exact, in nats per image (negative): the joint of equation 1.
 
-    Takes images [batch, height, width, channels] of integers, h [batch, condition] and s [batch, height, width,
-    map_features]. Raises InputError for images whose values are not levels of the model, and for what does not fit it.
+    Args:
+      model: a model of this package, or any module that maps images to logits.
+      variables: its variables.
+      images: integers 0 to ``model.levels - 1``.
+      h: vectors [batch, condition], for a model made with one.
+      s: maps [batch, height, width, map_features], for a model made with one.
+
+    Raises:
+      InputError: for images, h or s that do not fit the model.
     """
     check_images(images, channels=model.channels, levels=model.levels)
     check_values(images, model.levels)
-    check_finite(Condition(h, s))
-    if isinstance(model, Network):
-        params_of(variables)
-    return _log_prob(model, variables, images, h, s)
+    model, variables, condition = resolve(model, variables, h, s, shape=images.shape)
+    return _log_prob(model, variables, images, condition)
 
 
 @partial(jax.jit, static_argnames="model")
-def _log_prob(model: nn.Module, variables: Params, images: Images, h: Vector | None, s: Map | None) -> Array:
-    return jnp.sum(log_probs(model, variables, images, Condition(h, s)), axis=(1, 2, 3))
+def _log_prob(model: nn.Module, variables: Variables, images: Images, condition: Condition) -> Array:
+    return jnp.sum(log_probs(model, variables, images, condition), axis=(1, 2, 3))
 
 
-def nats_of(
-    model: nn.Module,
-    variables: Params,
+def nats(
+    model: nn.Module | ConditionalModel,
+    variables: Variables,
     images: Images,
     *,
-    h: Vector | None = None,
+    h: Given | None = None,
     s: Map | None = None,
     key: Key[Array, ""] | None = None,
     counted: Bool[np.ndarray | Array, "#batch #height #width #channels"] | None = None,
 ) -> Float[Array, " batch"]:
-    """-log p(x | h, s) in nats an image, as a loss: pure, differentiable, with dropout where there is a key.
+    """Returns -log p(x | h, s) in nats per image, as a loss: pure, differentiable, to be jitted by the caller.
 
-    With ``counted`` the sum is over the sub-pixels where it is true: of the rest, given the others.
+    Args:
+      model, variables, images, h, s: as in ``log_prob``; values are not checked.
+      key: key of dropout; None for none.
+      counted: true at the sub-pixels that are summed, all if None. The rest counts as given.
     """
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
-    nats = -log_probs(model, variables, images, Condition(h, s), **options)
-    return jnp.sum(nats if counted is None else jnp.where(counted, nats, 0), axis=(1, 2, 3))
+    model, variables, condition = resolve(model, variables, h, s, shape=images.shape)
+    each = -log_probs(model, variables, images, condition, **options)
+    return jnp.sum(each if counted is None else jnp.where(counted, each, 0), axis=(1, 2, 3))
 
 
 def bits_per_dim(
-    model: nn.Module, variables: Params, images: Images, *, h: Vector | None = None, s: Map | None = None
+    model: nn.Module | ConditionalModel,
+    variables: Variables,
+    images: Images,
+    *,
+    h: Given | None = None,
+    s: Map | None = None,
 ) -> Float[Array, " batch"]:
-    """-log2 p(x | h, s) a sub-pixel, of each image [batch]: what the papers' tables print, averaged over a split.
+    """Returns -log2 p(x | h, s) per sub-pixel for each image; its mean over a split is the figure papers report.
 
-    Takes and refuses what ``log_prob`` does.
+    Takes and raises the same as ``log_prob``.
     """
     return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), images.shape[1:])
 
 
 def nats_to_bits_per_dim(nats: Nats, shape: tuple[int, ...]) -> Nats:
-    """Nats an image of ``shape`` (height, width, channels) as bits a sub-pixel."""
+    """Converts nats per image of ``shape`` (height, width, channels) to bits per sub-pixel."""
     return nats / (math.prod(shape) * math.log(2))

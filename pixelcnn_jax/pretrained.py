@@ -1,117 +1,194 @@
-"""Weights anyone can check: safetensors files, each with a card that says what they are and what they reached."""
+"""Trained models on disk: safetensors weights and a JSON card that says what they are and what they reached.
+
+Published models, the workdir of a run, and a file that was copied from either are one format and load the same way.
+"""
 
 import hashlib
 import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from safetensors import SafetensorError
-from safetensors.flax import load_file
-from safetensors.flax import save as to_bytes
+import numpy as np
+from jaxtyping import Array
+from safetensors.flax import load, save
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.pixelcnn import PixelCNN
-from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.registry import build, describe
 
-PRETRAINED = Path(__file__).parent / "weights"
-NETWORKS: dict[str, type[Network]] = {
-    network.__name__: network for network in (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
-}
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+FORMAT = 2
+# The second is there in a checkout only: the models of experiments about speed, which a package has no use for.
+PUBLISHED = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "benchmarks" / "results")
+
+Variables = Mapping[str, Any]
+Model = nn.Module | ConditionalModel | Mapping[str, Any]
 
 
 class Pretrained(NamedTuple):
-    """A model that was trained, with its weights.
+    """A trained model.
 
     Attributes:
-      model: the network.
-      variables: its weights in float32, as ``model.apply``, ``log_prob`` and ``sample`` take them.
-      card: what they are: "config", "scores", "images", "condition" (how many numbers h and s have, if any), and more.
+      model: a network, a network with its conditioner, or, for an experiment with several networks, a dict of them.
+      variables: the parameters, as ``model.apply``, ``log_prob`` and ``sample`` take them; for several networks a dict
+        of such by the networks' names.
+      card: what the model is and what it reached; ``card["image_spec"]`` is an ``ImageSpec``.
     """
 
-    model: Network
-    variables: Params
+    model: Any
+    variables: dict[str, Any]
     card: dict[str, Any]
 
 
 def pretrained_names() -> list[str]:
-    """The weights that come with the package."""
-    return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
+    """Returns the names of the published models."""
+    return sorted(_published())
 
 
 def load_pretrained(name: str | Path) -> Pretrained:
-    """A trained model, by a name of ``pretrained_names()`` or the path of a .safetensors file with its card beside it.
+    """Loads a trained model. The weights are read without pickle and must match the SHA-256 of their card.
 
-    The file is read without pickle and must have the SHA-256 that the card states.
-    Raises InputError for weights that are not there, damaged, or of a network that this version does not have.
+    Args:
+      name: a name of ``pretrained_names()``, the workdir of a run, or a .safetensors file with its card next to it.
+
+    Raises:
+      InputError: if there is no such model, its weights are damaged, not finite, or not those of its networks, or its
+        networks cannot be built by this version.
     """
-    file, card = read_card(name)
+    file = _weights_file(name)
+    card = _read_card(file.with_suffix(".json"))
+    digest = card["sha256"]
+    content = next((x for x in _candidates(file, digest) if hashlib.sha256(x).hexdigest() == digest), None)
+    if content is None:
+        raise InputError(f"{file} is damaged or missing: its SHA-256 must be that of its card. Fetch the file again.")
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}.") from None
-    if hashlib.sha256(content).hexdigest() != card["sha256"]:
-        raise InputError(f"{file} is damaged or not what its card is of: its SHA-256 is another. Fetch it again.")
-    try:
-        arrays = load_file(file)
-        exact = {tuple(name.split(".")): x.astype(jnp.float32) for name, x in arrays.items()}
-        variables = flax.traverse_util.unflatten_dict(exact)
-        model = NETWORKS[card["network"]](**card["model"])
-        shapes = _shapes(model, card["condition"]) if "condition" in card else None
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, InputError) as error:
-        raise InputError(f"{file} is of a network that this version of pixelcnn_jax cannot build: {error}.") from None
-    if shapes not in (None, jax.tree.map(jnp.shape, variables)):
-        raise InputError(f"{file} does not hold the parameters of the network that its card is of.")
+        model = build(card["networks"])
+        flat = {tuple(key.split(".")): jnp.asarray(x) for key, x in load(content).items()}
+        variables = flax.traverse_util.unflatten_dict(flat)
+        fits = _fits(model, variables)
+    except Exception as error:  # a card can name anything, and JAX and Flax raise many kinds of errors
+        raise InputError(f"{file} holds networks that this version of pixelcnn_jax cannot build: {error}") from None
+    if not fits:
+        raise InputError(f"{file} does not hold the parameters of the networks that its card names.")
+    if not all(np.isfinite(np.asarray(x)).all() for x in flat.values()):
+        raise InputError(f"{file} holds parameters that are NaN or infinite: the run that wrote it has diverged.")
     return Pretrained(model, variables, card)
 
 
-def _shapes(model: Network, condition: dict[str, int]) -> Params:
-    """Of the parameters of a model that is given an h, an s, or both, of so many numbers."""
-    image = jnp.zeros((1, 1, 1, model.channels), jnp.int32)
-    h = jnp.zeros((1, condition["h"])) if "h" in condition else None
-    s = jnp.zeros((1, 1, 1, condition["s"])) if "s" in condition else None
-    return jax.tree.map(jnp.shape, jax.eval_shape(model.init, jax.random.key(0), image, h, s))
+def read_card(name: str | Path) -> dict[str, Any]:
+    """Returns the card of a model without loading its weights. Takes and refuses what ``load_pretrained`` does."""
+    return _read_card(_weights_file(name).with_suffix(".json"))
 
 
-def read_card(name: str | Path) -> tuple[Path, dict[str, Any]]:
-    """The weights' file and its card. Raises InputError where there is none."""
-    file = Path(name) if Path(name).suffix == ".safetensors" else PRETRAINED / f"{name}.safetensors"
-    try:
-        card = json.loads(file.with_suffix(".json").read_text())
-        if not {"sha256", "network", "model"} <= card.keys():
-            raise ValueError
-    except OSError:
-        raise InputError(f"There are no weights {name}: there are {', '.join(pretrained_names())}.") from None
-    except (ValueError, AttributeError):
-        raise InputError(f"{file.with_suffix('.json')} is not the card of weights.") from None
-    return file, card
+def save_pretrained(path: str | Path, model: Model, variables: Variables, card: Mapping[str, Any]) -> None:
+    """Writes a model so that ``load_pretrained`` finds the older or the newer one whole, whenever this is interrupted.
 
-
-def rounded(params: Params, *, dtype: str = "float32") -> Params:
-    """The parameters as they come back from a file of this type. Raises InputError for another type."""
-    if dtype not in DTYPES:
-        raise InputError(f"Weights are kept as one of {', '.join(DTYPES)}, not as {dtype}.")
-    return jax.tree.map(lambda x: jnp.asarray(x).astype(DTYPES[dtype]).astype(jnp.float32), params)
-
-
-def save_weights(file: Path, params: Params, card: dict[str, Any], *, dtype: str = "float32") -> None:
-    """Writes the weights to a .safetensors file and their card beside it, to which their SHA-256 is added.
-
-    A file that cannot be written leaves neither.
+    Args:
+      path: a folder, which gets model.safetensors and model.json, or a .safetensors file, whose card is put next to it.
+      model: a network, a ``ConditionalModel``, or a dict of such by name.
+      variables: its variables; for a dict of networks a dict by the same names.
+      card: "image_spec" and whatever else is to be known of the model. The networks, the number of parameters, the
+        dtype, the format and the SHA-256 of the weights are added.
     """
-    flat = flax.traverse_util.flatten_dict(rounded(flax.core.unfreeze(params), dtype=dtype))
-    content = to_bytes({".".join(path): x.astype(DTYPES[dtype]) for path, x in flat.items()})
-    named = card | {"dtype": dtype, "sha256": hashlib.sha256(content).hexdigest()}
-    atomic_write(file, content)
+    file = _file_in(Path(path))
+    flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))))
+    content = save({".".join(key): _as_float32(x) for key, x in flat.items()})
+    digest = hashlib.sha256(content).hexdigest()
+    full = {
+        "format": FORMAT,
+        "networks": describe(model),
+        **card,
+        "image_spec": ImageSpec(*card["image_spec"])._asdict(),
+        "parameters": sum(x.size for x in flat.values()),
+        "dtype": "float32",
+        "sha256": digest,
+    }
+    side = _side_file(file, digest)
+    atomic_write(side, content)
+    atomic_write(file.with_suffix(".json"), json.dumps(full, indent=2) + "\n")
+    side.replace(file)
+    for stale in file.parent.glob(f"{file.stem}.*.safetensors"):
+        if re.fullmatch(r"\.[0-9a-f]{12}", Path(stale.stem).suffix):
+            stale.unlink()
+
+
+def _published() -> dict[str, Path]:
+    files = [file for folder in reversed(PUBLISHED) for file in folder.glob("*.safetensors")]
+    return {file.stem: file for file in files if file.with_suffix(".json").is_file()}
+
+
+def _file_in(path: Path) -> Path:
+    return path if path.suffix == ".safetensors" else path / "model.safetensors"
+
+
+def _weights_file(name: str | Path) -> Path:
+    """Returns where the weights lie, once their folder is read; a published name comes before a folder of that name."""
+    if found := _published().get(str(name)):
+        return found
+    file = _file_in(Path(name).expanduser())
+    if not file.with_suffix(".json").is_file():
+        if file.parent.is_dir() and file != Path(name):
+            raise InputError(
+                f"{name} holds no model: it needs a model.json, which a run writes at its first validation."
+            )
+        names = ", ".join(pretrained_names())
+        raise InputError(f"There is no model {name}: name one of {names}, a workdir, or a .safetensors file.")
+    return file
+
+
+def _side_file(file: Path, digest: str) -> Path:
+    return file.with_name(f"{file.stem}.{digest[:12]}.safetensors")
+
+
+def _read_card(path: Path) -> dict[str, Any]:
     try:
-        atomic_write(file.with_suffix(".json"), json.dumps(named, indent=2) + "\n")
-    except OSError:
-        file.unlink()
-        raise
+        card = json.loads(path.read_text())
+        given = card.get("format", 1)
+        if given == FORMAT:
+            card["image_spec"] = ImageSpec(**card["image_spec"])
+        whole = given != FORMAT or ({"networks"} <= card.keys() and re.fullmatch("[0-9a-f]{64}", card["sha256"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = None
+    if not whole:
+        raise InputError(f"{path} is not the card of a model, or is damaged.")
+    if given != FORMAT:
+        raise InputError(
+            f"{path} must be a card of format {FORMAT}, got format {given}: train or fetch the model again."
+        )
+    return card
+
+
+def _candidates(file: Path, digest: str) -> Iterator[bytes]:
+    """Yields what may be the weights: the file, then what an interrupted ``save_pretrained`` left next to it."""
+    for path in (file, _side_file(file, digest)):
+        if path.is_file():
+            yield path.read_bytes()
+
+
+def _as_float32(x: Any) -> Array:
+    """Returns floating-point values as float32; integers stay."""
+    return jnp.asarray(x, jnp.float32 if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype)
+
+
+def _fits(model: Model, variables: Variables) -> bool:
+    """Whether the arrays have the shapes that the networks initialise; h and s have the sizes of their kernels."""
+    if isinstance(model, Mapping):
+        return all(_fits(one, variables[name]) for name, one in model.items())
+    network = model.network if isinstance(model, ConditionalModel) else model
+    params = variables["params"]
+    if not isinstance(network, Network):  # what an encoder reads is known to its experiment alone
+        return True
+    sizes = {name[-1]: kernel.shape[1] for name, kernel in params["layers"].items() if name.endswith(("_h", "_s"))}
+    image = jnp.zeros((1, 1, 1, network.channels), jnp.int32)
+    h = jnp.zeros((1, sizes["h"])) if "h" in sizes else None
+    s = jnp.zeros((1, 1, 1, sizes["s"])) if "s" in sizes else None
+    wanted = jax.eval_shape(network.init, jax.random.key(0), image, h, s)["params"]
+    return bool(jax.tree.map(jnp.shape, wanted) == jax.tree.map(jnp.shape, params))

@@ -1,10 +1,13 @@
 """What holds for every test: virtual devices, strictness, no screen, no network, no data set of the user's.
 
-Almost all of it goes through the environment, before anything imports jax, matplotlib or tensorflow_datasets: they read
-it once, and the processes that a test starts (a command line, a notebook's kernel) then live under the same rules.
+Most of it is set through the environment before anything imports jax, matplotlib or tensorflow_datasets: they read it
+once, and the processes that a test starts (a command line, a notebook's kernel) then run under the same rules.
 
 The jaxtyping plugin, switched on in pyproject.toml, checks the shapes in the package's signatures as the package is
 imported, so nothing may import `pixelcnn_jax` before it: this file does not.
+
+With pytest-xdist every worker runs this file again. Each has its own folder for TFDS; all share one folder of compiled
+programs, which the controller makes and removes.
 """
 
 import ipaddress
@@ -15,12 +18,17 @@ import tempfile
 
 import pytest
 
-DATA_DIR = tempfile.mkdtemp(prefix="pixelcnn-jax-tests-")
+DATA_DIR = tempfile.mkdtemp(prefix="pixelcnn-jax-tests-data-")
+OWN_FOLDERS = [DATA_DIR]  # removed at the end
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="pixelcnn-jax-tests-compiled-")
+    OWN_FOLDERS.append(os.environ["JAX_COMPILATION_CACHE_DIR"])
 DEAD_END = ("127.0.0.1", 9)  # the port "discard": nothing listens there
 
 os.environ |= {
     "JAX_NUM_CPU_DEVICES": "8",  # sharding is tested with no accelerator
     "JAX_NUMPY_RANK_PROMOTION": "raise",  # [batch] + [batch, height] is a mistake until it says what it broadcasts
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "MPLBACKEND": "Agg",
     "TFDS_DATA_DIR": DATA_DIR,
     # Whatever does not use Python's sockets (TensorFlow) or runs in another process fails at once as well.
@@ -33,8 +41,26 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llv
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda make test: on purpose only
 
 
+def pytest_configure(config):
+    # Two workers may write and read one compiled program at the same time: the reader then compiles it itself.
+    config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache")
+    config.addinivalue_line("markers", "slow: takes minutes; runs only where RUN_SLOW=1 is set")
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("RUN_SLOW") != "1":
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="RUN_SLOW=1 runs it"))
+
+
+def pytest_unconfigure():
+    for folder in OWN_FOLDERS:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def refuse(address):
-    """Fail the test, past every `except Exception` and every retry: TFDS would try again for minutes."""
+    """Fails the test, past every `except Exception` and every retry: TFDS would try again for minutes."""
     pytest.fail(f"tests have no network (tests/conftest.py), and this wants {address}")
 
 
@@ -61,13 +87,9 @@ socket.socket.connect_ex = guard(socket.socket.connect_ex, lambda self, address:
 socket.getaddrinfo = guard(socket.getaddrinfo, lambda host, port, *args, **kwargs: (host, port))
 
 
-def pytest_unconfigure() -> None:
-    shutil.rmtree(DATA_DIR, ignore_errors=True)
-
-
 @pytest.fixture
 def offline(monkeypatch):
-    """A machine without network, as code meets it: for tests of what a user is then told."""
+    """A machine without network, as code meets it: for tests of the errors that a user then reads."""
 
     def refuse_as_the_system_does(address):
         raise ConnectionRefusedError(f"no network, and this wants {address}")
@@ -90,9 +112,28 @@ def strict_dtypes():
 
 @pytest.fixture
 def unchecked_shapes():
-    """No run-time check of signatures, as users run the package: for tests of what it says to wrong shapes."""
+    """No run-time check of signatures, as users run the package: for tests of its errors for wrong shapes."""
     import jaxtyping
 
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """The workdir of a tiny run that nothing has interrupted. Nobody changes it."""
+    from tiny_runs import run  # not above: it imports jax
+
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    run(workdir)
+    return workdir
+
+
+@pytest.fixture
+def copied(whole, tmp_path):
+    """A copy of it without its result, to be damaged: the run goes on where its files allow."""
+    workdir = tmp_path / "copied"
+    shutil.copytree(whole, workdir)
+    (workdir / "result.json").unlink()
+    return workdir

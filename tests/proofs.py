@@ -1,7 +1,7 @@
-"""What must hold of every model, as functions that any model's tests call: see the tests beside this file.
+"""The laws that hold for every model, as functions that any model's tests call.
 
 A Jacobian is taken through the float entry behind the integer images and laid out as a matrix over the sub-pixels in
-raster order, colour within pixel: entry [i, j] tells how what the head gives for sub-pixel i depends on sub-pixel j.
+raster order, colour within pixel: entry [i, j] says how the outputs of the head for sub-pixel i depend on sub-pixel j.
 """
 
 import itertools
@@ -24,6 +24,11 @@ def randomised(variables, seed=7, scale=0.3):
     """Variables moved off their initial values, so that no bias is zero and no symmetry is left."""
     generator = np.random.default_rng(seed)
     return jax.tree.map(lambda x: x + scale * generator.normal(size=x.shape).astype(np.float32), variables)
+
+
+def as_on_an_accelerator(monkeypatch):
+    """Makes what is traced from now on use the operations of a GPU or TPU."""
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *inputs, cpu, default: default(*inputs))
 
 
 def random_images(model, shape, key=0):
@@ -58,10 +63,10 @@ def dependence(model, variables, shape, condition=NOTHING, inputs=12):
 
 
 def receptive_field(model, shape):
-    """Which sub-pixels each logit should depend on, by walking along the taps of its network and nothing else.
+    """Returns which sub-pixels each logit should depend on, found by following the taps of its network alone.
 
-    Of its own pixel a logit knows the earlier colours. What the features of a finished pixel know is known whole: the
-    pixels that they were made of and, of their own, all colours but the last, which no feature there knows.
+    A logit depends on the earlier colours of its own pixel. Features of a finished pixel depend on whole pixels, and on
+    all colours of their own pixel but the last, which no feature there reads.
     """
     height, width = shape
     pixels = list(itertools.product(range(height), range(width)))
@@ -77,7 +82,7 @@ def receptive_field(model, shape):
 
 
 def _around(known, pixel, rows, columns):
-    """What is known at the pixels around one, as far as they are in the image."""
+    """Returns what is known at the pixels around one, inside the image."""
     r, c = pixel
     return frozenset().union(*(known.get((r + i, c + j), ()) for i in rows for j in columns))
 
@@ -105,7 +110,7 @@ def _taps_walk(known, pixels, n):
 
 
 def _first_walk(model, pixels):
-    """The first layer of the predecessors; unlike in the gated one, what a feature knows of its pixel matters there."""
+    """The first layer of the predecessors, where unlike in the gated one features of the own pixel matter."""
     known = _taps_walk(_colours(pixels, model.channels), pixels, model.first_kernel_size)
     return {p: known[p] | own for p, own in _colours(pixels, model.channels - 1).items()}
 

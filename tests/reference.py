@@ -1,4 +1,4 @@
-"""Figure 2 of 1606.05328 written out pixel by pixel in NumPy, to hold the fast implementation against.
+"""Figure 2 of 1606.05328 written out pixel by pixel in NumPy, to compare the fast implementation with.
 
 No shifted convolution, no memory, no matrix of all pixels: at each pixel the taps are visited one by one, those before
 the image being zero, and a product with the current pixel asks of each pair of features whether its colours allow it.
@@ -36,7 +36,7 @@ def reference_logits(model, params, image, h=None, s=None):
 
 
 def read(model, params, image):
-    """What the first layer is given of each pixel, and the colour that each number of it tells of; -1 of none."""
+    """Returns the input of the first layer at each pixel, and the colour group of each number, -1 for none."""
     height, width, channels = image.shape
     values = 2 * image / (model.levels - 1) - 1
     if model.code_features:

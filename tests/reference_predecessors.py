@@ -1,7 +1,7 @@
-"""The networks of 1601.06759 written out pixel by pixel in NumPy, to hold the fast implementations against.
+"""The networks of 1601.06759 written out pixel by pixel in NumPy, to compare the fast implementations with.
 
-As in reference.py: no skewing, no map that is computed at once, no flip. A state asks for the states that it is made
-of, by their row and column.
+As in reference.py, nothing is skewed, flipped, or computed for a whole map at once. A state looks up the states that it
+is made of by their row and column.
 """
 
 from functools import cache

@@ -9,16 +9,14 @@ from proofs import (
     assert_complete,
     assert_faithful,
     assert_normalised,
-    assert_same,
     random_condition,
     random_images,
     randomised,
 )
 from scipy import stats
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN, RowLSTM, compress, decompress, log_prob
-from pixelcnn_jax.distributions import log_probs_of, mixture_log_probs, mixture_logits, mixture_of
-from pixelcnn_jax.sampling import draw
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, compress, decompress, log_prob
+from pixelcnn_jax.distributions import draw, log_probs_of, mixture_log_probs, mixture_logits, mixture_of
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -115,9 +113,7 @@ def test_proofs(network):
     assert_normalised(*build(network, (2, 1), channels=2, levels=3, h=2))
 
 
-def test_samplers():
-    model, variables, shape, _ = build(GatedPixelCNN, (4, 3), channels=3)
-    assert len(np.unique(assert_same(model, variables, (2, *shape)))) > 1
+def test_samples_follow_the_model():
     assert_faithful(*build(GatedPixelCNN, (1, 2), levels=3))
 
 
@@ -128,12 +124,3 @@ def test_images_come_back():
     np.testing.assert_array_equal(decompress(model, variables, data), images)
     bits = -log_prob(model, variables, images).sum() / np.log(2)
     assert len(data) * 8 < 1.01 * bits + 8 * 140
-
-
-@pytest.mark.parametrize(
-    ("fields", "told"),
-    [(dict(mixture=-1), "mixture must be 0"), (dict(mixture=2, code_features=3), "mixture is of intensities")],
-)
-def test_what_cannot_be_built_is_refused(fields, told):
-    with pytest.raises(InputError, match=told):
-        GatedPixelCNN(**fields)

@@ -1,4 +1,4 @@
-"""The bytes of compressed images: what is declared, checked and bounded before anything is decoded.
+"""The container of compressed images. All that it declares is checked and bounded before anything is decoded.
 
     magic, version, length of all | digests | numbers | texts | extra | words of the range coder | digest of all that
 
@@ -12,32 +12,32 @@ from typing import Any
 
 from pixelcnn_jax.errors import InputError
 
-MAGIC = b"\x93PCNN\r\n\x1a"  # not text, and found out if it is treated as such
+MAGIC = b"\x93PCNN\r\n\x1a"  # not text; a transfer in text mode damages it
 VERSION = 1
-MAX_SUBPIXELS = 2**28  # of all images together
-MAX_ROW = 2**16  # pixels in one row of a batch, for which a network computes at once
+MAX_SUBPIXELS = 2**28  # of all images
+MAX_ROW = 2**16  # pixels in one row of a batch
 
 _START = struct.Struct("<8sHQ")
 _NUMBERS = struct.Struct("<QIIIIII")
 _DIGESTS = ("model", "weights", "condition", "pixels")
 _TEXTS = ("dtype", "jax", "jaxlib", "platform")
-_SIZE = 8  # bytes of a digest: of 2**64 damages one would pass
+_SIZE = 8  # bytes of a digest: one of 2**64 damages would pass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """Compressed images, taken apart.
+    """The fields of a container.
 
     Attributes:
-      model, weights, condition: digests of what computed the probabilities; the decoder must have the same.
+      model, weights, condition: digests of what computed the probabilities; the decoder needs the same.
       pixels: digest of the images.
-      shape: of the images: count, height, width, channels.
-      levels: values a sub-pixel can take.
-      batch_size: images computed at once; probabilities are the same to the bit at the same size only.
-      dtype: what the layers computed in.
+      shape: count, height, width and channels of the images.
+      levels: number of values of a sub-pixel.
+      batch_size: images computed together; probabilities are bit-identical only at the same size.
+      dtype: type that the layers computed in.
       jax, jaxlib, platform: versions, and "cpu", "gpu" or "tpu".
-      extra: bytes of the caller's, kept as they are.
-      words: what the range coder wrote.
+      extra: the caller's bytes.
+      words: the output of the range coder.
     """
 
     model: bytes
@@ -56,7 +56,7 @@ class Container:
 
 
 def digest(*parts: bytes | memoryview) -> bytes:
-    """A short digest of bytes."""
+    """Returns a short digest of bytes."""
     state = hashlib.blake2b(digest_size=_SIZE)
     for part in parts:
         state.update(part)
@@ -64,7 +64,7 @@ def digest(*parts: bytes | memoryview) -> bytes:
 
 
 def pack(container: Container) -> bytes:
-    """The bytes of a container."""
+    """Returns a container as bytes."""
     numbers = (*container.shape, container.levels, container.batch_size, len(container.extra))
     texts = [getattr(container, name).encode() for name in _TEXTS]
     body = b"".join(
@@ -81,42 +81,42 @@ def pack(container: Container) -> bytes:
 
 
 def unpack(data: bytes) -> Container:
-    """Takes a container apart; raises InputError for bytes that are none, damaged, or beyond the bounds."""
+    """Reads a container. Raises InputError for damaged bytes."""
     length = length_of(data)
     if length != len(data):
-        raise InputError(f"The compressed images are damaged: {len(data)} bytes, where {length} are declared.")
+        raise InputError(f"data is damaged: it has {len(data)} bytes, its header declares {length}.")
     view = memoryview(data)
     if digest(view[:-_SIZE]) != view[-_SIZE:]:
-        raise InputError("The compressed images are damaged: their checksum does not match.")
+        raise InputError("data is damaged: its checksum does not match.")
     try:
         return _unpack_body(data[_START.size : -_SIZE])
     except (struct.error, IndexError, UnicodeDecodeError) as error:
-        raise InputError("The compressed images are damaged: their header ends early.") from error
+        raise InputError("data is damaged: its header ends early.") from error
 
 
 def length_of(data: bytes) -> int:
-    """How many bytes the container at the beginning of ``data`` takes; raises InputError where none begins."""
+    """Returns the bytes of the container at the start of ``data``. Raises InputError if none starts there."""
     if len(data) < _START.size or not data.startswith(MAGIC):
-        raise InputError("These are no images compressed by pixelcnn_jax, or their beginning is damaged.")
+        raise InputError("data was not compressed by pixelcnn_jax, or its start is damaged.")
     _, version, length = _START.unpack_from(data)
     if version != VERSION:
-        raise InputError(f"The images were compressed in version {version} of the format; this reads {VERSION}.")
+        raise InputError(f"data has version {version} of the format, but this release reads version {VERSION}.")
     if length < _START.size + _SIZE:
-        raise InputError(f"The compressed images are damaged: {length} bytes are declared.")
+        raise InputError(f"data is damaged: its header declares {length} bytes.")
     return length
 
 
 def check_bounds(shape: tuple[int, ...], batch_size: int, *, most: int = MAX_SUBPIXELS) -> None:
-    """Raises InputError for images that would take more memory than is granted."""
+    """Raises InputError for images that exceed the limits on memory."""
     count, height, width, channels = shape
     if min(*shape, batch_size) < 1:
-        raise InputError(f"There is nothing to code in images of shape {list(shape)} in batches of {batch_size}.")
+        raise InputError(f"images must not be empty, got shape {list(shape)} in batches of {batch_size}.")
     if count * height * width * channels > most:
-        raise InputError(f"Images of shape {list(shape)} have more than {most} sub-pixels: code them in parts.")
+        raise InputError(f"images must have at most {most} sub-pixels, got shape {list(shape)}: code them in parts.")
     if batch_size > count or batch_size * width > MAX_ROW:
         raise InputError(
-            f"Batches of {batch_size} images of {width} columns are too large: at most {count} images and "
-            f"{MAX_ROW} columns together."
+            f"batch_size must be at most {count}, with at most {MAX_ROW} columns in all, got {batch_size} images of "
+            f"{width} columns."
         )
 
 
@@ -134,11 +134,4 @@ def _unpack_body(body: bytes) -> Container:
     if len(extra) != extra_length or len(words) % 4:
         raise IndexError
     named: dict[str, Any] = dict(zip(_DIGESTS + _TEXTS, [*digests, *texts], strict=True))
-    return Container(
-        **named,
-        shape=tuple(shape),
-        levels=levels,
-        batch_size=batch_size,
-        extra=extra,
-        words=words,
-    )
+    return Container(**named, shape=tuple(shape), levels=levels, batch_size=batch_size, extra=extra, words=words)

@@ -1,80 +1,99 @@
-"""The floor of the papers' tables: what a likelihood is without a network."""
+"""Likelihoods of models without a network, as baselines for the tables of the papers.
+
+A baseline is fitted to the training split. It is a function that returns the mean nats per image of a data set.
+"""
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from pixelcnn_jax.data.dataset import Images, evaluation_batches
+from pixelcnn_jax.data.batches import evaluation_batches
+from pixelcnn_jax.data.dataset import Dataset, Splits
+from pixelcnn_jax.errors import InputError
 
-LogTable = Float[np.ndarray, "height width channels levels"]
+Baseline = Callable[[Dataset], float]
 
-
-def uniform_nats(images: Images) -> float:
-    """Nats an image when every level of every sub-pixel is as likely as any other."""
-    return math.prod(images.shape) * math.log(images.levels)
-
-
-def independent_pixels(train: Images) -> LogTable:
-    """log p of each level of each sub-pixel on its own: counts over the training split, one added to each."""
-    subpixels = math.prod(train.shape)
-    counts = np.ones(subpixels * train.levels)
-    for images in _batches(train):
-        cells = np.arange(subpixels) * train.levels + images.reshape(len(images), -1)
-        counts += np.bincount(cells.ravel(), minlength=counts.size)
-    table = counts.reshape(*train.shape, train.levels)
-    return np.log(table / table.sum(axis=-1, keepdims=True))
+MAX_SUBPIXELS = 2**14  # of the Gaussian, whose covariance then takes 2 GB
 
 
-def independent_nats(table: LogTable, images: Images) -> float:
-    """Mean nats an image of a split under ``independent_pixels``."""
-    total = 0.0
-    for batch in _batches(images):
-        total -= np.take_along_axis(np.broadcast_to(table, (len(batch), *table.shape)), batch[..., None], axis=-1).sum()
-    return total / len(images)
+def baselines(splits: Splits, names: Iterable[str] = ("uniform", "independent pixels")) -> dict[str, dict[str, float]]:
+    """Returns the nats per image of each baseline on each held-out split.
 
-
-class Gaussian(NamedTuple):
-    """A normal distribution over all sub-pixels together, each with uniform noise of one level added.
-
-    Attributes:
-      mean: of the sub-pixels.
-      factor: lower Cholesky factor of their covariance.
+    Args:
+      splits: the data.
+      names: keys of `BASELINES`.
     """
+    fitted = {name: BASELINES[name](splits.train) for name in names}
+    return {name: {split: nats(dataset) for split, dataset in splits.held_out.items()} for name, nats in fitted.items()}
 
-    mean: Float[np.ndarray, " subpixels"]
-    factor: Float[np.ndarray, "subpixels subpixels"]
+
+def uniform(train: Dataset) -> Baseline:
+    """Returns the model that gives all levels of all sub-pixels the same probability."""
+    return lambda dataset: math.prod(train.spec.shape) * math.log(train.spec.levels)
 
 
-def multivariate_gaussian(train: Images) -> Gaussian:
-    """The Gaussian with the mean and the full covariance of the training split, the noise's variance 1/12 included."""
-    subpixels = math.prod(train.shape)
+def independent_pixels(train: Dataset) -> Baseline:
+    """Returns the model of independent sub-pixels: counts over the training split, plus one."""
+    shape, levels = train.spec.shape, train.spec.levels
+    subpixels = math.prod(shape)
+    counts = np.ones(subpixels * levels)
+    for images in _batches(train):
+        cells = np.arange(subpixels) * levels + images.reshape(len(images), -1)
+        counts += np.bincount(cells.ravel(), minlength=counts.size)
+    table = counts.reshape(*shape, levels)
+    table = np.log(table / table.sum(axis=-1, keepdims=True))
+
+    def nats(dataset: Dataset) -> float:
+        total = 0.0
+        for images in _batches(dataset):
+            every = np.broadcast_to(table, (len(images), *table.shape))
+            total -= np.take_along_axis(every, images[..., None], axis=-1).sum()
+        return total / len(dataset)
+
+    return nats
+
+
+def gaussian(train: Dataset) -> Baseline:
+    """Returns the Gaussian of x + u, with the mean and covariance of the training split and u uniform in [0, 1).
+
+    The nats are exact in the mean over u, so they bound those of the levels x from above: they are comparable with the
+    nats of a model of the levels.
+
+    Raises:
+      InputError: if the images have too many sub-pixels for a covariance matrix.
+    """
+    subpixels = math.prod(train.spec.shape)
+    if subpixels > MAX_SUBPIXELS:
+        raise InputError(f"The Gaussian needs at most {MAX_SUBPIXELS:,} sub-pixels, got {subpixels:,}: set resize.")
     total, products = np.zeros(subpixels), np.zeros((subpixels, subpixels))
-    # Taken from the middle level, lest the mean's square drown the variance.
-    middle = (train.levels - 1) / 2
+    middle = (train.spec.levels - 1) / 2  # subtracted, or the square of the mean would cancel the variance
     for images in _batches(train):
         centred = images.reshape(len(images), -1) - middle
         total += centred.sum(axis=0)
         products += centred.T @ centred
     mean = total / len(train)
-    covariance = products / len(train) - np.outer(mean, mean) + np.eye(subpixels) / 12
-    return Gaussian(mean + middle + 0.5, np.linalg.cholesky(covariance))
+    covariance = products / len(train) - np.outer(mean, mean) + np.eye(subpixels) / 12  # 1/12 is the variance of u
+    mean = mean + middle + 0.5
+    inverse = np.linalg.inv(np.linalg.cholesky(covariance))
+    constant = subpixels / 2 * math.log(2 * math.pi) - np.log(np.diag(inverse)).sum() + np.sum(inverse**2) / 24
+
+    def nats(dataset: Dataset) -> float:
+        squares = 0.0
+        for images in _batches(dataset):
+            squares += np.sum(((images.reshape(len(images), -1) + 0.5 - mean) @ inverse.T) ** 2)
+        return float(constant + squares / 2 / len(dataset))
+
+    return nats
 
 
-def gaussian_nats(gaussian: Gaussian, images: Images) -> float:
-    """Mean nats an image of a split under a Gaussian of x + u, u uniform in [0, 1): exact in the mean over u.
-
-    As -log p(x) is at most the mean of -log p(x + u), it is comparable to what a model of the levels reaches.
-    """
-    inverse = np.linalg.inv(gaussian.factor)
-    constant = len(inverse) / 2 * math.log(2 * math.pi) - np.log(np.diag(inverse)).sum() + np.sum(inverse**2) / 24
-    squares = 0.0
-    for batch in _batches(images):
-        squares += np.sum(((batch.reshape(len(batch), -1) + 0.5 - gaussian.mean) @ inverse.T) ** 2)
-    return float(constant + squares / 2 / len(images))
+BASELINES: dict[str, Callable[[Dataset], Baseline]] = {
+    "uniform": uniform,
+    "independent pixels": independent_pixels,
+    "multivariate Gaussian": gaussian,
+}
 
 
-def _batches(images: Images) -> Iterator[Int[np.ndarray, "batch height width channels"]]:
-    return (batch["image"][batch["mask"]] for batch in evaluation_batches(images, batch_size=500))
+def _batches(dataset: Dataset) -> Iterator[Int[np.ndarray, "batch height width channels"]]:
+    return (batch["image"][batch["mask"]] for batch in evaluation_batches(dataset, batch_size=500))

@@ -1,73 +1,95 @@
-"""Pictures: image files as levels and back, grids of images, learning curves."""
+"""Image files as pixels and levels and back, and grids of images."""
 
-from pathlib import Path
+import contextlib
+import glob
+import io
+import pathlib
+from collections.abc import Iterator
 
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 from jaxtyping import Array, Integer, UInt8
 
-from pixelcnn_jax.data.sources import has_more_bits
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.files import atomic_write
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
+
+
+def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the image files in a folder and its subfolders, sorted; links are followed and hidden files left out."""
+    found = (root / name for name in glob.glob("**/*", root_dir=root, recursive=True))
+    return sorted(file for file in found if file.suffix.lower() in EXTENSIONS and file.is_file())
+
+
+def decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray, "height width channels"]:
+    """Returns an image file as 8-bit RGB or grey, without transparency.
+
+    Raises:
+      InputError: if the file is damaged, has more than 8 bits per value or holds several pictures.
+    """
+    with _opened(file) as image:
+        # Photographs lie on their side until rotated as they say; TFDS does not rotate its own.
+        upright = PIL.ImageOps.exif_transpose(image) if isinstance(file, pathlib.Path) else image
+        opaque = upright.convert("RGBA") if upright.mode == "P" else upright  # a transparent palette would warn
+        return np.asarray(opaque.convert("RGB" if colour else "L")).reshape(upright.height, upright.width, -1)
+
+
+def has_colour(file: pathlib.Path) -> bool:
+    """Whether an image file holds more than grey. Raises InputError as `decode` does."""
+    with _opened(file) as image:
+        return image.mode not in ("1", "L", "LA")
+
+
+def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "height width channels"]:
+    """Returns exactly the pixels that an image file stores, for a model of 1 or 3 channels.
+
+    Raises:
+      InputError: if the file is damaged, or holds anything that the pixels would lose: transparency, a palette, colours
+        for a grey model, more than 8 bits, several pictures, a rotation.
+    """
+    modes = {1: ("1", "L"), 3: ("RGB",)}
+    if channels not in modes:
+        raise InputError(f"Image files have 1 or 3 channels, but this model has {channels}.")
+    with _opened(path) as image:
+        wanted = " or ".join(modes[channels])
+        if image.mode not in modes[channels] or "transparency" in image.info:
+            raise InputError(
+                f"{path} must be of Pillow's mode {wanted} without transparency, got {image.mode}: convert it."
+            )
+        if image.format == "MPO" or image.getexif().get(0x0112, 1) != 1:
+            raise InputError(f"{path} holds previews or a rotation, which would be lost: convert it.")
+        return np.asarray(image.convert("RGB" if channels == 3 else "L")).reshape(image.height, image.width, channels)
+
+
+def write_image(path: pathlib.Path, pixels: UInt8[np.ndarray, "height width channels"]) -> None:
+    """Writes an image of 1 or 3 channels as PNG."""
+    content = io.BytesIO()
+    PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(content, format="PNG")
+    atomic_write(path, content.getvalue())
 
 
 def as_pixels(
     images: Integer[np.ndarray | Array, "*batch height width channels"], *, levels: int
 ) -> UInt8[np.ndarray, "*batch height width channels"]:
-    """Levels as intensities 0 to 255; up to 256 levels stay apart."""
+    """Returns levels as intensities 0 to 255; up to 256 levels stay distinct."""
     return np.round(np.asarray(images) * (255 / (levels - 1))).astype(np.uint8)
 
 
 def as_levels(
     pixels: UInt8[np.ndarray, "*batch height width channels"], *, levels: int
 ) -> UInt8[np.ndarray, "*batch height width channels"]:
-    """Intensities 0 to 255 as the nearest levels: what ``as_pixels`` made of 2 to 256 levels comes back."""
+    """Returns intensities 0 to 255 as the nearest levels; the inverse of `as_pixels` for 2 to 256 levels."""
     return np.round(pixels * ((levels - 1) / 255)).astype(np.uint8)
-
-
-def read_image(path: Path, *, channels: int) -> UInt8[np.ndarray, "height width channels"]:
-    """The pixels of an image file, as they are stored, for a model of 1 or 3 channels.
-
-    Raises InputError for a file that is no image, and for one that holds more than such pixels: transparency, a
-    palette, colours for a model of grey, more than 8 bits, several pictures, a note that it lies on its side.
-    """
-    from PIL import Image
-
-    modes = {1: ("1", "L"), 3: ("RGB",)}
-    if channels not in modes:
-        raise InputError(f"Image files have 1 or 3 channels, but this model {channels}.")
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-            more = {  # asked before the pixels are decoded, for then Pillow forgets how they were stored
-                "transparency": "transparency" in image.info,
-                "more than 8 bits": has_more_bits(image),
-                "several pictures": getattr(image, "n_frames", 1) > 1,
-                "a note to turn it": image.getexif().get(0x0112, 1) != 1,
-            }
-            pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
-    except Exception as error:  # Pillow raises half a dozen kinds for broken files
-        raise InputError(f"{path} cannot be read, {error}: repair or remove it.") from error
-    if mode not in modes[channels]:
-        wanted = " or ".join(modes[channels])
-        raise InputError(f"{path} is of Pillow's mode {mode}, but the pixels of this model are {wanted}: convert it.")
-    for what, there in more.items():
-        if there:
-            raise InputError(f"{path} holds {what}, which would be lost: convert it.")
-    return pixels.reshape(*pixels.shape[:2], channels)
-
-
-def write_image(path: Path, pixels: UInt8[np.ndarray, "height width channels"]) -> None:
-    """Writes an image of 1 or 3 channels as PNG."""
-    from PIL import Image
-
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, format="PNG")
 
 
 def grid(
     images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int, gap: int = 1
 ) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
-    """Lays images out in rows and columns, ``gap`` grey pixels apart; levels become 0 to 255.
+    """Returns images in rows and columns, ``gap`` grey pixels apart, with levels as 0 to 255.
 
-    Three channels are shown as RGB; of any other number the first channel is shown, as grey.
+    Three channels are shown as RGB. Of any other number only the first channel is shown, as grey.
     """
     images = np.asarray(images)
     if images.shape[-1] != 3:
@@ -81,13 +103,40 @@ def grid(
 
 
 def save_grid(
-    path: Path,
+    path: pathlib.Path,
     images: Integer[np.ndarray | Array, "rows columns height width channels"],
     *,
     levels: int,
     size: int = 640,
 ) -> None:
-    """Writes a grid as PNG, small images enlarged by a whole number to about ``size`` pixels, so that pixels show."""
+    """Writes a grid as PNG, with small images enlarged by a whole number to about ``size`` pixels."""
     pixels = grid(images, levels=levels)
     scale = max(1, round(size / max(pixels.shape[:2])))
     write_image(path, pixels.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+@contextlib.contextmanager
+def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
+    name = file if isinstance(file, pathlib.Path) else "An image of the data set"
+    try:
+        with PIL.Image.open(file) as image:
+            if _has_more_bits(image):
+                raise InputError(f"{name} has more than 8 bits per value: convert it to 8 bits.")
+            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
+                raise InputError(f"{name} holds several pictures: save each as a file.")
+            yield image
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises half a dozen types for damaged files
+        raise InputError(f"{name} cannot be read as an image, {error}: repair or remove it.") from error
+
+
+def _has_more_bits(image: PIL.Image.Image) -> bool:
+    """Whether an opened file holds other than 8 bits per value; Pillow would silently drop 8 of 16 from colours."""
+    for decoder, _, _, arguments in getattr(image, "tile", []):
+        mode, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
+        if ";16" in str(mode) and mode != "BGR;16":  # that mode has 5, 6 and 5 bits
+            return True
+        if decoder in ("ppm", "ppm_plain") and rest and rest[0] > 255:  # the largest value that the file may hold
+            return True
+    return image.mode[0] in "IF"

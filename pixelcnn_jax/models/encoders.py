@@ -1,9 +1,8 @@
-"""The networks around a PixelCNN: what turns an image into a vector h, and a vector h into an image or a map s.
+"""The networks around a PixelCNN: from an image to a vector h, and from a vector or small image to an image or map s.
 
 None of them is autoregressive, so nothing in them is masked.
 """
 
-import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -12,17 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Images, Vector
 from pixelcnn_jax.models.layers import add_bias, window_product
 
 
 class Convolution(nn.Module):
-    """A 3x3 convolution, zeros around; by ``layers.window_product``, for speed on CPU.
+    """A 3x3 convolution with zero padding, computed by ``layers.window_product`` for speed on CPU.
 
     Attributes:
-      features: feature maps.
-      stride: how many rows and columns each output is from the next.
+      features: number of feature maps.
+      stride: step between outputs, in rows and columns.
     """
 
     features: int
@@ -30,7 +30,6 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width inputs"]) -> Float[Array, "batch rows columns features"]:
-        """Maps of maps."""
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         window = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -38,30 +37,38 @@ class Convolution(nn.Module):
 
 
 class Enlargement(nn.Module):
-    """A transposed convolution to twice the height and width, each input giving 2x2 outputs (Shi et al. 2016).
+    """A transposed convolution that doubles height and width: each input gives 2x2 outputs (Shi et al. 2016).
 
     Attributes:
-      features: feature maps.
+      features: number of feature maps.
     """
 
     features: int
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width inputs"]) -> Float[Array, "batch rows columns features"]:
-        """Maps of maps."""
         batch, height, width, _ = x.shape
         blocks = Convolution(4 * self.features)(x).reshape(batch, height, width, 2, 2, self.features)
         return jnp.moveaxis(blocks, 3, 2).reshape(batch, 2 * height, 2 * width, self.features)
 
 
-class Encoder(nn.Module):
-    """Convolutional encoder: image to vector, section 2.4's encoder, an embedding network's trunk, a classifier.
+def normalised_groups(features: int) -> int:
+    """Returns the number of groups in which an encoder normalises its maps: at most eight, of four maps or more.
 
-    Each stage halves the map and convolves it once more; what is left of it is read by one matrix.
+    The last maps may have one pixel or a few. A group of one of them is nearly constant: normalising it would amplify
+    rounding errors, or give zeros for every image.
+    """
+    return max(count for count in (1, 2, 4, 8) if count == 1 or (features % count == 0 and features >= 4 * count))
+
+
+class Encoder(nn.Module):
+    """Convolutional encoder from an image to a vector: of an auto-encoder (section 2.4), an embedding, a classifier.
+
+    Each stage halves the map and convolves it once more. A dense layer reads the last map.
 
     Attributes:
-      outputs: numbers in the vector.
-      levels: values of a sub-pixel.
+      outputs: length of the vector.
+      levels: number of values of a sub-pixel.
       features: feature maps of each stage.
     """
 
@@ -71,20 +78,20 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images) -> Float[Array, "batch outputs"]:
-        """Vectors of images [batch, height, width, channels] of integers."""
-        x = jnp.asarray(images, jnp.float32) * (2 / (self.levels - 1)) - 1
+        x = intensities(images, self.levels)
         for features in self.features:
             for stride in (2, 1):
                 x = Convolution(features, stride)(x)
-                x = nn.silu(nn.GroupNorm(math.gcd(8, features))(x))
+                # Flax's fast variance, E[x^2] - E[x]^2, cancels where a group hardly varies.
+                x = nn.silu(nn.GroupNorm(normalised_groups(features), use_fast_variance=False)(x))
         return nn.Dense(self.outputs)(x.reshape(len(x), -1))
 
 
 class Deconvolution(nn.Module):
-    """Deconvolutional network: vector to map, the m of s = m(h) (equation 5), or the decoder that section 3.4 compares.
+    """Deconvolutional network from a vector to a map: m of s = m(h) (equation 5), or the MSE decoder of section 3.4.
 
     Attributes:
-      shape: height, width and features of the map, of any size.
+      shape: height, width and feature maps of the map; any size.
       features: feature maps of each stage; each doubles the map.
     """
 
@@ -93,7 +100,6 @@ class Deconvolution(nn.Module):
 
     @nn.compact
     def __call__(self, h: Vector) -> Float[Array, "batch height width outputs"]:
-        """Maps [batch, height, width, features] of vectors [batch, condition]."""
         height, width, outputs = self.shape
         scale = 2 ** len(self.features)
         rows, columns = -(-height // scale), -(-width // scale)
@@ -108,8 +114,8 @@ class Upsampling(nn.Module):
 
     Attributes:
       outputs: feature maps of s.
-      levels: values of a sub-pixel.
-      layers: convolutions of the small image before it is enlarged.
+      levels: number of values of a sub-pixel.
+      layers: number of convolutions before the enlargement.
     """
 
     outputs: int
@@ -118,32 +124,29 @@ class Upsampling(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images) -> Float[Array, "batch twice_height twice_width outputs"]:
-        """Maps of images [batch, height, width, channels] of integers."""
-        x = images.astype(jnp.float32) * (2 / (self.levels - 1)) - 1
-        x = jnp.pad(
-            jnp.asarray(x), ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1
-        )  # tells the image from what is beside it
+        x = intensities(images, self.levels)
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes the image from zero padding
         for _ in range(self.layers):
             x = nn.silu(Convolution(self.outputs)(x))
         return Enlargement(self.outputs)(x)
 
 
 def on_unit_sphere(x: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
-    """Vectors of length one."""
+    """Scales vectors to length one."""
     return x * jax.lax.rsqrt(jnp.sum(x**2, axis=1, keepdims=True) + 1e-12)
 
 
 def squared_distances(
     a: Float[Array, "first features"], b: Float[Array, "second features"]
 ) -> Float[Array, "first second"]:
-    """Between all pairs of vectors on the unit sphere, 0 to 4."""
+    """Returns the squared distances of all pairs of vectors on the unit sphere, 0 to 4."""
     return 2 - 2 * a @ b.T
 
 
 def between(
     a: Float[Array, " features"], b: Float[Array, " features"], share: Float[Array, ""]
 ) -> Float[Array, " features"]:
-    """The point on the great circle from a to b, on the unit sphere, a ``share`` of the way."""
+    """Returns the point a ``share`` of the way from a to b along the great circle, on the unit sphere."""
     angle = jnp.arccos(jnp.clip(jnp.sum(a * b), -1 + 1e-6, 1 - 1e-6))
     return (jnp.sin((1 - share) * angle) * a + jnp.sin(share * angle) * b) / jnp.sin(angle)
 
@@ -155,11 +158,16 @@ def triplet_loss(
     copies: Bool[Array, "batch batch"] | None = None,
     margin: float = 0.2,
 ) -> Float[Array, " batch"]:
-    """FaceNet's loss of each image as the anchor, mean over its positives: |a - p|^2 - |a - n|^2 + margin, or zero.
+    """Returns FaceNet's loss of each anchor, averaged over its positives: |a - p|^2 - |a - n|^2 + margin, or zero.
 
-    The positives are the other images of its class in the batch. The negative is semi-hard: the nearest that is farther
-    than the positive, or, where there is none, the farthest. ``copies`` says which two are the same image, and no pair.
-    An image without a positive or without a negative has no loss.
+    The positives are the other images of its class. The negative is semi-hard: the nearest that is farther than the
+    positive, or the farthest if there is none. The loss is zero for an image without a positive or without a negative.
+
+    Args:
+      embeddings: vectors on the unit sphere.
+      labels: class of each image.
+      copies: true where two images are the same one, which is no pair; the diagonal if None.
+      margin: in squared distance.
     """
     distance = jnp.maximum(squared_distances(embeddings, embeddings), 0)
     same = labels[:, None] == labels[None]
@@ -174,12 +182,12 @@ def triplet_loss(
 
 
 class Verification(NamedTuple):
-    """How well distances tell whether two images are of one identity (FaceNet, section 4).
+    """How well distances tell whether two images show the same identity (FaceNet, section 4).
 
     Attributes:
-      auc: area under the curve of true accepts over false accepts; 0.5 is chance, 1 perfect.
-      eer: the rate at which false accepts and false rejects are equal.
-      rate: true accepts where one false pair in a hundred is accepted.
+      auc: area under the ROC curve; 0.5 is chance, 1 perfect.
+      eer: equal error rate, at which false accepts and false rejects are equally frequent.
+      rate: true accepts when one of a hundred pairs of different identities is accepted.
     """
 
     auc: float
@@ -190,16 +198,20 @@ class Verification(NamedTuple):
 def verification(
     embeddings: Float[np.ndarray, "count features"], labels: Int[np.ndarray, " count"], *, far: float = 1e-2
 ) -> Verification:
-    """Of all pairs of images. Raises InputError unless some pairs are of one identity, and some of two."""
+    """Returns the verification figures over all pairs of images, the rate at ``far`` false accepts.
+
+    Raises:
+      InputError: unless some pairs show one identity, and some two.
+    """
     from sklearn.metrics import auc, roc_curve
 
     first, second = np.triu_indices(len(labels), 1)
     same = labels[first] == labels[second]
     if same.all() or not same.any():
-        raise InputError("To verify identities, images of several are needed, and several images of some.")
+        raise InputError("labels must hold several identities, and several images of at least one of them.")
     closeness = (embeddings @ embeddings.T)[first, second]
     false_accepts, true_accepts, _ = roc_curve(same, closeness)
-    # False accepts less false rejects rise from -1 to 1 along the curve; equal they are where that crosses zero.
+    # False accepts minus false rejects rise from -1 to 1 along the curve, and cross zero at the equal error rate.
     excess = false_accepts - (1 - true_accepts)
     return Verification(
         auc=float(auc(false_accepts, true_accepts)),

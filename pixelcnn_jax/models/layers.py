@@ -1,9 +1,9 @@
-"""The operations of a Gated PixelCNN, as functions of arrays; its predecessors use some of them.
+"""The operations of a Gated PixelCNN, as functions of arrays; its predecessors share some of them.
 
 No operation pads and none masks space: each reads a *window*. A vertical one reads its own row and the rows above, a
-horizontal one its own column and the columns to the left, and what lies before the first row or column is a *memory*
-that the caller hands in. Handed zeros and the whole image, they are the layers of training; handed the remembered rows
-and one new row, or the remembered columns and one new pixel, they are the layers of cached sampling. There is no second
+horizontal one its own column and the columns to the left. The rows or columns before the first are a *memory* that
+the caller passes in. With zeros and the whole image, these are the layers of training. With the remembered rows and one
+new row, or the remembered columns and one new pixel, they are the layers of cached sampling. There is no second
 implementation of the network.
 
 Shapes are written as in ``Float[Array, "batch height width features"]``. A *gate pair* is the axis of size two that
@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.parameters import Params
@@ -29,44 +28,16 @@ def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "
     return jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
 
 
-def colour_groups(features: int, channels: int) -> Int[np.ndarray, " features"]:
-    """The channel whose group each feature belongs to: feature j of p is in group floor(j C / p).
-
-    Groups need not be equal. A feature of group c may know the earlier pixels whole and, of its own pixel, the
-    channels before c (after the strict layer) only.
-    """
-    return np.arange(features) * channels // features
-
-
-def group_slice(features: int, channels: int, colour: int) -> slice:
-    """The features of one colour group; groups are contiguous."""
-    start, stop = np.searchsorted(colour_groups(features, channels), [colour, colour + 1])
-    return slice(int(start), int(stop))
-
-
-def colour_mask(
-    inputs: Int[np.ndarray, " inputs"], outputs: Int[np.ndarray, " outputs"], *, strict: bool = False
-) -> Bool[np.ndarray, "inputs outputs"]:
-    """Which input feature of the current pixel an output feature may read: earlier groups, and its own unless strict.
-
-    1601.06759, section 3.4: mask A is ``strict`` and belongs to the first layer alone, mask B to all others. An input
-    that is known everywhere (the constant-1 channel) has group -1.
-    """
-    return inputs[:, None] < outputs if strict else inputs[:, None] <= outputs
-
-
 def window_product(
     window: Float[Array, "batch rows columns features"],
     kernel: Float[Array, "kernel_rows kernel_columns features *out"],
     *,
     stride: int = 1,
 ) -> Float[Array, "batch new_rows new_columns *out"]:
-    """The VALID product of a kernel with every position of a window: the one place that chooses how it is computed.
+    """Returns the VALID product of a kernel with every position of a window, or every ``stride``-th row and column.
 
-    With a ``stride`` it is at every so-manieth row and column.
-
-    On GPU and TPU it is a convolution. On CPU, where XLA's convolutions run on one core forward, it is a matrix
-    product with the gathered taps (measured in ``benchmarks/README.md``). Both give the same sums.
+    On GPU and TPU it is a convolution. On CPU, where the forward pass of XLA's convolutions uses one core, it is a
+    matrix product with the gathered taps (measured in ``benchmarks/README.md``). Both compute the same sums.
     """
     rows, columns, features, *out = kernel.shape
     flat = kernel.reshape(rows, columns, features, -1)
@@ -89,9 +60,9 @@ def rows_above(
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
 ) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
-    """Shifted (n/2 x n) convolution: each row with the ``kernel_rows - 1`` rows above it, ``kernel_columns`` wide.
+    """Convolves each row with the ``kernel_rows - 1`` rows above it: the shifted (n/2 x n) convolution.
 
-    ``memory`` holds the rows above ``x``; the rows that the next call needs are returned beside the result.
+    Returns the product and the rows that the next call needs as ``memory``, the rows above ``x``.
     """
     window = jnp.concatenate([memory, x], axis=1)
     border = kernel.shape[1] // 2
@@ -102,10 +73,10 @@ def rows_above(
 def columns_left(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height columns features"]
 ) -> Float[Array, "batch height new_columns *out"]:
-    """Shifted (1 x n/2) convolution of the columns left of a pixel, the pixel itself excluded.
+    """Convolves the columns left of a pixel, without the pixel: the shifted (1 x n/2) convolution.
 
-    Position j of the result reads columns j to j + kernel_columns - 1 of ``x``, so ``x`` begins ``kernel_columns``
-    before the first pixel wanted and ends one before the last.
+    Position j of the result reads columns j to j + kernel_columns - 1 of ``x``: ``x`` starts ``kernel_columns`` before
+    the first pixel wanted and ends one before the last.
     """
     return window_product(x, kernel[None])
 
@@ -116,10 +87,10 @@ def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*ou
 
 
 def gate(x: Float[Array, "batch height width pair features"]) -> Float[Array, "batch height width features"]:
-    """The gated activation unit, tanh(W_f x) * sigmoid(W_g x): equation 2.
+    """Returns the gated activation unit, tanh(W_f x) * sigmoid(W_g x): equation 2.
 
-    One tanh over both halves, sigmoid(x) being (1 + tanh(x / 2)) / 2, made sampling on CPU 7 % faster and the training
-    step a tenth slower (``benchmarks/README.md``).
+    A single tanh over both halves, with sigmoid(x) = (1 + tanh(x / 2)) / 2, makes sampling on CPU 7 % faster but the
+    training step 10 % slower (``benchmarks/README.md``).
     """
     return jnp.tanh(x[..., 0, :]) * jax.nn.sigmoid(x[..., 1, :])
 
@@ -127,9 +98,10 @@ def gate(x: Float[Array, "batch height width pair features"]) -> Float[Array, "b
 def dropout(
     key: Key[Array, ""], rate: float, x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width features"]:
-    """Zeroes a share ``rate`` of the features, to the nearest 256th, and scales up the rest, so that the mean stays.
+    """Zeroes a share ``rate`` of the features, rounded to the nearest 1/256, and scales the rest to keep the mean.
 
-    One random byte decides over a feature, not a word: on CPU the generator would else cost as much as the layer.
+    One random byte per feature, instead of a word, decides: on CPU the generator would otherwise cost as much as the
+    layer.
     """
     dropped = round(rate * 256)
     words = jax.random.bits(key, (*x.shape[:3], -(-x.shape[3] // 4)))
@@ -140,7 +112,7 @@ def dropout(
 def condition_terms(
     layer: Params, stack: str, condition: Condition
 ) -> Float[Array, "#batch #height #width *features"] | float:
-    """V h and V s for one stack of a layer (equations 4 and 5); never masked. 0 where the model has neither."""
+    """Returns V h plus V s for one stack of a layer (equations 4 and 5), never masked; 0 without h and s."""
     terms: Array | float = 0.0
     if condition.h is not None:
         terms = terms + jnp.tensordot(condition.h, layer[f"{stack}_h"], axes=1)[:, None, None]
@@ -150,7 +122,7 @@ def condition_terms(
 
 
 class Vertical(NamedTuple):
-    """What the vertical half of a layer gives: to the horizontal half, to the next layer, to the next rows."""
+    """Outputs of the vertical half of a layer: to the horizontal half, to the next layer, and to the next rows."""
 
     crossing: Float[Array, "batch rows width pair features"]
     out: Float[Array, "batch rows width features"]
@@ -163,10 +135,10 @@ def vertical_half(
     memory: Float[Array, "batch remembered width features"],
     condition: Condition,
 ) -> Vertical:
-    """The left half of Figure 2: the shifted (n/2 x n) convolution, what crosses over, and the gate.
+    """Computes the left half of Figure 2: the shifted (n/2 x n) convolution, the crossing, and the gate.
 
-    The 1x1 to the horizontal stack is taken before V h and the gate. To it are added the terms of the horizontal
-    stack that do not depend on the current row of the image, its bias and V h, so that sampling adds them once a row.
+    The 1x1 to the horizontal stack is taken before V h and the gate. The terms of the horizontal stack that do not
+    depend on the current row of the image, its bias and V h, are added to it, so that sampling adds them once a row.
     """
     product, memory = rows_above(layer["vertical"]["kernel"], x, memory)
     product = add_bias(product, layer["vertical"]["bias"])
@@ -179,10 +151,10 @@ def vertical_half(
 
 
 class Context(NamedTuple):
-    """All that the horizontal half of a layer reads besides the colours it computes, at its two sums.
+    """All that the horizontal half of a layer reads besides the colours it computes, at each of its two sums.
 
     Attributes:
-      gate: what crossed over from the vertical stack, the columns to the left and, in sampling, the earlier colours.
+      gate: the crossing, the columns to the left and, in sampling, the earlier colours.
       out: the bias and, in sampling, the earlier colours.
     """
 
@@ -198,11 +170,13 @@ def horizontal_half(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width group"]]:
-    """The right half of Figure 2: the current pixel, the gate, the 1x1 and the residual.
+    """Computes the right half of Figure 2: the current pixel, the gate, the 1x1 and the residual.
 
-    The kernels that touch the current pixel keep the colour groups: training hands them in masked, for all colours at
-    once, sampling cut to the block of one colour, so that each product is done once over the colours of a pixel.
-    Returns the new features of the colours asked for, and the gated ones.
+    The kernels that read the current pixel keep the colour groups. Training passes them masked, for all colours at
+    once; sampling passes the block of one colour, so that each product is computed once over the colours of a pixel.
+
+    Returns:
+      The new features of the colours computed, and the gated ones.
     """
     gated = drop(gate(context.gate + jnp.tensordot(x, layer["horizontal"]["pixel"], axes=1)))
     out = context.out + jnp.tensordot(gated, layer["out"]["kernel"], axes=1)

@@ -1,147 +1,121 @@
-"""What a run leaves on disk to go on from, through orbax: the latest states, and the best parameters."""
+"""Checkpoints of the train state, through orbax: what a run resumes from.
+
+A checkpoint is a folder named by its step. Orbax writes the arrays; a manifest with the SHA-256 of every file is
+written last. A folder without a manifest was never finished and is not a checkpoint. A folder whose files do not match
+their manifest is damaged: it is left as it is, and the run resumes from the checkpoint before.
+"""
 
 import hashlib
-import logging
+import json
+import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from pixelcnn_jax.errors import InputError
-
-
-class Best(NamedTuple):
-    """The parameters that did best on validation so far."""
-
-    step: int
-    loss: float
+from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.training.processes import is_first, run_on_first_process
 
 
 class Checkpoints:
-    """The checkpoints of one run: ``workdir/checkpoints`` to resume from, ``workdir/best`` to score and sample from.
+    """The checkpoints of one run.
 
-    A checkpoint that a killed process left unfinished is never seen: orbax renames a finished one into place.
+    Attributes:
+      folder: where they lie.
+      keep: number of checkpoints to keep.
     """
 
-    def __init__(self, workdir: Path | str, *, keep: int = 2, owner: bool = False) -> None:
-        policies = ocp.training.preservation_policies
-        root = Path(workdir).absolute()
-        every_call = ocp.training.save_decision_policies.FixedIntervalPolicy(1)
+    def __init__(self, folder: Path, *, keep: int) -> None:
+        self.folder = folder.absolute()
+        self.keep = keep
 
-        def checkpointer(name: str, count: int) -> ocp.training.Checkpointer:
-            return ocp.training.Checkpointer(
-                root / name,
-                save_decision_policy=every_call,
-                preservation_policy=policies.LatestN(count),
-                cleanup_tmp_directories=owner,  # what a reader took for litter may be a save under way
-            )
-
-        self._states = checkpointer("checkpoints", keep)
-        self._best = checkpointer("best", 1)
-
-    def restore(self, state: Any) -> Any | None:
-        """The latest state, of the shapes, types and shardings of ``state``; None where there is none.
-
-        Raises InputError for a checkpoint that is damaged or of another network.
-        """
-        return None if self._states.latest is None else _load(self._states, state)
+    def steps(self) -> list[int]:
+        """Returns the steps of all finished checkpoints, in order."""
+        names = [file.parent.name for file in self.folder.glob("*/manifest.json")]
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def save(self, step: int, state: Any) -> None:
-        """Writes in the background; training goes on. Raises InputError where this, or what was begun before, fails."""
-        with _writing(self._states):
-            self._states.save_async(step, state, custom_metadata={"digest": digest(state)})
+        """Writes a checkpoint and removes the oldest ones; all processes call it together.
 
-    def best(self) -> Best | None:
-        """Which parameters are kept as the best, if any are. Raises InputError where they are damaged."""
-        latest = self._best.latest
-        if latest is None:
-            return None
-        try:
-            return Best(latest.step, self._best.metadata(latest).custom_metadata["loss"])
-        except Exception as error:  # as in _load
-            place = self._best.directory / str(latest.step)
-            raise InputError(f"The best parameters, {place}, are damaged; train again in another workdir.") from error
+        Later ones were passed over as damaged when the run resumed, and are removed first.
+        It waits for the files: orbax's asynchronous saves leave a thread and three file descriptors behind each time.
 
-    def forget_after(self, step: int) -> None:
-        """Drops best parameters of steps that a resumed run has still to do, lest it cannot save them again.
-
-        And those before the newest, of which a process killed while it deleted them may have left a part.
+        Raises:
+          InputError: if it cannot be written. The checkpoints before it stay.
         """
-        newest = self._best.latest
-        for checkpoint in list(self._best.checkpoints):
-            if checkpoint.step > step or checkpoint.step != newest.step:
-                self._best.delete(checkpoint.step)
+        place = self.folder / str(step)
+        try:
+            if is_first() and place.exists():  # unfinished, or of a run that resumed from an earlier step
+                shutil.rmtree(place)
+            ocp.save(place / "state", state)
+            if is_first():
+                atomic_write(place / "shapes.json", json.dumps(_shapes(state), indent=1))
+                atomic_write(place / "manifest.json", json.dumps(_hashes(place), indent=1))
+                self._remove(*self._after(step), *[old for old in self.steps() if old <= step][: -self.keep])
+        except Exception as error:  # orbax and tensorstore raise their own errors for a full disk
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(f"The checkpoint {place} cannot be written: {reason}.") from error
 
-    def restore_best(self, params: Any) -> Any:
-        """The best parameters, of the shapes, types and shardings of ``params``; InputError where there are none."""
-        if self._best.latest is None:
-            raise InputError(f"{self._best.directory} holds no parameters: no validation of that run is finished.")
-        return _load(self._best, params)
+    def discard_from(self, step: int) -> None:
+        """Removes the checkpoints of a step and later."""
+        if is_first():
+            self._remove(*self._after(step - 1))
 
-    def save_best(self, best: Best, params: Any) -> None:
-        """Keeps ``params`` in place of the best so far. Raises InputError where they cannot be written."""
-        with _writing(self._best):
-            self._best.save(best.step, params, custom_metadata={"loss": best.loss, "digest": digest(params)})
+    def restore(self, like: Any) -> Any | None:
+        """Returns the state of the latest whole checkpoint, or None if there is none.
 
-    def close(self) -> None:
-        """Waits for what is being written. Raises InputError where that fails."""
-        for checkpointer in (self._states, self._best):
-            with _writing(checkpointer):
-                checkpointer.close()
+        A damaged checkpoint is named on standard error and passed over, and so is a run without any whole one.
+
+        Args:
+          like: a state of the same shapes, types and shardings.
+
+        Raises:
+          InputError: if the latest whole checkpoint is of another network or may not be read.
+        """
+        step = int(run_on_first_process(lambda: str(self._latest_whole(_shapes(like)))))
+        if step < 0:
+            return None
+        wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+        return ocp.load(self.folder / str(step) / "state", wanted)
+
+    def _latest_whole(self, shapes: dict[str, str]) -> int:
+        for step in reversed(self.steps()):
+            place = self.folder / str(step)
+            if not _is_whole(place):
+                print(f"The checkpoint {place} is damaged and is passed over.", file=sys.stderr)
+            elif json.loads((place / "shapes.json").read_text()) != shapes:
+                raise InputError(f"The checkpoint {place} is of another network: choose another workdir.")
+            else:
+                return step
+        if (self.folder.parent / "metrics.jsonl").exists():
+            print(f"{self.folder} holds no whole checkpoint: training begins again at step 0.", file=sys.stderr)
+        return -1
+
+    def _after(self, step: int) -> list[int]:
+        return [one for one in self.steps() if one > step]
+
+    def _remove(self, *steps: int) -> None:
+        for step in steps:
+            shutil.rmtree(self.folder / str(step))
 
 
-@contextmanager
-def _writing(checkpointer: ocp.training.Checkpointer) -> Iterator[None]:
+def _is_whole(place: Path) -> bool:
     try:
-        yield
-    except Exception as error:  # orbax and tensorstore each raise their own for a disk that is full
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"{checkpointer.directory} cannot be written: {reason}") from error
+        return bool(json.loads((place / "manifest.json").read_text()) == _hashes(place))
+    except PermissionError as error:
+        raise InputError(f"{error.filename} may not be read: give this user permission.") from error
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
-def digest(tree: Any) -> str:
-    """Of all values of a tree, by which a file that is damaged and can be read all the same is told."""
-    total = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
-        total.update(np.ascontiguousarray(leaf).view(np.uint8).data)
-    return total.hexdigest()
+def _shapes(state: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
 
 
-def _load(checkpointer: ocp.training.Checkpointer, like: Any) -> Any:
-    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
-    latest = checkpointer.latest
-    hook, log = sys.unraisablehook, logging.getLogger("asyncio")
-    sys.unraisablehook = partial(_unless_closed, hook)
-    log.addFilter(_unless_never_retrieved)
-    try:
-        loaded = checkpointer.load(latest.step, abstract)
-        kept = (checkpointer.metadata(latest).custom_metadata or {}).get("digest")
-        if kept not in (None, digest(loaded)):  # None: of a version that kept none
-            raise ValueError("the values are not those that were saved")
-        sys.unraisablehook = hook
-        log.removeFilter(_unless_never_retrieved)
-        return loaded
-    except Exception as error:  # orbax, tensorstore and json each raise their own for a damaged file
-        place = checkpointer.directory / str(latest.step)
-        raise InputError(
-            f"The checkpoint {place} is damaged or of another network; remove that folder to go on from the one before."
-        ) from error
-
-
-# After a read that failed, those beside it are abandoned: some find orbax's event loop closed, some fail with nobody to
-# ask for the reason, and each says so at length, whenever it is collected. So both stay quiet from a failure on.
-
-
-def _unless_closed(hook: Callable[[Any], Any], unraisable: Any) -> None:
-    if "Event loop is closed" not in str(unraisable.exc_value):
-        hook(unraisable)
-
-
-def _unless_never_retrieved(record: logging.LogRecord) -> bool:
-    return not any(phrase in record.getMessage() for phrase in ("was never retrieved", "was destroyed but"))
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

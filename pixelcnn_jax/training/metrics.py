@@ -1,27 +1,35 @@
-"""The record of a run: ``metrics.jsonl``, a line a record, and the same numbers for TensorBoard through clu."""
+"""The record of a run: ``metrics.jsonl``, and the curve and the TensorBoard files that are derived from it."""
 
 import collections
+import io
 import json
 import os
-from collections.abc import Callable
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from pixelcnn_jax.devices import wait_for_older
+from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
 
 Record = dict[str, int | float]
 
-LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nats
 
-
-def words(measure: str) -> str:
-    """A measure as it is read: "bits/dim", "triplet loss"."""
+def display_name(measure: str) -> str:
+    """Returns a measure as it is read: "bits/dim", "triplet loss"."""
     return measure.replace("_per_", "/").replace("_", " ")
 
 
 def read_records(file: Path) -> list[Record]:
-    """The lines of metrics.jsonl that are records; of a process that was killed the last may be torn."""
+    """Returns the records of a ``metrics.jsonl``. The last line of a killed process may be torn; it is left out."""
     records: list[Record] = []
     for line in file.read_text(errors="replace").splitlines():
         try:
@@ -35,52 +43,57 @@ def read_records(file: Path) -> list[Record]:
 
 
 class Metrics:
-    """Writes scalars by step. ``records`` holds all of the run, those of earlier processes included.
+    """Writes scalars by step.
 
-    Unless they are to be ``kept`` nothing is written, as by all but the first of several processes.
+    TensorBoard's files and the curve are derived from the records, in a thread beside the training: importing
+    TensorFlow takes seconds. TensorBoard's files are written anew when a run resumes, so that they hold every point.
+
+    Attributes:
+      records: all records of the run, those of earlier processes included.
     """
 
-    def __init__(self, workdir: Path, *, resumed_step: int, kept: bool = True) -> None:
-        self._kept = kept
+    def __init__(self, workdir: Path, *, resumed_step: int, writes: bool = True) -> None:
+        self._writes = writes
         self._file = workdir / "metrics.jsonl"
-        self._tensorboard = str(workdir / "tensorboard")
+        self._tensorboard = workdir / "tensorboard"
         self._writer: Any = None
-        # Importing clu's writer imports TensorFlow, which takes seconds: beside the first training steps, not before.
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._begun: collections.deque[Future[None]] = collections.deque()
-        # What a killed process wrote after its last checkpoint is about to happen again.
+        # What a killed process recorded after its last checkpoint will happen again.
         written = read_records(self._file) if self._file.exists() else []
         self.records: list[Record] = [record for record in written if record["step"] <= resumed_step]
-        if kept:
+        if writes:
             atomic_write(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
-            if not Path(self._tensorboard).exists():  # that process may not have come to it
-                for record in self.records:
-                    self._later(self._write_tensorboard, record["step"], {k: record[k] for k in record if k != "step"})
+            self._later(self._begin_tensorboard, list(self.records))
 
     def write(self, step: int, **scalars: float) -> None:
-        """Records scalars of one step; a float that is not finite is for the caller to refuse."""
+        """Records finite scalars of one step."""
         record = {"step": step, **scalars}
         self.records.append(record)
-        if not self._kept:
+        if not self._writes:
             return
         with self._file.open("a") as file:
             file.write(json.dumps(record) + "\n")
-        self._later(self._write_tensorboard, step, scalars)
+        self._later(self._write_tensorboard, record)
 
     def draw(self, path: Path, *, measure: str, title: str) -> None:
         """Draws the curve of a measure so far, some time before ``close`` returns.
 
-        After TensorFlow is imported, not meanwhile: matplotlib looks at modules that it would find half imported.
+        In the same thread as TensorFlow's import: matplotlib inspects modules that it would find half imported.
         """
-        if self._kept:
+        if self._writes:
             self._later(save_curve, path, list(self.records), measure, title)
 
     def last(self, name: str) -> float:
-        """The latest value of a scalar, 0 where there is none."""
+        """Returns the latest value of a scalar, 0 if there is none."""
         return next((record[name] for record in reversed(self.records) if name in record), 0.0)
 
+    def has(self, step: int, name: str) -> bool:
+        """Whether a scalar of a step was recorded."""
+        return any(record["step"] == step and name in record for record in self.records)
+
     def close(self) -> None:
-        """Waits for TensorBoard's file and the curve to be written. Raises what went wrong there."""
+        """Waits for TensorBoard's files and the curve. Raises what went wrong in writing them."""
         self._thread.shutdown()
         if self._writer is not None:
             self._writer.close()
@@ -88,25 +101,41 @@ class Metrics:
             work.result()
 
     def _later(self, work: Callable[..., None], *inputs: Any) -> None:
-        """Hands work to the thread. Raises what went wrong with earlier work."""
         while self._begun and self._begun[0].done():
             self._begun.popleft().result()
         self._begun.append(self._thread.submit(work, *inputs))
 
-    def _write_tensorboard(self, step: int, scalars: Record) -> None:
-        if self._writer is None:
-            # TensorFlow only writes files here; what it has to say of its kernels is not for the user.
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    def _begin_tensorboard(self, records: list[Record]) -> None:
+        # TensorFlow only writes files here; its remarks on kernels are not for the user.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+        try:
             from clu import metric_writers
+        except ImportError:  # there is no TensorFlow, which it needs
+            return
+        shutil.rmtree(self._tensorboard, ignore_errors=True)
+        with self._tensorboard_errors():
+            self._writer = metric_writers.SummaryWriter(str(self._tensorboard))
+        for record in records:
+            self._write_tensorboard(record)
 
-            self._writer = metric_writers.SummaryWriter(self._tensorboard)
-        self._writer.write_scalars(step, scalars)
-        self._writer.flush()
+    def _write_tensorboard(self, record: Record) -> None:
+        if self._writer is not None:
+            with self._tensorboard_errors():
+                self._writer.write_scalars(record["step"], {key: x for key, x in record.items() if key != "step"})
+                self._writer.flush()
+
+    @contextmanager
+    def _tensorboard_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # TensorFlow raises its own errors for a full disk
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(f"{self._tensorboard} cannot be written: {reason}.") from error
 
 
 def save_curve(path: Path, records: list[Record], measure: str, title: str) -> None:
-    """Draws a measure against the step, of the training batches and of validation, from the lines of metrics.jsonl."""
+    """Draws a measure of the training batches and of validation against the step, as PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -115,8 +144,38 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
         points = [(record["step"], record[name]) for record in records if name in record]
         if points:
             axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else None)
-    axes.set(xlabel="step", ylabel=words(measure))
-    axes.set_title(title, parse_math=False)  # a folder may be called as it likes
+    axes.set(xlabel="step", ylabel=display_name(measure))
+    axes.set_title(title, parse_math=False)  # a folder's name may hold a dollar sign
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=100)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=100)
+    atomic_write(path, png.getvalue())
+
+
+class Stopwatch:
+    """Losses and images a second since it was last read. Counting a step waits for the step two before it."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._reset()
+
+    def exclude(self, seconds: float) -> None:
+        """Excludes time spent outside training steps, such as evaluation."""
+        self._began += seconds
+
+    def count(self, loss: Float[Array, ""]) -> None:
+        """Counts a step."""
+        self._losses.append(loss)
+        wait_for_older(self._losses)
+
+    def read(self) -> tuple[Float[np.ndarray, " steps"], float]:
+        """Returns the loss of each step and images a second since the last reading."""
+        losses = np.array(jax.device_get(self._losses))
+        rate = len(losses) * self._batch_size / max(1e-9, time.monotonic() - self._began)
+        self._reset()
+        return losses, rate
+
+    def _reset(self) -> None:
+        self._losses: list[Array] = []
+        self._began = time.monotonic()

@@ -1,0 +1,118 @@
+"""How fast several runs learn, in one plot: validation loss by training time, or by steps.
+
+python -m benchmarks.curves -o curves.png LABEL=RUN [LABEL=RUN ...]
+
+A run is a workdir, a log (metrics.jsonl), or the name of a published model. The table says when each run reached the
+best validation of the last one. Time is that of the train loop: steps, validations and pictures.
+"""
+
+import io
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from pixelcnn_jax.cli.options import UserCommand, check_output, json_option, output_option, report
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.pretrained import PUBLISHED
+from pixelcnn_jax.training.metrics import display_name, read_records
+
+AXES = {"minutes": ("seconds", 60.0), "step": ("step", 1.0)}  # the field of a log, and its unit
+
+
+class Curve(NamedTuple):
+    """The validations of a run, as (position on the axis, loss)."""
+
+    label: str
+    measure: str
+    points: list[tuple[float, float]]
+
+    @property
+    def best(self) -> float:
+        """The lowest loss."""
+        return min(value for _, value in self.points)
+
+    def reached(self, level: float) -> float | None:
+        """Returns where the curve first comes down to a level, by linear interpolation; None if nowhere."""
+        if self.points[0][1] <= level:
+            return self.points[0][0]
+        for (before, high), (after, low) in pairwise(self.points):
+            if low <= level:
+                return before + (after - before) * (high - level) / (high - low)
+        return None
+
+
+@click.command(cls=UserCommand)
+@click.argument("runs", nargs=-1, required=True, metavar="LABEL=RUN...")
+@output_option("PNG to write")
+@click.option("--by", type=click.Choice([*AXES]), default="minutes", show_default=True, help="Horizontal axis.")
+@click.option("--title", default="", help="Title of the plot.")
+@click.option("--top", type=float, help="Upper end of the vertical axis; everything is shown if not given.")
+@json_option
+def main(runs: tuple[str, ...], output: Path, by: str, title: str, top: float | None, as_json: bool) -> None:
+    """Plot how fast runs learn, and say when each reached the best validation of the last one."""
+    check_output(output, suffix=".png")
+    curves = [read_curve(run, by) for run in runs]
+    last = curves[-1]
+    if len({curve.label for curve in curves}) < len(curves):
+        raise InputError("Each run must have its own label.")
+    if len(measures := {curve.measure for curve in curves}) > 1:
+        raise InputError(f"All runs must have the same measure, got {' and '.join(sorted(measures))}.")
+    if top is not None and not math.isfinite(top):
+        raise InputError(f"--top must be finite, got {top}.")
+    plot(curves, output, by=by, title=title, top=top)
+    found: dict[str, Any] = {
+        curve.label: {"best": curve.best, f"{by}_to_the_last": curve.reached(last.best)} for curve in curves
+    }
+    lines = [f"{'run':24} {display_name(last.measure):>12}  {by} until {last.best:.4f}, the best of {last.label}"]
+    for curve in curves:
+        reached = curve.reached(last.best)
+        lines.append(f"{curve.label:24} {curve.best:12.4f}  {'never' if reached is None else f'{reached:.1f}'}")
+    summary = {"measure": last.measure, "output": str(output), "runs": found}
+    report(summary, "\n".join(lines), as_json=as_json)
+
+
+def read_curve(argument: str, by: str) -> Curve:
+    """Returns the validations of a run, given as LABEL=RUN."""
+    label, equals, where = argument.partition("=")
+    if not equals:
+        raise InputError(f"Runs must be given as LABEL=RUN, got {argument}.")
+    path = Path(where).expanduser()
+    places = [path / "metrics.jsonl" if path.is_dir() else path, *(folder / f"{where}.jsonl" for folder in PUBLISHED)]
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        raise InputError(f"{where} must be a workdir, a log, or the name of a published model.")
+    field, unit = AXES[by]
+    records = read_records(file)
+    name = next((name for record in records for name in record if name.startswith("validation_")), None)
+    points = [(record[field] / unit, float(record[name])) for record in records if name in record and field in record]
+    if not name or not points:
+        raise InputError(f"{file} must be the log of a run with at least one validation.")
+    return Curve(label, name.removeprefix("validation_"), points)
+
+
+def plot(curves: list[Curve], output: Path, *, by: str, title: str, top: float | None) -> None:
+    """Writes the plot, with a level line at the lowest loss of the last curve."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for curve in curves:
+        axes.plot(*zip(*curve.points, strict=True), label=curve.label, marker=".")
+    axes.axhline(curves[-1].best, color="grey", linewidth=0.8, linestyle="--")
+    axes.set(xlabel=by, ylabel=f"validation, {display_name(curves[-1].measure)}")
+    axes.set_title(title, parse_math=False)
+    axes.set_ylim(top=top)
+    axes.grid(alpha=0.3)
+    for text in axes.legend().get_texts():
+        text.set_parse_math(False)
+    png = io.BytesIO()
+    figure.savefig(png, dpi=100)
+    atomic_write(output, png.getvalue())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""CIFAR-10 given its grey version: the network of configs/cifar10_small.py, whose picture colours images again.
+
+Paper row: none.
+Command: python -m experiments.train --config=configs/cifar10_colourise.py --workdir=runs/cifar10_colourise
+Result: not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import cifar10_small
+
+
+def get_config() -> ConfigDict:
+    config = cifar10_small.get_config("colourise")
+    config.train.sample_rows = 4
+    config.train.sample_columns = 7  # a grey image, five colourisations, and the original
+    return config

@@ -1,0 +1,98 @@
+"""The Gated PixelCNN with parts that can be left out: the networks of ``ablations.py``.
+
+It uses the layers of the network itself. With no part left out it is the same function of the same parameters.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.autoregressive import Network, input_groups, shared_shapes, whole_head
+from pixelcnn_jax.models.gated_pixelcnn import columns_border, dropouts, masked, rows_border
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.layers import add_bias, columns_left, gate, rows_above, shift_down
+from pixelcnn_jax.models.parameters import Bias, Kernel, Params
+from pixelcnn_jax.models.registry import DESCRIBED
+
+
+class AblatedPixelCNN(Network):
+    """A Gated PixelCNN without one of its parts. It takes neither h nor s, and is sampled by ``naive_sample``.
+
+    Attributes, besides those of ``Network``:
+      gated: tanh times sigmoid (equation 2); else one ReLU, of half as many feature maps.
+      two_stacks: a vertical and a horizontal stack (figure 2). With one stack the horizontal one reads its own rows
+        above, as a masked convolution does, and has its blind spot.
+      vertical_residual: give the vertical stack a residual connection; in the paper it has none.
+    """
+
+    gated: bool = True
+    two_stacks: bool = True
+    vertical_residual: bool = False
+
+    @nn.nowrap
+    def parameter_shapes(self, condition: Condition) -> Params:
+        if condition.h is not None or condition.s is not None:
+            raise InputError("h and s must be left out: an ablated network takes neither.")
+        p, inputs = self.features, len(input_groups(self))
+        unit, gain = ((2, p), 4.0) if self.gated else ((1, p), 2.0)
+
+        def layer(inputs: int, rows: int, columns: int) -> Params:
+            shapes: Params = {
+                "vertical": {"kernel": Kernel((rows, columns, inputs), unit, gain=gain), "bias": Bias(unit)},
+                "horizontal": {"kernel": Kernel((columns // 2 + 1, inputs), unit, gain=gain), "bias": Bias(unit)},
+                "out": {"kernel": Kernel((p,), (p,)), "bias": Bias((p,))},
+            }
+            return shapes | ({"crossing": {"kernel": Kernel(unit, unit)}} if self.two_stacks else {})
+
+        n, first = self.kernel_size, self.first_kernel_size
+        return {
+            "strict": layer(inputs, first // 2, first),
+            "layers": layer(p, n // 2 + int(self.two_stacks), n),  # a separate vertical stack may read its own row
+            **shared_shapes(self, p),
+        }
+
+    @nn.nowrap
+    def forward(
+        self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
+    ) -> Array:
+        return forward(self, params, inputs, dropout_key=dropout_key)
+
+
+def forward(
+    model: AblatedPixelCNN,
+    params: Params,
+    inputs: Float[Array, "batch height width inputs"],
+    *,
+    dropout_key: Key[Array, ""] | None = None,
+) -> Float[Array, "batch height width channels outputs"]:
+    """Returns the outputs of the head over whole images, from what ``encode`` made of them."""
+    params = masked(model, params)
+    vertical, horizontal = shift_down(inputs), inputs
+    keys = [None] * (model.layers + 1) if dropout_key is None else list(jax.random.split(dropout_key, model.layers + 1))
+    layers = [params["strict"]] + [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
+    for number, (layer, key) in enumerate(zip(layers, keys, strict=True)):
+        drop, drop_vertical = dropouts(key, model.dropout)
+        above = vertical if model.two_stacks or number == 0 else shift_down(horizontal)
+        down, _ = rows_above(layer["vertical"]["kernel"], above, rows_border(layer, above))
+        down = add_bias(down, layer["vertical"]["bias"])
+        crossing = jnp.tensordot(down, layer["crossing"]["kernel"], axes=2) if model.two_stacks else down
+        left = jnp.concatenate([columns_border(layer, horizontal), horizontal], axis=2)[:, :, :-1]
+        across = add_bias(crossing, layer["horizontal"]["bias"]) + columns_left(layer["horizontal"]["left"], left)
+        across = across + jnp.tensordot(horizontal, layer["horizontal"]["pixel"], axes=1)
+        out = add_bias(jnp.tensordot(drop(unit(model, across)), layer["out"]["kernel"], axes=1), layer["out"]["bias"])
+        new = drop_vertical(unit(model, down))
+        vertical = vertical + new if model.vertical_residual and number else new
+        horizontal = horizontal + out if number else out
+    return whole_head(model, params["head"], horizontal)
+
+
+def unit(
+    model: AblatedPixelCNN, x: Float[Array, "batch height width unit features"]
+) -> Float[Array, "batch height width features"]:
+    """Returns the gated activation unit, or a ReLU."""
+    return gate(x) if model.gated else jax.nn.relu(x[..., 0, :])
+
+
+DESCRIBED["AblatedPixelCNN"] = AblatedPixelCNN  # so that the workdir of a run is a model

@@ -1,0 +1,111 @@
+"""What reports measure: values per image over a split, the score of another run, linear probes, image differences."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, Shaped
+
+from pixelcnn_jax.data.dataset import Dataset, Splits
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.inputs import Images, Variables
+from pixelcnn_jax.pretrained import read_card
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.evaluation import evaluate
+from pixelcnn_jax.training.experiment import Batch, Params
+
+DRAWN_TOGETHER = 100
+
+
+@partial(jax.jit, static_argnames="module")
+def apply(module: nn.Module, variables: Variables, x: Any) -> Array:
+    """Returns what a module computes, compiled."""
+    return cast(Array, module.apply(variables, x))
+
+
+def per_image(
+    config: RunConfig,
+    function: Callable[[Params, Batch], Float[Array, "batch ..."]],
+    params: Params,
+    images: Dataset,
+) -> Float[np.ndarray, "count ..."]:
+    """Returns a function's values for every image of a split, in batches of the config's size, on all devices."""
+    sizes = config.train
+    return evaluate(function, params, images, batch_size=sizes.eval_batch_size, microbatch_size=sizes.microbatch_size)
+
+
+def draw_in_parts(
+    draw: Callable[[Key[Array, ""], Array], Array], key: Key[Array, ""], given: np.ndarray
+) -> Shaped[np.ndarray, "count ..."]:
+    """Returns what is drawn for each row of ``given``, in parts of at most ``DRAWN_TOGETHER`` rows with a key each."""
+    parts = np.array_split(given, -(-len(given) // DRAWN_TOGETHER))
+    return np.concatenate([draw(jax.random.fold_in(key, i), jnp.asarray(part)) for i, part in enumerate(parts)])
+
+
+def report_split(splits: Splits) -> Dataset:
+    """Returns the split that reports are of: the test split or, if there is none, validation."""
+    return splits.validation if splits.test is None else splits.test
+
+
+def nats_of_run(run: str | None, images: Dataset, experiment: str) -> float | None:
+    """Returns the mean nats per image that another model has on a split, from its card; None without a run.
+
+    Args:
+      run: the workdir of a run, or the name of a published model.
+      images: the split.
+      experiment: the experiment that the run must be of.
+
+    Raises:
+      InputError: for a run of another experiment, or one that has not scored the same images.
+    """
+    if run is None:
+        return None
+    card = read_card(run)
+    check_experiment(run, card, experiment)
+    for score in card["scores"].values():
+        if score["data"] == images.description and score["images"] == len(images) and "nats" in score:
+            return float(score["nats"])
+    raise InputError(f"{run} has not scored the {len(images)} images of {images.description}: name another run.")
+
+
+def check_experiment(run: str, card: dict[str, Any], experiment: str) -> None:
+    """Raises InputError if a card is of another experiment."""
+    if card["experiment"] != experiment:
+        raise InputError(f"{run} must be a run of experiment {experiment}, got one of {card['experiment']}.")
+
+
+def linear_probe(
+    codes: Float[np.ndarray, "learned m"],
+    test_codes: Float[np.ndarray, "count m"],
+    labels: Int[np.ndarray, " learned"],
+    test_labels: Int[np.ndarray, " count"],
+) -> float:
+    """Returns the test accuracy of logistic regression from standardised vectors to classes."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return float(probe.fit(codes, labels).score(test_codes, test_labels))
+
+
+def squared_error(found: Float[Array, "batch height width channels"], images: Images, levels: int) -> float:
+    """Returns the mean squared error over all sub-pixels, in intensities from 0 to 1."""
+    return float(jnp.mean((found - images / (levels - 1)) ** 2))
+
+
+def distance(a: np.ndarray, b: np.ndarray, levels: int) -> float:
+    """Returns the root mean squared difference of intensities from 0 to 1, averaged over pairs of images."""
+    difference = (a.astype(np.float32) - b) / (levels - 1)
+    return float(np.mean(np.sqrt(np.mean(difference**2, axis=(1, 2, 3)))))
+
+
+def nearest(images: np.ndarray, known: np.ndarray, levels: int) -> float:
+    """Returns the root mean squared difference from the nearest of the known images, averaged over images."""
+    a, b = (x.reshape(len(x), -1).astype(np.float32) / (levels - 1) for x in (images, known))
+    squares = np.maximum(np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T, 0)
+    return float(np.mean(np.sqrt(np.min(squares, axis=1) / a.shape[1])))

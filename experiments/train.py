@@ -1,0 +1,166 @@
+"""Trains an experiment: the one command for all of them.
+
+python -m experiments.train --config=configs/digits.py --workdir=runs/digits [--config.train.steps=3000 ...]
+
+The workdir then holds the best model (model.safetensors, model.json), checkpoints, samples.png, curve.png,
+metrics.jsonl and result.json. The same command on the same workdir goes on where it was stopped.
+
+With --dry_run in place of --workdir nothing is trained: parameters, memory and arithmetic of a step are printed.
+Many hosts train together if each runs the command with a workdir that all of them see and
+--coordinator=HOST:PORT --processes=N --process=I, where HOST is that of process 0.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from experiments import experiment_module
+from pixelcnn_jax.data.dataset import describe, load_splits
+from pixelcnn_jax.errors import InputError, user_message
+from pixelcnn_jax.training.config import RunConfig, TrainConfig, help_text, resolve
+from pixelcnn_jax.training.cost import estimate_cost
+from pixelcnn_jax.training.experiment import Recipe
+from pixelcnn_jax.training.processes import Processes, is_first, join
+from pixelcnn_jax.training.run import train
+from pixelcnn_jax.training.stop import Interrupted
+from pixelcnn_jax.training.summary import summary, table
+
+
+class Command(NamedTuple):
+    """What a command line asks for."""
+
+    config: ConfigDict
+    workdir: Path | None  # None for a dry run
+    processes: Processes | None
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command. A user's mistake is one sentence on standard error and exit status 1."""
+    argv = list(sys.argv) if argv is None else argv
+    logging.set_verbosity(logging.FATAL)  # orbax logs every file
+    try:
+        if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
+            print(help_of(argv))
+            return
+        command = parse(argv)
+        module = experiment_module(command.config.experiment)
+        config = resolve(command.config, module.Config)
+        found = dry_run(config, module) if command.workdir is None else run(config, module, command)
+        if is_first():
+            print(json.dumps(found))
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(128 + stopped.signal)
+    except KeyboardInterrupt:  # before the first step or after the last
+        print("Interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except (InputError, OSError) as error:  # OSError: a full disk, a folder without permission
+        if (message := user_message(error)) is None:
+            raise
+        sys.exit(f"error: {message}")
+
+
+def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
+    """Trains and prints the table; returns the summary."""
+    assert command.workdir is not None
+    use_all_cores(config.train, processes=command.processes.number if command.processes else 1)
+    if config.train.compilation_cache:
+        jax.config.update("jax_compilation_cache_dir", os.path.abspath(config.train.compilation_cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    if command.processes is not None:
+        if config.data.download:
+            raise InputError("config.data.download must be off with --processes: prepare the data set first.")
+        join(command.processes)
+    splits = load_splits(config.data)
+    result = train(config, Recipe.of(module), splits, command.workdir)
+    if is_first():
+        print(table(config, splits, result))
+    return summary(config, result)
+
+
+def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
+    """Prints what a training step would need; returns the same as a summary. Needs no data."""
+    jax.config.update("jax_platforms", "cpu")  # an accelerator's memory would be taken at the first look at it
+    spec = describe(config.data)
+    cost = estimate_cost(config, module.make_experiment(config, spec), spec)
+    for name, value in cost.items():
+        print(f"{name:28} {value:>22,}")
+    return {"dataset": config.data.dataset, **spec._asdict(), **cost}
+
+
+def help_of(argv: list[str]) -> str:
+    """Returns the help: with a config, its experiment's fields; else those of unconditional."""
+    named = [argument for argument in argv[1:] if argument.startswith("--config=")]
+    name = parse([argv[0], *named, "--dry_run"]).config.experiment if named else "unconditional"
+    configs = ", ".join(sorted(file.stem for file in Path("configs").glob("[a-z]*.py")))
+    return "\n".join([__doc__ or "", f"configs: {configs}", "", help_text(name, experiment_module(name).Config)])
+
+
+def parse(argv: list[str]) -> Command:
+    """Reads a command line.
+
+    Raises:
+      InputError: for what it gets wrong.
+    """
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", None, "the run's config", flag_values=values)
+    flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
+    flags.DEFINE_bool("dry_run", False, "print what a step needs and train nothing", flag_values=values)
+    flags.DEFINE_string("coordinator", None, "host:port of process 0", flag_values=values)
+    flags.DEFINE_integer(
+        "processes", None, "number of processes that train together", lower_bound=1, flag_values=values
+    )
+    flags.DEFINE_integer("process", None, "number of this process, from 0", flag_values=values)
+    # absl takes "--config FILE" and "--config=FILE"; a missing file would be a traceback.
+    for i, argument in enumerate(argv):
+        file = argument.removeprefix("--config=") if argument.startswith("--config=") else None
+        file = argv[i + 1] if argument == "--config" and i + 1 < len(argv) else file
+        if file is not None and not Path(file).is_file():
+            raise InputError(f"--config={file} is not a file; --help lists the configs.")
+    try:
+        rest = values(argv)[1:]
+        config = values.config
+    except Exception as error:  # whatever a config file, absl or ml_collections raises
+        text = str(error.args[0] if isinstance(error, KeyError | AttributeError) else error).strip()
+        text = text.split("\n")[-1] if "Traceback" in text else text
+        raise InputError(f"{one_line(text) or type(error).__name__} (--help lists the fields).") from error
+    if rest:
+        raise InputError(f"{rest[0]} is not a flag: fields are given as --config.GROUP.FIELD=VALUE (see --help).")
+    if not isinstance(config, ConfigDict) or not isinstance(config.get("experiment"), str):
+        raise InputError("--config=configs/NAME.py is needed, a file whose get_config() returns a config (see --help).")
+    if (values.workdir is None) != values.dry_run:
+        raise InputError("Give either --workdir=DIR or --dry_run (see --help).")
+    several = (values.coordinator, values.processes, values.process)
+    if any(value is None for value in several) and any(value is not None for value in several):
+        raise InputError("--coordinator, --processes and --process must be given together (see --help).")
+    return Command(
+        config,
+        None if values.workdir is None else Path(values.workdir).expanduser(),
+        None if values.coordinator is None else Processes(*several),
+    )
+
+
+def one_line(message: object) -> str:
+    """Returns a message of another library without line breaks, escapes and quotes around it."""
+    return " ".join(str(message).replace("\\n", ". ").replace("\\", "").split()).strip("'\"")
+
+
+def use_all_cores(config: TrainConfig, *, processes: int = 1) -> None:
+    """Makes each CPU core a device, as far as they divide the batches: XLA alone leaves some of them idle."""
+    if "JAX_NUM_CPU_DEVICES" in os.environ:
+        return
+    sizes = (config.batch_size, config.eval_batch_size, config.microbatch_size or config.batch_size)
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    fitting = (n for n in range(granted, 1, -1) if not any(size % (n * processes) for size in sizes))
+    jax.config.update("jax_num_cpu_devices", next(fitting, 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""The verbs of the command ``pixelcnn`` in one group."""
+
+import click
+
+from pixelcnn_jax.cli.complete import complete
+from pixelcnn_jax.cli.compress import compress, decompress
+from pixelcnn_jax.cli.evaluate import evaluate
+from pixelcnn_jax.cli.models import models
+from pixelcnn_jax.cli.options import UserGroup
+from pixelcnn_jax.cli.sample import sample
+from pixelcnn_jax.cli.score import score
+
+
+@click.group(cls=UserGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pixelcnn-jax", prog_name="pixelcnn")
+def main() -> None:
+    """Draw, complete, score and compress images with a trained PixelCNN.
+
+    MODEL is the name of a published model (see `pixelcnn models`), the workdir of a run, or a .safetensors file.
+    """
+
+
+for verb in (models, sample, complete, score, compress, decompress, evaluate):
+    main.add_command(verb)

@@ -1,0 +1,141 @@
+"""The verbs ``compress`` and ``decompress``: image files to one file and back, to the last bit.
+
+Images of one size are coded together, in a part of the file. Each part is a container that ``pixelcnn_jax.decompress``
+reads; the names of its images are kept in it.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+import numpy as np
+
+from pixelcnn_jax.cli import options
+from pixelcnn_jax.cli.names import check_names, pack_names, unpack_names
+from pixelcnn_jax.cli.pictures import find_images, read_exact, to_pixels
+from pixelcnn_jax.codec import coding
+from pixelcnn_jax.codec.container import Container, check_bounds, length_of, unpack
+from pixelcnn_jax.data.image_files import write_image
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.files import atomic_write
+
+
+@click.command()
+@options.model_argument
+@click.argument("files", metavar="FILE_OR_FOLDER...", type=options.FILE, nargs=-1, required=True)
+@options.output_option("File to write")
+@options.label_option
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images coded at a time."
+)
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare before writing.")
+@options.json_option
+def compress(
+    name: str, files: tuple[Path, ...], output: Path, label: int | None, batch_size: int, verify: bool, as_json: bool
+) -> None:
+    """Compress image files into one file, without loss."""
+    options.check_output(output)
+    density = options.load_density(name)
+    images_by_name = find_images(files)
+    found = {Path(one).with_suffix(".png").as_posix(): file for one, file in images_by_name.items()}
+    if len(found) < len(images_by_name):
+        raise InputError("Images must differ in more than the ending of their names: each becomes a .png.")
+    try:
+        check_names(found)
+    except InputError as error:
+        raise InputError(f"{', '.join(map(str, files))} cannot be compressed: {error}.") from None
+    by_shape: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
+    for one, file in found.items():
+        image = read_exact(file, density)
+        by_shape.setdefault(image.shape, {})[one] = image
+    rows = sum(-(-len(images) // batch_size) * shape[0] for shape, images in by_shape.items())
+    parts: list[bytes] = []
+    with options.progress("compressing", rows * (1 + verify)) as on_row:
+        for images in by_shape.values():
+            parts.append(
+                coding.compress(
+                    density.model,
+                    density.variables,
+                    np.stack([*images.values()]),
+                    h=density.h_of(label, len(images)),
+                    batch_size=batch_size,
+                    verify=verify,
+                    extra=pack_names([*images], part=len(parts), parts=len(by_shape)),
+                    on_row=on_row,
+                )
+            )
+    data = b"".join(parts)
+    atomic_write(output, data)
+    subpixels = sum(image.size for images in by_shape.values() for image in images.values())
+    _report(len(found), len(data), subpixels, output, as_json)
+
+
+@click.command()
+@options.model_argument
+@click.argument("files", metavar="FILE...", type=options.FILE, nargs=-1, required=True)
+@options.output_option("Folder to write")
+@options.label_option
+@options.json_option
+def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | None, as_json: bool) -> None:
+    """Decompress files that `compress` wrote into a new folder of PNGs, which appears when all are written."""
+    options.check_output(output, folder=True)
+    density = options.load_density(name)
+    parts = [part for file in files for part in read_parts(file)]
+    check_names([one for _, _, names in parts for one in names])
+    rows = sum(-(-part.shape[0] // part.batch_size) * part.shape[1] for _, part, _ in parts)
+    subpixels = 0
+    with (
+        TemporaryDirectory(prefix=".pixelcnn", dir=output.parent) as folder,
+        options.progress("decompressing", rows) as on_row,
+    ):
+        images = Path(folder) / "images"
+        images.mkdir()
+        for data, _, names in parts:
+            h = density.h_of(label, len(names))
+            decoded = coding.decompress(density.model, density.variables, data, h=h, on_row=on_row)
+            subpixels += decoded.size
+            for one, image in zip(names, decoded, strict=True):
+                file = images / one
+                if file.exists():
+                    raise InputError(f"{one} exists here where case makes no difference: decompress elsewhere.")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_image(file, to_pixels(image, density))
+        if output.exists():  # an empty folder
+            output.rmdir()
+        images.rename(output)
+    _report(sum(len(names) for *_, names in parts), sum(len(data) for data, *_ in parts), subpixels, output, as_json)
+
+
+def read_parts(file: Path) -> list[tuple[bytes, Container, list[str]]]:
+    """Returns the containers in a compressed file, with the names of the images in each.
+
+    Raises:
+      InputError: if the file is damaged or incomplete.
+    """
+    data = file.read_bytes()
+    parts: list[tuple[bytes, Container, list[str]]] = []
+    start, total = 0, 1
+    try:
+        while start < len(data) or not parts:
+            part = data[start : start + length_of(data[start : start + 64])]
+            container = unpack(part)
+            check_bounds(container.shape, container.batch_size)
+            index, total, names = unpack_names(container.extra, container.shape[0])
+            if index != len(parts):
+                raise InputError("its parts are not in order")
+            parts.append((part, container, names))
+            start += len(part)
+        if total != len(parts):
+            raise InputError(f"it ends after {len(parts)} of {total} parts")
+    except InputError as error:
+        raise InputError(f"{file} cannot be decompressed: {error}") from None
+    return parts
+
+
+def _report(count: int, size: int, subpixels: int, output: Path, as_json: bool) -> None:
+    bits = 8 * size / subpixels
+    summary: dict[str, Any] = {"images": count, "bytes": size, "bits_per_dim": bits, "output": str(output)}
+    options.report(
+        summary, f"{output}: {count} images, {size:,} bytes compressed, {bits:.4f} bits/dim", as_json=as_json
+    )

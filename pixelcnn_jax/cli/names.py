@@ -1,0 +1,71 @@
+"""Names of images in a compressed file: what may be written to a disk, on any system, and what it may cost.
+
+They come from strangers, so everything is bounded before it is parsed and checked before a path is built.
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+from pixelcnn_jax.errors import InputError
+
+MAX_COUNT = 2**16  # images in one part
+MAX_LENGTH = 1000  # characters of a name
+MAX_DEPTH = 16  # folders and the file
+PART = re.compile(r'[^/\\:*?"<>|\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}')
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # device names of Windows
+
+
+def check_names(names: Iterable[Any]) -> None:
+    """Raises InputError unless the names are those of different PNGs in one folder, on any system."""
+    files: set[str] = set()
+    folders: set[str] = set()
+    for name in names:
+        if not is_safe(name):
+            raise InputError(f"an image is called {name if len(name) < 100 else name[:100] + '...'!r}: rename it")
+        if name in files:
+            raise InputError(f"two images are called {name!r}")
+        files.add(name)
+        parts = name.split("/")
+        folders |= {"/".join(parts[:end]) for end in range(1, len(parts))}
+    if both := files & folders:
+        raise InputError(f"{min(both)!r} is both a file and a folder")
+
+
+def is_safe(name: str) -> bool:
+    """Whether a name is the relative path of a PNG, in characters that every system takes."""
+    parts = name.split("/") if len(name) <= MAX_LENGTH else []
+    return (
+        0 < len(parts) <= MAX_DEPTH
+        and name.endswith(".png")
+        and all(PART.fullmatch(part) and part[-1] not in ". " and not RESERVED.fullmatch(part) for part in parts)
+    )
+
+
+def pack_names(names: list[str], *, part: int, parts: int) -> bytes:
+    """Returns the names of the images of one part, as bytes to keep in its container."""
+    if len(names) > MAX_COUNT:
+        raise InputError(f"At most {MAX_COUNT:,} images of one size can be compressed together, got {len(names):,}.")
+    return zlib.compress(json.dumps({"part": part, "parts": parts, "names": names}, ensure_ascii=False).encode(), 9)
+
+
+def unpack_names(content: bytes, count: int) -> tuple[int, int, list[str]]:
+    """Returns which part of how many this is, and the names of its ``count`` images: the inverse of ``pack_names``.
+
+    Raises:
+      InputError: if they cannot be read, or are not one safe name for each image.
+    """
+    if count > MAX_COUNT:
+        raise InputError(f"it declares {count:,} images, more than {MAX_COUNT:,}")
+    try:
+        facts = json.loads(zlib.decompressobj().decompress(content, 100 + count * (4 * MAX_LENGTH + 4)))
+        part, parts, names = facts["part"], facts["parts"], facts["names"]
+        whole = type(part) is type(parts) is int and type(names) is list and all(type(x) is str for x in names)
+    except (zlib.error, ValueError, KeyError, TypeError, RecursionError):
+        whole = False
+    if not whole or len(names) != count:
+        raise InputError("it does not hold one name for each image")
+    check_names(names)
+    return part, parts, names

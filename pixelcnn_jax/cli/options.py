@@ -1,0 +1,156 @@
+"""What the verbs share: their common options, the model they name, progress bars, checks of outputs."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from pixelcnn_jax.errors import InputError, user_message
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.pretrained import load_pretrained
+
+
+class PathType(click.ParamType):
+    """A path, in which ``~`` is expanded even where a shell leaves it: ``--output=~/grid.png``."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Path:
+        """Returns the path."""
+        return Path(value).expanduser()
+
+
+class UserCommand(click.Command):
+    """A command that prints a user's mistake as one sentence, with exit status 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(context)
+        except (InputError, OSError) as error:
+            if (message := user_message(error)) is None:
+                raise
+            raise click.ClickException(message) from error
+
+
+class UserGroup(UserCommand, click.Group):
+    """A group of commands, listed in the order of their definition, with errors as in ``UserCommand``."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Returns the names of the commands."""
+        return list(self.commands)
+
+
+FILE = PathType()
+model_argument = click.argument("name", metavar="MODEL")
+label_option = click.option("--label", type=click.IntRange(min=0), help="Class, for a class-conditional model.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the random numbers."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def output_option(help: str) -> Callable[[Any], Any]:
+    """Returns the option of an output, which must be new."""
+    return click.option("-o", "--output", type=FILE, required=True, help=f"{help}; nothing is overwritten.")
+
+
+class Density(NamedTuple):
+    """A trained model of p(x), or of p(x | y) for class labels y.
+
+    Attributes:
+      name: what the user called it.
+      model, variables, card: as ``load_pretrained`` returns them.
+      classes: number of class labels; 0 for p(x).
+    """
+
+    name: str
+    model: Network | ConditionalModel
+    variables: dict[str, Any]
+    card: dict[str, Any]
+    classes: int
+
+    @property
+    def spec(self) -> ImageSpec:
+        """The images that the model was trained on."""
+        return self.card["image_spec"]
+
+    def settings(self, group: str) -> dict[str, Any]:
+        """Returns a group of the config that the model was trained with; empty for a model without a config."""
+        return self.card.get("config", {}).get(group, {})
+
+    def h(self, labels: Any) -> Float[Array, "batch classes"] | None:
+        """Returns the one-hot condition of a batch of labels; None for a model of p(x)."""
+        return jax.nn.one_hot(np.asarray(labels), self.classes) if self.classes else None
+
+    def h_of(self, label: int | None, count: int) -> Float[Array, "batch classes"] | None:
+        """Returns the condition of images that share the label given by the user.
+
+        Raises:
+          InputError: if the label is missing or too high, or given to a model of p(x).
+        """
+        if not self.classes and label is not None:
+            raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
+        if self.classes and (label is None or label >= self.classes):
+            raise InputError(f"--label must be 0 to {self.classes - 1}: {self.name} is class-conditional.")
+        return self.h([label] * count)
+
+
+def load_density(name: str) -> Density:
+    """Loads a model that gives the likelihood of an image, alone or given its class.
+
+    Raises:
+      InputError: for a model that is not there, and for one of an experiment with other conditions or several networks.
+    """
+    model, variables, card = load_pretrained(name)
+    score_of = card.get("score_of", "p(x)")
+    if not isinstance(model, Network | ConditionalModel) or score_of not in ("p(x)", "p(x|y)"):
+        raise InputError(
+            f"{name} must be a model of p(x) or p(x|y), got experiment {card.get('experiment')}: training drew its "
+            "pictures into its workdir, and load_pretrained loads it in Python."
+        )
+    return Density(name, model, variables, card, card["image_spec"].classes if score_of == "p(x|y)" else 0)
+
+
+def check_output(output: Path, *, suffix: str = "", folder: bool = False) -> None:
+    """Checks before any work that an output can be written; makes the folder that it will lie in.
+
+    Args:
+      output: the path.
+      suffix: the ending that its name must have.
+      folder: whether an empty folder may be there already.
+
+    Raises:
+      InputError: if the output exists or has another ending.
+      OSError: if nothing can be written there.
+    """
+    if not output.name.lower().endswith(suffix):
+        raise InputError(f"--output must end in {suffix}, got {output.name}.")
+    if os.path.lexists(output) and not (folder and output.is_dir() and not any(output.iterdir())):
+        raise InputError(f"--output must be new, but {output} exists.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = output.with_name(output.name + ".part")  # as atomic_write will call it
+    part.touch()
+    part.unlink()
+
+
+@contextmanager
+def progress(label: str, rows: int) -> Iterator[Callable[[int], None]]:
+    """Shows a bar on a terminal, and nothing elsewhere; yields a function to be called after each row."""
+    with click.progressbar(length=rows, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        yield lambda _: bar.update(1)
+
+
+def report(summary: dict[str, Any], sentence: str, *, as_json: bool) -> None:
+    """Prints a result: a sentence for people, or a line of JSON."""
+    click.echo(json.dumps(summary) if as_json else sentence)

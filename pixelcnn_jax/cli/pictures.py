@@ -1,0 +1,96 @@
+"""Image files as the levels of a model, and back."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+
+from pixelcnn_jax.cli.options import Density
+from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
+from pixelcnn_jax.errors import InputError
+
+
+def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
+    """Returns image files by their names: files that are named, and those in folders, by their path in the folder.
+
+    Raises:
+      InputError: if there is no image, or two have one name.
+    """
+    found: dict[str, Path] = {}
+    for place in places:
+        named = (
+            [(x.relative_to(place), x) for x in find_image_files(place)]
+            if place.is_dir()
+            else [(Path(place.name), place)]
+        )
+        for name, file in named:
+            if (key := name.as_posix()) in found:
+                raise InputError(f"Files must have different names, but {found[key]} and {file} are both {key}.")
+            found[key] = file
+    if not found:
+        raise InputError(f"{', '.join(map(str, places))} must hold images, with names in {' '.join(EXTENSIONS)}.")
+    return found
+
+
+def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:
+    """Returns an image file as the model's levels, cropped, resized and reduced as the training images were.
+
+    Raises:
+      InputError: for a file that holds no image, and for a model whose images no file holds.
+    """
+    from PIL import Image, ImageOps
+
+    height, width, channels = density.spec.shape
+    levels, data = density.model.levels, density.settings("data")
+    _check_kind(density)
+    picture = Image.fromarray(decode(file, colour=channels == 3).squeeze())
+    fitted = np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BOX)).reshape(height, width, channels)
+    if data.get("invert"):
+        fitted = 255 - fitted
+    if _holds_levels(density):
+        return _check_levels(file, fitted, levels)
+    return fitted >> (8 - data["bits"]) if data.get("bits") else as_levels(fitted, levels=levels)
+
+
+def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:
+    """Returns the levels that the pixels of an image file stand for, at its own size, to be kept without loss.
+
+    Raises:
+      InputError: for a file that holds more than pixels, or a pixel that stands for no level.
+    """
+    _check_kind(density)
+    pixels = read_image(file, channels=density.model.channels)
+    if _holds_levels(density):
+        return _check_levels(file, pixels, density.model.levels)
+    values = as_levels(pixels, levels=density.model.levels)
+    strange = pixels[as_pixels(values, levels=density.model.levels) != pixels]
+    if strange.size:
+        raise InputError(
+            f"{file} holds the value {strange[0]}, which is none of the model's {density.model.levels} levels."
+        )
+    return values
+
+
+def to_pixels(
+    image: Integer[np.ndarray, "height width channels"], density: Density
+) -> UInt8[np.ndarray, "height width channels"]:
+    """Returns the pixels of a file for levels: the inverse of ``read_exact``."""
+    return image.astype(np.uint8) if _holds_levels(density) else as_pixels(image, levels=density.model.levels)
+
+
+def _holds_levels(density: Density) -> bool:
+    """Whether the files of the training images held levels, not intensities: a folder whose values nothing reduced."""
+    data = density.settings("data")
+    return data.get("dataset") == "folder" and data["bits"] is None and data["binarize"] == "none"
+
+
+def _check_levels(file: Path, pixels: np.ndarray, levels: int) -> np.ndarray:
+    if pixels.max() >= levels:
+        raise InputError(f"{file} holds the value {pixels.max()}, which is none of the model's {levels} levels.")
+    return pixels
+
+
+def _check_kind(density: Density) -> None:
+    channels, levels = density.model.channels, density.model.levels
+    if channels not in (1, 3) or levels > 256:
+        raise InputError(f"{density.name} must have 1 or 3 channels of at most 256 levels to read image files.")

@@ -1,0 +1,79 @@
+"""NumPy arrays as a data set: in memory, or in an .npz file, which needs no further package."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from pixelcnn_jax.data.source import Example, Source
+from pixelcnn_jax.data.splits import Split
+from pixelcnn_jax.errors import InputError
+
+
+def array_source(
+    title: str, images: np.ndarray, labels: np.ndarray | None, *, levels: int, classes: int | None = None
+) -> Source:
+    """Returns a source that reads the rows of arrays.
+
+    Args:
+      title: how the data set is called.
+      images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
+      labels: integers [count], or None.
+      levels: number of values of a sub-pixel; two for an array of bool.
+      classes: number of classes; by default the largest label plus one.
+
+    Raises:
+      InputError: if the images or labels have another shape, type or range.
+    """
+    levels = 2 if images.dtype == bool else levels
+    if images.ndim not in (3, 4) or not images.size or images.dtype.kind not in "bui":
+        found = f"{images.dtype} {list(images.shape)}"
+        raise InputError(f"images must be an array of integers [count, height, width, channels], got {found}.")
+    if images.min() < 0 or images.max() >= levels:
+        raise InputError(f"images must hold 0 to {levels - 1}, got {images.min()} to {images.max()}: set levels.")
+    stored = images.reshape(*images.shape[:3], -1).astype(np.uint8 if levels <= 256 else np.uint16)
+    if labels is not None:
+        if labels.dtype.kind not in "ui" or labels.shape != images.shape[:1]:
+            raise InputError(f"labels must be integers [{len(images)}], got {labels.dtype} {list(labels.shape)}.")
+        classes = classes or int(labels.max()) + 1
+        if labels.min() < 0 or labels.max() >= classes:
+            raise InputError(f"labels must be 0 to {classes - 1}, got {labels.min()} to {labels.max()}: set classes.")
+
+    def read(rows: Sequence[int]) -> list[Example]:
+        if labels is None:
+            return [{"image": stored[row]} for row in rows]
+        return [{"image": stored[row], "label": np.int32(labels[row])} for row in rows]
+
+    return Source(title, range(len(stored)), read, levels, None if labels is None else classes)
+
+
+def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int) -> Source:
+    """Returns a split of an .npz file.
+
+    Args:
+      split: a split NAME of the file's arrays NAME_image and, if there are labels, NAME_label.
+      data_dir: path of the file.
+      labels: whether to carry labels.
+      levels: number of values of a sub-pixel.
+
+    Raises:
+      InputError: if the file cannot be read, or has no such split or labels.
+    """
+    path = pathlib.Path(data_dir or "").expanduser()
+    try:
+        with np.load(path) as file:
+            wanted = [name for name in file.files if name.endswith("_label") or name == f"{split.name}_image"]
+            names = [name.removesuffix("_image") for name in file.files if name.endswith("_image")]
+            arrays = {name: file[name] for name in wanted}
+    except Exception as error:  # NumPy raises several types for files of another format
+        raise InputError(f"data_dir={data_dir} must be an .npz file of arrays such as train_image: {error}.") from error
+    split.check_name(str(path), names)
+    own = arrays.get(f"{split.name}_label")
+    if labels and own is None:
+        raise InputError(f"{path} has no array {split.name}_label: add it or set labels=False.")
+    images = arrays[f"{split.name}_image"]
+    # The classes of all splits together, so that a label has one meaning.
+    classes = max((int(array.max()) + 1 for name, array in arrays.items() if name.endswith("_label")), default=0)
+    source = array_source(path.stem, images, own if labels else None, levels=levels, classes=classes)
+    features = {} if own is None else {"label": lambda: (own.tolist(), [str(index) for index in range(classes)])}
+    return source._replace(rows=split.rows(len(images), features))

@@ -1,0 +1,121 @@
+"""Batches of a data set: batch k of a training is a function of k and the seed alone."""
+
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Int
+
+from pixelcnn_jax.data.dataset import Dataset, random_generator
+from pixelcnn_jax.data.source import Example, read_ahead
+from pixelcnn_jax.errors import InputError
+
+__all__ = ["evaluation_batches", "read_ahead", "training_batches"]
+
+
+def training_batches(
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    seed: int,
+    flip: bool = False,
+    shift: int = 0,
+    images_per_class: int = 1,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Callable[[int], Example]:
+    """Returns a function that makes batch k of endless shuffled batches, in which every epoch has every image once.
+
+    A batch is {"image": int32 [batch, height, width, channels]} and, if labels are carried, {"label": int32 [batch]}.
+
+    Args:
+      dataset: the training images.
+      batch_size: number of images over all processes; each gets its consecutive rows of batch k.
+      seed: of the order, the augmentation and dynamic binarisation.
+      flip: mirror half of the images, left to right.
+      shift: move images by up to this many pixels in both directions, over zeros.
+      images_per_class: number of images of one class that follow one another, for losses that compare images.
+      process_index: the process that reads.
+      process_count: number of processes.
+
+    Raises:
+      InputError: if the processes cannot share a batch equally, or images_per_class is given without labels; when a
+        batch is read, as of `Dataset.stack`.
+    """
+    rows = _rows_of_process(batch_size, process_count)
+    if images_per_class > 1 and dataset.spec.classes is None:
+        raise InputError(f"images_per_class={images_per_class} needs class labels: set labels.")
+    draw_seed, flip_seed, shift_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
+    labels = dataset.labels() if images_per_class > 1 else None
+    count = len(dataset)
+
+    @functools.lru_cache(maxsize=2)  # the epoch being read and the next
+    def order(epoch: int) -> np.ndarray:
+        random = np.random.default_rng([seed, epoch])
+        mixed = random.permutation(count)
+        return mixed if labels is None else _group_classes(mixed, labels, images_per_class, random)
+
+    def example(place: int) -> Example:
+        epoch, place = divmod(place, count)
+        index = epoch * count + int(order(epoch)[place])  # random numbers belong to an image and an epoch
+        drawn = dataset.draw(index, seed=draw_seed)
+        image = drawn["image"]
+        if flip and random_generator(flip_seed, index).random() < 0.5:
+            image = image[:, ::-1]
+        if shift:
+            image = _shift(image, random_generator(shift_seed, index), pixels=shift)
+        return drawn | {"image": image}
+
+    def batch(step: int) -> Example:
+        start = step * batch_size + process_index * rows
+        return dataset.stack([example(place) for place in range(start, start + rows)])
+
+    return batch
+
+
+def evaluation_batches(
+    dataset: Dataset, *, batch_size: int, process_index: int = 0, process_count: int = 1
+) -> Iterator[Example]:
+    """Yields every image once and in order, in batches of equal size.
+
+    "mask", bool [batch], is False where the last batch was filled up with copies of the last image. ``batch_size``
+    counts all processes together; each gets its consecutive rows of every batch.
+
+    Raises:
+      InputError: if the processes cannot share a batch equally; when a batch is read, as of `Dataset.stack`.
+    """
+    rows, last = _rows_of_process(batch_size, process_count), len(dataset) - 1
+
+    def batch(number: int) -> Example:
+        start = number * batch_size + process_index * rows
+        places = np.arange(start, start + rows)
+        examples = [dataset.draw(min(int(place), last), seed=0) for place in places]
+        return dataset.stack(examples) | {"mask": places <= last}
+
+    return read_ahead(batch, stop=-(-len(dataset) // batch_size))
+
+
+def _rows_of_process(batch_size: int, process_count: int) -> int:
+    if batch_size < 1 or batch_size % process_count:
+        raise InputError(
+            f"batch_size={batch_size} must be a positive multiple of the number of processes, {process_count}."
+        )
+    return batch_size // process_count
+
+
+def _group_classes(
+    order: Int[np.ndarray, " count"], labels: Int[np.ndarray, " count"], size: int, random: np.random.Generator
+) -> Int[np.ndarray, " count"]:
+    """Returns the order after images of one class have been put into groups of ``size``."""
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    starts = np.flatnonzero(np.diff(labels[by_class], prepend=-1))
+    groups = [g for c in np.split(by_class, starts[1:]) for g in np.split(c, range(size, len(c), size))]
+    return np.concatenate([groups[i] for i in random.permutation(len(groups))])
+
+
+def _shift(image: np.ndarray, random: np.random.Generator, *, pixels: int) -> np.ndarray:
+    down, right = random.integers(0, 2 * pixels, size=2, endpoint=True)
+    height, width, channels = image.shape
+    bordered = np.zeros((height + 2 * pixels, width + 2 * pixels, channels), image.dtype)  # np.pad is ten times slower
+    bordered[pixels : pixels + height, pixels : pixels + width] = image
+    return bordered[down : down + height, right : right + width]

@@ -1,0 +1,99 @@
+"""What is done to every image before a model sees it: grey, resizing, inversion, fewer bits, binarisation."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import PIL.Image
+from jaxtyping import UInt
+
+from pixelcnn_jax.data.source import Example, Source
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.fields import field
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How stored images become the images of a model."""
+
+    levels: int = field(
+        256, "values of a sub-pixel; bits, binarize and the digits (17) need fewer", least=2, most=2**16
+    )
+    bits: int | None = field(None, "keep only the highest bits of 8-bit images", least=1, most=8)
+    binarize: str = field(
+        "none",
+        "none, threshold (1 for the upper half) or dynamic (1 with probability x / 255, drawn anew every epoch)",
+        choices=("none", "threshold", "dynamic"),
+    )
+    resize: int | None = field(None, "height and width after a centre crop; None keeps the size", least=1)
+    grey: bool = field(False, "convert colours to grey")
+    invert: bool = field(False, "swap dark and bright, for ink on white paper")
+
+    def steps(self, stored: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """Returns the functions applied to an image in their order, by the words that describe them.
+
+        Args:
+          stored: number of levels of the stored images.
+
+        Raises:
+          InputError: if bits are to be taken from binarised images or from ones that do not have 8 bits.
+        """
+        if self.bits and (self.binarize != "none" or stored != 256):
+            raise InputError(f"bits={self.bits} needs 8-bit images and binarize=none: set one of bits and binarize.")
+        steps: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+        if self.grey:
+            steps["grey"] = luma
+        if self.resize:
+            steps[f"resized to {self.resize}x{self.resize}"] = functools.partial(resize, size=self.resize)
+        if self.invert:
+            steps["inverted"] = lambda image: (stored - 1 - image).astype(image.dtype)
+        if bits := self.bits:
+            steps[f"reduced to {bits} bits"] = lambda image: image >> (8 - bits)
+        if self.binarize == "threshold":
+            threshold = (stored + 1) // 2
+            steps[f"binarised at {threshold}"] = lambda image: (image >= threshold).astype(np.uint8)
+        if self.binarize == "dynamic":
+            steps["binarised at random"] = lambda image: image  # drawn when a batch is read
+        return steps
+
+    def levels_from(self, stored: int) -> int:
+        """Returns the number of levels that the steps leave of the stored number."""
+        return min(self.levels, 2 if self.binarize != "none" else 2**self.bits if self.bits else stored)
+
+    def apply(self, source: Source) -> Source:
+        """Returns a source of prepared images, with the words for the steps in its title."""
+        steps = self.steps(source.levels)
+
+        def read(rows: Sequence[int]) -> list[Example]:
+            examples = source.read(rows)
+            for step in steps.values():
+                examples = [example | {"image": step(example["image"])} for example in examples]
+            return examples
+
+        title = ", ".join([source.title, *steps])
+        return source._replace(title=title, read=read, levels=self.levels_from(source.levels))
+
+
+def luma(image: UInt[np.ndarray, "height width channels"]) -> UInt[np.ndarray, "height width 1"]:
+    """Returns the ITU-R 601-2 luma of an image, equal to Pillow's in every bit."""
+    if image.shape[-1] == 1:
+        return image
+    return (image @ np.array([19595, 38470, 7471]) + 2**15 >> 16).astype(image.dtype)[..., None]
+
+
+def resize(
+    image: UInt[np.ndarray, "rows columns channels"], *, size: int
+) -> UInt[np.ndarray, "{size} {size} channels"]:
+    """Returns the largest centred square of an image at another size.
+
+    Each new pixel is the mean of the pixels it covers (Pillow's BOX filter), and enlarging repeats pixels, so that no
+    value leaves the range.
+    """
+    rows, columns, _ = image.shape
+    scale = min(rows / size, columns / size)
+    top, left = max(rows - scale * size, 0) / 2, max(columns - scale * size, 0) / 2
+    window = (left, top, columns - left, rows - top)
+    channels = [PIL.Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0)]
+    resized = [channel.resize((size, size), PIL.Image.Resampling.BOX, window) for channel in channels]
+    return np.stack([np.asarray(channel) for channel in resized], axis=-1)

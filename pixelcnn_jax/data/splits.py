@@ -1,0 +1,94 @@
+"""The syntax of splits, such as "train[:50000]", "train[-10%:]" and "train where label is 3 or 5"."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from pixelcnn_jax.errors import InputError
+
+PATTERN = re.compile(
+    r"(?P<name>[^\[\]]+?)(?: where (?P<feature>\w+) (?P<relation>is below|is at least|is) (?P<values>[^\[\]]+))?"
+    r"(?:\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?"
+)
+
+# The class of each image of a split, as an index, and the names of all classes.
+Classes = tuple[Sequence[int], Sequence[str]]
+
+
+class Split(NamedTuple):
+    """A parsed split.
+
+    Attributes:
+      text: the split as it was written.
+      name: the stored split, such as "train".
+      feature: the feature that a condition is about, such as "label"; None without a condition.
+      relation: "is", "is below" or "is at least".
+      values: the names or indices of classes that the condition mentions.
+      start: where the part begins, such as "100" or "-10%".
+      stop: where the part ends.
+    """
+
+    text: str
+    name: str
+    feature: str | None
+    relation: str | None
+    values: str | None
+    start: str | None
+    stop: str | None
+
+    def check_name(self, dataset: str, names: Collection[str]) -> None:
+        """Raises InputError unless the data set has this split."""
+        if self.name not in names:
+            raise InputError(f'{dataset} has no split "{self.name}", it has {", ".join(names)}.')
+
+    def rows(self, count: int, classes: Mapping[str, Callable[[], Classes]]) -> Sequence[int]:
+        """Returns the rows of the stored split that belong to this one.
+
+        Args:
+          count: number of images in the stored split.
+          classes: for each feature that names classes, a function that reads the class of every image.
+
+        Raises:
+          InputError: if no image is left, or a condition is about a feature that names no classes.
+        """
+        rows: Sequence[int] = range(count)
+        if self.feature is not None:
+            if self.feature not in classes:
+                known = ", ".join(sorted(classes)) or "none"
+                raise InputError(f'"{self.text}" needs classes called {self.feature}, but the data set has {known}.')
+            indices, names = classes[self.feature]()
+            rows = [row for row in rows if self._holds(indices[row], names)]
+        first, end = _position(self.start or "0", len(rows)), _position(self.stop or "100%", len(rows))
+        if not 0 <= first < end <= len(rows):
+            raise InputError(f'The split "{self.text}" is empty or exceeds the {len(rows)} images it is a part of.')
+        return rows[first:end]
+
+    def _holds(self, index: int, names: Sequence[str]) -> bool:
+        """Whether the condition holds for a class. A value that is the name of a class is not read as an index."""
+        if not 0 <= index < len(names):  # TFDS marks a missing label by -1
+            return False
+        values = str(self.values)
+        if self.relation == "is":
+            accepted = [values] if values in names else values.split(" or ")  # the name of a class may hold " or "
+            return names[index] in accepted or (str(index) in accepted and str(index) not in names)
+        return (index < int(values)) == (self.relation == "is below")
+
+
+def parse_split(text: str) -> Split:
+    """Returns the parsed split.
+
+    Raises:
+      InputError: if the text does not follow the syntax.
+    """
+    match = PATTERN.fullmatch(text)
+    if match is None or (match["relation"] not in (None, "is") and not match["values"].isdigit()):
+        examples = '"train", "train[:50000]", "train where label is 3" or "train where label is below 5"'
+        raise InputError(f'The split "{text}" must have a form like {examples}.')
+    return Split(text, **match.groupdict())
+
+
+def _position(boundary: str, count: int) -> int:
+    number = int(boundary.strip("%"))
+    if boundary.endswith("%"):  # "90%" and "-10%" are the same position for every count
+        return round((number if not boundary.startswith("-") else 100 + number) * count / 100)
+    return count + number if boundary.startswith("-") else number

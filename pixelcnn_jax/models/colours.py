@@ -1,0 +1,87 @@
+"""Colour groups and masks: which features of the current pixel a feature may read (1601.06759, section 3.4)."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from pixelcnn_jax.models.autoregressive import Network, input_groups
+from pixelcnn_jax.models.parameters import Params
+
+
+def colour_groups(features: int, channels: int) -> Int[np.ndarray, " features"]:
+    """Returns the channel whose group each feature belongs to: feature j of p is in group floor(j C / p).
+
+    Groups may differ in size. A feature of group c may depend on all earlier pixels and, after the strict layer, on the
+    channels before c of its own pixel.
+    """
+    return np.arange(features) * channels // features
+
+
+def group_slice(features: int, channels: int, colour: int) -> slice:
+    """Returns the features of one colour group, which are contiguous."""
+    start, stop = np.searchsorted(colour_groups(features, channels), [colour, colour + 1])
+    return slice(int(start), int(stop))
+
+
+def colour_mask(
+    inputs: Int[np.ndarray, " inputs"], outputs: Int[np.ndarray, " outputs"], *, strict: bool = False
+) -> Bool[np.ndarray, "inputs outputs"]:
+    """Returns which input feature of the current pixel an output feature may read, from the groups of both.
+
+    Mask A is ``strict``, earlier groups only, and belongs to the first layer. Mask B, for all other layers, adds the
+    feature's own group. An input that is always known (the constant-1 channel) has group -1.
+    """
+    return inputs[:, None] < outputs if strict else inputs[:, None] <= outputs
+
+
+class ColourMasks(NamedTuple):
+    """The mask of every kernel that reads the current pixel.
+
+    *Maps* pass from layer to layer; *features* are inside a layer. A Gated PixelCNN has as many of one as of the other,
+    its predecessors twice as many maps.
+
+    Attributes:
+      strict: inputs to maps, in the first layer.
+      down: maps to features; the same in each gate of an LSTM.
+      own: features to features.
+      up: features to maps.
+      hidden: maps to the features between the two 1x1 of the head.
+      logits: those to the outputs.
+    """
+
+    strict: Bool[np.ndarray, "inputs maps"]
+    down: Bool[np.ndarray, "maps features"]
+    own: Bool[np.ndarray, "features features"]
+    up: Bool[np.ndarray, "features maps"]
+    hidden: Bool[np.ndarray, "maps head_features"]
+    logits: Bool[np.ndarray, "head_features classes"]
+
+
+def colour_masks(model: Network) -> ColourMasks:
+    """Returns the masks of a network."""
+    widths = (model.maps, model.features, model.head_width, model.channels * model.outputs)
+    maps, features, hidden, classes = (colour_groups(width, model.channels) for width in widths)
+    return ColourMasks(
+        strict=colour_mask(input_groups(model), maps, strict=True),
+        down=colour_mask(maps, features),
+        own=colour_mask(features, features),
+        up=colour_mask(features, maps),
+        hidden=colour_mask(maps, hidden),
+        logits=colour_mask(hidden, classes),
+    )
+
+
+def mask_kernel(kernel: Array, mask: Bool[np.ndarray, "..."]) -> Array:
+    """Returns a kernel [..., inputs, (pair,) outputs] with zeros where a mask over its last axes is false."""
+    return kernel * np.reshape(mask, (1,) * (kernel.ndim - mask.ndim) + mask.shape).astype(kernel.dtype)
+
+
+def mask_part(part: Params, mask: Bool[np.ndarray, "..."]) -> Params:
+    """Returns the parameters of a part of a layer, its kernel masked."""
+    return part | {"kernel": mask_kernel(part["kernel"], mask)}
+
+
+def masked_head(head: Params, masks: ColourMasks) -> Params:
+    """Returns the parameters of the head with both kernels masked."""
+    return {"hidden": mask_part(head["hidden"], masks.hidden), "logits": mask_part(head["logits"], masks.logits)}

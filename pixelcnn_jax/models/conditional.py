@@ -1,0 +1,133 @@
+"""A network together with the module that turns what is given into its condition.
+
+The public functions (``sample``, ``log_prob``, ``compress`` ...) take a ``ConditionalModel`` wherever they take a
+network. They call ``resolve`` once, and see only a network and its ``Condition`` after that.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.inputs import (
+    Condition,
+    Given,
+    Images,
+    Map,
+    Variables,
+    check_condition,
+    check_finite,
+    params_of,
+)
+
+
+@dataclass(frozen=True)
+class ConstantCondition:
+    """A conditioner without parameters: every image has the same one-hot h.
+
+    It makes a model of p(x) out of one trained on several views of each image, by naming the view.
+
+    Attributes:
+      size: length of h.
+      index: position of the one.
+    """
+
+    size: int
+    index: int = 0
+
+    def __call__(self, batch: int) -> Float[Array, "batch size"]:
+        """Returns the h of a batch."""
+        return jax.nn.one_hot(jnp.full(batch, self.index, jnp.int32), self.size)
+
+
+@dataclass(frozen=True)
+class ConditionalModel:
+    """p(x | h), where a conditioner decides how the network receives h.
+
+    The variables are those of the network and, if the conditioner is a module, its parameters as "map".
+
+    Attributes:
+      network: the network.
+      conditioner: a module that turns h (a vector or small images) into the map s = m(h) of equation 5, or a
+        ``ConstantCondition``, in which case no h is given.
+    """
+
+    network: Network
+    conditioner: nn.Module | ConstantCondition
+
+    @property
+    def levels(self) -> int:
+        """Number of values of a sub-pixel."""
+        return self.network.levels
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of an image."""
+        return self.network.channels
+
+    def init(self, key: Key[Array, ""], images: Images, h: Given | None = None) -> dict[str, Any]:
+        """Returns new variables, given a batch of images and their h; only shapes matter."""
+        if isinstance(self.conditioner, ConstantCondition):
+            return dict(self.network.init(key, images, self.conditioner(len(images))))
+        network_key, map_key = jax.random.split(key)
+        s, variables = self.conditioner.init_with_output(map_key, h)
+        return {**self.network.init(network_key, images, None, s), "map": variables["params"]}
+
+    def condition(self, variables: Variables, h: Given | None, *, batch: int) -> Condition:
+        """Returns what the network is given.
+
+        Raises:
+          InputError: if h is missing, or given to a model whose condition is constant.
+        """
+        if isinstance(self.conditioner, ConstantCondition):
+            if h is not None:
+                raise InputError("h must be left out: the condition of this model is constant.")
+            return Condition(h=self.conditioner(batch))
+        if h is None or len(h) != batch:
+            raise InputError(f"h must be given for each of the {batch} images: this model is conditional.")
+        return Condition(s=cast(Array, self.conditioner.apply({"params": variables["map"]}, h)))
+
+
+def resolve(
+    model: nn.Module | ConditionalModel, variables: Variables, h: Given | None, s: Map | None, *, shape: tuple[int, ...]
+) -> tuple[nn.Module, Variables, Condition]:
+    """Returns the network of a model, the network's variables, and its condition.
+
+    Args:
+      model: a module, or a ``ConditionalModel``.
+      variables: its variables.
+      h, s: what the caller of a public function gave.
+      shape: that of the images, or their batch, height and width.
+
+    Raises:
+      InputError: if variables, h and s do not fit the model and the images, as far as traced values can be checked.
+    """
+    condition = Condition(cast(Any, h), s)
+    check_finite(condition)
+    if isinstance(model, ConditionalModel):
+        if s is not None:
+            raise InputError("s must be left out: this model makes its own map from h.")
+        condition = model.condition(variables, h, batch=shape[0])
+        variables = {name: value for name, value in variables.items() if name != "map"}
+        model = model.network
+    condition = jax.tree.map(jnp.asarray, condition)
+    if isinstance(model, Network):  # any other module checks its own
+        check_condition(params_of(variables), condition, shape)
+    return model, variables, condition
+
+
+def init_conditional(
+    model: Network | ConditionalModel, key: Key[Array, ""], images: Images, h: Given
+) -> dict[str, Any]:
+    """Returns new variables of a model of p(x | h) that receives h by its biases (V h) or by a map (s = m(h)).
+
+    The network draws its parameters from the same key in both cases.
+    """
+    if isinstance(model, ConditionalModel):
+        return model.init(key, images, h)
+    return dict(model.init(jax.random.split(key)[0], images, h))

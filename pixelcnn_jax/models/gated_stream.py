@@ -1,0 +1,202 @@
+"""The stream of a Gated PixelCNN: the layers of ``layers.py``, with remembered rows and columns as memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pixelcnn_jax.models.autoregressive import as_logits, cast, encode, head_hidden, head_last
+from pixelcnn_jax.models.colours import group_slice
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, masked, rows_border
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.layers import Context, columns_left, horizontal_half, vertical_half
+from pixelcnn_jax.models.parameters import Params
+
+
+class Rows(NamedTuple):
+    """The encoded row above, and the input of every vertical product in the rows above it."""
+
+    last: Float[Array, "batch 1 width inputs"]
+    layers: list[Float[Array, "batch _ width _"]]
+
+
+class Columns(NamedTuple):
+    """The input of every horizontal product in the columns left of a pixel."""
+
+    strict: Float[Array, "batch 1 _ inputs"]
+    layers: Float[Array, "stacked batch 1 _ features"]
+
+
+class Pixel(NamedTuple):
+    """The state of the current pixel. Contexts are cut to the colours still to come.
+
+    Attributes:
+      strict: the context of the gate in the strict layer.
+      gates: that of the stacked layers, which, unlike the strict one's, includes the earlier colours.
+      outs: the context of the 1x1 before the residual, in all layers.
+      inputs: the inputs of the stacked layers, one colour each.
+      features: the features that the head reads, of the colours so far.
+      hidden: those between its two 1x1.
+    """
+
+    strict: Float[Array, "batch 1 1 pair _"]
+    gates: Float[Array, "stacked batch 1 1 pair _"]
+    outs: Float[Array, "layers #batch 1 1 _"]
+    inputs: Sequence[Float[Array, "stacked batch 1 1 _"]] = ()
+    features: Float[Array, "batch 1 1 _"] | None = None
+    hidden: Float[Array, "batch 1 1 _"] | None = None
+
+
+@dataclass(frozen=True)
+class GatedStream:
+    """The ``Stream`` of a Gated PixelCNN."""
+
+    model: GatedPixelCNN
+
+    def prepare(self, params: Params) -> Params:
+        """Sorts the parameters by when they are read: once per row, per pixel, or per colour.
+
+        Layers are listed, the strict one first, but stacked where all are computed at once: the columns left of a
+        pixel, and what a colour adds to the ``later`` ones. The kernels that a colour reads are cut to
+        the block that leads to it, in which all masks are ones.
+        """
+        model, params = self.model, masked(self.model, params)
+        strict, stacked = params["strict"], params["layers"]
+        layers = [strict, *(jax.tree.map(lambda x, index=index: x[index], stacked) for index in range(model.layers))]
+        prepared = {
+            "rows": [{name: part for name, part in layer.items() if name != "out"} for layer in layers],
+            "left": {"strict": strict["horizontal"]["left"], "layers": stacked["horizontal"]["left"]},
+            "out": jnp.stack([layer["out"]["bias"][None, None, None] for layer in layers]),
+            "colours": [self._of_colour(params, layers, colour) for colour in range(model.channels)],
+        }
+        return prepared | ({"embedding": params["embedding"]} if model.code_features else {})
+
+    def _of_colour(self, params: Params, layers: list[Params], colour: int) -> Params:
+        model, stacked, head = self.model, params["layers"], params["head"]
+        features = group_slice(model.features, model.channels, colour)
+        hidden = group_slice(model.head_width, model.channels, colour)
+        outputs = slice(colour * model.outputs, (colour + 1) * model.outputs)
+        later = slice(features.stop, None)
+        inputs = [slice(self._inputs(colour))] + [features] * model.layers
+        return {
+            "layers": [
+                {
+                    "horizontal": {"pixel": layer["horizontal"]["pixel"][known, :, features]},
+                    "out": {"kernel": layer["out"]["kernel"][features, features]},
+                }
+                for layer, known in zip(layers, inputs, strict=True)
+            ],
+            "later": {
+                "pixel": stacked["horizontal"]["pixel"][:, features, :, later],
+                "out": jnp.stack([layer["out"]["kernel"][features, later] for layer in layers]),
+            },
+            "head": {
+                "hidden": _block(head["hidden"], features.stop, hidden),
+                "logits": _block(head["logits"], hidden.stop, outputs),
+            },
+        }
+
+    def _inputs(self, colour: int) -> int:
+        """Returns how many features that ``encode`` makes of a pixel are known before one of its colours is."""
+        return 1 + colour * max(1, self.model.code_features)
+
+    def first_rows(self, params: Params, batch: int, width: int) -> Rows:
+        """Returns the zero border above the image, for every layer."""
+        inputs = [layer["vertical"]["kernel"].shape[2] for layer in params["rows"]]
+        last, *_ = empty = [jnp.zeros((batch, 1, width, features), self.model.dtype) for features in inputs]
+        return Rows(last, [rows_border(layer, x) for layer, x in zip(params["rows"], empty, strict=True)])
+
+    def open_row(
+        self, params: Params, rows: Rows, condition: Condition
+    ) -> tuple[Float[Array, "layers batch 1 width pair features"], Rows]:
+        """Advances the vertical stack by a row. Returns what crosses over to the horizontal stack in every layer."""
+        x, condition = rows.last, cast(self.model, condition)
+        crossings, remembered = [], []
+        for layer, memory in zip(params["rows"], rows.layers, strict=True):
+            above = vertical_half(layer, x, memory, condition)
+            crossings.append(above.crossing)
+            remembered.append(above.memory)
+            x = above.out
+        return jnp.stack(crossings), Rows(rows.last, remembered)
+
+    def close_row(self, params: Params, rows: Rows, above: Array, row: Int[Array, "batch 1 width channels"]) -> Rows:
+        """Returns the memory with a finished row as the last one."""
+        return rows._replace(last=encode(self.model, params, row))
+
+    def first_columns(self, params: Params, batch: int) -> Columns:
+        """Returns the zero border left of the image, for every layer."""
+        model, (_, inputs, *_) = self.model, params["left"]["strict"].shape
+        strict = jnp.zeros((batch, 1, model.first_kernel_size // 2, inputs), model.dtype)
+        return Columns(strict, jnp.zeros((model.layers, batch, 1, model.kernel_size // 2, model.features), model.dtype))
+
+    def open_pixel(
+        self,
+        params: Params,
+        columns: Columns,
+        above: Float[Array, "layers batch 1 width pair features"],
+        column: Int[Array, ""] | int,
+    ) -> Pixel:
+        """Returns the contexts of a pixel before its first colour: what crossed over, and the columns left."""
+        here = jax.lax.dynamic_slice_in_dim(above, column, 1, axis=3)
+        return Pixel(
+            strict=here[0] + columns_left(params["left"]["strict"], columns.strict),
+            gates=here[1:] + jax.vmap(columns_left)(params["left"]["layers"], columns.layers),
+            outs=params["out"],
+        )
+
+    def read_colour(
+        self, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
+    ) -> tuple[Float[Array, "batch levels"], Pixel]:
+        """Computes the horizontal stack and the head for one colour."""
+        model, own = self.model, params["colours"][colour]
+        group = group_slice(model.features, model.channels, colour)
+        size = group.stop - group.start
+        x = encode(model, params, pixel)[..., : self._inputs(colour)]
+        outputs: list[Array] = []
+        gated: list[Array] = []
+        for layer, gate_context, out in zip(own["layers"], [known.strict, *known.gates], known.outs, strict=True):
+            context = Context(gate_context[..., :size], out[..., :size])
+            x, now_gated = horizontal_half(layer, x, context, residual=bool(outputs))
+            outputs.append(x)
+            gated.append(now_gated)
+        inputs = jnp.stack(outputs[:-1])
+        features = _append(known.features, x)
+        hidden = _append(known.hidden, head_hidden(own["head"], features))
+        known = Pixel(
+            strict=known.strict[..., size:],
+            gates=known.gates[..., size:] + _to_later(inputs, own["later"]["pixel"]),
+            outs=known.outs[..., size:] + _to_later(jnp.stack(gated), own["later"]["out"]),
+            inputs=[*known.inputs, inputs],
+            features=features,
+            hidden=hidden,
+        )
+        return as_logits(model, head_last(own["head"], hidden)[:, 0, 0]), known
+
+    def close_pixel(
+        self, params: Params, columns: Columns, known: Pixel, pixel: Int[Array, "batch 1 1 channels"]
+    ) -> Columns:
+        """Appends a finished pixel to the memory of every layer."""
+        inputs = jnp.concatenate(known.inputs, axis=-1)
+        return Columns(
+            jnp.concatenate([columns.strict, encode(self.model, params, pixel)], axis=2)[:, :, 1:],
+            jnp.concatenate([columns.layers, inputs], axis=3)[:, :, :, 1:],
+        )
+
+
+def _block(layer: Params, known: int, outputs: slice) -> Params:
+    return {"kernel": layer["kernel"][:known, outputs], "bias": layer["bias"][outputs]}
+
+
+def _to_later(
+    x: Float[Array, "layers batch 1 1 group"], kernel: Float[Array, "layers group *later"]
+) -> Float[Array, "layers batch 1 1 *later"]:
+    """Returns what one colour adds to the colours after it, in all layers at once."""
+    return jax.vmap(partial(jnp.tensordot, axes=1))(x, kernel)
+
+
+def _append(known: Array | None, new: Array) -> Array:
+    return new if known is None else jnp.concatenate([known, new], axis=-1)

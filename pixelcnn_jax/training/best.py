@@ -1,0 +1,81 @@
+"""The best model of a run so far: a workdir is a model that ``load_pretrained`` loads."""
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
+from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.experiment import Experiment, Params, Variables
+from pixelcnn_jax.training.processes import is_first
+
+
+class BestModel:
+    """The EMA parameters with the lowest validation loss so far, kept in the workdir with their card.
+
+    Attributes:
+      step: the step of that validation.
+      loss: its loss, in the experiment's measure; infinite before the first one.
+    """
+
+    def __init__(
+        self, workdir: Path, config: RunConfig, experiment: Experiment, fixed: Variables, splits: Splits
+    ) -> None:
+        self.step, self.loss = 0, math.inf
+        self._workdir, self._fixed = workdir, fixed
+        self._networks, self._measure = experiment.networks, experiment.measure
+        validation = splits.validation
+        self._scored = {"data": validation.description, "images": len(validation)}
+        self._card: dict[str, Any] = {
+            "experiment": config.experiment,
+            "image_spec": splits.spec,
+            "measure": experiment.measure,
+            "score_of": experiment.score_of,
+            "config": to_dict(config),
+        }
+
+    def resume(self) -> None:
+        """Reads which validation was the best before the run was stopped.
+
+        Weights that are damaged are named on standard error; the next validation then takes their place.
+        """
+        if not (self._workdir / "model.json").exists():
+            return
+        try:
+            card = load_pretrained(self._workdir).card
+            self.step, self.loss = card["step"], float(card["scores"]["validation"][self._measure])
+        except (InputError, KeyError, TypeError, ValueError):
+            if is_first():
+                lost = f"The best model in {self._workdir} is damaged"
+                print(f"{lost}: the next validation is kept in its place.", file=sys.stderr)
+
+    def offer(self, step: int, loss: float, params: Params) -> None:
+        """Keeps the parameters if their validation loss is the lowest so far."""
+        if loss < self.loss or self.step == 0:
+            self.step, self.loss = step, loss
+            self._save(params, {"validation": self._scored | {self._measure: loss}})
+
+    def params(self) -> Params:
+        """Returns the best parameters as NumPy arrays.
+
+        Raises:
+          InputError: if they are damaged.
+        """
+        variables = load_pretrained(self._workdir).variables
+        return jax.tree.map(np.asarray, {name: x for name, x in variables.items() if name not in self._fixed})
+
+    def complete(self, result: dict[str, Any]) -> None:
+        """Adds the scores and facts of a finished run to the card."""
+        facts = ("steps", "train_seconds", "devices", "versions", "report")
+        self._save(self.params(), result["scores"], **{name: result[name] for name in facts})
+
+    def _save(self, params: Params, scores: dict[str, Any], **facts: Any) -> None:
+        if is_first():
+            card = self._card | {"step": self.step, "scores": scores} | facts
+            save_pretrained(self._workdir, self._networks, {**params, **self._fixed}, card)

@@ -1,0 +1,123 @@
+"""The config of a run: typed groups, put together from the modules that read them."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from pixelcnn_jax.data.dataset import DataConfig
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.fields import as_config, field, help_lines, read_group
+from pixelcnn_jax.models.registry import ModelConfig
+from pixelcnn_jax.training.optimizer import OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long to train, on how many images at a time, and what to keep."""
+
+    steps: int = field(1000, "number of training steps", least=1)
+    batch_size: int = field(64, "images a step, over all devices", least=1)
+    microbatch_size: int | None = field(
+        None, "images whose gradient is computed at a time, over all devices; 2 to 4 are fastest on a CPU", least=1
+    )
+    eval_batch_size: int = field(64, "images a batch in evaluation", least=1)
+    ema_decay: float = field(0.999, "decay of the EMA parameters, which are evaluated and sampled", least=0, below=1)
+    start_from: str | None = field(None, "model to start from: a published name, a workdir or a .safetensors file")
+    log_every: int = field(50, "steps between two records of the training loss", least=1)
+    eval_every: int = field(500, "steps between two validations, each with a picture of samples", least=1)
+    checkpoint_every: int = field(500, "steps between two checkpoints", least=1)
+    keep_checkpoints: int = field(2, "number of checkpoints to keep", least=1)
+    sample_rows: int = field(8, "rows of the picture of samples", least=1)
+    sample_columns: int = field(8, "columns of the picture of samples", least=1)
+    score_train_images: int | None = field(None, "training images scored at the end; None scores all", least=1)
+    baselines: bool = field(False, "compute the likelihoods of uniform and independent pixels for the table")
+    published: tuple = field((), 'published rows of the table: (model, split, "bits/dim" or "nats", value)')
+    compilation_cache: str | None = field(None, "folder that keeps compiled programs for later runs")
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "eval_batch_size"):
+            if self.microbatch_size is not None and getattr(self, name) % self.microbatch_size:
+                raise InputError(
+                    f"config.train.{name} must be a multiple of config.train.microbatch_size, got "
+                    f"{getattr(self, name)} and {self.microbatch_size}."
+                )
+        for row in self.published:
+            if not (isinstance(row, list | tuple) and len(row) == 4 and isinstance(row[3], int | float)):
+                raise InputError(
+                    f'config.train.published must be rows (model, split, "bits/dim" or "nats", value), got {row}.'
+                )
+
+
+GROUPS: dict[str, Any] = {"data": DataConfig, "model": ModelConfig, "optimizer": OptimizerConfig, "train": TrainConfig}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All settings of a run, checked.
+
+    Attributes:
+      experiment: name of the experiment, a module of ``experiments``.
+      seed: seed of the parameters, the batches, dropout and samples.
+      data, model, optimizer, train: the groups that all experiments share.
+      own: the experiment's own group, ``config.<experiment>`` on the command line.
+    """
+
+    experiment: str
+    seed: int
+    data: DataConfig
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    train: TrainConfig
+    own: Any
+
+    def replace(self, **changes: Any) -> "RunConfig":
+        """Returns a copy with other values, whole groups or fields of groups by ``group__field``."""
+        groups: dict[str, Any] = {}
+        for name, value in changes.items():
+            group, _, inner = name.partition("__")
+            base = groups.get(group, getattr(self, group))
+            groups[group] = dataclasses.replace(base, **{inner: value}) if inner else value
+        return dataclasses.replace(self, **groups)
+
+
+def compose(experiment: str, own: type) -> ConfigDict:
+    """Returns the default config of an experiment as a locked ConfigDict; ``own`` is the class of its own group."""
+    config = ConfigDict({"experiment": experiment, "seed": 0})
+    for name, group in {**GROUPS, experiment: own}.items():
+        config[name] = as_config(group)
+    return config.lock()
+
+
+def resolve(config: ConfigDict | Mapping[str, Any], own: type) -> RunConfig:
+    """Returns a config, checked and typed.
+
+    Raises:
+      InputError: for an unknown field, a value of the wrong type and a value out of its bounds, by name.
+    """
+    fields = config.to_dict() if isinstance(config, ConfigDict) else dict(config)
+    name = str(fields.get("experiment"))
+    if unknown := fields.keys() - {"experiment", "seed", name, *GROUPS}:
+        raise InputError(f"config has no group {min(unknown)}: it has {', '.join([*GROUPS, name])}.")
+    seed = fields.get("seed", 0)
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise InputError(f"config.seed must be a whole number from 0 to 2**32 - 1, got {seed}.")
+    groups = {key: read_group(group, fields.get(key, {}), name=f"config.{key}") for key, group in GROUPS.items()}
+    return RunConfig(
+        experiment=name, seed=seed, own=read_group(own, fields.get(name, {}), name=f"config.{name}"), **groups
+    )
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """Returns a config as nested dicts, as ``resolve`` reads them and JSON holds them."""
+    fields = dataclasses.asdict(config)
+    return {**{name: value for name, value in fields.items() if name != "own"}, config.experiment: fields["own"]}
+
+
+def help_text(experiment: str, own: type) -> str:
+    """Returns the fields of all groups with their defaults and meanings, for ``--help``."""
+    lines = [f"  --config.seed={0}".ljust(52) + " seed of the parameters, the batches, dropout and samples"]
+    for name, group in {**GROUPS, experiment: own}.items():
+        lines += ["", (group.__doc__ or "").strip().partition("\n")[0], *help_lines(group, name=f"config.{name}")]
+    return "\n".join(lines)

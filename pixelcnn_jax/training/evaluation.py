@@ -1,0 +1,82 @@
+"""Per-image values over a whole split: no image dropped, none counted twice."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pixelcnn_jax.data.batches import evaluation_batches
+from pixelcnn_jax.data.dataset import Dataset
+from pixelcnn_jax.devices import data_mesh, replicated, shard_batch, wait_for_older
+from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
+from pixelcnn_jax.training.step import microbatches
+
+PerImage = Callable[[Params, Batch], Float[Array, "batch ..."]]
+
+
+def make_evaluator(
+    function: PerImage, *, batch_size: int, microbatch_size: int | None = None
+) -> Callable[[Params, Dataset], Float[np.ndarray, "count ..."]]:
+    """Compiles a per-image function for whole splits, on all devices.
+
+    Args:
+      function: ``params, batch -> values [batch, ...]``, pure. The value of an image must not depend on the other
+        images of its batch, unless ``microbatch_size`` is None.
+      batch_size: images a batch, over all devices of all processes. It is rounded up to what the devices can share.
+      microbatch_size: images computed at a time, likewise.
+
+    Returns:
+      ``params, dataset -> values [count, ...]``, in the order of the data set.
+    """
+    mesh = data_mesh()
+    shared = microbatch_size and math.lcm(microbatch_size, mesh.size)
+    batch_size = -(-batch_size // (shared or mesh.size)) * (shared or mesh.size)
+
+    def whole_batch(params: Params, batch: Batch) -> Float[Array, "batch ..."]:
+        parts = microbatches(batch, shared)
+        if len(next(iter(parts.values()))) == 1:
+            return function(params, batch)
+        values = jax.lax.map(lambda part: function(params, part), parts)
+        return jnp.moveaxis(values, 0, 1).reshape(-1, *values.shape[2:])
+
+    compiled = jax.jit(whole_batch, out_shardings=replicated(mesh))
+    batches_of = partial(
+        evaluation_batches,
+        batch_size=batch_size,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+
+    def over_split(params: Params, dataset: Dataset) -> Float[np.ndarray, "count ..."]:
+        values: list[Array] = []
+        for batch in batches_of(dataset):
+            # The mask only marks the end of the last batch, which may lie in another process's rows.
+            rows = {name: x for name, x in batch.items() if name != "mask"}
+            values.append(compiled(params, shard_batch(mesh, rows)))
+            wait_for_older(values)
+        return np.concatenate(values)[: len(dataset)]
+
+    return over_split
+
+
+def evaluate(
+    function: PerImage, params: Params, dataset: Dataset, *, batch_size: int, microbatch_size: int | None = None
+) -> Float[np.ndarray, "count ..."]:
+    """Returns the values of a per-image function for every image of a split; takes what ``make_evaluator`` takes."""
+    return make_evaluator(function, batch_size=batch_size, microbatch_size=microbatch_size)(params, dataset)
+
+
+def score(losses: Float[np.ndarray, " count"], dataset: Dataset, *, measure: str = LIKELIHOOD) -> dict[str, Any]:
+    """Returns the mean loss of a split as it is printed: in nats an image and bits/dim, or in its own measure."""
+    mean = float(np.mean(losses, dtype=np.float64))
+    if measure != LIKELIHOOD:
+        found = {measure: mean}
+    else:
+        found = {"nats": mean, LIKELIHOOD: nats_to_bits_per_dim(mean, dataset.spec.shape)}
+    return {"data": dataset.description, "images": len(losses)} | found

@@ -1,0 +1,74 @@
+"""What an experiment is: three pure functions, and the functions around them that need data."""
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.training.config import RunConfig
+
+LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nats
+
+Params = Any  # a tree of arrays
+Variables = Mapping[str, Any]
+Batch = Mapping[str, Array]  # "image", int32 [batch, height, width, channels], and "label", int32 [batch], if labelled
+Pictures = Int[Array | np.ndarray, "rows columns height width channels"]
+
+
+class Training(NamedTuple):
+    """What a loss is given in training and not in evaluation.
+
+    Attributes:
+      key: for dropout and other noise.
+      step: number of steps done before this one.
+    """
+
+    key: Key[Array, ""]
+    step: Int[Array, ""]
+
+
+class Experiment(NamedTuple):
+    """What is to be learned, as three pure functions. The train loop knows nothing else.
+
+    Attributes:
+      init: ``key -> params``, everything that is trained.
+      loss: ``params, batch, training -> nats [batch]``, the loss of each image. ``training`` is None in evaluation.
+      sample: ``params, key, source -> images``, a grid of samples. ``source`` holds the images that the picture starts
+        from, or None.
+      networks: the networks that the parameters belong to: one, or a dict of them by the names in the tree.
+      measure: "bits_per_dim" for a loss that is a likelihood in nats; else the name of the loss, in its own unit.
+      score_of: the density that the loss belongs to, for tables.
+    """
+
+    init: Callable[[Key[Array, ""]], Params]
+    loss: Callable[[Params, Batch, Training | None], Float[Array, " batch"]]
+    sample: Callable[[Params, Key[Array, ""], Any], Pictures]
+    networks: Any
+    measure: str = LIKELIHOOD
+    score_of: str = "p(x)"
+
+
+class Recipe(NamedTuple):
+    """How to set up an experiment: the functions that a module of ``experiments`` defines.
+
+    Attributes:
+      make_experiment: ``config, spec, fixed -> Experiment``. It needs no data.
+      prepare: ``config, splits -> fixed``: variables learned before training begins and kept fixed, such as a
+        quantiser's. They are saved in the workdir.
+      picture_source: ``config, splits -> images`` that the picture starts from, or None.
+      report: ``config, splits, params, fixed -> figures`` of the best parameters, computed once at the end.
+    """
+
+    make_experiment: Callable[[RunConfig, ImageSpec, Variables], Experiment]
+    prepare: Callable[[RunConfig, Splits], Variables] = lambda config, splits: {}
+    picture_source: Callable[[RunConfig, Splits], Any] = lambda config, splits: None
+    report: Callable[[RunConfig, Splits, Params, Variables], dict[str, Any]] = lambda *_: {}
+
+    @classmethod
+    def of(cls, module: ModuleType) -> "Recipe":
+        """Returns the recipe of an experiment's module; functions that it does not define keep their defaults."""
+        return cls(**{name: getattr(module, name) for name in cls._fields if hasattr(module, name)})

@@ -1,0 +1,74 @@
+"""The optimizer of a run: gradient clipping, a learning-rate schedule, and AdamW or Muon."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import optax
+from optax.contrib import MuonDimensionNumbers, muon
+
+from pixelcnn_jax.fields import field
+
+GATED = ("vertical", "crossing", "horizontal", "input", "state")  # kernels whose outputs are [gates, features]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """The optimizer and its learning-rate schedule."""
+
+    name: str = field("adamw", "adamw, or muon for the kernels with Adam for biases", choices=("adamw", "muon"))
+    learning_rate: float = field(1e-3, "peak of the learning-rate schedule", above=0)
+    warmup_steps: int = field(100, "steps over which the learning rate rises from zero", least=0)
+    schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
+    adam_b2: float = field(0.99, "decay of Adam's second moment", above=0, below=1)
+    weight_decay: float = field(0.0, "weight decay of kernels; biases have none", least=0)
+    max_grad_norm: float = field(1.0, "gradients are clipped to this global norm", above=0)
+
+
+def make_optimizer(config: OptimizerConfig, *, steps: int) -> optax.GradientTransformation:
+    """Returns the optimizer for a run of ``steps`` steps."""
+    schedule = make_schedule(config, steps=steps)
+    if config.name == "muon":
+        update = muon(
+            schedule,
+            weight_decay=config.weight_decay,
+            weight_decay_mask=_kernels,
+            adam_b2=config.adam_b2,
+            consistent_rms=0.2,  # updates as large as Adam's, so that one learning rate serves both
+            muon_weight_dimension_numbers=muon_axes,
+        )
+    else:
+        update = optax.adamw(schedule, b2=config.adam_b2, weight_decay=config.weight_decay, mask=_kernels)
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), update)
+
+
+def make_schedule(config: OptimizerConfig, *, steps: int) -> optax.Schedule:
+    """Returns the learning rate as a function of the step: a linear warm-up, then constant or a cosine to zero."""
+    peak, warmup = config.learning_rate, config.warmup_steps
+    if config.schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, warmup + 1))
+    # optax's own warm-up to a constant stays at 0 if it has no steps.
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), optax.constant_schedule(peak)], [warmup])
+
+
+def muon_axes(params: Any) -> Any:
+    """Returns which axes of each kernel Muon treats as the inputs and the outputs of one matrix.
+
+    All inputs that a kernel sums over form the rows and all its outputs the columns. Stacked layers are separate
+    matrices. Biases and embeddings, for which this is None, are left to Adam.
+    """
+
+    def axes(path: tuple[Any, ...], x: Any) -> MuonDimensionNumbers | None:
+        names = [entry.key for entry in path]
+        if names[-1] == "bias" or "embedding" in names or x.ndim < 2:
+            return None
+        stacked = int("layers" in names)
+        has_gates = names[-2] in GATED or names[-1].endswith(("_h", "_s"))
+        outputs = 2 if has_gates and x.ndim > 2 + stacked else 1
+        return MuonDimensionNumbers(tuple(range(stacked, x.ndim - outputs)), tuple(range(x.ndim - outputs, x.ndim)))
+
+    return jax.tree_util.tree_map_with_path(axes, params)
+
+
+def _kernels(params: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key != "bias", params)

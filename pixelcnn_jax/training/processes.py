@@ -1,0 +1,76 @@
+"""Several processes that train together, on one host or many: joining them, and what the first one does for all.
+
+All processes run the same program and each reads its own rows of a batch. Only the first writes files.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from pixelcnn_jax.errors import InputError, user_message
+
+
+class Processes(NamedTuple):
+    """The processes that train together.
+
+    Attributes:
+      coordinator: "host:port" of process 0, where all can reach it.
+      number: number of processes.
+      this: which of them this is, from 0.
+    """
+
+    coordinator: str
+    number: int
+    this: int
+
+
+def join(processes: Processes, *, seconds: int = 60) -> None:
+    """Joins the devices of all processes; call it before anything asks for a device.
+
+    Raises:
+      InputError: for an address or a number that cannot be.
+    """
+    host, _, port = processes.coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(f"--coordinator must be HOST:PORT, got {processes.coordinator}.")
+    if not 0 <= processes.this < processes.number:
+        raise InputError(f"--process must be from 0 to {processes.number - 1}, got {processes.this}.")
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(
+        processes.coordinator,
+        processes.number,
+        processes.this,
+        initialization_timeout=seconds,
+        heartbeat_timeout_seconds=20,  # after which the others end, should one be lost
+    )
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files; true where there is only one."""
+    return jax.process_index() == 0
+
+
+def run_on_first_process(work: Callable[[], str]) -> str:
+    """Does some work in the first process only; its result, or its error, is every process's.
+
+    Raises:
+      InputError: if the work raised one, or an OSError.
+    """
+    if jax.process_count() == 1:
+        return work()
+    text, failed = "", False
+    if is_first():
+        try:
+            text = work()
+        except (InputError, OSError) as error:
+            text, failed = user_message(error) or str(error), True
+    mine = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+    length, failed = multihost_utils.broadcast_one_to_all(np.array([len(mine), failed], np.int32))
+    received = multihost_utils.broadcast_one_to_all(mine if is_first() else np.zeros(length, np.int32))
+    text = np.asarray(received).astype(np.uint8).tobytes().decode()
+    if failed:
+        raise InputError(text)
+    return text

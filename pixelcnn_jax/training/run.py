@@ -1,0 +1,94 @@
+"""A run from beginning to end: set up, train, score the best parameters."""
+
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+import optax
+
+from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.devices import check_batch_size, data_mesh, on_one_device, replicated
+from pixelcnn_jax.training.best import BestModel
+from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.evaluation import make_evaluator, score
+from pixelcnn_jax.training.experiment import Params, Recipe
+from pixelcnn_jax.training.loop import keys, train_steps
+from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.start import start_from
+from pixelcnn_jax.training.workdir import open_workdir, prepared, write_result
+
+
+def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str) -> dict[str, Any]:
+    """Trains, or goes on training, in a workdir, and scores the best parameters.
+
+    The parameters after step k are a function of the config alone: a run that was killed and started again ends with
+    the same bits as one that was not. Validation by the EMA parameters chooses the best; the test split is scored once,
+    at the end. Several processes train together if each calls this with a workdir that all of them see.
+
+    Args:
+      config: all settings.
+      recipe: how to set up the experiment.
+      splits: the data sets.
+      workdir: the folder of the run, new or of the same config; its contents are listed in ``workdir.py``.
+
+    Returns:
+      What ``result.json`` holds: every score, in nats an image and bits/dim or in the experiment's own measure, and its
+      report.
+
+    Raises:
+      InputError: for a workdir of another config, a batch that the devices cannot share, and a loss that is no longer
+        finite.
+      Interrupted: after a signal, when the state is saved.
+    """
+    workdir = Path(workdir)
+    names = ("batch_size", "eval_batch_size") if config.train.microbatch_size is None else ("microbatch_size",)
+    for name in names:
+        check_batch_size(data_mesh(), getattr(config.train, name), name=f"config.train.{name}")
+    with open_workdir(workdir, config, splits) as finished:
+        if finished is not None:
+            return finished
+        fixed = prepared(workdir, lambda: recipe.prepare(config, splits))
+        experiment = start_from(config.train.start_from, recipe.make_experiment(config, splits.spec, fixed))
+        best = BestModel(workdir, config, experiment, fixed, splits)
+        source = recipe.picture_source(config, splits)
+        losses_of = make_evaluator(
+            lambda params, batch: experiment.loss(params, batch, None),
+            batch_size=config.train.eval_batch_size,
+            microbatch_size=config.train.microbatch_size,
+        )
+
+        def draw(name: str, params: Params, step: int) -> None:
+            """Draws the picture of samples. All processes sample, each on one device; the first one writes."""
+            images = experiment.sample(on_one_device(params), jax.random.fold_in(keys(config).sample, step), source)
+            if is_first():
+                save_grid(workdir / name, images, levels=splits.spec.levels)
+
+        seconds = train_steps(config, experiment, splits, workdir, best=best, losses_of=losses_of, draw=draw)
+        params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())
+        draw("samples.png", params, config.train.steps)
+        train_images = config.train.score_train_images or len(splits.train)
+        scored = splits._replace(train=splits.train.subset(train_images))._asdict()
+        measure = experiment.measure
+        result = {
+            "measure": measure,
+            "scores": {
+                name: score(losses_of(params, split), split, measure=measure)
+                for name, split in scored.items()
+                if split is not None
+            },
+            "score_of": experiment.score_of,
+            "report": recipe.report(config, splits, params, fixed),
+            "best_step": best.step,
+            "steps": config.train.steps,
+            "parameters": sum(x.size for x in jax.tree.leaves(params)),
+            "train_seconds": seconds,
+            "samples": str(workdir / "samples.png"),
+            "workdir": str(workdir),
+            "devices": f"{data_mesh().size} x {jax.devices()[0].device_kind}",
+            "versions": {module.__name__: module.__version__ for module in (jax, flax, optax)},
+            "config": to_dict(config),
+        }
+        best.complete(result)
+        return write_result(workdir, result)

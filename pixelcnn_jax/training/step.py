@@ -1,0 +1,106 @@
+"""One training step as a pure function of the state, a batch and a key."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
+
+
+class TrainState(NamedTuple):
+    """Everything that the next step depends on, besides the seed.
+
+    Attributes:
+      step: number of steps done.
+      params: the parameters.
+      ema: their exponential moving average, which is evaluated and sampled.
+      optimizer: the optimizer's state.
+      skipped: steps in a row, up to this one, whose gradient was not finite and was not applied.
+    """
+
+    step: Int[Array, ""]
+    params: Params
+    ema: Params
+    optimizer: Any
+    skipped: Int[Array, ""]
+
+
+def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, key: Key[Array, ""]) -> TrainState:
+    """Returns the state before the first step, a pure function of the key."""
+    params = experiment.init(key)
+    zero = jnp.zeros((), jnp.int32)
+    # The average is a copy: one buffer that stands in the state twice could not be donated to the next step.
+    return TrainState(zero, params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.copy(zero))
+
+
+def microbatches(batch: Batch, size: int | None) -> dict[str, Array]:
+    """Splits a batch into microbatches, interleaved so that each keeps the batch's sharding."""
+    return {name: jnp.moveaxis(x.reshape(size or len(x), -1, *x.shape[1:]), 1, 0) for name, x in batch.items()}
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    key: Key[Array, ""],
+    *,
+    experiment: Experiment,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    microbatch_size: int | None = None,
+) -> tuple[TrainState, Float[Array, ""]]:
+    """Does one step on one batch.
+
+    Gradients of microbatches are summed one after the other. On CPU a microbatch of 2 to 4 images stays in the cache
+    and trains up to 2.5 times as fast. A step whose gradient is not finite changes nothing but the counters.
+
+    Args:
+      state: the state before the step; it is donated.
+      batch: images and labels.
+      key: the run's key for noise; the step's own is derived from it by the step.
+
+    Returns:
+      The next state, and the mean loss of the batch: NaN where the gradient was not finite.
+    """
+
+    def mean_loss(params: Params, part: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
+        return jnp.mean(experiment.loss(params, part, Training(key, state.step)))
+
+    step_key = jax.random.fold_in(key, state.step)
+    parts = microbatches(batch, microbatch_size)
+    count = len(next(iter(parts.values())))
+
+    def loss_and_gradient(number: Int[Array, ""] | int, part: Batch) -> tuple[Float[Array, ""], Params]:
+        found = jax.value_and_grad(mean_loss)(state.params, part, jax.random.fold_in(step_key, number))
+        return jax.tree.map(lambda x: x / count, found)
+
+    if count == 1:  # without a loop, in which XLA on CPU is slower
+        loss, gradient = loss_and_gradient(0, batch)
+    else:
+        zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
+        (loss, gradient), _ = jax.lax.scan(
+            lambda total, numbered: (jax.tree.map(jnp.add, total, loss_and_gradient(*numbered)), None),
+            zero,
+            (jnp.arange(count), parts),
+        )
+    is_finite = jnp.isfinite(optax.tree.norm(gradient))
+    kept = state.params, state.ema, state.optimizer
+    params, ema, optimizer_state = jax.lax.cond(
+        is_finite, lambda: _applied(state, gradient, optimizer, ema_decay), lambda: kept
+    )
+    skipped = jnp.where(is_finite, 0, state.skipped + 1)
+    return TrainState(state.step + 1, params, ema, optimizer_state, skipped), jnp.where(is_finite, loss, jnp.nan)
+
+
+def _applied(
+    state: TrainState, gradient: Params, optimizer: optax.GradientTransformation, ema_decay: float
+) -> tuple[Params, Params, Any]:
+    updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, updates)
+    # Early on the average is short, so that it forgets the initial values.
+    decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+    # Written so that a parameter that does not move keeps its average to the bit.
+    ema = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.ema, params)
+    return params, ema, optimizer_state

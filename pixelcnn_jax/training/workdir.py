@@ -1,0 +1,165 @@
+"""The folder of a run: whose it is, what was prepared before training, and the best model so far.
+
+config.json           the config and what its data is like; another config is refused
+prepared.safetensors  variables learned before training, where an experiment has any
+checkpoints/          what the run resumes from
+model.safetensors     the best EMA parameters so far, and
+model.json            their card: ``load_pretrained(workdir)`` returns the model
+metrics.jsonl, tensorboard/, curve.png, samples*.png
+result.json           every score, once the run is finished
+"""
+
+import errno
+import fcntl
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import flax
+import numpy as np
+from safetensors.numpy import load as from_bytes
+from safetensors.numpy import save as to_bytes
+
+from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.processes import run_on_first_process
+
+FORMAT = 2
+MAY_DIFFER = {"config.data.download", "config.train.compilation_cache"}  # they change no result
+
+
+@contextmanager
+def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[dict[str, Any] | None]:
+    """Claims and locks a workdir; gives the result of a run that is finished, else None.
+
+    A finished run is not locked, since it may lie where nothing can be written.
+
+    Raises:
+      InputError: for a workdir of another run, a damaged one and one in use.
+    """
+    with ExitStack() as held:
+
+        def begin() -> str:
+            claim(workdir, config, splits)
+            result = read_result(workdir)
+            if result is None:
+                held.enter_context(locked(workdir))
+            return json.dumps(result)
+
+        yield json.loads(run_on_first_process(begin))
+
+
+def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
+    """Makes a workdir this run's own by a ``config.json`` in it.
+
+    The file holds the config, the image spec and the number of images in each split.
+
+    Raises:
+      InputError: if the workdir belongs to a run of another config or other data, naming the first field that differs,
+        or cannot be used.
+    """
+    counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
+    mine = {"format": FORMAT, "config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
+    mine = json.loads(json.dumps(mine))
+    file = workdir / "config.json"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            if any(path.name != "config.json.part" for path in workdir.iterdir()):
+                raise InputError(f"{workdir} holds files, but no config.json of a run: choose another workdir.")
+            atomic_write(file, json.dumps(mine, indent=2))
+        theirs = dict(json.loads(file.read_text()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{file} is damaged: restore it, or choose another workdir.") from error
+    except OSError as error:
+        raise InputError(f"{workdir} cannot be used as a workdir: {error.strerror}.") from None
+    if theirs.get("format") != FORMAT:
+        raise InputError(f"{workdir} was made by another version of pixelcnn_jax: choose another workdir.")
+    movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
+    my_fields, their_fields = _flat(mine), _flat(theirs)
+    for name in sorted((my_fields.keys() | their_fields.keys()) - movable):
+        if my_fields.get(name) != their_fields.get(name):
+            raise InputError(
+                f"{workdir} belongs to another config: {name} is {their_fields.get(name)} there and "
+                f"{my_fields.get(name)} here. Choose another workdir."
+            )
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Keeps a second process out of a workdir. The lock goes with the process, however it ends.
+
+    Raises:
+      InputError: if another process holds the lock.
+    """
+    with (workdir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"Another process is training in {workdir}: wait for it, or choose another.") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):  # a file system without locks
+                raise
+        yield
+
+
+def read_result(workdir: Path) -> dict[str, Any] | None:
+    """Returns what ``result.json`` holds, None for a run that is not finished.
+
+    Raises:
+      InputError: if the file is damaged.
+    """
+    file = workdir / "result.json"
+    try:
+        result = dict(json.loads(file.read_text()))
+        if not {"measure", "scores", "report"} <= result.keys():
+            raise ValueError
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{file} is damaged: remove it, and the training command writes it again.") from error
+    return result
+
+
+def write_result(workdir: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Writes ``result.json``; returns what it holds."""
+
+    def write() -> str:
+        text = json.dumps(result, indent=2, allow_nan=False)
+        atomic_write(workdir / "result.json", text)
+        return text
+
+    return dict(json.loads(run_on_first_process(write)))
+
+
+def prepared(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Returns the variables that a run learned before training: computed once, then read from the workdir.
+
+    Raises:
+      InputError: if the file is damaged.
+    """
+    file = workdir / "prepared.safetensors"
+
+    def write() -> str:
+        if not file.exists() and (fixed := prepare()):
+            flat = flax.traverse_util.flatten_dict(fixed, sep=".")
+            atomic_write(file, to_bytes({name: np.ascontiguousarray(x) for name, x in flat.items()}))
+        return str(file.exists())
+
+    if run_on_first_process(write) != "True":
+        return {}
+    try:
+        return dict(flax.traverse_util.unflatten_dict(from_bytes(file.read_bytes()), sep="."))
+    except Exception as error:  # safetensors raises its own error
+        raise InputError(f"{file} is damaged: choose another workdir and train again.") from error
+
+
+def _flat(tree: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {name: tree}
+    inner = [_flat(value, f"{name}.{key}" if name else key) for key, value in tree.items()]
+    return {key: value for fields in inner for key, value in fields.items()}

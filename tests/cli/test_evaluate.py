@@ -1,0 +1,75 @@
+"""The verb ``evaluate``: the figures of a card come out again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from pixelcnn_jax import load_pretrained, pretrained
+from pixelcnn_jax.pretrained import read_card, save_pretrained
+
+
+def test_the_figures_of_a_card_come_out_again(pixelcnn):
+    found = json.loads(pixelcnn("evaluate", "digits", "--json"))
+    printed = read_card("digits")["scores"]["test"]
+    assert found == {"model": "digits", "split": "test"} | printed | {name: found[name] for name in printed}
+    np.testing.assert_allclose(found["nats"], printed["nats"], rtol=1e-5)
+    assert "1.8217 bits/dim" in pixelcnn("evaluate", "digits", "--split", "validation")
+
+
+def test_a_figure_comes_out_again_as_a_user_does_it(monkeypatch):
+    """In a process of its own, whose devices are still to be chosen."""
+    monkeypatch.delenv("JAX_NUM_CPU_DEVICES", raising=False)
+    line = [sys.executable, "-m", "pixelcnn_jax.cli", "evaluate", "digits", "--split", "validation", "--json"]
+    done = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout)["nats"], read_card("digits")["scores"]["validation"]["nats"])
+
+
+def test_a_class_conditional_model_is_given_the_labels(pixelcnn, tmp_path):
+    """The label of each image, and not always the same: by a model to which the label is everything."""
+    model, _, card = load_pretrained("digits")
+    data = card["config"]["data"] | {"labels": True}
+    spec = card["image_spec"]._replace(classes=10)
+    variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int), np.zeros((1, 10), np.float32))
+    card = {"image_spec": spec, "score_of": "p(x|y)", "config": {"data": data}}
+    save_pretrained(tmp_path, model, variables, card)
+    found = json.loads(pixelcnn("evaluate", tmp_path, "--json"))
+    from pixelcnn_jax import log_prob
+    from pixelcnn_jax.data.dataset import load, read_all
+
+    everything = read_all(load("digits", "test", levels=17, labels=True))
+    h = jax.nn.one_hot(everything["label"], 10)
+    expected = -log_prob(model, variables, everything["image"], h=h).mean()
+    np.testing.assert_allclose(found["nats"], expected, rtol=1e-5)
+
+
+def change(tmp_path, **changes):
+    model, variables, card = load_pretrained("digits")
+    save_pretrained(tmp_path, model, variables, card | changes)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"config": {}}, "config"),
+        ({"config": {"data": {"dataset": "digits", "test_split": ""}}}, "test split"),
+        ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "tset"}}}, "tset"),
+        ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "test", "wings": 2}}}, "wings"),
+        ({"image_spec": (8, 9, 1, 17, None)}, "8, width=9|width=9"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(pixelcnn, tmp_path, changes, named):
+    import re
+
+    assert re.search(named, pixelcnn("evaluate", change(tmp_path, **changes), mistake=True))
+
+
+def test_data_that_is_not_there_is_one_sentence(pixelcnn, tmp_path):
+    assert pretrained.read_card("mnist_half")["config"]["data"]["dataset"] == "mnist"
+    assert "mnist" in pixelcnn("evaluate", "mnist_half", "--data-dir", tmp_path, mistake=True)

@@ -1,0 +1,62 @@
+"""Image files as levels: fitted as training fitted them, or exactly."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelcnn_jax import GatedPixelCNN, InputError
+from pixelcnn_jax.cli.options import Density
+from pixelcnn_jax.cli.pictures import read_exact, read_fitted, to_pixels
+from pixelcnn_jax.data.dataset import load
+from pixelcnn_jax.models.inputs import ImageSpec
+
+
+def density(levels, *, size=16, channels=1, **data):
+    spec = ImageSpec(size, size, channels, levels)
+    config = {"data": {"dataset": "mnist", "bits": None, "binarize": "none", "invert": False} | data}
+    model = GatedPixelCNN(levels=levels, channels=channels)
+    return Density("a model", model, {}, {"image_spec": spec, "config": config}, 0)
+
+
+def test_an_image_is_read_as_training_read_it(tmp_path):
+    pixels = np.arange(256).reshape(16, 16, 1)
+    Image.fromarray(pixels[..., 0].astype(np.uint8)).save(tmp_path / "1.png")
+    for model, expected in (
+        (density(8, bits=3), pixels >> 5),
+        (density(256, invert=True), 255 - pixels),
+        (density(2, binarize="threshold"), pixels >= 128),
+        (density(256, dataset="folder"), pixels),
+    ):
+        np.testing.assert_array_equal(read_fitted(tmp_path / "1.png", model), expected)
+    with pytest.raises(InputError, match="17 levels"):
+        read_fitted(tmp_path / "1.png", density(17, dataset="folder"))
+
+
+@pytest.mark.parametrize("size", [(9, 30), (64, 50)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_is_cropped_and_resized_as_training_does(size, channels, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    trained = load("folder", "all", data_dir=tmp_path, resize=16, grey=channels == 1)
+    found = read_fitted(tmp_path / "1.png", density(256, channels=channels))
+    difference = found.astype(int) - trained.example(0)["image"]
+    assert abs(difference).max() <= (1 if channels == 1 else 0)  # grey before resizing or after: one rounding
+
+
+def test_files_of_a_folder_of_levels_are_levels(tmp_path):
+    """In a folder of 0 .. 4 a pixel of 3 is level 3, in training as after it, and not the nearest of five greys."""
+    pixels = np.arange(36, dtype=np.uint8).reshape(6, 6) % 5
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    levels = load("folder", "all", data_dir=tmp_path, levels=5).example(0)["image"]
+    model = density(5, size=6, dataset="folder")
+    np.testing.assert_array_equal(read_exact(tmp_path / "1.png", model), levels)
+    np.testing.assert_array_equal(read_fitted(tmp_path / "1.png", model), levels)
+    np.testing.assert_array_equal(to_pixels(levels, model)[..., 0], pixels)
+    with pytest.raises(InputError, match="holds the value 4"):
+        read_exact(tmp_path / "1.png", density(4, size=6, dataset="folder"))
+
+
+def test_a_model_whose_images_no_file_holds_is_refused(tmp_path):
+    for model in (density(256, channels=2), density(512)):
+        with pytest.raises(InputError, match="a model"):
+            read_exact(tmp_path / "1.png", model)

@@ -1,0 +1,37 @@
+"""The verb ``score``: bits/dim of files."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelcnn_jax import bits_per_dim, load_pretrained
+from pixelcnn_jax.cli import score as module
+from pixelcnn_jax.data.image_files import as_levels
+
+
+def test_files_are_scored_as_csv_and_json(pixelcnn, colour_model, folder, monkeypatch):
+    monkeypatch.setattr(module, "BATCH", 2)
+    found = json.loads(pixelcnn("score", colour_model, folder, "--json"))
+    lines = list(csv.DictReader(pixelcnn("score", colour_model, folder).splitlines()))
+    assert [row["file"] for row in found] == ["in/deep/three.bmp", "in/two.png", "one.png"]
+    assert [row["file"] for row in lines] == [row["file"] for row in found]
+    model, variables, _ = load_pretrained(colour_model)
+    for row, line in zip(found, lines, strict=True):
+        assert float(line["bits_per_dim"]) == pytest.approx(row["bits_per_dim"], abs=1e-6)
+    for row in found[1:]:
+        image = as_levels(np.asarray(Image.open(folder / row["file"])), levels=4)[None]
+        assert row["bits_per_dim"] == pytest.approx(float(bits_per_dim(model, variables, image)[0]), rel=1e-5)
+
+
+def test_a_class_conditional_model_needs_a_label(pixelcnn, class_model, tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "x.png")
+    assert "--label" in pixelcnn("score", class_model, tmp_path / "x.png", mistake=True)
+    scores = [json.loads(pixelcnn("score", class_model, tmp_path, "--label", k, "--json"))[0] for k in (0, 1)]
+    assert scores[0]["bits_per_dim"] != scores[1]["bits_per_dim"]
+
+
+def test_files_without_images_are_refused(pixelcnn, colour_model, tmp_path):
+    assert "must hold images" in pixelcnn("score", colour_model, tmp_path, mistake=True)

@@ -1,0 +1,76 @@
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+from image_helpers import images_of, pillow, ramp, save
+
+from pixelcnn_jax.data.dataset import DataConfig, Splits, describe, from_array, load, load_splits, take_images
+from pixelcnn_jax.data.preparation import Preparation
+from pixelcnn_jax.data.source import Source
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.fields import as_config, read_group
+
+
+def test_the_splits_of_a_run_have_one_spec():
+    splits = load_splits(DataConfig(binarize="threshold"))
+    assert splits.spec == splits.validation.spec == (8, 8, 1, 2, None)
+    assert {name: len(dataset) for name, dataset in splits.held_out.items()} == {"validation": 350, "test": 447}
+    assert [*load_splits(DataConfig(test_split="")).held_out] == ["validation"]
+
+
+def test_a_subset_has_images_of_all_classes():
+    dataset = from_array(ramp(100), np.arange(100) // 10, levels=256)
+    few = dataset.subset(20)
+    assert np.array_equal(np.unique(few.labels(), return_counts=True)[1], [2] * 10)
+    assert np.array_equal(images_of(few), ramp(100)[::5])
+    assert dataset.subset(100) is dataset
+
+
+def test_taken_images_are_repeated_if_there_are_fewer():
+    dataset = from_array(ramp(100), levels=256)
+    assert np.array_equal(take_images(dataset, 3), ramp(100)[[0, 33, 66]])
+    assert np.array_equal(take_images(dataset.subset(3), 5), ramp(100)[[0, 33, 66, 0, 33]])
+
+
+def test_a_row_is_decoded_once_however_many_threads_read_it():
+    decoded = []
+
+    def slowly(rows):
+        decoded.extend(rows)
+        time.sleep(0.05)
+        return [{"image": np.full((2, 2, 1), row % 256, np.uint8)} for row in rows]
+
+    source = Preparation().apply(Source("slow", range(96), slowly, block=16))
+    dataset = dataclasses.replace(from_array(ramp(1), levels=256), example=source.reader(), count=96)
+    decoded.clear()
+    assert [int(example["image"][0, 0, 0]) for example in dataset] == list(range(96))
+    assert sorted(decoded) == list(range(96))
+
+
+def test_the_config_group_reads_back():
+    assert read_group(DataConfig, as_config(DataConfig).to_dict(), name="data") == DataConfig()
+
+
+@pytest.mark.parametrize("options", [{}, {"resize": 14, "bits": 3, "labels": True}, {"binarize": "dynamic"}])
+def test_a_data_set_is_described_without_its_images(tmp_path, options):
+    """TFDS's MNIST lies nowhere; digits and folders are always there."""
+    spec = describe(DataConfig(dataset="mnist", data_dir=str(tmp_path), **options))
+    size = options.get("resize", 28)
+    assert spec.shape == (size, size, 1)
+    assert spec.levels == (8 if "bits" in options else 2 if "binarize" in options else 256)
+    assert spec.classes == (10 if "labels" in options else None)
+    assert describe(DataConfig()) == load("digits", "train").spec
+
+
+def test_refusals(tmp_path):
+    save(pillow(ramp(1)[0]), tmp_path, "train", "1.png")
+    save(pillow(ramp(1, width=5)[0]), tmp_path, "test", "1.png")
+    config = DataConfig(dataset="folder", data_dir=str(tmp_path), validation_split="test", test_split="")
+    with pytest.raises(InputError, match="resize"):
+        load_splits(config)
+    assert isinstance(load_splits(dataclasses.replace(config, resize=3)), Splits)
+    with pytest.raises(InputError, match="data_dir"):
+        load("digits", "train", datadir="elsewhere")
+    with pytest.raises(InputError, match="mnist"):
+        load("mnsit", "train")

@@ -1,0 +1,90 @@
+import numpy as np
+import PIL.Image
+import pytest
+from image_helpers import images_of, pillow, ramp, save
+
+from pixelcnn_jax.data.dataset import load
+from pixelcnn_jax.errors import InputError
+
+
+def test_splits_and_classes_are_folders(tmp_path):
+    for i, path in enumerate(["train/b/2.png", "train/b/1.PNG", "train/c/1.png", "test/a/1.png"]):
+        save(pillow(ramp(4)[i]), tmp_path, path)
+    (tmp_path / "train" / "b" / "notes.txt").write_text("no image")
+    (tmp_path / "train" / "b" / "._1.png").write_text("what another system leaves behind")
+    train = load("folder", "train", data_dir=tmp_path, labels=True)
+    assert train.spec == (4, 6, 1, 256, 3)
+    assert train.description == f"{tmp_path.name} train"
+    assert np.array_equal(images_of(train), ramp(4)[[1, 0, 2]])
+    assert train.labels().tolist() == [1, 1, 2]  # a, which only test has, is 0
+    assert load("folder", "test", data_dir=tmp_path, labels=True).labels().tolist() == [0]
+    assert np.array_equal(images_of(load("folder", "train[1:]", data_dir=tmp_path)), ramp(4)[[0, 2]])
+    assert len(load("folder", "all", data_dir=tmp_path)) == 4
+    some = load("folder", "train where label is c", data_dir=tmp_path, labels=True)
+    assert some.labels().tolist() == [2]
+    assert np.array_equal(images_of(some), ramp(4)[[2]])
+
+
+def test_a_folder_of_any_depth(tmp_path):
+    save(pillow(ramp(2)[0]), tmp_path, "x.png")
+    save(pillow(ramp(2)[1]), tmp_path, "deep", "er", "y.png")
+    assert np.array_equal(images_of(load("folder", "all", data_dir=tmp_path)), ramp(2)[::-1])
+
+
+def test_a_folder_of_classes_without_splits(tmp_path):
+    for i, path in enumerate(["dog/1.png", "cat/x/1.png", "cat/1.png"]):
+        save(pillow(ramp(3)[i]), tmp_path, path)
+    dataset = load("folder", "all", data_dir=tmp_path, labels=True)
+    assert dataset.spec.classes == 2
+    assert dataset.labels().tolist() == [0, 0, 1]
+
+
+def test_colour_in_one_split_is_colour_in_all(tmp_path):
+    save(pillow(ramp(1, channels=3)[0]), tmp_path, "train/1.png")
+    save(pillow(ramp(1)[0]), tmp_path, "test/1.png")
+    shapes = [load("folder", split, data_dir=tmp_path).spec.shape for split in ("train", "test")]
+    assert shapes == [(4, 6, 3)] * 2
+
+
+def test_links_are_followed_and_hidden_folders_are_not(tmp_path):
+    save(pillow(ramp(1)[0]), tmp_path, "all", "cats", "1.png")
+    save(pillow(ramp(2)[1]), tmp_path, "elsewhere", "1.png")
+    (tmp_path / "all/dogs").symlink_to(tmp_path / "elsewhere")
+    save(pillow(ramp(1)[0]), tmp_path, "all", ".ipynb_checkpoints", "1.png")
+    save(pillow(ramp(1)[0]), tmp_path, "all", "cats", ".ipynb_checkpoints", "2.png")
+    (tmp_path / "all/cats/3.png").mkdir()
+    dataset = load("folder", "all", data_dir=tmp_path / "all", labels=True)
+    assert dataset.labels().tolist() == [0, 1]
+    assert np.array_equal(images_of(dataset), ramp(2))
+
+
+def test_images_are_decoded_before_training(tmp_path):
+    save(pillow(ramp(1)[0]), tmp_path, "x.png")
+    dataset = load("folder", "all", data_dir=tmp_path)
+    (tmp_path / "x.png").unlink()
+    assert np.array_equal(images_of(dataset), ramp(1))
+
+
+def test_every_file_is_inspected(tmp_path):
+    for i in range(300):
+        PIL.Image.new("L", (6, 5 if i == 299 else 4)).save(tmp_path / f"{i:03}.png")
+    with pytest.raises(InputError, match=r"000\.png.*299\.png.*resize"):
+        load("folder", "all", data_dir=tmp_path)
+    assert len(load("folder", "all", data_dir=tmp_path, resize=3)) == 300
+
+
+def test_refusals(tmp_path):
+    save(pillow(ramp(1)[0]), tmp_path, "images/train/a/1.png")
+    save(pillow(ramp(1)[0]), tmp_path, "images/train/2.png")
+    (tmp_path / "empty").mkdir()
+    for folder, options, match in (
+        (None, {}, "data_dir"),
+        ("nowhere", {}, "data_dir"),
+        ("empty", {}, "no images"),
+        ("images", {"split": "test"}, '"test".*train'),
+        ("images", {"labels": True}, "labels"),
+        ("images", {"split": "train where label is a"}, "label"),
+    ):
+        place = folder and tmp_path / folder
+        with pytest.raises(InputError, match=match):
+            load("folder", data_dir=place, **({"split": "train"} | options))

@@ -1,0 +1,148 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import PIL.Image
+import pytest
+from image_helpers import pillow, ramp, save
+
+from pixelcnn_jax.data.image_files import (
+    as_levels,
+    as_pixels,
+    decode,
+    grid,
+    has_colour,
+    read_image,
+    save_grid,
+    write_image,
+)
+from pixelcnn_jax.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "pixel"),
+    [
+        ("1", 1, [255]),
+        ("L", 7, [7]),
+        ("LA", (7, 0), [7]),
+        ("RGB", (1, 2, 3), [1, 2, 3]),
+        ("RGBA", (1, 2, 3, 0), [1, 2, 3]),
+    ],
+)
+def test_any_kind_of_image_is_decoded_without_transparency(tmp_path, mode, colour, pixel):
+    file = tmp_path / "a.png"
+    PIL.Image.new(mode, (6, 4), colour).save(file)
+    assert has_colour(file) == (len(pixel) == 3)
+    assert np.array_equal(decode(file, colour=len(pixel) == 3), np.broadcast_to(pixel, (4, 6, len(pixel))))
+    assert decode(file, colour=True).shape == (4, 6, 3)
+
+
+def test_transparent_palettes(tmp_path):
+    image = PIL.Image.new("P", (6, 4), 1)
+    image.putpalette([0, 0, 0, 1, 2, 3])
+    image.save(tmp_path / "a.png", transparency=b"\x00\x80")
+    assert (decode(tmp_path / "a.png", colour=True) == [1, 2, 3]).all()
+
+
+def sideways(folder):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # orientation: turn clockwise
+    pillow(ramp(1)[0]).save(folder / "a.png", exif=exif)
+    return folder / "a.png"
+
+
+def test_photographs_taken_sideways_are_turned(tmp_path):
+    assert np.array_equal(decode(sideways(tmp_path), colour=False), np.rot90(ramp(1)[0], -1))
+
+
+def test_files_of_fewer_levels_are_scaled(tmp_path):
+    for name, content in (("a.ppm", b"P3 1 1 100 0 50 100"), ("b.ppm", b"P6 1 1 100 \0\x32\x64")):
+        (tmp_path / name).write_bytes(content)
+        assert decode(tmp_path / name, colour=True).ravel().tolist() == [0, 128, 255]
+
+
+def colours_of_16_bits():
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    pixels = zlib.compress((b"\0" + b"\1\2" * 3 * 6) * 4)
+    header = struct.pack(">IIBBBBB", 6, 4, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def encoded(image, file_format, **options):
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+UNREADABLE = {
+    "text": (b"no image", "cannot be read"),
+    "truncated": (encoded(pillow(ramp(1, channels=3)[0]), "png")[:60], "cannot be read"),
+    "16-bit colours": (colours_of_16_bits(), "8 bits"),
+    "16-bit grey": (encoded(PIL.Image.new("I;16", (6, 4)), "png"), "8 bits"),
+    "float": (encoded(PIL.Image.new("F", (6, 4)), "tiff"), "8 bits"),
+    "16-bit plain PPM": (b"P3 6 4 65535 " + 72 * b"300 ", "8 bits"),
+    "16-bit PPM": (b"P6 6 4 300 " + 72 * b"\1\2", "8 bits"),
+    "several": (
+        encoded(PIL.Image.new("L", (6, 4)), "gif", save_all=True, append_images=[PIL.Image.new("L", (6, 4), 9)]),
+        "several",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_refusals(tmp_path, name):
+    content, match = UNREADABLE[name]
+    (tmp_path / "b.png").write_bytes(content)
+    for read in (lambda file: decode(file, colour=True), lambda file: read_image(file, channels=3)):
+        with pytest.raises(InputError, match=rf"b\.png.* {match}"):
+            read(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        PIL.Image.new("L", (6, 4)),
+        PIL.Image.new("P", (6, 4)),
+        PIL.Image.new("RGBA", (6, 4)),
+        sideways,
+    ],
+)
+def test_refusals_of_files_that_hold_more_than_pixels(tmp_path, image):
+    file = image(tmp_path) if callable(image) else tmp_path / "a.png"
+    if not callable(image):
+        image.save(file)
+    with pytest.raises(InputError, match=r"a\.png"):
+        read_image(file, channels=1 if callable(image) else 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_written_pixels_are_read_exactly(tmp_path, channels):
+    image = ramp(1, channels=channels)[0]
+    write_image(tmp_path / "a.png", image)
+    assert np.array_equal(read_image(tmp_path / "a.png", channels=channels), image)
+    save(pillow(image), tmp_path, "b.png")
+    assert np.array_equal(read_image(tmp_path / "b.png", channels=channels), image)
+    with pytest.raises(InputError, match="channels"):
+        read_image(tmp_path / "a.png", channels=2)
+
+
+@pytest.mark.parametrize("levels", [2, 17, 200, 256])
+def test_levels_come_back_from_pixels(levels):
+    values = np.arange(levels).reshape(1, 1, levels, 1)
+    assert np.array_equal(as_levels(as_pixels(values, levels=levels), levels=levels), values)
+
+
+def test_a_grid_has_the_images_in_rows_and_columns(tmp_path):
+    images = ramp(6).reshape(2, 3, 4, 6, 1)
+    laid = grid(images, levels=256)
+    assert laid.shape == (2 * 5 + 1, 3 * 7 + 1, 1)
+    assert np.array_equal(laid[6:10, 8:14], images[1, 1])
+    assert (laid[::5] == 128).all()
+    assert (laid[:, ::7] == 128).all()
+    save_grid(tmp_path / "grid.png", images, levels=256, size=44)
+    assert np.array_equal(read_image(tmp_path / "grid.png", channels=1), laid.repeat(2, 0).repeat(2, 1))
+    assert grid(ramp(6, channels=3).reshape(2, 3, 4, 6, 3), levels=256).shape == (11, 22, 3)
+    assert grid(ramp(6, channels=4).reshape(2, 3, 4, 6, 4), levels=256).shape == (11, 22, 1)

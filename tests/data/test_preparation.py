@@ -1,0 +1,97 @@
+import numpy as np
+import PIL.Image
+import pytest
+from image_helpers import images_of, ramp
+
+from pixelcnn_jax.data.batches import training_batches
+from pixelcnn_jax.data.dataset import from_array
+from pixelcnn_jax.errors import InputError
+
+
+def test_resizing_takes_the_mean_of_the_centre():
+    image = ramp(1, height=6, width=12, channels=5)
+    halved = from_array(image, levels=256, resize=3)
+    means = image[0, :, 3:9].reshape(3, 2, 3, 2, 5).mean((1, 3))
+    assert np.abs(images_of(halved)[0] - means).max() <= 0.5
+    assert halved.description == "array, resized to 3x3"
+    enlarged = images_of(from_array(image, levels=256, resize=12))[0]
+    assert np.array_equal(enlarged, image[0, :, 3:9].repeat(2, 0).repeat(2, 1))
+
+
+def test_grey_is_the_luma_of_pillow():
+    colours = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
+    grey = from_array(colours, levels=256, grey=True)
+    assert grey.spec.shape == (128, 128, 1)
+    assert grey.description == "array, grey"
+    pillows = [np.asarray(PIL.Image.fromarray(image).convert("L")) for image in colours]
+    assert np.array_equal(images_of(grey)[..., 0], pillows)
+    assert np.array_equal(images_of(from_array(colours[..., :1], levels=256, grey=True)), colours[..., :1])
+
+
+def test_fewer_bits():
+    dataset = from_array(ramp(3), levels=256, bits=3)
+    assert (dataset.spec.levels, dataset.description) == (8, "array, reduced to 3 bits")
+    assert np.array_equal(images_of(dataset), ramp(3) // 32)
+
+
+def test_inverting_comes_before_binarising():
+    dataset = from_array(ramp(3), levels=256, invert=True)
+    assert np.array_equal(images_of(dataset), 255 - ramp(3).astype(int))
+    assert dataset.description == "array, inverted"
+    assert images_of(from_array(np.arange(5).reshape(5, 1, 1), levels=5, invert=True)).ravel().tolist() == [
+        4,
+        3,
+        2,
+        1,
+        0,
+    ]
+    black = from_array(ramp(3), levels=256, invert=True, binarize="threshold")
+    assert np.array_equal(images_of(black), 255 - ramp(3).astype(int) >= 128)
+
+
+@pytest.mark.parametrize(("levels", "threshold"), [(256, 128), (17, 9)])
+def test_binarising_at_a_threshold(levels, threshold):
+    pixels = ramp(3).astype(int) % levels
+    dataset = from_array(pixels, levels=levels, binarize="threshold")
+    assert (dataset.spec.levels, dataset.description) == (2, f"array, binarised at {threshold}")
+    assert np.array_equal(images_of(dataset), pixels >= threshold)
+
+
+def test_dynamic_binarisation_draws_each_value_with_its_probability():
+    """Value v is 1 with probability v/16: over 400 draws of 64 pixels each, within 5 standard deviations."""
+    values = np.arange(17)
+    pixels = np.tile(values[:, None, None], (1, 8, 8))
+    dataset = from_array(pixels, values, levels=17, binarize="dynamic")
+    assert (dataset.spec.levels, dataset.description) == (2, "array, binarised at random")
+    batch = training_batches(dataset, batch_size=17, seed=0)
+    draws = np.stack([drawn["image"][np.argsort(drawn["label"])] for drawn in map(batch, range(400))])
+    assert np.isin(draws, [0, 1]).all()
+    p = values / 16
+    assert (np.abs(draws.mean((0, 2, 3, 4)) - p) <= 5 * np.sqrt(p * (1 - p) / (400 * 64))).all()
+    assert not np.array_equal(draws[0], draws[1])  # drawn anew in each epoch
+    evaluated = images_of(dataset)
+    assert np.array_equal(evaluated, images_of(dataset))  # but always the same in evaluation
+    assert 0 < evaluated[8].mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"binarize": "random"}, "binarize"),
+        ({"bits": 0}, "bits"),
+        ({"bits": 9}, "bits"),
+        ({"bits": 3, "binarize": "threshold"}, "bits"),
+        ({"bits": 3, "levels": 17}, "bits"),  # 8-bit images alone have bits to lose
+        ({"levels": 1}, "levels"),
+        ({"levels": 16}, "levels"),
+        ({"resize": 0}, "resize"),
+        ({"rezise": 3}, "resize"),
+        ({"binarize": "threshold", "invert": True}, "binarize"),  # all of it is black
+        ({"binarize": "dynamic", "levels": 17}, "binarize"),  # 0 and 1 already
+    ],
+)
+def test_refusals(options, field):
+    images = {"resize": ramp(3), "levels": ramp(3)}.get(field, 255 - ramp(3) % 2)
+    images = ramp(3) % 2 if options.get("levels") == 17 else images
+    with pytest.raises(InputError, match=field):
+        from_array(images, **({"levels": 256} | options))

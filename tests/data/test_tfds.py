@@ -1,0 +1,244 @@
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow_datasets as tfds
+from image_helpers import images_of, pillow, ramp
+
+from pixelcnn_jax.data import source
+from pixelcnn_jax.data.dataset import DataConfig, describe, load
+from pixelcnn_jax.data.tfds import describe_tfds
+from pixelcnn_jax.errors import InputError
+
+
+def prepare(data_dir, splits, features, *, version="1.0.0", name="tiny"):
+    """A data set as TFDS's own builders write it, but without TensorFlow, since images are given as Pillow's."""
+
+    class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version(version)
+
+        def _info(self):
+            features_dict = tfds.features.FeaturesDict(features)
+            return tfds.core.DatasetInfo(builder=self, features=features_dict, disable_shuffling=True)
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples(examples) for split, examples in splits.items()}
+
+        def _generate_examples(self, examples):
+            yield from enumerate(examples)
+
+    Tiny.name = name
+    Tiny(data_dir=data_dir, file_format="array_record").download_and_prepare()
+    return data_dir / name / version
+
+
+def prepare_ramps(data_dir, count):
+    """A small data set of grey images with texts as labels."""
+    features = {"image": tfds.features.Image(shape=(4, 6, 1)), "label": tfds.features.Text()}
+    examples = [{"image": pillow(image), "label": "ab"[i % 2]} for i, image in enumerate(ramp(count))]
+    return prepare(data_dir, {"train": examples, "test": examples}, features)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    features = {
+        "image": tfds.features.Image(shape=(4, 6, 3)),
+        "label": tfds.features.ClassLabel(names=["a", "b", "c"]),
+        "number": tfds.features.Scalar(np.int64),
+    }
+    data_dir = tmp_path_factory.mktemp("tfds")
+    examples = [{"image": pillow(image), "label": i % 3, "number": i} for i, image in enumerate(ramp(150, channels=3))]
+    prepare(data_dir, {"train": examples, "test": examples[:5]}, features)
+    return data_dir
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 2**20])
+def test_images_and_labels(tiny, monkeypatch, cache_bytes):
+    monkeypatch.setattr(source, "CACHE_BYTES", cache_bytes)
+    dataset = load("tiny", "train[3:140]", data_dir=tiny, labels=True)
+    assert len(dataset) == 137
+    assert dataset.spec == (4, 6, 3, 256, 3)
+    assert dataset.description == "tiny 1.0.0 train[3:140]"
+    for _ in range(2):  # the second time from memory, if it is cached
+        assert np.array_equal(images_of(dataset), ramp(150, channels=3)[3:140])
+        assert np.array_equal(dataset.labels(), np.arange(3, 140) % 3)
+
+
+def test_reading_needs_no_tensorflow_and_no_patience(tiny):
+    script = f"""
+import sys
+from pixelcnn_jax.data.batches import read_ahead, training_batches
+from pixelcnn_jax.data.dataset import InputError, load
+dataset = load("tiny", "train", data_dir={str(tiny)!r}, labels=True)
+print(next(read_ahead(training_batches(dataset, batch_size=4, seed=0)))["image"].shape)
+try:
+    load("minst", "train")
+except InputError as error:
+    print(error)
+print("tensorflow" in sys.modules)
+"""
+    start = time.monotonic()
+    command = [sys.executable, "-W", "error", "-c", script]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
+    assert (lines[0], "mnist" in lines[1], lines[2]) == ("(4, 4, 6, 3)", True, "False")
+    assert time.monotonic() - start < 60  # 5 seconds on an idle machine
+
+
+def test_versions_and_configs(tmp_path):
+    features = {"picture": tfds.features.Image(shape=(4, 6, 1))}
+    for number, version in enumerate(["9.0.0", "10.0.0"]):
+        prepare(tmp_path, {"train": [{"picture": pillow(ramp(2)[number])}]}, features, version=version)
+    assert load("tiny", "train", data_dir=tmp_path).description == "tiny 10.0.0 train"
+    old = load("tiny:9.0.0", "train", data_dir=tmp_path)
+    assert old.description == "tiny 9.0.0 train"
+    assert np.array_equal(images_of(old)[0], ramp(2)[0])
+
+    for config in ["a", "b"]:
+        shutil.copytree(tmp_path / "tiny" / "9.0.0", tmp_path / "other" / config / "9.0.0")
+    assert load("other/b", "train", data_dir=tmp_path).description == "other/b 9.0.0 train"
+    with pytest.raises(InputError, match="other/a, other/b"):
+        load("other", "train", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(("channels", "mode", "left"), [(2, "LA", "L"), (4, "RGBA", "RGB")])
+def test_images_lose_their_transparency_as_files_do(tmp_path, channels, mode, left):
+    image = PIL.Image.merge(mode, [PIL.Image.new("L", (6, 4), 10 * i) for i in range(1, channels + 1)])
+    prepare(tmp_path, {"train": [{"image": image}]}, {"image": tfds.features.Image(shape=(4, 6, channels))})
+    dataset = load("tiny", "train", data_dir=tmp_path)
+    np.testing.assert_array_equal(images_of(dataset)[0], np.asarray(image.convert(left)).reshape(4, 6, -1))
+
+
+def test_images_of_several_sizes(tmp_path):
+    examples = [{"image": PIL.Image.new("L", size[::-1], 9)} for size in [(4, 6), (4, 6), (8, 8)]]
+    prepare(tmp_path, {"train": examples}, {"image": tfds.features.Image(shape=(None, None, 1))})
+    with pytest.raises(InputError, match=r"image 0 is 4x6x1 and image 2 is 8x8x1.*resize"):
+        load("tiny", "train", data_dir=tmp_path)
+    assert load("tiny", "train[:2]", data_dir=tmp_path).spec.shape == (4, 6, 1)
+    assert load("tiny", "train", data_dir=tmp_path, resize=3).spec.shape == (3, 3, 1)
+    config = DataConfig(dataset="tiny", data_dir=str(tmp_path), resize=3)
+    assert describe(config) == load("tiny", "train", data_dir=tmp_path, resize=3).spec
+
+
+def test_classes_are_labels_or_texts(tmp_path):
+    features = {
+        "image": tfds.features.Image(shape=(4, 6, 1)),
+        "label": tfds.features.Text(),
+        "alphabet": tfds.features.ClassLabel(names=["greek", "latin"]),
+    }
+    people = ["ann", "bob", "cy", "ann", "dee", "bob"]
+    examples = [
+        {"image": pillow(image), "label": person, "alphabet": i % 2}
+        for i, (image, person) in enumerate(zip(ramp(6), people, strict=True))
+    ]
+    prepare(tmp_path, {"train": examples[:4], "test": examples[4:]}, features)
+
+    def loaded(split):
+        return load("tiny", split, data_dir=tmp_path, labels=True)
+
+    # The texts of all splits together are the classes, so that a class has one number.
+    assert loaded("train").spec.classes == loaded("test").spec.classes == 4
+    assert loaded("train").labels().tolist() == [0, 1, 2, 0]
+    assert loaded("test").labels().tolist() == [3, 1]
+    assert loaded("train where label is ann").labels().tolist() == [0, 0]
+    assert loaded("train where label is at least 1").labels().tolist() == [1, 2]
+    assert np.array_equal(images_of(loaded("train where alphabet is latin")), ramp(6)[[1, 3]])
+    assert np.array_equal(images_of(loaded("train where alphabet is 0[1:]")), ramp(6)[[2]])
+
+
+def test_missing_labels(tmp_path):
+    features = {"image": tfds.features.Image(shape=(4, 6, 1)), "label": tfds.features.ClassLabel(names=["a", "b"])}
+    examples = [{"image": pillow(image), "label": label} for image, label in zip(ramp(3), [0, -1, 1], strict=True)]
+    prepare(tmp_path, {"train": examples}, features)
+    with pytest.raises(InputError, match="label"):
+        load("tiny", "train", data_dir=tmp_path, labels=True)
+    for split, row in (("train where label is b", 2), ("train where label is below 1", 0)):
+        assert np.array_equal(images_of(load("tiny", split, data_dir=tmp_path, labels=True)), ramp(3)[[row]])
+
+
+def test_what_tfds_knows_of_a_data_set_that_is_missing():
+    assert describe_tfds("downsampled_imagenet/32x32", labels=False) == ((32, 32, 3), None)
+    assert describe_tfds("imagenet_resized/64x64", labels=True) == ((64, 64, 3), 1000)
+    assert describe_tfds("lfw", labels=True) == ((250, 250, 3), 1)  # texts, whose number nobody knows
+    for name, labels, match in (
+        ("mnsit", False, "mnist"),
+        ("downsampled_imagenet/32x32", True, "labels"),
+        ("stanford_dogs", False, "size"),
+        ("imdb_reviews", False, "image"),
+    ):
+        with pytest.raises(InputError, match=match):
+            describe_tfds(name, labels=labels)
+
+
+def test_a_download_without_network_gives_up_soon(tmp_path, offline):
+    start = time.monotonic()
+    with pytest.raises(InputError, match="mnist"):
+        load("mnist", "train", data_dir=tmp_path, download=True)
+    assert time.monotonic() - start < 30
+
+
+def damage_description(folder):
+    info = folder / "dataset_info.json"
+    info.write_text(info.read_text()[:40])
+
+
+def make_tfrecord(folder):
+    info = json.loads((folder / "dataset_info.json").read_text())
+    (folder / "dataset_info.json").write_text(json.dumps(info | {"fileFormat": "tfrecord"}))
+
+
+def empty_test_split(folder):
+    info = json.loads((folder / "dataset_info.json").read_text())
+    for split in info["splits"]:
+        if split["name"] == "test":
+            split["shardLengths"], split["numBytes"] = [], "0"
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+
+
+def truncate(folder):
+    (file,) = folder.glob("tiny-test*")
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def delete(folder):
+    (file,) = folder.glob("tiny-test*")
+    file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "match"),
+    [
+        (damage_description, "description.*prepare it again"),
+        (make_tfrecord, "array_record.*prepare it again"),
+        (truncate, "damaged.*prepare it again"),
+        (delete, "damaged.*prepare it again"),
+        (empty_test_split, '"test".*train'),
+    ],
+)
+def test_refusals_of_damaged_folders(tmp_path, damage, match):
+    damage(prepare_ramps(tmp_path, 150))
+    with pytest.raises(InputError, match=match):
+        load("tiny", "test", data_dir=tmp_path)
+
+
+def test_refusals(tiny, tmp_path):
+    features = {"depth": tfds.features.Image(shape=(4, 6, 1), dtype=np.uint16)}
+    prepare(tmp_path, {"train": [{"depth": PIL.Image.new("I;16", (6, 4))}]}, features, name="deep")
+    prepare(tmp_path, {"train": [{"image": pillow(ramp(1)[0])}]}, {"image": tfds.features.Image()}, name="bare")
+    prepare(tmp_path, {"train": [{"text": "x"}]}, {"text": tfds.features.Text()}, name="poem")
+    for data_dir, name, options, match in (
+        (tiny, "mnsit", {}, "mnist"),
+        (tiny, "tiny", {"split": "validation"}, '"validation".*train, test'),
+        (tiny, "tiny", {"split": "train where number is 1"}, "number.*label"),
+        (tmp_path, "tiny", {}, "dataset"),
+        (tmp_path, "mnist", {}, "download"),
+        (tmp_path, "deep", {}, "8-bit"),
+        (tmp_path, "bare", {"labels": True}, "labels"),
+        (tmp_path, "poem", {}, "image"),
+    ):
+        with pytest.raises(InputError, match=match):
+            load(name, data_dir=data_dir, **({"split": "train"} | options))

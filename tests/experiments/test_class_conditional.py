@@ -1,0 +1,79 @@
+"""p(x|y): what a label is worth, and that samples follow the likelihood of their class."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from proofs import assert_follow
+from tiny import randomised, tiny_experiment
+
+from experiments.class_conditional import bayes
+from pixelcnn_jax import log_prob
+from pixelcnn_jax.data.dataset import take_images
+from pixelcnn_jax.models.inputs import ImageSpec
+
+
+@pytest.fixture(scope="module")
+def joint():
+    """log p(x|y) of some images for every label, their labels, and their losses."""
+    experiment, _, splits = tiny_experiment("class_conditional")
+    params = randomised(experiment, scale=0.3)
+    images, labels = take_images(splits.test.subset(12), 12), splits.test.subset(12).labels()
+    each = [log_prob(experiment.networks, params, images, h=jnp.tile(jnp.eye(10)[y], (12, 1))) for y in range(10)]
+    return np.stack(each, axis=1), labels, experiment.loss(params, {"image": images, "label": labels}, None)
+
+
+def test_the_loss_is_the_likelihood_of_the_label(joint):
+    log_likelihoods, labels, losses = joint
+    np.testing.assert_allclose(-losses, log_likelihoods[np.arange(12), labels], rtol=1e-5)
+
+
+def test_the_label_is_worth_at_most_its_own_entropy(joint):
+    log_likelihoods, labels, _ = joint
+    marginal = np.logaddexp.reduce(log_likelihoods, axis=1) - np.log(10)
+    worth = log_likelihoods - marginal[:, None]
+    assert np.all(worth <= np.log(10))
+    assert np.max(worth) > 0.5  # the label has an effect
+    found = bayes(log_likelihoods, labels, (8, 8, 1))
+    np.testing.assert_allclose(found["nats_the_label_is_worth"], np.mean(worth[np.arange(12), labels]))
+
+
+def test_bayes_rule_by_hand():
+    found = bayes(np.log(np.array([[0.5, 0.25], [0.1, 0.3]])), np.array([0, 0]), (1, 1, 1))
+    expected = np.mean([np.log(0.5 / 0.375), np.log(0.1 / 0.2)])
+    np.testing.assert_allclose(found["nats_the_label_is_worth"], expected)
+    np.testing.assert_allclose(found["bits_per_dim_without"], -np.mean(np.log2([0.375, 0.2])))
+    assert found["bayes_accuracy"] == 0.5
+    assert found["at_most"] == np.log(2)
+
+
+def test_a_map_of_the_label_acts_by_position():
+    """Equation 5: other labels change the map, and the map the likelihood; m is trained."""
+    experiment, params, splits = tiny_experiment("class_conditional", {"own.map_features": 3})
+    batch = {"image": take_images(splits.test, 4), "label": np.arange(4)}
+    loss = jax.jit(lambda params, batch: experiment.loss(params, batch, None))
+    gradient = jax.jit(jax.grad(lambda params: jnp.sum(loss(params, batch))))(params)
+    assert all(np.any(x) for x in jax.tree.leaves(gradient["map"]["Dense_0"]["kernel"]))
+    assert np.all(loss(params, batch) != loss(params, {**batch, "label": np.arange(4) + 1}))
+    assert experiment.sample(params, jax.random.key(1), None).shape == (4, 4, 8, 8, 1)
+
+
+@pytest.mark.parametrize("name", ["class_conditional", "multiscale"])
+def test_samples_follow_the_likelihood_of_their_class(name):
+    """Over all images of 2x2, whose probabilities sum to one. With two scales one pixel of them is the small image."""
+    changes = {"train.sample_rows": 2, "train.sample_columns": 4000}
+    experiment, *_ = tiny_experiment(name, changes, spec=ImageSpec(2, 2, 1, levels=3, classes=2))
+    params = randomised(experiment, scale=0.15)
+    loss = jax.jit(lambda params, batch: experiment.loss(params, batch, None))
+    every = np.array(list(itertools.product(range(3), repeat=4)), np.int32).reshape(-1, 2, 2, 1)
+    drawn = np.asarray(experiment.sample(params, jax.random.key(1), None))
+    probabilities = []
+    for label in (0, 1):
+        nats = loss(params, {"image": every, "label": np.full(len(every), label)})
+        probabilities.append(np.exp(-np.asarray(nats, np.float64)))
+        np.testing.assert_allclose(probabilities[label].sum(), 1, rtol=1e-5)
+        assert_follow(drawn[label], probabilities[label], levels=3)
+    with pytest.raises(AssertionError, match="do not follow"):  # a row of the other class
+        assert_follow(drawn[0], probabilities[1], levels=3)

@@ -1,0 +1,18 @@
+"""Colours given the grey image."""
+
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from experiments.colourise import grey, map_of
+
+
+def test_grey_is_the_luma_that_pillow_computes():
+    images = np.random.default_rng(0).integers(0, 256, (1, 9, 7, 3))
+    luma = np.asarray(Image.fromarray(images[0].astype(np.uint8)).convert("L"))
+    np.testing.assert_array_equal(grey(jnp.asarray(images))[0], luma[..., None].repeat(3, axis=-1))
+
+
+def test_the_map_is_the_grey_image_and_a_constant():
+    s = map_of(jnp.asarray([[[[0, 0, 0], [255, 255, 255]]]]), 256)
+    np.testing.assert_allclose(s, [[[[-1, 1], [1, 1]]]])

@@ -1,0 +1,86 @@
+"""What holds for every experiment: two steps of training, its card, its picture and its report."""
+
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import EXPERIMENTS, NEEDS, tiny_config, tiny_run, tiny_splits
+
+from experiments import default_config, experiment_module
+from pixelcnn_jax import InputError, load_pretrained
+from pixelcnn_jax.data.dataset import read_all
+from pixelcnn_jax.training.experiment import Recipe, Training
+
+
+@pytest.fixture(scope="module", params=EXPERIMENTS)
+def run(request, workdirs):
+    name, workdir = request.param, workdirs(request.param)
+    config = tiny_config(name, {field: str(workdirs(other)) for field, other in NEEDS.get(name, {}).items()})
+    recipe, splits = Recipe.of(experiment_module(name)), tiny_splits(config)
+    model, variables, card = load_pretrained(workdir)
+    fixed = {key: variables[key] for key in variables.keys() & {"quantiser", "embedder"}}
+    params = {key: x for key, x in variables.items() if key not in fixed}
+    experiment = recipe.make_experiment(config, splits.spec, fixed)
+    return config, recipe, splits, experiment, model, params, card, workdir
+
+
+def test_its_workdir_is_its_model(run):
+    _, _, splits, experiment, model, _, card, workdir = run
+    assert model == experiment.networks
+    assert card["image_spec"] == splits.spec
+    scores = json.loads((workdir / "result.json").read_text())["scores"]
+    assert [scores[split]["images"] for split in ("train", "validation", "test")] == [64, 64, 64]
+
+
+def test_its_loss_is_finite_and_per_image(run):
+    _, _, splits, experiment, _, params, _, _ = run
+    batch = {name: jnp.asarray(x[:16]) for name, x in read_all(splits.train).items()}
+    for training in (None, Training(jax.random.key(0), jnp.zeros((), jnp.int32))):
+        losses = jax.jit(experiment.loss)(params, batch, training)
+        assert losses.shape == (16,)
+        assert np.isfinite(losses).all()
+
+
+def test_its_picture_is_a_grid_of_images(run):
+    config, recipe, splits, experiment, _, params, _, _ = run
+    source = recipe.picture_source(config, splits)
+    images = np.asarray(experiment.sample(params, jax.random.key(1), source))
+    assert images.shape[1:] == (4, *splits.spec.shape)
+    assert images.dtype == np.int32
+    assert images.min() >= 0
+    assert images.max() < 17
+    assert len(np.unique(images)) > 4
+
+
+def test_its_report_is_of_finite_figures(run):
+    config, _, _, _, _, _, card, _ = run
+    figures = [value for value in card["report"].values() if not isinstance(value, bool)]
+    assert all(math.isfinite(value) for value in figures)
+    assert bool(figures) == (config.experiment not in ("unconditional", "ablations", "colourise"))
+
+
+@pytest.mark.parametrize("name", ["classifier", "class_conditional", "embedding", "embedding_conditional", "codes"])
+def test_without_labels_it_is_refused(name, tmp_path):
+    with pytest.raises(InputError, match=r"config\.data\.labels"):
+        tiny_run(name, tmp_path / "new", {"data.labels": False, "data.images_per_class": 1})
+
+
+@pytest.mark.parametrize("name", ["codes", "embedding_conditional"])
+def test_its_cost_is_known_before_anything_is_prepared(name):
+    config = tiny_config(name)
+    splits = tiny_splits(config)
+    experiment = experiment_module(name).make_experiment(config, splits.spec)
+    batch = {name: jnp.asarray(x[:2]) for name, x in read_all(splits.train).items()}
+    shape = jax.eval_shape(lambda key: experiment.loss(experiment.init(key), batch, None), jax.random.key(0))
+    assert shape.shape == (2,)
+
+
+def test_an_unknown_experiment_is_refused_with_the_nearest_name():
+    for name in ("class_conditionnal", "measuring", "nothing at all"):
+        with pytest.raises(InputError, match="experiment"):
+            experiment_module(name)
+    with pytest.raises(InputError, match="did you mean class_conditional"):
+        default_config("class_conditionnal")

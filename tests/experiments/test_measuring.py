@@ -1,0 +1,59 @@
+"""What reports measure, by hand and against the scores of the same runs."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import tiny_config, tiny_splits
+
+from experiments.measuring import distance, linear_probe, nats_of_run, nearest, squared_error
+from pixelcnn_jax import InputError
+from pixelcnn_jax.data.dataset import load
+
+
+def test_reports_agree_with_scores(workdirs):
+    """A report that counts the same images in another way, or as a difference of two runs."""
+
+    def result(name):
+        return json.loads((workdirs(name) / "result.json").read_text())
+
+    def nats(name):
+        return result(name)["scores"]["test"]["nats"]
+
+    scales, encoded = result("multiscale")["report"], result("autoencoder")["report"]
+    both = scales["nats_of_the_small_image"] + scales["nats_of_the_rest"]
+    np.testing.assert_allclose(both, nats("multiscale"), rtol=1e-5)
+    gained = nats("class_conditional") - nats("multiscale")
+    np.testing.assert_allclose(scales["nats_gained_over_single_scale"], gained, atol=1e-3)
+    gained = nats("unconditional") - nats("autoencoder")
+    np.testing.assert_allclose(encoded["nats_gained_over_unconditional"], gained, atol=1e-3)
+
+
+def test_a_published_model_is_a_run_to_compare_with():
+    validation = load("digits", "validation")
+    np.testing.assert_allclose(nats_of_run("digits", validation, "unconditional"), 80.81, atol=0.01)
+    with pytest.raises(InputError, match="experiment class_conditional"):
+        nats_of_run("digits", validation, "class_conditional")
+    with pytest.raises(InputError, match="has not scored"):
+        nats_of_run("digits", tiny_splits(tiny_config("unconditional")).validation, "unconditional")
+    assert nats_of_run(None, validation, "unconditional") is None
+
+
+def test_differences_of_images_by_hand():
+    black, white = np.zeros((2, 2, 2, 1), int), np.full((2, 2, 2, 1), 4)
+    assert distance(black, white, 5) == 1
+    assert distance(np.stack([black[0], white[0]]), black, 5) == 0.5
+    assert squared_error(jnp.full((1, 2, 2, 1), 0.5), white[:1], 5) == 0.25
+    generator = np.random.default_rng(0)
+    few, known = generator.integers(0, 5, (3, 2, 2, 1)), generator.integers(0, 5, (6, 2, 2, 1))
+    expected = np.mean([min(distance(x[None], y[None], 5) for y in known) for x in few])
+    np.testing.assert_allclose(nearest(few, known, 5), expected, rtol=1e-5)
+
+
+def test_a_linear_probe_finds_what_is_linear():
+    generator = np.random.default_rng(0)
+    labels, noise = np.arange(40) % 2, generator.normal(size=(40, 3))
+    codes = noise + np.array([100.0, 0, 0]) * labels[:, None]
+    assert linear_probe(codes[:20], codes[20:], labels[:20], labels[20:]) == 1
+    assert linear_probe(codes[:20], codes[20:], labels[:20], 1 - labels[20:]) == 0

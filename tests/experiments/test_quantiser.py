@@ -1,0 +1,26 @@
+"""Images to codes and back."""
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.quantiser import codes_of, fit_patches, images_of, patches_of
+from pixelcnn_jax import InputError
+from pixelcnn_jax.data.dataset import from_array
+
+
+def test_patches_come_back():
+    images = jax.random.randint(jax.random.key(0), (3, 8, 16, 2), 0, 5)
+    known = patches_of(images, 4, 5).reshape(-1, 32)
+    found = codes_of(images, known, 5)
+    assert found.shape == (3, 2, 4, 1)
+    np.testing.assert_allclose(images_of(found, known, 2) * 4, images, atol=1e-5)
+
+
+def test_it_learns_the_patches_that_there_are():
+    black_and_white = np.repeat([0, 4], 5).reshape(10, 1, 1, 1).repeat(4, axis=1).repeat(4, axis=2)
+    dataset = from_array(black_and_white, levels=5)
+    known = fit_patches(dataset, 4, count=2, seed=0)
+    np.testing.assert_allclose(np.sort(known[:, 0]), [0, 1], atol=1e-6)
+    with pytest.raises(InputError, match=r"config\.codes\.codes"):
+        fit_patches(dataset, 4, count=11, seed=0)

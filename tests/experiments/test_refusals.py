@@ -1,0 +1,40 @@
+"""Everything that experiments refuse before any training, by the name of the field."""
+
+import pytest
+from tiny import tiny_run
+
+from pixelcnn_jax import InputError
+
+REFUSALS = [
+    ("class_conditional", {"own.classifier": "unconditional"}, "experiment classifier"),
+    ("class_conditional", {"own.classifier": "classifier", "data.binarize": "threshold"}, "classifier"),
+    ("multiscale", {"own.single_scale": "unconditional"}, "experiment class_conditional"),
+    ("multiscale", {"data.resize": 7}, r"config\.data\.resize"),
+    ("embedding_conditional", {"own.embedder": "unconditional"}, "experiment embedding"),
+    ("embedding_conditional", {"own.embedder": "embedding", "own.bottleneck": 7}, "bottleneck"),
+    ("embedding_conditional", {"own.embedder": "embedding", "own.encoder_features": (8,)}, "encoder_features"),
+    ("embedding_conditional", {}, r"config\.embedding_conditional\.embedder"),
+    ("autoencoder", {"own.unconditional": "unconditional", "data.test_split": "test[:32]"}, "has not scored"),
+    ("embedding", {"train.microbatch_size": 8}, r"config\.train\.microbatch_size"),
+    ("embedding", {"data.test_split": "test where label is 3"}, r"config\.data\.test_split"),
+    ("embedding", {"data.validation_split": "train where label is 3[:64]"}, r"config\.train\.eval_batch_size"),
+    ("embedding", {"own.report_images": 0}, r"config\.embedding\.report_images"),
+    ("codes", {"data.resize": 12}, r"config\.data\.resize"),
+    ("codes", {"own.codes": 4096}, r"config\.codes\.codes"),
+    ("ablations", {"own.variants": ("blue first",)}, r"config\.ablations\.variants"),
+]
+WORKDIRS = ("own.classifier", "own.single_scale", "own.embedder", "own.unconditional")
+
+
+@pytest.mark.parametrize(("name", "changes", "named"), REFUSALS)
+def test_what_cannot_be_trained_is_refused(name, changes, named, workdirs, tmp_path):
+    changes = {key: str(workdirs(x)) if key in WORKDIRS else x for key, x in changes.items()}
+    with pytest.raises(InputError, match=named):
+        tiny_run(name, tmp_path / "new", changes)
+    assert not list(tmp_path.glob("new/*.png"))
+
+
+def test_grey_images_cannot_be_colourised(tmp_path, monkeypatch):
+    monkeypatch.setattr("tiny.RGB", [])
+    with pytest.raises(InputError, match=r"config\.data\.dataset"):
+        tiny_run("colourise", tmp_path / "new")

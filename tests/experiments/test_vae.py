@@ -1,0 +1,39 @@
+"""The bounds of a variational auto-encoder, and what training adds to them."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tiny import tiny_experiment
+
+from experiments.posterior import Posterior
+from pixelcnn_jax.data.dataset import take_images
+from pixelcnn_jax.training.experiment import Training
+
+
+def test_the_weight_of_the_kl_rises_and_free_bits_count_in_full():
+    changes = {"own.kl_warmup": 10, "own.free_bits": 100.0, "model.dropout": 0.0}
+    experiment, params, splits = tiny_experiment("vae", changes)
+    batch = {"image": jnp.asarray(take_images(splits.test, 2))}
+    loss = jax.jit(lambda step: experiment.loss(params, batch, Training(jax.random.key(1), step)))
+    first, last, later = (np.asarray(loss(jnp.int32(step))) for step in (0, 9, 99))
+    np.testing.assert_allclose(last - first, 0.9 * 6 * 100, rtol=1e-3)  # 6 latent dimensions
+    np.testing.assert_array_equal(later, last)
+
+
+def test_the_bound_of_many_latents_is_tighter(workdirs):
+    report = json.loads((workdirs("vae") / "result.json").read_text())["report"]
+    assert report["importance_weighted_bound_nats_32"] < report["negative_elbo_nats"]
+    np.testing.assert_allclose(
+        report["negative_elbo_nats"], report["decoder_nats_given_the_code"] + report["kl_nats"], rtol=1e-5
+    )
+
+
+def test_the_bound_reaches_a_likelihood_that_is_known():
+    """A decoder that ignores its latent has p(x) for any: the ELBO is off by the KL, the weighted bound is not."""
+    posterior = Posterior(jnp.full((1, 2), 0.3), jnp.full((1, 2), -0.2))
+    many = Posterior(*(jnp.repeat(x, 200_000, axis=0) for x in posterior))
+    weights = many.log_weight(many.draw(jax.random.split(jax.random.key(0), 200_000)))
+    np.testing.assert_allclose(jax.nn.logsumexp(weights) - jnp.log(200_000), 0, atol=5e-3)
+    np.testing.assert_allclose(-jnp.mean(weights), jnp.sum(posterior.kl()), atol=5e-3)

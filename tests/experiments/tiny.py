@@ -1,0 +1,107 @@
+"""Experiments small enough for a test: settings, splits and runs of two steps."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from experiments import default_config, experiment_module
+from pixelcnn_jax.data.dataset import Splits, from_array, load_splits, read_all
+from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.experiment import Recipe
+from pixelcnn_jax.training.run import train
+
+EXPERIMENTS = [
+    "unconditional",
+    "classifier",
+    "class_conditional",
+    "embedding",
+    "embedding_conditional",
+    "autoencoder",
+    "multiscale",
+    "vae",
+    "codes",
+    "ablations",
+    "colourise",
+]
+RGB = ["colourise"]
+TINY = {
+    "data.labels": True,
+    "data.train_split": "train[:64]",
+    "data.validation_split": "validation[:64]",
+    "data.test_split": "test[:64]",
+    "model.features": 8,
+    "model.layers": 1,
+    "model.dropout": 0.1,
+    "train.steps": 2,
+    "train.batch_size": 16,
+    "train.microbatch_size": 8,
+    "train.eval_batch_size": 32,
+    "train.sample_rows": 4,
+    "train.sample_columns": 4,
+    # The experiment's own, where it has them.
+    "own.encoder_features": (8, 8),
+    "own.bottleneck": 6,
+    "own.report_images": 32,
+    "own.report_samples": 16,  # as many as the picture shows, which saves a compilation
+    "own.small_layers": 1,
+    "own.rotate": True,
+    "own.embedding_noise": 0.1,
+    "own.kl_warmup": 10,
+    "own.free_bits": 0.1,
+    "own.codes": 5,
+}
+ONLY = {
+    "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
+    "autoencoder": {"own.map_features": 3},
+    "codes": {"model.code_features": 3},
+}
+NEEDS = {
+    "class_conditional": {"own.classifier": "classifier"},
+    "embedding_conditional": {"own.embedder": "embedding"},
+    "autoencoder": {"own.unconditional": "unconditional"},
+    "multiscale": {"own.single_scale": "class_conditional", "own.classifier": "classifier"},
+}
+
+
+def tiny_config(name, changes=None):
+    """Returns a typed config; ``changes`` are by "group.field", the experiment's own group being called own."""
+    config, module = default_config(name), experiment_module(name)
+    own = {f"own.{field.name}" for field in dataclasses.fields(module.Config)}
+    settings = {key: x for key, x in TINY.items() if not key.startswith("own.") or key in own}
+    for key, value in (settings | ONLY.get(name, {}) | (changes or {})).items():
+        group, field = key.replace("own.", f"{name}.").split(".")
+        config[group][field] = value
+    return resolve(config, module.Config)
+
+
+def tiny_splits(config):
+    """Returns splits of digits, in colour for experiments that need it."""
+    splits = load_splits(config.data)
+    if config.experiment not in RGB:
+        return splits
+    return Splits(*(coloured(dataset) for dataset in splits))
+
+
+def coloured(dataset):
+    batch = read_all(dataset)
+    return from_array(batch["image"] // np.array([1, 2, 3]), batch["label"], levels=17, classes=10)
+
+
+def tiny_experiment(name, changes=None, fixed=None, spec=None):
+    """Returns an experiment with random parameters, and its splits; needs no training."""
+    config = tiny_config(name, changes)
+    splits = tiny_splits(config)
+    experiment = experiment_module(name).make_experiment(config, spec or splits.spec, fixed)
+    return experiment, randomised(experiment), splits
+
+
+def randomised(experiment, scale=0.0):
+    params = jax.jit(experiment.init)(jax.random.key(0))
+    return jax.tree.map(lambda x: x + scale * jax.random.normal(jax.random.key(x.size), x.shape), params)
+
+
+def tiny_run(name, workdir, changes=None):
+    """Trains for two steps in a workdir; returns the result."""
+    config = tiny_config(name, changes)
+    return train(config, Recipe.of(experiment_module(name)), tiny_splits(config), workdir)

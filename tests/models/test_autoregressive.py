@@ -1,0 +1,74 @@
+"""Hyperparameters of a network, and its call."""
+
+import flax
+import jax
+import numpy as np
+import pytest
+from proofs import random_condition, random_images
+
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN, RowLSTM
+from pixelcnn_jax.models.inputs import Condition
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        (dict(kernel_size=4), "kernel_size"),
+        (dict(first_kernel_size=1), "first_kernel_size"),
+        (dict(levels=1), "levels"),
+        (dict(levels=65537), "levels"),
+        (dict(layers=0), "layers"),
+        (dict(channels=0), "channels"),
+        (dict(channels=3, features=2), "features"),
+        (dict(channels=3, head_features=2), "head_features"),
+        (dict(dropout=1.0), "dropout"),
+        (dict(dtype="float99"), "dtype"),
+        (dict(code_features=-1), "code_features"),
+        (dict(mixture=-1), "mixture"),
+        (dict(mixture=2, code_features=3), "mixture"),
+    ],
+)
+@pytest.mark.parametrize("network", [GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM])
+def test_refused_hyperparameters(network, fields, name):
+    with pytest.raises(InputError, match=name):
+        network(**fields)
+
+
+@pytest.mark.parametrize(
+    ("made_with", "given", "name"),
+    [
+        (dict(h=3), {}, "h"),
+        (dict(h=3), dict(h=np.zeros((2, 4), np.float32)), "h"),
+        (dict(h=3), dict(h=np.zeros((1, 3), np.float32)), "h"),
+        (dict(h=3), dict(h=np.zeros((2, 3), np.int32)), "h"),
+        ({}, dict(h=np.zeros((2, 3), np.float32)), "h"),
+        (dict(s=2), {}, "s"),
+        (dict(s=2), dict(s=np.zeros((2, 4, 3, 2), np.float32)), "s"),
+        ({}, dict(s=np.zeros((2, 3, 4, 1), np.float32)), "s"),
+    ],
+)
+@pytest.mark.parametrize("network", [GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM])
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_refused_conditions(network, made_with, given, name):
+    model = network(levels=2, features=8, layers=1)
+    condition = random_condition((2, 3, 4), **made_with)
+    images = random_images(model, (2, 3, 4))
+    variables = model.init(jax.random.key(0), images, condition.h, condition.s)
+    with pytest.raises(InputError, match=rf"^{name} must"):
+        model.apply(variables, images, **given)
+
+
+def test_log_probs_are_those_of_the_logits():
+    model = GatedPixelCNN(levels=4, features=8, layers=1)
+    images = random_images(model, (2, 3, 4))
+    variables = model.init(jax.random.key(0), images)
+    expected = np.take_along_axis(np.asarray(jax.nn.log_softmax(model.apply(variables, images))), images[..., None], -1)
+    found = model.apply(variables, images, Condition(), method="log_probs")
+    np.testing.assert_allclose(found, expected[..., 0], rtol=1e-5)
+
+
+def test_variables_may_be_frozen():
+    model = GatedPixelCNN(levels=3, features=8, layers=2)
+    images = random_images(model, (2, 4, 3))
+    variables = model.init(jax.random.key(0), images)
+    np.testing.assert_array_equal(model.apply(flax.core.freeze(variables), images), model.apply(variables, images))

@@ -1,0 +1,72 @@
+"""A network with its conditioner gives what the network gives with the conditioner's output."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from proofs import random_condition, random_images, randomised
+
+from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob, naive_sample, sample
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition, init_conditional
+from pixelcnn_jax.models.encoders import Deconvolution, Upsampling
+
+NETWORK = GatedPixelCNN(levels=5, features=8, layers=2)
+SHAPE = (3, 6, 4)
+LABELS = jnp.eye(3)
+SMALL = jax.random.randint(jax.random.key(3), (3, 3, 2, 1), 0, 5)
+# name: (model, its h)
+MODELS = {
+    "map of a vector": (ConditionalModel(NETWORK, Deconvolution((6, 4, 3))), LABELS),
+    "map of small images": (ConditionalModel(NETWORK, Upsampling(3, 5)), SMALL),
+    "constant": (ConditionalModel(NETWORK, ConstantCondition(4, 2)), None),
+}
+
+
+def build(name):
+    model, h = MODELS[name]
+    variables = randomised(model.init(jax.random.key(0), random_images(NETWORK, SHAPE), h))
+    own = {"params": variables["params"]}
+    if name == "constant":
+        return model, variables, h, own, dict(h=jnp.tile(jnp.eye(4)[2:3], (3, 1)))
+    return model, variables, h, own, dict(s=model.conditioner.apply({"params": variables["map"]}, h))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_public_functions_take_it_in_place_of_the_network(name):
+    model, variables, h, own, condition = build(name)
+    images = np.asarray(random_images(NETWORK, SHAPE, key=2))
+    np.testing.assert_array_equal(log_prob(model, variables, images, h=h), log_prob(NETWORK, own, images, **condition))
+    np.testing.assert_allclose(
+        jax.jit(lambda v: nats(model, v, images, h=h))(variables), -log_prob(model, variables, images, h=h), rtol=1e-5
+    )
+    expected = sample(NETWORK, own, jax.random.key(1), shape=SHAPE, **condition)
+    for sampler in (sample, naive_sample):
+        np.testing.assert_array_equal(sampler(model, variables, jax.random.key(1), shape=SHAPE, h=h), expected)
+    data = compress(model, variables, images, h=h, verify=False)
+    np.testing.assert_array_equal(decompress(model, variables, data, h=h), images)
+    np.testing.assert_array_equal(decompress(NETWORK, own, data, **condition), images)
+
+
+def test_the_network_draws_its_parameters_from_the_same_key_with_a_map_or_without():
+    image = jnp.zeros((1, 6, 4, 1), jnp.int32)
+    model, _ = MODELS["map of a vector"]
+    mapped, biased = (init_conditional(m, jax.random.key(0), image, LABELS[:1]) for m in (model, NETWORK))
+    np.testing.assert_array_equal(*(x["params"]["head"]["logits"]["kernel"] for x in (mapped, biased)))
+    assert "map" in mapped
+    assert "map" not in biased
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "field"),
+    [
+        ("map of a vector", {}, "h"),
+        ("map of a vector", dict(h=LABELS[:2]), "h"),
+        ("map of a vector", dict(h=LABELS, s=random_condition(SHAPE, s=3).s), "s"),
+        ("constant", dict(h=LABELS), "h"),
+    ],
+)
+def test_refused_conditions(name, arguments, field):
+    model, variables, *_ = build(name)
+    with pytest.raises(InputError, match=f"^{field} must"):
+        sample(model, variables, jax.random.key(0), shape=SHAPE, **arguments)

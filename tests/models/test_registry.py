@@ -1,0 +1,79 @@
+"""Networks from configs, and modules as JSON."""
+
+import json
+
+import jax.numpy as jnp
+import pytest
+
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError
+from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.encoders import Deconvolution, Encoder, Upsampling
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.registry import (
+    NETWORKS,
+    ModelConfig,
+    build,
+    describe,
+    make_conditional,
+    make_network,
+)
+
+SPEC = ImageSpec(8, 6, 3, 17)
+GATED = GatedPixelCNN(levels=3, features=8, head_features=9, dtype="bfloat16", mixture=2)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_config_names_its_network(name):
+    model = make_network(ModelConfig(network=name, features=9, layers=2, dtype="float16"), SPEC)
+    assert type(model).__name__ == name
+    assert (model.levels, model.channels, model.features, model.layers, model.dtype) == (17, 3, 9, 2, "float16")
+
+
+def test_a_config_that_fits_no_network_is_refused():
+    with pytest.raises(InputError, match="features"):
+        make_network(ModelConfig(features=2), SPEC)
+
+
+def test_map_features_ask_for_a_map():
+    config = ModelConfig(features=9)
+    assert make_conditional(config, SPEC, map_features=0) == make_network(config, SPEC)
+    expected = ConditionalModel(make_network(config, SPEC), Deconvolution((8, 6, 4)))
+    assert make_conditional(config, SPEC, map_features=4) == expected
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GATED,
+        DiagonalBiLSTM(dtype="float32"),
+        Encoder(5, 3, (4, 8)),
+        ConditionalModel(GATED, Deconvolution((8, 6, 4), (2,))),
+        ConditionalModel(GATED, ConstantCondition(8, 1)),
+        {"small": GATED, "map": Upsampling(3, 17), "both": {"encoder": Encoder(5, 3), "decoder": GATED}},
+    ],
+)
+def test_a_description_is_json_and_builds_the_model_again(model):
+    found = build(json.loads(json.dumps(describe(model))))
+    assert found == model
+    if not isinstance(model, dict):
+        assert hash(found) == hash(model)
+
+
+def test_types_are_described_by_name():
+    assert describe(GATED.clone(dtype=jnp.float16))["dtype"] == "float16"
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {"class": "Transformer"},
+        {"class": "Encoder", "outputs": 3},
+        {"class": "GatedPixelCNN", "heads": 3},
+        {"class": "GatedPixelCNN", "levels": 1},
+        {"class": "GatedPixelCNN", "levels": "3"},
+        {"coarse": {"class": "Transformer"}},
+    ],
+)
+def test_refused_descriptions(description):
+    with pytest.raises(InputError):
+        build(description)

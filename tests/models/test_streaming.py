@@ -1,0 +1,102 @@
+"""Cached sampling equals naive sampling from the same noise, sub-pixel for sub-pixel, for every network."""
+
+import jax
+import numpy as np
+import pytest
+from proofs import assert_faithful, assert_same, random_condition, random_images, randomised
+
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, compress, decompress, sample
+from pixelcnn_jax.devices import shard
+from pixelcnn_jax.models.streaming import stream_of
+
+pytestmark = pytest.mark.usefixtures("strict_dtypes")
+
+# name: (attributes, batch, height and width, size of h, size of s)
+VARIANTS = {
+    "grey": (dict(levels=5, features=8, layers=3), (2, 6, 5), 0, 0),
+    "colour": (dict(levels=3, channels=3, features=25, layers=2, head_features=31), (2, 4, 5), 0, 0),
+    "wide kernels": (dict(levels=2, features=8, layers=2, kernel_size=5, first_kernel_size=3), (1, 5, 9), 0, 0),
+    "five channels": (dict(levels=2, channels=5, features=13, layers=1, first_kernel_size=9), (2, 3, 2), 0, 0),
+    "h and s": (dict(levels=4, channels=3, features=12, layers=2), (3, 4, 3), 5, 2),
+    "codes": (dict(levels=512, channels=2, features=8, layers=2, code_features=6), (2, 3, 4), 3, 0),
+    "mixture": (dict(levels=5, channels=3, features=8, layers=1, mixture=3, head_features=24), (2, 4, 3), 0, 0),
+    "one pixel": (dict(levels=3, channels=2, features=8, layers=1), (4, 1, 1), 0, 0),
+}
+each_stream = pytest.mark.parametrize("network", [GatedPixelCNN, PixelCNN, RowLSTM])
+
+
+def build(network, name):
+    attributes, shape, h, s = VARIANTS[name]
+    model, condition = network(**attributes), random_condition(shape, h, s)
+    variables = model.init(jax.random.key(1), random_images(model, shape), condition.h, condition.s)
+    return model, randomised(variables), shape, condition
+
+
+@each_stream
+@pytest.mark.parametrize("name", VARIANTS)
+def test_cached_equals_naive(network, name):
+    built = build(network, name)
+    assert stream_of(built[0]) is not None
+    images = assert_same(*built)
+    assert len(np.unique(images)) > 1  # two black images would be equal too
+
+
+def test_a_diagonal_bilstm_is_run_again():
+    built = build(DiagonalBiLSTM, "h and s")
+    assert stream_of(built[0]) is None
+    assert_same(*built)
+
+
+@each_stream
+@pytest.mark.parametrize("name", ["grey", "h and s"])
+def test_completions_equal_and_keep_what_is_given(network, name):
+    model, variables, shape, condition = build(network, name)
+    given = random_images(model, shape, key=9)
+    mask = jax.random.bernoulli(jax.random.key(2), 0.4, given.shape)
+    completed = assert_same(model, variables, shape, condition, given=given, mask=mask)
+    assert (completed == given)[mask].all()
+    assert (completed != given)[~mask].any()
+
+
+@each_stream
+def test_samples_follow_the_model(network):
+    model, shape = network(levels=3, features=8, layers=1), (2, 2)
+    condition = random_condition((1, *shape), 2)
+    variables = randomised(model.init(jax.random.key(0), random_images(model, (1, *shape)), condition.h), scale=0.5)
+    assert_faithful(model, variables, shape, condition)
+
+
+@each_stream
+@pytest.mark.parametrize("name", ["grey", "h and s", "codes", "mixture"])
+def test_images_come_back_from_the_codec(network, name):
+    model, variables, shape, condition = build(network, name)
+    images = np.asarray(random_images(model, shape, key=3))
+    data = compress(model, variables, images, **condition._asdict(), batch_size=2, verify=False)
+    np.testing.assert_array_equal(decompress(model, variables, data, **condition._asdict()), images)
+
+
+@each_stream
+def test_half_precision_samples_are_levels(network):
+    model = network(levels=7, channels=3, features=12, layers=2, dtype="bfloat16")
+    variables = model.init(jax.random.key(0), random_images(model, (1, 4, 4)))
+    images = sample(model, variables, jax.random.key(0), shape=(4, 4, 4))
+    assert images.dtype == np.int32
+    assert 0 <= images.min() < images.max() <= 6
+
+
+@each_stream
+def test_devices_share_the_images(network):
+    """Keys sharded over devices give the same images, and each device draws its own."""
+    model, variables, (_, height, width), _ = build(network, "h and s")
+    batch = len(jax.local_devices())
+    h, s = random_condition((batch, height, width), *VARIANTS["h and s"][2:])
+    keys = jax.random.split(jax.random.key(4), batch)
+    given = random_images(model, (batch, height, width))
+    mask = (np.arange(height) < 1)[None, :, None, None]
+    for arguments in (dict(h=h, s=s), dict(h=h, s=s, given=given, mask=mask)):
+        alone, shared = (
+            sample(model, variables, k, shape=(batch, height, width), **arguments) for k in (keys, shard(keys))
+        )
+        np.testing.assert_array_equal(alone, shared)
+        assert len(shared.sharding.device_set) == batch
+        assert shared.addressable_shards[0].data.shape[0] == 1

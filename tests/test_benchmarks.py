@@ -1,0 +1,136 @@
+"""The results tables and the curves: tables are those of the cards, figures that differ are named, logs compared."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from benchmarks import curves, table
+from pixelcnn_jax import InputError, pretrained_names
+from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.pretrained import read_card
+
+
+def run(command, *arguments, mistake=None):
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    assert result.exit_code == (0 if mistake is None else 1), (result.output, result.exception)
+    if mistake is not None:
+        assert mistake in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+    return result
+
+
+def test_the_pages_hold_the_tables_of_the_cards():
+    for page, content in table.tables().items():
+        assert table.replace_table(page.read_text(), content) == page.read_text(), page
+
+
+def test_the_short_table_is_short_and_the_long_one_has_every_held_out_score():
+    short, long = (content.splitlines() for content in table.tables().values())
+    assert len(short) - 2 <= 8
+    assert short[0].count("|") - 1 <= 5
+    scores = sum(len(read_card(name)["scores"].keys() - {"train"}) for name in pretrained_names())
+    assert len(long) - 2 == scores
+
+
+@pytest.fixture
+def pages(monkeypatch, tmp_path):
+    """Pages of the test's own, with other tables in them, and one published model."""
+    monkeypatch.setattr(table, "ROOT", tmp_path)
+    monkeypatch.setattr(table, "pretrained_names", lambda: ["digits"])
+    monkeypatch.setattr(table, "IN_README", ("digits",))
+    (tmp_path / "docs").mkdir()
+    for page in ("README.md", "docs/results.md"):
+        atomic_write(tmp_path / page, f"before\n{table.BEGIN}| old |\n{table.END}after\n")
+    return tmp_path
+
+
+def test_every_figure_is_derived_and_the_tables_are_written(pages):
+    result = CliRunner().invoke(table.main, [])
+    assert result.exit_code == 1
+    assert "another table" in result.stderr
+    assert result.stderr.count("as printed") == 3
+    run(table.main, "--write")
+    text = (pages / "README.md").read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "1.7642 (1.6658)" in text
+    run(table.main)
+    atomic_write(pages / "README.md", "no marks")
+    assert "marks" in CliRunner().invoke(table.main, ["--write"]).stderr
+
+
+def test_a_figure_that_differs_is_an_error_and_missing_data_is_named(pages, monkeypatch, tmp_path):
+    printed = read_card("digits")["scores"]
+    monkeypatch.setattr(table, "evaluate_split", lambda density, split, _: printed[split] | {"nats": 1.0})
+    result = CliRunner().invoke(table.main, ["--write"])
+    assert result.exit_code == 1
+    assert "digits, train" in result.stderr
+    assert "| old |" in (pages / "README.md").read_text()
+
+    def missing(density, split, data_dir):
+        raise InputError("no data")
+
+    monkeypatch.setattr(table, "evaluate_split", missing)
+    assert "digits is not derived again: no data" in run(table.main, "--write").stderr
+
+
+def test_scores_are_compared_to_the_last_digit():
+    printed = {"images": 7, "nats": 80.123, "bits_per_dim": 1.80611}
+    table.compare("mine, test", printed | {"nats": 80.1231}, printed)
+    for other in ({"images": 6}, {"nats": 80.128}, {"nats": math.nan}, {"bits_per_dim": 1.80621}):
+        with pytest.raises(InputError, match="mine, test"):
+            table.compare("mine, test", printed | other, printed)
+
+
+def log(path, points, measure="bits_per_dim"):
+    lines = [{"step": 10, f"train_{measure}": 9.0, "seconds": 1.0}]
+    lines += [{"step": step, f"validation_{measure}": value, "seconds": 60.0 * step} for step, value in points]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_the_time_to_the_last_runs_best_lies_between_two_validations(tmp_path):
+    fast = log(tmp_path / "fast.jsonl", [(1, 3.0), (2, 1.0), (3, 0.5)])
+    (tmp_path / "run").mkdir()
+    log(tmp_path / "run/metrics.jsonl", [(1, 4.0), (5, 2.0), (6, 2.5)])
+    with fast.open("a") as file:
+        file.write('{"step": 4, "valid')  # torn off by a kill
+    worst = log(tmp_path / "worst.jsonl", [(1, 4.0), (9, 3.0)])
+    runs = [f"fast={fast}", f"worst={worst}", f"slow={tmp_path / 'run'}"]
+    found = json.loads(run(curves.main, "-o", tmp_path / "c.png", *runs, "--json").stdout)["runs"]
+    assert found["fast"] == {"best": 0.5, "minutes_to_the_last": 1.5}
+    assert found["slow"] == {"best": 2.0, "minutes_to_the_last": 5.0}
+    assert found["worst"]["minutes_to_the_last"] is None
+    assert len(np.unique(np.asarray(Image.open(tmp_path / "c.png")))) > 10
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_published_models_have_their_log(name, tmp_path):
+    output = run(curves.main, "-o", tmp_path / "a.png", "--by=step", f"$x_$={name}", "--title=a$b_$c").stdout
+    assert "never" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["a=torn.jsonl"], "torn.jsonl"),
+        (["a=empty.jsonl"], "empty.jsonl"),
+        (["a=nothing"], "nothing"),
+        (["good.jsonl"], "LABEL=RUN"),
+        (["a=good.jsonl", "b=other.jsonl"], "same measure"),
+        (["a=good.jsonl", "a=good.jsonl"], "label"),
+        (["a=good.jsonl", "--top=nan"], "--top"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(arguments, named, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "torn.jsonl").write_text("{")
+    (tmp_path / "empty.jsonl").write_text('{"step": 1}')
+    log(tmp_path / "good.jsonl", [(1, 2.0)])
+    log(tmp_path / "other.jsonl", [(1, 2.0)], "squared_error")
+    run(curves.main, "-o", "c.png", *arguments, mistake=named)
+    assert not (tmp_path / "c.png").exists()

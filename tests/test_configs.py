@@ -1,0 +1,29 @@
+"""Every config: it names its experiment, is valid, and its docstring says how to run it."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from configs import imagenet32
+from experiments import experiment_module
+from pixelcnn_jax.training.config import resolve
+
+NAMES = sorted(path.stem for path in Path("configs").glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_is_valid_and_says_how_to_run_it(name):
+    module = importlib.import_module(f"configs.{name}")
+    config = module.get_config()
+    run = resolve(config, experiment_module(config.experiment).Config)
+    assert run.train.batch_size % 8 == run.train.eval_batch_size % 8 == 0  # eight devices can share a batch
+    assert f"python -m experiments.train --config=configs/{name}.py --workdir=runs/" in module.__doc__
+    for part in ("Paper row:", "Command:", "Result:"):
+        assert part in module.__doc__
+
+
+def test_a_config_can_be_of_another_experiment():
+    config = imagenet32.get_config("autoencoder")
+    assert (config.experiment, config.autoencoder.bottleneck, config.model.features) == ("autoencoder", 10, 384)
+    assert config.train.published == ()

@@ -1,0 +1,61 @@
+"""The documentation: its Python blocks run, and its commands, files and fields exist."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = {"experiments/lower_half.py", "configs/lower_half.py"}  # written by the reader of a guide
+EXAMPLE_GROUPS = {"lower_half", "own"}
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def python_blocks(page):
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [*filter(python_blocks, PAGES)], ids=lambda page: page.stem)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": page.stem}
+    for block in python_blocks(page):
+        exec(compile(block, page.name, "exec"), namespace)
+
+
+@every_page
+def test_commands_exist(page):
+    from pixelcnn_jax.cli import main
+
+    text, makefile = page.read_text(), (ROOT / "Makefile").read_text()
+    for module in re.findall(r"python -m ((?:experiments|benchmarks)\.\w+)", text):
+        assert importlib.util.find_spec(module), module
+    for verb in re.findall(r"(?:^|`)pixelcnn (\w+)", text, flags=re.MULTILINE):
+        assert verb in main.commands, verb
+    for target in re.findall(r"(?:^ *|`)make ([a-z]+)", text, flags=re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+@every_page
+def test_files_exist(page):
+    for file in re.findall(r"\b(?:configs|experiments|benchmarks|docs)/[a-z]\w*\.(?:py|md)\b", page.read_text()):
+        assert (ROOT / file).exists() or file in EXAMPLES, file
+
+
+@every_page
+def test_fields_exist(page):
+    from experiments import default_config
+
+    shared = default_config("unconditional")
+    for group, name in re.findall(r"\bconfig\.(\w+)\.(\w+)", page.read_text()):
+        if group not in EXAMPLE_GROUPS:
+            assert name in (shared if group in shared else default_config(group))[group], f"config.{group}.{name}"
+
+
+def test_every_picture_is_shown():
+    text = "".join(page.read_text() for page in PAGES)
+    assert [picture.name for picture in (ROOT / "docs" / "pictures").iterdir() if picture.name not in text] == []

@@ -1,0 +1,70 @@
+"""Likelihoods: the sum of the conditionals, in nats and bits/dim; and what is refused."""
+
+import jax
+import numpy as np
+import pytest
+from proofs import random_images, randomised
+
+from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, compress, log_prob, sample
+from pixelcnn_jax.likelihood import nats
+
+pytestmark = pytest.mark.usefixtures("strict_dtypes")
+GREY = GatedPixelCNN(levels=2, features=8, layers=1)
+
+
+def test_log_prob_is_the_sum_of_the_conditionals():
+    model = GatedPixelCNN(levels=2, channels=3, features=25, layers=2, first_kernel_size=3)
+    images = random_images(model, (3, 3, 4))
+    variables = randomised(model.init(jax.random.key(1), images), scale=0.1)
+    p = np.asarray(jax.nn.softmax(jax.jit(model.apply)(variables, images)))
+    found, counted = log_prob(model, variables, images), np.arange(3) == 1
+    images = np.asarray(images)
+    each = np.array([[np.log(p[b, *i, images[b, *i]]) for i in np.ndindex(3, 4, 3)] for b in range(3)])
+    np.testing.assert_allclose(found, each.sum(axis=1), rtol=1e-5)
+    bits = -each.sum(axis=1) / np.log(2) / (3 * 4 * 3)
+    np.testing.assert_allclose(bits_per_dim(model, variables, images), bits, rtol=1e-5)
+    of_green = nats(model, variables, images, counted=counted[None, None, None])
+    np.testing.assert_allclose(of_green, -each[:, 1::3].sum(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((2, 3, 4, 3), np.int32),
+        np.zeros((2, 3, 4), np.int32),
+        np.zeros((2, 3, 4, 1), np.float32),
+        np.full((2, 3, 4, 1), 2, np.int32),
+        np.full((2, 3, 4, 1), -1, np.int32),
+    ],
+)
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_refused_images(images):
+    variables = GREY.init(jax.random.key(0), np.zeros((1, 3, 4, 1), np.int32))
+    with pytest.raises(InputError, match=r"^images must"):
+        log_prob(GREY, variables, images)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_condition_that_is_not_finite_is_refused(value):
+    images, h = np.zeros((1, 2, 2, 1), np.int32), np.zeros((1, 2), np.float32)
+    variables = GREY.init(jax.random.key(0), images, h)
+    h[0, 1] = value
+    for work in (
+        lambda: log_prob(GREY, variables, images, h=h),
+        lambda: sample(GREY, variables, jax.random.key(0), shape=(1, 2, 2), h=h),
+        lambda: compress(GREY, variables, images, h=h),
+    ):
+        with pytest.raises(InputError, match=r"^h must be finite"):
+            work()
+
+
+def test_parameters_in_place_of_variables_are_refused():
+    images = np.zeros((1, 2, 2, 1), np.int32)
+    params = GREY.init(jax.random.key(0), images)["params"]
+    for work in (
+        lambda: log_prob(GREY, params, images),
+        lambda: sample(GREY, params, jax.random.key(0), shape=(1, 2, 2)),
+        lambda: compress(GREY, params, images),
+    ):
+        with pytest.raises(InputError, match=r"^variables must"):
+            work()

@@ -1,0 +1,200 @@
+"""Models on disk: what was saved is loaded, published ones compute what they did, nothing damaged is used."""
+
+import json
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, log_prob, pretrained, pretrained_names
+from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax.models.encoders import Deconvolution, Encoder
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.registry import describe
+from pixelcnn_jax.pretrained import read_card, save_pretrained
+
+NATS_OF_A_PATTERN = {
+    "binarized_mnist": 70.1250,
+    "binarized_mnist_diagonal_bilstm_minutes": 91.6105,
+    "binarized_mnist_gated_minutes": 113.6894,
+    "binarized_mnist_pixelcnn_minutes": 114.4106,
+    "binarized_mnist_row_lstm_minutes": 81.5548,
+    "cifar10_small": 1597.5750,
+    "cifar10_small_mixture": 2088.5852,
+    "cifar10_small_pixelcnn": 1418.7997,
+    "digits": 818.7372,
+    "mnist_classes": 75.8968,
+    "mnist_half": 101.8411,
+    "mnist_small": 1454.3818,
+}
+SPEC = ImageSpec(4, 4, 1, 3)
+NETWORK = GatedPixelCNN(levels=3, features=4, layers=1)
+IMAGE = jnp.zeros((1, 4, 4, 1), jnp.int32)
+MODELS = {
+    "network": (NETWORK, lambda key: NETWORK.init(key, IMAGE)),
+    "network with h": (NETWORK, lambda key: NETWORK.init(key, IMAGE, jnp.zeros((1, 5)))),
+    "conditional": (
+        conditional := ConditionalModel(NETWORK, Deconvolution((4, 4, 2), features=(3,))),
+        lambda key: conditional.init(key, IMAGE, jnp.zeros((1, 5))),
+    ),
+    "several": (
+        {"decoder": conditional, "encoder": (encoder := Encoder(outputs=5, levels=3, features=(4,)))},
+        lambda key: {
+            "decoder": conditional.init(key, IMAGE, jnp.zeros((1, 5))),
+            "encoder": encoder.init(key, IMAGE),
+        },
+    ),
+}
+
+
+def variables_of(name, seed=0):
+    return MODELS[name][1](jax.random.key(seed))
+
+
+def save(path, name="network", seed=0, **changes):
+    save_pretrained(path, MODELS[name][0], variables_of(name, seed), {"image_spec": SPEC, "step": seed} | changes)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("place", ["run", "copies/mine.safetensors"])
+def test_a_saved_model_is_loaded(name, place, tmp_path):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / "run").mkdir()
+    save(tmp_path / place, name, dtype="ignored")
+    model, variables, card = load_pretrained(tmp_path / place)
+    assert describe(model) == describe(MODELS[name][0])
+    jax.tree.map(np.testing.assert_array_equal, variables, variables_of(name))
+    assert card["image_spec"] == SPEC
+    assert card["step"] == 0
+    assert card["parameters"] == sum(x.size for x in jax.tree.leaves(variables))
+    assert read_card(str(tmp_path / place)) == card
+
+
+class KilledError(BaseException):
+    """A kill at a moment of the test's choosing."""
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+@pytest.mark.parametrize("older", [False, True])
+def test_a_kill_while_saving_leaves_the_older_or_the_newer_model(writes, older, tmp_path, monkeypatch):
+    """After so many of the two writes, before the weights get their name."""
+    if older:
+        save(tmp_path, seed=1)
+    left, write = iter(range(writes)), pretrained.atomic_write
+
+    def write_or_die(path, content):
+        if next(left, None) is None:
+            raise KilledError
+        write(path, content)
+        if writes == 2 and path.suffix == ".json":
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrained, "atomic_write", write_or_die)
+        with pytest.raises(KilledError):
+            save(tmp_path, seed=2)
+    if older or writes == 2:
+        model = load_pretrained(tmp_path)
+        assert model.card["step"] == (2 if writes == 2 else 1)
+        jax.tree.map(np.testing.assert_array_equal, model.variables, variables_of("network", model.card["step"]))
+    else:
+        with pytest.raises(InputError, match=r"model\.json"):
+            load_pretrained(tmp_path)
+    save(tmp_path, seed=3)
+    assert load_pretrained(tmp_path).card["step"] == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "model.json"}
+
+
+def test_models_in_one_folder_keep_their_files(tmp_path):
+    for name in ("a", "a.b", "a.0123456789abc"):
+        save(tmp_path / f"{name}.safetensors")
+    save(tmp_path / "a.safetensors", seed=4)
+    assert [load_pretrained(tmp_path / f"{name}.safetensors").card["step"] for name in ("a", "a.b")] == [4, 0]
+
+
+def spoil_bytes(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def spoil_card(**changes):
+    def spoil(folder):
+        card = json.loads((folder / "model.json").read_text()) | changes
+        (folder / "model.json").write_text(json.dumps(card))
+
+    return spoil
+
+
+def spoil_values(folder):
+    variables = jax.tree.map(lambda x: x.at[(0,) * x.ndim].set(jnp.nan), variables_of("network"))
+    save_pretrained(folder, NETWORK, variables, {"image_spec": SPEC})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (spoil_bytes, "SHA-256"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b""), "SHA-256"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "SHA-256"),
+        (spoil_values, "NaN"),
+        (lambda folder: (folder / "model.json").unlink(), r"model\.json"),
+        (lambda folder: (folder / "model.json").write_text("{"), r"model\.json"),
+        (lambda folder: (folder / "model.json").write_text("[" * 100_000), r"model\.json"),
+        (lambda folder: (folder / "model.json").write_text("[]"), r"model\.json"),
+        (spoil_card(format=1), "format 2"),
+        (spoil_card(format=None), "format 2"),
+        (spoil_card(sha256="../" * 20), r"model\.json"),
+        (spoil_card(image_spec=[8, 8]), r"model\.json"),
+        (spoil_card(networks={"class": "Transformer"}), "class"),
+        (spoil_card(networks={"class": ["GatedPixelCNN"]}), "cannot build"),
+        (spoil_card(networks=5), "cannot build"),
+        (spoil_card(networks={"decoder": {"class": "GatedPixelCNN", "levels": 3}}), "cannot build"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "wings": 2}), "cannot build"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": "x"}), "cannot build"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": 5, "layers": 1}), "parameters"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": 10**12, "layers": 1}), "cannot build"),
+    ],
+)
+def test_what_is_damaged_is_refused(spoil, named, tmp_path):
+    save(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(InputError, match=named):
+        load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "no/such/folder"])
+def test_a_model_that_is_not_there_is_refused(name):
+    with pytest.raises(InputError, match=f"no model {name}.* digits"):
+        load_pretrained(name)
+
+
+def nats_of_a_pattern(name):
+    model, variables, card = load_pretrained(name)
+    shape = (1, 12, 12, model.channels)
+    pattern = (np.arange(math.prod(shape)) * 7 // 3 % model.levels).reshape(shape)
+    h = jnp.eye(card["image_spec"].classes)[:1] if card["score_of"] == "p(x|y)" else None
+    return float(-log_prob(model, variables, pattern, h=h)[0])
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_published_models_compute_what_they_did(name):
+    """Without their data: whatever reorders what a kernel's numbers mean would make noise of them."""
+    np.testing.assert_allclose(nats_of_a_pattern(name), NATS_OF_A_PATTERN[name], rtol=1e-4)
+
+
+def test_published_cards_say_what_the_table_needs():
+    for name in pretrained_names():
+        card = read_card(name)
+        assert {"scores", "config", "trained_by", "hardware", "train_seconds", "parameters", "score_of"} <= card.keys()
+        assert card["config"]["experiment"] in card["config"]
+
+
+def test_the_published_models_fit_into_a_wheel():
+    """Compressed as a wheel is; the code takes some 0.2 MB."""
+    import zlib
+
+    folder = Path(pretrained.__file__).parent / "weights"
+    assert sum(len(zlib.compress(file.read_bytes())) for file in folder.iterdir()) < 5.5e6

@@ -1,0 +1,106 @@
+"""What a process as a whole survives: signals and kills, a missing TensorFlow, a user's mistake.
+
+Each of these tests starts the training command as a user does. What can be tested inside this process is tested in
+tests/training.
+"""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+from tiny_runs import ROOT, assert_same_bits, checkpoints, command, finished, run, wait_for
+
+LONG = dict(train__steps=400, train__eval_every=200, train__checkpoint_every=200, train__log_every=200)
+
+
+def started(line):
+    return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_process_that_is_killed_at_any_moment_loses_nothing_but_time(tmp_path, whole):
+    process = started(command(tmp_path / "run"))
+    wait_for(lambda: checkpoints(tmp_path / "run"), process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "run/result.json").exists()
+    run(tmp_path / "run")
+    assert_same_bits(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_process_with_a_checkpoint_and_one_line(tmp_path, number):
+    workdir = tmp_path / "run"
+    process = started(command(workdir, **LONG))
+    wait_for(lambda: (workdir / "checkpoints/200/manifest.json").exists(), process)
+    process.send_signal(number)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    lines = [line for line in complaint.splitlines() if line]
+    assert len(lines) == 1, complaint
+    step = checkpoints(workdir)[-1]
+    assert 200 <= step < 400
+    assert f"step {step}" in lines[0]
+
+
+def test_training_works_where_tensorflow_cannot_be_imported(tmp_path, whole):
+    """And its last line is the summary."""
+    without = (
+        "import sys, runpy; sys.modules['tensorflow'] = None;runpy.run_module('experiments.train', run_name='__main__')"
+    )
+    line = command(tmp_path / "run")
+    printed = finished([line[0], "-c", without, *line[3:]])
+    assert json.loads(printed.splitlines()[-1])["split"] == "validation"
+    assert not (tmp_path / "run/tensorboard").exists()
+    assert_same_bits(tmp_path / "run", whole)
+
+
+def seconds_of_processor(work):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    found = work()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return found, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_a_mistake_is_told_within_seconds_and_without_tensorflow(tmp_path):
+    watched = (
+        "import sys, runpy, atexit; atexit.register(lambda: print('tensorflow' in sys.modules));"
+        "runpy.run_module('experiments.train', run_name='__main__')"
+    )
+    line = [sys.executable, "-c", watched, *command(tmp_path / "new", data__dataset="mnsit")[3:]]
+    done, seconds = seconds_of_processor(
+        lambda: subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "mnist" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == "False\n"
+    assert seconds < 6
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_package_is_light_to_import():
+    code = (
+        "import sys, jax, flax.linen, jaxtyping, numpy, safetensors.flax; before = {*sys.modules}; import pixelcnn_jax;"
+        "more = {name.split('.')[0] for name in {*sys.modules} - before};"
+        "print(sorted(more - sys.stdlib_module_names - {'pixelcnn_jax', 'jax', 'flax'}))"
+    )
+    printed, seconds = seconds_of_processor(lambda: finished([sys.executable, "-c", code]))
+    assert printed == "[]\n"
+    assert seconds < 3
+
+
+def test_a_run_without_room_for_more_files_goes_on(tmp_path):
+    """As many checkpoints as there may be open files: none stays open."""
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128));"
+        "import runpy; runpy.run_module('experiments.train', run_name='__main__')"
+    )
+    many = dict(train__steps=150, train__checkpoint_every=1, train__eval_every=150, train__log_every=150)
+    line = command(tmp_path / "run", **many)
+    finished([line[0], "-c", limited, *line[3:]], env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"})
+    assert checkpoints(tmp_path / "run") == [149, 150]

@@ -1,0 +1,128 @@
+"""A run of seconds: its config, which is a config file too, and how tests start it, in this process or in another."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from safetensors.numpy import load_file
+
+from experiments import default_config, experiment_module
+from pixelcnn_jax.data.dataset import load_splits
+from pixelcnn_jax.training.checkpoint import Checkpoints
+from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.experiment import Recipe
+from pixelcnn_jax.training.loop import keys
+from pixelcnn_jax.training.optimizer import make_optimizer
+from pixelcnn_jax.training.run import train
+from pixelcnn_jax.training.step import init_state
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "data.dataset": "digits",
+    "data.levels": 17,
+    "data.train_split": "train[:64]",
+    "data.validation_split": "validation[:20]",
+    "data.test_split": "test[:20]",
+    "model.features": 8,
+    "model.layers": 1,
+    "model.dropout": 0.1,
+    "optimizer.learning_rate": 1e-2,
+    "optimizer.warmup_steps": 4,
+    "train.steps": 12,
+    "train.batch_size": 16,
+    "train.eval_batch_size": 16,
+    "train.ema_decay": 0.9,
+    "train.log_every": 3,
+    "train.eval_every": 4,
+    "train.checkpoint_every": 2,
+    "train.sample_rows": 1,
+    "train.sample_columns": 2,
+}
+
+
+def get_config():
+    return tiny_config()
+
+
+def tiny_config(experiment="unconditional", **changes):
+    """The config; a change is written train__steps=3."""
+    config = default_config(experiment)
+    config.update_from_flattened_dict(TINY | {name.replace("__", "."): value for name, value in changes.items()})
+    return config
+
+
+def tiny(experiment="unconditional", **changes):
+    """The typed config, the recipe and the splits."""
+    module = experiment_module(experiment)
+    config = resolve(tiny_config(experiment, **changes), module.Config)
+    return config, Recipe.of(module), load_splits(config.data)
+
+
+def tiny_experiment(name="unconditional", **changes):
+    """The config, the experiment and its optimizer."""
+    config, recipe, splits = tiny(name, **changes)
+    experiment = recipe.make_experiment(config, splits.spec, {})
+    return config, experiment, make_optimizer(config.optimizer, steps=config.train.steps)
+
+
+def run(workdir, *, recipe=None, splits=None, **changes):
+    """Trains in this process."""
+    config, ordinary, loaded = tiny(**changes)
+    return train(config, recipe or ordinary, splits or loaded, workdir)
+
+
+def with_experiment(change):
+    """The ordinary recipe, its experiment changed by a function."""
+    ordinary = tiny()[1]
+    return ordinary._replace(make_experiment=lambda *inputs: change(ordinary.make_experiment(*inputs)))
+
+
+def command(workdir, *more, **changes):
+    fields = [f"--config.{name.replace('__', '.')}={value}" for name, value in changes.items()]
+    file = Path(__file__).relative_to(ROOT)
+    return [sys.executable, "-m", "experiments.train", f"--config={file}", f"--workdir={workdir}", *fields, *more]
+
+
+def finished(line, **options):
+    """What a command prints; its complaint, should it fail."""
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def wait_for(happened, process, *, seconds=120):
+    """Waits until something is true of a process that must not end before."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, "the process ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def records(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def checkpoints(workdir):
+    """The steps of a run's checkpoints."""
+    return Checkpoints(workdir / "checkpoints", keep=2).steps()
+
+
+def values(workdir, **changes):
+    """What runs of one config have in common to the bit: the best weights and the last checkpoint."""
+    config, experiment, optimizer = tiny_experiment(**changes)
+    like = jax.jit(lambda key: init_state(experiment, optimizer, key))(keys(config).init)
+    state = Checkpoints(workdir / "checkpoints", keep=2).restore(like)
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return load_file(workdir / "model.safetensors") | {jax.tree_util.keystr(path): np.asarray(x) for path, x in leaves}
+
+
+def assert_same_bits(workdir, other, **changes):
+    mine, theirs = values(workdir, **changes), values(other, **changes)
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if not np.array_equal(mine[name], theirs[name])] == []
+    assert [record["step"] for record in records(workdir)] == [record["step"] for record in records(other)]

@@ -1,0 +1,168 @@
+"""The best model of a run: kept when it is better, whole after kills, named when it is damaged."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_runs import tiny
+
+from pixelcnn_jax import InputError, load_pretrained
+from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.training.best import BestModel
+
+PARTS = ("model.safetensors", "model.json")
+
+
+@pytest.fixture(scope="module")
+def made():
+    config, recipe, splits = tiny()
+    experiment = recipe.make_experiment(config, splits.spec, {})
+    params = jax.jit(experiment.init)(jax.random.key(0))
+    return config, experiment, splits, params
+
+
+@pytest.fixture
+def best_of(made):
+    config, experiment, splits, _ = made
+    return lambda workdir: BestModel(workdir, config, experiment, {}, splits)
+
+
+def numbered(params, number):
+    return jax.tree.map(lambda x: jnp.full_like(x, number), params)
+
+
+def number_in(workdir):
+    """The number that the model's parameters are full of."""
+    values = {float(value) for x in jax.tree.leaves(load_pretrained(workdir).variables) for value in np.unique(x)}
+    assert len(values) == 1
+    return values.pop()
+
+
+def test_only_a_lower_loss_is_kept(tmp_path, best_of, made):
+    best = best_of(tmp_path)
+    for step, loss in ((4, 3.0), (8, 2.0), (12, 2.0), (16, 2.5)):
+        best.offer(step, loss, numbered(made[3], step))
+    assert (best.step, best.loss) == (8, 2.0)
+    assert number_in(tmp_path) == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(PARTS)
+
+
+def test_a_workdir_is_a_model_with_its_card(tmp_path, best_of, made):
+    config, experiment, splits, params = made
+    best_of(tmp_path).offer(4, 3.0, params)
+    model, variables, card = load_pretrained(tmp_path)
+    assert model == experiment.networks
+    jax.tree.map(np.testing.assert_array_equal, variables, params)
+    assert (card["experiment"], card["step"], card["measure"]) == ("unconditional", 4, "bits_per_dim")
+    assert card["image_spec"] == splits.spec
+    assert card["config"]["model"]["features"] == config.model.features
+    assert card["scores"]["validation"]["bits_per_dim"] == 3.0
+    assert card["scores"]["validation"]["images"] == 20
+
+
+def test_a_resumed_run_knows_its_best(tmp_path, best_of, made):
+    best_of(tmp_path).offer(4, 3.0, numbered(made[3], 4))
+    best = best_of(tmp_path)
+    best.resume()
+    assert (best.step, best.loss) == (4, 3.0)
+    best.offer(8, 3.5, numbered(made[3], 8))
+    assert number_in(tmp_path) == 4
+    best.offer(12, 2.5, numbered(made[3], 12))
+    assert number_in(tmp_path) == 12
+
+
+def test_variables_that_are_fixed_are_in_the_model_and_not_in_the_parameters(tmp_path, made):
+    config, experiment, splits, params = made
+    best = BestModel(tmp_path, config, experiment, {"quantiser": {"codes": jnp.ones(3)}}, splits)
+    best.offer(4, 3.0, params)
+    assert set(load_pretrained(tmp_path).variables) == {*params, "quantiser"}
+    jax.tree.map(np.testing.assert_array_equal, best.params(), params)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-10] ^= 1
+    path.write_bytes(content)
+
+
+def replace_scores(path):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scores": {}}))
+
+
+def delete(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("model.safetensors", truncate),
+        ("model.safetensors", empty),
+        ("model.safetensors", flip_a_bit),
+        ("model.safetensors", delete),
+        ("model.json", truncate),
+        ("model.json", empty),
+        ("model.json", replace_scores),
+    ],
+)
+def test_a_damaged_model_is_named_and_the_next_validation_takes_its_place(
+    tmp_path, best_of, made, capsys, name, damage
+):
+    best_of(tmp_path).offer(4, 3.0, numbered(made[3], 4))
+    damage(tmp_path / name)
+    best = best_of(tmp_path)
+    best.resume()
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert str(tmp_path) in told[0]
+    assert best.step == 0
+    best.offer(8, 9.0, numbered(made[3], 8))  # worse than what was lost
+    assert number_in(tmp_path) == 8
+
+
+def test_damaged_parameters_are_refused(tmp_path, best_of, made):
+    best = best_of(tmp_path)
+    best.offer(4, 3.0, made[3])
+    flip_a_bit(tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        best.params()
+
+
+@pytest.mark.parametrize("killed_at", [1, 2])
+def test_a_kill_between_two_files_leaves_the_older_pair(tmp_path, best_of, made, monkeypatch, killed_at):
+    best = best_of(tmp_path)
+    best.offer(4, 3.0, numbered(made[3], 4))
+    written = []
+
+    def killed(path, content):
+        written.append(path)
+        if len(written) == killed_at:
+            raise KeyboardInterrupt
+        atomic_write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pixelcnn_jax.pretrained.atomic_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            best.offer(8, 2.0, numbered(made[3], 8))
+    assert number_in(tmp_path) == 4
+
+
+def test_the_card_of_a_finished_run_has_all_scores_and_facts(tmp_path, best_of, made):
+    best = best_of(tmp_path)
+    best.offer(4, 3.0, made[3])
+    facts = {"steps": 12, "train_seconds": 1.5, "devices": "8 x cpu", "versions": {"jax": "1"}, "report": {"x": 1}}
+    best.complete({"scores": {"test": {"bits_per_dim": 2.5}}, **facts, "more": 0})
+    card = load_pretrained(tmp_path).card
+    assert {name: card[name] for name in facts} == facts
+    assert card["scores"] == {"test": {"bits_per_dim": 2.5}}
+    assert (card["step"], "more" in card) == (4, False)

@@ -1,0 +1,243 @@
+"""The training command, in this process: tests/test_reliability.py starts it in others."""
+
+import errno
+import json
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+from tiny_runs import ROOT, command, tiny_config
+
+from experiments import default_config, experiment_module, train
+from pixelcnn_jax import InputError
+from pixelcnn_jax.training.config import TrainConfig
+from pixelcnn_jax.training.processes import Processes
+
+# absl reads a config file with a loader that Python 3.12 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+CONFIG = "--config=tests/tiny_runs.py"
+
+
+@pytest.fixture(autouse=True)
+def _at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def arguments(workdir, *more, **changes):
+    return command(workdir, *more, **changes)[2:]
+
+
+def complaint(capsys, line):
+    """What the command prints before it ends with exit status 1."""
+    with pytest.raises(SystemExit) as ended:
+        train.main(["train", *line])
+    assert capsys.readouterr().out == ""
+    assert isinstance(ended.value.code, str)
+    assert ended.value.code.startswith("error: ")
+    assert len(ended.value.code.splitlines()) == 1
+    assert "Traceback" not in ended.value.code
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ([], "--config"),
+        (["--workdir=DIR"], "--config"),
+        ([CONFIG], "--workdir"),
+        ([CONFIG, "--workdir=DIR", "--dry_run"], "--dry_run"),
+        (["--config=configs/nowhere.py", "--dry_run"], "configs/nowhere.py"),
+        (["--config", "configs/nowhere.py", "--dry_run"], "configs/nowhere.py"),
+        (["--config=tests", "--dry_run"], "--config=tests"),
+        (["--config=README.md", "--dry_run"], ""),
+        (["--config=experiments/__init__.py", "--dry_run"], "get_config"),
+        ([CONFIG, "--workdri=DIR"], "workdri"),
+        ([CONFIG, "--dry_run", "steps=3"], "steps=3"),
+        ([CONFIG, "--dry_run", "--config.nosuch=1"], "nosuch"),
+        ([CONFIG, "--dry_run", "--config.train.stpes=1"], "stpes"),
+        ([CONFIG, "--dry_run", "--config.train.steps=many"], "many"),
+        ([CONFIG, "--dry_run", "--config.train.steps=0"], "config.train.steps"),
+        ([CONFIG, "--dry_run", "--config.train.steps"], "steps"),
+        ([CONFIG, "--dry_run", "--config.optimizer.learning_rate=nan"], "config.optimizer.learning_rate"),
+        ([CONFIG, "--dry_run", "--config.model.kernel_size=4"], "kernel_size"),
+        ([CONFIG, "--dry_run", "--config.experiment=unconditonal"], "unconditional"),
+        ([CONFIG, "--workdir=DIR", "--config.data.dataset=mnsit"], "mnist"),
+        ([CONFIG, "--workdir=DIR", "--config.data.dataset=mnist", "--config.data.data_dir=nowhere"], "mnist"),
+        ([CONFIG, "--workdir=DIR", "--config.data.levels=16"], "levels"),
+        ([CONFIG, "--workdir=DIR", "--config.data.train_split=train[:x]"], "train[:x]"),
+        ([CONFIG, "--workdir=DIR", "--processes=2"], "--coordinator"),
+        ([CONFIG, "--workdir=DIR", "--processes=0"], "processes"),
+        ([CONFIG, "--workdir=DIR", "--processes=2", "--process=2", "--coordinator=localhost:1"], "--process"),
+        ([CONFIG, "--workdir=DIR", "--processes=2", "--process=0", "--coordinator=localhost"], "--coordinator"),
+        ([CONFIG, "--workdir=README.md"], "README.md"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_sentence_that_names_it(tmp_path, capsys, line, named):
+    new = tmp_path / "new"
+    assert named in complaint(capsys, [part.replace("DIR", str(new)) for part in line])
+    assert not new.exists()
+
+
+def test_a_file_that_is_no_python_is_one_sentence(tmp_path, capsys):
+    for content in ("def get_config(:", "raise OSError('broken')", "def get_config():\n    return 3\n", "\x00"):
+        (tmp_path / "config.py").write_text(content)
+        complaint(capsys, [f"--config={tmp_path}/config.py", "--dry_run"])
+
+
+def test_a_misspelt_field_in_a_config_file_is_one_sentence_with_the_right_name(tmp_path, capsys):
+    file = tmp_path / "config.py"
+    file.write_text(
+        "from experiments import default_config\n"
+        "def get_config():\n"
+        "    config = default_config('unconditional')\n"
+        "    config.train.batchsize = 3\n"
+        "    return config\n"
+    )
+    assert "batch_size" in complaint(capsys, [f"--config={file}", "--dry_run"])
+
+
+def test_help_lists_every_field_and_every_config(capsys):
+    for line in (["--help"], ["-h"], [CONFIG, "--help"], [CONFIG, "--workdir=x", "--config.train.steps=3", "--help"]):
+        train.main(["train", *line])
+        text = capsys.readouterr().out
+        for group, fields in default_config("unconditional").to_dict().items():
+            for name in fields if isinstance(fields, dict) else ():
+                assert f"--config.{group}.{name}=" in text
+        for file in (ROOT / "configs").glob("[a-z]*.py"):
+            assert file.stem in text
+        assert "--workdir" in text
+
+
+def test_help_with_a_config_lists_its_experiments_own_group(tmp_path, capsys):
+    file = tmp_path / "config.py"
+    file.write_text("from experiments import default_config\ndef get_config():\n    return default_config('vae')\n")
+    train.main(["train", f"--config={file}", "--help"])
+    assert "--config.vae." in capsys.readouterr().out
+
+
+def test_fields_on_the_command_line_change_the_config():
+    line = [CONFIG, "--workdir=~/x", "--config.train.steps=7", "--config.train.microbatch_size=8", "--config.seed=3"]
+    found = train.parse(["train", *line, "--config.unconditional.augment=0.5"])
+    assert found.config.to_dict() == (
+        tiny_config(train__steps=7, train__microbatch_size=8, seed=3, unconditional__augment=0.5).to_dict()
+    )
+    assert str(found.workdir) == os.path.expanduser("~/x")
+    assert found.processes is None
+    several = train.parse(["train", CONFIG, "--workdir=x", "--coordinator=a:1", "--processes=3", "--process=2"])
+    assert several.processes == Processes("a:1", 3, 2)
+
+
+def test_a_dry_run_prints_what_a_step_needs_and_writes_nothing(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(train, "load_splits", None)  # it needs no data
+    train.main(["train", CONFIG, "--dry_run"])
+    out = capsys.readouterr().out
+    found = json.loads(out.splitlines()[-1])
+    assert found["dataset"] == "digits"
+    assert (found["height"], found["width"], found["channels"], found["levels"]) == (8, 8, 1, 17)
+    for name in ("parameters", "state_bytes", "microbatch_bytes", "step_flops"):
+        assert f"{found[name]:,}" in out
+
+
+def test_a_run_prints_its_table_and_its_summary(whole, capsys):
+    """Of a finished run, which is read and not trained again."""
+    train.main(["train", *arguments(whole)])
+    *table, summary = capsys.readouterr().out.splitlines()
+    found = json.loads(summary)
+    assert (found["dataset"], found["split"], found["images"]) == ("digits", "validation", 20)
+    assert found["workdir"] == str(whole)
+    assert any(line.startswith("this run") and "test" in line for line in table)
+
+
+def test_a_workdir_of_another_config_is_one_sentence(whole, capsys):
+    assert "config.seed" in complaint(capsys, arguments(whole, seed=4))
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space"),
+        (PermissionError(errno.EACCES, "Permission denied", "DIR/lock"), "DIR/lock"),
+    ],
+)
+def test_a_full_disk_and_a_forbidden_file_are_one_sentence(tmp_path, capsys, monkeypatch, error, named):
+    def failing(*inputs):
+        raise error
+
+    monkeypatch.setattr(train, "load_splits", failing)
+    assert named in complaint(capsys, arguments(tmp_path))
+
+
+def test_an_error_that_is_not_the_users_has_a_traceback(tmp_path, monkeypatch):
+    def broken(*inputs):
+        raise OSError("of nothing that a user knows")
+
+    monkeypatch.setattr(train, "load_splits", broken)
+    with pytest.raises(OSError, match="nothing that a user knows"):
+        train.main(["train", *arguments(tmp_path)])
+
+
+def test_ctrl_c_before_the_first_step_is_one_line(tmp_path, monkeypatch, capsys):
+    def interrupted(*inputs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "load_splits", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        train.main(["train", *arguments(tmp_path)])
+    assert ended.value.code == 130
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_an_experiment_that_is_not_there_is_refused_with_the_nearest_name():
+    for name in ("unconditonal", "class_accuracy", "nothing", "", "../train"):
+        with pytest.raises(InputError, match="experiment"):
+            experiment_module(name)
+    with pytest.raises(InputError, match="unconditional"):
+        experiment_module("unconditonal")
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "sizes", "expected"),
+    [
+        (4, 1, dict(), 4),
+        (6, 1, dict(batch_size=64, eval_batch_size=64), 4),
+        (4, 1, dict(batch_size=6, eval_batch_size=9), 3),
+        (4, 1, dict(microbatch_size=2), 2),
+        (4, 2, dict(batch_size=4, eval_batch_size=4), 2),
+        (8, 1, dict(batch_size=7, eval_batch_size=5), 1),
+    ],
+)
+def test_every_core_is_a_device_as_far_as_they_share_the_batches(monkeypatch, cores, processes, sizes, expected):
+    found = {}
+    monkeypatch.delenv("JAX_NUM_CPU_DEVICES")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    monkeypatch.setattr(jax.config, "update", found.__setitem__)
+    train.use_all_cores(TrainConfig(**sizes), processes=processes)
+    assert found == {"jax_num_cpu_devices": expected}
+
+
+def test_compiled_programs_are_kept_and_give_the_same_bits(tmp_path, whole):
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before, folder = {name: jax.config.values[name] for name in names}, tmp_path / "compiled"
+    x = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
+
+    def compute(x):
+        return jnp.tanh(x @ x.T).sum(axis=0)
+
+    results, files = [], []
+    try:
+        train.main(["train", *arguments(whole, train__compilation_cache=folder)])
+        compilation_cache.reset_cache()
+        for _ in range(2):
+            jax.clear_caches()
+            results.append(np.asarray(jax.jit(compute)(x)))
+            files.append({file.name for file in folder.glob("jit_compute*-cache")})
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+    assert len(files[0]) == 1
+    assert files[1] == files[0]
+    np.testing.assert_array_equal(*results)

@@ -1,0 +1,77 @@
+"""What a step costs, estimated without images and without memory."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tiny_runs import tiny, tiny_experiment
+
+from pixelcnn_jax.models.gated_pixelcnn import multiply_adds
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.training.cost import estimate_cost
+from pixelcnn_jax.training.experiment import Training
+from pixelcnn_jax.training.step import init_state, train_step
+
+
+def cost_of(name="unconditional", spec=None, **changes):
+    config, experiment, _ = tiny_experiment(name, **changes)
+    return estimate_cost(config, experiment, spec or tiny(name, **changes)[2].spec)
+
+
+def test_sizes_are_those_of_the_state():
+    found = cost_of()
+    _, experiment, optimizer = tiny_experiment()
+    state = jax.jit(partial(init_state, experiment, optimizer))(jax.random.key(0))
+    assert found["parameters"] == sum(x.size for x in jax.tree.leaves(state.params))
+    assert found["state_bytes"] == sum(x.nbytes for x in jax.tree.leaves(state))
+
+
+def test_operations_are_those_that_xla_counts_for_a_step():
+    _, experiment, optimizer = tiny_experiment()
+    state = jax.eval_shape(lambda: init_state(experiment, optimizer, jax.random.key(0)))
+    step = jax.jit(partial(train_step, experiment=experiment, optimizer=optimizer, ema_decay=0.9))
+    batch = {"image": jax.ShapeDtypeStruct((16, 8, 8, 1), jnp.int32)}
+    lowered = step.lower(state, batch, jax.eval_shape(lambda: jax.random.key(0)))
+    np.testing.assert_allclose(cost_of()["step_flops"], lowered.cost_analysis()["flops"], rtol=0.3)
+
+
+def test_half_a_microbatch_takes_half_the_memory_and_as_many_operations():
+    whole, half = cost_of(model__features=32), cost_of(model__features=32, train__microbatch_size=8)
+    assert (whole["microbatch_size"], half["microbatch_size"]) == (16, 8)
+    np.testing.assert_allclose(half["step_flops"], whole["step_flops"], rtol=0.1)
+    assert half["microbatch_bytes"] < 0.7 * whole["microbatch_bytes"]
+
+
+def test_layers_that_are_computed_again_keep_less_and_have_the_same_gradient():
+    deep = dict(model__features=16, model__layers=6)
+    images, gradients, kept = np.arange(128, dtype=np.int32).reshape(2, 8, 8, 1) % 17, [], []
+    for changes in (deep, deep | {"model__remat": True}):
+        _, experiment, _ = tiny_experiment(**changes)
+        params = jax.jit(experiment.init)(jax.random.key(0))
+        training = Training(jax.random.key(1), jnp.zeros((), jnp.int32))
+
+        def loss(params, experiment=experiment, training=training):
+            return jnp.mean(experiment.loss(params, {"image": images}, training))
+
+        gradients.append(jax.jit(jax.grad(loss))(params))
+        residuals = jax.eval_shape(lambda params, loss=loss: jax.vjp(loss, params)[1], params)
+        kept.append(sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(residuals)))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), *gradients)
+    assert kept[1] < kept[0] / 2
+
+
+def test_large_images_cost_no_memory_and_the_networks_own_operations():
+    """A step has three times the multiply-adds of the network: forward, and backward for inputs and kernels."""
+    before = sum(x.nbytes for x in jax.live_arrays())
+    spec = ImageSpec(64, 64, 3, levels=256, classes=None)
+    config = tiny(model__features=24, model__layers=2, model__dropout=0.0)[0]
+    wide = tiny()[1].make_experiment(config, spec, {})
+    found = estimate_cost(config, wide, spec)
+    assert sum(x.nbytes for x in jax.live_arrays()) - before < 1e6
+    macs = 3 * config.train.batch_size * multiply_adds(wide.networks, 64, 64)
+    np.testing.assert_allclose(found["step_flops"], 2 * macs, rtol=0.1)
+
+
+def test_labels_are_part_of_the_batch():
+    assert cost_of("class_conditional", data__labels=True)["parameters"] > cost_of()["parameters"]

@@ -1,0 +1,148 @@
+"""The train loop: when it stops by itself, and what it makes up for after a kill."""
+
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_runs import assert_same_bits, checkpoints, records, run, tiny, with_experiment
+
+from pixelcnn_jax import InputError, load_pretrained
+from pixelcnn_jax.training.divergence import MOST_SKIPPED
+from pixelcnn_jax.training.loop import keys
+from pixelcnn_jax.training.metrics import Metrics
+
+WILD = dict(optimizer__learning_rate=1e30, optimizer__warmup_steps=0, optimizer__max_grad_norm=1e30)
+
+
+def broken(*steps):
+    """The recipe, its loss in training infinite at some steps, numbered from 1."""
+
+    def change(experiment):
+        def loss(params, batch, training):
+            nats = experiment.loss(params, batch, training)
+            if training is None:
+                return nats
+            return jnp.where(jnp.isin(training.step + 1, jnp.array(steps)), jnp.inf, 1.0) * nats
+
+        return experiment._replace(loss=loss)
+
+    return with_experiment(change)
+
+
+def test_keys_are_functions_of_the_seed():
+    one, same, other = (keys(tiny(seed=seed)[0]) for seed in (0, 0, 1))
+    data = [[jax.random.key_data(key).tolist() for key in each] for each in (one, same, other)]
+    assert data[0] == data[1]
+    assert len({str(key) for each in (data[0], data[2]) for key in each}) == 6
+
+
+def test_a_step_without_a_finite_gradient_is_skipped_and_the_run_goes_on(tmp_path):
+    result = run(tmp_path, recipe=broken(4, 5, 7))
+    assert np.isfinite(result["scores"]["test"]["nats"])
+    assert all(np.isfinite(list(record.values())).all() for record in records(tmp_path))
+    assert "train_bits_per_dim" not in next(record for record in records(tmp_path) if record["step"] == 6)
+    assert checkpoints(tmp_path) == [10, 12]
+
+
+def test_nothing_is_checkpointed_while_gradients_are_not_finite(tmp_path):
+    run(tmp_path, recipe=broken(7, 8, 9, 10, 11, 12), train__checkpoint_every=1, train__keep_checkpoints=20)
+    assert checkpoints(tmp_path) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 2, 5])
+def test_a_run_that_diverges_stops_and_keeps_no_parameters_without_a_finite_gradient(tmp_path, checkpoint_every):
+    last = 4 + MOST_SKIPPED
+    with pytest.raises(InputError, match=r"config\.optimizer\.learning_rate"):
+        run(
+            tmp_path,
+            recipe=broken(*range(5, 100)),
+            train__steps=100,
+            train__eval_every=100,
+            train__checkpoint_every=checkpoint_every,
+        )
+    # Step 5 is the first that fails: its gradient is taken at the parameters of checkpoint 4, which is then suspect.
+    assert checkpoints(tmp_path) == {1: [2, 3][-1:], 2: [2], 5: []}[checkpoint_every]
+    assert max((record["step"] for record in records(tmp_path)), default=0) <= last
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 100])
+def test_a_run_with_a_wild_learning_rate_stops(tmp_path, checkpoint_every):
+    many = dict(train__steps=100, train__eval_every=100, train__checkpoint_every=checkpoint_every)
+    with pytest.raises(InputError, match=r"config\.optimizer\.learning_rate"):
+        run(tmp_path, **many, **WILD)
+    assert checkpoints(tmp_path) == []
+
+
+def test_a_validation_that_is_not_finite_stops_the_run_and_is_not_the_best(tmp_path):
+    def change(experiment):
+        def loss(params, batch, training):
+            nats = experiment.loss(params, batch, training)
+            return jnp.full_like(nats, jnp.nan) if training is None else nats
+
+        return experiment._replace(loss=loss)
+
+    with pytest.raises(InputError, match=r"step 4.*config\.optimizer\.learning_rate"):
+        run(tmp_path, recipe=with_experiment(change))
+    assert not (tmp_path / "model.json").exists()
+
+
+def test_what_a_killed_process_did_not_come_to_is_made_up_for(copied, whole):
+    (copied / "curve.png").unlink()
+    shutil.rmtree(copied / "tensorboard")
+    log = copied / "metrics.jsonl"
+    written = log.read_text()
+    log.write_bytes(b"\xff{\n" + b'{"loss": 1}\n[2]\n' + written.encode() + b'{"step": 13, "va')
+    run(copied)
+    assert_same_bits(copied, whole)
+    assert log.read_text() == written
+    assert (copied / "curve.png").read_bytes()[1:4] == b"PNG"
+    assert any((copied / "tensorboard").iterdir())
+
+
+def test_a_validation_that_was_not_recorded_is_done_again(copied, whole):
+    log = copied / "metrics.jsonl"
+    lines = log.read_text().splitlines()
+    assert "validation" in lines[-1]
+    log.write_text("\n".join(lines[:-1]) + "\n")
+    run(copied)
+    assert_same_bits(copied, whole)
+    found, expected = (records(workdir)[-1]["validation_bits_per_dim"] for workdir in (copied, whole))
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_a_best_model_that_is_lost_after_the_last_step_is_measured_anew(copied, capsys, name):
+    """The best of tiny runs is the last one, so it comes back to the bit."""
+    before = load_pretrained(copied)
+    (copied / name).write_bytes(b"")
+    run(copied)
+    assert str(copied) in capsys.readouterr().err
+    found = load_pretrained(copied)
+    jax.tree.map(np.testing.assert_array_equal, found.variables, before.variables)
+    assert found.card["scores"] == before.card["scores"]
+
+
+def test_training_without_any_checkpoint_left_begins_again_and_says_so(copied, whole, capsys):
+    shutil.rmtree(copied / "checkpoints")
+    run(copied)
+    assert "step 0" in capsys.readouterr().err
+    assert_same_bits(copied, whole)
+
+
+def test_no_more_than_two_steps_are_begun_before_the_last_is_done(tmp_path, monkeypatch):
+    """XLA on CPU stops for good if dozens are."""
+    waited = []
+    monkeypatch.setattr("pixelcnn_jax.training.metrics.wait_for_older", lambda losses: waited.append(len(losses)))
+    run(tmp_path, train__steps=6, train__log_every=6)
+    assert waited == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_full_disk_while_the_record_is_written_ends_the_run(tmp_path, monkeypatch):
+    def full(self, record):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Metrics, "_write_tensorboard", full)
+    with pytest.raises(OSError, match="No space"):
+        run(tmp_path, train__steps=2)

@@ -1,0 +1,175 @@
+"""The record of a run: kept through kills, and the curve and TensorBoard's files derived from it."""
+
+import errno
+import json
+import sys
+import threading
+import time
+import types
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from pixelcnn_jax import InputError, devices
+from pixelcnn_jax.training import metrics as module
+from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, read_records, save_curve
+
+
+@pytest.fixture
+def without_tensorflow(monkeypatch):
+    """Metrics that have no TensorBoard, whose import takes seconds."""
+    monkeypatch.setitem(sys.modules, "clu", None)
+
+
+def is_png(path):
+    return path.read_bytes()[1:4] == b"PNG"
+
+
+def test_a_measure_is_read_as_it_is_written():
+    assert [display_name(name) for name in ("bits_per_dim", "triplet_loss")] == ["bits/dim", "triplet loss"]
+
+
+def test_records_are_those_lines_that_are_whole(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    good = [{"step": 1, "a": 2.0}, {"step": 3, "b": 1}]
+    bad = [b"\xff{", b"", b'{"a": 1}', b"[2]", b'{"step": 1.5}', b'{"step": 1, "a": "2"}', b"[" * 100_000]
+    lines = [json.dumps(good[0]).encode(), *bad, json.dumps(good[1]).encode(), b'{"step": 9, "va']
+    file.write_bytes(b"\n".join(lines))
+    assert read_records(file) == good
+
+
+def test_what_was_recorded_after_the_last_checkpoint_is_dropped_and_recorded_again(tmp_path, without_tensorflow):
+    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
+        for step in (2, 4, 6):
+            metrics.write(step, loss=step / 2, seconds=10.0 * step)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 8, "lo')
+    with closing(Metrics(tmp_path, resumed_step=4)) as metrics:
+        assert (metrics.last("seconds"), metrics.last("none")) == (40.0, 0.0)
+        assert metrics.has(4, "loss")
+        assert not metrics.has(6, "loss")
+        assert not metrics.has(4, "none")
+        metrics.write(6, loss=3.0)
+    assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl")] == [2, 4, 6]
+
+
+def test_a_record_is_on_disk_when_write_returns(tmp_path, without_tensorflow):
+    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
+        metrics.write(1, loss=2.0)
+        assert read_records(tmp_path / "metrics.jsonl") == [{"step": 1, "loss": 2.0}]
+
+
+def test_a_process_that_is_not_the_first_writes_nothing(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    with closing(Metrics(tmp_path, resumed_step=1, writes=False)) as metrics:
+        metrics.write(2, loss=1.0)
+        metrics.draw(tmp_path / "curve.png", measure="loss", title="")
+        assert metrics.last("loss") == 1.0
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def points(folder, tag):
+    """What TensorBoard shows of a scalar."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    return {event.step: float(make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_holds_every_point_after_kills(tmp_path):
+    for begin in (0, 6, 12):  # the first two are killed: their last records are lost, and nothing is closed
+        metrics = Metrics(tmp_path, resumed_step=begin)
+        for step in range(begin + 1, begin + 10):
+            metrics.write(step, loss=step / 4)
+        if begin < 12:
+            metrics._thread.shutdown()
+    metrics.close()
+    assert points(tmp_path / "tensorboard", "loss") == {step: step / 4 for step in range(1, 22)}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_file_where_tensorboards_folder_should_be_is_named(tmp_path):
+    (tmp_path / "tensorboard").write_text("")
+    metrics = Metrics(tmp_path, resumed_step=0)
+    with pytest.raises(InputError, match="tensorboard"):
+        metrics.close()
+
+
+@pytest.mark.parametrize("where", ["close", "next write"])
+def test_what_goes_wrong_in_the_thread_is_not_lost(tmp_path, monkeypatch, where):
+    def full(self, record):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Metrics, "_write_tensorboard", full)
+    metrics = Metrics(tmp_path, resumed_step=0)
+    metrics.write(1, loss=2.0)
+    metrics._thread.shutdown()
+    with pytest.raises(OSError, match="No space"):
+        metrics.close() if where == "close" else metrics.write(2, loss=1.0)
+
+
+def test_the_curve_is_drawn_after_the_imports_in_the_thread(tmp_path, monkeypatch):
+    import matplotlib.figure  # noqa: F401 (its own import is not what is tested)
+
+    begun = threading.Event()
+
+    def importing(self, record):
+        monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))  # half imported: without a version
+        begun.set()
+        time.sleep(0.3)
+        monkeypatch.delitem(sys.modules, "IPython")
+
+    monkeypatch.setattr(Metrics, "_write_tensorboard", importing)
+    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
+        metrics.write(1, train_loss=2.0)
+        begun.wait()
+        metrics.draw(tmp_path / "curve.png", measure="loss", title="")
+    assert is_png(tmp_path / "curve.png")
+
+
+def test_a_title_is_not_read_as_mathematics(tmp_path):
+    save_curve(tmp_path / "curve.png", [{"step": 1, "train_loss": 2.0}], "loss", "pay$x_$now")
+    assert is_png(tmp_path / "curve.png")
+
+
+def test_the_curve_of_a_full_disk_leaves_the_older_one(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "curve.png").write_text("older")
+    monkeypatch.setattr(module, "atomic_write", full)
+    with pytest.raises(OSError, match="No space"):
+        save_curve(tmp_path / "curve.png", [{"step": 1, "train_loss": 2.0}], "loss", "")
+    assert (tmp_path / "curve.png").read_text() == "older"
+
+
+def test_the_stopwatch_excludes_what_lies_between_two_steps(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    watch = Stopwatch(batch_size=6)
+    for seconds in (1.0, 2.0):
+        now[0] += seconds
+        watch.count(np.float32(seconds))
+    now[0] += 50.0
+    watch.exclude(50.0)
+    losses, rate = watch.read()
+    np.testing.assert_array_equal(losses, [1.0, 2.0])
+    assert rate == 2 * 6 / 3.0
+    now[0] += 4.0
+    watch.count(np.float32(5.0))
+    losses, rate = watch.read()
+    np.testing.assert_array_equal(losses, [5.0])
+    assert rate == 6 / 4.0
+
+
+def test_counting_a_step_waits_for_the_step_two_before(monkeypatch):
+    waited = []
+    monkeypatch.setattr(devices.jax, "block_until_ready", waited.append)
+    watch = Stopwatch(batch_size=1)
+    for number in range(5):
+        watch.count(number)
+    assert waited == [0, 1, 2]

@@ -1,0 +1,133 @@
+"""Several processes: refusals, what the first one does for all, and that together they train as one."""
+
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny_runs import ROOT, assert_same_bits, checkpoints, command, run, wait_for
+
+from pixelcnn_jax import InputError
+from pixelcnn_jax.devices import data_mesh
+from pixelcnn_jax.training import processes as module
+from pixelcnn_jax.training.processes import Processes, is_first, join, run_on_first_process
+
+
+@pytest.mark.parametrize(
+    ("processes", "named"),
+    [
+        (Processes("localhost", 2, 0), "--coordinator"),
+        (Processes(":1234", 2, 0), "--coordinator"),
+        (Processes("localhost:", 2, 0), "--coordinator"),
+        (Processes("localhost:http", 2, 0), "--coordinator"),
+        (Processes("localhost:0", 2, 0), "--coordinator"),
+        (Processes("localhost:65536", 2, 0), "--coordinator"),
+        (Processes("localhost:1234", 2, 2), "--process "),
+        (Processes("localhost:1234", 2, -1), "--process "),
+    ],
+)
+def test_an_address_or_a_number_that_cannot_be_is_refused(processes, named):
+    with pytest.raises(InputError, match=named):
+        join(processes)
+
+
+def test_a_single_process_is_the_first_and_does_the_work_itself():
+    assert is_first()
+    assert run_on_first_process(lambda: "done") == "done"
+    with pytest.raises(FileNotFoundError):
+        run_on_first_process(Path("/nowhere/file").read_text)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (None, "späte"),
+        (InputError("a mistake"), "a mistake"),
+        (OSError(errno.EACCES, "Permission denied", "DIR/lock"), "DIR/lock cannot be used: Permission denied."),
+    ],
+)
+def test_every_process_has_the_result_of_the_first_or_its_error(monkeypatch, index, error, text):
+    first = [np.array([len(text.encode()), error is not None], np.int32), np.frombuffer(text.encode(), np.uint8)]
+    sent = []
+
+    def broadcast(value):
+        sent.append(np.asarray(value))
+        np.testing.assert_array_equal(sent[-1] if index == 0 else 0, first[len(sent) - 1] if index == 0 else 0)
+        return first[len(sent) - 1].astype(np.int32)
+
+    def work():
+        if index:
+            pytest.fail("the second process did the work")
+        if error:
+            raise error
+        return text
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: index)
+    monkeypatch.setattr(module.multihost_utils, "broadcast_one_to_all", broadcast)
+    if error is None:
+        assert run_on_first_process(work) == text
+    else:
+        with pytest.raises(InputError, match=text):
+            run_on_first_process(work)
+    assert len(sent) == 2
+
+
+def start_together(workdir, **changes):
+    """Two processes with a device each."""
+    with socket.socket() as opened:
+        opened.bind(("localhost", 0))
+        port = opened.getsockname()[1]
+    return [
+        subprocess.Popen(
+            command(workdir, f"--coordinator=localhost:{port}", "--processes=2", f"--process={i}", **changes),
+            cwd=ROOT,
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in (0, 1)
+    ]
+
+
+def outcomes(running):
+    """Exit status, output and complaint of each."""
+    try:
+        told = [process.communicate(timeout=240) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    return [(process.returncode, *texts) for process, texts in zip(running, told, strict=True)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the processes talk as they do on Linux")
+def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path, monkeypatch):
+    """To the bit, with as many devices in all: one process with two, or two that SIGTERM stops and that go on."""
+    for user in ("loop", "run", "evaluation"):
+        monkeypatch.setattr(f"pixelcnn_jax.training.{user}.data_mesh", lambda: data_mesh(jax.devices()[:2]))
+    more = dict(train__steps=60, train__eval_every=20, train__log_every=20, train__checkpoint_every=10)
+    one = run(tmp_path / "one", **more)
+
+    running = start_together(tmp_path / "two", **more)
+    wait_for(lambda: checkpoints(tmp_path / "two"), running[0])
+    running[1].send_signal(signal.SIGTERM)
+    stopped = outcomes(running)
+    assert [status for status, *_ in stopped] == [128 + signal.SIGTERM] * 2, stopped
+    assert checkpoints(tmp_path / "two")[-1] < 60
+    assert not (tmp_path / "two/result.json").exists()
+
+    finished = outcomes(start_together(tmp_path / "two", **more))
+    assert [status for status, *_ in finished] == [0, 0], finished
+    assert [line for line in finished[1][1].splitlines() if "Gloo" not in line] == []  # only the first one prints
+    assert json.loads(finished[0][1].splitlines()[-1])["images"] == 20
+    assert json.loads((tmp_path / "two/result.json").read_text())["scores"] == one["scores"]
+    assert_same_bits(tmp_path / "one", tmp_path / "two", **more)

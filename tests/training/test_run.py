@@ -1,0 +1,166 @@
+"""A run from beginning to end, and one that is killed anywhere."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_runs import assert_same_bits, records, run, tiny, with_experiment
+
+from pixelcnn_jax import InputError, load_pretrained, log_prob
+from pixelcnn_jax.data.dataset import read_all
+from pixelcnn_jax.training.best import BestModel
+from pixelcnn_jax.training.checkpoint import Checkpoints
+from pixelcnn_jax.training.experiment import Recipe
+from pixelcnn_jax.training.metrics import Metrics, Stopwatch
+
+
+def test_scores_are_those_of_all_images_and_of_the_best_parameters(whole):
+    result = json.loads((whole / "result.json").read_text())
+    model, variables, card = load_pretrained(whole)
+    for name, split in tiny()[2]._asdict().items():
+        nats = -np.mean(np.asarray(log_prob(model, variables, read_all(split)["image"])), dtype=np.float64)
+        score = result["scores"][name]
+        assert (score["images"], score["data"]) == (len(split), split.description)
+        np.testing.assert_allclose(score["nats"], nats, rtol=1e-5)
+        np.testing.assert_allclose(score["bits_per_dim"], nats / 64 / np.log(2), rtol=1e-5)
+    assert card["scores"] == result["scores"]
+    assert card["step"] == result["best_step"]
+
+
+def test_the_best_step_is_that_of_the_lowest_validation(whole):
+    result = json.loads((whole / "result.json").read_text())
+    validations = {record["step"]: record.get("validation_bits_per_dim") for record in records(whole)}
+    validations = {step: value for step, value in validations.items() if value is not None}
+    assert list(validations) == [4, 8, 12]
+    assert result["best_step"] == min(validations, key=validations.get)
+    np.testing.assert_allclose(min(validations.values()), result["scores"]["validation"]["bits_per_dim"], rtol=1e-6)
+
+
+def test_training_is_recorded_at_its_own_pace(whole):
+    steps = [record["step"] for record in records(whole) if "train_bits_per_dim" in record]
+    assert steps == [3, 6, 9, 12]
+    seconds = [record["seconds"] for record in records(whole)]
+    assert seconds == sorted(seconds)
+    assert json.loads((whole / "result.json").read_text())["train_seconds"] == seconds[-1]
+
+
+def test_a_workdir_holds_what_its_docstring_lists(whole):
+    from pixelcnn_jax.training import workdir
+
+    names = {path.name for path in whole.iterdir()} - {"lock"}
+    listed = workdir.__doc__.replace(",", " ").replace("/", " ").split()
+    assert {name for name in names if not name.startswith("samples")} <= set(listed)
+    pictures = ("samples.png", "samples_0000004.png", "samples_0000008.png", "samples_0000012.png", "curve.png")
+    for picture in pictures:
+        assert (whole / picture).read_bytes()[1:4] == b"PNG"
+    assert any((whole / "tensorboard").iterdir())
+
+
+def test_a_finished_run_is_not_trained_again(whole):
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    assert run(whole) == json.loads((whole / "result.json").read_text())
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (dict(train__batch_size=12), r"config\.train\.batch_size .*8"),
+        (dict(train__eval_batch_size=36), r"config\.train\.eval_batch_size .*8"),
+        (dict(train__microbatch_size=4), r"config\.train\.microbatch_size .*8"),
+    ],
+)
+def test_batches_that_the_devices_cannot_share_are_refused_and_leave_nothing(tmp_path, changes, named):
+    with pytest.raises(InputError, match=named):
+        run(tmp_path / "new", **changes)
+    assert not (tmp_path / "new").exists()
+
+
+class Killed(BaseException):
+    """Ends a run as a kill does: nothing catches it."""
+
+
+KILLS = {
+    "in a step": (Stopwatch, "count", 7),
+    "before a record": (Metrics, "write", 4),
+    "before a checkpoint": (Checkpoints, "save", 4),
+    "before the best is kept": (BestModel, "offer", 2),
+    "before the last picture": (BestModel, "params", 1),
+    "before the result": (BestModel, "complete", 1),
+}
+
+
+@pytest.mark.parametrize(("owner", "name", "call"), KILLS.values(), ids=KILLS)
+def test_a_run_that_is_killed_anywhere_ends_with_the_same_bits(tmp_path, whole, monkeypatch, owner, name, call):
+    calls, method = [], getattr(owner, name)
+
+    def killing(*inputs, **options):
+        calls.append(1)
+        if len(calls) == call:
+            raise Killed
+        return method(*inputs, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, killing)
+        with pytest.raises(Killed):
+            run(tmp_path)
+    assert not (tmp_path / "result.json").exists()
+    run(tmp_path)
+    assert_same_bits(tmp_path, whole)
+    scores = [json.loads((workdir / "result.json").read_text())["scores"] for workdir in (tmp_path, whole)]
+    assert scores[0] == scores[1]
+
+
+def test_what_is_prepared_reaches_the_experiment_the_report_and_the_model(tmp_path):
+    seen = {}
+    ordinary = tiny()[1]
+
+    def make_experiment(config, spec, fixed):
+        seen["experiment"] = fixed
+        experiment = ordinary.make_experiment(config, spec, {})
+        return experiment._replace(
+            sample=lambda params, key, source: seen.update(source=source) or experiment.sample(params, key, None)
+        )
+
+    def report(config, splits, params, fixed):
+        seen["report"] = fixed
+        return {"figure": 1.5}
+
+    recipe = Recipe(
+        make_experiment=make_experiment,
+        prepare=lambda config, splits: {"quantiser": {"codes": np.arange(3, dtype=np.float32)}},
+        picture_source=lambda config, splits: "source",
+        report=report,
+    )
+    result = run(tmp_path, recipe=recipe, train__steps=2)
+    for fixed in (seen["experiment"], seen["report"], load_pretrained(tmp_path).variables):
+        np.testing.assert_array_equal(fixed["quantiser"]["codes"], [0, 1, 2])
+    assert seen["source"] == "source"
+    assert result["report"] == {"figure": 1.5}
+
+
+def test_a_run_starts_from_the_model_that_its_config_names(tmp_path, whole):
+    run(tmp_path, train__start_from=str(whole), train__steps=1, optimizer__warmup_steps=4)  # whose rate is still 0
+    found, expected = (load_pretrained(workdir).variables for workdir in (tmp_path, whole))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_a_loss_that_is_no_likelihood_is_scored_in_its_own_measure(tmp_path):
+    def change(experiment):
+        def loss(params, batch, training):
+            return jnp.mean(experiment.loss(params, batch, training)) * jnp.ones(len(batch["image"])) / 100
+
+        return experiment._replace(loss=loss, measure="triplet_loss")
+
+    result = run(tmp_path, recipe=with_experiment(change), train__steps=2)
+    assert result["measure"] == "triplet_loss"
+    assert set(result["scores"]["test"]) == {"data", "images", "triplet_loss"}
+    assert load_pretrained(tmp_path).card["measure"] == "triplet_loss"
+    assert any("validation_triplet_loss" in record for record in records(tmp_path))
+
+
+def test_part_of_the_training_images_can_be_scored_and_the_test_split_left_out(tmp_path):
+    result = run(tmp_path, train__steps=1, train__score_train_images=5, data__test_split="")
+    assert {name: score["images"] for name, score in result["scores"].items()} == {"train": 5, "validation": 20}

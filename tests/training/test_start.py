@@ -1,0 +1,39 @@
+"""Training that starts from trained weights."""
+
+import jax
+import numpy as np
+import pytest
+from tiny_runs import tiny_experiment
+
+from pixelcnn_jax import InputError, load_pretrained
+from pixelcnn_jax.training.start import start_from
+
+
+def test_without_a_name_an_experiment_stays_as_it_is():
+    experiment = tiny_experiment()[1]
+    assert start_from(None, experiment) is experiment
+
+
+def test_parameters_begin_as_those_of_the_model(whole):
+    experiment = tiny_experiment()[1]
+    params = start_from(str(whole), experiment).init(jax.random.key(5))
+    jax.tree.map(np.testing.assert_array_equal, params, load_pretrained(whole).variables)
+    assert jax.tree.structure(params) == jax.tree.structure(jax.eval_shape(experiment.init, jax.random.key(0)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model__features": 16}, r"start_from.*\['params'\].*shape.*8.*16"),
+        ({"model__code_features": 3}, r"start_from.*\['embedding'\]\['kernel'\].*None"),
+        ({"model__network": "PixelCNN"}, r"start_from.*\['params'\]"),
+    ],
+)
+def test_a_model_of_another_network_is_refused_by_the_parameter_that_differs(whole, changes, named):
+    with pytest.raises(InputError, match=named):
+        start_from(str(whole), tiny_experiment(**changes)[1])
+
+
+def test_a_model_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match=str(tmp_path)):
+        start_from(str(tmp_path), tiny_experiment()[1])

@@ -1,0 +1,123 @@
+"""One training step: its size, its microbatches, its noise, and gradients that are not finite."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny_runs import tiny_experiment
+
+from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
+from pixelcnn_jax.training.experiment import Experiment
+from pixelcnn_jax.training.step import init_state, train_step
+
+KEY = jax.random.key(1)
+
+
+def toy(loss):
+    """An experiment with one parameter, x, which begins at 0."""
+    return Experiment(lambda key: {"x": jnp.zeros(())}, loss, lambda params, key, source: None, None)
+
+
+def linear(params, batch, training):
+    return params["x"] * batch["image"][:, 0, 0, 0]
+
+
+def numbers(*values):
+    return {"image": np.array(values, np.float32).reshape(-1, 1, 1, 1)}
+
+
+def images(count):
+    return np.random.default_rng(0).integers(17, size=(count, 8, 8, 1), dtype=np.int32)
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("microbatch_size", [None, 8])
+def test_steps_and_averages_of_known_size(devices, microbatch_size):
+    """Each step lowers x by the mean of 0 to 15. The EMA follows with decays 1/10, then 0.15, which is below 2/11."""
+    mesh, optimizer = data_mesh(jax.devices()[:devices]), optax.sgd(1.0)
+    state = jax.device_put(init_state(toy(linear), optimizer, KEY), replicated(mesh))
+    options = dict(experiment=toy(linear), optimizer=optimizer, ema_decay=0.15, microbatch_size=microbatch_size)
+    step, found = jax.jit(partial(train_step, **options)), []
+    for _ in range(3):
+        state, loss = step(state, shard_batch(mesh, numbers(*range(16))), KEY)
+        found.append([float(x) for x in (loss, state.params["x"], state.ema["x"])])
+    first = 0.9 * -7.5
+    second = 0.15 * first + 0.85 * -15
+    expected = [[0, -7.5, first], [-56.25, -15, second], [-112.5, -22.5, 0.15 * second + 0.85 * -22.5]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert int(state.step) == 3
+
+
+def test_microbatches_make_the_step_of_the_whole_batch():
+    found = {}
+    for size in (None, 8, 4):
+        _, experiment, optimizer = tiny_experiment(model__dropout=0.0)
+        options = dict(experiment=experiment, optimizer=optimizer, ema_decay=0.9, microbatch_size=size)
+        step = jax.jit(partial(train_step, **options))
+        state = jax.jit(partial(init_state, experiment, optimizer))(KEY)
+        for _ in range(3):
+            state, loss = step(state, {"image": images(16)}, KEY)
+        found[size] = [loss, *jax.tree.leaves(state.params)]
+    for size in (8, 4):
+        for whole, parts in zip(found[None], found[size], strict=True):
+            np.testing.assert_allclose(parts, whole, rtol=2e-3, atol=2e-3)
+
+
+def test_every_microbatch_and_every_step_has_noise_of_its_own():
+    def noisy(params, batch, training):
+        return params["x"] * jax.random.normal(training.key, (len(batch["image"]),))
+
+    optimizer = optax.sgd(1.0)
+    state, expected = init_state(toy(noisy), optimizer, KEY), 0.0
+    for number in range(2):
+        options = dict(experiment=toy(noisy), optimizer=optimizer, ema_decay=0.9, microbatch_size=8)
+        state, _ = train_step(state, {"image": images(16)}, KEY, **options)
+        step_key = jax.random.fold_in(KEY, number)
+        parts = [jax.random.normal(jax.random.fold_in(step_key, i), (8,)) for i in range(2)]
+        expected = expected - float(jnp.mean(jnp.stack(parts)))
+        np.testing.assert_allclose(state.params["x"], expected, rtol=1e-5)
+
+
+def test_a_loss_is_given_the_number_of_steps_before():
+    def counting(params, batch, training):
+        return params["x"] * (training.step + 1) * jnp.ones(len(batch["image"]))
+
+    optimizer = optax.sgd(1.0)
+    state = init_state(toy(counting), optimizer, KEY)
+    for expected in (-1, -3, -6):
+        state, _ = train_step(state, numbers(0, 0), KEY, experiment=toy(counting), optimizer=optimizer, ema_decay=0.9)
+        assert float(state.params["x"]) == expected
+
+
+@pytest.mark.parametrize("microbatch_size", [None, 1])
+def test_a_step_without_a_finite_gradient_changes_only_the_counters(microbatch_size):
+    optimizer = optax.adam(1.0)
+    options = dict(experiment=toy(linear), optimizer=optimizer, ema_decay=0.9, microbatch_size=microbatch_size)
+    step = jax.jit(partial(train_step, **options))
+    before, _ = step(init_state(toy(linear), optimizer, KEY), numbers(1, 2), KEY)
+    state = before
+    for count, bad in enumerate((np.nan, np.inf), start=1):
+        state, loss = step(state, numbers(bad, bad), KEY)
+        assert np.isnan(loss)
+        assert int(state.skipped) == count
+        assert int(state.step) == 1 + count
+        jax.tree.map(np.testing.assert_array_equal, (state.params, state.ema, state.optimizer), before[1:4])
+    state, loss = step(state, numbers(1, 2), KEY)
+    assert int(state.skipped) == 0
+    assert float(state.params["x"]) < float(before.params["x"])
+
+
+def test_bfloat16_learns_as_float32_does():
+    losses = {}
+    quick = dict(optimizer__schedule="constant", optimizer__warmup_steps=0, model__dropout=0.0)
+    for dtype in ("float32", "bfloat16"):
+        _, experiment, optimizer = tiny_experiment(model__dtype=dtype, **quick)
+        state = jax.jit(partial(init_state, experiment, optimizer))(KEY)
+        step = jax.jit(partial(train_step, experiment=experiment, optimizer=optimizer, ema_decay=0.9))
+        for _ in range(30):
+            state, losses[dtype] = step(state, {"image": images(16) // 8}, KEY)
+    assert losses["float32"] < 110  # it begins at 181 nats
+    np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=0.02)

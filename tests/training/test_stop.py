@@ -1,0 +1,115 @@
+"""Stopping on request, in this process: tests/test_reliability.py sends signals to another."""
+
+import signal
+
+import pytest
+from tiny_runs import assert_same_bits, checkpoints, records, run, with_experiment
+
+from pixelcnn_jax.training.metrics import Stopwatch
+from pixelcnn_jax.training.stop import SIGNALS, Interrupted, StopNow, StopRequest, stop_requests
+
+
+@pytest.fixture(autouse=True)
+def _handlers():
+    """The handlers of signals, as they were before."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_first_signal_is_a_request_and_a_second_one_is_not_caught(number):
+    before = [signal.getsignal(one) for one in SIGNALS]
+    with stop_requests() as stop:
+        assert not stop.reached(1)
+        signal.raise_signal(number)
+        assert stop.signal == number
+        assert stop.reached(2)
+        assert [signal.getsignal(one) for one in SIGNALS] == [signal.SIG_DFL] * 2
+    assert [signal.getsignal(one) for one in SIGNALS] == before
+
+
+def test_a_signal_ends_only_work_that_may_be_done_again():
+    with stop_requests() as stop:
+        with pytest.raises(StopNow), stop.may_raise():
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.signal == signal.SIGTERM
+        with pytest.raises(StopNow), stop.may_raise():
+            pytest.fail("work began after a signal")
+
+
+def test_a_signal_after_such_work_does_not_raise():
+    stop = StopRequest()
+    with stop.may_raise():
+        pass
+    stop.handle(signal.SIGINT, None)
+    assert stop.signal == signal.SIGINT
+
+
+def at_step(monkeypatch, number, *, signal_number=signal.SIGTERM):
+    """Sends a signal while the run's step of a number is counted."""
+    counted = []
+    count = Stopwatch.count
+
+    def counting(self, loss):
+        counted.append(loss)
+        if len(counted) == number:
+            signal.raise_signal(signal_number)
+        count(self, loss)
+
+    monkeypatch.setattr(Stopwatch, "count", counting)
+
+
+@pytest.mark.parametrize("step", [5, 12])  # 12 is the last
+def test_a_run_that_was_stopped_in_a_step_goes_on_to_the_same_bits(tmp_path, whole, monkeypatch, step):
+    with monkeypatch.context() as patch:
+        at_step(patch, step)
+        with pytest.raises(Interrupted) as stopped:
+            run(tmp_path)
+    assert stopped.value.signal == signal.SIGTERM
+    assert len(str(stopped.value).splitlines()) == 1
+    assert str(step) in str(stopped.value)
+    assert checkpoints(tmp_path)[-1] == step
+    run(tmp_path)
+    assert_same_bits(tmp_path, whole)
+
+
+def validations(workdir):
+    found = [record for record in records(workdir) if "validation_bits_per_dim" in record]
+    assert len({record["step"] for record in found}) == len(found)
+    return {record["step"]: record["validation_bits_per_dim"] for record in found}
+
+
+@pytest.mark.parametrize("step", [4, 12])
+def test_a_validation_that_was_stopped_is_done_again_before_the_next_step(tmp_path, whole, step):
+    drawn = []
+
+    def stopping(experiment):
+        def sample(params, key, source):
+            drawn.append(1)
+            if len(drawn) == step // 4:
+                signal.raise_signal(signal.SIGINT)
+            return experiment.sample(params, key, source)
+
+        return experiment._replace(sample=sample)
+
+    with pytest.raises(Interrupted) as stopped:
+        run(tmp_path, recipe=with_experiment(stopping))
+    assert stopped.value.signal == signal.SIGINT
+    assert checkpoints(tmp_path)[-1] == step
+    assert step not in validations(tmp_path)
+    run(tmp_path)
+    assert_same_bits(tmp_path, whole)
+    assert validations(tmp_path) == validations(whole)
+
+
+def test_a_run_may_be_stopped_again_and_again(tmp_path, whole, monkeypatch):
+    for _ in range(4):  # after steps 2, 4, 6 and 8; 4 and 8 are validated
+        with monkeypatch.context() as patch:
+            at_step(patch, 2)
+            with pytest.raises(Interrupted):
+                run(tmp_path)
+    assert checkpoints(tmp_path)[-1] == 8
+    run(tmp_path)
+    assert_same_bits(tmp_path, whole)

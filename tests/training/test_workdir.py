@@ -1,0 +1,173 @@
+"""The folder of a run: whose it is, who uses it, and files in it that are damaged."""
+
+import errno
+import fcntl
+import json
+
+import numpy as np
+import pytest
+from tiny_runs import run, tiny
+
+from pixelcnn_jax import InputError
+from pixelcnn_jax.training.workdir import claim, locked, open_workdir, prepared, read_result, write_result
+
+
+def claimed(workdir, splits=None, **changes):
+    config, _, loaded = tiny(**changes)
+    claim(workdir, config, splits or loaded)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seed": 1}, r"config\.seed is 0 there and 1 here"),
+        ({"train__steps": 13, "train__batch_size": 32}, r"config\.train\.batch_size is 16 there and 32 here"),
+        ({"model__features": 16}, r"config\.model\.features is 8 there and 16 here"),
+        ({"unconditional__augment": 0.5}, r"config\.unconditional\.augment is 0\.0 there and 0\.5 here"),
+        ({"data__validation_split": "validation[:21]"}, r"config\.data\.validation_split"),
+    ],
+)
+def test_a_workdir_of_another_config_is_refused_by_its_first_field_that_differs(tmp_path, changes, named):
+    claimed(tmp_path)
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(InputError, match=named):
+        claimed(tmp_path, **changes)
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_a_workdir_whose_data_has_changed_is_refused(tmp_path):
+    claimed(tmp_path)
+    splits = tiny()[2]
+    with pytest.raises(InputError, match=r"images\.counts\.validation is 20 there and 9 here"):
+        claimed(tmp_path, splits=splits._replace(validation=splits.validation.subset(9)))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"data__download": True}, {"train__compilation_cache": "elsewhere"}, {"data__data_dir": "elsewhere"}]
+)
+def test_fields_that_change_no_result_may_differ(tmp_path, changes):
+    claimed(tmp_path)
+    config = tiny()[0].replace(**changes)
+    claim(tmp_path, config, tiny()[2])
+
+
+def test_a_field_that_an_older_version_did_not_have_counts_as_unset(tmp_path):
+    claimed(tmp_path)
+    theirs = json.loads((tmp_path / "config.json").read_text())
+    del theirs["config"]["train"]["microbatch_size"]
+    (tmp_path / "config.json").write_text(json.dumps(theirs))
+    claimed(tmp_path)
+    with pytest.raises(InputError, match=r"config\.train\.microbatch_size is None there and 8 here"):
+        claimed(tmp_path, train__microbatch_size=8)
+
+
+def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("mine")
+    with pytest.raises(InputError, match=str(tmp_path)):
+        claimed(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+    assert (tmp_path / "metrics.jsonl").read_text() == "mine"
+
+
+def test_a_file_in_its_place_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for workdir in (tmp_path / "file", tmp_path / "file/inner"):
+        with pytest.raises(InputError, match=str(workdir)):
+            claimed(workdir)
+
+
+def test_a_claim_that_was_killed_while_it_was_written_is_made_again(tmp_path):
+    (tmp_path / "config.json.part").write_text("{")
+    claimed(tmp_path)
+    claimed(tmp_path)
+
+
+def older(text):
+    return json.dumps(json.loads(text) | {"format": 1})
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[:100], lambda text: "", lambda text: "[1]", lambda text: "[" * 100_000, older]
+)
+def test_a_damaged_config_is_named_and_left_as_it_is(tmp_path, damage):
+    claimed(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(damage(file.read_text()))
+    before = file.read_text()
+    with pytest.raises(InputError, match=str(tmp_path)):
+        claimed(tmp_path)
+    assert file.read_text() == before
+
+
+def test_two_processes_do_not_share_a_workdir(tmp_path):
+    config, _, splits = tiny()
+    with (
+        open_workdir(tmp_path, config, splits),
+        pytest.raises(InputError, match=str(tmp_path)),
+        open_workdir(tmp_path, config, splits),
+    ):
+        pass
+    with open_workdir(tmp_path, config, splits):  # the lock went with its holder
+        pass
+
+
+def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
+    def none(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with locked(tmp_path):
+        pass
+
+
+def test_a_finished_run_is_read_where_nothing_can_be_written(whole, tmp_path, monkeypatch):
+    def denied(*inputs, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    expected = json.loads((whole / "result.json").read_text())
+    monkeypatch.setattr("pixelcnn_jax.files.os.fsync", denied)
+    monkeypatch.setattr(fcntl, "flock", denied)
+    assert run(whole) == expected
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"measure": 1', "[" * 100_000, "\x00"])
+def test_a_damaged_result_is_named(tmp_path, content):
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(InputError, match=r"result\.json"):
+        read_result(tmp_path)
+
+
+def test_a_result_is_read_as_it_was_written_and_holds_numbers_only(tmp_path):
+    result = {"measure": "nats", "scores": {"test": {"nats": 1.5}}, "report": {}}
+    assert read_result(tmp_path) is None
+    assert write_result(tmp_path, result) == read_result(tmp_path) == result
+    with pytest.raises(ValueError, match="JSON"):
+        write_result(tmp_path, result | {"report": {"x": float("nan")}})
+    assert read_result(tmp_path) == result
+
+
+def test_what_is_prepared_is_computed_once_and_then_read(tmp_path):
+    variables = {"quantiser": {"codes": np.arange(6, dtype=np.float32).reshape(2, 3)}, "b": {"c": {"d": np.ones(1)}}}
+    calls = []
+
+    def prepare():
+        calls.append(1)
+        return variables
+
+    for _ in range(2):
+        found = prepared(tmp_path, prepare)
+        np.testing.assert_array_equal(found["quantiser"]["codes"], variables["quantiser"]["codes"])
+        np.testing.assert_array_equal(found["b"]["c"]["d"], variables["b"]["c"]["d"])
+    assert calls == [1]
+
+
+def test_an_experiment_without_anything_prepared_has_no_file(tmp_path):
+    assert prepared(tmp_path, dict) == {}
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\x00\x00\x00\x00\x00\x00\x00{", b"\xff" * 20])
+def test_damaged_prepared_variables_are_named(tmp_path, content):
+    (tmp_path / "prepared.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=r"prepared\.safetensors"):
+        prepared(tmp_path, dict)
