@@ -5,7 +5,7 @@ layers of 3x3, 64 features, head 64. Naive sampling is one forward pass per sub-
 to all of them. Each CPU core is a device, and batches that they divide are split. The forward pass counts by the
 faster of one device, which can use all cores, and all devices.
 
-The colour table compares three channels with one. With --workdir the model of a run is also sampled by fixed-point
+The colour table compares three channels with one. With --model a trained model is also sampled by fixed-point
 iteration (Song et al. 2021): the whole image is drawn again from the same noise until it no longer changes. The number
 of iterations depends on the weights.
 """
@@ -13,7 +13,6 @@ of iterations depends on the weights.
 import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
@@ -87,11 +86,11 @@ def fixed_point(
     return images, count
 
 
-def compare_fixed_point(workdir: Path, batch: int) -> dict[str, Any]:
-    """Returns the times of fixed-point iteration and of cached sampling by the model of a run."""
-    density, key = load_density(str(workdir)), jax.random.key(1)
-    network, own, condition = resolve(density.model, density.variables, None, None, batch=batch)
+def compare_fixed_point(name: str, batch: int) -> dict[str, Any]:
+    """Returns the times of fixed-point iteration and of cached sampling by a trained model."""
+    density, key = load_density(name), jax.random.key(1)
     shape = (batch, *density.spec.shape)
+    network, own, condition = resolve(density.model, density.variables, None, None, shape=shape)
     cached = partial(sample, density.model, density.variables, key, shape=shape[:3])
     iterated = partial(fixed_point, network, own, condition, key, shape)
     images, count = iterated()
@@ -102,8 +101,8 @@ def compare_fixed_point(workdir: Path, batch: int) -> dict[str, Any]:
 @click.command(cls=UserCommand, help=__doc__)
 @click.option("--batch", multiple=True, type=int, default=(1, 16, 64), show_default=True, help="Batch of network R.")
 @click.option("--cifar10", "with_cifar10", is_flag=True, help="Time the network of configs/cifar10.py too.")
-@click.option("--workdir", type=Path, help="Run whose model is sampled by fixed-point iteration too.")
-def main(batch: tuple[int, ...], with_cifar10: bool, workdir: Path | None) -> None:
+@click.option("--model", "name", help="Model to sample by fixed-point iteration too: a published name or a workdir.")
+def main(batch: tuple[int, ...], with_cifar10: bool, name: str | None) -> None:
     use_all_cores()
     networks: list[tuple[str, GatedPixelCNN, int, tuple[int, ...]]] = [("R", R, 28, batch)]
     if with_cifar10:
@@ -112,21 +111,21 @@ def main(batch: tuple[int, ...], with_cifar10: bool, workdir: Path | None) -> No
     result: dict[str, Any] = {"benchmark": "sampling", "device": jax.devices()[0].device_kind}
 
     print("network  batch  forward s   cached s  naive s (scaled)  naive/cached  cached/forward")
-    for name, model, size, batches in networks:
+    for label, model, size, batches in networks:
         for count in batches:
             row = compare(model, count, size)
-            result.setdefault(name, []).append(row)
+            result.setdefault(label, []).append(row)
             one, cached, naive, gain, cost = list(row.values())[1:]
-            print(f"{name:8} {count:5} {one:10.4f} {cached:10.4f} {naive:17.1f} {gain:13.0f} {cost:15.2f}", flush=True)
+            print(f"{label:8} {count:5} {one:10.4f} {cached:10.4f} {naive:17.1f} {gain:13.0f} {cost:15.2f}", flush=True)
 
     print("\nnetwork  3 channels, us per pixel  1 channel  ratio")
-    for name, model, size, _ in networks:
-        row = result[f"{name}_colour"] = compare_colours(model, size)
-        print(f"{name:8} {row['three_channels_us']:25.2f} {row['one_channel_us']:10.2f} {row['ratio']:6.2f}")
+    for label, model, size, _ in networks:
+        row = result[f"{label}_colour"] = compare_colours(model, size)
+        print(f"{label:8} {row['three_channels_us']:25.2f} {row['one_channel_us']:10.2f} {row['ratio']:6.2f}")
 
-    if workdir is not None:
+    if name is not None:
         print("\nbatch  iterations  fixed point s  cached s  same images")
-        result["fixed_point"] = [compare_fixed_point(workdir, count) for count in (1, 16)]
+        result["fixed_point"] = [compare_fixed_point(name, count) for count in (1, 16)]
         for row in result["fixed_point"]:
             times = f"{row['fixed_point_s']:14.3f} {row['cached_s']:9.3f}"
             print(f"{row['batch']:5} {row['iterations']:11} {times}  {row['same']}")

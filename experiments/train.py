@@ -110,7 +110,7 @@ def parse(argv: list[str]) -> Command:
       InputError: for what it gets wrong.
     """
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", None, "the run's config", flag_values=values)
+    config_flags.DEFINE_config_file("config", None, "the run's config", flag_values=values, sys_argv=argv)
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
     flags.DEFINE_bool("dry_run", False, "print what a step needs and train nothing", flag_values=values)
     flags.DEFINE_string("coordinator", None, "host:port of process 0", flag_values=values)
@@ -149,7 +149,8 @@ def parse(argv: list[str]) -> Command:
 
 def one_line(message: object) -> str:
     """Returns a message of another library without line breaks, escapes and quotes around it."""
-    return " ".join(str(message).replace("\\n", ". ").replace("\\", "").split()).strip("'\"")
+    line = " ".join(str(message).replace("\\n", ". ").replace("\\", "").split())
+    return line[1:-1] if len(line) > 1 and line[0] == line[-1] and line[0] in "'\"" else line
 
 
 def use_all_cores(config: TrainConfig, *, processes: int = 1) -> None:

@@ -5,7 +5,6 @@ tests/training.
 """
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -92,15 +91,3 @@ def test_the_package_is_light_to_import():
     printed, seconds = seconds_of_processor(lambda: finished([sys.executable, "-c", code]))
     assert printed == "[]\n"
     assert seconds < 3
-
-
-def test_a_run_without_room_for_more_files_goes_on(tmp_path):
-    """As many checkpoints as there may be open files: none stays open."""
-    limited = (
-        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128));"
-        "import runpy; runpy.run_module('experiments.train', run_name='__main__')"
-    )
-    many = dict(train__steps=150, train__checkpoint_every=1, train__eval_every=150, train__log_every=150)
-    line = command(tmp_path / "run", **many)
-    finished([line[0], "-c", limited, *line[3:]], env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"})
-    assert checkpoints(tmp_path / "run") == [149, 150]

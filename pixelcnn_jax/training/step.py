@@ -1,5 +1,6 @@
 """One training step as a pure function of the state, a batch and a key."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -86,9 +87,11 @@ def train_step(
             (jnp.arange(count), parts),
         )
     is_finite = jnp.isfinite(optax.tree.norm(gradient))
-    kept = state.params, state.ema, state.optimizer
-    params, ema, optimizer_state = jax.lax.cond(
-        is_finite, lambda: _applied(state, gradient, optimizer, ema_decay), lambda: kept
+    # Chosen, not branched: a branch would be compiled on its own and round in another way.
+    params, ema, optimizer_state = jax.tree.map(
+        partial(jnp.where, is_finite),
+        _applied(state, gradient, optimizer, ema_decay),
+        (state.params, state.ema, state.optimizer),
     )
     skipped = jnp.where(is_finite, 0, state.skipped + 1)
     return TrainState(state.step + 1, params, ema, optimizer_state, skipped), jnp.where(is_finite, loss, jnp.nan)

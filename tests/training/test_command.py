@@ -27,7 +27,7 @@ def _at_root(monkeypatch):
 
 
 def arguments(workdir, *more, **changes):
-    return command(workdir, *more, **changes)[2:]
+    return command(workdir, *more, **changes)[3:]
 
 
 def complaint(capsys, line):
