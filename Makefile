@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick bench table figures lint format types dist clean train-environment dev-environment
+.PHONY: help demo test quick bench table figures docs linkcheck lint format types dist clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -31,18 +31,24 @@ quick: dev-environment  ## lint, types and the quick tests: before each commit
 	"$(PY)" -m mypy
 	"$(PY)" -m pytest -m 'not slow' $(ARGS)
 
-bench: train-environment  ## run the benchmarks; ARGS=--data_dir=DIR reads real CIFAR-10
+bench: train-environment  ## run the benchmarks; ARGS=--data-dir=DIR reads real CIFAR-10
 	"$(PY)" -m benchmarks.sampling
 	"$(PY)" -m benchmarks.train_step
 	"$(PY)" -m benchmarks.growth
 	"$(PY)" -m benchmarks.input $(ARGS)
 	"$(PY)" -m benchmarks.first_step
 
-table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data_dir=DIR
+table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data-dir=DIR
 	"$(PY)" -m benchmarks.table $(ARGS)
 
-figures: train-environment  ## plot the receptive fields: benchmarks/receptive_fields.png
+figures: train-environment  ## plot the receptive fields: docs/pictures/receptive_fields.png
 	"$(PY)" -m benchmarks.receptive_field
+
+docs: dev-environment  ## build the documentation into docs/_build/html, warnings as errors
+	"$(PY)" -m sphinx -q -W -b html docs docs/_build/html
+
+linkcheck: dev-environment  ## check the external links of the documentation
+	"$(PY)" -m sphinx -q -b linkcheck docs docs/_build/linkcheck
 
 lint: dev-environment  ## check style and likely mistakes
 	"$(PY)" -m ruff check .
@@ -59,7 +65,7 @@ dist: dev-environment  ## build the sdist and the wheel into dist/
 	"$(PY)" -m build
 
 clean:  ## remove environments and caches; runs/ stays
-	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache build dist docs/_build docs/notebooks *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is finished if its file `installed` says so: that is written last, and removed before anything is

@@ -75,7 +75,8 @@ def load_pretrained(name: str | Path) -> Pretrained:
         variables = flax.traverse_util.unflatten_dict(flat)
         fits = _fits(model, variables)
     except Exception as error:  # a card can name anything, and JAX and Flax raise many kinds of errors
-        raise InputError(f"{file} holds networks that this version of pixelcnn_jax cannot build: {error}") from None
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{file} holds networks that this version of pixelcnn_jax cannot build: {reason}") from None
     if not fits:
         raise InputError(f"{file} does not hold the parameters of the networks that its card names.")
     if not all(np.isfinite(np.asarray(x)).all() for x in flat.values()):
@@ -102,10 +103,9 @@ def save_pretrained(path: str | Path, model: Model, variables: Variables, card: 
     flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))))
     content = save({".".join(key): _as_float32(x) for key, x in flat.items()})
     digest = hashlib.sha256(content).hexdigest()
-    full = {
+    facts = {
         "format": FORMAT,
         "networks": describe(model),
-        **card,
         "image_spec": ImageSpec(*card["image_spec"])._asdict(),
         "parameters": sum(x.size for x in flat.values()),
         "dtype": "float32",
@@ -113,10 +113,10 @@ def save_pretrained(path: str | Path, model: Model, variables: Variables, card: 
     }
     side = _side_file(file, digest)
     atomic_write(side, content)
-    atomic_write(file.with_suffix(".json"), json.dumps(full, indent=2) + "\n")
+    atomic_write(file.with_suffix(".json"), json.dumps({**facts, **card, **facts}, indent=2) + "\n")
     side.replace(file)
     for stale in file.parent.glob(f"{file.stem}.*.safetensors"):
-        if re.fullmatch(r"\.[0-9a-f]{12}", Path(stale.stem).suffix):
+        if re.fullmatch(r"\.[0-9a-f]{12}\.safetensors", stale.name.removeprefix(file.stem)):
             stale.unlink()
 
 

@@ -48,11 +48,14 @@ def pages(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_every_figure_is_derived_and_the_tables_are_written(pages):
+def test_every_figure_is_derived_and_the_tables_are_written(pages, monkeypatch):
+    density = table.load_density("digits")
+    del density.card["scores"]["train"]  # a thousand images
+    monkeypatch.setattr(table, "load_density", lambda name: density)
     result = CliRunner().invoke(table.main, [])
     assert result.exit_code == 1
     assert "another table" in result.stderr
-    assert result.stderr.count("as printed") == 3
+    assert result.stderr.count("as printed") == 2
     run(table.main, "--write")
     text = (pages / "README.md").read_text()
     assert text.startswith("before\n")

@@ -108,10 +108,20 @@ def test_a_kill_while_saving_leaves_the_older_or_the_newer_model(writes, older, 
     assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "model.json"}
 
 
+def test_a_card_can_be_used_for_another_model(tmp_path):
+    save(tmp_path, "network with h")
+    save_pretrained(tmp_path, NETWORK, variables_of("network"), load_pretrained(tmp_path).card | {"networks": "other"})
+    jax.tree.map(np.testing.assert_array_equal, load_pretrained(tmp_path).variables, variables_of("network"))
+
+
 def test_models_in_one_folder_keep_their_files(tmp_path):
     for name in ("a", "a.b", "a.0123456789abc"):
         save(tmp_path / f"{name}.safetensors")
+    (tmp_path / "a.b.0123456789ab.safetensors").write_bytes(b"of a.b, whose writer was killed")
     save(tmp_path / "a.safetensors", seed=4)
+    assert (tmp_path / "a.b.0123456789ab.safetensors").exists()
+    save(tmp_path / "a.b.safetensors")
+    assert not (tmp_path / "a.b.0123456789ab.safetensors").exists()
     assert [load_pretrained(tmp_path / f"{name}.safetensors").card["step"] for name in ("a", "a.b")] == [4, 0]
 
 

@@ -37,7 +37,7 @@ def window_product(
     """Returns the VALID product of a kernel with every position of a window, or every ``stride``-th row and column.
 
     On GPU and TPU it is a convolution. On CPU, where the forward pass of XLA's convolutions uses one core, it is a
-    matrix product with the gathered taps (measured in ``benchmarks/README.md``). Both compute the same sums.
+    matrix product with the gathered taps (measured in ``docs/benchmarks.md``). Both compute the same sums.
     """
     rows, columns, features, *out = kernel.shape
     flat = kernel.reshape(rows, columns, features, -1)
@@ -90,7 +90,7 @@ def gate(x: Float[Array, "batch height width pair features"]) -> Float[Array, "b
     """Returns the gated activation unit, tanh(W_f x) * sigmoid(W_g x): equation 2.
 
     A single tanh over both halves, with sigmoid(x) = (1 + tanh(x / 2)) / 2, makes sampling on CPU 7 % faster but the
-    training step 10 % slower (``benchmarks/README.md``).
+    training step 10 % slower (``docs/benchmarks.md``).
     """
     return jnp.tanh(x[..., 0, :]) * jax.nn.sigmoid(x[..., 1, :])
 

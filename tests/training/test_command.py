@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +23,9 @@ CONFIG = "--config=tests/tiny_runs.py"
 
 
 @pytest.fixture(autouse=True)
-def _at_root(monkeypatch):
+def _as_in_a_new_process(monkeypatch):
     monkeypatch.chdir(ROOT)
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)  # absl would execute the next file into it
 
 
 def arguments(workdir, *more, **changes):
