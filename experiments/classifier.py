@@ -44,7 +44,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         order = jnp.argsort(jnp.argmax(apply(network, params, source), axis=1))
-        return source[order].reshape(config.train.sample_rows, config.train.sample_columns, *spec.shape)
+        return jnp.asarray(source)[order].reshape(config.train.sample_rows, config.train.sample_columns, *spec.shape)
 
     return Experiment(init, loss, draw, network, measure="cross_entropy", score_of="p(y|x)")
 

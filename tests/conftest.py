@@ -37,21 +37,16 @@ os.environ |= {
     "no_proxy": "localhost,127.0.0.1",
 }
 # Tests compile far more than they compute: code that XLA does not optimise takes half the time in all.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+if "PIXELCNN_TEST_CPU" in os.environ:  # another instruction set rounds sums in another order
+    FLAGS += f" --xla_cpu_max_isa={os.environ['PIXELCNN_TEST_CPU']}"
+os.environ.setdefault("XLA_FLAGS", FLAGS)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda make test: on purpose only
 
 
 def pytest_configure(config):
     # Two workers may write and read one compiled program at the same time: the reader then compiles it itself.
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache")
-    config.addinivalue_line("markers", "slow: takes minutes; runs only where RUN_SLOW=1 is set")
-
-
-def pytest_collection_modifyitems(items):
-    if os.environ.get("RUN_SLOW") != "1":
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.skip(reason="RUN_SLOW=1 runs it"))
 
 
 def pytest_unconfigure():

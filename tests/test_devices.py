@@ -43,7 +43,7 @@ def made(name, **changes):
     config, recipe, splits = tiny(name, data__labels=True, **changes)
     experiment = recipe.make_experiment(config, splits.spec, recipe.prepare(config, splits))
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
-    return experiment, optimizer, recipe.picture_source(config, splits)
+    return experiment, optimizer, jax.tree.map(jnp.asarray, recipe.picture_source(config, splits))
 
 
 def batch_of(count):
@@ -150,5 +150,5 @@ def test_arrays_follow_the_sharding_of_another():
 def test_all_but_the_last_two_results_are_waited_for(monkeypatch, count, expected):
     waited = []
     monkeypatch.setattr(devices.jax, "block_until_ready", waited.append)
-    wait_for_older(range(count))
+    wait_for_older([np.array(number) for number in range(count)])
     assert waited == expected

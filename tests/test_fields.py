@@ -21,6 +21,7 @@ class Group:
     place: str | None = field(None, "a folder")
     on: bool = field(False, "a switch")
     pair: tuple[int, ...] = field((1, 2), "two sizes", least=1)
+    scale: float = field(1.0, "any number")
 
 
 def test_a_group_without_values_has_its_defaults():
@@ -30,7 +31,7 @@ def test_a_group_without_values_has_its_defaults():
 def test_an_ml_collections_group_makes_the_round_trip():
     config = as_config(Group)
     config.count, config.size, config.place, config.pair = 7, 5, "here", (3, 4)
-    assert read_group(Group, config, name="g") == Group(count=7, size=5, place="here", pair=(3, 4))
+    assert read_group(Group, config.to_dict(), name="g") == Group(count=7, size=5, place="here", pair=(3, 4))
 
 
 def test_an_unset_optional_field_takes_its_type_and_none_again():
@@ -50,7 +51,7 @@ def test_values_of_json_become_the_types_of_the_fields():
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"cuont": 3}, r"group has no field cuont.*count"),
+        ({"cuont": 3}, r"group has no field cuont(?=.*count)(?!.*share)"),
         ({"zzz": 3}, r"group has no field zzz.*count, share, size"),
         ({"count": 2.0}, r"group\.count .*int"),
         ({"count": True}, r"group\.count .*int"),
@@ -67,6 +68,8 @@ def test_values_of_json_become_the_types_of_the_fields():
         ({"name": "c"}, r"group\.name .*a, b"),
         ({"name": 1}, r"group\.name .*str"),
         ({"on": 1}, r"group\.on .*bool"),
+        ({"scale": math.nan}, r"group\.scale .*nan"),
+        ({"scale": -math.inf}, r"group\.scale .*inf"),
         ({"pair": 3}, r"group\.pair .*tuple"),
         ({"pair": (1, 0)}, r"group\.pair .*at least 1"),
         ({"pair": ("a", "b")}, r"group\.pair"),

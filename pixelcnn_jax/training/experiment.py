@@ -15,7 +15,8 @@ LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nat
 
 Params = Any  # a tree of arrays
 Variables = Mapping[str, Any]
-Batch = Mapping[str, Array]  # "image", int32 [batch, height, width, channels], and "label", int32 [batch], if labelled
+# "image", int32 [batch, height, width, channels], and "label", int32 [batch], if labelled
+Batch = Mapping[str, Array]
 Pictures = Int[Array | np.ndarray, "rows columns height width channels"]
 
 

@@ -18,7 +18,7 @@ def value(params, batch):
     return params * batch["image"][:, 0, 0, 0].astype(jnp.float32)
 
 
-@pytest.mark.parametrize(("batch_size", "microbatch_size"), [(8, None), (5, None), (16, 8), (48, 3), (48, 24)])
+@pytest.mark.parametrize(("batch_size", "microbatch_size"), [(8, None), (5, None), (16, 8), (6, 3), (48, 3), (48, 24)])
 @pytest.mark.parametrize("count", [7, 48, 50])
 def test_every_image_is_counted_once_and_in_order(count, batch_size, microbatch_size):
     found = evaluate(value, jnp.float32(2), numbered(count), batch_size=batch_size, microbatch_size=microbatch_size)

@@ -8,6 +8,7 @@ import time
 import types
 from contextlib import closing
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -67,6 +68,7 @@ def test_a_process_that_is_not_the_first_writes_nothing(tmp_path):
         metrics.draw(tmp_path / "curve.png", measure="loss", title="")
         assert metrics.last("loss") == 1.0
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "loss": 2.0}\n'
 
 
 def points(folder, tag):
@@ -76,7 +78,7 @@ def points(folder, tag):
 
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     events.Reload()
-    return {event.step: float(make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)}
+    return [(event.step, float(make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -88,7 +90,7 @@ def test_tensorboard_holds_every_point_after_kills(tmp_path):
         if begin < 12:
             metrics._thread.shutdown()
     metrics.close()
-    assert points(tmp_path / "tensorboard", "loss") == {step: step / 4 for step in range(1, 22)}
+    assert points(tmp_path / "tensorboard", "loss") == [(step, step / 4) for step in range(1, 22)]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -153,14 +155,14 @@ def test_the_stopwatch_excludes_what_lies_between_two_steps(monkeypatch):
     watch = Stopwatch(batch_size=6)
     for seconds in (1.0, 2.0):
         now[0] += seconds
-        watch.count(np.float32(seconds))
+        watch.count(jnp.float32(seconds))
     now[0] += 50.0
     watch.exclude(50.0)
     losses, rate = watch.read()
     np.testing.assert_array_equal(losses, [1.0, 2.0])
     assert rate == 2 * 6 / 3.0
     now[0] += 4.0
-    watch.count(np.float32(5.0))
+    watch.count(jnp.float32(5.0))
     losses, rate = watch.read()
     np.testing.assert_array_equal(losses, [5.0])
     assert rate == 6 / 4.0
@@ -171,5 +173,5 @@ def test_counting_a_step_waits_for_the_step_two_before(monkeypatch):
     monkeypatch.setattr(devices.jax, "block_until_ready", waited.append)
     watch = Stopwatch(batch_size=1)
     for number in range(5):
-        watch.count(number)
+        watch.count(jnp.float32(number))
     assert waited == [0, 1, 2]

@@ -33,7 +33,8 @@ from pixelcnn_jax.training.processes import Processes, is_first, join, run_on_fi
         (Processes("localhost:1234", 2, -1), "--process "),
     ],
 )
-def test_an_address_or_a_number_that_cannot_be_is_refused(processes, named):
+def test_an_address_or_a_number_that_cannot_be_is_refused(processes, named, monkeypatch):
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *inputs, **options: pytest.fail("it was not refused"))
     with pytest.raises(InputError, match=named):
         join(processes)
 

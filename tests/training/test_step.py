@@ -72,9 +72,10 @@ def test_every_microbatch_and_every_step_has_noise_of_its_own():
 
     optimizer = optax.sgd(1.0)
     state, expected = init_state(toy(noisy), optimizer, KEY), 0.0
+    options = dict(experiment=toy(noisy), optimizer=optimizer, ema_decay=0.9, microbatch_size=8)
+    step = jax.jit(partial(train_step, **options))
     for number in range(2):
-        options = dict(experiment=toy(noisy), optimizer=optimizer, ema_decay=0.9, microbatch_size=8)
-        state, _ = train_step(state, {"image": images(16)}, KEY, **options)
+        state, _ = step(state, {"image": images(16)}, KEY)
         step_key = jax.random.fold_in(KEY, number)
         parts = [jax.random.normal(jax.random.fold_in(step_key, i), (8,)) for i in range(2)]
         expected = expected - float(jnp.mean(jnp.stack(parts)))
@@ -87,8 +88,9 @@ def test_a_loss_is_given_the_number_of_steps_before():
 
     optimizer = optax.sgd(1.0)
     state = init_state(toy(counting), optimizer, KEY)
+    step = jax.jit(partial(train_step, experiment=toy(counting), optimizer=optimizer, ema_decay=0.9))
     for expected in (-1, -3, -6):
-        state, _ = train_step(state, numbers(0, 0), KEY, experiment=toy(counting), optimizer=optimizer, ema_decay=0.9)
+        state, _ = step(state, numbers(0, 0), KEY)
         assert float(state.params["x"]) == expected
 
 
