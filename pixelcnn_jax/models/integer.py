@@ -9,6 +9,8 @@ A value with a *step* s stands for itself times 2**-s. The only operations are s
 look-ups in stored tables.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -98,7 +100,7 @@ def _entries(step: int, reach: int) -> int:
     return 2 * (reach << step) + 1
 
 
-def _sizes(**groups: dict[str, tuple[int, ...]]) -> Params:
+def _sizes(**groups: Mapping[str, tuple[int, ...]]) -> Params:
     return {group: {name: Bias(size) for name, size in sizes.items()} for group, sizes in groups.items()}
 
 
@@ -197,14 +199,15 @@ def horizontal_stack(
     net: Params, x: Float[Array, "batch height columns _"], crossings: list[Array], memory: Memory
 ) -> tuple[Float[Array, "batch height columns features"], Memory]:
     """Advances the horizontal stack by some columns. Returns the features for the head, and the new memory."""
-    features, own, remembered = None, x, []
+    remembered: Memory = []
+    features, own = x, x
     for layer, crossing, left in zip(net["layers"], crossings, memory, strict=True):
-        if features is not None:
+        if remembered:
             own = clipped(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
         window = jnp.concatenate([left, own], axis=2)
         gated = gate(layer, crossing + window_product(window, layer["horizontal"]["kernel"][None]), "horizontal")
         out = rescale(dot(gated, layer["out"]["kernel"]) + layer["out"]["bias"], layer["shifts"]["out"])
-        features = clipped(out if features is None else features + out, layer["clips"]["residual"])
+        features = clipped(features + out if remembered else out, layer["clips"]["residual"])
         remembered.append(window[:, :, own.shape[2] :])
     return features, remembered
 

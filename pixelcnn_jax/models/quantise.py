@@ -80,7 +80,8 @@ def _ranges(model: GatedPixelCNN, params: Params, images: Images, condition: Con
     """Returns the largest magnitude of every quantity that is clipped, by channel."""
     net = masked(model, params)
     x = encode(model, net, images)
-    vertical, layers = shift_down(x), []
+    vertical = shift_down(x)
+    layers: list[Params] = []
     for layer in layers_of(net, model.layers):
         product, _ = rows_above(layer["vertical"]["kernel"], vertical, rows_border(layer, vertical))
         sums = add_bias(product, layer["vertical"]["bias"])
