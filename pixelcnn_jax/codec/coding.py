@@ -1,8 +1,8 @@
-"""Lossless compression of images with a model, through constriction's range coder.
+"""Lossless compression of images: with integer networks by ``groups.py``, with all others by constriction's coder.
 
-``probabilities.tables`` computes the probability of each sub-pixel. ``compress`` feeds it the values of the images,
-``decompress`` those that the coder reads. The header holds what could change a bit of the probabilities; a digest of
-the pixels detects the rest, such as a processor that rounds in another order.
+For those, ``probabilities.tables`` computes the probability of each sub-pixel from the values of the images, or from
+those decoded so far. The header holds what could change a bit of the probabilities; a digest of the pixels detects the
+rest, such as a processor that rounds in another order.
 """
 
 import dataclasses
