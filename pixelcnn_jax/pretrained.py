@@ -21,8 +21,10 @@ from safetensors.flax import load, save
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
 from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.bounds import check_bounds
 from pixelcnn_jax.models.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.registry import build, describe
 
 FORMAT = 2
@@ -108,7 +110,7 @@ def save_pretrained(path: str | Path, model: Model, variables: Variables, card: 
         "networks": describe(model),
         "image_spec": ImageSpec(*card["image_spec"])._asdict(),
         "parameters": sum(x.size for x in flat.values()),
-        "dtype": "float32",
+        "dtype": "integer" if isinstance(model, IntegerPixelCNN) else "float32",
         "sha256": digest,
     }
     side = _side_file(file, digest)
@@ -191,4 +193,7 @@ def _fits(model: Model, variables: Variables) -> bool:
     h = jnp.zeros((1, sizes["h"])) if "h" in sizes else None
     s = jnp.zeros((1, 1, 1, sizes["s"])) if "s" in sizes else None
     wanted = jax.eval_shape(network.init, jax.random.key(0), image, h, s)["params"]
-    return bool(jax.tree.map(jnp.shape, wanted) == jax.tree.map(jnp.shape, params))
+    fits = bool(jax.tree.map(jnp.shape, wanted) == jax.tree.map(jnp.shape, params))
+    if fits and isinstance(network, IntegerPixelCNN):
+        check_bounds(network, variables)
+    return fits

@@ -26,6 +26,7 @@ NATS_OF_A_PATTERN = {
     "cifar10_small_mixture": 2088.5852,
     "cifar10_small_pixelcnn": 1418.7997,
     "digits": 818.7372,
+    "digits_int8_v1": 743.1775,
     "mnist_classes": 75.8968,
     "mnist_half": 101.8411,
     "mnist_small": 1454.3818,

@@ -15,7 +15,7 @@ from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.names import check_names, pack_names, unpack_names
 from pixelcnn_jax.cli.pictures import find_images, read_exact, to_pixels
 from pixelcnn_jax.codec import coding
-from pixelcnn_jax.codec.container import Container, check_bounds, length_of, unpack
+from pixelcnn_jax.codec.container import Container, GroupContainer, check_bounds, length_of, unpack
 from pixelcnn_jax.data.image_files import write_image
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
@@ -107,14 +107,14 @@ def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | No
     _report(sum(len(names) for *_, names in parts), sum(len(data) for data, *_ in parts), subpixels, output, as_json)
 
 
-def read_parts(file: Path) -> list[tuple[bytes, Container, list[str]]]:
+def read_parts(file: Path) -> list[tuple[bytes, Container | GroupContainer, list[str]]]:
     """Returns the containers in a compressed file, with the names of the images in each.
 
     Raises:
       InputError: if the file is damaged or incomplete.
     """
     data = file.read_bytes()
-    parts: list[tuple[bytes, Container, list[str]]] = []
+    parts: list[tuple[bytes, Container | GroupContainer, list[str]]] = []
     start, total = 0, 1
     try:
         while start < len(data) or not parts:

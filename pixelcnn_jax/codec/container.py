@@ -2,10 +2,17 @@
 
     magic, version, length of all | digests | numbers | texts | extra | words of the range coder | digest of all that
 
-Numbers are little-endian. Nothing here needs JAX.
+is version 1, for networks that compute in floating point. Version 2 is for integer networks. It names no software,
+machine or batch size, because none matters:
+
+    magic, version, length of all | digest of the model | numbers | extra | length of each group | groups | digest
+
+Numbers are little-endian; the lengths of the groups have 7 bits a byte. Nothing here needs JAX.
 """
 
+import dataclasses
 import hashlib
+import itertools
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +20,13 @@ from typing import Any
 from pixelcnn_jax.errors import InputError
 
 MAGIC = b"\x93PCNN\r\n\x1a"  # not text; a transfer in text mode damages it
-VERSION = 1
+VERSION, GROUPS_VERSION = 1, 2
 MAX_SUBPIXELS = 2**28  # of all images
 MAX_ROW = 2**16  # pixels in one row of a batch
 
 _START = struct.Struct("<8sHQ")
 _NUMBERS = struct.Struct("<QIIIIII")
+_GROUP_NUMBERS = struct.Struct("<16sQIIIIIII")
 _DIGESTS = ("model", "weights", "condition", "pixels")
 _TEXTS = ("dtype", "jax", "jaxlib", "platform")
 _SIZE = 8  # bytes of a digest: one of 2**64 damages would pass
@@ -55,6 +63,36 @@ class Container:
     words: bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroupContainer:
+    """The fields of a container of version 2.
+
+    Attributes:
+      model: digest of the network and its integers.
+      shape: count, height, width and channels of the images.
+      levels: number of values of a sub-pixel.
+      batch_size: images of a group, which are coded together; the last group may have fewer.
+      lanes: interleaved states of the coder in each group.
+      extra: the caller's bytes.
+      streams: the states and bytes of each group.
+    """
+
+    model: bytes
+    shape: tuple[int, ...]
+    levels: int
+    batch_size: int
+    lanes: int
+    extra: bytes
+    streams: tuple[bytes, ...]
+
+    def only(self, group: int) -> "GroupContainer":
+        """Returns a container of one group. Raises InputError if there is no such group."""
+        if not 0 <= group < len(self.streams):
+            raise InputError(f"group must be 0 to {len(self.streams) - 1}, got {group}.")
+        count = min(self.batch_size, self.shape[0] - group * self.batch_size)
+        return dataclasses.replace(self, shape=(count, *self.shape[1:]), streams=self.streams[group : group + 1])
+
+
 def digest(*parts: bytes | memoryview) -> bytes:
     """Returns a short digest of bytes."""
     state = hashlib.blake2b(digest_size=_SIZE)
@@ -63,8 +101,10 @@ def digest(*parts: bytes | memoryview) -> bytes:
     return state.digest()
 
 
-def pack(container: Container) -> bytes:
+def pack(container: Container | GroupContainer) -> bytes:
     """Returns a container as bytes."""
+    if isinstance(container, GroupContainer):
+        return _pack_groups(container)
     numbers = (*container.shape, container.levels, container.batch_size, len(container.extra))
     texts = [getattr(container, name).encode() for name in _TEXTS]
     body = b"".join(
@@ -80,7 +120,19 @@ def pack(container: Container) -> bytes:
     return start + body + digest(start, body)
 
 
-def unpack(data: bytes) -> Container:
+def _pack_groups(container: GroupContainer) -> bytes:
+    numbers = (*container.shape, container.levels, container.batch_size, container.lanes, len(container.extra))
+    lengths = b"".join(_varint(len(stream)) for stream in container.streams)
+    body = b"".join([_GROUP_NUMBERS.pack(container.model, *numbers), container.extra, lengths, *container.streams])
+    start = _START.pack(MAGIC, GROUPS_VERSION, _START.size + len(body) + _SIZE)
+    return start + body + digest(start, body)
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + _varint(number >> 7)
+
+
+def unpack(data: bytes) -> Container | GroupContainer:
     """Reads a container. Raises InputError for damaged bytes."""
     length = length_of(data)
     if length != len(data):
@@ -88,8 +140,9 @@ def unpack(data: bytes) -> Container:
     view = memoryview(data)
     if digest(view[:-_SIZE]) != view[-_SIZE:]:
         raise InputError("data is damaged: its checksum does not match.")
+    body = data[_START.size : -_SIZE]
     try:
-        return _unpack_body(data[_START.size : -_SIZE])
+        return _unpack_groups(body) if _START.unpack_from(data)[1] == GROUPS_VERSION else _unpack_body(body)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise InputError("data is damaged: its header ends early.") from error
 
@@ -99,8 +152,8 @@ def length_of(data: bytes) -> int:
     if len(data) < _START.size or not data.startswith(MAGIC):
         raise InputError("data was not compressed by pixelcnn_jax, or its start is damaged.")
     _, version, length = _START.unpack_from(data)
-    if version != VERSION:
-        raise InputError(f"data has version {version} of the format, but this release reads version {VERSION}.")
+    if version not in (VERSION, GROUPS_VERSION):
+        raise InputError(f"data has version {version} of the format, but this release reads versions 1 and 2.")
     if length < _START.size + _SIZE:
         raise InputError(f"data is damaged: its header declares {length} bytes.")
     return length
@@ -135,3 +188,29 @@ def _unpack_body(body: bytes) -> Container:
         raise IndexError
     named: dict[str, Any] = dict(zip(_DIGESTS + _TEXTS, [*digests, *texts], strict=True))
     return Container(**named, shape=tuple(shape), levels=levels, batch_size=batch_size, extra=extra, words=words)
+
+
+def _unpack_groups(body: bytes) -> GroupContainer:
+    model, *shape, levels, batch_size, lanes, extra_length = _GROUP_NUMBERS.unpack_from(body)
+    at = _GROUP_NUMBERS.size + extra_length
+    extra, lengths = body[_GROUP_NUMBERS.size : at], []
+    if min(*shape, batch_size) < 1 or not 1 <= lanes <= batch_size:
+        raise IndexError
+    for _ in range(min(-(-shape[0] // batch_size), len(body))):
+        length = shift = 0
+        while body[at] & 128:
+            length, shift, at = length | (body[at] & 127) << shift, shift + 7, at + 1
+        lengths.append(length | body[at] << shift)
+        at += 1
+    ends = [at + end for end in itertools.accumulate(lengths)]
+    if ends[-1] != len(body) or min(lengths) < 4 * lanes:
+        raise IndexError
+    return GroupContainer(
+        model=model,
+        shape=tuple(shape),
+        levels=levels,
+        batch_size=batch_size,
+        lanes=lanes,
+        extra=extra,
+        streams=tuple(body[end - length : end] for end, length in zip(ends, lengths, strict=True)),
+    )

@@ -24,6 +24,7 @@ from pixelcnn_jax.models.inputs import (
     check_finite,
     params_of,
 )
+from pixelcnn_jax.models.integer import IntegerPixelCNN, check_one_hot
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ def resolve(
     condition = jax.tree.map(jnp.asarray, condition)
     if isinstance(model, Network):  # any other module checks its own
         check_condition(params_of(variables), condition, shape)
+    if isinstance(model, IntegerPixelCNN):
+        check_one_hot(condition.h)
     return model, variables, condition
 
 

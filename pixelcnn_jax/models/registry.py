@@ -15,6 +15,7 @@ from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.pixelcnn import PixelCNN
 from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 
@@ -22,7 +23,8 @@ NETWORKS: dict[str, type[Network]] = {
     network.__name__: network for network in (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
 }
 DESCRIBED: dict[str, type] = NETWORKS | {
-    one.__name__: one for one in (ConditionalModel, ConstantCondition, Deconvolution, Encoder, Upsampling)
+    one.__name__: one
+    for one in (ConditionalModel, ConstantCondition, Deconvolution, Encoder, IntegerPixelCNN, Upsampling)
 }
 
 

@@ -12,6 +12,8 @@ from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.gated_stream import GatedStream
 from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.integer import IntegerPixelCNN
+from pixelcnn_jax.models.integer_stream import IntegerStream
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.pixelcnn import PixelCNN
 from pixelcnn_jax.models.pixelrnn import RowLSTM
@@ -60,5 +62,10 @@ class Stream(Protocol):
 
 def stream_of(model: nn.Module) -> Stream | None:
     """Returns the stream of a model, or None if it has none: the whole network is then run again for a sub-pixel."""
-    streams: dict[type, Any] = {GatedPixelCNN: GatedStream, PixelCNN: PixelCNNStream, RowLSTM: RowLSTMStream}
+    streams: dict[type, Any] = {
+        GatedPixelCNN: GatedStream,
+        IntegerPixelCNN: IntegerStream,
+        PixelCNN: PixelCNNStream,
+        RowLSTM: RowLSTMStream,
+    }
     return streams[type(model)](model) if type(model) in streams else None

@@ -175,8 +175,8 @@ def test_containers_that_declare_something_else_are_refused(small, field, value,
 
 def test_another_version_and_other_bytes_are_refused(small):
     model, variables, _, data = small
-    with pytest.raises(InputError, match="version 2 of the format"):
-        decompress(model, variables, data[:8] + b"\2\0" + data[10:])
+    with pytest.raises(InputError, match="version 3 of the format"):
+        decompress(model, variables, data[:8] + b"\3\0" + data[10:])
     with pytest.raises(InputError, match="not compressed by"):
         decompress(model, variables, b"\x89PNG" + data)
     with pytest.raises(InputError, match="at most 23 sub-pixels"):

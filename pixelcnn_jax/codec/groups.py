@@ -1,0 +1,206 @@
+"""Compression with an integer twin: one parallel pass to encode, one compiled loop to decode, in groups of images.
+
+The files can be read on any machine, by any version, in batches of any size: all probabilities are integers. Each group
+can be decoded by itself.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, UInt, UInt8, UInt32
+
+from pixelcnn_jax.codec import rans
+from pixelcnn_jax.codec.container import GroupContainer
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.bounds import check_bounds
+from pixelcnn_jax.models.frequencies import interval
+from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of
+from pixelcnn_jax.models.integer import IntegerPixelCNN, dot
+from pixelcnn_jax.models.integer_stream import IntegerStream
+from pixelcnn_jax.models.parameters import Params
+
+PIXELS = 2**18  # computed together, about
+IMAGES_PER_LANE = 128  # a lane takes 4 bytes
+
+OnRow = Callable[[int], None]
+
+
+def compress(
+    model: IntegerPixelCNN,
+    variables: Variables,
+    images: Images,
+    condition: Condition,
+    *,
+    group_size: int,
+    extra: bytes,
+    on_row: OnRow | None,
+) -> GroupContainer:
+    """Returns images as a container of groups, as about -log2 p(x | h) bits and 5 bytes per group."""
+    _check(model, variables)
+    count, height, width, _ = images.shape
+    lanes, at_once = max(1, group_size // IMAGES_PER_LANE), max(1, PIXELS // (height * width))
+    streams: list[bytes] = []
+    for groups, where, there in _batches(-(-count // group_size), count, group_size, lanes, height * width):
+        found = []
+        for chosen in np.split(where.ravel(), range(at_once, where.size, at_once)):  # large groups in parts
+            here = jax.tree.map(lambda x, chosen=chosen: x[chosen], condition)
+            found.append(_intervals(model, variables, images[chosen], here))
+        starts, frequencies = (np.concatenate(x).reshape(*where.shape, -1) for x in zip(*found, strict=True))
+        frequencies = np.where(there[..., None], frequencies, np.uint32(0))
+        streams += rans.encode(starts, frequencies, lanes=lanes)[:groups]
+        _report(on_row, groups, height)
+    return GroupContainer(
+        model=identity(model, variables),
+        shape=images.shape,
+        levels=model.levels,
+        batch_size=group_size,
+        lanes=lanes,
+        extra=extra,
+        streams=tuple(streams),
+    )
+
+
+def decompress(
+    model: IntegerPixelCNN,
+    variables: Variables,
+    container: GroupContainer,
+    condition: Condition,
+    *,
+    on_row: OnRow | None,
+) -> UInt[np.ndarray, "count height width channels"]:
+    """Returns the images of a container.
+
+    Raises:
+      InputError: if the container was made with another model, variables or h, or holds no images.
+    """
+    if container.model != identity(model, variables):
+        raise InputError("data was compressed with another model or weights: decompress with the same.")
+    _check(model, variables)
+    (count, height, width, channels), group_size, lanes = container.shape, container.batch_size, container.lanes
+    if (channels, container.levels) != (model.channels, model.levels):
+        raise InputError("data is damaged: it does not have the channels and levels of this model.")
+    head = rans.STATE_BYTES * lanes
+    longest = max(map(len, container.streams)) - head
+    buffer = 1 << max(8, longest.bit_length())  # a power of two, so that few shapes are compiled
+    images, done = np.zeros(container.shape, np.uint8 if model.levels <= 256 else np.uint16), 0
+    for groups, where, there in _batches(len(container.streams), count, group_size, lanes, height * width):
+        states, data = np.full((len(where), lanes), rans.LOW, np.uint32), np.zeros((len(where), buffer), np.uint8)
+        ends = np.zeros(len(where), np.int32)
+        for row, stream in enumerate(container.streams[done : done + groups]):
+            states[row], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
+            data[row, : ends[row]] = np.frombuffer(stream[head:], np.uint8)
+        here = jax.tree.map(lambda x, where=where: x[where.ravel()], condition)
+        found = _decode(IntegerStream(model), (height, width), params_of(variables), there, states, data, here)
+        decoded, last_states, positions = (np.asarray(x) for x in found)
+        if (states < rans.LOW).any() or (last_states != rans.LOW).any() or (positions != ends).any():
+            raise InputError("data does not decode to images: it is damaged, or h is not what compress was given.")
+        images[where[there]] = decoded[there]
+        done += groups
+        _report(on_row, groups, height)
+    return images
+
+
+def _batches(
+    groups: int, count: int, group_size: int, lanes: int, pixels: int
+) -> Iterator[tuple[int, Int[np.ndarray, "groups images"], Bool[np.ndarray, "groups images"]]]:
+    """Yields batches of equal shape: the groups in it, the index of each image [groups, images], and which are there.
+
+    The last groups of the last batch, and the last images of a group, are filled up with the last image.
+    """
+    together = max(1, min(groups, PIXELS // (pixels * group_size)))
+    padded = -(-group_size // lanes) * lanes
+    for first in range(0, groups, together):
+        group, place = np.arange(first, first + together)[:, None], np.arange(padded)[None]
+        where = group * group_size + place
+        yield min(together, groups - first), np.minimum(where, count - 1), (place < group_size) & (where < count)
+
+
+def _report(on_row: OnRow | None, groups: int, height: int) -> None:
+    if on_row is not None:
+        for row in range(groups * height):
+            on_row(row % height)
+
+
+def _check(model: IntegerPixelCNN, variables: Variables) -> None:
+    check_bounds(model, variables)
+    if not products_are_exact():
+        raise InputError("This machine does not compute float32 products exactly: it cannot code with integers.")
+
+
+@functools.cache
+def products_are_exact() -> bool:
+    """Returns whether sums of products just below 2**24 come out exactly, as they do not in TF32 or bfloat16."""
+    generator = np.random.default_rng(0)
+    left, right = generator.integers(-511, 512, (64, 96)), generator.integers(-340, 341, (96, 64))
+    found = jax.jit(dot)(left.astype(np.float32), right.astype(np.float32))
+    return bool((np.asarray(found) == left @ right).all())
+
+
+def identity(model: IntegerPixelCNN, variables: Variables) -> bytes:
+    """Returns a digest of a model's integers, whatever type holds them; their shapes are its hyperparameters."""
+    state = hashlib.sha256(f"{model.channels} {model.levels}".encode())
+    for path, x in jax.tree_util.tree_leaves_with_path(params_of(variables)):
+        state.update(f"{jax.tree_util.keystr(path)} {x.shape}".encode())
+        state.update(np.ascontiguousarray(x, "<i4").tobytes())
+    return state.digest()[:16]
+
+
+@partial(jax.jit, static_argnums=0)
+def _intervals(
+    model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition
+) -> tuple[Array, Array]:
+    scaled, total = cast(Any, model.apply(variables, images, condition, method="cumulative"))
+    return interval(scaled, total, images)
+
+
+@partial(jax.jit, static_argnames=("stream", "size"))
+def _decode(
+    stream: IntegerStream,
+    size: tuple[int, int],
+    params: Params,
+    there: Bool[Array | np.ndarray, "groups images"],
+    states: UInt32[Array | np.ndarray, "groups lanes"],
+    data: UInt8[Array | np.ndarray, "groups bytes"],
+    condition: Condition,
+) -> tuple[Int[Array, "groups images height width channels"], Array, Array]:
+    """Decodes all groups of a batch at once: as ``sample``, with the coder in place of the noise."""
+    (height, width), channels = size, stream.model.channels
+    groups, images = there.shape
+    batch = groups * images
+    params = stream.prepare(params)
+
+    def decode_row(row: Array, carry: Any) -> Any:
+        pixels, rows, coder = carry
+        above, rows = stream.open_row(params, rows, condition)
+
+        def decode_pixel(column: Array, carry: Any) -> Any:
+            finished, columns, coder = carry
+            pixel = jnp.zeros((batch, 1, 1, channels), jnp.int32)
+            known = stream.open_pixel(params, columns, above, column)
+            for colour in range(channels):
+                cumulative, known = stream.read_cumulative(params, known, pixel, colour=colour)
+                scaled, total = (x.reshape(groups, images, -1) for x in cumulative)
+                values, coder = rans.decode_subpixel(scaled, total, there, coder, data)
+                pixel = pixel.at[:, 0, 0, colour].set(values.reshape(batch))
+            finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
+            return finished, stream.close_pixel(params, columns, known, pixel), coder
+
+        empty = jnp.zeros((batch, 1, width, channels), jnp.int32)
+        finished, _, coder = jax.lax.fori_loop(
+            0, width, decode_pixel, (empty, stream.first_columns(params, batch), coder)
+        )
+        pixels = jax.lax.dynamic_update_slice_in_dim(pixels, finished, row, axis=1)
+        return pixels, stream.close_row(params, rows, above, finished), coder
+
+    pixels = jnp.zeros((batch, height, width, channels), jnp.int32)
+    coder = states, jnp.zeros(groups, jnp.int32)
+    pixels, _, (ends, positions) = jax.lax.fori_loop(
+        0, height, decode_row, (pixels, stream.first_rows(params, batch, width), coder)
+    )
+    return pixels.reshape(groups, images, height, width, channels), ends, positions

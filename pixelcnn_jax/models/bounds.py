@@ -1,0 +1,92 @@
+"""The proof that an integer twin is exact: the largest value of every sum, from its weights and clip ranges."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.colours import ColourMasks, colour_masks
+from pixelcnn_jax.models.frequencies import TOTAL_BITS
+from pixelcnn_jax.models.inputs import Variables, params_of
+from pixelcnn_jax.models.integer import GATE_SHIFT, LIMIT, IntegerPixelCNN
+from pixelcnn_jax.models.parameters import Params
+
+
+def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
+    """Raises InputError unless every sum of the network stays within 2**24, and the parameters are causal integers."""
+    if not all(jnp.issubdtype(x.dtype, jnp.integer) for x in jax.tree.leaves(variables)):
+        raise InputError("variables must be integers: make them with quantise.")
+    params = jax.tree.map(lambda x: np.asarray(x, np.float64), params_of(variables))  # exact, and cannot overflow
+    masks, tables = colour_masks(model), params["tables"]
+    for path, x in jax.tree_util.tree_leaves_with_path(params):
+        name = jax.tree_util.keystr(path)
+        low, high = (1, 25) if "shifts" in name else (0, 2**23) if "clips" in name else (-LIMIT, LIMIT)
+        _require((low <= x).all() and (x <= high).all(), f"{name} must be between {low} and {high}")
+    exp, product = tables["exp"], np.abs(tables["tanh"]).max() * np.abs(tables["sigmoid"]).max()
+    _require(exp[0] == exp.max() == 2**TOTAL_BITS and exp.min() == exp[-1] == 0, "exp must fall from 2**16 to 0")
+    _require(product + 2 ** (GATE_SHIFT - 1) <= LIMIT, "tables must have products of at most 2**24")
+    gates = np.full(model.features, np.floor(product * 2.0**-GATE_SHIFT + 0.5))
+    own = above = input_range(model)
+    before = np.zeros(model.features)  # the largest features of the layer before
+    for index, layer in enumerate(layers_of(params, model.layers)):
+        name, shifts, clips = f"layer {index}", layer["shifts"], layer["clips"]
+        if index:
+            above, own = gates, clips["copy"]
+            _require((before + 2 ** (shifts["copy"] - 1)).max() <= LIMIT, f"{name} must copy within 2**24")
+        mask = (masks.own if index else masks.strict)[:, None]
+        _require(not (layer["horizontal"]["kernel"][-1] * ~mask).any(), f"{name} must be masked by colour")
+        _require(not (layer["out"]["kernel"] * ~masks.own).any(), f"{name} must be masked by colour")
+        sums = {
+            "vertical": ([(layer["vertical"]["kernel"], above)], np.maximum(shifts["vertical"], shifts["crossing"])),
+            "horizontal": (
+                [(layer["crossing"]["kernel"], clips["crossing"]), (layer["horizontal"]["kernel"], own)],
+                shifts["horizontal"],
+            ),
+            "out": ([(layer["out"]["kernel"], gates)], shifts["out"]),
+        }
+        for part, (operands, shift) in sums.items():
+            largest = largest_sums(operands, layer[part]["bias"], layer.get(f"{part}_h"), shift)
+            _require(largest.max() <= LIMIT, f"{name} must have {part} sums of at most 2**24")
+        _require((before + 2.0 ** (24 - shifts["out"])).max() <= LIMIT, f"{name} must have features of at most 2**24")
+        before = clips["residual"]
+    _check_head(params["head"], before, masks)
+
+
+def _check_head(head: Params, features: np.ndarray, masks: ColourMasks) -> None:
+    shifts, clips = head["shifts"], head["clips"]
+    _require((features + 2 ** (shifts["copy"] - 1)).max() <= LIMIT, "the head must copy within 2**24")
+    for name, reach, mask in (("hidden", clips["copy"], masks.hidden), ("logits", clips["hidden"], masks.logits)):
+        kernel, bias = head[name]["kernel"], head[name]["bias"]
+        _require(not (kernel * ~mask).any(), f"{name} must be masked by colour")
+        largest = largest_sums([(kernel, reach)], bias, None, shifts[name])
+        _require(largest.max() <= LIMIT, f"{name} must have sums of at most 2**24")
+
+
+def _require(holds: Any, what: str) -> None:
+    if not holds:
+        raise InputError(f"variables cannot be computed exactly: {what}.")
+
+
+def largest_sums(
+    operands: list[tuple[np.ndarray, np.ndarray]], bias: np.ndarray, h: np.ndarray | None, shift: np.ndarray
+) -> np.ndarray:
+    """Returns the largest magnitude that each channel of a sum, or any part of it, can reach when it is rounded."""
+    total = np.abs(bias) + (0 if h is None else np.abs(h).max(axis=0)) + 2.0 ** np.maximum(0, shift - 1)
+    for kernel, reach in operands:  # the range of a channel is the same at every tap
+        inputs = kernel.ndim - bias.ndim
+        reach = np.asarray(reach, np.float64)
+        total = total + (np.abs(kernel) * reach.reshape(reach.shape + (1,) * bias.ndim)).sum(axis=tuple(range(inputs)))
+    return total
+
+
+def input_range(model: Any) -> Int[np.ndarray, " inputs"]:
+    """Returns the largest magnitude of each input of the strict layer."""
+    return np.append(1, np.full(model.channels, model.levels - 1))
+
+
+def layers_of(params: Params, count: int) -> list[Params]:
+    """Returns the strict layer and the stacked ones as a list."""
+    return [params["strict"], *(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(count))]

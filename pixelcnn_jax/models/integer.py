@@ -1,0 +1,243 @@
+"""The integer twin of a Gated PixelCNN: every value is an integer, held exactly in float32.
+
+float32 represents each integer up to 2**24. A sum of products that stays below it is therefore exact in any order, so
+the twin gives the same numbers on every machine, for every batch size, in the parallel pass and in the cached one.
+``check_bounds`` proves it from the weights. ``docs/integer_codec.md`` derives the bounds; ``quantise.py`` makes the
+weights.
+
+A value with a *step* s stands for itself times 2**-s. The only operations are sums of products, ``rescale``, clips and
+look-ups in stored tables.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, UInt32
+
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
+from pixelcnn_jax.models.inputs import Condition, Images, Vector, check_condition, check_images
+from pixelcnn_jax.models.layers import shift_down
+from pixelcnn_jax.models.parameters import Bias, Params
+
+LIMIT = 2**24  # every sum, and the offset that rounds it, stays within it
+
+TANH_STEP, TANH_RANGE, TANH_BITS = 8, 4, 11  # step of the argument, its largest value, step of the entries
+SIGMOID_STEP, SIGMOID_RANGE, SIGMOID_BITS = 6, 8, 12
+GATE_STEP = 9  # of a gate's output
+GATE_SHIFT = TANH_BITS + SIGMOID_BITS - GATE_STEP
+
+Memory = list[Float[Array, "batch _ _ _"]]  # for each layer, the rows above or the columns left
+
+
+class IntegerPixelCNN(GatedPixelCNN):
+    """A Gated PixelCNN computed in integers. ``quantise`` makes it and its variables.
+
+    Its fields are those of ``Network``. Its parameters have the names and shapes of the float network, and in addition
+    the shift of every sum (``shifts``), the clip range of every operand (``clips``) and the ``tables``. All are
+    integers. A twin may have an h, which must be one-hot; it has no s, codes, mixture or dropout.
+    """
+
+    @nn.nowrap
+    def parameter_shapes(self, condition: Condition) -> Params:
+        shapes, pair, width = super().parameter_shapes(condition), (2, self.features), self.head_width
+
+        def layer(name: str) -> Params:
+            shifts = {"crossing": pair, "vertical": pair, "horizontal": pair, "out": (self.features,)}
+            clips = {"crossing": pair, "residual": (self.features,)}
+            if name == "layers":
+                shifts, clips = shifts | {"copy": ()}, clips | {"copy": (self.features,)}
+            return shapes[name] | _sizes(shifts=shifts, clips=clips)
+
+        head = _sizes(
+            shifts={"copy": (), "hidden": (width,), "logits": (self.channels * self.levels,)},
+            clips={"copy": (self.features,), "hidden": (width,)},
+        )
+        tables = {"tanh": (_entries(TANH_STEP, TANH_RANGE),), "sigmoid": (_entries(SIGMOID_STEP, SIGMOID_RANGE),)}
+        return {
+            "strict": layer("strict"),
+            "layers": layer("layers"),
+            "head": shapes["head"] | head,
+            **_sizes(tables=tables | {"exp": (EXP_SIZE,)}),
+        }
+
+    def head_outputs(
+        self, images: Images, condition: Condition, *, deterministic: bool = True
+    ) -> Float[Array, "batch height width channels levels"]:
+        """Returns the log-frequency of every level of every sub-pixel."""
+        if self.is_initializing():
+            return super().head_outputs(images, condition, deterministic=deterministic)
+        return log_frequencies(*self.cumulative(images, condition))
+
+    def log_probs(
+        self, images: Images, condition: Condition, *, deterministic: bool = True
+    ) -> Float[Array, "batch height width channels"]:
+        """Returns the log of the frequency of every sub-pixel's value, in nats: what coding it costs."""
+        _, frequencies = interval(*self.cumulative(images, condition), images)
+        return log_of_frequency(frequencies)
+
+    def cumulative(
+        self, images: Images, condition: Condition
+    ) -> tuple[UInt32[Array, "*subpixels bounds"], UInt32[Array, "*subpixels 1"]]:
+        """Returns the distribution of every sub-pixel as ``scaled_cumulative`` does, by one parallel pass."""
+        check_images(images, channels=self.channels, levels=self.levels)
+        params = dict(self.variables["params"])
+        check_condition(params, condition, images.shape)
+        layers, head, tables = (net := prepare(self, params))["layers"], net["head"], net["tables"]
+        x, (batch, height, width, _) = inputs(self, images), images.shape
+        above = row_borders(layers, batch, width)
+        crossings, _ = vertical_stack(net, shift_down(x), above, condition.h)
+        features, _ = horizontal_stack(net, x, crossings, column_borders(layers, batch, height))
+        logits = head_logits(head, features, slice(None)).reshape(*images.shape, self.levels)
+        return scaled_cumulative(tables["exp"], logits)
+
+
+def _entries(step: int, reach: int) -> int:
+    return 2 * (reach << step) + 1
+
+
+def _sizes(**groups: Mapping[str, tuple[int, ...]]) -> Params:
+    return {group: {name: Bias(size) for name, size in sizes.items()} for group, sizes in groups.items()}
+
+
+def prepare(model: GatedPixelCNN, params: Params) -> Params:
+    """Returns the parameters as the stacks read them: a list of layers in float32, shifts as powers of two."""
+
+    def one(path: tuple[jax.tree_util.DictKey, ...], x: Array) -> Array:
+        names = [entry.key for entry in path]
+        if names[0] == "shifts":  # 2**-k, by its exponent: exp2 may round
+            x = jax.lax.bitcast_convert_type((127 - jnp.asarray(x, jnp.int32)) << 23, jnp.float32)
+        x = jnp.asarray(x, jnp.float32)
+        return x if names[-1] == "kernel" or names[-1].endswith("_h") else x.reshape(1, 1, 1, *(x.shape or (1,)))
+
+    stacked = [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
+    *layers, head = (
+        jax.tree_util.tree_map_with_path(one, part) for part in [params["strict"], *stacked, params["head"]]
+    )
+    tables = {
+        name: jnp.asarray(x, jnp.uint32 if name == "exp" else jnp.float32) for name, x in params["tables"].items()
+    }
+    return {"layers": [layer | {"tables": tables} for layer in layers], "head": head, "tables": tables}
+
+
+def inputs(model: GatedPixelCNN, images: Images) -> Float[Array, "batch height width inputs"]:
+    """Returns the input of the strict layer: a constant 1, then 2 x - (levels - 1) for each channel."""
+    values = 2 * jnp.asarray(images).astype(jnp.float32) - (model.levels - 1)
+    return jnp.concatenate([jnp.ones_like(values[..., :1]), values], axis=-1)
+
+
+def dot(
+    x: Float[Array | np.ndarray, "..."], kernel: Float[Array | np.ndarray, "..."], axes: int = 1
+) -> Float[Array, "..."]:
+    """Returns sums of products, all in float32."""
+    return jnp.tensordot(x, kernel, axes=axes, precision=jax.lax.Precision.HIGHEST)
+
+
+def window_product(
+    window: Float[Array, "batch rows columns features"],
+    kernel: Float[Array, "kernel_rows kernel_columns features pair out"],
+) -> Float[Array, "batch new_rows new_columns pair out"]:
+    """Returns the VALID product of a kernel with every position of a window, never as a convolution.
+
+    Winograd's and Fourier's algorithms, which convolutions may use, are not exact.
+    """
+    rows, columns, _, *out = kernel.shape
+    height, width = window.shape[1] - rows + 1, window.shape[2] - columns + 1
+    taps = [window[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
+    return dot(jnp.concatenate(taps, axis=-1), kernel.reshape(-1, *out))
+
+
+def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | np.float32) -> Float[Array, "..."]:
+    """Returns floor(sums 2**-k + 1/2) for a power 2**-k, k >= 1. It is exact: both terms are below 2**24 halves."""
+    return jnp.floor(sums * power + np.float32(0.5))
+
+
+def clipped(x: Float[Array, "..."], reach: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Returns x clipped to [-reach, reach]."""
+    return jnp.clip(x, -reach, reach)
+
+
+def gate(
+    layer: Params, sums: Float[Array, "batch height width pair features"], stack: str
+) -> Float[Array, "batch height width features"]:
+    """Returns the gated activation unit of a stack's sums, by two stored tables."""
+    arguments = rescale(sums, layer["shifts"][stack])
+    halves = []
+    for half, table in enumerate((layer["tables"]["tanh"], layer["tables"]["sigmoid"])):
+        reach = table.size // 2
+        index = jnp.clip(arguments[..., half, :], -reach, reach).astype(jnp.int32) + reach
+        halves.append(table.at[index].get(mode="promise_in_bounds"))
+    return rescale(halves[0] * halves[1], np.float32(2.0**-GATE_SHIFT))
+
+
+def vertical_stack(
+    net: Params, x: Float[Array, "batch rows width _"], memory: Memory, h: Vector | None
+) -> tuple[list[Array], Memory]:
+    """Advances the vertical stack by some rows. Returns what crosses over in every layer, and the new memory."""
+    crossings, remembered = [], []
+    for layer, above in zip(net["layers"], memory, strict=True):
+        window, kernel = jnp.concatenate([above, x], axis=1), layer["vertical"]["kernel"]
+        border = kernel.shape[1] // 2
+        padded = jnp.pad(window, ((0, 0), (0, 0), (border, border), (0, 0)))
+        sums = window_product(padded, kernel) + layer["vertical"]["bias"]
+        crossing = clipped(rescale(sums, layer["shifts"]["crossing"]), layer["clips"]["crossing"])
+        crossing = dot(crossing, layer["crossing"]["kernel"], axes=2) + layer["horizontal"]["bias"]
+        if h is not None:
+            sums = sums + dot(h, layer["vertical_h"])[:, None, None]
+            crossing = crossing + dot(h, layer["horizontal_h"])[:, None, None]
+        crossings.append(crossing)
+        remembered.append(window[:, x.shape[1] :])
+        x = gate(layer, sums, "vertical")
+    return crossings, remembered
+
+
+def horizontal_stack(
+    net: Params, x: Float[Array, "batch height columns _"], crossings: list[Array], memory: Memory
+) -> tuple[Float[Array, "batch height columns features"], Memory]:
+    """Advances the horizontal stack by some columns. Returns the features for the head, and the new memory."""
+    remembered: Memory = []
+    features, own = x, x
+    for layer, crossing, left in zip(net["layers"], crossings, memory, strict=True):
+        if remembered:
+            own = clipped(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
+        window = jnp.concatenate([left, own], axis=2)
+        gated = gate(layer, crossing + window_product(window, layer["horizontal"]["kernel"][None]), "horizontal")
+        out = rescale(dot(gated, layer["out"]["kernel"]) + layer["out"]["bias"], layer["shifts"]["out"])
+        features = clipped(features + out if remembered else out, layer["clips"]["residual"])
+        remembered.append(window[:, :, own.shape[2] :])
+    return features, remembered
+
+
+def row_borders(layers: list[Params], batch: int, width: int) -> Memory:
+    """Returns the zeros above the first row of an image, for every layer."""
+    sizes = [layer["vertical"]["kernel"].shape for layer in layers]
+    return [jnp.zeros((batch, rows - 1, width, features)) for rows, _, features, *_ in sizes]
+
+
+def column_borders(layers: list[Params], batch: int, height: int) -> Memory:
+    """Returns the zeros left of the first column of an image, for every layer."""
+    sizes = [layer["horizontal"]["kernel"].shape for layer in layers]
+    return [jnp.zeros((batch, height, columns - 1, features)) for columns, features, *_ in sizes]
+
+
+def head_logits(
+    head: Params, features: Float[Array, "batch height width features"], outputs: slice
+) -> Float[Array, "batch height width outputs"]:
+    """Returns a slice of the logits, in steps of 2**-8. Clips from 0 are the ReLUs."""
+    shifts, clips, hidden, last = head["shifts"], head["clips"], head["hidden"], head["logits"]
+    known = jnp.clip(rescale(features, shifts["copy"]), 0, clips["copy"])
+    known = jnp.clip(rescale(dot(known, hidden["kernel"]) + hidden["bias"], shifts["hidden"]), 0, clips["hidden"])
+    sums = dot(known, last["kernel"][:, outputs]) + last["bias"][..., outputs]
+    return rescale(sums, shifts["logits"][..., outputs])
+
+
+def check_one_hot(h: Array | np.ndarray | None) -> None:
+    """Raises InputError for an h that is not one-hot. Traced values are not checked."""
+    if h is not None and not isinstance(h, jax.core.Tracer):
+        rows = np.asarray(h)
+        if not np.isin(rows, (0, 1)).all() or (rows.sum(axis=-1) > 1).any():
+            raise InputError("h must be one-hot: an integer network was bounded for a single one.")

@@ -1,0 +1,213 @@
+"""From a float Gated PixelCNN to its integer twin, after training and within seconds.
+
+Every output channel of every sum gets the largest power-of-two scale for which the sum cannot exceed 2**24. Operands
+have 8 to 12 bits; weights then get 10 to 13, and those of the first layer more. ``check_bounds`` verifies the result
+from its integers alone, as ``load_pretrained`` does with a twin from disk.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models import integer
+from pixelcnn_jax.models.autoregressive import encode, head_hidden
+from pixelcnn_jax.models.bounds import check_bounds, input_range, largest_sums, layers_of
+from pixelcnn_jax.models.frequencies import EXP_SIZE, LOGIT_STEP, MAX_LEVELS, TOTAL_BITS
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, columns_border, masked, rows_border
+from pixelcnn_jax.models.inputs import Condition, Images, Variables, Vector, check_condition, check_images, params_of
+from pixelcnn_jax.models.integer import GATE_STEP, LIMIT, IntegerPixelCNN, check_one_hot
+from pixelcnn_jax.models.layers import (
+    Context,
+    add_bias,
+    columns_left,
+    condition_terms,
+    gate,
+    horizontal_half,
+    rows_above,
+    shift_down,
+)
+from pixelcnn_jax.models.parameters import Params
+
+MARGIN = 1.5  # clip ranges over the largest value that calibration saw
+CROSSING, COPY, HEAD, HIDDEN, RESIDUAL = 2**9, 2**9, 2**11, 2**11, 2**15  # largest values of operands, about
+MAX_STEP = 12  # of an operand
+GATE_STEPS = np.array([[integer.TANH_STEP], [integer.SIGMOID_STEP]])
+
+Operand = tuple[np.ndarray, int, np.ndarray]  # weights [inputs, *outputs], step and clip range of the inputs
+
+
+def quantise(
+    model: GatedPixelCNN, variables: Variables, calibration_images: Images, *, h: Vector | None = None
+) -> tuple[IntegerPixelCNN, dict[str, Any]]:
+    """Returns the integer twin of a trained model, and the twin's variables.
+
+    Args:
+      model: a network with a softmax over intensities, unconditional or with a one-hot h.
+      variables: its variables.
+      calibration_images: some hundred images like those to come, from which the clip ranges are taken.
+      h: their one-hot condition [count, condition], for a model made with one.
+
+    Raises:
+      InputError: for a model, images or h of another kind, and if a sum cannot be bounded.
+    """
+    if type(model) is not GatedPixelCNN or model.code_features or model.mixture or model.levels > MAX_LEVELS:
+        raise InputError(f"model must be a GatedPixelCNN with a softmax over at most {MAX_LEVELS} intensities.")
+    check_images(calibration_images, channels=model.channels, levels=model.levels)
+    model = model.clone(dropout=0.0, dtype="float32", remat=False)
+    params, condition = params_of(variables), Condition(h)
+    check_condition(params, condition, calibration_images.shape)
+    check_one_hot(h)
+    fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
+    twin = IntegerPixelCNN(**{name: value for name, value in fields.items() if name not in ("parent", "name")})
+    seen = None
+    for start in range(0, len(calibration_images), 50):
+        here = jax.tree.map(lambda x, start=start: x[start : start + 50], condition)
+        found = _ranges(model, params, calibration_images[start : start + 50], here)
+        seen = found if seen is None else jax.tree.map(jnp.maximum, seen, found)
+    exact = jax.tree.map(lambda x: np.asarray(x, np.float64), (masked(model, params), seen))
+    quantised = {"params": jax.tree.map(_narrow, _quantise_params(model, *exact))}
+    check_bounds(twin, quantised)
+    return twin, quantised
+
+
+@jax.jit(static_argnums=0)
+def _ranges(model: GatedPixelCNN, params: Params, images: Images, condition: Condition) -> Params:
+    """Returns the largest magnitude of every quantity that is clipped, by channel."""
+    net = masked(model, params)
+    x = encode(model, net, images)
+    vertical = shift_down(x)
+    layers: list[Params] = []
+    for layer in layers_of(net, model.layers):
+        product, _ = rows_above(layer["vertical"]["kernel"], vertical, rows_border(layer, vertical))
+        sums = add_bias(product, layer["vertical"]["bias"])
+        vertical = gate(sums + condition_terms(layer, "vertical", condition))
+        crossing = add_bias(jnp.tensordot(sums, layer["crossing"]["kernel"], axes=2), layer["horizontal"]["bias"])
+        left = jnp.concatenate([columns_border(layer, x), x], axis=2)[:, :, :-1]
+        before = crossing + condition_terms(layer, "horizontal", condition)
+        context = Context(
+            before + columns_left(layer["horizontal"]["left"], left), layer["out"]["bias"][None, None, None]
+        )
+        x, _ = horizontal_half(layer, x, context, residual=bool(layers))
+        layers.append({"crossing": sums, "residual": x})
+    found = {"layers": layers, "copy": jax.nn.relu(x), "hidden": head_hidden(net["head"], x)}
+    return jax.tree.map(lambda x: jnp.max(jnp.abs(x), axis=(0, 1, 2)), found)
+
+
+def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Params:
+    """Returns the integers of all parameters, from float64."""
+    residual_step, _ = _operand_step(np.concatenate([one["residual"] for one in seen["layers"]]), RESIDUAL)
+    gates = (GATE_STEP, np.full(model.features, 2**GATE_STEP))  # step and clip range
+    scale = np.append(1.0, np.full(model.channels, 1 / (model.levels - 1)))  # inputs are 1 and 2 x - (levels - 1)
+    above, own, copy = (0, input_range(model)), (0, input_range(model)), {}
+    layers: list[Params] = []
+    for layer, now in zip(layers_of(params, model.layers), seen["layers"], strict=True):
+        if layers:
+            step, reach = _operand_step(seen["layers"][len(layers) - 1]["residual"], COPY, most=residual_step - 1)
+            above, own, scale = gates, (step, reach), np.ones(model.features)
+            copy = {"copy": (residual_step - step, reach)}
+        down = layer["vertical"]["kernel"] * scale[:, None, None]
+        across = np.concatenate([layer["horizontal"]["left"], layer["horizontal"]["pixel"][None]])
+        across = across * scale[:, None, None]
+        crossing, crossing_reach = _operand_step(now["crossing"], CROSSING)
+        steps = np.stack(np.broadcast_arrays(GATE_STEPS, crossing))
+        (down,), bias, vertical_h, vertical = _fit(
+            [(down, *above)], layer["vertical"]["bias"], steps, layer.get("vertical_h")
+        )
+        operands = [(layer["crossing"]["kernel"], crossing, crossing_reach), (across, *own)]
+        (over, across), before, horizontal_h, horizontal = _fit(
+            operands, layer["horizontal"]["bias"], GATE_STEPS, layer.get("horizontal_h")
+        )
+        (out,), out_bias, _, out_step = _fit([(layer["out"]["kernel"], *gates)], layer["out"]["bias"], residual_step)
+        residual = np.ceil(now["residual"] * MARGIN * 2.0**residual_step)
+        terms = {} if vertical_h is None else {"vertical_h": vertical_h, "horizontal_h": horizontal_h}
+        layers.append(
+            {
+                "vertical": {"kernel": down, "bias": bias},
+                "crossing": {"kernel": over},
+                "horizontal": {"kernel": across, "bias": before},
+                "out": {"kernel": out, "bias": out_bias},
+                "shifts": {
+                    "crossing": vertical - crossing,
+                    "vertical": vertical - GATE_STEPS,
+                    "horizontal": horizontal - GATE_STEPS,
+                    "out": out_step - residual_step,
+                }
+                | {name: shift for name, (shift, _) in copy.items()},
+                "clips": {"crossing": crossing_reach, "residual": residual}
+                | {name: reach for name, (_, reach) in copy.items()},
+                **terms,
+            }
+        )
+    return {
+        "strict": layers[0],
+        "layers": jax.tree.map(lambda *x: np.stack(x), *layers[1:]),
+        "head": _quantise_head(params["head"], seen, residual_step),
+        "tables": _tables(),
+    }
+
+
+def _quantise_head(head: Params, seen: Params, residual_step: int) -> Params:
+    known, known_reach = _operand_step(seen["copy"], HEAD, most=residual_step - 1)
+    hidden, hidden_reach = _operand_step(seen["hidden"], HIDDEN)
+    (first,), bias, _, step = _fit([(head["hidden"]["kernel"], known, known_reach)], head["hidden"]["bias"], hidden)
+    (last,), last_bias, _, last_step = _fit(
+        [(head["logits"]["kernel"], hidden, hidden_reach)], head["logits"]["bias"], LOGIT_STEP
+    )
+    return {
+        "hidden": {"kernel": first, "bias": bias},
+        "logits": {"kernel": last, "bias": last_bias},
+        "shifts": {"copy": residual_step - known, "hidden": step - hidden, "logits": last_step - LOGIT_STEP},
+        "clips": {"copy": known_reach, "hidden": hidden_reach},
+    }
+
+
+def _tables() -> Params:
+    def arguments(step: int, reach: int) -> Float[np.ndarray, " entries"]:
+        return np.arange(-(reach << step), (reach << step) + 1) * 2.0**-step
+
+    sigmoid = 1 / (1 + np.exp(-arguments(integer.SIGMOID_STEP, integer.SIGMOID_RANGE)))
+    return {
+        "tanh": np.rint(2.0**integer.TANH_BITS * np.tanh(arguments(integer.TANH_STEP, integer.TANH_RANGE))),
+        "sigmoid": np.rint(2.0**integer.SIGMOID_BITS * sigmoid),
+        "exp": np.rint(2.0**TOTAL_BITS * np.exp(-np.arange(EXP_SIZE) * 2.0**-LOGIT_STEP)),
+    }
+
+
+def _operand_step(seen: np.ndarray, most_value: int, *, most: int = MAX_STEP) -> tuple[int, np.ndarray]:
+    """Returns the finest step of an operand, and the clip range of each channel."""
+    step = int(np.floor(np.log2(most_value / (seen.max() * MARGIN + 1e-6))))
+    step = min(step, most, MAX_STEP)
+    return step, np.maximum(1, np.ceil(seen * MARGIN * 2.0**step))
+
+
+def _fit(
+    operands: list[Operand], bias: np.ndarray, steps: Any, h: np.ndarray | None = None
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray | None, np.ndarray]:
+    """Returns weights, bias, V h and the step of each channel of a sum: the finest steps within the bound.
+
+    ``steps`` are those that the sum is rescaled to.
+    """
+    steps = np.broadcast_to(steps, (*np.shape(steps)[: max(0, np.ndim(steps) - bias.ndim)], *bias.shape))
+    steps = steps.reshape(-1, *bias.shape)
+    step = np.full(bias.shape, 30)
+    while True:
+        weights = [np.rint(kernel * 2.0 ** (step - own)) for kernel, own, _ in operands]
+        rounded, terms = np.rint(bias * 2.0**step), None if h is None else np.rint(h * 2.0**step)
+        sums = list(zip(weights, [reach for *_, reach in operands], strict=True))
+        too_large = largest_sums(sums, rounded, terms, (step - steps).max(axis=0)) > LIMIT
+        if not too_large.any():
+            break
+        step = step - too_large
+    if (step - steps < 1).any():
+        raise InputError("model cannot be quantised: its weights are too large for sums of at most 2**24.")
+    return weights, rounded, terms, step
+
+
+def _narrow(x: np.ndarray | int) -> Array:
+    """Returns integers in 16 bits where they fit."""
+    return jnp.asarray(x, jnp.int16 if np.abs(x).max() < 2**15 else jnp.int32)

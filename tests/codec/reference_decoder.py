@@ -1,0 +1,172 @@
+"""A decoder of version 2 in plain NumPy integers: no JAX, no floating point, nothing of the package.
+
+It shares no code with the package, so that its agreement is a proof: the files depend on integers alone.
+"""
+
+import struct
+
+import numpy as np
+
+TOTAL, LOW, GATE_SHIFT = 16, 1 << 24, 14
+
+
+def read_file(data):
+    """Returns shape, levels, images of a group, lanes, and the stream of each group."""
+    magic, version, length = struct.unpack_from("<8sHQ", data)
+    assert (magic, version, length) == (b"\x93PCNN\r\n\x1a", 2, len(data))
+    _, *shape, levels, group_size, lanes, extra = struct.unpack_from("<16sQIIIIIII", data, 18)
+    at, lengths = 18 + 52 + extra, []
+    for _ in range(-(-shape[0] // group_size)):
+        length = shift = 0
+        while True:
+            byte, at = data[at], at + 1
+            length, shift = length | (byte & 127) << shift, shift + 7
+            if byte < 128:
+                break
+        lengths.append(length)
+    ends = at + np.cumsum(lengths)
+    return tuple(shape), levels, group_size, lanes, [data[e - n : e] for e, n in zip(ends, lengths, strict=True)]
+
+
+def read_params(arrays):
+    """Returns nested integers from the flat arrays of a safetensors file, the layers as a list."""
+    tree = {}
+    for name, array in arrays.items():
+        *parents, last = name.split(".")[1:]
+        part = tree
+        for parent in parents:
+            part = part.setdefault(parent, {})
+        part[last] = array.astype(np.int64)
+
+    def pick(part, index):
+        return {name: pick(x, index) if isinstance(x, dict) else x[index] for name, x in part.items()}
+
+    count = len(tree["layers"]["out"]["bias"])
+    return tree | {"layers": [tree["strict"], *(pick(tree["layers"], index) for index in range(count))]}
+
+
+def rescale(sums, shift):
+    return (sums + (np.int64(1) << (shift - 1))) >> shift
+
+
+def clip(x, reach):
+    return np.clip(x, -reach, reach)
+
+
+def inputs(pixels, levels):
+    return np.concatenate([np.ones_like(pixels[..., :1]), 2 * pixels - (levels - 1)], axis=-1)
+
+
+def bounds_of(exp, logits):
+    """Returns the bounds of the levels' intervals, from 0 to 2**16."""
+    levels = logits.shape[-1]
+    below = np.minimum(logits.max(axis=-1, keepdims=True) - logits, len(exp) - 1)
+    sums = np.insert(np.cumsum(exp[below], axis=-1), 0, 0, axis=-1)
+    sums = np.stack([row >> max(0, int(row[-1]).bit_length() - 16) for row in sums])
+    return np.arange(levels + 1) + sums * ((1 << TOTAL) - levels) // sums[:, -1:]
+
+
+class Network:
+    """The network, advanced by row, pixel and colour for some images."""
+
+    def __init__(self, params, levels, count, width, h):
+        self.params, self.levels, self.count, self.width, self.h = params, levels, count, width, h
+        kernels = [layer["vertical"]["kernel"].shape for layer in params["layers"]]
+        self.rows = [np.zeros((count, rows - 1, width, size), np.int64) for rows, _, size, *_ in kernels]
+
+    def gate(self, sums, shifts):
+        tables = self.params["tables"]["tanh"], self.params["tables"]["sigmoid"]
+        arguments = rescale(sums, shifts)
+        tanh, sigmoid = (
+            table[clip(arguments[..., half, :], len(table) // 2) + len(table) // 2] for half, table in enumerate(tables)
+        )
+        return rescale(tanh * sigmoid, GATE_SHIFT)
+
+    def start_row(self, above):
+        """Reads the finished row above [count, width, channels], or None above the image."""
+        x = np.zeros((self.count, self.width, self.rows[0].shape[-1]), np.int64)
+        x = x if above is None else inputs(above, self.levels)
+        self.crossings, self.columns = [], []
+        for index, layer in enumerate(self.params["layers"]):
+            kernel = layer["vertical"]["kernel"]
+            window = np.concatenate([self.rows[index], x[:, None]], axis=1)
+            self.rows[index] = window[:, 1:]
+            border = kernel.shape[1] // 2
+            padded = np.pad(window, ((0, 0), (0, 0), (border, border), (0, 0)))
+            sums = layer["vertical"]["bias"] + sum(
+                np.tensordot(padded[:, i, j : j + self.width], kernel[i, j], axes=1)
+                for i, j in np.ndindex(kernel.shape[:2])
+            )
+            crossing = clip(rescale(sums, layer["shifts"]["crossing"]), layer["clips"]["crossing"])
+            crossing = np.tensordot(crossing, layer["crossing"]["kernel"], axes=2) + layer["horizontal"]["bias"]
+            if self.h is not None:
+                sums = sums + np.tensordot(self.h, layer["vertical_h"], axes=1)[:, None]
+                crossing = crossing + np.tensordot(self.h, layer["horizontal_h"], axes=1)[:, None]
+            x = self.gate(sums, layer["shifts"]["vertical"])
+            self.crossings.append(crossing)
+            columns, size = layer["horizontal"]["kernel"].shape[:2]
+            self.columns.append(np.zeros((self.count, columns - 1, size), np.int64))
+
+    def logits(self, column, pixel, colour):
+        """Returns the logits [count, levels] of a colour, which reads the colours of ``pixel`` before it."""
+        features, self.own = None, []
+        for layer, crossing, left in zip(self.params["layers"], self.crossings, self.columns, strict=True):
+            own = inputs(pixel, self.levels)
+            if features is not None:
+                own = clip(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
+            self.own.append(own)
+            window = np.concatenate([left, own[:, None]], axis=1)
+            sums = crossing[:, column] + np.tensordot(window, layer["horizontal"]["kernel"], axes=2)
+            gated = self.gate(sums, layer["shifts"]["horizontal"])
+            out = rescale(gated @ layer["out"]["kernel"] + layer["out"]["bias"], layer["shifts"]["out"])
+            features = clip(out if features is None else features + out, layer["clips"]["residual"])
+        head, here = self.params["head"], slice(colour * self.levels, (colour + 1) * self.levels)
+        shifts, clips = head["shifts"], head["clips"]
+        x = np.clip(rescale(features, shifts["copy"]), 0, clips["copy"])
+        x = rescale(x @ head["hidden"]["kernel"] + head["hidden"]["bias"], shifts["hidden"])
+        x = np.clip(x, 0, clips["hidden"])
+        sums = x @ head["logits"]["kernel"][:, here] + head["logits"]["bias"][here]
+        return rescale(sums, shifts["logits"][here])
+
+    def finish_pixel(self, column, pixel):
+        self.logits(column, pixel, 0)  # the inputs of all layers, now that all colours are known
+        self.columns = [
+            np.concatenate([left[:, 1:], own[:, None]], axis=1)
+            for left, own in zip(self.columns, self.own, strict=True)
+        ]
+
+
+def decode_group(params, levels, shape, lanes, stream, h=None):
+    """Returns the images of one group."""
+    count, height, width, channels = shape
+    network, images, at = Network(params, levels, count, width, h), np.zeros(shape, np.int64), 4 * lanes
+    states = list(struct.unpack_from(f"<{lanes}I", stream))
+    for row in range(height):
+        network.start_row(images[:, row - 1] if row else None)
+        for column in range(width):
+            pixel = images[:, row, column]
+            for colour in range(channels):
+                bounds = bounds_of(params["tables"]["exp"], network.logits(column, pixel, colour))
+                for image in range(count):
+                    state, own = states[image % lanes], [int(bound) for bound in bounds[image]]
+                    slot = state & ((1 << TOTAL) - 1)
+                    value = int(np.searchsorted(own, slot, side="right")) - 1
+                    state = (own[value + 1] - own[value]) * (state >> TOTAL) + slot - own[value]
+                    while state < LOW:
+                        state, at = state << 8 | stream[at], at + 1
+                    states[image % lanes], pixel[image, colour] = state, value
+            network.finish_pixel(column, pixel)
+    assert at == len(stream)
+    assert all(state == LOW for state in states)
+    return images
+
+
+def decode(arrays, data, h=None):
+    """Returns all images of a file, with the arrays of the network's safetensors file."""
+    (count, *size), levels, group_size, lanes, streams = read_file(data)
+    params, images = read_params(arrays), []
+    for start, stream in zip(range(0, count, group_size), streams, strict=True):
+        here = slice(start, min(start + group_size, count))
+        own = None if h is None else np.asarray(h)[here].astype(np.int64)
+        images.append(decode_group(params, levels, (here.stop - start, *size), lanes, stream, own))
+    return np.concatenate(images)

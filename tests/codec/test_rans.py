@@ -1,0 +1,225 @@
+"""Files of integer networks: what goes in comes out, anywhere, group by group."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference_decoder
+from integer_twins import COLOUR, GREY, make_twin, one_hot
+from proofs import random_images
+from safetensors.numpy import load_file
+
+from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, sample
+from pixelcnn_jax.codec import groups, rans
+from pixelcnn_jax.codec.container import GroupContainer, pack, unpack
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden"  # made by make_golden, and never again
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A twin, its variables, images, and the images compressed in groups of three."""
+    _, model, variables = make_twin(GREY)
+    images = np.asarray(random_images(model, (7, 4, 3), key=3))
+    return model, variables, images, compress(model, variables, images, batch_size=3, verify=False)
+
+
+def golden_images():
+    generator = np.random.default_rng(0)
+    return generator.integers(4, size=(5, 6, 5, 3)).astype(np.int32), one_hot(5, 4, seed=2)
+
+
+def make_golden():
+    from pixelcnn_jax.pretrained import save_pretrained
+
+    _, model, variables = make_twin(COLOUR, 4)
+    save_pretrained(GOLDEN, model, variables, {"image_spec": (6, 5, 3, 4, 4)})
+    images, h = golden_images()
+    (GOLDEN / "images.pcnn").write_bytes(compress(model, variables, images, h=h, batch_size=3))
+
+
+def check_golden():
+    """Reads the golden file, and writes it again."""
+    model, variables, _ = load_pretrained(GOLDEN)
+    (images, h), data = golden_images(), (GOLDEN / "images.pcnn").read_bytes()
+    np.testing.assert_array_equal(decompress(model, variables, data, h=h), images)
+    assert compress(model, variables, images, h=h, batch_size=3, verify=False) == data
+
+
+def test_the_golden_file_is_read_and_written():
+    check_golden()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--xla_cpu_max_isa=SSE4_2",
+        "--xla_cpu_max_isa=AVX --xla_cpu_multi_thread_eigen=false",
+        "--xla_cpu_enable_fast_math=true",
+    ],
+)
+def test_the_golden_file_does_not_depend_on_the_compiler(flags):
+    done = subprocess.run(
+        [sys.executable, "-c", "import test_rans; test_rans.check_golden()"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": "tests:tests/codec:.", "XLA_FLAGS": flags, "JAX_ENABLE_COMPILATION_CACHE": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_decoder_in_numpy_integers_reads_the_golden_file():
+    images, h = golden_images()
+    decoded = reference_decoder.decode(
+        load_file(GOLDEN / "model.safetensors"), (GOLDEN / "images.pcnn").read_bytes(), h
+    )
+    np.testing.assert_array_equal(decoded, images)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_images_come_back_from_groups_of_any_size(small, batch_size):
+    model, variables, images, _ = small
+    data = compress(model, variables, images, batch_size=batch_size, verify=False)
+    decoded = decompress(model, variables, data)
+    np.testing.assert_array_equal(decoded, images)
+    assert decoded.dtype == np.uint8
+
+
+def test_a_group_is_decoded_alone(small):
+    model, variables, images, data = small
+    for group in range(3):
+        np.testing.assert_array_equal(
+            decompress(model, variables, data, group=group), images[3 * group : 3 * group + 3]
+        )
+    with pytest.raises(InputError, match="group"):
+        decompress(model, variables, data, group=3)
+
+
+def test_the_batch_of_the_coder_does_not_matter(small, monkeypatch):
+    model, variables, images, data = small
+    monkeypatch.setattr(groups, "PIXELS", 12 * 3 * 2)  # two groups at a time, and then one
+    assert compress(model, variables, images, batch_size=3) == data
+
+
+def test_lanes_share_a_stream(small, monkeypatch):
+    model, variables, images, _ = small
+    monkeypatch.setattr(groups, "IMAGES_PER_LANE", 2)
+    data = compress(model, variables, images, batch_size=5, verify=False)
+    assert unpack(data).lanes == 2
+    np.testing.assert_array_equal(decompress(model, variables, data), images)
+
+
+def test_bytes_are_within_a_hundredth_of_the_twins_own_bits():
+    _, model, variables = make_twin(GREY, scale=0.1)
+    images = np.asarray(sample(model, variables, jax.random.key(5), shape=(256, 12, 12)))
+    data = compress(model, variables, images, verify=False)
+    ideal = -float(log_prob(model, variables, images).sum()) / np.log(2) / 8
+    assert ideal < len(data) < 1.002 * ideal + 100
+
+
+@pytest.mark.parametrize("certain", [False, True])
+def test_the_coder_holds_extreme_frequencies(certain):
+    """A level of frequency 1, or of all but one, at every step."""
+    frequency = np.uint32(2**16 - 1 if certain else 1)
+    shape = (2, 4, 40)
+    start = np.zeros(shape, np.uint32) if certain else np.full(shape, 2**16 - 1, np.uint32)
+    streams = rans.encode(start, np.full(shape, frequency), lanes=2)
+    data = np.zeros((2, 512), np.uint8)
+    for row, stream in enumerate(streams):
+        data[row, : len(stream) - 8] = np.frombuffer(stream[8:], np.uint8)
+    coder = np.stack([np.frombuffer(stream[:8], "<u4") for stream in streams]), np.zeros(2, np.int32)
+    # Two levels, of which the first has all but one: a_1 = (2**16 - 2) (2**15 + ...) // total.
+    scaled = np.broadcast_to(np.array([0, 65534 * 32768, 65534 * 32768], np.uint32), (2, 4, 3))
+    total, there = np.full((2, 4, 1), 32768, np.uint32), np.ones((2, 4), bool)
+    step = jax.jit(rans.decode_subpixel)
+    for _ in range(40):
+        values, coder = step(jnp.asarray(scaled), jnp.asarray(total), there, coder, data)
+        assert (np.asarray(values) == (0 if certain else 1)).all()
+    assert (np.asarray(coder[0]) == rans.LOW).all()
+    assert list(coder[1]) == [len(stream) - 8 for stream in streams]
+
+
+def test_damaged_files_are_refused(small):
+    model, variables, _, data = small
+    generator = np.random.default_rng(0)
+    for bit in generator.integers(0, 8 * len(data), 300):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(InputError):
+            decompress(model, variables, bytes(damaged))
+    for length in range(len(data)):
+        with pytest.raises(InputError, match="damaged"):
+            decompress(model, variables, data[:length])
+
+
+def test_damaged_streams_are_detected(small):
+    """Files whose checksum matches, as no accident would leave them."""
+    model, variables, _, data = small
+    container, generator = unpack(data), np.random.default_rng(0)
+    for _ in range(60):
+        streams = [bytearray(stream) for stream in container.streams]
+        chosen = streams[generator.integers(3)]
+        chosen[generator.integers(len(chosen))] ^= 1 << generator.integers(8)
+        with pytest.raises(InputError, match="damaged"):
+            decompress(model, variables, pack(dataclasses.replace(container, streams=tuple(map(bytes, streams)))))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model": bytes(16)}, "another model"),
+        ({"levels": 6}, "levels"),
+        ({"shape": (7, 4, 4, 1)}, "damaged"),
+        ({"shape": (10, 4, 3, 1)}, "damaged"),
+        ({"shape": (2**31, 2**31, 1, 1)}, "damaged"),
+        ({"batch_size": 2}, "damaged"),
+        ({"lanes": 2}, "damaged"),
+        ({"lanes": 2**31}, "damaged"),
+        ({"lanes": 0}, "damaged"),
+        ({"streams": (bytes(3),) * 3}, "damaged"),
+        ({"streams": (bytes(4),) * 3}, "damaged"),
+    ],
+)
+def test_containers_that_declare_something_else_are_refused(small, fields, message):
+    model, variables, _, data = small
+    with pytest.raises(InputError, match=message):
+        decompress(model, variables, pack(dataclasses.replace(unpack(data), **fields)))
+
+
+def test_what_was_not_compressed_so_is_refused(small):
+    model, variables, _, data = small
+    with pytest.raises(InputError, match="another model"):
+        decompress(GREY, make_twin(GREY)[0], data)
+    changed = jax.tree.map(lambda x: x, variables)
+    changed["params"]["head"]["logits"]["bias"] -= 1
+    with pytest.raises(InputError, match="another model"):
+        decompress(model, changed, data)
+
+
+def test_another_h_is_detected():
+    _, model, variables = make_twin(COLOUR, 4)
+    images, h = golden_images()
+    data = compress(model, variables, images, h=h)
+    with pytest.raises(InputError, match="h is not"):
+        decompress(model, variables, data, h=np.roll(h, 1, axis=1))
+
+
+def test_the_container_keeps_what_it_was_given():
+    container = GroupContainer(
+        model=bytes(range(16)), shape=(5, 2, 3, 1), levels=2, batch_size=2, lanes=1, extra=b"names",
+        streams=(bytes(4), bytes(200), bytes(20_000)),
+    )  # fmt: skip
+    assert unpack(pack(container)) == container
+
+
+def test_the_self_test_passes_here():
+    assert groups.products_are_exact()

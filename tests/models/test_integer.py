@@ -1,0 +1,172 @@
+"""The integer twin: a member of the zoo, with equality where the float networks have tolerances."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from integer_twins import BINARY, COLOUR, GREY, make_twin, one_hot
+from proofs import assert_faithful, assert_normalised, assert_same, random_images, receptive_field
+
+from pixelcnn_jax import InputError, load_pretrained, log_prob
+from pixelcnn_jax.models.bounds import check_bounds
+from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.frequencies import TOTAL_BITS
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.quantise import quantise
+from pixelcnn_jax.pretrained import save_pretrained
+
+pytestmark = pytest.mark.usefixtures("strict_dtypes")
+FIELDS = ("levels", "channels", "features", "layers", "kernel_size", "first_kernel_size")
+TWINS = {"grey": (GREY, 0), "binary": (BINARY, 3), "colour": (COLOUR, 4)}
+
+
+@pytest.fixture(scope="module", params=TWINS)
+def twin(request):
+    """A twin, its variables, and the number of its classes."""
+    model, classes = TWINS[request.param]
+    return *make_twin(model, classes)[1:], classes
+
+
+def condition_of(count, classes):
+    return Condition(one_hot(count, classes, seed=4) if classes else None)
+
+
+def cumulative(model, variables, images, condition):
+    return model.apply(variables, images, condition, method="cumulative")
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_it_is_close_to_the_float_network(name):
+    model, classes = TWINS[name]
+    variables, twin, integers = make_twin(model, classes)
+    images, h = random_images(model, (20, 6, 6), key=2), condition_of(20, classes).h
+    exact, ours = (np.asarray(log_prob(*pair, images, h=h)) for pair in ((model, variables), (twin, integers)))
+    np.testing.assert_allclose(ours, exact, rtol=0.02)
+
+
+def test_log_prob_is_that_of_the_frequencies(twin):
+    model, variables, classes = twin
+    images, condition = random_images(model, (3, 5, 4), key=1), condition_of(3, classes)
+    scaled, total = (np.asarray(x, np.int64) for x in cumulative(model, variables, images, condition))
+    bounds = np.arange(model.levels + 1) + scaled // total
+    assert (bounds[..., 0] == 0).all()
+    assert (bounds[..., -1] == 2**TOTAL_BITS).all()
+    frequencies = np.diff(bounds)
+    assert frequencies.min() >= 1
+    chosen = np.take_along_axis(frequencies, np.asarray(images)[..., None], -1)[..., 0]
+    expected = np.log(chosen / 2**TOTAL_BITS).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(log_prob(model, variables, images, h=condition.h), expected, rtol=1e-6)
+
+
+def test_cached_sampling_is_naive_sampling(twin):
+    model, variables, classes = twin
+    assert_same(model, variables, (3, 5, 4), condition_of(3, classes))
+
+
+def test_it_is_normalised(twin):
+    model, variables, classes = twin
+    assert_normalised(model, variables, (1, 2) if model.channels > 1 else (2, 2), condition_of(1, classes))
+
+
+def test_samples_follow_the_enumerated_distribution():
+    _, model, variables = make_twin(BINARY)
+    assert_faithful(model, variables, (2, 2))
+
+
+def test_an_interval_depends_on_the_receptive_field_alone(twin):
+    """By finite changes: each sub-pixel is changed to every other value, in several images."""
+    model, variables, classes = twin
+    shape = (4, 5)
+    size = shape[0] * shape[1] * model.channels
+    run = jax.jit(lambda images, condition: cumulative(model, variables, images, condition))
+    depends = np.zeros((size, size), bool)
+    changed = 1 + np.arange(size * (model.levels - 1)) % (model.levels - 1)
+    where = np.arange(size).repeat(model.levels - 1)
+    condition = jax.tree.map(lambda x: x.repeat(1 + len(where), 0), condition_of(1, classes))
+    for image in np.asarray(random_images(model, (12, *shape), key=6)):
+        images = np.repeat(image.reshape(1, -1), 1 + len(where), axis=0)
+        images[1 + np.arange(len(where)), where] += changed
+        images = (images % model.levels).reshape(-1, *image.shape).astype(np.int32)
+        scaled, total = run(images, condition)
+        bounds = np.asarray(scaled).reshape(len(images), size, -1), np.asarray(total).reshape(len(images), size, -1)
+        differs = np.any([(x[1:] != x[:1]).any(-1) for x in bounds], axis=0)
+        np.logical_or.at(depends.T, where, differs)
+    expected = receptive_field(GREY.clone(**{name: getattr(model, name) for name in FIELDS}), shape)
+    assert (depends <= expected).all(), f"too wide: {np.argwhere(depends & ~expected)[:5].tolist()}"
+    assert depends[expected].mean() > 0.9  # rounding hides some changes
+
+
+def test_the_batch_does_not_matter(twin):
+    model, variables, classes = twin
+    images, condition = random_images(model, (7, 5, 4), key=1), condition_of(7, classes)
+    together = cumulative(model, variables, images, condition)
+    for index in (0, 6):
+        alone = jax.tree.map(lambda x, index=index: x[index : index + 1], (images, condition))
+        for ours, all_of_them in zip(cumulative(model, variables, *alone), together, strict=True):
+            np.testing.assert_array_equal(ours[0], all_of_them[index])
+
+
+def test_a_twin_is_saved_and_loaded_as_integers(tmp_path):
+    _, model, variables = make_twin(COLOUR, 4)
+    save_pretrained(tmp_path, model, variables, {"image_spec": (6, 6, 3, 4, 4)})
+    loaded = load_pretrained(tmp_path)
+    assert loaded.model == model
+    assert loaded.card["dtype"] == "integer"
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
+    assert all(jnp.issubdtype(x.dtype, jnp.integer) for x in jax.tree.leaves(loaded.variables))
+
+
+def test_a_constant_condition_makes_a_model_of_p_x():
+    _, model, variables = make_twin(BINARY, 3)
+    images, alone = random_images(model, (2, 4, 4)), ConditionalModel(model, ConstantCondition(3, 1))
+    expected = log_prob(model, variables, images, h=np.eye(3, dtype=np.float32)[[1, 1]])
+    np.testing.assert_array_equal(log_prob(alone, variables, images), expected)
+
+
+DAMAGES = {
+    ("strict", "vertical", "kernel"): "vertical sums",
+    ("layers", "vertical_h"): "vertical sums",
+    ("layers", "horizontal", "bias"): "horizontal sums",
+    ("layers", "out", "bias"): "out sums",
+    ("layers", "clips", "crossing"): "horizontal sums",
+    ("layers", "shifts", "copy"): "between 1 and 25",
+    ("head", "hidden", "bias"): "hidden",
+    ("head", "logits", "bias"): "logits",
+    ("head", "clips", "copy"): "hidden",
+    ("tables", "tanh"): "tables",
+    ("tables", "exp"): "exp",
+}
+
+
+@pytest.mark.parametrize(("path", "message"), DAMAGES.items())
+def test_sums_beyond_the_bound_are_refused(path, message):
+    _, model, variables = make_twin(BINARY, 3)
+    damaged = jax.tree.map(lambda x: np.asarray(x, np.int32), variables)
+    part = damaged["params"]
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = np.where(part[path[-1]] == 0, part[path[-1]], 2**22)  # masks stay
+    with pytest.raises(InputError, match=message):
+        check_bounds(model, damaged)
+
+
+def test_kernels_that_read_later_colours_are_refused():
+    _, model, variables = make_twin(COLOUR)
+    variables["params"]["layers"]["out"]["kernel"] += 1
+    with pytest.raises(InputError, match="masked"):
+        check_bounds(model, variables)
+
+
+def test_floats_are_refused():
+    variables, model, _ = make_twin(GREY)
+    with pytest.raises(InputError, match="quantise"):
+        check_bounds(model, variables)
+
+
+def test_what_has_no_twin_is_refused():
+    for model in (GREY.clone(mixture=2), GREY.clone(code_features=3), GREY.clone(levels=5000)):
+        with pytest.raises(InputError, match="model must"):
+            quantise(model, {}, random_images(model, (2, 3, 3)))
+    _, model, variables = make_twin(BINARY, 3)
+    with pytest.raises(InputError, match="one-hot"):
+        log_prob(model, variables, random_images(model, (1, 3, 3)), h=np.full((1, 3), 0.5, np.float32))
