@@ -132,3 +132,12 @@ def copied(whole, tmp_path):
     shutil.copytree(whole, workdir)
     (workdir / "result.json").unlink()
     return workdir
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_compiled_programs_left():
+    """Frees what a module compiled: a process may hold 65,530 memory maps, and each program takes some."""
+    yield
+    import jax  # not above: the environment comes first
+
+    jax.clear_caches()
