@@ -1,4 +1,4 @@
-"""What reading the data costs a training: the step of the train loop with the input pipeline and on one fixed batch.
+"""Measures the cost of reading the data: the step of the train loop with the input pipeline and on one fixed batch.
 
 python -m benchmarks.input [--data_dir=DIR] [--blocks=8] [--steps=12]
 

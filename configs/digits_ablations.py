@@ -1,4 +1,4 @@
-"""What the gate, the two stacks and the filter sizes are worth on scikit-learn's digits, with three seeds each.
+"""Ablation of the gate, the two stacks and the filter sizes on scikit-learn's digits, with three seeds each.
 
 Paper row: none. Sections 2.2 and 2.3 argue for these parts without figures of a network that lacks one.
 Command: python -m experiments.train --config=configs/digits_ablations.py --workdir=runs/digits_ablations

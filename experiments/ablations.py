@@ -1,4 +1,4 @@
-"""What each part of the Gated PixelCNN is worth: the same training without it, at equal parameter counts.
+"""Ablations of the Gated PixelCNN: the same training without one part, at equal parameter counts.
 
 Each variant of ``config.ablations.variants`` is trained ``config.ablations.seeds`` times, as a run of its own in a
 folder of the workdir. Its number of features is chosen so that its parameter count is nearest to that of the whole

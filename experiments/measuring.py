@@ -1,4 +1,4 @@
-"""What reports measure: values per image over a split, the score of another run, linear probes, image differences."""
+"""Measures that reports share: values per image, the score of another run, linear probes, image differences."""
 
 from collections.abc import Callable
 from functools import partial

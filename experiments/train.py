@@ -34,7 +34,7 @@ from pixelcnn_jax.training.summary import summary, table
 
 
 class Command(NamedTuple):
-    """What a command line asks for."""
+    """The request of a command line."""
 
     config: ConfigDict
     workdir: Path | None  # None for a dry run

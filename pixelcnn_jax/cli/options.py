@@ -1,4 +1,4 @@
-"""What the verbs share: their common options, the model they name, progress bars, checks of outputs."""
+"""Shared parts of the verbs: their common options, the model they name, progress bars, checks of outputs."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is done to every image before a model sees it: grey, resizing, inversion, fewer bits, binarisation."""
+"""Preparation of every image before a model sees it: grey, resizing, inversion, fewer bits, binarisation."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""What a training step costs, estimated by the compiler without allocating or computing any of it."""
+"""The cost of a training step, estimated by the compiler without allocating or computing any of it."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""What ends a run whose loss or gradient is no longer finite."""
+"""The checks that end a run whose loss or gradient is no longer finite."""
 
 import math
 

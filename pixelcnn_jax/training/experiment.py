@@ -1,4 +1,4 @@
-"""What an experiment is: three pure functions, and the functions around them that need data."""
+"""The definition of an experiment: three pure functions, and the functions around them that need data."""
 
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -21,7 +21,7 @@ Pictures = Int[Array | np.ndarray, "rows columns height width channels"]
 
 
 class Training(NamedTuple):
-    """What a loss is given in training and not in evaluation.
+    """The inputs of a loss in training that evaluation does not have.
 
     Attributes:
       key: for dropout and other noise.
@@ -33,7 +33,7 @@ class Training(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """What is to be learned, as three pure functions. The train loop knows nothing else.
+    """The task to learn, as three pure functions. The train loop knows nothing else.
 
     Attributes:
       init: ``key -> params``, everything that is trained.
