@@ -2,7 +2,6 @@
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from tiny import tiny_config, tiny_splits
 
 from experiments.class_accuracy import class_accuracy
