@@ -22,8 +22,7 @@ class Config:
 
 def grey(images: Images) -> Images:
     """Returns the luma of RGB images (ITU-R 601), rounded to levels, as three equal channels."""
-    luma = (images @ jnp.array([19595, 38470, 7471]) + 2**15) >> 16
-    return jnp.repeat(luma[..., None], 3, axis=3)
+    return jnp.repeat((images @ jnp.array([[19595], [38470], [7471]]) + 2**15) >> 16, 3, axis=3)
 
 
 def map_of(images: Images, levels: int) -> Map:

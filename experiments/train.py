@@ -79,6 +79,10 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
             raise InputError("config.data.download must be off with --processes: prepare the data set first.")
         join(command.processes)
     splits = load_splits(config.data)
+    if hasattr(module, "runs"):  # a study of several runs, a folder each
+        runs, recipe = module.runs(config), Recipe.of(module)
+        results = {name: train(one, recipe, splits, command.workdir / name) for name, one in runs.items()}
+        return dict(module.compare(config, splits.spec, results))
     result = train(config, Recipe.of(module), splits, command.workdir)
     if is_first():
         print(table(config, splits, result))
@@ -122,7 +126,7 @@ def parse(argv: list[str]) -> Command:
     for i, argument in enumerate(argv):
         file = argument.removeprefix("--config=") if argument.startswith("--config=") else None
         file = argv[i + 1] if argument == "--config" and i + 1 < len(argv) else file
-        if file is not None and not Path(file).is_file():
+        if file is not None and not Path(file.partition(":")[0]).is_file():  # configs/imagenet32.py:autoencoder
             raise InputError(f"--config={file} is not a file; --help lists the configs.")
     try:
         rest = values(argv)[1:]
