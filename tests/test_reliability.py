@@ -20,6 +20,7 @@ def started(line):
     return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_at_any_moment_loses_nothing_but_time(tmp_path, whole):
     process = started(command(tmp_path / "run"))
     wait_for(lambda: checkpoints(tmp_path / "run"), process)
@@ -30,6 +31,7 @@ def test_a_process_that_is_killed_at_any_moment_loses_nothing_but_time(tmp_path,
     assert_same_bits(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_process_with_a_checkpoint_and_one_line(tmp_path, number):
     workdir = tmp_path / "run"

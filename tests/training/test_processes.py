@@ -110,6 +110,7 @@ def outcomes(running):
     return [(process.returncode, *texts) for process, texts in zip(running, told, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the processes talk as they do on Linux")
 def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path, monkeypatch):
     """To the bit, with as many devices in all: one process with two, or two that SIGTERM stops and that go on."""
