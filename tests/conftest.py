@@ -1,4 +1,4 @@
-"""What holds for every test: virtual devices, strictness, no screen, no network, no data set of the user's.
+"""Settings of every test: virtual devices, strictness, no screen, no network, no data set of the user's.
 
 Most of it is set through the environment before anything imports jax, matplotlib or tensorflow_datasets: they read it
 once, and the processes that a test starts (a command line, a notebook's kernel) then run under the same rules.

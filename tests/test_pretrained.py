@@ -81,7 +81,7 @@ class KilledError(BaseException):
 @pytest.mark.parametrize("writes", [0, 1, 2])
 @pytest.mark.parametrize("older", [False, True])
 def test_a_kill_while_saving_leaves_the_older_or_the_newer_model(writes, older, tmp_path, monkeypatch):
-    """After so many of the two writes, before the weights get their name."""
+    """A kill after this number of writes, before the weights get their name."""
     if older:
         save(tmp_path, seed=1)
     left, write = iter(range(writes)), pretrained.atomic_write

@@ -1,4 +1,4 @@
-"""What a process as a whole survives: signals and kills, a missing TensorFlow, a user's mistake.
+"""Faults that a whole process survives: signals and kills, a missing TensorFlow, a user's mistake.
 
 Each of these tests starts the training command as a user does. What can be tested inside this process is tested in
 tests/training.

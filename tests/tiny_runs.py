@@ -88,7 +88,7 @@ def command(workdir, *more, **changes):
 
 
 def finished(line, **options):
-    """What a command prints; its complaint, should it fail."""
+    """Returns the output of a command, or its error message."""
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -113,7 +113,7 @@ def checkpoints(workdir):
 
 
 def values(workdir, **changes):
-    """What runs of one config have in common to the bit: the best weights and the last checkpoint."""
+    """Returns the best weights and the last checkpoint of a run, by name."""
     config, experiment, optimizer = tiny_experiment(**changes)
     like = jax.jit(lambda key: init_state(experiment, optimizer, key))(keys(config).init)
     state = Checkpoints(workdir / "checkpoints", keep=2).restore(like)

@@ -1,4 +1,4 @@
-"""What holds for every experiment: two steps of training, its card, its picture and its report."""
+"""Laws of every experiment: two steps of training, its card, its picture and its report."""
 
 import json
 import math

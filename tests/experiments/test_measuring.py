@@ -1,4 +1,4 @@
-"""What reports measure, by hand and against the scores of the same runs."""
+"""Measures of reports, computed by hand and against the scores of the same runs."""
 
 import json
 

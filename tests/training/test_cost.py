@@ -1,4 +1,4 @@
-"""What a step costs, estimated without images and without memory."""
+"""The cost of a step, estimated without images and without memory."""
 
 from functools import partial
 

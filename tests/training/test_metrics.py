@@ -72,7 +72,7 @@ def test_a_process_that_is_not_the_first_writes_nothing(tmp_path):
 
 
 def points(folder, tag):
-    """What TensorBoard shows of a scalar."""
+    """Returns the points of a scalar that TensorBoard shows."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
