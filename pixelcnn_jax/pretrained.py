@@ -55,6 +55,12 @@ def pretrained_names() -> list[str]:
     return sorted(_published())
 
 
+def integer_twins(name: str) -> list[str]:
+    """Returns the names of a published model's integer twins, the newest first."""
+    versions = (re.fullmatch(rf"{re.escape(name)}_int8_v(\d+)", one) for one in pretrained_names())
+    return [version[0] for version in sorted(filter(None, versions), key=lambda version: -int(version[1]))]
+
+
 def load_pretrained(name: str | Path) -> Pretrained:
     """Loads a trained model. The weights are read without pickle and must match the SHA-256 of their card.
 
