@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models import integer
+from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.bounds import check_bounds, input_range, largest_sums, layers_of
 from pixelcnn_jax.models.frequencies import EXP_SIZE, LOGIT_STEP, MAX_LEVELS, TOTAL_BITS
@@ -41,6 +42,7 @@ GATE_STEPS = np.array([[integer.TANH_STEP], [integer.SIGMOID_STEP]])
 Operand = tuple[np.ndarray, int, np.ndarray]  # weights [inputs, *outputs], step and clip range of the inputs
 
 
+@public
 def quantise(
     model: GatedPixelCNN, variables: Variables, calibration_images: Images, *, h: Vector | None = None
 ) -> tuple[IntegerPixelCNN, dict[str, Any]]:
