@@ -134,7 +134,7 @@ def parse(argv: list[str]) -> Command:
         config = values.config
     except Exception as error:  # whatever a config file, absl or ml_collections raises
         text = str(error.args[0] if isinstance(error, KeyError | AttributeError) else error).strip()
-        text = text.split("\n")[-1] if "Traceback" in text else text
+        text = text.replace("\\n", "\n").strip().split("\n")[-1] if "Traceback" in text else text
         raise InputError(f"{one_line(text) or type(error).__name__} (--help lists the fields).") from error
     if rest:
         raise InputError(f"{rest[0]} is not a flag: fields are given as --config.GROUP.FIELD=VALUE (see --help).")

@@ -91,7 +91,7 @@ def _shape(name: str, value: Any) -> tuple[int, ...]:
     except TypeError:
         shape = ()
     if len(shape) != 3 or min(shape) < 1:
-        raise InputError(f"{name} must be (batch, height, width), each at least 1, got {_kind(value)} {value!r:.50}.")
+        raise InputError(f"{name} must be (batch, height, width), each at least 1, got {_written(value)}.")
     if math.prod(shape) > MAX_PIXELS:
         raise InputError(f"{name} must have at most {MAX_PIXELS:,} pixels, got {shape}: draw the images in parts.")
     return shape
@@ -100,7 +100,7 @@ def _shape(name: str, value: Any) -> tuple[int, ...]:
 def _whole(least: int) -> Callable[[str, Any], int]:
     def check(name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise InputError(f"{name} must be a whole number of at least {least}, got {value!r:.50}.")
+            raise InputError(f"{name} must be a whole number of at least {least}, got {_written(value)}.")
         return int(value)
 
     return check
@@ -128,6 +128,10 @@ def _mapping(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InputError(f"{name} must be a dict, got {_kind(value)}.")
     return value
+
+
+def _written(value: Any) -> str:
+    return f"{value!r:.50}" if isinstance(value, int | float | str | tuple | list) else _kind(value)
 
 
 def _kind(value: Any) -> str:

@@ -57,7 +57,7 @@ def apply(model: nn.Module, variables: Variables, images: Images, condition: Con
 
 def params_of(variables: Variables) -> Params:
     """Returns the parameters inside variables, as a plain dict. Raises InputError if there are none."""
-    if "params" not in variables:
+    if not isinstance(variables.get("params"), Mapping):
         raise InputError('variables must be what model.init returned: {"params": ...}.')
     return flax.core.unfreeze(variables["params"])
 
