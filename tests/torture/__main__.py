@@ -51,17 +51,17 @@ def attack(section, count, seed):
     if section in fuzz.SECTIONS:
         fuzz.fuzz(section, count, seed, report)
     elif section == "calls":
-        calls.attack_calls(report, every=max(1, COUNTS[section] // count))
+        calls.attack_calls(report=report, every=max(1, COUNTS[section] // count))
     elif section == "command lines":
-        calls.attack_lines(report, every=max(1, COUNTS[section] // count))
+        calls.attack_lines(report=report, every=max(1, COUNTS[section] // count))
     elif section == "damaged workdirs":
-        workdirs.attack_workdirs(report, seed, count)
+        workdirs.attack_workdirs(report=report, seed=seed, count=count)
     elif section == "kills":
-        workdirs.attack_by_kills(report, seed, count)
+        workdirs.attack_by_kills(report=report, seed=seed, count=count)
     elif section == "full disks":
-        workdirs.attack_disks(report)
+        workdirs.attack_disks(report=report)
     else:
-        workdirs.attack_by_saves(report, count)
+        workdirs.attack_by_saves(report=report, count=count)
 
 
 def watched(section, count, seed):

@@ -138,13 +138,13 @@ def run_train(line):
     return "accepted"
 
 
-def attack_calls(report, every=1):
+def attack_calls(*, report, every=1):
     """Makes each wrong call (or some of them), and reports how it ends."""
     for description, call in [*wrong_calls()][::every]:
         report(judge(lambda call=call: ("accepted", call())[0], description))
 
 
-def attack_lines(report, every=1):
+def attack_lines(*, report, every=1):
     """Runs each wrong command line (or some of them), and reports how it ends."""
     there = places()
     for line in Path(__file__).with_name("command_lines.txt").read_text().splitlines()[::every]:

@@ -59,7 +59,7 @@ def resumed(workdir, whole):
     return RIGHT
 
 
-def attack_workdirs(report, seed, count):
+def attack_workdirs(*, report, seed, count):
     """Damages files of a workdir, and goes on: the end has the bits of a whole run, or the damage is named."""
     generator, whole = random.Random(seed), whole_run()
     files = [file.relative_to(whole) for file in sorted(whole.rglob("*")) if file.is_file() and file.name != "lock"]
@@ -76,7 +76,7 @@ def attack_workdirs(report, seed, count):
         shutil.rmtree(workdir.parent)
 
 
-def attack_by_kills(report, seed, count):
+def attack_by_kills(*, report, seed, count):
     """Kills runs at random moments until that many kills are done; each run is started again until it ends."""
     generator, whole, kills = random.Random(seed), whole_run(), 0
     began = time.monotonic()
@@ -104,7 +104,7 @@ def attack_by_kills(report, seed, count):
         report(judge(check, f"killed after {moments} s") | {"kills": len(moments)})
 
 
-def attack_disks(report):
+def attack_disks(*, report):
     """Trains and draws where the disk is full."""
     folder = new_folder()
     line = " ".join(["exec", *command(folder / "disk" / "run")])
@@ -133,7 +133,7 @@ def resources():
     return len(os.listdir("/proc/self/fd")), threading.active_count(), megabytes
 
 
-def attack_by_saves(report, count):
+def attack_by_saves(*, report, count):
     """Saves that many checkpoints: open files, threads and memory stay as they were after the first ones."""
     checkpoints = Checkpoints(new_folder() / "checkpoints", keep=2)
     state = {"a": jax.numpy.zeros(1000), "step": np.zeros((), np.int32)}
