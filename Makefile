@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick bench table portability figures docs linkcheck lint format types dist clean train-environment dev-environment
+.PHONY: help demo test quick bench torture table portability figures docs linkcheck lint format types dist clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ bench: train-environment  ## run the benchmarks; ARGS=--data-dir=DIR reads real 
 	"$(PY)" -m benchmarks.growth
 	"$(PY)" -m benchmarks.input $(ARGS)
 	"$(PY)" -m benchmarks.first_step
+
+torture: dev-environment  ## attack files, calls, workdirs and disks for half an hour; ARGS=--seed=1
+	PYTHONPATH=tests "$(PY)" -m torture $(ARGS)
 
 table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data-dir=DIR
 	"$(PY)" -m benchmarks.table $(ARGS)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Int, Key
 from pixelcnn_jax.devices import match_sharding
 from pixelcnn_jax.distributions import draw, noise
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
 from pixelcnn_jax.models.parameters import Params
@@ -24,6 +25,7 @@ REPORT_SECONDS = 0.02  # shortest time between two reports of finished rows
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
 
+@public
 def sample(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -82,6 +84,7 @@ def sample(
     return images
 
 
+@public
 def naive_sample(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -190,16 +193,12 @@ def _prepared(
     mask: Mask | None,
 ) -> tuple[nn.Module, Variables, Array, Array, Condition, Array]:
     """Returns network, variables, images to fill in, a mask of what stays, the condition, and a key for each image."""
-    if len(shape) != 3 or min(shape) < 1:
-        raise InputError(f"shape must be (batch, height, width), each at least 1, got {shape}.")
     model, variables, condition = resolve(model, variables, h, s, shape=shape)
     full = (*shape, model.channels)
     if given is None and mask is None:
         images, mask = jnp.zeros(full, jnp.int32), jnp.zeros(full, bool)
     else:
         images, mask = _completion(given, mask, full, model.levels)
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        raise InputError("key must be a new-style key, jax.random.key(seed), not jax.random.PRNGKey.")
     if key.ndim and key.shape != shape[:1]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got shape {key.shape}.")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.errors import InputError, user_message
+from pixelcnn_jax.fields import read_group
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -27,7 +29,13 @@ class PathType(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Path:
         """Returns the path."""
-        return Path(value).expanduser()
+        try:
+            path = Path(value).expanduser()
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                self.fail(f"{value} is neither a file nor a folder.", param, context)
+        except (OSError, RuntimeError, ValueError) as error:  # a name too long, no home of a user, a null byte
+            self.fail(f"{value!r:.100} cannot be a path: {error}.", param, context)
+        return path
 
 
 class UserCommand(click.Command):
@@ -85,9 +93,14 @@ class Density(NamedTuple):
         """The images that the model was trained on."""
         return self.card["image_spec"]
 
-    def settings(self, group: str) -> dict[str, Any]:
-        """Returns a group of the config that the model was trained with; empty for a model without a config."""
-        return self.card.get("config", {}).get(group, {})
+    def settings(self, group: str, kind: type) -> dict[str, Any]:
+        """Returns a group of the config that the model was trained with; empty for a model without a config.
+
+        Raises:
+          InputError: if the card does not hold the fields of the group's class.
+        """
+        given = self.card.get("config", {}).get(group)
+        return asdict(read_group(kind, given, name=f"config.{group} of {self.name}")) if given else {}
 
     def h(self, labels: Any) -> Float[Array, "batch classes"] | None:
         """Returns the one-hot condition of a batch of labels; None for a model of p(x)."""
@@ -113,10 +126,10 @@ def load_density(name: str) -> Density:
       InputError: for a model that is not there, and for one of an experiment with other conditions or several networks.
     """
     model, variables, card = load_pretrained(name)
-    score_of = card.get("score_of", "p(x)")
+    score_of = card["score_of"]
     if not isinstance(model, Network | ConditionalModel) or score_of not in ("p(x)", "p(x|y)"):
         raise InputError(
-            f"{name} must be a model of p(x) or p(x|y), got experiment {card.get('experiment')}: training drew its "
+            f"{name} must be a model of p(x) or p(x|y), got experiment {card['experiment']!r}: training drew its "
             "pictures into its workdir, and load_pretrained loads it in Python."
         )
     return Density(name, model, variables, card, card["image_spec"].classes if score_of == "p(x|y)" else 0)

@@ -6,6 +6,7 @@ can be decoded by itself.
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, UInt, UInt8, UInt32
 
 from pixelcnn_jax.codec import rans
-from pixelcnn_jax.codec.container import GroupContainer
+from pixelcnn_jax.codec.container import GroupContainer, filled
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.bounds import check_bounds
 from pixelcnn_jax.models.frequencies import interval
@@ -56,7 +57,9 @@ def compress(
             )
         starts, frequencies = (np.concatenate(x).reshape(*where.shape, -1) for x in zip(*found, strict=True))
         frequencies = np.where(there[..., None], frequencies, np.uint32(0))
-        streams += rans.encode(starts, frequencies, lanes=lanes)[:groups]
+        images_in = there.sum(axis=1) * math.prod(images.shape[1:])
+        coded = rans.encode(starts, frequencies, lanes=lanes)[:groups]
+        streams += [filled(*each) for each in zip(coded, images_in.tolist(), strict=False)]
         _report(on_row, groups, height)
     return GroupContainer(
         model=identity(model, variables),
@@ -99,9 +102,15 @@ def decompress(
             states[row], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
             data[row, : ends[row]] = np.frombuffer(stream[head:], np.uint8)
         here = jax.tree.map(lambda x, where=where: x[where.ravel()], condition)
-        found = _decode(IntegerStream(model), (height, width), params_of(variables), there, states, data, here)
+        found = _decode(IntegerStream(model), (height, width), params_of(variables), there, states, data, ends, here)
         decoded, last_states, positions = (np.asarray(x) for x in found)
-        if (states < rans.LOW).any() or (last_states != rans.LOW).any() or (positions != ends).any():
+        whole = (states >= rans.LOW).all() and (last_states == rans.LOW).all() and (positions <= ends).all()
+        for stream, images_in, end in zip(
+            container.streams[done : done + groups], there.sum(axis=1), positions, strict=False
+        ):
+            coded = stream[: head + end]
+            whole = whole and stream == filled(coded, int(images_in) * height * width * channels)
+        if not whole:
             raise InputError("data does not decode to images: it is damaged, or h is not what compress was given.")
         images[where[there]] = decoded[there]
         done += groups
@@ -192,16 +201,24 @@ def _decode(
     there: Bool[Array | np.ndarray, "groups images"],
     states: UInt32[Array | np.ndarray, "groups lanes"],
     data: UInt8[Array | np.ndarray, "groups bytes"],
+    lengths: Int[Array | np.ndarray, " groups"],
     condition: Condition,
-) -> tuple[Int[Array, "groups images height width channels"], Array, Array]:
-    """Decodes all groups of a batch at once: as ``sample``, with the coder in place of the noise."""
+) -> tuple[Int[Array, "groups images height width channels"], Array | np.ndarray, Array | np.ndarray]:
+    """Decodes all groups of a batch at once: as ``sample``, with the coder in place of the noise.
+
+    It ends after the row in which the bytes of a group run out.
+    """
     (height, width), channels = size, stream.model.channels
     groups, images = there.shape
     batch = groups * images
     params = stream.prepare(params)
 
-    def decode_row(row: Array, carry: Any) -> Any:
-        pixels, rows, coder = carry
+    def goes_on(carry: Any) -> Array:
+        row, _, _, (_, position) = carry
+        return (row < height) & (position <= lengths).all()
+
+    def decode_row(carry: Any) -> Any:
+        row, pixels, rows, coder = carry
         s = None if condition.s is None else jax.lax.dynamic_slice_in_dim(condition.s, row, 1, axis=1)
         above, rows = stream.open_row(params, rows, condition._replace(s=s))
 
@@ -222,11 +239,11 @@ def _decode(
             0, width, decode_pixel, (empty, stream.first_columns(params, batch), coder)
         )
         pixels = jax.lax.dynamic_update_slice_in_dim(pixels, finished, row, axis=1)
-        return pixels, stream.close_row(params, rows, above, finished), coder
+        return row + 1, pixels, stream.close_row(params, rows, above, finished), coder
 
     pixels = jnp.zeros((batch, height, width, channels), jnp.int32)
     coder = states, jnp.zeros(groups, jnp.int32)
-    pixels, _, (ends, positions) = jax.lax.fori_loop(
-        0, height, decode_row, (pixels, stream.first_rows(params, batch, width), coder)
+    _, pixels, _, (ends, positions) = jax.lax.while_loop(
+        goes_on, decode_row, (0, pixels, stream.first_rows(params, batch, width), coder)
     )
     return pixels.reshape(groups, images, height, width, channels), ends, positions

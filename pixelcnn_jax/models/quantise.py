@@ -15,8 +15,10 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models import integer
+from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.bounds import STACKS, check_bounds, input_range, largest_sums, layers_of
+from pixelcnn_jax.models.conditional import check_params
 from pixelcnn_jax.models.frequencies import EXP_SIZE, LOGIT_STEP, MAX_LEVELS, TOTAL_BITS
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, columns_border, masked, rows_border
 from pixelcnn_jax.models.inputs import (
@@ -27,6 +29,7 @@ from pixelcnn_jax.models.inputs import (
     Vector,
     check_condition,
     check_images,
+    check_values,
     params_of,
 )
 from pixelcnn_jax.models.integer import GATE_STEP, LIMIT, IntegerPixelCNN, check_one_hot
@@ -50,6 +53,7 @@ GATE_STEPS = np.array([[integer.TANH_STEP], [integer.SIGMOID_STEP]])
 Operand = tuple[np.ndarray, int, np.ndarray]  # weights [inputs, *outputs], step and clip range of the inputs
 
 
+@public
 def quantise(
     model: GatedPixelCNN,
     variables: Variables,
@@ -75,8 +79,10 @@ def quantise(
     if type(model) is not GatedPixelCNN or model.mixture or model.levels > MAX_LEVELS:
         raise InputError(f"model must be a GatedPixelCNN with a softmax over at most {MAX_LEVELS} levels.")
     check_images(calibration_images, channels=model.channels, levels=model.levels)
+    check_values(calibration_images, model.levels)
     model = model.clone(dropout=0.0, dtype="float32", remat=False)
     params, condition = params_of(variables), Condition(h, s)
+    check_params(model, params)
     check_condition(params, condition, calibration_images.shape)
     check_one_hot(h)
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}

@@ -149,11 +149,12 @@ def train_steps(
                 if is_due(step, every.eval_every):
                     with stop.may_raise():
                         validate(step)
-                if stop.reached(step) and step < every.steps:
+                if stop.reached(step):
                     raise StopNow
                 if is_due(step, every.checkpoint_every) and not skipped_steps(step):
                     checkpoints.save(step, state)
-            metrics.draw(workdir / "curve.png", measure=measure, title=splits.train.description)
+            with stop.may_raise():  # the last place where a request is heard: scoring begins after it
+                metrics.draw(workdir / "curve.png", measure=measure, title=splits.train.description)
         except StopNow:
             step = int(state.step)
             checkpoints.save(step, state)

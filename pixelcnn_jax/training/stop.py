@@ -36,7 +36,14 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._several = jax.process_count() > 1
         self._raises = False
+
+    def pass_on(self, number: int, frame: FrameType | None) -> None:
+        """The handler of SIGINT where several processes train: JAX makes all stop at one step, after SIGTERM."""
+        self.signal = number
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The signal handler."""
@@ -49,7 +56,7 @@ class StopRequest:
     @contextlib.contextmanager
     def may_raise(self) -> Iterator[None]:
         """Lets a signal raise ``StopNow`` in work that can be done again, such as a validation."""
-        if self.signal is not None:
+        if self.signal is not None and not self._several:
             raise StopNow
         self._raises = True
         try:
@@ -59,18 +66,21 @@ class StopRequest:
 
     def reached(self, step: int) -> bool:
         """Whether to stop after this step; the same answer in all processes."""
-        if jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(step):
+        if not self._several:
+            return self.signal is not None
+        reached = multihost_utils.reached_preemption_sync_point(step)
+        if reached:
             self.signal = self.signal or signal.SIGTERM
-            return True
-        return self.signal is not None and jax.process_count() == 1
+        return reached
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
     """Listens for SIGINT and SIGTERM meanwhile."""
     request = StopRequest()
-    several = jax.process_count() > 1  # JAX then agrees on a step itself, after SIGTERM
-    before = {} if several else {one: signal.signal(one, request.handle) for one in SIGNALS}
+    several = {signal.SIGINT: request.pass_on}  # JAX itself listens for SIGTERM then
+    handlers = several if jax.process_count() > 1 else dict.fromkeys(SIGNALS, request.handle)
+    before = {one: signal.signal(one, handler) for one, handler in handlers.items()}
     try:
         yield request
     finally:

@@ -2,8 +2,10 @@
 
 import dataclasses
 import os
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -17,7 +19,7 @@ from safetensors.numpy import load_file
 
 from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, sample
 from pixelcnn_jax.codec import groups, rans
-from pixelcnn_jax.codec.container import GroupContainer, pack, unpack
+from pixelcnn_jax.codec.container import MAGIC, GroupContainer, digest, filled, pack, unpack
 from pixelcnn_jax.models import integer
 from pixelcnn_jax.pretrained import save_pretrained
 
@@ -103,6 +105,54 @@ def test_images_come_back_from_groups_of_any_size(small, batch_size):
     decoded = decompress(model, variables, data)
     np.testing.assert_array_equal(decoded, images)
     assert decoded.dtype == np.uint8
+
+
+def test_decoding_ends_when_the_bytes_run_out(small):
+    model, variables, _, data = small
+    lying = GroupContainer(
+        model=unpack(data).model,
+        shape=(1, 2**15, 2**4, 1),
+        levels=5,
+        batch_size=1,
+        lanes=1,
+        extra=b"",
+        streams=(np.random.default_rng(0).bytes(512),),
+    )
+    began = time.monotonic()
+    with pytest.raises(InputError, match="does not decode"):
+        decompress(model, variables, pack(lying))
+    assert time.monotonic() - began < 10  # all rows would take minutes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(shape=(7, 2**14, 2**14, 1)),
+        dict(shape=(7, 1, 1, 1)),  # streams longer than images of that size can be
+        dict(shape=(8, 4, 3, 1), batch_size=2),
+        dict(lanes=2**31),
+        dict(batch_size=2**31),
+        dict(streams=(b"\0" * 4,) * 3 + (b"",)),
+    ],
+)
+def test_declared_sizes_are_compared_with_the_length(small, change):
+    *_, data = small
+    with pytest.raises(InputError, match="damaged"):
+        unpack(pack(dataclasses.replace(unpack(data), **change)))
+
+
+def test_a_length_that_does_not_end_is_refused_at_once(small):
+    *_, data = small
+    start, end = 18 + 52, 2**22
+    body = data[18:start] + b"\xff" * end
+    head = struct.pack("<8sHQ", MAGIC, 2, 18 + len(body) + 8)
+    with pytest.raises(InputError, match="damaged"):
+        unpack(head + body + digest(head, body))
+
+
+def test_images_that_cost_nothing_have_bytes_for_their_size():
+    assert filled(b"x", 2**14) == b"x" + b"\0" * 15
+    assert filled(b"12345", 1) == b"12345"
 
 
 def test_a_group_is_decoded_alone(small):
