@@ -58,7 +58,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         images = draw_classes(model, spec, params, key, np.arange(rows).repeat(columns))
         return images.reshape(rows, columns, *spec.shape)
 
-    return Experiment(init, loss, draw, model, score_of="p(x|y)")
+    return Experiment(init, loss, draw, model, score_of="p(x|y)", caption="Samples, a row for each class.")
 
 
 def make_model(config: RunConfig, spec: ImageSpec) -> Network | ConditionalModel:
