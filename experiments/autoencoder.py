@@ -82,7 +82,14 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         drawn = draw_given(networks, params, key, originals, max(1, config.train.sample_columns - 2))
         return jnp.concatenate([originals[:, None], smooth.astype(jnp.int32)[:, None], drawn], axis=1)
 
-    return Experiment(init, loss, draw, networks, score_of="p(x|h)")
+    return Experiment(
+        init,
+        loss,
+        draw,
+        networks,
+        score_of="p(x|h)",
+        caption="In each row an image, its reconstruction by squared error, and samples given its code.",
+    )
 
 
 def encode(networks: Networks, params: Params, images: Images, name: str = "encoder") -> Float[Array, "batch m"]:

@@ -77,7 +77,15 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         rows, columns = config.train.sample_rows, min(config.train.sample_columns, len(images))
         return images[jnp.argsort(squared_distances(places[:rows], places), axis=1)[:, :columns]]
 
-    return Experiment(init, loss, draw, network, measure="triplet_loss", score_of="triplets")
+    return Experiment(
+        init,
+        loss,
+        draw,
+        network,
+        measure="triplet_loss",
+        score_of="triplets",
+        caption="In each row a held-out image and its nearest neighbours.",
+    )
 
 
 def check(config: RunConfig, splits: Splits) -> None:

@@ -17,9 +17,20 @@ from pixelcnn_jax.data.image_files import save_grid
 @options.output_option("PNG to write")
 @options.label_option
 @click.option("--count", type=click.IntRange(1, 1024), help="Number of images (64), or of images per class (10).")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1 draws likelier images.")
+@click.option("--guidance", type=float, default=0.0, show_default=True, help="Weight of the label in each draw.")
 @options.seed_option
 @options.json_option
-def sample(name: str, output: Path, label: int | None, count: int | None, seed: int, as_json: bool) -> None:
+def sample(
+    name: str,
+    output: Path,
+    label: int | None,
+    count: int | None,
+    temperature: float,
+    guidance: float,
+    seed: int,
+    as_json: bool,
+) -> None:
     """Draw new images into a grid.
 
     A class-conditional model without --label draws one row for each class.
@@ -42,6 +53,8 @@ def sample(name: str, output: Path, label: int | None, count: int | None, seed: 
             jax.random.key(seed),
             shape=(count, height, width),
             h=h,
+            temperature=temperature,
+            guidance=guidance,
             on_row=on_row,
         )
     rows = -(-count // columns)

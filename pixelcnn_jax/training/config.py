@@ -34,6 +34,7 @@ class TrainConfig:
     score_train_images: int | None = field(None, "training images scored at the end; None scores all", least=1)
     baselines: bool = field(False, "compute the likelihoods of uniform and independent pixels for the table")
     published: tuple = field((), 'published rows of the table: (model, split, "bits/dim" or "nats", value)')
+    loggers: tuple[str, ...] = field((), 'loggers besides TensorBoard, functions named "module:function"')
     compilation_cache: str | None = field(None, "folder that keeps compiled programs for later runs")
 
     def __post_init__(self) -> None:

@@ -43,6 +43,7 @@ class Experiment(NamedTuple):
       networks: the networks that the parameters belong to: one, or a dict of them by the names in the tree.
       measure: "bits_per_dim" for a loss that is a likelihood in nats; else the name of the loss, in its own unit.
       score_of: the density that the loss belongs to, for tables.
+      caption: what the grid of samples shows, for the report.
     """
 
     init: Callable[[Key[Array, ""]], Params]
@@ -51,6 +52,7 @@ class Experiment(NamedTuple):
     networks: Any
     measure: str = LIKELIHOOD
     score_of: str = "p(x)"
+    caption: str = "Samples."
 
 
 class Recipe(NamedTuple):

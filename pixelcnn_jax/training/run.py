@@ -16,6 +16,7 @@ from pixelcnn_jax.training.evaluation import make_evaluator, score
 from pixelcnn_jax.training.experiment import Params, Recipe
 from pixelcnn_jax.training.loop import keys, train_steps
 from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import start_from
 from pixelcnn_jax.training.workdir import open_workdir, prepared, write_result
 
@@ -92,4 +93,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             "config": to_dict(config),
         }
         best.complete(result)
-        return write_result(workdir, result)
+        written = write_result(workdir, result)
+        if is_first():
+            write_report(workdir)
+        return written

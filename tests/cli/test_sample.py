@@ -42,6 +42,17 @@ def test_a_label_or_a_row_for_each_class(pixelcnn, class_model, tmp_path, option
     np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
 
 
+def test_temperature_and_guidance_are_passed_on(pixelcnn, class_model, tmp_path):
+    pixelcnn(
+        "sample", class_model, "-o", tmp_path / "g.png", "--label=1", "--count=4", "--temperature=0.5", "--guidance=2"
+    )
+    model, variables, _ = load_pretrained(class_model)
+    h = np.eye(2, dtype=np.float32)[[1] * 4]
+    images = sample(model, variables, jax.random.key(0), shape=(4, 4, 4), h=h, temperature=0.5, guidance=2.0)
+    expected = grid(images.reshape(2, 2, 4, 4, 1), levels=3)[..., 0]
+    np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
+
+
 @pytest.mark.parametrize(("model", "label"), [("class_model", 2), ("colour_model", 0)])
 def test_a_label_that_does_not_fit_is_refused(pixelcnn, request, model, label, tmp_path):
     folder = request.getfixturevalue(model)
