@@ -9,20 +9,33 @@ import numpy as np
 
 from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
+from pixelcnn_jax.cli.given import read_given
 from pixelcnn_jax.data.image_files import save_grid
 
 
 @click.command()
 @options.model_argument
+@click.argument("given", nargs=-1)
+@click.option("--examples", multiple=True, metavar="FILE...", help="Images to draw others like, for a few-shot model.")
 @options.output_option("PNG to write")
 @options.label_option
 @click.option("--count", type=click.IntRange(1, 1024), help="Number of images (64), or of images per class (10).")
 @options.seed_option
 @options.json_option
-def sample(name: str, output: Path, label: int | None, count: int | None, seed: int, as_json: bool) -> None:
+def sample(
+    name: str,
+    given: tuple[str, ...],
+    examples: tuple[str, ...],
+    output: Path,
+    label: int | None,
+    count: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
     """Draw new images into a grid.
 
-    A class-conditional model without --label draws one row for each class.
+    A class-conditional model without --label draws one row for each class. A model of p(x|...) needs GIVEN: image files
+    for p(x|examples), which may follow --examples.
     """
     options.check_output(output, suffix=".png")
     density = options.load_density(name)
@@ -33,7 +46,7 @@ def sample(name: str, output: Path, label: int | None, count: int | None, seed: 
     else:
         count = count or 64
         columns = math.isqrt(count - 1) + 1
-        h = density.h_of(label, count)
+        h = read_given(density, (*examples, *given), label, count)
     height, width, channels = density.spec.shape
     with options.progress("sampling", height) as on_row:
         images = sampling.sample(
