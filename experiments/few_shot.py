@@ -79,7 +79,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return nats(model, params, batch["image"], h=batch["examples"], key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Integer[np.ndarray, "rows shown height width 1"]) -> Pictures:
-        each = max(1, config.train.sample_columns - SHOWN)
+        each = max(1, config.train.sample_columns - source.shape[1])
         h = jnp.repeat(jnp.asarray(source), each, axis=0)
         drawn = sample(model, params, key, shape=(len(h), spec.height, spec.width), h=h)
         return jnp.concatenate([jnp.maximum(source, 0), drawn.reshape(-1, each, *spec.shape)], axis=1)
@@ -122,9 +122,9 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
         return figures
     options = to_dict(config)["data"]
     within = [load(split=split, **options) for split in config.own.alphabets]
-    for kind, pools in {"across_alphabets": [images], "within_an_alphabet": within}.items():
+    for kind, pools in {"across_alphabets": [images], "within_an_alphabet": [full(one) for one in within]}.items():
         for shots in SHOTS if pools else ():
-            chosen = episodes([full(pool) for pool in pools], config.own.report_episodes, shots=shots, seed=config.seed)
+            chosen = episodes(pools, config.own.report_episodes, shots=shots, seed=config.seed)
             right = np.argmin(per_image(config, of_each_class, params, chosen), axis=1) == chosen.labels()
             figures[f"accuracy_{shots}_shot_{kind}"] = float(np.mean(right))
     return figures | {"episodes": config.own.report_episodes}

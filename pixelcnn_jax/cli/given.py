@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -34,7 +35,7 @@ def read_given(density: Density, words: Sequence[str], label: int | None, count:
 
 def read_examples(density: Density, files: Sequence[str]) -> UInt8[np.ndarray, "examples height width channels"]:
     """Returns image files as a set of examples, cropped and resized as the training images were."""
-    most = density.model.conditioner.most
+    most = cast(Any, density.model).conditioner.most
     if not 1 <= len(files) <= most:
         raise InputError(
             f"--examples must be 1 to {most} images for {density.name} to draw others like them, got {len(files)}."

@@ -11,6 +11,7 @@ from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.given import read_given
 from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.models.inputs import Given
 
 
 @click.command()
@@ -39,6 +40,7 @@ def sample(
     """
     options.check_output(output, suffix=".png")
     density = options.load_density(name)
+    h: Given | None
     if density.classes and label is None:
         columns = count or 10
         labels = np.repeat(np.arange(density.classes), columns)

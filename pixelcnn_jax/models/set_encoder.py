@@ -44,9 +44,10 @@ class SetEncoder(nn.Module):
         for features in self.features:
             for stride in (2, 1):
                 x = nn.silu(Convolution(features, stride)(x))
-        (rows, columns), places = (-(-side // 2) for side in self.shape[:2]), x.shape[1] * x.shape[2]
-        distances = nearness((rows, columns), x.shape[1:3], self.heads)
-        bias = nn.Embed(*distances.shape, embedding_init=lambda *_: distances, name="nearness").embedding
+        rows, columns = (-(-side // 2) for side in self.shape[:2])
+        places = x.shape[1] * x.shape[2]
+        near = nearness((rows, columns), (x.shape[1], x.shape[2]), self.heads)
+        bias = nn.Embed(self.heads, near.shape[1], embedding_init=lambda *_: near, name="nearness").embedding
         bias = bias.reshape(self.heads, rows * columns, 1 + places)
         # The token comes first, then the places of each example. They differ by a learned vector for each.
         where = nn.Embed(1 + places, size, name="places").embedding
