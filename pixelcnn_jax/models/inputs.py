@@ -17,7 +17,10 @@ Images = Integer[Array | np.ndarray, "batch height width channels"]
 Vector = Float[Array | np.ndarray, "batch condition"]
 Map = Float[Array | np.ndarray, "batch height width map_features"]
 SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_channels"]
-Given = Vector | SmallImages  # what a ConditionalModel may be given as h
+# A set of images for each image of a batch. All values of an example are ABSENT where a set has fewer than others.
+Examples = Integer[Array | np.ndarray, "batch examples example_height example_width example_channels"]
+ABSENT = -1
+Given = Vector | SmallImages | Examples  # what a ConditionalModel may be given as h
 Variables = Mapping[str, Any]  # what model.init returns
 
 
