@@ -155,7 +155,8 @@ def _read_card(path: Path) -> dict[str, Any]:
         card = json.loads(path.read_text())
         given = card.get("format", 1)
         if given == FORMAT:
-            card["image_spec"] = ImageSpec(**card["image_spec"])
+            spec = ImageSpec(**card["image_spec"])
+            card["image_spec"] = spec._replace(words=None if spec.words is None else tuple(spec.words))
         whole = given != FORMAT or ({"networks"} <= card.keys() and re.fullmatch("[0-9a-f]{64}", card["sha256"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = None

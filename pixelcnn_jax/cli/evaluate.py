@@ -25,7 +25,7 @@ SPLITS = ("train", "validation", "test")
 def evaluate(name: str, split: str, data_dir: str | None, as_json: bool) -> None:
     """Compute the likelihood of a whole split: the figure of a table, derived again."""
     use_all_cores()
-    score = evaluate_split(options.load_density(name), split, data_dir)
+    score = evaluate_split(options.load_density(name, also="p(x|caption)"), split, data_dir)
     sentence = "{data}: {images:,} images, {nats:.2f} nats, {bits_per_dim:.4f} bits/dim".format(**score)
     options.report({"model": name, "split": split} | score, sentence, as_json=as_json)
 
@@ -61,6 +61,7 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
 
     def loss(variables: Any, batch: Any) -> jax.Array:
         h = jax.nn.one_hot(batch["label"], density.classes) if density.classes else None
+        h = h if density.encoder is None else batch["caption"]
         return nats(density.model, variables, batch["image"], h=h)
 
     with jax.default_matmul_precision("highest"):  # a GPU or TPU would multiply float32 in fewer bits

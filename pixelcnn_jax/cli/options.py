@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 from pixelcnn_jax.errors import InputError, user_message
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditional import ConditionalModel
-from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.inputs import Given, ImageSpec
+from pixelcnn_jax.models.text_encoder import TextEncoder
 from pixelcnn_jax.pretrained import load_pretrained
 
 
@@ -66,12 +67,12 @@ def output_option(help: str) -> Callable[[Any], Any]:
 
 
 class Density(NamedTuple):
-    """A trained model of p(x), or of p(x | y) for class labels y.
+    """A trained model of p(x), of p(x | y) for class labels y, or of p(x | caption).
 
     Attributes:
       name: what the user called it.
       model, variables, card: as ``load_pretrained`` returns them.
-      classes: number of class labels; 0 for p(x).
+      classes: number of class labels that the model is given; 0 for none.
     """
 
     name: str
@@ -85,6 +86,17 @@ class Density(NamedTuple):
         """The images that the model was trained on."""
         return self.card["image_spec"]
 
+    @property
+    def score_of(self) -> str:
+        """The density as its card writes it, such as "p(x|y)"."""
+        return str(self.card.get("score_of", "p(x)"))
+
+    @property
+    def encoder(self) -> TextEncoder | None:
+        """What reads the captions of a model of p(x | caption)."""
+        conditioner = getattr(self.model, "conditioner", None)
+        return conditioner if isinstance(conditioner, TextEncoder) else None
+
     def settings(self, group: str) -> dict[str, Any]:
         """Returns a group of the config that the model was trained with; empty for a model without a config."""
         return self.card.get("config", {}).get(group, {})
@@ -93,28 +105,38 @@ class Density(NamedTuple):
         """Returns the one-hot condition of a batch of labels; None for a model of p(x)."""
         return jax.nn.one_hot(np.asarray(labels), self.classes) if self.classes else None
 
-    def h_of(self, label: int | None, count: int) -> Float[Array, "batch classes"] | None:
-        """Returns the condition of images that share the label given by the user.
+    def h_of(self, label: int | None, count: int, sentence: str | None = None) -> Given | None:
+        """Returns the condition of images that share the label or the sentence given by the user.
 
         Raises:
-          InputError: if the label is missing or too high, or given to a model of p(x).
+          InputError: if the label is missing or too high, the sentence is missing or has an unknown word, or either is
+            given to a model without it.
         """
+        if (self.encoder is None) != (sentence is None):
+            wanted = "left out" if self.encoder is None else "given"
+            raise InputError(f"SENTENCE must be {wanted}: {self.name} is a model of {self.score_of}.")
         if not self.classes and label is not None:
             raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
         if self.classes and (label is None or label >= self.classes):
             raise InputError(f"--label must be 0 to {self.classes - 1}: {self.name} is class-conditional.")
+        if self.encoder is not None:
+            return self.encoder.tokens([str(sentence)] * count)
         return self.h([label] * count)
 
 
-def load_density(name: str) -> Density:
+def load_density(name: str, *, also: str = "") -> Density:
     """Loads a model that gives the likelihood of an image, alone or given its class.
+
+    Args:
+      name: as ``load_pretrained`` takes it.
+      also: a further density that the verb takes, such as "p(x|caption)".
 
     Raises:
       InputError: for a model that is not there, and for one of an experiment with other conditions or several networks.
     """
     model, variables, card = load_pretrained(name)
     score_of = card.get("score_of", "p(x)")
-    if not isinstance(model, Network | ConditionalModel) or score_of not in ("p(x)", "p(x|y)"):
+    if not isinstance(model, Network | ConditionalModel) or score_of not in ("p(x)", "p(x|y)", also):
         raise InputError(
             f"{name} must be a model of p(x) or p(x|y), got experiment {card.get('experiment')}: training drew its "
             "pictures into its workdir, and load_pretrained loads it in Python."

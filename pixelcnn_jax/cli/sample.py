@@ -10,30 +10,36 @@ import numpy as np
 from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.models.inputs import Given
 
 
 @click.command()
 @options.model_argument
+@click.argument("sentence", required=False)
 @options.output_option("PNG to write")
 @options.label_option
 @click.option("--count", type=click.IntRange(1, 1024), help="Number of images (64), or of images per class (10).")
 @options.seed_option
 @options.json_option
-def sample(name: str, output: Path, label: int | None, count: int | None, seed: int, as_json: bool) -> None:
+def sample(
+    name: str, sentence: str | None, output: Path, label: int | None, count: int | None, seed: int, as_json: bool
+) -> None:
     """Draw new images into a grid.
 
-    A class-conditional model without --label draws one row for each class.
+    A class-conditional model without --label draws one row for each class. A model of p(x|caption) needs a SENTENCE,
+    such as "the digit seven is at the top left".
     """
     options.check_output(output, suffix=".png")
-    density = options.load_density(name)
-    if density.classes and label is None:
+    density = options.load_density(name, also="p(x|caption)")
+    h: Given | None
+    if density.classes and label is None and sentence is None:
         columns = count or 10
         labels = np.repeat(np.arange(density.classes), columns)
         h, count = density.h(labels), len(labels)
     else:
         count = count or 64
         columns = math.isqrt(count - 1) + 1
-        h = density.h_of(label, count)
+        h = density.h_of(label, count, sentence)
     height, width, channels = density.spec.shape
     with options.progress("sampling", height) as on_row:
         images = sampling.sample(

@@ -17,7 +17,8 @@ Images = Integer[Array | np.ndarray, "batch height width channels"]
 Vector = Float[Array | np.ndarray, "batch condition"]
 Map = Float[Array | np.ndarray, "batch height width map_features"]
 SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_channels"]
-Given = Vector | SmallImages  # what a ConditionalModel may be given as h
+Tokens = Integer[Array | np.ndarray, "batch words"]
+Given = Vector | SmallImages | Tokens  # what a ConditionalModel may be given as h
 Variables = Mapping[str, Any]  # what model.init returns
 
 
@@ -28,6 +29,7 @@ class ImageSpec(NamedTuple):
       height, width, channels: shape of an image.
       levels: number of values of a sub-pixel.
       classes: number of class labels; None if images have no label.
+      words: the vocabulary of the captions; None if images have no caption.
     """
 
     height: int
@@ -35,6 +37,7 @@ class ImageSpec(NamedTuple):
     channels: int
     levels: int
     classes: int | None = None
+    words: tuple[str, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
