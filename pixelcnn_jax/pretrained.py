@@ -61,6 +61,7 @@ class SpecFields:
     channels: int = field(None, "channels", least=1)
     levels: int = field(None, "values of a sub-pixel", least=2, most=2**16)
     classes: int | None = field(None, "number of class labels", least=1, most=2**20)
+    words: tuple[str, ...] | None = field(None, "vocabulary of captions")
 
 
 class Pretrained(NamedTuple):

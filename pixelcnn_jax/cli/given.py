@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Int32, Shaped, UInt8
 
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import read_fitted
@@ -43,4 +43,12 @@ def read_examples(density: Density, files: Sequence[str]) -> UInt8[np.ndarray, "
     return np.stack([read_fitted(Path(file).expanduser(), density) for file in files])
 
 
-READERS: dict[str, Callable[[Density, Sequence[str]], Shaped[np.ndarray, "..."]]] = {"p(x|examples)": read_examples}
+def read_sentence(density: Density, words: Sequence[str]) -> Int32[np.ndarray, " words"]:
+    """Returns a sentence as tokens. It may be one argument or a word each."""
+    return np.asarray(cast(Any, density.model).conditioner.tokens([" ".join(words)])[0])
+
+
+READERS: dict[str, Callable[[Density, Sequence[str]], Shaped[np.ndarray, "..."]]] = {
+    "p(x|examples)": read_examples,
+    "p(x|caption)": read_sentence,
+}

@@ -60,7 +60,7 @@ class UserGroup(UserCommand, click.Group):
 
 
 # What a model can be given, by the "score_of" of its card: the part of a batch that holds it.
-PARTS = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples"}
+PARTS = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
 FILE = PathType()
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", type=click.IntRange(min=0), help="Class, for a class-conditional model.")

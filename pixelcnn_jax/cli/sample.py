@@ -39,13 +39,14 @@ def sample(
 ) -> None:
     """Draw new images into a grid.
 
-    A class-conditional model without --label draws one row for each class. A model of p(x|...) needs GIVEN: image files
-    for p(x|examples), which may follow --examples.
+    A class-conditional model without --label draws one row for each class. A model of p(x|...) needs GIVEN: a sentence
+    such as "the digit seven is at the top left" for p(x|caption), image files for p(x|examples), which may follow
+    --examples.
     """
     options.check_output(output, suffix=".png")
     density = options.load_density(name)
     h: Given | None
-    if density.classes and label is None:
+    if density.classes and label is None and not given:
         columns = count or 10
         labels = np.repeat(np.arange(density.classes), columns)
         h, count = density.h(labels), len(labels)

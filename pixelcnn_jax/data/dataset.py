@@ -6,6 +6,7 @@ The sources are scikit-learn's digits, folders of images, NumPy arrays and the i
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from pixelcnn_jax.data.checks import check_example, check_values, inspect, writt
 from pixelcnn_jax.data.digits import read_digits
 from pixelcnn_jax.data.folder import read_folder
 from pixelcnn_jax.data.preparation import Preparation
+from pixelcnn_jax.data.scenes import SIZES, read_scenes
 from pixelcnn_jax.data.source import Example, Source, read_ahead
 from pixelcnn_jax.data.splits import parse_split
 from pixelcnn_jax.errors import InputError
@@ -27,7 +29,7 @@ from pixelcnn_jax.models.inputs import ImageSpec
 class DataConfig(Preparation):
     """The config group `data`: the data set, its splits and how its images are prepared."""
 
-    dataset: str = field("digits", "digits, folder, array, or the name of any TFDS image data set")
+    dataset: str = field("digits", "digits, folder, array, mnist_scenes/32x32, or any TFDS image data set")
     data_dir: str | None = field(
         None, "the folder, the .npz file, or where TFDS keeps its data sets (None: its default)"
     )
@@ -36,6 +38,7 @@ class DataConfig(Preparation):
     validation_split: str = field("validation", "images by which the best parameters are chosen")
     test_split: str = field("test", "images scored once at the end; empty for none")
     labels: bool = field(False, "carry the class of each image")
+    captions: bool = field(False, "carry the sentence of each image, of a folder or mnist_scenes/32x32")
     flip: bool = field(False, "mirror half of the training images, left to right")
     shift: int = field(0, "move training images by up to this many pixels, over zeros", least=0)
     images_per_class: int = field(1, "training images of one class that follow one another", least=1)
@@ -165,7 +168,7 @@ def describe(config: DataConfig) -> ImageSpec:
     Raises:
       InputError: if TFDS does not know the data set or the size of its images.
     """
-    if config.dataset not in ("digits", "folder", "array"):
+    if config.dataset not in ("digits", "folder", "array", *SIZES):
         from pixelcnn_jax.data.tfds import describe_tfds, is_prepared
 
         if not is_prepared(config.dataset, config.data_dir):
@@ -232,13 +235,20 @@ def _load(config: DataConfig, text: str) -> Dataset:
         case "digits":
             source = read_digits(split, labels=labels)
         case "folder":
-            source = read_folder(split, data_dir=data_dir, labels=labels)
+            source = read_folder(split, data_dir=data_dir, labels=labels, captions=config.captions)
         case "array":
             source = read_arrays(split, data_dir=data_dir, labels=labels, levels=config.levels)
         case name:
             from pixelcnn_jax.data.tfds import read_tfds
 
-            source = read_tfds(name, split, data_dir=data_dir, labels=labels, download=config.download)
+            read = partial(read_tfds, data_dir=data_dir, download=config.download)
+            if name.startswith("mnist_scenes"):
+                mnist = partial(read, "mnist", labels=True)
+                source = read_scenes(name, split, mnist, labels=labels, captions=config.captions)
+            else:
+                source = read(name, split, labels=labels)
+    if config.captions and source.words is None:
+        raise InputError(f"captions need dataset=folder or one of {', '.join(SIZES)}, got dataset={config.dataset}.")
     return _prepare(source._replace(title=f"{source.title} {text}"), config)
 
 
@@ -250,7 +260,7 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     dataset = Dataset(
         prepared.reader(),
         len(prepared.rows),
-        ImageSpec(height, width, channels, prepared.levels, prepared.classes),
+        ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words),
         description=prepared.title,
         intensities=source.levels if dynamic else None,
     )

@@ -20,7 +20,8 @@ SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_
 # A set of images for each image of a batch. All values of an example are ABSENT where a set has fewer than others.
 Examples = Integer[Array | np.ndarray, "batch examples example_height example_width example_channels"]
 ABSENT = -1
-Given = Vector | SmallImages | Examples  # what a ConditionalModel may be given as h
+Tokens = Integer[Array | np.ndarray, "batch words"]
+Given = Vector | SmallImages | Examples | Tokens  # what a ConditionalModel may be given as h
 Variables = Mapping[str, Any]  # what model.init returns
 
 
@@ -31,6 +32,7 @@ class ImageSpec(NamedTuple):
       height, width, channels: shape of an image.
       levels: number of values of a sub-pixel.
       classes: number of class labels; None if images have no label.
+      words: the vocabulary of the captions; None if images have no caption.
     """
 
     height: int
@@ -38,6 +40,7 @@ class ImageSpec(NamedTuple):
     channels: int
     levels: int
     classes: int | None = None
+    words: tuple[str, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
