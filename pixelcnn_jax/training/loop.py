@@ -142,7 +142,7 @@ def train_steps(
         check_skipped(skipped, step)
         return skipped
 
-    with closing(metrics), bar, stop_requests() as stop:
+    with closing(metrics), bar, stop_requests(every.seconds) as stop:
         try:
             # A process that was stopped may have saved a step before it was validated.
             if start and is_due(start, every.eval_every) and not metrics.has(start, f"validation_{measure}"):
