@@ -38,7 +38,8 @@ def main(name: str, data_dir: str | None) -> None:
     scores = {split: evaluate_split(twin, split, data_dir) for split in density.card["scores"]}
     card = density.card | {"scores": scores, "trained_by": f"python -m benchmarks.twins {name}"}
     save_pretrained(file, model, variables, card)
-    shutil.copy(file.with_name(f"{name}.jsonl"), file.with_suffix(".jsonl"))  # the training of the float network
+    training = next(folder / f"{name}.jsonl" for folder in PUBLISHED if (folder / f"{name}.jsonl").exists())
+    shutil.copy(training, file.with_suffix(".jsonl"))
 
 
 if __name__ == "__main__":
