@@ -47,7 +47,7 @@ def sample(
       key: one key, or one per image: images with equal keys share their noise, and differ only by h, s or given. With
         keys sharded over devices (``devices.shard``) each device draws its share of the images.
       shape: batch, height and width.
-      h: vectors [batch, condition], for a model made with one.
+      h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
       s: maps [batch, height, width, map_features], for a model made with one.
       given: images whose sub-pixels are kept where ``mask`` is true.
       mask: true where a sub-pixel is given. If those are a raster-order prefix (rows, then part of a row), the rest is

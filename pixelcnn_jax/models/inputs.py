@@ -17,7 +17,8 @@ Images = Integer[Array | np.ndarray, "batch height width channels"]
 Vector = Float[Array | np.ndarray, "batch condition"]
 Map = Float[Array | np.ndarray, "batch height width map_features"]
 SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_channels"]
-Given = Vector | SmallImages  # what a ConditionalModel may be given as h
+Labels = Integer[Array | np.ndarray, " batch"]
+Given = Vector | Labels | SmallImages  # what may be given as h
 Variables = Mapping[str, Any]  # what model.init returns
 
 
