@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
             print(json.dumps(found))
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
-        sys.exit(128 + stopped.signal)
+        sys.exit(stopped.status)
     except KeyboardInterrupt:  # before the first step or after the last
         print("Interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

@@ -61,6 +61,7 @@ class SpecFields:
     channels: int = field(None, "channels", least=1)
     levels: int = field(None, "values of a sub-pixel", least=2, most=2**16)
     classes: int | None = field(None, "number of class labels", least=1, most=2**20)
+    words: tuple[str, ...] | None = field(None, "vocabulary of captions")
 
 
 class Pretrained(NamedTuple):
@@ -81,6 +82,13 @@ class Pretrained(NamedTuple):
 def pretrained_names() -> list[str]:
     """Returns the names of the published models."""
     return sorted(_published())
+
+
+@public
+def integer_twins(name: str) -> list[str]:
+    """Returns the names of a published model's integer twins, the newest first."""
+    versions = (re.fullmatch(rf"{re.escape(name)}_int8_v(\d+)", one) for one in pretrained_names())
+    return [version[0] for version in sorted(filter(None, versions), key=lambda version: -int(version[1]))]
 
 
 @public

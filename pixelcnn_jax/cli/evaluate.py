@@ -62,8 +62,7 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
         raise InputError(f"{dataset.description} has images of {dataset.spec}, but {density.name} of {density.spec}.")
 
     def loss(variables: Any, batch: Any) -> jax.Array:
-        h = jax.nn.one_hot(batch["label"], density.classes) if density.classes else None
-        return nats(density.model, variables, batch["image"], h=h)
+        return nats(density.model, variables, batch["image"], h=density.h_in(batch))
 
     with jax.default_matmul_precision("highest"):  # a GPU or TPU would multiply float32 in fewer bits
         losses = evaluation.evaluate(

@@ -75,7 +75,7 @@ def compress(
     if isinstance(network, IntegerPixelCNN):
         data = pack(groups.compress(network, own, images, condition, group_size=batch_size, extra=extra, on_row=on_row))
         if verify:  # raises if a state of the coder does not end where it began
-            decompress(model, variables, data, h=h, on_row=on_row)
+            decompress(model, variables, data, h=h, s=s, on_row=on_row)
         return data
     _check_memory(network, images.shape, batch_size)
     coder, family = _constriction()

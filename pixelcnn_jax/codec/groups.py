@@ -27,6 +27,7 @@ from pixelcnn_jax.models.integer_stream import IntegerStream
 from pixelcnn_jax.models.parameters import Params
 
 PIXELS = 2**18  # computed together, about
+BOUNDS = 2**25  # of the intervals of all levels, held together
 IMAGES_PER_LANE = 128  # a lane takes 4 bytes
 
 OnRow = Callable[[int], None]
@@ -44,14 +45,16 @@ def compress(
 ) -> GroupContainer:
     """Returns images as a container of groups, as about -log2 p(x | h) bits and 5 bytes per group."""
     _check(model, variables)
-    count, height, width, _ = images.shape
-    lanes, at_once = max(1, group_size // IMAGES_PER_LANE), max(1, PIXELS // (height * width))
+    count, height, width, channels = images.shape
+    bounds = height * width * channels * (model.levels + 1)  # of an image
+    lanes, at_once = max(1, group_size // IMAGES_PER_LANE), max(1, min(PIXELS // (height * width), BOUNDS // bounds))
     streams: list[bytes] = []
     for groups, where, there in _batches(-(-count // group_size), count, group_size, lanes, height * width):
         found = []
         for chosen in np.split(where.ravel(), range(at_once, where.size, at_once)):  # large groups in parts
-            here = jax.tree.map(lambda x, chosen=chosen: x[chosen], condition)
-            found.append(_intervals(model, variables, images[chosen], here))
+            found.append(
+                _exact_intervals(model, variables, *jax.tree.map(lambda x, c=chosen: x[c], (images, condition)))
+            )
         starts, frequencies = (np.concatenate(x).reshape(*where.shape, -1) for x in zip(*found, strict=True))
         frequencies = np.where(there[..., None], frequencies, np.uint32(0))
         images_in = there.sum(axis=1) * math.prod(images.shape[1:])
@@ -139,7 +142,7 @@ def _report(on_row: OnRow | None, groups: int, height: int) -> None:
 def _check(model: IntegerPixelCNN, variables: Variables) -> None:
     check_bounds(model, variables)
     if not products_are_exact():
-        raise InputError("This machine does not compute float32 products exactly: it cannot code with integers.")
+        raise InputError(_INEXACT)
 
 
 @functools.cache
@@ -160,11 +163,33 @@ def identity(model: IntegerPixelCNN, variables: Variables) -> bytes:
     return state.digest()[:16]
 
 
-@partial(jax.jit, static_argnums=0)
-def _intervals(
+def _exact_intervals(
     model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition
 ) -> tuple[Array, Array]:
-    scaled, total = cast(Any, model.apply(variables, images, condition, method="cumulative"))
+    """Returns start and frequency of every sub-pixel's value.
+
+    The first image of the first batch of each shape is computed in float64 too, and must come out the same.
+    """
+    found = _intervals(model, variables, images, condition)
+    if (shape := (model, images.shape)) not in _tested:
+        with jax.enable_x64(True):
+            first = jax.tree.map(lambda x: x[:1], (images, condition))
+            expected = _intervals(model, variables, *first, dtype="float64")
+        if not all((a[:1] == b).all() for a, b in zip(found, expected, strict=True)):
+            raise InputError(_INEXACT)
+        _tested.add(shape)
+    return found
+
+
+_tested: set[tuple[IntegerPixelCNN, tuple[int, ...]]] = set()  # by this process
+_INEXACT = "This machine does not compute float32 products exactly: it cannot code with integers."
+
+
+@partial(jax.jit, static_argnums=0, static_argnames="dtype")
+def _intervals(
+    model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition, dtype: str = "float32"
+) -> tuple[Array, Array]:
+    scaled, total = cast(Any, model.apply(variables, images, condition, method="cumulative", dtype=dtype))
     return interval(scaled, total, images)
 
 
@@ -194,7 +219,8 @@ def _decode(
 
     def decode_row(carry: Any) -> Any:
         row, pixels, rows, coder = carry
-        above, rows = stream.open_row(params, rows, condition)
+        s = None if condition.s is None else jax.lax.dynamic_slice_in_dim(condition.s, row, 1, axis=1)
+        above, rows = stream.open_row(params, rows, condition._replace(s=s))
 
         def decode_pixel(column: Array, carry: Any) -> Any:
             finished, columns, coder = carry

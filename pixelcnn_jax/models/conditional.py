@@ -58,7 +58,7 @@ class ConditionalModel:
 
     Attributes:
       network: the network.
-      conditioner: a module that turns h (a vector or small images) into the map s = m(h) of equation 5, or a
+      conditioner: a module that turns h (a vector, small images or tokens) into the map s = m(h) of equation 5, or a
         ``ConstantCondition``, in which case no h is given.
     """
 

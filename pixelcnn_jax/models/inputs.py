@@ -18,7 +18,11 @@ Vector = Float[Array | np.ndarray, "batch condition"]
 Map = Float[Array | np.ndarray, "batch height width map_features"]
 SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_channels"]
 Labels = Integer[Array | np.ndarray, " batch"]
-Given = Vector | Labels | SmallImages  # what may be given as h
+# A set of images for each image of a batch. All values of an example are ABSENT where a set has fewer than others.
+Examples = Integer[Array | np.ndarray, "batch examples example_height example_width example_channels"]
+ABSENT = -1
+Tokens = Integer[Array | np.ndarray, "batch words"]
+Given = Vector | Labels | SmallImages | Examples | Tokens  # what may be given as h
 Variables = Mapping[str, Any]  # what model.init returns
 
 
@@ -29,6 +33,7 @@ class ImageSpec(NamedTuple):
       height, width, channels: shape of an image.
       levels: number of values of a sub-pixel.
       classes: number of class labels; None if images have no label.
+      words: the vocabulary of the captions; None if images have no caption.
     """
 
     height: int
@@ -36,6 +41,7 @@ class ImageSpec(NamedTuple):
     channels: int
     levels: int
     classes: int | None = None
+    words: tuple[str, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

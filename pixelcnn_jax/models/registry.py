@@ -18,13 +18,24 @@ from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.pixelcnn import PixelCNN
 from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from pixelcnn_jax.models.set_encoder import SetEncoder
+from pixelcnn_jax.models.text_encoder import TextEncoder
 
 NETWORKS: dict[str, type[Network]] = {
     network.__name__: network for network in (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
 }
 DESCRIBED: dict[str, type] = NETWORKS | {
     one.__name__: one
-    for one in (ConditionalModel, ConstantCondition, Deconvolution, Encoder, IntegerPixelCNN, Upsampling)
+    for one in (
+        ConditionalModel,
+        ConstantCondition,
+        Deconvolution,
+        Encoder,
+        IntegerPixelCNN,
+        SetEncoder,
+        TextEncoder,
+        Upsampling,
+    )
 }
 
 

@@ -39,6 +39,8 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
     batch = {"image": jax.ShapeDtypeStruct((size, *spec.shape), jnp.int32)}
     if spec.classes is not None:
         batch["label"] = jax.ShapeDtypeStruct((size,), jnp.int32)
+    if config.data.examples:
+        batch["examples"] = jax.ShapeDtypeStruct((size, config.data.examples, *spec.shape), jnp.int32)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
         return jnp.mean(experiment.loss(params, batch, Training(key, jnp.zeros((), jnp.int32))))

@@ -13,13 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_decoder
-from integer_twins import COLOUR, GREY, make_twin, one_hot
+from integer_twins import CODES, COLOUR, GREY, condition_of, make_twin, one_hot
 from proofs import random_images
 from safetensors.numpy import load_file
 
 from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, sample
 from pixelcnn_jax.codec import groups, rans
 from pixelcnn_jax.codec.container import MAGIC, GroupContainer, digest, filled, pack, unpack
+from pixelcnn_jax.models import integer
+from pixelcnn_jax.pretrained import save_pretrained
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"  # made by make_golden, and never again
@@ -39,8 +41,6 @@ def golden_images():
 
 
 def make_golden():
-    from pixelcnn_jax.pretrained import save_pretrained
-
     _, model, variables = make_twin(COLOUR, 4)
     save_pretrained(GOLDEN, model, variables, {"image_spec": (6, 5, 3, 4, 4)})
     images, h = golden_images()
@@ -84,6 +84,17 @@ def test_a_decoder_in_numpy_integers_reads_the_golden_file():
     decoded = reference_decoder.decode(
         load_file(GOLDEN / "model.safetensors"), (GOLDEN / "images.pcnn").read_bytes(), h
     )
+    np.testing.assert_array_equal(decoded, images)
+
+
+@pytest.mark.parametrize(("model", "sizes"), [(COLOUR, (4, 2)), (CODES, ())], ids=["colour, h and s", "codes"])
+def test_it_reads_files_of_other_networks(model, sizes, tmp_path):
+    _, model, variables = make_twin(model, *sizes)
+    images = np.asarray(random_images(model, (5, 4, 5), key=6))
+    condition = condition_of(images.shape, *sizes, seed=7)
+    save_pretrained(tmp_path, model, variables, {"image_spec": (4, 5, model.channels, model.levels)})
+    data = compress(model, variables, images, **condition._asdict(), batch_size=3)
+    decoded = reference_decoder.decode(load_file(tmp_path / "model.safetensors"), data, *condition)
     np.testing.assert_array_equal(decoded, images)
 
 
@@ -273,3 +284,19 @@ def test_the_container_keeps_what_it_was_given():
 
 def test_the_self_test_passes_here():
     assert groups.products_are_exact()
+
+
+def test_a_machine_that_rounds_is_refused(small, monkeypatch):
+    model, variables, images, _ = small
+
+    def in_bfloat16(x, kernel, axes=1):
+        x, kernel = (a.astype(jnp.bfloat16).astype(a.dtype) if a.dtype == jnp.float32 else a for a in (x, kernel))
+        return jnp.tensordot(x, kernel, axes=axes)
+
+    monkeypatch.setattr(groups, "_tested", set())
+    monkeypatch.setattr(groups, "products_are_exact", lambda: True)
+    monkeypatch.setattr(integer, "dot", in_bfloat16)
+    jax.clear_caches()
+    with pytest.raises(InputError, match="exactly"):
+        compress(model, variables, images, verify=False)
+    jax.clear_caches()

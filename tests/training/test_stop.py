@@ -143,3 +143,12 @@ def test_a_run_may_be_stopped_again_and_again(tmp_path, whole, monkeypatch):
     assert checkpoints(tmp_path)[-1] == 8
     run(tmp_path)
     assert_same_bits(tmp_path, whole)
+
+
+def test_a_run_in_slices_of_time_ends_with_the_same_bits(tmp_path, whole):
+    with pytest.raises(Interrupted) as stopped:
+        run(tmp_path, train__seconds=1e-3)
+    assert stopped.value.status == 0
+    assert checkpoints(tmp_path)[-1] < 12
+    run(tmp_path, train__seconds=1e3)
+    assert_same_bits(tmp_path, whole)
