@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proofs import assert_complete, assert_normalised, assert_same, random_condition, random_images, randomised
 from reference import reference_logits
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, compress, decompress, log_prob
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, compress, decompress, log_prob, sample
 
 pytestmark = pytest.mark.slow
 FEW = settings(
@@ -99,3 +99,8 @@ def test_labels_are_one_hot_vectors(case, seed):
     variables = randomised(model.init(jax.random.key(1), images, jnp.zeros((2, 3))))
     given_labels = log_prob(model, variables, images, h=labels)
     np.testing.assert_array_equal(given_labels, log_prob(model, variables, images, h=jnp.eye(3)[labels]))
+    drawn = (
+        sample(model, variables, jax.random.key(0), shape=(2, *shape), h=h, guidance=1.0)
+        for h in (labels, jnp.eye(3)[labels])
+    )
+    np.testing.assert_array_equal(*drawn)

@@ -110,7 +110,7 @@ def _number(name: str, value: Any) -> float:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float | np.integer | np.floating)
-        or not abs(value) < 1e30
+        or not -1e30 < value < 1e30
     ):
         raise InputError(f"{name} must be a finite number, got {_written(value)}.")
     return float(value)

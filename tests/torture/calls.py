@@ -74,7 +74,7 @@ def wrong_arguments():
         "data": [*anything, b"", b"text", "text", [1, 2], np.zeros(3)],
         "group": [-1, "0", 1.5, True, [], 0],
         "max_subpixels": [None, 0, -1, "5", 2.5, 1],
-        **dict.fromkeys(("temperature", "guidance"), [None, -1, "1", [], True, float("nan"), float("inf"), 10**400]),
+        **{name: [None, -1, "1", [], True, np.nan, np.inf, 10**400] for name in ("temperature", "guidance")},
         "name": [None, 5, b"digits", "", "nothing", [], "a\0b", "a\n", object(), {}],
     }
 
