@@ -84,6 +84,7 @@ def pretrained_names() -> list[str]:
     return sorted(_published())
 
 
+@public
 def integer_twins(name: str) -> list[str]:
     """Returns the names of a published model's integer twins, the newest first."""
     versions = (re.fullmatch(rf"{re.escape(name)}_int8_v(\d+)", one) for one in pretrained_names())
@@ -205,11 +206,8 @@ def _read_card(path: Path) -> dict[str, Any]:
             raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
     if math.prod((spec.height, spec.width, spec.channels)) > MAX_SUBPIXELS:
         raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
-    return (
-        card
-        | {"score_of": fields.score_of, "experiment": fields.experiment}
-        | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}
-    )
+    read = {"config": fields.config or {}, "score_of": fields.score_of, "experiment": fields.experiment}
+    return card | read | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}
 
 
 def _candidates(file: Path, digest: str) -> Iterator[bytes]:

@@ -184,6 +184,12 @@ def test_what_is_damaged_is_refused(spoil, named, tmp_path):
         load_pretrained(tmp_path)
 
 
+def test_a_card_without_a_config_has_an_empty_one(tmp_path):
+    save(tmp_path)
+    spoil_card(config=None)(tmp_path)
+    assert load_pretrained(tmp_path).card["config"] == {}
+
+
 @pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "no/such/folder"])
 def test_a_model_that_is_not_there_is_refused(name):
     with pytest.raises(InputError, match=f"no model {name}.* digits"):

@@ -17,7 +17,7 @@ from jaxtyping import Array, Integer, UInt8
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
 MAX_PIXELS = PIL.Image.MAX_IMAGE_PIXELS or 2**26  # of one file, 89 million
 LARGE = 2**22  # pixels above which images are decoded one at a time, whatever the number of threads
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
@@ -130,6 +130,7 @@ def save_grid(
 @contextlib.contextmanager
 def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
     name = file if isinstance(file, pathlib.Path) else "An image of the data set"
+    PIL.Image.init()  # else Pillow knows some of the formats only
     try:
         with PIL.Image.open(file, formats=FORMATS) as image, _turn(image.width * image.height):
             if _has_more_bits(image):
