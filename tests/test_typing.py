@@ -14,7 +14,7 @@ FILE = Path(__file__).parent / "typed_user.py"
 
 def strict(file):
     line = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--config-file=", CACHE, str(file)]
-    return subprocess.run(line, cwd=FILE.parents[1], capture_output=True, text=True, timeout=300)
+    return subprocess.run(line, cwd=FILE.parents[1], capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.slow
