@@ -82,6 +82,17 @@ def write_image(path: pathlib.Path, pixels: UInt8[np.ndarray, "height width chan
     atomic_write(path, content.getvalue())
 
 
+def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"], *, levels: int) -> float:
+    """Returns the size of an image as a PNG file in bits per sub-pixel: a measure of how plain it is.
+
+    Images of two levels are stored with one bit per pixel.
+    """
+    picture = PIL.Image.fromarray(as_pixels(image, levels=levels).squeeze(axis=-1 if image.shape[-1] == 1 else ()))
+    content = io.BytesIO()
+    (picture.convert("1") if levels == 2 else picture).save(content, "PNG", optimize=True)
+    return 8 * content.tell() / image.size
+
+
 def as_pixels(
     images: Integer[np.ndarray | Array, "*batch height width channels"], *, levels: int
 ) -> UInt8[np.ndarray, "*batch height width channels"]:

@@ -17,6 +17,7 @@ from pixelcnn_jax.data.image_files import (
     decode,
     grid,
     has_colour,
+    png_bits_per_dim,
     read_image,
     save_grid,
     write_image,
@@ -195,3 +196,11 @@ def test_a_grid_has_the_images_in_rows_and_columns(tmp_path):
     assert np.array_equal(read_image(tmp_path / "grid.png", channels=1), laid.repeat(2, 0).repeat(2, 1))
     assert grid(ramp(6, channels=3).reshape(2, 3, 4, 6, 3), levels=256).shape == (11, 22, 3)
     assert grid(ramp(6, channels=4).reshape(2, 3, 4, 6, 4), levels=256).shape == (11, 22, 1)
+
+
+@pytest.mark.parametrize(("levels", "channels"), [(2, 1), (17, 1), (256, 3)])
+def test_a_plain_image_takes_fewer_bits_as_png_than_noise(levels, channels):
+    noise = np.random.default_rng(0).integers(levels, size=(32, 24, channels))
+    plain, random = (png_bits_per_dim(image, levels=levels) for image in (0 * noise, noise))
+    assert plain < 0.3 * random
+    assert random > np.log2(levels)  # nothing beats the entropy
