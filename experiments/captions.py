@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.measuring import per_image
 from experiments.scene_reader import accuracy_of_scenes, check_reader
+from experiments.sentences import one_caption_of_each, word_by_word
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.errors import InputError
@@ -92,18 +93,13 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows columns words"]:
-    """Returns captions of held-out images, one for each row, and a last row that changes from word to word."""
-    captions = read_all(list(splits.held_out.values())[-1].subset(500))["caption"]
-    captions = captions[np.sort(np.unique(captions, axis=0, return_index=True)[1])]
+    """Returns captions of held-out images, one for each row, and a last row in which one word changes at a time."""
     rows, columns = config.train.sample_rows - 1, config.train.sample_columns
-    same_length = captions[np.sum(captions != PADDING, axis=1) == np.sum(captions[0] != PADDING)]
-    walk = [captions[0]]
-    for goal in same_length[1:]:
-        for i in np.flatnonzero(walk[-1] != goal):
-            walk.append(np.where(np.arange(len(goal)) == i, goal, walk[-1]))
-    walk = [walk[min(i, len(walk) - 1)] for i in range(columns)]
-    repeated = np.repeat(captions[np.arange(rows) % len(captions), None], columns, axis=1)
-    return np.concatenate([repeated, np.stack(walk)[None]])
+    batches = [read_all(split) for split in splits.held_out.values()]
+    captions = one_caption_of_each(batches[-1:])[1]
+    walk = word_by_word(captions[-1], np.concatenate([batch["caption"] for batch in batches]), columns)
+    chosen = captions[np.arange(rows) * len(captions) // rows]
+    return np.concatenate([np.repeat(chosen[:, None], columns, axis=1), walk[None]])
 
 
 def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
@@ -126,18 +122,6 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
         found |= accuracy_of_scenes(config, split, partial(draw_captions, model, spec, one))
         figures |= {f"{name}_{key}": value for key, value in ({"images": len(images)} | found).items()}
     return figures
-
-
-def one_caption_of_each(
-    batches: list[Batch],
-) -> tuple[list[Int[np.ndarray, " images"]], Int[np.ndarray, "captions words"]]:
-    """Returns the index of each image's caption, batch by batch, and the captions: one of each label, or all."""
-    captions = np.concatenate([batch["caption"] for batch in batches])
-    labelled = "label" in batches[0]
-    meanings = np.concatenate([batch["label"] for batch in batches])[:, None] if labelled else captions
-    _, first, index = np.unique(meanings, axis=0, return_index=True, return_inverse=True)
-    ends = np.cumsum([len(batch["caption"]) for batch in batches])[:-1]
-    return np.split(index.reshape(-1), ends), captions[first]
 
 
 def worth(
