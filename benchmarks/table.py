@@ -89,7 +89,7 @@ def compare(what: str, found: dict[str, Any], printed: dict[str, Any]) -> None:
 
 def derive(name: str, data_dir: str | None) -> None:
     """Computes every score of a model again and compares; says so if the data is missing."""
-    density = load_density(name, also="p(x|caption)")
+    density = load_density(name)
     for split, printed in density.card["scores"].items():
         try:
             found = evaluate_split(density, split, data_dir)

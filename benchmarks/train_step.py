@@ -126,8 +126,8 @@ def stepper(
 
     def next_step() -> Any:
         nonlocal state
-        state, loss = compiled(state, batch, key)
-        return loss
+        state, measured = compiled(state, batch, key)
+        return measured
 
     return next_step, 1e-9 * compiled.cost_analysis()["flops"]
 

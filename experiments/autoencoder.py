@@ -82,7 +82,14 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         drawn = draw_given(networks, params, key, originals, max(1, config.train.sample_columns - 2))
         return jnp.concatenate([originals[:, None], smooth.astype(jnp.int32)[:, None], drawn], axis=1)
 
-    return Experiment(init, loss, draw, networks, score_of="p(x|h)")
+    return Experiment(
+        init,
+        loss,
+        draw,
+        networks,
+        score_of="p(x|h)",
+        caption="In each row an image, its reconstruction by squared error, and samples given its code.",
+    )
 
 
 def encode(networks: Networks, params: Params, images: Images, name: str = "encoder") -> Float[Array, "batch m"]:
@@ -104,10 +111,9 @@ def draw_given(
     return drawn.reshape(len(images), each, *images.shape[1:])
 
 
-def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Raises InputError before any training if the run to compare with does not fit; nothing is prepared."""
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the run to compare with does not fit."""
     nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
-    return {}
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:

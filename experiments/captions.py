@@ -86,10 +86,9 @@ def draw_captions(
     return sample(model, params, keys, shape=(len(captions), spec.height, spec.width), h=captions)
 
 
-def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Raises InputError before any training if the classifier cannot read the scenes; nothing is prepared."""
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the classifier cannot read the scenes."""
     check_reader(config, splits.spec)
-    return {}
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows columns words"]:

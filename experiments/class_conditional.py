@@ -33,6 +33,7 @@ class Config:
     """Fields of ``config.class_conditional``."""
 
     map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
+    drop_condition: float = field(0.0, "share of training images without label, for guidance", least=0, below=1)
     classifier: str | None = field(None, "workdir of a classifier that measures the class accuracy of samples")
     report_images: int = field(2000, "test images used in the report; 0 for no report", least=0)
     report_samples: int = field(1000, "samples given to the classifier", least=1)
@@ -51,6 +52,10 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         h, key = one_hot(spec, batch["label"]), None if training is None else training.key
+        if key is not None and config.own.drop_condition:
+            key, drop_key = jax.random.split(key)
+            kept = jax.random.bernoulli(drop_key, 1 - config.own.drop_condition, (len(h), 1))
+            h = jnp.where(kept, h, 0)  # zeros are what guidance takes for "no condition"
         return nats(model, params, batch["image"], h=h, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
@@ -58,7 +63,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         images = draw_classes(model, spec, params, key, np.arange(rows).repeat(columns))
         return images.reshape(rows, columns, *spec.shape)
 
-    return Experiment(init, loss, draw, model, score_of="p(x|y)")
+    return Experiment(init, loss, draw, model, score_of="p(x|y)", caption="Samples, a row for each class.")
 
 
 def make_model(config: RunConfig, spec: ImageSpec) -> Network | ConditionalModel:
@@ -77,10 +82,9 @@ def draw_classes(
     return sample(model, params, key, shape=(len(labels), spec.height, spec.width), h=one_hot(spec, labels))
 
 
-def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Raises InputError before any training if the classifier does not fit the images; nothing is prepared."""
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the classifier does not fit the images."""
     check_classifier(config, splits.spec)
-    return {}
 
 
 def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:

@@ -46,7 +46,15 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         order = jnp.argsort(jnp.argmax(apply(network, params, source), axis=1))
         return jnp.asarray(source)[order].reshape(config.train.sample_rows, config.train.sample_columns, *spec.shape)
 
-    return Experiment(init, loss, draw, network, measure="cross_entropy", score_of="p(y|x)")
+    return Experiment(
+        init,
+        loss,
+        draw,
+        network,
+        measure="cross_entropy",
+        score_of="p(y|x)",
+        caption="Validation images, ordered by their predicted class.",
+    )
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:

@@ -69,7 +69,15 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return jnp.round(images * (spec.levels - 1)).astype(jnp.int32).reshape(rows, columns, *spec.shape)
 
     networks = {"coarse": network, "fine": network}
-    return Experiment(init, loss, draw, networks, measure="nats_of_codes", score_of="codes given y")
+    return Experiment(
+        init,
+        loss,
+        draw,
+        networks,
+        measure="nats_of_codes",
+        score_of="codes given y",
+        caption="Samples from their codes, a row for each class.",
+    )
 
 
 def code_network(config: RunConfig, spec: ImageSpec) -> Network:

@@ -51,7 +51,14 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         rows = drawn.reshape(-1, each, *spec.shape)
         return jnp.concatenate([grey(originals)[:, None], rows, originals[:, None]], axis=1)
 
-    return Experiment(init, loss, draw, network, score_of="p(x|grey x)")
+    return Experiment(
+        init,
+        loss,
+        draw,
+        network,
+        score_of="p(x|grey x)",
+        caption="In each row a grey image, samples given it, and the original.",
+    )
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:

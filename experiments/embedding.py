@@ -77,15 +77,22 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         rows, columns = config.train.sample_rows, min(config.train.sample_columns, len(images))
         return images[jnp.argsort(squared_distances(places[:rows], places), axis=1)[:, :columns]]
 
-    return Experiment(init, loss, draw, network, measure="triplet_loss", score_of="triplets")
+    return Experiment(
+        init,
+        loss,
+        draw,
+        network,
+        measure="triplet_loss",
+        score_of="triplets",
+        caption="In each row a held-out image and its nearest neighbours.",
+    )
 
 
-def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Raises InputError before any training if there is nothing to compare; nothing is prepared."""
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if there is nothing to compare."""
     make_network(config, splits.spec)
     check_pairs(report_split(splits).subset(config.own.report_images))
     check_batches(splits.validation, config.train.eval_batch_size)
-    return {}
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:

@@ -93,7 +93,14 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         walks = jnp.concatenate([images[:pairs, None], walked, images[pairs:][:pairs, None]], axis=1)
         return jnp.concatenate([fans, walks])
 
-    return Experiment(init, loss, draw, networks, score_of="p(x|h)")
+    return Experiment(
+        init,
+        loss,
+        draw,
+        networks,
+        score_of="p(x|h)",
+        caption="An unseen image and samples given its embedding; below, interpolations between the two at the ends.",
+    )
 
 
 def scaled(places: Places) -> Float[Array, "batch features"]:

@@ -79,7 +79,14 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         drawn = sample(networks["decoder"], params["decoder"], key, shape=(len(z), spec.height, spec.width), h=z)
         return drawn.reshape(rows, columns, *spec.shape).at[prior_rows:, 0].set(originals)
 
-    return Experiment(init, loss, draw, networks, score_of="bound")
+    return Experiment(
+        init,
+        loss,
+        draw,
+        networks,
+        score_of="bound",
+        caption="Samples that share a latent in each row: above of the prior, below that of the first image.",
+    )
 
 
 def make_networks(config: RunConfig, spec: ImageSpec) -> Networks:

@@ -46,7 +46,7 @@ def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
 
 
-def wait_for_older(results: Sequence[Array | np.ndarray], *, ahead: int = 2) -> None:
+def wait_for_older(results: Sequence[Any], *, ahead: int = 2) -> None:
     """Waits until all but the last ``ahead`` results are computed.
 
     Two computations keep a device busy. XLA on CPU queues up to 32 per device: with more, one device can start a

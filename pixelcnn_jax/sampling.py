@@ -14,6 +14,8 @@ from jaxtyping import Array, Bool, Int, Key
 from pixelcnn_jax.devices import match_sharding
 from pixelcnn_jax.distributions import draw, noise
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.guidance import Adjustment, interleave, make_adjustment, without
+from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
 from pixelcnn_jax.models.parameters import Params
@@ -24,6 +26,7 @@ REPORT_SECONDS = 0.02  # shortest time between two reports of finished rows
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
 
+@public
 def sample(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -34,6 +37,8 @@ def sample(
     s: Map | None = None,
     given: Images | None = None,
     mask: Mask | None = None,
+    temperature: float = 1.0,
+    guidance: float = 0.0,
     on_row: Callable[[int], None] | None = None,
 ) -> Int[Array, "batch height width channels"]:
     """Draws images from p(x | h, s). The whole costs about as much as one forward pass.
@@ -51,6 +56,10 @@ def sample(
       mask: true where a sub-pixel is given. If those are a raster-order prefix (rows, then part of a row), the rest is
         drawn from the exact conditional. For any other mask each pixel is drawn given all pixels *before* it, sampled
         or given: an exact draw from the model's ordered conditionals, which ignores given pixels further down.
+      temperature: what the logits of each sub-pixel are divided by. Below 1 likely values are drawn more often.
+      guidance: w of (1 + w) times the conditional minus w times the unconditional logits, renormalised for each
+        sub-pixel (classifier-free guidance, Ho and Salimans 2022). For a model trained with ``drop_condition``: the
+        unconditional logits are those given zeros. Doubles the cost.
       on_row: called with the index of each finished row, for a progress bar; ignored for a model without a stream.
 
     Returns:
@@ -59,15 +68,18 @@ def sample(
     Raises:
       InputError: for arguments that do not fit the model or the shape.
     """
-    model, variables, images, mask, condition, keys = _prepared(model, variables, key, shape, h, s, given, mask)
+    adjustment = make_adjustment(temperature, guidance)
+    model, variables, images, mask, condition, keys = _prepared(
+        model, variables, key, shape, h, s, given, mask, adjustment
+    )
     (images, mask, condition), variables = match_sharding(keys, (images, mask, condition), variables)
     stream = stream_of(model)
     if stream is None:
-        return _sample_naively(model, variables, keys, images, mask, condition)
+        return _sample_naively(model, variables, keys, images, mask, condition, adjustment)
     batch, height, width, _ = images.shape
-    params, rows = _begin(stream, params_of(variables), batch, width)
+    params, rows = _begin(stream, params_of(variables), batch * adjustment.passes, width)
     rows, params = match_sharding(keys, rows, params)
-    advance = partial(_sample_rows, stream, params, keys, mask, condition)
+    advance = partial(_sample_rows, stream, params, keys, mask, condition, adjustment)
     if on_row is None:
         return advance(images, rows, 0, height)[0]
     row, count = 0, 1
@@ -82,6 +94,7 @@ def sample(
     return images
 
 
+@public
 def naive_sample(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -92,6 +105,8 @@ def naive_sample(
     s: Map | None = None,
     given: Images | None = None,
     mask: Mask | None = None,
+    temperature: float = 1.0,
+    guidance: float = 0.0,
 ) -> Int[Array, "batch height width channels"]:
     """Draws what ``sample`` draws from the same key, by running the whole network again for every sub-pixel.
 
@@ -99,8 +114,11 @@ def naive_sample(
     channels, levels]. It is the reference for the cached sampler in float32. In half precision the two round sums
     differently, and some draws differ.
     """
-    model, variables, images, mask, condition, keys = _prepared(model, variables, key, shape, h, s, given, mask)
-    return _sample_naively(model, variables, keys, images, mask, condition)
+    adjustment = make_adjustment(temperature, guidance)
+    model, variables, images, mask, condition, keys = _prepared(
+        model, variables, key, shape, h, s, given, mask, adjustment
+    )
+    return _sample_naively(model, variables, keys, images, mask, condition, adjustment)
 
 
 @partial(jax.jit, static_argnames=("stream", "batch", "width"))
@@ -116,6 +134,7 @@ def _sample_rows(
     keys: Array,
     mask: Array,
     condition: Condition,
+    adjustment: Adjustment,
     images: Array,
     rows: Any,
     begin: Int[Array, ""] | int,
@@ -136,23 +155,30 @@ def _sample_rows(
             pixel, fixed, random = (_column(x, column) for x in (given, stays, gumbel))
             known = stream.open_pixel(params, columns, above, column)
             for colour in range(channels):
-                logits, known = stream.read_colour(params, known, pixel, colour=colour)
-                drawn = draw(logits, random[:, 0, 0, colour]).astype(pixel.dtype)
+                logits, known = stream.read_colour(params, known, adjustment.repeat(pixel), colour=colour)
+                drawn = draw(adjustment.logits(logits), random[:, 0, 0, colour]).astype(pixel.dtype)
                 new = (np.arange(channels) == colour)[None, None, None] & ~fixed
                 pixel = jnp.where(new, drawn[:, None, None, None], pixel)
             finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
-            return finished, stream.close_pixel(params, columns, known, pixel)
+            return finished, stream.close_pixel(params, columns, known, adjustment.repeat(pixel))
 
-        finished, _ = jax.lax.fori_loop(0, width, sample_pixel, (given, stream.first_columns(params, batch)))
+        columns = stream.first_columns(params, batch * adjustment.passes)
+        finished, _ = jax.lax.fori_loop(0, width, sample_pixel, (given, columns))
         images = jax.lax.dynamic_update_slice_in_dim(images, finished, row, axis=1)
-        return images, stream.close_row(params, rows, above, finished)
+        return images, stream.close_row(params, rows, above, adjustment.repeat(finished))
 
     return jax.lax.fori_loop(begin, end, sample_row, (images, rows))
 
 
 @partial(jax.jit, static_argnames="model")
 def _sample_naively(
-    model: nn.Module, variables: Variables, keys: Array, images: Array, mask: Array, condition: Condition
+    model: nn.Module,
+    variables: Variables,
+    keys: Array,
+    images: Array,
+    mask: Array,
+    condition: Condition,
+    adjustment: Adjustment,
 ) -> Array:
     _, height, width, channels = images.shape
 
@@ -161,9 +187,9 @@ def _sample_naively(
 
         def sample_subpixel(index: Array, images: Array) -> Array:
             column, colour = jnp.divmod(index, channels)
-            logits = apply(model, variables, images, condition)
+            logits = apply(model, variables, adjustment.repeat(images), condition)
             at = (slice(None), row, column, colour)
-            drawn = draw(logits[at], gumbel[:, column, colour]).astype(images.dtype)
+            drawn = draw(adjustment.logits(logits[at]), gumbel[:, column, colour]).astype(images.dtype)
             return images.at[at].set(jnp.where(mask[at], images[at], drawn))
 
         return jax.lax.fori_loop(0, width * channels, sample_subpixel, images)
@@ -188,18 +214,21 @@ def _prepared(
     s: Map | None,
     given: Images | None,
     mask: Mask | None,
+    adjustment: Adjustment,
 ) -> tuple[nn.Module, Variables, Array, Array, Condition, Array]:
     """Returns network, variables, images to fill in, a mask of what stays, the condition, and a key for each image."""
-    if len(shape) != 3 or min(shape) < 1:
-        raise InputError(f"shape must be (batch, height, width), each at least 1, got {shape}.")
+    if adjustment.guidance is not None:
+        if h is None and s is None:
+            raise InputError("guidance must be 0 without a condition: give h or s.")
+        *_, unconditional = resolve(model, variables, without(h), without(s), shape=shape)
     model, variables, condition = resolve(model, variables, h, s, shape=shape)
+    if adjustment.guidance is not None:
+        condition = interleave(condition, unconditional)
     full = (*shape, model.channels)
     if given is None and mask is None:
         images, mask = jnp.zeros(full, jnp.int32), jnp.zeros(full, bool)
     else:
         images, mask = _completion(given, mask, full, model.levels)
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        raise InputError("key must be a new-style key, jax.random.key(seed), not jax.random.PRNGKey.")
     if key.ndim and key.shape != shape[:1]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got shape {key.shape}.")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))

@@ -1,5 +1,8 @@
 """Samplers follow the model, and draw from noise that depends on the key and the row alone."""
 
+from functools import partial
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +11,11 @@ from proofs import assert_faithful, random_condition, random_images, randomised
 from scipy import stats
 
 from pixelcnn_jax import GatedPixelCNN, InputError, naive_sample, sample
+from pixelcnn_jax.devices import shard
 from pixelcnn_jax.distributions import draw, noise
+from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax.models.encoders import Deconvolution
+from pixelcnn_jax.models.inputs import Condition
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -87,6 +94,10 @@ GIVEN, KEPT = np.zeros((2, 6, 5, 1), np.int32), np.ones((1, 1, 1, 1), bool)
         (dict(shape=(2, 0, 3)), "shape"),
         (dict(shape=(2, 3)), "shape"),
         (dict(h=np.zeros((2, 1), np.float32)), "h"),
+        (dict(temperature=0.0), "temperature"),
+        (dict(temperature=float("nan")), "temperature"),
+        (dict(guidance=-1.0), "guidance"),
+        (dict(guidance=1.0), "guidance"),
         (dict(given=GIVEN), "given and mask"),
         (dict(mask=KEPT), "given and mask"),
         (dict(given=np.zeros((2, 5, 6, 1), np.int32), mask=KEPT), "given"),
@@ -102,3 +113,59 @@ def test_refused_arguments(arguments, field):
     model, variables, _, _ = build("grey")
     with pytest.raises(InputError, match=f"^{field} must"):
         sample(model, variables, **(dict(shape=(2, 6, 5), key=jax.random.key(0)) | arguments))
+
+
+class Adjusted(nn.Module):
+    """((1 + w) conditional - w unconditional logits) / temperature, in one parallel pass: itself a model."""
+
+    inner: GatedPixelCNN
+    w: float
+    temperature: float
+    levels: int = 3
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, images, h):
+        logits = (1 + self.w) * self.inner(images, h) - self.w * self.inner(images, jnp.zeros_like(h))
+        return logits / self.temperature
+
+
+@pytest.mark.parametrize("sampler", [sample, naive_sample])
+@pytest.mark.parametrize(("w", "temperature"), [(0.0, 0.5), (1.5, 1.0), (0.7, 1.3)])
+def test_temperature_and_guidance_draw_from_the_adjusted_conditionals(sampler, w, temperature):
+    """The adjusted model is enumerated: its probabilities sum to one, draws follow them, and share its noise."""
+    model, h = GatedPixelCNN(levels=3, features=8, layers=2), np.array([[1.0, 0.0]], np.float32)
+    variables = randomised(model.init(jax.random.key(0), random_images(model, (1, 2, 2)), h), scale=0.5)
+    adjusted, inner = Adjusted(model, w, temperature), {"params": {"inner": variables["params"]}}
+    draws = partial(sampler, temperature=temperature, guidance=w)
+    assert_faithful(
+        adjusted,
+        inner,
+        (2, 2),
+        Condition(h),
+        sampler=lambda _, __, *rest, **more: draws(model, variables, *rest, **more),
+    )
+    few = dict(shape=(40, 2, 2), h=h.repeat(40, axis=0))
+    expected = naive_sample(adjusted, inner, jax.random.key(3), **few)
+    np.testing.assert_array_equal(draws(model, variables, jax.random.key(3), **few), expected)
+    assert (naive_sample(model, variables, jax.random.key(3), **few) != expected).any()
+
+
+def test_guidance_of_a_conditional_map_and_of_colours_and_many_devices():
+    model = ConditionalModel(GatedPixelCNN(levels=3, channels=3, features=12, layers=1), Deconvolution((4, 4, 5)))
+    h = jnp.eye(2)[jnp.arange(8) % 2]
+    variables = randomised(model.init(jax.random.key(0), random_images(model.network, (8, 4, 4)), h))
+    options = dict(shape=(8, 4, 4), h=h, guidance=2.0, temperature=0.8)
+    keys = jax.random.split(jax.random.key(1), 8)
+    images = sample(model, variables, keys, **options)
+    np.testing.assert_array_equal(images, naive_sample(model, variables, keys, **options))
+    np.testing.assert_array_equal(images, sample(model, variables, shard(keys), **options))
+
+
+def test_a_given_part_stays_under_guidance():
+    model, shape, h = GatedPixelCNN(levels=5, features=8, layers=3), (2, 6, 5), jnp.ones((2, 3))
+    variables = randomised(model.init(jax.random.key(1), random_images(model, shape), h))
+    given, upper = random_images(model, shape, key=9), (jnp.arange(6) < 3)[None, :, None, None]
+    images = sample(model, variables, jax.random.key(0), shape=shape, h=h, given=given, mask=upper, guidance=1.0)
+    np.testing.assert_array_equal(images[:, :3], given[:, :3])
+    assert (images[:, 3:] != given[:, 3:]).any()

@@ -9,37 +9,51 @@ import numpy as np
 
 from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
+from pixelcnn_jax.cli.given import read_given
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.models.inputs import Given
 
 
 @click.command()
 @options.model_argument
-@click.argument("sentence", required=False)
+@click.argument("given", nargs=-1)
+@click.option("--examples", multiple=True, metavar="FILE...", help="Images to draw others like, for a few-shot model.")
 @options.output_option("PNG to write")
 @options.label_option
 @click.option("--count", type=click.IntRange(1, 1024), help="Number of images (64), or of images per class (10).")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1 draws likelier images.")
+@click.option("--guidance", type=float, default=0.0, show_default=True, help="Weight of the label in each draw.")
 @options.seed_option
 @options.json_option
 def sample(
-    name: str, sentence: str | None, output: Path, label: int | None, count: int | None, seed: int, as_json: bool
+    name: str,
+    given: tuple[str, ...],
+    examples: tuple[str, ...],
+    output: Path,
+    label: int | None,
+    count: int | None,
+    temperature: float,
+    guidance: float,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Draw new images into a grid.
 
-    A class-conditional model without --label draws one row for each class. A model of p(x|caption) needs a SENTENCE,
-    such as "the digit seven is at the top left".
+    A class-conditional model without --label draws one row for each class. A model of p(x|...) needs GIVEN: a sentence
+    such as "the digit seven is at the top left" for p(x|caption), image files for p(x|examples), which may follow
+    --examples.
     """
     options.check_output(output, suffix=".png")
-    density = options.load_density(name, also="p(x|caption)")
+    density = options.load_density(name)
     h: Given | None
-    if density.classes and label is None and sentence is None:
+    if density.classes and label is None and not given:
         columns = count or 10
         labels = np.repeat(np.arange(density.classes), columns)
         h, count = density.h(labels), len(labels)
     else:
         count = count or 64
         columns = math.isqrt(count - 1) + 1
-        h = density.h_of(label, count, sentence)
+        h = read_given(density, (*examples, *given), label, count)
     height, width, channels = density.spec.shape
     with options.progress("sampling", height) as on_row:
         images = sampling.sample(
@@ -48,6 +62,8 @@ def sample(
             jax.random.key(seed),
             shape=(count, height, width),
             h=h,
+            temperature=temperature,
+            guidance=guidance,
             on_row=on_row,
         )
     rows = -(-count // columns)

@@ -42,6 +42,7 @@ class DataConfig(Preparation):
     flip: bool = field(False, "mirror half of the training images, left to right")
     shift: int = field(0, "move training images by up to this many pixels, over zeros", least=0)
     images_per_class: int = field(1, "training images of one class that follow one another", least=1)
+    examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,8 +133,8 @@ def load_splits(config: DataConfig) -> Splits:
     Raises:
       InputError: if a split cannot be loaded, or the splits' images differ in shape.
     """
-    test = _load(config, config.test_split) if config.test_split else None
-    splits = Splits(_load(config, config.train_split), _load(config, config.validation_split), test)
+    test = _load_sets(config, config.test_split) if config.test_split else None
+    splits = Splits(_load_sets(config, config.train_split), _load_sets(config, config.validation_split), test)
     for dataset in splits.held_out.values():
         if dataset.spec != splits.spec:
             mine, theirs = (f"{one.description} has {written(one.spec.shape)}" for one in (splits.train, dataset))
@@ -158,7 +159,7 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     """
     if options.get("data_dir") is not None:
         options["data_dir"] = str(options["data_dir"])
-    return _load(read_group(DataConfig, {"dataset": dataset, **options}, name="data"), split)
+    return _load_sets(read_group(DataConfig, {"dataset": dataset, **options}, name="data"), split)
 
 
 def describe(config: DataConfig) -> ImageSpec:
@@ -220,6 +221,12 @@ def take_images(dataset: Dataset, count: int) -> Int[np.ndarray, "count height w
 def random_generator(seed: int, index: int) -> np.random.Generator:
     """Returns a generator that depends on the seed and the index alone; the generator of grain's `random_map`."""
     return np.random.Generator(np.random.Philox(seed, counter=[0, 0, 0, index]))
+
+
+def _load_sets(config: DataConfig, text: str) -> Dataset:
+    from pixelcnn_jax.data.examples import with_examples  # here, because it defines a kind of Dataset
+
+    return with_examples(_load(config, text), config.examples) if config.examples else _load(config, text)
 
 
 def _load(config: DataConfig, text: str) -> Dataset:

@@ -4,6 +4,8 @@ The layers between input and head tell the networks apart: ``gated_pixelcnn.py``
 and ``pixelrnn.py``.
 """
 
+import dataclasses
+import numbers
 from functools import partial
 from typing import Any
 
@@ -220,6 +222,15 @@ def whole_head(
 
 def check_hyperparameters(model: Network) -> None:
     """Raises InputError for a network that cannot be built."""
+    kinds: dict[Any, Any] = {int: numbers.Integral, float: numbers.Real, bool: bool}
+    for field in dataclasses.fields(model):
+        value = getattr(model, field.name)
+        if field.type in kinds and (
+            not isinstance(value, kinds[field.type]) or (type(value) is bool and field.type is not bool)
+        ):
+            raise InputError(f"{field.name} must be of type {getattr(field.type, '__name__', '')}, got {value!r:.50}.")
+    if not isinstance(model.head_features, numbers.Integral | None):
+        raise InputError(f"head_features must be of type int or None, got {model.head_features!r:.50}.")
     for name in ("kernel_size", "first_kernel_size"):
         if getattr(model, name) < 3 or getattr(model, name) % 2 == 0:
             raise InputError(f"{name} must be odd and at least 3, got {getattr(model, name)}.")

@@ -17,8 +17,11 @@ Images = Integer[Array | np.ndarray, "batch height width channels"]
 Vector = Float[Array | np.ndarray, "batch condition"]
 Map = Float[Array | np.ndarray, "batch height width map_features"]
 SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_channels"]
+# A set of images for each image of a batch. All values of an example are ABSENT where a set has fewer than others.
+Examples = Integer[Array | np.ndarray, "batch examples example_height example_width example_channels"]
+ABSENT = -1
 Tokens = Integer[Array | np.ndarray, "batch words"]
-Given = Vector | SmallImages | Tokens  # what a ConditionalModel may be given as h
+Given = Vector | SmallImages | Examples | Tokens  # what a ConditionalModel may be given as h
 Variables = Mapping[str, Any]  # what model.init returns
 
 
@@ -60,7 +63,7 @@ def apply(model: nn.Module, variables: Variables, images: Images, condition: Con
 
 def params_of(variables: Variables) -> Params:
     """Returns the parameters inside variables, as a plain dict. Raises InputError if there are none."""
-    if "params" not in variables:
+    if not isinstance(variables.get("params"), Mapping):
         raise InputError('variables must be what model.init returned: {"params": ...}.')
     return flax.core.unfreeze(variables["params"])
 
@@ -84,6 +87,8 @@ def index_of_different_image(
 
 def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> None:
     """Raises InputError for images of the wrong shape or type."""
+    if not isinstance(images, jax.Array | np.ndarray):
+        raise InputError(f"images must be an array, got {type(images).__name__}: convert it with numpy.asarray.")
     if images.ndim != 4 or images.shape[-1] != channels:
         raise InputError(f"images must have shape [batch, height, width, {channels}], got {list(images.shape)}.")
     if not jnp.issubdtype(images.dtype, jnp.integer):
@@ -99,10 +104,10 @@ def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]
             raise InputError(f"{name} must be left out: the model was initialised without it.")
         if kernel is not None:
             wanted = [*leading, kernel.shape[1]]
-            if value is None or list(value.shape) != wanted:
-                raise InputError(
-                    f"{name} must have shape {wanted}, got {None if value is None else list(value.shape)}."
-                )
+            found = None if value is None else [*np.shape(value)]
+            if found != wanted:
+                raise InputError(f"{name} must have shape {wanted}, got {found}.")
+            value = jnp.asarray(value)
             if not jnp.issubdtype(value.dtype, jnp.floating):
                 raise InputError(f"{name} must be floating point, got {value.dtype}: pass a class as a one-hot vector.")
 

@@ -37,6 +37,7 @@ class BestModel:
             "image_spec": splits.spec,
             "measure": experiment.measure,
             "score_of": experiment.score_of,
+            "caption": experiment.caption,
             "config": to_dict(config),
         }
 

@@ -43,6 +43,7 @@ class Experiment(NamedTuple):
       networks: the networks that the parameters belong to: one, or a dict of them by the names in the tree.
       measure: "bits_per_dim" for a loss that is a likelihood in nats; else the name of the loss, in its own unit.
       score_of: the density that the loss belongs to, for tables.
+      caption: what the grid of samples shows, for the report.
     """
 
     init: Callable[[Key[Array, ""]], Params]
@@ -51,6 +52,7 @@ class Experiment(NamedTuple):
     networks: Any
     measure: str = LIKELIHOOD
     score_of: str = "p(x)"
+    caption: str = "Samples."
 
 
 class Recipe(NamedTuple):
@@ -58,6 +60,8 @@ class Recipe(NamedTuple):
 
     Attributes:
       make_experiment: ``config, spec, fixed -> Experiment``. It needs no data.
+      check: ``config, splits -> None``. Raises InputError before any training, for example for a classifier of other
+        images.
       prepare: ``config, splits -> fixed``: variables learned before training begins and kept fixed, such as a
         quantiser's. They are saved in the workdir.
       picture_source: ``config, splits -> images`` that the picture starts from, or None.
@@ -65,6 +69,7 @@ class Recipe(NamedTuple):
     """
 
     make_experiment: Callable[[RunConfig, ImageSpec, Variables], Experiment]
+    check: Callable[[RunConfig, Splits], None] = lambda config, splits: None
     prepare: Callable[[RunConfig, Splits], Variables] = lambda config, splits: {}
     picture_source: Callable[[RunConfig, Splits], Any] = lambda config, splits: None
     report: Callable[[RunConfig, Splits, Params, Variables], dict[str, Any]] = lambda *_: {}

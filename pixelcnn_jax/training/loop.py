@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -19,13 +20,15 @@ from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
-from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.divergence import MOST_SKIPPED, check_finite, check_skipped
 from pixelcnn_jax.training.evaluation import score
 from pixelcnn_jax.training.experiment import Experiment, Params
-from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name
-from pixelcnn_jax.training.optimizer import make_optimizer
+from pixelcnn_jax.training.loggers import make_loggers
+from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
+from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.step import TrainState, init_state, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
 
@@ -74,6 +77,7 @@ def train_steps(
     every, measure, mesh = config.train, experiment.measure, data_mesh()
     step_key = keys(config).step
     optimizer = make_optimizer(config.optimizer, steps=every.steps)
+    learning_rate = make_schedule(config.optimizer, steps=every.steps)
     fresh = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))(keys(config).init)
     step_function = partial(
         train_step,
@@ -87,7 +91,8 @@ def train_steps(
     state: TrainState = checkpoints.restore(fresh) or fresh
     start = int(state.step)
     best.resume()
-    metrics = Metrics(workdir, resumed_step=start, writes=is_first())
+    loggers = make_loggers(every.loggers, workdir, to_dict(config)) if is_first() else ()
+    metrics = Metrics(workdir, resumed_step=start, writes=is_first(), loggers=loggers)
     watch, began, earlier = Stopwatch(every.batch_size), time.monotonic(), metrics.last("seconds")
     batches = training_batches(
         splits.train,
@@ -101,7 +106,7 @@ def train_steps(
     )
     numbered = zip(range(start + 1, every.steps + 1), read_ahead(batches, start=start), strict=False)
     quiet = None if is_first() else True  # None: where there is no terminal
-    bar = tqdm(numbered, "training", initial=start, total=every.steps, unit="step", disable=quiet)
+    bar = tqdm(numbered, "compiling", initial=start, total=every.steps, unit="step", disable=quiet)
 
     def mean(losses: Float[np.ndarray, " count"]) -> float:
         return float(score(losses, splits.train, measure=measure)[measure])
@@ -113,16 +118,21 @@ def train_steps(
         seconds = earlier + time.monotonic() - began
         metrics.write(step, **{k: x for k, x in scalars.items() if math.isfinite(x)}, seconds=seconds)
 
+    def draw_curve() -> None:
+        metrics.draw(workdir / "curve.png", measure=measure, title=splits.train.description)
+        metrics.later(write_report, workdir)
+
     def validate(step: int) -> None:
         paused = time.monotonic()
         found = mean(losses_of(state.ema, splits.validation))
         check_finite(found, step)
         best.offer(step, found, state.ema)
-        draw(f"samples_{step:07d}.png", state.ema, step)
+        draw(samples_file(step), state.ema, step)
         record(step, **{f"validation_{measure}": found})
-        metrics.draw(workdir / "curve.png", measure=measure, title=splits.train.description)
+        draw_curve()
         if is_first():
             bar.write(f"step {step}: validation {found:.4f} {display_name(measure)}, best {best.loss:.4f}")
+            sys.stdout.flush()
         watch.exclude(time.monotonic() - paused)
 
     def skipped_steps(step: int) -> int:
@@ -132,28 +142,33 @@ def train_steps(
         check_skipped(skipped, step)
         return skipped
 
-    with closing(metrics), bar, stop_requests() as stop:
+    with closing(metrics), bar, stop_requests(every.seconds) as stop:
         try:
             # A process that was stopped may have saved a step before it was validated.
             if start and is_due(start, every.eval_every) and not metrics.has(start, f"validation_{measure}"):
                 with stop.may_raise():
                     validate(start)
             for step, batch in bar:
-                state, loss = next_state(state, shard_batch(mesh, batch), step_key)
-                watch.count(loss)
+                state, measured = next_state(state, shard_batch(mesh, batch), step_key)
+                watch.count(measured)
+                if step == start + 1:
+                    bar.unpause()  # the estimate of the time left does not count compilation
+                    bar.set_description("training")
                 if is_due(step, every.log_every):
-                    losses, rate = watch.read()
+                    (losses, norms), rate = watch.read()
                     skipped_steps(step)
-                    record(step, **{f"train_{measure}": mean(losses)}, images_per_second=rate)
+                    scalars = {"learning_rate": float(learning_rate(step - 1)), "gradient_norm": float(np.mean(norms))}
+                    record(step, **{f"train_{measure}": mean(losses)}, images_per_second=rate, **scalars)
                     bar.set_postfix({display_name(measure): f"{mean(losses):.3f}", "images/s": f"{rate:.0f}"})
                 if is_due(step, every.eval_every):
                     with stop.may_raise():
                         validate(step)
-                if stop.reached(step) and step < every.steps:
+                if stop.reached(step):
                     raise StopNow
                 if is_due(step, every.checkpoint_every) and not skipped_steps(step):
                     checkpoints.save(step, state)
-            metrics.draw(workdir / "curve.png", measure=measure, title=splits.train.description)
+            with stop.may_raise():  # the last place where a request is heard: scoring begins after it
+                draw_curve()
         except StopNow:
             step = int(state.step)
             checkpoints.save(step, state)

@@ -1,4 +1,4 @@
-"""The record of a run: ``metrics.jsonl``, and the curve and the TensorBoard files that are derived from it."""
+"""The record of a run: ``metrics.jsonl``, and what is derived from it: curve, TensorBoard files, other loggers."""
 
 import collections
 import io
@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +14,19 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+import PIL.Image
 
 from pixelcnn_jax.devices import wait_for_older
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.training.loggers import Log
 
 Record = dict[str, int | float]
+
+
+def samples_file(step: int) -> str:
+    """Returns the name of the picture of samples that is drawn with the validation of a step."""
+    return f"samples_{step:07d}.png"
 
 
 def display_name(measure: str) -> str:
@@ -45,15 +51,17 @@ def read_records(file: Path) -> list[Record]:
 class Metrics:
     """Writes scalars by step.
 
-    TensorBoard's files and the curve are derived from the records, in a thread beside the training: importing
-    TensorFlow takes seconds. TensorBoard's files are written anew when a run resumes, so that they hold every point.
+    Everything else is derived from the records, in a thread beside the training: importing TensorFlow takes seconds.
+    TensorBoard's files are written anew when a run resumes, so that they hold every point.
 
     Attributes:
       records: all records of the run, those of earlier processes included.
     """
 
-    def __init__(self, workdir: Path, *, resumed_step: int, writes: bool = True) -> None:
+    def __init__(self, workdir: Path, *, resumed_step: int, writes: bool = True, loggers: Sequence[Log] = ()) -> None:
         self._writes = writes
+        self._loggers = loggers
+        self._workdir = workdir
         self._file = workdir / "metrics.jsonl"
         self._tensorboard = workdir / "tensorboard"
         self._writer: Any = None
@@ -64,7 +72,7 @@ class Metrics:
         self.records: list[Record] = [record for record in written if record["step"] <= resumed_step]
         if writes:
             atomic_write(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
-            self._later(self._begin_tensorboard, list(self.records))
+            self.later(self._begin_tensorboard, list(self.records))
 
     def write(self, step: int, **scalars: float) -> None:
         """Records finite scalars of one step."""
@@ -74,15 +82,23 @@ class Metrics:
             return
         with self._file.open("a") as file:
             file.write(json.dumps(record) + "\n")
-        self._later(self._write_tensorboard, record)
+        self.later(self._write_tensorboard, record)
+        for log in self._loggers:
+            self.later(log, step, scalars, self._pictures(record))
 
     def draw(self, path: Path, *, measure: str, title: str) -> None:
-        """Draws the curve of a measure so far, some time before ``close`` returns.
+        """Draws the curve of a measure so far, some time before ``close`` returns."""
+        self.later(save_curve, path, list(self.records), measure, title)
+
+    def later(self, work: Callable[..., None], *inputs: Any) -> None:
+        """Does some work, in the process that writes, in order and some time before ``close`` returns.
 
         In the same thread as TensorFlow's import: matplotlib inspects modules that it would find half imported.
         """
+        while self._begun and self._begun[0].done():
+            self._begun.popleft().result()
         if self._writes:
-            self._later(save_curve, path, list(self.records), measure, title)
+            self._begun.append(self._thread.submit(work, *inputs))
 
     def last(self, name: str) -> float:
         """Returns the latest value of a scalar, 0 if there is none."""
@@ -100,10 +116,10 @@ class Metrics:
         for work in self._begun:
             work.result()
 
-    def _later(self, work: Callable[..., None], *inputs: Any) -> None:
-        while self._begun and self._begun[0].done():
-            self._begun.popleft().result()
-        self._begun.append(self._thread.submit(work, *inputs))
+    def _pictures(self, record: Record) -> dict[str, Path]:
+        file = self._workdir / samples_file(int(record["step"]))
+        validated = any(name.startswith("validation_") for name in record)
+        return {"samples": file} if validated and file.exists() else {}
 
     def _begin_tensorboard(self, records: list[Record]) -> None:
         # TensorFlow only writes files here; its remarks on kernels are not for the user.
@@ -120,10 +136,14 @@ class Metrics:
             self._write_tensorboard(record)
 
     def _write_tensorboard(self, record: Record) -> None:
-        if self._writer is not None:
-            with self._tensorboard_errors():
-                self._writer.write_scalars(record["step"], {key: x for key, x in record.items() if key != "step"})
-                self._writer.flush()
+        if self._writer is None:
+            return
+        step = int(record["step"])
+        with self._tensorboard_errors():
+            self._writer.write_scalars(step, {key: x for key, x in record.items() if key != "step"})
+            for name, file in self._pictures(record).items():
+                self._writer.write_images(step, {name: np.asarray(PIL.Image.open(file).convert("RGB"))[None]})
+            self._writer.flush()
 
     @contextmanager
     def _tensorboard_errors(self) -> Iterator[None]:
@@ -138,7 +158,7 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
     """Draws a measure of the training batches and of validation against the step, as PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
     axes = figure.subplots()
     for name, label in ((f"train_{measure}", "training batches"), (f"validation_{measure}", "validation, EMA")):
         points = [(record["step"], record[name]) for record in records if name in record]
@@ -149,12 +169,12 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
     axes.grid(alpha=0.3)
     axes.legend()
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=100)
+    figure.savefig(png, format="png", dpi=160)
     atomic_write(path, png.getvalue())
 
 
 class Stopwatch:
-    """Losses and images a second since it was last read. Counting a step waits for the step two before it."""
+    """What steps measured, and images a second, since it was last read. Counting waits for the step two before."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -164,18 +184,18 @@ class Stopwatch:
         """Excludes time spent outside training steps, such as evaluation."""
         self._began += seconds
 
-    def count(self, loss: Float[Array, ""]) -> None:
-        """Counts a step."""
-        self._losses.append(loss)
-        wait_for_older(self._losses)
+    def count(self, measured: Any) -> None:
+        """Counts a step, which measured a scalar or a tree of scalars."""
+        self._measured.append(measured)
+        wait_for_older(self._measured)
 
-    def read(self) -> tuple[Float[np.ndarray, " steps"], float]:
-        """Returns the loss of each step and images a second since the last reading."""
-        losses = np.array(jax.device_get(self._losses))
-        rate = len(losses) * self._batch_size / max(1e-9, time.monotonic() - self._began)
+    def read(self) -> tuple[Any, float]:
+        """Returns what the steps since the last reading measured, as arrays [steps], and images a second."""
+        measured = jax.tree.map(lambda *steps: np.array(steps), *jax.device_get(self._measured))
+        rate = len(self._measured) * self._batch_size / max(1e-9, time.monotonic() - self._began)
         self._reset()
-        return losses, rate
+        return measured, rate
 
     def _reset(self) -> None:
-        self._losses: list[Array] = []
+        self._measured: list[Any] = []
         self._began = time.monotonic()

@@ -16,6 +16,7 @@ from pixelcnn_jax.training.evaluation import make_evaluator, score
 from pixelcnn_jax.training.experiment import Params, Recipe
 from pixelcnn_jax.training.loop import keys, train_steps
 from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import start_from
 from pixelcnn_jax.training.workdir import open_workdir, prepared, write_result
 
@@ -49,6 +50,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     with open_workdir(workdir, config, splits) as finished:
         if finished is not None:
             return finished
+        recipe.check(config, splits)
         fixed = prepared(workdir, lambda: recipe.prepare(config, splits))
         experiment = start_from(config.train.start_from, recipe.make_experiment(config, splits.spec, fixed))
         best = BestModel(workdir, config, experiment, fixed, splits)
@@ -91,4 +93,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             "config": to_dict(config),
         }
         best.complete(result)
-        return write_result(workdir, result)
+        written = write_result(workdir, result)
+        if is_first():
+            write_report(workdir)
+        return written

@@ -29,6 +29,18 @@ class TrainState(NamedTuple):
     skipped: Int[Array, ""]
 
 
+class StepMetrics(NamedTuple):
+    """What one step measured; NaN where its gradient was not finite.
+
+    Attributes:
+      loss: mean loss of the batch.
+      gradient_norm: global norm of the gradient, before clipping.
+    """
+
+    loss: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+
+
 def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, key: Key[Array, ""]) -> TrainState:
     """Returns the state before the first step, a pure function of the key."""
     params = experiment.init(key)
@@ -51,7 +63,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     microbatch_size: int | None = None,
-) -> tuple[TrainState, Float[Array, ""]]:
+) -> tuple[TrainState, StepMetrics]:
     """Does one step on one batch.
 
     Gradients of microbatches are summed one after the other. On CPU a microbatch of 2 to 4 images stays in the cache
@@ -63,7 +75,7 @@ def train_step(
       key: the run's key for noise; the step's own is derived from it by the step.
 
     Returns:
-      The next state, and the mean loss of the batch: NaN where the gradient was not finite.
+      The next state, and what the step measured.
     """
 
     def mean_loss(params: Params, part: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
@@ -86,7 +98,8 @@ def train_step(
             zero,
             (jnp.arange(count), parts),
         )
-    is_finite = jnp.isfinite(optax.tree.norm(gradient))
+    norm = optax.tree.norm(gradient)
+    is_finite = jnp.isfinite(norm)
     # Chosen, not branched: a branch would be compiled on its own and round in another way.
     params, ema, optimizer_state = jax.tree.map(
         partial(jnp.where, is_finite),
@@ -94,7 +107,8 @@ def train_step(
         (state.params, state.ema, state.optimizer),
     )
     skipped = jnp.where(is_finite, 0, state.skipped + 1)
-    return TrainState(state.step + 1, params, ema, optimizer_state, skipped), jnp.where(is_finite, loss, jnp.nan)
+    measured = StepMetrics(*(jnp.where(is_finite, x, jnp.nan) for x in (loss, norm)))
+    return TrainState(state.step + 1, params, ema, optimizer_state, skipped), measured
 
 
 def _applied(

@@ -6,6 +6,7 @@ checkpoints/          what the run resumes from
 model.safetensors     the best EMA parameters so far, and
 model.json            their card: ``load_pretrained(workdir)`` returns the model
 metrics.jsonl, tensorboard/, curve.png, samples*.png
+report.html           all of it on one page
 result.json           every score, once the run is finished
 """
 
@@ -29,7 +30,8 @@ from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
 FORMAT = 2
-MAY_DIFFER = {"config.data.download", "config.train.compilation_cache"}  # they change no result
+# These change no result.
+MAY_DIFFER = {"config.data.download", *(f"config.train.{name}" for name in ("compilation_cache", "loggers", "seconds"))}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pixelcnn_jax import load_pretrained, sample
-from pixelcnn_jax.data.image_files import grid
+from pixelcnn_jax.data.image_files import as_levels, grid
 
 
 def shrunk(file, height):
@@ -42,11 +42,66 @@ def test_a_label_or_a_row_for_each_class(pixelcnn, class_model, tmp_path, option
     np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
 
 
+def test_temperature_and_guidance_are_passed_on(pixelcnn, class_model, tmp_path):
+    pixelcnn(
+        "sample", class_model, "-o", tmp_path / "g.png", "--label=1", "--count=4", "--temperature=0.5", "--guidance=2"
+    )
+    model, variables, _ = load_pretrained(class_model)
+    h = np.eye(2, dtype=np.float32)[[1] * 4]
+    images = sample(model, variables, jax.random.key(0), shape=(4, 4, 4), h=h, temperature=0.5, guidance=2.0)
+    expected = grid(images.reshape(2, 2, 4, 4, 1), levels=3)[..., 0]
+    np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
+
+
 @pytest.mark.parametrize(("model", "label"), [("class_model", 2), ("colour_model", 0)])
 def test_a_label_that_does_not_fit_is_refused(pixelcnn, request, model, label, tmp_path):
     folder = request.getfixturevalue(model)
     assert "--label" in pixelcnn("sample", folder, "-o", tmp_path / "g.png", "--label", label, mistake=True)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def drawings(tmp_path):
+    """Three image files, the last of another size than the model's images."""
+    files = [tmp_path / f"{name}.png" for name in "abc"]
+    for number, (file, size) in enumerate(zip(files, ((8, 6), (8, 6), (32, 24)), strict=True)):
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 6)).astype(np.uint8)
+        Image.fromarray(pixels.repeat(size[0] // 8, axis=0).repeat(size[0] // 8, axis=1)).save(file)
+    return files
+
+
+@pytest.mark.parametrize("form", [("--examples", 0, "--examples", 2), ("--examples", 0, 2), (0, 2)])
+def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawings, form):
+    words = [drawings[word] if isinstance(word, int) else word for word in form]
+    out = drawings[0].with_name("grid.png")
+    pixelcnn("sample", few_shot_model, *words, "-o", out, "--count", 4)
+    model, variables, _ = load_pretrained(few_shot_model)
+    first, last = (np.asarray(Image.open(file)) for file in (drawings[0], drawings[2]))
+    examples = as_levels(np.stack([first, last[::4, ::4]])[None, ..., None], levels=4).astype(np.int32)
+    images = sample(model, variables, jax.random.key(0), shape=(4, 8, 6), h=np.repeat(examples, 4, axis=0))
+    expected = grid(images.reshape(2, 2, 8, 6, 1), levels=4)[..., 0]
+    np.testing.assert_array_equal(shrunk(out, len(expected)), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "named"),
+    [
+        ("few_shot_model", [], "--examples must be 1 to 2 images"),
+        ("few_shot_model", ["--examples", "a.png"] * 40, "got 40"),
+        ("few_shot_model", ["--examples", "a.png", "--label", "1"], "--label"),
+        ("few_shot_model", ["nothing.png"], "nothing.png"),
+        ("colour_model", ["--examples", "a.png"], "a.png must be left out"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(pixelcnn, request, monkeypatch, drawings, model, words, named):
+    monkeypatch.chdir(drawings[0].parent)
+    folder = request.getfixturevalue(model)
+    assert named in pixelcnn("sample", folder, *words, "-o", "grid.png", mistake=True)
+    assert not drawings[0].with_name("grid.png").exists()
+
+
+def test_other_verbs_refuse_a_model_that_needs_examples(pixelcnn, few_shot_model, drawings):
+    assert "p(x|examples)" in pixelcnn("score", few_shot_model, drawings[0], mistake=True)
 
 
 @pytest.fixture(scope="session")
@@ -80,12 +135,12 @@ def test_a_sentence_is_what_the_samples_are_given(pixelcnn, caption_model, tmp_p
 @pytest.mark.parametrize(
     ("model", "given", "named"),
     [
-        ("caption_model", [], "SENTENCE must be given"),
+        ("caption_model", [], "must have words"),
         ("caption_model", [""], "must have words"),
         ("caption_model", ["red cirle"], "nearest are circle"),
         ("caption_model", ["red", "--label", 1], "--label"),
-        ("colour_model", ["red"], "SENTENCE must be left out"),
-        ("class_model", ["red"], "SENTENCE must be left out"),
+        ("colour_model", ["red"], "red must be left out"),
+        ("class_model", ["red"], "red must be left out"),
     ],
 )
 def test_a_sentence_that_does_not_fit_is_refused(pixelcnn, request, model, given, named, tmp_path):

@@ -13,6 +13,7 @@ from experiments.class_conditional import bayes
 from pixelcnn_jax import log_prob
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.training.experiment import Training
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,22 @@ def test_the_label_is_worth_at_most_its_own_entropy(joint):
     assert np.max(worth) > 0.5  # the label has an effect
     found = bayes(log_likelihoods, labels, (8, 8, 1))
     np.testing.assert_allclose(found["nats_the_label_is_worth"], np.mean(worth[np.arange(12), labels]))
+
+
+def test_a_dropped_label_is_the_condition_of_zeros_in_training_alone():
+    changes = {"own.drop_condition": 0.5, "model.dropout": 0.0}
+    experiment, _, splits = tiny_experiment("class_conditional", changes)
+    params, labels = randomised(experiment, scale=0.3), np.arange(32) % 10
+    images = take_images(splits.test, 32)
+    batch, training = {"image": images, "label": labels}, Training(jax.random.key(2), jnp.int32(0))
+    given, dropped = (
+        -log_prob(experiment.networks, params, images, h=h) for h in (jnp.eye(10)[labels], jnp.zeros((32, 10)))
+    )
+    loss = experiment.loss(params, batch, training)
+    is_dropped = np.isclose(loss, dropped, rtol=1e-5)
+    np.testing.assert_allclose(loss, np.where(is_dropped, dropped, given), rtol=1e-5)
+    assert 5 < is_dropped.sum() < 27
+    np.testing.assert_allclose(experiment.loss(params, batch, None), given, rtol=1e-5)
 
 
 def test_bayes_rule_by_hand():

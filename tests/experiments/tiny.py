@@ -23,6 +23,7 @@ EXPERIMENTS = [
     "codes",
     "ablations",
     "colourise",
+    "few_shot",
     "captions",
 ]
 RGB = ["colourise"]
@@ -57,6 +58,7 @@ ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
     "autoencoder": {"own.map_features": 3},
     "codes": {"model.code_features": 3},
+    "few_shot": {"data.examples": 3, "own.report_episodes": 4, "own.alphabets": ("test where label is below 5",)},
 }
 NEEDS = {
     "class_conditional": {"own.classifier": "classifier"},

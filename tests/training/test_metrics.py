@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from pixelcnn_jax import InputError, devices
+from pixelcnn_jax.data.image_files import write_image
 from pixelcnn_jax.training import metrics as module
-from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, read_records, save_curve
+from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, read_records, samples_file, save_curve
 
 
 @pytest.fixture
@@ -91,6 +92,21 @@ def test_tensorboard_holds_every_point_after_kills(tmp_path):
             metrics._thread.shutdown()
     metrics.close()
     assert points(tmp_path / "tensorboard", "loss") == [(step, step / 4) for step in range(1, 22)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_shows_the_samples_of_a_validation_also_after_a_kill(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    write_image(tmp_path / samples_file(4), np.zeros((3, 5, 1), np.uint8))
+    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
+        metrics.write(4, train_loss=2.0)
+        metrics.write(4, validation_loss=1.0)
+    with closing(Metrics(tmp_path, resumed_step=4)):
+        pass
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    assert [event.step for event in events.Tensors("samples")] == [4]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -126,7 +126,7 @@ def test_muon_steps_lower_the_loss_on_digits(network):
     step = jax.jit(partial(train_step, experiment=experiment, optimizer=optimizer, ema_decay=0.9))
     losses = []
     for _ in range(8):
-        state, loss = step(state, batch, jax.random.key(1))
+        state, (loss, _) = step(state, batch, jax.random.key(1))
         losses.append(float(loss))
     assert losses[1] < losses[0]
     assert losses[-1] < 0.9 * losses[0]

@@ -1,0 +1,65 @@
+"""draft"""
+
+from ml_collections import ConfigDict
+
+from experiments import default_config
+
+# The alphabets of the test split. The train split has none of them.
+UNSEEN = (
+    "Angelic",
+    "Atemayar_Qelisayer",
+    "Atlantean",
+    "Aurek-Besh",
+    "Avesta",
+    "Ge_ez",
+    "Glagolitic",
+    "Gurmukhi",
+    "Kannada",
+    "Keble",
+    "Malayalam",
+    "Manipuri",
+    "Mongolian",
+    "Old_Church_Slavonic_(Cyrillic)",
+    "Oriya",
+    "Sylheti",
+    "Syriac_(Serto)",
+    "Tengwar",
+    "Tibetan",
+    "ULOG",
+)
+
+
+def get_config(experiment: str = "few_shot") -> ConfigDict:
+    config = default_config(experiment)
+    config.data.dataset = "omniglot"
+    config.data.train_split = "train where alphabet is below 41"  # 26 alphabets
+    config.data.validation_split = "train where alphabet is at least 41[:640]"  # Sanskrit, Syriac, Tagalog and Tifinagh
+    config.data.test_split = "test"
+    config.data.grey = True
+    config.data.invert = True
+    config.data.resize = 28
+    config.data.binarize = "threshold"
+    config.data.labels = True
+    config.data.examples = 9
+    config.few_shot.alphabets = tuple(f"test where alphabet is {name}" for name in UNSEEN)
+    config.few_shot.encoder_features = (16, 48)
+    config.few_shot.heads = 3
+    config.few_shot.map_features = 24
+    config.few_shot.report_episodes = 200
+    config.model.features = 32
+    config.model.layers = 8
+    config.model.head_features = 32
+    config.model.first_kernel_size = 23
+    config.optimizer.name = "muon"
+    config.optimizer.learning_rate = 8e-3
+    config.optimizer.warmup_steps = 50
+    config.train.batch_size = 16
+    config.train.microbatch_size = 4
+    config.train.steps = 1_800
+    config.train.ema_decay = 0.99
+    config.train.eval_every = 600
+    config.train.checkpoint_every = 150
+    config.train.score_train_images = 2000
+    config.train.sample_rows = 8
+    config.train.sample_columns = 12
+    return config

@@ -1,0 +1,118 @@
+"""The page of a run, ``report.html``: what its workdir holds, in one file that a browser opens without a network."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import PIL.Image
+
+from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.training.experiment import LIKELIHOOD
+from pixelcnn_jax.training.metrics import display_name, read_records
+
+MOST_PICTURES = 24  # validations whose samples the page holds, or it would take long to open
+
+
+def write_report(workdir: Path) -> None:
+    """Writes ``report.html`` of a run, finished or not, from the other files of its workdir."""
+    atomic_write(workdir / "report.html", report_html(workdir))
+
+
+def report_html(workdir: Path) -> str:
+    """Returns the page: facts, scores next to published ones, the curve, samples by step, and the commands to go on."""
+    run, card, result = (_read(workdir / f"{name}.json") for name in ("config", "model", "result"))
+    config, spec = run["config"], ImageSpec(**run["images"]["spec"])
+    file = workdir / "metrics.jsonl"
+    records = read_records(file) if file.exists() else []
+    measure = card.get("measure", LIKELIHOOD)
+    drawn = sorted(workdir.glob("samples_*.png"))
+    kept = sorted({round(i) for i in np.linspace(0, len(drawn) - 1, MOST_PICTURES)}) if drawn else []
+    pictures = [{"step": int(drawn[i].stem.removeprefix("samples_")), "data": _embed(drawn[i])} for i in kept]
+    best = workdir / "samples.png"
+    # In other experiments not every image of the grid is one that a network drew in raster order.
+    is_animated = "class" in card.get("networks", {}) and card.get("score_of") in ("p(x)", "p(x|y)")
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return page.from_string((Path(__file__).parent / "report.html.jinja").read_text()).render(
+        name=workdir.absolute().name,
+        facts=_facts(run, card, records),
+        progress=f"{records[-1]['step'] if records else 0:,} of {config['train']['steps']:,} steps",
+        is_finished=bool(result),
+        units=("bits/dim", "nats") if measure == LIKELIHOOD else (display_name(measure),),
+        scores=_scores(config, card, result, spec),
+        figures={display_name(name): _written(x) for name, x in result.get("report", {}).items()},
+        curve=_embed(workdir / "curve.png") if (workdir / "curve.png").exists() else None,
+        pictures=pictures,
+        best=_embed(best) if best.exists() else None,
+        caption=card.get("caption", ""),
+        cell=(spec.width, spec.height) if is_animated and pictures else None,
+        workdir=workdir,
+        is_density=is_animated,
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, Any]]) -> dict[str, str]:
+    config, spec, last = run["config"], run["images"]["spec"], {key: x for one in records for key, x in one.items()}
+    counts = ", ".join(f"{count:,} {name}" for name, count in run["images"]["counts"].items())
+    size = "{height}x{width}x{channels}, {levels} levels".format(**spec)
+    facts = {
+        "experiment": f"{config['experiment']}, {card['score_of']}" if card else config["experiment"],
+        "data": f"{config['data']['dataset']}: {counts} images, {size}",
+        "model": "{network}, layers: {layers}, features: {features}".format(**config["model"]),
+        "optimizer": "{name}, {schedule} learning rate {learning_rate}".format(**config["optimizer"]),
+    }
+    if card:
+        facts["parameters"] = f"{card['parameters']:,}"
+    for name, text in (("seconds", "training time"), ("images_per_second", "images a second")):
+        if name in last:
+            facts[text] = f"{last[name] / 60:.1f} minutes" if name == "seconds" else f"{last[name]:.0f}"
+    return facts | {name: str(card[name]) for name in ("devices",) if name in card}
+
+
+def _scores(
+    config: dict[str, Any], card: dict[str, Any], result: dict[str, Any], spec: ImageSpec
+) -> list[tuple[str, str, list[str]]]:
+    """Returns rows (model, split, figures): the published ones, then this run's; likelihoods in both units."""
+    bits_per_nat, rows = nats_to_bits_per_dim(1.0, spec.shape), []
+    measure = card.get("measure", LIKELIHOOD)
+    if measure == LIKELIHOOD:
+        for model, split, unit, value in config["train"]["published"]:
+            bits = value * bits_per_nat if unit == "nats" else value
+            rows.append((model, split, [f"{bits:.3f}", f"{bits / bits_per_nat:.2f}"]))
+    this = "this run" if result else f"this run, step {card.get('step')}"
+    for split, score in (result or card).get("scores", {}).items():
+        value = score[measure]
+        both = [f"{value:.4f}", f"{value / bits_per_nat:.2f}"] if measure == LIKELIHOOD else [f"{value:.4f}"]
+        rows.append((this, f"{split}, {score['images']:,} images", both))
+    return rows
+
+
+def _written(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _embed(file: Path) -> str:
+    """Returns a PNG as a data URI, without the enlargement of a grid: the page enlarges it again."""
+    with PIL.Image.open(file) as picture:
+        pixels = np.asarray(picture)
+    scale = next(s for s in range(min(pixels.shape[:2]), 0, -1) if _consists_of_blocks(pixels, s))
+    content = io.BytesIO()
+    PIL.Image.fromarray(pixels[::scale, ::scale]).save(content, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _consists_of_blocks(pixels: np.ndarray, size: int) -> bool:
+    """Whether a picture is another one with every pixel enlarged to a square."""
+    if any(length % size for length in pixels.shape[:2]):
+        return False
+    enlarged = pixels[::size, ::size].repeat(size, axis=0).repeat(size, axis=1)
+    return bool(np.array_equal(enlarged, pixels))

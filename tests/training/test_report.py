@@ -1,0 +1,113 @@
+"""The page of a run: it says what the files say, needs no network, and a browser shows all of it."""
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from pixelcnn_jax.data.image_files import grid, save_grid
+from pixelcnn_jax.training.report import report_html, write_report
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NAMES = (
+    "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+    "disable-component-update", "disable-sync", "allow-file-access-from-files", "enable-logging=stderr",
+    "virtual-time-budget=20000", "dump-dom",
+)  # fmt: skip
+FLAGS = [f"--{name}" for name in NAMES]
+# Shows the page at the width of a phone and of a desktop; the title becomes what it found, as JSON.
+FRAMES = """<iframe src="report.html" width="360" height="640"></iframe><iframe src="report.html" width="1200"></iframe>
+<script>
+setTimeout(() => {
+  const look = ({ contentDocument: page }) => {
+    const canvas = page.querySelector("canvas"), slider = page.querySelector("input");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const [image] = page.querySelectorAll("#samples"), last = image.src;
+    slider.value = 0;
+    slider.dispatchEvent(new Event("input"));
+    return { width: page.documentElement.scrollWidth, drawn: [...data].filter((_, i) => i % 4 == 0),
+             images: [...page.images].map(one => one.naturalWidth), moved: image.src != last,
+             label: page.querySelector("output").textContent };
+  };
+  document.title = JSON.stringify([...document.querySelectorAll("iframe")].map(look));
+}, 15000);
+</script>"""
+
+
+def embedded(page):
+    """The pictures of a page, in order."""
+    found = re.findall(r'<img[^>]*src="data:image/png;base64,([^"]+)"', page)
+    return [np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
+
+
+def test_the_page_holds_scores_facts_and_pictures_and_asks_for_nothing_else(whole):
+    page, result = report_html(whole), json.loads((whole / "result.json").read_text())
+    assert "12 of 12 steps, finished" in page
+    for score in result["scores"].values():
+        assert f"{score['bits_per_dim']:.4f}" in page
+        assert f"{score['nats']:.2f}" in page
+    assert f"{result['parameters']:,}" in page
+    assert page.count('"step":') == 3  # validations after steps 4, 8 and 12
+    assert not re.search(r"(src|href)=\"(?!data:)|url\(|@import", page)
+    curve, samples, best = embedded(page)
+    assert curve.shape[0] > 300
+    assert samples.shape == best.shape == (10, 19)  # one row of two images of 8x8, a pixel apart
+
+
+def test_published_figures_stand_above_in_both_units(whole, tmp_path):
+    config = json.loads((whole / "config.json").read_text())
+    config["config"]["train"]["published"] = [["Somebody <2022>", "test", "nats", 64 * np.log(2)]]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    page = report_html(tmp_path)
+    assert re.search(r"Somebody &lt;2022&gt;</td><td>test</td><td class=\"number\">1.000</td>.*44.36", page)
+
+
+def test_a_run_without_a_validation_yet_and_one_that_is_not_finished_have_pages(whole, tmp_path):
+    shutil.copy(whole / "config.json", tmp_path)
+    write_report(tmp_path)
+    assert "0 of 12 steps: reload" in (tmp_path / "report.html").read_text()
+    for name in ("model.json", "metrics.jsonl", "samples_0000004.png"):
+        shutil.copy(whole / name, tmp_path)
+    assert "this run, step" in report_html(tmp_path)
+
+
+def test_a_grid_is_embedded_without_its_enlargement(whole, tmp_path):
+    shutil.copy(whole / "config.json", tmp_path)
+    images = np.random.default_rng(0).integers(17, size=(3, 4, 8, 8, 1))
+    save_grid(tmp_path / "samples.png", images, levels=17)
+    np.testing.assert_array_equal(embedded(report_html(tmp_path))[0], grid(images, levels=17)[..., 0])
+
+
+def test_a_picture_of_other_than_samples_is_not_animated(whole, tmp_path):
+    for name in ("config.json", "model.json", "samples_0000004.png"):
+        shutil.copy(whole / name, tmp_path)
+    assert "<canvas" in report_html(tmp_path)
+    card = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(card | {"score_of": "p(x|h)"}))
+    assert "<canvas" not in report_html(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium")
+def test_a_browser_shows_the_page_at_two_widths_without_an_error(whole, tmp_path):
+    (tmp_path / "report.html").write_text(report_html(whole))
+    (tmp_path / "frames.html").write_text(FRAMES)
+    line = [BROWSER, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "frames.html").as_uri()]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=100)
+    assert [message for message in done.stderr.splitlines() if "CONSOLE" in message] == []
+    phone, desktop = json.loads(re.search(r"<title>(.*)</title>", done.stdout)[1])
+    assert phone["width"] <= 360
+    assert 360 < desktop["width"] <= 1200
+    expected = np.asarray(PIL.Image.open(whole / "samples_0000012.png"))
+    for found in (phone, desktop):
+        assert min(found["images"]) > 0
+        assert (found["moved"], found["label"]) == (True, "step 4")
+        # In the end the animation shows the samples.
+        scale = expected.shape[1] // 19
+        np.testing.assert_array_equal(found["drawn"], expected[::scale, ::scale].ravel())
