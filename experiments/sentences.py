@@ -1,5 +1,7 @@
 """The captions of a data set, as tokens: which of them are one, and how to walk from one to another."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Int
 
@@ -9,7 +11,7 @@ Captions = Int[np.ndarray, "captions words"]
 
 
 def one_caption_of_each(
-    batches: list[Batch],
+    batches: Sequence[Batch],
 ) -> tuple[list[Int[np.ndarray, " images"]], Captions]:
     """Returns the index of each image's caption, batch by batch, and the captions: one of each label, or all."""
     captions = np.concatenate([batch["caption"] for batch in batches])
