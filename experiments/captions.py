@@ -6,7 +6,7 @@ without a caption. Where images have labels, the captions of one label count as 
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.measuring import per_image
 from experiments.scene_reader import accuracy_of_scenes, check_reader
+from experiments.sentences import one_caption_of_each, word_by_word
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.errors import InputError
@@ -36,7 +37,8 @@ class Config:
     text_features: int = field(32, "width of the words' embeddings, of the GRU, and of the attention", least=1)
     heads: int = field(4, "number of attention heads, which share the width", least=1)
     map_features: int = field(16, "feature maps of s, the map that the sentence becomes", least=1)
-    no_caption: float = field(0.1, "share of the training images whose caption is hidden", least=0, most=1)
+    drop_condition: float = field(0.1, "share of training images without caption, for guidance", least=0, below=1)
+    guidance: float = field(0.0, "guidance of the samples in the picture and the report", least=0)
     classifier: str | None = field(None, "workdir of a classifier of digits that reads samples of mnist_scenes")
     report_images: int = field(200, "images of each held-out split used in the report", least=1)
     report_samples: int = field(500, "samples for captions of each held-out split that the classifier reads", least=1)
@@ -64,7 +66,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         captions, key = batch["caption"], None
         if training is not None:
             key, hiding = jax.random.split(training.key)
-            hidden = jax.random.bernoulli(hiding, config.own.no_caption, (len(captions), 1))
+            hidden = jax.random.bernoulli(hiding, config.own.drop_condition, (len(captions), 1))
             captions = jnp.where(hidden, PADDING, captions)
         return nats(model, params, batch["image"], h=captions, key=key)
 
@@ -72,17 +74,19 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         rows, columns, _ = source.shape
         keys = jnp.broadcast_to(jax.random.split(key, columns)[None], (rows, columns))
         keys = keys.at[-1].set(keys[-1, 0]).reshape(-1)  # the last row changes the sentence alone
-        drawn = draw_captions(model, spec, params, keys, jnp.asarray(source.reshape(len(keys), -1)))
+        drawn = draw_captions(model, config, params, keys, jnp.asarray(source.reshape(len(keys), -1)))
         return drawn.reshape(rows, columns, *spec.shape)
 
-    return Experiment(init, loss, draw, model, score_of="p(x|caption)")
+    words = "Held-out captions, a row for each. In the last row one word changes at a time, the noise does not."
+    return Experiment(init, loss, draw, model, score_of="p(x|caption)", caption=words)
 
 
 def draw_captions(
-    model: ConditionalModel, spec: ImageSpec, params: Params, keys: Key[Array, "..."], captions: Tokens
+    model: ConditionalModel, config: RunConfig, params: Params, keys: Key[Array, "..."], captions: Tokens
 ) -> Int[Array, "count height width channels"]:
     """Draws an image of each caption."""
-    return sample(model, params, keys, shape=(len(captions), spec.height, spec.width), h=captions)
+    shape = (len(captions), *cast(TextEncoder, model.conditioner).shape[:2])
+    return sample(model, params, keys, shape=shape, h=captions, guidance=config.own.guidance)
 
 
 def check(config: RunConfig, splits: Splits) -> None:
@@ -91,23 +95,18 @@ def check(config: RunConfig, splits: Splits) -> None:
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows columns words"]:
-    """Returns captions of held-out images, one for each row, and a last row that changes from word to word."""
-    captions = read_all(list(splits.held_out.values())[-1].subset(500))["caption"]
-    captions = captions[np.sort(np.unique(captions, axis=0, return_index=True)[1])]
+    """Returns captions of held-out images, one for each row, and a last row in which one word changes at a time."""
     rows, columns = config.train.sample_rows - 1, config.train.sample_columns
-    same_length = captions[np.sum(captions != PADDING, axis=1) == np.sum(captions[0] != PADDING)]
-    walk = [captions[0]]
-    for goal in same_length[1:]:
-        for i in np.flatnonzero(walk[-1] != goal):
-            walk.append(np.where(np.arange(len(goal)) == i, goal, walk[-1]))
-    walk = [walk[min(i, len(walk) - 1)] for i in range(columns)]
-    repeated = np.repeat(captions[np.arange(rows) % len(captions), None], columns, axis=1)
-    return np.concatenate([repeated, np.stack(walk)[None]])
+    batches = [read_all(split) for split in splits.held_out.values()]
+    captions = one_caption_of_each(batches[-1:])[1]
+    walk = word_by_word(captions[-1], np.concatenate([batch["caption"] for batch in batches]), columns)
+    chosen = captions[np.arange(rows) * len(captions) // rows]
+    return np.concatenate([np.repeat(chosen[:, None], columns, axis=1), walk[None]])
 
 
 def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
     """Returns the nats with the right, a wrong and no caption, Bayes' accuracy, and what is read in samples."""
-    spec, model, one = splits.spec, make_model(config, splits.spec), on_one_device(params)
+    model, one = make_model(config, splits.spec), on_one_device(params)
     meanings, captions = one_caption_of_each([read_all(split) for split in splits.held_out.values()])
     candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
 
@@ -122,21 +121,9 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
         images = split.subset(config.own.report_images)
         right = meaning[np.arange(len(images)) * len(split) // len(images)]
         found = worth(per_image(config, given_each, params, images), right, np.random.default_rng(config.seed))
-        found |= accuracy_of_scenes(config, split, partial(draw_captions, model, spec, one))
+        found |= accuracy_of_scenes(config, split, partial(draw_captions, model, config, one))
         figures |= {f"{name}_{key}": value for key, value in ({"images": len(images)} | found).items()}
     return figures
-
-
-def one_caption_of_each(
-    batches: list[Batch],
-) -> tuple[list[Int[np.ndarray, " images"]], Int[np.ndarray, "captions words"]]:
-    """Returns the index of each image's caption, batch by batch, and the captions: one of each label, or all."""
-    captions = np.concatenate([batch["caption"] for batch in batches])
-    labelled = "label" in batches[0]
-    meanings = np.concatenate([batch["label"] for batch in batches])[:, None] if labelled else captions
-    _, first, index = np.unique(meanings, axis=0, return_index=True, return_inverse=True)
-    ends = np.cumsum([len(batch["caption"]) for batch in batches])[:-1]
-    return np.split(index.reshape(-1), ends), captions[first]
 
 
 def worth(

@@ -69,7 +69,8 @@ def read_scenes(
 ) -> list[Scene]:
     """Returns the scenes that images show; ``digits_of`` maps windows [count, size, size, 1] to digits [count]."""
     found = [windows(image) for image in images]
-    digits = iter(digits_of(np.stack([window for one in found for window in one.values()])).tolist())
+    every = [window for one in found for window in one.values()]
+    digits = iter(digits_of(np.stack(every)).tolist() if every else ())
     return [Scene(tuple(next(digits) for _ in one), tuple(one)) for one in found]
 
 
