@@ -206,7 +206,7 @@ def head_hidden(
 
 def head_last(
     head: Params, hidden: Float[Array, "batch height width known"]
-) -> Float[Array, "batch height width group"]:
+) -> Float[Array, "batch height width *group"]:
     """Returns the last 1x1, in float32: the outputs of one colour or of all, channel by channel."""
     last = head["logits"]
     return add_bias(jnp.tensordot(hidden, last["kernel"], axes=1, preferred_element_type=jnp.float32), last["bias"])
