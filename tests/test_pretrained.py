@@ -171,6 +171,7 @@ def spoil_values(folder):
         (spoil_card(networks={"class": "Transformer"}), "class"),
         (spoil_card(networks={"class": ["GatedPixelCNN"]}), "can build"),
         (spoil_card(networks=5), "networks must"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "code_features": 10**15}), "can build"),
         (spoil_card(networks={"decoder": {"class": "GatedPixelCNN", "levels": 3}}), "can build"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "wings": 2}), "can build"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": "x"}), "can build"),
