@@ -189,9 +189,11 @@ def test_a_model_that_is_not_there_is_refused(name):
 
 def nats_of_a_pattern(name):
     model, variables, card = load_pretrained(name)
-    shape = (1, 12, 12, model.channels)
+    has_map = card["score_of"] == "p(x|caption)"  # which has the size of the images
+    shape = (1, *card["image_spec"].shape) if has_map else (1, 12, 12, model.channels)
     pattern = (np.arange(math.prod(shape)) * 7 // 3 % model.levels).reshape(shape)
     h = jnp.eye(card["image_spec"].classes)[:1] if card["score_of"] == "p(x|y)" else None
+    h = model.conditioner.tokens([" ".join(card["image_spec"].words)]) if has_map else h
     return float(-log_prob(model, variables, pattern, h=h)[0])
 
 
