@@ -14,10 +14,10 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick bench torture table portability figures docs linkcheck lint format types dist clean train-environment dev-environment
+.PHONY: help demo test test-roads quick bench torture table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
 	@echo 'PYTHON=python3.13 chooses the interpreter, ARGS="-k causal" is passed on to pytest.'
 
 demo: train-environment  ## train on handwritten digits in minutes: bits/dim, samples and the learning curve
@@ -25,6 +25,9 @@ demo: train-environment  ## train on handwritten digits in minutes: bits/dim, sa
 
 test: dev-environment  ## the whole test suite; CPU=AVX2 compiles for another instruction set
 	$(if $(CPU),PIXELCNN_TEST_CPU=$(CPU)) "$(PY)" -m pytest $(ARGS)
+
+test-roads: dev-environment  ## walk the roads of README in fresh environments, as printed: half an hour and the index
+	"$(PY)" -m pytest tests/roads.py --numprocesses=0 $(ARGS)
 
 quick: dev-environment  ## lint, types and the quick tests: before each commit
 	"$(PY)" -m ruff check .
@@ -49,6 +52,9 @@ portability: train-environment  ## decode files of the integer twins in many env
 
 figures: train-environment  ## plot the receptive fields: docs/pictures/receptive_fields.png
 	"$(PY)" -m benchmarks.receptive_field
+
+notebooks: dev-environment  ## write the notebooks from their text; ARGS="compress" executes that one
+	"$(PY)" docs/render_notebooks.py $(ARGS)
 
 docs: dev-environment  ## build the documentation into docs/_build/html, warnings as errors
 	"$(PY)" -m sphinx -q -W -b html docs docs/_build/html

@@ -5,8 +5,7 @@ each image. Each pair of rows of the picture is an unseen character and new draw
 three.
 """
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -88,19 +87,19 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "rows shown height width channels"]:
-    """Returns the examples of each row: of the first characters of the test split, one and three by turns."""
-    images = full(report_split(splits))
+    """Returns the examples of each row: of evenly spaced characters of the test split, one and three by turns."""
+    images, pairs = full(report_split(splits)), -(-config.train.sample_rows // 2)
     firsts = [members[0] for members in images.members.values()]
-    rows = range(config.train.sample_rows)
-    examples = np.stack([images.draw(int(firsts[row // 2 % len(firsts)]), seed=0)["examples"][:SHOWN] for row in rows])
+    chosen = [firsts[pair * len(firsts) // pairs] for pair in range(pairs)]
+    examples = np.stack([images.draw(int(one), seed=0)["examples"][:SHOWN] for one in chosen]).repeat(2, axis=0)
     examples[::2, 1:] = ABSENT
-    return examples
+    return examples[: config.train.sample_rows]
 
 
 def full(images: Dataset) -> ExampleSets:
     """Returns a split whose images carry all examples."""
     assert isinstance(images, ExampleSets)  # as config.data.examples is not 0
-    return dataclasses.replace(images, full=True)
+    return replace(images, full=True)
 
 
 def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
@@ -120,10 +119,9 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
     figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, found.mean(axis=0), strict=True)}
     if not config.own.report_episodes:
         return figures
-    options = to_dict(config)["data"]
-    within = [load(split=split, **options) for split in config.own.alphabets]
-    for kind, pools in {"across_alphabets": [images], "within_an_alphabet": [full(one) for one in within]}.items():
-        for shots in SHOTS if pools else ():
+    within = [full(load(split=split, **to_dict(config)["data"])) for split in config.own.alphabets]
+    for kind, pools in {"across_alphabets": [images], "within_an_alphabet": within}.items():
+        for shots in (one for one in SHOTS if pools and one <= config.data.examples):
             chosen = episodes(pools, config.own.report_episodes, shots=shots, seed=config.seed)
             right = np.argmin(per_image(config, of_each_class, params, chosen), axis=1) == chosen.labels()
             figures[f"accuracy_{shots}_shot_{kind}"] = float(np.mean(right))

@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from ml_collections import ConfigDict, config_flags
 
 from experiments import experiment_module
 from pixelcnn_jax.data.dataset import describe, load_splits
+from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.errors import InputError, user_message
 from pixelcnn_jax.training.config import RunConfig, TrainConfig, help_text, resolve
 from pixelcnn_jax.training.cost import check_memory, estimate_cost
@@ -31,6 +33,9 @@ from pixelcnn_jax.training.processes import Processes, is_first, join
 from pixelcnn_jax.training.run import train
 from pixelcnn_jax.training.stop import Interrupted
 from pixelcnn_jax.training.summary import summary, table
+
+# Fields of config.data that make other images, or another test.
+PREPARATION = {"dataset", "validation_split", "test_split"} | {one.name for one in fields(Preparation)}
 
 
 class Command(NamedTuple):
@@ -140,6 +145,9 @@ def parse(argv: list[str]) -> Command:
         raise InputError(f"{rest[0]} is not a flag: fields are given as --config.GROUP.FIELD=VALUE (see --help).")
     if not isinstance(config, ConfigDict) or not isinstance(config.get("experiment"), str):
         raise InputError("--config=configs/NAME.py is needed, a file whose get_config() returns a config (see --help).")
+    changed = {name.removeprefix("data.") for name in config_flags.get_override_values(values["config"])}
+    if changed & PREPARATION and config.get("train", {}).get("published"):
+        config.train.published = ()  # they are figures of the config's own data
     if (values.workdir is None) != values.dry_run:
         raise InputError("Give either --workdir=DIR or --dry_run (see --help).")
     several = (values.coordinator, values.processes, values.process)

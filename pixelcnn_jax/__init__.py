@@ -9,6 +9,8 @@ from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 from pixelcnn_jax.pretrained import load_pretrained, pretrained_names
 from pixelcnn_jax.sampling import naive_sample, sample
 
+__version__ = "0.1.0"
+
 __all__ = [
     "DiagonalBiLSTM",
     "GatedPixelCNN",

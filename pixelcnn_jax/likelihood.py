@@ -48,7 +48,7 @@ def log_prob(
       model: a model of this package, or any module that maps images to logits.
       variables: its variables.
       images: integers 0 to ``model.levels - 1``.
-      h: vectors [batch, condition], for a model made with one.
+      h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
       s: maps [batch, height, width, map_features], for a model made with one.
 
     Raises:

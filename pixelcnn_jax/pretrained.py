@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array
 from safetensors.flax import load, save
 
+from pixelcnn_jax.download import fetch_model
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field, read_group
 from pixelcnn_jax.files import atomic_write
@@ -84,6 +85,7 @@ def pretrained_names() -> list[str]:
     return sorted(_published())
 
 
+@public
 def integer_twins(name: str) -> list[str]:
     """Returns the names of a published model's integer twins, the newest first."""
     versions = (re.fullmatch(rf"{re.escape(name)}_int8_v(\d+)", one) for one in pretrained_names())
@@ -95,7 +97,8 @@ def load_pretrained(name: str | Path) -> Pretrained:
     """Loads a trained model. The weights are read without pickle and must match the SHA-256 of their card.
 
     Args:
-      name: a name of ``pretrained_names()``, the workdir of a run, or a .safetensors file with its card next to it.
+      name: a name of ``pretrained_names()``, the workdir of a run, a .safetensors file with its card next to it, or the
+        URL of one with its hash, "https://.../NAME.safetensors#sha256=...", which is fetched once.
 
     Raises:
       InputError: if there is no such model, its weights are damaged, not finite, or not those of its networks, or its
@@ -170,6 +173,8 @@ def _weights_file(name: str | Path) -> Path:
     """Returns where the weights lie, once their folder is read; a published name comes before a folder of that name."""
     if found := _published().get(str(name)):
         return found
+    if str(name).startswith(("https://", "http://")):
+        return _file_in(fetch_model(str(name)))
     file = _file_in(Path(name).expanduser())
     if not file.with_suffix(".json").is_file():
         if file.parent.is_dir() and file != Path(name):
@@ -205,11 +210,8 @@ def _read_card(path: Path) -> dict[str, Any]:
             raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
     if math.prod((spec.height, spec.width, spec.channels)) > MAX_SUBPIXELS:
         raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
-    return (
-        card
-        | {"score_of": fields.score_of, "experiment": fields.experiment}
-        | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}
-    )
+    read = {"config": fields.config or {}, "score_of": fields.score_of, "experiment": fields.experiment}
+    return card | read | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}
 
 
 def _candidates(file: Path, digest: str) -> Iterator[bytes]:

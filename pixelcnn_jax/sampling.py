@@ -16,7 +16,7 @@ from pixelcnn_jax.distributions import draw, noise
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.guidance import Adjustment, interleave, make_adjustment, without
 from pixelcnn_jax.models.arguments import public
-from pixelcnn_jax.models.conditional import ConditionalModel, resolve
+from pixelcnn_jax.models.conditional import ConditionalModel, as_vectors, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Stream, stream_of
@@ -50,7 +50,7 @@ def sample(
       key: one key, or one per image: images with equal keys share their noise, and differ only by h, s or given. With
         keys sharded over devices (``devices.shard``) each device draws its share of the images.
       shape: batch, height and width.
-      h: vectors [batch, condition], for a model made with one.
+      h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
       s: maps [batch, height, width, map_features], for a model made with one.
       given: images whose sub-pixels are kept where ``mask`` is true.
       mask: true where a sub-pixel is given. If those are a raster-order prefix (rows, then part of a row), the rest is
@@ -220,6 +220,7 @@ def _prepared(
     if adjustment.guidance is not None:
         if h is None and s is None:
             raise InputError("guidance must be 0 without a condition: give h or s.")
+        h = h if isinstance(model, ConditionalModel) else as_vectors(params_of(variables), h)  # else 0 were a label
         *_, unconditional = resolve(model, variables, without(h), without(s), shape=shape)
     model, variables, condition = resolve(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from benchmarks import curves, table
+from benchmarks.anomaly import auroc
 from pixelcnn_jax import InputError, pretrained_names
 from pixelcnn_jax.files import atomic_write
 from pixelcnn_jax.pretrained import read_card
@@ -137,3 +138,10 @@ def test_what_cannot_be_compared_is_refused(arguments, named, tmp_path, monkeypa
     log(tmp_path / "other.jsonl", [(1, 2.0)], "squared_error")
     run(curves.main, "-o", "c.png", *arguments, mistake=named)
     assert not (tmp_path / "c.png").exists()
+
+
+def test_auroc_is_the_share_of_pairs_in_the_right_order():
+    usual, unusual = np.array([1.0, 2.0, 3.0, 3.0]), np.array([0.0, 3.0, 9.0])
+    pairs = [(high > low) + (high == low) / 2 for high in unusual for low in usual]
+    assert auroc(usual, unusual) == pytest.approx(np.mean(pairs))
+    assert auroc(usual, usual + 10) == 1

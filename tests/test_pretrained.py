@@ -20,14 +20,17 @@ NATS_OF_A_PATTERN = {
     "binarized_mnist": 70.1250,
     "binarized_mnist_diagonal_bilstm_minutes": 91.6105,
     "binarized_mnist_gated_minutes": 113.6894,
+    "binarized_mnist_int8_v1": 66.2639,
     "binarized_mnist_pixelcnn_minutes": 114.4106,
     "binarized_mnist_row_lstm_minutes": 81.5548,
     "cifar10_small": 1597.5750,
+    "cifar10_small_int8_v1": 1388.9703,
     "cifar10_small_mixture": 2088.5852,
     "cifar10_small_pixelcnn": 1418.7997,
     "digits": 818.7372,
     "digits_int8_v1": 743.1775,
     "mnist_classes": 75.8968,
+    "mnist_classes_int8_v1": 70.4756,
     "mnist_half": 101.8411,
     "mnist_small": 1454.3818,
 }
@@ -181,6 +184,12 @@ def test_what_is_damaged_is_refused(spoil, named, tmp_path):
         load_pretrained(tmp_path)
 
 
+def test_a_card_without_a_config_has_an_empty_one(tmp_path):
+    save(tmp_path)
+    spoil_card(config=None)(tmp_path)
+    assert load_pretrained(tmp_path).card["config"] == {}
+
+
 @pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "no/such/folder"])
 def test_a_model_that_is_not_there_is_refused(name):
     with pytest.raises(InputError, match=f"no model {name}.* digits"):
@@ -189,11 +198,16 @@ def test_a_model_that_is_not_there_is_refused(name):
 
 def nats_of_a_pattern(name):
     model, variables, card = load_pretrained(name)
-    has_map = card["score_of"] == "p(x|caption)"  # which has the size of the images
-    shape = (1, *card["image_spec"].shape) if has_map else (1, 12, 12, model.channels)
+    kind, spec = card["score_of"], card["image_spec"]
+    has_map = kind in ("p(x|examples)", "p(x|caption)")  # a map has the size of the images
+    shape = (1, *spec.shape) if has_map else (1, 12, 12, model.channels)
     pattern = (np.arange(math.prod(shape)) * 7 // 3 % model.levels).reshape(shape)
-    h = jnp.eye(card["image_spec"].classes)[:1] if card["score_of"] == "p(x|y)" else None
-    h = model.conditioner.tokens([" ".join(card["image_spec"].words)]) if has_map else h
+    given = {
+        "p(x|y)": lambda: jnp.eye(spec.classes)[:1],
+        "p(x|examples)": lambda: np.stack([pattern, np.roll(pattern, 1, axis=1)], axis=1),
+        "p(x|caption)": lambda: model.conditioner.tokens([" ".join(spec.words)]),
+    }
+    h = given[kind]() if kind in given else None
     return float(-log_prob(model, variables, pattern, h=h)[0])
 
 

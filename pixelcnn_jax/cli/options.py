@@ -106,7 +106,7 @@ class Density(NamedTuple):
         Raises:
           InputError: if the card does not hold the fields of the group's class.
         """
-        given = self.card.get("config", {}).get(group)
+        given = self.card["config"].get(group)
         return asdict(read_group(kind, given, name=f"config.{group} of {self.name}")) if given else {}
 
     def h(self, labels: Any) -> Float[Array, "batch classes"] | None:

@@ -51,7 +51,7 @@ def compress(
       model: a model of this package, or any module that maps images to logits, which is run again for every sub-pixel.
       variables: its variables; the decoder needs the same.
       images: integers 0 to ``model.levels - 1``.
-      h: vectors [count, condition], for a model made with one; the decoder needs the same.
+      h: vectors [count, condition] or class labels [count], for a model made with one; the decoder needs the same.
       s: maps [count, height, width, map_features], for a model made with one; the decoder needs the same.
       batch_size: images coded together, at most all of them. It is stored in the container. For an ``IntegerPixelCNN``
         these are a group, which can be decoded by itself: a group of 16 takes about 2 % more than one of 256.

@@ -16,7 +16,7 @@ STREAM = 2**62  # separates the random numbers of sets from those of the images
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExampleSets(Dataset):
-    """A split whose examples have "examples" [most, height, width, channels], other images of the image's class.
+    """A split whose images carry "examples" [most, height, width, channels]: others of their class in the split.
 
     Their number is drawn from 0 to ``most``; values of those that are not there are ``ABSENT``.
 

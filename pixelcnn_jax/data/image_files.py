@@ -17,7 +17,7 @@ from jaxtyping import Array, Integer, UInt8
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
 MAX_PIXELS = PIL.Image.MAX_IMAGE_PIXELS or 2**26  # of one file, 89 million
 LARGE = 2**22  # pixels above which images are decoded one at a time, whatever the number of threads
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
@@ -82,6 +82,17 @@ def write_image(path: pathlib.Path, pixels: UInt8[np.ndarray, "height width chan
     atomic_write(path, content.getvalue())
 
 
+def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"], *, levels: int) -> float:
+    """Returns the size of an image as a PNG file in bits per sub-pixel: a measure of how plain it is.
+
+    Images of two levels are stored with one bit per pixel.
+    """
+    picture = PIL.Image.fromarray(as_pixels(image, levels=levels).squeeze(axis=-1 if image.shape[-1] == 1 else ()))
+    content = io.BytesIO()
+    (picture.convert("1") if levels == 2 else picture).save(content, "PNG", optimize=True)
+    return 8 * content.tell() / image.size
+
+
 def as_pixels(
     images: Integer[np.ndarray | Array, "*batch height width channels"], *, levels: int
 ) -> UInt8[np.ndarray, "*batch height width channels"]:
@@ -130,6 +141,7 @@ def save_grid(
 @contextlib.contextmanager
 def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
     name = file if isinstance(file, pathlib.Path) else "An image of the data set"
+    PIL.Image.init()  # else Pillow knows some of the formats only
     try:
         with PIL.Image.open(file, formats=FORMATS) as image, _turn(image.width * image.height):
             if _has_more_bits(image):

@@ -191,7 +191,9 @@ def _check_known(name: str) -> None:
 def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
     _check_known(name)
     if not allowed:
-        raise InputError(f"{name} is not prepared in {root}: set download, or run {_command(name, root)}")
+        raise InputError(
+            f"{name} is not prepared in {root}: train with --config.data.download, or run {_command(name, root)}"
+        )
     downloader.MAX_RETRIES = RETRIES
     try:
         builder = tfds.builder(name, data_dir=root, file_format="array_record")

@@ -106,6 +106,16 @@ def _whole(least: int) -> Callable[[str, Any], int]:
     return check
 
 
+def _number(name: str, value: Any) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.integer | np.floating)
+        or not -1e30 < value < 1e30
+    ):
+        raise InputError(f"{name} must be a finite number, got {_written(value)}.")
+    return float(value)
+
+
 def _bytes(name: str, value: Any) -> bytes:
     if not isinstance(value, bytes | bytearray | memoryview):
         raise InputError(f"{name} must be bytes, got {_kind(value)}.")
@@ -147,6 +157,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("data", "extra"), _bytes),
     **dict.fromkeys(("batch_size", "max_subpixels"), _whole(1)),
     "group": _whole(0),
+    **dict.fromkeys(("temperature", "guidance"), _number),
     "on_row": _function,
     **dict.fromkeys(("name", "path"), _path),
     "card": _mapping,

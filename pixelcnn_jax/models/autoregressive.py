@@ -206,7 +206,7 @@ def head_hidden(
 
 def head_last(
     head: Params, hidden: Float[Array, "batch height width known"]
-) -> Float[Array, "batch height width group"]:
+) -> Float[Array, "batch height width *group"]:
     """Returns the last 1x1, in float32: the outputs of one colour or of all, channel by channel."""
     last = head["logits"]
     return add_bias(jnp.tensordot(hidden, last["kernel"], axes=1, preferred_element_type=jnp.float32), last["bias"])
@@ -215,9 +215,22 @@ def head_last(
 def whole_head(
     model: Network, head: Params, features: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width channels outputs"]:
-    """Returns the masked head over whole images, all colours at once."""
-    flat = head_last(head, head_hidden(head, features))
-    return flat.reshape(*flat.shape[:3], model.channels, model.outputs)
+    """Returns the masked head over whole images, all colours at once.
+
+    On GPU and TPU the last product itself separates the channels: they would rearrange its result several times.
+    """
+    separate = (model.channels, model.outputs)
+
+    def together(hidden: Array, head: Params) -> Array:
+        flat = head_last(head, hidden)
+        return flat.reshape(*flat.shape[:3], *separate)
+
+    def separated(hidden: Array, head: Params) -> Array:
+        return head_last(
+            {"logits": jax.tree.map(lambda x: x.reshape(*x.shape[:-1], *separate), head["logits"])}, hidden
+        )
+
+    return jax.lax.platform_dependent(head_hidden(head, features), head, cpu=together, default=separated)
 
 
 def check_hyperparameters(model: Network) -> None:

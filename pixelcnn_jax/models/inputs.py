@@ -17,11 +17,12 @@ Images = Integer[Array | np.ndarray, "batch height width channels"]
 Vector = Float[Array | np.ndarray, "batch condition"]
 Map = Float[Array | np.ndarray, "batch height width map_features"]
 SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_channels"]
+Labels = Integer[Array | np.ndarray, " batch"]
 # A set of images for each image of a batch. All values of an example are ABSENT where a set has fewer than others.
 Examples = Integer[Array | np.ndarray, "batch examples example_height example_width example_channels"]
 ABSENT = -1
 Tokens = Integer[Array | np.ndarray, "batch words"]
-Given = Vector | SmallImages | Examples | Tokens  # what a ConditionalModel may be given as h
+Given = Vector | Labels | SmallImages | Examples | Tokens  # what may be given as h
 Variables = Mapping[str, Any]  # what model.init returns
 
 

@@ -167,7 +167,7 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
     axes.set(xlabel="step", ylabel=display_name(measure))
     axes.set_title(title, parse_math=False)  # a folder's name may hold a dollar sign
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(loc="upper right")
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=160)
     atomic_write(path, png.getvalue())

@@ -32,13 +32,15 @@ from pixelcnn_jax.training.processes import run_on_first_process
 FORMAT = 2
 # These change no result.
 MAY_DIFFER = {"config.data.download", *(f"config.train.{name}" for name in ("compilation_cache", "loggers", "seconds"))}
+STEPS = "config.train.steps"
 
 
 @contextmanager
 def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[dict[str, Any] | None]:
     """Claims and locks a workdir; gives the result of a run that is finished, else None.
 
-    A finished run is not locked, since it may lie where nothing can be written.
+    A finished run is not locked, since it may lie where nothing can be written. One with a constant learning-rate
+    schedule is made longer by a larger ``config.train.steps``.
 
     Raises:
       InputError: for a workdir of another run, a damaged one and one in use.
@@ -48,9 +50,11 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
         def begin() -> str:
             claim(workdir, config, splits)
             result = read_result(workdir)
-            if result is None:
-                held.enter_context(locked(workdir))
-            return json.dumps(result)
+            if result is not None and result.get("steps", config.train.steps) == config.train.steps:
+                return json.dumps(result)
+            held.enter_context(locked(workdir))
+            (workdir / "result.json").unlink(missing_ok=True)  # of a run that is made longer
+            return json.dumps(None)
 
         yield json.loads(run_on_first_process(begin))
 
@@ -83,12 +87,18 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
         raise InputError(f"{workdir} was made by another version of pixelcnn_jax: choose another workdir.")
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
     my_fields, their_fields = _flat(mine), _flat(theirs)
+    is_longer = config.optimizer.schedule == "constant" and their_fields.get(STEPS, 0) < config.train.steps
+    movable |= {STEPS} if is_longer else set()
     for name in sorted((my_fields.keys() | their_fields.keys()) - movable):
-        if my_fields.get(name) != their_fields.get(name):
+        before, now = their_fields.get(name), my_fields.get(name)
+        if before != now:
+            more = f" To train on, set config.train.start_from={workdir}." if name == STEPS else ""
             raise InputError(
-                f"{workdir} belongs to another config: {name} is {their_fields.get(name)} there and "
-                f"{my_fields.get(name)} here. Choose another workdir."
+                f"{workdir} belongs to another config: {name} is {before} there and {now} here. Choose another workdir."
+                + more
             )
+    if is_longer:
+        atomic_write(file, json.dumps(mine, indent=2))
 
 
 @contextmanager

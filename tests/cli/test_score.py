@@ -2,6 +2,7 @@
 
 import csv
 import json
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from pixelcnn_jax import bits_per_dim, load_pretrained
 from pixelcnn_jax.cli import score as module
-from pixelcnn_jax.data.image_files import as_levels
+from pixelcnn_jax.data.image_files import as_levels, as_pixels
 
 
 def test_files_are_scored_as_csv_and_json(pixelcnn, colour_model, folder, monkeypatch):
@@ -20,10 +21,15 @@ def test_files_are_scored_as_csv_and_json(pixelcnn, colour_model, folder, monkey
     assert [row["file"] for row in lines] == [row["file"] for row in found]
     model, variables, _ = load_pretrained(colour_model)
     for row, line in zip(found, lines, strict=True):
-        assert float(line["bits_per_dim"]) == pytest.approx(row["bits_per_dim"], abs=1e-6)
+        for column in ("bits_per_dim", "less_png"):
+            assert float(line[column]) == pytest.approx(row[column], abs=1e-6)
     for row in found[1:]:
         image = as_levels(np.asarray(Image.open(folder / row["file"])), levels=4)[None]
         assert row["bits_per_dim"] == pytest.approx(float(bits_per_dim(model, variables, image)[0]), rel=1e-5)
+        file = BytesIO()
+        Image.fromarray(as_pixels(image[0], levels=4)).save(file, "PNG", optimize=True)
+        png = 8 * len(file.getvalue()) / image.size
+        assert row["less_png"] == pytest.approx(row["bits_per_dim"] - png, rel=1e-5)
 
 
 def test_a_class_conditional_model_needs_a_label(pixelcnn, class_model, tmp_path):

@@ -118,10 +118,10 @@ def test_decoding_ends_when_the_bytes_run_out(small):
         extra=b"",
         streams=(np.random.default_rng(0).bytes(512),),
     )
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(InputError, match="does not decode"):
         decompress(model, variables, pack(lying))
-    assert time.monotonic() - began < 10  # all rows would take minutes
+    assert time.process_time() - began < 10  # all rows would take minutes
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,8 @@ def test_another_h_is_detected():
 
 def test_the_container_keeps_what_it_was_given():
     container = GroupContainer(
-        model=bytes(range(16)), shape=(5, 2, 3, 1), levels=2, batch_size=2, lanes=1, extra=b"names",
-        streams=(bytes(4), bytes(200), bytes(20_000)),
+        model=bytes(range(16)), shape=(5, 100, 60, 1), levels=2, batch_size=2, lanes=1, extra=b"names",
+        streams=(bytes(12), bytes(20_000), bytes(200)),
     )  # fmt: skip
     assert unpack(pack(container)) == container
 

@@ -3,7 +3,7 @@
 PYTHONPATH=tests python -m torture [--seed=0] [--share=1.0] [--only=SECTION,...] [--count=N]
 
 Each section runs in a process of its own. A case may take 20 s of processor time and 2 GB of resident memory; a process
-that says nothing for five minutes is ended and its case counts as a hang.
+that says nothing for ten minutes is ended and its case counts as a hang.
 """
 
 import json
@@ -24,14 +24,14 @@ COUNTS = {  # of a whole run
     "cards": 1000,
     "weights": 800,
     "configs": 900,
-    "calls": 635,
+    "calls": 667,
     "command lines": 153,
     "damaged workdirs": 80,
     "kills": 30,
     "full disks": 2,
     "checkpoints": 1000,
 }
-SILENCE = 300  # seconds
+SILENCE = 600  # seconds
 ENVIRONMENT = {
     "JAX_NUM_CPU_DEVICES": "1",
     "JAX_PLATFORMS": "cpu",

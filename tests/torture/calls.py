@@ -74,6 +74,7 @@ def wrong_arguments():
         "data": [*anything, b"", b"text", "text", [1, 2], np.zeros(3)],
         "group": [-1, "0", 1.5, True, [], 0],
         "max_subpixels": [None, 0, -1, "5", 2.5, 1],
+        **{name: [None, -1, "1", [], True, np.nan, np.inf, 10**400] for name in ("temperature", "guidance")},
         "name": [None, 5, b"digits", "", "nothing", [], "a\0b", "a\n", object(), {}],
     }
 
@@ -86,8 +87,8 @@ def wrong_calls():
     functions = {
         log_prob: (basis | {"images": images}, ["h", "s"]),
         bits_per_dim: (basis | {"images": images}, ["h", "s"]),
-        draw: (drawing, ["h", "s", "given", "mask", "on_row"]),
-        naive_sample: (drawing, ["h", "s", "given", "mask"]),
+        draw: (drawing, ["h", "s", "given", "mask", "temperature", "guidance", "on_row"]),
+        naive_sample: (drawing, ["h", "s", "given", "mask", "temperature", "guidance"]),
         compress: (basis | {"images": images}, ["h", "s", "batch_size", "extra", "on_row"]),
         decompress: (basis | {"data": data}, ["h", "s", "group", "max_subpixels", "on_row"]),
         quantise: (basis | {"calibration_images": images}, ["h"]),

@@ -243,3 +243,10 @@ def test_compiled_programs_are_kept_and_give_the_same_bits(tmp_path, whole):
     assert len(files[0]) == 1
     assert files[1] == files[0]
     np.testing.assert_array_equal(*results)
+
+
+def test_published_figures_are_not_compared_with_other_data():
+    named, other = "--config=configs/digits.py", "--config.data.test_split=test[:9]"
+    assert len(train.parse(["train", named, "--dry_run"]).config.train.published) == 1
+    assert len(train.parse(["train", named, "--dry_run", "--config.data.flip"]).config.train.published) == 1
+    assert train.parse(["train", named, "--dry_run", other]).config.train.published == ()

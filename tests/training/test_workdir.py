@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny_runs import run, tiny
+from tiny_runs import assert_same_bits, run, tiny
 
 from pixelcnn_jax import InputError
 from pixelcnn_jax.training.workdir import claim, locked, open_workdir, prepared, read_result, write_result
@@ -59,6 +59,23 @@ def test_a_field_that_an_older_version_did_not_have_counts_as_unset(tmp_path):
     claimed(tmp_path)
     with pytest.raises(InputError, match=r"config\.train\.microbatch_size is None there and 8 here"):
         claimed(tmp_path, train__microbatch_size=8)
+
+
+def test_a_run_with_a_constant_schedule_is_made_longer(tmp_path):
+    constant = dict(optimizer__schedule="constant", train__log_every=4)
+    run(tmp_path / "longer", train__steps=8, **constant)
+    before = json.loads((tmp_path / "longer/result.json").read_text())
+    for workdir in ("longer", "whole"):
+        result = run(tmp_path / workdir, train__steps=12, **constant)
+        assert (before["steps"], result["steps"]) == (8, 12)
+    assert_same_bits(tmp_path / "longer", tmp_path / "whole", **constant)
+    with pytest.raises(InputError, match=r"config\.train\.steps is 12 there and 8 here"):
+        run(tmp_path / "longer", train__steps=8, **constant)
+
+
+def test_a_run_whose_learning_rate_has_ended_is_not_made_longer(whole):
+    with pytest.raises(InputError, match=rf"config\.train\.steps.*config\.train\.start_from={whole}"):
+        run(whole, train__steps=13)
 
 
 def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path):

@@ -1,0 +1,72 @@
+"""How well bits/dim tell unusual images from usual ones, with and without a correction for how plain they are.
+
+The score of an image is its bits/dim, or these less the bits/dim of its PNG file (Serrà et al. 2020). AUROC is the
+probability that an unusual image has the higher score than a usual one: 0.5 is chance.
+
+python -m benchmarks.anomaly [--data-dir=DIR] [--count=500]
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+import click
+import numpy as np
+from jaxtyping import Float, Integer
+
+from pixelcnn_jax.cli.options import Density, UserCommand, load_density
+from pixelcnn_jax.data.dataset import DataConfig, load, read_all
+from pixelcnn_jax.data.image_files import png_bits_per_dim
+from pixelcnn_jax.likelihood import bits_per_dim
+
+FIELDS = {one.name for one in dataclasses.fields(DataConfig)}
+# model: name and changed fields of the unusual data; all else is as the model's own data is prepared.
+PAIRS: dict[str, dict[str, Any]] = {
+    "mnist_half": {"dataset": "omniglot28", "labels": False},
+    "cifar10_small": {"dataset": "mnist", "resize": 32, "labels": False},
+}
+BATCH = 50
+
+Images = Integer[np.ndarray, "count height width channels"]
+Scores = Float[np.ndarray, " count"]
+
+
+def auroc(usual: Scores, unusual: Scores) -> float:
+    """Returns the probability that an unusual score exceeds a usual one, ties counting half."""
+    ordered = np.sort(usual)
+    below, up_to = (np.searchsorted(ordered, unusual, side=side) for side in ("left", "right"))
+    return float(np.mean(below + up_to) / 2 / len(usual))
+
+
+def held_out_images(density: Density, changes: dict[str, Any], *, count: int) -> Images:
+    """Returns images of a test split, prepared as the model's training images were; grey ones repeat their channel."""
+    data = {name: value for name, value in density.settings("data").items() if name in FIELDS} | changes
+    split = load(split="test", **data)
+    return np.broadcast_to(read_all(split.subset(count))["image"], (count, *density.spec.shape))
+
+
+def scores_of(density: Density, images: Images) -> tuple[Scores, Scores]:
+    """Returns bits/dim, and bits/dim less those of PNG."""
+    parts = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
+    bits = np.concatenate([bits_per_dim(density.model, density.variables, part) for part in parts])
+    return bits, bits - np.array([png_bits_per_dim(image, levels=density.model.levels) for image in images])
+
+
+@click.command(cls=UserCommand, help=__doc__)
+@click.option("--data-dir", help="Where TFDS keeps its data sets.")
+@click.option("--count", default=500, show_default=True, help="Images of each data set.")
+def main(data_dir: str | None, count: int) -> None:
+    result = {}
+    print(f"{'model':16} {'unusual':12} {'bits/dim, usual':>16} {'unusual':>8} {'AUROC':>7} {'less PNG':>9}")
+    for name, changes in PAIRS.items():
+        density, place = load_density(name), {"data_dir": data_dir}
+        usual, unusual = (scores_of(density, held_out_images(density, x | place, count=count)) for x in ({}, changes))
+        raw, corrected = map(auroc, usual, unusual)
+        means = [float(x.mean()) for x in (usual[0], unusual[0])]
+        print(f"{name:16} {changes['dataset']:12} {means[0]:16.3f} {means[1]:8.3f} {raw:7.3f} {corrected:9.3f}")
+        result[name] = {**changes, "bits_per_dim": means, "auroc": raw, "auroc_less_png": corrected}
+    print(json.dumps({"benchmark": "anomaly", "images": count, "pairs": result}))
+
+
+if __name__ == "__main__":
+    main()

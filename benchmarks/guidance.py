@@ -1,0 +1,85 @@
+"""What guidance does to a class-conditional model: class accuracy of samples, their diversity, the exact likelihood.
+
+python -m benchmarks.guidance MODEL --classifier=WORKDIR [--data-dir=DIR] [-o docs/pictures/guidance.png]
+
+MODEL was trained with config.class_conditional.drop_condition above 0. Diversity is the mean squared distance between
+two samples of one class, as a share of that between two test images of one class. The likelihood is that of test images
+under the guided conditionals, renormalised for each sub-pixel. The picture has a row of samples for each weight.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from pixelcnn_jax import load_pretrained, sample
+from pixelcnn_jax.cli.options import FILE, Density, UserCommand, load_density
+from pixelcnn_jax.data.dataset import load, read_all
+from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.distributions import log_probs_of
+from pixelcnn_jax.guidance import Adjustment
+from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
+BATCH = 50
+
+Images = Int[np.ndarray, "count height width channels"]
+Labels = Int[np.ndarray, " count"]
+
+
+def guided_bits(density: Density, images: Images, labels: Labels, weight: float) -> float:
+    """Returns the mean bits/dim of images under the conditionals that a guided sampler draws from."""
+
+    @jax.jit
+    def nats(images: Array, h: Array) -> Float[Array, " batch"]:
+        given, without = (density.model.apply(density.variables, images, x) for x in (h, jnp.zeros_like(h)))
+        pairs = jnp.stack([given, without], axis=4)  # neighbours, as the sampler has them
+        logits = Adjustment(None, weight).logits(pairs.reshape(-1, pairs.shape[-1]))
+        return -log_probs_of(logits.reshape(given.shape), images).sum(axis=(1, 2, 3))
+
+    parts = range(0, len(images) // BATCH * BATCH, BATCH)
+    found = [nats(images[i : i + BATCH], density.h(labels[i : i + BATCH])) for i in parts]
+    return nats_to_bits_per_dim(float(np.mean(found)), images.shape[1:])
+
+
+def diversity(images: Images, labels: Labels) -> float:
+    """Returns the mean squared distance between two images of one class: twice the variance within classes."""
+    return float(np.mean([2 * images[labels == one].var(axis=0, ddof=1).sum() for one in np.unique(labels)]))
+
+
+@click.command(cls=UserCommand, help=__doc__)
+@click.argument("name", metavar="MODEL")
+@click.option("--classifier", required=True, help="Workdir of a classifier of the same images.")
+@click.option("--data-dir", help="Where TFDS keeps its data sets.")
+@click.option("--count", default=50, show_default=True, help="Samples of each class.")
+@click.option("-o", "--output", type=FILE, help="PNG of samples to write.")
+def main(name: str, classifier: str, data_dir: str | None, count: int, output: Path | None) -> None:
+    density, (network, weights, _) = load_density(name), load_pretrained(classifier)
+    test = read_all(load(split="test", **(density.settings("data") | {"data_dir": data_dir})))
+    real = diversity(test["image"], test["label"])
+    labels, rows = np.arange(density.classes).repeat(count), []
+    result: dict[str, Any] = {"benchmark": "guidance", "model": name, "samples": len(labels)}
+    print(f"{'w':>4} {'class accuracy':>15} {'diversity':>10} {'bits/dim':>9}")
+    for w in WEIGHTS:
+        shape = (len(labels), *density.spec.shape[:2])
+        drawn = sample(
+            density.model, density.variables, jax.random.key(0), shape=shape, h=density.h(labels), guidance=w
+        )
+        accuracy = float(np.mean(np.argmax(network.apply(weights, drawn), axis=1) == labels))
+        spread = diversity(np.asarray(drawn), labels) / real
+        bits = guided_bits(density, test["image"], test["label"], w)
+        print(f"{w:4} {accuracy:15.1%} {spread:10.2f} {bits:9.3f}", flush=True)
+        result[str(w)] = {"class_accuracy": accuracy, "diversity": spread, "bits_per_dim": bits}
+        rows.append(np.asarray(drawn)[:: max(1, count // 2)][: 2 * density.classes])
+    if output is not None:
+        save_grid(output, np.stack(rows), levels=density.model.levels)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

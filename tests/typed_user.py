@@ -1,0 +1,56 @@
+"""A user's file with strict types: it calls every public function. tests/test_typing.py runs mypy on it."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pixelcnn_jax import (
+    DiagonalBiLSTM,
+    GatedPixelCNN,
+    InputError,
+    PixelCNN,
+    RowLSTM,
+    bits_per_dim,
+    compress,
+    decompress,
+    load_pretrained,
+    log_prob,
+    naive_sample,
+    pretrained_names,
+    sample,
+)
+
+
+def use_a_published_model(key: jax.Array) -> jax.Array:
+    model, variables, card = load_pretrained(pretrained_names()[0])
+    images = sample(model, variables, key, shape=(2, 28, 28), temperature=0.9)
+    print(card["image_spec"], bits_per_dim(model, variables, images))
+    data: bytes = compress(model, variables, images)
+    returned = decompress(model, variables, data)
+    assert np.array_equal(returned, images)
+    return images
+
+
+def train_one_step(images: jax.Array, h: jax.Array) -> Any:
+    model = GatedPixelCNN(levels=4, features=8, layers=1)
+    variables = model.init(jax.random.key(0), images, h)
+    return jax.grad(lambda v: -log_prob(model, v, images, h=h).mean())(variables)
+
+
+def compare(key: jax.Array) -> None:
+    images = jnp.zeros((1, 4, 4, 1), jnp.int32)
+    for model in (PixelCNN(levels=4), RowLSTM(levels=4), DiagonalBiLSTM(levels=4)):
+        variables = model.init(key, images)
+        drawn = naive_sample(model, variables, key, shape=(1, 4, 4), guidance=0.0)
+        print(log_prob(model, variables, drawn), bits_per_dim(model, variables, np.asarray(drawn)))
+
+
+def load_or_none(path: Path) -> Any:
+    try:
+        return load_pretrained(path).model
+    except InputError as error:
+        print(error)
+        return None
