@@ -200,11 +200,16 @@ def test_a_model_that_is_not_there_is_refused(name):
 
 def nats_of_a_pattern(name):
     model, variables, card = load_pretrained(name)
-    has_set = card["score_of"] == "p(x|examples)"  # which has the size of the images
-    shape = (1, *card["image_spec"].shape) if has_set else (1, 12, 12, model.channels)
+    kind, spec = card["score_of"], card["image_spec"]
+    has_map = kind in ("p(x|examples)", "p(x|caption)")  # a map has the size of the images
+    shape = (1, *spec.shape) if has_map else (1, 12, 12, model.channels)
     pattern = (np.arange(math.prod(shape)) * 7 // 3 % model.levels).reshape(shape)
-    h = jnp.eye(card["image_spec"].classes)[:1] if card["score_of"] == "p(x|y)" else None
-    h = np.stack([pattern, np.roll(pattern, 1, axis=1)], axis=1) if has_set else h
+    given = {
+        "p(x|y)": lambda: jnp.eye(spec.classes)[:1],
+        "p(x|examples)": lambda: np.stack([pattern, np.roll(pattern, 1, axis=1)], axis=1),
+        "p(x|caption)": lambda: model.conditioner.tokens([" ".join(spec.words)]),
+    }
+    h = given[kind]() if kind in given else None
     return float(-log_prob(model, variables, pattern, h=h)[0])
 
 
