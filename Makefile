@@ -14,10 +14,10 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-roads quick bench table figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
+.PHONY: help demo test test-roads quick bench torture table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
 	@echo 'PYTHON=python3.13 chooses the interpreter, ARGS="-k causal" is passed on to pytest.'
 
 demo: train-environment  ## train on handwritten digits in minutes: bits/dim, samples and the learning curve
@@ -41,8 +41,14 @@ bench: train-environment  ## run the benchmarks; ARGS=--data-dir=DIR reads real 
 	"$(PY)" -m benchmarks.input $(ARGS)
 	"$(PY)" -m benchmarks.first_step
 
+torture: dev-environment  ## attack files, calls, workdirs and disks for half an hour; ARGS=--seed=1
+	PYTHONPATH=tests "$(PY)" -m torture $(ARGS)
+
 table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data-dir=DIR
 	"$(PY)" -m benchmarks.table $(ARGS)
+
+portability: train-environment  ## decode files of the integer twins in many environments; ARGS=--python=PATH adds one
+	"$(PY)" -m benchmarks.portability $(ARGS)
 
 figures: train-environment  ## plot the receptive fields: docs/pictures/receptive_fields.png
 	"$(PY)" -m benchmarks.receptive_field

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from experiments import unconditional
 from pixelcnn_jax import InputError, compress, decompress, log_prob
 from pixelcnn_jax.cli.options import UserCommand, load_density
-from pixelcnn_jax.data.dataset import Dataset, load, read_all
+from pixelcnn_jax.data.dataset import DataConfig, Dataset, load, read_all
 from pixelcnn_jax.data.image_files import as_pixels
 from pixelcnn_jax.training.config import resolve, to_dict
 
@@ -75,7 +75,7 @@ def tile(images: np.ndarray) -> np.ndarray:
 def trained(name: str, split: str, data_dir: str | None) -> tuple[Any, Any, Dataset]:
     """Returns a model, its variables, and a split of its data."""
     density = load_density(name)
-    data = density.settings("data") | {"data_dir": data_dir}
+    data = density.settings("data", DataConfig) | {"data_dir": data_dir}
     return density.model, density.variables, load(split=data[f"{split}_split"], **data)
 
 

@@ -12,7 +12,7 @@ import click
 
 from pixelcnn_jax.cli.evaluate import evaluate_split, use_all_cores
 from pixelcnn_jax.cli.options import UserCommand, load_density
-from pixelcnn_jax.data.dataset import load, read_all
+from pixelcnn_jax.data.dataset import DataConfig, load, read_all
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.quantise import quantise
 from pixelcnn_jax.pretrained import PUBLISHED, save_pretrained
@@ -30,7 +30,7 @@ def main(name: str, data_dir: str | None) -> None:
     if file.exists():
         raise InputError(f"{file.stem} exists and must not change.")
     density = load_density(name)
-    data = density.settings("data") | {"data_dir": data_dir}
+    data = density.settings("data", DataConfig) | {"data_dir": data_dir}
     images = read_all(load(split=data["validation_split"], **data).subset(CALIBRATION_IMAGES))
     h = density.h(images["label"]) if density.classes else None
     model, variables = quantise(density.model, density.variables, images["image"], h=h)
@@ -38,7 +38,8 @@ def main(name: str, data_dir: str | None) -> None:
     scores = {split: evaluate_split(twin, split, data_dir) for split in density.card["scores"]}
     card = density.card | {"scores": scores, "trained_by": f"python -m benchmarks.twins {name}"}
     save_pretrained(file, model, variables, card)
-    shutil.copy(file.with_name(f"{name}.jsonl"), file.with_suffix(".jsonl"))  # the training of the float network
+    training = next(folder / f"{name}.jsonl" for folder in PUBLISHED if (folder / f"{name}.jsonl").exists())
+    shutil.copy(training, file.with_suffix(".jsonl"))
 
 
 if __name__ == "__main__":

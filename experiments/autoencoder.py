@@ -111,10 +111,9 @@ def draw_given(
     return drawn.reshape(len(images), each, *images.shape[1:])
 
 
-def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Raises InputError before any training if the run to compare with does not fit; nothing is prepared."""
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the run to compare with does not fit."""
     nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
-    return {}
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:

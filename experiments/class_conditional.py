@@ -82,10 +82,9 @@ def draw_classes(
     return sample(model, params, key, shape=(len(labels), spec.height, spec.width), h=one_hot(spec, labels))
 
 
-def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Raises InputError before any training if the classifier does not fit the images; nothing is prepared."""
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the classifier does not fit the images."""
     check_classifier(config, splits.spec)
-    return {}
 
 
 def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:

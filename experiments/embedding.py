@@ -88,12 +88,11 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     )
 
 
-def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Raises InputError before any training if there is nothing to compare; nothing is prepared."""
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if there is nothing to compare."""
     make_network(config, splits.spec)
     check_pairs(report_split(splits).subset(config.own.report_images))
     check_batches(splits.validation, config.train.eval_batch_size)
-    return {}
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:

@@ -121,11 +121,10 @@ def draw_classes(
     return sample(network, variables, large_key, shape=size, h=h, s=s, given=given, mask=mask)
 
 
-def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Raises InputError before any training for other runs that do not fit; nothing is prepared."""
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training for other runs that do not fit."""
     check_classifier(config, splits.spec)
     _nats_of_single_scale(config, splits)
-    return {}
 
 
 def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:

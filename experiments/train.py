@@ -27,7 +27,7 @@ from pixelcnn_jax.data.dataset import describe, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.errors import InputError, user_message
 from pixelcnn_jax.training.config import RunConfig, TrainConfig, help_text, resolve
-from pixelcnn_jax.training.cost import estimate_cost
+from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.processes import Processes, is_first, join
 from pixelcnn_jax.training.run import train
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
             print(json.dumps(found))
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
-        sys.exit(128 + stopped.signal)
+        sys.exit(stopped.status)
     except KeyboardInterrupt:  # before the first step or after the last
         print("Interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -84,6 +84,7 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
             raise InputError("config.data.download must be off with --processes: prepare the data set first.")
         join(command.processes)
     splits = load_splits(config.data)
+    check_memory(config, module.make_experiment(config, splits.spec))
     if hasattr(module, "runs"):  # a study of several runs, a folder each
         runs, recipe = module.runs(config), Recipe.of(module)
         results = {name: train(one, recipe, splits, command.workdir / name) for name, one in runs.items()}
@@ -138,7 +139,7 @@ def parse(argv: list[str]) -> Command:
         config = values.config
     except Exception as error:  # whatever a config file, absl or ml_collections raises
         text = str(error.args[0] if isinstance(error, KeyError | AttributeError) else error).strip()
-        text = text.split("\n")[-1] if "Traceback" in text else text
+        text = text.replace("\\n", "\n").strip().split("\n")[-1] if "Traceback" in text else text
         raise InputError(f"{one_line(text) or type(error).__name__} (--help lists the fields).") from error
     if rest:
         raise InputError(f"{rest[0]} is not a flag: fields are given as --config.GROUP.FIELD=VALUE (see --help).")

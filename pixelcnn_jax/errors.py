@@ -7,7 +7,11 @@ class InputError(ValueError):
     """A mistake in what the user gave.
 
     The message is one sentence that says what is wrong and what to do. Commands print it without a traceback.
+    Characters that a terminal would obey, which may come from a stranger's file, are escaped.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(x if x.isprintable() else ascii(x)[1:-1] for x in message))
 
 
 def user_message(error: Exception) -> str | None:

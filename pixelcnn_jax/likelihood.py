@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.distributions import log_probs_of
+from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_images, check_values
@@ -32,6 +33,7 @@ def log_probs(
     return log_probs_of(apply(model, variables, images, condition, **options), images)
 
 
+@public
 def log_prob(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -46,7 +48,7 @@ def log_prob(
       model: a model of this package, or any module that maps images to logits.
       variables: its variables.
       images: integers 0 to ``model.levels - 1``.
-      h: vectors [batch, condition], for a model made with one.
+      h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
       s: maps [batch, height, width, map_features], for a model made with one.
 
     Raises:
@@ -63,6 +65,7 @@ def _log_prob(model: nn.Module, variables: Variables, images: Images, condition:
     return jnp.sum(log_probs(model, variables, images, condition), axis=(1, 2, 3))
 
 
+@public
 def nats(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -86,6 +89,7 @@ def nats(
     return jnp.sum(each if counted is None else jnp.where(counted, each, 0), axis=(1, 2, 3))
 
 
+@public
 def bits_per_dim(
     model: nn.Module | ConditionalModel,
     variables: Variables,

@@ -3,8 +3,10 @@
 Published models, the workdir of a run, and a file that was copied from either are one format and load the same way.
 """
 
+import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,20 +22,47 @@ from safetensors.flax import load, save
 
 from pixelcnn_jax.download import fetch_model
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.fields import field, read_group
 from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.bounds import check_bounds
-from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax.models.conditional import ConditionalModel, check_params
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.registry import build, describe
 
 FORMAT = 2
-# The second is there in a checkout only: the models of experiments about speed, which a package has no use for.
+MAX_SUBPIXELS = 2**22  # of an image
+# The second is there in a checkout only: models for comparisons, and those that would make the package too large.
 PUBLISHED = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "benchmarks" / "results")
 
 Variables = Mapping[str, Any]
 Model = nn.Module | ConditionalModel | Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CardFields:
+    """The fields of a card that the package reads; a card may hold more."""
+
+    networks: Mapping[str, Any] = field(None, "the networks as ``describe`` writes them")
+    sha256: str = field(None, "digest of the weights")
+    image_spec: Mapping[str, Any] = field(None, "the images")
+    config: Mapping[str, Any] | None = field(None, "the config of the run")
+    experiment: str = field("", "the experiment of the run")
+    score_of: str = field("p(x)", "the density that was learned")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpecFields:
+    """The fields of an ``ImageSpec`` in a card."""
+
+    height: int = field(None, "rows", least=1)
+    width: int = field(None, "columns", least=1)
+    channels: int = field(None, "channels", least=1)
+    levels: int = field(None, "values of a sub-pixel", least=2, most=2**16)
+    classes: int | None = field(None, "number of class labels", least=1, most=2**20)
+    words: tuple[str, ...] | None = field(None, "vocabulary of captions")
 
 
 class Pretrained(NamedTuple):
@@ -56,6 +85,14 @@ def pretrained_names() -> list[str]:
     return sorted(_published())
 
 
+@public
+def integer_twins(name: str) -> list[str]:
+    """Returns the names of a published model's integer twins, the newest first."""
+    versions = (re.fullmatch(rf"{re.escape(name)}_int8_v(\d+)", one) for one in pretrained_names())
+    return [version[0] for version in sorted(filter(None, versions), key=lambda version: -int(version[1]))]
+
+
+@public
 def load_pretrained(name: str | Path) -> Pretrained:
     """Loads a trained model. The weights are read without pickle and must match the SHA-256 of their card.
 
@@ -77,17 +114,16 @@ def load_pretrained(name: str | Path) -> Pretrained:
         model = build(card["networks"])
         flat = {tuple(key.split(".")): jnp.asarray(x) for key, x in load(content).items()}
         variables = flax.traverse_util.unflatten_dict(flat)
-        fits = _fits(model, variables)
+        _check_fit(model, variables)
     except Exception as error:  # a card can name anything, and JAX and Flax raise many kinds of errors
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{file} holds networks that this version of pixelcnn_jax cannot build: {reason}") from None
-    if not fits:
-        raise InputError(f"{file} does not hold the parameters of the networks that its card names.")
+        raise InputError(f"{file} does not hold networks that this version can build: {reason:.300}") from None
     if not all(np.isfinite(np.asarray(x)).all() for x in flat.values()):
         raise InputError(f"{file} holds parameters that are NaN or infinite: the run that wrote it has diverged.")
     return Pretrained(model, variables, card)
 
 
+@public
 def read_card(name: str | Path) -> dict[str, Any]:
     """Returns the card of a model without loading its weights. Takes and refuses what ``load_pretrained`` does."""
     return _read_card(_weights_file(name).with_suffix(".json"))
@@ -158,18 +194,24 @@ def _read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text())
         given = card.get("format", 1)
-        if given == FORMAT:
-            card["image_spec"] = ImageSpec(**card["image_spec"])
-        whole = given != FORMAT or ({"networks"} <= card.keys() and re.fullmatch("[0-9a-f]{64}", card["sha256"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        whole = None
-    if not whole:
-        raise InputError(f"{path} is not the card of a model, or is damaged.")
+    except (ValueError, AttributeError, RecursionError):
+        raise InputError(f"{path} is not the card of a model, or is damaged.") from None
     if given != FORMAT:
         raise InputError(
-            f"{path} must be a card of format {FORMAT}, got format {given}: train or fetch the model again."
+            f"{path} must be a card of format {FORMAT}, got format {given!r:.20}: train or fetch the model again."
         )
-    return card
+    known = {one.name for one in dataclasses.fields(CardFields)}
+    fields = read_group(CardFields, {name: x for name, x in card.items() if name in known}, name=str(path))
+    spec = read_group(SpecFields, fields.image_spec, name=f"image_spec of {path}")
+    if not re.fullmatch("[0-9a-f]{64}", fields.sha256):
+        raise InputError(f"{path} must name the SHA-256 of the weights, got {fields.sha256!r:.70}.")
+    for group, values in (fields.config or {}).items():
+        if isinstance(values, Mapping) is (group in ("experiment", "seed")):
+            raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
+    if math.prod((spec.height, spec.width, spec.channels)) > MAX_SUBPIXELS:
+        raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
+    read = {"config": fields.config or {}, "score_of": fields.score_of, "experiment": fields.experiment}
+    return card | read | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}
 
 
 def _candidates(file: Path, digest: str) -> Iterator[bytes]:
@@ -184,20 +226,14 @@ def _as_float32(x: Any) -> Array:
     return jnp.asarray(x, jnp.float32 if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype)
 
 
-def _fits(model: Model, variables: Variables) -> bool:
-    """Whether the arrays have the shapes that the networks initialise; h and s have the sizes of their kernels."""
+def _check_fit(model: Model, variables: Variables) -> None:
+    """Raises an error unless the arrays have the shapes of the networks; h and s have the sizes of their kernels."""
     if isinstance(model, Mapping):
-        return all(_fits(one, variables[name]) for name, one in model.items())
+        for name, one in model.items():
+            _check_fit(one, variables[name])
+        return
     network = model.network if isinstance(model, ConditionalModel) else model
-    params = variables["params"]
-    if not isinstance(network, Network):  # what an encoder reads is known to its experiment alone
-        return True
-    sizes = {name[-1]: kernel.shape[1] for name, kernel in params["layers"].items() if name.endswith(("_h", "_s"))}
-    image = jnp.zeros((1, 1, 1, network.channels), jnp.int32)
-    h = jnp.zeros((1, sizes["h"])) if "h" in sizes else None
-    s = jnp.zeros((1, 1, 1, sizes["s"])) if "s" in sizes else None
-    wanted = jax.eval_shape(network.init, jax.random.key(0), image, h, s)["params"]
-    fits = bool(jax.tree.map(jnp.shape, wanted) == jax.tree.map(jnp.shape, params))
-    if fits and isinstance(network, IntegerPixelCNN):
+    if isinstance(network, Network):  # what an encoder reads is known to its experiment alone
+        check_params(network, variables["params"])
+    if isinstance(network, IntegerPixelCNN):
         check_bounds(network, variables)
-    return fits

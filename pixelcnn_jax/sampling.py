@@ -15,7 +15,8 @@ from pixelcnn_jax.devices import match_sharding
 from pixelcnn_jax.distributions import draw, noise
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.guidance import Adjustment, interleave, make_adjustment, without
-from pixelcnn_jax.models.conditional import ConditionalModel, resolve
+from pixelcnn_jax.models.arguments import public
+from pixelcnn_jax.models.conditional import ConditionalModel, as_vectors, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Stream, stream_of
@@ -25,6 +26,7 @@ REPORT_SECONDS = 0.02  # shortest time between two reports of finished rows
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
 
+@public
 def sample(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -48,7 +50,7 @@ def sample(
       key: one key, or one per image: images with equal keys share their noise, and differ only by h, s or given. With
         keys sharded over devices (``devices.shard``) each device draws its share of the images.
       shape: batch, height and width.
-      h: vectors [batch, condition], for a model made with one.
+      h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
       s: maps [batch, height, width, map_features], for a model made with one.
       given: images whose sub-pixels are kept where ``mask`` is true.
       mask: true where a sub-pixel is given. If those are a raster-order prefix (rows, then part of a row), the rest is
@@ -92,6 +94,7 @@ def sample(
     return images
 
 
+@public
 def naive_sample(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -214,11 +217,10 @@ def _prepared(
     adjustment: Adjustment,
 ) -> tuple[nn.Module, Variables, Array, Array, Condition, Array]:
     """Returns network, variables, images to fill in, a mask of what stays, the condition, and a key for each image."""
-    if len(shape) != 3 or min(shape) < 1:
-        raise InputError(f"shape must be (batch, height, width), each at least 1, got {shape}.")
     if adjustment.guidance is not None:
         if h is None and s is None:
             raise InputError("guidance must be 0 without a condition: give h or s.")
+        h = h if isinstance(model, ConditionalModel) else as_vectors(params_of(variables), h)  # else 0 were a label
         *_, unconditional = resolve(model, variables, without(h), without(s), shape=shape)
     model, variables, condition = resolve(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:
@@ -228,8 +230,6 @@ def _prepared(
         images, mask = jnp.zeros(full, jnp.int32), jnp.zeros(full, bool)
     else:
         images, mask = _completion(given, mask, full, model.levels)
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        raise InputError("key must be a new-style key, jax.random.key(seed), not jax.random.PRNGKey.")
     if key.ndim and key.shape != shape[:1]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got shape {key.shape}.")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))

@@ -52,7 +52,7 @@ def pages(monkeypatch, tmp_path):
 def test_every_figure_is_derived_and_the_tables_are_written(pages, monkeypatch):
     density = table.load_density("digits")
     del density.card["scores"]["train"]  # a thousand images
-    monkeypatch.setattr(table, "load_density", lambda name: density)
+    monkeypatch.setattr(table, "load_density", lambda name, **_: density)
     result = CliRunner().invoke(table.main, [])
     assert result.exit_code == 1
     assert "another table" in result.stderr

@@ -20,16 +20,20 @@ NATS_OF_A_PATTERN = {
     "binarized_mnist": 70.1250,
     "binarized_mnist_diagonal_bilstm_minutes": 91.6105,
     "binarized_mnist_gated_minutes": 113.6894,
+    "binarized_mnist_int8_v1": 66.2639,
     "binarized_mnist_pixelcnn_minutes": 114.4106,
     "binarized_mnist_row_lstm_minutes": 81.5548,
     "cifar10_small": 1597.5750,
+    "cifar10_small_int8_v1": 1388.9703,
     "cifar10_small_mixture": 2088.5852,
     "cifar10_small_pixelcnn": 1418.7997,
     "digits": 818.7372,
     "digits_int8_v1": 743.1775,
     "mnist_classes": 75.8968,
+    "mnist_classes_int8_v1": 70.4756,
     "mnist_half": 101.8411,
     "mnist_small": 1454.3818,
+    "omniglot_few_shot": 706.2053,
 }
 SPEC = ImageSpec(4, 4, 1, 3)
 NETWORK = GatedPixelCNN(levels=3, features=4, layers=1)
@@ -158,15 +162,21 @@ def spoil_values(folder):
         (spoil_card(format=1), "format 2"),
         (spoil_card(format=None), "format 2"),
         (spoil_card(sha256="../" * 20), r"model\.json"),
-        (spoil_card(image_spec=[8, 8]), r"model\.json"),
+        (spoil_card(image_spec=[8, 8]), "image_spec must"),
+        (spoil_card(image_spec={"height": 8.5, "width": 8, "channels": 1, "levels": 3}), "height must"),
+        (spoil_card(image_spec={"height": 2**20, "width": 2**20, "channels": 1, "levels": 3}), "sub-pixels"),
+        (spoil_card(config={"data": 5}), "config.data"),
+        (spoil_card(config=5), "config must"),
+        (spoil_card(score_of=None), "score_of must"),
         (spoil_card(networks={"class": "Transformer"}), "class"),
-        (spoil_card(networks={"class": ["GatedPixelCNN"]}), "cannot build"),
-        (spoil_card(networks=5), "cannot build"),
-        (spoil_card(networks={"decoder": {"class": "GatedPixelCNN", "levels": 3}}), "cannot build"),
-        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "wings": 2}), "cannot build"),
-        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": "x"}), "cannot build"),
-        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": 5, "layers": 1}), "parameters"),
-        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": 10**12, "layers": 1}), "cannot build"),
+        (spoil_card(networks={"class": ["GatedPixelCNN"]}), "can build"),
+        (spoil_card(networks=5), "networks must"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "code_features": 10**15}), "can build"),
+        (spoil_card(networks={"decoder": {"class": "GatedPixelCNN", "levels": 3}}), "can build"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "wings": 2}), "can build"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": "x"}), "can build"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": 5, "layers": 1}), "variables"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": 10**12, "layers": 1}), "can build"),
     ],
 )
 def test_what_is_damaged_is_refused(spoil, named, tmp_path):
@@ -174,6 +184,12 @@ def test_what_is_damaged_is_refused(spoil, named, tmp_path):
     spoil(tmp_path)
     with pytest.raises(InputError, match=named):
         load_pretrained(tmp_path)
+
+
+def test_a_card_without_a_config_has_an_empty_one(tmp_path):
+    save(tmp_path)
+    spoil_card(config=None)(tmp_path)
+    assert load_pretrained(tmp_path).card["config"] == {}
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "no/such/folder"])
@@ -184,9 +200,11 @@ def test_a_model_that_is_not_there_is_refused(name):
 
 def nats_of_a_pattern(name):
     model, variables, card = load_pretrained(name)
-    shape = (1, 12, 12, model.channels)
+    has_set = card["score_of"] == "p(x|examples)"  # which has the size of the images
+    shape = (1, *card["image_spec"].shape) if has_set else (1, 12, 12, model.channels)
     pattern = (np.arange(math.prod(shape)) * 7 // 3 % model.levels).reshape(shape)
     h = jnp.eye(card["image_spec"].classes)[:1] if card["score_of"] == "p(x|y)" else None
+    h = np.stack([pattern, np.roll(pattern, 1, axis=1)], axis=1) if has_set else h
     return float(-log_prob(model, variables, pattern, h=h)[0])
 
 

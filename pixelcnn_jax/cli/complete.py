@@ -1,5 +1,6 @@
 """The verb ``complete``: a part of an image is hidden and drawn again."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.pictures import read_fitted
 from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
 PARTS = ("bottom", "top", "left", "right", "centre")
@@ -49,6 +51,8 @@ def complete(
     The picture shows the image, what is left of it, and the completions. With the bottom hidden they are exact draws
     from p(rest | given). With another part hidden each pixel is drawn given the pixels before it in raster order.
     """
+    if math.isnan(share):
+        raise InputError("--share must be between 0 and 1, got nan.")
     options.check_output(output, suffix=".png")
     density = options.load_density(name)
     h = density.h_of(label, count)

@@ -13,12 +13,16 @@ import numpy as np
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.names import check_names, pack_names, unpack_names
+from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import find_images, read_exact, to_pixels
 from pixelcnn_jax.codec import coding
 from pixelcnn_jax.codec.container import Container, GroupContainer, check_bounds, length_of, unpack
+from pixelcnn_jax.codec.groups import identity
 from pixelcnn_jax.data.image_files import write_image
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.models.integer import IntegerPixelCNN
+from pixelcnn_jax.pretrained import integer_twins
 
 
 @click.command()
@@ -30,13 +34,27 @@ from pixelcnn_jax.files import atomic_write
     "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images coded at a time."
 )
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare before writing.")
+@click.option(
+    "--float", "as_float", is_flag=True, help="Do not use the model's integer twin: only this machine reads the file."
+)
 @options.json_option
 def compress(
-    name: str, files: tuple[Path, ...], output: Path, label: int | None, batch_size: int, verify: bool, as_json: bool
+    name: str,
+    files: tuple[Path, ...],
+    output: Path,
+    label: int | None,
+    batch_size: int,
+    verify: bool,
+    as_float: bool,
+    as_json: bool,
 ) -> None:
-    """Compress image files into one file, without loss."""
+    """Compress image files into one file, without loss.
+
+    A published model with an integer twin is replaced by the twin, whose files can be read on any machine.
+    """
     options.check_output(output)
-    density = options.load_density(name)
+    twins = [] if as_float else integer_twins(name)
+    density = options.load_density(twins[0] if twins else name)
     images_by_name = find_images(files)
     found = {Path(one).with_suffix(".png").as_posix(): file for one, file in images_by_name.items()}
     if len(found) < len(images_by_name):
@@ -80,8 +98,8 @@ def compress(
 def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | None, as_json: bool) -> None:
     """Decompress files that `compress` wrote into a new folder of PNGs, which appears when all are written."""
     options.check_output(output, folder=True)
-    density = options.load_density(name)
     parts = [part for file in files for part in read_parts(file)]
+    density = load_coder(name, parts[0][1])
     check_names([one for _, _, names in parts for one in names])
     rows = sum(-(-part.shape[0] // part.batch_size) * part.shape[1] for _, part, _ in parts)
     subpixels = 0
@@ -105,6 +123,15 @@ def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | No
             output.rmdir()
         images.rename(output)
     _report(sum(len(names) for *_, names in parts), sum(len(data) for data, *_ in parts), subpixels, output, as_json)
+
+
+def load_coder(name: str, container: Container | GroupContainer) -> Density:
+    """Returns the model that compressed a file: the one that is named, or one of its integer twins."""
+    if isinstance(container, GroupContainer):
+        for twin in map(options.load_density, integer_twins(name)):
+            if isinstance(twin.model, IntegerPixelCNN) and container.model == identity(twin.model, twin.variables):
+                return twin
+    return options.load_density(name)
 
 
 def read_parts(file: Path) -> list[tuple[bytes, Container | GroupContainer, list[str]]]:

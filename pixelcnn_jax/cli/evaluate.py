@@ -44,13 +44,15 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
       InputError: if the model has no config, or its data set is not there or differs from the images of training.
     """
     try:  # here, because the other verbs work without the extra
-        from pixelcnn_jax.data.dataset import load
+        from pixelcnn_jax.data.dataset import DataConfig, load
         from pixelcnn_jax.training import evaluation
+        from pixelcnn_jax.training.config import TrainConfig
     except ModuleNotFoundError as error:
         raise InputError(f"evaluate needs {error.name}: pip install 'pixelcnn-jax[train]'.") from None
-    if not density.settings("data"):
+    data, train = density.settings("data", DataConfig), density.settings("train", TrainConfig)
+    if not data:
         raise InputError(f"{density.name} must have a config in its card: it names the data set.")
-    data, train = density.settings("data") | {"data_dir": data_dir}, density.settings("train")
+    data["data_dir"] = data_dir
     if not data[f"{split}_split"]:
         raise InputError(f"{density.name} has no {split} split in its config.")
     dataset = load(split=data[f"{split}_split"], **data)
@@ -60,8 +62,7 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
         raise InputError(f"{dataset.description} has images of {dataset.spec}, but {density.name} of {density.spec}.")
 
     def loss(variables: Any, batch: Any) -> jax.Array:
-        h = jax.nn.one_hot(batch["label"], density.classes) if density.classes else None
-        return nats(density.model, variables, batch["image"], h=h)
+        return nats(density.model, variables, batch["image"], h=density.h_in(batch))
 
     with jax.default_matmul_precision("highest"):  # a GPU or TPU would multiply float32 in fewer bits
         losses = evaluation.evaluate(

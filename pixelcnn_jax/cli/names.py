@@ -13,6 +13,7 @@ from pixelcnn_jax.errors import InputError
 
 MAX_COUNT = 2**16  # images in one part
 MAX_LENGTH = 1000  # characters of a name
+MAX_TEXT = 2**24  # bytes of the names of one part
 MAX_DEPTH = 16  # folders and the file
 PART = re.compile(r'[^/\\:*?"<>|\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}')
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # device names of Windows
@@ -48,7 +49,10 @@ def pack_names(names: list[str], *, part: int, parts: int) -> bytes:
     """Returns the names of the images of one part, as bytes to keep in its container."""
     if len(names) > MAX_COUNT:
         raise InputError(f"At most {MAX_COUNT:,} images of one size can be compressed together, got {len(names):,}.")
-    return zlib.compress(json.dumps({"part": part, "parts": parts, "names": names}, ensure_ascii=False).encode(), 9)
+    text = json.dumps({"part": part, "parts": parts, "names": names}, ensure_ascii=False).encode()
+    if len(text) > MAX_TEXT:
+        raise InputError(f"The names of images of one size must have at most {MAX_TEXT:,} bytes, got {len(text):,}.")
+    return zlib.compress(text, 9)
 
 
 def unpack_names(content: bytes, count: int) -> tuple[int, int, list[str]]:
@@ -60,7 +64,7 @@ def unpack_names(content: bytes, count: int) -> tuple[int, int, list[str]]:
     if count > MAX_COUNT:
         raise InputError(f"it declares {count:,} images, more than {MAX_COUNT:,}")
     try:
-        facts = json.loads(zlib.decompressobj().decompress(content, 100 + count * (4 * MAX_LENGTH + 4)))
+        facts = json.loads(zlib.decompressobj().decompress(content, min(MAX_TEXT, 100 + count * (4 * MAX_LENGTH + 4))))
         part, parts, names = facts["part"], facts["parts"], facts["names"]
         whole = type(part) is type(parts) is int and type(names) is list and all(type(x) is str for x in names)
     except (zlib.error, ValueError, KeyError, TypeError, RecursionError):

@@ -3,8 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.errors import InputError, user_message
+from pixelcnn_jax.fields import read_group
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -27,7 +29,13 @@ class PathType(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Path:
         """Returns the path."""
-        return Path(value).expanduser()
+        try:
+            path = Path(value).expanduser()
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                self.fail(f"{value} is neither a file nor a folder.", param, context)
+        except (OSError, RuntimeError, ValueError) as error:  # a name too long, no home of a user, a null byte
+            self.fail(f"{value!r:.100} cannot be a path: {error}.", param, context)
+        return path
 
 
 class UserCommand(click.Command):
@@ -51,6 +59,8 @@ class UserGroup(UserCommand, click.Group):
         return list(self.commands)
 
 
+# What a model can be given, by the "score_of" of its card: the part of a batch that holds it.
+PARTS = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
 FILE = PathType()
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", type=click.IntRange(min=0), help="Class, for a class-conditional model.")
@@ -66,12 +76,12 @@ def output_option(help: str) -> Callable[[Any], Any]:
 
 
 class Density(NamedTuple):
-    """A trained model of p(x), or of p(x | y) for class labels y.
+    """A trained model of p(x), of p(x | y) for class labels y, or of another density of ``PARTS``.
 
     Attributes:
       name: what the user called it.
       model, variables, card: as ``load_pretrained`` returns them.
-      classes: number of class labels; 0 for p(x).
+      classes: number of class labels; 0 for a model that takes none.
     """
 
     name: str
@@ -85,20 +95,38 @@ class Density(NamedTuple):
         """The images that the model was trained on."""
         return self.card["image_spec"]
 
-    def settings(self, group: str) -> dict[str, Any]:
-        """Returns a group of the config that the model was trained with; empty for a model without a config."""
-        return self.card.get("config", {}).get(group, {})
+    @property
+    def score_of(self) -> str:
+        """The density that the model is of."""
+        return str(self.card["score_of"])
+
+    def settings(self, group: str, kind: type) -> dict[str, Any]:
+        """Returns a group of the config that the model was trained with; empty for a model without a config.
+
+        Raises:
+          InputError: if the card does not hold the fields of the group's class.
+        """
+        given = self.card["config"].get(group)
+        return asdict(read_group(kind, given, name=f"config.{group} of {self.name}")) if given else {}
 
     def h(self, labels: Any) -> Float[Array, "batch classes"] | None:
         """Returns the one-hot condition of a batch of labels; None for a model of p(x)."""
         return jax.nn.one_hot(np.asarray(labels), self.classes) if self.classes else None
 
+    def h_in(self, batch: Mapping[str, Any]) -> Any:
+        """Returns the condition that a batch carries, as h; None for a model of p(x)."""
+        part = PARTS[self.score_of]
+        return self.h(batch[part]) if part == "label" else batch[part] if part else None
+
     def h_of(self, label: int | None, count: int) -> Float[Array, "batch classes"] | None:
         """Returns the condition of images that share the label given by the user.
 
         Raises:
-          InputError: if the label is missing or too high, or given to a model of p(x).
+          InputError: if the label is missing or too high, or given to a model of p(x), or the model needs other than
+            labels.
         """
+        if PARTS[self.score_of] not in (None, "label"):
+            raise InputError(f"{self.name} is a model of {self.score_of}: of the verbs, sample and evaluate take it.")
         if not self.classes and label is not None:
             raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
         if self.classes and (label is None or label >= self.classes):
@@ -107,17 +135,17 @@ class Density(NamedTuple):
 
 
 def load_density(name: str) -> Density:
-    """Loads a model that gives the likelihood of an image, alone or given its class.
+    """Loads a model that gives the likelihood of an image, alone or given something that a user can name.
 
     Raises:
       InputError: for a model that is not there, and for one of an experiment with other conditions or several networks.
     """
     model, variables, card = load_pretrained(name)
-    score_of = card.get("score_of", "p(x)")
-    if not isinstance(model, Network | ConditionalModel) or score_of not in ("p(x)", "p(x|y)"):
+    score_of = card["score_of"]
+    if not isinstance(model, Network | ConditionalModel) or score_of not in PARTS:
         raise InputError(
-            f"{name} must be a model of p(x) or p(x|y), got experiment {card.get('experiment')}: training drew its "
-            "pictures into its workdir, and load_pretrained loads it in Python."
+            f"{name} must be a model of {' or '.join(PARTS)}, got experiment {card['experiment']!r}: training drew "
+            "its pictures into its workdir, and load_pretrained loads it in Python."
         )
     return Density(name, model, variables, card, card["image_spec"].classes if score_of == "p(x|y)" else 0)
 

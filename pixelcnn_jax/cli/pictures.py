@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pixelcnn_jax.cli.options import Density
+from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
 from pixelcnn_jax.errors import InputError
 
@@ -41,7 +42,7 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
     from PIL import Image, ImageOps
 
     height, width, channels = density.spec.shape
-    levels, data = density.model.levels, density.settings("data")
+    levels, data = density.model.levels, density.settings("data", DataConfig)
     _check_kind(density)
     picture = Image.fromarray(decode(file, colour=channels == 3).squeeze())
     fitted = np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BOX)).reshape(height, width, channels)
@@ -80,7 +81,7 @@ def to_pixels(
 
 def _holds_levels(density: Density) -> bool:
     """Whether the files of the training images held levels, not intensities: a folder whose values nothing reduced."""
-    data = density.settings("data")
+    data = density.settings("data", DataConfig)
     return data.get("dataset") == "folder" and data["bits"] is None and data["binarize"] == "none"
 
 

@@ -9,11 +9,15 @@ import numpy as np
 
 from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
+from pixelcnn_jax.cli.given import read_given
 from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.models.inputs import Given
 
 
 @click.command()
 @options.model_argument
+@click.argument("given", nargs=-1)
+@click.option("--examples", multiple=True, metavar="FILE...", help="Images to draw others like, for a few-shot model.")
 @options.output_option("PNG to write")
 @options.label_option
 @click.option("--count", type=click.IntRange(1, 1024), help="Number of images (64), or of images per class (10).")
@@ -23,6 +27,8 @@ from pixelcnn_jax.data.image_files import save_grid
 @options.json_option
 def sample(
     name: str,
+    given: tuple[str, ...],
+    examples: tuple[str, ...],
     output: Path,
     label: int | None,
     count: int | None,
@@ -33,18 +39,21 @@ def sample(
 ) -> None:
     """Draw new images into a grid.
 
-    A class-conditional model without --label draws one row for each class.
+    A class-conditional model without --label draws one row for each class. A model of p(x|...) needs GIVEN: a sentence
+    such as "the digit seven is at the top left" for p(x|caption), image files for p(x|examples), which may follow
+    --examples.
     """
     options.check_output(output, suffix=".png")
     density = options.load_density(name)
-    if density.classes and label is None:
+    h: Given | None
+    if density.classes and label is None and not given:
         columns = count or 10
         labels = np.repeat(np.arange(density.classes), columns)
         h, count = density.h(labels), len(labels)
     else:
         count = count or 64
         columns = math.isqrt(count - 1) + 1
-        h = density.h_of(label, count)
+        h = read_given(density, (*examples, *given), label, count)
     height, width, channels = density.spec.shape
     with options.progress("sampling", height) as on_row:
         images = sampling.sample(

@@ -5,34 +5,34 @@ those decoded so far. The header holds what could change a bit of the probabilit
 rest, such as a processor that rounds in another order.
 """
 
-import dataclasses
 import math
-import re
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-import jaxlib
 import numpy as np
 from jaxtyping import UInt
 
 from pixelcnn_jax.codec import groups
-from pixelcnn_jax.codec.container import MAX_ROW, MAX_SUBPIXELS, Container, check_bounds, digest, pack, unpack
+from pixelcnn_jax.codec.container import MAX_ROW, MAX_SUBPIXELS, Container, check_bounds, digest, filled, pack, unpack
+from pixelcnn_jax.codec.facts import check_facts, facts_of
 from pixelcnn_jax.codec.probabilities import Table, Values, tables
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, check_images, check_values
 from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.streaming import stream_of
 
+READ_AHEAD = 3  # words; a decoder reads at most two after the last
 MAX_LOGITS = 2**28  # of a model without a stream, which computes those of whole images
 
 OnRow = Callable[[int], None]
 Index = tuple[slice, int, int, int]  # images, row, column, colour
 
 
+@public
 def compress(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -51,7 +51,7 @@ def compress(
       model: a model of this package, or any module that maps images to logits, which is run again for every sub-pixel.
       variables: its variables; the decoder needs the same.
       images: integers 0 to ``model.levels - 1``.
-      h: vectors [count, condition], for a model made with one; the decoder needs the same.
+      h: vectors [count, condition] or class labels [count], for a model made with one; the decoder needs the same.
       s: maps [count, height, width, map_features], for a model made with one; the decoder needs the same.
       batch_size: images coded together, at most all of them. It is stored in the container. For an ``IntegerPixelCNN``
         these are a group, which can be decoded by itself: a group of 16 takes about 2 % more than one of 256.
@@ -75,7 +75,7 @@ def compress(
     if isinstance(network, IntegerPixelCNN):
         data = pack(groups.compress(network, own, images, condition, group_size=batch_size, extra=extra, on_row=on_row))
         if verify:  # raises if a state of the coder does not end where it began
-            decompress(model, variables, data, h=h, on_row=on_row)
+            decompress(model, variables, data, h=h, s=s, on_row=on_row)
         return data
     _check_memory(network, images.shape, batch_size)
     coder, family = _constriction()
@@ -88,13 +88,13 @@ def compress(
 
     _code(network, own, images.shape, condition, batch_size, encode, on_row)
     container = Container(
-        **_facts(network, own, condition),
+        **facts_of(network, own, condition),
         pixels=_digest_pixels(images),
         shape=images.shape,
         levels=model.levels,
         batch_size=batch_size,
         extra=extra,
-        words=encoder.get_compressed().astype("<u4").tobytes(),
+        words=filled(encoder.get_compressed().astype("<u4").tobytes(), images.size),
     )
     data = pack(container)
     if verify:  # raises if the digest of the pixels differs
@@ -102,6 +102,7 @@ def compress(
     return data
 
 
+@public
 def decompress(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -126,7 +127,7 @@ def decompress(
       InputError: for damaged bytes, for another model, variables, h, s, version of jax or platform, and if the decoded
         images differ from those compressed; they are never returned.
     """
-    container = unpack(bytes(data))
+    container = unpack(data)
     check_bounds(container.shape, container.batch_size, most=max_subpixels)
     if isinstance(container, groups.GroupContainer) and group is not None:
         container = container.only(group)
@@ -138,11 +139,12 @@ def decompress(
             raise InputError("data was compressed with another model, an IntegerPixelCNN: decompress with the same.")
         return groups.decompress(model, variables, container, condition, on_row=on_row)
     _check_memory(model, container.shape, container.batch_size)
-    _check_facts(container, _facts(model, variables, condition))
+    check_facts(container, facts_of(model, variables, condition))
     if (container.shape[-1], container.levels) != (model.channels, model.levels):
         raise InputError("data is damaged: it does not have the channels and levels of this model.")
     coder, family = _constriction()
-    decoder = coder.RangeDecoder(np.frombuffer(container.words, "<u4").astype(np.uint32))
+    words = np.frombuffer(container.words, "<u4").astype(np.uint32)
+    decoder = coder.RangeDecoder(np.append(words, np.zeros(READ_AHEAD, np.uint32)))
     images = np.zeros(container.shape, np.uint8 if container.levels <= 256 else np.uint16)
 
     def decode(table: Table, index: Index) -> Values:
@@ -150,6 +152,8 @@ def decompress(
             values = decoder.decode(family, table)
         except (AssertionError, ValueError) as error:
             raise InputError(_MISMATCH) from error
+        if decoder.maybe_exhausted():
+            raise InputError(_MISMATCH)
         images[index] = values
         return values
 
@@ -199,52 +203,6 @@ def _check_memory(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> 
     logits = batch_size * math.prod(shape[1:]) * model.levels * max(1, getattr(model, "mixture", 0))
     if stream_of(model) is None and logits > MAX_LOGITS:
         raise InputError(f"batch_size must be lower: {logits} logits at once are more than {MAX_LOGITS}.")
-
-
-# What must be equal where images are compressed and where they are decompressed
-
-
-def _facts(model: nn.Module, variables: Variables, condition: Condition) -> dict[str, Any]:
-    return {
-        "model": _digest_model(model),
-        "weights": _digest_arrays(variables),
-        "condition": _digest_arrays(condition),
-        "dtype": np.dtype(getattr(model, "dtype", np.float32)).name,
-        "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
-        "platform": jax.default_backend(),
-    }
-
-
-def _check_facts(container: Container, mine: dict[str, Any]) -> None:
-    """Raises InputError for the first fact that differs from that of ``compress``."""
-    for name, ours in mine.items():
-        theirs = getattr(container, name)
-        if theirs != ours:
-            versus = "" if isinstance(theirs, bytes) else f" {theirs}, here it is {ours}"
-            raise InputError(f"data was compressed with another {name}{versus}: decompress with the same {name}.")
-
-
-def _digest_model(model: nn.Module) -> bytes:
-    """Returns a digest of the class and the hyperparameters, without those of training and a mixture of 0."""
-    skipped = ("parent", "name", "dropout", "remat", *(() if getattr(model, "mixture", 0) else ("mixture",)))
-    fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
-    described = [
-        f"{name}={np.dtype(value).name if name == 'dtype' else value!r}"
-        for name, value in sorted(fields.items())
-        if name not in skipped
-    ]
-    # The address of a function differs between processes.
-    return digest(re.sub(r" at 0x[0-9a-f]+", "", f"{type(model).__name__}({', '.join(described)})").encode())
-
-
-def _digest_arrays(tree: Any) -> bytes:
-    parts: list[bytes] = []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.asarray(jnp.asarray(leaf))  # as the model sees it: NumPy's float64 becomes float32
-        described = f"{jax.tree_util.keystr(path)} {array.dtype.name} {array.shape}"
-        parts += [described.encode(), np.ascontiguousarray(array).tobytes()]
-    return digest(*parts)
 
 
 def _digest_pixels(images: np.ndarray) -> bytes:

@@ -8,11 +8,15 @@ machine or batch size, because none matters:
     magic, version, length of all | digest of the model | numbers | extra | length of each group | groups | digest
 
 Numbers are little-endian; the lengths of the groups have 7 bits a byte. Nothing here needs JAX.
+
+Coded bytes are filled up with zeros to one for every ``SUBPIXELS_PER_BYTE`` sub-pixels. A file can therefore declare no
+more work than its length pays for.
 """
 
 import dataclasses
 import hashlib
 import itertools
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +27,7 @@ MAGIC = b"\x93PCNN\r\n\x1a"  # not text; a transfer in text mode damages it
 VERSION, GROUPS_VERSION = 1, 2
 MAX_SUBPIXELS = 2**28  # of all images
 MAX_ROW = 2**16  # pixels in one row of a batch
+SUBPIXELS_PER_BYTE = 1024  # at most; real images have less than 50
 
 _START = struct.Struct("<8sHQ")
 _NUMBERS = struct.Struct("<QIIIIII")
@@ -89,8 +94,12 @@ class GroupContainer:
         """Returns a container of one group. Raises InputError if there is no such group."""
         if not 0 <= group < len(self.streams):
             raise InputError(f"group must be 0 to {len(self.streams) - 1}, got {group}.")
-        count = min(self.batch_size, self.shape[0] - group * self.batch_size)
-        return dataclasses.replace(self, shape=(count, *self.shape[1:]), streams=self.streams[group : group + 1])
+        shape = (self.images_of(group), *self.shape[1:])
+        return dataclasses.replace(self, shape=shape, streams=self.streams[group : group + 1])
+
+    def images_of(self, group: int) -> int:
+        """Returns the number of images in a group."""
+        return min(self.batch_size, self.shape[0] - group * self.batch_size)
 
 
 def digest(*parts: bytes | memoryview) -> bytes:
@@ -99,6 +108,11 @@ def digest(*parts: bytes | memoryview) -> bytes:
     for part in parts:
         state.update(part)
     return state.digest()
+
+
+def filled(coded: bytes, subpixels: int) -> bytes:
+    """Returns coded bytes, filled up with zeros to the least length for a number of sub-pixels; words stay whole."""
+    return coded.ljust(4 * -(-subpixels // (4 * SUBPIXELS_PER_BYTE)), b"\0")
 
 
 def pack(container: Container | GroupContainer) -> bytes:
@@ -144,7 +158,7 @@ def unpack(data: bytes) -> Container | GroupContainer:
     try:
         return _unpack_groups(body) if _START.unpack_from(data)[1] == GROUPS_VERSION else _unpack_body(body)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
-        raise InputError("data is damaged: its header ends early.") from error
+        raise InputError("data is damaged: its header does not fit its length.") from error
 
 
 def length_of(data: bytes) -> int:
@@ -184,7 +198,9 @@ def _unpack_body(body: bytes) -> Container:
         texts.append(body[at + 1 : end].decode())
         at = end
     extra, words = body[at : at + extra_length], body[at + extra_length :]
-    if len(extra) != extra_length or len(words) % 4:
+    if not "".join(texts).isprintable():  # they are shown
+        raise IndexError
+    if len(extra) != extra_length or len(words) % 4 or math.prod(shape) > SUBPIXELS_PER_BYTE * len(words):
         raise IndexError
     named: dict[str, Any] = dict(zip(_DIGESTS + _TEXTS, [*digests, *texts], strict=True))
     return Container(**named, shape=tuple(shape), levels=levels, batch_size=batch_size, extra=extra, words=words)
@@ -198,14 +214,14 @@ def _unpack_groups(body: bytes) -> GroupContainer:
         raise IndexError
     for _ in range(min(-(-shape[0] // batch_size), len(body))):
         length = shift = 0
-        while body[at] & 128:
+        while body[at] & 128 and shift < 63:
             length, shift, at = length | (body[at] & 127) << shift, shift + 7, at + 1
         lengths.append(length | body[at] << shift)
         at += 1
     ends = [at + end for end in itertools.accumulate(lengths)]
-    if ends[-1] != len(body) or min(lengths) < 4 * lanes:
+    if ends[-1] != len(body) or len(lengths) * batch_size < shape[0]:
         raise IndexError
-    return GroupContainer(
+    container = GroupContainer(
         model=model,
         shape=tuple(shape),
         levels=levels,
@@ -214,3 +230,9 @@ def _unpack_groups(body: bytes) -> GroupContainer:
         extra=extra,
         streams=tuple(body[end - length : end] for end, length in zip(ends, lengths, strict=True)),
     )
+    for group, length in enumerate(lengths):
+        subpixels = container.images_of(group) * math.prod(shape[1:])
+        # A sub-pixel has at most 16 bits, and a stream is filled up.
+        if not max(4 * lanes, subpixels / SUBPIXELS_PER_BYTE) <= length <= 4 * lanes + 2 * subpixels:
+            raise IndexError
+    return container

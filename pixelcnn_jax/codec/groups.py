@@ -6,6 +6,7 @@ can be decoded by itself.
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, UInt, UInt8, UInt32
 
 from pixelcnn_jax.codec import rans
-from pixelcnn_jax.codec.container import GroupContainer
+from pixelcnn_jax.codec.container import GroupContainer, filled
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.bounds import check_bounds
 from pixelcnn_jax.models.frequencies import interval
@@ -26,6 +27,7 @@ from pixelcnn_jax.models.integer_stream import IntegerStream
 from pixelcnn_jax.models.parameters import Params
 
 PIXELS = 2**18  # computed together, about
+BOUNDS = 2**25  # of the intervals of all levels, held together
 IMAGES_PER_LANE = 128  # a lane takes 4 bytes
 
 OnRow = Callable[[int], None]
@@ -43,17 +45,21 @@ def compress(
 ) -> GroupContainer:
     """Returns images as a container of groups, as about -log2 p(x | h) bits and 5 bytes per group."""
     _check(model, variables)
-    count, height, width, _ = images.shape
-    lanes, at_once = max(1, group_size // IMAGES_PER_LANE), max(1, PIXELS // (height * width))
+    count, height, width, channels = images.shape
+    bounds = height * width * channels * (model.levels + 1)  # of an image
+    lanes, at_once = max(1, group_size // IMAGES_PER_LANE), max(1, min(PIXELS // (height * width), BOUNDS // bounds))
     streams: list[bytes] = []
     for groups, where, there in _batches(-(-count // group_size), count, group_size, lanes, height * width):
         found = []
         for chosen in np.split(where.ravel(), range(at_once, where.size, at_once)):  # large groups in parts
-            here = jax.tree.map(lambda x, chosen=chosen: x[chosen], condition)
-            found.append(_intervals(model, variables, images[chosen], here))
+            found.append(
+                _exact_intervals(model, variables, *jax.tree.map(lambda x, c=chosen: x[c], (images, condition)))
+            )
         starts, frequencies = (np.concatenate(x).reshape(*where.shape, -1) for x in zip(*found, strict=True))
         frequencies = np.where(there[..., None], frequencies, np.uint32(0))
-        streams += rans.encode(starts, frequencies, lanes=lanes)[:groups]
+        images_in = there.sum(axis=1) * math.prod(images.shape[1:])
+        coded = rans.encode(starts, frequencies, lanes=lanes)[:groups]
+        streams += [filled(*each) for each in zip(coded, images_in.tolist(), strict=False)]
         _report(on_row, groups, height)
     return GroupContainer(
         model=identity(model, variables),
@@ -96,9 +102,15 @@ def decompress(
             states[row], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
             data[row, : ends[row]] = np.frombuffer(stream[head:], np.uint8)
         here = jax.tree.map(lambda x, where=where: x[where.ravel()], condition)
-        found = _decode(IntegerStream(model), (height, width), params_of(variables), there, states, data, here)
+        found = _decode(IntegerStream(model), (height, width), params_of(variables), there, states, data, ends, here)
         decoded, last_states, positions = (np.asarray(x) for x in found)
-        if (states < rans.LOW).any() or (last_states != rans.LOW).any() or (positions != ends).any():
+        whole = (states >= rans.LOW).all() and (last_states == rans.LOW).all() and (positions <= ends).all()
+        for stream, images_in, end in zip(
+            container.streams[done : done + groups], there.sum(axis=1), positions, strict=False
+        ):
+            coded = stream[: head + end]
+            whole = whole and stream == filled(coded, int(images_in) * height * width * channels)
+        if not whole:
             raise InputError("data does not decode to images: it is damaged, or h is not what compress was given.")
         images[where[there]] = decoded[there]
         done += groups
@@ -130,7 +142,7 @@ def _report(on_row: OnRow | None, groups: int, height: int) -> None:
 def _check(model: IntegerPixelCNN, variables: Variables) -> None:
     check_bounds(model, variables)
     if not products_are_exact():
-        raise InputError("This machine does not compute float32 products exactly: it cannot code with integers.")
+        raise InputError(_INEXACT)
 
 
 @functools.cache
@@ -151,11 +163,33 @@ def identity(model: IntegerPixelCNN, variables: Variables) -> bytes:
     return state.digest()[:16]
 
 
-@partial(jax.jit, static_argnums=0)
-def _intervals(
+def _exact_intervals(
     model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition
 ) -> tuple[Array, Array]:
-    scaled, total = cast(Any, model.apply(variables, images, condition, method="cumulative"))
+    """Returns start and frequency of every sub-pixel's value.
+
+    The first image of the first batch of each shape is computed in float64 too, and must come out the same.
+    """
+    found = _intervals(model, variables, images, condition)
+    if (shape := (model, images.shape)) not in _tested:
+        with jax.enable_x64(True):
+            first = jax.tree.map(lambda x: x[:1], (images, condition))
+            expected = _intervals(model, variables, *first, dtype="float64")
+        if not all((a[:1] == b).all() for a, b in zip(found, expected, strict=True)):
+            raise InputError(_INEXACT)
+        _tested.add(shape)
+    return found
+
+
+_tested: set[tuple[IntegerPixelCNN, tuple[int, ...]]] = set()  # by this process
+_INEXACT = "This machine does not compute float32 products exactly: it cannot code with integers."
+
+
+@partial(jax.jit, static_argnums=0, static_argnames="dtype")
+def _intervals(
+    model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition, dtype: str = "float32"
+) -> tuple[Array, Array]:
+    scaled, total = cast(Any, model.apply(variables, images, condition, method="cumulative", dtype=dtype))
     return interval(scaled, total, images)
 
 
@@ -167,17 +201,26 @@ def _decode(
     there: Bool[Array | np.ndarray, "groups images"],
     states: UInt32[Array | np.ndarray, "groups lanes"],
     data: UInt8[Array | np.ndarray, "groups bytes"],
+    lengths: Int[Array | np.ndarray, " groups"],
     condition: Condition,
-) -> tuple[Int[Array, "groups images height width channels"], Array, Array]:
-    """Decodes all groups of a batch at once: as ``sample``, with the coder in place of the noise."""
+) -> tuple[Int[Array, "groups images height width channels"], Array | np.ndarray, Array | np.ndarray]:
+    """Decodes all groups of a batch at once: as ``sample``, with the coder in place of the noise.
+
+    It ends after the row in which the bytes of a group run out.
+    """
     (height, width), channels = size, stream.model.channels
     groups, images = there.shape
     batch = groups * images
     params = stream.prepare(params)
 
-    def decode_row(row: Array, carry: Any) -> Any:
-        pixels, rows, coder = carry
-        above, rows = stream.open_row(params, rows, condition)
+    def goes_on(carry: Any) -> Array:
+        row, _, _, (_, position) = carry
+        return (row < height) & (position <= lengths).all()
+
+    def decode_row(carry: Any) -> Any:
+        row, pixels, rows, coder = carry
+        s = None if condition.s is None else jax.lax.dynamic_slice_in_dim(condition.s, row, 1, axis=1)
+        above, rows = stream.open_row(params, rows, condition._replace(s=s))
 
         def decode_pixel(column: Array, carry: Any) -> Any:
             finished, columns, coder = carry
@@ -196,11 +239,11 @@ def _decode(
             0, width, decode_pixel, (empty, stream.first_columns(params, batch), coder)
         )
         pixels = jax.lax.dynamic_update_slice_in_dim(pixels, finished, row, axis=1)
-        return pixels, stream.close_row(params, rows, above, finished), coder
+        return row + 1, pixels, stream.close_row(params, rows, above, finished), coder
 
     pixels = jnp.zeros((batch, height, width, channels), jnp.int32)
     coder = states, jnp.zeros(groups, jnp.int32)
-    pixels, _, (ends, positions) = jax.lax.fori_loop(
-        0, height, decode_row, (pixels, stream.first_rows(params, batch, width), coder)
+    _, pixels, _, (ends, positions) = jax.lax.while_loop(
+        goes_on, decode_row, (0, pixels, stream.first_rows(params, batch, width), coder)
     )
     return pixels.reshape(groups, images, height, width, channels), ends, positions

@@ -6,6 +6,7 @@ The sources are scikit-learn's digits, folders of images, NumPy arrays and the i
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from pixelcnn_jax.data.checks import check_example, check_values, inspect, writt
 from pixelcnn_jax.data.digits import read_digits
 from pixelcnn_jax.data.folder import read_folder
 from pixelcnn_jax.data.preparation import Preparation
+from pixelcnn_jax.data.scenes import SIZES, read_scenes
 from pixelcnn_jax.data.source import Example, Source, read_ahead
 from pixelcnn_jax.data.splits import parse_split
 from pixelcnn_jax.errors import InputError
@@ -27,7 +29,7 @@ from pixelcnn_jax.models.inputs import ImageSpec
 class DataConfig(Preparation):
     """The config group `data`: the data set, its splits and how its images are prepared."""
 
-    dataset: str = field("digits", "digits, folder, array, or the name of any TFDS image data set")
+    dataset: str = field("digits", "digits, folder, array, mnist_scenes/32x32, or any TFDS image data set")
     data_dir: str | None = field(
         None, "the folder, the .npz file, or where TFDS keeps its data sets (None: its default)"
     )
@@ -36,9 +38,11 @@ class DataConfig(Preparation):
     validation_split: str = field("validation", "images by which the best parameters are chosen")
     test_split: str = field("test", "images scored once at the end; empty for none")
     labels: bool = field(False, "carry the class of each image")
+    captions: bool = field(False, "carry the sentence of each image, of a folder or mnist_scenes/32x32")
     flip: bool = field(False, "mirror half of the training images, left to right")
     shift: int = field(0, "move training images by up to this many pixels, over zeros", least=0)
     images_per_class: int = field(1, "training images of one class that follow one another", least=1)
+    examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +133,8 @@ def load_splits(config: DataConfig) -> Splits:
     Raises:
       InputError: if a split cannot be loaded, or the splits' images differ in shape.
     """
-    test = _load(config, config.test_split) if config.test_split else None
-    splits = Splits(_load(config, config.train_split), _load(config, config.validation_split), test)
+    test = _load_sets(config, config.test_split) if config.test_split else None
+    splits = Splits(_load_sets(config, config.train_split), _load_sets(config, config.validation_split), test)
     for dataset in splits.held_out.values():
         if dataset.spec != splits.spec:
             mine, theirs = (f"{one.description} has {written(one.spec.shape)}" for one in (splits.train, dataset))
@@ -155,7 +159,7 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     """
     if options.get("data_dir") is not None:
         options["data_dir"] = str(options["data_dir"])
-    return _load(read_group(DataConfig, {"dataset": dataset, **options}, name="data"), split)
+    return _load_sets(read_group(DataConfig, {"dataset": dataset, **options}, name="data"), split)
 
 
 def describe(config: DataConfig) -> ImageSpec:
@@ -164,7 +168,7 @@ def describe(config: DataConfig) -> ImageSpec:
     Raises:
       InputError: if TFDS does not know the data set or the size of its images.
     """
-    if config.dataset not in ("digits", "folder", "array"):
+    if config.dataset not in ("digits", "folder", "array", *SIZES):
         from pixelcnn_jax.data.tfds import describe_tfds, is_prepared
 
         if not is_prepared(config.dataset, config.data_dir):
@@ -219,19 +223,32 @@ def random_generator(seed: int, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(seed, counter=[0, 0, 0, index]))
 
 
+def _load_sets(config: DataConfig, text: str) -> Dataset:
+    from pixelcnn_jax.data.examples import with_examples  # here, because it defines a kind of Dataset
+
+    return with_examples(_load(config, text), config.examples) if config.examples else _load(config, text)
+
+
 def _load(config: DataConfig, text: str) -> Dataset:
     split, data_dir, labels = parse_split(text), config.data_dir, config.labels
     match config.dataset:
         case "digits":
             source = read_digits(split, labels=labels)
         case "folder":
-            source = read_folder(split, data_dir=data_dir, labels=labels)
+            source = read_folder(split, data_dir=data_dir, labels=labels, captions=config.captions)
         case "array":
             source = read_arrays(split, data_dir=data_dir, labels=labels, levels=config.levels)
         case name:
             from pixelcnn_jax.data.tfds import read_tfds
 
-            source = read_tfds(name, split, data_dir=data_dir, labels=labels, download=config.download)
+            read = partial(read_tfds, data_dir=data_dir, download=config.download)
+            if name.startswith("mnist_scenes"):
+                mnist = partial(read, "mnist", labels=True)
+                source = read_scenes(name, split, mnist, labels=labels, captions=config.captions)
+            else:
+                source = read(name, split, labels=labels)
+    if config.captions and source.words is None:
+        raise InputError(f"captions need dataset=folder or one of {', '.join(SIZES)}, got dataset={config.dataset}.")
     return _prepare(source._replace(title=f"{source.title} {text}"), config)
 
 
@@ -243,7 +260,7 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     dataset = Dataset(
         prepared.reader(),
         len(prepared.rows),
-        ImageSpec(height, width, channels, prepared.levels, prepared.classes),
+        ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words),
         description=prepared.title,
         intensities=source.levels if dynamic else None,
     )

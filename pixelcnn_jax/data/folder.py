@@ -1,6 +1,11 @@
-"""Folders of image files: data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE, or any folder as the split "all"."""
+"""Folders of image files: data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE, or any folder as the split "all".
+
+Captions are lines {"file_name": FILE, "text": SENTENCE} of files called metadata.jsonl, anywhere in the folder. The
+name is relative to the folder of that file.
+"""
 
 import concurrent.futures
+import json
 import pathlib
 from collections.abc import Sequence
 
@@ -10,15 +15,17 @@ from pixelcnn_jax.data.image_files import EXTENSIONS, decode, find_image_files, 
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.text_encoder import split_words, tokenise, vocabulary
 
 
-def read_folder(split: Split, *, data_dir: str | None, labels: bool) -> Source:
+def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: bool = False) -> Source:
     """Returns the images below data_dir/SPLIT, or all images below data_dir for the split "all".
 
-    The folders inside are the classes. Colour, and the number of a class, are the same in all splits.
+    The folders inside are the classes. Colour, the number of a class, and the vocabulary are the same in all splits.
 
     Raises:
-      InputError: if there are no such images, or labels are wanted where images lie outside the folder of a class.
+      InputError: if there are no such images, labels are wanted where images lie outside the folder of a class, or
+        captions where an image has none.
     """
     root = pathlib.Path(data_dir or "").expanduser()
     if data_dir is None or not root.is_dir():
@@ -36,6 +43,12 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool) -> Source:
     if labels and not labelled:
         raise InputError(f"labels need each image in {root} to lie in a folder named after its class.")
 
+    sentences = read_captions(root) if captions else {}
+    if captions and (missing := [file for file in files if file not in sentences]):
+        raise InputError(f"captions need a line for each image in a metadata.jsonl, but {missing[0]} has none.")
+    words = vocabulary(sentences.values())
+    length = max((len(split_words(sentence)) for sentence in sentences.values()), default=0)
+
     def classes() -> Classes:
         return [names.index(class_of[file]) for file in files], names
 
@@ -43,10 +56,36 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool) -> Source:
         return [
             {"image": decode(file, colour=colour)}
             | ({"label": np.int32(names.index(class_of[file]))} if labels else {})
+            | ({"caption": tokenise(sentences[file], words, length=length)} if captions else {})
             for file in (files[row] for row in rows)
         ]
 
     rows = split.rows(len(files), {"label": classes} if labelled else {})
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         colour = any(list(pool.map(has_colour, found)))
-    return Source(root.resolve().name, rows, read, classes=len(names) if labels else None, files=files)
+    return Source(
+        root.resolve().name,
+        rows,
+        read,
+        classes=len(names) if labels else None,
+        files=files,
+        words=words if captions else None,
+    )
+
+
+def read_captions(root: pathlib.Path) -> dict[pathlib.Path, str]:
+    """Returns the sentence of each image file that a metadata.jsonl below a folder names.
+
+    Raises:
+      InputError: for a line that is not {"file_name": FILE, "text": SENTENCE}.
+    """
+    found = {}
+    for file in sorted(root.rglob("metadata.jsonl")):
+        for number, line in enumerate(file.read_text().splitlines(), start=1):
+            try:
+                facts = json.loads(line)
+                name, text = facts["file_name"], facts["text"]
+                found[file.parent / name] = text.strip()
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise InputError(f'{file}, line {number}, must be {{"file_name": FILE, "text": SENTENCE}}.') from None
+    return found

@@ -4,7 +4,10 @@ import contextlib
 import glob
 import io
 import pathlib
+import threading
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -14,7 +17,14 @@ from jaxtyping import Array, Integer, UInt8
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
+MAX_PIXELS = PIL.Image.MAX_IMAGE_PIXELS or 2**26  # of one file, 89 million
+LARGE = 2**22  # pixels above which images are decoded one at a time, whatever the number of threads
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
+
+
+_large = threading.Lock()
+warnings.filterwarnings("error", category=PIL.Image.DecompressionBombWarning)  # else it is printed, and memory taken
 
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
@@ -31,9 +41,11 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray
     """
     with _opened(file) as image:
         # Photographs lie on their side until rotated as they say; TFDS does not rotate its own.
-        upright = PIL.ImageOps.exif_transpose(image) if isinstance(file, pathlib.Path) else image
-        opaque = upright.convert("RGBA") if upright.mode == "P" else upright  # a transparent palette would warn
-        return np.asarray(opaque.convert("RGB" if colour else "L")).reshape(upright.height, upright.width, -1)
+        if isinstance(file, pathlib.Path):
+            PIL.ImageOps.exif_transpose(image, in_place=True)
+        opaque = image.convert("RGBA") if image.mode == "P" else image  # a transparent palette would warn
+        wanted = "RGB" if colour else "L"
+        return np.asarray(opaque if opaque.mode == wanted else opaque.convert(wanted)).reshape(*image.size[::-1], -1)
 
 
 def has_colour(file: pathlib.Path) -> bool:
@@ -129,8 +141,9 @@ def save_grid(
 @contextlib.contextmanager
 def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
     name = file if isinstance(file, pathlib.Path) else "An image of the data set"
+    PIL.Image.init()  # else Pillow knows some of the formats only
     try:
-        with PIL.Image.open(file) as image:
+        with PIL.Image.open(file, formats=FORMATS) as image, _turn(image.width * image.height):
             if _has_more_bits(image):
                 raise InputError(f"{name} has more than 8 bits per value: convert it to 8 bits.")
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
@@ -138,8 +151,15 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
             yield image
     except InputError:
         raise
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
+        raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller.") from None
     except Exception as error:  # Pillow raises half a dozen types for damaged files
         raise InputError(f"{name} cannot be read as an image, {error}: repair or remove it.") from error
+
+
+def _turn(pixels: int) -> contextlib.AbstractContextManager[Any]:
+    """Returns a lock that is shared by the images of many pixels: each takes several times its size to decode."""
+    return _large if pixels > LARGE else contextlib.nullcontext()
 
 
 def _has_more_bits(image: PIL.Image.Image) -> bool:

@@ -10,7 +10,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-Example = dict[str, Any]  # {"image": [height, width, channels]} and, if labels are carried, {"label": int32}
+# {"image": [height, width, channels]} and, if they are carried, {"label": int32} and {"caption": int32 [words]}
+Example = dict[str, Any]
 
 CACHE_BYTES = 512 * 2**20  # splits smaller than this stay in memory once they have been decoded
 
@@ -26,6 +27,7 @@ class Source(NamedTuple):
       classes: number of classes; None if labels are not carried.
       files: all image files by stored row, where images are files.
       block: number of rows that are best read together.
+      words: the vocabulary of the captions; None if captions are not carried.
     """
 
     title: str
@@ -35,6 +37,7 @@ class Source(NamedTuple):
     classes: int | None = None
     files: Sequence[pathlib.Path] | None = None
     block: int = 1
+    words: tuple[str, ...] | None = None
 
     def example(self, index: int) -> Example:
         """Reads the example at an index of the split."""

@@ -4,6 +4,8 @@ The layers between input and head tell the networks apart: ``gated_pixelcnn.py``
 and ``pixelrnn.py``.
 """
 
+import dataclasses
+import numbers
 from functools import partial
 from typing import Any
 
@@ -124,6 +126,11 @@ class Network(nn.Module):
         raise NotImplementedError
 
     @property
+    def inputs(self) -> int:
+        """Features that ``encode`` makes of a pixel."""
+        return 1 + self.channels * max(1, self.code_features)
+
+    @property
     def maps(self) -> int:
         """Feature maps that pass from layer to layer."""
         return self.features
@@ -204,7 +211,7 @@ def head_hidden(
 
 def head_last(
     head: Params, hidden: Float[Array, "batch height width known"]
-) -> Float[Array, "batch height width group"]:
+) -> Float[Array, "batch height width *group"]:
     """Returns the last 1x1, in float32: the outputs of one colour or of all, channel by channel."""
     last = head["logits"]
     return add_bias(jnp.tensordot(hidden, last["kernel"], axes=1, preferred_element_type=jnp.float32), last["bias"])
@@ -213,13 +220,35 @@ def head_last(
 def whole_head(
     model: Network, head: Params, features: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width channels outputs"]:
-    """Returns the masked head over whole images, all colours at once."""
-    flat = head_last(head, head_hidden(head, features))
-    return flat.reshape(*flat.shape[:3], model.channels, model.outputs)
+    """Returns the masked head over whole images, all colours at once.
+
+    On GPU and TPU the last product itself separates the channels: they would rearrange its result several times.
+    """
+    separate = (model.channels, model.outputs)
+
+    def together(hidden: Array, head: Params) -> Array:
+        flat = head_last(head, hidden)
+        return flat.reshape(*flat.shape[:3], *separate)
+
+    def separated(hidden: Array, head: Params) -> Array:
+        return head_last(
+            {"logits": jax.tree.map(lambda x: x.reshape(*x.shape[:-1], *separate), head["logits"])}, hidden
+        )
+
+    return jax.lax.platform_dependent(head_hidden(head, features), head, cpu=together, default=separated)
 
 
 def check_hyperparameters(model: Network) -> None:
     """Raises InputError for a network that cannot be built."""
+    kinds: dict[Any, Any] = {int: numbers.Integral, float: numbers.Real, bool: bool}
+    for field in dataclasses.fields(model):
+        value = getattr(model, field.name)
+        if field.type in kinds and (
+            not isinstance(value, kinds[field.type]) or (type(value) is bool and field.type is not bool)
+        ):
+            raise InputError(f"{field.name} must be of type {getattr(field.type, '__name__', '')}, got {value!r:.50}.")
+    if not isinstance(model.head_features, numbers.Integral | None):
+        raise InputError(f"head_features must be of type int or None, got {model.head_features!r:.50}.")
     for name in ("kernel_size", "first_kernel_size"):
         if getattr(model, name) < 3 or getattr(model, name) % 2 == 0:
             raise InputError(f"{name} must be odd and at least 3, got {getattr(model, name)}.")

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Num
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks
@@ -13,6 +13,8 @@ from pixelcnn_jax.models.frequencies import TOTAL_BITS
 from pixelcnn_jax.models.inputs import Variables, params_of
 from pixelcnn_jax.models.integer import GATE_SHIFT, LIMIT, IntegerPixelCNN
 from pixelcnn_jax.models.parameters import Params
+
+STACKS = ("vertical", "horizontal")
 
 
 def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
@@ -23,13 +25,14 @@ def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
     masks, tables = colour_masks(model), params["tables"]
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         name = jax.tree_util.keystr(path)
-        low, high = (1, 25) if "shifts" in name else (0, 2**23) if "clips" in name else (-LIMIT, LIMIT)
+        least = -24 if "map" in name else 1  # a map may have fractions
+        low, high = (least, 25) if "shifts" in name else (0, 2**23) if "clips" in name else (-LIMIT, LIMIT)
         _require((low <= x).all() and (x <= high).all(), f"{name} must be between {low} and {high}")
     exp, product = tables["exp"], np.abs(tables["tanh"]).max() * np.abs(tables["sigmoid"]).max()
     _require(exp[0] == exp.max() == 2**TOTAL_BITS and exp.min() == exp[-1] == 0, "exp must fall from 2**16 to 0")
     _require(product + 2 ** (GATE_SHIFT - 1) <= LIMIT, "tables must have products of at most 2**24")
     gates = np.full(model.features, np.floor(product * 2.0**-GATE_SHIFT + 0.5))
-    own = above = input_range(model)
+    own = above = input_range(model, params)
     before = np.zeros(model.features)  # the largest features of the layer before
     for index, layer in enumerate(layers_of(params, model.layers)):
         name, shifts, clips = f"layer {index}", layer["shifts"], layer["clips"]
@@ -39,15 +42,15 @@ def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
         mask = (masks.own if index else masks.strict)[:, None]
         _require(not (layer["horizontal"]["kernel"][-1] * ~mask).any(), f"{name} must be masked by colour")
         _require(not (layer["out"]["kernel"] * ~masks.own).any(), f"{name} must be masked by colour")
+        of_map = {part: [(layer[f"{part}_s"], params["map"]["clips"]["s"])] for part in STACKS if f"{part}_s" in layer}
+        across = [(layer["crossing"]["kernel"], clips["crossing"]), (layer["horizontal"]["kernel"], own)]
         sums = {
             "vertical": ([(layer["vertical"]["kernel"], above)], np.maximum(shifts["vertical"], shifts["crossing"])),
-            "horizontal": (
-                [(layer["crossing"]["kernel"], clips["crossing"]), (layer["horizontal"]["kernel"], own)],
-                shifts["horizontal"],
-            ),
+            "horizontal": (across, shifts["horizontal"]),
             "out": ([(layer["out"]["kernel"], gates)], shifts["out"]),
         }
         for part, (operands, shift) in sums.items():
+            operands = operands + of_map.get(part, [])
             largest = largest_sums(operands, layer[part]["bias"], layer.get(f"{part}_h"), shift)
             _require(largest.max() <= LIMIT, f"{name} must have {part} sums of at most 2**24")
         _require((before + 2.0 ** (24 - shifts["out"])).max() <= LIMIT, f"{name} must have features of at most 2**24")
@@ -82,8 +85,10 @@ def largest_sums(
     return total
 
 
-def input_range(model: Any) -> Int[np.ndarray, " inputs"]:
+def input_range(model: Any, params: Params) -> Num[np.ndarray, " inputs"]:
     """Returns the largest magnitude of each input of the strict layer."""
+    if model.code_features:
+        return np.append(1, np.abs(params["embedding"]["kernel"]).max(axis=1))
     return np.append(1, np.full(model.channels, model.levels - 1))
 
 

@@ -4,12 +4,15 @@ The public functions (``sample``, ``log_prob``, ``compress`` ...) take a ``Condi
 network. They call ``resolve`` once, and see only a network and its ``Condition`` after that.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.errors import InputError
@@ -25,6 +28,7 @@ from pixelcnn_jax.models.inputs import (
     params_of,
 )
 from pixelcnn_jax.models.integer import IntegerPixelCNN, check_one_hot
+from pixelcnn_jax.models.parameters import Params
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class ConditionalModel:
 
     Attributes:
       network: the network.
-      conditioner: a module that turns h (a vector or small images) into the map s = m(h) of equation 5, or a
+      conditioner: a module that turns h (a vector, small images or tokens) into the map s = m(h) of equation 5, or a
         ``ConstantCondition``, in which case no h is given.
     """
 
@@ -89,9 +93,15 @@ class ConditionalModel:
             if h is not None:
                 raise InputError("h must be left out: the condition of this model is constant.")
             return Condition(h=self.conditioner(batch))
-        if h is None or len(h) != batch:
+        if h is None or h.shape[:1] != (batch,):
             raise InputError(f"h must be given for each of the {batch} images: this model is conditional.")
-        return Condition(s=cast(Array, self.conditioner.apply({"params": variables["map"]}, h)))
+        try:
+            return Condition(s=cast(Array, self.conditioner.apply({"params": variables["map"]}, h)))
+        except (flax.errors.FlaxError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"h must have the shape that the model was made for, got {h.dtype} {list(h.shape)}, and variables must "
+                "be those of its conditioner."
+            ) from error
 
 
 def resolve(
@@ -118,10 +128,50 @@ def resolve(
         model = model.network
     condition = jax.tree.map(jnp.asarray, condition)
     if isinstance(model, Network):  # any other module checks its own
-        check_condition(params_of(variables), condition, shape)
+        params = params_of(variables)
+        check_params(model, params)
+        condition = condition._replace(h=as_vectors(params, condition.h))
+        check_condition(params, condition, shape)
     if isinstance(model, IntegerPixelCNN):
         check_one_hot(condition.h)
     return model, variables, condition
+
+
+def condition_sizes(params: Params) -> dict[str, int]:
+    """Returns the sizes of h and s that parameters were made for."""
+    layers = params.get("layers", {}) if isinstance(params.get("layers"), Mapping) else {}
+    return {name[-1]: np.shape(x)[1] for name, x in layers.items() if name[-2:] in ("_h", "_s") and np.ndim(x) > 1}
+
+
+def check_params(model: Network, params: Params) -> None:
+    """Raises InputError unless parameters have the names and shapes of a network's."""
+    sizes = condition_sizes(params)
+    condition = Condition(*(np.zeros(sizes[name]) if name in sizes else None for name in ("h", "s")))
+    wanted = {
+        name: (model.layers,) * (name[0] == "layers") + shape.inputs + shape.outputs
+        for name, shape in flax.traverse_util.flatten_dict(model.parameter_shapes(condition)).items()
+    }
+    found = {name: np.shape(x) for name, x in flax.traverse_util.flatten_dict(params).items()}
+    for name in [*wanted, *found]:
+        if wanted.get(name) != found.get(name):
+            raise InputError(
+                f"variables must be those of this {type(model).__name__}: {'.'.join(map(str, name))} must have shape "
+                f"{wanted.get(name)}, got {found.get(name)}."
+            )
+
+
+def as_vectors(params: Params, h: Any) -> Any:
+    """Returns class labels [batch] as one-hot vectors, and any other h as it is.
+
+    Raises:
+      InputError: for a label that is not below that length.
+    """
+    sizes = condition_sizes(params)
+    if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
+        return h
+    if not isinstance(h, jax.core.Tracer) and h.size and not 0 <= h.min() <= h.max() < sizes["h"]:
+        raise InputError(f"h must hold labels 0 to {sizes['h'] - 1}, got {h.min()} to {h.max()}.")
+    return jax.nn.one_hot(h, sizes["h"])
 
 
 def init_conditional(

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from pixelcnn_jax.models.autoregressive import Network, cast, condition_shapes, input_groups, shared_shapes, whole_head
+from pixelcnn_jax.models.autoregressive import Network, cast, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import colour_masks, mask_kernel, mask_part, masked_head
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import (
+    SUMS,
     Context,
     Dropout,
     columns_left,
@@ -38,7 +39,7 @@ class GatedPixelCNN(Network):
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
-        features, inputs = self.features, len(input_groups(self))
+        features, inputs = self.features, self.inputs
 
         def layer(inputs: int, rows: int, columns: int) -> Params:
             pair = (2, features)
@@ -62,6 +63,8 @@ class GatedPixelCNN(Network):
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
         params, condition = masked(self, params), cast(self, condition)
+        layers = {name: params[name] for name in ("strict", "layers")}
+        keys = None if dropout_key is None else jax.random.split(dropout_key, self.layers + 1)
 
         def gated_layer(strict: bool, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
             drop, drop_vertical = dropouts(key, self.dropout)
@@ -72,18 +75,27 @@ class GatedPixelCNN(Network):
             out, _ = horizontal_half(layer, stacks.horizontal, context, residual=not strict, drop=drop)
             return Stacks(drop_vertical(above.out), out)
 
-        one_layer = jax.checkpoint(gated_layer, static_argnums=0) if self.remat else gated_layer
-        keys = None if dropout_key is None else jax.random.split(dropout_key, self.layers + 1)
-        first, rest = (None, None) if keys is None else (keys[0], keys[1:])
-        stacks = one_layer(True, Stacks(shift_down(inputs), inputs), params["strict"], first)
-        # Unrolled: what the backward pass needs of each layer is then not copied into a stack and out of it again.
-        stacks, _ = jax.lax.scan(
-            lambda stacks, layer: (one_layer(False, stacks, *layer), None),
-            stacks,
-            (params["layers"], rest),
-            unroll=True,
-        )
-        return whole_head(self, params["head"], stacks.horizontal)
+        # Unrolled on CPU: what the backward pass needs of each layer is then not copied into a stack and out of it.
+        # An accelerator needs minutes to compile layers that are not in a loop, and 100 MB for the program. The copies
+        # are fewer if the gates are computed again from their sums.
+        def all_layers(inputs: Array, layers: Params, keys: Array | None, *, on_cpu: bool) -> Array:
+            saved = None if self.remat else jax.checkpoint_policies.save_only_these_names(SUMS)
+            again = partial(jax.checkpoint, static_argnums=0, policy=saved, prevent_cse=on_cpu)
+            one_layer = gated_layer if on_cpu and not self.remat else again(gated_layer)
+            layers = layers if on_cpu else {name: joined(layer) for name, layer in layers.items()}
+            first, rest = (None, None) if keys is None else (keys[0], keys[1:])
+            stacks = one_layer(True, Stacks(shift_down(inputs), inputs), layers["strict"], first)
+            stacks, _ = jax.lax.scan(
+                lambda stacks, layer: (one_layer(False, stacks, *layer), None),
+                stacks,
+                (layers["layers"], rest),
+                unroll=on_cpu,
+            )
+            return stacks.horizontal
+
+        forms = {"cpu": partial(all_layers, on_cpu=True), "default": partial(all_layers, on_cpu=False)}
+        features = jax.lax.platform_dependent(inputs, layers, keys, **forms)
+        return whole_head(self, params["head"], features)
 
 
 class Stacks(NamedTuple):
@@ -115,6 +127,16 @@ def masked(model: Network, params: Params) -> Params:
         "strict": layer(params["strict"], masks.strict),
         "layers": layer(params["layers"], masks.own),
         "head": masked_head(params["head"], masks),
+    }
+
+
+def joined(layer: Params) -> Params:
+    """Returns the parameters of a layer, stacked or not, with each gate pair and its features as one axis."""
+    kernel = layer["crossing"]["kernel"]
+    pairs = {name: part for name, part in layer.items() if name not in ("crossing", "out")}
+    return jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), pairs) | {
+        "crossing": {"kernel": kernel.reshape(*kernel.shape[:-4], 2 * kernel.shape[-1], -1)},
+        "out": layer["out"],
     }
 
 

@@ -17,7 +17,12 @@ Images = Integer[Array | np.ndarray, "batch height width channels"]
 Vector = Float[Array | np.ndarray, "batch condition"]
 Map = Float[Array | np.ndarray, "batch height width map_features"]
 SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_channels"]
-Given = Vector | SmallImages  # what a ConditionalModel may be given as h
+Labels = Integer[Array | np.ndarray, " batch"]
+# A set of images for each image of a batch. All values of an example are ABSENT where a set has fewer than others.
+Examples = Integer[Array | np.ndarray, "batch examples example_height example_width example_channels"]
+ABSENT = -1
+Tokens = Integer[Array | np.ndarray, "batch words"]
+Given = Vector | Labels | SmallImages | Examples | Tokens  # what may be given as h
 Variables = Mapping[str, Any]  # what model.init returns
 
 
@@ -28,6 +33,7 @@ class ImageSpec(NamedTuple):
       height, width, channels: shape of an image.
       levels: number of values of a sub-pixel.
       classes: number of class labels; None if images have no label.
+      words: the vocabulary of the captions; None if images have no caption.
     """
 
     height: int
@@ -35,6 +41,7 @@ class ImageSpec(NamedTuple):
     channels: int
     levels: int
     classes: int | None = None
+    words: tuple[str, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,7 +64,7 @@ def apply(model: nn.Module, variables: Variables, images: Images, condition: Con
 
 def params_of(variables: Variables) -> Params:
     """Returns the parameters inside variables, as a plain dict. Raises InputError if there are none."""
-    if "params" not in variables:
+    if not isinstance(variables.get("params"), Mapping):
         raise InputError('variables must be what model.init returned: {"params": ...}.')
     return flax.core.unfreeze(variables["params"])
 
@@ -81,6 +88,8 @@ def index_of_different_image(
 
 def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> None:
     """Raises InputError for images of the wrong shape or type."""
+    if not isinstance(images, jax.Array | np.ndarray):
+        raise InputError(f"images must be an array, got {type(images).__name__}: convert it with numpy.asarray.")
     if images.ndim != 4 or images.shape[-1] != channels:
         raise InputError(f"images must have shape [batch, height, width, {channels}], got {list(images.shape)}.")
     if not jnp.issubdtype(images.dtype, jnp.integer):
@@ -96,10 +105,10 @@ def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]
             raise InputError(f"{name} must be left out: the model was initialised without it.")
         if kernel is not None:
             wanted = [*leading, kernel.shape[1]]
-            if value is None or list(value.shape) != wanted:
-                raise InputError(
-                    f"{name} must have shape {wanted}, got {None if value is None else list(value.shape)}."
-                )
+            found = None if value is None else [*np.shape(value)]
+            if found != wanted:
+                raise InputError(f"{name} must have shape {wanted}, got {found}.")
+            value = jnp.asarray(value)
             if not jnp.issubdtype(value.dtype, jnp.floating):
                 raise InputError(f"{name} must be floating point, got {value.dtype}: pass a class as a one-hot vector.")
 

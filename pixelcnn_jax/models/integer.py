@@ -10,6 +10,7 @@ look-ups in stored tables.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from jaxtyping import Array, Float, UInt32
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, Images, Vector, check_condition, check_images
+from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images
 from pixelcnn_jax.models.layers import shift_down
 from pixelcnn_jax.models.parameters import Bias, Params
 
@@ -39,7 +40,8 @@ class IntegerPixelCNN(GatedPixelCNN):
 
     Its fields are those of ``Network``. Its parameters have the names and shapes of the float network, and in addition
     the shift of every sum (``shifts``), the clip range of every operand (``clips``) and the ``tables``. All are
-    integers. A twin may have an h, which must be one-hot; it has no s, codes, mixture or dropout.
+    integers. An h must be one-hot. An s is rounded to the step that its shift names, so a map of integers stays as it
+    is. A twin has no mixture or dropout.
     """
 
     @nn.nowrap
@@ -58,12 +60,10 @@ class IntegerPixelCNN(GatedPixelCNN):
             clips={"copy": (self.features,), "hidden": (width,)},
         )
         tables = {"tanh": (_entries(TANH_STEP, TANH_RANGE),), "sigmoid": (_entries(SIGMOID_STEP, SIGMOID_RANGE),)}
-        return {
-            "strict": layer("strict"),
-            "layers": layer("layers"),
-            "head": shapes["head"] | head,
-            **_sizes(tables=tables | {"exp": (EXP_SIZE,)}),
-        }
+        own = {"strict": layer("strict"), "layers": layer("layers"), "head": shapes["head"] | head}
+        if condition.s is not None:
+            own["map"] = _sizes(shifts={"s": ()}, clips={"s": (condition.s.shape[-1],)})
+        return shapes | own | _sizes(tables=tables | {"exp": (EXP_SIZE,)})
 
     def head_outputs(
         self, images: Images, condition: Condition, *, deterministic: bool = True
@@ -81,19 +81,22 @@ class IntegerPixelCNN(GatedPixelCNN):
         return log_of_frequency(frequencies)
 
     def cumulative(
-        self, images: Images, condition: Condition
+        self, images: Images, condition: Condition, *, dtype: Any = jnp.float32
     ) -> tuple[UInt32[Array, "*subpixels bounds"], UInt32[Array, "*subpixels 1"]]:
-        """Returns the distribution of every sub-pixel as ``scaled_cumulative`` does, by one parallel pass."""
+        """Returns the distribution of every sub-pixel as ``scaled_cumulative`` does, by one parallel pass.
+
+        float64 gives the same integers, and holds sums far above the bound: it is there to test float32.
+        """
         check_images(images, channels=self.channels, levels=self.levels)
         params = dict(self.variables["params"])
         check_condition(params, condition, images.shape)
-        layers, head, tables = (net := prepare(self, params))["layers"], net["head"], net["tables"]
-        x, (batch, height, width, _) = inputs(self, images), images.shape
-        above = row_borders(layers, batch, width)
-        crossings, _ = vertical_stack(net, shift_down(x), above, condition.h)
-        features, _ = horizontal_stack(net, x, crossings, column_borders(layers, batch, height))
-        logits = head_logits(head, features, slice(None)).reshape(*images.shape, self.levels)
-        return scaled_cumulative(tables["exp"], logits)
+        net, (batch, height, width, _) = prepare(self, params, dtype), images.shape
+        x = inputs(self, net, images)
+        condition = jax.tree.map(lambda x: jnp.asarray(x, dtype), condition)
+        crossings, _ = vertical_stack(net, shift_down(x), row_borders(net["layers"], batch, width), condition)
+        features, _ = horizontal_stack(net, x, crossings, column_borders(net["layers"], batch, height))
+        logits = head_logits(net["head"], features, slice(None)).reshape(*images.shape, self.levels)
+        return scaled_cumulative(net["tables"]["exp"], logits)
 
 
 def _entries(step: int, reach: int) -> int:
@@ -104,29 +107,33 @@ def _sizes(**groups: Mapping[str, tuple[int, ...]]) -> Params:
     return {group: {name: Bias(size) for name, size in sizes.items()} for group, sizes in groups.items()}
 
 
-def prepare(model: GatedPixelCNN, params: Params) -> Params:
-    """Returns the parameters as the stacks read them: a list of layers in float32, shifts as powers of two."""
+def prepare(model: GatedPixelCNN, params: Params, dtype: Any = jnp.float32) -> Params:
+    """Returns the parameters as the stacks read them: a list of layers in floating point, shifts as powers of two."""
 
     def one(path: tuple[jax.tree_util.DictKey, ...], x: Array) -> Array:
         names = [entry.key for entry in path]
         if names[0] == "shifts":  # 2**-k, by its exponent: exp2 may round
             x = jax.lax.bitcast_convert_type((127 - jnp.asarray(x, jnp.int32)) << 23, jnp.float32)
-        x = jnp.asarray(x, jnp.float32)
-        return x if names[-1] == "kernel" or names[-1].endswith("_h") else x.reshape(1, 1, 1, *(x.shape or (1,)))
+        x = jnp.asarray(x, dtype)
+        is_kernel = names[-1] == "kernel" or names[-1].endswith(("_h", "_s"))
+        return x if is_kernel else x.reshape(1, 1, 1, *(x.shape or (1,)))
 
     stacked = [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
-    *layers, head = (
-        jax.tree_util.tree_map_with_path(one, part) for part in [params["strict"], *stacked, params["head"]]
+    others = {name: part for name, part in params.items() if name not in ("strict", "layers", "tables")}
+    layers, net = (
+        jax.tree.map_with_path(lambda path, x: one(path[1:], x), part)
+        for part in ([params["strict"], *stacked], others)
     )
-    tables = {
-        name: jnp.asarray(x, jnp.uint32 if name == "exp" else jnp.float32) for name, x in params["tables"].items()
-    }
-    return {"layers": [layer | {"tables": tables} for layer in layers], "head": head, "tables": tables}
+    tables = {name: jnp.asarray(x, jnp.uint32 if name == "exp" else dtype) for name, x in params["tables"].items()}
+    return net | {"layers": [layer | {"tables": tables} for layer in layers], "tables": tables}
 
 
-def inputs(model: GatedPixelCNN, images: Images) -> Float[Array, "batch height width inputs"]:
-    """Returns the input of the strict layer: a constant 1, then 2 x - (levels - 1) for each channel."""
-    values = 2 * jnp.asarray(images).astype(jnp.float32) - (model.levels - 1)
+def inputs(model: GatedPixelCNN, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
+    """Returns the input of the strict layer: a constant 1, then 2 x - (levels - 1) or the code of each channel."""
+    if model.code_features:
+        values = net["embedding"]["kernel"][jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
+    else:
+        values = 2 * jnp.asarray(images).astype(net["head"]["logits"]["kernel"].dtype) - (model.levels - 1)
     return jnp.concatenate([jnp.ones_like(values[..., :1]), values], axis=-1)
 
 
@@ -151,9 +158,9 @@ def window_product(
     return dot(jnp.concatenate(taps, axis=-1), kernel.reshape(-1, *out))
 
 
-def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | np.float32) -> Float[Array, "..."]:
-    """Returns floor(sums 2**-k + 1/2) for a power 2**-k, k >= 1. It is exact: both terms are below 2**24 halves."""
-    return jnp.floor(sums * power + np.float32(0.5))
+def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | float) -> Float[Array, "..."]:
+    """Returns floor(sums 2**-k + 1/2) for a power 2**-k. For integers and k >= 1 it is exact."""
+    return jnp.floor(sums * power + 0.5)
 
 
 def clipped(x: Float[Array, "..."], reach: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -171,14 +178,25 @@ def gate(
         reach = table.size // 2
         index = jnp.clip(arguments[..., half, :], -reach, reach).astype(jnp.int32) + reach
         halves.append(table.at[index].get(mode="promise_in_bounds"))
-    return rescale(halves[0] * halves[1], np.float32(2.0**-GATE_SHIFT))
+    return rescale(halves[0] * halves[1], 2.0**-GATE_SHIFT)
+
+
+def condition_terms(layer: Params, stack: str, condition: Condition) -> Float[Array, "..."] | float:
+    """Returns V h plus V s for one stack of a layer; 0 without h and s."""
+    terms: Array | float = 0.0
+    if condition.h is not None:
+        terms = terms + dot(condition.h, layer[f"{stack}_h"])[:, None, None]
+    return terms if condition.s is None else terms + dot(condition.s, layer[f"{stack}_s"])
 
 
 def vertical_stack(
-    net: Params, x: Float[Array, "batch rows width _"], memory: Memory, h: Vector | None
+    net: Params, x: Float[Array, "batch rows width _"], memory: Memory, condition: Condition
 ) -> tuple[list[Array], Memory]:
     """Advances the vertical stack by some rows. Returns what crosses over in every layer, and the new memory."""
     crossings, remembered = [], []
+    if condition.s is not None:
+        own = clipped(rescale(jnp.asarray(condition.s), net["map"]["shifts"]["s"]), net["map"]["clips"]["s"])
+        condition = condition._replace(s=own)
     for layer, above in zip(net["layers"], memory, strict=True):
         window, kernel = jnp.concatenate([above, x], axis=1), layer["vertical"]["kernel"]
         border = kernel.shape[1] // 2
@@ -186,12 +204,9 @@ def vertical_stack(
         sums = window_product(padded, kernel) + layer["vertical"]["bias"]
         crossing = clipped(rescale(sums, layer["shifts"]["crossing"]), layer["clips"]["crossing"])
         crossing = dot(crossing, layer["crossing"]["kernel"], axes=2) + layer["horizontal"]["bias"]
-        if h is not None:
-            sums = sums + dot(h, layer["vertical_h"])[:, None, None]
-            crossing = crossing + dot(h, layer["horizontal_h"])[:, None, None]
-        crossings.append(crossing)
+        crossings.append(crossing + condition_terms(layer, "horizontal", condition))
         remembered.append(window[:, x.shape[1] :])
-        x = gate(layer, sums, "vertical")
+        x = gate(layer, sums + condition_terms(layer, "vertical", condition), "vertical")
     return crossings, remembered
 
 
@@ -214,14 +229,14 @@ def horizontal_stack(
 
 def row_borders(layers: list[Params], batch: int, width: int) -> Memory:
     """Returns the zeros above the first row of an image, for every layer."""
-    sizes = [layer["vertical"]["kernel"].shape for layer in layers]
-    return [jnp.zeros((batch, rows - 1, width, features)) for rows, _, features, *_ in sizes]
+    kernels = [layer["vertical"]["kernel"] for layer in layers]
+    return [jnp.zeros((batch, x.shape[0] - 1, width, x.shape[2]), x.dtype) for x in kernels]
 
 
 def column_borders(layers: list[Params], batch: int, height: int) -> Memory:
     """Returns the zeros left of the first column of an image, for every layer."""
-    sizes = [layer["horizontal"]["kernel"].shape for layer in layers]
-    return [jnp.zeros((batch, height, columns - 1, features)) for columns, features, *_ in sizes]
+    kernels = [layer["horizontal"]["kernel"] for layer in layers]
+    return [jnp.zeros((batch, height, x.shape[0] - 1, x.shape[1]), x.dtype) for x in kernels]
 
 
 def head_logits(

@@ -48,18 +48,19 @@ class IntegerStream:
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         """Returns the zero border above the image, for every layer."""
-        return Rows(jnp.zeros((batch, 1, width, 1 + self.model.channels)), row_borders(params["layers"], batch, width))
+        above = jnp.zeros((batch, 1, width, self.model.inputs))
+        return Rows(above, row_borders(params["layers"], batch, width))
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[list[Array], Rows]:
         """Advances the vertical stack by a row."""
-        crossings, remembered = vertical_stack(params, rows.last, rows.layers, condition.h)
+        crossings, remembered = vertical_stack(params, rows.last, rows.layers, condition)
         return crossings, Rows(rows.last, remembered)
 
     def close_row(
         self, params: Params, rows: Rows, above: list[Array], row: Int[Array, "batch 1 width channels"]
     ) -> Rows:
         """Returns the memory with a finished row as the last one."""
-        return rows._replace(last=inputs(self.model, row))
+        return rows._replace(last=inputs(self.model, params, row))
 
     def first_columns(self, params: Params, batch: int) -> Memory:
         """Returns the zero border left of the image, for every layer."""
@@ -73,7 +74,7 @@ class IntegerStream:
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[tuple[UInt32[Array, "batch bounds"], UInt32[Array, "batch 1"]], Known]:
         """Returns the distribution of a colour as ``scaled_cumulative`` does, given those before it in ``pixel``."""
-        features, appended = horizontal_stack(params, inputs(self.model, pixel), known.crossings, known.columns)
+        features, appended = horizontal_stack(params, inputs(self.model, params, pixel), known.crossings, known.columns)
         outputs = slice(colour * self.model.levels, (colour + 1) * self.model.levels)
         logits = head_logits(params["head"], features, outputs)[:, 0, 0]
         return scaled_cumulative(params["tables"]["exp"], logits), known._replace(appended=appended)
@@ -92,5 +93,5 @@ class IntegerStream:
 
         No feature of the pixel reads its last colour, so the layers after the first are known since that was drawn.
         """
-        finished = jnp.concatenate([columns[0], inputs(self.model, pixel)], axis=2)[:, :, 1:]
+        finished = jnp.concatenate([columns[0], inputs(self.model, params, pixel)], axis=2)[:, :, 1:]
         return [finished, *known.appended[1:]]

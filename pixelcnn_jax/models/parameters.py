@@ -1,12 +1,12 @@
 """Parameters as trees: the shape of each, and its initial distribution."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Key
 
 Params = dict[str, Any]
@@ -36,9 +36,9 @@ class Bias(NamedTuple):
 def initialise(key: Key[Array, ""], shapes: Mapping[str, Any]) -> Params:
     """Draws a tree of arrays from a tree of ``Kernel`` and ``Bias``."""
     leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, Kernel | Bias))
-    ends = np.cumsum([math.prod(leaf.inputs + leaf.outputs) for leaf in leaves])
+    ends = list(itertools.accumulate(math.prod(leaf.inputs + leaf.outputs) for leaf in leaves))
     # One draw for all arrays: a network has dozens, and every generator takes long to compile.
-    drawn = jnp.split(jax.random.normal(key, (int(ends[-1]),)), ends[:-1])
+    drawn = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
     arrays = [leaf.scale * x.reshape(leaf.inputs + leaf.outputs) for leaf, x in zip(leaves, drawn, strict=True)]
     return jax.tree.unflatten(tree, arrays)
 

@@ -15,11 +15,23 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models import integer
+from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
-from pixelcnn_jax.models.bounds import check_bounds, input_range, largest_sums, layers_of
+from pixelcnn_jax.models.bounds import STACKS, check_bounds, input_range, largest_sums, layers_of
+from pixelcnn_jax.models.conditional import check_params
 from pixelcnn_jax.models.frequencies import EXP_SIZE, LOGIT_STEP, MAX_LEVELS, TOTAL_BITS
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, columns_border, masked, rows_border
-from pixelcnn_jax.models.inputs import Condition, Images, Variables, Vector, check_condition, check_images, params_of
+from pixelcnn_jax.models.inputs import (
+    Condition,
+    Images,
+    Map,
+    Variables,
+    Vector,
+    check_condition,
+    check_images,
+    check_values,
+    params_of,
+)
 from pixelcnn_jax.models.integer import GATE_STEP, LIMIT, IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.models.layers import (
     Context,
@@ -41,25 +53,36 @@ GATE_STEPS = np.array([[integer.TANH_STEP], [integer.SIGMOID_STEP]])
 Operand = tuple[np.ndarray, int, np.ndarray]  # weights [inputs, *outputs], step and clip range of the inputs
 
 
+@public
 def quantise(
-    model: GatedPixelCNN, variables: Variables, calibration_images: Images, *, h: Vector | None = None
+    model: GatedPixelCNN,
+    variables: Variables,
+    calibration_images: Images,
+    *,
+    h: Vector | None = None,
+    s: Map | None = None,
 ) -> tuple[IntegerPixelCNN, dict[str, Any]]:
     """Returns the integer twin of a trained model, and the twin's variables.
 
     Args:
-      model: a network with a softmax over intensities, unconditional or with a one-hot h.
+      model: a network with a softmax over intensities or codes.
       variables: its variables.
       calibration_images: some hundred images like those to come, from which the clip ranges are taken.
       h: their one-hot condition [count, condition], for a model made with one.
+      s: their maps [count, height, width, map_features], for a model made with one. The twin rounds a map to about a
+        thousand values, multiples of a power of two, and clips it to 1.5 times the largest value seen here. Integers up
+        to 341 stay as they are.
 
     Raises:
-      InputError: for a model, images or h of another kind, and if a sum cannot be bounded.
+      InputError: for a model, images, h or s of another kind, and if a sum cannot be bounded.
     """
-    if type(model) is not GatedPixelCNN or model.code_features or model.mixture or model.levels > MAX_LEVELS:
-        raise InputError(f"model must be a GatedPixelCNN with a softmax over at most {MAX_LEVELS} intensities.")
+    if type(model) is not GatedPixelCNN or model.mixture or model.levels > MAX_LEVELS:
+        raise InputError(f"model must be a GatedPixelCNN with a softmax over at most {MAX_LEVELS} levels.")
     check_images(calibration_images, channels=model.channels, levels=model.levels)
+    check_values(calibration_images, model.levels)
     model = model.clone(dropout=0.0, dtype="float32", remat=False)
-    params, condition = params_of(variables), Condition(h)
+    params, condition = params_of(variables), Condition(h, s)
+    check_params(model, params)
     check_condition(params, condition, calibration_images.shape)
     check_one_hot(h)
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
@@ -95,6 +118,8 @@ def _ranges(model: GatedPixelCNN, params: Params, images: Images, condition: Con
         x, _ = horizontal_half(layer, x, context, residual=bool(layers))
         layers.append({"crossing": sums, "residual": x})
     found = {"layers": layers, "copy": jax.nn.relu(x), "hidden": head_hidden(net["head"], x)}
+    if condition.s is not None:
+        found["map"] = condition.s
     return jax.tree.map(lambda x: jnp.max(jnp.abs(x), axis=(0, 1, 2)), found)
 
 
@@ -102,8 +127,8 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
     """Returns the integers of all parameters, from float64."""
     residual_step, _ = _operand_step(np.concatenate([one["residual"] for one in seen["layers"]]), RESIDUAL)
     gates = (GATE_STEP, np.full(model.features, 2**GATE_STEP))  # step and clip range
-    scale = np.append(1.0, np.full(model.channels, 1 / (model.levels - 1)))  # inputs are 1 and 2 x - (levels - 1)
-    above, own, copy = (0, input_range(model)), (0, input_range(model)), {}
+    common, scale = _quantise_inputs(model, params, seen)
+    above, own, copy = (0, input_range(model, common)), (0, input_range(model, common)), {}
     layers: list[Params] = []
     for layer, now in zip(layers_of(params, model.layers), seen["layers"], strict=True):
         if layers:
@@ -114,17 +139,27 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
         across = np.concatenate([layer["horizontal"]["left"], layer["horizontal"]["pixel"][None]])
         across = across * scale[:, None, None]
         crossing, crossing_reach = _operand_step(now["crossing"], CROSSING)
+        of_map = {
+            stack: [(layer[f"{stack}_s"], -common["map"]["shifts"]["s"], common["map"]["clips"]["s"])]
+            for stack in STACKS
+            if "map" in common
+        }
         steps = np.stack(np.broadcast_arrays(GATE_STEPS, crossing))
-        (down,), bias, vertical_h, vertical = _fit(
-            [(down, *above)], layer["vertical"]["bias"], steps, layer.get("vertical_h")
+        (down, *vertical_s), bias, vertical_h, vertical = _fit(
+            [(down, *above), *of_map.get("vertical", [])], layer["vertical"]["bias"], steps, layer.get("vertical_h")
         )
         operands = [(layer["crossing"]["kernel"], crossing, crossing_reach), (across, *own)]
-        (over, across), before, horizontal_h, horizontal = _fit(
-            operands, layer["horizontal"]["bias"], GATE_STEPS, layer.get("horizontal_h")
+        (over, across, *horizontal_s), before, horizontal_h, horizontal = _fit(
+            [*operands, *of_map.get("horizontal", [])],
+            layer["horizontal"]["bias"],
+            GATE_STEPS,
+            layer.get("horizontal_h"),
         )
         (out,), out_bias, _, out_step = _fit([(layer["out"]["kernel"], *gates)], layer["out"]["bias"], residual_step)
         residual = np.ceil(now["residual"] * MARGIN * 2.0**residual_step)
         terms = {} if vertical_h is None else {"vertical_h": vertical_h, "horizontal_h": horizontal_h}
+        if of_map:
+            terms |= {"vertical_s": vertical_s[0], "horizontal_s": horizontal_s[0]}
         layers.append(
             {
                 "vertical": {"kernel": down, "bias": bias},
@@ -148,7 +183,23 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
         "layers": jax.tree.map(lambda *x: np.stack(x), *layers[1:]),
         "head": _quantise_head(params["head"], seen, residual_step),
         "tables": _tables(),
+        **common,
     }
+
+
+def _quantise_inputs(model: GatedPixelCNN, params: Params, seen: Params) -> tuple[Params, Float[np.ndarray, " inputs"]]:
+    """Returns the integers of the embedding and of the map's range, and the value of one unit of each input."""
+    common: Params = {}
+    units = np.full(model.channels, 1 / (model.levels - 1))  # inputs are 1 and 2 x - (levels - 1)
+    if model.code_features:
+        table = params["embedding"]["kernel"]
+        step, _ = _operand_step(np.abs(table), COPY)
+        common["embedding"] = {"kernel": np.rint(table * 2.0**step)}
+        units = np.full(model.channels * model.code_features, 2.0**-step)
+    if "map" in seen:
+        step, reach = _operand_step(seen["map"], COPY)
+        common["map"] = {"shifts": {"s": -step}, "clips": {"s": np.full(reach.shape, reach.max())}}
+    return common, np.append(1.0, units)
 
 
 def _quantise_head(head: Params, seen: Params, residual_step: int) -> Params:

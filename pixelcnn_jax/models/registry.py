@@ -18,13 +18,24 @@ from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.pixelcnn import PixelCNN
 from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from pixelcnn_jax.models.set_encoder import SetEncoder
+from pixelcnn_jax.models.text_encoder import TextEncoder
 
 NETWORKS: dict[str, type[Network]] = {
     network.__name__: network for network in (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
 }
 DESCRIBED: dict[str, type] = NETWORKS | {
     one.__name__: one
-    for one in (ConditionalModel, ConstantCondition, Deconvolution, Encoder, IntegerPixelCNN, Upsampling)
+    for one in (
+        ConditionalModel,
+        ConstantCondition,
+        Deconvolution,
+        Encoder,
+        IntegerPixelCNN,
+        SetEncoder,
+        TextEncoder,
+        Upsampling,
+    )
 }
 
 
@@ -33,14 +44,22 @@ class ModelConfig:
     """The network of a run: the fields of ``Network`` but for ``levels`` and ``channels``, which the data decides."""
 
     network: str = field("GatedPixelCNN", "class of the network", choices=tuple(NETWORKS))
-    features: int = field(64, "p, feature maps of each stack; of the older networks h, half of their maps", least=1)
-    layers: int = field(7, "number of layers after the first", least=1)
-    kernel_size: int = field(3, "n of the n x n filters, odd", least=3)
-    first_kernel_size: int = field(7, "n of the first layer, odd", least=3)
-    head_features: int | None = field(None, "feature maps between the two 1x1 of the head; None for p", least=1)
+    features: int = field(
+        64, "p, feature maps of each stack; of the older networks h, half of their maps", least=1, most=2**20
+    )
+    layers: int = field(7, "number of layers after the first", least=1, most=2**12)
+    kernel_size: int = field(3, "n of the n x n filters, odd", least=3, most=2**10)
+    first_kernel_size: int = field(7, "n of the first layer, odd", least=3, most=2**10)
+    head_features: int | None = field(
+        None, "feature maps between the two 1x1 of the head; None for p", least=1, most=2**20
+    )
     dropout: float = field(0.0, "share of the features dropped in training", least=0, most=0.99)
-    code_features: int = field(0, "0 to read intensities; else the size of the embedding of a code", least=0)
-    mixture: int = field(0, "0 for a softmax over the levels; else the number of discretised logistics", least=0)
+    code_features: int = field(
+        0, "0 to read intensities; else the size of the embedding of a code", least=0, most=2**20
+    )
+    mixture: int = field(
+        0, "0 for a softmax over the levels; else the number of discretised logistics", least=0, most=2**12
+    )
     dtype: str = field("float32", "type that the layers compute in", choices=tuple(DTYPES))
     remat: bool = field(False, "recompute each layer in the backward pass: a third more time, far less memory")
 

@@ -1,5 +1,6 @@
 """The cost of a training step, estimated by the compiler without allocating or computing any of it."""
 
+import os
 from functools import partial
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
@@ -25,7 +27,11 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
         plans it for this machine's CPU. ``config.train.microbatch_size`` lowers it. ``config.model.remat`` lowers it
         on accelerators only: the CPU's scheduler computes the layers again too early.
       step_flops: floating-point operations of a step, by XLA's cost analysis.
+
+    Raises:
+      InputError: if the parameters alone do not fit into this machine's memory.
     """
+    check_memory(config, experiment)
     key = jax.eval_shape(lambda: jax.random.key(0))
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), key)
@@ -33,6 +39,8 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
     batch = {"image": jax.ShapeDtypeStruct((size, *spec.shape), jnp.int32)}
     if spec.classes is not None:
         batch["label"] = jax.ShapeDtypeStruct((size,), jnp.int32)
+    if config.data.examples:
+        batch["examples"] = jax.ShapeDtypeStruct((size, config.data.examples, *spec.shape), jnp.int32)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
         return jnp.mean(experiment.loss(params, batch, Training(key, jnp.zeros((), jnp.int32))))
@@ -47,6 +55,24 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
         "microbatch_bytes": int(memory.temp_size_in_bytes),
         "step_flops": int(analysis["flops"] * (config.train.batch_size // size)),
     }
+
+
+def check_memory(config: RunConfig, experiment: Experiment) -> None:
+    """Raises InputError if parameters, gradient, EMA and optimizer state exceed the memory. Nothing is compiled."""
+    optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
+    state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.eval_shape(lambda: jax.random.key(0)))
+    needed, there = (_bytes(state) + _bytes(state.params)) / 2**30, memory_bytes() / 2**30
+    if needed > there:
+        raise InputError(
+            f"config.model has {sum(x.size for x in jax.tree.leaves(state.params)):,} parameters, which need "
+            f"{needed:,.0f} GiB to train, more than the {there:,.0f} GiB of memory here: lower config.model.features."
+        )
+
+
+def memory_bytes() -> int:
+    """Returns the memory of the first device, or of the machine where the device does not say."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return int(stats.get("bytes_limit", 0)) or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _bytes(tree: Any) -> int:

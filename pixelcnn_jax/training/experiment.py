@@ -60,6 +60,8 @@ class Recipe(NamedTuple):
 
     Attributes:
       make_experiment: ``config, spec, fixed -> Experiment``. It needs no data.
+      check: ``config, splits -> None``. Raises InputError before any training, for example for a classifier of other
+        images.
       prepare: ``config, splits -> fixed``: variables learned before training begins and kept fixed, such as a
         quantiser's. They are saved in the workdir.
       picture_source: ``config, splits -> images`` that the picture starts from, or None.
@@ -67,6 +69,7 @@ class Recipe(NamedTuple):
     """
 
     make_experiment: Callable[[RunConfig, ImageSpec, Variables], Experiment]
+    check: Callable[[RunConfig, Splits], None] = lambda config, splits: None
     prepare: Callable[[RunConfig, Splits], Variables] = lambda config, splits: {}
     picture_source: Callable[[RunConfig, Splits], Any] = lambda config, splits: None
     report: Callable[[RunConfig, Splits, Params, Variables], dict[str, Any]] = lambda *_: {}

@@ -142,7 +142,7 @@ def train_steps(
         check_skipped(skipped, step)
         return skipped
 
-    with closing(metrics), bar, stop_requests() as stop:
+    with closing(metrics), bar, stop_requests(every.seconds) as stop:
         try:
             # A process that was stopped may have saved a step before it was validated.
             if start and is_due(start, every.eval_every) and not metrics.has(start, f"validation_{measure}"):
@@ -163,11 +163,12 @@ def train_steps(
                 if is_due(step, every.eval_every):
                     with stop.may_raise():
                         validate(step)
-                if stop.reached(step) and step < every.steps:
+                if stop.reached(step):
                     raise StopNow
                 if is_due(step, every.checkpoint_every) and not skipped_steps(step):
                     checkpoints.save(step, state)
-            draw_curve()
+            with stop.may_raise():  # the last place where a request is heard: scoring begins after it
+                draw_curve()
         except StopNow:
             step = int(state.step)
             checkpoints.save(step, state)

@@ -50,6 +50,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     with open_workdir(workdir, config, splits) as finished:
         if finished is not None:
             return finished
+        recipe.check(config, splits)
         fixed = prepared(workdir, lambda: recipe.prepare(config, splits))
         experiment = start_from(config.train.start_from, recipe.make_experiment(config, splits.spec, fixed))
         best = BestModel(workdir, config, experiment, fixed, splits)

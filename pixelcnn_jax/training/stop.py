@@ -1,26 +1,32 @@
-"""Stopping on request: Ctrl-C, SIGTERM and preemption end a run with a checkpoint, not in the middle of a step."""
+"""Stopping on request: Ctrl-C, SIGTERM, preemption and the end of the given time end a run with a checkpoint."""
 
 import contextlib
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
 
+from pixelcnn_jax.errors import InputError
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ALARM = getattr(signal, "SIGALRM", None)  # Windows has none
 
 
 class Interrupted(Exception):  # noqa: N818 (it is a request, not an error)
     """Training was stopped by a signal after its state was saved.
 
     Attributes:
-      signal: number of the signal; the exit status of a command is 128 more.
+      signal: number of the signal.
+      status: exit status of a command: 128 more, or 0 after the time that the config grants.
     """
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.signal = number
+        self.status = 0 if number == ALARM else 128 + number
 
 
 class StopNow(BaseException):
@@ -36,7 +42,14 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._several = jax.process_count() > 1
         self._raises = False
+
+    def pass_on(self, number: int, frame: FrameType | None) -> None:
+        """The handler where several processes train: JAX makes all of them stop at one step, after SIGTERM."""
+        self.signal = number
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The signal handler."""
@@ -49,7 +62,7 @@ class StopRequest:
     @contextlib.contextmanager
     def may_raise(self) -> Iterator[None]:
         """Lets a signal raise ``StopNow`` in work that can be done again, such as a validation."""
-        if self.signal is not None:
+        if self.signal is not None and not self._several:
             raise StopNow
         self._raises = True
         try:
@@ -59,20 +72,29 @@ class StopRequest:
 
     def reached(self, step: int) -> bool:
         """Whether to stop after this step; the same answer in all processes."""
-        if jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(step):
+        if not self._several:
+            return self.signal is not None
+        reached = multihost_utils.reached_preemption_sync_point(step)
+        if reached:
             self.signal = self.signal or signal.SIGTERM
-            return True
-        return self.signal is not None and jax.process_count() == 1
+        return reached
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Listens for SIGINT and SIGTERM meanwhile."""
-    request = StopRequest()
-    several = jax.process_count() > 1  # JAX then agrees on a step itself, after SIGTERM
-    before = {} if several else {one: signal.signal(one, request.handle) for one in SIGNALS}
+def stop_requests(seconds: float | None = None) -> Iterator[StopRequest]:
+    """Listens for SIGINT, SIGTERM and, after some seconds, an alarm meanwhile."""
+    request, several = StopRequest(), jax.process_count() > 1
+    listened: tuple[Any, ...] = (signal.SIGINT,) if several else SIGNALS  # JAX itself listens for SIGTERM then
+    if seconds is not None and ALARM is None:
+        raise InputError("config.train.seconds must be None on Windows, which has no alarms.")
+    listened += () if seconds is None else (ALARM,)
+    before = {one: signal.signal(one, request.pass_on if several else request.handle) for one in listened}
+    if seconds is not None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield request
     finally:
+        if seconds is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for one, handler in before.items():
             signal.signal(one, handler)

@@ -30,7 +30,8 @@ from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
 FORMAT = 2
-MAY_DIFFER = {"config.data.download", "config.train.compilation_cache", "config.train.loggers"}  # they change no result
+# These change no result.
+MAY_DIFFER = {"config.data.download", *(f"config.train.{name}" for name in ("compilation_cache", "loggers", "seconds"))}
 STEPS = "config.train.steps"
 
 

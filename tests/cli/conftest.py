@@ -71,6 +71,23 @@ def views_model(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def few_shot_model(tmp_path_factory):
+    """A model of 8x6 grey images with 4 levels, given up to two examples."""
+    from pixelcnn_jax import GatedPixelCNN
+    from pixelcnn_jax.models.conditional import ConditionalModel
+    from pixelcnn_jax.models.inputs import ImageSpec
+    from pixelcnn_jax.models.set_encoder import SetEncoder
+    from pixelcnn_jax.pretrained import save_pretrained
+
+    model = ConditionalModel(GatedPixelCNN(levels=4, features=8, layers=1), SetEncoder((8, 6, 3), 4, 2, (4, 6), 2))
+    image = jnp.zeros((1, 8, 6, 1), jnp.int32)
+    folder = tmp_path_factory.mktemp("few_shot")
+    card = {"image_spec": ImageSpec(8, 6, 1, 4), "experiment": "few_shot", "score_of": "p(x|examples)"}
+    save_pretrained(folder, model, model.init(jax.random.key(0), image, image[None]), card)
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Images of two sizes, in folders, as a model of 4 levels could have drawn them."""

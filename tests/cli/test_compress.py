@@ -14,7 +14,7 @@ from PIL import Image
 
 from pixelcnn_jax import compress, load_pretrained
 from pixelcnn_jax.cli import compress as module
-from pixelcnn_jax.codec.container import length_of
+from pixelcnn_jax.codec.container import Container, GroupContainer, length_of, unpack
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +42,16 @@ def test_a_model_with_a_constant_condition_codes_and_draws(pixelcnn, views_model
     np.testing.assert_array_equal(Image.open(folder / "one.png"), Image.open(tmp_path / "out/one.png"))
     pixelcnn("sample", views_model, "-o", tmp_path / "grid.png", "--count", 1)
     assert len(json.loads(pixelcnn("score", views_model, folder, "--json"))) == 3
+
+
+def test_a_published_model_codes_with_its_integer_twin(pixelcnn, tmp_path):
+    Image.fromarray(np.array([[0, 255] * 4] * 8, np.uint8)).save(tmp_path / "1.png")
+    for kind, flags in ((GroupContainer, ()), (Container, ("--float",))):
+        file, out = tmp_path / kind.__name__, tmp_path / f"{kind.__name__}-out"
+        pixelcnn("compress", "digits", tmp_path / "1.png", "-o", file, *flags)
+        assert isinstance(unpack(file.read_bytes()), kind)
+        pixelcnn("decompress", "digits", file, "-o", out)
+        np.testing.assert_array_equal(Image.open(tmp_path / "1.png"), Image.open(out / "1.png"))
 
 
 def test_the_label_is_needed_again(pixelcnn, class_model, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pixelcnn_jax import load_pretrained, sample
-from pixelcnn_jax.data.image_files import grid
+from pixelcnn_jax.data.image_files import as_levels, grid
 
 
 def shrunk(file, height):
@@ -57,4 +57,93 @@ def test_temperature_and_guidance_are_passed_on(pixelcnn, class_model, tmp_path)
 def test_a_label_that_does_not_fit_is_refused(pixelcnn, request, model, label, tmp_path):
     folder = request.getfixturevalue(model)
     assert "--label" in pixelcnn("sample", folder, "-o", tmp_path / "g.png", "--label", label, mistake=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def drawings(tmp_path):
+    """Three image files, the last of another size than the model's images."""
+    files = [tmp_path / f"{name}.png" for name in "abc"]
+    for number, (file, size) in enumerate(zip(files, ((8, 6), (8, 6), (32, 24)), strict=True)):
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 6)).astype(np.uint8)
+        Image.fromarray(pixels.repeat(size[0] // 8, axis=0).repeat(size[0] // 8, axis=1)).save(file)
+    return files
+
+
+@pytest.mark.parametrize("form", [("--examples", 0, "--examples", 2), ("--examples", 0, 2), (0, 2)])
+def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawings, form):
+    words = [drawings[word] if isinstance(word, int) else word for word in form]
+    out = drawings[0].with_name("grid.png")
+    pixelcnn("sample", few_shot_model, *words, "-o", out, "--count", 4)
+    model, variables, _ = load_pretrained(few_shot_model)
+    first, last = (np.asarray(Image.open(file)) for file in (drawings[0], drawings[2]))
+    examples = as_levels(np.stack([first, last[::4, ::4]])[None, ..., None], levels=4).astype(np.int32)
+    images = sample(model, variables, jax.random.key(0), shape=(4, 8, 6), h=np.repeat(examples, 4, axis=0))
+    expected = grid(images.reshape(2, 2, 8, 6, 1), levels=4)[..., 0]
+    np.testing.assert_array_equal(shrunk(out, len(expected)), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "named"),
+    [
+        ("few_shot_model", [], "--examples must be 1 to 2 images"),
+        ("few_shot_model", ["--examples", "a.png"] * 40, "got 40"),
+        ("few_shot_model", ["--examples", "a.png", "--label", "1"], "--label"),
+        ("few_shot_model", ["nothing.png"], "nothing.png"),
+        ("colour_model", ["--examples", "a.png"], "a.png must be left out"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(pixelcnn, request, monkeypatch, drawings, model, words, named):
+    monkeypatch.chdir(drawings[0].parent)
+    folder = request.getfixturevalue(model)
+    assert named in pixelcnn("sample", folder, *words, "-o", "grid.png", mistake=True)
+    assert not drawings[0].with_name("grid.png").exists()
+
+
+def test_other_verbs_refuse_a_model_that_needs_examples(pixelcnn, few_shot_model, drawings):
+    assert "p(x|examples)" in pixelcnn("score", few_shot_model, drawings[0], mistake=True)
+
+
+@pytest.fixture(scope="session")
+def caption_model(tmp_path_factory):
+    """A model of 4x4 grey images with 3 levels, given sentences of three words."""
+    from pixelcnn_jax import GatedPixelCNN
+    from pixelcnn_jax.models.conditional import ConditionalModel
+    from pixelcnn_jax.models.inputs import ImageSpec
+    from pixelcnn_jax.models.text_encoder import TextEncoder
+    from pixelcnn_jax.pretrained import save_pretrained
+
+    words = ("blue", "circle", "red")
+    model = ConditionalModel(GatedPixelCNN(levels=3, features=8, layers=1), TextEncoder((4, 4, 2), words, 4, 2))
+    variables = model.init(jax.random.key(0), np.zeros((1, 4, 4, 1), np.int32), np.ones((1, 2), np.int32))
+    folder = tmp_path_factory.mktemp("captions")
+    card = {"image_spec": ImageSpec(4, 4, 1, 3, None, words), "experiment": "captions", "score_of": "p(x|caption)"}
+    save_pretrained(folder, model, variables, card)
+    return folder
+
+
+def test_a_sentence_is_what_the_samples_are_given(pixelcnn, caption_model, tmp_path):
+    pixelcnn("sample", caption_model, "Red circle.", "-o", tmp_path / "g.png", "--count", 4)
+    model, variables, card = load_pretrained(caption_model)
+    assert card["image_spec"].words == model.conditioner.words
+    h = np.array([[3, 2]] * 4, np.int32)
+    images = sample(model, variables, jax.random.key(0), shape=(4, 4, 4), h=h)
+    expected = grid(images.reshape(2, 2, 4, 4, 1), levels=3)[..., 0]
+    np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "named"),
+    [
+        ("caption_model", [], "must have words"),
+        ("caption_model", [""], "must have words"),
+        ("caption_model", ["red cirle"], "nearest are circle"),
+        ("caption_model", ["red", "--label", 1], "--label"),
+        ("colour_model", ["red"], "red must be left out"),
+        ("class_model", ["red"], "red must be left out"),
+    ],
+)
+def test_a_sentence_that_does_not_fit_is_refused(pixelcnn, request, model, given, named, tmp_path):
+    folder = request.getfixturevalue(model)
+    assert named in pixelcnn("sample", folder, *given, "-o", tmp_path / "g.png", mistake=True)
     assert not list(tmp_path.iterdir())

@@ -53,8 +53,12 @@ def clip(x, reach):
     return np.clip(x, -reach, reach)
 
 
-def inputs(pixels, levels):
-    return np.concatenate([np.ones_like(pixels[..., :1]), 2 * pixels - (levels - 1)], axis=-1)
+def inputs(params, pixels, levels):
+    values = 2 * pixels - (levels - 1)
+    if "embedding" in params:
+        table = params["embedding"]["kernel"]
+        values = table[np.arange(len(table)), pixels].reshape(*pixels.shape[:-1], -1)
+    return np.concatenate([np.ones_like(pixels[..., :1]), values], axis=-1)
 
 
 def bounds_of(exp, logits):
@@ -69,8 +73,8 @@ def bounds_of(exp, logits):
 class Network:
     """The network, advanced by row, pixel and colour for some images."""
 
-    def __init__(self, params, levels, count, width, h):
-        self.params, self.levels, self.count, self.width, self.h = params, levels, count, width, h
+    def __init__(self, params, levels, count, width, h, s):
+        self.params, self.levels, self.count, self.width, self.h, self.s = params, levels, count, width, h, s
         kernels = [layer["vertical"]["kernel"].shape for layer in params["layers"]]
         self.rows = [np.zeros((count, rows - 1, width, size), np.int64) for rows, _, size, *_ in kernels]
 
@@ -82,10 +86,19 @@ class Network:
         )
         return rescale(tanh * sigmoid, GATE_SHIFT)
 
-    def start_row(self, above):
+    def condition(self, layer, stack, row):
+        terms = 0
+        if self.h is not None:
+            terms = np.tensordot(self.h, layer[f"{stack}_h"], axes=1)[:, None]
+        if self.s is not None:
+            here = clip(self.s[:, row] << -self.params["map"]["shifts"]["s"], self.params["map"]["clips"]["s"])
+            terms = terms + np.tensordot(here, layer[f"{stack}_s"], axes=1)
+        return terms
+
+    def start_row(self, row, above):
         """Reads the finished row above [count, width, channels], or None above the image."""
         x = np.zeros((self.count, self.width, self.rows[0].shape[-1]), np.int64)
-        x = x if above is None else inputs(above, self.levels)
+        x = x if above is None else inputs(self.params, above, self.levels)
         self.crossings, self.columns = [], []
         for index, layer in enumerate(self.params["layers"]):
             kernel = layer["vertical"]["kernel"]
@@ -99,11 +112,8 @@ class Network:
             )
             crossing = clip(rescale(sums, layer["shifts"]["crossing"]), layer["clips"]["crossing"])
             crossing = np.tensordot(crossing, layer["crossing"]["kernel"], axes=2) + layer["horizontal"]["bias"]
-            if self.h is not None:
-                sums = sums + np.tensordot(self.h, layer["vertical_h"], axes=1)[:, None]
-                crossing = crossing + np.tensordot(self.h, layer["horizontal_h"], axes=1)[:, None]
-            x = self.gate(sums, layer["shifts"]["vertical"])
-            self.crossings.append(crossing)
+            x = self.gate(sums + self.condition(layer, "vertical", row), layer["shifts"]["vertical"])
+            self.crossings.append(crossing + self.condition(layer, "horizontal", row))
             columns, size = layer["horizontal"]["kernel"].shape[:2]
             self.columns.append(np.zeros((self.count, columns - 1, size), np.int64))
 
@@ -111,7 +121,7 @@ class Network:
         """Returns the logits [count, levels] of a colour, which reads the colours of ``pixel`` before it."""
         features, self.own = None, []
         for layer, crossing, left in zip(self.params["layers"], self.crossings, self.columns, strict=True):
-            own = inputs(pixel, self.levels)
+            own = inputs(self.params, pixel, self.levels)
             if features is not None:
                 own = clip(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
             self.own.append(own)
@@ -136,13 +146,13 @@ class Network:
         ]
 
 
-def decode_group(params, levels, shape, lanes, stream, h=None):
+def decode_group(params, levels, shape, lanes, stream, h, s):
     """Returns the images of one group."""
     count, height, width, channels = shape
-    network, images, at = Network(params, levels, count, width, h), np.zeros(shape, np.int64), 4 * lanes
+    network, images, at = Network(params, levels, count, width, h, s), np.zeros(shape, np.int64), 4 * lanes
     states = list(struct.unpack_from(f"<{lanes}I", stream))
     for row in range(height):
-        network.start_row(images[:, row - 1] if row else None)
+        network.start_row(row, images[:, row - 1] if row else None)
         for column in range(width):
             pixel = images[:, row, column]
             for colour in range(channels):
@@ -156,17 +166,17 @@ def decode_group(params, levels, shape, lanes, stream, h=None):
                         state, at = state << 8 | stream[at], at + 1
                     states[image % lanes], pixel[image, colour] = state, value
             network.finish_pixel(column, pixel)
-    assert at == len(stream)
+    assert stream[at:] == bytes(max(0, 4 * -(-images.size // 4096) - at))
     assert all(state == LOW for state in states)
     return images
 
 
-def decode(arrays, data, h=None):
-    """Returns all images of a file, with the arrays of the network's safetensors file."""
+def decode(arrays, data, h=None, s=None):
+    """Returns all images of a file, with the arrays of the network's safetensors file; h and s hold integers."""
     (count, *size), levels, group_size, lanes, streams = read_file(data)
     params, images = read_params(arrays), []
     for start, stream in zip(range(0, count, group_size), streams, strict=True):
         here = slice(start, min(start + group_size, count))
-        own = None if h is None else np.asarray(h)[here].astype(np.int64)
-        images.append(decode_group(params, levels, (here.stop - start, *size), lanes, stream, own))
+        own = [None if x is None else np.asarray(x)[here].astype(np.int64) for x in (h, s)]
+        images.append(decode_group(params, levels, (here.stop - start, *size), lanes, stream, *own))
     return np.concatenate(images)

@@ -18,8 +18,8 @@ from proofs import random_condition, random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob, naive_sample, sample
 from pixelcnn_jax.codec import coding
-from pixelcnn_jax.codec.coding import _digest_model
 from pixelcnn_jax.codec.container import pack, unpack
+from pixelcnn_jax.codec.facts import _digest_model
 
 ROOT = Path(__file__).parent.parent.parent
 GREY = GatedPixelCNN(levels=5, features=8, layers=2)
@@ -152,17 +152,19 @@ def test_a_flipped_bit_is_refused(small):
         ("weights", bytes(8), "another weights"),
         ("pixels", bytes(8), "pixels differ"),
         ("words", b"\xff\xff\xff\xff" * 3, "pixels differ"),
-        ("words", b"", "pixels differ"),
+        ("words", b"", "does not fit its length"),
         ("jax", "0.4.1", "another jax 0.4.1"),
         ("jaxlib", "0.4.1", "jaxlib"),
         ("platform", "tpu", "another platform tpu"),
         ("dtype", "bfloat16", "dtype"),
         ("levels", 6, "channels and levels"),
         ("shape", (2, 4, 3, 2), "channels and levels"),
-        ("shape", (2**31, 2**31, 1, 1), "sub-pixels"),
+        ("shape", (2**31, 2**31, 1, 1), "does not fit its length"),
+        ("shape", (1, 2**14, 2**14, 1), "does not fit its length"),
         ("shape", (0, 4, 3, 1), "must not be empty"),
+        ("shape", (1, 1, 2**13, 1), "batch_size must"),
         ("batch_size", 2**31, "batch_size must"),
-        ("shape", (1, 1, 2**27, 1), "batch_size must"),
+        ("platform", "cpu\n", "does not fit its length"),
     ],
 )
 def test_containers_that_declare_something_else_are_refused(small, field, value, message):
@@ -171,6 +173,48 @@ def test_containers_that_declare_something_else_are_refused(small, field, value,
     changed = pack(dataclasses.replace(unpack(data), **{field: value}))
     with pytest.raises(InputError, match=message):
         decompress(model, variables, changed)
+
+
+def certain(levels):
+    """A model that is certain of zeros, and its variables."""
+    model = Uniform(levels=levels)
+    return model, {"params": {"bias": np.array([100.0] + [0.0] * (levels - 1), np.float32)}}
+
+
+def test_images_that_cost_nothing_have_bytes_for_their_size():
+    """Otherwise a few bytes could declare hours of work."""
+    model, variables = certain(2)
+    images = np.zeros((1, 96, 96, 1), np.int32)
+    data = compress(model, variables, images)
+    assert len(unpack(data).words) == 12  # 9,216 sub-pixels, up to whole words of 4,096
+    np.testing.assert_array_equal(decompress(model, variables, data), images)
+
+
+def test_decoding_ends_when_the_bytes_run_out(small, monkeypatch):
+    model, variables, _, data = small
+    rows = []
+    words = np.random.default_rng(0).bytes(16)
+    lying = pack(dataclasses.replace(unpack(data), shape=(1, 1000, 8, 1), batch_size=1, words=words))
+    with pytest.raises(InputError, match="pixels differ"):
+        decompress(model, variables, lying, on_row=rows.append)
+    assert len(rows) < 20
+
+
+def test_another_instruction_set_is_refused_before_decoding(small):
+    code = "from pixelcnn_jax.codec.facts import _rounding; print(_rounding())"
+    flags = ("--xla_cpu_max_isa=SSE4_2", "--xla_cpu_max_isa=AVX2")
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=os.environ | {"XLA_FLAGS": flag, "JAX_ENABLE_COMPILATION_CACHE": "0"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for flag in flags
+    }
+    assert len(found) == 2
 
 
 def test_another_version_and_other_bytes_are_refused(small):

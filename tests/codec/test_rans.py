@@ -2,8 +2,10 @@
 
 import dataclasses
 import os
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -11,13 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_decoder
-from integer_twins import COLOUR, GREY, make_twin, one_hot
+from integer_twins import CODES, COLOUR, GREY, condition_of, make_twin, one_hot
 from proofs import random_images
 from safetensors.numpy import load_file
 
 from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, sample
 from pixelcnn_jax.codec import groups, rans
-from pixelcnn_jax.codec.container import GroupContainer, pack, unpack
+from pixelcnn_jax.codec.container import MAGIC, GroupContainer, digest, filled, pack, unpack
+from pixelcnn_jax.models import integer
+from pixelcnn_jax.pretrained import save_pretrained
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"  # made by make_golden, and never again
@@ -37,8 +41,6 @@ def golden_images():
 
 
 def make_golden():
-    from pixelcnn_jax.pretrained import save_pretrained
-
     _, model, variables = make_twin(COLOUR, 4)
     save_pretrained(GOLDEN, model, variables, {"image_spec": (6, 5, 3, 4, 4)})
     images, h = golden_images()
@@ -85,6 +87,17 @@ def test_a_decoder_in_numpy_integers_reads_the_golden_file():
     np.testing.assert_array_equal(decoded, images)
 
 
+@pytest.mark.parametrize(("model", "sizes"), [(COLOUR, (4, 2)), (CODES, ())], ids=["colour, h and s", "codes"])
+def test_it_reads_files_of_other_networks(model, sizes, tmp_path):
+    _, model, variables = make_twin(model, *sizes)
+    images = np.asarray(random_images(model, (5, 4, 5), key=6))
+    condition = condition_of(images.shape, *sizes, seed=7)
+    save_pretrained(tmp_path, model, variables, {"image_spec": (4, 5, model.channels, model.levels)})
+    data = compress(model, variables, images, **condition._asdict(), batch_size=3)
+    decoded = reference_decoder.decode(load_file(tmp_path / "model.safetensors"), data, *condition)
+    np.testing.assert_array_equal(decoded, images)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 def test_images_come_back_from_groups_of_any_size(small, batch_size):
     model, variables, images, _ = small
@@ -92,6 +105,54 @@ def test_images_come_back_from_groups_of_any_size(small, batch_size):
     decoded = decompress(model, variables, data)
     np.testing.assert_array_equal(decoded, images)
     assert decoded.dtype == np.uint8
+
+
+def test_decoding_ends_when_the_bytes_run_out(small):
+    model, variables, _, data = small
+    lying = GroupContainer(
+        model=unpack(data).model,
+        shape=(1, 2**15, 2**4, 1),
+        levels=5,
+        batch_size=1,
+        lanes=1,
+        extra=b"",
+        streams=(np.random.default_rng(0).bytes(512),),
+    )
+    began = time.process_time()
+    with pytest.raises(InputError, match="does not decode"):
+        decompress(model, variables, pack(lying))
+    assert time.process_time() - began < 10  # all rows would take minutes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(shape=(7, 2**14, 2**14, 1)),
+        dict(shape=(7, 1, 1, 1)),  # streams longer than images of that size can be
+        dict(shape=(8, 4, 3, 1), batch_size=2),
+        dict(lanes=2**31),
+        dict(batch_size=2**31),
+        dict(streams=(b"\0" * 4,) * 3 + (b"",)),
+    ],
+)
+def test_declared_sizes_are_compared_with_the_length(small, change):
+    *_, data = small
+    with pytest.raises(InputError, match="damaged"):
+        unpack(pack(dataclasses.replace(unpack(data), **change)))
+
+
+def test_a_length_that_does_not_end_is_refused_at_once(small):
+    *_, data = small
+    start, end = 18 + 52, 2**22
+    body = data[18:start] + b"\xff" * end
+    head = struct.pack("<8sHQ", MAGIC, 2, 18 + len(body) + 8)
+    with pytest.raises(InputError, match="damaged"):
+        unpack(head + body + digest(head, body))
+
+
+def test_images_that_cost_nothing_have_bytes_for_their_size():
+    assert filled(b"x", 2**14) == b"x" + b"\0" * 15
+    assert filled(b"12345", 1) == b"12345"
 
 
 def test_a_group_is_decoded_alone(small):
@@ -215,11 +276,27 @@ def test_another_h_is_detected():
 
 def test_the_container_keeps_what_it_was_given():
     container = GroupContainer(
-        model=bytes(range(16)), shape=(5, 2, 3, 1), levels=2, batch_size=2, lanes=1, extra=b"names",
-        streams=(bytes(4), bytes(200), bytes(20_000)),
+        model=bytes(range(16)), shape=(5, 100, 60, 1), levels=2, batch_size=2, lanes=1, extra=b"names",
+        streams=(bytes(12), bytes(20_000), bytes(200)),
     )  # fmt: skip
     assert unpack(pack(container)) == container
 
 
 def test_the_self_test_passes_here():
     assert groups.products_are_exact()
+
+
+def test_a_machine_that_rounds_is_refused(small, monkeypatch):
+    model, variables, images, _ = small
+
+    def in_bfloat16(x, kernel, axes=1):
+        x, kernel = (a.astype(jnp.bfloat16).astype(a.dtype) if a.dtype == jnp.float32 else a for a in (x, kernel))
+        return jnp.tensordot(x, kernel, axes=axes)
+
+    monkeypatch.setattr(groups, "_tested", set())
+    monkeypatch.setattr(groups, "products_are_exact", lambda: True)
+    monkeypatch.setattr(integer, "dot", in_bfloat16)
+    jax.clear_caches()
+    with pytest.raises(InputError, match="exactly"):
+        compress(model, variables, images, verify=False)
+    jax.clear_caches()

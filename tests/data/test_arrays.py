@@ -7,12 +7,13 @@ from image_helpers import images_of, ramp
 
 from pixelcnn_jax.data.dataset import DataConfig, from_array, load, load_splits, read_all
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.inputs import ImageSpec
 
 
 def test_images_and_labels_are_those_of_the_array():
     images, labels = ramp(5), np.array([0, 2, 1, 0, 2])
     dataset = from_array(images, labels, levels=256, description="ramps")
-    assert dataset.spec == (4, 6, 1, 256, 3)
+    assert dataset.spec == ImageSpec(4, 6, 1, 256, 3)
     assert dataset.description == "ramps"
     assert np.array_equal(images_of(dataset), images)
     assert np.array_equal(read_all(dataset)["label"], labels)
@@ -41,7 +42,9 @@ def test_a_file_of_splits(tmp_path):
         dataset="array", data_dir=str(file), labels=True, train_split="train[:6]", validation_split="train[6:]"
     )
     splits = load_splits(config)
-    assert splits.spec == splits.held_out["test"].spec == (4, 6, 1, 256, 5)  # the classes of all splits together
+    assert (
+        splits.spec == splits.held_out["test"].spec == ImageSpec(4, 6, 1, 256, 5)
+    )  # the classes of all splits together
     assert splits.train.description == "ramps train[:6]"
     assert np.array_equal(images_of(splits.validation), ramp(8)[6:])
     assert np.array_equal(images_of(splits.held_out["test"]), ramp(3))

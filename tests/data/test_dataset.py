@@ -10,11 +10,12 @@ from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.data.source import Source
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import as_config, read_group
+from pixelcnn_jax.models.inputs import ImageSpec
 
 
 def test_the_splits_of_a_run_have_one_spec():
     splits = load_splits(DataConfig(binarize="threshold"))
-    assert splits.spec == splits.validation.spec == (8, 8, 1, 2, None)
+    assert splits.spec == splits.validation.spec == ImageSpec(8, 8, 1, 2, None)
     assert {name: len(dataset) for name, dataset in splits.held_out.items()} == {"validation": 350, "test": 447}
     assert [*load_splits(DataConfig(test_split="")).held_out] == ["validation"]
 

@@ -5,6 +5,7 @@ from sklearn.datasets import load_digits
 
 from pixelcnn_jax.data.dataset import load
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.inputs import ImageSpec
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ from pixelcnn_jax.errors import InputError
 def test_splits_are_parts_of_the_file(split, rows):
     digits = load("digits", split, labels=True)
     assert len(digits) == rows.stop - rows.start
-    assert digits.spec == (8, 8, 1, 17, 10)
+    assert digits.spec == ImageSpec(8, 8, 1, 17, 10)
     assert digits.description == f"digits {split}"
     assert np.array_equal(images_of(digits)[..., 0], load_digits().images[rows])
     assert np.array_equal(digits.labels(), load_digits().target[rows])

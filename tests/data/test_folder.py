@@ -5,6 +5,7 @@ from image_helpers import images_of, pillow, ramp, save
 
 from pixelcnn_jax.data.dataset import load
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.inputs import ImageSpec
 
 
 def test_splits_and_classes_are_folders(tmp_path):
@@ -13,7 +14,7 @@ def test_splits_and_classes_are_folders(tmp_path):
     (tmp_path / "train" / "b" / "notes.txt").write_text("no image")
     (tmp_path / "train" / "b" / "._1.png").write_text("what another system leaves behind")
     train = load("folder", "train", data_dir=tmp_path, labels=True)
-    assert train.spec == (4, 6, 1, 256, 3)
+    assert train.spec == ImageSpec(4, 6, 1, 256, 3)
     assert train.description == f"{tmp_path.name} train"
     assert np.array_equal(images_of(train), ramp(4)[[1, 0, 2]])
     assert train.labels().tolist() == [1, 1, 2]  # a, which only test has, is 0
@@ -88,3 +89,24 @@ def test_refusals(tmp_path):
         place = folder and tmp_path / folder
         with pytest.raises(InputError, match=match):
             load("folder", data_dir=place, **({"split": "train"} | options))
+
+
+def test_captions_are_lines_of_metadata(tmp_path):
+    for i, path in enumerate(["train/b.png", "train/deep/a.png", "test/a.png"]):
+        save(pillow(ramp(3)[i]), tmp_path, path)
+    (tmp_path / "train/metadata.jsonl").write_text(
+        '{"file_name": "b.png", "text": "A red square.", "more": 1}\n{"file_name": "deep/a.png", "text": "a circle"}\n'
+    )
+    (tmp_path / "test/metadata.jsonl").write_text('{"file_name": "a.png", "text": "blue"}\n')
+    train = load("folder", "train", data_dir=tmp_path, captions=True)
+    assert train.spec.words == ("a", "blue", "circle", "red", "square")  # those of all splits
+    assert [example["caption"].tolist() for example in train] == [[1, 4, 5], [1, 3, 0]]
+    assert load("folder", "train", data_dir=tmp_path).spec.words is None
+
+
+def test_captions_that_are_missing_or_damaged_are_refused(tmp_path):
+    save(pillow(ramp(1)[0]), tmp_path, "train/a.png")
+    for content, named in (("", "a.png has none"), ("[]", "line 1"), ('{"file_name": "a.png"}', "line 1")):
+        (tmp_path / "metadata.jsonl").write_text(content)
+        with pytest.raises(InputError, match=named):
+            load("folder", "train", data_dir=tmp_path, captions=True)

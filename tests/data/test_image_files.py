@@ -1,12 +1,16 @@
+import concurrent.futures
 import io
 import struct
+import time
 import zlib
+from functools import partial
 
 import numpy as np
 import PIL.Image
 import pytest
 from image_helpers import pillow, ramp, save
 
+from pixelcnn_jax.data import image_files
 from pixelcnn_jax.data.image_files import (
     as_levels,
     as_pixels,
@@ -44,6 +48,51 @@ def test_transparent_palettes(tmp_path):
     image.putpalette([0, 0, 0, 1, 2, 3])
     image.save(tmp_path / "a.png", transparency=b"\x00\x80")
     assert (decode(tmp_path / "a.png", colour=True) == [1, 2, 3]).all()
+
+
+def declared(folder, size):
+    """A PNG of a few bytes that declares a size, and ends there."""
+    header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")
+    whole = b"".join(
+        struct.pack(">I", len(x)) + name + x + struct.pack(">I", zlib.crc32(name + x)) for name, x in chunks
+    )
+    (folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + whole)
+    return folder / "a.png"
+
+
+@pytest.mark.parametrize("size", [10_000, 13_000, 30_000])
+@pytest.mark.parametrize("read", [has_colour, partial(decode, colour=True), partial(read_image, channels=1)])
+def test_images_of_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, read, size):
+    with pytest.raises(InputError, match=r"a\.png has more than .* pixels"):
+        read(declared(tmp_path, size))
+
+
+def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "LARGE", 20)
+    inside, most = [], []
+
+    def load(image, wanted):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return convert(image, wanted)
+
+    convert = PIL.Image.Image.convert
+    monkeypatch.setattr(PIL.Image.Image, "convert", load)
+    for count in range(4):
+        PIL.Image.new("L", (6, 4), count).save(tmp_path / f"{count}.png")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        [*pool.map(partial(decode, colour=True), sorted(tmp_path.iterdir()))]
+    assert max(most) == 1
+
+
+def test_programs_are_not_run(tmp_path):
+    """Pillow would hand PostScript to Ghostscript, whatever the file is called."""
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n%%EndComments\nshowpage\n")
+    with pytest.raises(InputError, match="cannot be read"):
+        decode(tmp_path / "a.png", colour=True)
 
 
 def sideways(folder):

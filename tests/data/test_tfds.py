@@ -14,6 +14,7 @@ from pixelcnn_jax.data import source
 from pixelcnn_jax.data.dataset import DataConfig, describe, load
 from pixelcnn_jax.data.tfds import describe_tfds
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.inputs import ImageSpec
 
 
 def prepare(data_dir, splits, features, *, version="1.0.0", name="tiny"):
@@ -62,7 +63,7 @@ def test_images_and_labels(tiny, monkeypatch, cache_bytes):
     monkeypatch.setattr(source, "CACHE_BYTES", cache_bytes)
     dataset = load("tiny", "train[3:140]", data_dir=tiny, labels=True)
     assert len(dataset) == 137
-    assert dataset.spec == (4, 6, 3, 256, 3)
+    assert dataset.spec == ImageSpec(4, 6, 3, 256, 3)
     assert dataset.description == "tiny 1.0.0 train[3:140]"
     for _ in range(2):  # the second time from memory, if it is cached
         assert np.array_equal(images_of(dataset), ramp(150, channels=3)[3:140])

@@ -62,7 +62,9 @@ def test_its_report_is_of_finite_figures(run):
     assert bool(figures) == (config.experiment not in ("unconditional", "ablations", "colourise"))
 
 
-@pytest.mark.parametrize("name", ["classifier", "class_conditional", "embedding", "embedding_conditional", "codes"])
+@pytest.mark.parametrize(
+    "name", ["classifier", "class_conditional", "embedding", "embedding_conditional", "codes", "few_shot"]
+)
 def test_without_labels_it_is_refused(name, tmp_path):
     with pytest.raises(InputError, match=r"config\.data\.labels"):
         tiny_run(name, tmp_path / "new", {"data.labels": False, "data.images_per_class": 1})

@@ -21,6 +21,9 @@ REFUSALS = [
     ("embedding", {"own.report_images": 0}, r"config\.embedding\.report_images"),
     ("codes", {"data.resize": 12}, r"config\.data\.resize"),
     ("codes", {"own.codes": 4096}, r"config\.codes\.codes"),
+    ("few_shot", {"data.examples": 0}, r"config\.data\.examples"),
+    ("few_shot", {"own.heads": 3}, r"config\.few_shot\.encoder_features"),
+    ("few_shot", {"own.report_images": 0}, r"config\.few_shot\.report_images"),
     ("ablations", {"own.variants": ("blue first",)}, r"config\.ablations\.variants"),
 ]
 WORKDIRS = ("own.classifier", "own.single_scale", "own.embedder", "own.unconditional")

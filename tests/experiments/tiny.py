@@ -23,6 +23,8 @@ EXPERIMENTS = [
     "codes",
     "ablations",
     "colourise",
+    "few_shot",
+    "captions",
 ]
 RGB = ["colourise"]
 TINY = {
@@ -50,11 +52,13 @@ TINY = {
     "own.kl_warmup": 10,
     "own.free_bits": 0.1,
     "own.codes": 5,
+    "own.text_features": 8,
 }
 ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
     "autoencoder": {"own.map_features": 3},
     "codes": {"model.code_features": 3},
+    "few_shot": {"data.examples": 3, "own.report_episodes": 4, "own.alphabets": ("test where label is below 5",)},
 }
 NEEDS = {
     "class_conditional": {"own.classifier": "classifier"},
@@ -77,15 +81,25 @@ def tiny_config(name, changes=None):
 
 def tiny_splits(config):
     """Returns splits of digits, in colour for experiments that need it."""
-    splits = load_splits(config.data)
-    if config.experiment not in RGB:
-        return splits
-    return Splits(*(coloured(dataset) for dataset in splits))
+    change = {"captions": captioned, **dict.fromkeys(RGB, coloured)}.get(config.experiment, lambda dataset: dataset)
+    return Splits(*(change(dataset) for dataset in load_splits(config.data)))
 
 
 def coloured(dataset):
     batch = read_all(dataset)
     return from_array(batch["image"] // np.array([1, 2, 3]), batch["label"], levels=17, classes=10)
+
+
+def captioned(dataset):
+    """Digits with sentences of one or two words; without labels all have the same."""
+    words = ("a", *"0123456789")
+
+    def example(index):
+        found = dataset.example(index)
+        label = int(found.get("label", 0))
+        return found | {"caption": np.array([1 + label, 0] if index % 2 else [1, 2 + label], np.int32)}
+
+    return dataclasses.replace(dataset, example=example, spec=dataset.spec._replace(words=words))
 
 
 def tiny_experiment(name, changes=None, fixed=None, spec=None):

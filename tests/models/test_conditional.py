@@ -10,15 +10,18 @@ from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_pr
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition, init_conditional
 from pixelcnn_jax.models.encoders import Deconvolution, Upsampling
+from pixelcnn_jax.models.set_encoder import SetEncoder
 
 NETWORK = GatedPixelCNN(levels=5, features=8, layers=2)
 SHAPE = (3, 6, 4)
 LABELS = jnp.eye(3)
 SMALL = jax.random.randint(jax.random.key(3), (3, 3, 2, 1), 0, 5)
+SETS = jax.random.randint(jax.random.key(4), (3, 2, 6, 4, 1), 0, 5)
 # name: (model, its h)
 MODELS = {
     "map of a vector": (ConditionalModel(NETWORK, Deconvolution((6, 4, 3))), LABELS),
     "map of small images": (ConditionalModel(NETWORK, Upsampling(3, 5)), SMALL),
+    "map of examples": (ConditionalModel(NETWORK, SetEncoder((6, 4, 3), 5, 2, (4, 6), 2)), SETS),
     "constant": (ConditionalModel(NETWORK, ConstantCondition(4, 2)), None),
 }
 

@@ -4,31 +4,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from integer_twins import BINARY, COLOUR, GREY, make_twin, one_hot
+from integer_twins import BINARY, CODES, COLOUR, GREY, condition_of, make_twin
 from proofs import assert_faithful, assert_normalised, assert_same, random_images, receptive_field
 
 from pixelcnn_jax import InputError, load_pretrained, log_prob
 from pixelcnn_jax.models.bounds import check_bounds
 from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.frequencies import TOTAL_BITS
-from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.quantise import quantise
 from pixelcnn_jax.pretrained import save_pretrained
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
-FIELDS = ("levels", "channels", "features", "layers", "kernel_size", "first_kernel_size")
-TWINS = {"grey": (GREY, 0), "binary": (BINARY, 3), "colour": (COLOUR, 4)}
+FIELDS = ("levels", "channels", "features", "layers", "kernel_size", "first_kernel_size", "code_features")
+TWINS = {"grey": (GREY,), "binary": (BINARY, 3), "colour": (COLOUR, 4, 2), "codes": (CODES,)}  # classes, maps
 
 
 @pytest.fixture(scope="module", params=TWINS)
 def twin(request):
-    """A twin, its variables, and the number of its classes."""
-    model, classes = TWINS[request.param]
-    return *make_twin(model, classes)[1:], classes
-
-
-def condition_of(count, classes):
-    return Condition(one_hot(count, classes, seed=4) if classes else None)
+    """A twin, its variables, and the numbers of its classes and maps."""
+    model, *sizes = TWINS[request.param]
+    return *make_twin(model, *sizes)[1:], sizes
 
 
 def cumulative(model, variables, images, condition):
@@ -37,16 +32,17 @@ def cumulative(model, variables, images, condition):
 
 @pytest.mark.parametrize("name", TWINS)
 def test_it_is_close_to_the_float_network(name):
-    model, classes = TWINS[name]
-    variables, twin, integers = make_twin(model, classes)
-    images, h = random_images(model, (20, 6, 6), key=2), condition_of(20, classes).h
-    exact, ours = (np.asarray(log_prob(*pair, images, h=h)) for pair in ((model, variables), (twin, integers)))
+    model, *sizes = TWINS[name]
+    variables, twin, integers = make_twin(model, *sizes)
+    images = random_images(model, (20, 6, 6), key=2)
+    given = condition_of(images.shape, *sizes, seed=4)._asdict()
+    exact, ours = (np.asarray(log_prob(*pair, images, **given)) for pair in ((model, variables), (twin, integers)))
     np.testing.assert_allclose(ours, exact, rtol=0.02)
 
 
 def test_log_prob_is_that_of_the_frequencies(twin):
-    model, variables, classes = twin
-    images, condition = random_images(model, (3, 5, 4), key=1), condition_of(3, classes)
+    model, variables, sizes = twin
+    images, condition = random_images(model, (3, 5, 4), key=1), condition_of((3, 5, 4), *sizes)
     scaled, total = (np.asarray(x, np.int64) for x in cumulative(model, variables, images, condition))
     bounds = np.arange(model.levels + 1) + scaled // total
     assert (bounds[..., 0] == 0).all()
@@ -55,17 +51,18 @@ def test_log_prob_is_that_of_the_frequencies(twin):
     assert frequencies.min() >= 1
     chosen = np.take_along_axis(frequencies, np.asarray(images)[..., None], -1)[..., 0]
     expected = np.log(chosen / 2**TOTAL_BITS).sum(axis=(1, 2, 3))
-    np.testing.assert_allclose(log_prob(model, variables, images, h=condition.h), expected, rtol=1e-6)
+    np.testing.assert_allclose(log_prob(model, variables, images, **condition._asdict()), expected, rtol=1e-6)
 
 
 def test_cached_sampling_is_naive_sampling(twin):
-    model, variables, classes = twin
-    assert_same(model, variables, (3, 5, 4), condition_of(3, classes))
+    model, variables, sizes = twin
+    assert_same(model, variables, (3, 5, 4), condition_of((3, 5, 4), *sizes))
 
 
 def test_it_is_normalised(twin):
-    model, variables, classes = twin
-    assert_normalised(model, variables, (1, 2) if model.channels > 1 else (2, 2), condition_of(1, classes))
+    model, variables, sizes = twin
+    shape = (1, 2) if model.channels > 1 else (2, 2)
+    assert_normalised(model, variables, shape, condition_of((1, *shape), *sizes))
 
 
 def test_samples_follow_the_enumerated_distribution():
@@ -75,14 +72,14 @@ def test_samples_follow_the_enumerated_distribution():
 
 def test_an_interval_depends_on_the_receptive_field_alone(twin):
     """By finite changes: each sub-pixel is changed to every other value, in several images."""
-    model, variables, classes = twin
+    model, variables, sizes = twin
     shape = (4, 5)
     size = shape[0] * shape[1] * model.channels
     run = jax.jit(lambda images, condition: cumulative(model, variables, images, condition))
     depends = np.zeros((size, size), bool)
     changed = 1 + np.arange(size * (model.levels - 1)) % (model.levels - 1)
     where = np.arange(size).repeat(model.levels - 1)
-    condition = jax.tree.map(lambda x: x.repeat(1 + len(where), 0), condition_of(1, classes))
+    condition = jax.tree.map(lambda x: x.repeat(1 + len(where), 0), condition_of((1, *shape), *sizes))
     for image in np.asarray(random_images(model, (12, *shape), key=6)):
         images = np.repeat(image.reshape(1, -1), 1 + len(where), axis=0)
         images[1 + np.arange(len(where)), where] += changed
@@ -97,8 +94,8 @@ def test_an_interval_depends_on_the_receptive_field_alone(twin):
 
 
 def test_the_batch_does_not_matter(twin):
-    model, variables, classes = twin
-    images, condition = random_images(model, (7, 5, 4), key=1), condition_of(7, classes)
+    model, variables, sizes = twin
+    images, condition = random_images(model, (7, 5, 4), key=1), condition_of((7, 5, 4), *sizes)
     together = cumulative(model, variables, images, condition)
     for index in (0, 6):
         alone = jax.tree.map(lambda x, index=index: x[index : index + 1], (images, condition))
@@ -164,7 +161,7 @@ def test_floats_are_refused():
 
 
 def test_what_has_no_twin_is_refused():
-    for model in (GREY.clone(mixture=2), GREY.clone(code_features=3), GREY.clone(levels=5000)):
+    for model in (GREY.clone(mixture=2), GREY.clone(levels=5000)):
         with pytest.raises(InputError, match="model must"):
             quantise(model, {}, random_images(model, (2, 3, 3)))
     _, model, variables = make_twin(BINARY, 3)

@@ -101,8 +101,9 @@ def interleaved_colour_groups(monkeypatch):
 def crossing_after_the_gate(monkeypatch):
     def vertical_half(layer, x, memory, condition):
         half = layers.vertical_half(layer, x, memory, condition)
-        pair = jnp.stack([half.out, half.out], axis=-2)
-        crossing = jnp.tensordot(pair, layer["crossing"]["kernel"], axes=2)
+        kernel = layer["crossing"]["kernel"]  # its inputs are one axis or two
+        kernel = kernel.reshape(-1, *kernel.shape[kernel.ndim // 2 :])
+        crossing = jnp.tensordot(jnp.tile(half.out, 2), kernel, axes=1)
         return half._replace(crossing=layers.add_bias(crossing, layer["horizontal"]["bias"]))
 
     monkeypatch.setattr(gated_pixelcnn, "vertical_half", vertical_half)

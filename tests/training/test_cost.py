@@ -5,11 +5,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from tiny_runs import tiny, tiny_experiment
 
+from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import multiply_adds
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.training.cost import estimate_cost
+from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.experiment import Training
 from pixelcnn_jax.training.step import init_state, train_step
 
@@ -71,6 +73,23 @@ def test_large_images_cost_no_memory_and_the_networks_own_operations():
     assert sum(x.nbytes for x in jax.live_arrays()) - before < 1e6
     macs = 3 * config.train.batch_size * multiply_adds(wide.networks, 64, 64)
     np.testing.assert_allclose(found["step_flops"], 2 * macs, rtol=0.1)
+
+
+@pytest.mark.parametrize("features", [10**5, 10**6])
+def test_a_network_that_does_not_fit_into_memory_is_refused_at_once(features, monkeypatch):
+    """By its shapes: nothing is compiled."""
+    monkeypatch.setattr(jax, "jit", None)
+    config, experiment, _ = tiny_experiment(model__features=features, model__layers=20)
+    with pytest.raises(InputError, match=r"config\.model has [0-9,]+ parameters"):
+        check_memory(config, experiment)
+
+
+def test_a_network_that_fits_is_not_refused(monkeypatch):
+    config, experiment, _ = tiny_experiment()
+    check_memory(config, experiment)
+    monkeypatch.setattr("pixelcnn_jax.training.cost.memory_bytes", lambda: 1000)
+    with pytest.raises(InputError, match="memory"):
+        check_memory(config, experiment)
 
 
 def test_labels_are_part_of_the_batch():

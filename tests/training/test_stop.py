@@ -5,6 +5,7 @@ import signal
 import pytest
 from tiny_runs import assert_same_bits, checkpoints, records, run, with_experiment
 
+from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.metrics import Stopwatch
 from pixelcnn_jax.training.stop import SIGNALS, Interrupted, StopNow, StopRequest, stop_requests
 
@@ -104,6 +105,36 @@ def test_a_validation_that_was_stopped_is_done_again_before_the_next_step(tmp_pa
     assert validations(tmp_path) == validations(whole)
 
 
+def test_a_signal_after_the_last_validation_is_heard(tmp_path, whole, monkeypatch):
+    save, saved = Checkpoints.save, []
+
+    def saving(self, step, state):
+        save(self, step, state)
+        if step == 12 and not saved:
+            saved.append(step)
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", saving)
+        with pytest.raises(Interrupted):
+            run(tmp_path)
+    assert not (tmp_path / "result.json").exists()
+    run(tmp_path)
+    assert_same_bits(tmp_path, whole)
+
+
+def test_ctrl_c_is_passed_on_where_jax_listens_for_sigterm(monkeypatch):
+    heard = []
+    signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    with stop_requests() as stop:
+        signal.raise_signal(signal.SIGINT)
+        with stop.may_raise():  # one process alone must not leave a validation
+            pass
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    assert heard == [signal.SIGTERM]
+
+
 def test_a_run_may_be_stopped_again_and_again(tmp_path, whole, monkeypatch):
     for _ in range(4):  # after steps 2, 4, 6 and 8; 4 and 8 are validated
         with monkeypatch.context() as patch:
@@ -112,4 +143,13 @@ def test_a_run_may_be_stopped_again_and_again(tmp_path, whole, monkeypatch):
                 run(tmp_path)
     assert checkpoints(tmp_path)[-1] == 8
     run(tmp_path)
+    assert_same_bits(tmp_path, whole)
+
+
+def test_a_run_in_slices_of_time_ends_with_the_same_bits(tmp_path, whole):
+    with pytest.raises(Interrupted) as stopped:
+        run(tmp_path, train__seconds=1e-3)
+    assert stopped.value.status == 0
+    assert checkpoints(tmp_path)[-1] < 12
+    run(tmp_path, train__seconds=1e3)
     assert_same_bits(tmp_path, whole)

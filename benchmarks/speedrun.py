@@ -1,0 +1,89 @@
+"""The record for likelihood per minute on two CPU cores: from nothing to a stated validation score.
+
+python -m benchmarks.speedrun digits [--data-dir=DIR] [--seeds=3]
+
+A track is a config, a fixed number of steps and a goal. Each seed is a process of its own, so that imports, compilation
+and the last validation count; CPU time is that of all its threads. The goal is reached if the mean of the seeds is at
+most the goal. The test split is scored once, by the first seed's model, after the clock has stopped. To enter a record,
+change the recipe of a track below; the network may change, the data and its splits may not.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import click
+
+from pixelcnn_jax.cli.evaluate import evaluate_split
+from pixelcnn_jax.cli.options import UserCommand, load_density
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.pretrained import read_card
+
+
+class Track(NamedTuple):
+    """A goal and the fastest known way to it: a config, and the fields that the recipe changes."""
+
+    goal: float
+    measure: str
+    config: str
+    recipe: dict[str, Any]
+
+
+MUON = {"optimizer.name": "muon", "optimizer.learning_rate": 1e-2}
+TRACKS = {
+    "digits": Track(1.86, "bits_per_dim", "configs/digits.py", MUON | {"train.steps": 600}),
+    "binarized_mnist": Track(82.0, "nats", "configs/binarized_mnist.py", MUON | {"train.steps": 3_500}),
+    "cifar10": Track(3.80, "bits_per_dim", "configs/cifar10_small.py", MUON | {"train.steps": 4_500}),
+}
+SAME = {"train.sample_rows": 1, "train.sample_columns": 1, "train.score_train_images": 1, "train.baselines": False}
+
+
+def run(track: Track, workdir: Path, *, seed: int, data_dir: str | None) -> dict[str, float]:
+    """Trains one seed in a process of its own; returns its validation score, wall-clock and CPU seconds."""
+    steps = track.recipe["train.steps"]
+    fields = SAME | track.recipe | {"train.eval_every": steps, "train.checkpoint_every": steps, "data.test_split": ""}
+    fields |= {"seed": seed} | ({"data.data_dir": data_dir} if data_dir else {})
+    line = [sys.executable, "-m", "experiments.train", f"--config={track.config}", f"--workdir={workdir}"]
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run([*line, *(f"--config.{name}={x}" for name, x in fields.items())], check=False)
+    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise InputError(f"Seed {seed} ended with status {done.returncode}.")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    score = read_card(workdir)["scores"]["validation"][track.measure]
+    return {"score": score, "seconds": seconds, "cpu_seconds": cpu}
+
+
+@click.command(cls=UserCommand, help=__doc__)
+@click.argument("name", metavar="TRACK", type=click.Choice([*TRACKS]))
+@click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
+@click.option("--seeds", default=3, show_default=True, help="Number of seeds; a record needs three.")
+def main(name: str, data_dir: str | None, seeds: int) -> None:
+    track = TRACKS[name]
+    with TemporaryDirectory() as folder:
+        found = []
+        for seed in range(seeds):
+            found.append(run(track, Path(folder) / str(seed), seed=seed, data_dir=data_dir))
+            print("seed {}: {score:.4f} in {seconds:.0f} s, {cpu_seconds:.0f} s of CPU".format(seed, **found[-1]))
+        density = load_density(str(Path(folder) / "0"))
+        config = dict(density.card["config"])
+        config["data"] = config["data"] | {"test_split": "test"}
+        density = density._replace(card=density.card | {"config": config})
+        test = evaluate_split(density, "test", data_dir)[track.measure]
+    mean = {key: statistics.fmean(one[key] for one in found) for key in found[0]}
+    reached = mean["score"] <= track.goal
+    print("mean: {score:.4f} in {seconds:.0f} s, {cpu_seconds:.0f} s of CPU; ".format(**mean), end="")
+    print(f"the goal of {track.goal} is {'reached' if reached else 'missed'}; test {test:.4f}")
+    print(
+        json.dumps({"benchmark": "speedrun", "track": name, "reached": reached, "test": test, "seeds": found, **mean})
+    )
+
+
+if __name__ == "__main__":
+    main()

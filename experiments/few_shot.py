@@ -1,0 +1,149 @@
+"""p(x|x1 ... xk): a new image of a class of which k examples are known, 0 to 9; section 4 names it as future work.
+
+The examples are the h of equation 5: s = m(h) by attention over what they show. Training draws their number anew for
+each image. Each pair of rows of the picture is an unseen character and new drawings of it, given one example and given
+three.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer, Key
+
+from experiments.measuring import per_image, report_split
+from pixelcnn_jax.data.dataset import Dataset, Splits, load, random_generator
+from pixelcnn_jax.data.examples import ExampleSets
+from pixelcnn_jax.data.source import Example
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax.models.inputs import ABSENT, ImageSpec, Variables
+from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.models.set_encoder import SetEncoder
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+
+COUNTS = (0, 1, 2, 3, 4, 9)  # numbers of examples in the report, those of 1612.02192
+SHOWN = 3  # examples in a row of the picture
+WAYS = 20  # classes of an episode
+SHOTS = (1, 5)  # examples of each class of an episode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.few_shot``; ``config.data.examples`` is the largest number of examples."""
+
+    map_features: int = field(32, "feature maps of s = m(examples) (equation 5)", least=1)
+    encoder_features: tuple[int, ...] = field((24, 64), "feature maps of an example at half and quarter size", least=1)
+    heads: int = field(4, "attention heads, which divide the last of encoder_features", least=1)
+    report_images: int = field(1318, "test images whose likelihood the report computes", least=1)
+    report_episodes: int = field(1000, "20-way classifications in the report, of each kind; 0 for none", least=0)
+    alphabets: tuple[str, ...] = field((), "splits that classes of one episode come from, besides the test split")
+
+
+def make_model(config: RunConfig, spec: ImageSpec) -> ConditionalModel:
+    """Returns the model of p(x | examples).
+
+    Raises:
+      InputError: if the data carries no examples, or the encoder cannot be built.
+    """
+    own, most = config.own, config.data.examples
+    if not most:
+        raise InputError("config.data.examples must be at least 1: this experiment learns from examples.")
+    if len(own.encoder_features) != 2 or own.encoder_features[1] % own.heads:
+        raise InputError(
+            f"config.few_shot.encoder_features must be two numbers, the second a multiple of heads={own.heads}, got "
+            f"{own.encoder_features}."
+        )
+    shape = (spec.height, spec.width, own.map_features)
+    encoder = SetEncoder(shape, spec.levels, most, own.encoder_features, own.heads)
+    return ConditionalModel(make_network(config.model, spec), encoder)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood given as many examples as the batch carries as the loss."""
+    model = make_model(config, spec)
+
+    def init(key: Key[Array, ""]) -> Params:
+        image = jnp.zeros((1, *spec.shape), jnp.int32)
+        return model.init(key, image, image[None])
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        key = None if training is None else training.key
+        return nats(model, params, batch["image"], h=batch["examples"], key=key)
+
+    def draw(params: Params, key: Key[Array, ""], source: Integer[np.ndarray, "rows shown height width 1"]) -> Pictures:
+        each = max(1, config.train.sample_columns - source.shape[1])
+        h = jnp.repeat(jnp.asarray(source), each, axis=0)
+        drawn = sample(model, params, key, shape=(len(h), spec.height, spec.width), h=h)
+        return jnp.concatenate([jnp.maximum(source, 0), drawn.reshape(-1, each, *spec.shape)], axis=1)
+
+    return Experiment(init, loss, draw, model, score_of="p(x|examples)")
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "rows shown height width channels"]:
+    """Returns the examples of each row: of evenly spaced characters of the test split, one and three by turns."""
+    images, pairs = full(report_split(splits)), -(-config.train.sample_rows // 2)
+    firsts = [members[0] for members in images.members.values()]
+    chosen = [firsts[pair * len(firsts) // pairs] for pair in range(pairs)]
+    examples = np.stack([images.draw(int(one), seed=0)["examples"][:SHOWN] for one in chosen]).repeat(2, axis=0)
+    examples[::2, 1:] = ABSENT
+    return examples[: config.train.sample_rows]
+
+
+def full(images: Dataset) -> ExampleSets:
+    """Returns a split whose images carry all examples."""
+    assert isinstance(images, ExampleSets)  # as config.data.examples is not 0
+    return replace(images, full=True)
+
+
+def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+    """Returns the nats per image given each number of examples, and the accuracy of classification by Bayes' rule."""
+    model, images = make_model(config, splits.spec), full(report_split(splits))
+    counts = [count for count in COUNTS if count <= config.data.examples]
+
+    def of_each_count(params: Params, batch: Batch) -> Float[Array, "batch counts"]:
+        return jnp.stack([nats(model, params, batch["image"], h=batch["examples"][:, :k]) for k in counts], axis=1)
+
+    def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch ways"]:
+        sets = jnp.moveaxis(batch["examples"], 1, 0)
+        return jax.lax.map(lambda h: nats(model, params, batch["image"], h=h), sets).T
+
+    found = per_image(config, of_each_count, params, images.subset(config.own.report_images))
+    figures: dict[str, Any] = {"report_images": len(found)}
+    figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, found.mean(axis=0), strict=True)}
+    if not config.own.report_episodes:
+        return figures
+    within = [full(load(split=split, **to_dict(config)["data"])) for split in config.own.alphabets]
+    for kind, pools in {"across_alphabets": [images], "within_an_alphabet": within}.items():
+        for shots in (one for one in SHOTS if pools and one <= config.data.examples):
+            chosen = episodes(pools, config.own.report_episodes, shots=shots, seed=config.seed)
+            right = np.argmin(per_image(config, of_each_class, params, chosen), axis=1) == chosen.labels()
+            figures[f"accuracy_{shots}_shot_{kind}"] = float(np.mean(right))
+    return figures | {"episodes": config.own.report_episodes}
+
+
+def episodes(pools: list[ExampleSets], count: int, *, shots: int, seed: int) -> Dataset:
+    """Returns episodes: an image, and sets of examples of 20 classes of a pool, its own among them.
+
+    Episode i is a function of the seed and i: its pool, its classes, their examples, and the image, which is none of
+    them. "label" is the place of the image's class among the sets.
+    """
+
+    def episode(index: int) -> Example:
+        random = random_generator(seed, index)
+        pool = pools[index % len(pools)]
+        known = [label for label, members in pool.members.items() if len(members) > shots]
+        classes = random.permutation(known)[:WAYS]
+        right = int(random.integers(len(classes)))
+        members = [random.permutation(pool.members[label])[: shots + 1] for label in classes]
+        images = [[pool.images.draw(int(one), seed=0)["image"] for one in each] for each in members]
+        examples = np.stack([np.stack(each[:shots]) for each in images])
+        return {"image": images[right][shots], "label": np.int32(right), "examples": examples}
+
+    return Dataset(episode, count, pools[0].spec, f"{count} episodes of {pools[0].description}")

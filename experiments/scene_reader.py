@@ -1,0 +1,100 @@
+"""What is to be seen in an image of ``mnist_scenes``: places by the bounding box of the ink, digits by a classifier.
+
+The classifier is a run of experiment classifier on single digits. It has learned nothing from scenes or samples.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from experiments.measuring import apply, check_experiment, draw_in_parts
+from pixelcnn_jax.data.dataset import Dataset, read_all
+from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.pretrained import load_pretrained, read_card
+from pixelcnn_jax.training.config import RunConfig
+
+Image = Int[np.ndarray, "height width 1"]
+
+
+def check_reader(config: RunConfig, spec: ImageSpec) -> None:
+    """Raises InputError unless ``classifier`` is unset, or the images are labelled scenes whose digits it reads."""
+    run, size = config.own.classifier, spec.height // 2 - MARGIN
+    if run is None:
+        return
+    card = read_card(run)
+    check_experiment(run, card, "classifier")
+    if spec.classes != len(SCENES):
+        raise InputError("config.captions.classifier needs images of mnist_scenes with config.data.labels.")
+    if card["image_spec"] != (wanted := ImageSpec(size, size, 1, spec.levels, 10)):
+        raise InputError(f"config.captions.classifier must be of images of {wanted}, got one of {card['image_spec']}.")
+
+
+def windows(image: Image) -> dict[str, Image]:
+    """Returns the window of each digit by its place, centred on the ink; nothing for a blank image.
+
+    Ink inside one quarter is one digit. Other ink is two digits, along the longer side of its bounding box.
+    """
+    rows, columns = (np.flatnonzero(image.any(axis=axes)) for axes in ((1, 2), (0, 2)))
+    if not rows.size:
+        return {}
+    half = len(image) // 2
+    upright, sideways = (("top", "bottom"), ("left", "right"))
+    if len({*(rows >= half)}) == len({*(columns >= half)}) == 1:
+        return {f"{upright[rows[0] // half]} {sideways[columns[0] // half]}": _window(image)}
+    if np.ptp(rows) > np.ptp(columns):
+        return dict(zip(upright, map(_window, (image[:half], image[half:])), strict=True))
+    return dict(zip(sideways, map(_window, (image[:, :half], image[:, half:])), strict=True))
+
+
+def _window(image: Int[np.ndarray, "rows columns 1"]) -> Image:
+    """Returns the ink of a part of an image, in the middle of a window; what the window has no room for is cut."""
+    size = max(image.shape) // 2 - MARGIN if image.shape[0] == image.shape[1] else min(image.shape[:2]) - MARGIN
+    window = np.zeros((size, size, 1), image.dtype)
+    if image.any():
+        found = [np.flatnonzero(image.any(axis=axes)) for axes in ((1, 2), (0, 2))]
+        ink = image[found[0][0] : found[0][-1] + 1, found[1][0] : found[1][-1] + 1][:size, :size]
+        top, left = ((size - length) // 2 for length in ink.shape[:2])
+        window[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    return window
+
+
+def read_scenes(
+    images: Int[np.ndarray, "count height width 1"], digits_of: Callable[[np.ndarray], np.ndarray]
+) -> list[Scene]:
+    """Returns the scenes that images show; ``digits_of`` maps windows [count, size, size, 1] to digits [count]."""
+    found = [windows(image) for image in images]
+    every = [window for one in found for window in one.values()]
+    digits = iter(digits_of(np.stack(every)).tolist() if every else ())
+    return [Scene(tuple(next(digits) for _ in one), tuple(one)) for one in found]
+
+
+def accuracy_of_scenes(
+    config: RunConfig, split: Dataset, draw: Callable[[Key[Array, ""], Array], Array]
+) -> dict[str, Any]:
+    """Returns the share of samples and of real images that are read as what their captions say.
+
+    Args:
+      config: names the classifier; without one nothing is drawn, and there are no figures.
+      split: ``report_samples`` of its captions are drawn.
+      draw: draws an image of each caption.
+    """
+    if config.own.classifier is None:
+        return {}
+    network, variables, _ = load_pretrained(config.own.classifier)
+    asked = read_all(split.subset(config.own.report_samples))
+    drawn = draw_in_parts(draw, jax.random.key(config.seed), asked["caption"])
+
+    def right(images: np.ndarray) -> tuple[float, float]:
+        scenes = read_scenes(images, lambda x: np.asarray(jnp.argmax(apply(network, variables, x), axis=1)))
+        wanted = [SCENES[label] for label in asked["label"]]
+        pairs = list(zip(scenes, wanted, strict=True))
+        return float(np.mean([a == b for a, b in pairs])), float(np.mean([a.places == b.places for a, b in pairs]))
+
+    (samples, places), (images, _) = right(drawn), right(asked["image"])
+    return {"samples": len(drawn), "samples_right": samples, "places_right": places, "real_images_read_right": images}

@@ -1,0 +1,54 @@
+"""What a model of p(x|...) is given, read from the command line: for each density that a card names, one reader.
+
+`sample` passes the words after MODEL to the reader of the card's "score_of".
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int32, Shaped, UInt8
+
+from pixelcnn_jax.cli.options import Density
+from pixelcnn_jax.cli.pictures import read_fitted
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.inputs import Given
+
+
+def read_given(density: Density, words: Sequence[str], label: int | None, count: int) -> Given | None:
+    """Returns the h that ``count`` images share: of a label, or of the words that a user gave to the model.
+
+    Raises:
+      InputError: if the words or the label are missing, given to a model that takes none, or do not fit.
+    """
+    reader = READERS.get(density.score_of)
+    if words and reader is None:
+        raise InputError(f"{words[0]} must be left out: {density.name} is a model of {density.score_of}.")
+    if label is not None and reader is not None:
+        raise InputError(f"--label must be left out: {density.name} is a model of {density.score_of}.")
+    if reader is None:
+        return density.h_of(label, count)
+    return jnp.repeat(jnp.asarray(reader(density, words))[None], count, axis=0)
+
+
+def read_examples(density: Density, files: Sequence[str]) -> UInt8[np.ndarray, "examples height width channels"]:
+    """Returns image files as a set of examples, cropped and resized as the training images were."""
+    most = cast(Any, density.model).conditioner.most
+    if not 1 <= len(files) <= most:
+        raise InputError(
+            f"--examples must be 1 to {most} images for {density.name} to draw others like them, got {len(files)}."
+        )
+    return np.stack([read_fitted(Path(file).expanduser(), density) for file in files])
+
+
+def read_sentence(density: Density, words: Sequence[str]) -> Int32[np.ndarray, " words"]:
+    """Returns a sentence as tokens. It may be one argument or a word each."""
+    return np.asarray(cast(Any, density.model).conditioner.tokens([" ".join(words)])[0])
+
+
+READERS: dict[str, Callable[[Density, Sequence[str]], Shaped[np.ndarray, "..."]]] = {
+    "p(x|examples)": read_examples,
+    "p(x|caption)": read_sentence,
+}

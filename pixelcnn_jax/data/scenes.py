@@ -1,0 +1,144 @@
+"""Scenes of MNIST digits with sentences, drawn on the fly, in the manner of alignDRAW's set (1511.02793).
+
+A scene has one digit in a corner, or two digits next to each other or one above the other. Each of the eight places has
+a digit that never stands there in training. The scenes of the split "held_out" are those with such a digit.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from pixelcnn_jax.data.preparation import resize
+from pixelcnn_jax.data.source import Example, Source
+from pixelcnn_jax.data.splits import Split, parse_split
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.text_encoder import split_words, tokenise, vocabulary
+
+SIZES = {"mnist_scenes/32x32": 32, "mnist_scenes/60x60": 60}
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# Where the window of a digit begins, in halves of the image.
+PLACES = {
+    "top left": (0, 0),
+    "top right": (0, 1),
+    "bottom left": (1, 0),
+    "bottom right": (1, 1),
+    "left": (0.5, 0),
+    "right": (0.5, 1),
+    "top": (0, 0.5),
+    "bottom": (1, 0.5),
+}
+HELD_OUT = {place: (7 + 3 * i) % 10 for i, place in enumerate(PLACES)}  # the digit that is never there in training
+MARGIN = 2  # pixels by which a digit's window is smaller than half of the image, and moves
+
+
+class Scene(NamedTuple):
+    """Digits by their places: one in a corner, or one left and one right, or one at the top and one at the bottom."""
+
+    digits: tuple[int, ...]
+    places: tuple[str, ...]
+
+    def captions(self) -> tuple[str, ...]:
+        """Returns the sentences that say what the scene is: one for one digit, two for two."""
+        names = [f"the digit {DIGITS[digit]}" for digit in self.digits]
+        match self.places:
+            case ("left", "right"):
+                return f"{names[0]} is on the left of {names[1]}", f"{names[1]} is on the right of {names[0]}"
+            case ("top", "bottom"):
+                return f"{names[0]} is above {names[1]}", f"{names[1]} is below {names[0]}"
+        return (f"{names[0]} is at the {self.places[0]}",)
+
+    def is_held_out(self) -> bool:
+        """Whether a digit of the scene never stands at its place in training."""
+        return any(HELD_OUT[place] == digit for digit, place in zip(self.digits, self.places, strict=True))
+
+
+SCENES = (
+    *(Scene((digit,), (corner,)) for corner in list(PLACES)[:4] for digit in range(10)),
+    *(Scene((a, b), places) for places in (("left", "right"), ("top", "bottom")) for a in range(10) for b in range(10)),
+)
+CAPTIONS = [caption for scene in SCENES for caption in scene.captions()]
+WORDS = vocabulary(CAPTIONS)
+LENGTH = max(len(split_words(caption)) for caption in CAPTIONS)
+
+
+class Part(NamedTuple):
+    """A split of the scenes: the drawings of MNIST it uses, whether its scenes are held out, and how many it has."""
+
+    drawings: str
+    held_out: bool
+    images: int
+
+
+SPLITS = {
+    "train": Part("train[:50000]", held_out=False, images=100_000),
+    "validation": Part("train[50000:]", held_out=False, images=2_000),
+    "test": Part("test", held_out=False, images=10_000),
+    "held_out": Part("test", held_out=True, images=2_000),
+}
+
+Drawings = Sequence[Sequence[UInt8[np.ndarray, "height width"]]]  # by digit
+
+
+def draw_scene(
+    scene: Scene, drawings: Drawings, random: np.random.Generator, *, size: int
+) -> UInt8[np.ndarray, "{size} {size} 1"]:
+    """Draws a scene, each digit a random drawing at a random place inside its half or quarter of the image."""
+    image = np.zeros((size, size, 1), np.uint8)
+    for digit, place in zip(scene.digits, scene.places, strict=True):
+        drawing = drawings[digit][int(random.integers(len(drawings[digit])))]
+        top, left = (int(part * size / 2) + random.integers(MARGIN, endpoint=True) for part in PLACES[place])
+        image[top : top + len(drawing), left : left + len(drawing), 0] = drawing
+    return image
+
+
+def example_of(split: str, drawings: Drawings, *, size: int) -> Callable[[int], Example]:
+    """Returns the pure function from an index to the scene there: image, caption as tokens, and number as label."""
+    numbers = [i for i, scene in enumerate(SCENES) if scene.is_held_out() == SPLITS[split].held_out]
+    seed = list(SPLITS).index(split)
+
+    def example(index: int) -> Example:
+        random = np.random.default_rng([seed, index])
+        number = numbers[random.integers(len(numbers))]
+        captions = SCENES[number].captions()
+        caption = tokenise(captions[random.integers(len(captions))], WORDS, length=LENGTH)
+        image = draw_scene(SCENES[number], drawings, random, size=size)
+        return {"image": image, "caption": caption, "label": np.int32(number)}
+
+    return example
+
+
+def read_scenes(
+    name: str, split: Split, read_mnist: Callable[[Split], Source], *, labels: bool, captions: bool
+) -> Source:
+    """Returns a split of the scenes.
+
+    Args:
+      name: a key of ``SIZES``.
+      split: a split; its classes are the numbers of scenes.
+      read_mnist: returns a split of MNIST with labels.
+      labels: whether to carry the number of each scene as its label.
+      captions: whether to carry the captions.
+
+    Raises:
+      InputError: if there is no such size or split.
+    """
+    if name not in SIZES:
+        raise InputError(f"dataset={name} must be one of {', '.join(SIZES)}.")
+    split.check_name(name, SPLITS)
+    size, count = SIZES[name], SPLITS[split.name].images
+    mnist = read_mnist(parse_split(SPLITS[split.name].drawings))
+    drawings: list[list[np.ndarray]] = [[] for _ in DIGITS]
+    for start in range(0, len(mnist.rows), mnist.block):
+        for one in mnist.read(mnist.rows[start : start + mnist.block]):
+            drawings[one["label"]].append(resize(one["image"], size=size // 2 - MARGIN)[..., 0])
+    example = example_of(split.name, drawings, size=size)
+    carried = {"image"} | ({"caption"} if captions else set()) | ({"label"} if labels else set())
+
+    def read(rows: Sequence[int]) -> list[Example]:
+        return [{key: x for key, x in example(row).items() if key in carried} for row in rows]
+
+    names = [scene.captions()[0] for scene in SCENES]
+    rows = split.rows(count, {"label": lambda: ([int(example(row)["label"]) for row in range(count)], names)})
+    return Source(name, rows, read, classes=len(names) if labels else None, words=WORDS if captions else None)

@@ -1,0 +1,73 @@
+"""Sets of examples: other images of the class, a function of the seed and the index."""
+
+import numpy as np
+import pytest
+
+from pixelcnn_jax import InputError
+from pixelcnn_jax.data.batches import evaluation_batches, training_batches
+from pixelcnn_jax.data.dataset import from_array, load
+from pixelcnn_jax.data.examples import with_examples
+from pixelcnn_jax.models.inputs import ABSENT
+
+COUNT, CLASSES = 60, 4
+
+
+@pytest.fixture(scope="module")
+def sets():
+    """Image i holds i in every pixel; the last class has three images."""
+    images = np.arange(COUNT)[:, None, None] * np.ones((1, 2, 3), int)
+    labels = np.where(np.arange(COUNT) < 57, np.arange(COUNT) % 3, 3)
+    return with_examples(from_array(images, labels, levels=COUNT), 5)
+
+
+def drawn(sets, index, seed=0):
+    example = sets.draw(index, seed=seed)
+    each = example["examples"]
+    there = [int(one.flat[0]) for one in each if one.flat[0] != ABSENT]
+    assert all((one == one.flat[0]).all() for one in each)
+    assert [int(one.flat[0]) for one in each[: len(there)]] == there  # those that are absent come last
+    return int(example["image"].flat[0]), there, int(example["label"])
+
+
+def test_examples_are_other_images_of_the_class(sets):
+    sizes = []
+    for index in range(3 * COUNT):
+        image, others, label = drawn(sets, index)
+        assert image == index % COUNT
+        assert image not in others
+        assert len(set(others)) == len(others)
+        assert all((other % 3 if other < 57 else 3) == label for other in others)
+        sizes.append(len(others)) if label < 3 else None
+    assert set(sizes) == set(range(6))
+    assert drawn(sets, 7) == drawn(sets, 7)
+    assert len({tuple(drawn(sets, 7 + COUNT * epoch)[1]) for epoch in range(9)}) > 5
+    assert len({tuple(drawn(sets, 7, seed)[1]) for seed in range(9)}) > 5
+
+
+def test_a_full_set_has_all_that_the_class_has(sets):
+    import dataclasses
+
+    full = dataclasses.replace(sets, full=True)
+    assert len(drawn(full, 4)[1]) == 5
+    assert len(drawn(full, 58)[1]) == 2
+
+
+def test_a_part_keeps_the_examples_of_the_whole(sets):
+    part = sets.subset(10)
+    assert [drawn(part, place)[0] for place in range(10)] == list(range(0, COUNT, 6))
+    assert any(other % 6 for place in range(10) for other in drawn(part, place)[1])
+
+
+def test_batches_carry_them(sets):
+    batch = training_batches(sets, batch_size=8, seed=1)(3)
+    assert batch["examples"].shape == (8, 5, 2, 3, 1)
+    assert batch["examples"].dtype == np.int32
+    assert "index" not in batch
+    assert [b["examples"].shape[1:] for b in evaluation_batches(sets, batch_size=40)] == [(5, 2, 3, 1)] * 2
+
+
+def test_the_field_of_the_config_carries_them_and_needs_labels():
+    batch = load("digits", "train[:50]", labels=True, examples=2).draw(3, seed=0)
+    assert batch["examples"].shape == (2, 8, 8, 1)
+    with pytest.raises(InputError, match=r"config\.data\.labels"):
+        load("digits", "train[:50]", examples=2)

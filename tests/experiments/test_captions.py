@@ -1,0 +1,94 @@
+"""What captions are worth, which of them are one, and what is read in scenes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import tiny_config, tiny_experiment, tiny_splits
+
+from experiments.captions import Config, make_model, picture_source, worth
+from experiments.scene_reader import check_reader, read_scenes
+from experiments.sentences import one_caption_of_each, word_by_word
+from pixelcnn_jax import InputError
+from pixelcnn_jax.data.dataset import read_all
+from pixelcnn_jax.data.scenes import SCENES, draw_scene
+from pixelcnn_jax.training.experiment import Training
+
+
+def test_the_captions_of_a_label_are_one_and_without_labels_none_are():
+    first = {"caption": np.array([[1, 2], [3, 4]]), "label": np.array([7, 5])}
+    second = {"caption": np.array([[2, 1], [1, 2]]), "label": np.array([7, 7])}
+    meanings, captions = one_caption_of_each([first, second])
+    assert [x.tolist() for x in meanings] == [[1, 0], [1, 1]]
+    np.testing.assert_array_equal(captions, [[3, 4], [1, 2]])
+    meanings, captions = one_caption_of_each([{"caption": one["caption"]} for one in (first, second)])
+    assert [x.tolist() for x in meanings] == [[0, 2], [1, 0]]
+    np.testing.assert_array_equal(captions, [[1, 2], [2, 1], [3, 4]])
+
+
+def test_what_captions_are_worth_by_hand():
+    nats = np.log([[2.0, 8.0, 5.0], [4.0, 1.0, 6.0]])  # two captions, and none
+    found = worth(nats, np.array([0, 0]), np.random.default_rng(0))
+    assert found["nats_with_the_right_caption"] == pytest.approx(np.log(8) / 2)
+    assert found["nats_with_a_wrong_caption"] == pytest.approx(np.log(8) / 2)
+    assert found["nats_with_no_caption"] == pytest.approx(np.log(30) / 2)
+    assert found["nats_of_all_captions_mixed"] == pytest.approx(-np.log([(1 / 2 + 1 / 8) / 2, (1 / 4 + 1) / 2]).mean())
+    assert found["bayes_accuracy"] == 0.5
+
+
+def test_hidden_captions_are_hidden_in_training_alone():
+    experiment, params, splits = tiny_experiment("captions", {"own.drop_condition": 0.999, "model.dropout": 0.0})
+    params, loss = jax.tree.map(lambda x: x + 0.1, params), jax.jit(experiment.loss)
+    batch = {name: jnp.asarray(x[:4]) for name, x in read_all(splits.train).items()}
+    given, blank = (loss(params, batch | {"caption": batch["caption"] * kept}, None) for kept in (1, 0))
+    hidden = loss(params, batch, Training(jax.random.key(0), jnp.int32(0)))
+    np.testing.assert_allclose(hidden, blank, rtol=1e-5)
+    assert np.abs(given - blank).min() > 1e-3
+
+
+def test_the_picture_has_a_caption_for_each_row():
+    config = tiny_config("captions")
+    source = picture_source(config, tiny_splits(config))
+    assert source.shape == (4, 4, 2)
+    for row in source[:-1]:
+        assert len(np.unique(row, axis=0)) == 1
+    assert len(np.unique(source[:-1, 0], axis=0)) == 3
+
+
+def test_a_walk_changes_a_word_at_a_time_and_the_words_take_turns():
+    captions = np.array([[a, b] for a in range(3) for b in range(3)])
+    walk = word_by_word(captions[0], captions[::-1], 5)
+    changes = walk[1:] != walk[:-1]
+    assert changes.sum(axis=1).tolist() == [1, 1, 1, 1]
+    assert changes.sum(axis=0).tolist() == [2, 2]
+    assert len(np.unique(walk, axis=0)) == 5
+    np.testing.assert_array_equal(word_by_word(captions[0], captions[[0, 4]], 3), captions[[0, 0, 0]])
+
+
+def test_scenes_are_read_as_they_were_drawn():
+    """By a reader that knows a digit by its intensity, from drawings as narrow as a one."""
+    drawings = [[np.zeros((14, 14), np.uint8)] for _ in range(10)]
+    for digit, (drawing,) in enumerate(drawings):
+        drawing[2:12, 6 - digit // 2 : 8 + digit // 2] = digit + 1
+    random = np.random.default_rng(0)
+    images = np.stack([draw_scene(scene, drawings, random, size=32) for scene in SCENES])
+    found = read_scenes(images, lambda windows: windows.max(axis=(1, 2, 3)) - 1)
+    assert found == list(SCENES)
+    blank = read_scenes(np.zeros((1, 32, 32, 1), int), lambda windows: np.zeros(len(windows), int))
+    assert blank[0].places == ()
+
+
+def test_images_without_captions_and_readers_that_do_not_fit_are_refused(workdirs):
+    config = tiny_config("captions")
+    spec = tiny_splits(config).spec
+    with pytest.raises(InputError, match=r"config\.data\.captions"):
+        make_model(config, spec._replace(words=None))
+    with pytest.raises(InputError, match="multiple of heads=3"):
+        make_model(config.replace(own=Config(text_features=8, heads=3)), spec)
+    for run, classes, named in (("unconditional", 240, "classifier"), ("classifier", 10, "mnist_scenes")):
+        with pytest.raises(InputError, match=named):
+            check_reader(config.replace(own=Config(classifier=str(workdirs(run)))), spec._replace(classes=classes))
+    with pytest.raises(InputError, match="images of ImageSpec"):
+        check_reader(
+            config.replace(own=Config(classifier=str(workdirs("classifier")))), spec._replace(classes=len(SCENES))
+        )

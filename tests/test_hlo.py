@@ -1,0 +1,141 @@
+"""The account of a compiled program: programs whose traffic is known, and digits compiled for a TPU."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.hlo import account, array_sizes
+
+BLOCK = 8 * 128 * 4  # bytes of f32[8,128]
+SCALAR = 4
+
+# A loop of four doubles a block of a stack and stores it in another, in place. Before it, one block is copied to the
+# memory on the chip by an asynchronous slice, and after it a product reads that block.
+PROGRAM = """HloModule known, is_scheduled=true
+
+%sliced (param_0: f32[4,8,128], param_1: s32[]) -> f32[8,128] {
+  %param_0 = f32[4,8,128]{2,1,0:T(8,128)} parameter(0)
+  %param_1 = s32[]{:T(128)} parameter(1)
+  %zero = s32[]{:T(128)} constant(0)
+  %cut = f32[1,8,128]{2,1,0:T(8,128)} dynamic-slice(%param_0, %param_1, %zero, %zero), dynamic_slice_sizes={1,8,128}
+  %flat = f32[8,128]{1,0:T(8,128)} bitcast(%cut)
+  ROOT %double = f32[8,128]{1,0:T(8,128)} add(%flat, %flat)
+}
+
+%stored (param_0.1: f32[4,8,128], param_1.1: f32[8,128], param_2.1: s32[]) -> f32[4,8,128] {
+  %param_0.1 = f32[4,8,128]{2,1,0:T(8,128)} parameter(0)
+  %param_1.1 = f32[8,128]{1,0:T(8,128)} parameter(1)
+  %param_2.1 = s32[]{:T(128)} parameter(2)
+  %zero.1 = s32[]{:T(128)} constant(0)
+  %block = f32[1,8,128]{2,1,0:T(8,128)} bitcast(%param_1.1)
+  ROOT %new = f32[4,8,128]{2,1,0:T(8,128)} dynamic-update-slice(%param_0.1, %block, %param_2.1, %zero.1, %zero.1)
+}
+
+%body (state: (s32[], f32[4,8,128], f32[4,8,128])) -> (s32[], f32[4,8,128], f32[4,8,128]) {
+  %state = (s32[]{:T(128)}, f32[4,8,128]{2,1,0:T(8,128)}, f32[4,8,128]{2,1,0:T(8,128)}) parameter(0)
+  %number = s32[]{:T(128)} get-tuple-element(%state), index=0
+  %from = f32[4,8,128]{2,1,0:T(8,128)} get-tuple-element(%state), index=1
+  %to = f32[4,8,128]{2,1,0:T(8,128)} get-tuple-element(%state), index=2
+  %doubled = f32[8,128]{1,0:T(8,128)} fusion(%from, %number), kind=kLoop, calls=%sliced, metadata={op_name="a/double"}
+  %kept = f32[4,8,128]{2,1,0:T(8,128)} fusion(%to, %doubled, %number), kind=kLoop, calls=%stored
+  ROOT %next = (s32[]{:T(128)}, f32[4,8,128]{2,1,0:T(8,128)}, f32[4,8,128]{2,1,0:T(8,128)}) tuple(%number, %from, %kept)
+}
+
+%condition (state.1: (s32[], f32[4,8,128], f32[4,8,128])) -> pred[] {
+  %state.1 = (s32[]{:T(128)}, f32[4,8,128]{2,1,0:T(8,128)}, f32[4,8,128]{2,1,0:T(8,128)}) parameter(0)
+  %number.1 = s32[]{:T(128)} get-tuple-element(%state.1), index=0
+  %limit = s32[]{:T(128)} LIMIT
+  ROOT %more = pred[]{:T(512)} compare(%number.1, %limit), direction=LT
+}
+
+ENTRY %main (x: f32[4,8,128], w: f32[128,3]) -> f32[8,3] {
+  %x = f32[4,8,128]{2,1,0:T(8,128)} parameter(0)
+  %w = f32[128,3]{1,0:T(8,128)} parameter(1)
+  %first = s32[]{:T(128)} constant(0)
+  %start = ((f32[4,8,128]{2,1,0:T(8,128)}), f32[8,128]{1,0:T(8,128)S(1)}, s32[]{:S(2)}) slice-start(%x), slice={[0:1]}
+  %init = (s32[]{:T(128)}, f32[4,8,128]{2,1,0:T(8,128)}, f32[4,8,128]{2,1,0:T(8,128)}) tuple(%first, %x, %x)
+  %loop = (s32[], f32[4,8,128], f32[4,8,128]) while(%init), condition=%condition, body=%body
+  %done = f32[8,128]{1,0:T(8,128)S(1)} slice-done(%start)
+  %product = f32[8,3]{1,0:T(8,128)} convolution(%done, %w), dim_labels=bf_io->bf, config={"estimated_cycles":"9"}
+  ROOT %sum = f32[8,3]{1,0:T(8,128)} all-reduce(%product), replica_groups={{0,1}}, to_apply=%add
+}
+"""
+KNOWN = PROGRAM.replace("LIMIT", "constant(4)")
+
+
+def test_every_operation_is_counted_once_and_slices_by_what_they_move():
+    found = account(KNOWN)
+    # A fusion reads and writes a block, and reads the number of the layer: in the loop twice, four times. The slice
+    # reads a block. The product reads w, three columns padded to 128, and writes a padded result. The sum reads
+    # and writes it.
+    assert found.main_bytes == 4 * 2 * (2 * BLOCK + SCALAR) + BLOCK + (16 * BLOCK + BLOCK) + 2 * BLOCK
+    assert found.on_chip_bytes == 2 * BLOCK  # the slice writes it there, the product reads it
+    assert found.flops == 2 * 8 * 128 * 3
+    assert found.cycles == 9
+    assert found.collectives == {"all-reduce": {"count": 1, "bytes": BLOCK}}
+    assert (found.host_transfers, found.unknown_loops) == (0, 0)
+
+
+def test_a_loop_of_unknown_length_is_named_and_counted_once():
+    found = account(PROGRAM.replace("LIMIT", "get-tuple-element(%state.1), index=0"))
+    assert found.unknown_loops == 1
+    assert account(KNOWN).main_bytes - found.main_bytes == 3 * 2 * (2 * BLOCK + SCALAR)
+
+
+@pytest.mark.parametrize(
+    ("labels", "window", "shapes", "taps"),
+    [
+        # One axis of four, three taps, a border of one: two of twelve pairs read the border.
+        ("b0f_0io->b0f", "size=3 pad=1_1", ((2, 4, 8), (3, 8, 16), (2, 4, 16)), 10),
+        ("b0f_0io->b0f", "size=3 stride=2 pad=1_1", ((2, 4, 8), (3, 8, 16), (2, 2, 16)), 5),
+        # Every second place is a gap between the inputs.
+        ("b0f_0io->b0f", "size=2 pad=1_1 lhs_dilate=2", ((2, 4, 8), (2, 8, 16), (2, 8, 16)), 8),
+    ],
+)
+def test_taps_in_the_border_are_no_arithmetic(labels, window, shapes, taps):
+    inputs, kernel, output = ("f32[" + ",".join(map(str, shape)) + "]{2,1,0}" for shape in shapes)
+    lines = [
+        "ENTRY %main (x: f32[], w: f32[]) -> f32[] {",
+        f"  %x = {inputs} parameter(0)",
+        f"  %w = {kernel} parameter(1)",
+        f"  ROOT %y = {output} convolution(%x, %w), window={{{window}}}, dim_labels={labels}",
+        "}",
+    ]
+    assert account("\n".join(lines)).flops == 2 * 2 * 8 * 16 * taps
+
+
+@pytest.mark.parametrize(
+    ("type_", "main", "on_chip"),
+    [
+        ("bf16[3,5]{1,0:T(8,128)(2,1)}", 8 * 128 * 2, 0),
+        ("bf16[3,5]{0,1:T(8,128)(2,1)}", 8 * 128 * 2, 0),
+        ("f32[2,3,200]{2,0,1:T(2,128)S(1)}", 0, 3 * 2 * 256 * 4),
+        ("(pred[7], u32[]{:S(2)})", 7, 4),
+        ("f32[300]{0:T(256)}", 512 * 4, 0),
+    ],
+)
+def test_an_array_takes_its_padded_size_where_it_lies(type_, main, on_chip):
+    sizes = array_sizes(type_)
+    assert (sizes["main"], sizes["on chip"]) == (main, on_chip)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="the TPU compiler, libtpu, is not installed")
+def test_digits_compile_for_a_tpu_and_fit():
+    """In a process of its own: the compiler keeps its machine's name, and may be loaded once."""
+    command = [sys.executable, "-m", "benchmarks.tpu", "--quick", "--topology=v5e:2x2"]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+    (row,) = json.loads(done.stdout.splitlines()[-1])["rows"]
+    assert row["fits"]
+    assert row["host_transfers"] == row["unknown_loops"] == 0
+    assert row["collectives"].keys() == {"all-reduce"}
+    assert row["collectives"]["all-reduce"]["count"] <= 5
+    assert 0 < row["main_gb"] < 1
+    assert 0 < row["tflop"] < 1

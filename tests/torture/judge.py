@@ -1,0 +1,55 @@
+"""What an attack may end in: a refusal in one sentence, or the right result, within bounds of time and memory."""
+
+import contextlib
+import resource
+import time
+from pathlib import Path
+
+from pixelcnn_jax.errors import user_message
+
+SECONDS = 20  # of processor time
+MEGABYTES = 2048  # resident
+REFUSED, RIGHT = "refused", "right"
+
+
+def one_sentence(text):
+    """Whether a person can read it: one short line without Python's internals."""
+    strange = ("Traceback", "object at 0x", "<class", "NoneType object", "Error(")
+    return 0 < len(text) < 1000 and text.isprintable() and not any(one in text for one in strange)
+
+
+def judge(work, description):
+    """Does some work, which returns how it ended; returns a record, whose outcome is a failure unless listed above."""
+    reset_peak()
+    began = time.process_time()
+    try:
+        outcome = work()
+    except Exception as error:
+        message = user_message(error)
+        if message is None:
+            outcome = f"{type(error).__name__}: {error}"[:500]
+        else:
+            outcome = REFUSED if one_sentence(message) else f"not one sentence: {message}"[:500]
+    seconds, megabytes = time.process_time() - began, peak()
+    if outcome in (REFUSED, RIGHT) and seconds > SECONDS:
+        outcome = "slow"
+    if outcome in (REFUSED, RIGHT) and megabytes > MEGABYTES:
+        outcome = "large"
+    return {"outcome": outcome, "seconds": seconds, "megabytes": megabytes, "case": description[:500]}
+
+
+def reset_peak():
+    with contextlib.suppress(OSError):  # Linux only
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak():
+    """Returns the largest resident memory since the last reset, in megabytes."""
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def is_failure(record):
+    return record["outcome"] not in (REFUSED, RIGHT)
