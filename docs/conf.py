@@ -29,6 +29,7 @@ nb_execution_mode = "off"
 autodoc_member_order = "bysource"
 toc_object_entries = False  # modules are headings already
 napoleon_use_ivar = True  # or fields of dataclasses would be described twice
+napoleon_attr_annotations = False  # the stars of jaxtyping would be read as emphasis
 
 html_theme = "sphinx_book_theme"
 html_title = project

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.autoregressive import Network, input_groups, shared_shapes, whole_head
+from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.gated_pixelcnn import columns_border, dropouts, masked, rows_border
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import add_bias, columns_left, gate, rows_above, shift_down
@@ -35,7 +35,7 @@ class AblatedPixelCNN(Network):
     def parameter_shapes(self, condition: Condition) -> Params:
         if condition.h is not None or condition.s is not None:
             raise InputError("h and s must be left out: an ablated network takes neither.")
-        p, inputs = self.features, len(input_groups(self))
+        p, inputs = self.features, self.inputs
         unit, gain = ((2, p), 4.0) if self.gated else ((1, p), 2.0)
 
         def layer(inputs: int, rows: int, columns: int) -> Params:

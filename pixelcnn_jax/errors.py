@@ -2,15 +2,19 @@
 
 import errno
 
+MOST_CHARACTERS = 800  # of a message
+
 
 class InputError(ValueError):
     """A mistake in what the user gave.
 
     The message is one sentence that says what is wrong and what to do. Commands print it without a traceback.
-    Characters that a terminal would obey, which may come from a stranger's file, are escaped.
+    Characters that a terminal would obey, which may come from a stranger's file, are escaped, and long values cut.
     """
 
     def __init__(self, message: str) -> None:
+        if len(message) > MOST_CHARACTERS:
+            message = f"{message[: MOST_CHARACTERS // 2]}...{message[-MOST_CHARACTERS // 4 :]}"
         super().__init__("".join(x if x.isprintable() else ascii(x)[1:-1] for x in message))
 
 

@@ -34,7 +34,7 @@ from pixelcnn_jax.models.registry import build, describe
 
 FORMAT = 2
 MAX_SUBPIXELS = 2**22  # of an image
-# The second is there in a checkout only: the models of experiments about speed, which a package has no use for.
+# The second is there in a checkout only: models for comparisons, and those that would make the package too large.
 PUBLISHED = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "benchmarks" / "results")
 
 Variables = Mapping[str, Any]

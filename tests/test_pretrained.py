@@ -34,6 +34,7 @@ NATS_OF_A_PATTERN = {
     "mnist_classes_int8_v1": 70.4756,
     "mnist_half": 101.8411,
     "mnist_small": 1454.3818,
+    "omniglot_few_shot": 706.2053,
 }
 SPEC = ImageSpec(4, 4, 1, 3)
 NETWORK = GatedPixelCNN(levels=3, features=4, layers=1)
@@ -171,6 +172,7 @@ def spoil_values(folder):
         (spoil_card(networks={"class": "Transformer"}), "class"),
         (spoil_card(networks={"class": ["GatedPixelCNN"]}), "can build"),
         (spoil_card(networks=5), "networks must"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "code_features": 10**15}), "can build"),
         (spoil_card(networks={"decoder": {"class": "GatedPixelCNN", "levels": 3}}), "can build"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "wings": 2}), "can build"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": "x"}), "can build"),

@@ -126,6 +126,11 @@ class Network(nn.Module):
         raise NotImplementedError
 
     @property
+    def inputs(self) -> int:
+        """Features that ``encode`` makes of a pixel."""
+        return 1 + self.channels * max(1, self.code_features)
+
+    @property
     def maps(self) -> int:
         """Feature maps that pass from layer to layer."""
         return self.features

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from pixelcnn_jax.models.autoregressive import Network, cast, condition_shapes, input_groups, shared_shapes, whole_head
+from pixelcnn_jax.models.autoregressive import Network, cast, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import colour_masks, mask_kernel, mask_part, masked_head
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import (
@@ -39,7 +39,7 @@ class GatedPixelCNN(Network):
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
-        features, inputs = self.features, len(input_groups(self))
+        features, inputs = self.features, self.inputs
 
         def layer(inputs: int, rows: int, columns: int) -> Params:
             pair = (2, features)

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt32
 
-from pixelcnn_jax.models.autoregressive import input_groups
 from pixelcnn_jax.models.frequencies import log_frequencies, scaled_cumulative
 from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition
@@ -49,7 +48,7 @@ class IntegerStream:
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         """Returns the zero border above the image, for every layer."""
-        above = jnp.zeros((batch, 1, width, len(input_groups(self.model))))
+        above = jnp.zeros((batch, 1, width, self.model.inputs))
         return Rows(above, row_borders(params["layers"], batch, width))
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[list[Array], Rows]:

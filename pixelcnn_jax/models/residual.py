@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from pixelcnn_jax.models.autoregressive import Network, cast, input_groups, shared_shapes, whole_head
+from pixelcnn_jax.models.autoregressive import Network, cast, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks, mask_kernel, masked_head
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import Dropout, add_bias, columns_left, dropout, window_product
@@ -53,7 +53,7 @@ class ResidualNetwork(Network):
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
         return {
-            "strict": convolution_shapes(self.first_kernel_size, len(input_groups(self)), self.maps),
+            "strict": convolution_shapes(self.first_kernel_size, self.inputs, self.maps),
             "layers": self.layer_shapes(condition),
             **shared_shapes(self, self.maps),
         }

@@ -9,6 +9,7 @@ that says nothing for ten minutes is ended and its case counts as a hang.
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import threading
@@ -32,6 +33,7 @@ COUNTS = {  # of a whole run
     "checkpoints": 1000,
 }
 SILENCE = 600  # seconds
+MOST_MEMORY = 12 * 2**30  # bytes of address space, most of which is not resident
 ENVIRONMENT = {
     "JAX_NUM_CPU_DEVICES": "1",
     "JAX_PLATFORMS": "cpu",
@@ -44,6 +46,8 @@ ENVIRONMENT = {
 def attack(section, count, seed):
     """Runs one section in this process; prints a line of JSON for each case."""
     from torture import calls, fuzz, workdirs
+
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))  # else the system ends other processes
 
     def report(record):
         print(json.dumps(record), flush=True)

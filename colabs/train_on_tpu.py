@@ -1,0 +1,88 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Training on a TPU or GPU
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/train_on_tpu.ipynb)
+#
+# The CIFAR-10 config at the paper's width, on whatever accelerator this machine has. In Colab the workdir is on Google
+# Drive: if the session ends, run all cells again and training goes on where it was saved, with the same bits. No run of
+# this config has been finished yet.
+
+# %% [markdown]
+# The next cell installs the project in Colab. It does nothing where the project is installed already.
+
+# %%
+import importlib.util
+import sys
+
+if importlib.util.find_spec("pixelcnn_jax") is None:
+    # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
+    # %pip install --quiet --editable "./pixelcnn-jax[train]"
+    sys.path.insert(0, "pixelcnn-jax")
+
+# %% tags=["parameters"]
+CONFIG = "cifar10"  # a file of configs/
+CHANGES = {"model.dtype": "bfloat16", "data.download": True}  # any field of the config
+WORKDIR = "drive/MyDrive/pixelcnn/cifar10"
+
+# %%
+import importlib
+from pathlib import Path
+
+import jax
+
+from experiments import experiment_module
+from pixelcnn_jax.data.dataset import load_splits
+from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.cost import estimate_cost
+from pixelcnn_jax.training.experiment import Recipe
+from pixelcnn_jax.training.run import train
+
+if "google.colab" in sys.modules:
+    from google.colab import drive
+
+    drive.mount("drive")
+print(jax.devices())
+
+# %% [markdown]
+# ## What it costs
+# Parameters, memory and arithmetic of one step, before any data is read.
+
+# %%
+config = importlib.import_module(f"configs.{CONFIG}").get_config()
+config.update_from_flattened_dict(CHANGES)
+module = experiment_module(config.experiment)
+config, recipe = resolve(config, module.Config), Recipe.of(module)
+splits = load_splits(config.data)
+cost = estimate_cost(config, recipe.make_experiment(config, splits.spec, {}), splits.spec)
+for name, value in cost.items():
+    print(f"{name:28} {value:>22,}")
+
+# %% [markdown]
+# ## Training
+# Each batch is shared by all devices. A line is printed at every validation, and the workdir's `report.html` shows
+# curve and samples.
+
+# %%
+workdir = Path(WORKDIR)
+result = train(config, recipe, splits, workdir)
+print(result["scores"])
+
+# %%
+from PIL import Image
+
+Image.open(workdir / "samples.png")

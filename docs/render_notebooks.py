@@ -1,0 +1,63 @@
+"""Writes the notebooks of ``colabs/`` from their text: python docs/render_notebooks.py [NAME ...]
+
+Those that are named are executed, and their outputs stored. The others keep the outputs that they have, if their cells
+are the same.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+METADATA = {
+    "jupytext": {"formats": "ipynb,py:percent"},
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+}
+
+
+def read_text(file: Path) -> Any:
+    """Returns the notebook that a text stands for, with nothing of the machine, and ids that depend on places alone."""
+    notebook = jupytext.read(file)
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
+    return notebook
+
+
+def execute(notebook: Any) -> None:
+    """Runs all cells in the checkout, and keeps their outputs without times and machine."""
+    os.environ["PYTHONPATH"] = str(ROOT)
+    NotebookClient(notebook, timeout=7200, resources={"metadata": {"path": str(ROOT)}}).execute()
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+
+
+def keep_outputs(notebook: Any, older: Path) -> None:
+    """Takes the outputs of an older notebook whose code is the same."""
+    if not older.exists():
+        return
+    before = nbformat.read(older, as_version=4).cells
+    if [cell.source for cell in before] == [cell.source for cell in notebook.cells]:
+        for cell, one in zip(notebook.cells, before, strict=True):
+            cell.update({name: one[name] for name in ("outputs", "execution_count") if name in one})
+
+
+def main(names: list[str]) -> None:
+    """Runs the command."""
+    for file in sorted((ROOT / "colabs").glob("*.py")):
+        notebook, target = read_text(file), file.with_suffix(".ipynb")
+        if file.stem in names:
+            execute(notebook)
+        else:
+            keep_outputs(notebook, target)
+        target.write_text(nbformat.writes(notebook) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
