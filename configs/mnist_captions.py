@@ -1,14 +1,16 @@
-"""Scenes of MNIST digits given a sentence, 32x32: one or two digits of 14x14, eight places, after alignDRAW (1511.02793).
+"""Scenes of MNIST digits given a sentence, 32x32: one or two digits of 14x14 at eight places, binarised at half.
 
-Paper row: none. Section 4 of 1606.05328 names captions as future work; alignDRAW prints no figure of its MNIST scenes.
+Paper row: none. Section 4 of 1606.05328 names captions as future work. The scenes follow alignDRAW (1511.02793).
 Command: python -m experiments.train --config=configs/mnist_captions.py --workdir=runs/mnist_captions
   --config.captions.classifier=runs/mnist_classifier_14 (the workdir of configs/mnist_classifier.py with
-  --config.data.resize=14 --config.data.shift=1 --config.train.steps=4000: 97.7 % on test in 8 minutes; without it nothing
-  is read in samples)
-Time: TIME
-Result: RESULT
+  --config.data.resize=14 --config.data.shift=1 --config.train.steps=4000: 97.7 % on test in 8 minutes; without it
+  nothing is read in samples)
+Time: 28 minutes on one shared core of an AMD EPYC (2026-11-26), 35,000 images; the report is not counted.
+Result: 52.80 nats of held-out scenes, 48.31 of seen ones: the published model "captions". Caption by Bayes' rule over
+all 240 scenes, for 48 images of each kind: 89.6 % held out, 87.5 % seen. Samples read as their caption's scene, of 500:
+73.6 % held out, 73.4 % seen; with --config.captions.guidance=1 94.8 % held out. Real held-out images: 94.0 %.
 
-configs/mnist_captions.py:60 is alignDRAW's size, 60x60 with digits of 28x28. It needs an accelerator. Not yet run.
+configs/mnist_captions.py:60 has the size of alignDRAW's images, 60x60 with digits of 28x28. Not yet run.
 """
 
 from ml_collections import ConfigDict
