@@ -59,7 +59,7 @@ def variables_of(model, shape, sizes):
 @FEW
 @given(cases(subpixels=12))
 def test_no_logit_depends_on_anything_outside_of_its_receptive_field(case):
-    """Which holds earlier sub-pixels only. That nothing inside is missed needs more features than some of these have."""
+    """Which holds earlier sub-pixels only. To miss nothing inside takes more features than some of these have."""
     model, shape, sizes = case
     variables = variables_of(*case)
     depends = dependence(model, variables, shape, random_condition((1, *shape), *sizes))

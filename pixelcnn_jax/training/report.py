@@ -57,7 +57,10 @@ def report_html(workdir: Path) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return dict(json.loads(file.read_text())) if file.exists() else {}
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError, RecursionError):  # not there yet, or damaged
+        return {}
 
 
 def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, Any]]) -> dict[str, str]:
