@@ -22,7 +22,7 @@ from pixelcnn_jax.data.image_files import write_image
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
 from pixelcnn_jax.models.integer import IntegerPixelCNN
-from pixelcnn_jax.pretrained import integer_twins
+from pixelcnn_jax.pretrained import integer_twins, read_card
 
 
 @click.command()
@@ -98,6 +98,7 @@ def compress(
 def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | None, as_json: bool) -> None:
     """Decompress files that `compress` wrote into a new folder of PNGs, which appears when all are written."""
     options.check_output(output, folder=True)
+    read_card(name)  # a wrong name is found before the files are read
     parts = [part for file in files for part in read_parts(file)]
     density = load_coder(name, parts[0][1])
     check_names([one for _, _, names in parts for one in names])

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 import jax
-import numpy as np
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.errors import InputError, user_message
@@ -31,10 +31,12 @@ class PathType(click.ParamType):
         """Returns the path."""
         try:
             path = Path(value).expanduser()
-            if path.exists() and not (path.is_file() or path.is_dir()):
-                self.fail(f"{value} is neither a file nor a folder.", param, context)
+            special = path.exists() and not (path.is_file() or path.is_dir())
         except (OSError, RuntimeError, ValueError) as error:  # a name too long, no home of a user, a null byte
-            self.fail(f"{value!r:.100} cannot be a path: {error}.", param, context)
+            reason = getattr(error, "strerror", None) or error
+            raise click.ClickException(f"{value!r:.100} cannot be a path: {reason}.") from error
+        if special:
+            raise click.ClickException(f"{value} is neither a file nor a folder.")
         return path
 
 
@@ -111,7 +113,7 @@ class Density(NamedTuple):
 
     def h(self, labels: Any) -> Float[Array, "batch classes"] | None:
         """Returns the one-hot condition of a batch of labels; None for a model of p(x)."""
-        return jax.nn.one_hot(np.asarray(labels), self.classes) if self.classes else None
+        return jax.nn.one_hot(jnp.asarray(labels), self.classes) if self.classes else None
 
     def h_in(self, batch: Mapping[str, Any]) -> Any:
         """Returns the condition that a batch carries, as h; None for a model of p(x)."""
