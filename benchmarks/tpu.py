@@ -86,9 +86,7 @@ def mesh_of(topology: str) -> Mesh:
       InputError: if the TPU compiler is missing or does not know the topology.
     """
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # otherwise it looks for a TPU machine's metadata server
-    os.environ.setdefault(
-        "ALLOW_MULTIPLE_LIBTPU_LOAD", "1"
-    )  # a lock of real TPUs, of which none is used
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # the lock guards TPUs; none is used here
     from jax.experimental import topologies
 
     kind, _, size = topology.partition(":")

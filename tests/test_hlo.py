@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.hlo import account, array_sizes
+from benchmarks.hlo import account
+from benchmarks.hlo_text import array_sizes
 
 BLOCK = 8 * 128 * 4  # bytes of f32[8,128]
 SCALAR = 4

@@ -97,6 +97,8 @@ class ConditionalModel:
             raise InputError(f"h must be given for each of the {batch} images: this model is conditional.")
         try:
             return Condition(s=cast(Array, self.conditioner.apply({"params": variables["map"]}, h)))
+        except InputError:  # the conditioner knows better what is wrong
+            raise
         except (flax.errors.FlaxError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"h must have the shape that the model was made for, got {h.dtype} {list(h.shape)}, and variables must "

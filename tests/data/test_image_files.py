@@ -200,7 +200,7 @@ def test_a_grid_has_the_images_in_rows_and_columns(tmp_path):
 
 @pytest.mark.parametrize(("levels", "channels"), [(2, 1), (17, 1), (256, 3)])
 def test_a_plain_image_takes_fewer_bits_as_png_than_noise(levels, channels):
-    noise = np.random.default_rng(0).integers(levels, size=(32, 24, channels))
+    noise = np.random.default_rng(0).integers(levels, size=(64, 48, channels))
     plain, random = (png_bits_per_dim(image, levels=levels) for image in (0 * noise, noise))
     assert plain < 0.3 * random
     assert random > np.log2(levels)  # nothing beats the entropy
