@@ -1,6 +1,5 @@
 """A run from beginning to end: set up, train, score the best parameters."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         seconds = train_steps(config, experiment, splits, workdir, best=best, losses_of=losses_of, draw=draw)
         params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())
         if is_first():
-            print(f"scoring every split by the best parameters, those of step {best.step}", file=sys.stderr)
+            print(f"scoring every split by the best parameters, those of step {best.step}", flush=True)
         draw("samples.png", params, config.train.steps)
         train_images = config.train.score_train_images or len(splits.train)
         scored = splits._replace(train=splits.train.subset(train_images))._asdict()
