@@ -8,7 +8,7 @@ from pathlib import Path
 from pixelcnn_jax.errors import user_message
 
 SECONDS = 20  # of processor time
-MEGABYTES = 2048  # resident
+MEGABYTES = 2048  # resident, beyond what the process held before
 REFUSED, RIGHT = "refused", "right"
 
 
@@ -21,6 +21,7 @@ def one_sentence(text):
 def judge(work, description):
     """Does some work, which returns how it ended; returns a record, whose outcome is a failure unless listed above."""
     reset_peak()
+    before = peak()
     began = time.process_time()
     try:
         outcome = work()
@@ -30,7 +31,7 @@ def judge(work, description):
             outcome = f"{type(error).__name__}: {error}"[:500]
         else:
             outcome = REFUSED if one_sentence(message) else f"not one sentence: {message}"[:500]
-    seconds, megabytes = time.process_time() - began, peak()
+    seconds, megabytes = time.process_time() - began, peak() - before
     if outcome in (REFUSED, RIGHT) and seconds > SECONDS:
         outcome = "slow"
     if outcome in (REFUSED, RIGHT) and megabytes > MEGABYTES:
