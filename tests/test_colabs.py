@@ -50,7 +50,7 @@ def executed(notebook, folder):
         for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "TMPDIR"):
             monkeypatch.setenv(variable, str(folder))
         # In the checkout, where configs and experiments are found.
-        return NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
+        return NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(ROOT)}}).execute()
 
 
 @pytest.fixture(scope="module")
