@@ -1,4 +1,4 @@
-"""What guidance does to a class-conditional model: class accuracy of samples, their diversity, the exact likelihood.
+"""Effects of guidance on a class-conditional model: class accuracy and diversity of samples, and the likelihood.
 
 python -m benchmarks.guidance MODEL --classifier=WORKDIR [--data-dir=DIR] [-o docs/pictures/guidance.png]
 

@@ -1,4 +1,4 @@
-"""What a TPU would do: the training step, evaluation and cached sampling, compiled for TPUs that need not be there.
+"""Costs on a TPU: the training step, evaluation and cached sampling, compiled for TPUs that need not be there.
 
 python -m benchmarks.tpu [--config=digits ...] [--topology=v5e:2x4 ...] [--program=train ...] [--quick]
 

@@ -1,4 +1,4 @@
-"""What is to be seen in an image of ``mnist_scenes``: places by the bounding box of the ink, digits by a classifier.
+"""Reads an image of ``mnist_scenes``: places by the bounding box of the ink, digits by a classifier.
 
 The classifier is a run of experiment classifier on single digits. It has learned nothing from scenes or samples.
 """

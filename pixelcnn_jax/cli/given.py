@@ -1,4 +1,4 @@
-"""What a model of p(x|...) is given, read from the command line: for each density that a card names, one reader.
+"""Readers of a condition from the command line: one for each density p(x|...) that a card names.
 
 `sample` passes the words after MODEL to the reader of the card's "score_of".
 """

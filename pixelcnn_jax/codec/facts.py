@@ -1,4 +1,4 @@
-"""What must be equal where images are compressed and where they are decompressed, with a network in floating point."""
+"""Facts that must be equal where a network in floating point compresses images and where it decompresses them."""
 
 import dataclasses
 import functools

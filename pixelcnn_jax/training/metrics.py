@@ -174,7 +174,7 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
 
 
 class Stopwatch:
-    """What steps measured, and images a second, since it was last read. Counting waits for the step two before."""
+    """Measurements of steps, and images a second, since the last reading. Counting waits for the step two before."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size

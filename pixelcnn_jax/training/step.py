@@ -30,7 +30,7 @@ class TrainState(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-    """What one step measured; NaN where its gradient was not finite.
+    """Measurements of one step; NaN where its gradient was not finite.
 
     Attributes:
       loss: mean loss of the batch.

@@ -1,4 +1,4 @@
-"""What captions are worth, which of them are one, and what is read in scenes."""
+"""The worth of captions, captions of one meaning, and the reading of scenes."""
 
 import jax
 import jax.numpy as jnp
