@@ -96,7 +96,7 @@ def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch
         with jax.set_mesh(mesh):
             compiled = function.lower(whole[0], shard_batch(mesh, batch_of(16)), whole[1]).compile()
         found[count, layers] = compiled(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
-        sums[count, layers] = account(compiled.as_text()).collectives["all-reduce"]["count"]
+        sums[count, layers] = account(compiled.as_text()).collectives.get("all-reduce", {}).get("count", 0)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), found[4, 2], found[1, 2])
     assert sums[4, 2] == sums[4, 3] > 0
 
