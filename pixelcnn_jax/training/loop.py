@@ -149,7 +149,7 @@ def train_steps(
                 with stop.may_raise():
                     validate(start)
             for step, batch in bar:
-                with jax.set_mesh(mesh):
+                with jax.set_mesh(mesh):  # for ``devices.per_device``
                     state, measured = next_state(state, shard_batch(mesh, batch), step_key)
                 watch.count(measured)
                 if step == start + 1:
