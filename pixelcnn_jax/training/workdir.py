@@ -25,7 +25,7 @@ from safetensors.numpy import save as to_bytes
 
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.files import atomic_write, read_json, write_json
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
@@ -77,8 +77,8 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
         if not file.exists():
             if any(path.name != "config.json.part" for path in workdir.iterdir()):
                 raise InputError(f"{workdir} holds files, but no config.json of a run: choose another workdir.")
-            atomic_write(file, json.dumps(mine, indent=2))
-        theirs = dict(json.loads(file.read_text()))
+            write_json(file, mine)
+        theirs = read_json(file)
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is damaged: restore it, or choose another workdir.") from error
     except OSError as error:
@@ -88,7 +88,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
     my_fields, their_fields = _flat(mine), _flat(theirs)
     is_longer = config.optimizer.schedule == "constant" and their_fields.get(STEPS, 0) < config.train.steps
-    movable |= {STEPS} if is_longer else set()
+    movable |= {STEPS, "checksum"} if is_longer else {"checksum"}
     for name in sorted((my_fields.keys() | their_fields.keys()) - movable):
         before, now = their_fields.get(name), my_fields.get(name)
         if before != now:
@@ -98,7 +98,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
                 + more
             )
     if is_longer:
-        atomic_write(file, json.dumps(mine, indent=2))
+        write_json(file, mine)
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
     """
     file = workdir / "result.json"
     try:
-        result = dict(json.loads(file.read_text()))
+        result = read_json(file)
         if not {"measure", "scores", "report"} <= result.keys():
             raise ValueError
     except FileNotFoundError:
@@ -141,9 +141,8 @@ def write_result(workdir: Path, result: dict[str, Any]) -> dict[str, Any]:
     """Writes ``result.json``; returns what it holds."""
 
     def write() -> str:
-        text = json.dumps(result, indent=2, allow_nan=False)
-        atomic_write(workdir / "result.json", text)
-        return text
+        write_json(workdir / "result.json", result)
+        return json.dumps(read_json(workdir / "result.json"))
 
     return dict(json.loads(run_on_first_process(write)))
 
