@@ -12,6 +12,7 @@ result.json           every score, once the run is finished
 
 import errno
 import fcntl
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,7 @@ from typing import Any
 
 import flax
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
@@ -158,15 +160,24 @@ def prepared(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Mapping
     def write() -> str:
         if not file.exists() and (fixed := prepare()):
             flat = flax.traverse_util.flatten_dict(fixed, sep=".")
-            atomic_write(file, to_bytes({name: np.ascontiguousarray(x) for name, x in flat.items()}))
+            arrays = {name: np.ascontiguousarray(x) for name, x in flat.items()}
+            atomic_write(file, to_bytes(arrays, {"sha256": _hash(arrays)}))
         return str(file.exists())
 
     if run_on_first_process(write) != "True":
         return {}
     try:
-        return dict(flax.traverse_util.unflatten_dict(from_bytes(file.read_bytes()), sep="."))
+        arrays = from_bytes(file.read_bytes())
+        with safe_open(file, "numpy") as opened:
+            if (opened.metadata() or {}).get("sha256") not in (None, _hash(arrays)):
+                raise ValueError
+        return dict(flax.traverse_util.unflatten_dict(arrays, sep="."))
     except Exception as error:  # safetensors raises its own error
         raise InputError(f"{file} is damaged: choose another workdir and train again.") from error
+
+
+def _hash(arrays: dict[str, np.ndarray]) -> str:
+    return hashlib.sha256(to_bytes(arrays)).hexdigest()
 
 
 def _flat(tree: Any, name: str = "") -> dict[str, Any]:

@@ -104,6 +104,7 @@ def attack_by_kills(*, report, seed, count):
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
                 moments.append(round(moment, 1))
+                print(f"killed after {moments[-1]} s", flush=True)  # a sign of life
         kills += max(1, len(moments))
 
         def check(process=process, complaint=complaint, workdir=workdir):

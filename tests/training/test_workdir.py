@@ -1,5 +1,6 @@
 """The folder of a run: whose it is, who uses it, and files in it that are damaged."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -203,3 +204,13 @@ def test_damaged_prepared_variables_are_named(tmp_path, content):
     (tmp_path / "prepared.safetensors").write_bytes(content)
     with pytest.raises(InputError, match=r"prepared\.safetensors"):
         prepared(tmp_path, dict)
+
+
+def test_no_bit_of_prepared_variables_can_flip_unnoticed(tmp_path):
+    file, codes = tmp_path / "prepared.safetensors", np.arange(6, dtype=np.float32)
+    prepared(tmp_path, lambda: {"quantiser": {"codes": codes}})
+    content = file.read_bytes()
+    for at in range(0, len(content), 3):
+        file.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        with contextlib.suppress(InputError):
+            np.testing.assert_array_equal(prepared(tmp_path, dict)["quantiser"]["codes"], codes)
