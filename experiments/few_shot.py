@@ -14,14 +14,13 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
 from experiments.measuring import per_image, report_split
-from pixelcnn_jax.data.dataset import Dataset, Splits, load, random_generator
-from pixelcnn_jax.data.examples import ExampleSets
-from pixelcnn_jax.data.source import Example
+from pixelcnn_jax.data.dataset import Dataset, Splits, load
+from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditional import ConditionalModel
-from pixelcnn_jax.models.inputs import ABSENT, ImageSpec, Variables
+from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.models.set_encoder import SetEncoder
 from pixelcnn_jax.sampling import sample
@@ -103,16 +102,28 @@ def full(images: Dataset) -> ExampleSets:
 
 
 def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
-    """Returns the nats per image given each number of examples, and the accuracy of classification by Bayes' rule."""
+    """Returns the nats per image given each number of examples, and the accuracy of classification by Bayes' rule.
+
+    p(x | e) / p(x) and p(e | x) / p(e) are one ratio, were the model exact; "both ways" multiplies the two.
+    """
     model, images = make_model(config, splits.spec), full(report_split(splits))
     counts = [count for count in COUNTS if count <= config.data.examples]
 
     def of_each_count(params: Params, batch: Batch) -> Float[Array, "batch counts"]:
         return jnp.stack([nats(model, params, batch["image"], h=batch["examples"][:, :k]) for k in counts], axis=1)
 
-    def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch ways"]:
-        sets = jnp.moveaxis(batch["examples"], 1, 0)
-        return jax.lax.map(lambda h: nats(model, params, batch["image"], h=h), sets).T
+    def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch ways directions"]:
+        """Returns the nats of the image given each class; for single examples also less what they gain from it."""
+        image, sets = batch["image"], jnp.moveaxis(batch["examples"], 1, 0)
+
+        def of_class(examples: Examples) -> Float[Array, "directions batch"]:
+            given = nats(model, params, image, h=examples)
+            if examples.shape[1] > 1:
+                return given[None]
+            back, alone = (nats(model, params, examples[:, 0], h=image[:, None][:, :k]) for k in (1, 0))
+            return jnp.stack([given, given + back - alone])
+
+        return jnp.transpose(jax.lax.map(of_class, sets), (2, 0, 1))
 
     found = per_image(config, of_each_count, params, images.subset(config.own.report_images))
     figures: dict[str, Any] = {"report_images": len(found)}
@@ -122,28 +133,9 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
     within = [full(load(split=split, **to_dict(config)["data"])) for split in config.own.alphabets]
     for kind, pools in {"across_alphabets": [images], "within_an_alphabet": within}.items():
         for shots in (one for one in SHOTS if pools and one <= config.data.examples):
-            chosen = episodes(pools, config.own.report_episodes, shots=shots, seed=config.seed)
-            right = np.argmin(per_image(config, of_each_class, params, chosen), axis=1) == chosen.labels()
-            figures[f"accuracy_{shots}_shot_{kind}"] = float(np.mean(right))
+            chosen = episodes(pools, config.own.report_episodes, ways=WAYS, shots=shots, seed=config.seed)
+            best = np.argmin(per_image(config, of_each_class, params, chosen), axis=1)
+            right = np.mean(best == chosen.labels()[:, None], axis=0)
+            for way, accuracy in zip(("", "_both_ways"), right, strict=False):  # both for single examples alone
+                figures[f"accuracy_{shots}_shot_{kind}{way}"] = float(accuracy)
     return figures | {"episodes": config.own.report_episodes}
-
-
-def episodes(pools: list[ExampleSets], count: int, *, shots: int, seed: int) -> Dataset:
-    """Returns episodes: an image, and sets of examples of 20 classes of a pool, its own among them.
-
-    Episode i is a function of the seed and i: its pool, its classes, their examples, and the image, which is none of
-    them. "label" is the place of the image's class among the sets.
-    """
-
-    def episode(index: int) -> Example:
-        random = random_generator(seed, index)
-        pool = pools[index % len(pools)]
-        known = [label for label, members in pool.members.items() if len(members) > shots]
-        classes = random.permutation(known)[:WAYS]
-        right = int(random.integers(len(classes)))
-        members = [random.permutation(pool.members[label])[: shots + 1] for label in classes]
-        images = [[pool.images.draw(int(one), seed=0)["image"] for one in each] for each in members]
-        examples = np.stack([np.stack(each[:shots]) for each in images])
-        return {"image": images[right][shots], "label": np.int32(right), "examples": examples}
-
-    return Dataset(episode, count, pools[0].spec, f"{count} episodes of {pools[0].description}")

@@ -1,5 +1,6 @@
-"""The posterior of a variational auto-encoder, and noise that depends on an image and not on its batch."""
+"""The posterior and the bounds of a variational auto-encoder, and noise that depends on an image, not on its batch."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -38,3 +39,35 @@ def keys_of(key: Key[Array, ""], images: Images) -> Key[Array, " batch"]:
 def normal(keys: Key[Array, " batch"], count: int) -> Float[Array, "batch count"]:
     """Draws ``count`` standard normal numbers by each key."""
     return jax.vmap(lambda key: jax.random.normal(key, (count,)))(keys)
+
+
+def bounds(
+    q: Posterior,
+    nats_given: Callable[[Float[Array, "batch m"]], Float[Array, " batch"]],
+    images: Images,
+    *,
+    seed: int,
+    count: int,
+) -> Float[Array, "batch figures"]:
+    """Returns of each image the negative ELBO, the importance-weighted bound (Burda et al. 2016), the decoder's nats
+    given a latent of the posterior and of the prior; then the mean of the latent, and its KL by dimension.
+
+    Args:
+      q: the posterior of the images.
+      nats_given: the decoder's nats of the images, given a latent of each.
+      images: the images.
+      seed: of the latents, which also depend on the image, not on its batch.
+      count: latents drawn for each image.
+    """
+
+    def one_latent(key: Key[Array, ""]) -> Float[Array, "terms batch"]:
+        z = q.draw(keys_of(key, images))
+        given = nats_given(z)
+        return jnp.stack([q.log_weight(z) - given, given])
+
+    terms = jax.lax.map(one_latent, jax.random.split(jax.random.key(seed), count))
+    bound = jax.nn.logsumexp(terms[:, 0], axis=0) - jnp.log(count)
+    alone = nats_given(normal(keys_of(jax.random.key(seed + 1), images), q.mean.shape[1]))
+    elbo = jnp.mean(terms[:, 1], axis=0) + jnp.sum(q.kl(), axis=1)
+    figures = jnp.stack([elbo, -bound, jnp.mean(terms[:, 1], axis=0), alone], axis=1)
+    return jnp.concatenate([figures, q.mean, q.kl()], axis=1)

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.measuring import apply, per_image, report_split
-from experiments.posterior import Posterior, keys_of, normal
+from experiments.measuring import apply, nats_of_run, per_image, report_split
+from experiments.posterior import Posterior, bounds, keys_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats
@@ -25,8 +25,6 @@ from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
-
-IMPORTANCE_SAMPLES = 32
 
 Networks = dict[str, Any]
 
@@ -42,11 +40,13 @@ class Config:
     map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
     kl_warmup: int = field(0, "steps over which the weight of the KL term rises to 1", least=0)
     free_bits: float = field(0.0, "nats of KL per latent dimension exempt from the penalty", least=0)
+    unconditional: str | None = field(None, "unconditional run on the same data to compare with: workdir or name")
     report_images: int = field(2000, "test images used in the report", least=1)
+    importance_samples: int = field(32, "latents of each image for the importance-weighted bound", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the negative ELBO as the loss; samples of the prior and of posteriors as the picture."""
+    """Returns the experiment: the negative ELBO as the loss; the effect of each latent number as the picture."""
     networks, m = make_networks(config, spec), config.own.bottleneck
     nats_given = partial(nats, networks["decoder"])
 
@@ -71,13 +71,17 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return nats_given(params["decoder"], images, h=z, key=dropout_key) + weight * jnp.sum(kl)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
-        """Draws rows that share a latent: above one of the prior, below one of an image, which comes first."""
+        """Draws rows in which one number of the latent rises from -3 to 3, then rows given the latent of an image."""
         rows, columns = config.train.sample_rows, max(2, config.train.sample_columns)
-        prior_rows, originals = rows // 2, jnp.asarray(source)
-        of_images = posterior(networks, params, originals).mean
-        z = jnp.repeat(jnp.concatenate([jax.random.normal(key, (prior_rows, m)), of_images]), columns, axis=0)
-        drawn = sample(networks["decoder"], params["decoder"], key, shape=(len(z), spec.height, spec.width), h=z)
-        return drawn.reshape(rows, columns, *spec.shape).at[prior_rows:, 0].set(originals)
+        shown, originals = rows // 2, jnp.asarray(source)
+        rising = jnp.linspace(-3, 3, columns)[None, :, None] * jnp.eye(m)[jnp.arange(shown) % m, None]
+        of_images = jnp.repeat(posterior(networks, params, originals).mean[:, None], columns, axis=1)
+        z = jnp.concatenate([rising, of_images]).reshape(rows * columns, m)
+        alike, different = jax.random.split(key)
+        same = jnp.broadcast_to(alike, shown * columns)
+        keys = jnp.concatenate([same, jax.random.split(different, len(of_images) * columns)])
+        drawn = sample(networks["decoder"], params["decoder"], keys, shape=(len(z), spec.height, spec.width), h=z)
+        return drawn.reshape(rows, columns, *spec.shape).at[shown:, 0].set(originals)
 
     return Experiment(
         init,
@@ -85,7 +89,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         draw,
         networks,
         score_of="bound",
-        caption="Samples that share a latent in each row: above of the prior, below that of the first image.",
+        caption="Above, in each row one number of the latent rises from -3 to 3 and the noise stays the same. "
+        "Below, samples given the latent of the first image.",
     )
 
 
@@ -108,39 +113,33 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows - config.train.sample_rows // 2)
 
 
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the run to compare with does not fit."""
+    nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
+
+
 def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
     """Returns both bounds, the KL divergence, and what the decoder does without the latent."""
     networks, images = make_networks(config, splits.spec), report_split(splits).subset(config.own.report_images)
-    m, measured = config.own.bottleneck, partial(bounds, networks, seed=config.seed)
-    values = per_image(config, measured, params, images)
+    m, count = config.own.bottleneck, config.own.importance_samples
+
+    def figures_of(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
+        given = partial(nats, networks["decoder"], params["decoder"], batch["image"])
+        q = posterior(networks, params, batch["image"])
+        return bounds(q, lambda z: given(h=z), batch["image"], seed=config.seed, count=count)
+
+    values = per_image(config, figures_of, params, images)
     elbo, bound, given, alone = values[:, :4].mean(axis=0, dtype=np.float64)
-    return {
+    figures = {
         "report_images": len(images),
         "negative_elbo_nats": float(elbo),
-        f"importance_weighted_bound_nats_{IMPORTANCE_SAMPLES}": float(bound),
+        "importance_samples": count,
+        "importance_weighted_bound_nats": float(bound),
         "kl_nats": float(values[:, 4 + m :].mean(axis=0).sum()),
         # Burda et al. 2016: a unit is active if its mean varies with the image, by more than 0.01.
         "active_units": int(np.sum(values[:, 4 : 4 + m].var(axis=0) > 0.01)),
         "decoder_nats_given_the_code": float(given),
         "decoder_nats_given_a_code_of_the_prior": float(alone),
     }
-
-
-def bounds(networks: Networks, params: Params, batch: Batch, *, seed: int) -> Float[Array, "batch figures"]:
-    """Returns of each image the negative ELBO, the importance-weighted bound (Burda et al. 2016), the decoder's nats
-    given a latent of the posterior and of the prior; then the mean of the latent, and its KL by dimension.
-    """
-    x, q = batch["image"], posterior(networks, params, batch["image"])
-    nats_given = partial(nats, networks["decoder"], params["decoder"], x)
-
-    def one_latent(key: Key[Array, ""]) -> Float[Array, "terms batch"]:
-        z = q.draw(keys_of(key, x))
-        given = nats_given(h=z)
-        return jnp.stack([q.log_weight(z) - given, given])
-
-    terms = jax.lax.map(one_latent, jax.random.split(jax.random.key(seed), IMPORTANCE_SAMPLES))
-    bound = jax.nn.logsumexp(terms[:, 0], axis=0) - jnp.log(IMPORTANCE_SAMPLES)
-    alone = nats_given(h=normal(keys_of(jax.random.key(seed + 1), x), q.mean.shape[1]))
-    elbo = jnp.mean(terms[:, 1], axis=0) + jnp.sum(q.kl(), axis=1)
-    figures = jnp.stack([elbo, -bound, jnp.mean(terms[:, 1], axis=0), alone], axis=1)
-    return jnp.concatenate([figures, q.mean, q.kl()], axis=1)
+    without = nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
+    return figures if without is None else figures | {"nats_of_the_unconditional_run": without}

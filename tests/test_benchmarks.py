@@ -3,12 +3,15 @@
 import json
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import curves, table
+from benchmarks import accelerator, curves, table
+from benchmarks.accelerator import slowest
 from benchmarks.anomaly import auroc
 from pixelcnn_jax import InputError, pretrained_names
 from pixelcnn_jax.files import atomic_write
@@ -145,3 +148,23 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order():
     pairs = [(high > low) + (high == low) / 2 for high in unusual for low in usual]
     assert auroc(usual, unusual) == pytest.approx(np.mean(pairs))
     assert auroc(usual, usual + 10) == 1
+
+
+def test_a_profile_names_the_operations_that_take_longest(tmp_path):
+    def work(x):
+        return jax.lax.fori_loop(0, 50, lambda _, x: jnp.tanh(x @ x), x)
+
+    compiled, x = jax.jit(work), jnp.ones((200, 200))
+    jax.block_until_ready(compiled(x))
+    with jax.profiler.trace(str(tmp_path)):
+        jax.block_until_ready(compiled(x))
+    found = slowest(tmp_path)
+    assert any("dot" in one["operation"] or "fusion" in one["operation"] for one in found[:3]), found
+    assert [one["ms"] for one in found] == sorted((one["ms"] for one in found), reverse=True)
+
+
+def test_the_accelerators_numerics_agree_with_themselves():
+    assert all(value for name, value in accelerator.same_files(3).items())
+    found = accelerator.numerics("digits", 2)
+    assert found["nats_off"] == found["gradient_off"] == 0
+    assert found["same_sub_pixels"] == found["cached_is_naive"] == 1

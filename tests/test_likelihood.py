@@ -44,6 +44,13 @@ def test_refused_images(images):
         log_prob(GREY, variables, images)
 
 
+def test_images_and_labels_may_be_constants_of_a_compiled_function():
+    images, labels = jax.numpy.ones((2, 3, 4, 1), np.int32), jax.numpy.array([1, 2])
+    variables = GREY.init(jax.random.key(0), images, jax.nn.one_hot(labels, 3))
+    found = jax.jit(lambda variables: log_prob(GREY, variables, images, h=labels))(variables)
+    np.testing.assert_allclose(found, log_prob(GREY, variables, images, h=labels), rtol=1e-5)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_condition_that_is_not_finite_is_refused(value):
     images, h = np.zeros((1, 2, 2, 1), np.int32), np.zeros((1, 2), np.float32)

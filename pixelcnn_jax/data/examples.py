@@ -1,7 +1,7 @@
-"""Data sets whose every image carries a set of examples, other images of its class: for few-shot generation."""
+"""Data sets whose images carry other images of their class as examples, and episodes of few-shot classification."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -58,3 +58,31 @@ def with_examples(images: Dataset, most: int) -> ExampleSets:
     fields["example"] = lambda index: images.example(index) | {"index": index}  # which a subset keeps
     members = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
     return ExampleSets(**fields, images=images, members=members, most=most)
+
+
+def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int, seed: int) -> Dataset:
+    """Returns episodes: an image, and sets of examples of some classes of a pool, its own among them.
+
+    Episode i is a function of the seed and i: its pool, its classes, their examples, and the image, which is none of
+    them. "label" is the place of the image's class among the sets.
+
+    Args:
+      pools: splits that carry examples; an episode's classes come from one of them.
+      count: number of episodes.
+      ways: classes of an episode, or all of the pool if it has fewer.
+      shots: examples of each class.
+      seed: of every choice.
+    """
+
+    def episode(index: int) -> Example:
+        random = random_generator(seed, index)
+        pool = pools[index % len(pools)]
+        known = [label for label, members in pool.members.items() if len(members) > shots]
+        classes = random.permutation(known)[:ways]
+        right = int(random.integers(len(classes)))
+        members = [random.permutation(pool.members[label])[: shots + 1] for label in classes]
+        images = [[pool.images.draw(int(one), seed=0)["image"] for one in each] for each in members]
+        examples = np.stack([np.stack(each[:shots]) for each in images])
+        return {"image": images[right][shots], "label": np.int32(right), "examples": examples}
+
+    return Dataset(episode, count, pools[0].spec, f"{count} episodes of {pools[0].description}")

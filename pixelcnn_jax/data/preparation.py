@@ -29,6 +29,12 @@ class Preparation:
     resize: int | None = field(None, "height and width after a centre crop; None keeps the size", least=1)
     grey: bool = field(False, "convert colours to grey")
     invert: bool = field(False, "swap dark and bright, for ink on white paper")
+    scan: str = field(
+        "rows",
+        "order of the pixels: rows from the top, columns from the left, or backwards from the last row; images are "
+        "turned so that a model reads them this way, and pictures show them turned",
+        choices=("rows", "columns", "backwards"),
+    )
 
     def steps(self, stored: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Returns the functions applied to an image in their order, by the words that describe them.
@@ -55,6 +61,10 @@ class Preparation:
             steps[f"binarised at {threshold}"] = lambda image: (image >= threshold).astype(np.uint8)
         if self.binarize == "dynamic":
             steps["binarised at random"] = lambda image: image  # drawn when a batch is read
+        if self.scan == "columns":
+            steps["by columns"] = lambda image: image.swapaxes(0, 1)
+        if self.scan == "backwards":
+            steps["backwards"] = lambda image: image[::-1, ::-1]
         return steps
 
     def levels_from(self, stored: int) -> int:

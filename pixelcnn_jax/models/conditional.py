@@ -25,6 +25,7 @@ from pixelcnn_jax.models.inputs import (
     Variables,
     check_condition,
     check_finite,
+    extent,
     params_of,
 )
 from pixelcnn_jax.models.integer import IntegerPixelCNN, check_one_hot
@@ -171,8 +172,9 @@ def as_vectors(params: Params, h: Any) -> Any:
     sizes = condition_sizes(params)
     if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
         return h
-    if not isinstance(h, jax.core.Tracer) and h.size and not 0 <= h.min() <= h.max() < sizes["h"]:
-        raise InputError(f"h must hold labels 0 to {sizes['h'] - 1}, got {h.min()} to {h.max()}.")
+    found = extent(h)
+    if found is not None and not 0 <= found[0] <= found[1] < sizes["h"]:
+        raise InputError(f"h must hold labels 0 to {sizes['h'] - 1}, got {found[0]} to {found[1]}.")
     return jax.nn.one_hot(h, sizes["h"])
 
 

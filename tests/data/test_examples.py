@@ -1,4 +1,6 @@
-"""Sets of examples: other images of the class, a function of the seed and the index."""
+"""Sets of examples: other images of the class, a function of the seed and the index. Episodes hold the answer once."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.batches import evaluation_batches, training_batches
 from pixelcnn_jax.data.dataset import from_array, load
-from pixelcnn_jax.data.examples import with_examples
+from pixelcnn_jax.data.examples import episodes, with_examples
 from pixelcnn_jax.models.inputs import ABSENT
 
 COUNT, CLASSES = 60, 4
@@ -71,3 +73,37 @@ def test_the_field_of_the_config_carries_them_and_needs_labels():
     assert batch["examples"].shape == (2, 8, 8, 1)
     with pytest.raises(InputError, match=r"config\.data\.labels"):
         load("digits", "train[:50]", examples=2)
+
+
+@pytest.fixture(scope="module")
+def characters():
+    """Drawing i of character c holds 10 c + i in every pixel."""
+    images = np.arange(300)[:, None, None] * np.ones((1, 2, 2), int)
+    return with_examples(from_array(images, np.arange(300) // 10, levels=300), 4)
+
+
+@pytest.mark.parametrize("shots", [1, 5])
+def test_an_episode_asks_for_an_image_that_is_none_of_its_examples(characters, shots):
+    whole = dataclasses.replace(characters, full=True)
+    found = episodes([whole], 40, ways=20, shots=shots, seed=3)
+    assert len(found) == 40
+    for example in found:
+        image, shown = int(example["image"].flat[0]), example["examples"][:, :, 0, 0, 0] // 10
+        assert example["examples"].shape == (20, shots, 2, 2, 1)
+        assert (shown == shown[:, :1]).all()
+        assert len(set(shown[:, 0].tolist())) == 20
+        assert shown[example["label"], 0] == image // 10
+        assert image not in example["examples"]
+    again = episodes([whole], 40, ways=20, shots=shots, seed=3)
+    np.testing.assert_array_equal(found.example(7)["examples"], again.example(7)["examples"])
+    assert len(set(found.labels().tolist())) > 10
+
+
+def test_the_classes_of_an_episode_come_from_one_pool(characters):
+    parts = [
+        dataclasses.replace(characters, members={c: characters.members[c] for c in part})
+        for part in (range(3), range(3, 9))
+    ]
+    for index, example in enumerate(episodes(parts, 8, ways=20, shots=2, seed=0)):
+        shown = {*(example["examples"][:, 0, 0, 0, 0] // 10).tolist()}
+        assert shown == {*(range(3), range(3, 9))[index % 2]}

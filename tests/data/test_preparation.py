@@ -49,6 +49,15 @@ def test_inverting_comes_before_binarising():
     assert np.array_equal(images_of(black), 255 - ramp(3).astype(int) >= 128)
 
 
+def test_the_order_of_the_scan():
+    image = ramp(2, height=6, width=12, channels=3)
+    columns = from_array(image, levels=256, scan="columns")
+    assert columns.spec.shape == (12, 6, 3)
+    assert columns.description == "array, by columns"
+    assert np.array_equal(images_of(columns), image.swapaxes(1, 2))
+    assert np.array_equal(images_of(from_array(image, levels=256, scan="backwards")), image[:, ::-1, ::-1])
+
+
 @pytest.mark.parametrize(("levels", "threshold"), [(256, 128), (17, 9)])
 def test_binarising_at_a_threshold(levels, threshold):
     pixels = ramp(3).astype(int) % levels

@@ -1,0 +1,218 @@
+"""What a GPU or TPU gives: numerics beside the CPU's, speed of training and sampling, a profile, then a training run.
+
+python -m benchmarks.accelerator [--config=cifar10 ...] [--quick] [--train_seconds=540 --workdir=DIR -- CONFIG FLAGS]
+
+It needs jax, flax, optax, numpy, pillow, ml_collections and absl, and no TensorFlow. In order:
+
+1. Numerics: likelihood, gradient and samples of published models on the accelerator and on the CPU of the same machine,
+   and whether files of an integer twin are the same bytes.
+2. Throughput of the training step in bfloat16, with the share of the chip's peak arithmetic that the useful operations
+   are (those of a network without masks), and the share at which the main memory would limit a layer.
+3. Cached sampling, on GPUs also with the loop as a command buffer.
+4. A profile of training steps: the operations that take the most time.
+5. With --train_seconds: configs/cifar10.py for that long. What follows -- is passed on to the training command.
+"""
+
+import importlib
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.timing import fastest
+from benchmarks.tpu import SHAPES
+from benchmarks.train_step import stepper
+from experiments import unconditional
+from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, naive_sample, sample
+from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
+from pixelcnn_jax.training.config import RunConfig, resolve
+
+
+class Peak(NamedTuple):
+    """Peak rates of a chip a second: bfloat16 operations without sparsity, and bytes of main memory (data sheets)."""
+
+    flops: float
+    bandwidth: float
+
+
+PEAKS = {
+    "H100": Peak(989e12, 3.35e12),
+    "H200": Peak(989e12, 4.8e12),
+    "A100": Peak(312e12, 2.0e12),
+    "L4": Peak(121e12, 0.3e12),
+    "T4": Peak(65e12, 0.32e12),
+    "TPU v5 lite": Peak(197e12, 0.819e12),
+    "TPU v6 lite": Peak(918e12, 1.64e12),
+}
+COMMAND_BUFFER = {
+    "xla_gpu_enable_command_buffer": "+WHILE",
+    "xla_gpu_command_buffer_unroll_loops": True,
+}
+TWIN = "digits_int8_v1"
+
+
+def peak() -> Peak | None:
+    """Returns the peak rates of this machine's accelerator, if they are known."""
+    kind = jax.devices()[0].device_kind
+    return next((rates for name, rates in PEAKS.items() if name in kind), None)
+
+
+def resolved(name: str, **model: Any) -> RunConfig:
+    """Returns a config in bfloat16."""
+    config = importlib.import_module(f"configs.{name}").get_config()
+    config.model.update({"dtype": "bfloat16", **model})
+    return resolve(config, unconditional.Config)
+
+
+def numerics(name: str, count: int) -> dict[str, Any]:
+    """Returns how far a model's nats, gradient and samples on the accelerator are from those on the CPU."""
+    model, variables, card = load_pretrained(name)
+    shape, key = (count, *card["image_spec"].shape[:2]), jax.random.key(0)
+    images = sample(model, variables, key, shape=shape)
+
+    def figures(device: jax.Device) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+        with jax.default_device(device):
+            there, own = jax.device_put((images, variables), device)
+            gradient = jax.jit(jax.grad(lambda v: jnp.mean(log_prob(model, v, there))))(own)
+            drawn = sample(model, own, jax.device_put(key, device), shape=shape)
+            found = log_prob(model, own, there), jax.tree.leaves(gradient), drawn
+            return jax.tree.map(np.asarray, found)  # type: ignore[no-any-return]
+
+    nats, gradient, drawn = figures(jax.devices()[0])
+    cpu_nats, cpu_gradient, cpu_drawn = figures(jax.devices("cpu")[0])
+    norm = np.sqrt(sum(np.sum(x**2) for x in cpu_gradient))
+    off = np.sqrt(sum(np.sum((x - y) ** 2) for x, y in zip(gradient, cpu_gradient, strict=True)))
+    return {
+        "model": name,
+        "nats_off": float(np.max(np.abs(nats - cpu_nats) / np.abs(cpu_nats))),
+        "gradient_off": float(off / norm),
+        "same_sub_pixels": float(np.mean(drawn == cpu_drawn)),
+        "cached_is_naive": bool((naive_sample(model, variables, key, shape=shape) == images).all()),
+    }
+
+
+def same_files(count: int) -> dict[str, bool]:
+    """Returns whether an integer twin makes the same file here as on the CPU, and whether it decodes here."""
+    model, variables, card = load_pretrained(TWIN)
+    images = sample(model, variables, jax.random.key(0), shape=(count, *card["image_spec"].shape[:2]))
+    here = compress(model, variables, images)
+    with jax.default_device(jax.devices("cpu")[0]):
+        there = compress(model, jax.device_put(variables, jax.devices("cpu")[0]), np.asarray(images))
+    return {"same_file": here == there, "decoded": bool((decompress(model, variables, there) == images).all())}
+
+
+def training(name: str, batch_size: int, rounds: int, trace: Path, **model: Any) -> dict[str, Any]:
+    """Returns the speed of the training step of a config, and its slowest operations."""
+    config, spec, mesh = resolved(name, **model), SHAPES[name][0], data_mesh()
+    experiment = unconditional.make_experiment(config, spec)
+    images = np.random.default_rng(0).integers(0, spec.levels, (batch_size, *spec.shape)).astype(np.int32)
+    step, _ = stepper(experiment, config, shard_batch(mesh, {"image": images}), replicated(mesh))
+    seconds = fastest({"step": step}, rounds=rounds)["step"]
+    with jax.profiler.trace(str(trace)):
+        jax.block_until_ready([step() for _ in range(3)])
+    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(experiment.init, jax.random.key(0)))
+    weights = sum(x.size for path, x in leaves if path[-1].key == "kernel")
+    flops = 3 * 2 * spec.height * spec.width * weights * batch_size
+    row = {
+        "config": name,
+        "batch_size": batch_size,
+        "images_per_second": batch_size / seconds,
+        "flops": flops / seconds,
+    }
+    if rates := peak():
+        # A layer reads and writes maps of `features`, and does about 2 * 4.5 * 9 * features**2 operations for a pixel.
+        layer = 2 * 15 * config.model.features**2 / (2 * 12 * config.model.features)
+        row["share_of_peak"] = flops / seconds / mesh.size / rates.flops
+        row["memory_bound_on_share"] = min(1.0, layer * rates.bandwidth / rates.flops)
+    return row | {"slowest": slowest(trace)}
+
+
+def slowest(trace: Path, count: int = 8) -> list[dict[str, Any]]:
+    """Returns the operations that took the most time in a profile, by the devices or, on a CPU, by the threads."""
+    data = jax.profiler.ProfileData.from_file(str(next(trace.rglob("*.xplane.pb"))))
+    planes = [plane for plane in data.planes if plane.name.startswith("/device:")]
+    planes = [plane for plane in planes if "CUSTOM" not in plane.name] or list(data.planes)
+    times: Counter[str] = Counter()
+    for plane in planes:
+        for line in plane.lines:
+            if line.name not in ("python", "Steps", "XLA Modules"):
+                for event in line.events:
+                    if "::" not in event.name:  # not of the runtime itself
+                        times[event.name] += event.duration_ns
+    return [{"ms": time / 1e6, "operation": name} for name, time in times.most_common(count)]
+
+
+def sampling(name: str, batches: tuple[int, ...], **model: Any) -> list[dict[str, Any]]:
+    """Returns the seconds of cached sampling, on GPUs also with the loops as command buffers."""
+    config, spec, rows = resolved(name, **model), SHAPES[name][0], []
+    experiment = unconditional.make_experiment(config, spec)
+    network, key = experiment.networks, jax.random.key(0)
+    variables = jax.jit(experiment.init)(key)
+    on_gpu = jax.default_backend() == "gpu"
+    for count in batches:
+        draw = jax.jit(lambda v, k, n=count: sample(network, v, k, shape=(n, spec.height, spec.width)))
+        lowered, row = draw.lower(variables, key), {"config": name, "batch": count}
+        for title, options in {"seconds": {}, **({"seconds_command_buffer": COMMAND_BUFFER} if on_gpu else {})}.items():
+            compiled = lowered.compile(compiler_options=options)
+            row[title] = fastest({title: partial(compiled, variables, key)}, rounds=2)[title]
+        rows.append(row)
+    return rows
+
+
+@click.command(cls=UserCommand, help=__doc__, context_settings={"ignore_unknown_options": True})
+@click.option("--config", "names", multiple=True, default=("cifar10", "imagenet64"), show_default=True)
+@click.option("--batch_size", default=256, show_default=True, help="Images of a training step.")
+@click.option("--quick", is_flag=True, help="Two layers of digits: the whole road in two minutes of a CPU.")
+@click.option("--train_seconds", type=int, help="Train configs/cifar10.py for so long at the end.")
+@click.option("--workdir", help="Of that training.")
+@click.argument("flags", nargs=-1)
+def main(
+    names: tuple[str, ...],
+    batch_size: int,
+    quick: bool,
+    train_seconds: int | None,
+    workdir: str | None,
+    flags: tuple[str, ...],
+) -> None:
+    if train_seconds and not workdir:
+        raise click.UsageError("--train_seconds needs --workdir.")
+    # XLA otherwise takes three quarters of a GPU's memory for this process, and the training run is another one.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    names, batch_size = (("digits",), 8) if quick else (names, batch_size)
+    changes: dict[str, Any] = {"layers": 2} if quick else {}
+    batches = (1, 2) if quick else (1, 16, 256)
+    result: dict[str, Any] = {"benchmark": "accelerator", "jax": jax.__version__, "rates": peak() and peak()._asdict()}
+    result["device"] = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    print(result["device"], flush=True)
+
+    def say(title: str, found: Any) -> None:
+        result.setdefault(title, []).append(found)
+        print(f"{title}: {json.dumps(found)}", flush=True)
+
+    for name in ("digits",) if quick else ("digits", "cifar10_small"):
+        say("numerics", numerics(name, 4))
+    say("files", same_files(16))
+    for name in names:
+        with tempfile.TemporaryDirectory() as trace:
+            say("training", training(name, batch_size, 3 if quick else 10, Path(trace), **changes))
+        for row in sampling(name, batches, **changes):
+            say("sampling", row)
+    print(json.dumps(result), flush=True)
+    if train_seconds:
+        command = ["-m", "experiments.train", "--config=configs/cifar10.py", "--config.model.dtype=bfloat16"]
+        command += [f"--config.train.seconds={train_seconds}", f"--workdir={workdir}", *flags]
+        os.execv(sys.executable, [sys.executable, *command])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Binary MNIST, 28x28, by a variational auto-encoder: a latent of 32 numbers and a PixelCNN that sees little.
+
+Paper row: none. Section 4 names this as future work. PixelVAE (1611.05013) and VLAE (1611.02731) report bounds on this
+binarisation: 79.02 and 79.03 nats.
+Not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import binarized_mnist
+
+
+def get_config() -> ConfigDict:
+    config = binarized_mnist.get_config("vae")
+    config.vae.bottleneck = 32
+    config.vae.encoder_features = (32, 64)
+    config.vae.map_features = 16
+    config.vae.kl_warmup = 500
+    config.vae.free_bits = 0.3
+    config.vae.report_images = 500
+    config.vae.importance_samples = 256
+    # The decoder sees 6 rows and columns of the image. What is farther away, such as the class, the latent must tell.
+    config.model.layers = 3
+    config.model.first_kernel_size = 7
+    config.optimizer.name = "muon"
+    config.optimizer.learning_rate = 8e-3
+    config.train.batch_size = 32
+    config.train.microbatch_size = 8
+    config.train.steps = 2_000
+    config.train.ema_decay = 0.995
+    config.train.eval_every = 500
+    config.train.checkpoint_every = 250
+    config.train.score_train_images = 2_000
+    config.train.sample_rows = 40
+    config.train.sample_columns = 12
+    return config
