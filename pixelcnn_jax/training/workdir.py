@@ -28,7 +28,7 @@ from safetensors.numpy import save as to_bytes
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write, read_json, write_json
-from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.config import RunConfig, resolve, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
 FORMAT = 2
@@ -73,6 +73,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
     mine = {"format": FORMAT, "config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
     mine = json.loads(json.dumps(mine))
+    default = json.loads(json.dumps(to_dict(resolve({"experiment": config.experiment}, type(config.own)))))
     file = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -81,6 +82,8 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
                 raise InputError(f"{workdir} holds files, but no config.json of a run: choose another workdir.")
             write_json(file, mine)
         theirs = read_json(file)
+    except InputError:
+        raise
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is damaged: restore it, or choose another workdir.") from error
     except OSError as error:
@@ -88,7 +91,8 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
     if theirs.get("format") != FORMAT:
         raise InputError(f"{workdir} was made by another version of pixelcnn_jax: choose another workdir.")
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
-    my_fields, their_fields = _flat(mine), _flat(theirs)
+    # A field that the version which made the workdir did not have has its default.
+    my_fields, their_fields = _flat(mine), _flat({"config": default}) | _flat(theirs)
     is_longer = config.optimizer.schedule == "constant" and their_fields.get(STEPS, 0) < config.train.steps
     movable |= {STEPS, "checksum"} if is_longer else {"checksum"}
     for name in sorted((my_fields.keys() | their_fields.keys()) - movable):

@@ -52,10 +52,10 @@ def test_fields_that_change_no_result_may_differ(tmp_path, changes):
     claim(tmp_path, config, tiny()[2])
 
 
-def test_a_field_that_an_older_version_did_not_have_counts_as_unset(tmp_path):
+def test_a_field_that_an_older_version_did_not_have_has_its_default(tmp_path):
     claimed(tmp_path)
     theirs = json.loads((tmp_path / "config.json").read_text())
-    del theirs["config"]["train"]["microbatch_size"], theirs["checksum"]
+    del theirs["config"]["train"]["microbatch_size"], theirs["config"]["data"]["scan"], theirs["checksum"]
     (tmp_path / "config.json").write_text(json.dumps(theirs))
     claimed(tmp_path)
     with pytest.raises(InputError, match=r"config\.train\.microbatch_size is None there and 8 here"):
@@ -81,7 +81,7 @@ def test_a_run_whose_learning_rate_has_ended_is_not_made_longer(whole):
 
 def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("mine")
-    with pytest.raises(InputError, match=str(tmp_path)):
+    with pytest.raises(InputError, match=rf"{tmp_path} holds files, but no config\.json"):
         claimed(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
     assert (tmp_path / "metrics.jsonl").read_text() == "mine"
