@@ -93,7 +93,8 @@ def train_steps(
     best.resume()
     loggers = make_loggers(every.loggers, workdir, to_dict(config)) if is_first() else ()
     # A process that was stopped may have saved a step before it was validated.
-    due = (*range(every.log_every, start + 1, every.log_every), *range(every.eval_every, start, every.eval_every))
+    due = [(step, "learning_rate") for step in range(every.log_every, start + 1, every.log_every)]
+    due += [(step, f"validation_{measure}") for step in range(every.eval_every, start, every.eval_every)]
     metrics = Metrics(workdir, resumed_step=start, due=due, writes=is_first(), loggers=loggers)
     watch, began, earlier = Stopwatch(every.batch_size), time.monotonic(), metrics.last("seconds")
     batches = training_batches(

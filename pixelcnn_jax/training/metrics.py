@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,6 +56,10 @@ class Metrics:
     TensorBoard's files are written anew when a run resumes, so that they hold every point. Records that a damaged file
     has lost are named on standard error; nothing else is lost with them.
 
+    Args:
+      resumed_step: the step of the checkpoint; later records happen again.
+      due: steps and names of scalars that must have been recorded until then.
+
     Attributes:
       records: all records of the run, those of earlier processes included.
     """
@@ -65,7 +69,7 @@ class Metrics:
         workdir: Path,
         *,
         resumed_step: int,
-        due: Iterable[int] = (),
+        due: Collection[tuple[int, str]] = (),
         writes: bool = True,
         loggers: Sequence[Log] = (),
     ) -> None:
@@ -80,9 +84,9 @@ class Metrics:
         # What a killed process recorded after its last checkpoint will happen again.
         written = read_records(self._file) if self._file.exists() else []
         self.records: list[Record] = [record for record in written if record["step"] <= resumed_step]
-        lost = collections.Counter(due) - collections.Counter(int(record["step"]) for record in self.records)
+        lost = {*due} - {(record["step"], name) for record in self.records for name in record}
         if writes and lost:
-            print(f"{self._file} is damaged: {lost.total()} of its records are lost.", file=sys.stderr)
+            print(f"{self._file} is damaged: {len(lost)} of its records are lost.", file=sys.stderr)
         if writes:
             atomic_write(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
             self.later(self._begin_tensorboard, list(self.records))
