@@ -1,9 +1,10 @@
-"""Costs on a TPU: the training step, evaluation and cached sampling, compiled for TPUs that need not be there.
+"""Costs on a TPU: training, evaluation, sampling and lossless coding, compiled for TPUs that need not be there.
 
 python -m benchmarks.tpu [--config=digits ...] [--topology=v5e:2x4 ...] [--program=train ...] [--quick]
 
 The TPU compiler runs on any x86-64 Linux machine: pip install 'pixelcnn-jax[tpu]'. Nothing is executed. The programs
-are those that the train loop compiles, with layers in bfloat16. Sampling is compiled for one chip.
+are those of the train loop and of sampling, with layers in bfloat16, and "encode" and "decode" of the published integer
+twin, in float32, for the configs that have one. All but training and evaluation are compiled for one chip.
 
 The account of ``benchmarks/hlo.py`` gives the bytes and the arithmetic of a step on each chip. The roofline time is the
 longer of both at the chip's peak bandwidth and peak arithmetic: no program can be faster. The arithmetic's share of it
@@ -13,6 +14,7 @@ them: a rough estimate, in which nothing overlaps. Collectives are counted apart
 
 import importlib
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -28,8 +30,11 @@ from benchmarks.hlo import Account, account
 from experiments import unconditional
 from pixelcnn_jax import InputError, sample
 from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.codec import groups
 from pixelcnn_jax.devices import data_mesh, replicated
-from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.inputs import Condition, ImageSpec, params_of
+from pixelcnn_jax.models.integer_stream import IntegerStream
+from pixelcnn_jax.pretrained import integer_twins, load_pretrained
 from pixelcnn_jax.training.config import resolve
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
@@ -62,11 +67,12 @@ CHIPS = {
 SHAPES = {
     "digits": (ImageSpec(8, 8, 1, 17), 64),
     "cifar10": (ImageSpec(32, 32, 3, 256), 32),
+    "cifar10_small": (ImageSpec(32, 32, 3, 256), 32),
     "imagenet32": (ImageSpec(32, 32, 3, 256), 16),
     "imagenet64": (ImageSpec(64, 64, 3, 256), 16),
 }
-
-
+CODING = ("encode", "decode")
+PROGRAMS = ("train", "evaluate", "sample", *CODING)
 COLUMNS = {
     "compile_cpu_s": "compile s",
     "program_mb": "program MB",
@@ -100,15 +106,17 @@ def mesh_of(topology: str) -> Mesh:
 
 
 def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> jax.stages.Lowered:
-    """Returns a program before it is compiled: "train", "evaluate" or "sample".
+    """Returns a program before it is compiled.
 
     Args:
-      program: which one.
+      program: one of ``PROGRAMS``.
       name: the config.
       mesh: the chips.
       images: a chip.
       model: fields of ``config.model`` to change.
     """
+    if program in CODING:
+        return lowered_twin(program, name, mesh, images)
     config = importlib.import_module(f"configs.{name}").get_config()
     config.model.update({"dtype": "bfloat16", **model})
     config = resolve(config, unconditional.Config)
@@ -126,12 +134,29 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
     if program == "train":
         options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": config.train.ema_decay}
         step = partial(train_step, **options)
-        return jax.jit(step, donate_argnames="state", out_shardings=whole).lower(state, batch, key)
+        with jax.set_mesh(mesh):
+            return jax.jit(step, donate_argnames="state", out_shardings=whole).lower(state, batch, key)
     if program == "evaluate":
         loss = lambda params, batch: experiment.loss(params, batch, None)  # noqa: E731
         return jax.jit(loss, out_shardings=whole).lower(state.params, batch)
     shape = (images, spec.height, spec.width)
     return jax.jit(lambda params, key: sample(experiment.networks, params, key, shape=shape)).lower(state.params, key)
+
+
+def lowered_twin(program: str, name: str, mesh: Mesh, images: int) -> jax.stages.Lowered:
+    """Returns, for a group of images, the pass that finds all intervals to encode, or the loop that decodes."""
+    model, variables, _ = load_pretrained(integer_twins(name)[0])
+    (*size, channels), lanes = SHAPES[name][0].shape, max(1, images // groups.IMAGES_PER_LANE)
+
+    def abstract(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=replicated(mesh))
+
+    variables = jax.tree.map(lambda x: abstract(x.dtype, *x.shape), variables)
+    if program == "encode":
+        return groups._intervals.lower(model, variables, abstract(jnp.int32, images, *size, channels), Condition())
+    states, data = abstract(jnp.uint32, 1, lanes), abstract(jnp.uint8, 1, images * math.prod(size) * channels)
+    coded = abstract(jnp.bool, 1, images), states, data, abstract(jnp.int32, 1)
+    return groups._decode.lower(IntegerStream(model), tuple(size), params_of(variables), *coded, Condition())
 
 
 def measure(lowered: jax.stages.Lowered, chip: Chip, *, images: int) -> tuple[dict[str, Any], Account]:
@@ -183,9 +208,9 @@ def largest(found: Account, count: int) -> list[dict[str, Any]]:
 @click.command(cls=UserCommand, help=__doc__)
 @click.option("--config", "names", multiple=True, type=click.Choice(list(SHAPES)), help="All if not given.")
 @click.option("--topology", multiple=True, default=("v5e:2x4",), show_default=True, help="v5e:1 is one chip.")
-@click.option("--program", multiple=True, type=click.Choice(["train", "evaluate", "sample"]), help="All if not given.")
-@click.option("--images", type=click.IntRange(1), help="A chip and step; by default 64, 32, 16, 16.")
-@click.option("--sampled", multiple=True, type=int, default=(1, 64, 256), show_default=True, help="Images sampled.")
+@click.option("--program", multiple=True, type=click.Choice(PROGRAMS), help="All if not given.")
+@click.option("--images", type=click.IntRange(1), help="A chip and step; by default 64, 32, 32, 16, 16.")
+@click.option("--sampled", multiple=True, type=int, default=(1, 64, 256), show_default=True, help="Sampled or coded.")
 @click.option("--layers", type=click.IntRange(1), help="Instead of those of the config.")
 @click.option("--remat", is_flag=True, help="Compute layers again in the backward pass.")
 @click.option("--quick", is_flag=True, help="Only the training step of digits, with two layers.")
@@ -208,9 +233,12 @@ def main(
         for where in topology:
             mesh = mesh_of(where)
             chip = CHIPS[mesh.devices.flat[0].device_kind]
-            for kind in ("train",) if quick else program or ("train", "evaluate", "sample"):
-                for count in sampled if kind == "sample" else (images or SHAPES[name][1],):
-                    chips = data_mesh(mesh.devices.flat[:1]) if kind == "sample" else mesh
+            for kind in ("train",) if quick else program or PROGRAMS:
+                if kind in CODING and not integer_twins(name):
+                    continue
+                on_all = kind in ("train", "evaluate")
+                for count in (images or SHAPES[name][1],) if on_all else sampled:
+                    chips = mesh if on_all else data_mesh(mesh.devices.flat[:1])
                     figures, found = measure(lowered(kind, name, chips, count, **changes), chip, images=count)
                     row = {"config": name, "topology": where, "program": kind, "images": count, **changes, **figures}
                     rows.append(row | {"largest": largest(found, 5)})

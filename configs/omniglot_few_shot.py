@@ -8,11 +8,11 @@ Command: python -m experiments.train --config=configs/omniglot_few_shot.py --wor
   Then, from its weights: --workdir=runs/omniglot_few_shot_2 --config.train.start_from=runs/omniglot_few_shot
   --config.train.steps=5500 --config.optimizer.learning_rate=6e-3 --config.train.ema_decay=0.998
   --config.train.eval_every=1100 --config.train.checkpoint_every=275 --config.few_shot.report_episodes=1000
-Time: 40 minutes (28,800 drawings, 1.7 epochs) and 49 minutes (88,000, 5.3 epochs) on a shared core of an AMD EPYC, 14 and
-30 images/s; then 26 minutes for scores and report (2026-11-26).
+Time: 40 minutes (28,800 drawings, 1.7 epochs) and 49 minutes (88,000, 5.3 epochs) on a shared core of an AMD EPYC, 14
+and 30 images/s; then 26 minutes for scores and report (2026-11-26).
 Result: 69.43 nats without an example, 62.14 given one, 58.04 given nine (1,318 drawings of the 659 characters of test).
-20-way accuracy by Bayes' rule, 1,000 episodes each: 82.8 % from one example of each character, 85.1 % with the rule read
-both ways, and 94.9 % from five; among characters of one alphabet 63.7 %, 66.7 % and 82.4 %. The published model
+20-way accuracy by Bayes' rule, 1,000 episodes each: 82.8 % from one example of each character, 85.1 % with the rule
+read both ways, and 94.9 % from five; among characters of one alphabet 63.7 %, 66.7 % and 82.4 %. The published model
 "omniglot_few_shot".
 """
 

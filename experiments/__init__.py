@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 from ml_collections import ConfigDict
@@ -17,12 +18,12 @@ def experiment_module(name: str) -> ModuleType:
     Raises:
       InputError: if there is no such experiment, naming the nearest one.
     """
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
-    module = importlib.import_module(f"{__name__}.{name}") if name in names else None
-    if module is None or not hasattr(module, "make_experiment"):
+    files = (Path(__path__[0], f"{module.name}.py") for module in pkgutil.iter_modules(__path__))
+    names = [file.stem for file in files if "\ndef make_experiment(" in file.read_text()]
+    if name not in names:
         near = "".join(f"; did you mean {one}?" for one in difflib.get_close_matches(name, names, n=1))
         raise InputError(f"experiment must be a module of experiments/, got {name}{near}")
-    return module
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def default_config(name: str) -> ConfigDict:

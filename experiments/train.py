@@ -84,7 +84,7 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
             raise InputError("config.data.download must be off with --processes: prepare the data set first.")
         join(command.processes)
     splits = load_splits(config.data)
-    check_memory(config, module.make_experiment(config, splits.spec))
+    check_memory(config, module.make_experiment(config, splits.spec, None))
     if hasattr(module, "runs"):  # a study of several runs, a folder each
         runs, recipe = module.runs(config), Recipe.of(module)
         results = {name: train(one, recipe, splits, command.workdir / name) for name, one in runs.items()}
@@ -99,7 +99,7 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     """Prints what a training step would need; returns the same as a summary. Needs no data."""
     jax.config.update("jax_platforms", "cpu")  # an accelerator's memory would be taken at the first look at it
     spec = describe(config.data)
-    cost = estimate_cost(config, module.make_experiment(config, spec), spec)
+    cost = estimate_cost(config, module.make_experiment(config, spec, None), spec)
     for name, value in cost.items():
         print(f"{name:28} {value:>22,}")
     return {"dataset": config.data.dataset, **spec._asdict(), **cost}
@@ -140,6 +140,7 @@ def parse(argv: list[str]) -> Command:
     except Exception as error:  # whatever a config file, absl or ml_collections raises
         text = str(error.args[0] if isinstance(error, KeyError | AttributeError) else error).strip()
         text = text.replace("\\n", "\n").strip().split("\n")[-1] if "Traceback" in text else text
+        text = text.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")  # raised by the config file
         raise InputError(f"{one_line(text) or type(error).__name__} (--help lists the fields).") from error
     if rest:
         raise InputError(f"{rest[0]} is not a flag: fields are given as --config.GROUP.FIELD=VALUE (see --help).")

@@ -4,13 +4,13 @@ The devices may belong to several processes, on one host or many. All processes 
 reads its own rows of a batch: a computation over the mesh waits until every process has called it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array
+from jaxtyping import Array, Key, UInt32
 
 from pixelcnn_jax.errors import InputError
 
@@ -70,3 +70,37 @@ def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
     if not isinstance(sharding, NamedSharding):
         return batched, whole
     return jax.device_put(batched, sharding), jax.device_put(whole, NamedSharding(sharding.mesh, PartitionSpec()))
+
+
+def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Maps a function over the mesh of ``jax.set_mesh``, each device with its own images.
+
+    The gradients of the whole arguments are then summed over the devices once, after the function's backward pass. Left
+    to itself, XLA sums them in every iteration of the function's loops. Without a mesh with an axis ``data``, or if its
+    devices cannot share the images evenly, the function stays as it is.
+
+    Args:
+      function: ``images, condition, *whole -> values``. Images, values, and all parts of the condition that have as
+        many rows are split along their first axis.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+
+    def mapped(images: Array, condition: Any, *whole: Any) -> Array:
+        if "data" not in mesh.auto_axes or len(images) % mesh.shape["data"]:
+            return function(images, condition, *whole)
+        rows, all_rows = PartitionSpec("data"), PartitionSpec()
+        split = jax.tree.map(lambda x: rows if len(x) == len(images) else all_rows, condition)
+        specs = (rows, split, *(all_rows for _ in whole))
+        # The check would have gradients summed where an argument is read: inside the loops.
+        return jax.shard_map(function, in_specs=specs, out_specs=rows, check_vma=False)(images, condition, *whole)
+
+    return mapped
+
+
+def random_words(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "images ..."]:
+    """Returns random words for images; within ``per_device`` the rows of this device among those of all."""
+    if "data" not in jax.sharding.get_abstract_mesh().manual_axes:
+        return jax.random.bits(key, shape)
+    own, *rest = shape
+    words = jax.random.bits(key, (own * jax.lax.axis_size("data"), *rest))
+    return jax.lax.dynamic_slice_in_dim(words, own * jax.lax.axis_index("data"), own)

@@ -4,6 +4,7 @@ Published models, the workdir of a run, and a file that was copied from either a
 """
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import math
@@ -181,8 +182,9 @@ def _weights_file(name: str | Path) -> Path:
             raise InputError(
                 f"{name} holds no model: it needs a model.json, which a run writes at its first validation."
             )
-        names = ", ".join(pretrained_names())
-        raise InputError(f"There is no model {name}: name one of {names}, a workdir, or a .safetensors file.")
+        names = difflib.get_close_matches(str(name), pretrained_names(), n=1) or pretrained_names()
+        choice = "did you mean" if len(names) == 1 else "name a workdir, a .safetensors file or one of"
+        raise InputError(f"There is no model {name}: {choice} {', '.join(names)}.")
     return file
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import optax
 import pytest
 from jax import export
+from proofs import as_on_an_accelerator
 from tiny_runs import tiny
 
+from benchmarks.hlo import account
 from pixelcnn_jax import InputError, devices
 from pixelcnn_jax.devices import (
     check_batch_size,
@@ -72,6 +74,31 @@ def test_any_number_of_devices_gives_the_same_loss_and_gradient(name):
         assert found[count][0].sharding.device_set == set(jax.devices()[:count])
     for count in found:
         np.testing.assert_allclose(found[count], found[1], rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["unconditional", "class_conditional"])
+def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch):
+    """On accelerators: the same loss and gradient as on one device, dropout included, and no sum in the loop."""
+    as_on_an_accelerator(monkeypatch)
+    found, sums = {}, {}
+    for count, layers in ((1, 2), (4, 2), (4, 3)):
+        experiment, *_ = made(name, model__layers=layers)
+
+        @jax.jit
+        def function(params, batch, key, experiment=experiment):
+            def mean_loss(params):
+                return jnp.mean(experiment.loss(params, batch, Training(key, jnp.zeros((), jnp.int32))))
+
+            return jax.value_and_grad(mean_loss)(params)
+
+        mesh = data_mesh(jax.devices()[:count])
+        whole = jax.device_put((jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)), replicated(mesh))
+        with jax.set_mesh(mesh):
+            compiled = function.lower(whole[0], shard_batch(mesh, batch_of(16)), whole[1]).compile()
+        found[count, layers] = compiled(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
+        sums[count, layers] = account(compiled.as_text()).collectives.get("all-reduce", {}).get("count", 0)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), found[4, 2], found[1, 2])
+    assert sums[4, 2] == sums[4, 3] > 0
 
 
 def test_jit_sharded_jit_and_pmap_take_the_same_step():

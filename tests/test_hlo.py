@@ -137,6 +137,6 @@ def test_digits_compile_for_a_tpu_and_fit():
     assert row["fits"]
     assert row["host_transfers"] == row["unknown_loops"] == 0
     assert row["collectives"].keys() == {"all-reduce"}
-    assert row["collectives"]["all-reduce"]["count"] <= 5
+    assert row["collectives"]["all-reduce"]["count"] <= 2  # none in the loop over the layers
     assert 0 < row["main_gb"] < 1
     assert 0 < row["tflop"] < 1

@@ -11,6 +11,7 @@ from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.given import read_given
 from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Given
 
 
@@ -22,7 +23,7 @@ from pixelcnn_jax.models.inputs import Given
 @options.label_option
 @click.option("--count", type=click.IntRange(1, 1024), help="Number of images (64), or of images per class (10).")
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1 draws likelier images.")
-@click.option("--guidance", type=float, default=0.0, show_default=True, help="Weight of the label in each draw.")
+@click.option("--guidance", type=float, default=0.0, show_default=True, help="For models trained with drop_condition.")
 @options.seed_option
 @options.json_option
 def sample(
@@ -45,6 +46,9 @@ def sample(
     """
     options.check_output(output, suffix=".png")
     density = options.load_density(name)
+    own = density.card["config"].get(density.card["experiment"])  # None for a model that was not trained here
+    if guidance and own is not None and not own.get("drop_condition"):
+        raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
     h: Given | None
     if density.classes and label is None and not given:
         columns = count or 10

@@ -153,6 +153,8 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
         raise
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
         raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller.") from None
+    except FileNotFoundError:
+        raise InputError(f"{name} does not exist: name an image file or a folder.") from None
     except Exception as error:  # Pillow raises half a dozen types for damaged files
         raise InputError(f"{name} cannot be read as an image, {error}: repair or remove it.") from error
 

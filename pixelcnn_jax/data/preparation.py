@@ -31,8 +31,8 @@ class Preparation:
     invert: bool = field(False, "swap dark and bright, for ink on white paper")
     scan: str = field(
         "rows",
-        "order of the pixels: rows from the top, columns from the left, or backwards from the last row; images are "
-        "turned so that a model reads them this way, and pictures show them turned",
+        "order in which a model reads the pixels: columns transposes images, backwards rotates them by 180 degrees, "
+        "and samples are shown so",
         choices=("rows", "columns", "backwards"),
     )
 

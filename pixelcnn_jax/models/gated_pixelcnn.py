@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
+from pixelcnn_jax.devices import per_device
 from pixelcnn_jax.models.autoregressive import Network, cast, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import colour_masks, mask_kernel, mask_part, masked_head
 from pixelcnn_jax.models.inputs import Condition
@@ -66,7 +67,7 @@ class GatedPixelCNN(Network):
         layers = {name: params[name] for name in ("strict", "layers")}
         keys = None if dropout_key is None else jax.random.split(dropout_key, self.layers + 1)
 
-        def gated_layer(strict: bool, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
+        def gated_layer(strict: bool, condition: Condition, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
             drop, drop_vertical = dropouts(key, self.dropout)
             above = vertical_half(layer, stacks.vertical, rows_border(layer, stacks.vertical), condition)
             left = jnp.concatenate([columns_border(layer, stacks.horizontal), stacks.horizontal], axis=2)[:, :, :-1]
@@ -78,23 +79,26 @@ class GatedPixelCNN(Network):
         # Unrolled on CPU: what the backward pass needs of each layer is then not copied into a stack and out of it.
         # An accelerator needs minutes to compile layers that are not in a loop, and 100 MB for the program. The copies
         # are fewer if the gates are computed again from their sums.
-        def all_layers(inputs: Array, layers: Params, keys: Array | None, *, on_cpu: bool) -> Array:
+        def all_layers(
+            inputs: Array, condition: Condition, layers: Params, keys: Array | None, *, on_cpu: bool
+        ) -> Array:
             saved = None if self.remat else jax.checkpoint_policies.save_only_these_names(SUMS)
             again = partial(jax.checkpoint, static_argnums=0, policy=saved, prevent_cse=on_cpu)
             one_layer = gated_layer if on_cpu and not self.remat else again(gated_layer)
             layers = layers if on_cpu else {name: joined(layer) for name, layer in layers.items()}
             first, rest = (None, None) if keys is None else (keys[0], keys[1:])
-            stacks = one_layer(True, Stacks(shift_down(inputs), inputs), layers["strict"], first)
+            stacks = one_layer(True, condition, Stacks(shift_down(inputs), inputs), layers["strict"], first)
             stacks, _ = jax.lax.scan(
-                lambda stacks, layer: (one_layer(False, stacks, *layer), None),
+                lambda stacks, layer: (one_layer(False, condition, stacks, *layer), None),
                 stacks,
                 (layers["layers"], rest),
                 unroll=on_cpu,
             )
             return stacks.horizontal
 
-        forms = {"cpu": partial(all_layers, on_cpu=True), "default": partial(all_layers, on_cpu=False)}
-        features = jax.lax.platform_dependent(inputs, layers, keys, **forms)
+        on_cpu, elsewhere = partial(all_layers, on_cpu=True), per_device(partial(all_layers, on_cpu=False))
+        arguments = inputs, condition, layers, keys
+        features = jax.lax.platform_dependent(*arguments, cpu=on_cpu, default=elsewhere)
         return whole_head(self, params["head"], features)
 
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Key
 
+from pixelcnn_jax.devices import random_words
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.parameters import Params
 
@@ -109,7 +110,7 @@ def dropout(
     layer.
     """
     dropped = round(rate * 256)
-    words = jax.random.bits(key, (*x.shape[:3], -(-x.shape[3] // 4)))
+    words = random_words(key, (*x.shape[:3], -(-x.shape[3] // 4)))
     chances = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(chances >= dropped, x * (256 / (256 - dropped)), jnp.zeros_like(x))
 

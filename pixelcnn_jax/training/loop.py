@@ -151,7 +151,8 @@ def train_steps(
                 with stop.may_raise():
                     validate(start)
             for step, batch in bar:
-                state, measured = next_state(state, shard_batch(mesh, batch), step_key)
+                with jax.set_mesh(mesh):  # for ``devices.per_device``
+                    state, measured = next_state(state, shard_batch(mesh, batch), step_key)
                 watch.count(measured)
                 if step == start + 1:
                     bar.unpause()  # the estimate of the time left does not count compilation

@@ -53,6 +53,11 @@ def test_temperature_and_guidance_are_passed_on(pixelcnn, class_model, tmp_path)
     np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
 
 
+def test_guidance_of_a_model_that_was_trained_without_it_is_refused(pixelcnn, tmp_path):
+    line = ("sample", "mnist_classes", "-o", tmp_path / "g.png", "--guidance=1")
+    assert "drop_condition" in pixelcnn(*line, mistake=True)
+
+
 @pytest.mark.parametrize(("model", "label"), [("class_model", 2), ("colour_model", 0)])
 def test_a_label_that_does_not_fit_is_refused(pixelcnn, request, model, label, tmp_path):
     folder = request.getfixturevalue(model)
