@@ -1,7 +1,11 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and JSON that says when it was damaged since."""
 
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def atomic_write(path: Path | str, content: str | bytes) -> None:
@@ -23,3 +27,26 @@ def atomic_write(path: Path | str, content: str | bytes) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, facts: Mapping[str, Any]) -> None:
+    """Writes facts as JSON, with a checksum of them as one more."""
+    facts = {**facts, "checksum": _checksum(facts)}
+    atomic_write(path, json.dumps(facts, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns what ``write_json`` wrote. A file without a checksum, which a person may have written, is read too.
+
+    Raises:
+      OSError, ValueError, TypeError, RecursionError: if it cannot be read, or is damaged.
+    """
+    facts = dict(json.loads(path.read_text()))
+    if facts.get("checksum") not in (None, _checksum(facts)):
+        raise ValueError("The checksum is another.")
+    return facts
+
+
+def _checksum(facts: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in facts.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -24,7 +24,7 @@ from safetensors.flax import load, save
 from pixelcnn_jax.download import fetch_model
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field, read_group
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.files import atomic_write, write_json
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.bounds import check_bounds
@@ -154,7 +154,7 @@ def save_pretrained(path: str | Path, model: Model, variables: Variables, card: 
     }
     side = _side_file(file, digest)
     atomic_write(side, content)
-    atomic_write(file.with_suffix(".json"), json.dumps({**facts, **card, **facts}, indent=2) + "\n")
+    write_json(file.with_suffix(".json"), {**facts, **card, **facts})
     side.replace(file)
     for stale in file.parent.glob(f"{file.stem}.*.safetensors"):
         if re.fullmatch(r"\.[0-9a-f]{12}\.safetensors", stale.name.removeprefix(file.stem)):

@@ -1,11 +1,13 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and JSON that says when it was damaged since."""
 
+import contextlib
 import errno
+import json
 import os
 
 import pytest
 
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.files import atomic_write, read_json, write_json
 
 
 @pytest.mark.parametrize("content", ["späte", b"\x00\xff"])
@@ -45,3 +47,26 @@ def test_a_folder_in_its_place_is_left_as_it_is(tmp_path):
     with pytest.raises(OSError, match="file"):
         atomic_write(tmp_path / "file", "text")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "inner"]
+
+
+FACTS = {"seed": 0, "scores": {"test": {"nats": 25.75, "images": 20}}, "words": ("a", "ä"), "none": None}
+
+
+def test_json_is_read_as_it_was_written(tmp_path):
+    file = tmp_path / "facts.json"
+    for facts in (FACTS, FACTS | {"checksum": "of older facts"}):
+        write_json(file, facts)
+        assert read_json(file).items() >= json.loads(json.dumps(FACTS)).items()
+    file.write_text(json.dumps({"a": 1}))  # a person's
+    assert read_json(file) == {"a": 1}
+
+
+def test_no_bit_of_json_can_flip_and_change_a_fact(tmp_path):
+    file = tmp_path / "facts.json"
+    write_json(file, FACTS)
+    content, expected = file.read_bytes(), json.loads(json.dumps(FACTS))
+    for at in range(8 * len(content)):
+        flipped = content[: at // 8] + bytes([content[at // 8] ^ 1 << at % 8]) + content[at // 8 + 1 :]
+        file.write_bytes(flipped)
+        with contextlib.suppress(ValueError, TypeError):
+            assert read_json(file).items() >= expected.items(), flipped

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -89,9 +90,9 @@ def test_a_kill_while_saving_leaves_the_older_or_the_newer_model(writes, older, 
     """A kill after this number of writes, before the weights get their name."""
     if older:
         save(tmp_path, seed=1)
-    left, write = iter(range(writes)), pretrained.atomic_write
+    left = iter(range(writes))
 
-    def write_or_die(path, content):
+    def write_or_die(write, path, content):
         if next(left, None) is None:
             raise KilledError
         write(path, content)
@@ -99,7 +100,8 @@ def test_a_kill_while_saving_leaves_the_older_or_the_newer_model(writes, older, 
             raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(pretrained, "atomic_write", write_or_die)
+        for name in ("atomic_write", "write_json"):
+            patch.setattr(pretrained, name, partial(write_or_die, getattr(pretrained, name)))
         with pytest.raises(KilledError):
             save(tmp_path, seed=2)
     if older or writes == 2:

@@ -121,8 +121,12 @@ def values(workdir, **changes):
     return load_file(workdir / "model.safetensors") | {jax.tree_util.keystr(path): np.asarray(x) for path, x in leaves}
 
 
-def assert_same_bits(workdir, other, **changes):
+def assert_same_values(workdir, other, **changes):
     mine, theirs = values(workdir, **changes), values(other, **changes)
     assert mine.keys() == theirs.keys()
     assert [name for name in mine if not np.array_equal(mine[name], theirs[name])] == []
+
+
+def assert_same_bits(workdir, other, **changes):
+    assert_same_values(workdir, other, **changes)
     assert [record["step"] for record in records(workdir)] == [record["step"] for record in records(other)]

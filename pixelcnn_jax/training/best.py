@@ -10,6 +10,7 @@ import numpy as np
 
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.files import read_json
 from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.experiment import Experiment, Params, Variables
@@ -44,12 +45,13 @@ class BestModel:
     def resume(self) -> None:
         """Reads which validation was the best before the run was stopped.
 
-        Weights that are damaged are named on standard error; the next validation then takes their place.
+        A model that is damaged is named on standard error; the next validation then takes its place.
         """
         if not (self._workdir / "model.json").exists():
             return
         try:
-            card = load_pretrained(self._workdir).card
+            load_pretrained(self._workdir)
+            card = read_json(self._workdir / "model.json")
             self.step, self.loss = card["step"], float(card["scores"]["validation"][self._measure])
         except (InputError, KeyError, TypeError, ValueError):
             if is_first():

@@ -92,7 +92,10 @@ def train_steps(
     start = int(state.step)
     best.resume()
     loggers = make_loggers(every.loggers, workdir, to_dict(config)) if is_first() else ()
-    metrics = Metrics(workdir, resumed_step=start, writes=is_first(), loggers=loggers)
+    # A process that was stopped may have saved a step before it was validated.
+    due = [(step, "learning_rate") for step in range(every.log_every, start + 1, every.log_every)]
+    due += [(step, f"validation_{measure}") for step in range(every.eval_every, start, every.eval_every)]
+    metrics = Metrics(workdir, resumed_step=start, due=due, writes=is_first(), loggers=loggers)
     watch, began, earlier = Stopwatch(every.batch_size), time.monotonic(), metrics.last("seconds")
     batches = training_batches(
         splits.train,
@@ -144,7 +147,6 @@ def train_steps(
 
     with closing(metrics), bar, stop_requests(every.seconds) as stop:
         try:
-            # A process that was stopped may have saved a step before it was validated.
             if start and is_due(start, every.eval_every) and not metrics.has(start, f"validation_{measure}"):
                 with stop.may_raise():
                     validate(start)

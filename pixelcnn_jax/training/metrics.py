@@ -5,17 +5,18 @@ import io
 import json
 import os
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import PIL.Image
 
+from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.devices import wait_for_older
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
@@ -52,13 +53,26 @@ class Metrics:
     """Writes scalars by step.
 
     Everything else is derived from the records, in a thread beside the training: importing TensorFlow takes seconds.
-    TensorBoard's files are written anew when a run resumes, so that they hold every point.
+    TensorBoard's files are written anew when a run resumes, so that they hold every point. Records that a damaged file
+    has lost are named on standard error; nothing else is lost with them.
+
+    Args:
+      resumed_step: the step of the checkpoint; later records happen again.
+      due: steps and names of scalars that must have been recorded until then.
 
     Attributes:
       records: all records of the run, those of earlier processes included.
     """
 
-    def __init__(self, workdir: Path, *, resumed_step: int, writes: bool = True, loggers: Sequence[Log] = ()) -> None:
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        resumed_step: int,
+        due: Collection[tuple[int, str]] = (),
+        writes: bool = True,
+        loggers: Sequence[Log] = (),
+    ) -> None:
         self._writes = writes
         self._loggers = loggers
         self._workdir = workdir
@@ -70,6 +84,9 @@ class Metrics:
         # What a killed process recorded after its last checkpoint will happen again.
         written = read_records(self._file) if self._file.exists() else []
         self.records: list[Record] = [record for record in written if record["step"] <= resumed_step]
+        lost = {*due} - {(record["step"], name) for record in self.records for name in record}
+        if writes and lost:
+            print(f"{self._file} is damaged: {len(lost)} of its records are lost.", file=sys.stderr)
         if writes:
             atomic_write(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
             self.later(self._begin_tensorboard, list(self.records))
@@ -142,7 +159,8 @@ class Metrics:
         with self._tensorboard_errors():
             self._writer.write_scalars(step, {key: x for key, x in record.items() if key != "step"})
             for name, file in self._pictures(record).items():
-                self._writer.write_images(step, {name: np.asarray(PIL.Image.open(file).convert("RGB"))[None]})
+                with suppress(InputError):  # a picture of an earlier process, damaged since
+                    self._writer.write_images(step, {name: decode(file, colour=True)[None]})
             self._writer.flush()
 
     @contextmanager

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,9 @@ import jinja2
 import numpy as np
 import PIL.Image
 
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.data.image_files import decode, has_colour
+from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.files import atomic_write, read_json
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.experiment import LIKELIHOOD
@@ -25,16 +26,19 @@ def write_report(workdir: Path) -> None:
 
 
 def report_html(workdir: Path) -> str:
-    """Returns the page: facts, scores next to published ones, the curve, samples by step, and the commands to go on."""
+    """Returns the page: facts, scores next to published ones, the curve, samples by step, and the commands to go on.
+
+    Pictures that are damaged are left out.
+    """
     run, card, result = (_read(workdir / f"{name}.json") for name in ("config", "model", "result"))
     config, spec = run["config"], ImageSpec(**run["images"]["spec"])
     file = workdir / "metrics.jsonl"
     records = read_records(file) if file.exists() else []
     measure = card.get("measure", LIKELIHOOD)
-    drawn = sorted(workdir.glob("samples_*.png"))
+    drawn = sorted(file for file in workdir.glob("samples_*.png") if file.stem.removeprefix("samples_").isdecimal())
     kept = sorted({round(i) for i in np.linspace(0, len(drawn) - 1, MOST_PICTURES)}) if drawn else []
-    pictures = [{"step": int(drawn[i].stem.removeprefix("samples_")), "data": _embed(drawn[i])} for i in kept]
-    best = workdir / "samples.png"
+    embedded = {int(drawn[i].stem.removeprefix("samples_")): _embed(drawn[i]) for i in kept}
+    pictures = [{"step": step, "data": data} for step, data in embedded.items() if data]
     # In other experiments not every image of the grid is one that a network drew in raster order.
     is_animated = "class" in card.get("networks", {}) and card.get("score_of") in ("p(x)", "p(x|y)")
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -46,9 +50,9 @@ def report_html(workdir: Path) -> str:
         units=("bits/dim", "nats") if measure == LIKELIHOOD else (display_name(measure),),
         scores=_scores(config, card, result, spec),
         figures={display_name(name): _written(x) for name, x in result.get("report", {}).items()},
-        curve=_embed(workdir / "curve.png") if (workdir / "curve.png").exists() else None,
+        curve=_embed(workdir / "curve.png"),
         pictures=pictures,
-        best=_embed(best) if best.exists() else None,
+        best=_embed(workdir / "samples.png"),
         caption=card.get("caption", ""),
         cell=(spec.width, spec.height) if is_animated and pictures else None,
         workdir=workdir,
@@ -58,7 +62,7 @@ def report_html(workdir: Path) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(file.read_text()))
+        return read_json(file)
     except (OSError, ValueError, TypeError, RecursionError):  # not there yet, or damaged
         return {}
 
@@ -103,13 +107,16 @@ def _written(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _embed(file: Path) -> str:
+def _embed(file: Path) -> str | None:
     """Returns a PNG as a data URI, without the enlargement of a grid: the page enlarges it again."""
-    with PIL.Image.open(file) as picture:
-        pixels = np.asarray(picture)
+    try:
+        pixels = decode(file, colour=has_colour(file))
+    except InputError:  # not there yet, or damaged
+        return None
     scale = next(s for s in range(min(pixels.shape[:2]), 0, -1) if _consists_of_blocks(pixels, s))
     content = io.BytesIO()
-    PIL.Image.fromarray(pixels[::scale, ::scale]).save(content, "PNG", optimize=True)
+    small = pixels[::scale, ::scale].squeeze(-1 if pixels.shape[-1] == 1 else ())
+    PIL.Image.fromarray(small).save(content, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 

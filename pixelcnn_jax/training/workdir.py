@@ -12,6 +12,7 @@ result.json           every score, once the run is finished
 
 import errno
 import fcntl
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,13 +21,14 @@ from typing import Any
 
 import flax
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.files import atomic_write
-from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.files import atomic_write, read_json, write_json
+from pixelcnn_jax.training.config import RunConfig, resolve, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
 FORMAT = 2
@@ -71,14 +73,17 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
     mine = {"format": FORMAT, "config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
     mine = json.loads(json.dumps(mine))
+    default = json.loads(json.dumps(to_dict(resolve({"experiment": config.experiment}, type(config.own)))))
     file = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             if any(path.name != "config.json.part" for path in workdir.iterdir()):
                 raise InputError(f"{workdir} holds files, but no config.json of a run: choose another workdir.")
-            atomic_write(file, json.dumps(mine, indent=2))
-        theirs = dict(json.loads(file.read_text()))
+            write_json(file, mine)
+        theirs = read_json(file)
+    except InputError:
+        raise
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is damaged: restore it, or choose another workdir.") from error
     except OSError as error:
@@ -86,9 +91,10 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
     if theirs.get("format") != FORMAT:
         raise InputError(f"{workdir} was made by another version of pixelcnn_jax: choose another workdir.")
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
-    my_fields, their_fields = _flat(mine), _flat(theirs)
+    # A field that the version which made the workdir did not have has its default.
+    my_fields, their_fields = _flat(mine), _flat({"config": default}) | _flat(theirs)
     is_longer = config.optimizer.schedule == "constant" and their_fields.get(STEPS, 0) < config.train.steps
-    movable |= {STEPS} if is_longer else set()
+    movable |= {STEPS, "checksum"} if is_longer else {"checksum"}
     for name in sorted((my_fields.keys() | their_fields.keys()) - movable):
         before, now = their_fields.get(name), my_fields.get(name)
         if before != now:
@@ -98,7 +104,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
                 + more
             )
     if is_longer:
-        atomic_write(file, json.dumps(mine, indent=2))
+        write_json(file, mine)
 
 
 @contextmanager
@@ -127,7 +133,7 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
     """
     file = workdir / "result.json"
     try:
-        result = dict(json.loads(file.read_text()))
+        result = read_json(file)
         if not {"measure", "scores", "report"} <= result.keys():
             raise ValueError
     except FileNotFoundError:
@@ -141,9 +147,8 @@ def write_result(workdir: Path, result: dict[str, Any]) -> dict[str, Any]:
     """Writes ``result.json``; returns what it holds."""
 
     def write() -> str:
-        text = json.dumps(result, indent=2, allow_nan=False)
-        atomic_write(workdir / "result.json", text)
-        return text
+        write_json(workdir / "result.json", result)
+        return json.dumps(read_json(workdir / "result.json"))
 
     return dict(json.loads(run_on_first_process(write)))
 
@@ -159,15 +164,24 @@ def prepared(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Mapping
     def write() -> str:
         if not file.exists() and (fixed := prepare()):
             flat = flax.traverse_util.flatten_dict(fixed, sep=".")
-            atomic_write(file, to_bytes({name: np.ascontiguousarray(x) for name, x in flat.items()}))
+            arrays = {name: np.ascontiguousarray(x) for name, x in flat.items()}
+            atomic_write(file, to_bytes(arrays, {"sha256": _hash(arrays)}))
         return str(file.exists())
 
     if run_on_first_process(write) != "True":
         return {}
     try:
-        return dict(flax.traverse_util.unflatten_dict(from_bytes(file.read_bytes()), sep="."))
+        arrays = from_bytes(file.read_bytes())
+        with safe_open(file, "numpy") as opened:
+            if (opened.metadata() or {}).get("sha256") not in (None, _hash(arrays)):
+                raise ValueError
+        return dict(flax.traverse_util.unflatten_dict(arrays, sep="."))
     except Exception as error:  # safetensors raises its own error
         raise InputError(f"{file} is damaged: choose another workdir and train again.") from error
+
+
+def _hash(arrays: dict[str, np.ndarray]) -> str:
+    return hashlib.sha256(to_bytes(arrays)).hexdigest()
 
 
 def _flat(tree: Any, name: str = "") -> dict[str, Any]:

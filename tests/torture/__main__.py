@@ -2,8 +2,8 @@
 
 PYTHONPATH=tests python -m torture [--seed=0] [--share=1.0] [--only=SECTION,...] [--count=N]
 
-Each section runs in a process of its own. A case may take 20 s of processor time and 2 GB of resident memory; a process
-that says nothing for ten minutes is ended and its case counts as a hang.
+Each section runs in a process of its own, as many at a time as there are cores. A case may take 20 s of processor time
+and 2 GB of resident memory; a process that says nothing for ten minutes is ended and its case counts as a hang.
 """
 
 import json
@@ -12,25 +12,27 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import click
 
-COUNTS = {  # of a whole run
-    "float containers": 1500,
+COUNTS = {  # of a whole run, the longest sections first
+    "kills": 30,
     "integer containers": 10_000,
-    "names": 800,
+    "damaged workdirs": 80,
+    "checkpoints": 1000,
+    "float containers": 1500,
     "cards": 1000,
     "weights": 800,
     "configs": 900,
     "calls": 667,
+    "names": 800,
     "command lines": 153,
-    "damaged workdirs": 80,
-    "kills": 30,
     "full disks": 2,
-    "checkpoints": 1000,
 }
 SILENCE = 600  # seconds
 MOST_MEMORY = 12 * 2**30  # bytes of address space, most of which is not resident
@@ -38,6 +40,7 @@ ENVIRONMENT = {
     "JAX_NUM_CPU_DEVICES": "1",
     "JAX_PLATFORMS": "cpu",
     "MPLBACKEND": "Agg",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     # Fuzzed shapes are compiled once and hardly computed.
     "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
 }
@@ -136,20 +139,25 @@ def main(seed, share, only, count, section):
     if section:
         attack(section, count, seed)
         return
-    os.environ |= ENVIRONMENT
-    rows = []
-    for name in only.split(",") if only else COUNTS:
+
+    def attacked(name):
         began = time.monotonic()
         records = watched(name, count or max(1, round(share * COUNTS[name])), seed)
-        rows.append(row(name, records, time.monotonic() - began))
-        if len(rows) == 1:
-            print("| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|")
-        print(
-            "| " + " | ".join(f"{x:,}" if isinstance(x, int) else str(x) for x in rows[-1].values()) + " |", flush=True
-        )
+        return row(name, records, time.monotonic() - began)
+
+    rows, cores = [], len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder, ThreadPoolExecutor(cores) as pool:
+        os.environ |= ENVIRONMENT | {"TMPDIR": folder, "JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
+        for one in pool.map(attacked, only.split(",") if only else COUNTS):
+            rows.append(one)
+            if len(rows) == 1:
+                print("| " + " | ".join(one) + " |\n" + "|---" * len(one) + "|")
+            print(
+                "| " + " | ".join(f"{x:,}" if isinstance(x, int) else str(x) for x in one.values()) + " |", flush=True
+            )
     failed = sum(one["failed"] for one in rows)
     cases = sum(one["cases"] for one in rows)
-    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    machine = f"{platform.machine()}, {cores} cores"
     print(json.dumps({"seed": seed, "cases": cases, "failed": failed, "machine": machine, "sections": rows}))
     sys.exit(min(1, failed))
 

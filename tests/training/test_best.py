@@ -1,6 +1,6 @@
 """The best model of a run: kept when it is better, whole after kills, named when it is damaged."""
 
-import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import pytest
 from tiny_runs import tiny
 
 from pixelcnn_jax import InputError, load_pretrained
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.files import atomic_write, write_json
 from pixelcnn_jax.training.best import BestModel
 
 PARTS = ("model.safetensors", "model.json")
@@ -95,8 +95,8 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
-def replace_scores(path):
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"scores": {}}))
+def lower_the_score(path):
+    path.write_text(path.read_text().replace('"bits_per_dim": 3.0', '"bits_per_dim": 1.0'))
 
 
 def delete(path):
@@ -112,7 +112,7 @@ def delete(path):
         ("model.safetensors", delete),
         ("model.json", truncate),
         ("model.json", empty),
-        ("model.json", replace_scores),
+        ("model.json", lower_the_score),
     ],
 )
 def test_a_damaged_model_is_named_and_the_next_validation_takes_its_place(
@@ -144,14 +144,15 @@ def test_a_kill_between_two_files_leaves_the_older_pair(tmp_path, best_of, made,
     best.offer(4, 3.0, numbered(made[3], 4))
     written = []
 
-    def killed(path, content):
+    def killed(write, path, content):
         written.append(path)
         if len(written) == killed_at:
             raise KeyboardInterrupt
-        atomic_write(path, content)
+        write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr("pixelcnn_jax.pretrained.atomic_write", killed)
+        patch.setattr("pixelcnn_jax.pretrained.atomic_write", partial(killed, atomic_write))
+        patch.setattr("pixelcnn_jax.pretrained.write_json", partial(killed, write_json))
         with pytest.raises(KeyboardInterrupt):
             best.offer(8, 2.0, numbered(made[3], 8))
     assert number_in(tmp_path) == 4

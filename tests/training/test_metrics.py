@@ -56,6 +56,32 @@ def test_what_was_recorded_after_the_last_checkpoint_is_dropped_and_recorded_aga
     assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl")] == [2, 4, 6]
 
 
+@pytest.mark.parametrize(
+    ("damage", "lost"),
+    [
+        (lambda text: text, None),
+        (lambda text: text + '{"step": 8, "lo', None),  # of a killed process
+        (lambda text: "", 5),
+        (lambda text: text[:60], 4),
+        (lambda text: text.replace('{"step": 4, "train', '["step": 4, "train'), 1),
+        (lambda text: text.replace('{"step": 6, "train', '{"step": 5, "train'), 1),
+        (lambda text: "[" * 100_000, 5),
+    ],
+)
+def test_records_that_are_lost_are_named(tmp_path, without_tensorflow, capsys, damage, lost):
+    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
+        for step in (2, 4, 6):
+            metrics.write(step, train_loss=step / 2, seconds=1.0)
+            metrics.write(step, validation_loss=step / 2)
+    due = [(step, name) for step in (2, 4, 6) for name in ("train_loss", "validation_loss")][:-1]
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(damage(file.read_text()))
+    for _ in range(2):
+        with closing(Metrics(tmp_path, resumed_step=6, due=due)):
+            told = capsys.readouterr().err
+        assert told == (f"{file} is damaged: {lost} of its records are lost.\n" if lost else "")
+
+
 def test_a_record_is_on_disk_when_write_returns(tmp_path, without_tensorflow):
     with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
         metrics.write(1, loss=2.0)
@@ -107,6 +133,14 @@ def test_tensorboard_shows_the_samples_of_a_validation_also_after_a_kill(tmp_pat
     events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     assert [event.step for event in events.Tensors("samples")] == [4]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_damaged_picture_is_left_out_of_tensorboard(tmp_path):
+    (tmp_path / samples_file(4)).write_bytes(b"\x89PNG")
+    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
+        metrics.write(4, validation_loss=1.0)
+    assert points(tmp_path / "tensorboard", "validation_loss") == [(4, 1.0)]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

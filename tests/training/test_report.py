@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 
 from pixelcnn_jax.data.image_files import grid, save_grid
+from pixelcnn_jax.files import read_json, write_json
 from pixelcnn_jax.training.report import report_html, write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -61,9 +62,9 @@ def test_the_page_holds_scores_facts_and_pictures_and_asks_for_nothing_else(whol
 
 
 def test_published_figures_stand_above_in_both_units(whole, tmp_path):
-    config = json.loads((whole / "config.json").read_text())
+    config = read_json(whole / "config.json")
     config["config"]["train"]["published"] = [["Somebody <2022>", "test", "nats", 64 * np.log(2)]]
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    write_json(tmp_path / "config.json", config)
     page = report_html(tmp_path)
     assert re.search(r"Somebody &lt;2022&gt;</td><td>test</td><td class=\"number\">1.000</td>.*44.36", page)
 
@@ -84,12 +85,27 @@ def test_a_grid_is_embedded_without_its_enlargement(whole, tmp_path):
     np.testing.assert_array_equal(embedded(report_html(tmp_path))[0], grid(images, levels=17)[..., 0])
 
 
+@pytest.mark.parametrize("name", ["samples.png", "samples_0000004.png", "curve.png", "model.json", "result.json"])
+@pytest.mark.parametrize("damage", [lambda content: content[:-40], lambda content: b"", lambda content: b"[" * 10**5])
+def test_a_damaged_file_is_left_out_of_the_page(whole, tmp_path, name, damage):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    before = report_html(tmp_path)
+    (tmp_path / name).write_bytes(damage((whole / name).read_bytes()))
+    assert report_html(tmp_path) != before
+
+
+def test_a_picture_of_somebodys_is_no_validation(whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    before = report_html(tmp_path)
+    shutil.copy(whole / "samples.png", tmp_path / "samples_best.png")
+    assert report_html(tmp_path) == before
+
+
 def test_a_picture_of_other_than_samples_is_not_animated(whole, tmp_path):
     for name in ("config.json", "model.json", "samples_0000004.png"):
         shutil.copy(whole / name, tmp_path)
     assert "<canvas" in report_html(tmp_path)
-    card = json.loads((tmp_path / "model.json").read_text())
-    (tmp_path / "model.json").write_text(json.dumps(card | {"score_of": "p(x|h)"}))
+    write_json(tmp_path / "model.json", read_json(tmp_path / "model.json") | {"score_of": "p(x|h)"})
     assert "<canvas" not in report_html(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """The folder of a run: whose it is, who uses it, and files in it that are damaged."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -51,10 +52,10 @@ def test_fields_that_change_no_result_may_differ(tmp_path, changes):
     claim(tmp_path, config, tiny()[2])
 
 
-def test_a_field_that_an_older_version_did_not_have_counts_as_unset(tmp_path):
+def test_a_field_that_an_older_version_did_not_have_has_its_default(tmp_path):
     claimed(tmp_path)
     theirs = json.loads((tmp_path / "config.json").read_text())
-    del theirs["config"]["train"]["microbatch_size"]
+    del theirs["config"]["train"]["microbatch_size"], theirs["config"]["data"]["scan"], theirs["checksum"]
     (tmp_path / "config.json").write_text(json.dumps(theirs))
     claimed(tmp_path)
     with pytest.raises(InputError, match=r"config\.train\.microbatch_size is None there and 8 here"):
@@ -80,7 +81,7 @@ def test_a_run_whose_learning_rate_has_ended_is_not_made_longer(whole):
 
 def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("mine")
-    with pytest.raises(InputError, match=str(tmp_path)):
+    with pytest.raises(InputError, match=rf"{tmp_path} holds files, but no config\.json"):
         claimed(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
     assert (tmp_path / "metrics.jsonl").read_text() == "mine"
@@ -99,21 +100,30 @@ def test_a_claim_that_was_killed_while_it_was_written_is_made_again(tmp_path):
     claimed(tmp_path)
 
 
-def older(text):
-    return json.dumps(json.loads(text) | {"format": 1})
-
-
 @pytest.mark.parametrize(
-    "damage", [lambda text: text[:100], lambda text: "", lambda text: "[1]", lambda text: "[" * 100_000, older]
+    "damage",
+    [
+        lambda text: text[:100],
+        lambda text: "",
+        lambda text: "[1]",
+        lambda text: "[" * 100_000,
+        lambda text: text.replace('"seed": 0', '"seed": 1'),
+    ],
 )
 def test_a_damaged_config_is_named_and_left_as_it_is(tmp_path, damage):
     claimed(tmp_path)
     file = tmp_path / "config.json"
     file.write_text(damage(file.read_text()))
     before = file.read_text()
-    with pytest.raises(InputError, match=str(tmp_path)):
+    with pytest.raises(InputError, match=rf"{file} is damaged"):
         claimed(tmp_path)
     assert file.read_text() == before
+
+
+def test_a_workdir_of_an_older_version_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"format": 1}')
+    with pytest.raises(InputError, match=f"{tmp_path} was made by another version"):
+        claimed(tmp_path)
 
 
 def test_two_processes_do_not_share_a_workdir(tmp_path):
@@ -157,10 +167,16 @@ def test_a_damaged_result_is_named(tmp_path, content):
 def test_a_result_is_read_as_it_was_written_and_holds_numbers_only(tmp_path):
     result = {"measure": "nats", "scores": {"test": {"nats": 1.5}}, "report": {}}
     assert read_result(tmp_path) is None
-    assert write_result(tmp_path, result) == read_result(tmp_path) == result
+    written = write_result(tmp_path, result)
+    assert read_result(tmp_path) == written
+    assert written.items() >= result.items()
     with pytest.raises(ValueError, match="JSON"):
         write_result(tmp_path, result | {"report": {"x": float("nan")}})
-    assert read_result(tmp_path) == result
+    assert read_result(tmp_path) == written
+    file = tmp_path / "result.json"
+    file.write_text(file.read_text().replace("1.5", "1.4"))
+    with pytest.raises(InputError, match=r"result\.json is damaged"):
+        read_result(tmp_path)
 
 
 def test_what_is_prepared_is_computed_once_and_then_read(tmp_path):
@@ -188,3 +204,13 @@ def test_damaged_prepared_variables_are_named(tmp_path, content):
     (tmp_path / "prepared.safetensors").write_bytes(content)
     with pytest.raises(InputError, match=r"prepared\.safetensors"):
         prepared(tmp_path, dict)
+
+
+def test_no_bit_of_prepared_variables_can_flip_unnoticed(tmp_path):
+    file, codes = tmp_path / "prepared.safetensors", np.arange(6, dtype=np.float32)
+    prepared(tmp_path, lambda: {"quantiser": {"codes": codes}})
+    content = file.read_bytes()
+    for at in range(0, len(content), 3):
+        file.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        with contextlib.suppress(InputError):
+            np.testing.assert_array_equal(prepared(tmp_path, dict)["quantiser"]["codes"], codes)
