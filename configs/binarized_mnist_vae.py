@@ -2,7 +2,11 @@
 
 Paper row: none. Section 4 names this as future work. PixelVAE (1611.05013) and VLAE (1611.02731) report bounds on this
 binarisation: 79.02 and 79.03 nats.
-Not yet run.
+Command: python -m experiments.train --config=configs/binarized_mnist_vae.py --workdir=runs/binarized_mnist_vae
+  --config.vae.unconditional=binarized_mnist_gated_minutes (the model to compare with)
+Time: 28 minutes on one shared core of an AMD EPYC (2026-11-26), 64,000 images; then 10 minutes for the report.
+Result: test negative ELBO 86.29 nats. On 500 test images: negative ELBO 86.69, 83.73 with 256 importance samples, KL
+11.71, 32 of 32 numbers active; the unconditional model has 84.79 nats on them.
 """
 
 from ml_collections import ConfigDict
