@@ -88,12 +88,11 @@ def attack_workdirs(*, report, seed, count):
 def attack_by_kills(*, report, seed, count):
     """Kills runs at random moments until that many kills are done; each run is started again until it ends."""
     generator, whole, kills = random.Random(seed), whole_run(), 0
-    began = time.monotonic()
-    subprocess.run(command(new_folder() / "run"), cwd=ROOT, check=True, capture_output=True)
-    usual = time.monotonic() - began
+    usual = 60.0  # seconds of a whole run, until one has been timed
     while kills < count:
         workdir, moments = new_folder() / "run", []
         while True:
+            began = time.monotonic()
             process = subprocess.Popen(command(workdir), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             try:
                 moment = generator.uniform(0.2, 1.1) * usual
@@ -104,7 +103,9 @@ def attack_by_kills(*, report, seed, count):
                 process.communicate()
                 moments.append(round(moment, 1))
                 print(f"killed after {moments[-1]} s", flush=True)  # a sign of life
-        kills += max(1, len(moments))
+        kills += len(moments)
+        if not moments:
+            usual = time.monotonic() - began
 
         def check(process=process, complaint=complaint, workdir=workdir):
             assert process.returncode == 0, complaint.decode()
