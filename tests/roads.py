@@ -34,11 +34,16 @@ def shell_lines(beginning):
     return [line for line in lines if line.startswith(beginning)]
 
 
+def kept():
+    """What a shell keeps of this process: where pip finds packages, among others."""
+    names = ("HOME", "LANG", "SSL_CERT_FILE", "TERM", "PATH")
+    return {name: value for name, value in os.environ.items() if name in names or name.startswith("PIP_")}
+
+
 def environment(folder):
     """The environment of a shell in which a new virtual environment is active, and nothing of this process is set."""
     venv.create(folder, with_pip=True)
-    kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "SSL_CERT_FILE", "TERM")}
-    return kept | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(folder)}
+    return kept() | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(folder)}
 
 
 def walk(line, place, shell):
@@ -76,8 +81,7 @@ def checkout(tmp_path):
 
 
 def test_the_road_of_an_experimenter(checkout, tmp_path):
-    shell = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "SSL_CERT_FILE", "PATH")}
-    walk(f"make demo PYTHON={sys.executable}", checkout, shell)
+    walk(f"make demo PYTHON={sys.executable}", checkout, kept())
     assert {"samples.png", "report.html", "model.safetensors"} <= {
         one.name for one in Path(checkout / "runs/digits").iterdir()
     }
