@@ -37,7 +37,7 @@ class Track(NamedTuple):
 
 MUON = {"optimizer.name": "muon", "optimizer.learning_rate": 1e-2}
 TRACKS = {
-    "digits": Track(1.86, "bits_per_dim", "configs/digits.py", MUON | {"train.steps": 600}),
+    "digits": Track(1.86, "bits_per_dim", "configs/digits.py", MUON | {"train.steps": 660}),
     "binarized_mnist": Track(82.0, "nats", "configs/binarized_mnist.py", MUON | {"train.steps": 3_500}),
     "cifar10": Track(3.80, "bits_per_dim", "configs/cifar10_small.py", MUON | {"train.steps": 4_500}),
 }
