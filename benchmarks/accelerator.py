@@ -1,4 +1,4 @@
-"""What a GPU or TPU gives: numerics beside the CPU's, speed of training and sampling, a profile, then a training run.
+"""Numerics, speed and a profile of a GPU or TPU, then a training run on it.
 
 python -m benchmarks.accelerator [--config=cifar10 ...] [--quick] [--train_seconds=540 --workdir=DIR -- CONFIG FLAGS]
 
@@ -6,8 +6,8 @@ It needs jax, flax, optax, numpy, pillow, ml_collections and absl, and no Tensor
 
 1. Numerics: likelihood, gradient and samples of published models on the accelerator and on the CPU of the same machine,
    and whether files of an integer twin are the same bytes.
-2. Throughput of the training step in bfloat16, with the share of the chip's peak arithmetic that the useful operations
-   are (those of a network without masks), and the share at which the main memory would limit a layer.
+2. Throughput of the training step in bfloat16. Of known chips also the share of peak arithmetic, counting the operations
+   of a network without masks.
 3. Cached sampling, on GPUs also with the loop as a command buffer.
 4. A profile of training steps: the operations that take the most time.
 5. With --train_seconds: configs/cifar10.py for that long. What follows -- is passed on to the training command.
@@ -21,7 +21,7 @@ import tempfile
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import jax
@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import fastest
-from benchmarks.tpu import SHAPES
+from benchmarks.tpu import CHIPS, SHAPES
 from benchmarks.train_step import stepper
 from experiments import unconditional
 from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, naive_sample, sample
@@ -38,22 +38,9 @@ from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.training.config import RunConfig, resolve
 
 
-class Peak(NamedTuple):
-    """Peak rates of a chip a second: bfloat16 operations without sparsity, and bytes of main memory (data sheets)."""
-
-    flops: float
-    bandwidth: float
-
-
-PEAKS = {
-    "H100": Peak(989e12, 3.35e12),
-    "H200": Peak(989e12, 4.8e12),
-    "A100": Peak(312e12, 2.0e12),
-    "L4": Peak(121e12, 0.3e12),
-    "T4": Peak(65e12, 0.32e12),
-    "TPU v5 lite": Peak(197e12, 0.819e12),
-    "TPU v6 lite": Peak(918e12, 1.64e12),
-}
+# Peak operations a second in bfloat16, without sparsity (data sheets).
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12}
+PEAKS |= {name: chip.flops for name, chip in CHIPS.items()}
 COMMAND_BUFFER = {
     "xla_gpu_enable_command_buffer": "+WHILE",
     "xla_gpu_command_buffer_unroll_loops": True,
@@ -61,10 +48,10 @@ COMMAND_BUFFER = {
 TWIN = "digits_int8_v1"
 
 
-def peak() -> Peak | None:
-    """Returns the peak rates of this machine's accelerator, if they are known."""
+def peak() -> float | None:
+    """Returns the peak operations a second of this machine's accelerator, if they are known."""
     kind = jax.devices()[0].device_kind
-    return next((rates for name, rates in PEAKS.items() if name in kind), None)
+    return next((flops for name, flops in PEAKS.items() if name in kind), None)
 
 
 def resolved(name: str, **model: Any) -> RunConfig:
@@ -129,11 +116,8 @@ def training(name: str, batch_size: int, rounds: int, trace: Path, **model: Any)
         "images_per_second": batch_size / seconds,
         "flops": flops / seconds,
     }
-    if rates := peak():
-        # A layer reads and writes maps of `features`, and does about 2 * 4.5 * 9 * features**2 operations for a pixel.
-        layer = 2 * 15 * config.model.features**2 / (2 * 12 * config.model.features)
-        row["share_of_peak"] = flops / seconds / mesh.size / rates.flops
-        row["memory_bound_on_share"] = min(1.0, layer * rates.bandwidth / rates.flops)
+    if most := peak():
+        row["share_of_peak"] = flops / seconds / mesh.size / most
     return row | {"slowest": slowest(trace)}
 
 
@@ -191,7 +175,7 @@ def main(
     names, batch_size = (("digits",), 8) if quick else (names, batch_size)
     changes: dict[str, Any] = {"layers": 2} if quick else {}
     batches = (1, 2) if quick else (1, 16, 256)
-    result: dict[str, Any] = {"benchmark": "accelerator", "jax": jax.__version__, "rates": peak() and peak()._asdict()}
+    result: dict[str, Any] = {"benchmark": "accelerator", "jax": jax.__version__, "peak": peak()}
     result["device"] = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     print(result["device"], flush=True)
 

@@ -35,7 +35,7 @@ def shell_lines(beginning):
 
 
 def kept():
-    """What a shell keeps of this process: where pip finds packages, among others."""
+    """The environment variables of a new shell, with those that say where pip finds packages."""
     names = ("HOME", "LANG", "SSL_CERT_FILE", "TERM", "PATH")
     return {name: value for name, value in os.environ.items() if name in names or name.startswith("PIP_")}
 
