@@ -6,7 +6,7 @@ It needs jax, flax, optax, numpy, pillow, ml_collections and absl, and no Tensor
 
 1. Numerics: likelihood, gradient and samples of published models on the accelerator and on the CPU of the same machine,
    and whether files of an integer twin are the same bytes.
-2. Throughput of the training step in bfloat16. Of known chips also the share of peak arithmetic, counting the operations
+2. Throughput of the training step in bfloat16. Of known chips also the share of peak arithmetic, counting operations
    of a network without masks.
 3. Cached sampling, on GPUs also with the loop as a command buffer.
 4. A profile of training steps: the operations that take the most time.
@@ -36,7 +36,6 @@ from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, naive_
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.training.config import RunConfig, resolve
-
 
 # Peak operations a second in bfloat16, without sparsity (data sheets).
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12}
