@@ -25,6 +25,8 @@ from pixelcnn_jax.cli.options import UserCommand, load_density
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.pretrained import read_card
 
+Fields = dict[str, Any]  # by the name of a field, such as train.steps
+
 
 class Track(NamedTuple):
     """A goal and the fastest known way to it: a config, and the fields that the recipe changes."""
@@ -32,7 +34,7 @@ class Track(NamedTuple):
     goal: float
     measure: str
     config: str
-    recipe: dict[str, Any]
+    recipe: Fields
 
 
 MUON = {"optimizer.name": "muon", "optimizer.learning_rate": 1e-2}
@@ -44,20 +46,16 @@ TRACKS = {
 SAME = {"train.sample_rows": 1, "train.sample_columns": 1, "train.score_train_images": 1, "train.baselines": False}
 
 
-def run(track: Track, workdir: Path, *, seed: int, data_dir: str | None) -> dict[str, float]:
-    """Trains one seed in a process of its own; returns its validation score, wall-clock and CPU seconds."""
-    steps = track.recipe["train.steps"]
-    fields = SAME | track.recipe | {"train.eval_every": steps, "train.checkpoint_every": steps, "data.test_split": ""}
-    fields |= {"seed": seed} | ({"data.data_dir": data_dir} if data_dir else {})
-    line = [sys.executable, "-m", "experiments.train", f"--config={track.config}", f"--workdir={workdir}"]
+def train(config: str, fields: Fields, workdir: str, data_dir: str | None) -> dict[str, float]:
+    """Trains in a process of its own; returns its wall-clock and CPU seconds."""
+    fields = fields | {"data.test_split": ""} | ({"data.data_dir": data_dir} if data_dir else {})
+    line = [sys.executable, "-m", "experiments.train", f"--config={config}", f"--workdir={workdir}"]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run([*line, *(f"--config.{name}={x}" for name, x in fields.items())], check=False)
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
-        raise InputError(f"Seed {seed} ended with status {done.returncode}.")
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    score = read_card(workdir)["scores"]["validation"][track.measure]
-    return {"score": score, "seconds": seconds, "cpu_seconds": cpu}
+        raise InputError(f"The training ended with status {done.returncode}.")
+    return {"seconds": seconds, "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
 
 
 @click.command(cls=UserCommand, help=__doc__)
@@ -66,10 +64,13 @@ def run(track: Track, workdir: Path, *, seed: int, data_dir: str | None) -> dict
 @click.option("--seeds", default=3, show_default=True, help="Number of seeds; a record needs three.")
 def main(name: str, data_dir: str | None, seeds: int) -> None:
     track = TRACKS[name]
+    whole = {"train.eval_every": track.recipe["train.steps"], "train.checkpoint_every": track.recipe["train.steps"]}
     with TemporaryDirectory() as folder:
         found = []
         for seed in range(seeds):
-            found.append(run(track, Path(folder) / str(seed), seed=seed, data_dir=data_dir))
+            workdir = str(Path(folder) / str(seed))
+            times = train(track.config, SAME | track.recipe | whole | {"seed": seed}, workdir, data_dir)
+            found.append({"score": read_card(workdir)["scores"]["validation"][track.measure]} | times)
             print("seed {}: {score:.4f} in {seconds:.0f} s, {cpu_seconds:.0f} s of CPU".format(seed, **found[-1]))
         density = load_density(str(Path(folder) / "0"))
         config = dict(density.card["config"])

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import accelerator, curves, table
+from benchmarks import accelerator, curves, speedrun, study, table
 from benchmarks.accelerator import slowest
 from benchmarks.anomaly import auroc
 from pixelcnn_jax import InputError, pretrained_names
@@ -168,3 +168,35 @@ def test_the_accelerators_numerics_agree_with_themselves():
     found = accelerator.numerics("digits", 2)
     assert found["nats_off"] == found["gradient_off"] == 0
     assert found["same_sub_pixels"] == found["cached_is_naive"] == 1
+
+
+QUICK = {"train.steps": 2, "train.batch_size": 8, "train.checkpoint_every": 2, "model.layers": 1, "model.features": 8}
+
+
+@pytest.mark.slow
+def test_a_record_is_the_mean_of_its_seeds_and_has_a_test_score(monkeypatch):
+    track = speedrun.Track(1.0, "bits_per_dim", "configs/digits.py", QUICK)
+    monkeypatch.setitem(speedrun.TRACKS, "digits", track)
+    result = run(speedrun.main, "digits", "--seeds", 2)
+    found = json.loads(result.stdout.splitlines()[-1])
+    scores = [one["score"] for one in found["seeds"]]
+    assert scores[0] != scores[1]
+    assert found["score"] == pytest.approx(sum(scores) / 2)
+    assert not found["reached"]  # two steps
+    assert 3 < found["test"] < 5
+    assert found["cpu_seconds"] > 1
+
+
+@pytest.mark.slow
+def test_a_study_has_a_row_for_each_variant(monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "CONFIG", "configs/digits.py")
+    monkeypatch.setattr(study, "BASE", speedrun.SAME | QUICK | {"train.eval_every": 1})
+    monkeypatch.setattr(study, "VARIANTS", {"base": {}, "3 layers": {"model.layers": 3}})
+    result = run(study.main, "--features", 8, "-o", tmp_path / "rows.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [row["variant"] for row in rows] == ["base", "3 layers"]
+    for row, line in zip(rows, result.stdout.splitlines()[-2:], strict=True):
+        assert [step for step, _ in row["curves"][0]] == [1, 2]
+        assert line.startswith(row["variant"])
+        assert f"{row['curves'][0][-1][1]:.3f}" in line
+    assert rows[0]["curves"] != rows[1]["curves"]

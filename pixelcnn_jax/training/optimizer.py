@@ -20,6 +20,7 @@ class OptimizerConfig:
     learning_rate: float = field(1e-3, "peak of the learning-rate schedule", above=0)
     warmup_steps: int = field(100, "steps over which the learning rate rises from zero", least=0)
     schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
+    decay: float = field(0.0, "share of the steps, the last, over which a constant rate falls to zero", least=0, most=1)
     adam_b2: float = field(0.99, "decay of Adam's second moment", above=0, below=1)
     weight_decay: float = field(0.0, "weight decay of kernels; biases have none", least=0)
     max_grad_norm: float = field(1.0, "gradients are clipped to this global norm", above=0)
@@ -43,12 +44,17 @@ def make_optimizer(config: OptimizerConfig, *, steps: int) -> optax.GradientTran
 
 
 def make_schedule(config: OptimizerConfig, *, steps: int) -> optax.Schedule:
-    """Returns the learning rate as a function of the step: a linear warm-up, then constant or a cosine to zero."""
+    """Returns the learning rate as a function of the step: a linear warm-up, then constant or a cosine to zero.
+
+    A constant rate may end in a linear decay (warm-up, stable, decay).
+    """
     peak, warmup = config.learning_rate, config.warmup_steps
     if config.schedule == "cosine":
         return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, warmup + 1))
     # optax's own warm-up to a constant stays at 0 if it has no steps.
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), optax.constant_schedule(peak)], [warmup])
+    last = round(config.decay * max(0, steps - warmup))
+    parts = [optax.linear_schedule(0.0, peak, warmup), optax.constant_schedule(peak)]
+    return optax.join_schedules([*parts, optax.linear_schedule(peak, 0.0, last)], [warmup, steps - last])
 
 
 def muon_axes(params: Any) -> Any:

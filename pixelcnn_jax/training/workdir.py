@@ -93,7 +93,8 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
     # A field that the version which made the workdir did not have has its default.
     my_fields, their_fields = _flat(mine), _flat({"config": default}) | _flat(theirs)
-    is_longer = config.optimizer.schedule == "constant" and their_fields.get(STEPS, 0) < config.train.steps
+    constant = config.optimizer.schedule == "constant" and not config.optimizer.decay
+    is_longer = constant and their_fields.get(STEPS, 0) < config.train.steps
     movable |= {STEPS, "checksum"} if is_longer else {"checksum"}
     for name in sorted((my_fields.keys() | their_fields.keys()) - movable):
         before, now = their_fields.get(name), my_fields.get(name)

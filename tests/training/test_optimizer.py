@@ -45,9 +45,17 @@ def test_without_warm_up_the_first_step_has_the_full_learning_rate(schedule):
     np.testing.assert_allclose(updates[0]["kernel"], -0.25, rtol=1e-4)  # of Adam the first step is the rate itself
 
 
-@pytest.mark.parametrize(("schedule", "later"), [("constant", [1.0, 1.0, 1.0]), ("cosine", [1.0, 0.5, 0.0])])
-def test_the_learning_rate_rises_for_the_warm_up_and_then_follows_its_schedule(schedule, later):
-    rate = make_schedule(OptimizerConfig(schedule=schedule, warmup_steps=4, learning_rate=2.0), steps=12)
+@pytest.mark.parametrize(
+    ("schedule", "decay", "later"),
+    [
+        ("constant", 0.0, [1.0, 1.0, 1.0]),
+        ("constant", 0.5, [1.0, 1.0, 0.0]),
+        ("constant", 1.0, [1.0, 0.5, 0.0]),
+        ("cosine", 0.0, [1.0, 0.5, 0.0]),
+    ],
+)
+def test_the_learning_rate_rises_for_the_warm_up_and_then_follows_its_schedule(schedule, decay, later):
+    rate = make_schedule(OptimizerConfig(schedule=schedule, decay=decay, warmup_steps=4, learning_rate=2.0), steps=12)
     np.testing.assert_allclose([rate(step) for step in (0, 1, 2)], [0.0, 0.5, 1.0])
     np.testing.assert_allclose([rate(step) for step in (4, 8, 12)], 2.0 * np.array(later), atol=1e-6)
 

@@ -1,0 +1,91 @@
+"""What makes training quick: the same short training with one thing changed at a time, and its validation score.
+
+python -m benchmarks.study [VARIANT ...] [--data-dir=DIR] [--seeds=1] [--features=16] [-o study.jsonl]
+
+Each training is a process of its own on binary MNIST. Time is CPU time, so that rows compare on a busy machine. Without
+a VARIANT all of VARIANTS are run.
+"""
+
+import json
+import math
+import statistics
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from benchmarks.speedrun import SAME, Fields, train
+from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.training.metrics import read_records
+
+NATS = 28 * 28 * math.log(2)  # of an image, for each bit/dim
+CONFIG = "configs/binarized_mnist.py"
+BASE: Fields = SAME | {
+    "optimizer.name": "muon",
+    "optimizer.learning_rate": 1e-2,
+    "optimizer.warmup_steps": 50,
+    "train.ema_decay": 0.99,
+    "train.steps": 400,
+    "train.eval_every": 100,
+    "train.checkpoint_every": 400,
+    "data.validation_split": "validation[:1000]",
+}
+ADAMW = {"optimizer.name": "adamw"}
+VARIANTS: dict[str, Fields] = {
+    "base": {},
+    "adamw, rate 0.001": ADAMW | {"optimizer.learning_rate": 1e-3},
+    "adamw, rate 0.003": ADAMW | {"optimizer.learning_rate": 3e-3},
+    "adamw, rate 0.006": ADAMW | {"optimizer.learning_rate": 6e-3},
+    "rate 0.003": {"optimizer.learning_rate": 3e-3},
+    "rate 0.02": {"optimizer.learning_rate": 2e-2},
+    "rate 0.04": {"optimizer.learning_rate": 4e-2},
+    "constant rate": {"optimizer.schedule": "constant"},
+    "stable, then decay over 0.4": {"optimizer.schedule": "constant", "optimizer.decay": 0.4},
+    "linear to zero": {"optimizer.schedule": "constant", "optimizer.decay": 1.0},
+    "no average of weights": {"train.ema_decay": 0.0},
+    "average over 1/200": {"train.ema_decay": 0.995},
+    "weight decay 0.1": {"optimizer.weight_decay": 0.1},
+    "no clipping": {"optimizer.max_grad_norm": 1e9},
+    "batch 16, twice the steps": {"train.batch_size": 16, "train.steps": 800, "train.eval_every": 200},
+    "batch 64, half the steps": {"train.batch_size": 64, "train.steps": 200, "train.eval_every": 50},
+    "first kernel 7": {"model.first_kernel_size": 7},
+    "5x5 kernels": {"model.kernel_size": 5},
+    "4 layers": {"model.layers": 4},
+    "16 layers": {"model.layers": 16},
+}
+
+
+@click.command(cls=UserCommand, help=__doc__)
+@click.argument("variants", nargs=-1, type=click.Choice([*VARIANTS]), metavar="[VARIANT]...")
+@click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
+@click.option("--seeds", default=1, show_default=True, help="Number of seeds of each variant.")
+@click.option("--features", default=16, show_default=True, help="Width of the network.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file that each row is added to, as JSON.")
+def main(variants: tuple[str, ...], data_dir: str | None, seeds: int, features: int, output: Path | None) -> None:
+    base = BASE | {"model.features": features, "model.head_features": features}
+    table = [f"{'variant':30} {'features':>8} {'CPU s':>6} {'nats':>8} {'spread':>7}"]
+    for name in variants or VARIANTS:
+        times, curves = [], []
+        for seed in range(seeds):
+            with TemporaryDirectory() as workdir:
+                times.append(train(CONFIG, base | VARIANTS[name] | {"seed": seed}, workdir, data_dir)["cpu_seconds"])
+                curves.append(curve_of(Path(workdir) / "metrics.jsonl"))
+        last = [curve[-1][1] for curve in curves]
+        spread = statistics.stdev(last) if seeds > 1 else 0.0
+        mean, seconds = statistics.fmean(last), statistics.fmean(times)
+        table.append(f"{name:30} {features:8} {seconds:6.0f} {mean:8.3f} {spread:7.3f}")
+        if output:
+            row = {"variant": name, "features": features, "cpu_seconds": times, "curves": curves}
+            with output.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+    print("\n".join(table))
+
+
+def curve_of(log: Path) -> list[tuple[int, float]]:
+    """Returns the validations of a run: steps and nats."""
+    measure = "validation_bits_per_dim"
+    return [(one["step"], one[measure] * NATS) for one in read_records(log) if measure in one]
+
+
+if __name__ == "__main__":
+    main()
