@@ -1,6 +1,7 @@
 """What makes training quick: the same short training with one thing changed at a time, and its validation score.
 
-python -m benchmarks.study [VARIANT ...] [--data-dir=DIR] [--seeds=1] [--features=16] [-o study.jsonl]
+python -m benchmarks.study [VARIANT ...] [--data-dir=DIR] [--seeds=1] [--features=16] [--images=12800]
+  [-o study.jsonl]
 
 Each training is a process of its own on binary MNIST. Time is CPU time, so that rows compare on a busy machine. Without
 a VARIANT all of VARIANTS are run.
@@ -25,9 +26,7 @@ BASE: Fields = SAME | {
     "optimizer.learning_rate": 1e-2,
     "optimizer.warmup_steps": 50,
     "train.ema_decay": 0.99,
-    "train.steps": 400,
-    "train.eval_every": 100,
-    "train.checkpoint_every": 400,
+    "train.batch_size": 32,
     "data.validation_split": "validation[:1000]",
 }
 ADAMW = {"optimizer.name": "adamw"}
@@ -44,10 +43,13 @@ VARIANTS: dict[str, Fields] = {
     "linear to zero": {"optimizer.schedule": "constant", "optimizer.decay": 1.0},
     "no average of weights": {"train.ema_decay": 0.0},
     "average over 1/200": {"train.ema_decay": 0.995},
+    "weight decay 0.03": {"optimizer.weight_decay": 0.03},
     "weight decay 0.1": {"optimizer.weight_decay": 0.1},
+    "rate 0.003, weight decay 0.03": {"optimizer.learning_rate": 3e-3, "optimizer.weight_decay": 0.03},
+    "adamw, rate 0.003, weight decay 0.03": ADAMW | {"optimizer.learning_rate": 3e-3, "optimizer.weight_decay": 0.03},
     "no clipping": {"optimizer.max_grad_norm": 1e9},
-    "batch 16, twice the steps": {"train.batch_size": 16, "train.steps": 800, "train.eval_every": 200},
-    "batch 64, half the steps": {"train.batch_size": 64, "train.steps": 200, "train.eval_every": 50},
+    "batch 16, twice the steps": {"train.batch_size": 16},
+    "batch 64, half the steps": {"train.batch_size": 64},
     "first kernel 7": {"model.first_kernel_size": 7},
     "5x5 kernels": {"model.kernel_size": 5},
     "4 layers": {"model.layers": 4},
@@ -60,22 +62,27 @@ VARIANTS: dict[str, Fields] = {
 @click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
 @click.option("--seeds", default=1, show_default=True, help="Number of seeds of each variant.")
 @click.option("--features", default=16, show_default=True, help="Width of the network.")
+@click.option("--images", default=12_800, show_default=True, help="Number of images that each training sees.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A file that each row is added to, as JSON.")
-def main(variants: tuple[str, ...], data_dir: str | None, seeds: int, features: int, output: Path | None) -> None:
+def main(
+    variants: tuple[str, ...], data_dir: str | None, seeds: int, features: int, images: int, output: Path | None
+) -> None:
     base = BASE | {"model.features": features, "model.head_features": features}
-    table = [f"{'variant':30} {'features':>8} {'CPU s':>6} {'nats':>8} {'spread':>7}"]
+    table = [f"{'variant':38} {'features':>8} {'CPU s':>6} {'nats':>8} {'spread':>7}"]
     for name in variants or VARIANTS:
-        times, curves = [], []
+        fields, times, curves = base | VARIANTS[name], [], []
+        steps = images // fields["train.batch_size"]
+        fields |= {"train.steps": steps, "train.eval_every": steps // 4, "train.checkpoint_every": steps}
         for seed in range(seeds):
             with TemporaryDirectory() as workdir:
-                times.append(train(CONFIG, base | VARIANTS[name] | {"seed": seed}, workdir, data_dir)["cpu_seconds"])
+                times.append(train(CONFIG, fields | {"seed": seed}, workdir, data_dir)["cpu_seconds"])
                 curves.append(curve_of(Path(workdir) / "metrics.jsonl"))
         last = [curve[-1][1] for curve in curves]
         spread = statistics.stdev(last) if seeds > 1 else 0.0
         mean, seconds = statistics.fmean(last), statistics.fmean(times)
-        table.append(f"{name:30} {features:8} {seconds:6.0f} {mean:8.3f} {spread:7.3f}")
+        table.append(f"{name:38} {features:8} {seconds:6.0f} {mean:8.3f} {spread:7.3f}")
         if output:
-            row = {"variant": name, "features": features, "cpu_seconds": times, "curves": curves}
+            row = {"variant": name, "features": features, "images": images, "cpu_seconds": times, "curves": curves}
             with output.open("a") as file:
                 file.write(json.dumps(row) + "\n")
     print("\n".join(table))

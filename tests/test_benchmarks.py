@@ -190,13 +190,13 @@ def test_a_record_is_the_mean_of_its_seeds_and_has_a_test_score(monkeypatch):
 @pytest.mark.slow
 def test_a_study_has_a_row_for_each_variant(monkeypatch, tmp_path):
     monkeypatch.setattr(study, "CONFIG", "configs/digits.py")
-    monkeypatch.setattr(study, "BASE", speedrun.SAME | QUICK | {"train.eval_every": 1})
+    monkeypatch.setattr(study, "BASE", speedrun.SAME | QUICK)
     monkeypatch.setattr(study, "VARIANTS", {"base": {}, "3 layers": {"model.layers": 3}})
-    result = run(study.main, "--features", 8, "-o", tmp_path / "rows.jsonl")
+    result = run(study.main, "--features", 8, "--images", 32, "-o", tmp_path / "rows.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [row["variant"] for row in rows] == ["base", "3 layers"]
     for row, line in zip(rows, result.stdout.splitlines()[-2:], strict=True):
-        assert [step for step, _ in row["curves"][0]] == [1, 2]
+        assert [step for step, _ in row["curves"][0]] == [1, 2, 3, 4]  # of 8 images
         assert line.startswith(row["variant"])
         assert f"{row['curves'][0][-1][1]:.3f}" in line
     assert rows[0]["curves"] != rows[1]["curves"]
