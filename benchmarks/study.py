@@ -1,14 +1,14 @@
 """What makes training quick: the same short training with one thing changed at a time, and its validation score.
 
 python -m benchmarks.study [VARIANT ...] [--data-dir=DIR] [--seeds=1] [--features=16] [--images=12800]
-  [-o study.jsonl]
+  [--logs=DIR]
 
 Each training is a process of its own on binary MNIST. Time is CPU time, so that rows compare on a busy machine. Without
-a VARIANT all of VARIANTS are run.
+a VARIANT all of VARIANTS are run. ``benchmarks.curves`` plots the logs.
 """
 
-import json
 import math
+import shutil
 import statistics
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from benchmarks.speedrun import SAME, Fields, train
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.training.metrics import read_records
 
+MEASURE = "validation_bits_per_dim"
 NATS = 28 * 28 * math.log(2)  # of an image, for each bit/dim
 CONFIG = "configs/binarized_mnist.py"
 BASE: Fields = SAME | {
@@ -63,35 +64,28 @@ VARIANTS: dict[str, Fields] = {
 @click.option("--seeds", default=1, show_default=True, help="Number of seeds of each variant.")
 @click.option("--features", default=16, show_default=True, help="Width of the network.")
 @click.option("--images", default=12_800, show_default=True, help="Number of images that each training sees.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file that each row is added to, as JSON.")
+@click.option("--logs", type=click.Path(file_okay=False, path_type=Path), help="A folder for the log of each training.")
 def main(
-    variants: tuple[str, ...], data_dir: str | None, seeds: int, features: int, images: int, output: Path | None
+    variants: tuple[str, ...], data_dir: str | None, seeds: int, features: int, images: int, logs: Path | None
 ) -> None:
     base = BASE | {"model.features": features, "model.head_features": features}
     table = [f"{'variant':38} {'features':>8} {'CPU s':>6} {'nats':>8} {'spread':>7}"]
     for name in variants or VARIANTS:
-        fields, times, curves = base | VARIANTS[name], [], []
+        fields, times, last = base | VARIANTS[name], [], []
         steps = images // fields["train.batch_size"]
         fields |= {"train.steps": steps, "train.eval_every": steps // 4, "train.checkpoint_every": steps}
         for seed in range(seeds):
             with TemporaryDirectory() as workdir:
                 times.append(train(CONFIG, fields | {"seed": seed}, workdir, data_dir)["cpu_seconds"])
-                curves.append(curve_of(Path(workdir) / "metrics.jsonl"))
-        last = [curve[-1][1] for curve in curves]
+                log = Path(workdir) / "metrics.jsonl"
+                last.append([one[MEASURE] * NATS for one in read_records(log) if MEASURE in one][-1])
+                if logs:
+                    logs.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(log, logs / f"{name}, {features} features, {images} images, seed {seed}.jsonl")
         spread = statistics.stdev(last) if seeds > 1 else 0.0
         mean, seconds = statistics.fmean(last), statistics.fmean(times)
         table.append(f"{name:38} {features:8} {seconds:6.0f} {mean:8.3f} {spread:7.3f}")
-        if output:
-            row = {"variant": name, "features": features, "images": images, "cpu_seconds": times, "curves": curves}
-            with output.open("a") as file:
-                file.write(json.dumps(row) + "\n")
     print("\n".join(table))
-
-
-def curve_of(log: Path) -> list[tuple[int, float]]:
-    """Returns the validations of a run: steps and nats."""
-    measure = "validation_bits_per_dim"
-    return [(one["step"], one[measure] * NATS) for one in read_records(log) if measure in one]
 
 
 if __name__ == "__main__":

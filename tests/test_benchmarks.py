@@ -192,11 +192,11 @@ def test_a_study_has_a_row_for_each_variant(monkeypatch, tmp_path):
     monkeypatch.setattr(study, "CONFIG", "configs/digits.py")
     monkeypatch.setattr(study, "BASE", speedrun.SAME | QUICK)
     monkeypatch.setattr(study, "VARIANTS", {"base": {}, "3 layers": {"model.layers": 3}})
-    result = run(study.main, "--features", 8, "--images", 32, "-o", tmp_path / "rows.jsonl")
-    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    assert [row["variant"] for row in rows] == ["base", "3 layers"]
-    for row, line in zip(rows, result.stdout.splitlines()[-2:], strict=True):
-        assert [step for step, _ in row["curves"][0]] == [1, 2, 3, 4]  # of 8 images
-        assert line.startswith(row["variant"])
-        assert f"{row['curves'][0][-1][1]:.3f}" in line
-    assert rows[0]["curves"] != rows[1]["curves"]
+    result = run(study.main, "--features", 8, "--images", 32, "--logs", tmp_path)
+    rows = result.stdout.splitlines()[-2:]
+    for name, row in zip(("base", "3 layers"), rows, strict=True):
+        assert row.startswith(name)
+        curve = curves.read_curve(f"it={tmp_path}/{name}, 8 features, 32 images, seed 0.jsonl", "step")
+        assert [step for step, _ in curve.points] == [1, 2, 3, 4]  # of 8 images
+        assert f"{curve.points[-1][1] * study.NATS:.3f}" in row
+    assert rows[0].split()[-2] != rows[1].split()[-2]
