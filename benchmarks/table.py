@@ -1,9 +1,10 @@
 """The results tables, from the cards of the published models; every figure is derived again where its data is.
 
-python -m benchmarks.table [--data-dir=DIR] [--write]
+python -m benchmarks.table [MODEL ...] [--data-dir=DIR] [--write]
 
 Fails if a figure differs from its card, or if README.md or docs/results.md holds another table; --write
-replaces both tables. Models whose data is missing are named, and their figures taken from their cards.
+replaces both tables. Models whose data is missing are named, and their figures taken from their cards; so are those of
+all but the models that are given, if any are.
 """
 
 from pathlib import Path
@@ -101,12 +102,13 @@ def derive(name: str, data_dir: str | None) -> None:
 
 
 @click.command(cls=UserCommand)
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
 @click.option("--write", is_flag=True, help="Replace the tables.")
-def main(data_dir: str | None, write: bool) -> None:
-    """Derive every published figure again, and compare or write the tables."""
+def main(models: tuple[str, ...], data_dir: str | None, write: bool) -> None:
+    """Derive every published figure again, or those of some models, and compare or write the tables."""
     use_all_cores()
-    for name in pretrained_names():
+    for name in models or pretrained_names():
         derive(name, data_dir)
     for page, table in tables().items():
         text = page.read_text()

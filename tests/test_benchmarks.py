@@ -85,6 +85,13 @@ def test_a_figure_that_differs_is_an_error_and_missing_data_is_named(pages, monk
     assert "digits is not derived again: no data" in run(table.main, "--write").stderr
 
 
+def test_only_the_models_that_are_given_are_derived(pages, monkeypatch):
+    derived = []
+    monkeypatch.setattr(table, "derive", lambda name, data_dir: derived.append(name))
+    run(table.main, "captions", "--write")
+    assert derived == ["captions"]
+
+
 def test_scores_are_compared_to_the_last_digit():
     printed = {"images": 7, "nats": 80.123, "bits_per_dim": 1.80611}
     table.compare("mine, test", printed | {"nats": 80.1231}, printed)

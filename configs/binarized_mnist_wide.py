@@ -1,0 +1,23 @@
+"""Binary MNIST by a wider network and Muon: the best likelihood that this project has on it.
+
+Paper row: those of configs/binarized_mnist.py.
+Command: python -m experiments.train --config=configs/binarized_mnist_wide.py --workdir=runs/binarized_mnist_wide
+"""
+
+from ml_collections import ConfigDict
+
+from configs import binarized_mnist
+
+
+def get_config() -> ConfigDict:
+    config = binarized_mnist.get_config()
+    config.model.features = 48
+    config.model.head_features = 48
+    config.optimizer.name = "muon"
+    config.optimizer.learning_rate = 4e-3
+    config.optimizer.weight_decay = 0.03  # without it the weights grow with every step, and the loss with them
+    config.train.steps = 9_000
+    config.train.ema_decay = 0.999
+    config.train.eval_every = 1_500
+    config.train.checkpoint_every = 250
+    return config
