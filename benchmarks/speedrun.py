@@ -51,7 +51,8 @@ def train(config: str, fields: Fields, workdir: str, data_dir: str | None) -> di
     fields = fields | {"data.test_split": ""} | ({"data.data_dir": data_dir} if data_dir else {})
     line = [sys.executable, "-m", "experiments.train", f"--config={config}", f"--workdir={workdir}"]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([*line, *(f"--config.{name}={x}" for name, x in fields.items())], check=False)
+    line += [f"--config.{name}={x}" for name, x in fields.items()]
+    done = subprocess.run(line, stdout=2, check=False)  # to standard error; output is for figures
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise InputError(f"The training ended with status {done.returncode}.")

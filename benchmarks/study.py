@@ -69,7 +69,7 @@ def main(
     variants: tuple[str, ...], data_dir: str | None, seeds: int, features: int, images: int, logs: Path | None
 ) -> None:
     base = BASE | {"model.features": features, "model.head_features": features}
-    table = [f"{'variant':38} {'features':>8} {'CPU s':>6} {'nats':>8} {'spread':>7}"]
+    print(f"{'variant':38} {'features':>8} {'images':>8} {'CPU s':>6} {'nats':>8} {'spread':>7}", flush=True)
     for name in variants or VARIANTS:
         fields, times, last = base | VARIANTS[name], [], []
         steps = images // fields["train.batch_size"]
@@ -84,8 +84,7 @@ def main(
                     shutil.copy(log, logs / f"{name}, {features} features, {images} images, seed {seed}.jsonl")
         spread = statistics.stdev(last) if seeds > 1 else 0.0
         mean, seconds = statistics.fmean(last), statistics.fmean(times)
-        table.append(f"{name:38} {features:8} {seconds:6.0f} {mean:8.3f} {spread:7.3f}")
-    print("\n".join(table))
+        print(f"{name:38} {features:8} {images:8} {seconds:6.0f} {mean:8.3f} {spread:7.3f}", flush=True)
 
 
 if __name__ == "__main__":
