@@ -32,7 +32,9 @@ def read_text(file: Path) -> Any:
 def execute(notebook: Any) -> None:
     """Runs all cells in the checkout, and keeps their outputs without times and machine."""
     os.environ["PYTHONPATH"] = str(ROOT)
-    NotebookClient(notebook, timeout=7200, resources={"metadata": {"path": str(ROOT)}}).execute()
+    place = {"metadata": {"path": str(ROOT)}}
+    # A progress bar is written over itself: in coalesced streams only its last state stays.
+    NotebookClient(notebook, timeout=7200, resources=place, coalesce_streams=True).execute()
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)

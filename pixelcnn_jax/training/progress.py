@@ -1,0 +1,26 @@
+"""Progress bars, where somebody is watching: on a terminal and in a notebook."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+from pixelcnn_jax.training.processes import is_first
+
+
+def in_notebook() -> bool:
+    """Whether the process is the kernel of a notebook: what it prints is shown, although no stream is a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    return bool(shell) and "IPKernelApp" in shell.config
+
+
+def progress_bar(items: Iterable[Any], title: str, **options: Any) -> Any:
+    """Returns a tqdm bar over some items, shown by the first process only, and not where the output is piped.
+
+    It goes to standard error; in a notebook to standard output, as a notebook shows standard error like a failure.
+    """
+    notebook = in_notebook()
+    hidden = not is_first() or (False if notebook else None)  # None: where there is no terminal
+    return tqdm(items, title, file=sys.stdout if notebook else sys.stderr, disable=hidden, **options)
