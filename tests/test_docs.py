@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = {"experiments/lower_half.py", "configs/lower_half.py"}  # written by the reader of a guide
+LINK = r"(!?)\[[^]]*\]\(([^)]*)\)"
 EXAMPLE_GROUPS = {"lower_half", "own"}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -54,6 +56,20 @@ def test_fields_exist(page):
     for group, name in re.findall(r"\bconfig\.(\w+)\.(\w+)", page.read_text()):
         if group not in EXAMPLE_GROUPS:
             assert name in (shared if group in shared else default_config(group))[group], f"config.{group}.{name}"
+
+
+def test_no_link_of_readme_is_relative_on_a_package_index():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        tool = tomllib.load(file)["tool"]
+    text = (ROOT / "README.md").read_text()
+    before = re.findall(LINK, text)
+    for one in tool["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(one["pattern"], one["replacement"], text)
+    owner = "pixelcnn-jax/pixelcnn-jax"
+    places = {"!": f"raw.githubusercontent.com/{owner}/main", "": f"github.com/{owner}/blob/main"}
+    for (mark, was), (_, link) in zip(before, re.findall(LINK, text), strict=True):
+        assert link == (was if was.startswith("https:") else f"https://{places[mark]}/{was}")
+        assert was.startswith("https:") or (ROOT / was).is_file(), was
 
 
 def test_every_picture_is_shown():
