@@ -19,8 +19,10 @@ def in_notebook() -> bool:
 def progress_bar(items: Iterable[Any], title: str, **options: Any) -> Any:
     """Returns a tqdm bar over some items, shown by the first process only, and not where the output is piped.
 
-    It goes to standard error; in a notebook to standard output, as a notebook shows standard error like a failure.
+    It goes to standard error. In a notebook it goes to standard output, since a notebook shows standard error like a
+    failure, and shares one line with other bars, since a notebook cannot move up.
     """
     notebook = in_notebook()
     hidden = not is_first() or (False if notebook else None)  # None: where there is no terminal
-    return tqdm(items, title, file=sys.stdout if notebook else sys.stderr, disable=hidden, **options)
+    place = {"file": sys.stdout, "position": 0} if notebook else {"file": sys.stderr}
+    return tqdm(items, title, disable=hidden, **place, **options)

@@ -42,6 +42,17 @@ def test_a_notebook_has_a_bar_among_its_output(monkeypatch, run_by):
     assert shown(monkeypatch) == (False, False)
 
 
+def test_bars_in_a_notebook_share_a_line(monkeypatch, run_by):
+    run_by(SimpleNamespace(config={"IPKernelApp": {}}))
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    for _ in progress.progress_bar(range(2), "outer"):
+        assert list(progress.progress_bar(range(2), "inner", leave=False, mininterval=0)) == [0, 1]
+    assert output.getvalue().count("\n") == 1
+    assert "inner: 100%" in output.getvalue()
+    assert "\x1b" not in output.getvalue()
+
+
 def test_only_the_first_process_has_a_bar(monkeypatch, run_by):
     monkeypatch.setattr(progress, "is_first", lambda: False)
     run_by(SimpleNamespace(config={"IPKernelApp": {}}))
