@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import shlex
+import sys
 import tomllib
 from pathlib import Path
 
@@ -40,6 +42,33 @@ def test_commands_exist(page):
         assert verb in main.commands, verb
     for target in re.findall(r"(?:^ *|`)make ([a-z]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def shell_commands(page):
+    """The commands of the shell blocks and of tables, as words, without their comments."""
+    text = page.read_text().replace("\\\n", " ")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()] + re.findall(r"\| `(python [^`]+)` \|", text)
+    return filter(None, (shlex.split(line, comments=True) for line in lines))
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # absl's loader of configs, on Python 3.12
+@every_page
+def test_options_of_commands_exist_and_take_their_values(page, monkeypatch):
+    from experiments import experiment_module, train
+    from pixelcnn_jax.cli import main
+    from pixelcnn_jax.training.config import resolve
+
+    monkeypatch.chdir(ROOT)
+    for program, *words in shell_commands(page):
+        if {"--help", *(f"--config={file}" for file in EXAMPLES)} & {*words}:
+            continue
+        if program == "pixelcnn":
+            main.commands[words[0]].make_context(words[0], words[1:])
+        elif words[:2] == ["-m", "experiments.train"]:
+            monkeypatch.delitem(sys.modules, "config_config", raising=False)
+            config = train.parse(words[1:]).config
+            resolve(config, experiment_module(config.experiment).Config)
 
 
 @every_page
