@@ -11,7 +11,7 @@ from pixelcnn_jax.training.processes import is_first
 
 def in_notebook() -> bool:
     """Whether the process is the kernel of a notebook: what it prints is shown, although no stream is a terminal."""
-    ipython = sys.modules.get("IPython")
+    ipython: Any = sys.modules.get("IPython")
     shell = ipython and ipython.get_ipython()
     return bool(shell) and "IPKernelApp" in shell.config
 
