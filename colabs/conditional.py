@@ -33,6 +33,7 @@ if importlib.util.find_spec("pixelcnn_jax") is None:
     # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
     # %pip install --quiet --editable "./pixelcnn-jax[train]"
     sys.path.insert(0, "pixelcnn-jax")
+    assert importlib.util.find_spec("pixelcnn_jax"), "The repository could not be cloned: see the message above."
 
 # %% tags=["parameters"]
 COLUMNS = 10  # images of each class

@@ -5,6 +5,7 @@ are the same.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,21 @@ def read_text(file: Path) -> Any:
 
 
 def execute(notebook: Any) -> None:
-    """Runs all cells in the checkout, and keeps their outputs without times and machine."""
+    """Runs all cells in the checkout."""
     os.environ["PYTHONPATH"] = str(ROOT)
-    NotebookClient(notebook, timeout=7200, resources={"metadata": {"path": str(ROOT)}}).execute()
+    place = {"metadata": {"path": str(ROOT)}}
+    NotebookClient(notebook, timeout=7200, resources=place, coalesce_streams=True).execute()
     notebook.metadata = nbformat.from_dict(METADATA)
+
+
+def tidy(notebook: Any) -> None:
+    """Removes times, machine, progress bars, and the JPEG that Pillow shows with every PNG."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", ()):
+            if "text" in output:
+                output.text = re.sub(r".*%\|.*\n?", "", output.text)
+            output.get("data", {}).pop("image/jpeg", None)
 
 
 def keep_outputs(notebook: Any, older: Path) -> None:
@@ -56,6 +66,7 @@ def main(names: list[str]) -> None:
             execute(notebook)
         else:
             keep_outputs(notebook, target)
+        tidy(notebook)
         target.write_text(nbformat.writes(notebook) + "\n")
 
 

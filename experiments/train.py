@@ -2,7 +2,7 @@
 
 python -m experiments.train --config=configs/digits.py --workdir=runs/digits [--config.train.steps=3000 ...]
 
-The workdir then holds the best model (model.safetensors, model.json), checkpoints, samples.png, curve.png,
+The workdir then holds the best model (model.safetensors, model.json), report.html, checkpoints, samples.png, curve.png,
 metrics.jsonl and result.json. The same command on the same workdir goes on where it was stopped.
 
 With --dry_run in place of --workdir nothing is trained: parameters, memory and arithmetic of a step are printed.
@@ -10,10 +10,14 @@ Many hosts train together if each runs the command with a workdir that all of th
 --coordinator=HOST:PORT --processes=N --process=I, where HOST is that of process 0.
 """
 
+import difflib
+import itertools
 import json
 import os
+import re
 import signal
 import sys
+import textwrap
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,10 +111,11 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
 
 def help_of(argv: list[str]) -> str:
     """Returns the help: with a config, its experiment's fields; else those of unconditional."""
-    named = [argument for argument in argv[1:] if argument.startswith("--config=")]
+    named = [f"--config={file}" for file in config_files(argv)]
     name = parse([argv[0], *named, "--dry_run"]).config.experiment if named else "unconditional"
     configs = ", ".join(sorted(file.stem for file in Path("configs").glob("[a-z]*.py")))
-    return "\n".join([__doc__ or "", f"configs: {configs}", "", help_text(name, experiment_module(name).Config)])
+    listed = textwrap.fill(f"configs: {configs}", 120)
+    return "\n".join([__doc__ or "", listed, "", help_text(name, experiment_module(name).Config)])
 
 
 def parse(argv: list[str]) -> Command:
@@ -128,16 +133,14 @@ def parse(argv: list[str]) -> Command:
         "processes", None, "number of processes that train together", lower_bound=1, flag_values=values
     )
     flags.DEFINE_integer("process", None, "number of this process, from 0", flag_values=values)
-    # absl takes "--config FILE" and "--config=FILE"; a missing file would be a traceback.
-    for i, argument in enumerate(argv):
-        file = argument.removeprefix("--config=") if argument.startswith("--config=") else None
-        file = argv[i + 1] if argument == "--config" and i + 1 < len(argv) else file
-        if file is not None and not Path(file.partition(":")[0]).is_file():  # configs/imagenet32.py:autoencoder
+    for file in config_files(argv):  # one that is missing would be a traceback
+        if not Path(file.partition(":")[0]).is_file():  # configs/imagenet32.py:autoencoder
             raise InputError(f"--config={file} is not a file; --help lists the configs.")
     try:
         rest = values(argv)[1:]
         config = values.config
     except Exception as error:  # whatever a config file, absl or ml_collections raises
+        check_fields(argv)
         text = str(error.args[0] if isinstance(error, KeyError | AttributeError) else error).strip()
         text = text.replace("\\n", "\n").strip().split("\n")[-1] if "Traceback" in text else text
         text = text.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")  # raised by the config file
@@ -159,6 +162,32 @@ def parse(argv: list[str]) -> Command:
         None if values.workdir is None else Path(values.workdir).expanduser(),
         None if values.coordinator is None else Processes(*several),
     )
+
+
+def check_fields(argv: list[str]) -> None:
+    """Checks that the config has the fields that a command line sets: ml_collections does not name the group.
+
+    Raises:
+      InputError: for an unknown field, naming the likeliest right one.
+    """
+    given = [re.split(r"[=[]", one.removeprefix("--config."))[0] for one in argv if one.startswith("--config.")]
+    if not given:
+        return
+    config = parse([argv[0], *(f"--config={file}" for file in config_files(argv)), "--dry_run"]).config
+    known = [f"{group}.{name}" for group in config if isinstance(config[group], ConfigDict) for name in config[group]]
+    known += [name for name in config if not isinstance(config[name], ConfigDict)]
+    for field in given:
+        if field not in known:
+            namesakes = [one for one in known if one.rpartition(".")[2] == field.rpartition(".")[2]]
+            near = [*namesakes, *difflib.get_close_matches(field, known, n=1, cutoff=0.8)]
+            hint = f": did you mean config.{near[0]}?" if near else ""
+            raise InputError(f"There is no field config.{field}{hint} (--help lists the fields).")
+
+
+def config_files(argv: list[str]) -> list[str]:
+    """Returns what a command line names as its config: absl takes --config=FILE and --config FILE."""
+    joined = [one.removeprefix("--config=") for one in argv if one.startswith("--config=")]
+    return [*joined, *(value for flag, value in itertools.pairwise(argv) if flag == "--config")]
 
 
 def one_line(message: object) -> str:

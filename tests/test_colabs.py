@@ -102,6 +102,12 @@ def test_quickstart_completes_below_what_is_given(held):
     assert 0 <= lower.min() <= lower.max() <= 16
 
 
+def test_quickstart_shows_the_progress_of_its_training(quickstart):
+    printed = "".join(output.text for output in outputs(quickstart, "stream"))
+    assert "compiling:" in printed
+    assert f"{STEPS}/{STEPS}" in printed
+
+
 def test_quickstart_shows_pictures_and_no_warnings(quickstart):
     pictures = [output.data for output in outputs(quickstart, "execute_result") if "image/png" in output.data]
     assert len(pictures) == 4

@@ -2,6 +2,9 @@
 
 import importlib.util
 import re
+import shlex
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = {"experiments/lower_half.py", "configs/lower_half.py"}  # written by the reader of a guide
+LINK = r"(!?)\[[^]]*\]\(([^)]*)\)"
 EXAMPLE_GROUPS = {"lower_half", "own"}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -40,6 +44,33 @@ def test_commands_exist(page):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
+def shell_commands(page):
+    """The commands of the shell blocks and of tables, as words, without their comments."""
+    text = page.read_text().replace("\\\n", " ")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()] + re.findall(r"\| `(python [^`]+)` \|", text)
+    return filter(None, (shlex.split(line, comments=True) for line in lines))
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # absl's loader of configs, on Python 3.12
+@every_page
+def test_options_of_commands_exist_and_take_their_values(page, monkeypatch):
+    from experiments import experiment_module, train
+    from pixelcnn_jax.cli import main
+    from pixelcnn_jax.training.config import resolve
+
+    monkeypatch.chdir(ROOT)
+    for program, *words in shell_commands(page):
+        if {"--help", *(f"--config={file}" for file in EXAMPLES)} & {*words}:
+            continue
+        if program == "pixelcnn":
+            main.commands[words[0]].make_context(words[0], words[1:])
+        elif words[:2] == ["-m", "experiments.train"]:
+            monkeypatch.delitem(sys.modules, "config_config", raising=False)
+            config = train.parse(words[1:]).config
+            resolve(config, experiment_module(config.experiment).Config)
+
+
 @every_page
 def test_files_exist(page):
     for file in re.findall(r"\b(?:configs|experiments|benchmarks|docs)/[a-z]\w*\.(?:py|md)\b", page.read_text()):
@@ -54,6 +85,20 @@ def test_fields_exist(page):
     for group, name in re.findall(r"\bconfig\.(\w+)\.(\w+)", page.read_text()):
         if group not in EXAMPLE_GROUPS:
             assert name in (shared if group in shared else default_config(group))[group], f"config.{group}.{name}"
+
+
+def test_no_link_of_readme_is_relative_on_a_package_index():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        tool = tomllib.load(file)["tool"]
+    text = (ROOT / "README.md").read_text()
+    before = re.findall(LINK, text)
+    for one in tool["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(one["pattern"], one["replacement"], text)
+    owner = "pixelcnn-jax/pixelcnn-jax"
+    places = {"!": f"raw.githubusercontent.com/{owner}/main", "": f"github.com/{owner}/blob/main"}
+    for (mark, was), (_, link) in zip(before, re.findall(LINK, text), strict=True):
+        assert link == (was if was.startswith("https:") else f"https://{places[mark]}/{was}")
+        assert was.startswith("https:") or (ROOT / was).is_file(), was
 
 
 def test_every_picture_is_shown():

@@ -65,7 +65,7 @@ class UserGroup(UserCommand, click.Group):
 PARTS = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
 FILE = PathType()
 model_argument = click.argument("name", metavar="MODEL")
-label_option = click.option("--label", type=click.IntRange(min=0), help="Class, for a class-conditional model.")
+label_option = click.option("--label", type=int, help="Number of a class, from 0, for a class-conditional model.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the random numbers."
 )
@@ -131,8 +131,8 @@ class Density(NamedTuple):
             raise InputError(f"{self.name} is a model of {self.score_of}: of the verbs, sample and evaluate take it.")
         if not self.classes and label is not None:
             raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
-        if self.classes and (label is None or label >= self.classes):
-            raise InputError(f"--label must be 0 to {self.classes - 1}: {self.name} is class-conditional.")
+        if self.classes and (label is None or not 0 <= label < self.classes):
+            raise InputError(f"--label must be from 0 to {self.classes - 1}: {self.name} is class-conditional.")
         return self.h([label] * count)
 
 

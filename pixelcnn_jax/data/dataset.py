@@ -27,7 +27,7 @@ from pixelcnn_jax.models.inputs import ImageSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig(Preparation):
-    """The config group `data`: the data set, its splits and how its images are prepared."""
+    """The data set, its splits and how its images are prepared."""
 
     dataset: str = field("digits", "digits, folder, array, mnist_scenes/32x32, or any TFDS image data set")
     data_dir: str | None = field(

@@ -33,9 +33,10 @@ from pixelcnn_jax.models.parameters import Bias, Kernel, Params
 class GatedPixelCNN(Network):
     """The conditional Gated PixelCNN of 1606.05328.
 
-    Its attributes and its call are those of ``Network``. The parameters are one strict layer (``strict``, not counted
-    in ``layers``), ``layers`` gated layers stacked along their first axis (``layers``), the two 1x1 of the head
-    (``head``) and, for codes, their ``embedding``. h and s reach both stacks of every layer.
+    Its attributes and its call are those of ``pixelcnn_jax.models.autoregressive.Network``. The parameters are one
+    strict layer (``strict``, not counted in ``layers``), ``layers`` gated layers stacked along their first axis
+    (``layers``), the two 1x1 of the head (``head``) and, for codes, their ``embedding``. h and s reach both stacks of
+    every layer.
     """
 
     @nn.nowrap

@@ -19,8 +19,8 @@ from pixelcnn_jax.models.residual import ResidualNetwork, convolution_shapes, ma
 class PixelCNN(ResidualNetwork):
     """The masked ReLU PixelCNN of 1601.06759.
 
-    Attributes, call and parameters are those of ``ResidualNetwork``. h and s are added to what the n x n convolution of
-    each block reads; the paper has neither, so this is our convention.
+    Attributes, call and parameters are those of ``pixelcnn_jax.models.residual.ResidualNetwork``. h and s are added to
+    what the n x n convolution of each block reads; the paper has neither, so this is our convention.
     """
 
     @nn.nowrap

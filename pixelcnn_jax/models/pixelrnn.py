@@ -26,9 +26,9 @@ GATES = 4  # o, f, i, g
 class RowLSTM(ResidualNetwork):
     """The Row LSTM of 1601.06759, section 3.1: it reads an image row by row, from a triangle of pixels above.
 
-    Attributes, call and parameters are those of ``ResidualNetwork``. ``kernel_size`` is k, the number of pixels of a
-    row, and of states of the row above, that a state reads. h and s are added to the input-to-state map of each layer,
-    as in the paper's multi-scale model (section 3.6).
+    Attributes, call and parameters are those of ``pixelcnn_jax.models.residual.ResidualNetwork``. ``kernel_size`` is k,
+    the number of pixels of a row, and of states of the row above, that a state reads. h and s are added to the
+    input-to-state map of each layer, as in the paper's multi-scale model (section 3.6).
     """
 
     @nn.nowrap
@@ -59,8 +59,8 @@ class RowLSTM(ResidualNetwork):
 class DiagonalBiLSTM(ResidualNetwork):
     """The Diagonal BiLSTM of 1601.06759, section 3.2: it reads an image along its diagonals, from both sides.
 
-    Attributes, call and parameters are those of ``ResidualNetwork``; ``kernel_size`` is not used. h and s are added to
-    the input-to-state maps of each layer.
+    Attributes, call and parameters are those of ``pixelcnn_jax.models.residual.ResidualNetwork``; ``kernel_size`` is
+    not used. h and s are added to the input-to-state maps of each layer.
 
     A sub-pixel depends on all before it except one, unless the first convolution reaches that far: the last channel of
     the last pixel of the row above. The paper does not say so, but it follows from its two rules: no map knows the last

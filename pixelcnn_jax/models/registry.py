@@ -41,7 +41,10 @@ DESCRIBED: dict[str, type] = NETWORKS | {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The network of a run: the fields of ``Network`` but for ``levels`` and ``channels``, which the data decides."""
+    """The network of a run.
+
+    The fields are those of ``Network``, without ``levels`` and ``channels``, which the data decides.
+    """
 
     network: str = field("GatedPixelCNN", "class of the network", choices=tuple(NETWORKS))
     features: int = field(

@@ -23,9 +23,9 @@ from pixelcnn_jax.models.parameters import Bias, Kernel, Params
 class ResidualNetwork(Network):
     """A network of 1601.06759; a subclass defines the three methods of a layer.
 
-    Its attributes and its call are those of ``Network``. The parameters are the first masked convolution (``strict``,
-    not counted in ``layers``), ``layers`` residual layers stacked along their first axis (``layers``), the two 1x1 of
-    the head (``head``) and, for codes, their ``embedding``.
+    Its attributes and its call are those of ``pixelcnn_jax.models.autoregressive.Network``. The parameters are the
+    first masked convolution (``strict``, not counted in ``layers``), ``layers`` residual layers stacked along their
+    first axis (``layers``), the two 1x1 of the head (``head``) and, for codes, their ``embedding``.
     """
 
     @nn.nowrap

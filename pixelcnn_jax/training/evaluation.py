@@ -9,14 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from tqdm import tqdm
 
 from pixelcnn_jax.data.batches import evaluation_batches
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.devices import data_mesh, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
-from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.progress import progress_bar
 from pixelcnn_jax.training.step import microbatches
 
 PerImage = Callable[[Params, Batch], Float[Array, "batch ..."]]
@@ -57,9 +56,8 @@ def make_evaluator(
 
     def over_split(params: Params, dataset: Dataset) -> Float[np.ndarray, "count ..."]:
         values: list[Array] = []
-        total, quiet = -(-len(dataset) // batch_size), None if is_first() else True  # None: where there is no terminal
-        title = f"scoring {dataset.description}"
-        for batch in tqdm(batches_of(dataset), title, total=total, delay=2, leave=False, disable=quiet):
+        total, title = -(-len(dataset) // batch_size), f"scoring {dataset.description}"
+        for batch in progress_bar(batches_of(dataset), title, total=total, delay=2, leave=False):
             # The mask only marks the end of the last batch, which may lie in another process's rows.
             rows = {name: x for name, x in batch.items() if name != "mask"}
             values.append(compiled(params, shard_batch(mesh, rows)))

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Array, Float, Key
-from tqdm import tqdm
 
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, Splits
@@ -28,6 +27,7 @@ from pixelcnn_jax.training.loggers import make_loggers
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.progress import progress_bar
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.step import TrainState, init_state, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
@@ -108,8 +108,7 @@ def train_steps(
         process_count=jax.process_count(),
     )
     numbered = zip(range(start + 1, every.steps + 1), read_ahead(batches, start=start), strict=False)
-    quiet = None if is_first() else True  # None: where there is no terminal
-    bar = tqdm(numbered, "compiling", initial=start, total=every.steps, unit="step", disable=quiet)
+    bar = progress_bar(numbered, "compiling", initial=start, total=every.steps, unit="step")
 
     def mean(losses: Float[np.ndarray, " count"]) -> float:
         return float(score(losses, splits.train, measure=measure)[measure])

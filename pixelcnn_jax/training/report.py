@@ -54,6 +54,8 @@ def report_html(workdir: Path) -> str:
         pictures=pictures,
         best=_embed(workdir / "samples.png"),
         caption=card.get("caption", ""),
+        best_step=card.get("step", 0),
+        has_tensorboard=(workdir / "tensorboard").is_dir(),
         cell=(spec.width, spec.height) if is_animated and pictures else None,
         workdir=workdir,
         is_density=is_animated,

@@ -58,7 +58,7 @@ def test_guidance_of_a_model_that_was_trained_without_it_is_refused(pixelcnn, tm
     assert "drop_condition" in pixelcnn(*line, mistake=True)
 
 
-@pytest.mark.parametrize(("model", "label"), [("class_model", 2), ("colour_model", 0)])
+@pytest.mark.parametrize(("model", "label"), [("class_model", 2), ("class_model", -1), ("colour_model", 0)])
 def test_a_label_that_does_not_fit_is_refused(pixelcnn, request, model, label, tmp_path):
     folder = request.getfixturevalue(model)
     assert "--label" in pixelcnn("sample", folder, "-o", tmp_path / "g.png", "--label", label, mistake=True)

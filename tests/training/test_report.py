@@ -59,6 +59,15 @@ def test_the_page_holds_scores_facts_and_pictures_and_asks_for_nothing_else(whol
     curve, samples, best = embedded(page)
     assert curve.shape[0] > 300
     assert samples.shape == best.shape == (10, 19)  # one row of two images of 8x8, a pixel apart
+    assert f"Samples. By the parameters of step {result['best_step']}," in page
+    assert "Move the slider" in page
+
+
+def test_the_page_names_tensorboard_where_it_has_files(whole, tmp_path):
+    shutil.copy(whole / "config.json", tmp_path)
+    assert "tensorboard" not in report_html(tmp_path)
+    (tmp_path / "tensorboard").mkdir()
+    assert f"tensorboard --logdir={tmp_path}" in report_html(tmp_path)
 
 
 def test_published_figures_stand_above_in_both_units(whole, tmp_path):

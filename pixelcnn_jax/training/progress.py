@@ -1,0 +1,28 @@
+"""Progress bars, where somebody is watching: on a terminal and in a notebook."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+from pixelcnn_jax.training.processes import is_first
+
+
+def in_notebook() -> bool:
+    """Whether the process is the kernel of a notebook: what it prints is shown, although no stream is a terminal."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    return bool(shell) and "IPKernelApp" in shell.config
+
+
+def progress_bar(items: Iterable[Any], title: str, **options: Any) -> Any:
+    """Returns a tqdm bar over some items, shown by the first process only, and not where the output is piped.
+
+    It goes to standard error. In a notebook it goes to standard output, since a notebook shows standard error like a
+    failure, and shares one line with other bars, since a notebook cannot move up.
+    """
+    notebook = in_notebook()
+    hidden = not is_first() or (False if notebook else None)  # None: where there is no terminal
+    place = {"file": sys.stdout, "position": 0} if notebook else {"file": sys.stderr}
+    return tqdm(items, title, disable=hidden, **place, **options)
