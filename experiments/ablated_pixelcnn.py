@@ -13,7 +13,7 @@ from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_hea
 from pixelcnn_jax.models.gated_pixelcnn import columns_border, dropouts, masked, rows_border
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import add_bias, columns_left, gate, rows_above, shift_down
-from pixelcnn_jax.models.parameters import Bias, Kernel, Params
+from pixelcnn_jax.models.parameters import Bias, Kernel, Params, layers_of
 from pixelcnn_jax.models.registry import DESCRIBED
 
 
@@ -71,8 +71,7 @@ def forward(
     params = masked(model, params)
     vertical, horizontal = shift_down(inputs), inputs
     keys = [None] * (model.layers + 1) if dropout_key is None else list(jax.random.split(dropout_key, model.layers + 1))
-    layers = [params["strict"]] + [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
-    for number, (layer, key) in enumerate(zip(layers, keys, strict=True)):
+    for number, (layer, key) in enumerate(zip(layers_of(params, model.layers), keys, strict=True)):
         drop, drop_vertical = dropouts(key, model.dropout)
         above = vertical if model.two_stacks or number == 0 else shift_down(horizontal)
         down, _ = rows_above(layer["vertical"]["kernel"], above, rows_border(layer, above))

@@ -12,7 +12,7 @@ from pixelcnn_jax.models.colours import ColourMasks, colour_masks
 from pixelcnn_jax.models.frequencies import TOTAL_BITS
 from pixelcnn_jax.models.inputs import Variables, params_of
 from pixelcnn_jax.models.integer import GATE_SHIFT, LIMIT, IntegerPixelCNN
-from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.parameters import Params, layers_of
 
 STACKS = ("vertical", "horizontal")
 
@@ -90,8 +90,3 @@ def input_range(model: Any, params: Params) -> Num[np.ndarray, " inputs"]:
     if model.code_features:
         return np.append(1, np.abs(params["embedding"]["kernel"]).max(axis=1))
     return np.append(1, np.full(model.channels, model.levels - 1))
-
-
-def layers_of(params: Params, count: int) -> list[Params]:
-    """Returns the strict layer and the stacked ones as a list."""
-    return [params["strict"], *(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(count))]
