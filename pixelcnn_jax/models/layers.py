@@ -13,6 +13,7 @@ compute with it. *gates* stands for either form.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -116,14 +117,15 @@ def dropout(
 
 
 def condition_terms(
-    layer: Params, stack: str, condition: Condition
+    layer: Params, stack: str, condition: Condition, *, precision: jax.lax.Precision | None = None
 ) -> Float[Array, "#batch #height #width *features"] | float:
     """Returns V h plus V s for one stack of a layer (equations 4 and 5), never masked; 0 without h and s."""
     terms: Array | float = 0.0
+    product = partial(jnp.tensordot, axes=1, precision=precision)
     if condition.h is not None:
-        terms = terms + jnp.tensordot(condition.h, layer[f"{stack}_h"], axes=1)[:, None, None]
+        terms = terms + product(condition.h, layer[f"{stack}_h"])[:, None, None]
     if condition.s is not None:
-        terms = terms + jnp.tensordot(condition.s, layer[f"{stack}_s"], axes=1)
+        terms = terms + product(condition.s, layer[f"{stack}_s"])
     return terms
 
 
