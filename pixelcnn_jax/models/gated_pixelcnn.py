@@ -5,7 +5,7 @@
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -70,10 +70,7 @@ class GatedPixelCNN(Network):
         def gated_layer(strict: bool, condition: Condition, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
             drop, drop_vertical = dropouts(key, self.dropout)
             above = vertical_half(layer, stacks.vertical, rows_border(layer, stacks.vertical), condition)
-            left = jnp.concatenate([columns_border(layer, stacks.horizontal), stacks.horizontal], axis=2)[:, :, :-1]
-            before = above.crossing + columns_left(layer["horizontal"]["left"], left)
-            context = Context(gate=before, out=layer["out"]["bias"][None, None, None])
-            out, _ = horizontal_half(layer, stacks.horizontal, context, residual=not strict, drop=drop)
+            out = horizontal_rows(layer, stacks.horizontal, above.crossing, residual=not strict, drop=drop)
             return Stacks(drop_vertical(above.out), out)
 
         # Unrolled on CPU: what the backward pass needs of each layer is then not copied into a stack and out of it.
@@ -154,6 +151,19 @@ def columns_border(layer: Params, x: Float[Array, "batch height columns features
     """Returns the zeros left of the first column of an image, as many columns as the layer reads."""
     batch, height, _, features = x.shape
     return jnp.zeros((batch, height, layer["horizontal"]["left"].shape[0], features), x.dtype)
+
+
+def horizontal_rows(
+    layer: Params,
+    x: Float[Array, "batch height width inputs"],
+    crossing: Float[Array, "batch height width *gates"],
+    **options: Any,
+) -> Float[Array, "batch height width features"]:
+    """Computes ``layers.horizontal_half`` over whole rows, with its options."""
+    left = jnp.concatenate([columns_border(layer, x), x], axis=2)[:, :, :-1]
+    before = crossing + columns_left(layer["horizontal"]["left"], left)
+    context = Context(gate=before, out=layer["out"]["bias"][None, None, None])
+    return horizontal_half(layer, x, context, **options)[0]
 
 
 def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]:

@@ -130,8 +130,9 @@ def condition_terms(
 
 
 class Vertical(NamedTuple):
-    """Outputs of the vertical half of a layer: to the horizontal half, to the next layer, and to the next rows."""
+    """Outputs of the vertical half of a layer: its sums; to the horizontal half, the next layer, and the next rows."""
 
+    sums: Float[Array, "batch rows width *gates"]
     crossing: Float[Array, "batch rows width *gates"]
     out: Float[Array, "batch rows width features"]
     memory: Float[Array, "batch remembered width features"]
@@ -153,6 +154,7 @@ def vertical_half(
     kernel = layer["crossing"]["kernel"]
     crossing = add_bias(jnp.tensordot(product, kernel, axes=kernel.ndim // 2), layer["horizontal"]["bias"])
     return Vertical(
+        sums=product,
         crossing=crossing + condition_terms(layer, "horizontal", condition),
         out=gate(product + condition_terms(layer, "vertical", condition)),
         memory=memory,
