@@ -3,7 +3,6 @@
 ``gated_stream.py`` advances the same layers by a row, a pixel, a colour.
 """
 
-import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -172,26 +171,3 @@ def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]
         return (lambda x: x), (lambda x: x)
     horizontal, vertical = jax.random.split(key)
     return partial(dropout, horizontal, rate), partial(dropout, vertical, rate)
-
-
-def multiply_adds(model: GatedPixelCNN, height: int, width: int, *, h: int = 0, s: int = 0) -> int:
-    """Returns the multiply-adds for the logits of one image; a training step takes three times as many.
-
-    Masked weights count: they are multiplied too.
-
-    Args:
-      model: the network.
-      height, width: size of the image.
-      h, s: length of h, and feature maps of s.
-    """
-    condition = Condition(jnp.zeros((1, h)) if h else None, jnp.zeros((1, 1, 1, s)) if s else None)
-    total = 0
-    for path, shape in jax.tree_util.tree_leaves_with_path(
-        model.parameter_shapes(condition), is_leaf=lambda x: isinstance(x, Kernel | Bias)
-    ):
-        names = [entry.key for entry in path]
-        if isinstance(shape, Kernel) and names[0] != "embedding":
-            places = 1 if names[-1].endswith("_h") else height * width
-            count = model.layers if names[0] == "layers" else 1
-            total += math.prod(shape.inputs + shape.outputs) * places * count
-    return total
