@@ -13,8 +13,7 @@ import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.errors import InputError
@@ -151,11 +150,6 @@ def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Fl
     return mixture_logits(outputs, levels=model.levels) if model.mixture else outputs
 
 
-def input_groups(model: Network) -> Int[np.ndarray, " inputs"]:
-    """Returns the colour group of each feature that ``encode`` makes; the constant 1 has group -1, always known."""
-    return np.append(-1, np.repeat(np.arange(model.channels), max(1, model.code_features)))
-
-
 def encode(model: Network, params: Params, images: Images) -> Float[Array, "batch height width inputs"]:
     """Returns the input of the strict layer: a constant 1, then the intensity or embedded code of each channel.
 
@@ -163,8 +157,7 @@ def encode(model: Network, params: Params, images: Images) -> Float[Array, "batc
     """
     if model.code_features:
         table = params["embedding"]["kernel"].astype(model.dtype)
-        values = table[jnp.arange(model.channels), images]
-        values = values.reshape(*images.shape[:3], -1)
+        values = table[jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
     else:
         # Cast last: bfloat16 would round 2 / 255 and make the two brightest levels equal.
         values = intensities(images, model.levels).astype(model.dtype)
@@ -252,9 +245,9 @@ def check_hyperparameters(model: Network) -> None:
     for name in ("kernel_size", "first_kernel_size"):
         if getattr(model, name) < 3 or getattr(model, name) % 2 == 0:
             raise InputError(f"{name} must be odd and at least 3, got {getattr(model, name)}.")
-    for name in ("channels", "layers"):
-        if getattr(model, name) < 1:
-            raise InputError(f"{name} must be at least 1, got {getattr(model, name)}.")
+    for name, least in (("channels", 1), ("layers", 1), ("code_features", 0), ("mixture", 0)):
+        if getattr(model, name) < least:
+            raise InputError(f"{name} must be at least {least}, got {getattr(model, name)}.")
     for name, width in (("features", model.features), ("head_features", model.head_width)):
         if width < model.channels:
             raise InputError(f"{name} must be at least the number of channels, {model.channels}, got {width}.")
@@ -264,7 +257,5 @@ def check_hyperparameters(model: Network) -> None:
         raise InputError(f"dropout must be between 0 and 0.99, got {model.dropout}.")
     if model.dtype not in (*DTYPES, *DTYPES.values()):
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {model.dtype}.")
-    if min(model.code_features, model.mixture) < 0:
-        raise InputError(f"code_features and mixture must be at least 0, got {model.code_features}, {model.mixture}.")
     if model.mixture and model.code_features:
         raise InputError("mixture must be 0 with code_features: the order of codes means nothing.")
