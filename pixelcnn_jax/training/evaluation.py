@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.devices import data_mesh, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
-from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.processes import is_first, own_rows
 from pixelcnn_jax.training.step import microbatches
 
 PerImage = Callable[[Params, Batch], Float[Array, "batch ..."]]
@@ -48,18 +47,13 @@ def make_evaluator(
         return jnp.moveaxis(values, 0, 1).reshape(-1, *values.shape[2:])
 
     compiled = jax.jit(whole_batch, out_shardings=replicated(mesh))
-    batches_of = partial(
-        evaluation_batches,
-        batch_size=batch_size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
 
     def over_split(params: Params, dataset: Dataset) -> Float[np.ndarray, "count ..."]:
         values: list[Array] = []
         total, quiet = -(-len(dataset) // batch_size), None if is_first() else True  # None: where there is no terminal
         title = f"scoring {dataset.description}"
-        for batch in tqdm(batches_of(dataset), title, total=total, delay=2, leave=False, disable=quiet):
+        batches = evaluation_batches(dataset, batch_size=batch_size, **own_rows())
+        for batch in tqdm(batches, title, total=total, delay=2, leave=False, disable=quiet):
             # The mask only marks the end of the last batch, which may lie in another process's rows.
             rows = {name: x for name, x in batch.items() if name != "mask"}
             values.append(compiled(params, shard_batch(mesh, rows)))

@@ -27,7 +27,7 @@ from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.loggers import make_loggers
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
-from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.processes import is_first, own_rows
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.step import TrainState, init_state, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
@@ -107,8 +107,7 @@ def train_steps(
         flip=config.data.flip,
         shift=config.data.shift,
         images_per_class=config.data.images_per_class,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        **own_rows(),
     )
     numbered = zip(range(start + 1, every.steps + 1), read_ahead(batches, start=start), strict=False)
     quiet = None if is_first() else True  # None: where there is no terminal
