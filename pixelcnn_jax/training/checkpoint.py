@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.errors import InputError, first_line
 from pixelcnn_jax.files import atomic_write
 from pixelcnn_jax.training.processes import is_first, run_on_first_process
 
@@ -56,8 +56,7 @@ class Checkpoints:
                 atomic_write(place / "manifest.json", json.dumps(_hashes(place), indent=1))
                 self._remove(*self._after(step), *[old for old in self.steps() if old <= step][: -self.keep])
         except Exception as error:  # orbax and tensorstore raise their own errors for a full disk
-            reason = str(error).strip().partition("\n")[0]
-            raise InputError(f"The checkpoint {place} cannot be written: {reason}.") from error
+            raise InputError(f"The checkpoint {place} cannot be written: {first_line(error)}.") from error
 
     def discard_from(self, step: int) -> None:
         """Removes the checkpoints of a step and later."""
