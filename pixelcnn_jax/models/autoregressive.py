@@ -188,8 +188,7 @@ def cast(model: Network, tree: Any) -> Any:
     """Returns parameters or conditions in the type of the layers; the bias of the logits stays float32."""
 
     def one(path: tuple[Any, ...], x: Array) -> Array:
-        exact = jax.tree_util.keystr(path) == "['head']['logits']['bias']"
-        return x if exact else x.astype(model.dtype)
+        return x if jax.tree_util.keystr(path) == "['head']['logits']['bias']" else x.astype(model.dtype)
 
     return jax.tree_util.tree_map_with_path(one, tree)
 
