@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key
 from pixelcnn_jax.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
-from pixelcnn_jax.models.layers import add_bias
+from pixelcnn_jax.models.layers import add_bias, one_by_one
 from pixelcnn_jax.models.parameters import Bias, Kernel, Params, initialise, initialise_stacked
 
 DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
@@ -197,8 +197,7 @@ def head_hidden(
     head: Params, features: Float[Array, "batch height width known"]
 ) -> Float[Array, "batch height width group"]:
     """Returns ReLU, 1x1, ReLU: the first half of the head."""
-    hidden = head["hidden"]
-    return jax.nn.relu(add_bias(jnp.tensordot(jax.nn.relu(features), hidden["kernel"], axes=1), hidden["bias"]))
+    return jax.nn.relu(one_by_one(head["hidden"], jax.nn.relu(features)))
 
 
 def head_last(

@@ -92,6 +92,13 @@ def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*ou
     return x + bias[None, None, None]
 
 
+def one_by_one(
+    layer: Params, x: Float[Array, "batch height width inputs"]
+) -> Float[Array, "batch height width *outputs"]:
+    """Returns a 1x1 convolution."""
+    return add_bias(jnp.tensordot(x, layer["kernel"], axes=1), layer["bias"])
+
+
 def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch height width features"]:
     """Returns the gated activation unit, tanh(W_f x) * sigmoid(W_g x): equation 2.
 

@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import as_logits, cast, encode, head_hidden, head_last
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import columns_left, condition_terms
+from pixelcnn_jax.models.layers import columns_left, condition_terms, one_by_one
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.pixelcnn import narrow, widen
-from pixelcnn_jax.models.pixelrnn import State, border_states, image_gates, initial_state, lstm, states_above
-from pixelcnn_jax.models.residual import ResidualNetwork, convolve, left_of, masked, one_by_one, taps_above
+from pixelcnn_jax.models.pixelrnn import State, border_states, initial_state, lstm, states_above
+from pixelcnn_jax.models.residual import ResidualNetwork, convolve, left_of, masked, taps_above
 
 
 class Pixel(NamedTuple):
@@ -197,7 +197,7 @@ class RowLSTMStream(ResidualStream):
 
     def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, State]:
         gates, cell = above
-        state = lstm(image_gates(layer["rows"], read, left) + gates, cell)
+        state = lstm(convolve(layer["rows"]["input"], read, left) + gates, cell)
         return one_by_one(layer["up"], state.hidden), state
 
     def remember(self, memory: State, new: State) -> State:
