@@ -41,7 +41,6 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
     config.train.steps = 12_000
     config.train.eval_batch_size = 200
     config.train.eval_every = 1_000
-    config.train.checkpoint_every = 500
     config.train.score_train_images = 10_000
     config.train.published = (
         ("PixelCNN (1601.06759)", "test", "nats", 81.30),

@@ -13,7 +13,6 @@ from configs import cifar10_autoencoder
 
 def get_config() -> ConfigDict:
     config = cifar10_autoencoder.get_config("multiscale")
-    config.multiscale.small_layers = 8
     config.multiscale.map_features = 32
     config.data.labels = False
     config.model.layers = 6  # with 8 layers at a quarter of the pixels as many products as 8 layers

@@ -21,7 +21,6 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
     config.model.layers = 8
     config.model.dropout = 0.2
     config.optimizer.learning_rate = 4e-3
-    config.train.batch_size = 64
     config.train.steps = 1800
     config.train.ema_decay = 0.99
     config.train.eval_batch_size = 128

@@ -22,7 +22,6 @@ def get_config() -> ConfigDict:
     config.model.layers = 6
     config.train.steps = 300
     config.train.eval_every = 75
-    config.train.checkpoint_every = 300
     config.train.sample_rows = 1
     config.train.sample_columns = 1
     config.train.score_train_images = 100

@@ -13,7 +13,6 @@ from configs import mnist_half
 
 def get_config() -> ConfigDict:
     config = mnist_half.get_config("codes")
-    config.codes.codes = 64
     config.data.binarize = "none"
     config.data.resize = 32
     config.data.labels = True

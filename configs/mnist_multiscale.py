@@ -17,8 +17,6 @@ from configs import mnist_classes
 
 def get_config() -> ConfigDict:
     config = mnist_classes.get_config("multiscale")
-    config.multiscale.small_layers = 8
-    config.multiscale.map_features = 16
     config.model.layers = 6  # with 8 layers at a quarter of the pixels as many products as 8 layers
     config.train.steps = 1_800
     config.train.eval_every = 600

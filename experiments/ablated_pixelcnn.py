@@ -6,14 +6,14 @@ It uses the layers of the network itself. With no part left out it is the same f
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.gated_pixelcnn import columns_border, dropouts, masked, rows_border
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import add_bias, columns_left, gate, rows_above, shift_down
-from pixelcnn_jax.models.parameters import Bias, Kernel, Params
+from pixelcnn_jax.models.layers import add_bias, columns_left, gate, one_by_one, rows_above, shift_down
+from pixelcnn_jax.models.parameters import Bias, Kernel, Params, layers_of
 from pixelcnn_jax.models.registry import DESCRIBED
 
 
@@ -57,35 +57,24 @@ class AblatedPixelCNN(Network):
     def forward(
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
-        return forward(self, params, inputs, dropout_key=dropout_key)
-
-
-def forward(
-    model: AblatedPixelCNN,
-    params: Params,
-    inputs: Float[Array, "batch height width inputs"],
-    *,
-    dropout_key: Key[Array, ""] | None = None,
-) -> Float[Array, "batch height width channels outputs"]:
-    """Returns the outputs of the head over whole images, from what ``encode`` made of them."""
-    params = masked(model, params)
-    vertical, horizontal = shift_down(inputs), inputs
-    keys = [None] * (model.layers + 1) if dropout_key is None else list(jax.random.split(dropout_key, model.layers + 1))
-    layers = [params["strict"]] + [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
-    for number, (layer, key) in enumerate(zip(layers, keys, strict=True)):
-        drop, drop_vertical = dropouts(key, model.dropout)
-        above = vertical if model.two_stacks or number == 0 else shift_down(horizontal)
-        down, _ = rows_above(layer["vertical"]["kernel"], above, rows_border(layer, above))
-        down = add_bias(down, layer["vertical"]["bias"])
-        crossing = jnp.tensordot(down, layer["crossing"]["kernel"], axes=2) if model.two_stacks else down
-        left = jnp.concatenate([columns_border(layer, horizontal), horizontal], axis=2)[:, :, :-1]
-        across = add_bias(crossing, layer["horizontal"]["bias"]) + columns_left(layer["horizontal"]["left"], left)
-        across = across + jnp.tensordot(horizontal, layer["horizontal"]["pixel"], axes=1)
-        out = add_bias(jnp.tensordot(drop(unit(model, across)), layer["out"]["kernel"], axes=1), layer["out"]["bias"])
-        new = drop_vertical(unit(model, down))
-        vertical = vertical + new if model.vertical_residual and number else new
-        horizontal = horizontal + out if number else out
-    return whole_head(model, params["head"], horizontal)
+        params = masked(self, params)
+        vertical, horizontal = shift_down(inputs), inputs
+        count = self.layers + 1
+        keys = [None] * count if dropout_key is None else list(jax.random.split(dropout_key, count))
+        for number, (layer, key) in enumerate(zip(layers_of(params, self.layers), keys, strict=True)):
+            drop, drop_vertical = dropouts(key, self.dropout)
+            above = vertical if self.two_stacks or number == 0 else shift_down(horizontal)
+            down, _ = rows_above(layer["vertical"]["kernel"], above, rows_border(layer, above))
+            down = add_bias(down, layer["vertical"]["bias"])
+            crossing = jnp.tensordot(down, layer["crossing"]["kernel"], axes=2) if self.two_stacks else down
+            left = jnp.concatenate([columns_border(layer, horizontal), horizontal], axis=2)[:, :, :-1]
+            across = add_bias(crossing, layer["horizontal"]["bias"]) + columns_left(layer["horizontal"]["left"], left)
+            across = across + jnp.tensordot(horizontal, layer["horizontal"]["pixel"], axes=1)
+            out = one_by_one(layer["out"], drop(unit(self, across)))
+            new = drop_vertical(unit(self, down))
+            vertical = vertical + new if self.vertical_residual and number else new
+            horizontal = horizontal + out if number else out
+        return whole_head(self, params["head"], horizontal)
 
 
 def unit(

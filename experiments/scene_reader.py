@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from experiments.measuring import apply, check_experiment, draw_in_parts
+from experiments.class_accuracy import check_classifier
+from experiments.measuring import apply, draw_in_parts
 from pixelcnn_jax.data.dataset import Dataset, read_all
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import load_pretrained, read_card
+from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.training.config import RunConfig
 
 Image = Int[np.ndarray, "height width 1"]
@@ -24,15 +25,10 @@ Image = Int[np.ndarray, "height width 1"]
 
 def check_reader(config: RunConfig, spec: ImageSpec) -> None:
     """Raises InputError unless ``classifier`` is unset, or the images are labelled scenes whose digits it reads."""
-    run, size = config.own.classifier, spec.height // 2 - MARGIN
-    if run is None:
-        return
-    card = read_card(run)
-    check_experiment(run, card, "classifier")
-    if spec.classes != len(SCENES):
+    if config.own.classifier is not None and spec.classes != len(SCENES):
         raise InputError("config.captions.classifier needs images of mnist_scenes with config.data.labels.")
-    if card["image_spec"] != (wanted := ImageSpec(size, size, 1, spec.levels, 10)):
-        raise InputError(f"config.captions.classifier must be of images of {wanted}, got one of {card['image_spec']}.")
+    size = spec.height // 2 - MARGIN
+    check_classifier(config, ImageSpec(size, size, 1, spec.levels, 10))
 
 
 def windows(image: Image) -> dict[str, Image]:

@@ -27,6 +27,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from experiments import experiment_module
+from pixelcnn_jax import devices
 from pixelcnn_jax.data.dataset import describe, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.errors import InputError, user_message
@@ -197,13 +198,9 @@ def one_line(message: object) -> str:
 
 
 def use_all_cores(config: TrainConfig, *, processes: int = 1) -> None:
-    """Makes each CPU core a device, as far as they divide the batches: XLA alone leaves some of them idle."""
-    if "JAX_NUM_CPU_DEVICES" in os.environ:
-        return
+    """Makes each CPU core a device, as far as they divide the batches."""
     sizes = (config.batch_size, config.eval_batch_size, config.microbatch_size or config.batch_size)
-    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    fitting = (n for n in range(granted, 1, -1) if not any(size % (n * processes) for size in sizes))
-    jax.config.update("jax_num_cpu_devices", next(fitting, 1))
+    devices.use_all_cores(sizes, processes=processes)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from pixelcnn_jax.data.views import identity_view, random_view
+from pixelcnn_jax.data.views import random_view, views
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
@@ -36,8 +36,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     network = make_network(config.model, spec)
     if not config.own.augment:
         return likelihood_experiment(network, config, spec)
-    size = identity_view(1, spec.height, spec.width).shape[1]
-    model = ConditionalModel(network, ConstantCondition(size))
+    model = ConditionalModel(network, ConstantCondition(len(views(spec.height, spec.width))))
     plain = likelihood_experiment(model, config, spec)
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:

@@ -4,6 +4,7 @@ The devices may belong to several processes, on one host or many. All processes 
 reads its own rows of a batch: a computation over the mesh waits until every process has called it.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,6 +33,20 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def on_one_device(tree: Any) -> Any:
     """Returns one device's copy of replicated arrays."""
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
+def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> None:
+    """Makes each CPU core a device, before the first array is made: XLA alone leaves some of them idle.
+
+    Args:
+      batch_sizes: sizes over all processes that the devices must be able to share; fewer cores are devices if need be.
+      processes: number of processes.
+    """
+    if "JAX_NUM_CPU_DEVICES" in os.environ:
+        return
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    fitting = (n for n in range(granted, 1, -1) if not any(size % (n * processes) for size in batch_sizes))
+    jax.config.update("jax_num_cpu_devices", next(fitting, 1))
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, *, name: str = "batch_size") -> None:

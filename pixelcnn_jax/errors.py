@@ -18,6 +18,11 @@ class InputError(ValueError):
         super().__init__("".join(x if x.isprintable() else ascii(x)[1:-1] for x in message))
 
 
+def first_line(error: Exception) -> str:
+    """Returns the first line of another library's message."""
+    return str(error).strip().partition("\n")[0]
+
+
 def user_message(error: Exception) -> str | None:
     """Returns the sentence to print for an exception, or None if it is not the user's to mend.
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from jaxtyping import Array
 from safetensors.flax import load, save
 
 from pixelcnn_jax.download import fetch_model
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.errors import InputError, first_line
 from pixelcnn_jax.fields import field, read_group
 from pixelcnn_jax.files import atomic_write, write_json
 from pixelcnn_jax.models.arguments import public
@@ -108,16 +108,18 @@ def load_pretrained(name: str | Path) -> Pretrained:
     file = _weights_file(name)
     card = _read_card(file.with_suffix(".json"))
     digest = card["sha256"]
-    content = next((x for x in _candidates(file, digest) if hashlib.sha256(x).hexdigest() == digest), None)
+    # An interrupted ``save_pretrained`` left the weights next to the file.
+    candidates = (path.read_bytes() for path in (file, _side_file(file, digest)) if path.is_file())
+    content = next((x for x in candidates if hashlib.sha256(x).hexdigest() == digest), None)
     if content is None:
         raise InputError(f"{file} is damaged or missing: its SHA-256 must be that of its card. Fetch the file again.")
     try:
         model = build(card["networks"])
-        flat = {tuple(key.split(".")): jnp.asarray(x) for key, x in load(content).items()}
-        variables = flax.traverse_util.unflatten_dict(flat)
+        flat = load(content)
+        variables = flax.traverse_util.unflatten_dict(flat, sep=".")
         _check_fit(model, variables)
     except Exception as error:  # a card can name anything, and JAX and Flax raise many kinds of errors
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise InputError(f"{file} does not hold networks that this version can build: {reason:.300}") from None
     if not all(np.isfinite(np.asarray(x)).all() for x in flat.values()):
         raise InputError(f"{file} holds parameters that are NaN or infinite: the run that wrote it has diverged.")
@@ -141,8 +143,8 @@ def save_pretrained(path: str | Path, model: Model, variables: Variables, card: 
         dtype, the format and the SHA-256 of the weights are added.
     """
     file = _file_in(Path(path))
-    flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))))
-    content = save({".".join(key): _as_float32(x) for key, x in flat.items()})
+    flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))), sep=".")
+    content = save({key: _as_float32(x) for key, x in flat.items()})
     digest = hashlib.sha256(content).hexdigest()
     facts = {
         "format": FORMAT,
@@ -214,13 +216,6 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
     read = {"config": fields.config or {}, "score_of": fields.score_of, "experiment": fields.experiment}
     return card | read | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}
-
-
-def _candidates(file: Path, digest: str) -> Iterator[bytes]:
-    """Yields what may be the weights: the file, then what an interrupted ``save_pretrained`` left next to it."""
-    for path in (file, _side_file(file, digest)):
-        if path.is_file():
-            yield path.read_bytes()
 
 
 def _as_float32(x: Any) -> Array:

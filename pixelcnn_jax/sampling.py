@@ -19,7 +19,7 @@ from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.conditional import ConditionalModel, as_vectors, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import Stream, stream_of
+from pixelcnn_jax.models.streaming import Stream, begin, stream_of
 
 REPORT_SECONDS = 0.02  # shortest time between two reports of finished rows
 
@@ -77,7 +77,7 @@ def sample(
     if stream is None:
         return _sample_naively(model, variables, keys, images, mask, condition, adjustment)
     batch, height, width, _ = images.shape
-    params, rows = _begin(stream, params_of(variables), batch * adjustment.passes, width)
+    params, rows, _ = begin(stream, params_of(variables), batch * adjustment.passes, width)
     rows, params = match_sharding(keys, rows, params)
     advance = partial(_sample_rows, stream, params, keys, mask, condition, adjustment)
     if on_row is None:
@@ -119,12 +119,6 @@ def naive_sample(
         model, variables, key, shape, h, s, given, mask, adjustment
     )
     return _sample_naively(model, variables, keys, images, mask, condition, adjustment)
-
-
-@partial(jax.jit, static_argnames=("stream", "batch", "width"))
-def _begin(stream: Stream, params: Params, batch: int, width: int) -> tuple[Params, Any]:
-    params = stream.prepare(params)
-    return params, stream.first_rows(params, batch, width)
 
 
 @partial(jax.jit, static_argnames="stream", donate_argnames=("images", "rows"))

@@ -55,14 +55,7 @@ def compress(
     options.check_output(output)
     twins = [] if as_float else integer_twins(name)
     density = options.load_density(twins[0] if twins else name)
-    images_by_name = find_images(files)
-    found = {Path(one).with_suffix(".png").as_posix(): file for one, file in images_by_name.items()}
-    if len(found) < len(images_by_name):
-        raise InputError("Images must differ in more than the ending of their names: each becomes a .png.")
-    try:
-        check_names(found)
-    except InputError as error:
-        raise InputError(f"{', '.join(map(str, files))} cannot be compressed: {error}.") from None
+    found = find_named(files)
     by_shape: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
     for one, file in found.items():
         image = read_exact(file, density)
@@ -124,6 +117,23 @@ def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | No
             output.rmdir()
         images.rename(output)
     _report(sum(len(names) for *_, names in parts), sum(len(data) for data, *_ in parts), subpixels, output, as_json)
+
+
+def find_named(places: tuple[Path, ...]) -> dict[str, Path]:
+    """Returns image files as ``find_images`` does, by the names that they keep in a compressed file.
+
+    Raises:
+      InputError: for names that not every system takes, or that differ in their endings alone.
+    """
+    images = find_images(places)
+    found = {Path(name).with_suffix(".png").as_posix(): file for name, file in images.items()}
+    if len(found) < len(images):
+        raise InputError("Images must differ in more than the ending of their names: each becomes a .png.")
+    try:
+        check_names(found)
+    except InputError as error:
+        raise InputError(f"{', '.join(map(str, places))} cannot be compressed: {error}.") from None
+    return found
 
 
 def load_coder(name: str, container: Container | GroupContainer) -> Density:

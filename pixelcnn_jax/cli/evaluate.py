@@ -1,6 +1,5 @@
 """The verb ``evaluate``: the likelihood of a whole split, as a table prints it."""
 
-import os
 from typing import Any
 
 import click
@@ -8,7 +7,7 @@ import jax
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.devices import data_mesh, replicated
+from pixelcnn_jax.devices import data_mesh, replicated, use_all_cores
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats
 
@@ -28,13 +27,6 @@ def evaluate(name: str, split: str, data_dir: str | None, as_json: bool) -> None
     score = evaluate_split(options.load_density(name), split, data_dir)
     sentence = "{data}: {images:,} images, {nats:.2f} nats, {bits_per_dim:.4f} bits/dim".format(**score)
     options.report({"model": name, "split": split} | score, sentence, as_json=as_json)
-
-
-def use_all_cores() -> None:
-    """Makes each CPU core a device, before the first array is made: XLA alone leaves some of them idle."""
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jax.config.update("jax_num_cpu_devices", cores)
 
 
 def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[str, Any]:

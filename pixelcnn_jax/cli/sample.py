@@ -58,7 +58,7 @@ def sample(
         count = count or 64
         columns = math.isqrt(count - 1) + 1
         h = read_given(density, (*examples, *given), label, count)
-    height, width, channels = density.spec.shape
+    height, width, _ = density.spec.shape
     with options.progress("sampling", height) as on_row:
         images = sampling.sample(
             density.model,
@@ -71,8 +71,7 @@ def sample(
             on_row=on_row,
         )
     rows = -(-count // columns)
-    grid = np.zeros((rows * columns, height, width, channels), np.int32)
-    grid[:count] = images
-    save_grid(output, grid.reshape(rows, columns, *grid.shape[1:]), levels=density.model.levels)
+    filled = np.pad(images, ((0, rows * columns - count), (0, 0), (0, 0), (0, 0)))
+    save_grid(output, filled.reshape(rows, columns, *density.spec.shape), levels=density.model.levels)
     summary = {"model": name, "images": count, "seed": seed, "output": str(output)}
     options.report(summary, f"{output}: {count} samples of {name}", as_json=as_json)

@@ -72,32 +72,22 @@ def compress(
     count, _, width, _ = images.shape
     batch_size = min(batch_size, count, max(1, MAX_ROW // max(1, width)))
     check_bounds(images.shape, batch_size)
+    container: Container | groups.GroupContainer
     if isinstance(network, IntegerPixelCNN):
-        data = pack(groups.compress(network, own, images, condition, group_size=batch_size, extra=extra, on_row=on_row))
-        if verify:  # raises if a state of the coder does not end where it began
-            decompress(model, variables, data, h=h, s=s, on_row=on_row)
-        return data
-    _check_memory(network, images.shape, batch_size)
-    coder, family = _constriction()
-    encoder = coder.RangeEncoder()
-
-    def encode(table: Table, index: Index) -> Values:
-        values = images[index].astype(np.int32)
-        encoder.encode(values, family, table)
-        return values
-
-    _code(network, own, images.shape, condition, batch_size, encode, on_row)
-    container = Container(
-        **facts_of(network, own, condition),
-        pixels=_digest_pixels(images),
-        shape=images.shape,
-        levels=model.levels,
-        batch_size=batch_size,
-        extra=extra,
-        words=filled(encoder.get_compressed().astype("<u4").tobytes(), images.size),
-    )
+        container = groups.compress(network, own, images, condition, group_size=batch_size, extra=extra, on_row=on_row)
+    else:
+        words = _encode(network, own, images, condition, batch_size, on_row)
+        container = Container(
+            **facts_of(network, own, condition),
+            pixels=_digest_pixels(images),
+            shape=images.shape,
+            levels=model.levels,
+            batch_size=batch_size,
+            extra=extra,
+            words=filled(words, images.size),
+        )
     data = pack(container)
-    if verify:  # raises if the digest of the pixels differs
+    if verify:  # raises if a state of the coder does not end where it began, or the digest of the pixels differs
         decompress(model, variables, data, h=h, s=s, on_row=on_row)
     return data
 
@@ -138,7 +128,6 @@ def decompress(
         if not isinstance(model, IntegerPixelCNN):
             raise InputError("data was compressed with another model, an IntegerPixelCNN: decompress with the same.")
         return groups.decompress(model, variables, container, condition, on_row=on_row)
-    _check_memory(model, container.shape, container.batch_size)
     check_facts(container, facts_of(model, variables, condition))
     if (container.shape[-1], container.levels) != (model.channels, model.levels):
         raise InputError("data is damaged: it does not have the channels and levels of this model.")
@@ -163,6 +152,21 @@ def decompress(
     return images
 
 
+def _encode(
+    model: nn.Module, variables: Variables, images: Images, condition: Condition, batch_size: int, on_row: OnRow | None
+) -> bytes:
+    coder, family = _constriction()
+    encoder = coder.RangeEncoder()
+
+    def encode(table: Table, index: Index) -> Values:
+        values = np.asarray(images[index], np.int32)
+        encoder.encode(values, family, table)
+        return values
+
+    _code(model, variables, images.shape, condition, batch_size, encode, on_row)
+    return bytes(encoder.get_compressed().astype("<u4").tobytes())
+
+
 _MISMATCH = (
     "The decoded pixels differ from those compressed: this machine computes other probabilities with the same "
     "software. Decompress on the kind of machine that compressed."
@@ -178,8 +182,15 @@ def _code(
     code: Callable[[Table, Index], Values],
     on_row: OnRow | None,
 ) -> None:
-    """Passes the probabilities of every sub-pixel to ``code``, and the values it returns to the model."""
+    """Passes the probabilities of every sub-pixel to ``code``, and the values it returns to the model.
+
+    Raises:
+      InputError: if a model without a stream would compute too many logits at once.
+    """
     count, height, width, channels = shape
+    logits = batch_size * math.prod(shape[1:]) * model.levels * max(1, getattr(model, "mixture", 0))
+    if stream_of(model) is None and logits > MAX_LOGITS:
+        raise InputError(f"batch_size must be lower: {logits} logits at once are more than {MAX_LOGITS}.")
     for start in range(0, count, batch_size):
         size = min(batch_size, count - start)
         # A smaller last batch would round differently, so it is filled up with zero images.
@@ -196,13 +207,6 @@ def _code(
                 values[:size] = code(table, (slice(start, start + size), row, column, colour))
             if on_row is not None:
                 on_row(row)
-
-
-def _check_memory(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> None:
-    """Raises InputError if a model without a stream would compute too many logits at once."""
-    logits = batch_size * math.prod(shape[1:]) * model.levels * max(1, getattr(model, "mixture", 0))
-    if stream_of(model) is None and logits > MAX_LOGITS:
-        raise InputError(f"batch_size must be lower: {logits} logits at once are more than {MAX_LOGITS}.")
 
 
 def _digest_pixels(images: np.ndarray) -> bytes:

@@ -117,28 +117,18 @@ def filled(coded: bytes, subpixels: int) -> bytes:
 
 def pack(container: Container | GroupContainer) -> bytes:
     """Returns a container as bytes."""
+    numbers = [*container.shape, container.levels, container.batch_size]
     if isinstance(container, GroupContainer):
-        return _pack_groups(container)
-    numbers = (*container.shape, container.levels, container.batch_size, len(container.extra))
-    texts = [getattr(container, name).encode() for name in _TEXTS]
-    body = b"".join(
-        [
-            *(getattr(container, name) for name in _DIGESTS),
-            _NUMBERS.pack(*numbers),
-            *(bytes([len(text)]) + text for text in texts),
-            container.extra,
-            container.words,
-        ]
-    )
-    start = _START.pack(MAGIC, VERSION, _START.size + len(body) + _SIZE)
-    return start + body + digest(start, body)
-
-
-def _pack_groups(container: GroupContainer) -> bytes:
-    numbers = (*container.shape, container.levels, container.batch_size, container.lanes, len(container.extra))
-    lengths = b"".join(_varint(len(stream)) for stream in container.streams)
-    body = b"".join([_GROUP_NUMBERS.pack(container.model, *numbers), container.extra, lengths, *container.streams])
-    start = _START.pack(MAGIC, GROUPS_VERSION, _START.size + len(body) + _SIZE)
+        version, lengths = GROUPS_VERSION, [_varint(len(stream)) for stream in container.streams]
+        facts = _GROUP_NUMBERS.pack(container.model, *numbers, container.lanes, len(container.extra))
+        parts = [facts, container.extra, *lengths, *container.streams]
+    else:
+        version, digests = VERSION, [getattr(container, name) for name in _DIGESTS]
+        texts = [getattr(container, name).encode() for name in _TEXTS]
+        facts = b"".join([_NUMBERS.pack(*numbers, len(container.extra)), *(bytes([len(x)]) + x for x in texts)])
+        parts = [*digests, facts, container.extra, container.words]
+    body = b"".join(parts)
+    start = _START.pack(MAGIC, version, _START.size + len(body) + _SIZE)
     return start + body + digest(start, body)
 
 

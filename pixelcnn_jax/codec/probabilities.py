@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.inputs import Condition, Variables, apply, params_of
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import Stream, stream_of
+from pixelcnn_jax.models.streaming import Stream, begin, stream_of
 
 Table = Float[np.ndarray, "batch levels"]
 Values = Int[np.ndarray, " batch"]
@@ -39,23 +39,23 @@ def tables(model: nn.Module, variables: Variables, shape: tuple[int, int, int], 
 
 def _by_remembering(stream: Stream, params: Params, shape: tuple[int, int, int], condition: Condition) -> Tables:
     batch, height, width = shape
-    channels = stream.model.channels
-    params, rows, no_columns = _begin(stream, params, batch, width)
+    channels, step = stream.model.channels, partial(_step, stream)
+    params, rows, no_columns = begin(stream, params, batch, width)
     for row in range(height):
         here = condition._replace(s=None if condition.s is None else condition.s[:, row : row + 1])
-        above, rows = _open_row(stream, params, rows, here)
+        above, rows = step("open_row", params, rows, here)
         columns, finished = no_columns, []
         for column in range(width):
-            known = _open_pixel(stream, params, columns, above, column)
+            known = step("open_pixel", params, columns, above, column)
             pixel = np.zeros((batch, 1, 1, channels), np.int32)
             for colour in range(channels):
                 table, known = _read_colour(stream, params, known, pixel, colour=colour)
                 values = yield np.asarray(table)
                 pixel = pixel.copy()  # JAX may still read the one that it was given
                 pixel[:, 0, 0, colour] = values
-            columns = _close_pixel(stream, params, columns, known, pixel)
+            columns = step("close_pixel", params, columns, known, pixel)
             finished.append(pixel)
-        rows = _close_row(stream, params, rows, above, np.concatenate(finished, axis=2))
+        rows = step("close_row", params, rows, above, np.concatenate(finished, axis=2))
 
 
 def _by_running_again(
@@ -68,36 +68,16 @@ def _by_running_again(
         images[:, *index] = values
 
 
-@partial(jax.jit, static_argnames=("stream", "batch", "width"))
-def _begin(stream: Stream, params: Params, batch: int, width: int) -> tuple[Params, Any, Any]:
-    params = stream.prepare(params)
-    return params, stream.first_rows(params, batch, width), stream.first_columns(params, batch)
-
-
-@partial(jax.jit, static_argnames="stream")
-def _open_row(stream: Stream, *args: Any) -> tuple[Any, Any]:
-    return stream.open_row(*args)
-
-
-@partial(jax.jit, static_argnames="stream")
-def _close_row(stream: Stream, *args: Any) -> Any:
-    return stream.close_row(*args)
-
-
-@partial(jax.jit, static_argnames="stream")
-def _open_pixel(stream: Stream, *args: Any) -> Any:
-    return stream.open_pixel(*args)
+@partial(jax.jit, static_argnames=("stream", "name"))
+def _step(stream: Stream, name: str, *args: Any) -> Any:
+    """Computes a step of a stream, by its name."""
+    return getattr(stream, name)(*args)
 
 
 @partial(jax.jit, static_argnames=("stream", "colour"))
 def _read_colour(stream: Stream, *args: Any, colour: int) -> tuple[Array, Any]:
     logits, known = stream.read_colour(*args, colour=colour)
     return jax.nn.softmax(logits), known
-
-
-@partial(jax.jit, static_argnames="stream")
-def _close_pixel(stream: Stream, *args: Any) -> Any:
-    return stream.close_pixel(*args)
 
 
 @partial(jax.jit, static_argnames="model")

@@ -77,9 +77,14 @@ def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "heigh
 
 def write_image(path: pathlib.Path, pixels: UInt8[np.ndarray, "height width channels"]) -> None:
     """Writes an image of 1 or 3 channels as PNG."""
-    content = io.BytesIO()
-    PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(content, format="PNG")
-    atomic_write(path, content.getvalue())
+    atomic_write(path, as_png(pixels))
+
+
+def as_png(pixels: UInt8[np.ndarray, "height width channels"], *, optimize: bool = False, bits: int = 8) -> bytes:
+    """Returns an image of 1 or 3 channels as the bytes of a PNG file; one of black and white may have 1 bit a pixel."""
+    content, picture = io.BytesIO(), PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    (picture.convert("1") if bits == 1 else picture).save(content, "PNG", optimize=optimize)
+    return content.getvalue()
 
 
 def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"], *, levels: int) -> float:
@@ -87,10 +92,8 @@ def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"]
 
     Images of two levels are stored with one bit per pixel.
     """
-    picture = PIL.Image.fromarray(as_pixels(image, levels=levels).squeeze(axis=-1 if image.shape[-1] == 1 else ()))
-    content = io.BytesIO()
-    (picture.convert("1") if levels == 2 else picture).save(content, "PNG", optimize=True)
-    return 8 * content.tell() / image.size
+    pixels, bits = as_pixels(image, levels=levels), 1 if levels == 2 else 8
+    return 8 * len(as_png(pixels, optimize=True, bits=bits)) / image.size
 
 
 def as_pixels(

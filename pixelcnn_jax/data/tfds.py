@@ -18,7 +18,7 @@ from tensorflow_datasets.core.download import downloader
 from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.errors import InputError, first_line
 
 BLOCK = 64  # records read together: a sixth of the time of one after the other
 RETRIES = 3  # of a download; TFDS's own 10 take minutes on a machine without network
@@ -95,7 +95,7 @@ def describe_tfds(name: str, *, labels: bool) -> tuple[tuple[int, int, int], int
     try:
         features = tfds.builder(name).info.features
     except Exception as error:  # TFDS's scripts for data sets raise many types
-        raise InputError(f"TFDS cannot describe {name}: {_first_line(error)}") from error
+        raise InputError(f"TFDS cannot describe {name}: {first_line(error)}") from error
     feature = features[_image_feature(name, features)]
     _check_labels(name, features, labels=labels)
     height, width, _ = feature.shape
@@ -160,10 +160,6 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
-
-
 def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
     """Returns the folder root/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default of the newest version."""
     name, _, version = name.partition(":")
@@ -199,5 +195,5 @@ def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
         builder = tfds.builder(name, data_dir=root, file_format="array_record")
         builder.download_and_prepare()
     except Exception as error:  # TFDS's scripts for data sets raise many types
-        raise InputError(f"TFDS could not download and prepare {name} in {root}: {_first_line(error)}") from error
+        raise InputError(f"TFDS could not download and prepare {name} in {root}: {first_line(error)}") from error
     return pathlib.Path(builder.data_dir)

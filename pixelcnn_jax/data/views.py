@@ -54,11 +54,6 @@ def rotate(
     return _select(images, index, views(*images.shape[1:3])[:ROTATIONS])
 
 
-def identity_view(batch: int, height: int, width: int) -> Float[Array, "batch views"]:
-    """Returns h for images in their identity view."""
-    return jax.nn.one_hot(jnp.zeros(batch, jnp.int32), len(views(height, width)))
-
-
 def _select(images: Array, index: Array, all_views: list[Callable[[Array], Array]]) -> Array:
     """Returns each image in the view of its index, computing all views: a gather would need every device's images."""
     shown = images

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import numbers
 import operator
 import os
 from collections.abc import Callable, Mapping
@@ -107,11 +108,7 @@ def _whole(least: int) -> Callable[[str, Any], int]:
 
 
 def _number(name: str, value: Any) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float | np.integer | np.floating)
-        or not -1e30 < value < 1e30
-    ):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not value < 1e30 or value <= -1e30:
         raise InputError(f"{name} must be a finite number, got {_written(value)}.")
     return float(value)
 
@@ -134,12 +131,6 @@ def _function(name: str, value: Any) -> Any:
     return value
 
 
-def _mapping(name: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{name} must be a dict, got {_kind(value)}.")
-    return value
-
-
 def _written(value: Any) -> str:
     return f"{value!r:.50}" if isinstance(value, int | float | str | tuple | list) else _kind(value)
 
@@ -153,12 +144,11 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "variables": _variables,
     "key": _key,
     "shape": _shape,
-    **dict.fromkeys(("images", "calibration_images", "labels", "h", "s", "given", "mask"), _array),
+    **dict.fromkeys(("images", "calibration_images", "h", "s", "given", "mask"), _array),
     **dict.fromkeys(("data", "extra"), _bytes),
     **dict.fromkeys(("batch_size", "max_subpixels"), _whole(1)),
     "group": _whole(0),
     **dict.fromkeys(("temperature", "guidance"), _number),
     "on_row": _function,
-    **dict.fromkeys(("name", "path"), _path),
-    "card": _mapping,
+    "name": _path,
 }

@@ -13,13 +13,12 @@ import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
-from pixelcnn_jax.models.layers import add_bias
+from pixelcnn_jax.models.layers import add_bias, one_by_one
 from pixelcnn_jax.models.parameters import Bias, Kernel, Params, initialise, initialise_stacked
 
 DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
@@ -151,11 +150,6 @@ def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Fl
     return mixture_logits(outputs, levels=model.levels) if model.mixture else outputs
 
 
-def input_groups(model: Network) -> Int[np.ndarray, " inputs"]:
-    """Returns the colour group of each feature that ``encode`` makes; the constant 1 has group -1, always known."""
-    return np.append(-1, np.repeat(np.arange(model.channels), max(1, model.code_features)))
-
-
 def encode(model: Network, params: Params, images: Images) -> Float[Array, "batch height width inputs"]:
     """Returns the input of the strict layer: a constant 1, then the intensity or embedded code of each channel.
 
@@ -163,8 +157,7 @@ def encode(model: Network, params: Params, images: Images) -> Float[Array, "batc
     """
     if model.code_features:
         table = params["embedding"]["kernel"].astype(model.dtype)
-        values = table[jnp.arange(model.channels), images]
-        values = values.reshape(*images.shape[:3], -1)
+        values = table[jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
     else:
         # Cast last: bfloat16 would round 2 / 255 and make the two brightest levels equal.
         values = intensities(images, model.levels).astype(model.dtype)
@@ -195,8 +188,7 @@ def cast(model: Network, tree: Any) -> Any:
     """Returns parameters or conditions in the type of the layers; the bias of the logits stays float32."""
 
     def one(path: tuple[Any, ...], x: Array) -> Array:
-        exact = jax.tree_util.keystr(path) == "['head']['logits']['bias']"
-        return x if exact else x.astype(model.dtype)
+        return x if jax.tree_util.keystr(path) == "['head']['logits']['bias']" else x.astype(model.dtype)
 
     return jax.tree_util.tree_map_with_path(one, tree)
 
@@ -205,8 +197,7 @@ def head_hidden(
     head: Params, features: Float[Array, "batch height width known"]
 ) -> Float[Array, "batch height width group"]:
     """Returns ReLU, 1x1, ReLU: the first half of the head."""
-    hidden = head["hidden"]
-    return jax.nn.relu(add_bias(jnp.tensordot(jax.nn.relu(features), hidden["kernel"], axes=1), hidden["bias"]))
+    return jax.nn.relu(one_by_one(head["hidden"], jax.nn.relu(features)))
 
 
 def head_last(
@@ -252,9 +243,9 @@ def check_hyperparameters(model: Network) -> None:
     for name in ("kernel_size", "first_kernel_size"):
         if getattr(model, name) < 3 or getattr(model, name) % 2 == 0:
             raise InputError(f"{name} must be odd and at least 3, got {getattr(model, name)}.")
-    for name in ("channels", "layers"):
-        if getattr(model, name) < 1:
-            raise InputError(f"{name} must be at least 1, got {getattr(model, name)}.")
+    for name, least in (("channels", 1), ("layers", 1), ("code_features", 0), ("mixture", 0)):
+        if getattr(model, name) < least:
+            raise InputError(f"{name} must be at least {least}, got {getattr(model, name)}.")
     for name, width in (("features", model.features), ("head_features", model.head_width)):
         if width < model.channels:
             raise InputError(f"{name} must be at least the number of channels, {model.channels}, got {width}.")
@@ -264,7 +255,5 @@ def check_hyperparameters(model: Network) -> None:
         raise InputError(f"dropout must be between 0 and 0.99, got {model.dropout}.")
     if model.dtype not in (*DTYPES, *DTYPES.values()):
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {model.dtype}.")
-    if min(model.code_features, model.mixture) < 0:
-        raise InputError(f"code_features and mixture must be at least 0, got {model.code_features}, {model.mixture}.")
     if model.mixture and model.code_features:
         raise InputError("mixture must be 0 with code_features: the order of codes means nothing.")

@@ -12,9 +12,7 @@ from pixelcnn_jax.models.colours import ColourMasks, colour_masks
 from pixelcnn_jax.models.frequencies import TOTAL_BITS
 from pixelcnn_jax.models.inputs import Variables, params_of
 from pixelcnn_jax.models.integer import GATE_SHIFT, LIMIT, IntegerPixelCNN
-from pixelcnn_jax.models.parameters import Params
-
-STACKS = ("vertical", "horizontal")
+from pixelcnn_jax.models.parameters import Params, layers_of
 
 
 def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
@@ -42,7 +40,6 @@ def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
         mask = (masks.own if index else masks.strict)[:, None]
         _require(not (layer["horizontal"]["kernel"][-1] * ~mask).any(), f"{name} must be masked by colour")
         _require(not (layer["out"]["kernel"] * ~masks.own).any(), f"{name} must be masked by colour")
-        of_map = {part: [(layer[f"{part}_s"], params["map"]["clips"]["s"])] for part in STACKS if f"{part}_s" in layer}
         across = [(layer["crossing"]["kernel"], clips["crossing"]), (layer["horizontal"]["kernel"], own)]
         sums = {
             "vertical": ([(layer["vertical"]["kernel"], above)], np.maximum(shifts["vertical"], shifts["crossing"])),
@@ -50,7 +47,8 @@ def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
             "out": ([(layer["out"]["kernel"], gates)], shifts["out"]),
         }
         for part, (operands, shift) in sums.items():
-            operands = operands + of_map.get(part, [])
+            if f"{part}_s" in layer:
+                operands.append((layer[f"{part}_s"], params["map"]["clips"]["s"]))
             largest = largest_sums(operands, layer[part]["bias"], layer.get(f"{part}_h"), shift)
             _require(largest.max() <= LIMIT, f"{name} must have {part} sums of at most 2**24")
         _require((before + 2.0 ** (24 - shifts["out"])).max() <= LIMIT, f"{name} must have features of at most 2**24")
@@ -90,8 +88,3 @@ def input_range(model: Any, params: Params) -> Num[np.ndarray, " inputs"]:
     if model.code_features:
         return np.append(1, np.abs(params["embedding"]["kernel"]).max(axis=1))
     return np.append(1, np.full(model.channels, model.levels - 1))
-
-
-def layers_of(params: Params, count: int) -> list[Params]:
-    """Returns the strict layer and the stacked ones as a list."""
-    return [params["strict"], *(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(count))]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from pixelcnn_jax.models.autoregressive import Network, input_groups
+from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.parameters import Params
 
 
@@ -56,6 +56,11 @@ class ColourMasks(NamedTuple):
     up: Bool[np.ndarray, "features maps"]
     hidden: Bool[np.ndarray, "maps head_features"]
     logits: Bool[np.ndarray, "head_features classes"]
+
+
+def input_groups(model: Network) -> Int[np.ndarray, " inputs"]:
+    """Returns the colour group of each feature that ``encode`` makes; the constant 1 has group -1, always known."""
+    return np.append(-1, np.repeat(np.arange(model.channels), max(1, model.code_features)))
 
 
 def colour_masks(model: Network) -> ColourMasks:

@@ -4,7 +4,6 @@ The public functions (``sample``, ``log_prob``, ``compress`` ...) take a ``Condi
 network. They call ``resolve`` once, and see only a network and its ``Condition`` after that.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,6 +24,7 @@ from pixelcnn_jax.models.inputs import (
     Variables,
     check_condition,
     check_finite,
+    condition_sizes,
     extent,
     params_of,
 )
@@ -138,12 +138,6 @@ def resolve(
     if isinstance(model, IntegerPixelCNN):
         check_one_hot(condition.h)
     return model, variables, condition
-
-
-def condition_sizes(params: Params) -> dict[str, int]:
-    """Returns the sizes of h and s that parameters were made for."""
-    layers = params.get("layers", {}) if isinstance(params.get("layers"), Mapping) else {}
-    return {name[-1]: np.shape(x)[1] for name, x in layers.items() if name[-2:] in ("_h", "_s") and np.ndim(x) > 1}
 
 
 def check_params(model: Network, params: Params) -> None:

@@ -3,9 +3,8 @@
 ``gated_stream.py`` advances the same layers by a row, a pixel, a colour.
 """
 
-import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -71,10 +70,7 @@ class GatedPixelCNN(Network):
         def gated_layer(strict: bool, condition: Condition, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
             drop, drop_vertical = dropouts(key, self.dropout)
             above = vertical_half(layer, stacks.vertical, rows_border(layer, stacks.vertical), condition)
-            left = jnp.concatenate([columns_border(layer, stacks.horizontal), stacks.horizontal], axis=2)[:, :, :-1]
-            before = above.crossing + columns_left(layer["horizontal"]["left"], left)
-            context = Context(gate=before, out=layer["out"]["bias"][None, None, None])
-            out, _ = horizontal_half(layer, stacks.horizontal, context, residual=not strict, drop=drop)
+            out = horizontal_rows(layer, stacks.horizontal, above.crossing, residual=not strict, drop=drop)
             return Stacks(drop_vertical(above.out), out)
 
         # Unrolled on CPU: what the backward pass needs of each layer is then not copied into a stack and out of it.
@@ -157,32 +153,22 @@ def columns_border(layer: Params, x: Float[Array, "batch height columns features
     return jnp.zeros((batch, height, layer["horizontal"]["left"].shape[0], features), x.dtype)
 
 
+def horizontal_rows(
+    layer: Params,
+    x: Float[Array, "batch height width inputs"],
+    crossing: Float[Array, "batch height width *gates"],
+    **options: Any,
+) -> Float[Array, "batch height width features"]:
+    """Computes ``layers.horizontal_half`` over whole rows, with its options."""
+    left = jnp.concatenate([columns_border(layer, x), x], axis=2)[:, :, :-1]
+    before = crossing + columns_left(layer["horizontal"]["left"], left)
+    context = Context(gate=before, out=layer["out"]["bias"][None, None, None])
+    return horizontal_half(layer, x, context, **options)[0]
+
+
 def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]:
     """Returns the dropout of the horizontal and of the vertical stack of a layer; identities without a key."""
     if key is None:
         return (lambda x: x), (lambda x: x)
     horizontal, vertical = jax.random.split(key)
     return partial(dropout, horizontal, rate), partial(dropout, vertical, rate)
-
-
-def multiply_adds(model: GatedPixelCNN, height: int, width: int, *, h: int = 0, s: int = 0) -> int:
-    """Returns the multiply-adds for the logits of one image; a training step takes three times as many.
-
-    Masked weights count: they are multiplied too.
-
-    Args:
-      model: the network.
-      height, width: size of the image.
-      h, s: length of h, and feature maps of s.
-    """
-    condition = Condition(jnp.zeros((1, h)) if h else None, jnp.zeros((1, 1, 1, s)) if s else None)
-    total = 0
-    for path, shape in jax.tree_util.tree_leaves_with_path(
-        model.parameter_shapes(condition), is_leaf=lambda x: isinstance(x, Kernel | Bias)
-    ):
-        names = [entry.key for entry in path]
-        if isinstance(shape, Kernel) and names[0] != "embedding":
-            places = 1 if names[-1].endswith("_h") else height * width
-            count = model.layers if names[0] == "layers" else 1
-            total += math.prod(shape.inputs + shape.outputs) * places * count
-    return total

@@ -14,7 +14,7 @@ from pixelcnn_jax.models.colours import group_slice
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, masked, rows_border
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import Context, columns_left, horizontal_half, vertical_half
-from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.parameters import Params, layers_of
 
 
 class Rows(NamedTuple):
@@ -65,11 +65,10 @@ class GatedStream:
         the block that leads to it, in which all masks are ones.
         """
         model, params = self.model, masked(self.model, params)
-        strict, stacked = params["strict"], params["layers"]
-        layers = [strict, *(jax.tree.map(lambda x, index=index: x[index], stacked) for index in range(model.layers))]
+        layers = layers_of(params, model.layers)
         prepared = {
             "rows": [{name: part for name, part in layer.items() if name != "out"} for layer in layers],
-            "left": {"strict": strict["horizontal"]["left"], "layers": stacked["horizontal"]["left"]},
+            "left": {name: params[name]["horizontal"]["left"] for name in ("strict", "layers")},
             "out": jnp.stack([layer["out"]["bias"][None, None, None] for layer in layers]),
             "colours": [self._of_colour(params, layers, colour) for colour in range(model.channels)],
         }

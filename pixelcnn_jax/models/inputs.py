@@ -96,16 +96,20 @@ def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> N
         raise InputError(f"images must hold integers 0 to {levels - 1}, got {images.dtype}.")
 
 
+def condition_sizes(params: Params) -> dict[str, int]:
+    """Returns the sizes of h and s that parameters were made for, from the kernels of the sums that h and s join."""
+    layers = params.get("layers", {}) if isinstance(params.get("layers"), Mapping) else {}
+    return {name[-1]: np.shape(x)[1] for name, x in layers.items() if name[-2:] in ("_h", "_s") and np.ndim(x) > 1}
+
+
 def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]) -> None:
     """Raises InputError unless h and s are what the parameters were made for, for images of ``shape``."""
+    sizes = condition_sizes(params)
     for name, value, leading in (("h", condition.h, shape[:1]), ("s", condition.s, shape[:3])):
-        # Every network has a kernel [layer, condition, ...] for each sum that h or s joins.
-        kernel = next((kernel for part, kernel in params["layers"].items() if part.endswith(f"_{name}")), None)
-        if kernel is None and value is not None:
+        if name not in sizes and value is not None:
             raise InputError(f"{name} must be left out: the model was initialised without it.")
-        if kernel is not None:
-            wanted = [*leading, kernel.shape[1]]
-            found = None if value is None else [*np.shape(value)]
+        if name in sizes:
+            wanted, found = [*leading, sizes[name]], None if value is None else [*np.shape(value)]
             if found != wanted:
                 raise InputError(f"{name} must have shape {wanted}, got {found}.")
             value = jnp.asarray(value)

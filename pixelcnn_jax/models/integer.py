@@ -22,9 +22,10 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images
-from pixelcnn_jax.models.layers import shift_down
-from pixelcnn_jax.models.parameters import Bias, Params
+from pixelcnn_jax.models.layers import condition_terms, shift_down
+from pixelcnn_jax.models.parameters import Bias, Params, layers_of
 
+HIGHEST = jax.lax.Precision.HIGHEST  # an accelerator would multiply float32 in fewer bits
 LIMIT = 2**24  # every sum, and the offset that rounds it, stays within it
 
 TANH_STEP, TANH_RANGE, TANH_BITS = 8, 4, 11  # step of the argument, its largest value, step of the entries
@@ -118,11 +119,10 @@ def prepare(model: GatedPixelCNN, params: Params, dtype: Any = jnp.float32) -> P
         is_kernel = names[-1] == "kernel" or names[-1].endswith(("_h", "_s"))
         return x if is_kernel else x.reshape(1, 1, 1, *(x.shape or (1,)))
 
-    stacked = [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
     others = {name: part for name, part in params.items() if name not in ("strict", "layers", "tables")}
     layers, net = (
         jax.tree.map_with_path(lambda path, x: one(path[1:], x), part)
-        for part in ([params["strict"], *stacked], others)
+        for part in (layers_of(params, model.layers), others)
     )
     tables = {name: jnp.asarray(x, jnp.uint32 if name == "exp" else dtype) for name, x in params["tables"].items()}
     return net | {"layers": [layer | {"tables": tables} for layer in layers], "tables": tables}
@@ -141,7 +141,7 @@ def dot(
     x: Float[Array | np.ndarray, "..."], kernel: Float[Array | np.ndarray, "..."], axes: int = 1
 ) -> Float[Array, "..."]:
     """Returns sums of products, all in float32."""
-    return jnp.tensordot(x, kernel, axes=axes, precision=jax.lax.Precision.HIGHEST)
+    return jnp.tensordot(x, kernel, axes=axes, precision=HIGHEST)
 
 
 def window_product(
@@ -181,14 +181,6 @@ def gate(
     return rescale(halves[0] * halves[1], 2.0**-GATE_SHIFT)
 
 
-def condition_terms(layer: Params, stack: str, condition: Condition) -> Float[Array, "..."] | float:
-    """Returns V h plus V s for one stack of a layer; 0 without h and s."""
-    terms: Array | float = 0.0
-    if condition.h is not None:
-        terms = terms + dot(condition.h, layer[f"{stack}_h"])[:, None, None]
-    return terms if condition.s is None else terms + dot(condition.s, layer[f"{stack}_s"])
-
-
 def vertical_stack(
     net: Params, x: Float[Array, "batch rows width _"], memory: Memory, condition: Condition
 ) -> tuple[list[Array], Memory]:
@@ -204,9 +196,9 @@ def vertical_stack(
         sums = window_product(padded, kernel) + layer["vertical"]["bias"]
         crossing = clipped(rescale(sums, layer["shifts"]["crossing"]), layer["clips"]["crossing"])
         crossing = dot(crossing, layer["crossing"]["kernel"], axes=2) + layer["horizontal"]["bias"]
-        crossings.append(crossing + condition_terms(layer, "horizontal", condition))
+        crossings.append(crossing + condition_terms(layer, "horizontal", condition, precision=HIGHEST))
         remembered.append(window[:, x.shape[1] :])
-        x = gate(layer, sums + condition_terms(layer, "vertical", condition), "vertical")
+        x = gate(layer, sums + condition_terms(layer, "vertical", condition, precision=HIGHEST), "vertical")
     return crossings, remembered
 
 

@@ -13,6 +13,7 @@ compute with it. *gates* stands for either form.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -91,6 +92,13 @@ def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*ou
     return x + bias[None, None, None]
 
 
+def one_by_one(
+    layer: Params, x: Float[Array, "batch height width inputs"]
+) -> Float[Array, "batch height width *outputs"]:
+    """Returns a 1x1 convolution."""
+    return add_bias(jnp.tensordot(x, layer["kernel"], axes=1), layer["bias"])
+
+
 def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch height width features"]:
     """Returns the gated activation unit, tanh(W_f x) * sigmoid(W_g x): equation 2.
 
@@ -116,20 +124,22 @@ def dropout(
 
 
 def condition_terms(
-    layer: Params, stack: str, condition: Condition
+    layer: Params, stack: str, condition: Condition, *, precision: jax.lax.Precision | None = None
 ) -> Float[Array, "#batch #height #width *features"] | float:
     """Returns V h plus V s for one stack of a layer (equations 4 and 5), never masked; 0 without h and s."""
     terms: Array | float = 0.0
+    product = partial(jnp.tensordot, axes=1, precision=precision)
     if condition.h is not None:
-        terms = terms + jnp.tensordot(condition.h, layer[f"{stack}_h"], axes=1)[:, None, None]
+        terms = terms + product(condition.h, layer[f"{stack}_h"])[:, None, None]
     if condition.s is not None:
-        terms = terms + jnp.tensordot(condition.s, layer[f"{stack}_s"], axes=1)
+        terms = terms + product(condition.s, layer[f"{stack}_s"])
     return terms
 
 
 class Vertical(NamedTuple):
-    """Outputs of the vertical half of a layer: to the horizontal half, to the next layer, and to the next rows."""
+    """Outputs of the vertical half of a layer: its sums; to the horizontal half, the next layer, and the next rows."""
 
+    sums: Float[Array, "batch rows width *gates"]
     crossing: Float[Array, "batch rows width *gates"]
     out: Float[Array, "batch rows width features"]
     memory: Float[Array, "batch remembered width features"]
@@ -151,6 +161,7 @@ def vertical_half(
     kernel = layer["crossing"]["kernel"]
     crossing = add_bias(jnp.tensordot(product, kernel, axes=kernel.ndim // 2), layer["horizontal"]["bias"])
     return Vertical(
+        sums=product,
         crossing=crossing + condition_terms(layer, "horizontal", condition),
         out=gate(product + condition_terms(layer, "vertical", condition)),
         memory=memory,

@@ -46,3 +46,8 @@ def initialise(key: Key[Array, ""], shapes: Mapping[str, Any]) -> Params:
 def initialise_stacked(key: Key[Array, ""], shapes: Mapping[str, Any], count: int) -> Params:
     """Draws ``count`` layers of equal shapes, stacked along a new first axis."""
     return jax.vmap(lambda key: initialise(key, shapes))(jax.random.split(key, count))
+
+
+def layers_of(params: Params, count: int) -> list[Params]:
+    """Returns the strict layer and the ``count`` stacked ones as a list."""
+    return [params["strict"], *(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(count))]

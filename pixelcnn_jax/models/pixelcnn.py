@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 from pixelcnn_jax.models.autoregressive import condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_part
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, condition_terms
+from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one
 from pixelcnn_jax.models.parameters import Bias, Kernel, Params
-from pixelcnn_jax.models.residual import ResidualNetwork, convolution_shapes, masked_convolution, one_by_one, split_taps
+from pixelcnn_jax.models.residual import ResidualNetwork, convolution_shapes, masked_convolution, split_taps
 
 
 class PixelCNN(ResidualNetwork):

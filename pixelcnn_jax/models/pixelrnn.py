@@ -16,9 +16,9 @@ from jaxtyping import Array, Float, Shaped
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_kernel, mask_part
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, add_bias, columns_left, condition_terms, shift_down, window_product
+from pixelcnn_jax.models.layers import Dropout, columns_left, condition_terms, one_by_one, shift_down, window_product
 from pixelcnn_jax.models.parameters import Bias, Kernel, Params
-from pixelcnn_jax.models.residual import ResidualNetwork, left_of, one_by_one
+from pixelcnn_jax.models.residual import ResidualNetwork, convolve, left_of
 
 GATES = 4  # o, f, i, g
 
@@ -142,7 +142,7 @@ def row_lstm(
     ``terms`` are those of h and s. The share of the image is computed for all rows at once.
     """
     left = columns_left(layer["input"]["left"], left_of(x, layer["input"]["left"].shape[0]))
-    gates = image_gates(layer, x, left) + terms
+    gates = convolve(layer["input"], x, left) + terms
     batch, _, width, _ = x.shape
     border = border_states(layer, batch)
 
@@ -152,13 +152,6 @@ def row_lstm(
 
     _, hidden = jax.lax.scan(row, initial_state(layer, (batch, width)), jnp.moveaxis(gates, 1, 0))
     return jnp.moveaxis(hidden, 0, 1)
-
-
-def image_gates(
-    layer: Params, x: Float[Array, "batch height width maps"], left: Float[Array, "batch height width gate features"]
-) -> Float[Array, "batch height width gate features"]:
-    """Returns what the gates read of the image: the pixel, and the pixels to its left."""
-    return add_bias(left + jnp.tensordot(x, layer["input"]["pixel"], axes=1), layer["input"]["bias"])
 
 
 def border_states(layer: Params, batch: int) -> Float[Array, "batch border features"]:
@@ -186,7 +179,7 @@ def diagonal_lstm(
 
     ``terms`` are those of h and s. The cell that is carried on is the left one.
     """
-    gates = add_bias(jnp.tensordot(x, layer["input"]["kernel"], axes=1), layer["input"]["bias"]) + terms
+    gates = one_by_one(layer["input"], x) + terms
     batch, height, width, *_ = gates.shape
     inside = skew(jnp.ones((1, height, width, 1), bool))
     initial = initial_state(layer, (batch, height))

@@ -17,40 +17,24 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models import integer
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
-from pixelcnn_jax.models.bounds import STACKS, check_bounds, input_range, largest_sums, layers_of
-from pixelcnn_jax.models.conditional import check_params
+from pixelcnn_jax.models.bounds import check_bounds, input_range, largest_sums
+from pixelcnn_jax.models.conditional import resolve
 from pixelcnn_jax.models.frequencies import EXP_SIZE, LOGIT_STEP, MAX_LEVELS, TOTAL_BITS
-from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, columns_border, masked, rows_border
-from pixelcnn_jax.models.inputs import (
-    Condition,
-    Images,
-    Map,
-    Variables,
-    Vector,
-    check_condition,
-    check_images,
-    check_values,
-    params_of,
-)
-from pixelcnn_jax.models.integer import GATE_STEP, LIMIT, IntegerPixelCNN, check_one_hot
-from pixelcnn_jax.models.layers import (
-    Context,
-    add_bias,
-    columns_left,
-    condition_terms,
-    gate,
-    horizontal_half,
-    rows_above,
-    shift_down,
-)
-from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, masked, rows_border
+from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector, check_images, check_values, params_of
+from pixelcnn_jax.models.integer import LIMIT, IntegerPixelCNN, check_one_hot
+from pixelcnn_jax.models.layers import shift_down, vertical_half
+from pixelcnn_jax.models.parameters import Params, layers_of
 
 MARGIN = 1.5  # clip ranges over the largest value that calibration saw
 CROSSING, COPY, HEAD, HIDDEN, RESIDUAL = 2**9, 2**9, 2**11, 2**11, 2**15  # largest values of operands, about
 MAX_STEP = 12  # of an operand
 GATE_STEPS = np.array([[integer.TANH_STEP], [integer.SIGMOID_STEP]])
 
+Range = tuple[int, np.ndarray]  # step and clip range, of each channel or of all
 Operand = tuple[np.ndarray, int, np.ndarray]  # weights [inputs, *outputs], step and clip range of the inputs
+
+GATED: Range = (integer.GATE_STEP, np.array(2**integer.GATE_STEP))
 
 
 @public
@@ -81,10 +65,9 @@ def quantise(
     check_images(calibration_images, channels=model.channels, levels=model.levels)
     check_values(calibration_images, model.levels)
     model = model.clone(dropout=0.0, dtype="float32", remat=False)
-    params, condition = params_of(variables), Condition(h, s)
-    check_params(model, params)
-    check_condition(params, condition, calibration_images.shape)
-    check_one_hot(h)
+    _, variables, condition = resolve(model, variables, h, s, shape=calibration_images.shape)
+    check_one_hot(condition.h)
+    params = params_of(variables)
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
     twin = IntegerPixelCNN(**{name: value for name, value in fields.items() if name not in ("parent", "name")})
     seen = None
@@ -106,17 +89,9 @@ def _ranges(model: GatedPixelCNN, params: Params, images: Images, condition: Con
     vertical = shift_down(x)
     layers: list[Params] = []
     for layer in layers_of(net, model.layers):
-        product, _ = rows_above(layer["vertical"]["kernel"], vertical, rows_border(layer, vertical))
-        sums = add_bias(product, layer["vertical"]["bias"])
-        vertical = gate(sums + condition_terms(layer, "vertical", condition))
-        crossing = add_bias(jnp.tensordot(sums, layer["crossing"]["kernel"], axes=2), layer["horizontal"]["bias"])
-        left = jnp.concatenate([columns_border(layer, x), x], axis=2)[:, :, :-1]
-        before = crossing + condition_terms(layer, "horizontal", condition)
-        context = Context(
-            before + columns_left(layer["horizontal"]["left"], left), layer["out"]["bias"][None, None, None]
-        )
-        x, _ = horizontal_half(layer, x, context, residual=bool(layers))
-        layers.append({"crossing": sums, "residual": x})
+        above = vertical_half(layer, vertical, rows_border(layer, vertical), condition)
+        vertical, x = above.out, horizontal_rows(layer, x, above.crossing, residual=bool(layers))
+        layers.append({"crossing": above.sums, "residual": x})
     found = {"layers": layers, "copy": jax.nn.relu(x), "hidden": head_hidden(net["head"], x)}
     if condition.s is not None:
         found["map"] = condition.s
@@ -126,64 +101,63 @@ def _ranges(model: GatedPixelCNN, params: Params, images: Images, condition: Con
 def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Params:
     """Returns the integers of all parameters, from float64."""
     residual_step, _ = _operand_step(np.concatenate([one["residual"] for one in seen["layers"]]), RESIDUAL)
-    gates = (GATE_STEP, np.full(model.features, 2**GATE_STEP))  # step and clip range
     common, scale = _quantise_inputs(model, params, seen)
-    above, own, copy = (0, input_range(model, common)), (0, input_range(model, common)), {}
+    above = own = (0, input_range(model, common))  # step and clip range of what a layer reads
     layers: list[Params] = []
     for layer, now in zip(layers_of(params, model.layers), seen["layers"], strict=True):
+        found = _quantise_layer(layer, now, above, own, scale, common.get("map"), residual_step)
         if layers:
-            step, reach = _operand_step(seen["layers"][len(layers) - 1]["residual"], COPY, most=residual_step - 1)
-            above, own, scale = gates, (step, reach), np.ones(model.features)
-            copy = {"copy": (residual_step - step, reach)}
-        down = layer["vertical"]["kernel"] * scale[:, None, None]
-        across = np.concatenate([layer["horizontal"]["left"], layer["horizontal"]["pixel"][None]])
-        across = across * scale[:, None, None]
-        crossing, crossing_reach = _operand_step(now["crossing"], CROSSING)
-        of_map = {
-            stack: [(layer[f"{stack}_s"], -common["map"]["shifts"]["s"], common["map"]["clips"]["s"])]
-            for stack in STACKS
-            if "map" in common
-        }
-        steps = np.stack(np.broadcast_arrays(GATE_STEPS, crossing))
-        (down, *vertical_s), bias, vertical_h, vertical = _fit(
-            [(down, *above), *of_map.get("vertical", [])], layer["vertical"]["bias"], steps, layer.get("vertical_h")
-        )
-        operands = [(layer["crossing"]["kernel"], crossing, crossing_reach), (across, *own)]
-        (over, across, *horizontal_s), before, horizontal_h, horizontal = _fit(
-            [*operands, *of_map.get("horizontal", [])],
-            layer["horizontal"]["bias"],
-            GATE_STEPS,
-            layer.get("horizontal_h"),
-        )
-        (out,), out_bias, _, out_step = _fit([(layer["out"]["kernel"], *gates)], layer["out"]["bias"], residual_step)
-        residual = np.ceil(now["residual"] * MARGIN * 2.0**residual_step)
-        terms = {} if vertical_h is None else {"vertical_h": vertical_h, "horizontal_h": horizontal_h}
-        if of_map:
-            terms |= {"vertical_s": vertical_s[0], "horizontal_s": horizontal_s[0]}
-        layers.append(
-            {
-                "vertical": {"kernel": down, "bias": bias},
-                "crossing": {"kernel": over},
-                "horizontal": {"kernel": across, "bias": before},
-                "out": {"kernel": out, "bias": out_bias},
-                "shifts": {
-                    "crossing": vertical - crossing,
-                    "vertical": vertical - GATE_STEPS,
-                    "horizontal": horizontal - GATE_STEPS,
-                    "out": out_step - residual_step,
-                }
-                | {name: shift for name, (shift, _) in copy.items()},
-                "clips": {"crossing": crossing_reach, "residual": residual}
-                | {name: reach for name, (_, reach) in copy.items()},
-                **terms,
-            }
-        )
+            found["shifts"]["copy"], found["clips"]["copy"] = residual_step - own[0], own[1]
+        layers.append(found)
+        above, own = GATED, _operand_step(now["residual"], COPY, most=residual_step - 1)
+        scale = np.ones(model.features)
     return {
         "strict": layers[0],
         "layers": jax.tree.map(lambda *x: np.stack(x), *layers[1:]),
         "head": _quantise_head(params["head"], seen, residual_step),
         "tables": _tables(),
         **common,
+    }
+
+
+def _quantise_layer(
+    layer: Params, now: Params, above: Range, own: Range, scale: np.ndarray, map_: Params | None, residual_step: int
+) -> Params:
+    """Returns the integers of a layer.
+
+    Args:
+      layer, now: its parameters, and the largest magnitudes that calibration saw in it.
+      above, own: step and clip range of what the vertical and the horizontal kernel read.
+      scale: the value of one unit of each of these inputs.
+      map_: shift and clip range of s.
+      residual_step: the step of the sums that pass from layer to layer.
+    """
+    crossing, unit = _operand_step(now["crossing"], CROSSING), scale[:, None, None]
+    across = np.concatenate([layer["horizontal"]["left"], layer["horizontal"]["pixel"][None]])
+    operands: dict[str, dict[str, Operand]] = {  # of each sum, by the kernels that read them
+        "vertical": {"vertical": (layer["vertical"]["kernel"] * unit, *above)},
+        "horizontal": {"crossing": (layer["crossing"]["kernel"], *crossing), "horizontal": (across * unit, *own)},
+        "out": {"out": (layer["out"]["kernel"], *GATED)},
+    }
+    both = np.stack(np.broadcast_arrays(GATE_STEPS, crossing[0]))
+    goals = {"vertical": both, "horizontal": GATE_STEPS, "out": residual_step}
+    found: Params = {}
+    steps: dict[str, np.ndarray] = {}
+    for name, read in operands.items():
+        if map_ is not None and f"{name}_s" in layer:
+            read[f"{name}_s"] = (layer[f"{name}_s"], -map_["shifts"]["s"], map_["clips"]["s"])
+        kernels, bias, h, steps[name] = _fit([*read.values()], layer[name]["bias"], goals[name], layer.get(f"{name}_h"))
+        found |= {part: x if part.endswith("_s") else {"kernel": x} for part, x in zip(read, kernels, strict=True)}
+        found[name]["bias"] = bias
+        found |= {} if h is None else {f"{name}_h": h}
+    return found | {
+        "shifts": {
+            "crossing": steps["vertical"] - crossing[0],
+            "vertical": steps["vertical"] - GATE_STEPS,
+            "horizontal": steps["horizontal"] - GATE_STEPS,
+            "out": steps["out"] - residual_step,
+        },
+        "clips": {"crossing": crossing[1], "residual": np.ceil(now["residual"] * MARGIN * 2.0**residual_step)},
     }
 
 
@@ -229,10 +203,9 @@ def _tables() -> Params:
     }
 
 
-def _operand_step(seen: np.ndarray, most_value: int, *, most: int = MAX_STEP) -> tuple[int, np.ndarray]:
+def _operand_step(seen: np.ndarray, most_value: int, *, most: int = MAX_STEP) -> Range:
     """Returns the finest step of an operand, and the clip range of each channel."""
-    step = int(np.floor(np.log2(most_value / (seen.max() * MARGIN + 1e-6))))
-    step = min(step, most, MAX_STEP)
+    step = min(int(np.floor(np.log2(most_value / (seen.max() * MARGIN + 1e-6)))), most, MAX_STEP)
     return step, np.maximum(1, np.ceil(seen * MARGIN * 2.0**step))
 
 

@@ -113,8 +113,8 @@ def taps_above(
 
 
 def convolve(
-    layer: Params, x: Float[Array, "batch height width inputs"], taps: Float[Array, "batch height width outputs"]
-) -> Float[Array, "batch height width outputs"]:
+    layer: Params, x: Float[Array, "batch height width inputs"], taps: Float[Array, "batch height width *outputs"]
+) -> Float[Array, "batch height width *outputs"]:
     """Returns a masked convolution, given the share of the taps before the centre."""
     return add_bias(taps + jnp.tensordot(x, layer["pixel"], axes=1), layer["bias"])
 
@@ -134,10 +134,3 @@ def masked_convolution(
 def left_of(x: Float[Array, "batch height width inputs"], reach: int) -> Float[Array, "batch height columns inputs"]:
     """Returns what ``columns_left`` reads over whole rows: ``reach`` columns of zeros, then all but the last column."""
     return jnp.pad(x, ((0, 0), (0, 0), (reach, 0), (0, 0)))[:, :, :-1]
-
-
-def one_by_one(
-    layer: Params, x: Float[Array, "batch height width inputs"]
-) -> Float[Array, "batch height width outputs"]:
-    """Returns a 1x1 convolution."""
-    return add_bias(jnp.tensordot(x, layer["kernel"], axes=1), layer["bias"])

@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import as_logits, cast, encode, head_hidden, head_last
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import columns_left, condition_terms
-from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.layers import columns_left, condition_terms, one_by_one
+from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.pixelcnn import narrow, widen
-from pixelcnn_jax.models.pixelrnn import State, border_states, image_gates, initial_state, lstm, states_above
-from pixelcnn_jax.models.residual import ResidualNetwork, convolve, left_of, masked, one_by_one, taps_above
+from pixelcnn_jax.models.pixelrnn import State, border_states, initial_state, lstm, states_above
+from pixelcnn_jax.models.residual import ResidualNetwork, convolve, left_of, masked, taps_above
 
 
 class Pixel(NamedTuple):
@@ -72,11 +72,11 @@ class ResidualStream:
     def prepare(self, params: Params) -> Params:
         """Masks the kernels, lists the layers, and splits the head's outputs by colour."""
         model, params = self.model, masked(self.model, params)
-        stacked, logits = params["layers"], params["head"]["logits"]
+        logits = params["head"]["logits"]
         colours = [slice(colour * model.outputs, (colour + 1) * model.outputs) for colour in range(model.channels)]
         of_colours = [{"kernel": logits["kernel"][:, part], "bias": logits["bias"][part]} for part in colours]
         return params | {
-            "layers": [jax.tree.map(lambda x, index=index: x[index], stacked) for index in range(model.layers)],
+            "layers": layers_of(params, model.layers)[1:],
             "head": [params["head"] | {"logits": part} for part in of_colours],
         }
 
@@ -197,7 +197,7 @@ class RowLSTMStream(ResidualStream):
 
     def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, State]:
         gates, cell = above
-        state = lstm(image_gates(layer["rows"], read, left) + gates, cell)
+        state = lstm(convolve(layer["rows"]["input"], read, left) + gates, cell)
         return one_by_one(layer["up"], state.hidden), state
 
     def remember(self, memory: State, new: State) -> State:

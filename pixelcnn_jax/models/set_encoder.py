@@ -37,7 +37,10 @@ class SetEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, examples: Examples) -> Float[Array, "batch height width outputs"]:
-        self.check(examples)
+        if examples.shape[1] > self.most:
+            raise InputError(f"examples must be 0 to {self.most} images, got {examples.shape[1]}.")
+        if examples.shape[2:4] != self.shape[:2]:
+            raise InputError(f"examples must have height and width {self.shape[:2]}, got {examples.shape[2:4]}.")
         (batch, count), image, size = examples.shape[:2], examples.shape[2:], self.features[1]
         x = intensities(jnp.maximum(examples, 0), self.levels).reshape(-1, *image)
         x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes the image from zero padding
@@ -71,14 +74,6 @@ class SetEncoder(nn.Module):
         found = nn.LayerNorm()(queries + nn.Dense(size)(attended.reshape(batch, rows * columns, size)))
         found = nn.silu(Convolution(size)(found.reshape(batch, rows, columns, size)))
         return Enlargement(self.shape[2])(found)[:, : self.shape[0], : self.shape[1]]
-
-    @nn.nowrap
-    def check(self, examples: Examples) -> None:
-        """Raises InputError for more examples than ``most``, or examples of another size than the image's."""
-        if examples.shape[1] > self.most:
-            raise InputError(f"examples must be 0 to {self.most} images, got {examples.shape[1]}.")
-        if examples.shape[2:4] != self.shape[:2]:
-            raise InputError(f"examples must have height and width {self.shape[:2]}, got {examples.shape[2:4]}.")
 
 
 def nearness(

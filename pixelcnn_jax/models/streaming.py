@@ -3,9 +3,11 @@
 Streams call the functions of training with remembered rows and columns in place of the zero border.
 """
 
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
+import jax
 from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import Network
@@ -58,6 +60,13 @@ class Stream(Protocol):
 
     def close_pixel(self, params: Params, columns: Any, known: Any, pixel: Int[Array, "batch 1 1 channels"]) -> Any:
         """Returns the memory with a finished pixel; the oldest column is dropped."""
+
+
+@partial(jax.jit, static_argnames=("stream", "batch", "width"))
+def begin(stream: Stream, params: Params, batch: int, width: int) -> tuple[Params, Any, Any]:
+    """Returns the parameters as the steps read them, and the memory of the rows above and of the columns left."""
+    params = stream.prepare(params)
+    return params, stream.first_rows(params, batch, width), stream.first_columns(params, batch)
 
 
 def stream_of(model: nn.Module) -> Stream | None:

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.errors import InputError, first_line
 from pixelcnn_jax.files import atomic_write
 from pixelcnn_jax.training.processes import is_first, run_on_first_process
 
@@ -52,12 +52,11 @@ class Checkpoints:
                 shutil.rmtree(place)
             ocp.save(place / "state", state)
             if is_first():
-                atomic_write(place / "shapes.json", json.dumps(_shapes(state), indent=1))
+                atomic_write(place / "shapes.json", json.dumps(shapes_of(state), indent=1))
                 atomic_write(place / "manifest.json", json.dumps(_hashes(place), indent=1))
                 self._remove(*self._after(step), *[old for old in self.steps() if old <= step][: -self.keep])
         except Exception as error:  # orbax and tensorstore raise their own errors for a full disk
-            reason = str(error).strip().partition("\n")[0]
-            raise InputError(f"The checkpoint {place} cannot be written: {reason}.") from error
+            raise InputError(f"The checkpoint {place} cannot be written: {first_line(error)}.") from error
 
     def discard_from(self, step: int) -> None:
         """Removes the checkpoints of a step and later."""
@@ -75,7 +74,7 @@ class Checkpoints:
         Raises:
           InputError: if the latest whole checkpoint is of another network or may not be read.
         """
-        step = int(run_on_first_process(lambda: str(self._latest_whole(_shapes(like)))))
+        step = int(run_on_first_process(lambda: str(self._latest_whole(shapes_of(like)))))
         if step < 0:
             return None
         wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
@@ -111,7 +110,8 @@ def _is_whole(place: Path) -> bool:
         return False
 
 
-def _shapes(state: Any) -> dict[str, str]:
+def shapes_of(state: Any) -> dict[str, str]:
+    """Returns the type and shape of each array of a tree, by its path."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
 

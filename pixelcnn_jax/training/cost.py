@@ -13,7 +13,7 @@ from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
 from pixelcnn_jax.training.optimizer import make_optimizer
-from pixelcnn_jax.training.step import init_state
+from pixelcnn_jax.training.step import TrainState, init_state
 
 
 def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) -> dict[str, int]:
@@ -31,10 +31,7 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
     Raises:
       InputError: if the parameters alone do not fit into this machine's memory.
     """
-    check_memory(config, experiment)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
-    state = jax.eval_shape(partial(init_state, experiment, optimizer), key)
+    state, key = check_memory(config, experiment), jax.eval_shape(lambda: jax.random.key(0))
     size = config.train.microbatch_size or config.train.batch_size
     batch = {"image": jax.ShapeDtypeStruct((size, *spec.shape), jnp.int32)}
     if spec.classes is not None:
@@ -57,8 +54,12 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
     }
 
 
-def check_memory(config: RunConfig, experiment: Experiment) -> None:
-    """Raises InputError if parameters, gradient, EMA and optimizer state exceed the memory. Nothing is compiled."""
+def check_memory(config: RunConfig, experiment: Experiment) -> TrainState:
+    """Returns the shapes of the train state. Nothing is compiled.
+
+    Raises:
+      InputError: if parameters, gradient, EMA and optimizer state exceed the memory.
+    """
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.eval_shape(lambda: jax.random.key(0)))
     needed, there = (_bytes(state) + _bytes(state.params)) / 2**30, memory_bytes() / 2**30
@@ -67,6 +68,7 @@ def check_memory(config: RunConfig, experiment: Experiment) -> None:
             f"config.model has {sum(x.size for x in jax.tree.leaves(state.params)):,} parameters, which need "
             f"{needed:,.0f} GiB to train, more than the {there:,.0f} GiB of memory here: lower config.model.features."
         )
+    return state
 
 
 def memory_bytes() -> int:

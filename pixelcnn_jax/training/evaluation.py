@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.devices import data_mesh, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
+from pixelcnn_jax.training.processes import own_rows
 from pixelcnn_jax.training.progress import progress_bar
 from pixelcnn_jax.training.step import microbatches
 
@@ -47,17 +47,12 @@ def make_evaluator(
         return jnp.moveaxis(values, 0, 1).reshape(-1, *values.shape[2:])
 
     compiled = jax.jit(whole_batch, out_shardings=replicated(mesh))
-    batches_of = partial(
-        evaluation_batches,
-        batch_size=batch_size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
 
     def over_split(params: Params, dataset: Dataset) -> Float[np.ndarray, "count ..."]:
         values: list[Array] = []
         total, title = -(-len(dataset) // batch_size), f"scoring {dataset.description}"
-        for batch in progress_bar(batches_of(dataset), title, total=total, delay=2, leave=False):
+        batches = evaluation_batches(dataset, batch_size=batch_size, **own_rows())
+        for batch in progress_bar(batches, title, total=total, delay=2, leave=False):
             # The mask only marks the end of the last batch, which may lie in another process's rows.
             rows = {name: x for name, x in batch.items() if name != "mask"}
             values.append(compiled(params, shard_batch(mesh, rows)))

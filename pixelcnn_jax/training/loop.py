@@ -17,20 +17,23 @@ from jaxtyping import Array, Float, Key
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
+from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, to_dict
-from pixelcnn_jax.training.divergence import MOST_SKIPPED, check_finite, check_skipped
 from pixelcnn_jax.training.evaluation import score
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.loggers import make_loggers
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
-from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.processes import is_first, own_rows
 from pixelcnn_jax.training.progress import progress_bar
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.step import TrainState, init_state, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
+
+MOST_SKIPPED = 10  # steps in a row without a finite gradient after which a run stops
+REMEDY = "lower config.optimizer.learning_rate or config.optimizer.max_grad_norm, or set config.model.dtype=float32."
 
 
 class Keys(NamedTuple):
@@ -104,8 +107,7 @@ def train_steps(
         flip=config.data.flip,
         shift=config.data.shift,
         images_per_class=config.data.images_per_class,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        **own_rows(),
     )
     numbered = zip(range(start + 1, every.steps + 1), read_ahead(batches, start=start), strict=False)
     bar = progress_bar(numbered, "compiling", initial=start, total=every.steps, unit="step")
@@ -127,7 +129,8 @@ def train_steps(
     def validate(step: int) -> None:
         paused = time.monotonic()
         found = mean(losses_of(state.ema, splits.validation))
-        check_finite(found, step)
+        if not math.isfinite(found):
+            raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
         best.offer(step, found, state.ema)
         draw(samples_file(step), state.ema, step)
         record(step, **{f"validation_{measure}": found})
@@ -141,7 +144,9 @@ def train_steps(
         skipped = int(state.skipped)
         if skipped >= MOST_SKIPPED:  # no gradient was ever finite at these parameters
             checkpoints.discard_from(step - skipped)
-        check_skipped(skipped, step)
+            raise InputError(
+                f"The gradient was not finite in {skipped} steps up to {step}; the last checkpoint is good: {REMEDY}"
+            )
         return skipped
 
     with closing(metrics), bar, stop_requests(every.seconds) as stop:

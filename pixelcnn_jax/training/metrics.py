@@ -18,7 +18,7 @@ import numpy as np
 
 from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.devices import wait_for_older
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.errors import InputError, first_line
 from pixelcnn_jax.files import atomic_write
 from pixelcnn_jax.training.loggers import Log
 
@@ -168,8 +168,7 @@ class Metrics:
         try:
             yield
         except Exception as error:  # TensorFlow raises its own errors for a full disk
-            reason = str(error).strip().partition("\n")[0]
-            raise InputError(f"{self._tensorboard} cannot be written: {reason}.") from error
+            raise InputError(f"{self._tensorboard} cannot be written: {first_line(error)}.") from error
 
 
 def save_curve(path: Path, records: list[Record], measure: str, title: str) -> None:

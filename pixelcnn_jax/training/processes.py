@@ -53,6 +53,11 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def own_rows() -> dict[str, int]:
+    """Returns which rows of a batch this process reads, as the functions of ``data.batches`` take it."""
+    return {"process_index": jax.process_index(), "process_count": jax.process_count()}
+
+
 def run_on_first_process(work: Callable[[], str]) -> str:
     """Does some work in the first process only; its result, or its error, is every process's.
 

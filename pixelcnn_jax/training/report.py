@@ -1,15 +1,13 @@
 """The page of a run, ``report.html``: what its workdir holds, in one file that a browser opens without a network."""
 
 import base64
-import io
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
-import PIL.Image
 
-from pixelcnn_jax.data.image_files import decode, has_colour
+from pixelcnn_jax.data.image_files import as_png, decode, has_colour
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write, read_json
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
@@ -116,10 +114,8 @@ def _embed(file: Path) -> str | None:
     except InputError:  # not there yet, or damaged
         return None
     scale = next(s for s in range(min(pixels.shape[:2]), 0, -1) if _consists_of_blocks(pixels, s))
-    content = io.BytesIO()
-    small = pixels[::scale, ::scale].squeeze(-1 if pixels.shape[-1] == 1 else ())
-    PIL.Image.fromarray(small).save(content, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    small = as_png(pixels[::scale, ::scale], optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(small).decode()}"
 
 
 def _consists_of_blocks(pixels: np.ndarray, size: int) -> bool:

@@ -73,15 +73,11 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             print(f"scoring every split by the best parameters, those of step {best.step}", flush=True)
         draw("samples.png", params, config.train.steps)
         train_images = config.train.score_train_images or len(splits.train)
-        scored = splits._replace(train=splits.train.subset(train_images))._asdict()
+        scored = {"train": splits.train.subset(train_images), **splits.held_out}
         measure = experiment.measure
         result = {
             "measure": measure,
-            "scores": {
-                name: score(losses_of(params, split), split, measure=measure)
-                for name, split in scored.items()
-                if split is not None
-            },
+            "scores": {name: score(losses_of(params, x), x, measure=measure) for name, x in scored.items()},
             "score_of": experiment.score_of,
             "report": recipe.report(config, splits, params, fixed),
             "best_step": best.step,

@@ -4,6 +4,7 @@ import jax
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.pretrained import load_pretrained
+from pixelcnn_jax.training.checkpoint import shapes_of
 from pixelcnn_jax.training.experiment import Experiment
 
 
@@ -18,10 +19,7 @@ def start_from(name: str | None, experiment: Experiment) -> Experiment:
     wanted = jax.eval_shape(experiment.init, jax.random.key(0))
     variables = load_pretrained(name).variables
     params = {part: variables[part] for part in wanted if part in variables}
-    mine, theirs = (
-        {jax.tree_util.keystr(path): x.shape for path, x in jax.tree_util.tree_leaves_with_path(tree)}
-        for tree in (wanted, params)
-    )
+    mine, theirs = shapes_of(wanted), shapes_of(params)
     for part in sorted(mine.keys() | theirs.keys()):
         if mine.get(part) != theirs.get(part):
             raise InputError(

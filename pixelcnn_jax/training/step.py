@@ -100,24 +100,15 @@ def train_step(
         )
     norm = optax.tree.norm(gradient)
     is_finite = jnp.isfinite(norm)
-    # Chosen, not branched: a branch would be compiled on its own and round in another way.
-    params, ema, optimizer_state = jax.tree.map(
-        partial(jnp.where, is_finite),
-        _applied(state, gradient, optimizer, ema_decay),
-        (state.params, state.ema, state.optimizer),
-    )
-    skipped = jnp.where(is_finite, 0, state.skipped + 1)
-    measured = StepMetrics(*(jnp.where(is_finite, x, jnp.nan) for x in (loss, norm)))
-    return TrainState(state.step + 1, params, ema, optimizer_state, skipped), measured
-
-
-def _applied(
-    state: TrainState, gradient: Params, optimizer: optax.GradientTransformation, ema_decay: float
-) -> tuple[Params, Params, Any]:
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     # Early on the average is short, so that it forgets the initial values.
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
     # Written so that a parameter that does not move keeps its average to the bit.
     ema = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.ema, params)
-    return params, ema, optimizer_state
+    # Chosen, not branched: a branch would be compiled on its own and round in another way.
+    new, old = (params, ema, optimizer_state), (state.params, state.ema, state.optimizer)
+    params, ema, optimizer_state = jax.tree.map(partial(jnp.where, is_finite), new, old)
+    skipped = jnp.where(is_finite, 0, state.skipped + 1)
+    measured = StepMetrics(*(jnp.where(is_finite, x, jnp.nan) for x in (loss, norm)))
+    return TrainState(state.step + 1, params, ema, optimizer_state, skipped), measured

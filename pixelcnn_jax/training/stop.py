@@ -9,10 +9,7 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
-from pixelcnn_jax.errors import InputError
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-ALARM = getattr(signal, "SIGALRM", None)  # Windows has none
 
 
 class Interrupted(Exception):  # noqa: N818 (it is a request, not an error)
@@ -26,7 +23,7 @@ class Interrupted(Exception):  # noqa: N818 (it is a request, not an error)
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.signal = number
-        self.status = 0 if number == ALARM else 128 + number
+        self.status = 0 if number == signal.SIGALRM else 128 + number
 
 
 class StopNow(BaseException):
@@ -85,9 +82,7 @@ def stop_requests(seconds: float | None = None) -> Iterator[StopRequest]:
     """Listens for SIGINT, SIGTERM and, after some seconds, an alarm meanwhile."""
     request, several = StopRequest(), jax.process_count() > 1
     listened: tuple[Any, ...] = (signal.SIGINT,) if several else SIGNALS  # JAX itself listens for SIGTERM then
-    if seconds is not None and ALARM is None:
-        raise InputError("config.train.seconds must be None on Windows, which has no alarms.")
-    listened += () if seconds is None else (ALARM,)
+    listened += () if seconds is None else (signal.SIGALRM,)
     before = {one: signal.signal(one, request.pass_on if several else request.handle) for one in listened}
     if seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
         raise InputError(f"{workdir} was made by another version of pixelcnn_jax: choose another workdir.")
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
     # A field that the version which made the workdir did not have has its default.
-    my_fields, their_fields = _flat(mine), _flat({"config": default}) | _flat(theirs)
+    flat = partial(flax.traverse_util.flatten_dict, sep=".")
+    my_fields, their_fields = flat(mine), flat({"config": default}) | flat(theirs)
     constant = config.optimizer.schedule == "constant" and not config.optimizer.decay
     is_longer = constant and their_fields.get(STEPS, 0) < config.train.steps
     movable |= {STEPS, "checksum"} if is_longer else {"checksum"}
@@ -183,10 +185,3 @@ def prepared(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Mapping
 
 def _hash(arrays: dict[str, np.ndarray]) -> str:
     return hashlib.sha256(to_bytes(arrays)).hexdigest()
-
-
-def _flat(tree: Any, name: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {name: tree}
-    inner = [_flat(value, f"{name}.{key}" if name else key) for key, value in tree.items()]
-    return {key: value for fields in inner for key, value in fields.items()}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixelcnn_jax.data.views import ROTATIONS, identity_view, random_view, rotate, views
+from pixelcnn_jax.data.views import ROTATIONS, random_view, rotate, views
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("strict_dtypes")
 def test_views_differ_and_the_first_is_the_identity(height, width, count):
     image = jnp.arange(1, height * width + 1).reshape(1, height, width, 1)
     shown = [np.asarray(view(image)) for view in views(height, width)]
-    assert len(shown) == count == identity_view(1, height, width).shape[1]
+    assert len(shown) == count
     assert len({view.tobytes() for view in shown}) == count
     np.testing.assert_array_equal(shown[0], image)
     assert all(view.shape == image.shape for view in shown)

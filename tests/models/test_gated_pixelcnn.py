@@ -20,7 +20,6 @@ from reference import reference_logits
 
 from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.models.autoregressive import encode
-from pixelcnn_jax.models.gated_pixelcnn import multiply_adds
 from pixelcnn_jax.models.inputs import Condition
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -133,11 +132,3 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
     products = re.findall(r"(\w+)\[[\d,]*\] = dot_general", str(hidden))
     assert products.count("f32") == 2  # the last of the head, in the form for CPUs and in that for accelerators
     assert products.count("bf16") == len(products) - 2 > 8
-
-
-def test_multiply_adds_by_hand():
-    """Per pixel: 7 layers of 86,016, the strict layer 26,880, and the head 20,480; half a GMAC."""
-    model = GatedPixelCNN(levels=256, channels=1, features=64, layers=7)
-    assert multiply_adds(model, 28, 28) == 784 * (7 * 86_016 + 26_880 + 20_480) == 509_186_048
-    assert multiply_adds(model, 28, 28, h=10) == 509_186_048 + 8 * 2 * 10 * 128
-    assert multiply_adds(model, 28, 28, s=3) == 509_186_048 + 784 * 8 * 2 * 3 * 128

@@ -9,8 +9,7 @@ import pytest
 from tiny_runs import assert_same_bits, checkpoints, records, run, tiny, with_experiment
 
 from pixelcnn_jax import InputError, load_pretrained
-from pixelcnn_jax.training.divergence import MOST_SKIPPED
-from pixelcnn_jax.training.loop import keys
+from pixelcnn_jax.training.loop import MOST_SKIPPED, keys
 from pixelcnn_jax.training.metrics import Metrics
 
 WILD = dict(optimizer__learning_rate=1e30, optimizer__warmup_steps=0, optimizer__max_grad_norm=1e30)
