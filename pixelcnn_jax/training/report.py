@@ -15,6 +15,10 @@ from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.experiment import LIKELIHOOD
 from pixelcnn_jax.training.metrics import display_name, read_records
 
+# Read with the code that fills it: a checkout may change while a run of it trains.
+PAGE = jinja2.Environment(
+    autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+).from_string((Path(__file__).parent / "report.html.jinja").read_text())
 MOST_PICTURES = 24  # validations whose samples the page holds, or it would take long to open
 
 
@@ -39,8 +43,7 @@ def report_html(workdir: Path) -> str:
     pictures = [{"step": step, "data": data} for step, data in embedded.items() if data]
     # In other experiments not every image of the grid is one that a network drew in raster order.
     is_animated = "class" in card.get("networks", {}) and card.get("score_of") in ("p(x)", "p(x|y)")
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return page.from_string((Path(__file__).parent / "report.html.jinja").read_text()).render(
+    return PAGE.render(
         name=workdir.absolute().name,
         facts=_facts(run, card, records),
         progress=f"{records[-1]['step'] if records else 0:,} of {config['train']['steps']:,} steps",
