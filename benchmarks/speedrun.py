@@ -40,8 +40,21 @@ class Track(NamedTuple):
 MUON = {"optimizer.name": "muon", "optimizer.learning_rate": 1e-2}
 TRACKS = {
     "digits": Track(1.86, "bits_per_dim", "configs/digits.py", MUON | {"train.steps": 660}),
-    "binarized_mnist": Track(82.0, "nats", "configs/binarized_mnist.py", MUON | {"train.steps": 3_500}),
-    "cifar10": Track(3.80, "bits_per_dim", "configs/cifar10_small.py", MUON | {"train.steps": 4_500}),
+    "binarized_mnist": Track(
+        82.0,
+        "nats",
+        "configs/binarized_mnist_wide.py",
+        {
+            "train.steps": 2_000,
+            "train.ema_decay": 0.995,
+            "optimizer.learning_rate": 5e-3,
+            "optimizer.weight_decay": 0.1,
+            "optimizer.warmup_steps": 50,
+        },
+    ),
+    "cifar10": Track(
+        3.80, "bits_per_dim", "configs/cifar10_small.py", MUON | {"optimizer.weight_decay": 0.1, "train.steps": 4_500}
+    ),
 }
 SAME = {"train.sample_rows": 1, "train.sample_columns": 1, "train.score_train_images": 1, "train.baselines": False}
 
