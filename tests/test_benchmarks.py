@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from tiny_runs import run as train_tiny
 
-from benchmarks import accelerator, curves, table
+from benchmarks import accelerator, curves, few_shot, table
 from benchmarks.accelerator import slowest
 from benchmarks.anomaly import auroc
 from pixelcnn_jax import InputError, pretrained_names
@@ -168,3 +169,40 @@ def test_the_accelerators_numerics_agree_with_themselves():
     found = accelerator.numerics("digits", 2)
     assert found["nats_off"] == found["gradient_off"] == 0
     assert found["same_sub_pixels"] == found["cached_is_naive"] == 1
+
+
+def drawing(*ink):
+    image = np.zeros((8, 8, 1), int)
+    image[tuple(np.transpose(ink))] = 1
+    return image
+
+
+def test_the_hausdorff_distance_is_that_of_ink_from_ink():
+    drawings = np.stack([drawing((0, 0)), drawing((3, 4)), drawing((0, 0), (0, 6)), np.zeros((8, 8, 1), int)])
+    found = few_shot.hausdorff(drawings, drawings)
+    np.testing.assert_allclose(found[0], [0, 5, 3, 8])  # of two pixels of ink, one 6 away: 3
+    np.testing.assert_array_equal(found, found.T)
+
+
+def test_drawings_are_recognised_by_the_nearest_reference_and_copies_are_not_diverse():
+    random = np.random.default_rng(0)
+    characters = (random.random((5, 1, 8, 8, 1)) < 0.2).repeat(4, axis=1).astype(int)
+    assert few_shot.recognised(characters, characters[:, :3]) == 1
+    assert few_shot.recognised(np.roll(characters, 1, axis=0), characters[:, :3]) == 0
+    assert few_shot.diversity(characters) == (0, 0)
+    characters[:, 0] = 1 - characters[:, 0]  # half of the six pairs of a character then differ in every pixel
+    assert few_shot.diversity(characters)[0] == 32
+
+
+def test_samples_are_compared_with_real_drawings(tmp_path, monkeypatch):
+    data = {"data__labels": True, "data__levels": 256, "data__binarize": "threshold", "data__test_split": "test"}
+    options = {"few_shot__report_episodes": 0, "few_shot__report_images": 2, "few_shot__encoder_features": (4, 8)}
+    train_tiny(tmp_path / "run", experiment="few_shot", data__examples=2, train__steps=2, **data, **options)
+    monkeypatch.setattr(few_shot, "WAYS", 4)
+    asked = (tmp_path / "run", "--groups", 2, "--count", 3, "--temperature", 0.5)
+    found = json.loads(run(few_shot.main, *asked).stdout.splitlines()[-1])
+    assert found["real"]["diversity_pixels"] == found["real"]["diversity_hausdorff"] == 1
+    assert found["real"]["recognised"] > 0.6  # chance is 0.25
+    assert 0 <= found["T = 0.5"]["recognised"] <= 1
+    run(few_shot.main, tmp_path / "run", mistake="20 characters of 20 drawings")
+    run(few_shot.main, "digits", mistake="p(x|examples)")

@@ -1,0 +1,37 @@
+"""Omniglot, 28x28: a code of one drawing, given which another drawing of the character is drawn; unseen alphabets.
+
+Paper row: none. Section 4 names variational auto-encoders, and images from a single example, as future work.
+Command: python -m experiments.train --config=configs/omniglot_vae.py --workdir=runs/omniglot_vae
+Result: not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import omniglot_few_shot
+from experiments import default_config
+
+
+def get_config() -> ConfigDict:
+    config, few_shot = default_config("example_vae"), omniglot_few_shot.get_config()
+    config.data, config.optimizer = few_shot.data, few_shot.optimizer
+    config.data.examples = 1
+    config.data.fewest_examples = 1
+    config.example_vae.bottleneck = 32
+    config.example_vae.encoder_features = (32, 64)
+    config.example_vae.map_features = 16
+    config.example_vae.kl_warmup = 500
+    # The decoder sees 6 rows and columns of the image. What is farther away, the code must tell.
+    config.model.features = 32
+    config.model.layers = 3
+    config.model.head_features = 32
+    config.model.first_kernel_size = 7
+    config.train.batch_size = 32
+    config.train.microbatch_size = 8
+    config.train.steps = 1_500
+    config.train.ema_decay = 0.995
+    config.train.eval_every = 500
+    config.train.checkpoint_every = 250
+    config.train.score_train_images = 2_000
+    config.train.sample_rows = 16
+    config.train.sample_columns = 12
+    return config
