@@ -14,6 +14,7 @@ from experiments import default_config
 def get_config() -> ConfigDict:
     config, few_shot = default_config("example_vae"), omniglot_few_shot.get_config()
     config.data, config.optimizer = few_shot.data, few_shot.optimizer
+    config.data.validation_split = "train where alphabet is at least 41"  # all, so that each drawing has another
     config.data.examples = 1
     config.data.fewest_examples = 1
     config.example_vae.bottleneck = 32

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from tiny_runs import run as train_tiny
 
 from benchmarks import accelerator, curves, few_shot, table
 from benchmarks.accelerator import slowest
 from benchmarks.anomaly import auroc
-from pixelcnn_jax import InputError, pretrained_names
+from pixelcnn_jax import GatedPixelCNN, InputError, pretrained_names
 from pixelcnn_jax.files import atomic_write
-from pixelcnn_jax.pretrained import read_card
+from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.set_encoder import SetEncoder
+from pixelcnn_jax.pretrained import read_card, save_pretrained
 
 
 def run(command, *arguments, mistake=None):
@@ -195,14 +197,16 @@ def test_drawings_are_recognised_by_the_nearest_reference_and_copies_are_not_div
 
 
 def test_samples_are_compared_with_real_drawings(tmp_path, monkeypatch):
-    data = {"data__labels": True, "data__levels": 256, "data__binarize": "threshold", "data__test_split": "test"}
-    options = {"few_shot__report_episodes": 0, "few_shot__report_images": 2, "few_shot__encoder_features": (4, 8)}
-    train_tiny(tmp_path / "run", experiment="few_shot", data__examples=2, train__steps=2, **data, **options)
+    model = ConditionalModel(GatedPixelCNN(levels=2, features=8, layers=1), SetEncoder((8, 8, 3), 2, 2, (4, 6), 2))
+    image = jnp.zeros((1, 8, 8, 1), jnp.int32)
+    data = {"dataset": "digits", "labels": True, "binarize": "threshold", "examples": 2}
+    card = {"image_spec": ImageSpec(8, 8, 1, 2), "score_of": "p(x|examples)", "config": {"data": data}}
+    save_pretrained(tmp_path, model, model.init(jax.random.key(0), image, image[None]), card)
     monkeypatch.setattr(few_shot, "WAYS", 4)
-    asked = (tmp_path / "run", "--groups", 2, "--count", 3, "--temperature", 0.5)
+    asked = (tmp_path, "--groups", 2, "--count", 3, "--temperature", 0.5)
     found = json.loads(run(few_shot.main, *asked).stdout.splitlines()[-1])
     assert found["real"]["diversity_pixels"] == found["real"]["diversity_hausdorff"] == 1
     assert found["real"]["recognised"] > 0.6  # chance is 0.25
     assert 0 <= found["T = 0.5"]["recognised"] <= 1
-    run(few_shot.main, tmp_path / "run", mistake="20 characters of 20 drawings")
+    run(few_shot.main, tmp_path, mistake="20 characters of 20 drawings")
     run(few_shot.main, "digits", mistake="p(x|examples)")
