@@ -98,7 +98,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "ro
 def full(images: Dataset) -> ExampleSets:
     """Returns a split whose images carry all examples."""
     assert isinstance(images, ExampleSets)  # as config.data.examples is not 0
-    return replace(images, full=True)
+    return replace(images, fewest=images.most)
 
 
 def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.models.inputs import Images, fingerprint
 
+FIGURES = 5  # of ``bounds``, before those of each dimension of the latent
+
 
 class Posterior(NamedTuple):
     """q(z|x), a diagonal Gaussian. The prior is the standard one."""
@@ -49,11 +51,12 @@ def bounds(
     seed: int,
     count: int,
 ) -> Float[Array, "batch figures"]:
-    """Returns of each image the negative ELBO, the importance-weighted bound (Burda et al. 2016), the decoder's nats
-    given a latent of the posterior and of the prior; then the mean of the latent, and its KL by dimension.
+    """Returns the negative ELBO of each image, its importance-weighted bound (Burda et al. 2016), the nats of the
+    mixture of p(x|z) over latents of q, the decoder's nats given a latent of q and of the prior; then the mean of the
+    latent, and its KL by dimension.
 
     Args:
-      q: the posterior of the images.
+      q: a distribution of the latent for each image, such as the posterior.
       nats_given: the decoder's nats of the images, given a latent of each.
       images: the images.
       seed: of the latents, which also depend on the image, not on its batch.
@@ -68,6 +71,6 @@ def bounds(
     terms = jax.lax.map(one_latent, jax.random.split(jax.random.key(seed), count))
     bound = jax.nn.logsumexp(terms[:, 0], axis=0) - jnp.log(count)
     alone = nats_given(normal(keys_of(jax.random.key(seed + 1), images), q.mean.shape[1]))
-    elbo = jnp.mean(terms[:, 1], axis=0) + jnp.sum(q.kl(), axis=1)
-    figures = jnp.stack([elbo, -bound, jnp.mean(terms[:, 1], axis=0), alone], axis=1)
+    given, mixed = jnp.mean(terms[:, 1], axis=0), jnp.log(count) - jax.nn.logsumexp(-terms[:, 1], axis=0)
+    figures = jnp.stack([given + jnp.sum(q.kl(), axis=1), -bound, mixed, given, alone], axis=1)
     return jnp.concatenate([figures, q.mean, q.kl()], axis=1)

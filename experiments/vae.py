@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from experiments.measuring import apply, nats_of_run, per_image, report_split
-from experiments.posterior import Posterior, bounds, keys_of
+from experiments.posterior import FIGURES, Posterior, bounds, keys_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats
@@ -129,15 +129,15 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
         return bounds(q, lambda z: given(h=z), batch["image"], seed=config.seed, count=count)
 
     values = per_image(config, figures_of, params, images)
-    elbo, bound, given, alone = values[:, :4].mean(axis=0, dtype=np.float64)
+    elbo, bound, _, given, alone = values[:, :FIGURES].mean(axis=0, dtype=np.float64)
     figures = {
         "report_images": len(images),
         "negative_elbo_nats": float(elbo),
         "importance_samples": count,
         "importance_weighted_bound_nats": float(bound),
-        "kl_nats": float(values[:, 4 + m :].mean(axis=0).sum()),
+        "kl_nats": float(values[:, FIGURES + m :].mean(axis=0).sum()),
         # Burda et al. 2016: a unit is active if its mean varies with the image, by more than 0.01.
-        "active_units": int(np.sum(values[:, 4 : 4 + m].var(axis=0) > 0.01)),
+        "active_units": int(np.sum(values[:, FIGURES : FIGURES + m].var(axis=0) > 0.01)),
         "decoder_nats_given_the_code": float(given),
         "decoder_nats_given_a_code_of_the_prior": float(alone),
     }

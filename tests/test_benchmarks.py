@@ -10,12 +10,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import accelerator, curves, speedrun, study, table
+from benchmarks import accelerator, curves, few_shot, speedrun, study, table
 from benchmarks.accelerator import slowest
 from benchmarks.anomaly import auroc
-from pixelcnn_jax import InputError, pretrained_names
+from pixelcnn_jax import GatedPixelCNN, InputError, pretrained_names
 from pixelcnn_jax.files import atomic_write
-from pixelcnn_jax.pretrained import read_card
+from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.set_encoder import SetEncoder
+from pixelcnn_jax.pretrained import read_card, save_pretrained
 
 
 def run(command, *arguments, mistake=None):
@@ -207,3 +210,42 @@ def test_a_study_has_a_row_for_each_variant(monkeypatch, tmp_path):
         assert [step for step, _ in curve.points] == [1, 2, 3, 4]  # of 8 images
         assert f"{curve.points[-1][1] * study.NATS:.3f}" in row
     assert rows[0].split()[-2] != rows[1].split()[-2]
+
+
+def drawing(*ink):
+    image = np.zeros((8, 8, 1), int)
+    image[tuple(np.transpose(ink))] = 1
+    return image
+
+
+def test_the_hausdorff_distance_is_that_of_ink_from_ink():
+    drawings = np.stack([drawing((0, 0)), drawing((3, 4)), drawing((0, 0), (0, 6)), np.zeros((8, 8, 1), int)])
+    found = few_shot.hausdorff(drawings, drawings)
+    np.testing.assert_allclose(found[0], [0, 5, 3, 8])  # of two pixels of ink, one 6 away: 3
+    np.testing.assert_array_equal(found, found.T)
+
+
+def test_drawings_are_recognised_by_the_nearest_reference_and_copies_are_not_diverse():
+    random = np.random.default_rng(0)
+    characters = (random.random((5, 1, 8, 8, 1)) < 0.2).repeat(4, axis=1).astype(int)
+    assert few_shot.recognised(characters, characters[:, :3]) == 1
+    assert few_shot.recognised(np.roll(characters, 1, axis=0), characters[:, :3]) == 0
+    assert few_shot.diversity(characters) == (0, 0)
+    characters[:, 0] = 1 - characters[:, 0]  # half of the six pairs of a character then differ in every pixel
+    assert few_shot.diversity(characters)[0] == 32
+
+
+def test_samples_are_compared_with_real_drawings(tmp_path, monkeypatch):
+    model = ConditionalModel(GatedPixelCNN(levels=2, features=8, layers=1), SetEncoder((8, 8, 3), 2, 2, (4, 6), 2))
+    image = jnp.zeros((1, 8, 8, 1), jnp.int32)
+    data = {"dataset": "digits", "labels": True, "binarize": "threshold", "examples": 2}
+    card = {"image_spec": ImageSpec(8, 8, 1, 2), "score_of": "p(x|examples)", "config": {"data": data}}
+    save_pretrained(tmp_path, model, model.init(jax.random.key(0), image, image[None]), card)
+    monkeypatch.setattr(few_shot, "WAYS", 4)
+    asked = (tmp_path, "--groups", 2, "--count", 3, "--temperature", 0.5)
+    found = json.loads(run(few_shot.main, *asked).stdout.splitlines()[-1])
+    assert found["real"]["diversity_pixels"] == found["real"]["diversity_hausdorff"] == 1
+    assert found["real"]["recognised"] > 0.6  # chance is 0.25
+    assert 0 <= found["T = 0.5"]["recognised"] <= 1
+    run(few_shot.main, tmp_path, mistake="20 characters of 20 drawings")
+    run(few_shot.main, "digits", mistake="p(x|examples)")

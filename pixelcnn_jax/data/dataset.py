@@ -43,6 +43,7 @@ class DataConfig(Preparation):
     shift: int = field(0, "move training images by up to this many pixels, over zeros", least=0)
     images_per_class: int = field(1, "training images of one class that follow one another", least=1)
     examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
+    fewest_examples: int = field(0, "smallest number of these, as far as the class has them", least=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,7 +227,8 @@ def random_generator(seed: int, index: int) -> np.random.Generator:
 def _load_sets(config: DataConfig, text: str) -> Dataset:
     from pixelcnn_jax.data.examples import with_examples  # here, because it defines a kind of Dataset
 
-    return with_examples(_load(config, text), config.examples) if config.examples else _load(config, text)
+    images, most, fewest = _load(config, text), config.examples, config.fewest_examples
+    return with_examples(images, most, fewest) if most or fewest else images
 
 
 def _load(config: DataConfig, text: str) -> Dataset:

@@ -18,19 +18,19 @@ STREAM = 2**62  # separates the random numbers of sets from those of the images
 class ExampleSets(Dataset):
     """A split whose images carry "examples" [most, height, width, channels]: others of their class in the split.
 
-    Their number is drawn from 0 to ``most``; values of those that are not there are ``ABSENT``.
+    Their number is drawn from ``fewest`` to ``most``; values of those that are not there are ``ABSENT``.
 
     Attributes:
       images: the split without sets.
       members: indices of the images of each class.
       most: largest number of examples.
-      full: carry ``most`` examples with every image, as far as its class has them.
+      fewest: smallest number of examples, as far as the class has them.
     """
 
     images: Dataset
     members: Mapping[int, Int[np.ndarray, " members"]]
     most: int
-    full: bool = False
+    fewest: int = 0
 
     def draw(self, index: int, *, seed: int) -> Example:
         """Returns an example with its set, which every epoch draws anew."""
@@ -38,26 +38,28 @@ class ExampleSets(Dataset):
         epoch, random = index // self.count, random_generator(seed, STREAM + index)
         others = self.members[int(example["label"])]
         others = random.permutation(others[others != example.pop("index")])
-        count = self.most if self.full else random.integers(self.most + 1)
+        count = random.integers(self.fewest, self.most + 1)
         examples = np.full((self.most, *self.spec.shape), ABSENT, np.int32)
         for place, other in enumerate(others[:count]):
             examples[place] = self.images.draw(epoch * len(self.images) + int(other), seed=seed)["image"]
         return example | {"examples": examples}
 
 
-def with_examples(images: Dataset, most: int) -> ExampleSets:
-    """Returns a split whose images carry up to ``most`` examples each.
+def with_examples(images: Dataset, most: int, fewest: int = 0) -> ExampleSets:
+    """Returns a split whose images carry ``fewest`` to ``most`` examples each.
 
     Raises:
-      InputError: if the images carry no labels.
+      InputError: if the images carry no labels, or ``fewest`` is above ``most``.
     """
+    if fewest > most:
+        raise InputError(f"config.data.fewest_examples={fewest} must be at most config.data.examples={most}.")
     if images.spec.classes is None:
         raise InputError(f"config.data.examples={most} needs class labels: set config.data.labels.")
     labels = images.labels()
     fields = {one.name: getattr(images, one.name) for one in dataclasses.fields(Dataset)}
     fields["example"] = lambda index: images.example(index) | {"index": index}  # which a subset keeps
     members = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
-    return ExampleSets(**fields, images=images, members=members, most=most)
+    return ExampleSets(**fields, images=images, members=members, most=most, fewest=fewest)
 
 
 def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int, seed: int) -> Dataset:

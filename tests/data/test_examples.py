@@ -47,11 +47,11 @@ def test_examples_are_other_images_of_the_class(sets):
 
 
 def test_a_full_set_has_all_that_the_class_has(sets):
-    import dataclasses
-
-    full = dataclasses.replace(sets, full=True)
+    full = dataclasses.replace(sets, fewest=sets.most)
     assert len(drawn(full, 4)[1]) == 5
     assert len(drawn(full, 58)[1]) == 2
+    some = dataclasses.replace(sets, fewest=4)
+    assert {len(drawn(some, index)[1]) for index in range(57)} == {4, 5}
 
 
 def test_a_part_keeps_the_examples_of_the_whole(sets):
@@ -73,6 +73,8 @@ def test_the_field_of_the_config_carries_them_and_needs_labels():
     assert batch["examples"].shape == (2, 8, 8, 1)
     with pytest.raises(InputError, match=r"config\.data\.labels"):
         load("digits", "train[:50]", examples=2)
+    with pytest.raises(InputError, match=r"config\.data\.fewest_examples"):
+        load("digits", "train[:50]", labels=True, examples=2, fewest_examples=3)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def characters():
 
 @pytest.mark.parametrize("shots", [1, 5])
 def test_an_episode_asks_for_an_image_that_is_none_of_its_examples(characters, shots):
-    whole = dataclasses.replace(characters, full=True)
+    whole = dataclasses.replace(characters, fewest=characters.most)
     found = episodes([whole], 40, ways=20, shots=shots, seed=3)
     assert len(found) == 40
     for example in found:

@@ -24,6 +24,9 @@ REFUSALS = [
     ("few_shot", {"data.examples": 0}, r"config\.data\.examples"),
     ("few_shot", {"own.heads": 3}, r"config\.few_shot\.encoder_features"),
     ("few_shot", {"own.report_images": 0}, r"config\.few_shot\.report_images"),
+    ("example_vae", {"data.examples": 0, "data.fewest_examples": 0}, r"config\.data\.fewest_examples"),
+    ("example_vae", {"data.fewest_examples": 0}, r"config\.data\.fewest_examples"),
+    ("example_vae", {"data.test_split": "test[:9]"}, "two images of each class"),
     ("ablations", {"own.variants": ("blue first",)}, r"config\.ablations\.variants"),
 ]
 WORKDIRS = ("own.classifier", "own.single_scale", "own.embedder", "own.unconditional")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_experiment
 
-from experiments.posterior import Posterior
+from experiments.posterior import Posterior, bounds
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.training.experiment import Training
 
@@ -37,3 +37,15 @@ def test_the_bound_reaches_a_likelihood_that_is_known():
     weights = many.log_weight(many.draw(jax.random.split(jax.random.key(0), 200_000)))
     np.testing.assert_allclose(jax.nn.logsumexp(weights) - jnp.log(200_000), 0, atol=5e-3)
     np.testing.assert_allclose(-jnp.mean(weights), jnp.sum(posterior.kl()), atol=5e-3)
+
+
+def test_the_mixture_and_the_bound_reach_integrals_that_are_known():
+    """Of exp(-z^2 / 2), under q and under the prior."""
+    q = Posterior(jnp.full((2, 1), 0.7), jnp.full((2, 1), -0.2))
+    images = jnp.arange(2).reshape(2, 1, 1, 1)
+    figures = bounds(q, lambda z: 0.5 * jnp.sum(z**2, axis=1), images, seed=0, count=100_000)
+    variance = np.exp(-0.4)
+    under_q = 0.5 * (np.log(1 + variance) + 0.7**2 / (1 + variance))
+    np.testing.assert_allclose(figures[:, 1], 0.5 * np.log(2), atol=5e-3)
+    np.testing.assert_allclose(figures[:, 2], under_q, atol=5e-3)
+    np.testing.assert_allclose(figures[:, 3], 0.5 * (0.7**2 + variance), atol=1e-2)

@@ -20,6 +20,7 @@ EXPERIMENTS = [
     "autoencoder",
     "multiscale",
     "vae",
+    "example_vae",
     "codes",
     "ablations",
     "colourise",
@@ -45,6 +46,8 @@ TINY = {
     "own.encoder_features": (8, 8),
     "own.bottleneck": 6,
     "own.report_images": 32,
+    "own.report_episodes": 4,
+    "own.report_codes": 3,
     "own.report_samples": 16,  # as many as the picture shows, which saves a compilation
     "own.small_layers": 1,
     "own.rotate": True,
@@ -58,7 +61,8 @@ ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
     "autoencoder": {"own.map_features": 3},
     "codes": {"model.code_features": 3},
-    "few_shot": {"data.examples": 3, "own.report_episodes": 4, "own.alphabets": ("test where label is below 5",)},
+    "example_vae": {"data.examples": 1, "data.fewest_examples": 1},
+    "few_shot": {"data.examples": 3, "own.alphabets": ("test where label is below 5",)},
 }
 NEEDS = {
     "class_conditional": {"own.classifier": "classifier"},
