@@ -23,7 +23,15 @@ BEGIN, END = "<!-- make table: begin -->\n", "<!-- make table: end -->\n"
 DIGITS = {"nats": 2, "bits_per_dim": 4}  # printed after the decimal point
 COLUMNS = ("model", "data", "bits/dim (train)", "nats (train)", "hardware, time")
 MORE_COLUMNS = ("network", "split", "parameters", "published", "trained by")
-IN_README = ("digits", "binarized_mnist", "mnist_half", "mnist_classes", "mnist_small", "cifar10_small")
+IN_README = (
+    "digits",
+    "binarized_mnist",
+    "binarized_mnist_wide",
+    "mnist_half",
+    "mnist_classes",
+    "mnist_small",
+    "cifar10_small",
+)
 
 
 def rows_of(name: str) -> list[dict[str, str]]:

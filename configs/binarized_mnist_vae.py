@@ -6,7 +6,7 @@ Command: python -m experiments.train --config=configs/binarized_mnist_vae.py --w
   --config.vae.unconditional=binarized_mnist_gated_minutes (the model to compare with)
 Time: 28 minutes on one shared core of an AMD EPYC (2026-11-26), 64,000 images; then 10 minutes for the report.
 Result: test negative ELBO 86.29 nats. On 500 test images: negative ELBO 86.69, 83.73 with 256 importance samples, KL
-11.71, 32 of 32 numbers active; the unconditional model has 84.79 nats on them.
+11.71, 32 of 32 numbers active; the unconditional model has 84.79 nats on them, and binarized_mnist_wide 80.67.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,9 @@
 
 Paper row: those of configs/binarized_mnist.py.
 Command: python -m experiments.train --config=configs/binarized_mnist_wide.py --workdir=runs/binarized_mnist_wide
+Time: 90 minutes (9,000 steps, 5.8 epochs) on one core of an AMD EPYC, 57 images/s (2026-11-26).
+Result: test 80.41 nats (0.1480 bits/dim), validation 80.77, train 78.92 (10,000 images): the published model
+"binarized_mnist_wide". Validation was best at step 7,500, so steps alone will not lower it further.
 """
 
 from ml_collections import ConfigDict

@@ -24,6 +24,7 @@ NATS_OF_A_PATTERN = {
     "binarized_mnist_int8_v1": 66.2639,
     "binarized_mnist_pixelcnn_minutes": 114.4106,
     "binarized_mnist_row_lstm_minutes": 81.5548,
+    "binarized_mnist_wide": 60.3660,
     "captions": 2511.2563,
     "cifar10_small": 1597.5750,
     "cifar10_small_int8_v1": 1388.9703,
