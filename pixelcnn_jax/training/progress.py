@@ -11,8 +11,8 @@ from pixelcnn_jax.training.processes import is_first
 
 def in_notebook() -> bool:
     """Whether the process is the kernel of a notebook: what it prints is shown, although no stream is a terminal."""
-    ipython: Any = sys.modules.get("IPython")
-    shell = ipython and ipython.get_ipython()
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)  # none while a thread still imports IPython
+    shell = get_shell and get_shell()
     return bool(shell) and "IPKernelApp" in shell.config
 
 

@@ -42,6 +42,11 @@ def test_a_notebook_has_a_bar_among_its_output(monkeypatch, run_by):
     assert shown(monkeypatch) == (False, False)
 
 
+def test_a_process_that_still_imports_ipython_is_no_notebook(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace())  # as another thread has it at that moment
+    assert shown(monkeypatch) == (False, False)
+
+
 def test_bars_in_a_notebook_share_a_line(monkeypatch, run_by):
     run_by(SimpleNamespace(config={"IPKernelApp": {}}))
     output = io.StringIO()
