@@ -11,7 +11,8 @@ from pixelcnn_jax.training.processes import is_first
 
 def in_notebook() -> bool:
     """Whether the process is the kernel of a notebook: what it prints is shown, although no stream is a terminal."""
-    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)  # none while a thread still imports IPython
+    # While another thread still imports IPython, it has no such function.
+    get_shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get_shell and get_shell()
     return bool(shell) and "IPKernelApp" in shell.config
 
