@@ -4,9 +4,9 @@ python -m benchmarks.few_shot MODEL [--data-dir=DIR]
 
 Samples are given one drawing of an unseen character, of the model's test split. Nine other drawings of each character
 are references. A sample is recognised if the nearest reference of 20 characters is of its own. The distance is the
-modified Hausdorff distance (Dubuisson and Jain 1994), a common baseline of one-shot classification on Omniglot. This
-classifier is our own choice; it has learned nothing. Diversity is the mean distance of two samples of one character, as
-a share of that of two real drawings, in differing pixels and in Hausdorff distance.
+modified Hausdorff distance (Dubuisson and Jain 1994) of drawings centred on their ink. This classifier is our own
+choice; it has learned nothing. Diversity is the number of pixels in which two samples of one character differ, as a
+share of that of two real drawings.
 """
 
 import json
@@ -49,18 +49,28 @@ def _to_nearest_ink(drawings: Drawings, others: Drawings) -> Float[np.ndarray, "
     return np.where(total, ink @ np.reshape(distances, (len(others), -1)).T / np.maximum(total, 1), far)
 
 
+def centred(drawings: Drawings) -> Drawings:
+    """Returns drawings on larger paper, the mean place of the ink in the middle."""
+    height, width = drawings.shape[1:3]
+    paper = np.pad(drawings, ((0, 0), (height, height), (width, width), (0, 0)))
+    for i in np.flatnonzero(drawings.any(axis=(1, 2, 3))):
+        rows, columns = np.nonzero(paper[i, ..., 0])
+        move = round(1.5 * height - rows.mean()), round(1.5 * width - columns.mean())
+        paper[i] = np.roll(paper[i], move, axis=(0, 1))
+    return paper[:, height // 2 : -(height // 2), width // 2 : -(width // 2)]
+
+
 def recognised(drawings: Characters, references: Characters) -> float:
-    """Returns the share of drawings whose nearest reference is of their own character."""
-    distances = hausdorff(np.concatenate(drawings), np.concatenate(references))
-    nearest = np.argmin(distances, axis=1) // references.shape[1]
-    return float(np.mean(nearest == np.repeat(np.arange(len(drawings)), drawings.shape[1])))
+    """Returns the share of drawings whose nearest reference is of their own character; a blank one is of none."""
+    distances = hausdorff(*(centred(np.concatenate(one)) for one in (drawings, references)))
+    nearest = np.argmin(distances, axis=1).reshape(drawings.shape[:2]) // references.shape[1]
+    return float(np.mean((nearest == np.arange(len(drawings))[:, None]) & drawings.any(axis=(2, 3, 4))))
 
 
-def diversity(drawings: Characters) -> tuple[float, float]:
-    """Returns the mean differing pixels and the mean Hausdorff distance of two drawings of one character."""
+def diversity(drawings: Characters) -> float:
+    """Returns the mean number of pixels in which two drawings of one character differ."""
     first, second = np.triu_indices(drawings.shape[1], 1)
-    pixels = np.mean(np.sum(drawings[:, first] != drawings[:, second], axis=(2, 3, 4)))
-    return float(pixels), float(np.mean([hausdorff(one, one)[first, second] for one in drawings]))
+    return float(np.mean(np.sum(drawings[:, first] != drawings[:, second], axis=(2, 3, 4))))
 
 
 def read_characters(images: ExampleSets, count: int, drawings: int) -> Characters:
@@ -94,16 +104,16 @@ def main(name: str, data_dir: str | None, groups: int, count: int, temperatures:
     assert isinstance(images, ExampleSets)  # as the model was given examples
     characters = read_characters(images, groups * WAYS, 1 + REFERENCES + count)
     examples, references, real = np.split(characters, [1, 1 + REFERENCES], axis=1)
-    shape, (pixels, distance) = density.spec.shape[:2], diversity(real)
-    result: dict[str, Any] = {"benchmark": "few_shot", "model": name, "real_pixels": pixels, "real_distance": distance}
-    print(f"{'drawings':>12} {'recognised':>11} {'diversity: pixels':>18} {'Hausdorff':>10}")
+    shape, pixels = density.spec.shape[:2], diversity(real)
+    result: dict[str, Any] = {"benchmark": "few_shot", "model": name, "drawings": real.shape[0] * count}
+    print(f"{'drawings':>12} {'recognised':>11} {'diversity':>10} {'blank':>7}")
 
     def show(title: str, drawings: Characters) -> None:
         spaced = [slice(group, None, groups) for group in range(groups)]
         found = float(np.mean([recognised(drawings[group], references[group]) for group in spaced]))
-        spread = [mine / theirs for mine, theirs in zip(diversity(drawings), (pixels, distance), strict=True)]
-        print(f"{title:>12} {found:11.1%} {spread[0]:18.2f} {spread[1]:10.2f}", flush=True)
-        result[title] = {"recognised": found, "diversity_pixels": spread[0], "diversity_hausdorff": spread[1]}
+        spread, blank = diversity(drawings) / pixels, float(np.mean(~drawings.any(axis=(2, 3, 4))))
+        print(f"{title:>12} {found:11.1%} {spread:10.2f} {blank:7.1%}", flush=True)
+        result[title] = {"recognised": found, "diversity": spread, "blank": blank}
 
     show("real", real)
     given = np.repeat(examples, count, axis=0)

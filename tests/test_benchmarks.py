@@ -230,9 +230,19 @@ def test_drawings_are_recognised_by_the_nearest_reference_and_copies_are_not_div
     characters = (random.random((5, 1, 8, 8, 1)) < 0.2).repeat(4, axis=1).astype(int)
     assert few_shot.recognised(characters, characters[:, :3]) == 1
     assert few_shot.recognised(np.roll(characters, 1, axis=0), characters[:, :3]) == 0
-    assert few_shot.diversity(characters) == (0, 0)
+    assert few_shot.recognised(0 * characters, characters[:, :3]) == 0
+    assert few_shot.diversity(characters) == 0
     characters[:, 0] = 1 - characters[:, 0]  # half of the six pairs of a character then differ in every pixel
-    assert few_shot.diversity(characters)[0] == 32
+    assert few_shot.diversity(characters) == 32
+
+
+def test_drawings_are_centred_on_their_ink():
+    shapes = np.stack([drawing((1, 1), (1, 2), (2, 1)), drawing((7, 0), (0, 7)), np.zeros((8, 8, 1), int)])
+    moved = np.stack([drawing((6, 6), (6, 7), (7, 6)), drawing((7, 0), (0, 7)), np.zeros((8, 8, 1), int)])
+    found = few_shot.centred(shapes)
+    np.testing.assert_array_equal(found, few_shot.centred(moved))
+    np.testing.assert_array_equal(found.sum(axis=(1, 2, 3)), [3, 2, 0])
+    assert found[0, 8, 8, 0] == 1  # of paper twice as wide
 
 
 def test_samples_are_compared_with_real_drawings(tmp_path, monkeypatch):
@@ -244,7 +254,8 @@ def test_samples_are_compared_with_real_drawings(tmp_path, monkeypatch):
     monkeypatch.setattr(few_shot, "WAYS", 4)
     asked = (tmp_path, "--groups", 2, "--count", 3, "--temperature", 0.5)
     found = json.loads(run(few_shot.main, *asked).stdout.splitlines()[-1])
-    assert found["real"]["diversity_pixels"] == found["real"]["diversity_hausdorff"] == 1
+    assert found["real"]["diversity"] == 1
+    assert found["real"]["blank"] == 0
     assert found["real"]["recognised"] > 0.6  # chance is 0.25
     assert 0 <= found["T = 0.5"]["recognised"] <= 1
     run(few_shot.main, tmp_path, mistake="20 characters of 20 drawings")
