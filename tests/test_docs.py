@@ -64,7 +64,9 @@ def test_options_of_commands_exist_and_take_their_values(page, monkeypatch):
         if {"--help", *(f"--config={file}" for file in EXAMPLES)} & {*words}:
             continue
         if program == "pixelcnn":
-            main.commands[words[0]].make_context(words[0], words[1:])
+            # As a part of pixelcnn: a command keeps the names of --help that its first context has.
+            parent = main.make_context(program, [*words])
+            main.commands[words[0]].make_context(words[0], words[1:], parent=parent)
         elif words[:2] == ["-m", "experiments.train"]:
             monkeypatch.delitem(sys.modules, "config_config", raising=False)
             config = train.parse(words[1:]).config
