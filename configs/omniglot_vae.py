@@ -3,7 +3,7 @@
 Paper row: none. Section 4 names variational auto-encoders, and images from a single example, as future work.
 Command: python -m experiments.train --config=configs/omniglot_vae.py --workdir=runs/omniglot_vae
   The result is of --config.data.dataset=omniglot28, as in configs/omniglot_few_shot.py.
-Time: 27 minutes (48,000 drawings, 1,500 steps) on a shared core of an AMD EPYC (2026-11-26), with the report.
+Time: 27 minutes (48,000 drawings, 1,500 steps) on a shared core of an AMD EPYC (2026-11-26); the report 9 more.
 Result: 1,000 drawings of unseen alphabets: 66.47 nats given a code of another drawing of the character, 65.63 given the
 mixture of 32 codes of it, 71.01 given a code of the prior, 71.67 given one of another character. KL 9.94 nats. The
 character is found among 20 in 51.5 % of the cases.
