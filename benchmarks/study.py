@@ -1,4 +1,4 @@
-"""What makes training quick: the same short training with one thing changed at a time, and its validation score.
+"""Repeats one short training with one thing changed at a time, and compares the validation scores.
 
 python -m benchmarks.study [VARIANT ...] [--data-dir=DIR] [--seeds=1] [--features=16] [--images=12800]
   [--logs=DIR]
@@ -42,8 +42,8 @@ VARIANTS: dict[str, Fields] = {
     "constant rate": {"optimizer.schedule": "constant"},
     "stable, then decay over 0.4": {"optimizer.schedule": "constant", "optimizer.decay": 0.4},
     "linear to zero": {"optimizer.schedule": "constant", "optimizer.decay": 1.0},
-    "no average of weights": {"train.ema_decay": 0.0},
-    "average over 1/200": {"train.ema_decay": 0.995},
+    "no EMA": {"train.ema_decay": 0.0},
+    "EMA decay 0.995": {"train.ema_decay": 0.995},
     "weight decay 0.03": {"optimizer.weight_decay": 0.03},
     "weight decay 0.1": {"optimizer.weight_decay": 0.1},
     "rate 0.003, weight decay 0.03": {"optimizer.learning_rate": 3e-3, "optimizer.weight_decay": 0.03},
