@@ -40,7 +40,7 @@ def test_the_bound_reaches_a_likelihood_that_is_known():
 
 
 def test_the_mixture_and_the_bound_reach_integrals_that_are_known():
-    """Returns the mean of exp(-z^2 / 2) under q and under the prior."""
+    """The likelihood given z is exp(-z^2 / 2), so that means under q and the prior have a closed form."""
     q = Posterior(jnp.full((2, 1), 0.7), jnp.full((2, 1), -0.2))
     images = jnp.arange(2).reshape(2, 1, 1, 1)
     figures = bounds(q, lambda z: 0.5 * jnp.sum(z**2, axis=1), images, seed=0, count=100_000)
