@@ -15,10 +15,9 @@ from pixelcnn_jax.data.dataset import load_splits
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import resolve
 from pixelcnn_jax.training.experiment import Recipe
-from pixelcnn_jax.training.loop import keys
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.run import train
-from pixelcnn_jax.training.step import init_state
+from pixelcnn_jax.training.step import init_state, keys
 
 ROOT = Path(__file__).parents[1]
 TINY = {

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, Splits
@@ -29,24 +28,11 @@ from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows
 from pixelcnn_jax.training.progress import progress_bar
 from pixelcnn_jax.training.report import write_report
-from pixelcnn_jax.training.step import TrainState, init_state, train_step
+from pixelcnn_jax.training.step import TrainState, init_state, keys, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
 
 MOST_SKIPPED = 10  # steps in a row without a finite gradient after which a run stops
 REMEDY = "lower config.optimizer.learning_rate or config.optimizer.max_grad_norm, or set config.model.dtype=float32."
-
-
-class Keys(NamedTuple):
-    """The keys of a run: of the initial parameters, of the steps' noise, of the pictures."""
-
-    init: Key[Array, ""]
-    step: Key[Array, ""]
-    sample: Key[Array, ""]
-
-
-def keys(config: RunConfig) -> Keys:
-    """Returns the keys of a run, functions of its seed."""
-    return Keys(*jax.random.split(jax.random.key(config.seed), 3))
 
 
 def train_steps(

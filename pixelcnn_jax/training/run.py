@@ -14,10 +14,11 @@ from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.evaluation import make_evaluator, score
 from pixelcnn_jax.training.experiment import Params, Recipe
-from pixelcnn_jax.training.loop import keys, train_steps
+from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.processes import is_first
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import start_from
+from pixelcnn_jax.training.step import keys
 from pixelcnn_jax.training.workdir import open_workdir, prepared, write_result
 
 

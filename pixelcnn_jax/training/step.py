@@ -1,4 +1,4 @@
-"""One training step as a pure function of the state, a batch and a key."""
+"""One training step as a pure function of the state, a batch and a key, and the keys of a run."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -8,7 +8,21 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
+
+
+class Keys(NamedTuple):
+    """The keys of a run: of the initial parameters, of the steps' noise, of the pictures."""
+
+    init: Key[Array, ""]
+    step: Key[Array, ""]
+    sample: Key[Array, ""]
+
+
+def keys(config: RunConfig) -> Keys:
+    """Returns the keys of a run, functions of its seed."""
+    return Keys(*jax.random.split(jax.random.key(config.seed), 3))
 
 
 class TrainState(NamedTuple):

@@ -9,8 +9,9 @@ import pytest
 from tiny_runs import assert_same_bits, checkpoints, records, run, tiny, with_experiment
 
 from pixelcnn_jax import InputError, load_pretrained
-from pixelcnn_jax.training.loop import MOST_SKIPPED, keys
+from pixelcnn_jax.training.loop import MOST_SKIPPED
 from pixelcnn_jax.training.metrics import Metrics
+from pixelcnn_jax.training.step import keys
 
 WILD = dict(optimizer__learning_rate=1e30, optimizer__warmup_steps=0, optimizer__max_grad_norm=1e30)
 
