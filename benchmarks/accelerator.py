@@ -7,7 +7,8 @@ It needs jax, flax, optax, numpy, pillow, ml_collections and absl, and no Tensor
 1. Numerics: likelihood, gradient and samples of published models on the accelerator and on the CPU of the same machine,
    and whether files of an integer twin are the same bytes.
 2. Throughput of the training step in bfloat16. Of known chips also the share of peak arithmetic, counting operations
-   of a network without masks.
+   of a network without masks, and the two bounds that no program exceeds: images/s if the chip only computed at its
+   peak, and if it only moved the bytes of the compiled step (benchmarks/hlo.py) at the bandwidth of its memory.
 3. Cached sampling, on GPUs also with the loop as a command buffer.
 4. A profile of training steps: the operations that take the most time.
 5. With --train_seconds: configs/cifar10.py for that long. What follows -- is passed on to the training command.
@@ -28,6 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.hlo import account
 from benchmarks.timing import fastest
 from benchmarks.tpu import CHIPS, SHAPES
 from benchmarks.train_step import stepper
@@ -37,9 +39,16 @@ from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.training.config import RunConfig, resolve
 
-# Peak operations a second in bfloat16, without sparsity (data sheets).
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12}
-PEAKS |= {name: chip.flops for name, chip in CHIPS.items()}
+# Peak operations a second in bfloat16, without sparsity, and bytes a second of the main memory (data sheets; the A100
+# is that of 80 GB).
+ROOFS = {
+    "H100": (989e12, 3.35e12),
+    "H200": (989e12, 4.8e12),
+    "A100": (312e12, 2.04e12),
+    "L4": (121e12, 0.3e12),
+    "T4": (65e12, 0.32e12),
+}
+ROOFS |= {name: (chip.flops, chip.bandwidth) for name, chip in CHIPS.items()}
 COMMAND_BUFFER = {
     "xla_gpu_enable_command_buffer": "+WHILE",
     "xla_gpu_command_buffer_unroll_loops": True,
@@ -47,10 +56,10 @@ COMMAND_BUFFER = {
 TWIN = "digits_int8_v1"
 
 
-def peak() -> float | None:
-    """Returns the peak operations a second of this machine's accelerator, if they are known."""
+def roof() -> tuple[float, float] | None:
+    """Returns the peak operations and bytes a second of this machine's accelerator, if they are known."""
     kind = jax.devices()[0].device_kind
-    return next((flops for name, flops in PEAKS.items() if name in kind), None)
+    return next((rates for name, rates in ROOFS.items() if name in kind), None)
 
 
 def resolved(name: str, **model: Any) -> RunConfig:
@@ -102,7 +111,7 @@ def training(name: str, batch_size: int, rounds: int, trace: Path, **model: Any)
     config, spec, mesh = resolved(name, **model), SHAPES[name][0], data_mesh()
     experiment = unconditional.make_experiment(config, spec)
     images = np.random.default_rng(0).integers(0, spec.levels, (batch_size, *spec.shape)).astype(np.int32)
-    step, _ = stepper(experiment, config, shard_batch(mesh, {"image": images}), replicated(mesh))
+    step, compiled = stepper(experiment, config, shard_batch(mesh, {"image": images}), replicated(mesh))
     seconds = fastest({"step": step}, rounds=rounds)["step"]
     with jax.profiler.trace(str(trace)):
         jax.block_until_ready([step() for _ in range(3)])
@@ -115,9 +124,20 @@ def training(name: str, batch_size: int, rounds: int, trace: Path, **model: Any)
         "images_per_second": batch_size / seconds,
         "flops": flops / seconds,
     }
-    if most := peak():
-        row["share_of_peak"] = flops / seconds / mesh.size / most
+    if rates := roof():
+        row["share_of_peak"] = flops / seconds / mesh.size / rates[0]
+        row["bounds"] = {"arithmetic": batch_size / flops * mesh.size * rates[0]}
+        if moved := moved_bytes(compiled):
+            row["bounds"]["memory"] = batch_size / moved * rates[1]
     return row | {"slowest": slowest(trace)}
+
+
+def moved_bytes(compiled: jax.stages.Compiled) -> int | None:
+    """Returns the bytes that each device moves to and from its main memory in a compiled step, if they can be told."""
+    try:
+        return account(compiled.as_text()).main_bytes
+    except (KeyError, ValueError, IndexError):  # the account reads the TPU compiler's text; another's may differ
+        return None
 
 
 def slowest(trace: Path, count: int = 8) -> list[dict[str, Any]]:
@@ -174,7 +194,7 @@ def main(
     names, batch_size = (("digits",), 8) if quick else (names, batch_size)
     changes: dict[str, Any] = {"layers": 2} if quick else {}
     batches = (1, 2) if quick else (1, 16, 256)
-    result: dict[str, Any] = {"benchmark": "accelerator", "jax": jax.__version__, "peak": peak()}
+    result: dict[str, Any] = {"benchmark": "accelerator", "jax": jax.__version__, "roof": roof()}
     result["device"] = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     print(result["device"], flush=True)
 

@@ -37,9 +37,13 @@ class Track(NamedTuple):
     recipe: Fields
 
 
-MUON = {"optimizer.name": "muon", "optimizer.learning_rate": 1e-2}
 TRACKS = {
-    "digits": Track(1.86, "bits_per_dim", "configs/digits.py", MUON | {"train.steps": 660}),
+    "digits": Track(
+        1.86,
+        "bits_per_dim",
+        "configs/digits.py",
+        {"train.steps": 660, "optimizer.name": "muon", "optimizer.learning_rate": 1e-2},
+    ),
     "binarized_mnist": Track(
         82.0,
         "nats",
@@ -53,7 +57,15 @@ TRACKS = {
         },
     ),
     "cifar10": Track(
-        3.80, "bits_per_dim", "configs/cifar10_small.py", MUON | {"optimizer.weight_decay": 0.1, "train.steps": 4_500}
+        3.80,
+        "bits_per_dim",
+        "configs/cifar10_mixture.py",
+        {
+            "train.steps": 900,
+            "train.ema_decay": 0.99,
+            "optimizer.learning_rate": 1e-2,
+            "optimizer.warmup_steps": 50,
+        },
     ),
 }
 SAME = {"train.sample_rows": 1, "train.sample_columns": 1, "train.score_train_images": 1, "train.baselines": False}

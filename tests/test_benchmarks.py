@@ -173,6 +173,25 @@ def test_a_profile_names_the_operations_that_take_longest(tmp_path):
     assert [one["ms"] for one in found] == sorted((one["ms"] for one in found), reverse=True)
 
 
+@pytest.mark.slow
+def test_a_training_step_stands_beside_its_bounds(monkeypatch, tmp_path):
+    monkeypatch.setattr(accelerator, "roof", lambda: (1e12, 1e10))
+    found = accelerator.training("digits", 8, 1, tmp_path, layers=1, features=8)
+    bounds = found["bounds"]
+    at_peak = jax.device_count() * 1e12 / found["flops"]
+    assert bounds["arithmetic"] == pytest.approx(at_peak * found["images_per_second"])
+    assert found["share_of_peak"] == pytest.approx(found["images_per_second"] / bounds["arithmetic"])
+    twice = accelerator.training("digits", 16, 1, tmp_path / "twice", layers=1, features=8)["bounds"]
+    assert bounds["memory"] < twice["memory"] < 2 * bounds["memory"]  # the weights move once for the whole batch
+
+
+def test_a_program_that_the_account_cannot_read_has_no_bytes(monkeypatch):
+    compiled = jax.jit(lambda x: x + 1).lower(1.0).compile()
+    assert accelerator.moved_bytes(compiled) == 8  # read and written
+    monkeypatch.setattr(accelerator, "account", lambda text: {}[text])
+    assert accelerator.moved_bytes(compiled) is None
+
+
 def test_the_accelerators_numerics_agree_with_themselves():
     assert all(value for name, value in accelerator.same_files(3).items())
     found = accelerator.numerics("digits", 2)
