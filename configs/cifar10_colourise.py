@@ -1,4 +1,4 @@
-"""CIFAR-10 given its grey version: the network of configs/cifar10_small.py, whose picture colours images again.
+"""CIFAR-10 given its grey version: the network of configs/cifar10_mixture.py, whose picture colours images again.
 
 Paper row: none.
 Command: python -m experiments.train --config=configs/cifar10_colourise.py --workdir=runs/cifar10_colourise
@@ -7,11 +7,13 @@ Result: not yet run.
 
 from ml_collections import ConfigDict
 
-from configs import cifar10_small
+from configs import cifar10_mixture
 
 
 def get_config() -> ConfigDict:
-    config = cifar10_small.get_config("colourise")
-    config.train.sample_rows = 4
+    config = cifar10_mixture.get_config("colourise")
+    config.train.steps = 4_000
+    config.train.ema_decay = 0.995
+    config.train.sample_rows = 6
     config.train.sample_columns = 7  # a grey image, five colourisations, and the original
     return config

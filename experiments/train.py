@@ -106,7 +106,8 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     spec = describe(config.data)
     cost = estimate_cost(config, module.make_experiment(config, spec, None), spec)
     for name, value in cost.items():
-        print(f"{name:28} {value:>22,}")
+        unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)
+        print(f"{name.replace('_', ' '):18} {value * scale:>12,.{0 if scale == 1 else 1}f} {unit}")
     return {"dataset": config.data.dataset, **spec._asdict(), **cost}
 
 

@@ -184,9 +184,9 @@ def _weights_file(name: str | Path) -> Path:
             raise InputError(
                 f"{name} holds no model: it needs a model.json, which a run writes at its first validation."
             )
-        names = difflib.get_close_matches(str(name), pretrained_names(), n=1) or pretrained_names()
-        choice = "did you mean" if len(names) == 1 else "name a workdir, a .safetensors file or one of"
-        raise InputError(f"There is no model {name}: {choice} {', '.join(names)}.")
+        near = difflib.get_close_matches(str(name), pretrained_names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "`pixelcnn models` lists the published ones."
+        raise InputError(f"There is no model {name}: {hint}")
     return file
 
 

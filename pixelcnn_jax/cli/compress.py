@@ -22,7 +22,7 @@ from pixelcnn_jax.data.image_files import write_image
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
 from pixelcnn_jax.models.integer import IntegerPixelCNN
-from pixelcnn_jax.pretrained import integer_twins, read_card
+from pixelcnn_jax.pretrained import integer_twins, pretrained_names, read_card
 
 
 @click.command()
@@ -137,12 +137,26 @@ def find_named(places: tuple[Path, ...]) -> dict[str, Path]:
 
 
 def load_coder(name: str, container: Container | GroupContainer) -> Density:
-    """Returns the model that compressed a file: the one that is named, or one of its integer twins."""
-    if isinstance(container, GroupContainer):
-        for twin in map(options.load_density, integer_twins(name)):
-            if isinstance(twin.model, IntegerPixelCNN) and container.model == identity(twin.model, twin.variables):
-                return twin
-    return options.load_density(name)
+    """Returns the model that compressed a file: the one that is named, or one of its integer twins.
+
+    Raises:
+      InputError: if it was another integer twin, which is named if it is a published one.
+    """
+    density = options.load_density(name)
+    if not isinstance(container, GroupContainer):
+        return density
+    for twin in (*map(options.load_density, integer_twins(name)), density):
+        if is_of(container, twin):
+            return twin
+    others = (twin for other in pretrained_names() for twin in integer_twins(other))
+    right = next((f": it was {other}" for other in others if is_of(container, options.load_density(other))), "")
+    raise InputError(f"{name} is not the model that compressed these images{right}.")
+
+
+def is_of(container: GroupContainer, density: Density) -> bool:
+    """Whether a model compressed the images of a container."""
+    model, variables = density.model, density.variables
+    return isinstance(model, IntegerPixelCNN) and container.model == identity(model, variables)
 
 
 def read_parts(file: Path) -> list[tuple[bytes, Container | GroupContainer, list[str]]]:

@@ -22,7 +22,7 @@ SPLITS = ("train", "validation", "test")
 @click.option("--data-dir", help="Folder of the data set; for TFDS its own default if not given.")
 @options.json_option
 def evaluate(name: str, split: str, data_dir: str | None, as_json: bool) -> None:
-    """Compute the likelihood of a whole split: the figure of a table, derived again."""
+    """Compute the likelihood of a whole split, as the table of results has it."""
     use_all_cores()
     score = evaluate_split(options.load_density(name), split, data_dir)
     sentence = "{data}: {images:,} images, {nats:.2f} nats, {bits_per_dim:.4f} bits/dim".format(**score)

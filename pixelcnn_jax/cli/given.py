@@ -25,7 +25,7 @@ def read_given(density: Density, words: Sequence[str], label: int | None, count:
     """
     reader = READERS.get(density.score_of)
     if words and reader is None:
-        raise InputError(f"{words[0]} must be left out: {density.name} is a model of {density.score_of}.")
+        raise InputError(f'"{words[0]}" must be left out: {density.name} is a model of {density.score_of}.')
     if label is not None and reader is not None:
         raise InputError(f"--label must be left out: {density.name} is a model of {density.score_of}.")
     if reader is None:
@@ -45,6 +45,8 @@ def read_examples(density: Density, files: Sequence[str]) -> UInt8[np.ndarray, "
 
 def read_sentence(density: Density, words: Sequence[str]) -> Int32[np.ndarray, " words"]:
     """Returns a sentence as tokens. It may be one argument or a word each."""
+    if not words:
+        raise InputError(f'{density.name} needs a sentence: pixelcnn sample {density.name} "a sentence" -o grid.png')
     return np.asarray(cast(Any, density.model).conditioner.tokens([" ".join(words)])[0])
 
 

@@ -132,7 +132,8 @@ class Density(NamedTuple):
         if not self.classes and label is not None:
             raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
         if self.classes and (label is None or not 0 <= label < self.classes):
-            raise InputError(f"--label must be from 0 to {self.classes - 1}: {self.name} is class-conditional.")
+            given = "is needed" if label is None else f"is {label}"
+            raise InputError(f"--label {given}: {self.name} has the classes 0 to {self.classes - 1}.")
         return self.h([label] * count)
 
 

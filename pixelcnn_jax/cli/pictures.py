@@ -66,9 +66,10 @@ def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width 
     values = as_levels(pixels, levels=density.model.levels)
     strange = pixels[as_pixels(values, levels=density.model.levels) != pixels]
     if strange.size:
-        raise InputError(
-            f"{file} holds the value {strange[0]}, which is none of the model's {density.model.levels} levels."
-        )
+        levels = np.arange(density.model.levels)[:, None, None]
+        stored = [str(value) for value in as_pixels(levels, levels=len(levels)).flat]
+        listed = ", ".join(stored if len(stored) < 6 else [*stored[:3], "...", stored[-1]])
+        raise InputError(f"{file} holds the value {strange[0]}, but the model's levels are the values {listed}.")
     return values
 
 
@@ -87,7 +88,7 @@ def _holds_levels(density: Density) -> bool:
 
 def _check_levels(file: Path, pixels: np.ndarray, levels: int) -> np.ndarray:
     if pixels.max() >= levels:
-        raise InputError(f"{file} holds the value {pixels.max()}, which is none of the model's {levels} levels.")
+        raise InputError(f"{file} holds the value {pixels.max()}, but the model's levels are 0 to {levels - 1}.")
     return pixels
 
 

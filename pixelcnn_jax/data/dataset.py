@@ -134,8 +134,12 @@ def load_splits(config: DataConfig) -> Splits:
     Raises:
       InputError: if a split cannot be loaded, or the splits' images differ in shape.
     """
-    test = _load_sets(config, config.test_split) if config.test_split else None
-    splits = Splits(_load_sets(config, config.train_split), _load_sets(config, config.validation_split), test)
+    train, validation = _load_sets(config, config.train_split), _load_sets(config, config.validation_split)
+    try:
+        test = _load_sets(config, config.test_split) if config.test_split else None
+    except InputError as error:
+        raise InputError(f"{error} An empty config.data.test_split needs no test images.") from None
+    splits = Splits(train, validation, test)
     for dataset in splits.held_out.values():
         if dataset.spec != splits.spec:
             mine, theirs = (f"{one.description} has {written(one.spec.shape)}" for one in (splits.train, dataset))

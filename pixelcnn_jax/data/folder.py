@@ -7,6 +7,7 @@ name is relative to the folder of that file.
 import concurrent.futures
 import json
 import pathlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +22,8 @@ from pixelcnn_jax.models.text_encoder import split_words, tokenise, vocabulary
 def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: bool = False) -> Source:
     """Returns the images below data_dir/SPLIT, or all images below data_dir for the split "all".
 
-    The folders inside are the classes. Colour, the number of a class, and the vocabulary are the same in all splits.
+    The folders inside are the classes, and a part such as "train[:90%]" has its share of each class. Colour, the number
+    of a class, and the vocabulary are the same in all splits.
 
     Raises:
       InputError: if there are no such images, labels are wanted where images lie outside the folder of a class, or
@@ -29,7 +31,8 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     """
     root = pathlib.Path(data_dir or "").expanduser()
     if data_dir is None or not root.is_dir():
-        raise InputError(f"data_dir={data_dir} must be a folder of images.")
+        state = "is not a folder" if root.exists() else "does not exist"
+        raise InputError(f"data_dir={data_dir} {state}: it must be a folder of images.")
     found = find_image_files(root)
     if not found:
         raise InputError(f"{root} holds no images: their names must end in {' '.join(EXTENSIONS)}.")
@@ -49,8 +52,10 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     words = vocabulary(sentences.values())
     length = max((len(split_words(sentence)) for sentence in sentences.values()), default=0)
 
+    order = spread([class_of.get(file) for file in files])
+
     def classes() -> Classes:
-        return [names.index(class_of[file]) for file in files], names
+        return [names.index(class_of[files[row]]) for row in order], names
 
     def read(rows: Sequence[int]) -> list[Example]:
         return [
@@ -60,7 +65,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
             for file in (files[row] for row in rows)
         ]
 
-    rows = split.rows(len(files), {"label": classes} if labelled else {})
+    rows = sorted(order[place] for place in split.rows(len(files), {"label": classes} if labelled else {}))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         colour = any(list(pool.map(has_colour, found)))
     return Source(
@@ -71,6 +76,15 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         files=files,
         words=words if captions else None,
     )
+
+
+def spread(classes: Sequence[str | None]) -> list[int]:
+    """Returns the rows in an order of which each part has its share of each class, though files are sorted by class."""
+    sizes, seen, places = Counter(classes), Counter[str | None](), []
+    for row, one in enumerate(classes):
+        places.append(((seen[one] + 0.5) / sizes[one], row))
+        seen[one] += 1
+    return [row for _, row in sorted(places)]
 
 
 def read_captions(root: pathlib.Path) -> dict[pathlib.Path, str]:

@@ -188,7 +188,8 @@ def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
     _check_known(name)
     if not allowed:
         raise InputError(
-            f"{name} is not prepared in {root}: train with --config.data.download, or run {_command(name, root)}"
+            f"{name} is not prepared in {root}: name another data_dir, train with --config.data.download, or run "
+            f"{_command(name, root)}"
         )
     downloader.MAX_RETRIES = RETRIES
     try:

@@ -103,6 +103,7 @@ class Network(nn.Module):
             for name, shape in shapes.items()
         }
         if self.is_initializing():
+            check_condition(params, condition, images.shape)
             return jnp.zeros((*images.shape, self.outputs))
         drop = self.make_rng("dropout") if self.dropout and not deterministic else None
         return self.forward(params, encode(self, params, images), condition, dropout_key=drop)

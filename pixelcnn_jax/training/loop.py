@@ -97,6 +97,9 @@ def train_steps(
     )
     numbered = zip(range(start + 1, every.steps + 1), read_ahead(batches, start=start), strict=False)
     bar = progress_bar(numbered, "compiling", initial=start, total=every.steps, unit="step")
+    if is_first():
+        images = f"{splits.train.description}, {len(splits.train):,} images"
+        print(f"training on {images}, from step {start:,} to {every.steps:,}", flush=True)
 
     def mean(losses: Float[np.ndarray, " count"]) -> float:
         return float(score(losses, splits.train, measure=measure)[measure])
@@ -152,7 +155,10 @@ def train_steps(
                     skipped_steps(step)
                     scalars = {"learning_rate": float(learning_rate(step - 1)), "gradient_norm": float(np.mean(norms))}
                     record(step, **{f"train_{measure}": mean(losses)}, images_per_second=rate, **scalars)
-                    bar.set_postfix({display_name(measure): f"{mean(losses):.3f}", "images/s": f"{rate:.0f}"})
+                    shown = {display_name(measure): f"{mean(losses):.3f}", "images/s": f"{rate:.0f}"}
+                    bar.set_postfix(shown)
+                    if bar.disable and is_first():  # the output is a file
+                        print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
                 if is_due(step, every.eval_every):
                     with stop.may_raise():
                         validate(step)

@@ -182,7 +182,7 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
         if points:
             axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else None)
     axes.set(xlabel="step", ylabel=display_name(measure))
-    axes.set_title(title, parse_math=False)  # a folder's name may hold a dollar sign
+    axes.set_title(title, parse_math=False, wrap=True)  # a folder's name may hold a dollar sign
     axes.grid(alpha=0.3)
     axes.legend(loc="upper right")
     png = io.BytesIO()

@@ -26,8 +26,9 @@ def table(config: RunConfig, splits: Splits, result: dict[str, Any]) -> str:
         rows.append((model, split, value if unit == "nats" else value / bits_per_nat))
     this = "this run" if result["score_of"] == "p(x)" else f"this run, {result['score_of']}"
     rows += [(this, name, found["nats"]) for name, found in scores.items()]
-    lines = [f"{model:24} {split:12} {nats * bits_per_nat:10.4f} {nats:10.2f}" for model, split, nats in rows]
-    return "\n".join([f"{'model':24} {'split':12} {'bits/dim':>10} {'nats':>10}", *lines, *report])
+    width = max(len(model) for model, *_ in rows)
+    lines = [f"{model:{width}} {split:12} {nats * bits_per_nat:10.4f} {nats:10.2f}" for model, split, nats in rows]
+    return "\n".join([f"{'model':{width}} {'split':12} {'bits/dim':>10} {'nats':>10}", *lines, *report])
 
 
 def summary(config: RunConfig, result: dict[str, Any]) -> dict[str, Any]:

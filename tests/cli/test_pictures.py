@@ -28,7 +28,7 @@ def test_an_image_is_read_as_training_read_it(tmp_path):
         (density(256, dataset="folder"), pixels),
     ):
         np.testing.assert_array_equal(read_fitted(tmp_path / "1.png", model), expected)
-    with pytest.raises(InputError, match="17 levels"):
+    with pytest.raises(InputError, match="levels are 0 to 16"):
         read_fitted(tmp_path / "1.png", density(17, dataset="folder"))
 
 

@@ -40,6 +40,18 @@ def test_a_folder_of_classes_without_splits(tmp_path):
     assert dataset.labels().tolist() == [0, 0, 1]
 
 
+def test_a_part_of_a_folder_has_its_share_of_each_class(tmp_path):
+    for i in range(30):
+        save(pillow(ramp(30)[i]), tmp_path, f"train/{'cat' if i < 20 else 'dog'}/{i:02}.png")
+    parts = [load("folder", f"train[{part}]", data_dir=tmp_path, labels=True) for part in (":80%", "80%:")]
+    assert [part.labels().tolist() for part in parts] == [[0] * 16 + [1] * 8, [0] * 4 + [1] * 2]
+    assert np.array_equal(np.unique(np.concatenate([*map(images_of, parts)]), axis=0), np.unique(ramp(30), axis=0))
+    unlabelled = load("folder", "train[80%:]", data_dir=tmp_path)
+    assert np.array_equal(images_of(unlabelled), images_of(parts[1]))
+    dogs = load("folder", "train where label is dog[:3]", data_dir=tmp_path, labels=True)
+    assert np.array_equal(images_of(dogs), ramp(30)[20:23])
+
+
 def test_colour_in_one_split_is_colour_in_all(tmp_path):
     save(pillow(ramp(1, channels=3)[0]), tmp_path, "train/1.png")
     save(pillow(ramp(1)[0]), tmp_path, "test/1.png")

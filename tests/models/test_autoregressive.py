@@ -58,6 +58,13 @@ def test_refused_conditions(network, made_with, given, name):
         model.apply(variables, images, **given)
 
 
+@pytest.mark.parametrize(("h", "s"), [((2, 3), None), (None, (1, 4, 4, 3)), (None, (1, 6, 5))])
+def test_a_condition_for_other_images_is_refused_before_there_are_parameters(h, s):
+    given = {name: np.zeros(shape) for name, shape in (("h", h), ("s", s)) if shape}
+    with pytest.raises(InputError, match=r"must have shape \[1"):
+        GatedPixelCNN(levels=4, layers=1).init(jax.random.key(0), np.zeros((1, 6, 5, 1), np.int32), **given)
+
+
 def test_log_probs_are_those_of_the_logits():
     model = GatedPixelCNN(levels=4, features=8, layers=1)
     images = random_images(model, (2, 3, 4))

@@ -124,6 +124,14 @@ def test_a_best_model_that_is_lost_after_the_last_step_is_measured_anew(copied, 
     assert found.card["scores"] == before.card["scores"]
 
 
+def test_a_file_of_output_says_what_is_trained_and_how_far_it_is(tmp_path, capsys):
+    run(tmp_path / "new", train__steps=2, train__log_every=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("training on digits")
+    assert lines[0].endswith("from step 0 to 2")
+    assert [line.split(":")[0] for line in lines if "images/s" in line] == ["step 1", "step 2"]
+
+
 def test_training_without_any_checkpoint_left_begins_again_and_says_so(copied, whole, capsys):
     shutil.rmtree(copied / "checkpoints")
     run(copied)
