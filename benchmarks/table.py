@@ -27,8 +27,8 @@ IN_README = (
     "digits",
     "binarized_mnist",
     "binarized_mnist_wide",
-    "mnist_half",
     "mnist_classes",
+    "mnist_classes_wide",
     "mnist_small",
     "cifar10_small",
 )

@@ -3,6 +3,10 @@
 Paper row: that of configs/mnist_classes.py.
 Command: python -m experiments.train --config=configs/mnist_classes_wide.py --workdir=runs/mnist_classes_wide
   --config.class_conditional.classifier=runs/mnist_classifier (the workdir of configs/mnist_classifier.py)
+Time: 56 minutes (192,000 images, 3.8 epochs) on one core of an AMD EPYC, 57 images/s (2026-11-26).
+Result: test 53.01 nats (0.0975 bits/dim), validation 52.95, train 51.62; the label is worth 2.26 nats; Bayes accuracy
+98.4 %; class accuracy of 1,000 samples 98.3 %: the published model "mnist_classes_wide". The loss on validation still
+fell at the last step.
 """
 
 from ml_collections import ConfigDict

@@ -34,6 +34,7 @@ NATS_OF_A_PATTERN = {
     "digits_int8_v1": 743.1775,
     "mnist_classes": 75.8968,
     "mnist_classes_int8_v1": 70.4756,
+    "mnist_classes_wide": 57.1310,
     "mnist_half": 101.8411,
     "mnist_small": 1454.3818,
     "omniglot_few_shot": 434.960632,
