@@ -1,5 +1,7 @@
 """Training that starts from trained weights."""
 
+from typing import Any
+
 import jax
 
 from pixelcnn_jax.errors import InputError
@@ -11,15 +13,21 @@ from pixelcnn_jax.training.experiment import Experiment
 def start_from(name: str | None, experiment: Experiment) -> Experiment:
     """Returns an experiment whose parameters start as those of a trained model; unchanged if no model is named.
 
+    The model has the same networks, or is one of them, such as the decoder of an auto-encoder: then the other networks
+    start as they would, and so do parameters of this one that the model lacks, such as those of h.
+
     Raises:
       InputError: if there is no such model, or its networks differ.
     """
     if name is None:
         return experiment
     wanted = jax.eval_shape(experiment.init, jax.random.key(0))
-    variables = load_pretrained(name).variables
+    variables, mine = load_pretrained(name).variables, shapes_of(wanted)
+    places = (part for part in wanted if shapes_of({part: variables}).items() <= mine.items())
+    if place := next(places, None):
+        return experiment._replace(init=lambda key: replaced(experiment.init(key), {place: variables}))
     params = {part: variables[part] for part in wanted if part in variables}
-    mine, theirs = shapes_of(wanted), shapes_of(params)
+    theirs = shapes_of(params)
     for part in sorted(mine.keys() | theirs.keys()):
         if mine.get(part) != theirs.get(part):
             raise InputError(
@@ -27,3 +35,8 @@ def start_from(name: str | None, experiment: Experiment) -> Experiment:
                 f"{mine.get(part)} here."
             )
     return experiment._replace(init=lambda key: params)
+
+
+def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Returns a tree of parameters with some of them replaced."""
+    return params | {name: replaced(params[name], x) if isinstance(x, dict) else x for name, x in new.items()}

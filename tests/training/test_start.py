@@ -21,6 +21,25 @@ def test_parameters_begin_as_those_of_the_model(whole):
     assert jax.tree.structure(params) == jax.tree.structure(jax.eval_shape(experiment.init, jax.random.key(0)))
 
 
+def test_a_decoder_begins_as_a_model_without_a_condition(tmp_path, whole):
+    experiment = tiny_experiment("autoencoder")[1]
+    before = experiment.init(jax.random.key(5))
+    after = start_from(str(whole), experiment).init(jax.random.key(5))
+    trained = load_pretrained(whole).variables["params"]
+    assert jax.tree.structure(after) == jax.tree.structure(before)
+    np.testing.assert_array_equal(
+        after["decoder"]["params"]["head"]["hidden"]["kernel"], trained["head"]["hidden"]["kernel"]
+    )
+    same = {
+        jax.tree_util.keystr(path)
+        for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(after), jax.tree.leaves(before), strict=True)
+        if np.array_equal(x, y)
+    }
+    assert any("vertical_h" in path for path in same)
+    assert not any(path.startswith("['decoder']") and not path.endswith("_h']") for path in same)
+    assert any(path.startswith("['encoder']") for path in same)
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -1,0 +1,25 @@
+"""Binary MNIST by a variational auto-encoder whose decoder starts as binarized_mnist_wide and sees the whole image.
+
+Paper row: that of configs/binarized_mnist_vae.py.
+Command: python -m experiments.train --config=configs/binarized_mnist_vae_wide.py --workdir=runs/binarized_mnist_vae_wide
+Result: not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import binarized_mnist_vae, binarized_mnist_wide
+
+
+def get_config() -> ConfigDict:
+    config = binarized_mnist_vae.get_config()
+    config.model = binarized_mnist_wide.get_config().model
+    config.vae.kl_warmup = 1
+    config.vae.free_bits = 0.35  # of KL for each of 32 numbers: the decoder could do without any of them
+    config.vae.unconditional = "binarized_mnist_wide"
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.weight_decay = 0.03
+    config.optimizer.warmup_steps = 50
+    config.train.start_from = "binarized_mnist_wide"
+    config.train.microbatch_size = 4
+    config.train.ema_decay = 0.998
+    return config
