@@ -45,8 +45,8 @@ def read_examples(density: Density, files: Sequence[str]) -> UInt8[np.ndarray, "
 
 def read_sentence(density: Density, words: Sequence[str]) -> Int32[np.ndarray, " words"]:
     """Returns a sentence as tokens. It may be one argument or a word each."""
-    if not words:
-        raise InputError(f'{density.name} needs a sentence: pixelcnn sample {density.name} "a sentence" -o grid.png')
+    if not " ".join(words).split():
+        raise InputError(f'{density.name} needs a sentence after its name, such as "the digit two is at the top left".')
     return np.asarray(cast(Any, density.model).conditioner.tokens([" ".join(words)])[0])
 
 

@@ -95,7 +95,7 @@ def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawing
         ("few_shot_model", ["--examples", "a.png"] * 40, "got 40"),
         ("few_shot_model", ["--examples", "a.png", "--label", "1"], "--label"),
         ("few_shot_model", ["nothing.png"], "nothing.png"),
-        ("colour_model", ["--examples", "a.png"], "a.png must be left out"),
+        ("colour_model", ["--examples", "a.png"], 'a.png" must be left out'),
     ],
 )
 def test_examples_that_do_not_fit_are_refused(pixelcnn, request, monkeypatch, drawings, model, words, named):
@@ -140,12 +140,12 @@ def test_a_sentence_is_what_the_samples_are_given(pixelcnn, caption_model, tmp_p
 @pytest.mark.parametrize(
     ("model", "given", "named"),
     [
-        ("caption_model", [], "must have words"),
-        ("caption_model", [""], "must have words"),
+        ("caption_model", [], "needs a sentence"),
+        ("caption_model", [""], "needs a sentence"),
         ("caption_model", ["red cirle"], "nearest are circle"),
         ("caption_model", ["red", "--label", 1], "--label"),
-        ("colour_model", ["red"], "red must be left out"),
-        ("class_model", ["red"], "red must be left out"),
+        ("colour_model", ["red"], 'red" must be left out'),
+        ("class_model", ["red"], 'red" must be left out'),
     ],
 )
 def test_a_sentence_that_does_not_fit_is_refused(pixelcnn, request, model, given, named, tmp_path):

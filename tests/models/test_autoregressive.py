@@ -58,6 +58,7 @@ def test_refused_conditions(network, made_with, given, name):
         model.apply(variables, images, **given)
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize(("h", "s"), [((2, 3), None), (None, (1, 4, 4, 3)), (None, (1, 6, 5))])
 def test_a_condition_for_other_images_is_refused_before_there_are_parameters(h, s):
     given = {name: np.zeros(shape) for name, shape in (("h", h), ("s", s)) if shape}
