@@ -1,7 +1,7 @@
 """Binary MNIST by a variational auto-encoder whose decoder starts as binarized_mnist_wide and sees the whole image.
 
 Paper row: that of configs/binarized_mnist_vae.py.
-Command: python -m experiments.train --config=configs/binarized_mnist_vae_wide.py --workdir=runs/binarized_mnist_vae_wide
+Command: python -m experiments.train --config=configs/binarized_mnist_vae_wide.py --workdir=runs/vae_wide
 Result: not yet run.
 """
 
