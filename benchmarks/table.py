@@ -31,6 +31,7 @@ IN_README = (
     "mnist_classes_wide",
     "mnist_small",
     "cifar10_small",
+    "cifar10_mixture",
 )
 
 

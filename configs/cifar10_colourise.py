@@ -12,7 +12,8 @@ from configs import cifar10_mixture
 
 def get_config() -> ConfigDict:
     config = cifar10_mixture.get_config("colourise")
-    config.train.steps = 3_000
+    config.optimizer.learning_rate = 1e-2
+    config.train.steps = 2_000
     config.train.ema_decay = 0.995
     config.train.sample_rows = 6
     config.train.sample_columns = 7  # a grey image, five colourisations, and the original
