@@ -138,7 +138,8 @@ def load_splits(config: DataConfig) -> Splits:
     try:
         test = _load_sets(config, config.test_split) if config.test_split else None
     except InputError as error:
-        raise InputError(f"{error} An empty config.data.test_split needs no test images.") from None
+        text = str(error).removesuffix(".")
+        raise InputError(f"{text}; an empty config.data.test_split needs no test images.") from None
     splits = Splits(train, validation, test)
     for dataset in splits.held_out.values():
         if dataset.spec != splits.spec:
