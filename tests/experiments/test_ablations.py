@@ -32,7 +32,8 @@ def test_a_study_is_a_run_for_each_variant_and_seed(tmp_path, capsys):
     np.testing.assert_allclose(part["nats_beyond_the_whole"], np.mean(nats[2:]) - np.mean(nats[:2]))
     np.testing.assert_allclose(part["spread"], np.std(part["each"], ddof=1))
     assert part["spread"] > 0
-    table = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(("training", "step", "scoring"))]
+    progress = ("training", "step", "scoring")
+    table = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(progress)]
     assert len(table) == 3
 
 
