@@ -2,7 +2,10 @@
 
 Paper row: that of configs/binarized_mnist_vae.py.
 Command: python -m experiments.train --config=configs/binarized_mnist_vae_wide.py --workdir=runs/vae_wide
-Result: not yet run.
+Time: 30 minutes (64,000 images) on one core of an AMD EPYC (2026-11-26); then 16 minutes for scores and report.
+Result: test negative ELBO 83.77 nats. On 500 test images: negative ELBO 84.04, 81.01 with 256 importance samples, KL
+11.70, 32 of 32 numbers active; binarized_mnist has 81.60 on them, and binarized_mnist_wide 80.67. Validation still fell
+at the last step.
 """
 
 from ml_collections import ConfigDict
