@@ -2,7 +2,9 @@
 
 Paper row: none.
 Command: python -m experiments.train --config=configs/cifar10_colourise.py --workdir=runs/cifar10_colourise
-Result: not yet run.
+Time: 8 minutes (14,400 images) on one core of an AMD EPYC (2026-11-26), and 2 for the scores.
+Result: test 2.570 bits/dim, validation 2.565, train 2.584 (1,000 images). Without the grey image it is 3.70
+(docs/quick_training.md).
 """
 
 from ml_collections import ConfigDict
