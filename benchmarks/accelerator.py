@@ -144,7 +144,7 @@ def moved_bytes(compiled: jax.stages.Compiled) -> int | None:
     """Returns the bytes that each device moves to and from its main memory in a compiled step, if they can be told."""
     try:
         return account(compiled.as_text()).main_bytes
-    except (KeyError, ValueError, IndexError):  # the account reads the TPU compiler's text; another's may differ
+    except (LookupError, ValueError, TypeError, AttributeError):  # it reads a TPU compiler's text
         return None
 
 
