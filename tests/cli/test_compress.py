@@ -54,7 +54,9 @@ def test_a_published_model_codes_with_its_integer_twin(pixelcnn, tmp_path):
         np.testing.assert_array_equal(Image.open(tmp_path / "1.png"), Image.open(out / "1.png"))
     twin = tmp_path / "GroupContainer"
     for other in ("mnist_classes", "binarized_mnist_int8_v1"):
-        pixelcnn("decompress", other, twin, "-o", tmp_path / "no", mistake=f"{other} is not.* it was digits_int8_v1")
+        told = pixelcnn("decompress", other, twin, "-o", tmp_path / "no", mistake=True)
+        assert f"{other} is not" in told
+        assert "it was digits_int8_v1" in told
 
 
 def test_the_label_is_needed_again(pixelcnn, class_model, tmp_path):
