@@ -18,7 +18,8 @@ STREAM = 2**62  # separates the random numbers of sets from those of the images
 class ExampleSets(Dataset):
     """A split whose images carry "examples" [most, height, width, channels]: others of their class in the split.
 
-    Their number is drawn from ``fewest`` to ``most``; values of those that are not there are ``ABSENT``.
+    Their number is the smaller of two drawn from ``fewest`` to ``most``, as the first examples tell most; values of those
+    that are not there are ``ABSENT``.
 
     Attributes:
       images: the split without sets.
@@ -38,7 +39,7 @@ class ExampleSets(Dataset):
         epoch, random = index // self.count, random_generator(seed, STREAM + index)
         others = self.members[int(example["label"])]
         others = random.permutation(others[others != example.pop("index")])
-        count = random.integers(self.fewest, self.most + 1)
+        count = random.integers(self.fewest, self.most + 1, size=2).min()
         examples = np.full((self.most, *self.spec.shape), ABSENT, np.int32)
         for place, other in enumerate(others[:count]):
             examples[place] = self.images.draw(epoch * len(self.images) + int(other), seed=seed)["image"]
