@@ -18,8 +18,8 @@ STREAM = 2**62  # separates the random numbers of sets from those of the images
 class ExampleSets(Dataset):
     """A split whose images carry "examples" [most, height, width, channels]: others of their class in the split.
 
-    Their number is the smaller of two drawn from ``fewest`` to ``most``, as the first examples tell most; values of those
-    that are not there are ``ABSENT``.
+    Their number is the smaller of two drawn from ``fewest`` to ``most``, as the first examples tell most. Values of
+    those that are not there are ``ABSENT``.
 
     Attributes:
       images: the split without sets.

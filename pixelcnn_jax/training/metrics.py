@@ -172,17 +172,23 @@ class Metrics:
 
 
 def save_curve(path: Path, records: list[Record], measure: str, title: str) -> None:
-    """Draws a measure of the training batches and of validation against the step, as PNG."""
+    """Draws a measure of the training batches and of validation against the step, as PNG.
+
+    The first twentieth of the steps may leave the picture at its top: the rest would be a flat line under it.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axes = figure.subplots()
+    axes, late = figure.subplots(), []
     for name, label in ((f"train_{measure}", "training batches"), (f"validation_{measure}", "validation, EMA")):
         points = [(record["step"], record[name]) for record in records if name in record]
         if points:
             axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else None)
+            late += [value for step, value in points if 20 * step >= records[-1]["step"]]
     axes.set(xlabel="step", ylabel=display_name(measure))
     axes.set_title(title, parse_math=False, wrap=True)  # a folder's name may hold a dollar sign
+    if late and 0 < (height := max(late) - min(late)) < float("inf"):
+        axes.set_ylim(min(late) - 0.05 * height, max(late) + 0.05 * height)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper right")
     png = io.BytesIO()

@@ -59,6 +59,7 @@ def report_html(workdir: Path) -> str:
         has_tensorboard=(workdir / "tensorboard").is_dir(),
         cell=(spec.width, spec.height) if is_animated and pictures else None,
         workdir=workdir,
+        command=run.get("command"),
         is_density=is_animated,
     )
 

@@ -14,6 +14,8 @@ import errno
 import fcntl
 import hashlib
 import json
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -65,7 +67,7 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
 def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
     """Makes a workdir this run's own by a ``config.json`` in it.
 
-    The file holds the config, the image spec and the number of images in each split.
+    The file holds the config, the image spec, the number of images in each split, and the command that began the run.
 
     Raises:
       InputError: if the workdir belongs to a run of another config or other data, naming the first field that differs,
@@ -73,6 +75,8 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
     """
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
     mine = {"format": FORMAT, "config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
+    if "experiments.train" in sys.orig_argv:
+        mine["command"] = shlex.join(["python", *sys.orig_argv[1:]])
     mine = json.loads(json.dumps(mine))
     default = json.loads(json.dumps(to_dict(resolve({"experiment": config.experiment}, type(config.own)))))
     file = workdir / "config.json"
@@ -97,7 +101,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
     my_fields, their_fields = flat(mine), flat({"config": default}) | flat(theirs)
     constant = config.optimizer.schedule == "constant" and not config.optimizer.decay
     is_longer = constant and their_fields.get(STEPS, 0) < config.train.steps
-    movable |= {STEPS, "checksum"} if is_longer else {"checksum"}
+    movable |= {"command", "checksum"} | ({STEPS} if is_longer else set())
     for name in sorted((my_fields.keys() | their_fields.keys()) - movable):
         before, now = their_fields.get(name), my_fields.get(name)
         if before != now:

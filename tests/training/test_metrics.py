@@ -183,6 +183,15 @@ def test_the_curve_is_drawn_after_the_imports_in_the_thread(tmp_path, monkeypatc
     assert is_png(tmp_path / "curve.png")
 
 
+@pytest.mark.parametrize(("late", "expected"), [(1.0, [0.99, 1.21]), (np.nan, []), (np.inf, []), (1.2, [])])
+def test_the_curve_shows_what_comes_after_the_first_steps(tmp_path, monkeypatch, late, expected):
+    limits = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_ylim", lambda axes, *ends: limits.extend(ends))
+    records = [{"step": step, "train_loss": value} for step, value in ((1, 9.0), (50, 1.2), (100, late))]
+    save_curve(tmp_path / "curve.png", records, "loss", "digits")
+    assert limits == pytest.approx(expected)
+
+
 def test_a_title_is_not_read_as_mathematics(tmp_path):
     save_curve(tmp_path / "curve.png", [{"step": 1, "train_loss": 2.0}], "loss", "pay$x_$now")
     assert is_png(tmp_path / "curve.png")

@@ -70,6 +70,13 @@ def test_the_page_names_tensorboard_where_it_has_files(whole, tmp_path):
     assert f"tensorboard --logdir={tmp_path}" in report_html(tmp_path)
 
 
+def test_the_page_of_a_run_that_a_command_began_holds_the_command(whole, tmp_path):
+    config = read_json(whole / "config.json")
+    assert "experiments.train" not in report_html(whole)  # it was begun by a test
+    write_json(tmp_path / "config.json", config | {"command": "python -m experiments.train '--config=a b.py'"})
+    assert "python -m experiments.train &#39;--config=a b.py&#39;" in report_html(tmp_path)
+
+
 def test_published_figures_stand_above_in_both_units(whole, tmp_path):
     config = read_json(whole / "config.json")
     config["config"]["train"]["published"] = [["Somebody <2022>", "test", "nats", 64 * np.log(2)]]

@@ -4,12 +4,14 @@ import contextlib
 import errno
 import fcntl
 import json
+import sys
 
 import numpy as np
 import pytest
 from tiny_runs import assert_same_bits, run, tiny
 
 from pixelcnn_jax import InputError
+from pixelcnn_jax.files import read_json
 from pixelcnn_jax.training.workdir import claim, locked, open_workdir, prepared, read_result, write_result
 
 
@@ -50,6 +52,14 @@ def test_fields_that_change_no_result_may_differ(tmp_path, changes):
     claimed(tmp_path)
     config = tiny()[0].replace(**changes)
     claim(tmp_path, config, tiny()[2])
+
+
+def test_the_command_that_began_the_run_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["/bin/python3", "-m", "experiments.train", "--workdir=a b"])
+    claimed(tmp_path)
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "experiments.train", "--workdir=./a b"])
+    claimed(tmp_path)
+    assert read_json(tmp_path / "config.json")["command"] == "python -m experiments.train '--workdir=a b'"
 
 
 def test_a_field_that_an_older_version_did_not_have_has_its_default(tmp_path):
