@@ -14,7 +14,7 @@ def start_from(name: str | None, experiment: Experiment) -> Experiment:
     """Returns an experiment whose parameters start as those of a trained model; unchanged if no model is named.
 
     The model has the same networks, or is one of them, such as the decoder of an auto-encoder: then the other networks
-    start as they would, and so do parameters of this one that the model lacks, such as those of h.
+    start as they would. So do parameters of this one that the model lacks, such as those of h.
 
     Raises:
       InputError: if there is no such model, or its networks differ.
@@ -23,18 +23,16 @@ def start_from(name: str | None, experiment: Experiment) -> Experiment:
         return experiment
     wanted = jax.eval_shape(experiment.init, jax.random.key(0))
     variables, mine = load_pretrained(name).variables, shapes_of(wanted)
-    places = (part for part in wanted if shapes_of({part: variables}).items() <= mine.items())
-    if place := next(places, None):
-        return experiment._replace(init=lambda key: replaced(experiment.init(key), {place: variables}))
-    params = {part: variables[part] for part in wanted if part in variables}
-    theirs = shapes_of(params)
-    for part in sorted(mine.keys() | theirs.keys()):
-        if mine.get(part) != theirs.get(part):
-            raise InputError(
-                f"config.train.start_from={name} is another network: {part} has shape {theirs.get(part)} there and "
-                f"{mine.get(part)} here."
-            )
-    return experiment._replace(init=lambda key: params)
+    whole = {part: variables[part] for part in wanted if part in variables}
+    trained = (whole, *({part: variables} for part in wanted))
+    if params := next((one for one in trained if one and shapes_of(one).items() <= mine.items()), None):
+        return experiment._replace(init=lambda key: replaced(experiment.init(key), params))
+    theirs = shapes_of(whole)
+    part = min(part for part in mine.keys() | theirs.keys() if mine.get(part) != theirs.get(part))
+    raise InputError(
+        f"config.train.start_from={name} is another network: {part} has shape {theirs.get(part)} there and "
+        f"{mine.get(part)} here."
+    )
 
 
 def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

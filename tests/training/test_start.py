@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from tiny_runs import tiny_experiment
 
 from pixelcnn_jax import InputError, load_pretrained
@@ -19,6 +20,16 @@ def test_parameters_begin_as_those_of_the_model(whole):
     params = start_from(str(whole), experiment).init(jax.random.key(5))
     jax.tree.map(np.testing.assert_array_equal, params, load_pretrained(whole).variables)
     assert jax.tree.structure(params) == jax.tree.structure(jax.eval_shape(experiment.init, jax.random.key(0)))
+
+
+def test_a_network_given_a_label_begins_as_one_of_the_same_shape_without(whole):
+    experiment = tiny_experiment("class_conditional", data__labels=True)[1]
+    before, after = (one.init(jax.random.key(5)) for one in (experiment, start_from(str(whole), experiment)))
+    assert jax.tree.structure(after) == jax.tree.structure(before)
+    flat, trained = (flatten_dict(one, sep=".") for one in (after, load_pretrained(whole).variables))
+    for name, x in flat.items():
+        np.testing.assert_array_equal(x, trained[name] if name in trained else flatten_dict(before, sep=".")[name])
+    assert {name.rpartition("_")[2] for name in flat.keys() - trained.keys()} == {"h"}
 
 
 def test_a_decoder_begins_as_a_model_without_a_condition(tmp_path, whole):
