@@ -34,14 +34,14 @@ quick: dev-environment  ## lint, types and the quick tests: before each commit
 	"$(PY)" -m mypy
 	"$(PY)" -m pytest -m 'not slow' $(ARGS)
 
-bench: train-environment  ## run the benchmarks; ARGS=--data-dir=DIR reads real CIFAR-10
+bench: train-environment  ## run the benchmarks; ARGS=--data_dir=DIR reads real CIFAR-10
 	"$(PY)" -m benchmarks.sampling
 	"$(PY)" -m benchmarks.train_step
 	"$(PY)" -m benchmarks.growth
 	"$(PY)" -m benchmarks.input $(ARGS)
 	"$(PY)" -m benchmarks.first_step
 
-torture: dev-environment  ## attack files, calls, workdirs and disks for half an hour; ARGS=--seed=1
+torture: dev-environment  ## attack files, calls, workdirs and disks for ten minutes; ARGS=--seed=1
 	PYTHONPATH=tests "$(PY)" -m torture $(ARGS)
 
 table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data-dir=DIR

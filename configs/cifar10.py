@@ -3,12 +3,8 @@
 Paper row: 1606.05328 table 1, Gated PixelCNN 3.03 bits/dim on test (2.90 on train). The paper does not state the size
 of its network; this one is our choice.
 Command: python -m experiments.train --config=configs/cifar10.py --workdir=runs/cifar10
-Result: not yet run at this width. A narrow network on two cores of an AMD EPYC (2026-11-24) reached 5.24 bits/dim on
-500 validation images after 600 steps, in 113 s:
-  --config.model.features=24 --config.model.layers=4 --config.model.head_features=48 --config.train.batch_size=16
-  --config.train.steps=600 --config.train.ema_decay=0.98 --config.optimizer.learning_rate=4e-3
-  --config.optimizer.schedule=constant --config.optimizer.warmup_steps=50 --config.data.train_split='train[:5000]'
-  --config.data.validation_split='train[-500:]' --config.data.test_split='test[:500]'
+Result: not yet run at this width. configs/cifar10_mixture.py, 8 layers of 48 features, has 3.283 after 93 minutes of
+one core.
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,8 @@
 Paper row: figures 3 and 8 show classes of ImageNet. The label is worth at most 0.0011 bits/dim.
 Command: python -m experiments.train --config=configs/cifar10_classes.py --workdir=runs/cifar10_classes
   --config.class_conditional.classifier=runs/cifar10_classifier (the workdir of configs/mnist_classifier.py with
-  --config.data.dataset=cifar10 --config.data.binarize=none --config.data.flip --config.train.steps=6000)
+  --config.data.dataset=cifar10 --config.data.binarize=none --config.data.flip --config.train.steps=6000
+  --config.data.train_split='train[:45000]' --config.data.validation_split='train[45000:]')
 Result: not yet run.
 """
 

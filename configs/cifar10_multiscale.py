@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config = cifar10_autoencoder.get_config("multiscale")
     config.multiscale.map_features = 32
     config.data.labels = False
-    config.model.layers = 6  # with 8 layers at a quarter of the pixels as many products as 8 layers
+    config.model.layers = 6  # with the 8 of the small image, about the arithmetic of 8 layers
     config.train.steps = 400
     config.train.eval_every = 200
     config.train.sample_rows = 4
