@@ -1,12 +1,12 @@
 """NumPy arrays as a data set: in memory, or in an .npz file, which needs no further package."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from pixelcnn_jax.data.source import Example, Source
-from pixelcnn_jax.data.splits import Split
+from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.errors import InputError
 
 
@@ -33,8 +33,7 @@ def array_source(
         raise InputError(f"images must hold 0 to {levels - 1}, got {images.min()} to {images.max()}: set levels.")
     stored = images.reshape(*images.shape[:3], -1).astype(np.uint8 if levels <= 256 else np.uint16)
     if labels is not None:
-        if labels.dtype.kind not in "ui" or labels.shape != images.shape[:1]:
-            raise InputError(f"labels must be integers [{len(images)}], got {labels.dtype} {list(labels.shape)}.")
+        _check_labels("labels", labels, len(images))
         classes = classes or int(labels.max()) + 1
         if labels.min() < 0 or labels.max() >= classes:
             raise InputError(f"labels must be 0 to {classes - 1}, got {labels.min()} to {labels.max()}: set classes.")
@@ -68,12 +67,26 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     except Exception as error:  # NumPy raises several types for files of another format
         raise InputError(f"data_dir={data_dir} must be an .npz file of arrays such as train_image: {error}.") from error
     split.check_name(str(path), names)
-    own = arrays.get(f"{split.name}_label")
+    images, own = arrays.pop(f"{split.name}_image"), arrays.get(f"{split.name}_label")
     if labels and own is None:
         raise InputError(f"{path} has no array {split.name}_label: add it or set labels=False.")
-    images = arrays[f"{split.name}_image"]
+    for name, array in arrays.items() if labels or split.feature else ():
+        _check_labels(f"{path}: {name}", array, len(images) if array is own else array.size)
+
+    def classes_of_images() -> Classes:
+        assert own is not None
+        return own.tolist(), [str(index) for index in range(_classes(arrays.values()))]
+
     # The classes of all splits together, so that a label has one meaning.
-    classes = max((int(array.max()) + 1 for name, array in arrays.items() if name.endswith("_label")), default=0)
+    classes = _classes(arrays.values()) if labels else None
     source = array_source(path.stem, images, own if labels else None, levels=levels, classes=classes)
-    features = {} if own is None else {"label": lambda: (own.tolist(), [str(index) for index in range(classes)])}
-    return source._replace(rows=split.rows(len(images), features))
+    return source._replace(rows=split.rows(len(images), {} if own is None else {"label": classes_of_images}))
+
+
+def _check_labels(name: str, labels: np.ndarray, count: int) -> None:
+    if labels.dtype.kind not in "ui" or labels.shape != (count,):
+        raise InputError(f"{name} must be integers [{count}], got {labels.dtype} {list(labels.shape)}.")
+
+
+def _classes(labels: Iterable[np.ndarray]) -> int:
+    return max(int(array.max(initial=-1)) + 1 for array in labels)

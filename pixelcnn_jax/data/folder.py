@@ -95,7 +95,7 @@ def read_captions(root: pathlib.Path) -> dict[pathlib.Path, str]:
     """
     found = {}
     for file in sorted(root.rglob("metadata.jsonl")):
-        for number, line in enumerate(file.read_text().splitlines(), start=1):
+        for number, line in enumerate(file.read_bytes().splitlines(), start=1):
             try:
                 facts = json.loads(line)
                 name, text = facts["file_name"], facts["text"]

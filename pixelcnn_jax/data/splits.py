@@ -81,7 +81,7 @@ def parse_split(text: str) -> Split:
       InputError: if the text does not follow the syntax.
     """
     match = PATTERN.fullmatch(text)
-    if match is None or (match["relation"] not in (None, "is") and not match["values"].isdigit()):
+    if match is None or (match["relation"] not in (None, "is") and not match["values"].isdecimal()):
         examples = '"train", "train[:50000]", "train where label is 3" or "train where label is below 5"'
         raise InputError(f'The split "{text}" must have a form like {examples}.')
     return Split(text, **match.groupdict())

@@ -163,6 +163,8 @@ def _text(value: str | bytes) -> str:
 def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
     """Returns the folder root/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default of the newest version."""
     name, _, version = name.partition(":")
+    if not re.fullmatch(r"[\d.*]*", version):
+        raise InputError(f"dataset={name}:{version} must name a version of three numbers, such as {name}:1.0.0.")
     found = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]
     folders = [folder for folder in found if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     configs = sorted({file.parents[1].name for file in (root / name).glob("*/*/dataset_info.json")})

@@ -15,6 +15,8 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import TrainState, init_state
 
+CAPTION = 16  # words of a caption; how long captions are is known only from the data
+
 
 def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) -> dict[str, int]:
     """Estimates a training step from shapes.
@@ -36,6 +38,8 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
     batch = {"image": jax.ShapeDtypeStruct((size, *spec.shape), jnp.int32)}
     if spec.classes is not None:
         batch["label"] = jax.ShapeDtypeStruct((size,), jnp.int32)
+    if spec.words is not None:
+        batch["caption"] = jax.ShapeDtypeStruct((size, CAPTION), jnp.int32)
     if config.data.examples:
         batch["examples"] = jax.ShapeDtypeStruct((size, config.data.examples, *spec.shape), jnp.int32)
 

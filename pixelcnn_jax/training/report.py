@@ -1,6 +1,7 @@
 """The page of a run, ``report.html``: what its workdir holds, in one file that a browser opens without a network."""
 
 import base64
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,24 @@ def report_html(workdir: Path) -> str:
         best=_embed(workdir / "samples.png"),
         caption=card.get("caption", ""),
         best_step=card.get("step", 0),
-        has_tensorboard=(workdir / "tensorboard").is_dir(),
         cell=(spec.width, spec.height) if is_animated and pictures else None,
-        workdir=workdir,
-        command=run.get("command"),
-        is_density=is_animated,
+        commands=_commands(workdir, run, is_density=is_animated),
     )
+
+
+def _commands(workdir: Path, run: dict[str, Any], *, is_density: bool) -> list[str]:
+    """Returns the command that began the run, and what can be done with the model, as a shell takes them."""
+    commands, data = [run["command"]] if "command" in run else [], run["config"]["data"]
+    if is_density:
+        split = [] if data["test_split"] else ["--split=validation"]
+        where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []
+        commands.append(shlex.join(["pixelcnn", "sample", str(workdir), "-o", "grid.png"]))
+        commands.append(shlex.join(["pixelcnn", "evaluate", str(workdir), *split, *where]))
+    code = f"import pixelcnn_jax; print(pixelcnn_jax.load_pretrained({str(workdir)!r}).model)"
+    commands.append(shlex.join(["python", "-c", code]))
+    if (workdir / "tensorboard").is_dir():
+        commands.append(shlex.join(["tensorboard", f"--logdir={workdir}"]))
+    return commands
 
 
 def _read(file: Path) -> dict[str, Any]:

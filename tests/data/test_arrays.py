@@ -89,6 +89,15 @@ def test_refusals(images, labels, field):
         from_array(images, labels, levels=16, classes=4)
 
 
+@pytest.mark.parametrize("labels", [np.array(["a", "b"] * 4), np.zeros(0, int), np.full(8, np.nan), np.zeros(7, int)])
+def test_labels_that_are_none_matter_only_where_they_are_used(tmp_path, labels):
+    np.savez(tmp_path / "ramps.npz", train_image=ramp(8), train_label=labels)
+    assert load("array", "train", data_dir=tmp_path / "ramps.npz", labels=False).spec.classes is None
+    for split, carried in (("train", True), ("train where label is 0", False)):
+        with pytest.raises(InputError, match=r"train_label must be integers \[8\]"):
+            load("array", split, data_dir=tmp_path / "ramps.npz", labels=carried)
+
+
 def test_refusals_of_files(tmp_path):
     np.savez(tmp_path / "ramps.npz", train_image=ramp(8))
     (tmp_path / "text.npz").write_text("no arrays")

@@ -118,7 +118,12 @@ def test_captions_are_lines_of_metadata(tmp_path):
 
 def test_captions_that_are_missing_or_damaged_are_refused(tmp_path):
     save(pillow(ramp(1)[0]), tmp_path, "train/a.png")
-    for content, named in (("", "a.png has none"), ("[]", "line 1"), ('{"file_name": "a.png"}', "line 1")):
-        (tmp_path / "metadata.jsonl").write_text(content)
+    for content, named in (
+        (b"", "a.png has none"),
+        (b"[]", "line 1"),
+        (b'{"file_name": "a.png"}', "1"),
+        (b"\xff", "1"),
+    ):
+        (tmp_path / "metadata.jsonl").write_bytes(content)
         with pytest.raises(InputError, match=named):
             load("folder", "train", data_dir=tmp_path, captions=True)

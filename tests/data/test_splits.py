@@ -56,7 +56,7 @@ def test_conditions_on_classes(condition, wanted):
     [
         *("", "train[5]", "train[:5", "train[a:b]", "train where kind is below three"),
         *("train[5:5]", "train[6:5]", "train[:101]", "train[-101:]", "train[:110%]"),
-        *("train where kind is x", "train where colour is red"),
+        *("train where kind is x", "train where colour is red", "train where kind is below ²"),
     ],
 )
 def test_refusals(split):

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from tiny_runs import tiny, tiny_experiment
 
+from experiments import captions
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.training.config import resolve
 from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.experiment import Training
 from pixelcnn_jax.training.step import init_state, train_step
@@ -90,6 +92,13 @@ def test_a_network_that_fits_is_not_refused(monkeypatch):
     monkeypatch.setattr("pixelcnn_jax.training.cost.memory_bytes", lambda: 1000)
     with pytest.raises(InputError, match="memory"):
         check_memory(config, experiment)
+
+
+def test_captions_are_part_of_the_batch():
+    fields = {"experiment": "captions", "data": {"captions": True}, "model": {"features": 8, "layers": 1}}
+    config, spec = resolve(fields, captions.Config), ImageSpec(8, 8, 1, 2, None, ("a", "blue", "square"))
+    found = estimate_cost(config, captions.make_experiment(config, spec), spec)
+    assert found["step_flops"] > 0
 
 
 def test_labels_are_part_of_the_batch():

@@ -1,9 +1,11 @@
 """The page of a run: it says what the files say, needs no network, and a browser shows all of it."""
 
 import base64
+import html
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -75,6 +77,27 @@ def test_the_page_of_a_run_that_a_command_began_holds_the_command(whole, tmp_pat
     assert "experiments.train" not in report_html(whole)  # it was begun by a test
     write_json(tmp_path / "config.json", config | {"command": "python -m experiments.train '--config=a b.py'"})
     assert "python -m experiments.train &#39;--config=a b.py&#39;" in report_html(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        ({"data_dir": None}, "pixelcnn evaluate '{}'\n"),
+        ({"data_dir": "my images"}, "pixelcnn evaluate '{}' '--data-dir=my images'\n"),
+        ({"test_split": ""}, "pixelcnn evaluate '{}' --split=validation\n"),
+    ],
+)
+def test_the_commands_of_the_page_are_as_a_shell_takes_them(whole, tmp_path, data, wanted):
+    workdir = tmp_path / "a run"
+    shutil.copytree(whole, workdir)
+    config = read_json(whole / "config.json")
+    config["config"]["data"] |= data
+    write_json(workdir / "config.json", config)
+    page = html.unescape(report_html(workdir))
+    assert wanted.format(workdir) in page
+    assert f"pixelcnn sample '{workdir}' -o grid.png\n" in page
+    code = shlex.split(next(line for line in page.splitlines() if line.startswith("python -c")))[-1]
+    assert f"load_pretrained('{workdir}')" in code
 
 
 def test_published_figures_stand_above_in_both_units(whole, tmp_path):
