@@ -27,7 +27,6 @@ from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures, Training
 
-ENCODERS = ("encoder", "mse_encoder")
 POOL = 64  # images whose h is given to the decoder of another image
 
 
@@ -145,7 +144,7 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
         figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(values, dtype=float))
     learned = splits.train.subset(5 * own.report_images)
     if splits.spec.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, images)):
-        for name in ENCODERS:
+        for name in ("encoder", "mse_encoder"):
             figures[f"linear_probe_of_{name}"] = probe(config, networks[name], params[name], learned, images)
     return figures
 
