@@ -28,7 +28,6 @@ def get_config() -> ConfigDict:
     config.model.first_kernel_size = 7
     config.optimizer.name = "muon"
     config.optimizer.learning_rate = 8e-3
-    config.train.batch_size = 32
     config.train.microbatch_size = 8
     config.train.steps = 2_000
     config.train.ema_decay = 0.995

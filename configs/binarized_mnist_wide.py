@@ -20,7 +20,6 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 4e-3
     config.optimizer.weight_decay = 0.03  # without it the weights grow with every step, and the loss with them
     config.train.steps = 9_000
-    config.train.ema_decay = 0.999
     config.train.eval_every = 1_500
     config.train.checkpoint_every = 250
     return config

@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 from configs import cifar10_mixture
 
 
-def get_config(experiment: str = "class_conditional") -> ConfigDict:
-    config = cifar10_mixture.get_config(experiment)
+def get_config() -> ConfigDict:
+    config = cifar10_mixture.get_config("class_conditional")
     config.data.labels = True
     config.class_conditional.drop_condition = 0.1  # for guidance
     config.optimizer.warmup_steps = 50

@@ -18,7 +18,6 @@ from configs import mnist_half
 
 def get_config() -> ConfigDict:
     config = mnist_half.get_config("autoencoder")
-    config.autoencoder.bottleneck = 10
     config.autoencoder.map_features = 16  # h says where the ink is, so it acts by position
     config.autoencoder.report_samples = 200
     config.data.labels = True

@@ -45,12 +45,11 @@ UNSEEN = (
 )
 
 
-def get_config(experiment: str = "few_shot") -> ConfigDict:
-    config = default_config(experiment)
+def get_config() -> ConfigDict:
+    config = default_config("few_shot")
     config.data.dataset = "omniglot"
     config.data.train_split = "train where alphabet is below 41"  # 26 alphabets
     config.data.validation_split = "train where alphabet is at least 41[:640]"  # Sanskrit, Syriac, Tagalog and Tifinagh
-    config.data.test_split = "test"
     config.data.grey = True
     config.data.invert = True
     config.data.resize = 28
@@ -76,6 +75,5 @@ def get_config(experiment: str = "few_shot") -> ConfigDict:
     config.train.eval_every = 600
     config.train.checkpoint_every = 150
     config.train.score_train_images = 2000
-    config.train.sample_rows = 8
     config.train.sample_columns = 12
     return config

@@ -35,7 +35,6 @@ def get_config() -> ConfigDict:
     config.train.microbatch_size = 8
     config.train.steps = 1_500
     config.train.ema_decay = 0.995
-    config.train.eval_every = 500
     config.train.checkpoint_every = 250
     config.train.score_train_images = 2_000
     config.train.sample_rows = 16

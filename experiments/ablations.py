@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float, Key
 
@@ -19,8 +18,8 @@ from experiments.ablated_pixelcnn import AblatedPixelCNN
 from experiments.unconditional import likelihood_experiment
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field
+from pixelcnn_jax.models.conditional import array_shapes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
-from pixelcnn_jax.models.parameters import Bias, Kernel
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
 
@@ -128,10 +127,4 @@ def variant(config: RunConfig, name: str, spec: ImageSpec) -> AblatedPixelCNN:
 
 def count(model: AblatedPixelCNN) -> int:
     """Returns the number of parameters, from their shapes."""
-
-    def size(tree: Any) -> int:
-        leaves = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, Kernel | Bias))
-        return sum(math.prod(leaf.inputs + leaf.outputs) for leaf in leaves)
-
-    shapes = model.parameter_shapes(Condition())
-    return sum(size(part) * (model.layers if name == "layers" else 1) for name, part in shapes.items())
+    return sum(map(math.prod, array_shapes(model, Condition()).values()))

@@ -21,16 +21,13 @@ from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditional import init_conditional
 from pixelcnn_jax.models.encoders import Deconvolution, Encoder
-from pixelcnn_jax.models.inputs import Images, ImageSpec, index_of_different_image
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_different_image
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
+from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures, Training
 
-ENCODERS = ("encoder", "mse_encoder")
 POOL = 64  # images whose h is given to the decoder of another image
-
-Networks = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +144,7 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
         figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(values, dtype=float))
     learned = splits.train.subset(5 * own.report_images)
     if splits.spec.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, images)):
-        for name in ENCODERS:
+        for name in ("encoder", "mse_encoder"):
             figures[f"linear_probe_of_{name}"] = probe(config, networks[name], params[name], learned, images)
     return figures
 

@@ -12,9 +12,9 @@ from experiments.measuring import apply, per_image
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.models.encoders import Encoder
-from pixelcnn_jax.models.inputs import Images, ImageSpec
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Map, Variables
@@ -27,8 +28,8 @@ def grey(images: Images) -> Images:
 
 def map_of(images: Images, levels: int) -> Map:
     """Returns s: the grey image in [-1, 1], and a constant 1 that distinguishes it from the zeros around it."""
-    intensities = grey(images)[..., :1] * (2 / (levels - 1)) - 1
-    return jnp.concatenate([intensities, jnp.ones_like(intensities)], axis=3)
+    s = intensities(grey(images)[..., :1], levels)
+    return jnp.concatenate([s, jnp.ones_like(s)], axis=3)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:

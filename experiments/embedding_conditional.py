@@ -29,11 +29,10 @@ from pixelcnn_jax.models.registry import describe, make_conditional
 from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures, Training
 
 IDENTITIES = 20  # identities among which the nearest one is looked for
 
-Networks = dict[str, Any]
 Places = Float[Array, "batch features"]  # on the unit sphere
 
 

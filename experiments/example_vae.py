@@ -22,10 +22,10 @@ from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.inputs import Images, ImageSpec
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
 
 WAYS = 20  # classes among which the report looks for that of an image
 

@@ -15,7 +15,7 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Images, Variables
 from pixelcnn_jax.pretrained import read_card
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.evaluation import evaluate
+from pixelcnn_jax.training.evaluation import make_evaluator
 from pixelcnn_jax.training.experiment import Batch, Params
 
 DRAWN_TOGETHER = 100
@@ -34,8 +34,9 @@ def per_image(
     images: Dataset,
 ) -> Float[np.ndarray, "count ..."]:
     """Returns a function's values for every image of a split, in batches of the config's size, on all devices."""
-    sizes = config.train
-    return evaluate(function, params, images, batch_size=sizes.eval_batch_size, microbatch_size=sizes.microbatch_size)
+    train = config.train
+    evaluate = make_evaluator(function, batch_size=train.eval_batch_size, microbatch_size=train.microbatch_size)
+    return evaluate(params, images)
 
 
 def draw_in_parts(

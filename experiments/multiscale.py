@@ -22,13 +22,11 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.encoders import Upsampling
-from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
-
-Networks = dict[str, Any]
+from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures, Training
 
 
 @dataclass(frozen=True, kw_only=True)

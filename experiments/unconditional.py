@@ -11,11 +11,11 @@ from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
-from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training, Variables
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
 
 
 @dataclass(frozen=True, kw_only=True)

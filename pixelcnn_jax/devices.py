@@ -61,14 +61,14 @@ def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
 
 
-def wait_for_older(results: Sequence[Any], *, ahead: int = 2) -> None:
-    """Waits until all but the last ``ahead`` results are computed.
+def wait_for_older(results: Sequence[Any]) -> None:
+    """Waits until all but the last two results are computed.
 
     Two computations keep a device busy. XLA on CPU queues up to 32 per device: with more, one device can start a
     computation that another has no room for yet, and both wait forever.
     """
-    if len(results) > ahead:
-        jax.block_until_ready(results[-1 - ahead])
+    if len(results) > 2:
+        jax.block_until_ready(results[-3])
 
 
 def shard(x: Any) -> Any:

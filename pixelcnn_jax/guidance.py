@@ -3,7 +3,6 @@
 A guided sampler runs the network on each image twice, with the condition and without it, in one batch of neighbours.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -44,14 +43,14 @@ class Adjustment(NamedTuple):
 
 
 def make_adjustment(temperature: float, guidance: float) -> Adjustment:
-    """Returns the adjustment, without the parts that change nothing.
+    """Returns the adjustment by two finite numbers, without the parts that change nothing.
 
     Raises:
       InputError: for a temperature that is not above 0, and a guidance below 0.
     """
-    if not (math.isfinite(temperature) and temperature > 0):
+    if temperature <= 0:
         raise InputError(f"temperature must be above 0, got {temperature}.")
-    if not (math.isfinite(guidance) and guidance >= 0):
+    if guidance < 0:
         raise InputError(f"guidance must be at least 0, got {guidance}.")
     return Adjustment(None if temperature == 1 else temperature, None if guidance == 0 else guidance)
 

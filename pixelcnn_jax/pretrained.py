@@ -29,7 +29,7 @@ from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.bounds import check_bounds
 from pixelcnn_jax.models.conditional import ConditionalModel, check_params
-from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.registry import build, describe
 
@@ -38,7 +38,6 @@ MAX_SUBPIXELS = 2**22  # of an image
 # The second is there in a checkout only: models for comparisons, and those that would make the package too large.
 PUBLISHED = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "benchmarks" / "results")
 
-Variables = Mapping[str, Any]
 Model = nn.Module | ConditionalModel | Mapping[str, Any]
 
 

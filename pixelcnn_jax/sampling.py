@@ -146,7 +146,7 @@ def _sample_rows(
 
         def sample_pixel(column: Array, carry: Any) -> Any:
             finished, columns = carry
-            pixel, fixed, random = (_column(x, column) for x in (given, stays, gumbel))
+            pixel, fixed, random = (jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in (given, stays, gumbel))
             known = stream.open_pixel(params, columns, above, column)
             for colour in range(channels):
                 logits, known = stream.read_colour(params, known, adjustment.repeat(pixel), colour=colour)
@@ -193,10 +193,6 @@ def _sample_naively(
 
 def _row(x: Array | np.ndarray, row: Array) -> Array:
     return jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1)
-
-
-def _column(x: Array, column: Array) -> Array:
-    return jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2)
 
 
 def _prepared(

@@ -56,12 +56,9 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
     def loss(variables: Any, batch: Any) -> jax.Array:
         return nats(density.model, variables, batch["image"], h=density.h_in(batch))
 
+    losses_of = evaluation.make_evaluator(
+        loss, batch_size=train.get("eval_batch_size", 64), microbatch_size=train.get("microbatch_size")
+    )
     with jax.default_matmul_precision("highest"):  # a GPU or TPU would multiply float32 in fewer bits
-        losses = evaluation.evaluate(
-            loss,
-            jax.device_put(density.variables, replicated(data_mesh())),
-            dataset,
-            batch_size=train.get("eval_batch_size", 64),
-            microbatch_size=train.get("microbatch_size"),
-        )
+        losses = losses_of(jax.device_put(density.variables, replicated(data_mesh())), dataset)
     return evaluation.score(losses, dataset)

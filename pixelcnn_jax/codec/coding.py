@@ -17,6 +17,7 @@ from jaxtyping import UInt
 from pixelcnn_jax.codec import groups
 from pixelcnn_jax.codec.container import MAX_ROW, MAX_SUBPIXELS, Container, check_bounds, digest, filled, pack, unpack
 from pixelcnn_jax.codec.facts import check_facts, facts_of
+from pixelcnn_jax.codec.groups import OnRow
 from pixelcnn_jax.codec.probabilities import Table, Values, tables
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.arguments import public
@@ -28,7 +29,6 @@ from pixelcnn_jax.models.streaming import stream_of
 READ_AHEAD = 3  # words; a decoder reads at most two after the last
 MAX_LOGITS = 2**28  # of a model without a stream, which computes those of whole images
 
-OnRow = Callable[[int], None]
 Index = tuple[slice, int, int, int]  # images, row, column, colour
 
 

@@ -50,11 +50,9 @@ def compress(
     lanes, at_once = max(1, group_size // IMAGES_PER_LANE), max(1, min(PIXELS // (height * width), BOUNDS // bounds))
     streams: list[bytes] = []
     for groups, where, there in _batches(-(-count // group_size), count, group_size, lanes, height * width):
-        found = []
-        for chosen in np.split(where.ravel(), range(at_once, where.size, at_once)):  # large groups in parts
-            found.append(
-                _exact_intervals(model, variables, *jax.tree.map(lambda x, c=chosen: x[c], (images, condition)))
-            )
+        indices = np.split(where.ravel(), range(at_once, where.size, at_once))  # large groups in parts
+        parts = (jax.tree.map(lambda x, index=index: x[index], (images, condition)) for index in indices)
+        found = [_exact_intervals(model, variables, *part) for part in parts]
         starts, frequencies = (np.concatenate(x).reshape(*where.shape, -1) for x in zip(*found, strict=True))
         frequencies = np.where(there[..., None], frequencies, np.uint32(0))
         images_in = there.sum(axis=1) * math.prod(images.shape[1:])
@@ -91,7 +89,7 @@ def decompress(
     (count, height, width, channels), group_size, lanes = container.shape, container.batch_size, container.lanes
     if (channels, container.levels) != (model.channels, model.levels):
         raise InputError("data is damaged: it does not have the channels and levels of this model.")
-    head = rans.STATE_BYTES * lanes
+    head = 4 * lanes  # bytes of the states
     longest = max(map(len, container.streams)) - head
     buffer = 1 << max(8, longest.bit_length())  # a power of two, so that few shapes are compiled
     images, done = np.zeros(container.shape, np.uint8 if model.levels <= 256 else np.uint16), 0

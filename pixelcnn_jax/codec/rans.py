@@ -15,7 +15,6 @@ from jaxtyping import Array, Bool, Int, UInt8, UInt32
 from pixelcnn_jax.models.frequencies import TOTAL_BITS, interval
 
 LOW = 1 << 24  # smallest state
-STATE_BYTES = 4
 
 Coder = tuple[UInt32[Array | np.ndarray, "groups lanes"], Int[Array | np.ndarray, " groups"]]
 Counts = UInt32[Array | np.ndarray, "groups images subpixels"]

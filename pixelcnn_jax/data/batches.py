@@ -10,8 +10,6 @@ from pixelcnn_jax.data.dataset import Dataset, random_generator
 from pixelcnn_jax.data.source import Example, read_ahead
 from pixelcnn_jax.errors import InputError
 
-__all__ = ["evaluation_batches", "read_ahead", "training_batches"]
-
 
 def training_batches(
     dataset: Dataset,

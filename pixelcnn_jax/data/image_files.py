@@ -129,15 +129,11 @@ def grid(
 
 
 def save_grid(
-    path: pathlib.Path,
-    images: Integer[np.ndarray | Array, "rows columns height width channels"],
-    *,
-    levels: int,
-    size: int = 640,
+    path: pathlib.Path, images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int
 ) -> None:
-    """Writes a grid as PNG, with small images enlarged by a whole number to about ``size`` pixels."""
+    """Writes a grid as PNG, with small images enlarged by a whole number to about 640 pixels."""
     pixels = grid(images, levels=levels)
-    scale = max(1, round(size / max(pixels.shape[:2])))
+    scale = max(1, round(640 / max(pixels.shape[:2])))
     write_image(path, pixels.repeat(scale, axis=0).repeat(scale, axis=1))
 
 

@@ -140,14 +140,19 @@ def resolve(
     return model, variables, condition
 
 
+def array_shapes(model: Network, condition: Condition) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """Returns the shapes of a network's parameters by their paths, those of the layers stacked."""
+    return {
+        name: (model.layers,) * (name[0] == "layers") + shape.inputs + shape.outputs
+        for name, shape in flax.traverse_util.flatten_dict(model.parameter_shapes(condition)).items()
+    }
+
+
 def check_params(model: Network, params: Params) -> None:
     """Raises InputError unless parameters have the names and shapes of a network's."""
     sizes = condition_sizes(params)
     condition = Condition(*(np.zeros(sizes[name]) if name in sizes else None for name in ("h", "s")))
-    wanted = {
-        name: (model.layers,) * (name[0] == "layers") + shape.inputs + shape.outputs
-        for name, shape in flax.traverse_util.flatten_dict(model.parameter_shapes(condition)).items()
-    }
+    wanted = array_shapes(model, condition)
     found = {name: np.shape(x) for name, x in flax.traverse_util.flatten_dict(params).items()}
     for name in [*wanted, *found]:
         if wanted.get(name) != found.get(name):

@@ -3,16 +3,12 @@
 None of them is autoregressive, so nothing in them is masked.
 """
 
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pixelcnn_jax.distributions import intensities
-from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Images, Vector
 from pixelcnn_jax.models.layers import add_bias, window_product
 
@@ -179,42 +175,3 @@ def triplet_loss(
     negative = jnp.where(jnp.isfinite(nearest_farther), nearest_farther, farthest)
     losses = jnp.maximum(distance - negative + margin, 0) * positive
     return jnp.sum(losses, axis=1) / jnp.maximum(jnp.sum(positive, axis=1), 1)
-
-
-class Verification(NamedTuple):
-    """How well distances tell whether two images show the same identity (FaceNet, section 4).
-
-    Attributes:
-      auc: area under the ROC curve; 0.5 is chance, 1 perfect.
-      eer: equal error rate, at which false accepts and false rejects are equally frequent.
-      rate: true accepts when one of a hundred pairs of different identities is accepted.
-    """
-
-    auc: float
-    eer: float
-    rate: float
-
-
-def verification(
-    embeddings: Float[np.ndarray, "count features"], labels: Int[np.ndarray, " count"], *, far: float = 1e-2
-) -> Verification:
-    """Returns the verification figures over all pairs of images, the rate at ``far`` false accepts.
-
-    Raises:
-      InputError: unless some pairs show one identity, and some two.
-    """
-    from sklearn.metrics import auc, roc_curve
-
-    first, second = np.triu_indices(len(labels), 1)
-    same = labels[first] == labels[second]
-    if same.all() or not same.any():
-        raise InputError("labels must hold several identities, and several images of at least one of them.")
-    closeness = (embeddings @ embeddings.T)[first, second]
-    false_accepts, true_accepts, _ = roc_curve(same, closeness)
-    # False accepts minus false rejects rise from -1 to 1 along the curve, and cross zero at the equal error rate.
-    excess = false_accepts - (1 - true_accepts)
-    return Verification(
-        auc=float(auc(false_accepts, true_accepts)),
-        eer=float(np.interp(0, excess, false_accepts)),
-        rate=float(np.interp(far, false_accepts, true_accepts)),
-    )

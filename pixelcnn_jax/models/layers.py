@@ -61,6 +61,14 @@ def window_product(
     return product.reshape(*product.shape[:-1], *out)
 
 
+def taps_above(
+    kernel: Float[Array, "kernel_rows kernel_columns features *out"], rows: Float[Array, "batch rows width features"]
+) -> Float[Array, "batch new_rows width *out"]:
+    """Convolves rows that begin ``kernel_rows - 1`` above the first one wanted, within zeros left and right of them."""
+    border = kernel.shape[1] // 2
+    return window_product(jnp.pad(rows, ((0, 0), (0, 0), (border, border), (0, 0))), kernel)
+
+
 def rows_above(
     kernel: Float[Array, "kernel_rows kernel_columns features *out"],
     x: Float[Array, "batch rows width features"],
@@ -71,9 +79,7 @@ def rows_above(
     Returns the product and the rows that the next call needs as ``memory``, the rows above ``x``.
     """
     window = jnp.concatenate([memory, x], axis=1)
-    border = kernel.shape[1] // 2
-    product = window_product(jnp.pad(window, ((0, 0), (0, 0), (border, border), (0, 0))), kernel)
-    return product, window[:, x.shape[1] :]
+    return taps_above(kernel, window), window[:, x.shape[1] :]
 
 
 def columns_left(

@@ -5,7 +5,6 @@ have 8 to 12 bits; weights then get 10 to 13, and those of the first layer more.
 from its integers alone, as ``load_pretrained`` does with a twin from disk.
 """
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -25,6 +24,7 @@ from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector
 from pixelcnn_jax.models.integer import LIMIT, IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.models.layers import shift_down, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
+from pixelcnn_jax.models.registry import build, describe
 
 MARGIN = 1.5  # clip ranges over the largest value that calibration saw
 CROSSING, COPY, HEAD, HIDDEN, RESIDUAL = 2**9, 2**9, 2**11, 2**11, 2**15  # largest values of operands, about
@@ -68,8 +68,7 @@ def quantise(
     _, variables, condition = resolve(model, variables, h, s, shape=calibration_images.shape)
     check_one_hot(condition.h)
     params = params_of(variables)
-    fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
-    twin = IntegerPixelCNN(**{name: value for name, value in fields.items() if name not in ("parent", "name")})
+    twin = build(describe(model) | {"class": "IntegerPixelCNN"})
     seen = None
     for start in range(0, len(calibration_images), 50):
         here = jax.tree.map(lambda x, start=start: x[start : start + 50], condition)

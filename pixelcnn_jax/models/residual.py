@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float
 from pixelcnn_jax.models.autoregressive import Network, cast, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks, mask_kernel, masked_head
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, add_bias, columns_left, dropout, window_product
+from pixelcnn_jax.models.layers import Dropout, add_bias, columns_left, dropout, taps_above
 from pixelcnn_jax.models.parameters import Bias, Kernel, Params
 
 
@@ -104,14 +104,6 @@ def split_taps(layer: Params, mask: Bool[np.ndarray, "inputs outputs"]) -> Param
     }
 
 
-def taps_above(
-    layer: Params, rows: Float[Array, "batch rows width inputs"]
-) -> Float[Array, "batch height width outputs"]:
-    """Returns the share of a masked convolution that comes from the rows above, which begin n // 2 above the first."""
-    border = layer["above"].shape[1] // 2
-    return window_product(jnp.pad(rows, ((0, 0), (0, 0), (border, border), (0, 0))), layer["above"])
-
-
 def convolve(
     layer: Params, x: Float[Array, "batch height width inputs"], taps: Float[Array, "batch height width *outputs"]
 ) -> Float[Array, "batch height width *outputs"]:
@@ -128,7 +120,7 @@ def masked_convolution(
     """
     reach = layer["above"].shape[0]
     rows = jnp.pad(x, ((0, 0), (reach, 0), (0, 0), (0, 0)))[:, :-1]
-    return convolve(layer, x, taps_above(layer, rows) + columns_left(layer["left"], left_of(x, reach)))
+    return convolve(layer, x, taps_above(layer["above"], rows) + columns_left(layer["left"], left_of(x, reach)))
 
 
 def left_of(x: Float[Array, "batch height width inputs"], reach: int) -> Float[Array, "batch height columns inputs"]:

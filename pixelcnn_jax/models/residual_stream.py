@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import as_logits, cast, encode, head_hidden, head_last
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import columns_left, condition_terms, one_by_one
+from pixelcnn_jax.models.layers import columns_left, condition_terms, one_by_one, taps_above
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.pixelcnn import narrow, widen
 from pixelcnn_jax.models.pixelrnn import State, border_states, initial_state, lstm, states_above
-from pixelcnn_jax.models.residual import ResidualNetwork, convolve, left_of, masked, taps_above
+from pixelcnn_jax.models.residual import ResidualNetwork, convolve, left_of, masked
 
 
 class Pixel(NamedTuple):
@@ -91,7 +91,7 @@ class ResidualStream:
         condition, (strict, *memories) = cast(self.model, condition), rows
         layers = zip(params["layers"], memories, strict=True)
         above = [self.look_up(layer, memory, condition) for layer, memory in layers]
-        return [taps_above(params["strict"], strict), *above], rows
+        return [taps_above(params["strict"]["above"], strict), *above], rows
 
     def close_row(
         self, params: Params, rows: list[Any], above: list[Any], row: Int[Array, "batch 1 width channels"]
@@ -165,7 +165,7 @@ class PixelCNNStream(ResidualStream):
         return jnp.zeros((batch, reach, width, inputs), self.model.dtype)
 
     def look_up(self, layer: Params, memory: Array, condition: Condition) -> tuple[Array, Array]:
-        taps = taps_above(layer["masked"], memory)
+        taps = taps_above(layer["masked"]["above"], memory)
         return taps, jnp.zeros_like(taps) + condition_terms(layer, "masked", condition)
 
     def read(self, layer: Params, x: Array, above: tuple[Array, Array]) -> Array:

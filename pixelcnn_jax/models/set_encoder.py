@@ -83,11 +83,10 @@ def nearness(
 
     A head thus begins near or wide, and not with the mean over all places. The token's bias, the first, is zero.
     """
-    grids = (
+    at, to = (
         np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), axis=-1).reshape(-1, 2)
         for grid in (queries, places)
     )
-    at, to = grids
     centres = (at + 0.5) * np.array(places) / np.array(queries) - 0.5
     bias = -0.5 * np.sum((centres[:, None] - to[None]) ** 2, axis=-1)
     bias = np.pad(bias, ((0, 0), (1, 0)))[None] * 0.5 ** np.arange(heads)[:, None, None]

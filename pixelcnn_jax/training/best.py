@@ -11,9 +11,10 @@ import numpy as np
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import read_json
+from pixelcnn_jax.models.inputs import Variables
 from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
-from pixelcnn_jax.training.experiment import Experiment, Params, Variables
+from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.processes import is_first
 
 

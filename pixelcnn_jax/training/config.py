@@ -76,15 +76,6 @@ class RunConfig:
     train: TrainConfig
     own: Any
 
-    def replace(self, **changes: Any) -> "RunConfig":
-        """Returns a copy with other values, whole groups or fields of groups by ``group__field``."""
-        groups: dict[str, Any] = {}
-        for name, value in changes.items():
-            group, _, inner = name.partition("__")
-            base = groups.get(group, getattr(self, group))
-            groups[group] = dataclasses.replace(base, **{inner: value}) if inner else value
-        return dataclasses.replace(self, **groups)
-
 
 def compose(experiment: str, own: type) -> ConfigDict:
     """Returns the default config of an experiment as a locked ConfigDict; ``own`` is the class of its own group."""

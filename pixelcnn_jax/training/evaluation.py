@@ -62,13 +62,6 @@ def make_evaluator(
     return over_split
 
 
-def evaluate(
-    function: PerImage, params: Params, dataset: Dataset, *, batch_size: int, microbatch_size: int | None = None
-) -> Float[np.ndarray, "count ..."]:
-    """Returns the values of a per-image function for every image of a split; takes what ``make_evaluator`` takes."""
-    return make_evaluator(function, batch_size=batch_size, microbatch_size=microbatch_size)(params, dataset)
-
-
 def score(losses: Float[np.ndarray, " count"], dataset: Dataset, *, measure: str = LIKELIHOOD) -> dict[str, Any]:
     """Returns the mean loss of a split as it is printed: in nats an image and bits/dim, or in its own measure."""
     mean = float(np.mean(losses, dtype=np.float64))

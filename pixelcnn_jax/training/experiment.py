@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from pixelcnn_jax.data.dataset import Splits
-from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
 
 LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nats
 
 Params = Any  # a tree of arrays
-Variables = Mapping[str, Any]
+Networks = dict[str, Any]  # by the names that their parameters have in the tree
 # "image", int32 [batch, height, width, channels], and "label", int32 [batch], if labelled
 Batch = Mapping[str, Array]
 Pictures = Int[Array | np.ndarray, "rows columns height width channels"]

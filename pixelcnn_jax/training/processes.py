@@ -27,7 +27,7 @@ class Processes(NamedTuple):
     this: int
 
 
-def join(processes: Processes, *, seconds: int = 60) -> None:
+def join(processes: Processes) -> None:
     """Joins the devices of all processes; call it before anything asks for a device.
 
     Raises:
@@ -43,7 +43,7 @@ def join(processes: Processes, *, seconds: int = 60) -> None:
         processes.coordinator,
         processes.number,
         processes.this,
-        initialization_timeout=seconds,
+        initialization_timeout=60,
         heartbeat_timeout_seconds=20,  # after which the others end, should one be lost
     )
 

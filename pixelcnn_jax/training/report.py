@@ -99,7 +99,9 @@ def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, An
     for name, text in (("seconds", "training time"), ("images_per_second", "images a second")):
         if name in last:
             facts[text] = f"{last[name] / 60:.1f} minutes" if name == "seconds" else f"{last[name]:.0f}"
-    return facts | {name: str(card[name]) for name in ("devices",) if name in card}
+    if "devices" in card:
+        facts["devices"] = str(card["devices"])
+    return facts
 
 
 def _scores(

@@ -35,11 +35,12 @@ class StopRequest:
 
     Attributes:
       signal: number of the signal that came, or None.
+      several: whether several processes train.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._several = jax.process_count() > 1
+        self.several = jax.process_count() > 1
         self._raises = False
 
     def pass_on(self, number: int, frame: FrameType | None) -> None:
@@ -59,7 +60,7 @@ class StopRequest:
     @contextlib.contextmanager
     def may_raise(self) -> Iterator[None]:
         """Lets a signal raise ``StopNow`` in work that can be done again, such as a validation."""
-        if self.signal is not None and not self._several:
+        if self.signal is not None and not self.several:
             raise StopNow
         self._raises = True
         try:
@@ -69,7 +70,7 @@ class StopRequest:
 
     def reached(self, step: int) -> bool:
         """Whether to stop after this step; the same answer in all processes."""
-        if not self._several:
+        if not self.several:
             return self.signal is not None
         reached = multihost_utils.reached_preemption_sync_point(step)
         if reached:
@@ -80,10 +81,10 @@ class StopRequest:
 @contextlib.contextmanager
 def stop_requests(seconds: float | None = None) -> Iterator[StopRequest]:
     """Listens for SIGINT, SIGTERM and, after some seconds, an alarm meanwhile."""
-    request, several = StopRequest(), jax.process_count() > 1
-    listened: tuple[Any, ...] = (signal.SIGINT,) if several else SIGNALS  # JAX itself listens for SIGTERM then
+    request = StopRequest()
+    listened: tuple[Any, ...] = (signal.SIGINT,) if request.several else SIGNALS  # JAX itself listens for SIGTERM then
     listened += () if seconds is None else (signal.SIGALRM,)
-    before = {one: signal.signal(one, request.pass_on if several else request.handle) for one in listened}
+    before = {one: signal.signal(one, request.pass_on if request.several else request.handle) for one in listened}
     if seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
     try:

@@ -192,8 +192,8 @@ def test_a_grid_has_the_images_in_rows_and_columns(tmp_path):
     assert np.array_equal(laid[6:10, 8:14], images[1, 1])
     assert (laid[::5] == 128).all()
     assert (laid[:, ::7] == 128).all()
-    save_grid(tmp_path / "grid.png", images, levels=256, size=44)
-    assert np.array_equal(read_image(tmp_path / "grid.png", channels=1), laid.repeat(2, 0).repeat(2, 1))
+    save_grid(tmp_path / "grid.png", images, levels=256)
+    assert np.array_equal(read_image(tmp_path / "grid.png", channels=1), laid.repeat(29, 0).repeat(29, 1))
     assert grid(ramp(6, channels=3).reshape(2, 3, 4, 6, 3), levels=256).shape == (11, 22, 3)
     assert grid(ramp(6, channels=4).reshape(2, 3, 4, 6, 4), levels=256).shape == (11, 22, 1)
 

@@ -1,5 +1,7 @@
 """The worth of captions, captions of one meaning, and the reading of scenes."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,11 +86,11 @@ def test_images_without_captions_and_readers_that_do_not_fit_are_refused(workdir
     with pytest.raises(InputError, match=r"config\.data\.captions"):
         make_model(config, spec._replace(words=None))
     with pytest.raises(InputError, match="multiple of heads=3"):
-        make_model(config.replace(own=Config(text_features=8, heads=3)), spec)
+        make_model(replace(config, own=Config(text_features=8, heads=3)), spec)
     for run, classes, named in (("unconditional", 240, "classifier"), ("classifier", 10, "mnist_scenes")):
         with pytest.raises(InputError, match=named):
-            check_reader(config.replace(own=Config(classifier=str(workdirs(run)))), spec._replace(classes=classes))
+            check_reader(replace(config, own=Config(classifier=str(workdirs(run)))), spec._replace(classes=classes))
     with pytest.raises(InputError, match="images of ImageSpec"):
         check_reader(
-            config.replace(own=Config(classifier=str(workdirs("classifier")))), spec._replace(classes=len(SCENES))
+            replace(config, own=Config(classifier=str(workdirs("classifier")))), spec._replace(classes=len(SCENES))
         )

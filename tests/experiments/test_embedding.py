@@ -1,10 +1,11 @@
-"""Identities, and the embedding that another experiment keeps fixed."""
+"""Identities, verification, and the embedding that another experiment keeps fixed."""
 
 import jax
 import numpy as np
+import pytest
 
-from experiments.embedding import identities_of
-from pixelcnn_jax import load_pretrained
+from experiments.embedding import identities_of, verification
+from pixelcnn_jax import InputError, load_pretrained
 from pixelcnn_jax.data.dataset import from_array
 
 
@@ -13,6 +14,22 @@ def test_identities_are_the_first_ones_with_two_images():
     found = identities_of(from_array(images, np.array([0, 3, 1, 1, 3, 3, 2]), levels=7), 2)
     assert {label: x.ravel().tolist() for label, x in found.items()} == {3: [1, 4, 5], 1: [2, 3]}
     assert list(found) == [3, 1]
+
+
+def test_verification_by_hand():
+    angles = np.array([0, 0.1, 1.0, 1.1, 2.0, 2.1])
+    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    perfect = verification(embeddings, np.array([0, 0, 1, 1, 2, 2]))
+    assert perfect == {"auc": 1, "equal_error_rate": 0, "verification_rate_at_far_0.01": 1}
+    mixed = verification(embeddings, np.array([0, 1, 0, 1, 0, 1]))
+    assert mixed["auc"] < 0.6
+    # Pairs by closeness: other, other, same, other, same, other. Three accepted are two of four false ones and one of
+    # two true ones, so half are false accepts and half false rejects.
+    corner = np.array([0, 0.1, 0.6, 2.0])
+    between_two = np.stack([np.cos(corner), np.sin(corner)], axis=1).astype(np.float32)
+    assert verification(between_two, np.array([0, 1, 0, 1]))["equal_error_rate"] == pytest.approx(0.5)
+    with pytest.raises(InputError, match="labels"):
+        verification(embeddings, np.arange(6))
 
 
 def test_the_embedder_stays_as_it_was_trained(workdirs):

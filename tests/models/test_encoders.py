@@ -1,11 +1,10 @@
-"""Encoders, decoders, and the losses and figures of embeddings."""
+"""Encoders, decoders, and the losses of embeddings."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.encoders import (
     Deconvolution,
     Encoder,
@@ -15,7 +14,6 @@ from pixelcnn_jax.models.encoders import (
     on_unit_sphere,
     squared_distances,
     triplet_loss,
-    verification,
 )
 
 
@@ -41,22 +39,6 @@ def test_a_copy_is_no_pair_but_a_collapse_costs_the_margin():
     np.testing.assert_array_equal(triplet_loss(embeddings, labels, copies=copies), 0)
     np.testing.assert_allclose(triplet_loss(embeddings, labels), [0.2, 0.2, 0], atol=1e-6)
     np.testing.assert_array_equal(triplet_loss(embeddings, jnp.zeros(3, int)), 0)  # there is no other class
-
-
-def test_verification_by_hand():
-    angles = np.array([0, 0.1, 1.0, 1.1, 2.0, 2.1])
-    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    perfect = verification(embeddings, np.array([0, 0, 1, 1, 2, 2]))
-    assert perfect == (1, 0, 1)
-    mixed = verification(embeddings, np.array([0, 1, 0, 1, 0, 1]))
-    assert mixed.auc < 0.6
-    # Pairs by closeness: other, other, same, other, same, other. Three accepted are two of four false ones and one of
-    # two true ones, so half are false accepts and half false rejects.
-    corner = np.array([0, 0.1, 0.6, 2.0])
-    between_two = np.stack([np.cos(corner), np.sin(corner)], axis=1).astype(np.float32)
-    assert verification(between_two, np.array([0, 1, 0, 1])).eer == pytest.approx(0.5)
-    with pytest.raises(InputError, match="labels"):
-        verification(embeddings, np.arange(6))
 
 
 def test_between_is_on_the_sphere():

@@ -48,15 +48,6 @@ def test_a_mistyped_field_in_a_config_file_is_an_error_with_the_nearest_name():
         config.train.batchsize = 3
 
 
-def test_replace_changes_whole_groups_and_single_fields():
-    config = tiny()[0]
-    changed = config.replace(seed=3, model__features=16, model__layers=2, own=Config(augment=0.5))
-    assert changed.model == dataclasses.replace(config.model, features=16, layers=2)
-    assert (changed.seed, changed.own.augment) == (3, 0.5)
-    assert changed.data == config.data
-    assert config == tiny()[0]
-
-
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -7,7 +7,7 @@ import pytest
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.batches import evaluation_batches
 from pixelcnn_jax.data.dataset import from_array
-from pixelcnn_jax.training.evaluation import evaluate, score
+from pixelcnn_jax.training.evaluation import make_evaluator, score
 
 
 def numbered(count):
@@ -21,7 +21,8 @@ def value(params, batch):
 @pytest.mark.parametrize(("batch_size", "microbatch_size"), [(8, None), (5, None), (16, 8), (6, 3), (48, 3), (48, 24)])
 @pytest.mark.parametrize("count", [7, 48, 50])
 def test_every_image_is_counted_once_and_in_order(count, batch_size, microbatch_size):
-    found = evaluate(value, jnp.float32(2), numbered(count), batch_size=batch_size, microbatch_size=microbatch_size)
+    evaluate = make_evaluator(value, batch_size=batch_size, microbatch_size=microbatch_size)
+    found = evaluate(jnp.float32(2), numbered(count))
     np.testing.assert_array_equal(found, 2 * np.arange(count))
 
 
@@ -29,7 +30,7 @@ def test_values_may_be_vectors():
     def both(params, batch):
         return jnp.stack([value(params, batch), -value(params, batch)], axis=1)
 
-    found = evaluate(both, jnp.float32(1), numbered(20), batch_size=16, microbatch_size=8)
+    found = make_evaluator(both, batch_size=16, microbatch_size=8)(jnp.float32(1), numbered(20))
     np.testing.assert_array_equal(found, np.stack([np.arange(20), -np.arange(20)], axis=1))
 
 
