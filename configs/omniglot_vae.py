@@ -18,6 +18,8 @@ from experiments import default_config
 def get_config() -> ConfigDict:
     config, few_shot = default_config("example_vae"), omniglot_few_shot.get_config()
     config.data, config.optimizer = few_shot.data, few_shot.optimizer
+    config.optimizer.learning_rate = 8e-3
+    config.optimizer.weight_decay = 0.0
     config.data.validation_split = "train where alphabet is at least 41"  # all, so that each drawing has another
     config.data.examples = 1
     config.data.fewest_examples = 1
