@@ -29,7 +29,7 @@ IN_README = (
     "binarized_mnist_wide",
     "mnist_classes",
     "mnist_classes_wide",
-    "mnist_small",
+    "mnist",
     "cifar10_small",
     "cifar10_mixture",
 )

@@ -33,11 +33,11 @@ NATS_OF_A_PATTERN = {
     "cifar10_small_pixelcnn": 1418.7997,
     "digits": 818.7372,
     "digits_int8_v1": 743.1775,
+    "mnist": 999.3524,
     "mnist_classes": 75.8968,
     "mnist_classes_int8_v1": 70.4756,
     "mnist_classes_wide": 57.1310,
     "mnist_half": 101.8411,
-    "mnist_small": 1454.3818,
     "omniglot_few_shot": 347.3439,
 }
 SPEC = ImageSpec(4, 4, 1, 3)
