@@ -101,6 +101,10 @@ def test_scores_are_compared_to_the_last_digit():
     for other in ({"images": 6}, {"nats": 80.128}, {"nats": math.nan}, {"bits_per_dim": 1.80621}):
         with pytest.raises(InputError, match="mine, test"):
             table.compare("mine, test", printed | other, printed)
+    large = printed | {"nats": 7861.6445}  # a float32 holds about seven digits
+    table.compare("mine, test", large | {"nats": 7861.6435}, large)
+    with pytest.raises(InputError, match="nats must be"):
+        table.compare("mine, test", large | {"nats": 7861.66}, large)
 
 
 def log(path, points, measure="bits_per_dim"):
