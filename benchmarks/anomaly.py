@@ -40,7 +40,7 @@ def auroc(usual: Scores, unusual: Scores) -> float:
 
 def held_out_images(density: Density, changes: dict[str, Any], *, count: int) -> Images:
     """Returns images of a test split, prepared as the model's training images were; grey ones repeat their channel."""
-    data = {name: value for name, value in density.settings("data").items() if name in FIELDS} | changes
+    data = {name: value for name, value in density.settings("data", DataConfig).items() if name in FIELDS} | changes
     split = load(split="test", **data)
     return np.broadcast_to(read_all(split.subset(count))["image"], (count, *density.spec.shape))
 

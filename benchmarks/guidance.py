@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax import load_pretrained, sample
 from pixelcnn_jax.cli.options import FILE, Density, UserCommand, load_density
-from pixelcnn_jax.data.dataset import load, read_all
+from pixelcnn_jax.data.dataset import DataConfig, load, read_all
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.guidance import Adjustment
@@ -27,6 +27,7 @@ from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 BATCH = 50
+IMAGES = 500  # test images whose likelihood is computed, at most
 
 Images = Int[np.ndarray, "count height width channels"]
 Labels = Int[np.ndarray, " count"]
@@ -42,7 +43,7 @@ def guided_bits(density: Density, images: Images, labels: Labels, weight: float)
         logits = Adjustment(None, weight).logits(pairs.reshape(-1, pairs.shape[-1]))
         return -log_probs_of(logits.reshape(given.shape), images).sum(axis=(1, 2, 3))
 
-    parts = range(0, len(images) // BATCH * BATCH, BATCH)
+    parts = range(0, min(IMAGES, len(images)) // BATCH * BATCH, BATCH)
     found = [nats(images[i : i + BATCH], density.h(labels[i : i + BATCH])) for i in parts]
     return nats_to_bits_per_dim(float(np.mean(found)), images.shape[1:])
 
@@ -60,7 +61,7 @@ def diversity(images: Images, labels: Labels) -> float:
 @click.option("-o", "--output", type=FILE, help="PNG of samples to write.")
 def main(name: str, classifier: str, data_dir: str | None, count: int, output: Path | None) -> None:
     density, (network, weights, _) = load_density(name), load_pretrained(classifier)
-    test = read_all(load(split="test", **(density.settings("data") | {"data_dir": data_dir})))
+    test = read_all(load(split="test", **(density.settings("data", DataConfig) | {"data_dir": data_dir})))
     real = diversity(test["image"], test["label"])
     labels, rows = np.arange(density.classes).repeat(count), []
     result: dict[str, Any] = {"benchmark": "guidance", "model": name, "samples": len(labels)}
