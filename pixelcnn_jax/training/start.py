@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.pretrained import load_pretrained
@@ -14,7 +15,7 @@ def start_from(name: str | None, experiment: Experiment) -> Experiment:
     """Returns an experiment whose parameters start as those of a trained model; unchanged if no model is named.
 
     The model has the same networks, or is one of them, such as the decoder of an auto-encoder: then the other networks
-    start as they would. So do parameters of this one that the model lacks, such as those of h.
+    start as they would. Kernels of h and s that the model lacks start at zero.
 
     Raises:
       InputError: if there is no such model, or its networks differ.
@@ -36,5 +37,15 @@ def start_from(name: str | None, experiment: Experiment) -> Experiment:
 
 
 def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Returns a tree of parameters with some of them replaced."""
-    return params | {name: replaced(params[name], x) if isinstance(x, dict) else x for name, x in new.items()}
+    """Returns a tree of parameters with some of them replaced.
+
+    Next to those that are replaced, kernels of a condition are zero: the network begins as it was trained, and not with
+    noise from every condition.
+    """
+
+    def begin(name: str, x: Any) -> Any:
+        if name in new:
+            return replaced(x, new[name]) if isinstance(x, dict) else new[name]
+        return jnp.zeros_like(x) if name.endswith(("_h", "_s")) else x
+
+    return {name: begin(name, x) for name, x in params.items()}
