@@ -8,7 +8,7 @@ Command: python -m experiments.train --config=configs/cifar10_classes.py --workd
 Time: 30 minutes (48,000 images) on one shared core of an AMD EPYC (2026-11-26), and 13 for the classifier.
 Result: test 3.345 bits/dim, validation 3.348, and not the 3.283 of the weights it began with: the kernels of the label
 began at random, and 3,000 steps did not make up for it. They now begin at zero, which has not been run yet. Class
-accuracy of 1,000 samples 20.3 %, by a classifier that is right on 77.3 % of the test images; 44 % and 58 % of 100 samples
+accuracy of 1,000 samples 20.3 %, by a classifier that is right on 77.3 % of the test images; 44 % and 58 % of 100
 with guidance 2 and 4. Bayes accuracy 47.2 % of 500 test images. The published model "cifar10_classes".
 """
 
