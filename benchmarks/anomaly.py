@@ -6,7 +6,6 @@ probability that an unusual image has the higher score than a usual one: 0.5 is 
 python -m benchmarks.anomaly [--data-dir=DIR] [--count=500]
 """
 
-import dataclasses
 import json
 from typing import Any
 
@@ -19,7 +18,6 @@ from pixelcnn_jax.data.dataset import DataConfig, load, read_all
 from pixelcnn_jax.data.image_files import png_bits_per_dim
 from pixelcnn_jax.likelihood import bits_per_dim
 
-FIELDS = {one.name for one in dataclasses.fields(DataConfig)}
 # model: name and changed fields of the unusual data; all else is as the model's own data is prepared.
 PAIRS: dict[str, dict[str, Any]] = {
     "mnist_half": {"dataset": "omniglot28", "labels": False},
@@ -40,8 +38,7 @@ def auroc(usual: Scores, unusual: Scores) -> float:
 
 def held_out_images(density: Density, changes: dict[str, Any], *, count: int) -> Images:
     """Returns images of a test split, prepared as the model's training images were; grey ones repeat their channel."""
-    data = {name: value for name, value in density.settings("data", DataConfig).items() if name in FIELDS} | changes
-    split = load(split="test", **data)
+    split = load(split="test", **(density.settings("data", DataConfig) | changes))
     return np.broadcast_to(read_all(split.subset(count))["image"], (count, *density.spec.shape))
 
 

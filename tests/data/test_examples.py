@@ -41,6 +41,7 @@ def test_examples_are_other_images_of_the_class(sets):
         assert all((other % 3 if other < 57 else 3) == label for other in others)
         sizes.append(len(others)) if label < 3 else None
     assert set(sizes) == set(range(6))
+    assert np.mean(sizes) < 2  # small sets are more frequent: the smaller of two numbers from 0 to 5 is 1.5 in the mean
     assert drawn(sets, 7) == drawn(sets, 7)
     assert len({tuple(drawn(sets, 7 + COUNT * epoch)[1]) for epoch in range(9)}) > 5
     assert len({tuple(drawn(sets, 7, seed)[1]) for seed in range(9)}) > 5
