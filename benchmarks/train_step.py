@@ -29,7 +29,7 @@ from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.cli.evaluate import use_all_cores
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
-from pixelcnn_jax.likelihood import log_prob_of
+from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import encode
 from pixelcnn_jax.models.gated_pixelcnn import masked
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -99,7 +99,7 @@ def naive_experiment(experiment: Experiment) -> Experiment:
     np.testing.assert_allclose(found, model.apply({"params": params}, images), atol=1e-4)
 
     def loss(params: Params, batch: Batch, training: Any) -> jax.Array:
-        return -log_prob_of(naive_logits(model, params, masks, batch["image"]), batch["image"])
+        return -log_probs_of(naive_logits(model, params, masks, batch["image"]), batch["image"]).sum(axis=(1, 2, 3))
 
     return experiment._replace(init=lambda key: whole_kernels(model, experiment.init(key)["params"]), loss=loss)
 

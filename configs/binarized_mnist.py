@@ -3,7 +3,8 @@
 Paper row: 1601.06759 table 4, nats: PixelCNN 81.30, Row LSTM 80.54, Diagonal BiLSTM 79.20. 1606.05328 has none;
 PixelVAE (1611.05013) reports 80.10 for a gated PixelCNN.
 Command: python -m experiments.train --config=configs/binarized_mnist.py --workdir=runs/binarized_mnist
-Time: 125 minutes (7.7 epochs) on one shared core of an AMD EPYC with --config.train.microbatch_size=2 (2026-11-25).
+  --config.train.microbatch_size=2
+Time: 125 minutes (7.7 epochs) on one shared core of an AMD EPYC (2026-11-25).
 Result: test 81.39 nats (0.1498 bits/dim), validation 81.83, train 80.81 (10,000 images): the published model
 "binarized_mnist". Training and validation are one nat apart; configs/binarized_mnist_wide.py has 80.41.
 

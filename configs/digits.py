@@ -27,7 +27,7 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
     config.train.eval_every = 300
     config.train.checkpoint_every = 300
     config.train.baselines = True
-    config.train.published = (("ARM, Tomczak 2022", "validation", "bits/dim", 2.00),)
     if experiment == "unconditional":
+        config.train.published = (("ARM, Tomczak 2022", "validation", "bits/dim", 2.00),)
         config.unconditional.augment = 0.8
     return config

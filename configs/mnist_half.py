@@ -2,7 +2,8 @@
 
 Paper row: none. The published figures of binary MNIST are of another binarisation, configs/binarized_mnist.py.
 Command: python -m experiments.train --config=configs/mnist_half.py --workdir=runs/mnist_half
-Time: 28 minutes on one shared core of an AMD EPYC with --config.train.microbatch_size=2 (2026-11-25).
+  --config.train.microbatch_size=2
+Time: 28 minutes on one shared core of an AMD EPYC (2026-11-25).
 Result: test 59.36 nats (0.1092 bits/dim), validation 59.56: the published model "mnist_half". With a first filter of
 7x7 it was 61.72 after 3,000 steps.
 """

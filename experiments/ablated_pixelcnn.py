@@ -10,10 +10,10 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
-from pixelcnn_jax.models.gated_pixelcnn import columns_border, dropouts, masked, rows_border
+from pixelcnn_jax.models.gated_pixelcnn import dropouts, masked
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import add_bias, columns_left, gate, one_by_one, rows_above, shift_down
-from pixelcnn_jax.models.parameters import Bias, Kernel, Params, layers_of
+from pixelcnn_jax.models.layers import add_bias, gate, one_by_one, rows_above, rows_border, rows_left, shift_down
+from pixelcnn_jax.models.parameters import Kernel, Params, affine, layers_of
 from pixelcnn_jax.models.registry import DESCRIBED
 
 
@@ -40,9 +40,9 @@ class AblatedPixelCNN(Network):
 
         def layer(inputs: int, rows: int, columns: int) -> Params:
             shapes: Params = {
-                "vertical": {"kernel": Kernel((rows, columns, inputs), unit, gain=gain), "bias": Bias(unit)},
-                "horizontal": {"kernel": Kernel((columns // 2 + 1, inputs), unit, gain=gain), "bias": Bias(unit)},
-                "out": {"kernel": Kernel((p,), (p,)), "bias": Bias((p,))},
+                "vertical": affine((rows, columns, inputs), unit, gain=gain),
+                "horizontal": affine((columns // 2 + 1, inputs), unit, gain=gain),
+                "out": affine((p,), (p,)),
             }
             return shapes | ({"crossing": {"kernel": Kernel(unit, unit)}} if self.two_stacks else {})
 
@@ -50,7 +50,7 @@ class AblatedPixelCNN(Network):
         return {
             "strict": layer(inputs, first // 2, first),
             "layers": layer(p, n // 2 + int(self.two_stacks), n),  # a separate vertical stack may read its own row
-            **shared_shapes(self, p),
+            **shared_shapes(self),
         }
 
     @nn.nowrap
@@ -67,8 +67,9 @@ class AblatedPixelCNN(Network):
             down, _ = rows_above(layer["vertical"]["kernel"], above, rows_border(layer, above))
             down = add_bias(down, layer["vertical"]["bias"])
             crossing = jnp.tensordot(down, layer["crossing"]["kernel"], axes=2) if self.two_stacks else down
-            left = jnp.concatenate([columns_border(layer, horizontal), horizontal], axis=2)[:, :, :-1]
-            across = add_bias(crossing, layer["horizontal"]["bias"]) + columns_left(layer["horizontal"]["left"], left)
+            across = add_bias(crossing, layer["horizontal"]["bias"]) + rows_left(
+                layer["horizontal"]["left"], horizontal
+            )
             across = across + jnp.tensordot(horizontal, layer["horizontal"]["pixel"], axes=1)
             out = one_by_one(layer["out"], drop(unit(self, across)))
             new = drop_vertical(unit(self, down))

@@ -22,6 +22,7 @@ from pixelcnn_jax.models.conditional import array_shapes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.processes import is_first
 
 WHOLE = "whole"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -49,8 +50,12 @@ def runs(config: RunConfig) -> dict[str, RunConfig]:
     """Returns the runs of a study by the names of their folders. Each has one variant, so that others can be added.
 
     Raises:
-      InputError: if the first variant is not the whole network, or one is unknown.
+      InputError: if the first variant is not the whole network, or one is unknown, or the network is another.
     """
+    if config.model.network != "GatedPixelCNN":
+        raise InputError(
+            f"config.model.network must be GatedPixelCNN in a study of its parts, got {config.model.network}."
+        )
     names = config.own.variants
     if names[:1] != (WHOLE,) or not set(names) <= VARIANTS.keys():
         raise InputError(f"config.ablations.variants must be {WHOLE}, then some of {', '.join(VARIANTS)}, got {names}.")
@@ -71,7 +76,9 @@ def compare(config: RunConfig, spec: ImageSpec, results: dict[str, dict[str, Any
     """
     ordered, seeds = list(results.values()), config.own.seeds
     found: dict[str, dict[str, Any]] = {}
-    print(f"{'variant':20} {'features':>8} {'parameters':>10} {'bits/dim':>10} {'spread':>8} {'nats':>9} {'beyond':>8}")
+    lines = [
+        f"{'variant':20} {'features':>8} {'parameters':>10} {'bits/dim':>10} {'spread':>8} {'nats':>9} {'beyond':>8}"
+    ]
     for i, name in enumerate(config.own.variants):
         scores = [result["scores"]["validation"] for result in ordered[i * seeds : (i + 1) * seeds]]
         each, nats = [score["bits_per_dim"] for score in scores], mean(score["nats"] for score in scores)
@@ -84,8 +91,10 @@ def compare(config: RunConfig, spec: ImageSpec, results: dict[str, dict[str, Any
             "nats_beyond_the_whole": nats - found[WHOLE]["nats"] if found else 0.0,
         }
         found[name] = row
-        print("{:20} {:8} {:10} {:10.4f} {:8.4f} {:9.3f} {:8.3f}".format(name, *row.values()))
+        lines.append("{:20} {:8} {:10} {:10.4f} {:8.4f} {:9.3f} {:8.3f}".format(name, *row.values()))
         row["each"] = each
+    if is_first():
+        print(*lines, sep="\n")
     return {"data": ordered[0]["scores"]["validation"]["data"], "seeds": seeds, "variants": found}
 
 
@@ -98,7 +107,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     name = config.own.variants[0]
     if name in COLOURS and spec.channels != 3:
         raise InputError(f"config.ablations.variants: {name} needs three channels, got {spec.channels}.")
-    return reordered(likelihood_experiment(variant(config, name, spec), config, spec), COLOURS.get(name, ()))
+    plain = likelihood_experiment(variant(config, name, spec), config, spec)
+    return reordered(plain._replace(score_of=f"p(x), {name}"), COLOURS.get(name, ()))
 
 
 def reordered(experiment: Experiment, order: tuple[int, ...]) -> Experiment:

@@ -25,7 +25,7 @@ from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_di
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
 
 POOL = 64  # images whose h is given to the decoder of another image
 
@@ -42,16 +42,12 @@ class Config:
     report_samples: int = field(1000, "images reconstructed in the report", least=1)
 
 
-def make_networks(config: RunConfig, spec: ImageSpec) -> Networks:
-    """Returns both pairs of networks; the encoders are of one kind."""
-    encoder = Encoder(config.own.bottleneck, spec.levels, config.own.encoder_features)
-    decoder = make_conditional(config.model, spec, map_features=config.own.map_features)
-    return dict(decoder=decoder, encoder=encoder, mse_decoder=Deconvolution(spec.shape), mse_encoder=encoder)
-
-
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Returns the experiment: the likelihood given the encoder's h as the loss; in training also the squared error."""
-    networks = make_networks(config, spec)
+    decoder = make_conditional(config.model, spec, map_features=config.own.map_features)
+    encoder = Encoder(config.own.bottleneck, spec.levels, config.own.encoder_features)
+    mse_decoder = Deconvolution(spec.shape)
+    networks: Networks = dict(decoder=decoder, encoder=encoder, mse_decoder=mse_decoder, mse_encoder=encoder)
 
     def init(key: Key[Array, ""]) -> Params:
         keys = jax.random.split(key, 4)
@@ -118,15 +114,15 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows)
 
 
-def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns squared errors, how much the decoder uses h, and what a linear probe finds in h."""
     if not config.own.report_images:
         return {}
-    networks, levels, own = make_networks(config, splits.spec), splits.spec.levels, config.own
-    images, one = report_split(splits).subset(own.report_images), on_one_device(params)
+    networks, levels, own = experiment.networks, splits.spec.levels, config.own
+    images, local = report_split(splits).subset(own.report_images), on_one_device(params)
     few = jnp.asarray(take_images(images, min(len(images), own.report_samples)))
-    drawn = draw_given(networks, one, jax.random.key(config.seed), few, 1)[:, 0] / (levels - 1)
-    smooth = jnp.clip(reconstruct(networks, one, few), 0, 1)
+    drawn = draw_given(networks, local, jax.random.key(config.seed), few, 1)[:, 0] / (levels - 1)
+    smooth = jnp.clip(reconstruct(networks, local, few), 0, 1)
     figures: dict[str, Any] = {
         "report_images": len(images),
         "reconstructed_images": len(few),
@@ -139,7 +135,6 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
         figures |= {"nats_lost_with_the_h_of_another_image": float(lost), "decoder_uses_h": bool(lost > 1)}
     unconditional = nats_of_run(own.unconditional, report_split(splits), "unconditional")
     if unconditional is not None:
-        experiment = make_experiment(config, splits.spec)
         values = per_image(config, lambda p, b: experiment.loss(p, b, None), params, report_split(splits))
         figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(values, dtype=float))
     learned = splits.train.subset(5 * own.report_images)

@@ -27,7 +27,7 @@ from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.models.text_encoder import PADDING, TextEncoder
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,20 +44,19 @@ class Config:
     report_samples: int = field(500, "samples for captions of each held-out split that the classifier reads", least=1)
 
 
-def make_model(config: RunConfig, spec: ImageSpec) -> ConditionalModel:
-    """Returns the model of p(x | tokens). Raises InputError for images without captions."""
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood given the caption as the loss, samples of captions as the picture.
+
+    Raises:
+      InputError: for images without captions, and a width that the heads cannot share.
+    """
     own = config.own
     if spec.words is None:
         raise InputError("config.data.captions must be set: experiment captions needs a sentence for each image.")
     if own.text_features % own.heads:
         raise InputError(f"config.captions.text_features must be a multiple of heads={own.heads}.")
     encoder = TextEncoder((spec.height, spec.width, own.map_features), spec.words, own.text_features, own.heads)
-    return ConditionalModel(make_network(config.model, spec), encoder)
-
-
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the likelihood given the caption as the loss, samples of captions as the picture."""
-    model = make_model(config, spec)
+    model = ConditionalModel(make_network(config.model, spec), encoder)
 
     def init(key: Key[Array, ""]) -> Params:
         return model.init(key, jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, 1), jnp.int32))
@@ -104,9 +103,9 @@ def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows c
     return np.concatenate([np.repeat(chosen[:, None], columns, axis=1), walk[None]])
 
 
-def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns the nats with the right, a wrong and no caption, Bayes' accuracy, and what is read in samples."""
-    model, one = make_model(config, splits.spec), on_one_device(params)
+    model, local = experiment.networks, on_one_device(params)
     meanings, captions = one_caption_of_each([read_all(split) for split in splits.held_out.values()])
     candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
 
@@ -121,7 +120,7 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
         images = split.subset(config.own.report_images)
         right = meaning[np.arange(len(images)) * len(split) // len(images)]
         found = worth(per_image(config, given_each, params, images), right, np.random.default_rng(config.seed))
-        found |= accuracy_of_scenes(config, split, partial(draw_captions, model, config, one))
+        found |= accuracy_of_scenes(config, split, partial(draw_captions, model, config, local))
         figures |= {f"{name}_{key}": value for key, value in ({"images": len(images)} | found).items()}
     return figures
 

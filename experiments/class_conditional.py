@@ -5,7 +5,6 @@ With ``map_features`` above 0 the label acts by position: s = m(h), m a deconvol
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.class_accuracy import check_classifier, class_accuracy
-from experiments.labels import number_of_classes, one_hot
+from experiments.labels import number_of_classes
 from experiments.measuring import per_image, report_split
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.devices import on_one_device
@@ -25,7 +24,7 @@ from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +44,13 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     Raises:
       InputError: if the images carry no labels.
     """
-    classes, model = number_of_classes(spec), make_model(config, spec)
+    classes, model = number_of_classes(spec), make_conditional(config.model, spec, map_features=config.own.map_features)
 
     def init(key: Key[Array, ""]) -> Params:
         return init_conditional(model, key, jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, classes)))
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        h, key = one_hot(spec, batch["label"]), None if training is None else training.key
+        h, key = jax.nn.one_hot(batch["label"], classes), None if training is None else training.key
         if key is not None and config.own.drop_condition:
             key, drop_key = jax.random.split(key)
             kept = jax.random.bernoulli(drop_key, 1 - config.own.drop_condition, (len(h), 1))
@@ -60,15 +59,10 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
         rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns
-        images = draw_classes(model, spec, params, key, np.arange(rows).repeat(columns))
-        return images.reshape(rows, columns, *spec.shape)
+        labels = jnp.arange(rows).repeat(columns)
+        return draw_classes(model, spec, params, key, labels).reshape(rows, columns, *spec.shape)
 
     return Experiment(init, loss, draw, model, score_of="p(x|y)", caption="Samples, a row for each class.")
-
-
-def make_model(config: RunConfig, spec: ImageSpec) -> Network | ConditionalModel:
-    """Returns the model of p(x|y)."""
-    return make_conditional(config.model, spec, map_features=config.own.map_features)
 
 
 def draw_classes(
@@ -76,10 +70,12 @@ def draw_classes(
     spec: ImageSpec,
     params: Params,
     key: Key[Array, ""],
-    labels: Int[Array | np.ndarray, " count"],
+    labels: Int[Array, " count"],
 ) -> Int[Array, "count height width channels"]:
     """Draws an image of each label."""
-    return sample(model, params, key, shape=(len(labels), spec.height, spec.width), h=one_hot(spec, labels))
+    return sample(
+        model, params, key, shape=(len(labels), *spec.shape[:2]), h=jax.nn.one_hot(labels, number_of_classes(spec))
+    )
 
 
 def check(config: RunConfig, splits: Splits) -> None:
@@ -87,16 +83,16 @@ def check(config: RunConfig, splits: Splits) -> None:
     check_classifier(config, splits.spec)
 
 
-def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns what the label is worth, and the class accuracy of samples."""
-    spec = splits.spec
+    spec, model = splits.spec, experiment.networks
     if not config.own.report_images:
         return {}
-    model, images = make_model(config, spec), report_split(splits).subset(config.own.report_images)
+    images = report_split(splits).subset(config.own.report_images)
 
     def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
         def given(label: Int[Array, ""]) -> Float[Array, " batch"]:
-            h = one_hot(spec, jnp.full_like(batch["label"], label))
+            h = jax.nn.one_hot(jnp.full_like(batch["label"], label), number_of_classes(spec))
             return nats(model, params, batch["image"], h=h)
 
         return jax.lax.map(given, jnp.arange(number_of_classes(spec))).T

@@ -14,7 +14,7 @@ from pixelcnn_jax.fields import field
 from pixelcnn_jax.models.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +26,13 @@ class Config:
     )
 
 
-def make_network(config: RunConfig, spec: ImageSpec) -> Encoder:
-    """Returns the network from images to the logits of the classes. Raises InputError for images without labels."""
-    return Encoder(number_of_classes(spec), spec.levels, config.own.encoder_features)
-
-
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: cross-entropy as the loss, images ordered by their predicted class as the picture."""
-    network = make_network(config, spec)
+    """Returns the experiment: cross-entropy as the loss, images ordered by their predicted class as the picture.
+
+    Raises:
+      InputError: for images without labels.
+    """
+    network = Encoder(number_of_classes(spec), spec.levels, config.own.encoder_features)
 
     def init(key: Key[Array, ""]) -> Params:
         return dict(network.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))
@@ -62,12 +61,12 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows * config.train.sample_columns)
 
 
-def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, float]:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns the accuracy on each held-out split."""
-    network = make_network(config, splits.spec)
 
     def correct(params: Params, batch: Batch) -> Float[Array, " batch"]:
-        return (jnp.argmax(apply(network, params, batch["image"]), axis=1) == batch["label"]).astype(jnp.float32)
+        logits = apply(experiment.networks, params, batch["image"])
+        return (jnp.argmax(logits, axis=1) == batch["label"]).astype(jnp.float32)
 
     return {
         f"{name}_accuracy": float(np.mean(per_image(config, correct, params, images)))

@@ -8,14 +8,13 @@ row per class, of images put together from the patches that the drawn fine codes
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.labels import number_of_classes, one_hot
+from experiments.labels import number_of_classes
 from experiments.measuring import per_image, report_split
 from experiments.quantiser import Codes, codes_of, fit_patches, images_of
 from pixelcnn_jax.data.dataset import Splits, take_images
@@ -27,7 +26,7 @@ from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_di
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
 
 COARSE, FINE = 8, 4  # height and width of the patches that a code stands for
 POOL = 64  # images whose coarse map is given in place of the right one
@@ -42,15 +41,24 @@ class Config:
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: nats of both maps of codes as the loss."""
-    network, sizes = code_network(config, spec), [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
+    """Returns the experiment: nats of both maps of codes as the loss.
+
+    Raises:
+      InputError: for images without labels, or whose sides are not multiples of 8.
+    """
+    classes = number_of_classes(spec)
+    if spec.height % COARSE or spec.width % COARSE:
+        raise InputError(f"config.data.resize must be a multiple of {COARSE}, got {spec.height}x{spec.width}.")
+    sizes = [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
+    # Either network reads codes as images of one channel and K levels.
+    network = make_network(config.model, spec._replace(channels=1, levels=config.own.codes))
     # A dry run has no quantiser yet, and needs the shapes alone.
     fixed = fixed or {
         "quantiser": {str(size): jnp.zeros((config.own.codes, size**2 * spec.channels)) for size in (COARSE, FINE)}
     }
 
     def init(key: Key[Array, ""]) -> Params:
-        keys, h = jax.random.split(key), jnp.zeros((1, number_of_classes(spec)))
+        keys, h = jax.random.split(key), jnp.zeros((1, classes))
         c, d = (jnp.zeros((1, *size, 1), jnp.int32) for size in sizes)
         s = map_of(c, config.own.codes)
         return {"coarse": dict(network.init(keys[0], c, h)), "fine": dict(network.init(keys[1], d, h, s))}
@@ -60,9 +68,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return jnp.sum(nats_by_map(network, spec, params, fixed, batch, key=key), axis=1)
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
-        rows, columns = min(number_of_classes(spec), config.train.sample_rows), config.train.sample_columns
+        rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns
         coarse_key, fine_key = jax.random.split(key)
-        h = one_hot(spec, jnp.repeat(jnp.arange(rows), columns))
+        h = jnp.repeat(jnp.arange(rows), columns)
         c = sample(network, params["coarse"], coarse_key, shape=(len(h), *sizes[0]), h=h)
         d = sample(network, params["fine"], fine_key, shape=(len(h), *sizes[1]), h=h, s=map_of(c, config.own.codes))
         images = images_of(d, fixed["quantiser"][str(FINE)], spec.channels)
@@ -78,18 +86,6 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         score_of="codes given y",
         caption="Samples from their codes, a row for each class.",
     )
-
-
-def code_network(config: RunConfig, spec: ImageSpec) -> Network:
-    """Returns the network of either map: it reads codes as images of one channel and K levels.
-
-    Raises:
-      InputError: for images without labels, or whose sides are not multiples of 8.
-    """
-    number_of_classes(spec)
-    if spec.height % COARSE or spec.width % COARSE:
-        raise InputError(f"config.data.resize must be a multiple of {COARSE}, got {spec.height}x{spec.width}.")
-    return make_network(config.model, spec._replace(channels=1, levels=config.own.codes))
 
 
 def map_of(codes: Codes, count: int) -> Float[Array, "batch fine_rows fine_columns codes"]:
@@ -111,7 +107,7 @@ def nats_by_map(
     """Returns the nats of both maps; those of the fine one given the coarse map of another image, if there are any."""
     keys = (None, None) if key is None else jax.random.split(key)
     c, d = (codes_of(batch["image"], fixed["quantiser"][str(size)], spec.levels) for size in (COARSE, FINE))
-    given, h = c, one_hot(spec, batch["label"])
+    given, h = c, batch["label"]
     if others is not None:
         maps = codes_of(others, fixed["quantiser"][str(COARSE)], spec.levels)
         given = maps[index_of_different_image(batch["image"], others)]
@@ -122,18 +118,17 @@ def nats_by_map(
 
 def prepare(config: RunConfig, splits: Splits) -> Variables:
     """Returns the quantiser: for each size the patches that codes stand for."""
-    code_network(config, splits.spec)  # refuses what cannot be trained before anything is learned
     learn = partial(fit_patches, splits.train, count=config.own.codes, seed=config.seed)
     return {"quantiser": {str(size): learn(size) for size in (COARSE, FINE)}}
 
 
-def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns the nats of each map, and what the label and the coarse map are worth."""
     spec, images = splits.spec, report_split(splits).subset(config.own.report_images)
     others = jnp.asarray(take_images(images, POOL))
 
     def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:
-        given = partial(nats_by_map, code_network(config, spec), spec, params, fixed)
+        given = partial(nats_by_map, experiment.networks["fine"], spec, params, fixed)
         mislabelled = {**batch, "label": (batch["label"] + 1) % number_of_classes(spec)}
         return jnp.stack([given(batch), given(mislabelled), given(batch, others=others)], axis=1)
 

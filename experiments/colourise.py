@@ -39,7 +39,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         raise InputError(f"config.data.dataset must hold RGB images, got images of {spec.channels} channels.")
 
     def init(key: Key[Array, ""]) -> Params:
-        return dict(network.init(key, (x := jnp.zeros((1, *spec.shape), int)), None, map_of(x, spec.levels)))
+        image = jnp.zeros((1, *spec.shape), jnp.int32)
+        return dict(network.init(key, image, None, map_of(image, spec.levels)))
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         x, key = batch["image"], None if training is None else training.key

@@ -7,14 +7,13 @@ embeddings on the way from one to the other, with the same noise along a row.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.embedding import check_pairs, embed, identities_of, make_network
+from experiments.embedding import check_pairs, embed, identities_of, make_embedder
 from experiments.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.data.views import ROTATIONS, rotate
@@ -29,7 +28,7 @@ from pixelcnn_jax.models.registry import describe, make_conditional
 from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
 
 IDENTITIES = 20  # identities among which the nearest one is looked for
 
@@ -49,21 +48,17 @@ class Config:
     report_samples: int = field(1000, "samples whose identity the report looks for", least=1)
 
 
-def make_networks(config: RunConfig, spec: ImageSpec) -> Networks:
-    """Returns the decoder p(x|h) and the embedding network."""
-    decoder = make_conditional(config.model, spec, map_features=config.own.map_features)
-    return {"decoder": decoder, "embedder": make_network(config, spec)}
-
-
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Returns the experiment: the likelihood given the image's own embedding as the loss."""
-    networks, own, image = make_networks(config, spec), config.own, jnp.zeros((1, *spec.shape), jnp.int32)
+    own, image = config.own, jnp.zeros((1, *spec.shape), jnp.int32)
+    decoder = make_conditional(config.model, spec, map_features=own.map_features)
+    networks: Networks = {"decoder": decoder, "embedder": make_embedder(config, spec)}
     # A dry run has no embedder yet, and needs the shapes alone.
     embedder = (fixed or {}).get("embedder") or networks["embedder"].init(jax.random.key(0), image)
 
     def init(key: Key[Array, ""]) -> Params:
         h = jnp.zeros((1, own.bottleneck))
-        return {"decoder": init_conditional(networks["decoder"], jax.random.split(key)[0], image, h)}
+        return {"decoder": init_conditional(decoder, jax.random.split(key)[0], image, h)}
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         images, key = batch["image"], None if training is None else training.key
@@ -75,7 +70,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             # Without noise every training image has its own point on the sphere, and a small set is memorised.
             key, noise_key = jax.random.split(key)
             h += own.embedding_noise * jax.random.normal(noise_key, h.shape)
-        return nats(networks["decoder"], params["decoder"], images, h=h, key=key)
+        return nats(decoder, params["decoder"], images, h=h, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         rows, columns = len(source), max(3, config.train.sample_columns)
@@ -121,13 +116,12 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
     Raises:
       InputError: if the run that ``embedder`` names is of other images or another network.
     """
-    network = make_network(config, splits.spec)
     check_pairs(report_split(splits))
     if config.own.embedder is None:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
     model, variables, card = load_pretrained(config.own.embedder)
     check_experiment(config.own.embedder, card, "embedding")
-    found, wanted = describe(model), describe(network)
+    found, wanted = describe(model), describe(make_embedder(config, splits.spec))
     if found != wanted or card["image_spec"].shape != splits.spec.shape:
         raise InputError(
             f"config.embedding_conditional.embedder must be {wanted} of images of {splits.spec.shape}, got {found} of "
@@ -142,9 +136,9 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return np.stack([firsts[i % len(firsts)] for i in range(config.train.sample_rows)])
 
 
-def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns which identity samples are nearest to, and how far samples are from other images."""
-    spec, networks, one = splits.spec, make_networks(config, splits.spec), on_one_device(params)
+    spec, networks, local = splits.spec, experiment.networks, on_one_device(params)
     found = identities_of(report_split(splits), IDENTITIES)
     identities, count = list(found.values()), len(found)
 
@@ -161,9 +155,9 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
         return float(np.mean(np.argmin(squared_distances(places, centres), axis=1) == right))
 
     sources, places = np.stack([images[0] for images in identities]), np.stack([places[0] for places in placed])
-    each = max(2, config.own.report_samples // IDENTITIES)
+    each = max(2, config.own.report_samples // count)
     given, right = np.repeat(places, each, axis=0), np.repeat(np.arange(count), each)
-    drawn = draw_in_parts(partial(draw_at, networks, spec, one), jax.random.key(config.seed), given)
+    drawn = draw_in_parts(partial(draw_at, networks, spec, local), jax.random.key(config.seed), given)
     neighbour = np.roll(np.arange(len(drawn)).reshape(-1, each), 1, axis=1).ravel()  # the previous sample of its place
     known, levels = read_all(splits.train)["image"], spec.levels
     pairs = [distance(images[:1], images[1:2], levels) for images in identities]

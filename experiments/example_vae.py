@@ -7,7 +7,6 @@ same. With ``kl_weight`` 1 a nat of the code must save a nat of the image, and c
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from experiments import vae
 from experiments.measuring import per_image, report_split
-from experiments.posterior import FIGURES, bounds, keys_of
+from experiments.posterior import bounds, keys_of
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.errors import InputError
@@ -25,7 +24,7 @@ from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
 
 WAYS = 20  # classes among which the report looks for that of an image
 
@@ -77,7 +76,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     return plain._replace(loss=loss, sample=draw, score_of="p(x|code of an example), a bound", caption=caption)
 
 
-def sets(images: Dataset) -> ExampleSets:
+def with_an_example(images: Dataset) -> ExampleSets:
     """Returns a split as one whose images carry examples.
 
     Raises:
@@ -93,25 +92,25 @@ def sets(images: Dataset) -> ExampleSets:
 def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError before any training if an image has no example."""
     for images in (splits.train, *splits.held_out.values()):
-        sets(images)
+        with_an_example(images)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
     """Returns one image each of evenly spaced classes of the test split, for three quarters of the rows."""
-    images, rows = sets(report_split(splits)), -(-3 * config.train.sample_rows // 4)
+    images, rows = with_an_example(report_split(splits)), -(-3 * config.train.sample_rows // 4)
     firsts = [int(members[0]) for members in images.members.values()]
     return np.stack([images.images.draw(firsts[row * len(firsts) // rows], seed=0)["image"] for row in range(rows)])
 
 
-def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns the nats given codes of an example, of examples of other classes and of the prior, and what a code holds.
 
     The images and the examples are those of the episodes of experiment few_shot.
     """
-    networks, own, images = vae.make_networks(config, splits.spec), config.own, sets(report_split(splits))
+    networks, own, images = experiment.networks, config.own, with_an_example(report_split(splits))
     chosen = episodes([images], own.report_episodes, ways=WAYS, shots=1, seed=config.seed)
 
-    def figures_of(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
+    def bounds_of(params: Params, batch: Batch) -> dict[str, Array]:
         image, examples = batch["image"], jnp.moveaxis(batch["examples"][:, :, 0], 1, 0)
         given, key = partial(nats, networks["decoder"], params["decoder"], image), jax.random.key(config.seed)
 
@@ -120,20 +119,20 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
 
         q = vae.posterior(networks, params, examples[batch["label"], jnp.arange(len(image))])
         found = bounds(q, lambda z: given(h=z), image, seed=config.seed, count=own.report_codes)
-        return jnp.concatenate([found, jax.lax.map(of_class, examples).T], axis=1)
+        return found | {"given_classes": jax.lax.map(of_class, examples).T}
 
-    values, right = per_image(config, figures_of, params, chosen), chosen.labels()
-    elbo, bound, mixed, given, prior = values[:, :FIGURES].mean(axis=0, dtype=np.float64)
-    of_classes = values[:, FIGURES + 2 * own.bottleneck :]
+    values, right = per_image(config, bounds_of, params, chosen), chosen.labels()
+    mean = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
+    of_classes = values["given_classes"]
     others = np.arange(of_classes.shape[1]) != right[:, None]
     return {
-        "report_images": len(values),
-        "nats_given_a_code_of_an_example": float(given),
+        "report_images": len(of_classes),
+        "nats_given_a_code_of_an_example": mean["given_code"],
         "codes": own.report_codes,
-        "nats_given_the_mixture_of_the_codes": float(mixed),
+        "nats_given_the_mixture_of_the_codes": mean["mixture"],
         "nats_given_a_code_of_another_class": float(of_classes[others].mean(dtype=np.float64)),
-        "nats_given_a_code_of_the_prior": float(prior),
-        "nats_without_example_importance_weighted_bound": float(bound),
-        "kl_nats": float(elbo - given),
+        "nats_given_a_code_of_the_prior": mean["given_prior"],
+        "nats_without_example_importance_weighted_bound": mean["importance_weighted"],
+        "kl_nats": mean["kl"],
         "accuracy_by_the_code_of_an_example_of_each_class": float(np.mean(np.argmin(of_classes, axis=1) == right)),
     }

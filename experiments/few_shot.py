@@ -25,7 +25,7 @@ from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.models.set_encoder import SetEncoder
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig, to_dict
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
 
 COUNTS = (0, 1, 2, 3, 4, 9)  # numbers of examples in the report, those of 1612.02192
 SHOWN = 3  # examples in a row of the picture
@@ -45,8 +45,8 @@ class Config:
     alphabets: tuple[str, ...] = field((), "splits that classes of one episode come from, besides the test split")
 
 
-def make_model(config: RunConfig, spec: ImageSpec) -> ConditionalModel:
-    """Returns the model of p(x | examples).
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood given as many examples as the batch carries as the loss.
 
     Raises:
       InputError: if the data carries no examples, or the encoder cannot be built.
@@ -61,12 +61,7 @@ def make_model(config: RunConfig, spec: ImageSpec) -> ConditionalModel:
         )
     shape = (spec.height, spec.width, own.map_features)
     encoder = SetEncoder(shape, spec.levels, most, own.encoder_features, own.heads)
-    return ConditionalModel(make_network(config.model, spec), encoder)
-
-
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the likelihood given as many examples as the batch carries as the loss."""
-    model = make_model(config, spec)
+    model = ConditionalModel(make_network(config.model, spec), encoder)
 
     def init(key: Key[Array, ""]) -> Params:
         image = jnp.zeros((1, *spec.shape), jnp.int32)
@@ -82,12 +77,13 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         drawn = sample(model, params, key, shape=(len(h), spec.height, spec.width), h=h)
         return jnp.concatenate([jnp.maximum(source, 0), drawn.reshape(-1, each, *spec.shape)], axis=1)
 
-    return Experiment(init, loss, draw, model, score_of="p(x|examples)")
+    caption = "In each row one or three examples, and samples given them."
+    return Experiment(init, loss, draw, model, score_of="p(x|examples)", caption=caption)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "rows shown height width channels"]:
     """Returns the examples of each row: of evenly spaced characters of the test split, one and three by turns."""
-    images, pairs = full(report_split(splits)), -(-config.train.sample_rows // 2)
+    images, pairs = with_all_examples(report_split(splits)), -(-config.train.sample_rows // 2)
     firsts = [members[0] for members in images.members.values()]
     chosen = [firsts[pair * len(firsts) // pairs] for pair in range(pairs)]
     examples = np.stack([images.draw(int(one), seed=0)["examples"][:SHOWN] for one in chosen]).repeat(2, axis=0)
@@ -95,18 +91,41 @@ def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "ro
     return examples[: config.train.sample_rows]
 
 
-def full(images: Dataset) -> ExampleSets:
+def with_all_examples(images: Dataset) -> ExampleSets:
     """Returns a split whose images carry all examples."""
     assert isinstance(images, ExampleSets)  # as config.data.examples is not 0
     return replace(images, fewest=images.most)
 
 
-def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
+    """Returns the episodes of the report, by their number of examples and where their classes come from."""
+    if not config.own.report_episodes:
+        return {}
+    across, within = (
+        [report_split(splits)],
+        [load(split=one, **to_dict(config)["data"]) for one in config.own.alphabets],
+    )
+    return {
+        f"{shots}_shot_{kind}": episodes(
+            [*map(with_all_examples, pools)], config.own.report_episodes, ways=WAYS, shots=shots, seed=config.seed
+        )
+        for kind, pools in {"across_alphabets": across, "within_an_alphabet": within}.items()
+        for shots in SHOTS
+        if pools and shots <= config.data.examples
+    }
+
+
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the episodes of the report cannot be drawn."""
+    episodes_of_report(config, splits)
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns the nats per image given each number of examples, and the accuracy of classification by Bayes' rule.
 
     p(x | e) / p(x) and p(e | x) / p(e) are one ratio, were the model exact; "both ways" multiplies the two.
     """
-    model, images = make_model(config, splits.spec), full(report_split(splits))
+    model, images = experiment.networks, with_all_examples(report_split(splits))
     counts = [count for count in COUNTS if count <= config.data.examples]
 
     def of_each_count(params: Params, batch: Batch) -> Float[Array, "batch counts"]:
@@ -128,14 +147,9 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
     found = per_image(config, of_each_count, params, images.subset(config.own.report_images))
     figures: dict[str, Any] = {"report_images": len(found)}
     figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, found.mean(axis=0), strict=True)}
-    if not config.own.report_episodes:
-        return figures
-    within = [full(load(split=split, **to_dict(config)["data"])) for split in config.own.alphabets]
-    for kind, pools in {"across_alphabets": [images], "within_an_alphabet": within}.items():
-        for shots in (one for one in SHOTS if pools and one <= config.data.examples):
-            chosen = episodes(pools, config.own.report_episodes, ways=WAYS, shots=shots, seed=config.seed)
-            best = np.argmin(per_image(config, of_each_class, params, chosen), axis=1)
-            right = np.mean(best == chosen.labels()[:, None], axis=0)
-            for way, accuracy in zip(("", "_both_ways"), right, strict=False):  # both for single examples alone
-                figures[f"accuracy_{shots}_shot_{kind}{way}"] = float(accuracy)
+    for name, chosen in episodes_of_report(config, splits).items():
+        best = np.argmin(per_image(config, of_each_class, params, chosen), axis=1)
+        right = np.mean(best == chosen.labels()[:, None], axis=0)
+        for way, accuracy in zip(("", "_both_ways"), right, strict=False):  # both for single examples alone
+            figures[f"accuracy_{name}{way}"] = float(accuracy)
     return figures | {"episodes": config.own.report_episodes}

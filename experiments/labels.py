@@ -1,8 +1,4 @@
-"""Class labels as the condition h of a model."""
-
-import jax
-import numpy as np
-from jaxtyping import Array, Float, Int
+"""Class labels, which some experiments need."""
 
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -13,8 +9,3 @@ def number_of_classes(spec: ImageSpec) -> int:
     if spec.classes is None:
         raise InputError("config.data.labels must be True: this experiment learns from class labels.")
     return spec.classes
-
-
-def one_hot(spec: ImageSpec, labels: Int[Array | np.ndarray, " batch"]) -> Float[Array, "batch classes"]:
-    """Returns labels as vectors h. Raises InputError for images without labels."""
-    return jax.nn.one_hot(labels, number_of_classes(spec))

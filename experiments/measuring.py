@@ -29,10 +29,10 @@ def apply(module: nn.Module, variables: Variables, x: Any) -> Array:
 
 def per_image(
     config: RunConfig,
-    function: Callable[[Params, Batch], Float[Array, "batch ..."]],
+    function: Callable[[Params, Batch], Any],
     params: Params,
     images: Dataset,
-) -> Float[np.ndarray, "count ..."]:
+) -> Any:
     """Returns a function's values for every image of a split, in batches of the config's size, on all devices."""
     train = config.train
     evaluate = make_evaluator(function, batch_size=train.eval_batch_size, microbatch_size=train.microbatch_size)

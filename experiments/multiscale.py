@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.class_accuracy import check_classifier, class_accuracy
-from experiments.labels import one_hot
 from experiments.measuring import apply, nats_of_run, per_image, report_split
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.devices import on_one_device
@@ -26,7 +25,7 @@ from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +47,13 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """
     if spec.height % 2 or spec.width % 2:
         raise InputError(f"config.data.resize must give an even height and width, got {spec.height}x{spec.width}.")
-    networks = make_networks(config, spec)
+    large = make_network(config.model, spec)
+    upsampling = Upsampling(config.own.map_features, spec.levels)  # of the small image, to the map s of the large one
+    networks = {"small": large.clone(layers=config.own.small_layers), "map": upsampling, "large": large}
 
     def init(key: Key[Array, ""]) -> Params:
-        keys = jax.random.split(key, 3)
-        image, h = jnp.zeros((1, *spec.shape), jnp.int32), label_vectors(spec, jnp.zeros(1, jnp.int32))
+        keys, image = jax.random.split(key, 3), jnp.zeros((1, *spec.shape), jnp.int32)
+        h = None if spec.classes is None else jnp.zeros((1, spec.classes))
         s = jnp.zeros((1, spec.height, spec.width, config.own.map_features))
         return {
             "small": dict(networks["small"].init(keys[0], image[:, ::2, ::2], h)),
@@ -61,27 +62,16 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         }
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        parts = nats_by_part(networks, spec, params, batch, None if training is None else training.key)
-        return sum(parts, start=jnp.zeros(len(batch["image"])))
+        small, rest = nats_by_part(networks, spec, params, batch, None if training is None else training.key)
+        return small + rest
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
         rows, columns = config.train.sample_rows, config.train.sample_columns
         labels = jnp.repeat(jnp.arange(rows) % (spec.classes or 1), columns)
         return draw_classes(networks, spec, params, key, labels).reshape(rows, columns, *spec.shape)
 
-    return Experiment(init, loss, draw, networks, score_of="p(x)" if spec.classes is None else "p(x|y)")
-
-
-def make_networks(config: RunConfig, spec: ImageSpec) -> Networks:
-    """Returns the networks of both scales, and the one that turns the small image into the map s of the large one."""
-    large = make_network(config.model, spec)
-    upsampling = Upsampling(config.own.map_features, spec.levels)
-    return {"small": large.clone(layers=config.own.small_layers), "map": upsampling, "large": large}
-
-
-def label_vectors(spec: ImageSpec, labels: Int[Array, " batch"] | None) -> Float[Array, "batch classes"] | None:
-    """Returns labels as h, or None if images carry none."""
-    return None if spec.classes is None or labels is None else one_hot(spec, labels)
+    score_of, caption = ("p(x)", "Samples.") if spec.classes is None else ("p(x|y)", "Samples, a row for each class.")
+    return Experiment(init, loss, draw, networks, score_of=score_of, caption=caption)
 
 
 def in_small_image(spec: ImageSpec) -> np.ndarray:
@@ -93,23 +83,23 @@ def in_small_image(spec: ImageSpec) -> np.ndarray:
 
 def nats_by_part(
     networks: Networks, spec: ImageSpec, params: Params, batch: Batch, key: Key[Array, ""] | None
-) -> list[Float[Array, " batch"]]:
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
     """Returns the nats of the small image, and of the rest given it."""
     small_key, large_key = (None, None) if key is None else jax.random.split(key)
-    x, h = batch["image"], label_vectors(spec, batch.get("label"))
+    x, h = batch["image"], batch.get("label")
     s = apply(networks["map"], params["map"], x[:, ::2, ::2])
     rest = ~in_small_image(spec)
-    return [
+    return (
         nats(networks["small"], params["small"], x[:, ::2, ::2], h=h, key=small_key),
         nats(networks["large"], params["large"], x, h=h, s=s, key=large_key, counted=rest),
-    ]
+    )
 
 
 def draw_classes(
-    networks: Networks, spec: ImageSpec, params: Params, key: Key[Array, ""], labels: Int[Array | np.ndarray, " count"]
+    networks: Networks, spec: ImageSpec, params: Params, key: Key[Array, ""], labels: Int[Array, " count"]
 ) -> Int[Array, "count height width channels"]:
     """Draws an image of each label: the small image, then the rest."""
-    (small_key, large_key), h = jax.random.split(key), label_vectors(spec, jnp.asarray(labels))
+    (small_key, large_key), h = jax.random.split(key), None if spec.classes is None else labels
     size = (len(labels), spec.height, spec.width)
     half = (size[0], size[1] // 2, size[2] // 2)
     small = sample(networks["small"], params["small"], small_key, shape=half, h=h)
@@ -125,10 +115,10 @@ def check(config: RunConfig, splits: Splits) -> None:
     _nats_of_single_scale(config, splits)
 
 
-def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns the nats of each part, and the class accuracy of samples."""
     spec = splits.spec
-    networks, one = make_networks(config, spec), on_one_device(params)
+    networks, local = experiment.networks, on_one_device(params)
     parts_of = partial(nats_by_part, networks, spec)
     both = per_image(config, lambda p, b: jnp.stack(parts_of(p, b, None), axis=1), params, report_split(splits))
     small, rest = both.mean(axis=0, dtype=np.float64)
@@ -136,7 +126,7 @@ def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) 
     single = _nats_of_single_scale(config, splits)
     if single is not None:
         figures["nats_gained_over_single_scale"] = single - float(small + rest)
-    return figures | class_accuracy(config, spec, partial(draw_classes, networks, spec, one))
+    return figures | class_accuracy(config, spec, partial(draw_classes, networks, spec, local))
 
 
 def _nats_of_single_scale(config: RunConfig, splits: Splits) -> float | None:

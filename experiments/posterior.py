@@ -10,8 +10,6 @@ from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.models.inputs import Images, fingerprint
 
-FIGURES = 5  # of ``bounds``, before those of each dimension of the latent
-
 
 class Posterior(NamedTuple):
     """q(z|x), a diagonal Gaussian. The prior is the standard one."""
@@ -50,10 +48,13 @@ def bounds(
     *,
     seed: int,
     count: int,
-) -> Float[Array, "batch figures"]:
-    """Returns the negative ELBO of each image, its importance-weighted bound (Burda et al. 2016), the nats of the
-    mixture of p(x|z) over latents of q, the decoder's nats given a latent of q and of the prior; then the mean of the
-    latent, and its KL by dimension.
+) -> dict[str, Float[Array, "batch ..."]]:
+    """Returns bounds of the nats of each image, and what they are made of.
+
+    Returns:
+      "negative_elbo"; "importance_weighted", the bound of Burda et al. 2016; "mixture", the nats of the mixture of
+      p(x|z) over latents of q; "given_code" and "given_prior", the decoder's nats given a latent of q and of the prior;
+      "kl"; and "latent" [batch, m], the mean of q.
 
     Args:
       q: a distribution of the latent for each image, such as the posterior.
@@ -70,7 +71,14 @@ def bounds(
 
     terms = jax.lax.map(one_latent, jax.random.split(jax.random.key(seed), count))
     bound = jax.nn.logsumexp(terms[:, 0], axis=0) - jnp.log(count)
-    alone = nats_given(normal(keys_of(jax.random.key(seed + 1), images), q.mean.shape[1]))
-    given, mixed = jnp.mean(terms[:, 1], axis=0), jnp.log(count) - jax.nn.logsumexp(-terms[:, 1], axis=0)
-    figures = jnp.stack([given + jnp.sum(q.kl(), axis=1), -bound, mixed, given, alone], axis=1)
-    return jnp.concatenate([figures, q.mean, q.kl()], axis=1)
+    given_prior = nats_given(normal(keys_of(jax.random.key(seed + 1), images), q.mean.shape[1]))
+    given, kl = jnp.mean(terms[:, 1], axis=0), jnp.sum(q.kl(), axis=1)
+    return {
+        "negative_elbo": given + kl,
+        "importance_weighted": -bound,
+        "mixture": jnp.log(count) - jax.nn.logsumexp(-terms[:, 1], axis=0),
+        "given_code": given,
+        "given_prior": given_prior,
+        "kl": kl,
+        "latent": q.mean,
+    }

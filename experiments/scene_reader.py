@@ -60,7 +60,7 @@ def _window(image: Int[np.ndarray, "rows columns 1"]) -> Image:
     return window
 
 
-def read_scenes(
+def recognise(
     images: Int[np.ndarray, "count height width 1"], digits_of: Callable[[np.ndarray], np.ndarray]
 ) -> list[Scene]:
     """Returns the scenes that images show; ``digits_of`` maps windows [count, size, size, 1] to digits [count]."""
@@ -87,7 +87,7 @@ def accuracy_of_scenes(
     drawn = draw_in_parts(draw, jax.random.key(config.seed), asked["caption"])
 
     def right(images: np.ndarray) -> tuple[float, float]:
-        scenes = read_scenes(images, lambda x: np.asarray(jnp.argmax(apply(network, variables, x), axis=1)))
+        scenes = recognise(images, lambda x: np.asarray(jnp.argmax(apply(network, variables, x), axis=1)))
         wanted = [SCENES[label] for label in asked["label"]]
         pairs = list(zip(scenes, wanted, strict=True))
         return float(np.mean([a == b for a, b in pairs])), float(np.mean([a.places == b.places for a, b in pairs]))

@@ -28,7 +28,7 @@ from ml_collections import ConfigDict, config_flags
 
 from experiments import experiment_module
 from pixelcnn_jax import devices
-from pixelcnn_jax.data.dataset import describe, load_splits
+from pixelcnn_jax.data.dataset import image_spec, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.errors import InputError, user_message
 from pixelcnn_jax.training.config import RunConfig, TrainConfig, help_text, resolve
@@ -89,9 +89,11 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
             raise InputError("config.data.download must be off with --processes: prepare the data set first.")
         join(command.processes)
     splits = load_splits(config.data)
-    check_memory(config, module.make_experiment(config, splits.spec, None))
-    if hasattr(module, "runs"):  # a study of several runs, a folder each
-        runs, recipe = module.runs(config), Recipe.of(module)
+    runs = module.runs(config) if hasattr(module, "runs") else {}
+    for one in runs.values() or (config,):
+        check_memory(one, module.make_experiment(one, splits.spec, None))
+    if runs:  # a study of several runs, a folder each
+        recipe = Recipe.of(module)
         results = {name: train(one, recipe, splits, command.workdir / name) for name, one in runs.items()}
         return dict(module.compare(config, splits.spec, results))
     result = train(config, Recipe.of(module), splits, command.workdir)
@@ -103,7 +105,7 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
 def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     """Prints what a training step would need; returns the same as a summary. Needs no data."""
     jax.config.update("jax_platforms", "cpu")  # an accelerator's memory would be taken at the first look at it
-    spec = describe(config.data)
+    spec = image_spec(config.data)
     cost = estimate_cost(config, module.make_experiment(config, spec, None), spec)
     for name, value in cost.items():
         unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)

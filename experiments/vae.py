@@ -6,7 +6,6 @@ KL term falls to zero. ``kl_warmup`` and ``free_bits`` counteract that, and the 
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from experiments.measuring import apply, nats_of_run, per_image, report_split
-from experiments.posterior import FIGURES, Posterior, bounds, keys_of
+from experiments.posterior import Posterior, bounds, keys_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats
@@ -24,7 +23,7 @@ from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +44,16 @@ class Config:
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Returns the experiment: the negative ELBO as the loss; the effect of each latent number as the picture."""
-    networks, m = make_networks(config, spec), config.own.bottleneck
-    nats_given = partial(nats, networks["decoder"])
+    m = config.own.bottleneck
+    decoder = make_conditional(config.model, spec, map_features=config.own.map_features)
+    networks = {"decoder": decoder, "encoder": Encoder(2 * m, spec.levels, config.own.encoder_features)}
+    nats_given = partial(nats, decoder)
 
     def init(key: Key[Array, ""]) -> Params:
         decoder_key, encoder_key = jax.random.split(key)
         image = jnp.zeros((1, *spec.shape), jnp.int32)
         return {
-            "decoder": init_conditional(networks["decoder"], decoder_key, image, jnp.zeros((1, m))),
+            "decoder": init_conditional(decoder, decoder_key, image, jnp.zeros((1, m))),
             "encoder": dict(networks["encoder"].init(encoder_key, image)),
         }
 
@@ -78,7 +79,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         alike, different = jax.random.split(key)
         same = jnp.broadcast_to(alike, shown * columns)
         keys = jnp.concatenate([same, jax.random.split(different, len(of_images) * columns)])
-        drawn = sample(networks["decoder"], params["decoder"], keys, shape=(len(z), spec.height, spec.width), h=z)
+        drawn = sample(decoder, params["decoder"], keys, shape=(len(z), spec.height, spec.width), h=z)
         return drawn.reshape(rows, columns, *spec.shape).at[shown:, 0].set(originals)
 
     return Experiment(
@@ -90,14 +91,6 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         caption="Above, in each row one number of the latent rises from -3 to 3 and the noise stays the same. "
         "Below, samples given the latent of the first image.",
     )
-
-
-def make_networks(config: RunConfig, spec: ImageSpec) -> Networks:
-    """Returns the decoder p(x|z), and the encoder to the mean and log scale of q(z|x)."""
-    return {
-        "decoder": make_conditional(config.model, spec, map_features=config.own.map_features),
-        "encoder": Encoder(2 * config.own.bottleneck, spec.levels, config.own.encoder_features),
-    }
 
 
 def posterior(networks: Networks, params: Params, images: Images) -> Posterior:
@@ -116,28 +109,28 @@ def check(config: RunConfig, splits: Splits) -> None:
     nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
 
 
-def report(config: RunConfig, splits: Splits, params: Params, fixed: Variables) -> dict[str, Any]:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns both bounds, the KL divergence, and what the decoder does without the latent."""
-    networks, images = make_networks(config, splits.spec), report_split(splits).subset(config.own.report_images)
-    m, count = config.own.bottleneck, config.own.importance_samples
+    networks, images = experiment.networks, report_split(splits).subset(config.own.report_images)
+    count = config.own.importance_samples
 
-    def figures_of(params: Params, batch: Batch) -> Float[Array, "batch figures"]:
+    def bounds_of(params: Params, batch: Batch) -> dict[str, Array]:
         given = partial(nats, networks["decoder"], params["decoder"], batch["image"])
         q = posterior(networks, params, batch["image"])
         return bounds(q, lambda z: given(h=z), batch["image"], seed=config.seed, count=count)
 
-    values = per_image(config, figures_of, params, images)
-    elbo, bound, _, given, alone = values[:, :FIGURES].mean(axis=0, dtype=np.float64)
+    values = per_image(config, bounds_of, params, images)
+    mean = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
     figures = {
         "report_images": len(images),
-        "negative_elbo_nats": float(elbo),
+        "negative_elbo_nats": mean["negative_elbo"],
         "importance_samples": count,
-        "importance_weighted_bound_nats": float(bound),
-        "kl_nats": float(values[:, FIGURES + m :].mean(axis=0).sum()),
+        "importance_weighted_bound_nats": mean["importance_weighted"],
+        "kl_nats": mean["kl"],
         # Burda et al. 2016: a unit is active if its mean varies with the image, by more than 0.01.
-        "active_units": int(np.sum(values[:, FIGURES : FIGURES + m].var(axis=0) > 0.01)),
-        "decoder_nats_given_the_code": float(given),
-        "decoder_nats_given_a_code_of_the_prior": float(alone),
+        "active_units": int(np.sum(values["latent"].var(axis=0) > 0.01)),
+        "decoder_nats_given_the_code": mean["given_code"],
+        "decoder_nats_given_a_code_of_the_prior": mean["given_prior"],
     }
     without = nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
     return figures if without is None else figures | {"nats_of_the_unconditional_run": without}

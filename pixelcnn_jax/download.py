@@ -1,6 +1,7 @@
 """Models fetched by their URL: what was fetched is kept, and must have the SHA-256 that the URL names."""
 
 import hashlib
+import http.client
 import os
 import re
 import urllib.error
@@ -24,7 +25,10 @@ def fetch_model(url: str) -> Path:
     Raises:
       InputError: for a URL without a hash, an address that cannot be read, and content of another hash.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"{url} is not a URL: {error}.") from error
     path, digest = PurePosixPath(parts.path), parts.fragment.removeprefix("sha256=")
     if path.suffix != ".safetensors" or not re.fullmatch("[0-9a-f]{64}", digest):
         raise InputError(f"A model's URL must end in .safetensors#sha256= and 64 hexadecimal digits, got {url}.")
@@ -45,7 +49,7 @@ def _read(address: str) -> bytes:
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
             return bytes(answer.read())
-    except OSError as error:  # also urllib's own errors
+    except (OSError, ValueError, http.client.HTTPException) as error:  # also an address that cannot be sent
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it is an answer too
         raise InputError(f"{address} cannot be fetched: {getattr(error, 'reason', error)}.") from error

@@ -3,7 +3,7 @@
 A guided sampler runs the network on each image twice, with the condition and without it, in one batch of neighbours.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,11 +53,6 @@ def make_adjustment(temperature: float, guidance: float) -> Adjustment:
     if guidance < 0:
         raise InputError(f"guidance must be at least 0, got {guidance}.")
     return Adjustment(None if temperature == 1 else temperature, None if guidance == 0 else guidance)
-
-
-def without(given: Any) -> Any:
-    """Returns the zeros that stand for "no condition", as training with ``drop_condition`` uses them; None stays."""
-    return jax.tree.map(jnp.zeros_like, given)
 
 
 def interleave(condition: Condition, unconditional: Condition) -> Condition:

@@ -19,11 +19,6 @@ from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables,
 Nats = TypeVar("Nats", Array, np.ndarray, float)
 
 
-def log_prob_of(logits: Float[Array, "batch height width channels levels"], images: Images) -> Float[Array, " batch"]:
-    """Returns log p(x) in nats per image, from the logits of a model: equation 1, summed over the sub-pixels."""
-    return jnp.sum(log_probs_of(logits, images), axis=(1, 2, 3))
-
-
 def log_probs(
     model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any
 ) -> Float[Array, "batch height width channels"]:

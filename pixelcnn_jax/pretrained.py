@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -177,7 +178,7 @@ def _weights_file(name: str | Path) -> Path:
         return found
     if str(name).startswith(("https://", "http://")):
         return _file_in(fetch_model(str(name)))
-    file = _file_in(Path(name).expanduser())
+    file = _file_in(Path(os.path.expanduser(name)))  # which leaves an unknown user as it is
     if not file.with_suffix(".json").is_file():
         if file.parent.is_dir() and file != Path(name):
             raise InputError(

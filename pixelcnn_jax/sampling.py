@@ -14,9 +14,9 @@ from jaxtyping import Array, Bool, Int, Key
 from pixelcnn_jax.devices import match_sharding
 from pixelcnn_jax.distributions import draw, noise
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.guidance import Adjustment, interleave, make_adjustment, without
+from pixelcnn_jax.guidance import Adjustment, interleave, make_adjustment
 from pixelcnn_jax.models.arguments import public
-from pixelcnn_jax.models.conditional import ConditionalModel, as_vectors, resolve
+from pixelcnn_jax.models.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Stream, begin, stream_of
@@ -68,9 +68,8 @@ def sample(
     Raises:
       InputError: for arguments that do not fit the model or the shape.
     """
-    adjustment = make_adjustment(temperature, guidance)
-    model, variables, images, mask, condition, keys = _prepared(
-        model, variables, key, shape, h, s, given, mask, adjustment
+    model, variables, keys, images, mask, condition, adjustment = _prepared(
+        model, variables, key, shape, h, s, given, mask, temperature, guidance
     )
     (images, mask, condition), variables = match_sharding(keys, (images, mask, condition), variables)
     stream = stream_of(model)
@@ -114,11 +113,7 @@ def naive_sample(
     channels, levels]. It is the reference for the cached sampler in float32. In half precision the two round sums
     differently, and some draws differ.
     """
-    adjustment = make_adjustment(temperature, guidance)
-    model, variables, images, mask, condition, keys = _prepared(
-        model, variables, key, shape, h, s, given, mask, adjustment
-    )
-    return _sample_naively(model, variables, keys, images, mask, condition, adjustment)
+    return _sample_naively(*_prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance))
 
 
 @partial(jax.jit, static_argnames="stream", donate_argnames=("images", "rows"))
@@ -204,26 +199,28 @@ def _prepared(
     s: Map | None,
     given: Images | None,
     mask: Mask | None,
-    adjustment: Adjustment,
-) -> tuple[nn.Module, Variables, Array, Array, Condition, Array]:
-    """Returns network, variables, images to fill in, a mask of what stays, the condition, and a key for each image."""
+    temperature: float,
+    guidance: float,
+) -> tuple[nn.Module, Variables, Array, Array, Array, Condition, Adjustment]:
+    """Returns the arguments of ``_sample_naively``: images to fill in, a mask of what stays, a key for each image."""
+    adjustment = make_adjustment(temperature, guidance)
+    network, own, condition = resolve(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:
         if h is None and s is None:
             raise InputError("guidance must be 0 without a condition: give h or s.")
-        h = h if isinstance(model, ConditionalModel) else as_vectors(params_of(variables), h)  # else 0 were a label
-        *_, unconditional = resolve(model, variables, without(h), without(s), shape=shape)
-    model, variables, condition = resolve(model, variables, h, s, shape=shape)
-    if adjustment.guidance is not None:
+        h = h if isinstance(model, ConditionalModel) else condition.h  # vectors: zeros as labels were class 0
+        nothing = jax.tree.map(jnp.zeros_like, (h, s))  # as in training with drop_condition
+        *_, unconditional = resolve(model, variables, *nothing, shape=shape)
         condition = interleave(condition, unconditional)
-    full = (*shape, model.channels)
+    full = (*shape, network.channels)
     if given is None and mask is None:
         images, mask = jnp.zeros(full, jnp.int32), jnp.zeros(full, bool)
     else:
-        images, mask = _completion(given, mask, full, model.levels)
+        images, mask = _completion(given, mask, full, network.levels)
     if key.ndim and key.shape != shape[:1]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got shape {key.shape}.")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
-    return model, variables, images, mask, condition, keys
+    return network, own, keys, images, mask, condition, adjustment
 
 
 def _completion(given: Images | None, mask: Mask | None, full: tuple[int, ...], levels: int) -> tuple[Array, Array]:
@@ -239,6 +236,6 @@ def _completion(given: Images | None, mask: Mask | None, full: tuple[int, ...], 
         raise InputError(f"mask must broadcast to {list(full)}, got shape {list(mask.shape)}.") from None
     # NumPy's arrays are checked in NumPy: JAX would first truncate int64 to 32 bits.
     where = jnp.where if isinstance(given, jax.Array) or isinstance(mask, jax.core.Tracer) else np.where
-    check_values(where(mask, given, 0), levels)
+    check_values(where(mask, given, 0), levels, name="given")
     # Values that are not given are overwritten before they are read. Zeros keep them out of an embedding's table.
     return jnp.where(mask, given, 0).astype(jnp.int32), mask

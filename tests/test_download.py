@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import http.client
 import http.server
 import threading
 
@@ -71,6 +72,21 @@ def test_other_content_is_refused_and_not_kept(served, tmp_path):
 def test_a_url_without_a_hash_of_weights_is_refused(served, end):
     with pytest.raises(InputError, match="sha256"):
         load_pretrained(served[1] + end)
+
+
+@pytest.mark.parametrize("address", ["http://[x", "http://127.0.0.1:1/a b", "http://127.0.0.1:1/ä"])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(InputError, match=r"URL|cannot be fetched"):
+        load_pretrained(f"{address}/none.safetensors#sha256={'0' * 64}")
+
+
+def test_a_connection_that_is_cut_is_named(served, monkeypatch):
+    def cut(self, *sizes):
+        raise http.client.IncompleteRead(b"")
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", cut)
+    with pytest.raises(InputError, match=r"small\.safetensors cannot be fetched"):
+        load_pretrained(f"{served[1]}/small.safetensors#sha256={'0' * 64}")
 
 
 def test_an_address_that_cannot_be_read_is_named(served):

@@ -199,7 +199,7 @@ def test_a_card_without_a_config_has_an_empty_one(tmp_path):
     assert load_pretrained(tmp_path).card["config"] == {}
 
 
-@pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "no/such/folder"])
+@pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "no/such/folder", "~nobody-here/run"])
 def test_a_model_that_is_not_there_is_refused(name):
     with pytest.raises(InputError, match=f"no model {name}.*pixelcnn models"):
         load_pretrained(name)

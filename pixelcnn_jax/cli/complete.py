@@ -21,7 +21,7 @@ PARTS = ("bottom", "top", "left", "right", "centre")
 
 @click.command()
 @options.model_argument
-@click.argument("image", type=options.FILE)
+@click.argument("image", type=options.PATH)
 @options.output_option("PNG to write")
 @click.option("--hide", type=click.Choice(PARTS), default="bottom", show_default=True, help="Part to draw again.")
 @click.option(

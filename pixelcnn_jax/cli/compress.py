@@ -17,7 +17,7 @@ from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import find_images, read_exact, to_pixels
 from pixelcnn_jax.codec import coding
 from pixelcnn_jax.codec.container import Container, GroupContainer, check_bounds, length_of, unpack
-from pixelcnn_jax.codec.groups import identity
+from pixelcnn_jax.codec.groups import digest_of_integers
 from pixelcnn_jax.data.image_files import write_image
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
@@ -27,7 +27,7 @@ from pixelcnn_jax.pretrained import integer_twins, pretrained_names, read_card
 
 @click.command()
 @options.model_argument
-@click.argument("files", metavar="FILE_OR_FOLDER...", type=options.FILE, nargs=-1, required=True)
+@click.argument("files", metavar="FILE_OR_FOLDER...", type=options.PATH, nargs=-1, required=True)
 @options.output_option("File to write")
 @options.label_option
 @click.option(
@@ -84,13 +84,14 @@ def compress(
 
 @click.command()
 @options.model_argument
-@click.argument("files", metavar="FILE...", type=options.FILE, nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", type=options.PATH, nargs=-1, required=True)
 @options.output_option("Folder to write")
 @options.label_option
 @options.json_option
 def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | None, as_json: bool) -> None:
     """Decompress files that `compress` wrote into a new folder of PNGs, which appears when all are written."""
     options.check_output(output, folder=True)
+    target = output.resolve()
     read_card(name)  # a wrong name is found before the files are read
     parts = [part for file in files for part in read_parts(file)]
     density = load_coder(name, parts[0][1])
@@ -98,7 +99,7 @@ def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | No
     rows = sum(-(-part.shape[0] // part.batch_size) * part.shape[1] for _, part, _ in parts)
     subpixels = 0
     with (
-        TemporaryDirectory(prefix=".pixelcnn", dir=output.parent) as folder,
+        TemporaryDirectory(prefix=".pixelcnn", dir=target.parent) as folder,
         options.progress("decompressing", rows) as on_row,
     ):
         images = Path(folder) / "images"
@@ -113,9 +114,9 @@ def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | No
                     raise InputError(f"{one} exists here where case makes no difference: decompress elsewhere.")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_image(file, to_pixels(image, density))
-        if output.exists():  # an empty folder
-            output.rmdir()
-        images.rename(output)
+        if target.exists():  # an empty folder
+            target.rmdir()
+        images.rename(target)
     _report(sum(len(names) for *_, names in parts), sum(len(data) for data, *_ in parts), subpixels, output, as_json)
 
 
@@ -156,7 +157,7 @@ def load_coder(name: str, container: Container | GroupContainer) -> Density:
 def is_of(container: GroupContainer, density: Density) -> bool:
     """Whether a model compressed the images of a container."""
     model, variables = density.model, density.variables
-    return isinstance(model, IntegerPixelCNN) and container.model == identity(model, variables)
+    return isinstance(model, IntegerPixelCNN) and container.model == digest_of_integers(model, variables)
 
 
 def read_parts(file: Path) -> list[tuple[bytes, Container | GroupContainer, list[str]]]:

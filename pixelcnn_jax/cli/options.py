@@ -62,8 +62,8 @@ class UserGroup(UserCommand, click.Group):
 
 
 # What a model can be given, by the "score_of" of its card: the part of a batch that holds it.
-PARTS = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
-FILE = PathType()
+CONDITIONS = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
+PATH = PathType()
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", type=int, help="Number of a class, from 0, for a class-conditional model.")
 seed_option = click.option(
@@ -74,11 +74,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 def output_option(help: str) -> Callable[[Any], Any]:
     """Returns the option of an output, which must be new."""
-    return click.option("-o", "--output", type=FILE, required=True, help=f"{help}; nothing is overwritten.")
+    return click.option("-o", "--output", type=PATH, required=True, help=f"{help}; nothing is overwritten.")
 
 
 class Density(NamedTuple):
-    """A trained model of p(x), of p(x | y) for class labels y, or of another density of ``PARTS``.
+    """A trained model of p(x), of p(x | y) for class labels y, or of another density of ``CONDITIONS``.
 
     Attributes:
       name: what the user called it.
@@ -117,7 +117,7 @@ class Density(NamedTuple):
 
     def h_in(self, batch: Mapping[str, Any]) -> Any:
         """Returns the condition that a batch carries, as h; None for a model of p(x)."""
-        part = PARTS[self.score_of]
+        part = CONDITIONS[self.score_of]
         return self.h(batch[part]) if part == "label" else batch[part] if part else None
 
     def h_of(self, label: int | None, count: int) -> Float[Array, "batch classes"] | None:
@@ -127,7 +127,7 @@ class Density(NamedTuple):
           InputError: if the label is missing or too high, or given to a model of p(x), or the model needs other than
             labels.
         """
-        if PARTS[self.score_of] not in (None, "label"):
+        if CONDITIONS[self.score_of] not in (None, "label"):
             raise InputError(f"{self.name} is a model of {self.score_of}: of the verbs, sample and evaluate take it.")
         if not self.classes and label is not None:
             raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
@@ -145,10 +145,10 @@ def load_density(name: str) -> Density:
     """
     model, variables, card = load_pretrained(name)
     score_of = card["score_of"]
-    if not isinstance(model, Network | ConditionalModel) or score_of not in PARTS:
+    if not isinstance(model, Network | ConditionalModel) or score_of not in CONDITIONS:
         raise InputError(
-            f"{name} must be a model of {' or '.join(PARTS)}, got experiment {card['experiment']!r}: training drew "
-            "its pictures into its workdir, and load_pretrained loads it in Python."
+            f"{name} must be a model of {' or '.join(CONDITIONS)}, got experiment {card['experiment']!r}: training "
+            "drew its pictures into its workdir, and load_pretrained loads it in Python."
         )
     return Density(name, model, variables, card, card["image_spec"].classes if score_of == "p(x|y)" else 0)
 
@@ -170,8 +170,9 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False) -> Non
     if os.path.lexists(output) and not (folder and output.is_dir() and not any(output.iterdir())):
         raise InputError(f"--output must be new, but {output} exists.")
     output.parent.mkdir(parents=True, exist_ok=True)
+    output = output.resolve()
     part = output.with_name(output.name + ".part")  # as atomic_write will call it
-    part.touch()
+    part.touch(exist_ok=False)  # a user may have a file of that name
     part.unlink()
 
 

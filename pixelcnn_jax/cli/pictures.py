@@ -1,5 +1,6 @@
 """Image files as the levels of a model, and back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Integer, UInt8
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
+from pixelcnn_jax.data.preparation import resize
 from pixelcnn_jax.errors import InputError
 
 
@@ -39,18 +41,17 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
     Raises:
       InputError: for a file that holds no image, and for a model whose images no file holds.
     """
-    from PIL import Image, ImageOps
-
+    data, levels = DataConfig(**density.settings("data", DataConfig)), density.model.levels
     height, width, channels = density.spec.shape
-    levels, data = density.model.levels, density.settings("data", DataConfig)
     _check_kind(density)
-    picture = Image.fromarray(decode(file, colour=channels == 3).squeeze())
-    fitted = np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BOX)).reshape(height, width, channels)
-    if data.get("invert"):
-        fitted = 255 - fitted
+    if data.scan == "columns":
+        height, width = width, height
+    image = resize(decode(file, colour=channels == 3), height=height, width=width)
+    for step in replace(data, grey=False, resize=None).steps(256).values():
+        image = step(image)
     if _holds_levels(density):
-        return _check_levels(file, fitted, levels)
-    return fitted >> (8 - data["bits"]) if data.get("bits") else as_levels(fitted, levels=levels)
+        return _check_levels(file, image, levels)
+    return image if data.bits or data.binarize == "threshold" else as_levels(image, levels=levels)
 
 
 def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:

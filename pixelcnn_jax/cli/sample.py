@@ -50,14 +50,15 @@ def sample(
     if guidance and own is not None and not own.get("drop_condition"):
         raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
     h: Given | None
-    if density.classes and label is None and not given:
+    words = (*examples, *given)
+    if density.classes and label is None and not words:
         columns = count or 10
         labels = np.repeat(np.arange(density.classes), columns)
         h, count = density.h(labels), len(labels)
     else:
         count = count or 64
         columns = math.isqrt(count - 1) + 1
-        h = read_given(density, (*examples, *given), label, count)
+        h = read_given(density, words, label, count)
     height, width, _ = density.spec.shape
     with options.progress("sampling", height) as on_row:
         images = sampling.sample(

@@ -19,7 +19,7 @@ BATCH = 32
 
 @click.command()
 @options.model_argument
-@click.argument("files", metavar="FILE_OR_FOLDER...", type=options.FILE, nargs=-1, required=True)
+@click.argument("files", metavar="FILE_OR_FOLDER...", type=options.PATH, nargs=-1, required=True)
 @options.label_option
 @options.json_option
 def score(name: str, files: tuple[Path, ...], label: int | None, as_json: bool) -> None:

@@ -60,7 +60,7 @@ def compress(
         streams += [filled(*each) for each in zip(coded, images_in.tolist(), strict=False)]
         _report(on_row, groups, height)
     return GroupContainer(
-        model=identity(model, variables),
+        model=digest_of_integers(model, variables),
         shape=images.shape,
         levels=model.levels,
         batch_size=group_size,
@@ -83,7 +83,7 @@ def decompress(
     Raises:
       InputError: if the container was made with another model, variables or h, or holds no images.
     """
-    if container.model != identity(model, variables):
+    if container.model != digest_of_integers(model, variables):
         raise InputError("data was compressed with another model or weights: decompress with the same.")
     _check(model, variables)
     (count, height, width, channels), group_size, lanes = container.shape, container.batch_size, container.lanes
@@ -96,19 +96,19 @@ def decompress(
     for groups, where, there in _batches(len(container.streams), count, group_size, lanes, height * width):
         states, data = np.full((len(where), lanes), rans.LOW, np.uint32), np.zeros((len(where), buffer), np.uint8)
         ends = np.zeros(len(where), np.int32)
-        for row, stream in enumerate(container.streams[done : done + groups]):
+        streams = container.streams[done : done + groups]
+        for row, stream in enumerate(streams):
             states[row], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
             data[row, : ends[row]] = np.frombuffer(stream[head:], np.uint8)
         here = jax.tree.map(lambda x, where=where: x[where.ravel()], condition)
         found = _decode(IntegerStream(model), (height, width), params_of(variables), there, states, data, ends, here)
         decoded, last_states, positions = (np.asarray(x) for x in found)
-        whole = (states >= rans.LOW).all() and (last_states == rans.LOW).all() and (positions <= ends).all()
-        for stream, images_in, end in zip(
-            container.streams[done : done + groups], there.sum(axis=1), positions, strict=False
-        ):
-            coded = stream[: head + end]
-            whole = whole and stream == filled(coded, int(images_in) * height * width * channels)
-        if not whole:
+        ended = (states >= rans.LOW).all() and (last_states == rans.LOW).all() and (positions <= ends).all()
+        coded = tuple(
+            filled(stream[: head + end], int(images_in) * height * width * channels)
+            for stream, images_in, end in zip(streams, there.sum(axis=1), positions, strict=False)
+        )
+        if not ended or coded != streams:
             raise InputError("data does not decode to images: it is damaged, or h is not what compress was given.")
         images[where[there]] = decoded[there]
         done += groups
@@ -152,7 +152,7 @@ def products_are_exact() -> bool:
     return bool((np.asarray(found) == left @ right).all())
 
 
-def identity(model: IntegerPixelCNN, variables: Variables) -> bytes:
+def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
     """Returns a digest of a model's integers, whatever type holds them; their shapes are its hyperparameters."""
     state = hashlib.sha256(f"{model.channels} {model.levels}".encode())
     for path, x in jax.tree_util.tree_leaves_with_path(params_of(variables)):

@@ -33,7 +33,7 @@ def inspect(source: Source, example: Callable[[int], Example], spec: ImageSpec, 
     ):
         check_example(read, spec, description=source.title, names=(name(0), name(index)))
         highest = max(highest, int(read["image"].max()))
-    check_values(highest, levels, description=source.title)
+    check_highest(highest, levels, description=source.title)
     return highest
 
 
@@ -48,7 +48,7 @@ def check_example(
         raise InputError(f"{description} has images without a label: set labels=False or choose another split.")
 
 
-def check_values(highest: int, levels: int, *, description: str) -> None:
+def check_highest(highest: int, levels: int, *, description: str) -> None:
     """Raises InputError for a value that is not below the number of levels."""
     if highest >= levels:
         raise InputError(

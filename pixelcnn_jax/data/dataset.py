@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Int
 
 from pixelcnn_jax.data.arrays import array_source, read_arrays
-from pixelcnn_jax.data.checks import check_example, check_values, inspect, written
+from pixelcnn_jax.data.checks import check_example, check_highest, inspect, written
 from pixelcnn_jax.data.digits import read_digits
 from pixelcnn_jax.data.folder import read_folder
 from pixelcnn_jax.data.preparation import Preparation
-from pixelcnn_jax.data.scenes import SIZES, read_scenes
+from pixelcnn_jax.data.scenes import SCENES, SIZES, WORDS, read_scenes
 from pixelcnn_jax.data.source import Example, Source, read_ahead
 from pixelcnn_jax.data.splits import parse_split
 from pixelcnn_jax.errors import InputError
@@ -106,7 +106,7 @@ class Dataset:
         for example in examples:
             check_example(example, self.spec, description=self.description)
         batch = {name: np.stack([example[name] for example in examples]).astype(np.int32) for name in examples[0]}
-        check_values(int(batch["image"].max()), self.spec.levels, description=self.description)
+        check_highest(int(batch["image"].max()), self.spec.levels, description=self.description)
         return batch
 
 
@@ -168,23 +168,26 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     return _load_sets(read_group(DataConfig, {"dataset": dataset, **options}, name="data"), split)
 
 
-def describe(config: DataConfig) -> ImageSpec:
+def image_spec(config: DataConfig) -> ImageSpec:
     """Returns what the training images are like; a TFDS data set need not have been prepared.
 
     Raises:
       InputError: if TFDS does not know the data set or the size of its images.
     """
-    if config.dataset not in ("digits", "folder", "array", *SIZES):
-        from pixelcnn_jax.data.tfds import describe_tfds, is_prepared
+    if config.dataset in ("digits", "folder", "array"):
+        return _load(config, config.train_split).spec
+    from pixelcnn_jax.data.tfds import describe_tfds, is_prepared
 
-        if not is_prepared(config.dataset, config.data_dir):
-            shape, classes = describe_tfds(config.dataset, labels=config.labels)
-            image = np.zeros(shape, np.uint8)
-            for step in config.steps(256).values():
-                image = step(image)
-            height, width, channels = image.shape
-            return ImageSpec(height, width, channels, config.levels_from(256), classes)
-    return _load(config, config.train_split).spec
+    words = None
+    if size := SIZES.get(config.dataset):
+        shape, classes = (size, size, 1), len(SCENES) if config.labels else None
+        words = WORDS if config.captions else None
+    elif is_prepared(config.dataset, config.data_dir):
+        return _load(config, config.train_split).spec
+    else:
+        shape, classes = describe_tfds(config.dataset, labels=config.labels)
+    black = [{"image": np.zeros(shape, np.uint8)}]
+    return _spec_of(config.apply(Source(config.dataset, range(1), lambda _: black, classes=classes, words=words)))
 
 
 def from_array(
@@ -263,11 +266,10 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     """Applies the preparation to a source, and inspects some of the resulting images."""
     prepared = preparation.apply(source)
     dynamic = preparation.binarize == "dynamic"
-    height, width, channels = prepared.example(0)["image"].shape
     dataset = Dataset(
         prepared.reader(),
         len(prepared.rows),
-        ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words),
+        _spec_of(prepared),
         description=prepared.title,
         intensities=source.levels if dynamic else None,
     )
@@ -278,3 +280,8 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
             f"binarize={preparation.binarize} leaves {source.title} black: for images of 0 and 1, set levels=2 alone."
         )
     return dataset
+
+
+def _spec_of(prepared: Source) -> ImageSpec:
+    height, width, channels = prepared.example(0)["image"].shape
+    return ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words)

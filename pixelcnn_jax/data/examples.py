@@ -75,7 +75,13 @@ def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int,
       ways: classes of an episode, or all of the pool if it has fewer.
       shots: examples of each class.
       seed: of every choice.
+
+    Raises:
+      InputError: for a pool without a class of more than ``shots`` images.
     """
+    for pool in pools:
+        if all(len(members) <= shots for members in pool.members.values()):
+            raise InputError(f"{pool.description} must have a class of more than {shots} images: choose another split.")
 
     def episode(index: int) -> Example:
         random = random_generator(seed, index)

@@ -7,7 +7,6 @@ import pathlib
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -61,15 +60,11 @@ def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "heigh
       InputError: if the file is damaged, or holds anything that the pixels would lose: transparency, a palette, colours
         for a grey model, more than 8 bits, several pictures, a rotation.
     """
-    modes = {1: ("1", "L"), 3: ("RGB",)}
-    if channels not in modes:
-        raise InputError(f"Image files have 1 or 3 channels, but this model has {channels}.")
+    modes = ("RGB",) if channels == 3 else ("1", "L")
     with _opened(path) as image:
-        wanted = " or ".join(modes[channels])
-        if image.mode not in modes[channels] or "transparency" in image.info:
-            raise InputError(
-                f"{path} must be of Pillow's mode {wanted} without transparency, got {image.mode}: convert it."
-            )
+        if image.mode not in modes or "transparency" in image.info:
+            wanted = " or ".join(modes)
+            raise InputError(f"{path} must be of mode {wanted} without transparency, got {image.mode}: convert it.")
         if image.format == "MPO" or image.getexif().get(0x0112, 1) != 1:
             raise InputError(f"{path} holds previews or a rotation, which would be lost: convert it.")
         return np.asarray(image.convert("RGB" if channels == 3 else "L")).reshape(image.height, image.width, channels)
@@ -90,9 +85,9 @@ def as_png(pixels: UInt8[np.ndarray, "height width channels"], *, optimize: bool
 def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"], *, levels: int) -> float:
     """Returns the size of an image as a PNG file in bits per sub-pixel: a measure of how plain it is.
 
-    Images of two levels are stored with one bit per pixel.
+    Images of one channel and two levels are stored with one bit per pixel.
     """
-    pixels, bits = as_pixels(image, levels=levels), 1 if levels == 2 else 8
+    pixels, bits = as_pixels(image, levels=levels), 1 if levels == 2 and image.shape[-1] == 1 else 8
     return 8 * len(as_png(pixels, optimize=True, bits=bits)) / image.size
 
 
@@ -142,7 +137,10 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
     name = file if isinstance(file, pathlib.Path) else "An image of the data set"
     PIL.Image.init()  # else Pillow knows some of the formats only
     try:
-        with PIL.Image.open(file, formats=FORMATS) as image, _turn(image.width * image.height):
+        with (
+            PIL.Image.open(file, formats=FORMATS) as image,
+            _large if image.width * image.height > LARGE else contextlib.nullcontext(),
+        ):
             if _has_more_bits(image):
                 raise InputError(f"{name} has more than 8 bits per value: convert it to 8 bits.")
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
@@ -156,11 +154,6 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
         raise InputError(f"{name} does not exist: name an image file or a folder.") from None
     except Exception as error:  # Pillow raises half a dozen types for damaged files
         raise InputError(f"{name} cannot be read as an image, {error}: repair or remove it.") from error
-
-
-def _turn(pixels: int) -> contextlib.AbstractContextManager[Any]:
-    """Returns a lock that is shared by the images of many pixels: each takes several times its size to decode."""
-    return _large if pixels > LARGE else contextlib.nullcontext()
 
 
 def _has_more_bits(image: PIL.Image.Image) -> bool:

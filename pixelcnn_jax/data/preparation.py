@@ -50,8 +50,8 @@ class Preparation:
         steps: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
         if self.grey:
             steps["grey"] = luma
-        if self.resize:
-            steps[f"resized to {self.resize}x{self.resize}"] = functools.partial(resize, size=self.resize)
+        if size := self.resize:
+            steps[f"resized to {size}x{size}"] = functools.partial(resize, height=size, width=size)
         if self.invert:
             steps["inverted"] = lambda image: (stored - 1 - image).astype(image.dtype)
         if bits := self.bits:
@@ -67,10 +67,6 @@ class Preparation:
             steps["backwards"] = lambda image: image[::-1, ::-1]
         return steps
 
-    def levels_from(self, stored: int) -> int:
-        """Returns the number of levels that the steps leave of the stored number."""
-        return min(self.levels, 2 if self.binarize != "none" else 2**self.bits if self.bits else stored)
-
     def apply(self, source: Source) -> Source:
         """Returns a source of prepared images, with the words for the steps in its title."""
         steps = self.steps(source.levels)
@@ -82,7 +78,8 @@ class Preparation:
             return examples
 
         title = ", ".join([source.title, *steps])
-        return source._replace(title=title, read=read, levels=self.levels_from(source.levels))
+        left = 2 if self.binarize != "none" else 2**self.bits if self.bits else source.levels
+        return source._replace(title=title, read=read, levels=min(self.levels, left))
 
 
 def luma(image: UInt[np.ndarray, "height width channels"]) -> UInt[np.ndarray, "height width 1"]:
@@ -93,17 +90,17 @@ def luma(image: UInt[np.ndarray, "height width channels"]) -> UInt[np.ndarray, "
 
 
 def resize(
-    image: UInt[np.ndarray, "rows columns channels"], *, size: int
-) -> UInt[np.ndarray, "{size} {size} channels"]:
-    """Returns the largest centred square of an image at another size.
+    image: UInt[np.ndarray, "rows columns channels"], *, height: int, width: int
+) -> UInt[np.ndarray, "{height} {width} channels"]:
+    """Returns the largest centred part of an image that has the shape of another size, at that size.
 
     Each new pixel is the mean of the pixels it covers (Pillow's BOX filter), and enlarging repeats pixels, so that no
     value leaves the range.
     """
     rows, columns, _ = image.shape
-    scale = min(rows / size, columns / size)
-    top, left = max(rows - scale * size, 0) / 2, max(columns - scale * size, 0) / 2
+    scale = min(rows / height, columns / width)
+    top, left = max(rows - scale * height, 0) / 2, max(columns - scale * width, 0) / 2
     window = (left, top, columns - left, rows - top)
     channels = [PIL.Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0)]
-    resized = [channel.resize((size, size), PIL.Image.Resampling.BOX, window) for channel in channels]
+    resized = [channel.resize((width, height), PIL.Image.Resampling.BOX, window) for channel in channels]
     return np.stack([np.asarray(channel) for channel in resized], axis=-1)

@@ -129,10 +129,11 @@ def read_scenes(
     split.check_name(name, SPLITS)
     size, count = SIZES[name], SPLITS[split.name].images
     mnist = read_mnist(parse_split(SPLITS[split.name].drawings))
+    side = size // 2 - MARGIN
     drawings: list[list[np.ndarray]] = [[] for _ in DIGITS]
     for start in range(0, len(mnist.rows), mnist.block):
         for one in mnist.read(mnist.rows[start : start + mnist.block]):
-            drawings[one["label"]].append(resize(one["image"], size=size // 2 - MARGIN)[..., 0])
+            drawings[one["label"]].append(resize(one["image"], height=side, width=side)[..., 0])
     example = example_of(split.name, drawings, size=size)
     carried = {"image"} | ({"caption"} if captions else set()) | ({"label"} if labels else set())
 

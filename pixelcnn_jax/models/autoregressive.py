@@ -19,7 +19,7 @@ from pixelcnn_jax.distributions import intensities, log_probs_of, mixture_log_pr
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
 from pixelcnn_jax.models.layers import add_bias, one_by_one
-from pixelcnn_jax.models.parameters import Bias, Kernel, Params, initialise, initialise_stacked
+from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
 
 DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
 
@@ -165,14 +165,11 @@ def encode(model: Network, params: Params, images: Images) -> Float[Array, "batc
     return jnp.concatenate([jnp.ones_like(values[..., :1]), values], axis=-1)
 
 
-def shared_shapes(model: Network, maps: int) -> Params:
-    """Returns the shapes of the head, which reads ``maps`` feature maps, and of the embedding of codes."""
+def shared_shapes(model: Network) -> Params:
+    """Returns the shapes of the head and of the embedding of codes."""
     width, classes = model.head_width, model.channels * model.outputs
     shapes: Params = {
-        "head": {
-            "hidden": {"kernel": Kernel((maps,), (width,), gain=2.0), "bias": Bias((width,))},
-            "logits": {"kernel": Kernel((width,), (classes,)), "bias": Bias((classes,))},
-        }
+        "head": {"hidden": affine((model.maps,), (width,), gain=2.0), "logits": affine((width,), (classes,))}
     }
     if model.code_features:
         shapes["embedding"] = {"kernel": Kernel((), (model.channels, model.levels, model.code_features))}

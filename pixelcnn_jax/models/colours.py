@@ -87,6 +87,16 @@ def mask_part(part: Params, mask: Bool[np.ndarray, "..."]) -> Params:
     return part | {"kernel": mask_kernel(part["kernel"], mask)}
 
 
+def split_columns(part: Params, mask: Bool[np.ndarray, "inputs features"]) -> Params:
+    """Splits a kernel [..., columns, inputs, gates, features] by what it reads: the columns to the left, or the pixel.
+
+    The last column reads the current pixel and is masked, alike in all gates.
+    """
+    kernel = part["kernel"]
+    pixel = mask_kernel(kernel[..., -1, :, :, :], mask[:, None])
+    return {"left": kernel[..., :-1, :, :, :], "pixel": pixel, "bias": part["bias"]}
+
+
 def masked_head(head: Params, masks: ColourMasks) -> Params:
     """Returns the parameters of the head with both kernels masked."""
     return {"hidden": mask_part(head["hidden"], masks.hidden), "logits": mask_part(head["logits"], masks.logits)}

@@ -24,8 +24,8 @@ from pixelcnn_jax.models.inputs import (
     Variables,
     check_condition,
     check_finite,
+    check_values,
     condition_sizes,
-    extent,
     params_of,
 )
 from pixelcnn_jax.models.integer import IntegerPixelCNN, check_one_hot
@@ -100,7 +100,7 @@ class ConditionalModel:
             return Condition(s=cast(Array, self.conditioner.apply({"params": variables["map"]}, h)))
         except InputError:  # the conditioner knows better what is wrong
             raise
-        except (flax.errors.FlaxError, KeyError, TypeError, ValueError) as error:
+        except (flax.errors.FlaxError, LookupError, TypeError, ValueError) as error:
             raise InputError(
                 f"h must have the shape that the model was made for, got {h.dtype} {list(h.shape)}, and variables must "
                 "be those of its conditioner."
@@ -171,9 +171,7 @@ def as_vectors(params: Params, h: Any) -> Any:
     sizes = condition_sizes(params)
     if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
         return h
-    found = extent(h)
-    if found is not None and not 0 <= found[0] <= found[1] < sizes["h"]:
-        raise InputError(f"h must hold labels 0 to {sizes['h'] - 1}, got {found[0]} to {found[1]}.")
+    check_values(h, sizes["h"], name="h")
     return jax.nn.one_hot(h, sizes["h"])
 
 

@@ -8,25 +8,25 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.devices import per_device
 from pixelcnn_jax.models.autoregressive import Network, cast, condition_shapes, shared_shapes, whole_head
-from pixelcnn_jax.models.colours import colour_masks, mask_kernel, mask_part, masked_head
+from pixelcnn_jax.models.colours import colour_masks, mask_part, masked_head, split_columns
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import (
     SUMS,
     Context,
     Dropout,
-    columns_left,
     dropout,
     horizontal_half,
+    rows_border,
+    rows_left,
     shift_down,
     vertical_half,
 )
-from pixelcnn_jax.models.parameters import Bias, Kernel, Params
+from pixelcnn_jax.models.parameters import Kernel, Params, affine
 
 
 class GatedPixelCNN(Network):
@@ -45,10 +45,10 @@ class GatedPixelCNN(Network):
         def layer(inputs: int, rows: int, columns: int) -> Params:
             pair = (2, features)
             shapes: Params = {
-                "vertical": {"kernel": Kernel((rows, columns, inputs), pair, gain=4.0), "bias": Bias(pair)},
+                "vertical": affine((rows, columns, inputs), pair, gain=4.0),
                 "crossing": {"kernel": Kernel(pair, pair)},
-                "horizontal": {"kernel": Kernel((columns // 2 + 1, inputs), pair, gain=4.0), "bias": Bias(pair)},
-                "out": {"kernel": Kernel((features,), (features,)), "bias": Bias((features,))},
+                "horizontal": affine((columns // 2 + 1, inputs), pair, gain=4.0),
+                "out": affine((features,), (features,)),
             }
             return shapes | condition_shapes(condition, pair, "vertical", "horizontal")
 
@@ -56,7 +56,7 @@ class GatedPixelCNN(Network):
         return {
             "strict": layer(inputs, first // 2, first),
             "layers": layer(features, n // 2 + 1, n),
-            **shared_shapes(self, features),
+            **shared_shapes(self),
         }
 
     @nn.nowrap
@@ -107,22 +107,12 @@ class Stacks(NamedTuple):
 
 
 def masked(model: Network, params: Params) -> Params:
-    """Returns the parameters as the layers read them: cast, and masked by colour where they read the current pixel.
-
-    The last column of a horizontal kernel reads the current pixel. It becomes ``pixel``, the others ``left``.
-    """
+    """Returns the parameters as the layers read them: cast, and masked by colour where they read the current pixel."""
     params, masks = cast(model, params), colour_masks(model)
 
-    def layer(layer: Params, pixel_mask: Bool[np.ndarray, "inputs features"]) -> Params:
-        kernel = layer["horizontal"]["kernel"]  # [..., columns, inputs, pair, features], stacked or not
-        return layer | {
-            "horizontal": {
-                "left": kernel[..., :-1, :, :, :],
-                "pixel": mask_kernel(kernel[..., -1, :, :, :], pixel_mask[:, None]),
-                "bias": layer["horizontal"]["bias"],
-            },
-            "out": mask_part(layer["out"], masks.own),
-        }
+    def layer(layer: Params, mask: Bool[np.ndarray, "inputs features"]) -> Params:
+        own = {"horizontal": split_columns(layer["horizontal"], mask), "out": mask_part(layer["out"], masks.own)}
+        return layer | own
 
     return params | {
         "strict": layer(params["strict"], masks.strict),
@@ -141,18 +131,6 @@ def joined(layer: Params) -> Params:
     }
 
 
-def rows_border(layer: Params, x: Float[Array, "batch rows width features"]) -> Float[Array, "..."]:
-    """Returns the zeros above the first row of an image, as many rows as the layer reads."""
-    batch, _, width, features = x.shape
-    return jnp.zeros((batch, layer["vertical"]["kernel"].shape[0] - 1, width, features), x.dtype)
-
-
-def columns_border(layer: Params, x: Float[Array, "batch height columns features"]) -> Float[Array, "..."]:
-    """Returns the zeros left of the first column of an image, as many columns as the layer reads."""
-    batch, height, _, features = x.shape
-    return jnp.zeros((batch, height, layer["horizontal"]["left"].shape[0], features), x.dtype)
-
-
 def horizontal_rows(
     layer: Params,
     x: Float[Array, "batch height width inputs"],
@@ -160,8 +138,7 @@ def horizontal_rows(
     **options: Any,
 ) -> Float[Array, "batch height width features"]:
     """Computes ``layers.horizontal_half`` over whole rows, with its options."""
-    left = jnp.concatenate([columns_border(layer, x), x], axis=2)[:, :, :-1]
-    before = crossing + columns_left(layer["horizontal"]["left"], left)
+    before = crossing + rows_left(layer["horizontal"]["left"], x)
     context = Context(gate=before, out=layer["out"]["bias"][None, None, None])
     return horizontal_half(layer, x, context, **options)[0]
 

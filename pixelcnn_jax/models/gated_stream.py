@@ -11,9 +11,9 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import as_logits, cast, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import group_slice
-from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, masked, rows_border
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, masked
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Context, columns_left, horizontal_half, vertical_half
+from pixelcnn_jax.models.layers import Context, columns_left, horizontal_half, rows_border, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
 
 
@@ -105,9 +105,8 @@ class GatedStream:
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         """Returns the zero border above the image, for every layer."""
-        inputs = [layer["vertical"]["kernel"].shape[2] for layer in params["rows"]]
-        last, *_ = empty = [jnp.zeros((batch, 1, width, features), self.model.dtype) for features in inputs]
-        return Rows(last, [rows_border(layer, x) for layer, x in zip(params["rows"], empty, strict=True)])
+        last = jnp.zeros((batch, 1, width, self.model.inputs), self.model.dtype)
+        return Rows(last, [rows_border(layer, last) for layer in params["rows"]])
 
     def open_row(
         self, params: Params, rows: Rows, condition: Condition

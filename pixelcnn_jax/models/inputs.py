@@ -124,16 +124,11 @@ def check_finite(condition: Condition) -> None:
             raise InputError(f"{name} must be finite, got NaN or infinity.")
 
 
-def extent(values: Array | np.ndarray) -> tuple[int, int] | None:
-    """Returns the smallest and the largest of some integers; None for traced values and where there are none."""
-    if isinstance(values, jax.core.Tracer) or not values.size:
-        return None
-    with jax.ensure_compile_time_eval():  # a jit around the caller may close over values that are not traced
-        return int(values.min()), int(values.max())
-
-
-def check_values(images: Array | np.ndarray, levels: int) -> None:
+def check_values(values: Array | np.ndarray, levels: int, *, name: str = "images") -> None:
     """Raises InputError for integers outside 0 to ``levels - 1``. Traced values are not checked."""
-    found = extent(images)
-    if found is not None and not 0 <= found[0] <= found[1] < levels:
-        raise InputError(f"images must hold integers 0 to {levels - 1}, got {found[0]} to {found[1]}.")
+    if isinstance(values, jax.core.Tracer) or not values.size:
+        return
+    with jax.ensure_compile_time_eval():  # a jit around the caller may close over values that are not traced
+        least, most = int(values.min()), int(values.max())
+    if not 0 <= least <= most < levels:
+        raise InputError(f"{name} must hold integers 0 to {levels - 1}, got {least} to {most}.")

@@ -22,7 +22,7 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images
-from pixelcnn_jax.models.layers import condition_terms, shift_down
+from pixelcnn_jax.models.layers import condition_terms, gathered, rows_border, shift_down
 from pixelcnn_jax.models.parameters import Bias, Params, layers_of
 
 HIGHEST = jax.lax.Precision.HIGHEST  # an accelerator would multiply float32 in fewer bits
@@ -91,10 +91,10 @@ class IntegerPixelCNN(GatedPixelCNN):
         check_images(images, channels=self.channels, levels=self.levels)
         params = dict(self.variables["params"])
         check_condition(params, condition, images.shape)
-        net, (batch, height, width, _) = prepare(self, params, dtype), images.shape
-        x = inputs(self, net, images)
+        net, (batch, height, *_) = prepare(self, params, dtype), images.shape
+        x = encode_integers(self, net, images)
         condition = jax.tree.map(lambda x: jnp.asarray(x, dtype), condition)
-        crossings, _ = vertical_stack(net, shift_down(x), row_borders(net["layers"], batch, width), condition)
+        crossings, _ = vertical_stack(net, shift_down(x), [rows_border(layer, x) for layer in net["layers"]], condition)
         features, _ = horizontal_stack(net, x, crossings, column_borders(net["layers"], batch, height))
         logits = head_logits(net["head"], features, slice(None)).reshape(*images.shape, self.levels)
         return scaled_cumulative(net["tables"]["exp"], logits)
@@ -128,7 +128,7 @@ def prepare(model: GatedPixelCNN, params: Params, dtype: Any = jnp.float32) -> P
     return net | {"layers": [layer | {"tables": tables} for layer in layers], "tables": tables}
 
 
-def inputs(model: GatedPixelCNN, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
+def encode_integers(model: GatedPixelCNN, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
     """Returns the input of the strict layer: a constant 1, then 2 x - (levels - 1) or the code of each channel."""
     if model.code_features:
         values = net["embedding"]["kernel"][jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
@@ -144,7 +144,7 @@ def dot(
     return jnp.tensordot(x, kernel, axes=axes, precision=HIGHEST)
 
 
-def window_product(
+def exact_product(
     window: Float[Array, "batch rows columns features"],
     kernel: Float[Array, "kernel_rows kernel_columns features pair out"],
 ) -> Float[Array, "batch new_rows new_columns pair out"]:
@@ -153,9 +153,7 @@ def window_product(
     Winograd's and Fourier's algorithms, which convolutions may use, are not exact.
     """
     rows, columns, _, *out = kernel.shape
-    height, width = window.shape[1] - rows + 1, window.shape[2] - columns + 1
-    taps = [window[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-    return dot(jnp.concatenate(taps, axis=-1), kernel.reshape(-1, *out))
+    return dot(gathered(window, rows, columns), kernel.reshape(-1, *out))
 
 
 def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | float) -> Float[Array, "..."]:
@@ -193,7 +191,7 @@ def vertical_stack(
         window, kernel = jnp.concatenate([above, x], axis=1), layer["vertical"]["kernel"]
         border = kernel.shape[1] // 2
         padded = jnp.pad(window, ((0, 0), (0, 0), (border, border), (0, 0)))
-        sums = window_product(padded, kernel) + layer["vertical"]["bias"]
+        sums = exact_product(padded, kernel) + layer["vertical"]["bias"]
         crossing = clipped(rescale(sums, layer["shifts"]["crossing"]), layer["clips"]["crossing"])
         crossing = dot(crossing, layer["crossing"]["kernel"], axes=2) + layer["horizontal"]["bias"]
         crossings.append(crossing + condition_terms(layer, "horizontal", condition, precision=HIGHEST))
@@ -212,17 +210,11 @@ def horizontal_stack(
         if remembered:
             own = clipped(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
         window = jnp.concatenate([left, own], axis=2)
-        gated = gate(layer, crossing + window_product(window, layer["horizontal"]["kernel"][None]), "horizontal")
+        gated = gate(layer, crossing + exact_product(window, layer["horizontal"]["kernel"][None]), "horizontal")
         out = rescale(dot(gated, layer["out"]["kernel"]) + layer["out"]["bias"], layer["shifts"]["out"])
         features = clipped(features + out if remembered else out, layer["clips"]["residual"])
         remembered.append(window[:, :, own.shape[2] :])
     return features, remembered
-
-
-def row_borders(layers: list[Params], batch: int, width: int) -> Memory:
-    """Returns the zeros above the first row of an image, for every layer."""
-    kernels = [layer["vertical"]["kernel"] for layer in layers]
-    return [jnp.zeros((batch, x.shape[0] - 1, width, x.shape[2]), x.dtype) for x in kernels]
 
 
 def column_borders(layers: list[Params], batch: int, height: int) -> Memory:

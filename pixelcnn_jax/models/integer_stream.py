@@ -14,13 +14,13 @@ from pixelcnn_jax.models.integer import (
     IntegerPixelCNN,
     Memory,
     column_borders,
+    encode_integers,
     head_logits,
     horizontal_stack,
-    inputs,
     prepare,
-    row_borders,
     vertical_stack,
 )
+from pixelcnn_jax.models.layers import rows_border
 from pixelcnn_jax.models.parameters import Params
 
 
@@ -49,7 +49,7 @@ class IntegerStream:
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         """Returns the zero border above the image, for every layer."""
         above = jnp.zeros((batch, 1, width, self.model.inputs))
-        return Rows(above, row_borders(params["layers"], batch, width))
+        return Rows(above, [rows_border(layer, above) for layer in params["layers"]])
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[list[Array], Rows]:
         """Advances the vertical stack by a row."""
@@ -60,7 +60,7 @@ class IntegerStream:
         self, params: Params, rows: Rows, above: list[Array], row: Int[Array, "batch 1 width channels"]
     ) -> Rows:
         """Returns the memory with a finished row as the last one."""
-        return rows._replace(last=inputs(self.model, params, row))
+        return rows._replace(last=encode_integers(self.model, params, row))
 
     def first_columns(self, params: Params, batch: int) -> Memory:
         """Returns the zero border left of the image, for every layer."""
@@ -74,7 +74,8 @@ class IntegerStream:
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[tuple[UInt32[Array, "batch bounds"], UInt32[Array, "batch 1"]], Known]:
         """Returns the distribution of a colour as ``scaled_cumulative`` does, given those before it in ``pixel``."""
-        features, appended = horizontal_stack(params, inputs(self.model, params, pixel), known.crossings, known.columns)
+        x = encode_integers(self.model, params, pixel)
+        features, appended = horizontal_stack(params, x, known.crossings, known.columns)
         outputs = slice(colour * self.model.levels, (colour + 1) * self.model.levels)
         logits = head_logits(params["head"], features, outputs)[:, 0, 0]
         return scaled_cumulative(params["tables"]["exp"], logits), known._replace(appended=appended)
@@ -93,5 +94,5 @@ class IntegerStream:
 
         No feature of the pixel reads its last colour, so the layers after the first are known since that was drawn.
         """
-        finished = jnp.concatenate([columns[0], inputs(self.model, params, pixel)], axis=2)[:, :, 1:]
+        finished = jnp.concatenate([columns[0], encode_integers(self.model, params, pixel)], axis=2)[:, :, 1:]
         return [finished, *known.appended[1:]]

@@ -53,12 +53,19 @@ def window_product(
         return jax.lax.conv_general_dilated(window, flat, (stride, stride), "VALID", dimension_numbers=numbers)
 
     def matrix_product(window: Array, flat: Array) -> Array:
-        height, width = window.shape[1] - rows + 1, window.shape[2] - columns + 1
-        taps = [window[:, i : i + height : stride, j : j + width : stride] for i in range(rows) for j in range(columns)]
-        return jnp.concatenate(taps, axis=-1) @ flat.reshape(rows * columns * features, -1)
+        return gathered(window, rows, columns, stride) @ flat.reshape(rows * columns * features, -1)
 
     product = jax.lax.platform_dependent(window, flat, cpu=matrix_product, default=convolution)
     return product.reshape(*product.shape[:-1], *out)
+
+
+def gathered(
+    window: Float[Array, "batch rows columns features"], rows: int, columns: int, stride: int = 1
+) -> Float[Array, "batch new_rows new_columns taps_times_features"]:
+    """Returns what a kernel of ``rows`` x ``columns`` taps reads at each of its positions in a window, side by side."""
+    height, width = window.shape[1] - rows + 1, window.shape[2] - columns + 1
+    taps = [window[:, i : i + height : stride, j : j + width : stride] for i in range(rows) for j in range(columns)]
+    return jnp.concatenate(taps, axis=-1)
 
 
 def taps_above(
@@ -82,6 +89,12 @@ def rows_above(
     return taps_above(kernel, window), window[:, x.shape[1] :]
 
 
+def rows_border(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array, "batch rows width features"]:
+    """Returns the zeros above the first row of an image of the width of ``x``, as many rows as a layer remembers."""
+    kernel = layer["vertical"]["kernel"]
+    return jnp.zeros((x.shape[0], kernel.shape[0] - 1, x.shape[2], kernel.shape[2]), kernel.dtype)
+
+
 def columns_left(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height columns features"]
 ) -> Float[Array, "batch height new_columns *out"]:
@@ -91,6 +104,13 @@ def columns_left(
     the first pixel wanted and ends one before the last.
     """
     return window_product(x, kernel[None])
+
+
+def rows_left(
+    kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height width features"]
+) -> Float[Array, "batch height width *out"]:
+    """Convolves the columns left of every pixel of whole rows, within zeros left of them."""
+    return columns_left(kernel, jnp.pad(x, ((0, 0), (0, 0), (kernel.shape[0], 0), (0, 0)))[:, :, :-1])
 
 
 def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*out"]) -> Float[Array, "..."]:

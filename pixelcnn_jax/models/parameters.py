@@ -33,6 +33,11 @@ class Bias(NamedTuple):
     scale: float = 0.0
 
 
+def affine(inputs: tuple[int, ...], outputs: tuple[int, ...], *, gain: float = 1.0) -> Params:
+    """Returns the shapes of a kernel, and of the bias of its outputs."""
+    return {"kernel": Kernel(inputs, outputs, gain), "bias": Bias(outputs)}
+
+
 def initialise(key: Key[Array, ""], shapes: Mapping[str, Any]) -> Params:
     """Draws a tree of arrays from a tree of ``Kernel`` and ``Bias``."""
     leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, Kernel | Bias))

@@ -12,7 +12,7 @@ from pixelcnn_jax.models.autoregressive import condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_part
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one
-from pixelcnn_jax.models.parameters import Bias, Kernel, Params
+from pixelcnn_jax.models.parameters import Params, affine
 from pixelcnn_jax.models.residual import ResidualNetwork, convolution_shapes, masked_convolution, split_taps
 
 
@@ -27,9 +27,9 @@ class PixelCNN(ResidualNetwork):
     def layer_shapes(self, condition: Condition) -> Params:
         features, maps = self.features, self.maps
         return {
-            "down": {"kernel": Kernel((maps,), (features,), gain=2.0), "bias": Bias((features,))},
+            "down": affine((maps,), (features,), gain=2.0),
             "masked": convolution_shapes(self.kernel_size, features, features, gain=2.0),
-            "up": {"kernel": Kernel((features,), (maps,)), "bias": Bias((maps,))},
+            "up": affine((features,), (maps,)),
             **condition_shapes(condition, (features,), "masked"),
         }
 

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes
-from pixelcnn_jax.models.colours import ColourMasks, mask_kernel, mask_part
+from pixelcnn_jax.models.colours import ColourMasks, mask_part, split_columns
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, columns_left, condition_terms, one_by_one, shift_down, window_product
-from pixelcnn_jax.models.parameters import Bias, Kernel, Params
-from pixelcnn_jax.models.residual import ResidualNetwork, convolve, left_of
+from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one, rows_left, shift_down, window_product
+from pixelcnn_jax.models.parameters import Bias, Kernel, Params, affine
+from pixelcnn_jax.models.residual import ResidualNetwork, convolve
 
 GATES = 4  # o, f, i, g
 
@@ -36,19 +36,14 @@ class RowLSTM(ResidualNetwork):
         k = self.kernel_size
         return {
             "rows": lstm_shapes(self, (k // 2 + 1,), (1, k)),
-            "up": up_shapes(self),
+            "up": affine((self.features,), (self.maps,)),
             **condition_shapes(condition, (GATES, self.features), "rows"),
         }
 
     @nn.nowrap
     def masked_layer(self, layer: Params, masks: ColourMasks) -> Params:
-        kernel = layer["rows"]["input"]["kernel"]  # [..., taps, maps, gate, features]
-        taps = {
-            "left": kernel[..., :-1, :, :, :],
-            "pixel": mask_kernel(kernel[..., -1, :, :, :], masks.down[:, None]),
-            "bias": layer["rows"]["input"]["bias"],
-        }
-        return layer | {"rows": layer["rows"] | {"input": taps}, "up": mask_part(layer["up"], masks.up)}
+        rows = layer["rows"] | {"input": split_columns(layer["rows"]["input"], masks.down)}
+        return layer | {"rows": rows, "up": mask_part(layer["up"], masks.up)}
 
     @nn.nowrap
     def block(self, layer: Params, x: Array, condition: Condition, drop: Dropout) -> Array:
@@ -72,7 +67,7 @@ class DiagonalBiLSTM(ResidualNetwork):
         directions = ("from_left", "from_right")
         return {
             **{direction: lstm_shapes(self, (), (2, 1)) for direction in directions},
-            "up": up_shapes(self),
+            "up": affine((self.features,), (self.maps,)),
             **condition_shapes(condition, (GATES, self.features), *directions),
         }
 
@@ -102,16 +97,11 @@ class State(NamedTuple):
     cell: Float[Array, "*pixels features"]
 
 
-def up_shapes(model: Network) -> Params:
-    """Returns the shapes of the 1x1 from an LSTM's features to the maps."""
-    return {"kernel": Kernel((model.features,), (model.maps,)), "bias": Bias((model.maps,))}
-
-
 def lstm_shapes(model: Network, inputs: tuple[int, ...], states: tuple[int, ...]) -> Params:
     """Returns the shapes of an LSTM that reads ``inputs`` taps of the maps and ``states`` taps of the states."""
     gates = (GATES, model.features)
     return {
-        "input": {"kernel": Kernel((*inputs, model.maps), gates), "bias": Bias(gates)},
+        "input": affine((*inputs, model.maps), gates),
         "state": {"kernel": Kernel((*states, model.features), gates)},
         "initial": {"bias": Bias((2, model.features))},  # h and c
     }
@@ -141,8 +131,7 @@ def row_lstm(
 
     ``terms`` are those of h and s. The share of the image is computed for all rows at once.
     """
-    left = columns_left(layer["input"]["left"], left_of(x, layer["input"]["left"].shape[0]))
-    gates = convolve(layer["input"], x, left) + terms
+    gates = convolve(layer["input"], x, rows_left(layer["input"]["left"], x)) + terms
     batch, _, width, _ = x.shape
     border = border_states(layer, batch)
 

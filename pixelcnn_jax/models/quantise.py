@@ -63,7 +63,9 @@ def quantise(
     if type(model) is not GatedPixelCNN or model.mixture or model.levels > MAX_LEVELS:
         raise InputError(f"model must be a GatedPixelCNN with a softmax over at most {MAX_LEVELS} levels.")
     check_images(calibration_images, channels=model.channels, levels=model.levels)
-    check_values(calibration_images, model.levels)
+    check_values(calibration_images, model.levels, name="calibration_images")
+    if not calibration_images.size:
+        raise InputError(f"calibration_images must not be empty, got shape {list(calibration_images.shape)}.")
     model = model.clone(dropout=0.0, dtype="float32", remat=False)
     _, variables, condition = resolve(model, variables, h, s, shape=calibration_images.shape)
     check_one_hot(condition.h)

@@ -16,8 +16,8 @@ from jaxtyping import Array, Bool, Float
 from pixelcnn_jax.models.autoregressive import Network, cast, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks, mask_kernel, masked_head
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, add_bias, columns_left, dropout, taps_above
-from pixelcnn_jax.models.parameters import Bias, Kernel, Params
+from pixelcnn_jax.models.layers import Dropout, add_bias, dropout, rows_left, taps_above
+from pixelcnn_jax.models.parameters import Params, affine
 
 
 class ResidualNetwork(Network):
@@ -55,7 +55,7 @@ class ResidualNetwork(Network):
         return {
             "strict": convolution_shapes(self.first_kernel_size, self.inputs, self.maps),
             "layers": self.layer_shapes(condition),
-            **shared_shapes(self, self.maps),
+            **shared_shapes(self),
         }
 
     @nn.nowrap
@@ -88,7 +88,7 @@ def masked(model: ResidualNetwork, params: Params) -> Params:
 
 def convolution_shapes(n: int, inputs: int, outputs: int, *, gain: float = 1.0) -> Params:
     """Returns the shapes of a masked n x n convolution. Its kernel has only the open taps, in raster order."""
-    return {"kernel": Kernel((n * n // 2 + 1, inputs), (outputs,), gain=gain), "bias": Bias((outputs,))}
+    return affine((n * n // 2 + 1, inputs), (outputs,), gain=gain)
 
 
 def split_taps(layer: Params, mask: Bool[np.ndarray, "inputs outputs"]) -> Params:
@@ -118,11 +118,5 @@ def masked_convolution(
 
     Taps below and right of the centre are not multiplied by zero: they do not exist.
     """
-    reach = layer["above"].shape[0]
-    rows = jnp.pad(x, ((0, 0), (reach, 0), (0, 0), (0, 0)))[:, :-1]
-    return convolve(layer, x, taps_above(layer["above"], rows) + columns_left(layer["left"], left_of(x, reach)))
-
-
-def left_of(x: Float[Array, "batch height width inputs"], reach: int) -> Float[Array, "batch height columns inputs"]:
-    """Returns what ``columns_left`` reads over whole rows: ``reach`` columns of zeros, then all but the last column."""
-    return jnp.pad(x, ((0, 0), (0, 0), (reach, 0), (0, 0)))[:, :, :-1]
+    rows = jnp.pad(x, ((0, 0), (layer["above"].shape[0], 0), (0, 0), (0, 0)))[:, :-1]
+    return convolve(layer, x, taps_above(layer["above"], rows) + rows_left(layer["left"], x))

@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import as_logits, cast, encode, head_hidden, head_last
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import columns_left, condition_terms, one_by_one, taps_above
+from pixelcnn_jax.models.layers import columns_left, condition_terms, one_by_one, rows_left, taps_above
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.pixelcnn import narrow, widen
 from pixelcnn_jax.models.pixelrnn import State, border_states, initial_state, lstm, states_above
-from pixelcnn_jax.models.residual import ResidualNetwork, convolve, left_of, masked
+from pixelcnn_jax.models.residual import ResidualNetwork, convolve, masked
 
 
 class Pixel(NamedTuple):
@@ -142,7 +142,7 @@ class ResidualStream:
         kernels = self._kernels_left(params)
 
         def product(index: int, x: Array) -> Array:
-            return columns_left(kernels[index], left_of(x, len(kernels[index]))) if left is None else left[index]
+            return rows_left(kernels[index], x) if left is None else left[index]
 
         x = convolve(params["strict"], inputs, above[0] + product(0, inputs))
         reads, new = [], []

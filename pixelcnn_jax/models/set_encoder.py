@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.encoders import Convolution, Enlargement
-from pixelcnn_jax.models.inputs import Examples
+from pixelcnn_jax.models.inputs import Examples, check_values
 
 
 class SetEncoder(nn.Module):
@@ -41,6 +41,7 @@ class SetEncoder(nn.Module):
             raise InputError(f"examples must be 0 to {self.most} images, got {examples.shape[1]}.")
         if examples.shape[2:4] != self.shape[:2]:
             raise InputError(f"examples must have height and width {self.shape[:2]}, got {examples.shape[2:4]}.")
+        check_values(jnp.maximum(examples, 0), self.levels, name="h")
         (batch, count), image, size = examples.shape[:2], examples.shape[2:], self.features[1]
         x = intensities(jnp.maximum(examples, 0), self.levels).reshape(-1, *image)
         x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes the image from zero padding

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int32
 
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.inputs import Tokens
+from pixelcnn_jax.models.inputs import Tokens, check_values
 
 PADDING = 0  # the token after the last word of a sentence; a caption of nothing else is no caption
 
@@ -43,6 +43,7 @@ class TextEncoder(nn.Module):
     def __call__(self, tokens: Tokens) -> Float[Array, "batch height width outputs"]:
         """Returns s of place plus a part that all places share, which is the V h of equation 4."""
         tokens = jnp.asarray(tokens)
+        check_values(tokens, len(self.words) + 1, name="h")
         known, each = tokens != PADDING, self.features // self.heads
         words = nn.Embed(len(self.words) + 1, self.features)(tokens)
         forward, backward = (nn.RNN(nn.GRUCell(self.features)) for _ in range(2))

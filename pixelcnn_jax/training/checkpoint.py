@@ -54,14 +54,17 @@ class Checkpoints:
             if is_first():
                 atomic_write(place / "shapes.json", json.dumps(shapes_of(state), indent=1))
                 atomic_write(place / "manifest.json", json.dumps(_hashes(place), indent=1))
-                self._remove(*self._after(step), *[old for old in self.steps() if old <= step][: -self.keep])
+                self.discard_from(step + 1)
+                for old in self.steps()[: -self.keep]:
+                    shutil.rmtree(self.folder / str(old))
         except Exception as error:  # orbax and tensorstore raise their own errors for a full disk
             raise InputError(f"The checkpoint {place} cannot be written: {first_line(error)}.") from error
 
     def discard_from(self, step: int) -> None:
         """Removes the checkpoints of a step and later."""
-        if is_first():
-            self._remove(*self._after(step - 1))
+        for later in self.steps() if is_first() else ():
+            if later >= step:
+                shutil.rmtree(self.folder / str(later))
 
     def restore(self, like: Any) -> Any | None:
         """Returns the state of the latest whole checkpoint, or None if there is none.
@@ -74,13 +77,13 @@ class Checkpoints:
         Raises:
           InputError: if the latest whole checkpoint is of another network or may not be read.
         """
-        step = int(run_on_first_process(lambda: str(self._latest_whole(shapes_of(like)))))
-        if step < 0:
+        step = run_on_first_process(lambda: self._latest_whole(shapes_of(like)))
+        if step is None:
             return None
         wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         return ocp.load(self.folder / str(step) / "state", wanted)
 
-    def _latest_whole(self, shapes: dict[str, str]) -> int:
+    def _latest_whole(self, shapes: dict[str, str]) -> int | None:
         for step in reversed(self.steps()):
             place = self.folder / str(step)
             if not _is_whole(place):
@@ -91,14 +94,7 @@ class Checkpoints:
                 return step
         if (self.folder.parent / "metrics.jsonl").exists():
             print(f"{self.folder} holds no whole checkpoint: training begins again at step 0.", file=sys.stderr)
-        return -1
-
-    def _after(self, step: int) -> list[int]:
-        return [one for one in self.steps() if one > step]
-
-    def _remove(self, *steps: int) -> None:
-        for step in steps:
-            shutil.rmtree(self.folder / str(step))
+        return None
 
 
 def _is_whole(place: Path) -> bool:

@@ -48,7 +48,8 @@ class TrainConfig:
                     f"{getattr(self, name)} and {self.microbatch_size}."
                 )
         for row in self.published:
-            if not (isinstance(row, list | tuple) and len(row) == 4 and isinstance(row[3], int | float)):
+            texts = isinstance(row, tuple) and len(row) == 4 and all(isinstance(text, str) for text in row[:3])
+            if not (texts and row[2] in ("bits/dim", "nats") and isinstance(row[3], int | float)):
                 raise InputError(
                     f'config.train.published must be rows (model, split, "bits/dim" or "nats", value), got {row}.'
                 )

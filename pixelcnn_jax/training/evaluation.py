@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from pixelcnn_jax.data.batches import evaluation_batches
 from pixelcnn_jax.data.dataset import Dataset
@@ -18,38 +18,38 @@ from pixelcnn_jax.training.processes import own_rows
 from pixelcnn_jax.training.progress import progress_bar
 from pixelcnn_jax.training.step import microbatches
 
-PerImage = Callable[[Params, Batch], Float[Array, "batch ..."]]
+PerImage = Callable[[Params, Batch], Any]  # an array [batch, ...], or a tree of them
 
 
 def make_evaluator(
     function: PerImage, *, batch_size: int, microbatch_size: int | None = None
-) -> Callable[[Params, Dataset], Float[np.ndarray, "count ..."]]:
+) -> Callable[[Params, Dataset], Any]:
     """Compiles a per-image function for whole splits, on all devices.
 
     Args:
-      function: ``params, batch -> values [batch, ...]``, pure. The value of an image must not depend on the other
-        images of its batch, unless ``microbatch_size`` is None.
+      function: ``params, batch -> values [batch, ...]``, or a tree of such, pure. The value of an image must not depend
+        on the other images of its batch, unless ``microbatch_size`` is None.
       batch_size: images a batch, over all devices of all processes. It is rounded up to what the devices can share.
       microbatch_size: images computed at a time, likewise.
 
     Returns:
-      ``params, dataset -> values [count, ...]``, in the order of the data set.
+      ``params, dataset -> values [count, ...]``, or a tree of such, in the order of the data set.
     """
     mesh = data_mesh()
-    shared = microbatch_size and math.lcm(microbatch_size, mesh.size)
-    batch_size = -(-batch_size // (shared or mesh.size)) * (shared or mesh.size)
+    shared = math.lcm(microbatch_size or 1, mesh.size)
+    batch_size = -(-batch_size // shared) * shared
 
-    def whole_batch(params: Params, batch: Batch) -> Float[Array, "batch ..."]:
-        parts = microbatches(batch, shared)
+    def whole_batch(params: Params, batch: Batch) -> Any:
+        parts = microbatches(batch, microbatch_size and shared)
         if len(next(iter(parts.values()))) == 1:
             return function(params, batch)
         values = jax.lax.map(lambda part: function(params, part), parts)
-        return jnp.moveaxis(values, 0, 1).reshape(-1, *values.shape[2:])
+        return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:]), values)
 
     compiled = jax.jit(whole_batch, out_shardings=replicated(mesh))
 
-    def over_split(params: Params, dataset: Dataset) -> Float[np.ndarray, "count ..."]:
-        values: list[Array] = []
+    def over_split(params: Params, dataset: Dataset) -> Any:
+        values: list[Any] = []
         total, title = -(-len(dataset) // batch_size), f"scoring {dataset.description}"
         batches = evaluation_batches(dataset, batch_size=batch_size, **own_rows())
         for batch in progress_bar(batches, title, total=total, delay=2, leave=False):
@@ -57,7 +57,7 @@ def make_evaluator(
             rows = {name: x for name, x in batch.items() if name != "mask"}
             values.append(compiled(params, shard_batch(mesh, rows)))
             wait_for_older(values)
-        return np.concatenate(values)[: len(dataset)]
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(dataset)], *values)
 
     return over_split
 

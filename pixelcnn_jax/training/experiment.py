@@ -17,6 +17,7 @@ Params = Any  # a tree of arrays
 Networks = dict[str, Any]  # by the names that their parameters have in the tree
 # "image", int32 [batch, height, width, channels], and "label", int32 [batch], if labelled
 Batch = Mapping[str, Array]
+Figures = dict[str, Any]  # of a report, by their names
 Pictures = Int[Array | np.ndarray, "rows columns height width channels"]
 
 
@@ -59,20 +60,20 @@ class Recipe(NamedTuple):
     """How to set up an experiment: the functions that a module of ``experiments`` defines.
 
     Attributes:
-      make_experiment: ``config, spec, fixed -> Experiment``. It needs no data.
+      make_experiment: ``config, spec, fixed -> Experiment``. It needs no data; ``fixed`` is None while shapes suffice.
       check: ``config, splits -> None``. Raises InputError before any training, for example for a classifier of other
         images.
       prepare: ``config, splits -> fixed``: variables learned before training begins and kept fixed, such as a
         quantiser's. They are saved in the workdir.
       picture_source: ``config, splits -> images`` that the picture starts from, or None.
-      report: ``config, splits, params, fixed -> figures`` of the best parameters, computed once at the end.
+      report: ``config, experiment, splits, params, fixed -> figures`` of the best parameters, computed once at the end.
     """
 
-    make_experiment: Callable[[RunConfig, ImageSpec, Variables], Experiment]
+    make_experiment: Callable[[RunConfig, ImageSpec, Variables | None], Experiment]
     check: Callable[[RunConfig, Splits], None] = lambda config, splits: None
     prepare: Callable[[RunConfig, Splits], Variables] = lambda config, splits: {}
     picture_source: Callable[[RunConfig, Splits], Any] = lambda config, splits: None
-    report: Callable[[RunConfig, Splits, Params, Variables], dict[str, Any]] = lambda *_: {}
+    report: Callable[[RunConfig, Experiment, Splits, Params, Variables], Figures] = lambda *_: {}
 
     @classmethod
     def of(cls, module: ModuleType) -> "Recipe":

@@ -23,7 +23,7 @@ from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.evaluation import score
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.loggers import make_loggers
-from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
+from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file, save_curve
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows
 from pixelcnn_jax.training.progress import progress_bar
@@ -63,56 +63,56 @@ def train_steps(
       InputError: for a loss that is no longer finite.
       Interrupted: after a signal, when the state is saved.
     """
-    every, measure, mesh = config.train, experiment.measure, data_mesh()
+    settings, measure, mesh = config.train, experiment.measure, data_mesh()
     step_key = keys(config).step
-    optimizer = make_optimizer(config.optimizer, steps=every.steps)
-    learning_rate = make_schedule(config.optimizer, steps=every.steps)
+    optimizer = make_optimizer(config.optimizer, steps=settings.steps)
+    learning_rate = make_schedule(config.optimizer, steps=settings.steps)
     fresh = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))(keys(config).init)
     step_function = partial(
         train_step,
         experiment=experiment,
         optimizer=optimizer,
-        ema_decay=every.ema_decay,
-        microbatch_size=every.microbatch_size,
+        ema_decay=settings.ema_decay,
+        microbatch_size=settings.microbatch_size,
     )
     next_state = jax.jit(step_function, donate_argnames="state", out_shardings=replicated(mesh))
-    checkpoints = Checkpoints(workdir / "checkpoints", keep=every.keep_checkpoints)
+    checkpoints = Checkpoints(workdir / "checkpoints", keep=settings.keep_checkpoints)
     state: TrainState = checkpoints.restore(fresh) or fresh
-    start = int(state.step)
+    start = saved = int(state.step)
     best.resume()
-    loggers = make_loggers(every.loggers, workdir, to_dict(config)) if is_first() else ()
+    loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if is_first() else ()
     # A process that was stopped may have saved a step before it was validated.
-    due = [(step, "learning_rate") for step in range(every.log_every, start + 1, every.log_every)]
-    due += [(step, f"validation_{measure}") for step in range(every.eval_every, start, every.eval_every)]
+    due = [(step, "learning_rate") for step in range(settings.log_every, start + 1, settings.log_every)]
+    due += [(step, f"validation_{measure}") for step in range(settings.eval_every, start, settings.eval_every)]
     metrics = Metrics(workdir, resumed_step=start, due=due, writes=is_first(), loggers=loggers)
-    watch, began, earlier = Stopwatch(every.batch_size), time.monotonic(), metrics.last("seconds")
+    watch, began, earlier = Stopwatch(settings.batch_size), time.monotonic(), metrics.last("seconds")
     batches = training_batches(
         splits.train,
-        batch_size=every.batch_size,
+        batch_size=settings.batch_size,
         seed=config.seed,
         flip=config.data.flip,
         shift=config.data.shift,
         images_per_class=config.data.images_per_class,
         **own_rows(),
     )
-    numbered = zip(range(start + 1, every.steps + 1), read_ahead(batches, start=start), strict=False)
-    bar = progress_bar(numbered, "compiling", initial=start, total=every.steps, unit="step")
+    numbered = zip(range(start + 1, settings.steps + 1), read_ahead(batches, start=start), strict=False)
+    bar = progress_bar(numbered, "compiling", initial=start, total=settings.steps, unit="step")
     if is_first():
         images = f"{splits.train.description}, {len(splits.train):,} images"
-        print(f"training on {images}, from step {start:,} to {every.steps:,}", flush=True)
+        print(f"training on {images}, from step {start:,} to {settings.steps:,}", flush=True)
 
     def mean(losses: Float[np.ndarray, " count"]) -> float:
         return float(score(losses, splits.train, measure=measure)[measure])
 
     def is_due(step: int, interval: int) -> bool:
-        return step == every.steps or step % interval == 0
+        return step == settings.steps or step % interval == 0
 
     def record(step: int, **scalars: float) -> None:
         seconds = earlier + time.monotonic() - began
         metrics.write(step, **{k: x for k, x in scalars.items() if math.isfinite(x)}, seconds=seconds)
 
-    def draw_curve() -> None:
-        metrics.draw(workdir / "curve.png", measure=measure, title=splits.train.description)
+    def update_report() -> None:
+        metrics.later(save_curve, workdir / "curve.png", list(metrics.records), measure, splits.train.description)
         metrics.later(write_report, workdir)
 
     def validate(step: int) -> None:
@@ -123,7 +123,7 @@ def train_steps(
         best.offer(step, found, state.ema)
         draw(samples_file(step), state.ema, step)
         record(step, **{f"validation_{measure}": found})
-        draw_curve()
+        update_report()
         if is_first():
             bar.write(f"step {step}: validation {found:.4f} {display_name(measure)}, best {best.loss:.4f}")
             sys.stdout.flush()
@@ -138,9 +138,9 @@ def train_steps(
             )
         return skipped
 
-    with closing(metrics), bar, stop_requests(every.seconds) as stop:
+    with closing(metrics), bar, stop_requests(settings.seconds) as stop:
         try:
-            if start and is_due(start, every.eval_every) and not metrics.has(start, f"validation_{measure}"):
+            if start and is_due(start, settings.eval_every) and not metrics.has(start, f"validation_{measure}"):
                 with stop.may_raise():
                     validate(start)
             for step, batch in bar:
@@ -150,7 +150,7 @@ def train_steps(
                 if step == start + 1:
                     bar.unpause()  # the estimate of the time left does not count compilation
                     bar.set_description("training")
-                if is_due(step, every.log_every):
+                if is_due(step, settings.log_every):
                     (losses, norms), rate = watch.read()
                     skipped_steps(step)
                     scalars = {"learning_rate": float(learning_rate(step - 1)), "gradient_norm": float(np.mean(norms))}
@@ -159,18 +159,20 @@ def train_steps(
                     bar.set_postfix(shown)
                     if bar.disable and is_first():  # the output is a file
                         print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
-                if is_due(step, every.eval_every):
+                if is_due(step, settings.eval_every):
                     with stop.may_raise():
                         validate(step)
                 if stop.reached(step):
                     raise StopNow
-                if is_due(step, every.checkpoint_every) and not skipped_steps(step):
+                if is_due(step, settings.checkpoint_every) and not skipped_steps(step):
                     checkpoints.save(step, state)
+                    saved = step
             with stop.may_raise():  # the last place where a request is heard: scoring begins after it
-                draw_curve()
+                update_report()
         except StopNow:
             step = int(state.step)
-            checkpoints.save(step, state)
+            if step > saved:  # saving removes an older folder of the same step first
+                checkpoints.save(step, state)
             message = f"Stopped after step {step}, which is saved: the same command goes on from there."
             raise Interrupted(message, stop.signal or signal.SIGTERM) from None
     if best.step == 0:  # its model was damaged after the last validation

@@ -103,10 +103,6 @@ class Metrics:
         for log in self._loggers:
             self.later(log, step, scalars, self._pictures(record))
 
-    def draw(self, path: Path, *, measure: str, title: str) -> None:
-        """Draws the curve of a measure so far, some time before ``close`` returns."""
-        self.later(save_curve, path, list(self.records), measure, title)
-
     def later(self, work: Callable[..., None], *inputs: Any) -> None:
         """Does some work, in the process that writes, in order and some time before ``close`` returns.
 

@@ -3,8 +3,9 @@
 All processes run the same program and each reads its own rows of a batch. Only the first writes files.
 """
 
+import json
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -58,24 +59,27 @@ def own_rows() -> dict[str, int]:
     return {"process_index": jax.process_index(), "process_count": jax.process_count()}
 
 
-def run_on_first_process(work: Callable[[], str]) -> str:
+def run_on_first_process(work: Callable[[], Any]) -> Any:
     """Does some work in the first process only; its result, or its error, is every process's.
+
+    Args:
+      work: returns what JSON can hold.
 
     Raises:
       InputError: if the work raised one, or an OSError.
     """
     if jax.process_count() == 1:
         return work()
-    text, failed = "", False
+    outcome: dict[str, Any] = {}
     if is_first():
         try:
-            text = work()
+            outcome = {"result": work()}
         except (InputError, OSError) as error:
-            text, failed = user_message(error) or str(error), True
-    mine = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
-    length, failed = multihost_utils.broadcast_one_to_all(np.array([len(mine), failed], np.int32))
+            outcome = {"error": user_message(error) or str(error)}
+    mine = np.frombuffer(json.dumps(outcome).encode(), np.uint8).astype(np.int32)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(mine))))
     received = multihost_utils.broadcast_one_to_all(mine if is_first() else np.zeros(length, np.int32))
-    text = np.asarray(received).astype(np.uint8).tobytes().decode()
-    if failed:
-        raise InputError(text)
-    return text
+    outcome = json.loads(np.asarray(received).astype(np.uint8).tobytes())
+    if "error" in outcome:
+        raise InputError(outcome["error"])
+    return outcome["result"]

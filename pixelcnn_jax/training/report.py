@@ -70,7 +70,9 @@ def _commands(workdir: Path, run: dict[str, Any], *, is_density: bool) -> list[s
         where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []
         commands.append(shlex.join(["pixelcnn", "sample", str(workdir), "-o", "grid.png"]))
         commands.append(shlex.join(["pixelcnn", "evaluate", str(workdir), *split, *where]))
-    code = f"import pixelcnn_jax; print(pixelcnn_jax.load_pretrained({str(workdir)!r}).model)"
+    # An experiment may have networks of its own, as ablations has, which are known once it is imported.
+    modules = "pixelcnn_jax" if is_density else f"experiments.{run['config']['experiment']}, pixelcnn_jax"
+    code = f"import {modules}; print(pixelcnn_jax.load_pretrained({str(workdir)!r}).model)"
     commands.append(shlex.join(["python", "-c", code]))
     if (workdir / "tensorboard").is_dir():
         commands.append(shlex.join(["tensorboard", f"--logdir={workdir}"]))

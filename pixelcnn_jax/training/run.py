@@ -19,7 +19,7 @@ from pixelcnn_jax.training.processes import is_first
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import start_from
 from pixelcnn_jax.training.step import keys
-from pixelcnn_jax.training.workdir import open_workdir, prepared, write_result
+from pixelcnn_jax.training.workdir import open_workdir, prepare_once, write_result
 
 
 def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str) -> dict[str, Any]:
@@ -48,11 +48,13 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     names = ("batch_size", "eval_batch_size") if config.train.microbatch_size is None else ("microbatch_size",)
     for name in names:
         check_batch_size(data_mesh(), getattr(config.train, name), name=f"config.train.{name}")
+    if not (workdir / "result.json").exists():  # before the workdir is claimed: a mistake must not claim it
+        start_from(config.train.start_from, recipe.make_experiment(config, splits.spec, None))
+        recipe.check(config, splits)
     with open_workdir(workdir, config, splits) as finished:
         if finished is not None:
             return finished
-        recipe.check(config, splits)
-        fixed = prepared(workdir, lambda: recipe.prepare(config, splits))
+        fixed = prepare_once(workdir, lambda: recipe.prepare(config, splits))
         experiment = start_from(config.train.start_from, recipe.make_experiment(config, splits.spec, fixed))
         best = BestModel(workdir, config, experiment, fixed, splits)
         source = recipe.picture_source(config, splits)
@@ -80,7 +82,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             "measure": measure,
             "scores": {name: score(losses_of(params, x), x, measure=measure) for name, x in scored.items()},
             "score_of": experiment.score_of,
-            "report": recipe.report(config, splits, params, fixed),
+            "report": recipe.report(config, experiment, splits, params, fixed),
             "best_step": best.step,
             "steps": config.train.steps,
             "parameters": sum(x.size for x in jax.tree.leaves(params)),

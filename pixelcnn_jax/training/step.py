@@ -43,18 +43,6 @@ class TrainState(NamedTuple):
     skipped: Int[Array, ""]
 
 
-class StepMetrics(NamedTuple):
-    """Measurements of one step; NaN where its gradient was not finite.
-
-    Attributes:
-      loss: mean loss of the batch.
-      gradient_norm: global norm of the gradient, before clipping.
-    """
-
-    loss: Float[Array, ""]
-    gradient_norm: Float[Array, ""]
-
-
 def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, key: Key[Array, ""]) -> TrainState:
     """Returns the state before the first step, a pure function of the key."""
     params = experiment.init(key)
@@ -77,7 +65,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     microbatch_size: int | None = None,
-) -> tuple[TrainState, StepMetrics]:
+) -> tuple[TrainState, tuple[Float[Array, ""], Float[Array, ""]]]:
     """Does one step on one batch.
 
     Gradients of microbatches are summed one after the other. On CPU a microbatch of 2 to 4 images stays in the cache
@@ -89,7 +77,8 @@ def train_step(
       key: the run's key for noise; the step's own is derived from it by the step.
 
     Returns:
-      The next state, and what the step measured.
+      The next state; the mean loss of the batch and the global norm of the gradient before clipping, both NaN where it
+      was not finite.
     """
 
     def mean_loss(params: Params, part: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
@@ -124,5 +113,5 @@ def train_step(
     new, old = (params, ema, optimizer_state), (state.params, state.ema, state.optimizer)
     params, ema, optimizer_state = jax.tree.map(partial(jnp.where, is_finite), new, old)
     skipped = jnp.where(is_finite, 0, state.skipped + 1)
-    measured = StepMetrics(*(jnp.where(is_finite, x, jnp.nan) for x in (loss, norm)))
+    measured = (jnp.where(is_finite, loss, jnp.nan), jnp.where(is_finite, norm, jnp.nan))
     return TrainState(state.step + 1, params, ema, optimizer_state, skipped), measured

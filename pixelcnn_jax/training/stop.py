@@ -60,10 +60,10 @@ class StopRequest:
     @contextlib.contextmanager
     def may_raise(self) -> Iterator[None]:
         """Lets a signal raise ``StopNow`` in work that can be done again, such as a validation."""
-        if self.signal is not None and not self.several:
-            raise StopNow
         self._raises = True
         try:
+            if self.signal is not None and not self.several:
+                raise StopNow
             yield
         finally:
             self._raises = False

@@ -52,22 +52,27 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
     """
     with ExitStack() as held:
 
-        def begin() -> str:
-            claim(workdir, config, splits)
+        def begin() -> dict[str, Any] | None:
+            longer = claim(workdir, config, splits)
             result = read_result(workdir)
             if result is not None and result.get("steps", config.train.steps) == config.train.steps:
-                return json.dumps(result)
+                return result
             held.enter_context(locked(workdir))
+            if longer:
+                write_json(workdir / "config.json", longer)
             (workdir / "result.json").unlink(missing_ok=True)  # of a run that is made longer
-            return json.dumps(None)
+            return None
 
-        yield json.loads(run_on_first_process(begin))
+        yield run_on_first_process(begin)
 
 
-def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
+def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | None:
     """Makes a workdir this run's own by a ``config.json`` in it.
 
     The file holds the config, the image spec, the number of images in each split, and the command that began the run.
+
+    Returns:
+      What the file is to hold once the workdir is locked, for a run that is made longer; else None.
 
     Raises:
       InputError: if the workdir belongs to a run of another config or other data, naming the first field that differs,
@@ -82,13 +87,11 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
     file = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        if not file.exists():
-            if any(path.name != "config.json.part" for path in workdir.iterdir()):
-                raise InputError(f"{workdir} holds files, but no config.json of a run: choose another workdir.")
+        if all(path.name == "config.json.part" for path in workdir.iterdir()):
             write_json(file, mine)
         theirs = read_json(file)
-    except InputError:
-        raise
+    except FileNotFoundError:
+        raise InputError(f"{workdir} holds files, but no config.json of a run: choose another workdir.") from None
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is damaged: restore it, or choose another workdir.") from error
     except OSError as error:
@@ -110,8 +113,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> None:
                 f"{workdir} belongs to another config: {name} is {before} there and {now} here. Choose another workdir."
                 + more
             )
-    if is_longer:
-        write_json(file, mine)
+    return mine if is_longer else None
 
 
 @contextmanager
@@ -153,14 +155,14 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
 def write_result(workdir: Path, result: dict[str, Any]) -> dict[str, Any]:
     """Writes ``result.json``; returns what it holds."""
 
-    def write() -> str:
+    def write() -> dict[str, Any]:
         write_json(workdir / "result.json", result)
-        return json.dumps(read_json(workdir / "result.json"))
+        return read_json(workdir / "result.json")
 
-    return dict(json.loads(run_on_first_process(write)))
+    return dict(run_on_first_process(write))
 
 
-def prepared(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def prepare_once(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     """Returns the variables that a run learned before training: computed once, then read from the workdir.
 
     Raises:
@@ -168,14 +170,14 @@ def prepared(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Mapping
     """
     file = workdir / "prepared.safetensors"
 
-    def write() -> str:
+    def write() -> bool:
         if not file.exists() and (fixed := prepare()):
             flat = flax.traverse_util.flatten_dict(fixed, sep=".")
             arrays = {name: np.ascontiguousarray(x) for name, x in flat.items()}
             atomic_write(file, to_bytes(arrays, {"sha256": _hash(arrays)}))
-        return str(file.exists())
+        return file.exists()
 
-    if run_on_first_process(write) != "True":
+    if not run_on_first_process(write):
         return {}
     try:
         arrays = from_bytes(file.read_bytes())

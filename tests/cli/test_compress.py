@@ -122,6 +122,24 @@ def test_images_appear_when_all_are_written(pixelcnn, colour_model, folder, tmp_
     assert "must be new" in pixelcnn("decompress", colour_model, tmp_path / "x", "-o", tmp_path / "out", mistake=True)
 
 
+def test_the_current_folder_and_a_link_to_a_folder_are_outputs(pixelcnn, colour_model, folder, tmp_path, monkeypatch):
+    pixelcnn("compress", colour_model, folder, "-o", tmp_path / "x", "--no-verify")
+    for name in ("here", "linked"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "linked")
+    pixelcnn("decompress", colour_model, tmp_path / "x", "-o", tmp_path / "link")
+    check_same(folder, tmp_path / "linked")
+    monkeypatch.chdir(tmp_path / "here")
+    pixelcnn("decompress", colour_model, tmp_path / "x", "-o", ".")
+    check_same(folder, tmp_path / "here")
+
+
+def test_a_file_that_has_the_name_of_the_temporary_one_stays(pixelcnn, colour_model, folder, tmp_path):
+    (tmp_path / "x.part").write_text("mine")
+    assert "x.part" in pixelcnn("compress", colour_model, folder, "-o", tmp_path / "x", mistake=True)
+    assert (tmp_path / "x.part").read_text() == "mine"
+
+
 def test_a_file_cut_between_two_sizes_is_refused(pixelcnn, colour_model, folder, tmp_path):
     whole, cut, out = tmp_path / "whole", tmp_path / "cut", tmp_path / "out"
     pixelcnn("compress", colour_model, folder, "-o", whole, "--no-verify")

@@ -43,6 +43,25 @@ def test_an_image_is_cropped_and_resized_as_training_does(size, channels, tmp_pa
     assert abs(difference).max() <= (1 if channels == 1 else 0)  # grey before resizing or after: one rounding
 
 
+@pytest.mark.parametrize("size", [(1, 9), (9, 1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_line_of_pixels_is_an_image(size, channels, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    found = read_fitted(tmp_path / "1.png", density(256, size=1, channels=channels))
+    middle = pixels[size[0] // 2, size[1] // 2]
+    assert found.shape == (1, 1, channels)
+    if channels == 3:
+        np.testing.assert_array_equal(found[0, 0], middle)
+
+
+def test_a_model_that_reads_columns_reads_the_columns_of_a_file(tmp_path):
+    pixels = np.arange(256).reshape(16, 16).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    found = read_fitted(tmp_path / "1.png", density(256, scan="columns"))
+    np.testing.assert_array_equal(found[..., 0], pixels.T)
+
+
 def test_files_of_a_folder_of_levels_are_levels(tmp_path):
     """In a folder of 0 .. 4 a pixel of 3 is level 3, in training as after it, and not the nearest of five greys."""
     pixels = np.arange(36, dtype=np.uint8).reshape(6, 6) % 5

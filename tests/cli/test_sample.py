@@ -96,6 +96,7 @@ def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawing
         ("few_shot_model", ["--examples", "a.png", "--label", "1"], "--label"),
         ("few_shot_model", ["nothing.png"], "nothing.png"),
         ("colour_model", ["--examples", "a.png"], 'a.png" must be left out'),
+        ("class_model", ["--examples", "a.png"], 'a.png" must be left out'),
     ],
 )
 def test_examples_that_do_not_fit_are_refused(pixelcnn, request, monkeypatch, drawings, model, words, named):

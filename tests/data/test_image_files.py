@@ -175,8 +175,6 @@ def test_written_pixels_are_read_exactly(tmp_path, channels):
     assert np.array_equal(read_image(tmp_path / "a.png", channels=channels), image)
     save(pillow(image), tmp_path, "b.png")
     assert np.array_equal(read_image(tmp_path / "b.png", channels=channels), image)
-    with pytest.raises(InputError, match="channels"):
-        read_image(tmp_path / "a.png", channels=2)
 
 
 @pytest.mark.parametrize("levels", [2, 17, 200, 256])
@@ -198,7 +196,7 @@ def test_a_grid_has_the_images_in_rows_and_columns(tmp_path):
     assert grid(ramp(6, channels=4).reshape(2, 3, 4, 6, 4), levels=256).shape == (11, 22, 1)
 
 
-@pytest.mark.parametrize(("levels", "channels"), [(2, 1), (17, 1), (256, 3)])
+@pytest.mark.parametrize(("levels", "channels"), [(2, 1), (2, 3), (17, 1), (256, 3)])
 def test_a_plain_image_takes_fewer_bits_as_png_than_noise(levels, channels):
     noise = np.random.default_rng(0).integers(levels, size=(64, 48, channels))
     plain, random = (png_bits_per_dim(image, levels=levels) for image in (0 * noise, noise))

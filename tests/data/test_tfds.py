@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from image_helpers import images_of, pillow, ramp
 
 from pixelcnn_jax.data import source
-from pixelcnn_jax.data.dataset import DataConfig, describe, load
+from pixelcnn_jax.data.dataset import DataConfig, image_spec, load
 from pixelcnn_jax.data.tfds import describe_tfds
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -122,7 +122,7 @@ def test_images_of_several_sizes(tmp_path):
     assert load("tiny", "train[:2]", data_dir=tmp_path).spec.shape == (4, 6, 1)
     assert load("tiny", "train", data_dir=tmp_path, resize=3).spec.shape == (3, 3, 1)
     config = DataConfig(dataset="tiny", data_dir=str(tmp_path), resize=3)
-    assert describe(config) == load("tiny", "train", data_dir=tmp_path, resize=3).spec
+    assert image_spec(config) == load("tiny", "train", data_dir=tmp_path, resize=3).spec
 
 
 def test_classes_are_labels_or_texts(tmp_path):

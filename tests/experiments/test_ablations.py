@@ -62,6 +62,11 @@ def test_a_study_begins_with_the_whole_network_and_knows_its_variants(variants):
         ablations.runs(tiny_config("ablations", {"own.variants": variants}))
 
 
+def test_a_study_is_of_one_network():
+    with pytest.raises(InputError, match=r"config\.model\.network"):
+        ablations.runs(tiny_config("ablations", {"model.network": "RowLSTM"}))
+
+
 def test_a_run_of_a_study_can_be_run_alone():
     config = tiny_config("ablations", {"own.variants": ("whole", "relu"), "own.seeds": 1})
     run = ablations.runs(config)["relu_0"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
-from experiments.captions import Config, make_model, picture_source, worth
-from experiments.scene_reader import check_reader, read_scenes
+from experiments.captions import Config, make_experiment, picture_source, worth
+from experiments.scene_reader import check_reader, recognise
 from experiments.sentences import one_caption_of_each, word_by_word
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import read_all
@@ -74,9 +74,9 @@ def test_scenes_are_read_as_they_were_drawn():
         drawing[2:12, 6 - digit // 2 : 8 + digit // 2] = digit + 1
     random = np.random.default_rng(0)
     images = np.stack([draw_scene(scene, drawings, random, size=32) for scene in SCENES])
-    found = read_scenes(images, lambda windows: windows.max(axis=(1, 2, 3)) - 1)
+    found = recognise(images, lambda windows: windows.max(axis=(1, 2, 3)) - 1)
     assert found == list(SCENES)
-    blank = read_scenes(np.zeros((1, 32, 32, 1), int), lambda windows: np.zeros(len(windows), int))
+    blank = recognise(np.zeros((1, 32, 32, 1), int), lambda windows: np.zeros(len(windows), int))
     assert blank[0].places == ()
 
 
@@ -84,9 +84,9 @@ def test_images_without_captions_and_readers_that_do_not_fit_are_refused(workdir
     config = tiny_config("captions")
     spec = tiny_splits(config).spec
     with pytest.raises(InputError, match=r"config\.data\.captions"):
-        make_model(config, spec._replace(words=None))
+        make_experiment(config, spec._replace(words=None))
     with pytest.raises(InputError, match="multiple of heads=3"):
-        make_model(replace(config, own=Config(text_features=8, heads=3)), spec)
+        make_experiment(replace(config, own=Config(text_features=8, heads=3)), spec)
     for run, classes, named in (("unconditional", 240, "classifier"), ("classifier", 10, "mnist_scenes")):
         with pytest.raises(InputError, match=named):
             check_reader(replace(config, own=Config(classifier=str(workdirs(run)))), spec._replace(classes=classes))

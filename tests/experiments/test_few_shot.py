@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
-from experiments.few_shot import SHOWN, full, picture_source
+from experiments.few_shot import SHOWN, picture_source, with_all_examples
 from pixelcnn_jax.models.inputs import ABSENT
 
 
@@ -22,7 +22,7 @@ def test_the_picture_shows_its_examples_one_and_three_by_turns():
 
 def test_no_example_is_a_likelihood_too():
     experiment, params, splits = tiny_experiment("few_shot")
-    batch = splits.test.stack([full(splits.test).draw(i, seed=0) for i in range(4)])
+    batch = splits.test.stack([with_all_examples(splits.test).draw(i, seed=0) for i in range(4)])
     losses = [
         experiment.loss(params, batch | {"examples": jnp.asarray(batch["examples"][:, :count])}, None)
         for count in (0, 1, 2)

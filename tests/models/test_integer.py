@@ -164,6 +164,8 @@ def test_what_has_no_twin_is_refused():
     for model in (GREY.clone(mixture=2), GREY.clone(levels=5000)):
         with pytest.raises(InputError, match="model must"):
             quantise(model, {}, random_images(model, (2, 3, 3)))
+    with pytest.raises(InputError, match="calibration_images must not be empty"):
+        quantise(GREY, {}, random_images(GREY, (0, 3, 3)))
     _, model, variables = make_twin(BINARY, 3)
     with pytest.raises(InputError, match="one-hot"):
         log_prob(model, variables, random_images(model, (1, 3, 3)), h=np.full((1, 3), 0.5, np.float32))

@@ -64,8 +64,8 @@ def own_row_excluded_in_every_layer(monkeypatch):
 
 
 def left_columns_include_the_pixel(monkeypatch):
-    original = gated_pixelcnn.columns_left
-    monkeypatch.setattr(gated_pixelcnn, "columns_left", lambda kernel, x: original(kernel, jnp.roll(x, -1, axis=2)))
+    original = layers.columns_left
+    monkeypatch.setattr(layers, "columns_left", lambda kernel, x: original(kernel, jnp.roll(x, -1, axis=2)))
 
 
 def mask_a_in_every_layer(monkeypatch):

@@ -38,16 +38,19 @@ def no_mask_on_a_1x1(monkeypatch):
 
 
 def no_mask_on_the_input_of_a_gate(monkeypatch):
-    def one_gate_open(original, kernel, mask):
-        return original(kernel, mask).at[..., 1, :].set(kernel[..., 1, :])
+    def with_one_gate_open(kernel, whole):
+        return kernel.at[..., 1, :].set(whole[..., 1, :])
+
+    def columns_with_one_gate_open(part, mask):
+        found = original_columns(part, mask)
+        return found | {"pixel": with_one_gate_open(found["pixel"], part["kernel"][..., -1, :, :, :])}
 
     def part_with_one_gate_open(part, mask):
-        if mask.ndim == 2:
-            return original_part(part, mask)
-        return part | {"kernel": one_gate_open(original_kernel, part["kernel"], mask)}
+        found = original_part(part, mask)
+        return found if mask.ndim == 2 else found | {"kernel": with_one_gate_open(found["kernel"], part["kernel"])}
 
-    original_kernel, original_part = pixelrnn.mask_kernel, pixelrnn.mask_part
-    monkeypatch.setattr(pixelrnn, "mask_kernel", partial(one_gate_open, original_kernel))
+    original_columns, original_part = pixelrnn.split_columns, pixelrnn.mask_part
+    monkeypatch.setattr(pixelrnn, "split_columns", columns_with_one_gate_open)
     monkeypatch.setattr(pixelrnn, "mask_part", part_with_one_gate_open)
 
 

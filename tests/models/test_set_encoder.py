@@ -90,6 +90,8 @@ def test_what_is_no_set_of_examples_is_refused(variables):
     for wrong, named in (
         (jnp.repeat(given(1), 40, axis=1), "0 to 3 images, got 40"),
         (given(1)[:, :, :2], "height and width"),
+        (255 * given(1), "h must hold integers 0 to 1"),
+        (jnp.zeros(1, jnp.int32), "h must have the shape"),
         (None, "h must be given"),
     ):
         with pytest.raises(InputError, match=named):

@@ -82,3 +82,10 @@ def test_its_vocabulary_is_in_its_description():
 def test_what_it_cannot_read_is_refused(sentence, named):
     with pytest.raises(InputError, match=named):
         tokenise(sentence, WORDS, length=2) if "at most" in named else ENCODER.tokens([sentence])
+
+
+def test_tokens_beyond_the_vocabulary_are_refused():
+    """They would be read as NaN."""
+    for token in (len(WORDS) + 1, -1):
+        with pytest.raises(InputError, match=f"h must hold integers 0 to {len(WORDS)}"):
+            ENCODER.init(jax.random.key(0), np.full((1, 2), token, np.int32))

@@ -64,6 +64,8 @@ def test_a_mistyped_field_in_a_config_file_is_an_error_with_the_nearest_name():
         ({"train": {"eval_batch_size": 12, "microbatch_size": 8}}, r"config\.train\.eval_batch_size .*microbatch_size"),
         ({"train": {"published": (3,)}}, r"config\.train\.published"),
         ({"train": {"published": (("a", "test", "nats", "1"),)}}, r"config\.train\.published"),
+        ({"train": {"published": (("a", "test", "Nats", 1.0),)}}, r"config\.train\.published"),
+        ({"train": {"published": ((1, "test", "nats", 1.0),)}}, r"config\.train\.published"),
         ({"optimizer": {"learning_rate": float("nan")}}, r"config\.optimizer\.learning_rate"),
         ({"optimizer": {"schedule": "linear"}}, r"config\.optimizer\.schedule"),
         ({"optimizer": {"name": "sgd"}}, r"config\.optimizer\.name"),

@@ -56,7 +56,8 @@ def test_a_single_process_is_the_first_and_does_the_work_itself():
     ],
 )
 def test_every_process_has_the_result_of_the_first_or_its_error(monkeypatch, index, error, text):
-    first = [np.array([len(text.encode()), error is not None], np.int32), np.frombuffer(text.encode(), np.uint8)]
+    outcome = json.dumps({"error" if error else "result": text}).encode()
+    first = [np.int32(len(outcome)), np.frombuffer(outcome, np.uint8)]
     sent = []
 
     def broadcast(value):

@@ -127,7 +127,7 @@ def test_what_is_prepared_reaches_the_experiment_the_report_and_the_model(tmp_pa
             sample=lambda params, key, source: seen.update(source=source) or experiment.sample(params, key, None)
         )
 
-    def report(config, splits, params, fixed):
+    def report(config, experiment, splits, params, fixed):
         seen["report"] = fixed
         return {"figure": 1.5}
 
@@ -167,3 +167,9 @@ def test_a_loss_that_is_no_likelihood_is_scored_in_its_own_measure(tmp_path):
 def test_part_of_the_training_images_can_be_scored_and_the_test_split_left_out(tmp_path):
     result = run(tmp_path, train__steps=1, train__score_train_images=5, data__test_split="")
     assert {name: score["images"] for name, score in result["scores"].items()} == {"train": 5, "validation": 20}
+
+
+def test_a_mistake_does_not_claim_the_workdir(tmp_path):
+    with pytest.raises(InputError, match="digitz"):
+        run(tmp_path / "new", train__start_from="digitz", train__steps=1)
+    assert not (tmp_path / "new").exists()

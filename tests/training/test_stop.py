@@ -123,6 +123,21 @@ def test_a_signal_after_the_last_validation_is_heard(tmp_path, whole, monkeypatc
     assert_same_bits(tmp_path, whole)
 
 
+def test_what_is_saved_is_not_removed_to_be_saved_again(tmp_path, monkeypatch):
+    save, saved = Checkpoints.save, []
+
+    def saving(self, step, state):
+        saved.append(step)
+        save(self, step, state)
+        if step == 12:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Checkpoints, "save", saving)
+    with pytest.raises(Interrupted):
+        run(tmp_path)
+    assert saved.count(12) == 1
+
+
 def test_ctrl_c_is_passed_on_where_jax_listens_for_sigterm(monkeypatch):
     heard = []
     signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))

@@ -12,7 +12,7 @@ from tiny_runs import assert_same_bits, run, tiny
 
 from pixelcnn_jax import InputError
 from pixelcnn_jax.files import read_json
-from pixelcnn_jax.training.workdir import claim, locked, open_workdir, prepared, read_result, write_result
+from pixelcnn_jax.training.workdir import claim, locked, open_workdir, prepare_once, read_result, write_result
 
 
 def claimed(workdir, splits=None, **changes):
@@ -147,6 +147,16 @@ def test_two_processes_do_not_share_a_workdir(tmp_path):
         pass
 
 
+def test_a_run_that_is_under_way_is_not_made_longer_by_another_process(tmp_path):
+    config, _, splits = tiny(optimizer__schedule="constant")
+    longer = tiny(optimizer__schedule="constant", train__steps=2 * config.train.steps)[0]
+    with open_workdir(tmp_path, config, splits):
+        before = (tmp_path / "config.json").read_bytes()
+        with pytest.raises(InputError, match="Another process"), open_workdir(tmp_path, longer, splits):
+            pass
+        assert (tmp_path / "config.json").read_bytes() == before
+
+
 def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
     def none(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
@@ -197,14 +207,14 @@ def test_what_is_prepared_is_computed_once_and_then_read(tmp_path):
         return variables
 
     for _ in range(2):
-        found = prepared(tmp_path, prepare)
+        found = prepare_once(tmp_path, prepare)
         np.testing.assert_array_equal(found["quantiser"]["codes"], variables["quantiser"]["codes"])
         np.testing.assert_array_equal(found["b"]["c"]["d"], variables["b"]["c"]["d"])
     assert calls == [1]
 
 
 def test_an_experiment_without_anything_prepared_has_no_file(tmp_path):
-    assert prepared(tmp_path, dict) == {}
+    assert prepare_once(tmp_path, dict) == {}
     assert not any(tmp_path.iterdir())
 
 
@@ -212,14 +222,14 @@ def test_an_experiment_without_anything_prepared_has_no_file(tmp_path):
 def test_damaged_prepared_variables_are_named(tmp_path, content):
     (tmp_path / "prepared.safetensors").write_bytes(content)
     with pytest.raises(InputError, match=r"prepared\.safetensors"):
-        prepared(tmp_path, dict)
+        prepare_once(tmp_path, dict)
 
 
 def test_no_bit_of_prepared_variables_can_flip_unnoticed(tmp_path):
     file, codes = tmp_path / "prepared.safetensors", np.arange(6, dtype=np.float32)
-    prepared(tmp_path, lambda: {"quantiser": {"codes": codes}})
+    prepare_once(tmp_path, lambda: {"quantiser": {"codes": codes}})
     content = file.read_bytes()
     for at in range(0, len(content), 3):
         file.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
         with contextlib.suppress(InputError):
-            np.testing.assert_array_equal(prepared(tmp_path, dict)["quantiser"]["codes"], codes)
+            np.testing.assert_array_equal(prepare_once(tmp_path, dict)["quantiser"]["codes"], codes)
