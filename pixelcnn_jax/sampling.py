@@ -126,10 +126,10 @@ def _sample_rows(
     adjustment: Adjustment,
     images: Array,
     rows: Any,
-    begin: Int[Array, ""] | int,
-    end: Int[Array, ""] | int,
+    first: Int[Array, ""] | int,
+    stop: Int[Array, ""] | int,
 ) -> tuple[Array, Any]:
-    """Draws rows ``begin`` to ``end`` of the images. Compiled once for any number of rows."""
+    """Draws rows ``first`` to ``stop - 1`` of the images. Compiled once for any number of rows."""
     batch, _, width, channels = images.shape
 
     def sample_row(row: Array, carry: Any) -> Any:
@@ -156,7 +156,7 @@ def _sample_rows(
         images = jax.lax.dynamic_update_slice_in_dim(images, finished, row, axis=1)
         return images, stream.close_row(params, rows, above, adjustment.repeat(finished))
 
-    return jax.lax.fori_loop(begin, end, sample_row, (images, rows))
+    return jax.lax.fori_loop(first, stop, sample_row, (images, rows))
 
 
 @partial(jax.jit, static_argnames="model")

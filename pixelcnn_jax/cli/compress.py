@@ -16,7 +16,7 @@ from pixelcnn_jax.cli.names import check_names, pack_names, unpack_names
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import find_images, read_exact, to_pixels
 from pixelcnn_jax.codec import coding
-from pixelcnn_jax.codec.container import Container, GroupContainer, check_bounds, length_of, unpack
+from pixelcnn_jax.codec.container import Container, GroupContainer, check_size, length_of, unpack
 from pixelcnn_jax.codec.groups import digest_of_integers
 from pixelcnn_jax.data.image_files import write_image
 from pixelcnn_jax.errors import InputError
@@ -173,7 +173,7 @@ def read_parts(file: Path) -> list[tuple[bytes, Container | GroupContainer, list
         while start < len(data) or not parts:
             part = data[start : start + length_of(data[start : start + 64])]
             container = unpack(part)
-            check_bounds(container.shape, container.batch_size)
+            check_size(container.shape, container.batch_size)
             index, total, names = unpack_names(container.extra, container.shape[0])
             if index != len(parts):
                 raise InputError("its parts are not in order")

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt
 
 from pixelcnn_jax.codec import groups
-from pixelcnn_jax.codec.container import MAX_ROW, MAX_SUBPIXELS, Container, check_bounds, digest, filled, pack, unpack
+from pixelcnn_jax.codec.container import MAX_ROW, MAX_SUBPIXELS, Container, check_size, digest, filled, pack, unpack
 from pixelcnn_jax.codec.facts import check_facts, facts_of
 from pixelcnn_jax.codec.groups import OnRow
 from pixelcnn_jax.codec.probabilities import Table, Values, tables
@@ -71,7 +71,7 @@ def compress(
     network, own, condition = resolve(model, variables, h, s, shape=images.shape)
     count, _, width, _ = images.shape
     batch_size = min(batch_size, count, max(1, MAX_ROW // max(1, width)))
-    check_bounds(images.shape, batch_size)
+    check_size(images.shape, batch_size)
     container: Container | groups.GroupContainer
     if isinstance(network, IntegerPixelCNN):
         container = groups.compress(network, own, images, condition, group_size=batch_size, extra=extra, on_row=on_row)
@@ -118,7 +118,7 @@ def decompress(
         images differ from those compressed; they are never returned.
     """
     container = unpack(data)
-    check_bounds(container.shape, container.batch_size, most=max_subpixels)
+    check_size(container.shape, container.batch_size, most=max_subpixels)
     if isinstance(container, groups.GroupContainer) and group is not None:
         container = container.only(group)
     elif group is not None:

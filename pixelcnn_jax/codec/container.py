@@ -163,7 +163,7 @@ def length_of(data: bytes) -> int:
     return length
 
 
-def check_bounds(shape: tuple[int, ...], batch_size: int, *, most: int = MAX_SUBPIXELS) -> None:
+def check_size(shape: tuple[int, ...], batch_size: int, *, most: int = MAX_SUBPIXELS) -> None:
     """Raises InputError for images that exceed the limits on memory."""
     count, height, width, channels = shape
     if min(*shape, batch_size) < 1:

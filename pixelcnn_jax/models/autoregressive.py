@@ -182,7 +182,7 @@ def condition_shapes(condition: Condition, outputs: tuple[int, ...], *sums: str)
     return {f"{sum_}_{name}": Kernel((size,), outputs) for name, size in given.items() for sum_ in sums}
 
 
-def cast(model: Network, tree: Any) -> Any:
+def as_dtype(model: Network, tree: Any) -> Any:
     """Returns parameters or conditions in the type of the layers; the bias of the logits stays float32."""
 
     def one(path: tuple[Any, ...], x: Array) -> Array:

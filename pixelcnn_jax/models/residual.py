@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from pixelcnn_jax.models.autoregressive import Network, cast, shared_shapes, whole_head
+from pixelcnn_jax.models.autoregressive import Network, as_dtype, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks, mask_kernel, masked_head
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import Dropout, add_bias, dropout, rows_left, taps_above
@@ -62,7 +62,7 @@ class ResidualNetwork(Network):
     def forward(
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
-        params, condition = masked(self, params), cast(self, condition)
+        params, condition = masked(self, params), as_dtype(self, condition)
 
         def layer(x: Array, layer_and_key: tuple[Params, Array | None]) -> tuple[Array, None]:
             layer, key = layer_and_key
@@ -78,7 +78,7 @@ class ResidualNetwork(Network):
 
 def masked(model: ResidualNetwork, params: Params) -> Params:
     """Returns the parameters as the layers read them: cast, and masked by colour where they read the current pixel."""
-    params, masks = cast(model, params), colour_masks(model)
+    params, masks = as_dtype(model, params), colour_masks(model)
     return params | {
         "strict": split_taps(params["strict"], masks.strict),
         "layers": model.masked_layer(params["layers"], masks),

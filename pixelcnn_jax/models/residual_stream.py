@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.models.autoregressive import as_logits, cast, encode, head_hidden, head_last
+from pixelcnn_jax.models.autoregressive import as_dtype, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import columns_left, condition_terms, one_by_one, rows_left, taps_above
 from pixelcnn_jax.models.parameters import Params, layers_of
@@ -88,7 +88,7 @@ class ResidualStream:
 
     def open_row(self, params: Params, rows: list[Any], condition: Condition) -> tuple[list[Any], list[Any]]:
         """Returns what every layer sees from above in the next row, and the memory."""
-        condition, (strict, *memories) = cast(self.model, condition), rows
+        condition, (strict, *memories) = as_dtype(self.model, condition), rows
         layers = zip(params["layers"], memories, strict=True)
         above = [self.look_up(layer, memory, condition) for layer, memory in layers]
         return [taps_above(params["strict"]["above"], strict), *above], rows
