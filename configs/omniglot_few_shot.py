@@ -4,8 +4,8 @@ Paper row: section 4 names images "solely from a single example" as future work.
 Command: python -m experiments.train --config=configs/omniglot_few_shot.py --workdir=runs/omniglot_few_shot_3
   --config.train.start_from=runs/omniglot_few_shot_2 --config.few_shot.report_episodes=1000
   The result is of --config.data.dataset=omniglot28: the arrays of the Generative Matching Networks code
-  (github.com/sbos/gmn), 28x28 and black on white, as a prepared data set. TFDS's own omniglot, reduced as below, has 6
-  to 11 % less ink in the same strokes. A run on it has not been done yet, nor one that starts from nothing.
+  (github.com/sbos/gmn), 28x28 and black on white, which benchmarks.omniglot28 prepares. TFDS's own omniglot, reduced
+  as below, has 6 to 11 % less ink in the same strokes. A run on it has not been done yet, nor one from nothing.
   It starts from the weights of two runs without weight decay (--config.optimizer.weight_decay=0): 28,800 drawings at
   rate 8e-3, then 88,000 at 6e-3. In them all sizes of a set were equally frequent. They had 69.43 nats, 82.8 %.
 Time: 49 minutes (128,000 drawings, 7.7 epochs) on a shared core of an AMD EPYC, after the 89 of the two runs; then 15

@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import accelerator, curves, few_shot, speedrun, study, table
+from benchmarks import accelerator, curves, few_shot, omniglot28, speedrun, study, table
 from benchmarks.accelerator import slowest
 from benchmarks.anomaly import auroc
 from pixelcnn_jax import GatedPixelCNN, InputError, pretrained_names
+from pixelcnn_jax.data.dataset import load, read_all
 from pixelcnn_jax.files import atomic_write
 from pixelcnn_jax.models.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -283,3 +284,18 @@ def test_samples_are_compared_with_real_drawings(tmp_path, monkeypatch):
     assert 0 <= found["T = 0.5"]["recognised"] <= 1
     run(few_shot.main, tmp_path, mistake="20 characters of 20 drawings")
     run(few_shot.main, "digits", mistake="p(x|examples)")
+
+
+def test_omniglot_is_prepared_from_published_arrays(tmp_path):
+    drawings = np.random.default_rng(0).integers(0, 2, (3, 28 * 28)).astype(np.uint8) * 255
+    for split, folder, alphabet in (("train", "images_background", "Greek"), ("test", "images_evaluation", "Avesta")):
+        names = [f"{folder}/{alphabet}/character{number:02}" for number in (2, 1)]
+        np.savez(tmp_path / f"{split}_small.npz", **{name: drawings // (1 + i) for i, name in enumerate(names)})
+    run(omniglot28.main, tmp_path, f"--data-dir={tmp_path / 'tfds'}")
+    dataset = load("omniglot28", "train where alphabet is Greek", data_dir=tmp_path / "tfds", labels=True)
+    found = read_all(dataset)
+    assert (dataset.spec.shape, dataset.spec.classes, len(dataset)) == ((28, 28, 1), 4, 6)
+    for label, expected in ((0, drawings // 2), (1, drawings)):
+        images = found["image"][found["label"] == label].reshape(3, -1)
+        assert {image.tobytes() for image in images.astype(np.uint8)} == {image.tobytes() for image in expected}
+    run(omniglot28.main, tmp_path / "tfds", mistake="train_small.npz")
