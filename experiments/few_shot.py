@@ -26,6 +26,7 @@ from pixelcnn_jax.models.set_encoder import SetEncoder
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+from pixelcnn_jax.training.progress import progress_bar
 
 COUNTS = (0, 1, 2, 3, 4, 9)  # numbers of examples in the report, those of 1612.02192
 SHOWN = 3  # examples in a row of the picture
@@ -101,15 +102,14 @@ def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
     """Returns the episodes of the report, by their number of examples and where their classes come from."""
     if not config.own.report_episodes:
         return {}
-    across, within = (
-        [report_split(splits)],
-        [load(split=one, **to_dict(config)["data"]) for one in config.own.alphabets],
-    )
+    alphabets = progress_bar(config.own.alphabets, "reading alphabets", delay=2, leave=False)
+    pools_of = {
+        "across_alphabets": [with_all_examples(report_split(splits))],
+        "within_an_alphabet": [with_all_examples(load(split=one, **to_dict(config)["data"])) for one in alphabets],
+    }
     return {
-        f"{shots}_shot_{kind}": episodes(
-            [*map(with_all_examples, pools)], config.own.report_episodes, ways=WAYS, shots=shots, seed=config.seed
-        )
-        for kind, pools in {"across_alphabets": across, "within_an_alphabet": within}.items()
+        f"{shots}_shot_{kind}": episodes(pools, config.own.report_episodes, ways=WAYS, shots=shots, seed=config.seed)
+        for kind, pools in pools_of.items()
         for shots in SHOTS
         if pools and shots <= config.data.examples
     }
