@@ -51,6 +51,14 @@ def test_images_and_labels_may_be_constants_of_a_compiled_function():
     np.testing.assert_allclose(found, log_prob(GREY, variables, images, h=labels), rtol=1e-5)
 
 
+def test_a_traced_label_that_is_no_class_gives_nan():
+    """Zeros would stand for "no condition"."""
+    images = jax.numpy.ones((3, 3, 4, 1), np.int32)
+    variables = GREY.init(jax.random.key(0), images, jax.nn.one_hot(np.arange(3), 3))
+    found = jax.jit(lambda labels: log_prob(GREY, variables, images, h=labels))(np.array([0, 3, -1]))
+    np.testing.assert_array_equal(np.isnan(found), [False, True, True])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_condition_that_is_not_finite_is_refused(value):
     images, h = np.zeros((1, 2, 2, 1), np.int32), np.zeros((1, 2), np.float32)

@@ -48,6 +48,8 @@ def complete(
 ) -> None:
     """Hide a part of IMAGE and draw it again, several times.
 
+    The image is cropped, resized and reduced as the images of training were.
+
     The picture shows the image, what is left of it, and the completions. With the bottom hidden they are exact draws
     from p(rest | given). With another part hidden each pixel is drawn given the pixels before it in raster order.
     """

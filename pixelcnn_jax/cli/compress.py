@@ -50,7 +50,9 @@ def compress(
 ) -> None:
     """Compress image files into one file, without loss.
 
-    A published model with an integer twin is replaced by the twin, whose files can be read on any machine.
+    A published model with an integer twin is replaced by the twin, whose files can be read on any machine. A file of
+    any other model can be read only by the same version of jax on the same kind of processor. The program of each size
+    of images is compiled, which takes some seconds.
     """
     options.check_output(output)
     twins = [] if as_float else integer_twins(name)
@@ -79,7 +81,10 @@ def compress(
     data = b"".join(parts)
     atomic_write(output, data)
     subpixels = sum(image.size for images in by_shape.values() for image in images.values())
-    _report(len(found), len(data), subpixels, output, as_json)
+    portable = isinstance(density.model, IntegerPixelCNN)
+    readers = "any machine can read it" if portable else "only this version of jax on such a processor can read it"
+    facts = {"model": density.name, "portable": portable}
+    _report(len(found), len(data), subpixels, output, as_json, note=f"; {readers}", **facts)
 
 
 @click.command()
@@ -186,9 +191,10 @@ def read_parts(file: Path) -> list[tuple[bytes, Container | GroupContainer, list
     return parts
 
 
-def _report(count: int, size: int, subpixels: int, output: Path, as_json: bool) -> None:
+def _report(
+    count: int, size: int, subpixels: int, output: Path, as_json: bool, *, note: str = "", **facts: Any
+) -> None:
     bits = 8 * size / subpixels
-    summary: dict[str, Any] = {"images": count, "bytes": size, "bits_per_dim": bits, "output": str(output)}
-    options.report(
-        summary, f"{output}: {count} images, {size:,} bytes compressed, {bits:.4f} bits/dim", as_json=as_json
-    )
+    summary: dict[str, Any] = {"images": count, "bytes": size, "bits_per_dim": bits, "output": str(output)} | facts
+    sentence = f"{output}: {count} images, {size:,} bytes compressed, {bits:.4f} bits/dim{note}"
+    options.report(summary, sentence, as_json=as_json)

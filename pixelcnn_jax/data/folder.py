@@ -32,7 +32,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     root = pathlib.Path(data_dir or "").expanduser()
     if data_dir is None or not root.is_dir():
         state = "is not a folder" if root.exists() else "does not exist"
-        raise InputError(f"data_dir={data_dir} {state}: it must be a folder of images.")
+        raise InputError(f"data_dir={data_dir} {state}: it must name your folder of images.")
     found = find_image_files(root)
     if not found:
         raise InputError(f"{root} holds no images: their names must end in {' '.join(EXTENSIONS)}.")

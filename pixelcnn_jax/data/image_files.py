@@ -19,7 +19,10 @@ from pixelcnn_jax.files import atomic_write
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
 MAX_PIXELS = PIL.Image.MAX_IMAGE_PIXELS or 2**26  # of one file, 89 million
 LARGE = 2**22  # pixels above which images are decoded one at a time, whatever the number of threads
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
+EXTENSIONS = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
 
 
 _large = threading.Lock()
@@ -152,6 +155,8 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
         raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller.") from None
     except FileNotFoundError:
         raise InputError(f"{name} does not exist: name an image file or a folder.") from None
+    except IsADirectoryError:
+        raise InputError(f"{name} is a folder: name an image file.") from None
     except Exception as error:  # Pillow raises half a dozen types for damaged files
         raise InputError(f"{name} cannot be read as an image, {error}: repair or remove it.") from error
 

@@ -80,6 +80,8 @@ class ConditionalModel:
         """Returns new variables, given a batch of images and their h; only shapes matter."""
         if isinstance(self.conditioner, ConstantCondition):
             return dict(self.network.init(key, images, self.conditioner(len(images))))
+        if h is None:
+            raise InputError("h must be given: this model is conditional.")
         network_key, map_key = jax.random.split(key)
         s, variables = self.conditioner.init_with_output(map_key, h)
         return {**self.network.init(network_key, images, None, s), "map": variables["params"]}
@@ -172,7 +174,10 @@ def as_vectors(params: Params, h: Any) -> Any:
     if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
         return h
     check_values(h, sizes["h"], name="h")
-    return jax.nn.one_hot(h, sizes["h"])
+    vectors = jax.nn.one_hot(h, sizes["h"])
+    # A traced label is not checked: one that is too high gives NaN, and not the zeros of "no condition".
+    is_class = ((h >= 0) & (h < sizes["h"]))[:, None]
+    return jnp.where(is_class, vectors, jnp.nan) if isinstance(h, jax.core.Tracer) else vectors
 
 
 def init_conditional(

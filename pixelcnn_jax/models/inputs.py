@@ -109,9 +109,12 @@ def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]
         if name not in sizes and value is not None:
             raise InputError(f"{name} must be left out: the model was initialised without it.")
         if name in sizes:
-            wanted, found = [*leading, sizes[name]], None if value is None else [*np.shape(value)]
-            if found != wanted:
-                raise InputError(f"{name} must have shape {wanted}, got {found}.")
+            wanted = [*leading, sizes[name]]
+            if value is None:
+                raise InputError(f"{name} must be given, of shape {wanted}: the model was initialised with it.")
+            if (found := [*np.shape(value)]) != wanted:
+                hint = ": a class is a one-hot vector" if jnp.issubdtype(value.dtype, jnp.integer) else ""
+                raise InputError(f"{name} must have shape {wanted}, got {found}{hint}.")
             value = jnp.asarray(value)
             if not jnp.issubdtype(value.dtype, jnp.floating):
                 raise InputError(f"{name} must be floating point, got {value.dtype}: pass a class as a one-hot vector.")

@@ -72,6 +72,8 @@ class TextEncoder(nn.Module):
 
     def tokens(self, sentences: Sequence[str]) -> Int32[np.ndarray, "sentences length"]:
         """Returns sentences as tokens, padded to the longest. Raises InputError as ``tokenise`` does."""
+        if isinstance(sentences, str) or not len(sentences):
+            raise InputError(f"sentences must be a list of at least one sentence, got {sentences!r:.50}.")
         length = max(len(split_words(sentence)) for sentence in sentences)
         return np.stack([tokenise(sentence, self.words, length=length) for sentence in sentences])
 

@@ -1,6 +1,7 @@
 """Stopping on request: Ctrl-C, SIGTERM, preemption and the end of the given time end a run with a checkpoint."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -54,6 +55,8 @@ class StopRequest:
         self.signal = number
         for one in SIGNALS:
             signal.signal(one, signal.SIG_DFL)
+        if number == signal.SIGINT and os.isatty(2):
+            os.write(2, b"\nStopping after this step, and saving it. Ctrl-C again ends at once, without saving.\n")
         if self._raises:
             raise StopNow
 

@@ -59,6 +59,12 @@ def test_a_published_model_codes_with_its_integer_twin(pixelcnn, tmp_path):
         assert "it was digits_int8_v1" in told
 
 
+def test_it_says_who_can_read_the_file(pixelcnn, colour_model, folder, tmp_path):
+    found = json.loads(pixelcnn("compress", colour_model, folder, "-o", tmp_path / "x", "--json"))
+    assert (found["portable"], found["model"]) == (False, str(colour_model))
+    assert "only this version of jax" in pixelcnn("compress", colour_model, folder, "-o", tmp_path / "y")
+
+
 def test_the_label_is_needed_again(pixelcnn, class_model, tmp_path):
     Image.fromarray(np.array([[0, 128, 255, 0]] * 4, np.uint8)).save(tmp_path / "1.png")
     pixelcnn("compress", class_model, tmp_path / "1.png", "-o", tmp_path / "x", "--label", 1)

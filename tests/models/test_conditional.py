@@ -60,6 +60,11 @@ def test_the_network_draws_its_parameters_from_the_same_key_with_a_map_or_withou
     assert "map" not in biased
 
 
+def test_variables_of_a_conditional_model_need_h():
+    with pytest.raises(InputError, match=r"^h must be given"):
+        MODELS["map of a vector"][0].init(jax.random.key(0), jnp.zeros((1, 6, 4, 1), jnp.int32))
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "field"),
     [

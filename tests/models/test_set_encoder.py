@@ -86,12 +86,14 @@ def test_given_a_set_it_is_causal_normalised_and_sampled_as_it_scores(count, var
     assert_same(MODEL, variables, (5, 3, 4), Condition(h=jnp.repeat(h, 5, axis=0)))
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_what_is_no_set_of_examples_is_refused(variables):
     for wrong, named in (
         (jnp.repeat(given(1), 40, axis=1), "0 to 3 images, got 40"),
         (given(1)[:, :, :2], "height and width"),
         (255 * given(1), "h must hold integers 0 to 1"),
         (jnp.zeros(1, jnp.int32), "h must have the shape"),
+        (given(1) / 2, "h must hold integers"),
         (None, "h must be given"),
     ):
         with pytest.raises(InputError, match=named):

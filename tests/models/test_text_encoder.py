@@ -84,6 +84,12 @@ def test_what_it_cannot_read_is_refused(sentence, named):
         tokenise(sentence, WORDS, length=2) if "at most" in named else ENCODER.tokens([sentence])
 
 
+@pytest.mark.parametrize("sentences", ["red square", []])
+def test_sentences_are_a_list(sentences):
+    with pytest.raises(InputError, match="sentences must be a list"):
+        ENCODER.tokens(sentences)
+
+
 def test_tokens_beyond_the_vocabulary_are_refused():
     """They would be read as NaN."""
     for token in (len(WORDS) + 1, -1):
