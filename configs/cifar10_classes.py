@@ -7,8 +7,8 @@ Command: python -m experiments.train --config=configs/cifar10_classes.py --workd
   --config.data.train_split='train[:45000]' --config.data.validation_split='train[45000:]')
 Time: 69 minutes (64,000 images) on one shared core of an AMD EPYC (2026-11-27), and 14 for the classifier.
 Result: test 3.277 bits/dim, validation 3.279 (3.283 and 3.286 for the weights it began with). Bayes accuracy 50.9 % of
-2,000 test images. Class accuracy of 200 samples 19 %, by a classifier that is right on 77.3 % of
-the test images; with guidance 2 44 % (benchmarks.guidance). The published model "cifar10_classes".
+2,000 test images. Class accuracy of 200 samples 19 % (benchmarks.guidance), with guidance 2 44 %; the classifier is
+right on 77.3 % of the test images. The published model "cifar10_classes".
 """
 
 from ml_collections import ConfigDict

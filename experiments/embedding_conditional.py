@@ -110,13 +110,18 @@ def draw_at(
     return sample(networks["decoder"], params["decoder"], keys, shape=shape, h=scaled(places))
 
 
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if there is nothing to compare, or the embedder does not fit."""
+    check_pairs(report_split(splits))
+    prepare(config, splits)
+
+
 def prepare(config: RunConfig, splits: Splits) -> Variables:
     """Returns the weights of the embedding network.
 
     Raises:
       InputError: if the run that ``embedder`` names is of other images or another network.
     """
-    check_pairs(report_split(splits))
     if config.own.embedder is None:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
     model, variables, card = load_pretrained(config.own.embedder)

@@ -51,7 +51,7 @@ def compress(
     """Compress image files into one file, without loss.
 
     A published model with an integer twin is replaced by the twin, whose files can be read on any machine. A file of
-    any other model can be read only by the same version of jax on the same kind of processor. The program of each size
+    a float model can be read only by the same version of jax on the same kind of processor. The program of each size
     of images is compiled, which takes some seconds.
     """
     options.check_output(output)
@@ -82,9 +82,10 @@ def compress(
     atomic_write(output, data)
     subpixels = sum(image.size for images in by_shape.values() for image in images.values())
     portable = isinstance(density.model, IntegerPixelCNN)
-    readers = "any machine can read it" if portable else "only this version of jax on such a processor can read it"
+    here = "only this version of jax on this kind of processor can read it"
+    readers = "any machine can read it" if portable else here
     facts = {"model": density.name, "portable": portable}
-    _report(len(found), len(data), subpixels, output, as_json, note=f"; {readers}", **facts)
+    _report(len(found), len(data), subpixels, output, as_json, note=f", by {density.name}: {readers}", **facts)
 
 
 @click.command()
@@ -119,9 +120,11 @@ def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | No
                     raise InputError(f"{one} exists here where case makes no difference: decompress elsewhere.")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_image(file, to_pixels(image, density))
-        if target.exists():  # an empty folder
-            target.rmdir()
-        images.rename(target)
+        if target.exists():  # an empty folder; it stays, since it may be the current one
+            for path in images.iterdir():
+                path.rename(target / path.name)
+        else:
+            images.rename(target)
     _report(sum(len(names) for *_, names in parts), sum(len(data) for data, *_ in parts), subpixels, output, as_json)
 
 

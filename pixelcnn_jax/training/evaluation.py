@@ -27,13 +27,13 @@ def make_evaluator(
     """Compiles a per-image function for whole splits, on all devices.
 
     Args:
-      function: ``params, batch -> values [batch, ...]``, or a tree of such, pure. The value of an image must not depend
-        on the other images of its batch, unless ``microbatch_size`` is None.
+      function: ``params, batch -> values [batch, ...]``, an array or a tree of arrays, pure. The value of an image must
+        not depend on the other images of its batch, unless ``microbatch_size`` is None.
       batch_size: images a batch, over all devices of all processes. It is rounded up to what the devices can share.
       microbatch_size: images computed at a time, likewise.
 
     Returns:
-      ``params, dataset -> values [count, ...]``, or a tree of such, in the order of the data set.
+      ``params, dataset -> values [count, ...]``, as ``function`` has them, in the order of the data set.
     """
     mesh = data_mesh()
     shared = math.lcm(microbatch_size or 1, mesh.size)

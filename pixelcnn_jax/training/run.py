@@ -19,7 +19,7 @@ from pixelcnn_jax.training.processes import is_first
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import start_from
 from pixelcnn_jax.training.step import keys
-from pixelcnn_jax.training.workdir import open_workdir, prepare_once, write_result
+from pixelcnn_jax.training.workdir import is_finished, open_workdir, prepare_once, write_result
 
 
 def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     names = ("batch_size", "eval_batch_size") if config.train.microbatch_size is None else ("microbatch_size",)
     for name in names:
         check_batch_size(data_mesh(), getattr(config.train, name), name=f"config.train.{name}")
-    if not (workdir / "result.json").exists():  # before the workdir is claimed: a mistake must not claim it
+    if not is_finished(workdir, config):  # before the workdir is claimed: a mistake must not claim it
         start_from(config.train.start_from, recipe.make_experiment(config, splits.spec, None))
         recipe.check(config, splits)
     with open_workdir(workdir, config, splits) as finished:

@@ -72,7 +72,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
     The file holds the config, the image spec, the number of images in each split, and the command that began the run.
 
     Returns:
-      What the file is to hold once the workdir is locked, for a run that is made longer; else None.
+      The content of the file once the workdir is locked, for a run that is made longer; else None.
 
     Raises:
       InputError: if the workdir belongs to a run of another config or other data, naming the first field that differs,
@@ -89,13 +89,13 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
         workdir.mkdir(parents=True, exist_ok=True)
         if all(path.name == "config.json.part" for path in workdir.iterdir()):
             write_json(file, mine)
-        theirs = read_json(file)
-    except FileNotFoundError:
-        raise InputError(f"{workdir} holds files, but no config.json of a run: choose another workdir.") from None
+        theirs = read_json(file) if file.exists() else None
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is damaged: restore it, or choose another workdir.") from error
     except OSError as error:
         raise InputError(f"{workdir} cannot be used as a workdir: {error.strerror}.") from None
+    if theirs is None:
+        raise InputError(f"{workdir} holds files, but no config.json of a run: choose another workdir.")
     if theirs.get("format") != FORMAT:
         raise InputError(f"{workdir} was made by another version of pixelcnn_jax: choose another workdir.")
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
@@ -132,6 +132,14 @@ def locked(workdir: Path) -> Iterator[None]:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):  # a file system without locks
                 raise
         yield
+
+
+def is_finished(workdir: Path, config: RunConfig) -> bool:
+    """Whether a workdir holds the result of a run of as many steps as the config has."""
+    try:
+        return bool(read_json(workdir / "result.json").get("steps", config.train.steps) == config.train.steps)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def read_result(workdir: Path) -> dict[str, Any] | None:
