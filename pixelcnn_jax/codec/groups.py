@@ -110,7 +110,7 @@ def decompress(
         )
         if not ended or coded != streams:
             raise InputError(
-                "data does not decode to images: it is damaged, or h (--label) is not what compress was given."
+                "data does not decode to images: it is damaged, or h is not what compress was given."
             )
         images[where[there]] = decoded[there]
         done += groups
