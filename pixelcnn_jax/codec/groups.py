@@ -109,9 +109,7 @@ def decompress(
             for stream, images_in, end in zip(streams, there.sum(axis=1), positions, strict=False)
         )
         if not ended or coded != streams:
-            raise InputError(
-                "data does not decode to images: it is damaged, or h is not what compress was given."
-            )
+            raise InputError("data does not decode to images: it is damaged, or h is not what compress was given.")
         images[where[there]] = decoded[there]
         done += groups
         _report(on_row, groups, height)
