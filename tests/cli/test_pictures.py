@@ -56,9 +56,11 @@ def test_a_line_of_pixels_is_an_image(size, channels, tmp_path):
 
 
 def test_a_model_that_reads_columns_reads_the_columns_of_a_file(tmp_path):
-    pixels = np.arange(256).reshape(16, 16).astype(np.uint8)
+    pixels = np.arange(32).reshape(8, 4).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "1.png")
-    found = read_fitted(tmp_path / "1.png", density(256, scan="columns"))
+    model = density(256, scan="columns")
+    model = model._replace(card=model.card | {"image_spec": ImageSpec(4, 8, 1, 256)})
+    found = read_fitted(tmp_path / "1.png", model)
     np.testing.assert_array_equal(found[..., 0], pixels.T)
 
 
