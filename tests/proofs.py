@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, log_prob, naive_sample, sample
-from pixelcnn_jax.models.autoregressive import encode
+from pixelcnn_jax.models.autoregressive import as_dtypes, encode
 from pixelcnn_jax.models.inputs import Condition
 
 NOTHING = Condition()
@@ -50,13 +50,16 @@ def dependence(model, variables, shape, condition=NOTHING, inputs=12):
     per_channel = max(1, model.code_features)
 
     def of_features(features, key):
-        return model.forward(variables["params"], features, condition)[0].reshape(size, model.outputs)
+        params = as_dtypes(model, variables["params"], jnp.float32)
+        return model.forward(params, features, condition)[0].reshape(size, model.outputs)
 
     @jax.jit
     def jacobian(key):
         images = jax.random.randint(key, (1, height, width, model.channels), 0, model.levels)
-        features = encode(model, variables["params"], images)
-        jacobian = jax.jacfwd(partial(of_features, key=key))(features)[:, :, 0, :, :, 1:]
+        features = encode(model, variables["params"], images, jnp.float32)
+        # Products of mixed types have no forward derivative.
+        derivative = jax.jacfwd if model.dtype == jnp.float32 else jax.jacrev
+        jacobian = derivative(partial(of_features, key=key))(features)[:, :, 0, :, :, 1:]
         return jnp.abs(jacobian.reshape(size, model.outputs, size, per_channel)).max(axis=(1, 3)) > 0
 
     return np.any([jacobian(key) for key in jax.random.split(jax.random.key(11), inputs)], axis=0)

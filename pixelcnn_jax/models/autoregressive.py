@@ -13,12 +13,12 @@ import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, DTypeLike, Float, Key
 
 from pixelcnn_jax.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
-from pixelcnn_jax.models.layers import add_bias, one_by_one
+from pixelcnn_jax.models.layers import add_bias, one_by_one, product
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
 
 DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
@@ -45,8 +45,9 @@ class Network(nn.Module):
         learned embedding of that size (VQ-VAE codes, whose order means nothing).
       mixture: 0 gives each level its own logit, as in the papers of these networks. A positive number gives the
         intensity a mixture of that many discretised logistics (PixelCNN++, 1701.05517).
-      dtype: type that the layers compute in; parameters and logits stay float32. With more than 512 levels, bfloat16
-        cannot tell neighbouring levels apart, which makes the likelihood worse but not wrong.
+      dtype: type of the operands of all products; parameters and logits stay float32. Features have this type too,
+        except in ``apply`` on a CPU, where they stay float32. With more than 512 levels, bfloat16 cannot tell
+        neighbouring levels apart, which makes the likelihood worse but not wrong.
       remat: recompute each layer in the backward pass instead of storing what it needs: less memory, more time.
     """
 
@@ -106,7 +107,18 @@ class Network(nn.Module):
             check_condition(params, condition, images.shape)
             return jnp.zeros((*images.shape, self.outputs))
         drop = self.make_rng("dropout") if self.dropout and not deterministic else None
-        return self.forward(params, encode(self, params, images), condition, dropout_key=drop)
+
+        def outputs(params: Params, images: Images, condition: Condition, key: Array | None, *, dtype: Any) -> Array:
+            condition = jax.tree.map(lambda x: x.astype(dtype), condition)
+            inputs = encode(self, params, images, dtype)
+            return self.forward(as_dtypes(self, params, dtype), inputs, condition, dropout_key=key)
+
+        # On a CPU only products are fast in half precision: whatever is between them stays float32.
+        wide = jnp.float32 if jnp.dtype(self.dtype).itemsize < 4 else self.dtype
+        on_cpu, elsewhere = partial(outputs, dtype=wide), partial(outputs, dtype=self.dtype)
+        if wide == self.dtype:
+            return on_cpu(params, images, condition, drop)
+        return jax.lax.platform_dependent(params, images, condition, drop, cpu=on_cpu, default=elsewhere)
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
@@ -122,7 +134,10 @@ class Network(nn.Module):
         *,
         dropout_key: Key[Array, ""] | None = None,
     ) -> Float[Array, "batch height width channels outputs"]:
-        """Returns the outputs of the head over whole images, from the features that ``encode`` made of them."""
+        """Returns the outputs of the head over whole images, from the features that ``encode`` made of them.
+
+        The types of parameters, inputs and condition are those that ``layers.product`` expects.
+        """
         raise NotImplementedError
 
     @property
@@ -151,17 +166,20 @@ def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Fl
     return mixture_logits(outputs, levels=model.levels) if model.mixture else outputs
 
 
-def encode(model: Network, params: Params, images: Images) -> Float[Array, "batch height width inputs"]:
+def encode(
+    model: Network, params: Params, images: Images, dtype: DTypeLike | None = None
+) -> Float[Array, "batch height width inputs"]:
     """Returns the input of the strict layer: a constant 1, then the intensity or embedded code of each channel.
 
-    The constant distinguishes the image from the zero border.
+    The constant distinguishes the image from the zero border. The type is ``dtype``, or the model's if it is None.
     """
+    dtype = model.dtype if dtype is None else dtype
     if model.code_features:
-        table = params["embedding"]["kernel"].astype(model.dtype)
+        table = params["embedding"]["kernel"].astype(dtype)
         values = table[jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
     else:
         # Cast last: bfloat16 would round 2 / 255 and make the two brightest levels equal.
-        values = intensities(images, model.levels).astype(model.dtype)
+        values = intensities(images, model.levels).astype(dtype)
     return jnp.concatenate([jnp.ones_like(values[..., :1]), values], axis=-1)
 
 
@@ -182,13 +200,15 @@ def condition_shapes(condition: Condition, outputs: tuple[int, ...], *sums: str)
     return {f"{sum_}_{name}": Kernel((size,), outputs) for name, size in given.items() for sum_ in sums}
 
 
-def as_dtype(model: Network, tree: Any) -> Any:
-    """Returns parameters or conditions in the type of the layers; the bias of the logits stays float32."""
+def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:
+    """Returns kernels in the model's type and biases in that of the features; the logits' bias stays float32."""
 
     def one(path: tuple[Any, ...], x: Array) -> Array:
-        return x if jax.tree_util.keystr(path) == "['head']['logits']['bias']" else x.astype(model.dtype)
+        if jax.tree_util.keystr(path) == "['head']['logits']['bias']":
+            return x
+        return x.astype(features if path[-1].key == "bias" else model.dtype)
 
-    return jax.tree_util.tree_map_with_path(one, tree)
+    return jax.tree_util.tree_map_with_path(one, params)
 
 
 def head_hidden(
@@ -203,7 +223,7 @@ def head_last(
 ) -> Float[Array, "batch height width *group"]:
     """Returns the last 1x1, in float32: the outputs of one colour or of all, channel by channel."""
     last = head["logits"]
-    return add_bias(jnp.tensordot(hidden, last["kernel"], axes=1, preferred_element_type=jnp.float32), last["bias"])
+    return add_bias(product(hidden, last["kernel"], result=jnp.float32), last["bias"])
 
 
 def whole_head(

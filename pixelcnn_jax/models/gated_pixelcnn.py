@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.devices import per_device
-from pixelcnn_jax.models.autoregressive import Network, as_dtype, condition_shapes, shared_shapes, whole_head
+from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import colour_masks, mask_part, masked_head, split_columns
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import (
@@ -63,7 +63,7 @@ class GatedPixelCNN(Network):
     def forward(
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
-        params, condition = masked(self, params), as_dtype(self, condition)
+        params = masked(self, params)
         layers = {name: params[name] for name in ("strict", "layers")}
         keys = None if dropout_key is None else jax.random.split(dropout_key, self.layers + 1)
 
@@ -107,8 +107,8 @@ class Stacks(NamedTuple):
 
 
 def masked(model: Network, params: Params) -> Params:
-    """Returns the parameters as the layers read them: cast, and masked by colour where they read the current pixel."""
-    params, masks = as_dtype(model, params), colour_masks(model)
+    """Returns the parameters as the layers read them, masked by colour where they read the current pixel."""
+    masks = colour_masks(model)
 
     def layer(layer: Params, mask: Bool[np.ndarray, "inputs features"]) -> Params:
         own = {"horizontal": split_columns(layer["horizontal"], mask), "out": mask_part(layer["out"], masks.own)}

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.models.autoregressive import as_dtype, as_logits, encode, head_hidden, head_last
+from pixelcnn_jax.models.autoregressive import as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import group_slice
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, masked
 from pixelcnn_jax.models.inputs import Condition
@@ -64,7 +64,7 @@ class GatedStream:
         pixel, and what a colour adds to the ``later`` ones. The kernels that a colour reads are cut to
         the block that leads to it, in which all masks are ones.
         """
-        model, params = self.model, masked(self.model, params)
+        model, params = self.model, masked(self.model, as_dtypes(self.model, params, self.model.dtype))
         layers = layers_of(params, model.layers)
         prepared = {
             "rows": [{name: part for name, part in layer.items() if name != "out"} for layer in layers],
@@ -112,7 +112,7 @@ class GatedStream:
         self, params: Params, rows: Rows, condition: Condition
     ) -> tuple[Float[Array, "layers batch 1 width pair features"], Rows]:
         """Advances the vertical stack by a row. Returns what crosses over to the horizontal stack in every layer."""
-        x, condition = rows.last, as_dtype(self.model, condition)
+        x, condition = rows.last, jax.tree.map(lambda x: x.astype(self.model.dtype), condition)
         crossings, remembered = [], []
         for layer, memory in zip(params["rows"], rows.layers, strict=True):
             above = vertical_half(layer, x, memory, condition)

@@ -12,6 +12,7 @@ axis, all tanh halves first: accelerators store the last two axes in tiles, and 
 compute with it. *gates* stands for either form.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, DTypeLike, Float, Key, Shaped
 
 from pixelcnn_jax.devices import random_words
 from pixelcnn_jax.models.inputs import Condition
@@ -34,6 +35,34 @@ def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "
     return jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
 
 
+def product(
+    x: Float[Array, "*positions_and_inputs"],
+    kernel: Float[Array, "*inputs_and_outputs"],
+    *,
+    axes: int = 1,
+    result: DTypeLike | None = None,
+    precision: jax.lax.Precision | None = None,
+) -> Float[Array, "*positions_and_outputs"]:
+    """Contracts the last axes of ``x`` with the first of a kernel, in the types of the two.
+
+    The operands are multiplied in the kernel's type. If ``x`` has another one, as in training by bfloat16 on a CPU, the
+    result and both gradients are summed and returned in the type of ``x``: processors with bfloat16 units multiply it
+    into float32, and anything else that bfloat16 does is slow there (``docs/benchmarks.md``).
+
+    Args:
+      x: what is multiplied.
+      kernel: the kernel.
+      axes: number of axes that are summed.
+      result: type of the result if both have one type; None for that type.
+      precision: as ``jax.lax.dot`` takes it.
+    """
+    if x.dtype == kernel.dtype:
+        return jnp.tensordot(x, kernel, axes=axes, precision=precision, preferred_element_type=result)
+    flat = kernel.reshape(math.prod(kernel.shape[:axes]), -1)
+    found = _mixed_product(lambda x: x, x.reshape(*x.shape[:-axes], -1), flat)
+    return found.reshape(*found.shape[:-1], *kernel.shape[axes:])
+
+
 def window_product(
     window: Float[Array, "batch rows columns features"],
     kernel: Float[Array, "kernel_rows kernel_columns features *out"],
@@ -43,25 +72,66 @@ def window_product(
     """Returns the VALID product of a kernel with every position of a window, or every ``stride``-th row and column.
 
     On GPU and TPU it is a convolution. On CPU, where the forward pass of XLA's convolutions uses one core, it is a
-    matrix product with the gathered taps (measured in ``docs/benchmarks.md``). Both compute the same sums.
+    matrix product with the gathered taps (measured in ``docs/benchmarks.md``). Both compute the same sums. The types
+    are those of ``product``.
     """
     rows, columns, features, *out = kernel.shape
-    flat = kernel.reshape(rows, columns, features, -1)
+    flat, gather = kernel.reshape(rows * columns * features, -1), partial(gathered, rows=rows, columns=columns)
+    gather = partial(gather, stride=stride)
 
     def convolution(window: Array, flat: Array) -> Array:
         numbers = ("NHWC", "HWIO", "NHWC")
+        flat = flat.reshape(rows, columns, features, -1)
         return jax.lax.conv_general_dilated(window, flat, (stride, stride), "VALID", dimension_numbers=numbers)
 
     def matrix_product(window: Array, flat: Array) -> Array:
-        return gathered(window, rows, columns, stride) @ flat.reshape(rows * columns * features, -1)
+        return gather(window) @ flat
 
-    product = jax.lax.platform_dependent(window, flat, cpu=matrix_product, default=convolution)
-    return product.reshape(*product.shape[:-1], *out)
+    if window.dtype == kernel.dtype:
+        found = jax.lax.platform_dependent(window, flat, cpu=matrix_product, default=convolution)
+    else:
+        found = _mixed_product(gather, window, flat)
+    return found.reshape(*found.shape[:-1], *out)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _mixed_product(
+    read: Callable[[Array], Array], x: Float[Array, "*shape"], kernel: Float[Array, "inputs out"]
+) -> Float[Array, "*positions out"]:
+    """Returns the product of a kernel with ``read(x)``, a linear rearrangement, in the types of ``product``."""
+    return _forward_product(read, x, kernel)[0]
+
+
+def _forward_product(read: Callable[[Array], Array], x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    narrow = x.astype(kernel.dtype)
+    return jnp.tensordot(_copied(read, narrow), kernel, axes=1, preferred_element_type=x.dtype), (narrow, kernel)
+
+
+def _backward_product(
+    read: Callable[[Array], Array], saved: tuple[Array, Array], gradient: Float[Array, "*positions out"]
+) -> tuple[Array, Array]:
+    (x, kernel), narrow = saved, gradient.astype(saved[1].dtype)
+    to_read = jnp.tensordot(narrow, kernel.T, axes=1, preferred_element_type=gradient.dtype)
+    (to_x,) = jax.linear_transpose(read, jax.ShapeDtypeStruct(x.shape, gradient.dtype))(to_read)
+    # Contracted over all positions at once, and with the gradient first: XLA's other ways to this sum are slower on a
+    # CPU. The barrier keeps it from merging the transposition into the product, which jaxlib 0.10.2 cannot run.
+    positions = tuple(range(gradient.ndim - 1))
+    over = ((positions, positions), ((), ()))
+    to_kernel = jax.lax.dot_general(narrow, _copied(read, x), over, preferred_element_type=gradient.dtype)
+    return to_x, jax.lax.optimization_barrier(to_kernel).T.astype(kernel.dtype)
+
+
+def _copied(read: Callable[[Array], Array], x: Array) -> Array:
+    """Returns ``read(x)``, moved as integers: XLA on a CPU would convert bfloat16 to float32 and back to copy it."""
+    return jax.lax.bitcast_convert_type(read(jax.lax.bitcast_convert_type(x, jnp.uint16)), x.dtype)
+
+
+_mixed_product.defvjp(_forward_product, _backward_product)
 
 
 def gathered(
-    window: Float[Array, "batch rows columns features"], rows: int, columns: int, stride: int = 1
-) -> Float[Array, "batch new_rows new_columns taps_times_features"]:
+    window: Shaped[Array, "batch rows columns features"], rows: int, columns: int, stride: int = 1
+) -> Shaped[Array, "batch new_rows new_columns taps_times_features"]:
     """Returns what a kernel of ``rows`` x ``columns`` taps reads at each of its positions in a window, side by side."""
     height, width = window.shape[1] - rows + 1, window.shape[2] - columns + 1
     taps = [window[:, i : i + height : stride, j : j + width : stride] for i in range(rows) for j in range(columns)]
@@ -91,8 +161,8 @@ def rows_above(
 
 def rows_border(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array, "batch rows width features"]:
     """Returns the zeros above the first row of an image of the width of ``x``, as many rows as a layer remembers."""
-    kernel = layer["vertical"]["kernel"]
-    return jnp.zeros((x.shape[0], kernel.shape[0] - 1, x.shape[2], kernel.shape[2]), kernel.dtype)
+    rows, _, inputs, *_ = layer["vertical"]["kernel"].shape
+    return jnp.zeros((x.shape[0], rows - 1, x.shape[2], inputs), x.dtype)
 
 
 def columns_left(
@@ -122,7 +192,7 @@ def one_by_one(
     layer: Params, x: Float[Array, "batch height width inputs"]
 ) -> Float[Array, "batch height width *outputs"]:
     """Returns a 1x1 convolution."""
-    return add_bias(jnp.tensordot(x, layer["kernel"], axes=1), layer["bias"])
+    return add_bias(product(x, layer["kernel"]), layer["bias"])
 
 
 def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch height width features"]:
@@ -154,11 +224,10 @@ def condition_terms(
 ) -> Float[Array, "#batch #height #width *features"] | float:
     """Returns V h plus V s for one stack of a layer (equations 4 and 5), never masked; 0 without h and s."""
     terms: Array | float = 0.0
-    product = partial(jnp.tensordot, axes=1, precision=precision)
     if condition.h is not None:
-        terms = terms + product(condition.h, layer[f"{stack}_h"])[:, None, None]
+        terms = terms + product(jnp.asarray(condition.h), layer[f"{stack}_h"], precision=precision)[:, None, None]
     if condition.s is not None:
-        terms = terms + product(condition.s, layer[f"{stack}_s"])
+        terms = terms + product(jnp.asarray(condition.s), layer[f"{stack}_s"], precision=precision)
     return terms
 
 
@@ -182,14 +251,14 @@ def vertical_half(
     The 1x1 to the horizontal stack is taken before V h and the gate. The terms of the horizontal stack that do not
     depend on the current row of the image, its bias and V h, are added to it, so that sampling adds them once a row.
     """
-    product, memory = rows_above(layer["vertical"]["kernel"], x, memory)
-    product = checkpoint_name(add_bias(product, layer["vertical"]["bias"]), SUMS)
+    sums, memory = rows_above(layer["vertical"]["kernel"], x, memory)
+    sums = checkpoint_name(add_bias(sums, layer["vertical"]["bias"]), SUMS)
     kernel = layer["crossing"]["kernel"]
-    crossing = add_bias(jnp.tensordot(product, kernel, axes=kernel.ndim // 2), layer["horizontal"]["bias"])
+    crossing = add_bias(product(sums, kernel, axes=kernel.ndim // 2), layer["horizontal"]["bias"])
     return Vertical(
-        sums=product,
+        sums=sums,
         crossing=crossing + condition_terms(layer, "horizontal", condition),
-        out=gate(product + condition_terms(layer, "vertical", condition)),
+        out=gate(sums + condition_terms(layer, "vertical", condition)),
         memory=memory,
     )
 
@@ -222,7 +291,7 @@ def horizontal_half(
     Returns:
       The new features of the colours computed, and the gated ones.
     """
-    sums = context.gate + jnp.tensordot(x, layer["horizontal"]["pixel"], axes=1)
+    sums = context.gate + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(sums, SUMS)))
-    out = context.out + jnp.tensordot(gated, layer["out"]["kernel"], axes=1)
+    out = context.out + product(gated, layer["out"]["kernel"])
     return (x + out if residual else out), gated

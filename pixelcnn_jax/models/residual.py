@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from pixelcnn_jax.models.autoregressive import Network, as_dtype, shared_shapes, whole_head
+from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks, mask_kernel, masked_head
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, add_bias, dropout, rows_left, taps_above
+from pixelcnn_jax.models.layers import Dropout, add_bias, dropout, product, rows_left, taps_above
 from pixelcnn_jax.models.parameters import Params, affine
 
 
@@ -62,7 +62,7 @@ class ResidualNetwork(Network):
     def forward(
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
-        params, condition = masked(self, params), as_dtype(self, condition)
+        params = masked(self, params)
 
         def layer(x: Array, layer_and_key: tuple[Params, Array | None]) -> tuple[Array, None]:
             layer, key = layer_and_key
@@ -77,8 +77,8 @@ class ResidualNetwork(Network):
 
 
 def masked(model: ResidualNetwork, params: Params) -> Params:
-    """Returns the parameters as the layers read them: cast, and masked by colour where they read the current pixel."""
-    params, masks = as_dtype(model, params), colour_masks(model)
+    """Returns the parameters as the layers read them, masked by colour where they read the current pixel."""
+    masks = colour_masks(model)
     return params | {
         "strict": split_taps(params["strict"], masks.strict),
         "layers": model.masked_layer(params["layers"], masks),
@@ -108,7 +108,7 @@ def convolve(
     layer: Params, x: Float[Array, "batch height width inputs"], taps: Float[Array, "batch height width *outputs"]
 ) -> Float[Array, "batch height width *outputs"]:
     """Returns a masked convolution, given the share of the taps before the centre."""
-    return add_bias(taps + jnp.tensordot(x, layer["pixel"], axes=1), layer["bias"])
+    return add_bias(taps + product(x, layer["pixel"]), layer["bias"])
 
 
 def masked_convolution(

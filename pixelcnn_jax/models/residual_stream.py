@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.models.autoregressive import as_dtype, as_logits, encode, head_hidden, head_last
+from pixelcnn_jax.models.autoregressive import as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import columns_left, condition_terms, one_by_one, rows_left, taps_above
 from pixelcnn_jax.models.parameters import Params, layers_of
@@ -71,7 +71,7 @@ class ResidualStream:
 
     def prepare(self, params: Params) -> Params:
         """Masks the kernels, lists the layers, and splits the head's outputs by colour."""
-        model, params = self.model, masked(self.model, params)
+        model, params = self.model, masked(self.model, as_dtypes(self.model, params, self.model.dtype))
         logits = params["head"]["logits"]
         colours = [slice(colour * model.outputs, (colour + 1) * model.outputs) for colour in range(model.channels)]
         of_colours = [{"kernel": logits["kernel"][:, part], "bias": logits["bias"][part]} for part in colours]
@@ -88,7 +88,7 @@ class ResidualStream:
 
     def open_row(self, params: Params, rows: list[Any], condition: Condition) -> tuple[list[Any], list[Any]]:
         """Returns what every layer sees from above in the next row, and the memory."""
-        condition, (strict, *memories) = as_dtype(self.model, condition), rows
+        condition, (strict, *memories) = jax.tree.map(lambda x: x.astype(self.model.dtype), condition), rows
         layers = zip(params["layers"], memories, strict=True)
         above = [self.look_up(layer, memory, condition) for layer, memory in layers]
         return [taps_above(params["strict"]["above"], strict), *above], rows

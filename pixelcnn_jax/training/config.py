@@ -105,6 +105,11 @@ def resolve(config: ConfigDict | Mapping[str, Any], own: type) -> RunConfig:
     )
 
 
+def in_float32(config: RunConfig) -> RunConfig:
+    """Returns the config of the same model computed in float32, as it is validated, sampled and saved."""
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, dtype="float32"))
+
+
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """Returns a config as nested dicts, as ``resolve`` reads them and JSON holds them."""
     fields = dataclasses.asdict(config)

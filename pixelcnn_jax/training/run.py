@@ -11,7 +11,7 @@ from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.devices import check_batch_size, data_mesh, on_one_device, replicated
 from pixelcnn_jax.training.best import BestModel
-from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.config import RunConfig, in_float32, to_dict
 from pixelcnn_jax.training.evaluation import make_evaluator, score
 from pixelcnn_jax.training.experiment import Params, Recipe
 from pixelcnn_jax.training.loop import train_steps
@@ -24,6 +24,9 @@ from pixelcnn_jax.training.workdir import is_finished, open_workdir, prepare_onc
 
 def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str) -> dict[str, Any]:
     """Trains, or goes on training, in a workdir, and scores the best parameters.
+
+    ``config.model.dtype`` is the type of the training loss alone. Validation, samples, scores and the saved model are
+    in float32, so that they can be computed again on any machine.
 
     The parameters after step k are a function of the config alone: a run that was killed and started again ends with
     the same bits as one that was not. Validation by the EMA parameters chooses the best; the test split is scored once,
@@ -55,7 +58,9 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         if finished is not None:
             return finished
         fixed = prepare_once(workdir, lambda: recipe.prepare(config, splits))
-        experiment = start_from(config.train.start_from, recipe.make_experiment(config, splits.spec, fixed))
+        experiment = recipe.make_experiment(in_float32(config), splits.spec, fixed)
+        experiment = start_from(config.train.start_from, experiment)
+        in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, fixed).loss)
         best = BestModel(workdir, config, experiment, fixed, splits)
         source = recipe.picture_source(config, splits)
         losses_of = make_evaluator(
@@ -70,7 +75,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             if is_first():
                 save_grid(workdir / name, images, levels=splits.spec.levels)
 
-        seconds = train_steps(config, experiment, splits, workdir, best=best, losses_of=losses_of, draw=draw)
+        seconds = train_steps(config, in_training, splits, workdir, best=best, losses_of=losses_of, draw=draw)
         params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())
         if is_first():
             print(f"scoring every split by the best parameters, those of step {best.step}", flush=True)

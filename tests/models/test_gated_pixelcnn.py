@@ -18,9 +18,7 @@ from proofs import (
 )
 from reference import reference_logits
 
-from pixelcnn_jax import GatedPixelCNN
-from pixelcnn_jax.models.autoregressive import encode
-from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax import GatedPixelCNN, PixelCNN, RowLSTM
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -36,22 +34,25 @@ VARIANTS = {
     "h and s": (GatedPixelCNN(levels=2, channels=3, features=24, layers=1), (2, 3), 2, 3),
     "codes": (GatedPixelCNN(levels=7, channels=2, features=16, layers=1, code_features=3), (3, 3), 0, 0),
 }
+PROVED = VARIANTS | {
+    "bfloat16": (GatedPixelCNN(levels=2, channels=3, features=24, layers=1, dtype=jnp.bfloat16), (3, 2), 5, 3),
+}
 
 
 def build(name):
-    model, shape, h, s = VARIANTS[name]
+    model, shape, h, s = PROVED[name]
     condition = random_condition((1, *shape), h, s)
     images = random_images(model, (1, *shape))
     variables = model.init(jax.random.key(1), images, condition.h, condition.s)
     return model, randomised(variables, scale=0.1), shape, condition
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", PROVED)
 def test_causal(name):
     assert_causal(*build(name))
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", PROVED)
 def test_complete(name):
     assert_complete(*build(name))
 
@@ -118,17 +119,27 @@ def test_dropout_is_off_unless_asked_for():
     assert (dropped != plain).any()
 
 
-def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
-    model = GatedPixelCNN(levels=4, features=16, layers=2, dtype=jnp.bfloat16)
-    images = random_images(model, (2, 5, 4))
-    variables = model.init(jax.random.key(0), images)
+@pytest.mark.parametrize("network", [GatedPixelCNN, PixelCNN, RowLSTM])
+def test_bfloat16_is_the_type_of_products_alone_on_a_cpu(network):
+    model = network(levels=4, features=16, layers=2, dtype=jnp.bfloat16)
+    images, h = random_images(model, (2, 5, 4)), jax.nn.one_hot(jnp.arange(2), 3)
+    variables = model.init(jax.random.key(0), images, h)
     assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    low, high = (jax.jit(m.apply)(variables, images) for m in (model, model.clone(dtype=jnp.float32)))
+    low, high = (jax.jit(m.apply)(variables, images, h) for m in (model, model.clone(dtype=jnp.float32)))
     assert low.dtype == jnp.float32
     assert 0 < jnp.abs(low - high).max() < 0.1
-    hidden = jax.make_jaxpr(lambda x: model.forward(variables["params"], x, Condition()))(
-        encode(model, variables["params"], images)
-    )
-    products = re.findall(r"(\w+)\[[\d,]*\] = dot_general", str(hidden))
-    assert products.count("f32") == 2  # the last of the head, in the form for CPUs and in that for accelerators
-    assert products.count("bf16") == len(products) - 2 > 8
+
+    def loss(model):
+        return jax.jit(jax.grad(lambda variables: model.apply(variables, images, h)[..., 0].sum()))
+
+    for platform, results in (("cpu", {"f32"}), ("tpu", {"f32", "bf16"})):
+        text = loss(model).trace(variables).lower(lowering_platforms=(platform,)).as_text()
+        tensor = r"tensor<[^>]*x(\w+)>"
+        types = re.findall(rf"(?:dot_general|convolution).*: \({tensor}, {tensor}\) -> {tensor}", text)
+        assert len(types) > 16
+        assert {result for *_, result in types} == results
+        if platform == "cpu":  # elsewhere the gradient of the logits is float32
+            assert {operand for *operands, _ in types for operand in operands} == {"bf16"}
+    gradients = (jax.tree.leaves(loss(m)(variables)) for m in (model, model.clone(dtype=jnp.float32)))
+    for low, high in zip(*gradients, strict=True):
+        assert jnp.linalg.norm(low - high) <= 0.1 * jnp.linalg.norm(high) + 1e-6

@@ -24,9 +24,9 @@ GATED = GatedPixelCNN(levels=3, features=8, head_features=9, dtype="bfloat16", m
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_config_names_its_network(name):
-    model = make_network(ModelConfig(network=name, features=9, layers=2, dtype="float16"), SPEC)
+    model = make_network(ModelConfig(network=name, features=9, layers=2, dtype="bfloat16"), SPEC)
     assert type(model).__name__ == name
-    assert (model.levels, model.channels, model.features, model.layers, model.dtype) == (17, 3, 9, 2, "float16")
+    assert (model.levels, model.channels, model.features, model.layers, model.dtype) == (17, 3, 9, 2, "bfloat16")
 
 
 def test_a_config_that_fits_no_network_is_refused():
