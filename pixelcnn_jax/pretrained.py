@@ -105,6 +105,26 @@ def load_pretrained(name: str | Path) -> Pretrained:
       InputError: if there is no such model, its weights are damaged, not finite, or not those of its networks, or its
         networks cannot be built by this version.
     """
+    variables, card = read_weights(name)
+    try:
+        model = build(card["networks"])
+        _check_fit(model, variables)
+    except Exception as error:  # a card can name anything, and JAX and Flax raise many kinds of errors
+        raise InputError(
+            f"{name} does not hold networks that this version can build: {first_line(error):.300}"
+        ) from None
+    return Pretrained(model, variables, card)
+
+
+@public
+def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the variables of a model and its card, without its networks, of whatever class they are.
+
+    Takes what ``load_pretrained`` takes.
+
+    Raises:
+      InputError: if there is no such model, or its weights are damaged or not finite.
+    """
     file = _weights_file(name)
     card = _read_card(file.with_suffix(".json"))
     digest = card["sha256"]
@@ -114,16 +134,13 @@ def load_pretrained(name: str | Path) -> Pretrained:
     if content is None:
         raise InputError(f"{file} is damaged or missing: its SHA-256 must be that of its card. Fetch the file again.")
     try:
-        model = build(card["networks"])
         flat = load(content)
         variables = flax.traverse_util.unflatten_dict(flat, sep=".")
-        _check_fit(model, variables)
-    except Exception as error:  # a card can name anything, and JAX and Flax raise many kinds of errors
-        reason = first_line(error)
-        raise InputError(f"{file} does not hold networks that this version can build: {reason:.300}") from None
+    except Exception as error:  # safetensors and JAX raise many kinds of errors
+        raise InputError(f"{file} holds no arrays that can be read: {first_line(error):.300}") from None
     if not all(np.isfinite(np.asarray(x)).all() for x in flat.values()):
         raise InputError(f"{file} holds parameters that are NaN or infinite: the run that wrote it has diverged.")
-    return Pretrained(model, variables, card)
+    return variables, card
 
 
 @public

@@ -15,7 +15,7 @@ from pixelcnn_jax.models.conditional import ConditionalModel
 from pixelcnn_jax.models.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import describe
-from pixelcnn_jax.pretrained import read_card, save_pretrained
+from pixelcnn_jax.pretrained import read_card, read_weights, save_pretrained
 
 NATS_OF_A_PATTERN = {
     "binarized_mnist": 70.1250,
@@ -191,6 +191,17 @@ def test_what_is_damaged_is_refused(spoil, named, tmp_path):
     spoil(tmp_path)
     with pytest.raises(InputError, match=named):
         load_pretrained(tmp_path)
+
+
+def test_weights_are_read_without_their_class(tmp_path):
+    save(tmp_path)
+    spoil_card(networks={"class": "Transformer"})(tmp_path)
+    variables, card = read_weights(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, variables, variables_of("network"))
+    assert card["image_spec"] == SPEC
+    spoil_bytes(tmp_path)
+    with pytest.raises(InputError, match="SHA-256"):
+        read_weights(tmp_path)
 
 
 def test_a_card_without_a_config_has_an_empty_one(tmp_path):
