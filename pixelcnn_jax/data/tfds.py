@@ -6,6 +6,7 @@ This module is imported only when such a data set is read, because importing TFD
 import difflib
 import functools
 import io
+import json
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.errors import InputError, first_line
 
 BLOCK = 64  # records read together: a sixth of the time of one after the other
+FEATURES = "tensorflow_datasets.core.features."  # the module of every feature that is read
 RETRIES = 3  # of a download; TFDS's own 10 take minutes on a machine without network
 
 
@@ -117,15 +119,34 @@ def _root(data_dir: str | None) -> pathlib.Path:
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:
-    """Returns the builder of a prepared data set. Raises InputError for a damaged one and for another file format."""
+    """Returns the builder of a prepared data set.
+
+    Raises:
+      InputError: for a damaged one, for another file format, and for features that TFDS would import a module for.
+    """
     try:
+        for kind in _feature_classes(json.loads((folder / "features.json").read_text())):
+            if not kind.startswith(FEATURES):
+                raise InputError(f"{folder} names {kind}, which is no feature of TFDS and is not imported: {remedy}.")
         builder = tfds.builder_from_directory(folder)
         is_readable = builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD
+    except InputError:
+        raise
     except Exception as error:  # protobuf, json and TFDS raise several types for a damaged file
         raise InputError(f"The description of the data set in {folder} is damaged: {remedy}.") from error
     if not is_readable:
         raise InputError(f"{folder} is not in the array_record format: {remedy}.")
     return builder
+
+
+def _feature_classes(value: Any) -> Iterator[str]:
+    """Returns the names of classes in a features.json, in which some JSON is written as a string."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        yield from _feature_classes(json.loads(value))
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if key in ("pythonClassName", "python_class_name", "type"):
+            yield str(part)
+        yield from _feature_classes(part)
 
 
 def _is_image(feature: Any) -> bool:
@@ -163,6 +184,8 @@ def _text(value: str | bytes) -> str:
 def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
     """Returns the folder root/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default of the newest version."""
     name, _, version = name.partition(":")
+    if not re.fullmatch(r"\w[\w-]*(/\w[\w.+-]*)*", name):  # a card may come from a stranger
+        raise InputError(f"dataset={name} must be the name of a data set, not a path: data_dir names the place.")
     if not re.fullmatch(r"[\d.*]*", version):
         raise InputError(f"dataset={name}:{version} must name a version of three numbers, such as {name}:1.0.0.")
     found = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]

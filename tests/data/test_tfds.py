@@ -106,6 +106,36 @@ def test_versions_and_configs(tmp_path):
         load("other", "train", data_dir=tmp_path)
 
 
+STRANGE = {"pythonClassName": "strange_features.Image"}
+DICT = "tensorflow_datasets.core.features.features_dict.FeaturesDict"
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        STRANGE,
+        {"type": DICT, "content": {"image": STRANGE}},
+        {"pythonClassName": DICT, "jsonFeature": {"json": json.dumps({"image": STRANGE})}},
+    ],
+)
+def test_a_prepared_data_set_imports_no_module(tmp_path, monkeypatch, features):
+    """TFDS imports the module of a feature that it does not know, also of one inside another."""
+    (tmp_path / "strange_features.py").write_text("raise SystemExit")
+    monkeypatch.syspath_prepend(tmp_path)
+    image = tfds.features.Image(shape=(4, 6, 1))
+    folder = prepare(tmp_path, {"train": [{"image": pillow(ramp(1)[0])}]}, {"image": image})
+    (folder / "features.json").write_text(json.dumps(features))
+    with pytest.raises(InputError, match=r"strange_features\.Image"):
+        load("tiny", "train", data_dir=tmp_path)
+    assert "strange_features" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["{}/tiny", "../tiny", "tiny/..", "other/../tiny", "tiny/1.0.0/..", "./tiny"])
+def test_a_data_set_is_a_name_not_a_path(tiny, tmp_path, name):
+    with pytest.raises(InputError, match="not a path"):
+        load(name.format(tiny), "train", data_dir=tiny / "below")
+
+
 @pytest.mark.parametrize(("channels", "mode", "left"), [(2, "LA", "L"), (4, "RGBA", "RGB")])
 def test_images_lose_their_transparency_as_files_do(tmp_path, channels, mode, left):
     image = PIL.Image.merge(mode, [PIL.Image.new("L", (6, 4), 10 * i) for i in range(1, channels + 1)])
