@@ -330,6 +330,7 @@ def test_published_cards_say_what_the_table_needs():
         card = read_card(name)
         assert {"scores", "config", "trained_by", "hardware", "train_seconds", "parameters", "score_of"} <= card.keys()
         assert card["config"]["experiment"] in card["config"]
+        assert "checksum" in card or card["dtype"] == "integer", name
 
 
 def test_the_published_models_fit_into_a_wheel():
