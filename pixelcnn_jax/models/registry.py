@@ -78,13 +78,11 @@ def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
     Raises:
       InputError: if the network cannot be built.
     """
-    network = NETWORKS[config.network]
-    known = {one.name for one in dataclasses.fields(network)}
-    given = {one.name: (getattr(config, one.name), one.default) for one in dataclasses.fields(config)[1:]}
-    for name, (value, default) in given.items():
-        if name not in known and value != default:
-            raise InputError(f"config.model.{name} must stay {default}: {config.network} has no such field.")
-    fields = {name: value for name, (value, _) in given.items() if name in known}
+    fields, defaults = dataclasses.asdict(config), dataclasses.asdict(ModelConfig())
+    network = NETWORKS[fields.pop("network")]
+    for name in fields.keys() - {one.name for one in dataclasses.fields(network)}:
+        if fields.pop(name) != defaults[name]:
+            raise InputError(f"config.model.{name} must stay {defaults[name]}: {config.network} has no such field.")
     return network(levels=spec.levels, channels=spec.channels, **fields)
 
 
@@ -142,14 +140,16 @@ def describe(model: Any) -> dict[str, Any]:
         return {str(name): describe(part) for name, part in model.items()}
     if isinstance(model, type) or not dataclasses.is_dataclass(model):
         raise InputError(f"model must be a Linen module or a ConditionalModel, got {model!r:.100}.")
-    skipped = ("parent", "name") if isinstance(model, nn.Module) else ()
-    described: dict[str, Any] = {"class": type(model).__name__}
+    kind, skipped = type(model), ("parent", "name") if isinstance(model, nn.Module) else ()
+    is_known = DESCRIBED.get(kind.__name__, kind) is kind  # a class of the same name would be built in its place
+    described: dict[str, Any] = {"class": kind.__name__ if is_known else f"{kind.__module__}.{kind.__name__}"}
     for one in dataclasses.fields(model):
-        value = getattr(model, one.name)
-        text = _as_json(value, one.name)
-        # An object that is the default, such as an activation function, comes back with the class.
-        if one.init and one.name not in skipped and not (isinstance(text, dict) and value is one.default):
-            described[one.name] = text
+        if one.init and one.name not in skipped:
+            value = getattr(model, one.name)
+            text = _as_json(value, one.name)
+            # An object that is the default, such as an activation function, comes back with the class.
+            if not (isinstance(text, dict) and value is one.default):
+                described[one.name] = text
     return described
 
 

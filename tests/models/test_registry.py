@@ -79,6 +79,12 @@ def test_a_description_is_json_and_builds_the_model_again(model):
         assert hash(found) == hash(model)
 
 
+def test_a_subclass_with_the_name_of_its_parent_is_not_taken_for_it():
+    mine = type("GatedPixelCNN", (GatedPixelCNN,), {"__module__": "mine"})(levels=3)
+    assert describe(mine)["class"] == "mine.GatedPixelCNN"
+    assert describe(GATED)["class"] == "GatedPixelCNN"
+
+
 def test_types_are_described_by_name():
     assert describe(GATED.clone(dtype=jnp.float16))["dtype"] == "float16"
 
