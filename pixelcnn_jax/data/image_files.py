@@ -19,6 +19,7 @@ from pixelcnn_jax.files import atomic_write
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
 MAX_PIXELS = PIL.Image.MAX_IMAGE_PIXELS or 2**26  # of one file, 89 million
 LARGE = 2**22  # pixels above which images are decoded one at a time, whatever the number of threads
+GREY = ("1", "L", "LA")  # Pillow's modes
 EXTENSIONS = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
@@ -35,8 +36,8 @@ def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
     return sorted(file for file in found if file.suffix.lower() in EXTENSIONS and file.is_file())
 
 
-def decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray, "height width channels"]:
-    """Returns an image file as 8-bit RGB or grey, without transparency.
+def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.ndarray, "height width channels"]:
+    """Returns an image file as 8-bit RGB or grey, as the file is if ``colour`` is None, without transparency.
 
     Raises:
       InputError: if the file is damaged, has more than 8 bits per value or holds several pictures.
@@ -46,14 +47,14 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)
         opaque = image.convert("RGBA") if image.mode == "P" else image  # a transparent palette would warn
-        wanted = "RGB" if colour else "L"
+        wanted = "RGB" if colour or (colour is None and image.mode not in GREY) else "L"
         return np.asarray(opaque if opaque.mode == wanted else opaque.convert(wanted)).reshape(*image.size[::-1], -1)
 
 
 def has_colour(file: pathlib.Path) -> bool:
     """Whether an image file holds more than grey. Raises InputError as `decode` does."""
     with _opened(file) as image:
-        return image.mode not in ("1", "L", "LA")
+        return image.mode not in GREY
 
 
 def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "height width channels"]:

@@ -53,7 +53,7 @@ def test_the_order_of_the_scan():
     image = ramp(2, height=6, width=12, channels=3)
     columns = from_array(image, levels=256, scan="columns")
     assert columns.spec.shape == (12, 6, 3)
-    assert columns.description == "array, by columns"
+    assert columns.description == "array, scan=columns"
     assert np.array_equal(images_of(columns), image.swapaxes(1, 2))
     assert np.array_equal(images_of(from_array(image, levels=256, scan="backwards")), image[:, ::-1, ::-1])
 
