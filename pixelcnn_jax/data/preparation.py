@@ -94,9 +94,15 @@ class Preparation:
 
 
 def luma(image: UInt[np.ndarray, "height width channels"]) -> UInt[np.ndarray, "height width 1"]:
-    """Returns the ITU-R 601-2 luma of an image, equal to Pillow's in every bit."""
+    """Returns the ITU-R 601-2 luma of an image, equal to Pillow's in every bit.
+
+    Raises:
+      InputError: for images of two channels, or more than three.
+    """
     if image.shape[-1] == 1:
         return image
+    if image.shape[-1] != 3:
+        raise InputError(f"grey needs images of 1 or 3 channels, got {image.shape[-1]}: set grey=False.")
     return (image @ np.array([19595, 38470, 7471]) + 2**15 >> 16).astype(image.dtype)[..., None]
 
 

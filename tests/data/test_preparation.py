@@ -83,6 +83,12 @@ def test_dynamic_binarisation_draws_each_value_with_its_probability():
     assert 0 < evaluated[8].mean() < 1
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+def test_grey_needs_one_channel_or_three(channels):
+    with pytest.raises(InputError, match=rf"grey.*{channels}"):
+        from_array(ramp(3, channels=channels), levels=256, grey=True)
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [
