@@ -79,19 +79,19 @@ def load_splits(config: DataConfig) -> Splits:
       InputError: if a split cannot be loaded, or the splits' images differ in shape.
     """
     names = ("train", "validation", "test") if config.test_split else ("train", "validation")
-    sources = {}
+    sources, datasets = {}, {}
     for name in names:
         try:
             sources[name] = _source(config, getattr(config, f"{name}_split"))
+            datasets[name] = _load(config, sources[name])
         except InputError as error:
             if name != "test":
                 raise
             text = str(error).removesuffix(".")
             raise InputError(f"{text}; an empty config.data.test_split needs no test images.") from None
-    for name in names[1:]:
+    splits = Splits(**datasets)
+    for name, dataset in splits.held_out.items():
         _warn_of_overlap(sources["train"], sources[name], name)
-    splits = Splits(*(_load(config, source) for source in sources.values()))
-    for dataset in splits.held_out.values():
         if dataset.spec != splits.spec:
             mine, theirs = (f"{one.description} has {written(one.spec.shape)}" for one in (splits.train, dataset))
             raise InputError(
@@ -179,7 +179,7 @@ def _source(config: DataConfig, text: str) -> Source:
 
 
 def _described(config: DataConfig) -> Source:
-    """Returns the training split, or one black image of its kind if nothing is prepared or drawing it takes long."""
+    """Returns the training split; for scenes, and for data that is not prepared, one black image of its shape."""
     words, size = None, SIZES.get(config.dataset)
     if config.dataset in ("digits", "folder", "array"):
         return _source(config, config.train_split)

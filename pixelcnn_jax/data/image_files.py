@@ -35,7 +35,11 @@ def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.ndarray, "height width channels"]:
-    """Returns an image file as 8-bit RGB or grey, as the file is if ``colour`` is None, without transparency.
+    """Returns an image file as 8-bit RGB or grey, without transparency.
+
+    Args:
+      file: the image file, or what it holds.
+      colour: whether to return RGB; None if the file decides, as `has_colour` does.
 
     Raises:
       InputError: if the file is damaged, has more than 8 bits per value or holds several pictures.

@@ -81,8 +81,8 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
 
     named = {feature: functools.partial(classes, feature) for feature in _class_features(features)}
     rows = split.rows(len(sources[split.name]), named)
-    title, classes_ = f"{name.partition(':')[0]} {folder.name}", len(numbers("label")) if labels else None
-    return Source(title, rows, read, classes=classes_, block=BLOCK, stored=split.name)
+    title, count = f"{name.partition(':')[0]} {folder.name}", len(numbers("label")) if labels else None
+    return Source(title, rows, read, classes=count, block=BLOCK, stored=split.name)
 
 
 def describe_tfds(name: str, *, labels: bool) -> tuple[tuple[int, int, int], int | None]:
