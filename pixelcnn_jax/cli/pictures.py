@@ -9,7 +9,7 @@ from jaxtyping import Integer, UInt8
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
-from pixelcnn_jax.data.preparation import resize
+from pixelcnn_jax.data.preparation import SCANS, resize
 from pixelcnn_jax.errors import InputError
 
 
@@ -49,6 +49,7 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
     image = resize(decode(file, colour=channels == 3), height=height, width=width)
     for step in replace(data, grey=False, resize=None).steps(256).values():
         image = step(image)
+    image = SCANS[data.scan](image)
     if _holds_levels(density):
         return _check_levels(file, image, levels)
     return image if data.bits or data.binarize == "threshold" else as_levels(image, levels=levels)

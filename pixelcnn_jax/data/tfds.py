@@ -22,7 +22,7 @@ from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.errors import InputError, first_line
 
 BLOCK = 64  # records read together: a sixth of the time of one after the other
-FEATURES = "tensorflow_datasets.core.features."  # the module of every feature that is read
+FEATURES = "tensorflow_datasets.core.features."  # where TFDS keeps its classes of features
 RETRIES = 3  # of a download; TFDS's own 10 take minutes on a machine without network
 
 
@@ -81,8 +81,8 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
 
     named = {feature: functools.partial(classes, feature) for feature in _class_features(features)}
     rows = split.rows(len(sources[split.name]), named)
-    title = f"{name.partition(':')[0]} {folder.name}"
-    return Source(title, rows, read, classes=len(numbers("label")) if labels else None, block=BLOCK)
+    title, count = f"{name.partition(':')[0]} {folder.name}", len(numbers("label")) if labels else None
+    return Source(title, rows, read, classes=count, block=BLOCK, stored=split.name)
 
 
 def describe_tfds(name: str, *, labels: bool) -> tuple[tuple[int, int, int], int | None]:
@@ -119,15 +119,9 @@ def _root(data_dir: str | None) -> pathlib.Path:
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:
-    """Returns the builder of a prepared data set.
-
-    Raises:
-      InputError: for a damaged one, for another file format, and for features that TFDS would import a module for.
-    """
+    """Returns the builder of a prepared data set. Raises InputError for a damaged one and for another file format."""
     try:
-        for kind in _feature_classes(json.loads((folder / "features.json").read_text())):
-            if not kind.startswith(FEATURES):
-                raise InputError(f"{folder} names {kind}, which is no feature of TFDS and is not imported: {remedy}.")
+        _check_features(folder / "features.json")
         builder = tfds.builder_from_directory(folder)
         is_readable = builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD
     except InputError:
@@ -139,14 +133,21 @@ def _open(folder: pathlib.Path, remedy: str) -> Any:
     return builder
 
 
-def _feature_classes(value: Any) -> Iterator[str]:
-    """Returns the names of classes in a features.json, in which some JSON is written as a string."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        yield from _feature_classes(json.loads(value))
-    for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        if key in ("pythonClassName", "python_class_name", "type"):
-            yield str(part)
-        yield from _feature_classes(part)
+def _check_features(file: pathlib.Path) -> None:
+    """Raises InputError for a class that is not TFDS's own: its module would be imported."""
+    for name in _named_classes(json.loads(file.read_text())):
+        if not name.startswith(FEATURES):
+            raise InputError(f"{file} names the class {name}, but only features of TFDS are read: prepare other data.")
+
+
+def _named_classes(description: Any) -> Iterator[str]:
+    """Yields the classes in a features.json, whose fields have two spellings and which may hold JSON as a text."""
+    if isinstance(description, list):
+        description = dict(enumerate(description))
+    for key, value in description.items() if isinstance(description, dict) else ():
+        if key in ("type", "python_class_name", "pythonClassName") and isinstance(value, str):
+            yield value
+        yield from _named_classes(json.loads(value) if key in ("json", "content") and isinstance(value, str) else value)
 
 
 def _is_image(feature: Any) -> bool:
@@ -184,8 +185,8 @@ def _text(value: str | bytes) -> str:
 def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
     """Returns the folder root/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default of the newest version."""
     name, _, version = name.partition(":")
-    if not re.fullmatch(r"\w[\w-]*(/\w[\w.+-]*)*", name):  # a card may come from a stranger
-        raise InputError(f"dataset={name} must be the name of a data set, not a path: data_dir names the place.")
+    if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)*", name):
+        raise InputError(f"dataset={name} must be a name such as mnist or downsampled_imagenet/32x32, not a path.")
     if not re.fullmatch(r"[\d.*]*", version):
         raise InputError(f"dataset={name}:{version} must name a version of three numbers, such as {name}:1.0.0.")
     found = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]

@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
 from image_helpers import images_of, pillow, ramp
+from tfds_sets import prepare
 
 from pixelcnn_jax.data import source
 from pixelcnn_jax.data.dataset import DataConfig, image_spec, load
@@ -16,26 +17,7 @@ from pixelcnn_jax.data.tfds import describe_tfds
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
-
-def prepare(data_dir, splits, features, *, version="1.0.0", name="tiny"):
-    """A data set as TFDS's own builders write it, but without TensorFlow, since images are given as Pillow's."""
-
-    class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        VERSION = tfds.core.Version(version)
-
-        def _info(self):
-            features_dict = tfds.features.FeaturesDict(features)
-            return tfds.core.DatasetInfo(builder=self, features=features_dict, disable_shuffling=True)
-
-        def _split_generators(self, dl_manager):
-            return {split: self._generate_examples(examples) for split, examples in splits.items()}
-
-        def _generate_examples(self, examples):
-            yield from enumerate(examples)
-
-    Tiny.name = name
-    Tiny(data_dir=data_dir, file_format="array_record").download_and_prepare()
-    return data_dir / name / version
+FEATURES = "tensorflow_datasets.core.features"
 
 
 def prepare_ramps(data_dir, count):
@@ -104,36 +86,6 @@ def test_versions_and_configs(tmp_path):
     assert load("other/b", "train", data_dir=tmp_path).description == "other/b 9.0.0 train"
     with pytest.raises(InputError, match="other/a, other/b"):
         load("other", "train", data_dir=tmp_path)
-
-
-STRANGE = {"pythonClassName": "strange_features.Image"}
-DICT = "tensorflow_datasets.core.features.features_dict.FeaturesDict"
-
-
-@pytest.mark.parametrize(
-    "features",
-    [
-        STRANGE,
-        {"type": DICT, "content": {"image": STRANGE}},
-        {"pythonClassName": DICT, "jsonFeature": {"json": json.dumps({"image": STRANGE})}},
-    ],
-)
-def test_a_prepared_data_set_imports_no_module(tmp_path, monkeypatch, features):
-    """TFDS imports the module of a feature that it does not know, also of one inside another."""
-    (tmp_path / "strange_features.py").write_text("raise SystemExit")
-    monkeypatch.syspath_prepend(tmp_path)
-    image = tfds.features.Image(shape=(4, 6, 1))
-    folder = prepare(tmp_path, {"train": [{"image": pillow(ramp(1)[0])}]}, {"image": image})
-    (folder / "features.json").write_text(json.dumps(features))
-    with pytest.raises(InputError, match=r"strange_features\.Image"):
-        load("tiny", "train", data_dir=tmp_path)
-    assert "strange_features" not in sys.modules
-
-
-@pytest.mark.parametrize("name", ["{}/tiny", "../tiny", "tiny/..", "other/../tiny", "tiny/1.0.0/..", "./tiny"])
-def test_a_data_set_is_a_name_not_a_path(tiny, tmp_path, name):
-    with pytest.raises(InputError, match="not a path"):
-        load(name.format(tiny), "train", data_dir=tiny / "below")
 
 
 @pytest.mark.parametrize(("channels", "mode", "left"), [(2, "LA", "L"), (4, "RGBA", "RGB")])
@@ -254,6 +206,46 @@ def test_refusals_of_damaged_folders(tmp_path, damage, match):
     damage(prepare_ramps(tmp_path, 150))
     with pytest.raises(InputError, match=match):
         load("tiny", "test", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        lambda image: image | {"pythonClassName": "hostile.Feature"},
+        lambda image: {"python_class_name": "hostile.Feature"},
+        lambda image: {"type": "hostile.Feature", "content": {}},
+        lambda image: {
+            "pythonClassName": f"{FEATURES}.features_dict.FeaturesDict",
+            "jsonFeature": {"json": '{"image": {"type": "hostile.Feature"}}'},
+        },
+        lambda image: {
+            "pythonClassName": f"{FEATURES}.sequence_feature.Sequence",
+            "sequence": {"feature": {"pythonClassName": "hostile.Feature"}},
+        },
+        lambda image: {
+            "type": f"{FEATURES}.features_dict.FeaturesDict",
+            "proto_cls": "tensorflow_datasets.FeaturesDict",
+            "content": '{"features": {"image": {"pythonClassName": "hostile.Feature"}}}',
+        },
+    ],
+)
+def test_no_module_that_a_prepared_folder_names_is_imported(tmp_path, monkeypatch, hostile):
+    file = prepare_ramps(tmp_path, 2) / "features.json"
+    features = json.loads(file.read_text())
+    assert features["featuresDict"]["features"]["image"]["pythonClassName"].startswith(FEATURES)
+    features["featuresDict"]["features"]["image"] = hostile(features["featuresDict"]["features"]["image"])
+    file.write_text(json.dumps(features))
+    (tmp_path / "hostile.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'written')!r}).touch()")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"features\.json.*hostile\.Feature"):
+        load("tiny", "train", data_dir=tmp_path)
+    assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("name", ["{}/tiny", "../{0.name}/tiny", "tiny/../tiny", "tiny/.", ""])
+def test_names_are_no_paths(tiny, name):
+    with pytest.raises(InputError, match="dataset="):
+        load(name.format(tiny), "train", data_dir=tiny)
 
 
 def test_refusals(tiny, tmp_path):
