@@ -58,16 +58,16 @@ def sample(
         or given: an exact draw from the model's ordered conditionals, which ignores given pixels further down.
       temperature: what the logits of each sub-pixel are divided by. Below 1 likely values are drawn more often.
       guidance: w of (1 + w) times the conditional minus w times the unconditional logits, renormalised for each
-        sub-pixel (classifier-free guidance, Ho and Salimans 2022). Doubles the cost. The
-        unconditional logits are those given zeros, so the model must have been trained with ``drop_condition``; its
-        variables do not tell, and this is not checked (`pixelcnn sample` checks it by the card).
+        sub-pixel (classifier-free guidance, Ho and Salimans 2022). For a model trained with ``drop_condition``: the
+        unconditional logits are those given zeros. Doubles the cost.
       on_row: called with the index of each finished row, for a progress bar; ignored for a model without a stream.
 
     Returns:
       Integers 0 to ``model.levels - 1``, int32.
 
     Raises:
-      InputError: for arguments that do not fit the model or the shape.
+      InputError: for arguments that do not fit the model or the shape. Guidance of a model trained without
+        ``drop_condition`` is not refused, because variables do not tell; `pixelcnn sample` reads it from the card.
     """
     model, variables, keys, images, mask, condition, adjustment = _prepared(
         model, variables, key, shape, h, s, given, mask, temperature, guidance
