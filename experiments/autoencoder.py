@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.measuring import apply, linear_probe, nats_of_run, per_image, report_split, squared_error
+from experiments.shared.measuring import apply, linear_probe, nats_of_run, per_image, report_split, squared_error
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.fields import field

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.measuring import per_image
-from experiments.scene_reader import accuracy_of_scenes, check_reader
-from experiments.sentences import one_caption_of_each, word_by_word
+from experiments.shared.measuring import per_image
+from experiments.shared.scene_reader import accuracy_of_scenes, check_reader
+from experiments.shared.sentences import one_caption_of_each, word_by_word
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.errors import InputError

@@ -7,8 +7,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from experiments.labels import number_of_classes
-from experiments.measuring import apply, per_image
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import apply, per_image
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.models.encoders import Encoder

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.labels import number_of_classes
-from experiments.measuring import per_image, report_split
-from experiments.quantiser import Codes, codes_of, fit_patches, images_of
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import per_image, report_split
+from experiments.shared.quantiser import Codes, codes_of, fit_patches, images_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.labels import number_of_classes
-from experiments.measuring import apply, per_image, report_split
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import apply, per_image, report_split
 from pixelcnn_jax.data.dataset import Dataset, Splits, read_all, take_images
 from pixelcnn_jax.data.views import ROTATIONS, rotate
 from pixelcnn_jax.errors import InputError

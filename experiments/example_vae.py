@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from experiments import vae
-from experiments.measuring import per_image, report_split
-from experiments.posterior import bounds, keys_of
+from experiments.shared.measuring import per_image, report_split
+from experiments.shared.posterior import bounds, keys_of
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.errors import InputError

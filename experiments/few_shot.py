@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
-from experiments.measuring import per_image, report_split
+from experiments.shared.measuring import per_image, report_split
 from pixelcnn_jax.data.dataset import Dataset, Splits, load
 from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.errors import InputError

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.class_accuracy import check_classifier, class_accuracy
-from experiments.measuring import apply, nats_of_run, per_image, report_split
+from experiments.shared.class_accuracy import check_classifier, class_accuracy
+from experiments.shared.measuring import apply, nats_of_run, per_image, report_split
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.errors import InputError

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.measuring import apply, nats_of_run, per_image, report_split
-from experiments.posterior import Posterior, bounds, keys_of
+from experiments.shared.measuring import apply, nats_of_run, per_image, report_split
+from experiments.shared.posterior import Posterior, bounds, keys_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats

@@ -63,7 +63,7 @@ class RunConfig:
     """All settings of a run, checked.
 
     Attributes:
-      experiment: name of the experiment, a module of ``experiments``.
+      experiment: name of the experiment, a key of ``experiments.EXPERIMENTS``.
       seed: seed of the parameters, the batches, dropout and samples.
       data, model, optimizer, train: the groups that all experiments share.
       own: the experiment's own group, ``config.<experiment>`` on the command line.

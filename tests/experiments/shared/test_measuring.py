@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_splits
 
-from experiments.measuring import distance, linear_probe, nats_of_run, nearest, squared_error
+from experiments.shared.measuring import distance, linear_probe, nats_of_run, nearest, squared_error
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import load
 
