@@ -97,7 +97,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
         return jax.lax.map(given, jnp.arange(number_of_classes(spec))).T
 
-    figures = bayes(-per_image(config, of_each_class, params, images), images.labels(), spec.shape)
+    figures = bayes(-per_image(config, of_each_class)(params, images), images.labels(), spec.shape)
     accuracy = class_accuracy(config, spec, partial(draw_classes, model, spec, on_one_device(params)))
     return {"report_images": len(images)} | figures | accuracy
 

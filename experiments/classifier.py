@@ -68,7 +68,5 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         logits = apply(experiment.networks, params, batch["image"])
         return (jnp.argmax(logits, axis=1) == batch["label"]).astype(jnp.float32)
 
-    return {
-        f"{name}_accuracy": float(np.mean(per_image(config, correct, params, images)))
-        for name, images in splits.held_out.items()
-    }
+    correct_of = per_image(config, correct)
+    return {f"{name}_accuracy": float(np.mean(correct_of(params, images))) for name, images in splits.held_out.items()}

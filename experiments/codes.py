@@ -132,7 +132,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         mislabelled = {**batch, "label": (batch["label"] + 1) % number_of_classes(spec)}
         return jnp.stack([given(batch), given(mislabelled), given(batch, others=others)], axis=1)
 
-    own, label, map_ = per_image(config, measured, params, images).mean(axis=0, dtype=np.float64)
+    own, label, map_ = per_image(config, measured)(params, images).mean(axis=0, dtype=np.float64)
     return {
         "report_images": len(images),
         "nats_of_the_coarse_map": float(own[0]),

@@ -121,7 +121,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         found = bounds(q, lambda z: given(h=z), image, seed=config.seed, count=own.report_codes)
         return found | {"given_classes": jax.lax.map(of_class, examples).T}
 
-    values, right = per_image(config, bounds_of, params, chosen), chosen.labels()
+    values, right = per_image(config, bounds_of)(params, chosen), chosen.labels()
     mean = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
     of_classes = values["given_classes"]
     others = np.arange(of_classes.shape[1]) != right[:, None]

@@ -120,7 +120,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     spec = splits.spec
     networks, local = experiment.networks, on_one_device(params)
     parts_of = partial(nats_by_part, networks, spec)
-    both = per_image(config, lambda p, b: jnp.stack(parts_of(p, b, None), axis=1), params, report_split(splits))
+    both = per_image(config, lambda p, b: jnp.stack(parts_of(p, b, None), axis=1))(params, report_split(splits))
     small, rest = both.mean(axis=0, dtype=np.float64)
     figures: dict[str, Any] = {"nats_of_the_small_image": float(small), "nats_of_the_rest": float(rest)}
     single = _nats_of_single_scale(config, splits)

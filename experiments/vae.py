@@ -119,7 +119,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         q = posterior(networks, params, batch["image"])
         return bounds(q, lambda z: given(h=z), batch["image"], seed=config.seed, count=count)
 
-    values = per_image(config, bounds_of, params, images)
+    values = per_image(config, bounds_of)(params, images)
     mean = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
     figures = {
         "report_images": len(images),

@@ -1,6 +1,7 @@
 """Models by name: from a config to a network, and from any module of this package to JSON and back."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,23 +96,44 @@ def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int)
 def describe(model: Any) -> dict[str, Any]:
     """Returns a model as JSON: its class and hyperparameters; or each model of a dict by its name.
 
+    A class that ``build`` does not know is named "module:Class"; hyperparameters of it that JSON cannot hold are left
+    out.
+
     Args:
-      model: a ``Network``, an ``Encoder``, ``Deconvolution`` or ``Upsampling``, a ``ConditionalModel``, or a dict of
-        those, nested or not.
+      model: a Linen module, a ``ConditionalModel``, or a dict of those, nested or not.
     """
     if isinstance(model, Mapping):
         return {name: describe(part) for name, part in model.items()}
     skipped = ("parent", "name") if isinstance(model, nn.Module) else ()
     fields = {one.name: getattr(model, one.name) for one in dataclasses.fields(model) if one.name not in skipped}
-    return {"class": type(model).__name__} | {name: _as_json(name, value) for name, value in fields.items()}
+    kind = type(model)
+    name = kind.__name__ if DESCRIBED.get(kind.__name__) is kind else f"{kind.__module__}:{kind.__qualname__}"
+    described = {key: _as_json(key, value) for key, value in fields.items()}
+    return {"class": name} | {key: value for key, value in described.items() if _is_json(value)}
 
 
 def _as_json(name: str, value: Any) -> Any:
-    if name == "dtype":
+    if name == "dtype" and value is not None:
         return np.dtype(value).name
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return describe(value)
     return list(value) if isinstance(value, tuple) else value
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def title(description: Mapping[str, Any]) -> str:
+    """Returns a description as a line for a reader: the class, and the hyperparameters that are set."""
+    hidden = ("class", "levels", "channels")  # the last two are those of the images
+    shown = {name: value for name, value in description.items() if name not in hidden and value not in (None, 0)}
+    parts = [f"{k} ({title(x)})" if isinstance(x, Mapping) else f"{k}: {x}" for k, x in shown.items()]
+    return ", ".join([*filter(None, [str(description.get("class", "")).rpartition(":")[2]]), *parts])
 
 
 def build(description: Mapping[str, Any]) -> Any:

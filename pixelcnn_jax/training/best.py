@@ -12,7 +12,8 @@ from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import read_json
 from pixelcnn_jax.models.inputs import Variables
-from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
+from pixelcnn_jax.models.registry import build, describe
+from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.processes import is_first
@@ -43,6 +44,15 @@ class BestModel:
             "config": to_dict(config),
         }
 
+    def how_to_load(self) -> str | None:
+        """Returns how this model is loaded, if its card alone cannot build its networks; else None."""
+        try:
+            build(describe(self._networks))
+        except InputError as error:
+            named = f"load_pretrained({str(self._workdir)!r}, model=...)"
+            return f"This model is loaded by {named}, or once its class is registered: {error}"
+        return None
+
     def resume(self) -> None:
         """Reads which validation was the best before the run was stopped.
 
@@ -51,7 +61,7 @@ class BestModel:
         if not (self._workdir / "model.json").exists():
             return
         try:
-            load_pretrained(self._workdir)
+            read_weights(self._workdir)
             card = read_json(self._workdir / "model.json")
             self.step, self.loss = card["step"], float(card["scores"]["validation"][self._measure])
         except (InputError, KeyError, TypeError, ValueError):
@@ -71,7 +81,7 @@ class BestModel:
         Raises:
           InputError: if they are damaged.
         """
-        variables = load_pretrained(self._workdir).variables
+        variables, _ = read_weights(self._workdir)
         return jax.tree.map(np.asarray, {name: x for name, x in variables.items() if name not in self._fixed})
 
     def complete(self, result: dict[str, Any]) -> None:
