@@ -118,10 +118,10 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 def help_text(config: ConfigDict, own: type) -> str:
     """Returns the fields of all groups with their values in a config and their meanings, for ``--help``."""
-    experiment = config.experiment
+    experiment, values = config.experiment, config.to_dict()
     lines = [f"  --config.seed={config.seed}".ljust(52) + " seed of the parameters, the batches, dropout and samples"]
     titles = {name: (group.__doc__ or "").strip().partition("\n")[0] for name, group in GROUPS.items()}
     titles[experiment] = f"Fields of the experiment {experiment} alone." if dataclasses.fields(own) else "No fields."
     for name, group in {**GROUPS, experiment: own}.items():
-        lines += ["", f"config.{name}: {titles[name]}", *help_lines(group, config[name], name=f"config.{name}")]
+        lines += ["", f"config.{name}: {titles[name]}", *help_lines(group, values[name], name=f"config.{name}")]
     return "\n".join(lines)

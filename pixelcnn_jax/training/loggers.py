@@ -31,7 +31,7 @@ def _unless_failed(name: str, make: Callable[..., Log], workdir: Path, config: M
     """Returns a logger that does nothing once it has failed."""
     failed = False
 
-    def attempt(work: Callable[..., Any], *inputs: Any) -> Any:
+    def attempt(work: Any, *inputs: Any) -> Any:
         nonlocal failed
         try:
             return None if failed else work(*inputs)
