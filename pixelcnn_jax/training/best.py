@@ -12,7 +12,7 @@ from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import read_json
 from pixelcnn_jax.models.inputs import Variables
-from pixelcnn_jax.models.registry import build, describe
+from pixelcnn_jax.models.registry import build, describe, title
 from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.experiment import Experiment, Params
@@ -45,12 +45,13 @@ class BestModel:
         }
 
     def how_to_load(self) -> str | None:
-        """Returns how this model is loaded, if its card alone cannot build its networks; else None."""
+        """Returns how to load this model, if its card alone cannot build its networks; else None."""
+        described = describe(self._networks)
         try:
-            build(describe(self._networks))
-        except InputError as error:
-            named = f"load_pretrained({str(self._workdir)!r}, model=...)"
-            return f"This model is loaded by {named}, or once its class is registered: {error}"
+            build(described)
+        except InputError:
+            load = f"load_pretrained({str(self._workdir)!r}, model=...)"
+            return f"Its card alone cannot build {title(described)}: load it with {load}, or register its class first."
         return None
 
     def resume(self) -> None:

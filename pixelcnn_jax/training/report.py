@@ -1,7 +1,11 @@
 """The page of a run, ``report.html``: what its workdir holds, in one file that a browser opens without a network."""
 
 import base64
+import json
+import re
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +70,8 @@ def report_html(workdir: Path) -> str:
 def next_steps(workdir: Path) -> str:
     """Returns where to look at a finished run, and which commands use its model."""
     commands = _commands(workdir, _read(workdir / "config.json"), _read(workdir / "model.json"))
+    if shutil.which("pixelcnn") is None:  # `make demo` runs in an environment that is not activated
+        commands = [re.sub("^pixelcnn ", f"{sys.executable} -m pixelcnn_jax.cli ", one) for one in commands]
     return "\n".join([f"\nThe report is {workdir / 'report.html'}. Next:", *(f"  {one}" for one in commands)])
 
 
@@ -85,7 +91,7 @@ def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[
         imported, model = f"from {module} import {name}; {imported}", f", model={name}({fields})"
     elif not is_density:  # an experiment may register networks of its own, as ablations does
         imported = f"import experiments.{run['config']['experiment']}, pixelcnn_jax"
-    code = f"{imported}; print(pixelcnn_jax.load_pretrained({str(workdir)!r}{model}).model)"
+    code = f"{imported}; print(pixelcnn_jax.load_pretrained({json.dumps(str(workdir))}{model}).model)"
     commands.append(shlex.join(["python", "-c", code]))
     if (workdir / "tensorboard").is_dir():
         commands.append(shlex.join(["tensorboard", f"--logdir={workdir}"]))

@@ -163,7 +163,7 @@ def test_a_run_prints_its_table_and_its_summary(whole, capsys):
     train.main(["train", *arguments(whole)])
     out = capsys.readouterr().out
     assert f"The report is {whole}/report.html" in out
-    assert f"pixelcnn sample {whole} -o grid.png" in out
+    assert f" sample {whole} -o grid.png" in out
     *table, summary = out.splitlines()
     found = json.loads(summary)
     assert (found["dataset"], found["split"], found["images"]) == ("digits", "validation", 20)
