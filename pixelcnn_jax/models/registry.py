@@ -1,10 +1,10 @@
 """Models by name: from a config to a network, and from any module of this package to JSON and back."""
 
 import dataclasses
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import numpy as np
@@ -22,7 +22,7 @@ from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 from pixelcnn_jax.models.set_encoder import SetEncoder
 from pixelcnn_jax.models.text_encoder import TextEncoder
 
-NETWORKS: dict[str, type[Network]] = {
+NETWORKS: dict[str, type[Any]] = {
     network.__name__: network for network in (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
 }
 DESCRIBED: dict[str, type] = NETWORKS | {
@@ -39,6 +39,9 @@ DESCRIBED: dict[str, type] = NETWORKS | {
     )
 }
 
+BUILT_IN = frozenset(DESCRIBED)
+Class = TypeVar("Class", bound=type)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -47,7 +50,7 @@ class ModelConfig:
     The fields are those of ``Network``, without ``levels`` and ``channels``, which the data decides.
     """
 
-    network: str = field("GatedPixelCNN", "class of the network", choices=tuple(NETWORKS))
+    network: str = field("GatedPixelCNN", "class of the network", choices=NETWORKS)
     features: int = field(
         64, "p, feature maps of each stack; of the older networks h, half of their maps", least=1, most=2**20
     )
@@ -69,14 +72,20 @@ class ModelConfig:
     remat: bool = field(False, "recompute each layer in the backward pass: a third more time, far less memory")
 
 
-def make_network(config: ModelConfig, spec: ImageSpec) -> Network:
+def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
     """Returns the network of a config for images of a spec.
 
     Raises:
       InputError: if the network cannot be built.
     """
-    fields = dataclasses.asdict(config)
-    return NETWORKS[fields.pop("network")](levels=spec.levels, channels=spec.channels, **fields)
+    network = NETWORKS[config.network]
+    known = {one.name for one in dataclasses.fields(network)}
+    given = {one.name: (getattr(config, one.name), one.default) for one in dataclasses.fields(config)[1:]}
+    for name, (value, default) in given.items():
+        if name not in known and value != default:
+            raise InputError(f"config.model.{name} must stay {default}: {config.network} has no such field.")
+    fields = {name: value for name, (value, _) in given.items() if name in known}
+    return network(levels=spec.levels, channels=spec.channels, **fields)
 
 
 def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int) -> Network | ConditionalModel:
@@ -93,67 +102,95 @@ def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int)
     return ConditionalModel(network, Deconvolution((spec.height, spec.width, map_features)))
 
 
+def register(network: Class) -> Class:
+    """Registers a class of one's own, so that cards can name it; used as a decorator or called before loading.
+
+    A class with the fields ``levels`` and ``channels`` can also be ``config.model.network``: a config file is Python
+    and can import it.
+
+    Args:
+      network: a Linen module, or another dataclass.
+
+    Returns:
+      The class.
+
+    Raises:
+      InputError: if it is not a dataclass, or has the name of a class of this package.
+    """
+    if not isinstance(network, type) or not dataclasses.is_dataclass(network):
+        raise InputError(f"register takes a class of Linen modules, got {network!r:.100}.")
+    if network.__name__ in BUILT_IN:
+        raise InputError(f"{network.__name__} is a class of this package: give yours another name.")
+    DESCRIBED[network.__name__] = network
+    if {"levels", "channels"} <= {one.name for one in dataclasses.fields(network)}:
+        NETWORKS[network.__name__] = network
+    return network
+
+
 def describe(model: Any) -> dict[str, Any]:
     """Returns a model as JSON: its class and hyperparameters; or each model of a dict by its name.
 
-    A class that ``build`` does not know is named "module:Class"; hyperparameters of it that JSON cannot hold are left
-    out.
-
     Args:
-      model: a Linen module, a ``ConditionalModel``, or a dict of those, nested or not.
+      model: a Linen module, a ``ConditionalModel``, or a dict of such, nested or not. Only those of this package and
+        those that were registered can be built again from it. A hyperparameter that is not JSON, such as a function, is
+        left out if it is the default of its class, and else described by its name, which builds nothing.
+
+    Raises:
+      InputError: for any other model.
     """
     if isinstance(model, Mapping):
-        return {name: describe(part) for name, part in model.items()}
+        return {str(name): describe(part) for name, part in model.items()}
+    if isinstance(model, type) or not dataclasses.is_dataclass(model):
+        raise InputError(f"model must be a Linen module or a ConditionalModel, got {model!r:.100}.")
     skipped = ("parent", "name") if isinstance(model, nn.Module) else ()
-    fields = {one.name: getattr(model, one.name) for one in dataclasses.fields(model) if one.name not in skipped}
-    kind = type(model)
-    name = kind.__name__ if DESCRIBED.get(kind.__name__) is kind else f"{kind.__module__}:{kind.__qualname__}"
-    described = {key: _as_json(key, value) for key, value in fields.items()}
-    return {"class": name} | {key: value for key, value in described.items() if _is_json(value)}
+    described: dict[str, Any] = {"class": type(model).__name__}
+    for one in dataclasses.fields(model):
+        value = getattr(model, one.name)
+        text = _as_json(value, one.name)
+        # An object that is the default, such as an activation function, comes back with the class.
+        if one.init and one.name not in skipped and not (isinstance(text, dict) and value is one.default):
+            described[one.name] = text
+    return described
 
 
-def _as_json(name: str, value: Any) -> Any:
-    if name == "dtype" and value is not None:
+def _as_json(value: Any, name: str = "") -> Any:
+    if name.endswith("dtype") and value is not None:
         return np.dtype(value).name
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [_as_json(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return describe(value)
-    return list(value) if isinstance(value, tuple) else value
+    return {"class": getattr(value, "__qualname__", type(value).__name__)}
 
 
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True
-
-
-def title(description: Mapping[str, Any]) -> str:
-    """Returns a description as a line for a reader: the class, and the hyperparameters that are set."""
-    hidden = ("class", "levels", "channels")  # the last two are those of the images
-    shown = {name: value for name, value in description.items() if name not in hidden and value not in (None, 0)}
-    parts = [f"{k} ({title(x)})" if isinstance(x, Mapping) else f"{k}: {x}" for k, x in shown.items()]
-    return ", ".join([*filter(None, [str(description.get("class", "")).rpartition(":")[2]]), *parts])
-
-
-def build(description: Mapping[str, Any]) -> Any:
+def build(description: Any) -> Any:
     """Returns the model that ``describe`` described.
 
     Raises:
-      InputError: if this version has no such class or hyperparameter.
+      InputError: for a class that is neither of this package nor registered, and for hyperparameters that it lacks.
     """
+    if not isinstance(description, Mapping):
+        raise InputError(f"networks must be described by class and hyperparameters, got {description!r:.50}.")
     if "class" not in description:
         return {name: build(part) for name, part in description.items()}
-    fields = {name: _from_json(value) for name, value in description.items() if name != "class"}
-    if description["class"] not in DESCRIBED:
-        raise InputError(f"class must be one of {', '.join(DESCRIBED)}, got {description['class']}.")
+    if (kind := description["class"]) not in DESCRIBED:
+        raise InputError(
+            f"class {kind!s:.50} is unknown: register it before, as @pixelcnn_jax.register does, or pass the networks, "
+            "load_pretrained(..., model=...)."
+        )
     try:
-        return DESCRIBED[description["class"]](**fields)
+        return DESCRIBED[kind](**{name: _from_json(x) for name, x in description.items() if name != "class"})
     except TypeError as error:
-        raise InputError(f"{description['class']} cannot be built: {error}.") from None
+        raise InputError(f"{kind} cannot be built: {error}.") from None
 
 
 def _from_json(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return build(value)
-    return tuple(value) if isinstance(value, list) else value
+        return build(value) if "class" in value else {key: _from_json(one) for key, one in value.items()}
+    return tuple(map(_from_json, value)) if isinstance(value, list) else value

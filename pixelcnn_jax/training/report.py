@@ -17,7 +17,8 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write, read_json
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.models.registry import title
+from pixelcnn_jax.models.registry import BUILT_IN, DESCRIBED
+from pixelcnn_jax.training.best import title
 from pixelcnn_jax.training.experiment import LIKELIHOOD
 from pixelcnn_jax.training.metrics import display_name, read_records
 
@@ -78,21 +79,22 @@ def next_steps(workdir: Path) -> str:
 def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[str]:
     """Returns what can be done with the model of a run, as a shell takes it."""
     commands, data, network = [], run["config"]["data"], card.get("networks", {})
-    module, _, name = network.get("class", "").rpartition(":")
-    is_density = name and not module and card["score_of"] in ("p(x)", "p(x|y)")
+    classes = {*re.findall('"class": "([^"]*)"', json.dumps(network))}
+    is_density = "class" in network and classes <= BUILT_IN and card["score_of"] in ("p(x)", "p(x|y)")
     if is_density:
         split = [] if data["test_split"] else ["--split=validation"]
         where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []
         commands.append(shlex.join(["pixelcnn", "sample", str(workdir), "-o", "grid.png"]))
         commands.append(shlex.join(["pixelcnn", "evaluate", str(workdir), *split, *where]))
-    imported, model = "import pixelcnn_jax", ""
-    if module:  # a class that this package cannot build
+    folder = json.dumps(str(workdir))
+    if classes <= DESCRIBED.keys():  # an experiment may register networks of its own, as ablations does
+        modules = "pixelcnn_jax" if is_density else f"experiments.{run['config']['experiment']}, pixelcnn_jax"
+        code = f"import {modules}; print(pixelcnn_jax.load_pretrained({folder}).model)"
+        commands.append(shlex.join(["python", "-c", code]))
+    else:
         fields = ", ".join(f"{key}={x!r}" for key, x in network.items() if key != "class")
-        imported, model = f"from {module} import {name}; {imported}", f", model={name}({fields})"
-    elif not is_density:  # an experiment may register networks of its own, as ablations does
-        imported = f"import experiments.{run['config']['experiment']}, pixelcnn_jax"
-    code = f"{imported}; print(pixelcnn_jax.load_pretrained({json.dumps(str(workdir))}{model}).model)"
-    commands.append(shlex.join(["python", "-c", code]))
+        model = f"{network['class']}({fields})" if "class" in network else "..."
+        commands.append(f"# in Python: pixelcnn_jax.load_pretrained({folder}, model={model})")
     if (workdir / "tensorboard").is_dir():
         commands.append(shlex.join(["tensorboard", f"--logdir={workdir}"]))
     return commands

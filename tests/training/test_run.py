@@ -195,11 +195,11 @@ def test_a_network_of_ones_own_is_trained_resumed_scored_and_reported_by_its_nam
     result = run(tmp_path, recipe=Recipe(make_experiment), train__steps=4)
     assert "damaged" not in capsys.readouterr().err
     assert np.isfinite(result["scores"]["test"]["nats"])
-    described = {"class": "test_run:OwnNetwork", "levels": 17, "channels": 1, "width": 5}  # JSON holds no function
+    described = {"class": "OwnNetwork", "levels": 17, "channels": 1, "width": 5}
     assert read_card(tmp_path)["networks"] == described
     page = html.unescape((tmp_path / "report.html").read_text())
     assert "OwnNetwork, width: 5<" in page
-    assert "from test_run import OwnNetwork" in page
+    assert f'load_pretrained("{tmp_path}", model=OwnNetwork(levels=17, channels=1, width=5))' in page
 
 
 def test_a_loss_that_is_no_likelihood_is_scored_in_its_own_measure(tmp_path):
