@@ -58,7 +58,7 @@ class BestModel:
         described = describe(self._networks)
         try:
             build(described)
-        except InputError:
+        except Exception:  # a class of one's own may raise anything
             load = f"load_pretrained({str(self._workdir)!r}, model=...)"
             return f"Its card alone cannot build {title(described)}: load it with {load}, or register its class first."
         return None
