@@ -55,7 +55,11 @@ class Checkpoints:
         try:
             if is_first() and place.exists():  # unfinished, or of a run that resumed from an earlier step
                 shutil.rmtree(place)
-            ocp.save(place / "state", state)
+            context = ocp.Context()
+            # A thread of orbax would wait for a folder that cannot be made, and Python at exit for that thread.
+            context.asynchronous.create_directories_asynchronously = False
+            with context:
+                ocp.save(place / "state", state)
             if is_first():
                 atomic_write(place / "measured.json", json.dumps(measured))
                 atomic_write(place / "shapes.json", json.dumps(shapes_of(state), indent=1))
