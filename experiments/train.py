@@ -32,7 +32,7 @@ from pixelcnn_jax.data.dataset import image_spec, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.errors import InputError, user_message
 from pixelcnn_jax.training.config import RunConfig, TrainConfig, help_text, resolve
-from pixelcnn_jax.training.cost import check_memory, estimate_cost
+from pixelcnn_jax.training.cost import check_memory, estimate_cost, faster_type
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.processes import Processes, is_first, join
 from pixelcnn_jax.training.report import next_steps
@@ -105,6 +105,8 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
         recipe = Recipe.of(module)
         results = {name: train(one, recipe, splits, command.workdir / name) for name, one in runs.items()}
         return dict(module.compare(config, splits.spec, results))
+    if is_first() and (hint := faster_type(config)):
+        print(hint, flush=True)
     result = train(config, Recipe.of(module), splits, command.workdir)
     if is_first():
         print(table(config, splits, result))
@@ -119,6 +121,8 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     for name, value in cost.items():
         unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)
         print(f"{name.replace('_', ' '):18} {value * scale:>12,.{0 if scale == 1 else 1}f} {unit}")
+    if hint := faster_type(config):
+        print(hint)
     return {"dataset": config.data.dataset, **spec._asdict(), **cost}
 
 

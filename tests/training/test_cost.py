@@ -12,7 +12,7 @@ from experiments import captions
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import resolve
-from pixelcnn_jax.training.cost import check_memory, estimate_cost
+from pixelcnn_jax.training.cost import check_memory, estimate_cost, faster_type
 from pixelcnn_jax.training.experiment import Training
 from pixelcnn_jax.training.step import init_state, train_step
 
@@ -103,3 +103,11 @@ def test_captions_are_part_of_the_batch():
 
 def test_labels_are_part_of_the_batch():
     assert cost_of("class_conditional", data__labels=True)["parameters"] > cost_of()["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "dtype", "named"), [(2.0, "float32", True), (1.1, "float32", False), (2.0, "bfloat16", False)]
+)
+def test_a_cpu_that_is_faster_in_bfloat16_is_named(seconds, dtype, named, monkeypatch):
+    monkeypatch.setattr("pixelcnn_jax.training.cost._product_seconds", lambda x: seconds if x == jnp.float32 else 1.0)
+    assert bool(faster_type(tiny(model__dtype=dtype)[0])) is named
