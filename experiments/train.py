@@ -13,7 +13,6 @@ Many hosts train together if each runs the command with a workdir that all of th
 import difflib
 import itertools
 import json
-import os
 import re
 import signal
 import sys
@@ -90,9 +89,7 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
     """Trains and prints the table; returns the summary."""
     assert command.workdir is not None
     use_all_cores(config.train, processes=command.processes.number if command.processes else 1)
-    if config.train.compilation_cache:
-        jax.config.update("jax_compilation_cache_dir", os.path.abspath(config.train.compilation_cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    devices.keep_programs(config.train.compilation_cache)
     if command.processes is not None:
         if config.data.download:
             raise InputError("config.data.download must be off with --processes: prepare the data set first.")

@@ -5,8 +5,12 @@ reads its own rows of a batch: a computation over the mesh waits until every pro
 """
 
 import contextlib
+import hashlib
 import os
+import platform
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, UInt32
 
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.files import cache_folder
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -51,6 +56,37 @@ def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> Non
     fitting = (n for n in range(granted, 1, -1) if not any(size % (n * processes) for size in batch_sizes))
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", next(fitting, 1))
+
+
+def keep_programs(folder: str | None = None) -> None:
+    """Keeps compiled programs for later runs, which then start in a third of the time.
+
+    A folder of the user's cache belongs to a version of jaxlib and to a processor, since a program may use any
+    instruction of the one that compiled it. ``JAX_ENABLE_COMPILATION_CACHE=0`` keeps none.
+
+    Args:
+      folder: where to keep them; None for ``JAX_COMPILATION_CACHE_DIR``, or a folder of the user's cache if that is not
+        set. A cache that cannot be written is not used.
+    """
+    if folder is None and jax.config.values["jax_compilation_cache_dir"] is None:
+        processor = re.findall(r"^(?:flags|Features)\s*:.*$", _read("/proc/cpuinfo"), re.MULTILINE)[:1]
+        made_for = f"{jax.lib.__version__} {platform.machine()} {platform.processor()} {processor}"
+        try:
+            place = cache_folder() / "programs" / hashlib.sha256(made_for.encode()).hexdigest()[:16]
+            place.mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError):  # RuntimeError: a user without a home
+            return
+        folder = str(place)
+    if folder is not None:
+        jax.config.update("jax_compilation_cache_dir", os.path.abspath(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:  # it is Linux's
+        return ""
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, *, name: str = "batch_size") -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import re
 import urllib.error
 import urllib.request
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pixelcnn_jax.cards import read_card_file
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.files import atomic_write, cache_folder
 
 TIMEOUT = 60  # seconds without an answer
 
@@ -33,7 +32,7 @@ def fetch_model(url: str) -> Path:
     path, digest = PurePosixPath(parts.path), parts.fragment.removeprefix("sha256=")
     if path.suffix != ".safetensors" or not re.fullmatch("[0-9a-f]{64}", digest):
         raise InputError(f"A model's URL must end in .safetensors#sha256= and 64 hexadecimal digits, got {url}.")
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixelcnn-jax" / digest
+    folder = cache_folder() / digest
     if not (folder / "model.json").exists():
         weights, card = (
             _read(urlunsplit(parts._replace(path=str(one), fragment=""))) for one in (path, path.with_suffix(".json"))

@@ -51,3 +51,8 @@ def checksum(facts: Mapping[str, Any]) -> str:
     """Returns the SHA-256 of facts as JSON, without the fact "checksum" itself."""
     rest = {name: value for name, value in facts.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Returns the folder of what can be fetched or computed again: ``$XDG_CACHE_HOME/pixelcnn-jax``, or in ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixelcnn-jax"

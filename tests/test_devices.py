@@ -16,6 +16,7 @@ from pixelcnn_jax import InputError, devices
 from pixelcnn_jax.devices import (
     check_batch_size,
     data_mesh,
+    keep_programs,
     match_sharding,
     on_one_device,
     replicated,
@@ -179,3 +180,19 @@ def test_all_but_the_last_two_results_are_waited_for(monkeypatch, count, expecte
     monkeypatch.setattr(devices.jax, "block_until_ready", waited.append)
     wait_for_older([np.array(number) for number in range(count)])
     assert waited == expected
+
+
+def test_programs_are_kept_in_the_cache_of_the_user_where_it_can_be_written(tmp_path, monkeypatch):
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    (tmp_path / "file").touch()
+    try:
+        for home, kept in (("file", False), ("new", True)):
+            jax.config.update("jax_compilation_cache_dir", None)
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / home))
+            keep_programs()
+            folder = jax.config.jax_compilation_cache_dir
+            assert (folder is not None and folder.startswith(str(tmp_path / home / "pixelcnn-jax/programs/"))) is kept
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)

@@ -9,6 +9,7 @@ from pixelcnn_jax.cli.models import models
 from pixelcnn_jax.cli.options import UserGroup
 from pixelcnn_jax.cli.sample import sample
 from pixelcnn_jax.cli.score import score
+from pixelcnn_jax.devices import keep_programs
 
 
 @click.group(cls=UserGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,8 +19,9 @@ def main() -> None:
 
     MODEL is the name of a published model (see `pixelcnn models`), the workdir of a run, or a .safetensors file; a
     path that is also a published name is written ./NAME. `evaluate` needs the extra pixelcnn-jax[train], the other
-    verbs none.
+    verbs none. Compiled programs are kept in ~/.cache/pixelcnn-jax (JAX_ENABLE_COMPILATION_CACHE=0 keeps none).
     """
+    keep_programs()
 
 
 for verb in (models, sample, complete, score, compress, decompress, evaluate):

@@ -38,7 +38,7 @@ class TrainConfig:
     baselines: bool = field(False, "compute the likelihoods of uniform and independent pixels for the table")
     published: tuple = field((), 'published rows of the table: (model, split, "bits/dim" or "nats", value)')
     loggers: tuple[str, ...] = field((), 'loggers besides TensorBoard, functions named "module:function"')
-    compilation_cache: str | None = field(None, "folder that keeps compiled programs for later runs")
+    compilation_cache: str | None = field(None, "folder that keeps compiled programs for later runs; None for ~/.cache")
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "eval_batch_size"):
