@@ -6,6 +6,7 @@ from pixelcnn_jax.likelihood import bits_per_dim, log_prob
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.pixelcnn import PixelCNN
 from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from pixelcnn_jax.models.quantise import quantise
 from pixelcnn_jax.pretrained import load_pretrained, pretrained_names
 from pixelcnn_jax.sampling import naive_sample, sample
 
@@ -24,5 +25,6 @@ __all__ = [
     "log_prob",
     "naive_sample",
     "pretrained_names",
+    "quantise",
     "sample",
 ]

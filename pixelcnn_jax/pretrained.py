@@ -35,7 +35,7 @@ from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.registry import build, describe
 
 FORMAT = 2
-MAX_SUBPIXELS = 2**22  # of an image
+MAX_IMAGE_SUBPIXELS = 2**22
 # The second is there in a checkout only: models for comparisons, and those that would make the package too large.
 PUBLISHED = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "benchmarks" / "results")
 
@@ -87,10 +87,9 @@ def pretrained_names() -> list[str]:
 
 
 @public
-def integer_twins(name: str) -> list[str]:
-    """Returns the names of a published model's integer twins, the newest first."""
-    versions = (re.fullmatch(rf"{re.escape(name)}_int8_v(\d+)", one) for one in pretrained_names())
-    return [version[0] for version in sorted(filter(None, versions), key=lambda version: -int(version[1]))]
+def integer_model_of(name: str) -> str:
+    """Returns the name of a published model's integer model, or the given name if it has none."""
+    return one if (one := f"{name}_integer") in _published() else name
 
 
 @public
@@ -212,8 +211,8 @@ def _read_card(path: Path) -> dict[str, Any]:
     for group, values in (fields.config or {}).items():
         if isinstance(values, Mapping) is (group in ("experiment", "seed")):
             raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
-    if math.prod((spec.height, spec.width, spec.channels)) > MAX_SUBPIXELS:
-        raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
+    if math.prod((spec.height, spec.width, spec.channels)) > MAX_IMAGE_SUBPIXELS:
+        raise InputError(f"image_spec of {path} must have at most {MAX_IMAGE_SUBPIXELS:,} sub-pixels.")
     read = {"config": fields.config or {}, "score_of": fields.score_of, "experiment": fields.experiment}
     return card | read | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}
 

@@ -9,7 +9,7 @@ from jaxtyping import Integer, UInt8
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
-from pixelcnn_jax.data.preparation import resize
+from pixelcnn_jax.data.preparation import Preparation, resize
 from pixelcnn_jax.errors import InputError
 
 
@@ -57,13 +57,15 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
 def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:
     """Returns the levels that the pixels of an image file stand for, at its own size, to be kept without loss.
 
+    They are inverted and scanned as the training images were.
+
     Raises:
       InputError: for a file that holds more than pixels, or a pixel that stands for no level.
     """
     _check_kind(density)
     pixels = read_image(file, channels=density.model.channels)
     if _holds_levels(density):
-        return _check_levels(file, pixels, density.model.levels)
+        return _reoriented(_check_levels(file, pixels, density.model.levels), density)
     values = as_levels(pixels, levels=density.model.levels)
     strange = pixels[as_pixels(values, levels=density.model.levels) != pixels]
     if strange.size:
@@ -71,14 +73,23 @@ def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width 
         stored = [str(value) for value in as_pixels(levels, levels=len(levels)).flat]
         listed = ", ".join(stored if len(stored) < 6 else [*stored[:3], "...", stored[-1]])
         raise InputError(f"{file} holds the value {strange[0]}, but the model's levels are the values {listed}.")
-    return values
+    return _reoriented(values, density)
 
 
 def to_pixels(
-    image: Integer[np.ndarray, "height width channels"], density: Density
-) -> UInt8[np.ndarray, "height width channels"]:
-    """Returns the pixels of a file for levels: the inverse of ``read_exact``."""
+    image: Integer[np.ndarray, "height width channels"], density: Density, *, prepared: bool = True
+) -> UInt8[np.ndarray, "rows columns channels"]:
+    """Returns the pixels of a file for levels: the inverse of ``read_exact``, if that prepared them."""
+    image = _reoriented(image, density) if prepared else image
     return image.astype(np.uint8) if _holds_levels(density) else as_pixels(image, levels=density.model.levels)
+
+
+def _reoriented(image: Integer[np.ndarray, "height width channels"], density: Density) -> np.ndarray:
+    """Returns levels inverted and scanned as the model reads them; a second call undoes the first."""
+    data = DataConfig(**density.settings("data", DataConfig))
+    for step in Preparation(invert=data.invert, scan=data.scan).steps(density.model.levels).values():
+        image = step(image)
+    return image
 
 
 def _holds_levels(density: Density) -> bool:

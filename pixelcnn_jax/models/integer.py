@@ -1,7 +1,7 @@
-"""The integer twin of a Gated PixelCNN: every value is an integer, held exactly in float32.
+"""A Gated PixelCNN computed in integers: every value is an integer, held exactly in float32.
 
 float32 represents each integer up to 2**24. A sum of products that stays below it is therefore exact in any order, so
-the twin gives the same numbers on every machine, for every batch size, in the parallel pass and in the cached one.
+the network gives the same numbers on every machine, for every batch size, in the parallel pass and in the cached one.
 ``check_bounds`` proves it from the weights. ``docs/integer_codec.md`` derives the bounds; ``quantise.py`` makes the
 weights.
 
@@ -42,7 +42,7 @@ class IntegerPixelCNN(GatedPixelCNN):
     Its fields are those of ``Network``. Its parameters have the names and shapes of the float network, and in addition
     the shift of every sum (``shifts``), the clip range of every operand (``clips``) and the ``tables``. All are
     integers. An h must be one-hot. An s is rounded to the step that its shift names, so a map of integers stays as it
-    is. A twin has no mixture or dropout.
+    is. There is no mixture or dropout.
     """
 
     @nn.nowrap

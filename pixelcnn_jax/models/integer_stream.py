@@ -1,4 +1,4 @@
-"""The stream of an integer twin: the stacks of ``integer.py``, with remembered rows and columns as memory."""
+"""The stream of an integer model: the stacks of ``integer.py``, with remembered rows and columns as memory."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

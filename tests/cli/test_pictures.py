@@ -77,6 +77,20 @@ def test_files_of_a_folder_of_levels_are_levels(tmp_path):
         read_exact(tmp_path / "1.png", density(4, size=6, dataset="folder"))
 
 
+@pytest.mark.parametrize(
+    ("levels", "data"),
+    [(256, {"invert": True}), (5, {"scan": "columns"}), (256, {"invert": True, "scan": "backwards"})],
+)
+def test_an_image_is_kept_as_training_reads_it_and_given_back(levels, data, tmp_path):
+    pixels = np.random.default_rng(0).integers(levels, size=(16, 16), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    model = density(levels, dataset="folder", **data)
+    kept = read_exact(tmp_path / "1.png", model)
+    trained = load("folder", "all", data_dir=tmp_path, levels=levels, **data).example(0)["image"]
+    np.testing.assert_array_equal(kept, trained)
+    np.testing.assert_array_equal(to_pixels(kept, model)[..., 0], pixels)
+
+
 def test_a_model_whose_images_no_file_holds_is_refused(tmp_path):
     for model in (density(256, channels=2), density(512)):
         with pytest.raises(InputError, match="a model"):

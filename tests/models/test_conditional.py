@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from proofs import random_condition, random_images, randomised
 
-from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob, naive_sample, sample
+from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, naive_sample, sample
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition, init_conditional
 from pixelcnn_jax.models.encoders import Deconvolution, Upsampling
@@ -46,9 +46,6 @@ def test_public_functions_take_it_in_place_of_the_network(name):
     expected = sample(NETWORK, own, jax.random.key(1), shape=SHAPE, **condition)
     for sampler in (sample, naive_sample):
         np.testing.assert_array_equal(sampler(model, variables, jax.random.key(1), shape=SHAPE, h=h), expected)
-    data = compress(model, variables, images, h=h, verify=False)
-    np.testing.assert_array_equal(decompress(model, variables, data, h=h), images)
-    np.testing.assert_array_equal(decompress(NETWORK, own, data, **condition), images)
 
 
 def test_the_network_draws_its_parameters_from_the_same_key_with_a_map_or_without():
