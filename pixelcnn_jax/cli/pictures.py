@@ -9,7 +9,7 @@ from jaxtyping import Integer, UInt8
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
-from pixelcnn_jax.data.preparation import Preparation, resize
+from pixelcnn_jax.data.preparation import SCANS, resize
 from pixelcnn_jax.errors import InputError
 
 
@@ -87,9 +87,7 @@ def to_pixels(
 def _reoriented(image: Integer[np.ndarray, "height width channels"], density: Density) -> np.ndarray:
     """Returns levels inverted and scanned as the model reads them; a second call undoes the first."""
     data = DataConfig(**density.settings("data", DataConfig))
-    for step in Preparation(invert=data.invert, scan=data.scan).steps(density.model.levels).values():
-        image = step(image)
-    return image
+    return SCANS[data.scan](density.model.levels - 1 - image if data.invert else image)
 
 
 def _holds_levels(density: Density) -> bool:

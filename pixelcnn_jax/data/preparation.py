@@ -13,6 +13,19 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field
 
 
+def unchanged(image: np.ndarray) -> np.ndarray:
+    """Returns the image."""
+    return image
+
+
+# The last thing that happens to an image: until then it is as a person sees it.
+SCANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rows": unchanged,
+    "columns": lambda image: image.swapaxes(0, 1),
+    "backwards": lambda image: image[::-1, ::-1],
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preparation:
     """How stored images become the images of a model."""
