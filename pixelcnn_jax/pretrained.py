@@ -35,7 +35,7 @@ from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.registry import build, describe
 
 FORMAT = 2
-MAX_IMAGE_SUBPIXELS = 2**22
+MAX_SUBPIXELS = 2**22  # of an image
 # The second is there in a checkout only: models for comparisons, and those that would make the package too large.
 PUBLISHED = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "benchmarks" / "results")
 
@@ -211,8 +211,8 @@ def _read_card(path: Path) -> dict[str, Any]:
     for group, values in (fields.config or {}).items():
         if isinstance(values, Mapping) is (group in ("experiment", "seed")):
             raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
-    if math.prod((spec.height, spec.width, spec.channels)) > MAX_IMAGE_SUBPIXELS:
-        raise InputError(f"image_spec of {path} must have at most {MAX_IMAGE_SUBPIXELS:,} sub-pixels.")
+    if math.prod((spec.height, spec.width, spec.channels)) > MAX_SUBPIXELS:
+        raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
     read = {"config": fields.config or {}, "score_of": fields.score_of, "experiment": fields.experiment}
     return card | read | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}
 
