@@ -1,12 +1,11 @@
 """Conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv 1606.05328) in JAX and Flax."""
 
-from pixelcnn_jax.codec import compress, decompress
+from pixelcnn_jax.codec import compress, decompress, quantise
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import bits_per_dim, log_prob
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.pixelcnn import PixelCNN
 from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
-from pixelcnn_jax.models.quantise import quantise
 from pixelcnn_jax.pretrained import load_pretrained, pretrained_names
 from pixelcnn_jax.sampling import naive_sample, sample
 
