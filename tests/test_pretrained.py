@@ -205,6 +205,12 @@ def test_a_model_that_is_not_there_is_refused(name):
         load_pretrained(name)
 
 
+@pytest.mark.parametrize("name", ["digits", "binarized_mnist", "mnist_classes", "cifar10_small"])
+def test_the_former_name_of_an_integer_model_leads_to_the_new_one(name):
+    with pytest.raises(InputError, match=f"did you mean {name}_integer"):
+        load_pretrained(f"{name}_int8_v1")
+
+
 def nats_of_a_pattern(name):
     model, variables, card = load_pretrained(name)
     kind, spec = card["score_of"], card["image_spec"]

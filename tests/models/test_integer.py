@@ -156,10 +156,12 @@ def test_kernels_that_read_later_colours_are_refused():
         check_bounds(model, variables)
 
 
-def test_floats_are_refused():
-    variables, model, _ = make_integer(GREY)
+def test_floats_and_more_levels_than_frequencies_hold_are_refused():
+    variables, model, integers = make_integer(GREY)
     with pytest.raises(InputError, match="quantise"):
         check_bounds(model, variables)
+    with pytest.raises(InputError, match="levels must be at most"):
+        check_bounds(model.clone(levels=5000), integers)
 
 
 def test_networks_without_an_integer_form_are_refused():
