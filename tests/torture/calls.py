@@ -80,7 +80,7 @@ def wrong_arguments():
         "extra": [None, 5, "text", [1], object()],
         "on_row": [5, "text", [], {}],
         "data": [*anything, b"", b"text", "text", [1, 2], np.zeros(3)],
-        "group": [-1, "0", 1.5, True, [], 0],
+        "group": [-1, "0", 1.5, True, [], 3],
         "max_subpixels": [None, 0, -1, "5", 2.5, 1],
         **{name: [None, -1, "1", [], True, np.nan, np.inf, 10**400] for name in ("temperature", "guidance")},
         "name": [None, 5, b"digits", "", "nothing", [], "a\0b", "a\n", object(), {}],
