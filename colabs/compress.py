@@ -18,8 +18,8 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/compress.ipynb)
 #
-# A model that predicts each pixel is half of a compressor. An entropy coder is the other half: it spends -log2 p bits on
-# a pixel of probability p. This notebook compresses images with a published model, gets them back, and compares the size
+# A model that predicts each pixel is half of a compressor. An entropy coder is the other: it spends -log2 p bits on a
+# pixel of probability p. This notebook compresses images with a published model, gets them back, and compares the size
 # with PNG, WebP and JPEG XL.
 
 # %% [markdown]
