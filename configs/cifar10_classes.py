@@ -1,10 +1,11 @@
 """CIFAR-10 given its label: the network of configs/cifar10_mixture.py and its weights to begin with.
 
 Paper row: figures 3 and 8 show classes of ImageNet. The label is worth at most 0.0011 bits/dim.
-Command: python -m experiments.train --config=configs/cifar10_classes.py --workdir=runs/cifar10_classes
-  --config.class_conditional.classifier=runs/cifar10_classifier (the workdir of configs/mnist_classifier.py with
+Command: python -m experiments.train --config=configs/mnist_classifier.py --workdir=runs/cifar10_classifier
   --config.data.dataset=cifar10 --config.data.binarize=none --config.data.flip --config.train.steps=6000
-  --config.data.train_split='train[:45000]' --config.data.validation_split='train[45000:]')
+  --config.data.train_split=train[:45000] --config.data.validation_split=train[45000:] and then
+  python -m experiments.train --config=configs/cifar10_classes.py --workdir=runs/cifar10_classes
+  --config.class_conditional.classifier=runs/cifar10_classifier
 Time: 69 minutes (64,000 images) on one shared core of an AMD EPYC (2026-11-27), and 14 for the classifier.
 Result: test 3.277 bits/dim, validation 3.279 (3.283 and 3.286 for the weights it began with). Bayes accuracy 50.9 % of
 2,000 test images. Class accuracy of 200 samples 19 % (benchmarks.guidance), with guidance 2 44 %; the classifier is

@@ -1,12 +1,13 @@
 """Scenes of MNIST digits given a sentence, 32x32: one or two digits of 14x14 at eight places, binarised at half.
 
 Paper row: none. Section 4 of 1606.05328 names captions as future work. The scenes follow alignDRAW (1511.02793).
-Command: first a classifier, which reads samples and is right on 97.7 % of the test digits:
-  python -m experiments.train --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier_14
+Command: python -m experiments.train --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier_14
   --config.data.resize=14 --config.data.shift=1 --config.train.steps=4000
-  Then python -m experiments.train --config=configs/mnist_captions.py --workdir=runs/mnist_captions
-  --config.captions.classifier=runs/mnist_classifier_14
-  Then, from its weights, the same with --workdir=runs/mnist_captions_2 --config.train.start_from=runs/mnist_captions
+  (a classifier that reads samples and is right on 97.7 % of the test digits), then
+  python -m experiments.train --config=configs/mnist_captions.py --workdir=runs/mnist_captions
+  --config.captions.classifier=runs/mnist_classifier_14 and, from its weights,
+  python -m experiments.train --config=configs/mnist_captions.py --workdir=runs/mnist_captions_2
+  --config.captions.classifier=runs/mnist_classifier_14 --config.train.start_from=runs/mnist_captions
   --config.train.steps=3000 --config.train.eval_every=1000 --config.optimizer.warmup_steps=50
 Time: 1 to 8, 28 and 33 minutes on one shared core of an AMD EPYC (2026-11-26), 35,000 and 48,000 images; reports not
 counted.

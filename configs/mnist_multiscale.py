@@ -1,10 +1,12 @@
 """MNIST binarised at half, 14x14 and then 28x28 given it, both given the label.
 
 Paper row: figure 7 shows ImageNet at 64x64 after 32x32; the paper prints no figure.
-Command: python -m experiments.train --config=configs/mnist_multiscale.py --workdir=runs/mnist_multiscale
-  --config.train.microbatch_size=2
-  --config.multiscale.single_scale=runs/mnist_classes_2500 (configs/mnist_classes.py with --config.train.steps=2500)
-  --config.multiscale.classifier=runs/mnist_classifier (configs/mnist_classifier.py)
+Command: python -m experiments.train --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier and
+  python -m experiments.train --config=configs/mnist_classes.py --workdir=runs/mnist_classes_2500
+  --config.train.steps=2500 and then
+  python -m experiments.train --config=configs/mnist_multiscale.py --workdir=runs/mnist_multiscale
+  --config.train.microbatch_size=2 --config.multiscale.single_scale=runs/mnist_classes_2500
+  --config.multiscale.classifier=runs/mnist_classifier
 Time: 38 minutes on one shared core of an AMD EPYC (2026-11-25). A step takes 1.13 times as long as one of
 configs/mnist_classes.py.
 Result: test 56.74 nats (24.79 for 14x14, 31.95 for the rest), 1.39 more than one scale after 2,500 steps; class

@@ -16,6 +16,7 @@ Values = Integer[Array | np.ndarray, "*#subpixels"]
 # Bounds of the log-scales, for intensities in [-1, 1]. At -7 one of 256 levels holds nearly all of the mass, at 7 all
 # levels hold the same.
 NARROWEST, WIDEST = -7.0, 7.0
+FAINT = -6.0  # initial log-weight of a point mass, next to components of 0
 
 
 def intensities(values: Integer[Array | np.ndarray, "*shape"], levels: int) -> Float[Array, "*shape"]:
@@ -39,24 +40,29 @@ class Mixture(NamedTuple):
     """A mixture of logistic distributions of an intensity in [-1, 1] (Salimans et al. 2017, section 2.1).
 
     Unlike there, no coefficients tie the channels of a pixel: the network reads the earlier channels.
+
+    Attributes:
+      log_weights: of the components, then of the point masses at the lowest and the highest level, if there are any.
+      means: of the components.
+      log_scales: of the components.
     """
 
-    log_weights: Float[Array, "*subpixels components"]
+    log_weights: Float[Array, "*subpixels weights"]
     means: Float[Array, "*subpixels components"]
     log_scales: Float[Array, "*subpixels components"]
 
 
 def mixture_of(numbers: Float[Array, "*subpixels numbers"]) -> Mixture:
-    """Returns the mixture that the outputs of a head parametrise, three numbers per component.
+    """Returns the mixture that the outputs of a head parametrise: three numbers per component, two for point masses.
 
-    Zeros give evenly spaced components, each as wide as its share of [-1, 1]. A network thus starts close to the
-    uniform distribution, with components that differ.
+    Zeros give evenly spaced components, each as wide as its share of [-1, 1], and point masses of next to nothing. A
+    network thus starts close to the uniform distribution, with components that differ.
     """
-    weights, means, scales = jnp.split(numbers, 3, axis=-1)
-    count = weights.shape[-1]
+    count = numbers.shape[-1] // 3
+    weights, means, scales, ends = jnp.split(numbers, (count, 2 * count, 3 * count), axis=-1)
     centres = ((2 * np.arange(count) + 1) / count - 1).reshape((1,) * (numbers.ndim - 1) + (count,))
     return Mixture(
-        log_weights=jax.nn.log_softmax(weights),
+        log_weights=jax.nn.log_softmax(jnp.concatenate([weights, ends + FAINT], axis=-1)),
         means=means + centres.astype(np.float32),
         log_scales=jnp.clip(scales - np.float32(np.log(2 * count)), NARROWEST, WIDEST),
     )
@@ -67,9 +73,10 @@ def mixture_log_probs(
 ) -> Float[Array, "*#subpixels"]:
     """Returns the log-probability of each value, in nats: the mass between the midpoints to the neighbouring levels.
 
-    The lowest level has all mass below it and the highest all mass above it, so that probabilities sum to one. The mass
-    of any other level is sigmoid(a) - sigmoid(b), computed as sigmoid(a) sigmoid(-b) (1 - exp(b - a)). This avoids the
-    difference of nearly equal numbers, and is as exact far from all components as near them.
+    The lowest level has all mass below it and the highest all mass above it, so that probabilities sum to one; each may
+    have a point mass besides. The mass of any other level is sigmoid(a) - sigmoid(b), computed as sigmoid(a)
+    sigmoid(-b) (1 - exp(b - a)). This avoids the difference of nearly equal numbers, and is as exact far from all
+    components as near them.
     """
     mixture = mixture_of(numbers)
     values = jnp.asarray(values).astype(jnp.int32)[..., None]  # a uint8 cannot hold 256
@@ -80,6 +87,9 @@ def mixture_log_probs(
     lowest, highest = values == 0, values == levels - 1
     inside = jnp.where(lowest | highest, 0.0, jnp.log(-jnp.expm1(-2 * half * rate)))
     mass = jnp.where(highest, 0.0, below) + jnp.where(lowest, 0.0, above) + inside
+    if mixture.log_weights.shape[-1] > mass.shape[-1]:
+        ends = jnp.where(jnp.concatenate([lowest, highest], axis=-1), 0.0, -jnp.inf)
+        mass = jnp.concatenate([mass, jnp.broadcast_to(ends, (*mass.shape[:-1], 2))], axis=-1)
     return jax.nn.logsumexp(mixture.log_weights + mass, axis=-1)
 
 

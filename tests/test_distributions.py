@@ -25,7 +25,7 @@ NETWORKS = (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
 
 def build(network, shape, channels=2, levels=5, h=0, s=0):
     sizes = dict(features=8, layers=1, first_kernel_size=3, head_features=24)
-    model = network(levels=levels, channels=channels, mixture=3, **sizes)
+    model = network(levels=levels, channels=channels, mixture=3, point_masses=levels < 5, **sizes)
     condition = random_condition((1, *shape), h, s)
     variables = model.init(jax.random.key(0), random_images(model, (1, *shape)), condition.h, condition.s)
     return model, randomised(variables), shape, condition
@@ -39,15 +39,18 @@ def test_logits_of_half_precision_are_read_in_float32():
     np.testing.assert_array_equal(draw(logits, noise), draw(whole, noise))
 
 
+@pytest.mark.parametrize("point_masses", [0, 2])
 @pytest.mark.parametrize("levels", [2, 3, 256])
-def test_each_level_has_what_lies_around_it(levels):
+def test_each_level_has_what_lies_around_it(levels, point_masses):
     """Against differences of SciPy's cumulative distribution, in float64."""
-    numbers = np.random.default_rng(0).normal(size=(7, 3 * 4)).astype(np.float32)
+    numbers = np.random.default_rng(0).normal(size=(7, 3 * 4 + point_masses)).astype(np.float32)
+    numbers[:, 12:] += 6  # as heavy as the components
     weights, means, scales = (np.asarray(x, np.float64) for x in mixture_of(jnp.asarray(numbers)))
     edges = (2 * np.arange(levels - 1) + 1) / (levels - 1) - 1
     cumulative = stats.logistic.cdf(edges[:, None, None], means, np.exp(scales))
     whole = np.concatenate([np.zeros_like(cumulative[:1]), cumulative, np.ones_like(cumulative[:1])])
-    expected = np.einsum("lnk,nk->nl", np.diff(whole, axis=0), np.exp(weights))
+    expected = np.einsum("lnk,nk->nl", np.diff(whole, axis=0), np.exp(weights[:, :4]))
+    expected[:, [0, -1][:point_masses]] += np.exp(weights[:, 4:])
     found = np.exp(np.asarray(mixture_logits(jnp.asarray(numbers), levels=levels), np.float64))
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-9)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
@@ -103,6 +106,14 @@ def test_zeros_are_near_the_uniform_distribution():
     logits = mixture_logits(jnp.zeros(30), levels=256)
     assert abs(-logits.mean() - np.log(256)) < 0.1
     assert len(np.unique(np.asarray(mixture_of(jnp.zeros(30)).means))) == 10
+    np.testing.assert_allclose(mixture_logits(jnp.zeros(32), levels=256), logits, atol=0.1)  # with point masses
+
+
+@pytest.mark.parametrize("value", [0, 7, 255])
+def test_the_gradient_of_a_point_mass_is_a_number(value):
+    gradient = jax.grad(lambda x: mixture_log_probs(x, jnp.array(value), levels=256))(jnp.zeros(8))
+    assert np.isfinite(gradient).all()
+    np.testing.assert_array_equal(gradient[6:] > 0, [value == 0, value == 255])
 
 
 @pytest.mark.parametrize("network", NETWORKS)

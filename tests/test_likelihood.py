@@ -81,3 +81,21 @@ def test_parameters_in_place_of_variables_are_refused():
     ):
         with pytest.raises(InputError, match=r"^variables must"):
             work()
+
+
+@pytest.mark.parametrize("mixture", [0, 2])
+def test_sums_over_many_rows_are_right(mixture):
+    """jaxlib 0.10.2 sums some compiled products of more than 32,768 rows wrongly on a CPU (jax issue 39103)."""
+    model = GatedPixelCNN(levels=4, features=4, layers=1, first_kernel_size=3, mixture=mixture)
+    images = np.random.default_rng(0).integers(0, 4, (48, 28, 28, 1))  # 37,632 rows
+    variables = model.init(jax.random.key(0), images[:1])
+
+    @jax.jit
+    def loss_and_gradient(params, images):
+        return jax.value_and_grad(lambda params: nats(model, {"params": params}, images).sum())(params)
+
+    loss, gradient = loss_and_gradient(variables["params"], images)
+    parts = [loss_and_gradient(variables["params"], part) for part in np.split(images, 12)]
+    expected = jax.tree.map(lambda *leaves: np.sum(np.array(leaves, np.float64), axis=0), *parts)
+    np.testing.assert_allclose(loss, expected[0], rtol=1e-5)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-4 * np.abs(y).max()), gradient, expected[1])

@@ -45,6 +45,8 @@ class Network(nn.Module):
         learned embedding of that size (VQ-VAE codes, whose order means nothing).
       mixture: 0 gives each level its own logit, as in the papers of these networks. A positive number gives the
         intensity a mixture of that many discretised logistics (PixelCNN++, 1701.05517).
+      point_masses: adds to a mixture a point mass at the lowest and one at the highest level, for images with many
+        black or white pixels, which logistics learn slowly.
       dtype: type of the operands of all products; parameters and logits stay float32. Features have this type too,
         except in ``apply`` on a CPU, where they stay float32. With more than 512 levels, bfloat16 cannot tell
         neighbouring levels apart, which makes the likelihood worse but not wrong.
@@ -61,6 +63,7 @@ class Network(nn.Module):
     dropout: float = 0.0
     code_features: int = 0
     mixture: int = 0
+    point_masses: bool = False
     dtype: Any = jnp.float32
     remat: bool = False
 
@@ -158,7 +161,7 @@ class Network(nn.Module):
     @property
     def outputs(self) -> int:
         """Outputs of the head per sub-pixel."""
-        return 3 * self.mixture if self.mixture else self.levels
+        return 3 * self.mixture + 2 * self.point_masses if self.mixture else self.levels
 
 
 def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Float[Array, "*subpixels levels"]:
@@ -273,5 +276,7 @@ def check_hyperparameters(model: Network) -> None:
         raise InputError(f"dropout must be between 0 and 0.99, got {model.dropout}.")
     if model.dtype not in (*DTYPES, *DTYPES.values()):
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {model.dtype}.")
+    if model.point_masses and not model.mixture:
+        raise InputError("point_masses must be False without a mixture: a softmax has a number for each level.")
     if model.mixture and model.code_features:
         raise InputError("mixture must be 0 with code_features: the order of codes means nothing.")

@@ -1,10 +1,9 @@
 """The operations of a Gated PixelCNN, as functions of arrays; its predecessors share some of them.
 
-No operation pads and none masks space: each reads a *window*. A vertical one reads its own row and the rows above, a
-horizontal one its own column and the columns to the left. The rows or columns before the first are a *memory* that
-the caller passes in. With zeros and the whole image, these are the layers of training. With the remembered rows and one
-new row, or the remembered columns and one new pixel, they are the layers of cached sampling. There is no second
-implementation of the network.
+No operation masks pixels, and none pads in the direction in which it is causal: each reads a *window*. A vertical one
+reads its own row and the rows above, a horizontal one its own column and the columns to the left. The caller passes the
+rows or columns before the first as a *memory*. With zeros and the whole image, these are the layers of training. With
+the remembered rows and one new row, or the remembered columns and one new pixel, they are those of cached sampling.
 
 Shapes are written as in ``Float[Array, "batch height width features"]``. A *gate pair* is the axis of size two that
 holds the tanh half and the sigmoid half of a gated unit. Over whole images it is *joined* with the features to one

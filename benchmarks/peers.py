@@ -1,0 +1,296 @@
+"""How fast network R trains and samples, compared with the same network in PyTorch on the same machine.
+
+python -m benchmarks.peers [--rounds=3]     needs the extra [peers]: torch, built for CPUs
+
+Network R is that of ``benchmarks.train_step``. The PyTorch network has the same layers, written for speed: shifted
+convolutions in the channels-last format, no masks but that of one tap, AdamW, clipping and EMA by PyTorch's own
+functions over all tensors at once. Its logits are compared with the package's before anything is timed.
+
+Every row is a process of its own, and the rows take turns, so that other programs slow each of them alike. The best
+round counts. Both libraries train on batches of 32, whole or in parts; the best part counts.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import click
+import numpy as np
+
+BATCH, SIZE, LEVELS, FEATURES, LAYERS, FIRST, KERNEL = 32, 28, 256, 64, 7, 7, 3
+SECONDS = 8.0  # of measurement of one part size in one round
+
+
+# The network in PyTorch
+
+
+def make_network() -> Any:
+    """Returns network R as a PyTorch module, of images [batch, height, width] to logits [batch, levels, ...]."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Layer(nn.Module):  # type: ignore[misc]
+        """A gated layer (1606.05328, figure 2); the strict one reads neither its own row nor its own pixel."""
+
+        def __init__(self, inputs: int, n: int, *, strict: bool) -> None:
+            super().__init__()
+            rows, columns, self.strict = n // 2 + (not strict), n // 2 + 1, strict
+            self.vertical = nn.Conv2d(inputs, 2 * FEATURES, (rows, n))
+            self.crossing = nn.Conv2d(2 * FEATURES, 2 * FEATURES, 1, bias=False)
+            self.horizontal = nn.Conv2d(inputs, 2 * FEATURES, (1, columns))
+            self.out = nn.Conv2d(FEATURES, FEATURES, 1)
+            mask = torch.ones(1, inputs, 1, columns)
+            mask[:, 1:, :, -1] = not strict  # of the current pixel only the constant is known
+            self.register_buffer("mask", mask)
+
+        def across(self, x: Any) -> Any:
+            """The horizontal convolution over columns that begin left of the first one wanted."""
+            kernel = self.horizontal.weight * self.mask if self.strict else self.horizontal.weight
+            return functional.conv2d(x, kernel, self.horizontal.bias)
+
+        def forward(self, vertical: Any, horizontal: Any) -> tuple[Any, Any]:
+            rows, n = self.vertical.kernel_size
+            sums = self.vertical(functional.pad(vertical, (n // 2, n // 2, rows - 1, 0)))
+            gated = gate(self.across(functional.pad(horizontal, (n // 2, 0, 0, 0))) + self.crossing(sums))
+            out = self.out(gated)
+            return gate(sums), out if self.strict else out + horizontal
+
+    def gate(x: Any) -> Any:
+        tanh, sigmoid = x.chunk(2, dim=1)
+        return torch.tanh(tanh) * torch.sigmoid(sigmoid)
+
+    class Network(nn.Module):  # type: ignore[misc]
+        """A strict layer, the stacked layers, and the head."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(
+                [Layer(2, FIRST, strict=True), *(Layer(FEATURES, KERNEL, strict=False) for _ in range(LAYERS))]
+            )
+            self.hidden, self.logits = nn.Conv2d(FEATURES, FEATURES, 1), nn.Conv2d(FEATURES, LEVELS, 1)
+
+        def encode(self, images: Any) -> Any:
+            """A constant 1, and the intensity."""
+            x = images[:, None].float() * (2 / (LEVELS - 1)) - 1
+            return torch.cat([torch.ones_like(x), x], 1).contiguous(memory_format=torch.channels_last)
+
+        def head(self, x: Any) -> Any:
+            return self.logits(functional.relu(self.hidden(functional.relu(x))))
+
+        def forward(self, images: Any) -> Any:
+            horizontal = self.encode(images)
+            vertical = functional.pad(horizontal, (0, 0, 1, 0))[:, :, :-1]
+            for layer in self.layers:
+                vertical, horizontal = layer(vertical, horizontal)
+            return self.head(horizontal)
+
+        def sample(self, batch: int) -> Any:
+            """Draws images with the rows above and the columns left of a pixel kept by every layer."""
+            image = torch.zeros(batch, SIZE, SIZE, dtype=torch.long)
+            rows = [
+                torch.zeros(batch, one.vertical.in_channels, one.vertical.kernel_size[0] - 1, SIZE)
+                for one in self.layers
+            ]
+            last = torch.zeros(batch, 2, 1, SIZE)
+            for row in range(SIZE):
+                x, crossings = last, []
+                for number, layer in enumerate(self.layers):
+                    window = torch.cat([rows[number], x], 2)
+                    rows[number], n = window[:, :, 1:], layer.vertical.kernel_size[1]
+                    sums = layer.vertical(functional.pad(window, (n // 2, n // 2, 0, 0)))
+                    crossings.append(layer.crossing(sums))
+                    x = gate(sums)
+                left = [
+                    torch.zeros(batch, one.vertical.in_channels, 1, one.horizontal.kernel_size[1] - 1)
+                    for one in self.layers
+                ]
+                for column in range(SIZE):
+                    x = self.encode(image[:, row : row + 1, column : column + 1])
+                    for number, layer in enumerate(self.layers):
+                        window = torch.cat([left[number], x], 3)
+                        left[number] = window[..., 1:]
+                        out = layer.out(gate(layer.across(window) + crossings[number][..., column : column + 1]))
+                        x = out if layer.strict else out + x
+                    chances = torch.softmax(self.head(x)[:, :, 0, 0], 1)
+                    image[:, row, column] = torch.multinomial(chances, 1)[:, 0]
+                    # The first layer kept the pixel as it was before it was drawn.
+                    left[0][..., -1:] = self.encode(image[:, row : row + 1, column : column + 1])
+                last = self.encode(image[:, row : row + 1])
+            return image
+
+    return Network()
+
+
+def copy_parameters(network: Any, params: dict[str, Any]) -> None:
+    """Gives a PyTorch network the parameters of the package's."""
+    import jax
+    import torch
+
+    def tensor(x: Any) -> Any:
+        return torch.from_numpy(np.array(x))
+
+    layers = [params["strict"], *(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(LAYERS))]
+    with torch.no_grad():
+        for layer, own in zip(network.layers, layers, strict=True):
+            rows, n, inputs = own["vertical"]["kernel"].shape[:3]
+            vertical = own["vertical"]["kernel"].reshape(rows, n, inputs, -1)
+            layer.vertical.weight.copy_(tensor(vertical).permute(3, 2, 0, 1))
+            layer.vertical.bias.copy_(tensor(own["vertical"]["bias"]).flatten())
+            crossing = own["crossing"]["kernel"].reshape(2 * FEATURES, 2 * FEATURES)
+            layer.crossing.weight.copy_(tensor(crossing).T[..., None, None])
+            horizontal = own["horizontal"]["kernel"].reshape(-1, inputs, 2 * FEATURES)
+            layer.horizontal.weight.copy_(tensor(horizontal).permute(2, 1, 0)[:, :, None])
+            layer.horizontal.bias.copy_(tensor(own["horizontal"]["bias"]).flatten())
+            layer.out.weight.copy_(tensor(own["out"]["kernel"]).T[..., None, None])
+            layer.out.bias.copy_(tensor(own["out"]["bias"]))
+        for part, own in ((network.hidden, params["head"]["hidden"]), (network.logits, params["head"]["logits"])):
+            part.weight.copy_(tensor(own["kernel"]).T[..., None, None])
+            part.bias.copy_(tensor(own["bias"]))
+
+
+# One row of the table, in a process of its own
+
+
+def seconds_of(step: Callable[[], Any], *, least: float = SECONDS) -> float:
+    """Returns the shortest time of a step, called for some seconds after a first call, which compiles."""
+    step()
+    times: list[float] = []
+    began = time.perf_counter()
+    while time.perf_counter() - began < least or len(times) < 3:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def with_torch(dtype: str, compiled: bool, batches: list[int]) -> dict[str, float]:
+    """Returns images a second in training by part, seconds of sampling by batch, and the rate of a product."""
+    import torch
+    from torch.nn import functional
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.manual_seed(0)
+    network = make_network().to(memory_format=torch.channels_last)
+    half = dtype == "bfloat16"
+    average = [x.detach().clone() for x in network.parameters()]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, foreach=True)
+    images = torch.randint(0, LEVELS, (BATCH, SIZE, SIZE))
+    forward = torch.compile(network) if compiled else network
+
+    def step(part: int) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        for chunk in images.split(part):
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                logits = forward(chunk)
+            loss = functional.cross_entropy(logits.float(), chunk, reduction="sum") / BATCH
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
+        optimizer.step()
+        torch._foreach_lerp_(average, list(network.parameters()), 1e-3)
+
+    found = {f"train {part}": BATCH / seconds_of(partial(step, part)) for part in (8, BATCH)}
+    if not compiled and not half:
+        with torch.no_grad():
+            for batch in batches:
+                found[f"sample {batch}"] = seconds_of(lambda batch=batch: network.sample(batch), least=1)
+    square = torch.ones(2048, 2048, dtype=getattr(torch, dtype))
+    return found | {"product": 2e-9 * 2048**3 / seconds_of(lambda: square @ square, least=1)}
+
+
+def with_package(dtype: str, batches: list[int]) -> dict[str, float]:
+    """The same of the package; its devices are the cores, as in training."""
+    import dataclasses
+
+    import jax
+    import jax.numpy as jnp
+
+    from benchmarks.train_step import SPEC, network_r, stepper
+    from experiments import unconditional
+    from pixelcnn_jax import sample
+    from pixelcnn_jax.cli.evaluate import use_all_cores
+    from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
+
+    use_all_cores()
+    config, mesh = network_r(), data_mesh()
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
+    experiment = unconditional.make_experiment(config, SPEC)
+    images = np.random.default_rng(0).integers(0, LEVELS, (BATCH, *SPEC.shape)).astype(np.int32)
+    batch, found = shard_batch(mesh, {"image": images}), {}
+    for part in (4, 8, BATCH):
+        step, _ = stepper(experiment, config, batch, replicated(mesh), part)
+        found[f"train {part}"] = BATCH / seconds_of(lambda step=step: jax.block_until_ready(step()))
+    if dtype == "float32":
+        variables = {"params": experiment.init(jax.random.key(0))["params"]}
+        for count in batches:
+            draw = partial(sample, experiment.networks, variables, jax.random.key(1), shape=(count, SIZE, SIZE))
+            found[f"sample {count}"] = seconds_of(lambda draw=draw: jax.block_until_ready(draw()), least=1)
+    square = jnp.ones((2048, 2048), dtype)
+    product = jax.jit(lambda x: jnp.matmul(x, x, preferred_element_type=jnp.float32))
+    return found | {"product": 2e-9 * 2048**3 / seconds_of(lambda: product(square).block_until_ready(), least=1)}
+
+
+def check_logits() -> None:
+    """Raises AssertionError unless both libraries compute the same logits from the same parameters."""
+    import jax
+    import torch
+
+    from benchmarks.train_step import SPEC, network_r
+    from experiments import unconditional
+
+    experiment = unconditional.make_experiment(network_r(), SPEC)
+    variables = {"params": experiment.init(jax.random.key(1))["params"]}
+    images = np.random.default_rng(2).integers(0, LEVELS, (2, *SPEC.shape))
+    expected = jax.jit(experiment.networks.apply)(variables, images)[..., 0, :]
+    network = make_network()
+    copy_parameters(network, variables["params"])
+    with torch.no_grad():
+        found = network(torch.from_numpy(images[..., 0])).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+ROWS: dict[str, Callable[[list[int]], dict[str, float]]] = {
+    "pixelcnn-jax, float32": partial(with_package, "float32"),
+    "PyTorch, float32": partial(with_torch, "float32", False),
+    "PyTorch compiled, float32": partial(with_torch, "float32", True),
+    "pixelcnn-jax, bfloat16": partial(with_package, "bfloat16"),
+    "PyTorch, bfloat16 autocast": partial(with_torch, "bfloat16", False),
+    "PyTorch compiled, bfloat16 autocast": partial(with_torch, "bfloat16", True),
+}
+
+
+@click.command(help=__doc__)
+@click.option("--rounds", default=3, show_default=True, help="Number of processes of each row.")
+@click.option("--samples", default="1,16,64", show_default=True, help="Batches of images that are drawn.")
+@click.option("--row", type=click.Choice([*ROWS]), help="Measure one row in this process.")
+def main(rounds: int, samples: str, row: str | None) -> None:
+    batches = [int(size) for size in samples.split(",")]
+    if row:
+        print(json.dumps(ROWS[row](batches)))
+        return
+    check_logits()
+    best: dict[str, dict[str, float]] = {name: {} for name in ROWS}
+    for _ in range(rounds):
+        for name, found in best.items():
+            command = [sys.executable, "-m", "benchmarks.peers", f"--row={name}", f"--samples={samples}"]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            for what, value in json.loads(done.stdout.splitlines()[-1]).items():
+                better = min if what.startswith("sample") else max
+                found[what] = better(value, found.get(what, value))
+    print(f"{'':36} images/s  of part   GFLOP/s" + "".join(f"  {size:>3} drawn, s" for size in batches))
+    for name, found in best.items():
+        part = max((what for what in found if what.startswith("train")), key=lambda what: found[what])
+        drawn = "".join(f"  {found[one]:12.3f}" if (one := f"sample {size}") in found else "" for size in batches)
+        print(
+            f"{name:36} {found[part]:8.1f} {part.removeprefix('train '):>8} {found['product']:9.0f}{drawn}", flush=True
+        )
+    print(json.dumps({"benchmark": "peers", "rows": best}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The training commands that configs and published models print: what each of them reads can be had."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow_datasets as tfds
+from test_configs import NAMES
+from tfds_sets import prepare
+
+from pixelcnn_jax.pretrained import pretrained_names, read_card
+
+ROOT = Path(__file__).parents[1]
+# Few images, and a report of as few; a network as small as the printed start allows.
+QUICK = (
+    "--config.train.steps=5 --config.train.eval_batch_size=8 --config.train.score_train_images=8 "
+    "--config.data.train_split=train --config.data.validation_split=train[:8] --config.train.sample_rows=1"
+)
+SMALL = "--config.model.features=8 --config.model.layers=1 --config.model.first_kernel_size=3"
+CHAINS = {
+    "mnist_captions": f"{SMALL} --config.captions.report_images=2 --config.captions.report_samples=2",
+    "mnist_multiscale": f"{SMALL} --config.multiscale.report_samples=2",
+    "cifar10_classes": "--config.class_conditional.report_images=2 --config.class_conditional.report_samples=10",
+}
+
+
+def commands(text):
+    """The training commands of a text, which may wrap, as lists of their options."""
+    found = re.findall(r"python -m experiments\.train((?: '?--\S+)+)", re.sub(r"\s+", " ", text))
+    return [[word.strip("',;") for word in options.split()] for options in found]
+
+
+def option(command, name):
+    return next((word.partition("=")[2] for word in command if word.partition("=")[0].endswith(name)), None)
+
+
+PRINTED = {name: commands(importlib.import_module(f"configs.{name}").__doc__) for name in NAMES}
+WORKDIRS = {option(command, "--workdir") for chain in PRINTED.values() for command in chain}
+
+
+@pytest.mark.parametrize("name", [*NAMES, *pretrained_names()])
+def test_what_a_command_reads_is_published_or_made_by_a_printed_command(name):
+    chain = PRINTED[name] if name in PRINTED else commands(read_card(name)["trained_by"])
+    for command in chain:
+        assert (ROOT / option(command, "--config").partition(":")[0]).is_file()
+        for field in (".start_from", ".classifier", ".embedder", ".single_scale"):
+            read = option(command, field)
+            assert read is None or read in WORKDIRS or read in pretrained_names(), f"{field}={read}"
+
+
+def noise(count, shape):
+    """Images of random ink, and the labels 0 to 9 in turn."""
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 256, shape).astype(np.uint8) for _ in range(count)]
+    return [{"image": PIL.Image.fromarray(x.squeeze()), "label": i % 10} for i, x in enumerate(images)]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    for name, shape in (("mnist", (28, 28, 1)), ("cifar10", (32, 32, 3))):
+        features = {"image": tfds.features.Image(shape=shape), "label": tfds.features.ClassLabel(num_classes=10)}
+        prepare(folder, {"train": noise(20, shape), "test": noise(10, shape)}, features, name=name)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_chain_of_printed_commands_trains(name, data_dir, tmp_path):
+    (tmp_path / "runs").mkdir()
+    for command in PRINTED[name]:
+        config = option(command, "--config").partition(":")[0]
+        own = "" if "classifier" in config else CHAINS[name] if name in config else SMALL
+        settings = [*QUICK.split(), *own.split(), f"--config.data.data_dir={data_dir}"]
+        words = [sys.executable, "-m", "experiments.train", *command, *settings]
+        words = [word.replace("=runs/", f"={tmp_path}/runs/") for word in words]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
