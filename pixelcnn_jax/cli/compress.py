@@ -15,7 +15,7 @@ import numpy as np
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.names import Names, check_names, pack_names, unpack_names
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.cli.pictures import find_images, read_exact, to_pixels
+from pixelcnn_jax.cli.pictures import find_images, read_exact, reoriented, to_pixels
 from pixelcnn_jax.codec import coding
 from pixelcnn_jax.codec.coding import integer_network
 from pixelcnn_jax.codec.container import Container, check_size, length_of, unpack
@@ -59,7 +59,7 @@ def compress(
     found = find_named(files)
     by_shape: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
     for one, file in found.items():
-        image = read_exact(file, density)
+        image = reoriented(read_exact(file, density), density)
         by_shape.setdefault(image.shape, {})[one] = image
     rows = sum(-(-len(images) // batch_size) * shape[0] for shape, images in by_shape.items())
     parts: list[bytes] = []
@@ -126,7 +126,7 @@ def decompress(
                 if file.exists():
                     raise InputError(f"{one} exists here where case makes no difference: decompress elsewhere.")
                 file.parent.mkdir(parents=True, exist_ok=True)
-                write_image(file, to_pixels(image, density, prepared=prepared))
+                write_image(file, to_pixels(reoriented(image, density) if prepared else image, density))
         if target.exists():  # an empty folder; it stays, since it may be the current one
             for path in images.iterdir():
                 path.rename(target / path.name)

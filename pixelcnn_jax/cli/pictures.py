@@ -57,15 +57,13 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
 def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:
     """Returns the levels that the pixels of an image file stand for, at its own size, to be kept without loss.
 
-    They are inverted and scanned as the training images were.
-
     Raises:
       InputError: for a file that holds more than pixels, or a pixel that stands for no level.
     """
     _check_kind(density)
     pixels = read_image(file, channels=density.model.channels)
     if _holds_levels(density):
-        return _reoriented(_check_levels(file, pixels, density.model.levels), density)
+        return _check_levels(file, pixels, density.model.levels)
     values = as_levels(pixels, levels=density.model.levels)
     strange = pixels[as_pixels(values, levels=density.model.levels) != pixels]
     if strange.size:
@@ -73,18 +71,19 @@ def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width 
         stored = [str(value) for value in as_pixels(levels, levels=len(levels)).flat]
         listed = ", ".join(stored if len(stored) < 6 else [*stored[:3], "...", stored[-1]])
         raise InputError(f"{file} holds the value {strange[0]}, but the model's levels are the values {listed}.")
-    return _reoriented(values, density)
+    return values
 
 
 def to_pixels(
-    image: Integer[np.ndarray, "height width channels"], density: Density, *, prepared: bool = True
-) -> UInt8[np.ndarray, "rows columns channels"]:
-    """Returns the pixels of a file for levels: the inverse of ``read_exact``, if that prepared them."""
-    image = _reoriented(image, density) if prepared else image
+    image: Integer[np.ndarray, "height width channels"], density: Density
+) -> UInt8[np.ndarray, "height width channels"]:
+    """Returns the pixels of a file for levels: the inverse of ``read_exact``."""
     return image.astype(np.uint8) if _holds_levels(density) else as_pixels(image, levels=density.model.levels)
 
 
-def _reoriented(image: Integer[np.ndarray, "height width channels"], density: Density) -> np.ndarray:
+def reoriented(
+    image: Integer[np.ndarray, "height width channels"], density: Density
+) -> Integer[np.ndarray, "rows columns channels"]:
     """Returns levels inverted and scanned as the model reads them; a second call undoes the first."""
     data = DataConfig(**density.settings("data", DataConfig))
     return SCANS[data.scan](density.model.levels - 1 - image if data.invert else image)
