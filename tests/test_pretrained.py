@@ -199,16 +199,16 @@ def test_a_card_without_a_config_has_an_empty_one(tmp_path):
     assert load_pretrained(tmp_path).card["config"] == {}
 
 
-@pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "no/such/folder", "~nobody-here/run"])
-def test_a_model_that_is_not_there_is_refused(name):
-    with pytest.raises(InputError, match=f"no model {name}.*pixelcnn models"):
-        load_pretrained(name)
-
-
 @pytest.mark.parametrize("name", ["digits", "binarized_mnist", "mnist_classes", "cifar10_small"])
 def test_the_former_name_of_an_integer_model_leads_to_the_new_one(name):
     with pytest.raises(InputError, match=f"did you mean {name}_integer"):
         load_pretrained(f"{name}_int8_v1")
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "no/such/folder", "~nobody-here/run"])
+def test_a_model_that_is_not_there_is_refused(name):
+    with pytest.raises(InputError, match=f"no model {name}.*pixelcnn models"):
+        load_pretrained(name)
 
 
 def nats_of_a_pattern(name):
