@@ -17,6 +17,7 @@ from experiments.measuring import per_image
 from experiments.scene_reader import accuracy_of_scenes, check_reader
 from experiments.sentences import one_caption_of_each, word_by_word
 from pixelcnn_jax.data.dataset import Splits, read_all
+from pixelcnn_jax.data.text import PADDING
 from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field
@@ -24,7 +25,7 @@ from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import ImageSpec, Tokens, Variables
 from pixelcnn_jax.models.registry import make_network
-from pixelcnn_jax.models.text_encoder import PADDING, TextEncoder
+from pixelcnn_jax.models.text_encoder import TextEncoder
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training

@@ -49,6 +49,7 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
     image = resize(decode(file, colour=channels == 3), height=height, width=width)
     for step in replace(data, grey=False, resize=None).steps(256).values():
         image = step(image)
+    image = SCANS[data.scan](image)
     if _holds_levels(density):
         return _check_levels(file, image, levels)
     return image if data.bits or data.binarize == "threshold" else as_levels(image, levels=levels)

@@ -80,7 +80,8 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     # The classes of all splits together, so that a label has one meaning.
     classes = _classes(arrays.values()) if labels else None
     source = array_source(path.stem, images, own if labels else None, levels=levels, classes=classes)
-    return source._replace(rows=split.rows(len(images), {} if own is None else {"label": classes_of_images}))
+    rows = split.rows(len(images), {} if own is None else {"label": classes_of_images})
+    return source._replace(rows=rows, stored=split.name)
 
 
 def _check_labels(name: str, labels: np.ndarray, count: int) -> None:

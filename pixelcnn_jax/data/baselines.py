@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Int
 
 from pixelcnn_jax.data.batches import evaluation_batches
-from pixelcnn_jax.data.dataset import Dataset, Splits
+from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.data.images import Dataset
 from pixelcnn_jax.errors import InputError
 
 Baseline = Callable[[Dataset], float]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Int
 
-from pixelcnn_jax.data.dataset import Dataset, random_generator
+from pixelcnn_jax.data.images import Dataset, random_generator
 from pixelcnn_jax.data.source import Example, read_ahead
 from pixelcnn_jax.errors import InputError
 
@@ -56,13 +56,13 @@ def training_batches(
     def example(place: int) -> Example:
         epoch, place = divmod(place, count)
         index = epoch * count + int(order(epoch)[place])  # random numbers belong to an image and an epoch
-        drawn = dataset.draw(index, seed=draw_seed)
-        image = drawn["image"]
-        if flip and random_generator(flip_seed, index).random() < 0.5:
-            image = image[:, ::-1]
-        if shift:
-            image = _shift(image, random_generator(shift_seed, index), pixels=shift)
-        return drawn | {"image": image}
+
+        def augment(image: np.ndarray) -> np.ndarray:
+            if flip and random_generator(flip_seed, index).random() < 0.5:
+                image = image[:, ::-1]
+            return _shift(image, random_generator(shift_seed, index), pixels=shift) if shift else image
+
+        return dataset.draw(index, seed=draw_seed, augment=augment)
 
     def batch(step: int) -> Example:
         start = step * batch_size + process_index * rows

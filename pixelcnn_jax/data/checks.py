@@ -1,59 +1,54 @@
-"""Checks that the images of a data set are what its spec says, before training and in every batch."""
+"""Checks of the images of a data set: of every one when it is read, of some before training."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pixelcnn_jax.data.source import Example, Source, read_ahead
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.inputs import ImageSpec
 
-INSPECTED = 256  # number of images that are inspected, unless they are files
+INSPECTED = 256  # number of images that are looked at before training
+
+Item = TypeVar("Item")
 
 
-def inspect(source: Source, example: Callable[[int], Example], spec: ImageSpec, *, levels: int) -> int:
-    """Returns the highest value in some images; in all of them if they are files, which decodes them.
+def some(items: Sequence[Item]) -> Sequence[Item]:
+    """Returns at most ``INSPECTED`` of the items, evenly spaced."""
+    return items[:: math.ceil(len(items) / INSPECTED)]
 
-    Args:
-      source: the split.
-      example: reads the image at an index.
-      spec: what the images should be like.
-      levels: number of values; more than the spec's before dynamic binarisation.
 
-    Raises:
-      InputError: for images of another size, values that are not below the levels, and missing labels.
+def highest_of_some(read: Callable[[int], Example], count: int) -> int:
+    """Returns the highest value in some of the images of a split."""
+    indices = some(range(count))
+    examples = read_ahead(lambda i: read(indices[i]), stop=len(indices), threads=8)
+    return max(int(example["image"].max()) for example in examples)
+
+
+def checked(source: Source, *, levels: int) -> Source:
+    """Returns a source that names an image that it refuses when it reads it.
+
+    Refused are images that differ in shape from the first, values that are not below ``levels``, and a missing label,
+    which TFDS marks by -1.
     """
-    indices = range(0, len(source.rows), 1 if source.files else math.ceil(len(source.rows) / INSPECTED))
+    shape = source.example(0)["image"].shape
 
-    def name(index: int) -> str:
-        return str(source.files[source.rows[index]]) if source.files else f"image {index}"
+    def name(row: int) -> str:
+        return str(source.files[row]) if source.files else f"image {row}"
 
-    highest = 0
-    for index, read in zip(
-        indices, read_ahead(lambda i: example(indices[i]), stop=len(indices), threads=8), strict=True
-    ):
-        check_example(read, spec, description=source.title, names=(name(0), name(index)))
-        highest = max(highest, int(read["image"].max()))
-    check_highest(highest, levels, description=source.title)
-    return highest
+    def check(row: int, example: Example) -> Example:
+        image = example["image"]
+        if image.shape != shape:
+            different = f"{name(source.rows[0])} is {written(shape)} and {name(row)} is {written(image.shape)}"
+            remedy = "grey" if image.shape[:2] == shape[:2] else "resize"
+            raise InputError(f"The images of {source.title} differ in shape, {different}: set {remedy}.")
+        if (highest := int(image.max())) >= levels:
+            values = f"{name(row)} of {source.title} holds the value {highest}, above levels={levels}"
+            raise InputError(f"{values}: set levels, bits or binarize.")
+        if source.classes is not None and not 0 <= example["label"] < source.classes:
+            raise InputError(f"{name(row)} of {source.title} has no label: set labels=False or choose another split.")
+        return example
 
-
-def check_example(
-    example: Example, spec: ImageSpec, *, description: str, names: tuple[str, str] = ("one", "another")
-) -> None:
-    """Raises InputError for an image of another size, and for a missing label, which TFDS marks by -1."""
-    if (shape := example["image"].shape) != spec.shape:
-        first, other = (f"{name} is {written(size)}" for name, size in zip(names, (spec.shape, shape), strict=True))
-        raise InputError(f"The images of {description} differ in size, {first} and {other}: set resize.")
-    if spec.classes is not None and not 0 <= example["label"] < spec.classes:
-        raise InputError(f"{description} has images without a label: set labels=False or choose another split.")
-
-
-def check_highest(highest: int, levels: int, *, description: str) -> None:
-    """Raises InputError for a value that is not below the number of levels."""
-    if highest >= levels:
-        raise InputError(
-            f"{description} holds the value {highest}, above levels={levels}: set levels, bits or binarize."
-        )
+    return source._replace(read=lambda rows: [check(*pair) for pair in zip(rows, source.read(rows), strict=True)])
 
 
 def written(shape: tuple[int, ...]) -> str:

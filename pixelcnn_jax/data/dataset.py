@@ -5,24 +5,28 @@ The sources are scikit-learn's digits, folders of images, NumPy arrays and the i
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import warnings
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 
 from pixelcnn_jax.data.arrays import array_source, read_arrays
-from pixelcnn_jax.data.checks import check_example, check_highest, inspect, written
+from pixelcnn_jax.data.checks import checked, highest_of_some, written
 from pixelcnn_jax.data.digits import read_digits
+from pixelcnn_jax.data.examples import with_examples
 from pixelcnn_jax.data.folder import read_folder
-from pixelcnn_jax.data.preparation import Preparation
+from pixelcnn_jax.data.images import Dataset, read_all, take_images
+from pixelcnn_jax.data.preparation import SCANS, Preparation
 from pixelcnn_jax.data.scenes import SCENES, SIZES, WORDS, read_scenes
-from pixelcnn_jax.data.source import Example, Source, read_ahead
+from pixelcnn_jax.data.source import Source
 from pixelcnn_jax.data.splits import parse_split
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field, read_group
 from pixelcnn_jax.models.inputs import ImageSpec
+
+__all__ = ["DataConfig", "Dataset", "Splits"]
+__all__ += ["from_array", "image_spec", "load", "load_splits", "read_all", "take_images"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,69 +49,9 @@ class DataConfig(Preparation):
     examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
     fewest_examples: int = field(0, "smallest number of these, as far as the class has them", least=0)
 
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """One split: integer images by index, prepared for a model.
-
-    Attributes:
-      example: reads the image at an index, and its label if labels are carried.
-      count: number of images.
-      spec: shape, levels and classes of the images.
-      description: such as "mnist 3.0.1 train[:50000], resized to 32x32".
-      intensities: with dynamic binarisation the number of levels before it; `draw` makes 0 or 1 of them.
-    """
-
-    example: Callable[[int], Example]
-    count: int
-    spec: ImageSpec
-    description: str
-    intensities: int | None = None
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[Example]:
-        return read_ahead(self.example, stop=self.count, threads=8)
-
-    def labels(self) -> Int[np.ndarray, " count"]:
-        """Returns the class of each image."""
-        return np.array([example["label"] for example in self])
-
-    def subset(self, count: int) -> "Dataset":
-        """Returns at most ``count`` images, evenly spaced, because data sets are often sorted by class."""
-        if count >= len(self):
-            return self
-        indices = np.arange(count) * len(self) // count
-        description = f"{self.description}, {count} of them"
-        return dataclasses.replace(
-            self, example=lambda i: self.example(int(indices[i])), count=count, description=description
-        )
-
-    def draw(self, index: int, *, seed: int) -> Example:
-        """Returns an example with dynamic binarisation applied.
-
-        Args:
-          index: epoch * len(self) + the index of the image; every epoch has its own random numbers.
-          seed: of the random numbers.
-        """
-        example = self.example(index % self.count)
-        if self.intensities is None:
-            return example
-        uniform = random_generator(seed, index).random(example["image"].shape)
-        return example | {"image": uniform * (self.intensities - 1) < example["image"]}
-
-    def stack(self, examples: Sequence[Example]) -> Example:
-        """Returns examples as one batch of int32 arrays.
-
-        Raises:
-          InputError: for images of another size, values that are not below the levels, and missing labels.
-        """
-        for example in examples:
-            check_example(example, self.spec, description=self.description)
-        batch = {name: np.stack([example[name] for example in examples]).astype(np.int32) for name in examples[0]}
-        check_highest(int(batch["image"].max()), self.spec.levels, description=self.description)
-        return batch
+    def __post_init__(self) -> None:
+        if self.flip and self.captions:
+            raise InputError("config.data.flip must be off with config.data.captions: sentences may say left or right.")
 
 
 class Splits(NamedTuple):
@@ -129,19 +73,25 @@ class Splits(NamedTuple):
 
 
 def load_splits(config: DataConfig) -> Splits:
-    """Returns the splits of a run.
+    """Returns the splits of a run. Warns if images of the training split are held out too.
 
     Raises:
       InputError: if a split cannot be loaded, or the splits' images differ in shape.
     """
-    train, validation = _load_sets(config, config.train_split), _load_sets(config, config.validation_split)
-    try:
-        test = _load_sets(config, config.test_split) if config.test_split else None
-    except InputError as error:
-        text = str(error).removesuffix(".")
-        raise InputError(f"{text}; an empty config.data.test_split needs no test images.") from None
-    splits = Splits(train, validation, test)
-    for dataset in splits.held_out.values():
+    names = ("train", "validation", "test") if config.test_split else ("train", "validation")
+    sources, datasets = {}, {}
+    for name in names:
+        try:
+            sources[name] = _source(config, getattr(config, f"{name}_split"))
+            datasets[name] = _load(config, sources[name])
+        except InputError as error:
+            if name != "test":
+                raise
+            text = str(error).removesuffix(".")
+            raise InputError(f"{text}; an empty config.data.test_split needs no test images.") from None
+    splits = Splits(**datasets)
+    for name, dataset in splits.held_out.items():
+        _warn_of_overlap(sources["train"], sources[name], name)
         if dataset.spec != splits.spec:
             mine, theirs = (f"{one.description} has {written(one.spec.shape)}" for one in (splits.train, dataset))
             raise InputError(
@@ -165,7 +115,8 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     """
     if options.get("data_dir") is not None:
         options["data_dir"] = str(options["data_dir"])
-    return _load_sets(read_group(DataConfig, {"dataset": dataset, **options}, name="data"), split)
+    config = read_group(DataConfig, {"dataset": dataset, **options}, name="data")
+    return _load(config, _source(config, split))
 
 
 def image_spec(config: DataConfig) -> ImageSpec:
@@ -174,20 +125,7 @@ def image_spec(config: DataConfig) -> ImageSpec:
     Raises:
       InputError: if TFDS does not know the data set or the size of its images.
     """
-    if config.dataset in ("digits", "folder", "array"):
-        return _load(config, config.train_split).spec
-    from pixelcnn_jax.data.tfds import describe_tfds, is_prepared
-
-    words = None
-    if size := SIZES.get(config.dataset):
-        shape, classes = (size, size, 1), len(SCENES) if config.labels else None
-        words = WORDS if config.captions else None
-    elif is_prepared(config.dataset, config.data_dir):
-        return _load(config, config.train_split).spec
-    else:
-        shape, classes = describe_tfds(config.dataset, labels=config.labels)
-    black = [{"image": np.zeros(shape, np.uint8)}]
-    return _spec_of(config.apply(Source(config.dataset, range(1), lambda _: black, classes=classes, words=words)))
+    return _spec_of(config.apply(_described(config)), scan=config.scan)
 
 
 def from_array(
@@ -216,30 +154,8 @@ def from_array(
     return _prepare(array_source(description, images, labels, levels=levels, classes=classes), preparation)
 
 
-def read_all(dataset: Dataset) -> Example:
-    """Returns all images of a data set as evaluation sees them, and their labels, as one batch."""
-    return dataset.stack([dataset.draw(index, seed=0) for index in range(len(dataset))])
-
-
-def take_images(dataset: Dataset, count: int) -> Int[np.ndarray, "count height width channels"]:
-    """Returns ``count`` images, evenly spaced, repeating some if the data set is smaller."""
-    images = read_all(dataset.subset(count))["image"]
-    return images[np.arange(count) % len(images)]
-
-
-def random_generator(seed: int, index: int) -> np.random.Generator:
-    """Returns a generator that depends on the seed and the index alone; the generator of grain's `random_map`."""
-    return np.random.Generator(np.random.Philox(seed, counter=[0, 0, 0, index]))
-
-
-def _load_sets(config: DataConfig, text: str) -> Dataset:
-    from pixelcnn_jax.data.examples import with_examples  # here, because it defines a kind of Dataset
-
-    images, most, fewest = _load(config, text), config.examples, config.fewest_examples
-    return with_examples(images, most, fewest) if most or fewest else images
-
-
-def _load(config: DataConfig, text: str) -> Dataset:
+def _source(config: DataConfig, text: str) -> Source:
+    """Returns a split as it is stored."""
     split, data_dir, labels = parse_split(text), config.data_dir, config.labels
     match config.dataset:
         case "digits":
@@ -259,22 +175,54 @@ def _load(config: DataConfig, text: str) -> Dataset:
                 source = read(name, split, labels=labels)
     if config.captions and source.words is None:
         raise InputError(f"captions need dataset=folder or one of {', '.join(SIZES)}, got dataset={config.dataset}.")
-    return _prepare(source._replace(title=f"{source.title} {text}"), config)
+    return source._replace(title=f"{source.title} {text}")
+
+
+def _described(config: DataConfig) -> Source:
+    """Returns the training split; for scenes, and for data that is not prepared, one black image of its shape."""
+    words, size = None, SIZES.get(config.dataset)
+    if config.dataset in ("digits", "folder", "array"):
+        return _source(config, config.train_split)
+    if size:
+        shape, classes = (size, size, 1), len(SCENES) if config.labels else None
+        words = WORDS if config.captions else None
+    else:
+        from pixelcnn_jax.data.tfds import describe_tfds, is_prepared
+
+        if is_prepared(config.dataset, config.data_dir):
+            return _source(config, config.train_split)
+        shape, classes = describe_tfds(config.dataset, labels=config.labels)
+    black = [{"image": np.zeros(shape, np.uint8)}]
+    return Source(config.dataset, range(1), lambda _: black, classes=classes, words=words)
+
+
+def _warn_of_overlap(train: Source, held_out: Source, name: str) -> None:
+    shared = np.intersect1d(train.rows, held_out.rows).size if train.stored == held_out.stored else 0
+    if shared:
+        both = f"{shared:,} images are in both config.data.train_split and config.data.{name}_split"
+        warnings.warn(f"{both}: their likelihood is not that of held-out images.", stacklevel=3)
+
+
+def _load(config: DataConfig, source: Source) -> Dataset:
+    images, most, fewest = _prepare(source, config), config.examples, config.fewest_examples
+    return with_examples(images, most, fewest) if most or fewest else images
 
 
 def _prepare(source: Source, preparation: Preparation) -> Dataset:
-    """Applies the preparation to a source, and inspects some of the resulting images."""
-    prepared = preparation.apply(source)
-    dynamic = preparation.binarize == "dynamic"
+    """Applies the preparation to a source, and looks at some of the resulting images."""
+    prepared, dynamic = preparation.apply(source), preparation.binarize == "dynamic"
+    spec = _spec_of(prepared, scan=preparation.scan)
+    prepared = checked(prepared, levels=source.levels if dynamic else spec.levels)
     dataset = Dataset(
         prepared.reader(),
         len(prepared.rows),
-        _spec_of(prepared),
+        spec,
         description=prepared.title,
         intensities=source.levels if dynamic else None,
+        scan=preparation.scan,
     )
-    example = dataset.example if source.files else prepared.example  # few of many images fill no cache
-    highest = inspect(prepared, example, dataset.spec, levels=source.levels if dynamic else prepared.levels)
+    read = dataset.example if source.block == 1 else prepared.example  # images far apart would each fill a block
+    highest = highest_of_some(read, len(dataset))
     if preparation.binarize != "none" and highest <= dynamic:
         raise InputError(
             f"binarize={preparation.binarize} leaves {source.title} black: for images of 0 and 1, set levels=2 alone."
@@ -282,6 +230,6 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     return dataset
 
 
-def _spec_of(prepared: Source) -> ImageSpec:
-    height, width, channels = prepared.example(0)["image"].shape
+def _spec_of(prepared: Source, *, scan: str) -> ImageSpec:
+    height, width, channels = SCANS[scan](prepared.example(0)["image"]).shape
     return ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from pixelcnn_jax.data.dataset import Dataset, random_generator
+from pixelcnn_jax.data.images import Augment, Dataset, random_generator
+from pixelcnn_jax.data.preparation import unchanged
 from pixelcnn_jax.data.source import Example
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ABSENT
@@ -33,9 +34,9 @@ class ExampleSets(Dataset):
     most: int
     fewest: int = 0
 
-    def draw(self, index: int, *, seed: int) -> Example:
-        """Returns an example with its set, which every epoch draws anew."""
-        example = super().draw(index, seed=seed)
+    def draw(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
+        """Returns an example with its set, which every epoch draws anew and which is not augmented."""
+        example = super().draw(index, seed=seed, augment=augment)
         epoch, random = index // self.count, random_generator(seed, STREAM + index)
         others = self.members[int(example["label"])]
         others = random.permutation(others[others != example.pop("index")])

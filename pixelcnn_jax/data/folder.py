@@ -12,18 +12,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pixelcnn_jax.data.checks import some
 from pixelcnn_jax.data.image_files import EXTENSIONS, decode, find_image_files, has_colour
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
+from pixelcnn_jax.data.text import split_words, tokenise, vocabulary
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.text_encoder import split_words, tokenise, vocabulary
 
 
 def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: bool = False) -> Source:
     """Returns the images below data_dir/SPLIT, or all images below data_dir for the split "all".
 
     The folders inside are the classes, and a part such as "train[:90%]" has its share of each class. Colour, the number
-    of a class, and the vocabulary are the same in all splits.
+    of a class, and the vocabulary are the same in all splits. Some files of all splits decide whether all are read in
+    colour.
 
     Raises:
       InputError: if there are no such images, labels are wanted where images lie outside the folder of a class, or
@@ -38,7 +40,8 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         raise InputError(f"{root} holds no images: their names must end in {' '.join(EXTENSIONS)}.")
     inside = {file: file.relative_to(root).parts[:-1] for file in found}  # the folders that contain each file
     split.check_name(str(root), sorted({folders[0] for folders in inside.values() if folders} | {"all"}))
-    files = [file for file in found if split.name == "all" or inside[file][:1] == (split.name,)]
+    own = [row for row, file in enumerate(found) if split.name == "all" or inside[file][:1] == (split.name,)]
+    files = [found[row] for row in own]
     depth = 0 if split.name == "all" else 1
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     names = sorted(set(class_of.values()))
@@ -59,21 +62,21 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
 
     def read(rows: Sequence[int]) -> list[Example]:
         return [
-            {"image": decode(file, colour=colour)}
+            {"image": decode(file, colour=colour or None)}
             | ({"label": np.int32(names.index(class_of[file]))} if labels else {})
             | ({"caption": tokenise(sentences[file], words, length=length)} if captions else {})
-            for file in (files[row] for row in rows)
+            for file in (found[row] for row in rows)
         ]
 
-    rows = sorted(order[place] for place in split.rows(len(files), {"label": classes} if labelled else {}))
+    rows = sorted(own[order[place]] for place in split.rows(len(files), {"label": classes} if labelled else {}))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        colour = any(list(pool.map(has_colour, found)))
+        colour = any(list(pool.map(has_colour, some(found))))
     return Source(
         root.resolve().name,
         rows,
         read,
         classes=len(names) if labels else None,
-        files=files,
+        files=found,
         words=words if captions else None,
     )
 

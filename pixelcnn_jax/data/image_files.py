@@ -1,12 +1,11 @@
 """Image files as pixels and levels and back, and grids of images."""
 
-import contextlib
 import glob
 import io
 import pathlib
 import threading
-import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import PIL.Image
@@ -17,8 +16,9 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
-MAX_PIXELS = PIL.Image.MAX_IMAGE_PIXELS or 2**26  # of one file, 89 million
+MAX_PIXELS = 89_478_485  # of one file: those above which Pillow, too, warns
 LARGE = 2**22  # pixels above which images are decoded one at a time, whatever the number of threads
+GREY = ("1", "L", "LA")  # Pillow's modes
 EXTENSIONS = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
@@ -26,7 +26,6 @@ EXTENSIONS = (
 
 
 _large = threading.Lock()
-warnings.filterwarnings("error", category=PIL.Image.DecompressionBombWarning)  # else it is printed, and memory taken
 
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
@@ -35,8 +34,12 @@ def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
     return sorted(file for file in found if file.suffix.lower() in EXTENSIONS and file.is_file())
 
 
-def decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray, "height width channels"]:
+def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.ndarray, "height width channels"]:
     """Returns an image file as 8-bit RGB or grey, without transparency.
+
+    Args:
+      file: the image file, or what it holds.
+      colour: whether to return RGB; None if the file decides, as `has_colour` does.
 
     Raises:
       InputError: if the file is damaged, has more than 8 bits per value or holds several pictures.
@@ -46,14 +49,14 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool) -> UInt8[np.ndarray
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)
         opaque = image.convert("RGBA") if image.mode == "P" else image  # a transparent palette would warn
-        wanted = "RGB" if colour else "L"
+        wanted = "RGB" if colour or (colour is None and image.mode not in GREY) else "L"
         return np.asarray(opaque if opaque.mode == wanted else opaque.convert(wanted)).reshape(*image.size[::-1], -1)
 
 
 def has_colour(file: pathlib.Path) -> bool:
     """Whether an image file holds more than grey. Raises InputError as `decode` does."""
     with _opened(file) as image:
-        return image.mode not in ("1", "L", "LA")
+        return image.mode not in GREY
 
 
 def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "height width channels"]:
@@ -74,8 +77,8 @@ def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "heigh
 
 
 def write_image(path: pathlib.Path, pixels: UInt8[np.ndarray, "height width channels"]) -> None:
-    """Writes an image of 1 or 3 channels as PNG."""
-    atomic_write(path, as_png(pixels))
+    """Writes an image of 1 or 3 channels as PNG, into a folder that nobody reads yet: not atomically."""
+    path.write_bytes(as_png(pixels))
 
 
 def as_png(pixels: UInt8[np.ndarray, "height width channels"], *, optimize: bool = False, bits: int = 8) -> bytes:
@@ -132,18 +135,18 @@ def save_grid(
     """Writes a grid as PNG, with small images enlarged by a whole number to about 640 pixels."""
     pixels = grid(images, levels=levels)
     scale = max(1, round(640 / max(pixels.shape[:2])))
-    write_image(path, pixels.repeat(scale, axis=0).repeat(scale, axis=1))
+    atomic_write(path, as_png(pixels.repeat(scale, axis=0).repeat(scale, axis=1)))
 
 
-@contextlib.contextmanager
+@contextmanager
 def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
     name = file if isinstance(file, pathlib.Path) else "An image of the data set"
+    too_large = InputError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller.")
     PIL.Image.init()  # else Pillow knows some of the formats only
     try:
-        with (
-            PIL.Image.open(file, formats=FORMATS) as image,
-            _large if image.width * image.height > LARGE else contextlib.nullcontext(),
-        ):
+        with PIL.Image.open(file, formats=FORMATS) as image, _large if _pixels(image) > LARGE else nullcontext():
+            if _pixels(image) > MAX_PIXELS:
+                raise too_large
             if _has_more_bits(image):
                 raise InputError(f"{name} has more than 8 bits per value: convert it to 8 bits.")
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
@@ -151,14 +154,18 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
             yield image
     except InputError:
         raise
-    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
-        raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller.") from None
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):  # Pillow's own limit
+        raise too_large from None
     except FileNotFoundError:
         raise InputError(f"{name} does not exist: name an image file or a folder.") from None
     except IsADirectoryError:
         raise InputError(f"{name} is a folder: name an image file.") from None
     except Exception as error:  # Pillow raises half a dozen types for damaged files
         raise InputError(f"{name} cannot be read as an image, {error}: repair or remove it.") from error
+
+
+def _pixels(image: PIL.Image.Image) -> int:
+    return image.width * image.height
 
 
 def _has_more_bits(image: PIL.Image.Image) -> bool:

@@ -46,11 +46,11 @@ class Preparation:
         "rows",
         "order in which a model reads the pixels: columns transposes images, backwards rotates them by 180 degrees, "
         "and samples are shown so",
-        choices=("rows", "columns", "backwards"),
+        choices=tuple(SCANS),
     )
 
     def steps(self, stored: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Returns the functions applied to an image in their order, by the words that describe them.
+        """Returns the functions applied to an image before it is scanned, by the words that describe them.
 
         Args:
           stored: number of levels of the stored images.
@@ -74,14 +74,10 @@ class Preparation:
             steps[f"binarised at {threshold}"] = lambda image: (image >= threshold).astype(np.uint8)
         if self.binarize == "dynamic":
             steps["binarised at random"] = lambda image: image  # drawn when a batch is read
-        if self.scan == "columns":
-            steps["by columns"] = lambda image: image.swapaxes(0, 1)
-        if self.scan == "backwards":
-            steps["backwards"] = lambda image: image[::-1, ::-1]
         return steps
 
     def apply(self, source: Source) -> Source:
-        """Returns a source of prepared images, with the words for the steps in its title."""
+        """Returns a source of prepared images that are not scanned yet, with the words for the steps in its title."""
         steps = self.steps(source.levels)
 
         def read(rows: Sequence[int]) -> list[Example]:
@@ -90,15 +86,23 @@ class Preparation:
                 examples = [example | {"image": step(example["image"])} for example in examples]
             return examples
 
-        title = ", ".join([source.title, *steps])
+        title = ", ".join([source.title, *steps, *([f"scan={self.scan}"] if self.scan != "rows" else [])])
         left = 2 if self.binarize != "none" else 2**self.bits if self.bits else source.levels
+        if source.levels < self.levels != Preparation.levels:  # the default asks for nothing
+            raise InputError(f"levels={self.levels} must be at most the {source.levels} of {source.title}.")
         return source._replace(title=title, read=read, levels=min(self.levels, left))
 
 
 def luma(image: UInt[np.ndarray, "height width channels"]) -> UInt[np.ndarray, "height width 1"]:
-    """Returns the ITU-R 601-2 luma of an image, equal to Pillow's in every bit."""
+    """Returns the ITU-R 601-2 luma of an image, equal to Pillow's in every bit.
+
+    Raises:
+      InputError: for images of two channels, or more than three.
+    """
     if image.shape[-1] == 1:
         return image
+    if image.shape[-1] != 3:
+        raise InputError(f"grey needs images of 1 or 3 channels, got {image.shape[-1]}: set grey=False.")
     return (image @ np.array([19595, 38470, 7471]) + 2**15 >> 16).astype(image.dtype)[..., None]
 
 

@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 from pixelcnn_jax.data.preparation import resize
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Split, parse_split
+from pixelcnn_jax.data.text import split_words, tokenise, vocabulary
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.text_encoder import split_words, tokenise, vocabulary
 
 SIZES = {"mnist_scenes/32x32": 32, "mnist_scenes/60x60": 60}
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -142,4 +142,5 @@ def read_scenes(
 
     names = [scene.captions()[0] for scene in SCENES]
     rows = split.rows(count, {"label": lambda: ([int(example(row)["label"]) for row in range(count)], names)})
-    return Source(name, rows, read, classes=len(names) if labels else None, words=WORDS if captions else None)
+    classes, words = len(names) if labels else None, WORDS if captions else None
+    return Source(name, rows, read, classes=classes, words=words, stored=split.name)

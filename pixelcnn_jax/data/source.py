@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 # {"image": [height, width, channels]} and, if they are carried, {"label": int32} and {"caption": int32 [words]}
 Example = dict[str, Any]
 
-CACHE_BYTES = 512 * 2**20  # splits smaller than this stay in memory once they have been decoded
+CACHE_BYTES = 2**30  # of the decoded images of a split that are kept in memory
 
 
 class Source(NamedTuple):
@@ -28,6 +28,7 @@ class Source(NamedTuple):
       files: all image files by stored row, where images are files.
       block: number of rows that are best read together.
       words: the vocabulary of the captions; None if captions are not carried.
+      stored: the stored split that the rows are of; "" if the rows of all splits are numbered together.
     """
 
     title: str
@@ -38,15 +39,15 @@ class Source(NamedTuple):
     files: Sequence[pathlib.Path] | None = None
     block: int = 1
     words: tuple[str, ...] | None = None
+    stored: str = ""
 
     def example(self, index: int) -> Example:
         """Reads the example at an index of the split."""
         return self.read([self.rows[index]])[0]
 
     def reader(self) -> Callable[[int], Example]:
-        """Returns `example`, remembering what has been read if the images are files or small in total."""
-        if not self.files and len(self.rows) * self.example(0)["image"].nbytes >= CACHE_BYTES:
-            return self.example
+        """Returns `example`, which keeps the first images, up to `CACHE_BYTES`, once they have been read."""
+        kept = CACHE_BYTES // (self.example(0)["image"].nbytes * self.block)
 
         @functools.cache
         def block(number: int) -> list[Example]:
@@ -56,6 +57,8 @@ class Source(NamedTuple):
 
         def cached(index: int) -> Example:
             number, place = divmod(index, self.block)
+            if number >= kept:
+                return self.example(index)
             with locks[number]:
                 return block(number)[place]
 

@@ -6,6 +6,7 @@ This module is imported only when such a data set is read, because importing TFD
 import difflib
 import functools
 import io
+import json
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.errors import InputError, first_line
 
 BLOCK = 64  # records read together: a sixth of the time of one after the other
+FEATURES = "tensorflow_datasets.core.features."  # where TFDS keeps its classes of features
 RETRIES = 3  # of a download; TFDS's own 10 take minutes on a machine without network
 
 
@@ -79,8 +81,8 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
 
     named = {feature: functools.partial(classes, feature) for feature in _class_features(features)}
     rows = split.rows(len(sources[split.name]), named)
-    title = f"{name.partition(':')[0]} {folder.name}"
-    return Source(title, rows, read, classes=len(numbers("label")) if labels else None, block=BLOCK)
+    title, count = f"{name.partition(':')[0]} {folder.name}", len(numbers("label")) if labels else None
+    return Source(title, rows, read, classes=count, block=BLOCK, stored=split.name)
 
 
 def describe_tfds(name: str, *, labels: bool) -> tuple[tuple[int, int, int], int | None]:
@@ -119,13 +121,33 @@ def _root(data_dir: str | None) -> pathlib.Path:
 def _open(folder: pathlib.Path, remedy: str) -> Any:
     """Returns the builder of a prepared data set. Raises InputError for a damaged one and for another file format."""
     try:
+        _check_features(folder / "features.json")
         builder = tfds.builder_from_directory(folder)
         is_readable = builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD
+    except InputError:
+        raise
     except Exception as error:  # protobuf, json and TFDS raise several types for a damaged file
         raise InputError(f"The description of the data set in {folder} is damaged: {remedy}.") from error
     if not is_readable:
         raise InputError(f"{folder} is not in the array_record format: {remedy}.")
     return builder
+
+
+def _check_features(file: pathlib.Path) -> None:
+    """Raises InputError for a class that is not TFDS's own: its module would be imported."""
+    for name in _named_classes(json.loads(file.read_text())):
+        if not name.startswith(FEATURES):
+            raise InputError(f"{file} names the class {name}, but only features of TFDS are read: prepare other data.")
+
+
+def _named_classes(description: Any) -> Iterator[str]:
+    """Yields the classes in a features.json, whose fields have two spellings and which may hold JSON as a text."""
+    if isinstance(description, list):
+        description = dict(enumerate(description))
+    for key, value in description.items() if isinstance(description, dict) else ():
+        if key in ("type", "python_class_name", "pythonClassName") and isinstance(value, str):
+            yield value
+        yield from _named_classes(json.loads(value) if key == "json" and isinstance(value, str) else value)
 
 
 def _is_image(feature: Any) -> bool:
@@ -163,6 +185,8 @@ def _text(value: str | bytes) -> str:
 def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
     """Returns the folder root/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default of the newest version."""
     name, _, version = name.partition(":")
+    if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)*", name):
+        raise InputError(f"dataset={name} must be a name such as mnist or downsampled_imagenet/32x32, not a path.")
     if not re.fullmatch(r"[\d.*]*", version):
         raise InputError(f"dataset={name}:{version} must name a version of three numbers, such as {name}:1.0.0.")
     found = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from image_helpers import images_of, pillow, ramp, save
 
+from pixelcnn_jax.data import source
 from pixelcnn_jax.data.dataset import DataConfig, Splits, from_array, image_spec, load, load_splits, take_images
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.data.scenes import SCENES, WORDS
@@ -21,6 +22,14 @@ def test_the_splits_of_a_run_have_one_spec():
     assert [*load_splits(DataConfig(test_split="")).held_out] == ["validation"]
 
 
+@pytest.mark.parametrize(
+    ("train", "validation", "shared"), [("train[:90%]", "train[80%:]", 100), ("all", "test[:5]", 5)]
+)
+def test_splits_that_overlap_are_named(train, validation, shared):
+    with pytest.warns(UserWarning, match=rf"{shared} images .*train_split.*validation_split"):
+        load_splits(DataConfig(train_split=train, validation_split=validation, test_split=""))
+
+
 def test_a_subset_has_images_of_all_classes():
     dataset = from_array(ramp(100), np.arange(100) // 10, levels=256)
     few = dataset.subset(20)
@@ -35,19 +44,22 @@ def test_taken_images_are_repeated_if_there_are_fewer():
     assert np.array_equal(take_images(dataset.subset(3), 5), ramp(100)[[0, 33, 66, 0, 33]])
 
 
-def test_a_row_is_decoded_once_however_many_threads_read_it():
+@pytest.mark.parametrize(("kept", "files"), [(96, None), (96, ["file"] * 96), (32, None), (32, ["file"] * 96)])
+def test_a_row_that_is_kept_is_decoded_once_however_many_threads_read_it(monkeypatch, kept, files):
+    monkeypatch.setattr(source, "CACHE_BYTES", 4 * kept)
     decoded = []
 
     def slowly(rows):
         decoded.extend(rows)
-        time.sleep(0.05)
+        time.sleep(0.02)
         return [{"image": np.full((2, 2, 1), row % 256, np.uint8)} for row in rows]
 
-    source = Preparation().apply(Source("slow", range(96), slowly, block=16))
-    dataset = dataclasses.replace(from_array(ramp(1), levels=256), example=source.reader(), count=96)
+    slow = Preparation().apply(Source("slow", range(96), slowly, block=16, files=files))
+    dataset = dataclasses.replace(from_array(ramp(1), levels=256), example=slow.reader(), count=96)
     decoded.clear()
-    assert [int(example["image"][0, 0, 0]) for example in dataset] == list(range(96))
-    assert sorted(decoded) == list(range(96))
+    for _ in range(2):
+        assert [int(example["image"][0, 0, 0]) for example in dataset] == list(range(96))
+    assert sorted(decoded) == sorted([*range(96), *range(kept, 96)])
 
 
 def test_the_config_group_reads_back():
@@ -80,6 +92,8 @@ def test_refusals(tmp_path):
     with pytest.raises(InputError, match="resize"):
         load_splits(config)
     assert isinstance(load_splits(dataclasses.replace(config, resize=3)), Splits)
+    with pytest.raises(InputError, match=r"config\.data\.flip.*config\.data\.captions"):
+        DataConfig(dataset="mnist_scenes/32x32", captions=True, flip=True)
     with pytest.raises(InputError, match="data_dir"):
         load("digits", "train", datadir="elsewhere")
     with pytest.raises(InputError, match="mnist"):

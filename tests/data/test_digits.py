@@ -39,3 +39,5 @@ def test_some_classes_keep_their_numbers():
 def test_refusals():
     with pytest.raises(InputError, match=r'"trian".*train, validation, test, all'):
         load("digits", "trian")
+    with pytest.raises(InputError, match=r"levels=20.*17"):
+        load("digits", "train", levels=20)

@@ -3,7 +3,9 @@ import PIL.Image
 import pytest
 from image_helpers import images_of, pillow, ramp, save
 
-from pixelcnn_jax.data.dataset import load
+from pixelcnn_jax.data import checks
+from pixelcnn_jax.data import folder as module
+from pixelcnn_jax.data.dataset import DataConfig, image_spec, load
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
@@ -71,19 +73,46 @@ def test_links_are_followed_and_hidden_folders_are_not(tmp_path):
     assert np.array_equal(images_of(dataset), ramp(2))
 
 
-def test_images_are_decoded_before_training(tmp_path):
-    save(pillow(ramp(1)[0]), tmp_path, "x.png")
-    dataset = load("folder", "all", data_dir=tmp_path)
-    (tmp_path / "x.png").unlink()
-    assert np.array_equal(images_of(dataset), ramp(1))
+@pytest.fixture
+def many(tmp_path, monkeypatch):
+    """A folder of 100 grey images, of which ten are looked at before training."""
+    monkeypatch.setattr(checks, "INSPECTED", 10)
+    for i in range(100):
+        PIL.Image.new("L", (6, 4), i % 5).save(tmp_path / f"{i:02}.png")
+    return tmp_path
 
 
-def test_every_file_is_inspected(tmp_path):
-    for i in range(300):
-        PIL.Image.new("L", (6, 5 if i == 299 else 4)).save(tmp_path / f"{i:03}.png")
-    with pytest.raises(InputError, match=r"000\.png.*299\.png.*resize"):
-        load("folder", "all", data_dir=tmp_path)
-    assert len(load("folder", "all", data_dir=tmp_path, resize=3)) == 300
+def test_few_files_are_read_before_training(many, monkeypatch):
+    read = {"decode": [], "has_colour": []}
+    for name, files in read.items():
+        original = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda file, original=original, files=files, **o: files.append(file) or original(file, **o)
+        )
+    image_spec(DataConfig(dataset="folder", data_dir=str(many), train_split="all"))
+    assert (len(read["decode"]), len(read["has_colour"])) == (1, 10)
+    load("folder", "all", data_dir=many)
+    assert len(set(read["decode"])) == 10
+    assert len(read["decode"]) < 20
+    assert len(read["has_colour"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("odd", "match"),
+    [
+        (PIL.Image.new("L", (6, 5)), r"00\.png.*99\.png.*resize"),
+        (PIL.Image.new("RGB", (6, 4)), r"00\.png.*99\.png.*grey"),
+        (PIL.Image.new("L", (6, 4), 5), r"99\.png.*value 5.*levels"),
+        (None, r"99\.png cannot be read"),
+    ],
+)
+def test_an_odd_file_is_named_when_it_is_read(many, odd, match):
+    odd.save(many / "99.png") if odd else (many / "99.png").write_text("no image")
+    dataset = load("folder", "all", data_dir=many, levels=5)
+    with pytest.raises(InputError, match=match):
+        images_of(dataset)
+    if odd and odd.getextrema() != (5, 5):
+        assert images_of(load("folder", "all", data_dir=many, resize=3, grey=True)).shape == (100, 3, 3, 1)
 
 
 def test_refusals(tmp_path):

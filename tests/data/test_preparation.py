@@ -53,7 +53,7 @@ def test_the_order_of_the_scan():
     image = ramp(2, height=6, width=12, channels=3)
     columns = from_array(image, levels=256, scan="columns")
     assert columns.spec.shape == (12, 6, 3)
-    assert columns.description == "array, by columns"
+    assert columns.description == "array, scan=columns"
     assert np.array_equal(images_of(columns), image.swapaxes(1, 2))
     assert np.array_equal(images_of(from_array(image, levels=256, scan="backwards")), image[:, ::-1, ::-1])
 
@@ -81,6 +81,12 @@ def test_dynamic_binarisation_draws_each_value_with_its_probability():
     evaluated = images_of(dataset)
     assert np.array_equal(evaluated, images_of(dataset))  # but always the same in evaluation
     assert 0 < evaluated[8].mean() < 1
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_grey_needs_one_channel_or_three(channels):
+    with pytest.raises(InputError, match=rf"grey.*{channels}"):
+        from_array(ramp(3, channels=channels), levels=256, grey=True)
 
 
 @pytest.mark.parametrize(

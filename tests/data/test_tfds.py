@@ -17,6 +17,8 @@ from pixelcnn_jax.data.tfds import describe_tfds
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
+FEATURES = "tensorflow_datasets.core.features"
+
 
 def prepare_ramps(data_dir, count):
     """A small data set of grey images with texts as labels."""
@@ -204,6 +206,41 @@ def test_refusals_of_damaged_folders(tmp_path, damage, match):
     damage(prepare_ramps(tmp_path, 150))
     with pytest.raises(InputError, match=match):
         load("tiny", "test", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        lambda image: image | {"pythonClassName": "hostile.Feature"},
+        lambda image: {"python_class_name": "hostile.Feature"},
+        lambda image: {"type": "hostile.Feature", "content": {}},
+        lambda image: {
+            "pythonClassName": f"{FEATURES}.features_dict.FeaturesDict",
+            "jsonFeature": {"json": '{"image": {"type": "hostile.Feature"}}'},
+        },
+        lambda image: {
+            "pythonClassName": f"{FEATURES}.sequence_feature.Sequence",
+            "sequence": {"feature": {"pythonClassName": "hostile.Feature"}},
+        },
+    ],
+)
+def test_no_module_that_a_prepared_folder_names_is_imported(tmp_path, monkeypatch, hostile):
+    file = prepare_ramps(tmp_path, 2) / "features.json"
+    features = json.loads(file.read_text())
+    assert features["featuresDict"]["features"]["image"]["pythonClassName"].startswith(FEATURES)
+    features["featuresDict"]["features"]["image"] = hostile(features["featuresDict"]["features"]["image"])
+    file.write_text(json.dumps(features))
+    (tmp_path / "hostile.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'written')!r}).touch()")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"features\.json.*hostile\.Feature"):
+        load("tiny", "train", data_dir=tmp_path)
+    assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("name", ["{}/tiny", "../{0.name}/tiny", "tiny/../tiny", "tiny/.", ""])
+def test_names_are_no_paths(tiny, name):
+    with pytest.raises(InputError, match="dataset="):
+        load(name.format(tiny), "train", data_dir=tiny)
 
 
 def test_refusals(tiny, tmp_path):

@@ -6,10 +6,11 @@ import pytest
 from proofs import assert_causal, assert_normalised, random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, naive_sample, sample
+from pixelcnn_jax.data.text import split_words, tokenise, vocabulary
 from pixelcnn_jax.models.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.registry import build, describe
-from pixelcnn_jax.models.text_encoder import TextEncoder, split_words, tokenise, vocabulary
+from pixelcnn_jax.models.text_encoder import TextEncoder
 
 WORDS = ("blue", "circle", "on", "red", "square")
 ENCODER = TextEncoder((3, 4, 5), WORDS, features=8, heads=2)
