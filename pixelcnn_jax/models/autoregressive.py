@@ -108,17 +108,7 @@ class Network(nn.Module):
             return jnp.zeros((*images.shape, self.outputs))
         drop = self.make_rng("dropout") if self.dropout and not deterministic else None
 
-        def outputs(params: Params, images: Images, condition: Condition, key: Array | None, *, dtype: Any) -> Array:
-            condition = jax.tree.map(lambda x: x.astype(dtype), condition)
-            inputs = encode(self, params, images, dtype)
-            return self.forward(as_dtypes(self, params, dtype), inputs, condition, dropout_key=key)
-
-        # On a CPU only products are fast in half precision: whatever is between them stays float32.
-        wide = jnp.float32 if jnp.dtype(self.dtype).itemsize < 4 else self.dtype
-        on_cpu, elsewhere = partial(outputs, dtype=wide), partial(outputs, dtype=self.dtype)
-        if wide == self.dtype:
-            return on_cpu(params, images, condition, drop)
-        return jax.lax.platform_dependent(params, images, condition, drop, cpu=on_cpu, default=elsewhere)
+        return _head_outputs(self.clone(parent=None, name=None), params, images, condition, drop)
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
@@ -136,7 +126,8 @@ class Network(nn.Module):
     ) -> Float[Array, "batch height width channels outputs"]:
         """Returns the outputs of the head over whole images, from the features that ``encode`` made of them.
 
-        The types of parameters, inputs and condition are those that ``layers.product`` expects.
+        A function of its arguments and the hyperparameters alone: it is compiled once for equal models, which are not
+        bound. The types of parameters, inputs and condition are those that ``layers.product`` expects.
         """
         raise NotImplementedError
 
@@ -159,6 +150,23 @@ class Network(nn.Module):
     def outputs(self) -> int:
         """Outputs of the head per sub-pixel."""
         return 3 * self.mixture if self.mixture else self.levels
+
+
+# One function for all calls, so that a call outside of ``jit`` compiles once for a model and not each time. Within a
+# program of the caller it is inlined.
+@partial(jax.jit, static_argnames="model", inline=True)
+def _head_outputs(model: Network, params: Params, images: Images, condition: Condition, key: Array | None) -> Array:
+    def outputs(params: Params, images: Images, condition: Condition, key: Array | None, *, dtype: Any) -> Array:
+        condition = jax.tree.map(lambda x: x.astype(dtype), condition)
+        inputs = encode(model, params, images, dtype)
+        return model.forward(as_dtypes(model, params, dtype), inputs, condition, dropout_key=key)
+
+    # On a CPU only products are fast in half precision: whatever is between them stays float32.
+    wide = jnp.float32 if jnp.dtype(model.dtype).itemsize < 4 else model.dtype
+    on_cpu, elsewhere = partial(outputs, dtype=wide), partial(outputs, dtype=model.dtype)
+    if wide == model.dtype:
+        return on_cpu(params, images, condition, key)
+    return jax.lax.platform_dependent(params, images, condition, key, cpu=on_cpu, default=elsewhere)
 
 
 def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Float[Array, "*subpixels levels"]:
