@@ -44,8 +44,8 @@ def sample(
     """Draws images from p(x | h, s). The whole costs about as much as one forward pass.
 
     Args:
-      model: a model of this package. A model without a stream (Diagonal BiLSTM, any other module) is run again for
-        every sub-pixel, as ``naive_sample`` does.
+      model: a module that maps images to logits, or a ``ConditionalModel``. Without a stream of its own
+        (``models.streaming.stream_of``) it is run again for every sub-pixel, as ``naive_sample`` does.
       variables: its variables, from ``init`` or from training.
       key: one key, or one per image: images with equal keys share their noise, and differ only by h, s or given. With
         keys sharded over devices (``devices.shard``) each device draws its share of the images.
@@ -116,7 +116,7 @@ def naive_sample(
     return _sample_naively(*_prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance))
 
 
-@partial(jax.jit, static_argnames="stream", donate_argnames=("images", "rows"))
+@partial(jax.jit, static_argnames="stream")
 def _sample_rows(
     stream: Stream,
     params: Params,

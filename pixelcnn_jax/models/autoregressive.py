@@ -7,7 +7,7 @@ and ``pixelrnn.py``.
 import dataclasses
 import numbers
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax
 import flax.linen as nn
@@ -20,6 +20,9 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
 from pixelcnn_jax.models.layers import add_bias, one_by_one, product
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
+
+if TYPE_CHECKING:
+    from pixelcnn_jax.models.streaming import Stream
 
 DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
 
@@ -131,6 +134,14 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
+    @nn.nowrap
+    def stream(self) -> "Stream | None":
+        """Returns the steps of cached sampling, or None to run the whole network again for every sub-pixel.
+
+        ``models.streaming.stream_of`` asks for it. A class whose layers differ from its parent's returns its own.
+        """
+        return None
+
     @property
     def inputs(self) -> int:
         """Features that ``encode`` makes of a pixel."""
@@ -152,8 +163,8 @@ class Network(nn.Module):
         return 3 * self.mixture if self.mixture else self.levels
 
 
-# One function for all calls, so that a call outside of ``jit`` compiles once for a model and not each time. Within a
-# program of the caller it is inlined.
+# One function for all calls, so that a call outside of ``jit`` is compiled once for equal models, and not each time.
+# Inlined, it leaves the programs of callers, and the bits of a training run, as they are without it.
 @partial(jax.jit, static_argnames="model", inline=True)
 def _head_outputs(model: Network, params: Params, images: Images, condition: Condition, key: Array | None) -> Array:
     def outputs(params: Params, images: Images, condition: Condition, key: Array | None, *, dtype: Any) -> Array:

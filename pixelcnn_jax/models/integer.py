@@ -99,6 +99,12 @@ class IntegerPixelCNN(GatedPixelCNN):
         logits = head_logits(net["head"], features, slice(None)).reshape(*images.shape, self.levels)
         return scaled_cumulative(net["tables"]["exp"], logits)
 
+    @nn.nowrap
+    def stream(self) -> "IntegerStream":
+        from pixelcnn_jax.models.integer_stream import IntegerStream  # it imports this module
+
+        return IntegerStream(self)
+
 
 def _entries(step: int, reach: int) -> int:
     return 2 * (reach << step) + 1

@@ -47,6 +47,12 @@ class PixelCNN(ResidualNetwork):
         read = narrow(layer, x, condition_terms(layer, "masked", condition))
         return widen(layer, drop(masked_convolution(layer["masked"], read)))
 
+    @nn.nowrap
+    def stream(self) -> "PixelCNNStream":
+        from pixelcnn_jax.models.residual_stream import PixelCNNStream  # it imports this module
+
+        return PixelCNNStream(self)
+
 
 def narrow(
     layer: Params, x: Float[Array, "batch height width maps"], terms: Float[Array, "..."] | float

@@ -50,6 +50,12 @@ class RowLSTM(ResidualNetwork):
         hidden = row_lstm(layer["rows"], x, condition_terms(layer, "rows", condition))
         return one_by_one(layer["up"], drop(hidden))
 
+    @nn.nowrap
+    def stream(self) -> "RowLSTMStream":
+        from pixelcnn_jax.models.residual_stream import RowLSTMStream  # it imports this module
+
+        return RowLSTMStream(self)
+
 
 class DiagonalBiLSTM(ResidualNetwork):
     """The Diagonal BiLSTM of 1601.06759, section 3.2: it reads an image along its diagonals, from both sides.
