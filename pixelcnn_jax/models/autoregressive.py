@@ -215,8 +215,8 @@ def shared_shapes(model: Network) -> Params:
 
 def condition_shapes(condition: Condition, outputs: tuple[int, ...], *sums: str) -> Params:
     """Returns the shapes of V h and V s, as far as h and s are given, for each sum that they join."""
-    given = {name: value.shape[-1] for name, value in condition._asdict().items() if value is not None}
-    return {f"{sum_}_{name}": Kernel((size,), outputs) for name, size in given.items() for sum_ in sums}
+    kernels = [item for sum_ in sums for item in condition.kernels(sum_).items()]
+    return {name: Kernel((value.shape[-1],), outputs) for name, value in kernels}
 
 
 def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:

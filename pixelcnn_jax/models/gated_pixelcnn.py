@@ -99,7 +99,7 @@ class GatedPixelCNN(Network):
         return whole_head(self, params["head"], features)
 
     @nn.nowrap
-    def stream(self) -> "GatedStream":
+    def stream(self) -> Any:
         from pixelcnn_jax.models.gated_stream import GatedStream  # it imports this module
 
         return GatedStream(self)

@@ -6,7 +6,7 @@ colour groups in each gate. States belong to earlier pixels and are read whole. 
 initial one, which is learned.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -51,7 +51,7 @@ class RowLSTM(ResidualNetwork):
         return one_by_one(layer["up"], drop(hidden))
 
     @nn.nowrap
-    def stream(self) -> "RowLSTMStream":
+    def stream(self) -> Any:
         from pixelcnn_jax.models.residual_stream import RowLSTMStream  # it imports this module
 
         return RowLSTMStream(self)
