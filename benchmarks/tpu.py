@@ -31,7 +31,7 @@ from experiments import unconditional
 from pixelcnn_jax import InputError, sample
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.codec import groups
-from pixelcnn_jax.devices import data_mesh, replicated
+from pixelcnn_jax.devices import AXIS, data_mesh, data_parallel, replicated
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, params_of
 from pixelcnn_jax.models.integer_stream import IntegerStream
 from pixelcnn_jax.pretrained import integer_model_of, load_pretrained
@@ -123,7 +123,7 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
     spec, _ = SHAPES[name]
     experiment = unconditional.make_experiment(config, spec)
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
-    whole, split = replicated(mesh), NamedSharding(mesh, PartitionSpec("data"))
+    whole, split = replicated(mesh), NamedSharding(mesh, PartitionSpec(AXIS))
 
     def abstract(tree: Any, sharding: NamedSharding = whole) -> Any:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
@@ -134,7 +134,7 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
     if program == "train":
         options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": config.train.ema_decay}
         step = partial(train_step, **options)
-        with jax.set_mesh(mesh):
+        with data_parallel(mesh):
             return jax.jit(step, donate_argnames="state", out_shardings=whole).lower(state, batch, key)
     if program == "evaluate":
         loss = lambda params, batch: experiment.loss(params, batch, None)  # noqa: E731

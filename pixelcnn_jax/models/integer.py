@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, UInt32
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images
+from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images, condition_of
 from pixelcnn_jax.models.layers import condition_terms, gathered, rows_border, shift_down
 from pixelcnn_jax.models.parameters import Bias, Params, layers_of
 
@@ -99,6 +99,12 @@ class IntegerPixelCNN(GatedPixelCNN):
         logits = head_logits(net["head"], features, slice(None)).reshape(*images.shape, self.levels)
         return scaled_cumulative(net["tables"]["exp"], logits)
 
+    @nn.nowrap
+    def stream(self) -> Any:
+        from pixelcnn_jax.models.integer_stream import IntegerStream  # it imports this module
+
+        return IntegerStream(self)
+
 
 def _entries(step: int, reach: int) -> int:
     return 2 * (reach << step) + 1
@@ -116,7 +122,7 @@ def prepare(model: GatedPixelCNN, params: Params, dtype: Any = jnp.float32) -> P
         if names[0] == "shifts":  # 2**-k, by its exponent: exp2 may round
             x = jax.lax.bitcast_convert_type((127 - jnp.asarray(x, jnp.int32)) << 23, jnp.float32)
         x = jnp.asarray(x, dtype)
-        is_kernel = names[-1] == "kernel" or names[-1].endswith(("_h", "_s"))
+        is_kernel = names[-1] == "kernel" or condition_of(names[-1])
         return x if is_kernel else x.reshape(1, 1, 1, *(x.shape or (1,)))
 
     others = {name: part for name, part in params.items() if name not in ("strict", "layers", "tables")}

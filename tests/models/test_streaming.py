@@ -1,6 +1,9 @@
 """Cached sampling equals naive sampling from the same noise, sub-pixel for sub-pixel, for every network."""
 
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from proofs import assert_faithful, assert_same, random_condition, random_images, randomised
@@ -45,6 +48,32 @@ def test_a_diagonal_bilstm_is_run_again():
     built = build(DiagonalBiLSTM, "h and s")
     assert stream_of(built[0]) is None
     assert_same(*built)
+
+
+@each_stream
+def test_a_subclass_is_cached_unless_it_changes_a_method(network):
+    class Same(network):
+        features: int = 8
+        dtype: Any = jnp.float32
+
+        def helper(self):
+            return self.features
+
+    class Changed(Same):
+        def forward(self, *args, **options):
+            return -super().forward(*args, **options)
+
+    class Below(Changed):
+        layers: int = 1
+
+    class Own(Below):
+        def stream(self):
+            return own
+
+    own = network().stream()
+    found = [stream_of(one(levels=3)) for one in (network, Same, Changed, Below, Own)]
+    assert type(found[0]) is type(found[1])
+    assert found[2:] == [None, None, own]
 
 
 @each_stream
