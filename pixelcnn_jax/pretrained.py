@@ -22,16 +22,16 @@ import numpy as np
 from jaxtyping import Array
 from safetensors.flax import load, save
 
+from pixelcnn_jax.codec.bounds import check_bounds
+from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.download import fetch_model
 from pixelcnn_jax.errors import InputError, first_line
 from pixelcnn_jax.fields import field, read_group
 from pixelcnn_jax.files import atomic_write, write_json
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.bounds import check_bounds
 from pixelcnn_jax.models.conditional import ConditionalModel, check_params
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
-from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.registry import build, describe
 
 FORMAT = 2

@@ -7,12 +7,12 @@ from jaxtyping import UInt
 from pixelcnn_jax.codec import groups
 from pixelcnn_jax.codec.container import MAX_CODED_SUBPIXELS, MAX_ROW, check_size, pack, unpack
 from pixelcnn_jax.codec.groups import OnRow
+from pixelcnn_jax.codec.integer import IntegerPixelCNN
+from pixelcnn_jax.codec.quantise import has_integer_form
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Given, Images, Map, Variables, check_images, check_values
-from pixelcnn_jax.models.integer import IntegerPixelCNN
-from pixelcnn_jax.models.quantise import has_integer_form
 
 
 @public

@@ -17,13 +17,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, UInt, UInt8, UInt32
 
 from pixelcnn_jax.codec import rans
+from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, filled
+from pixelcnn_jax.codec.frequencies import interval
+from pixelcnn_jax.codec.integer import IntegerPixelCNN, dot
+from pixelcnn_jax.codec.integer_stream import IntegerStream
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.bounds import check_bounds
-from pixelcnn_jax.models.frequencies import interval
 from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of
-from pixelcnn_jax.models.integer import IntegerPixelCNN, dot
-from pixelcnn_jax.models.integer_stream import IntegerStream
 from pixelcnn_jax.models.parameters import Params
 
 PIXELS = 2**18  # computed together, about

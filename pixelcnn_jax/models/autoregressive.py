@@ -117,6 +117,10 @@ class Network(nn.Module):
         return _head_outputs(self.clone(parent=None, name=None), params, images, condition, drop)
 
     @nn.nowrap
+    def check_given(self, condition: Condition) -> None:
+        """Raises InputError for values of h or s that the network does not take. Traced values are not checked."""
+
+    @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
         """Returns the shape of every parameter, those of h and s only if h and s are given."""
         raise NotImplementedError

@@ -28,7 +28,6 @@ from pixelcnn_jax.models.inputs import (
     condition_sizes,
     params_of,
 )
-from pixelcnn_jax.models.integer import IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.models.parameters import Params
 
 
@@ -159,8 +158,7 @@ def resolve(
         check_params(model, params)
         condition = condition._replace(h=as_vectors(params, condition.h))
         check_condition(params, condition, shape)
-    if isinstance(model, IntegerPixelCNN):
-        check_one_hot(condition.h)
+        model.check_given(condition)
     return model, variables, condition
 
 

@@ -15,7 +15,6 @@ from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.pixelcnn import PixelCNN
 from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 from pixelcnn_jax.models.set_encoder import SetEncoder
@@ -31,7 +30,6 @@ DESCRIBED: dict[str, type] = NETWORKS | {
         ConstantCondition,
         Deconvolution,
         Encoder,
-        IntegerPixelCNN,
         SetEncoder,
         TextEncoder,
         Upsampling,

@@ -17,9 +17,8 @@ from proofs import random_images
 from safetensors.numpy import load_file
 
 from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrained, log_prob, sample
-from pixelcnn_jax.codec import groups
+from pixelcnn_jax.codec import groups, integer
 from pixelcnn_jax.codec.container import Container, pack, unpack
-from pixelcnn_jax.models import integer
 from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.pretrained import save_pretrained
 

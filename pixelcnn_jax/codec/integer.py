@@ -18,12 +18,13 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, UInt32
 
+from pixelcnn_jax.codec.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images, condition_of
 from pixelcnn_jax.models.layers import condition_terms, gathered, rows_border, shift_down
 from pixelcnn_jax.models.parameters import Bias, Params, layers_of
+from pixelcnn_jax.models.registry import DESCRIBED
 
 HIGHEST = jax.lax.Precision.HIGHEST  # an accelerator would multiply float32 in fewer bits
 LIMIT = 2**24  # every sum, and the offset that rounds it, stays within it
@@ -100,10 +101,17 @@ class IntegerPixelCNN(GatedPixelCNN):
         return scaled_cumulative(net["tables"]["exp"], logits)
 
     @nn.nowrap
+    def check_given(self, condition: Condition) -> None:
+        check_one_hot(condition.h)
+
+    @nn.nowrap
     def stream(self) -> Any:
-        from pixelcnn_jax.models.integer_stream import IntegerStream  # it imports this module
+        from pixelcnn_jax.codec.integer_stream import IntegerStream  # it imports this module
 
         return IntegerStream(self)
+
+
+DESCRIBED[IntegerPixelCNN.__name__] = IntegerPixelCNN  # cards name it
 
 
 def _entries(step: int, reach: int) -> int:

@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pixelcnn_jax.codec import integer
+from pixelcnn_jax.codec.bounds import check_bounds, input_range, largest_sums
+from pixelcnn_jax.codec.frequencies import EXP_SIZE, LOGIT_STEP, MAX_LEVELS, TOTAL_BITS
+from pixelcnn_jax.codec.integer import LIMIT, IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models import integer
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
-from pixelcnn_jax.models.bounds import check_bounds, input_range, largest_sums
 from pixelcnn_jax.models.conditional import resolve
-from pixelcnn_jax.models.frequencies import EXP_SIZE, LOGIT_STEP, MAX_LEVELS, TOTAL_BITS
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, masked, rows_border
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector, check_images, check_values, params_of
-from pixelcnn_jax.models.integer import LIMIT, IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.models.layers import shift_down, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe
@@ -74,7 +74,7 @@ def quantise(
     _, variables, condition = resolve(model, variables, h, s, shape=images.shape)
     check_one_hot(condition.h)
     params = params_of(variables)
-    integer_model = build(describe(model) | {"class": "IntegerPixelCNN"})
+    integer_model = build(describe(model) | {"class": IntegerPixelCNN.__name__})
     seen = None
     for start in range(0, len(images), 50):
         here = jax.tree.map(lambda x, start=start: x[start : start + 50], condition)
