@@ -14,9 +14,10 @@ from pixelcnn_jax.models.gated_pixelcnn import dropouts, masked
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import add_bias, gate, one_by_one, rows_above, rows_border, rows_left, shift_down
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, layers_of
-from pixelcnn_jax.models.registry import DESCRIBED
+from pixelcnn_jax.models.registry import register
 
 
+@register
 class AblatedPixelCNN(Network):
     """A Gated PixelCNN without one of its parts. It takes neither h nor s, and is sampled by ``naive_sample``.
 
@@ -83,6 +84,3 @@ def unit(
 ) -> Float[Array, "batch height width features"]:
     """Returns the gated activation unit, or a ReLU."""
     return gate(x) if model.gated else jax.nn.relu(x[..., 0, :])
-
-
-DESCRIBED["AblatedPixelCNN"] = AblatedPixelCNN  # so that the workdir of a run is a model

@@ -6,6 +6,7 @@ from pixelcnn_jax.likelihood import bits_per_dim, log_prob
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.pixelcnn import PixelCNN
 from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from pixelcnn_jax.models.registry import register
 from pixelcnn_jax.pretrained import load_pretrained, pretrained_names
 from pixelcnn_jax.sampling import naive_sample, sample
 
@@ -25,5 +26,6 @@ __all__ = [
     "naive_sample",
     "pretrained_names",
     "quantise",
+    "register",
     "sample",
 ]

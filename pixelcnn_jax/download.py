@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
+from pixelcnn_jax.cards import read_card_file
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
 
@@ -23,7 +24,7 @@ def fetch_model(url: str) -> Path:
         to them, as NAME.json. Both are kept in ``$XDG_CACHE_HOME/pixelcnn-jax``, by default in ``~/.cache``.
 
     Raises:
-      InputError: for a URL without a hash, an address that cannot be read, and content of another hash.
+      InputError: for a URL without a hash, an address that cannot be read, content of another hash, a damaged card.
     """
     try:
         parts = urlsplit(url)
@@ -33,7 +34,7 @@ def fetch_model(url: str) -> Path:
     if path.suffix != ".safetensors" or not re.fullmatch("[0-9a-f]{64}", digest):
         raise InputError(f"A model's URL must end in .safetensors#sha256= and 64 hexadecimal digits, got {url}.")
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixelcnn-jax" / digest
-    if not (folder / "model.json").exists():  # written last
+    if not (folder / "model.json").exists():
         weights, card = (
             _read(urlunsplit(parts._replace(path=str(one), fragment=""))) for one in (path, path.with_suffix(".json"))
         )
@@ -42,6 +43,11 @@ def fetch_model(url: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         atomic_write(folder / "model.safetensors", weights)
         atomic_write(folder / "model.json", card)
+        try:
+            read_card_file(folder / "model.json")
+        except InputError:
+            (folder / "model.json").unlink()  # or it would never be fetched again
+            raise
     return folder
 
 

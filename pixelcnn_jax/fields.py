@@ -10,7 +10,7 @@ import difflib
 import math
 import operator
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from pixelcnn_jax.errors import InputError
@@ -27,7 +27,7 @@ def field(
     above: int | float | None = None,
     most: int | float | None = None,
     below: int | float | None = None,
-    choices: tuple[Any, ...] = (),
+    choices: Collection[Any] = (),
 ) -> Any:
     """A field of a group: its default, what it means, and which values it may have.
 

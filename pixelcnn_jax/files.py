@@ -31,7 +31,7 @@ def atomic_write(path: Path | str, content: str | bytes) -> None:
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:
     """Writes facts as JSON, with a checksum of them as one more."""
-    facts = {**facts, "checksum": _checksum(facts)}
+    facts = {**facts, "checksum": checksum(facts)}
     atomic_write(path, json.dumps(facts, indent=2, allow_nan=False) + "\n")
 
 
@@ -42,11 +42,12 @@ def read_json(path: Path) -> dict[str, Any]:
       OSError, ValueError, TypeError, RecursionError: if it cannot be read, or is damaged.
     """
     facts = dict(json.loads(path.read_text()))
-    if facts.get("checksum") not in (None, _checksum(facts)):
+    if facts.get("checksum") not in (None, checksum(facts)):
         raise ValueError("The checksum is another.")
     return facts
 
 
-def _checksum(facts: Mapping[str, Any]) -> str:
+def checksum(facts: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of facts as JSON, without the fact "checksum" itself."""
     rest = {name: value for name, value in facts.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -3,13 +3,13 @@
 Published models, the workdir of a run, and a file that was copied from either are one format and load the same way.
 """
 
-import dataclasses
 import difflib
+import functools
 import hashlib
-import json
-import math
+import inspect
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,48 +22,23 @@ import numpy as np
 from jaxtyping import Array
 from safetensors.flax import load, save
 
+from pixelcnn_jax.cards import FORMAT, read_card_file
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.download import fetch_model
 from pixelcnn_jax.errors import InputError, first_line
-from pixelcnn_jax.fields import field, read_group
 from pixelcnn_jax.files import atomic_write, write_json
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditional import ConditionalModel, check_params
-from pixelcnn_jax.models.inputs import ImageSpec, Variables
+from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition, check_params
+from pixelcnn_jax.models.inputs import ImageSpec, Variables, condition_sizes
+from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.registry import build, describe
 
-FORMAT = 2
-MAX_SUBPIXELS = 2**22  # of an image
 # The second is there in a checkout only: models for comparisons, and those that would make the package too large.
 PUBLISHED = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "benchmarks" / "results")
 
 Model = nn.Module | ConditionalModel | Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CardFields:
-    """The fields of a card that the package reads; a card may hold more."""
-
-    networks: Mapping[str, Any] = field(None, "the networks as ``describe`` writes them")
-    sha256: str = field(None, "digest of the weights")
-    image_spec: Mapping[str, Any] = field(None, "the images")
-    config: Mapping[str, Any] | None = field(None, "the config of the run")
-    experiment: str = field("", "the experiment of the run")
-    score_of: str = field("p(x)", "the density that was learned")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SpecFields:
-    """The fields of an ``ImageSpec`` in a card."""
-
-    height: int = field(None, "rows", least=1)
-    width: int = field(None, "columns", least=1)
-    channels: int = field(None, "channels", least=1)
-    levels: int = field(None, "values of a sub-pixel", least=2, most=2**16)
-    classes: int | None = field(None, "number of class labels", least=1, most=2**20)
-    words: tuple[str, ...] | None = field(None, "vocabulary of captions")
 
 
 class Pretrained(NamedTuple):
@@ -92,20 +67,40 @@ def integer_model_of(name: str) -> str:
     return one if (one := f"{name}_integer") in _published() else name
 
 
-@public
-def load_pretrained(name: str | Path) -> Pretrained:
+def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrained:
     """Loads a trained model. The weights are read without pickle and must match the SHA-256 of their card.
 
     Args:
       name: a name of ``pretrained_names()``, the workdir of a run, a .safetensors file with its card next to it, or the
-        URL of one with its hash, "https://.../NAME.safetensors#sha256=...", which is fetched once.
+        URL of one with its hash, "https://.../NAME.safetensors#sha256=...", which is fetched once. A path that is also
+        a published name is written "./NAME", or given as a ``Path``.
+      model: the networks, if their classes are neither of this package nor registered (``register``): a module, a
+        ``ConditionalModel``, or a dict of such by name. By default they are built from the card.
 
     Raises:
-      InputError: if there is no such model, its weights are damaged, not finite, or not those of its networks, or its
-        networks cannot be built by this version.
+      InputError: if there is no such model, its card or weights are damaged, its weights are not finite, or not those
+        of its networks, or its networks cannot be built by this version.
+    """
+    variables, card = read_weights(name)
+    try:
+        model = build(card["networks"]) if model is None else model
+        _check_fit(model, variables, card["image_spec"])
+    except Exception as error:  # a card can name anything, and JAX and Flax raise many kinds of errors
+        raise InputError(f"The networks of {name} cannot be loaded: {first_line(error):.300}") from None
+    return Pretrained(model, variables, card)
+
+
+@public
+def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the variables of a model and its card, without its networks, of whatever class they are.
+
+    Takes what ``load_pretrained`` takes.
+
+    Raises:
+      InputError: if there is no such model, or its weights are damaged or not finite.
     """
     file = _weights_file(name)
-    card = _read_card(file.with_suffix(".json"))
+    card = read_card_file(file.with_suffix(".json"))
     digest = card["sha256"]
     # An interrupted ``save_pretrained`` left the weights next to the file.
     candidates = (path.read_bytes() for path in (file, _side_file(file, digest)) if path.is_file())
@@ -113,22 +108,19 @@ def load_pretrained(name: str | Path) -> Pretrained:
     if content is None:
         raise InputError(f"{file} is damaged or missing: its SHA-256 must be that of its card. Fetch the file again.")
     try:
-        model = build(card["networks"])
         flat = load(content)
         variables = flax.traverse_util.unflatten_dict(flat, sep=".")
-        _check_fit(model, variables)
-    except Exception as error:  # a card can name anything, and JAX and Flax raise many kinds of errors
-        reason = first_line(error)
-        raise InputError(f"{file} does not hold networks that this version can build: {reason:.300}") from None
+    except Exception as error:  # safetensors and JAX raise many kinds of errors
+        raise InputError(f"{file} holds no arrays that can be read: {first_line(error):.300}") from None
     if not all(np.isfinite(np.asarray(x)).all() for x in flat.values()):
         raise InputError(f"{file} holds parameters that are NaN or infinite: the run that wrote it has diverged.")
-    return Pretrained(model, variables, card)
+    return variables, card
 
 
 @public
 def read_card(name: str | Path) -> dict[str, Any]:
     """Returns the card of a model without loading its weights. Takes and refuses what ``load_pretrained`` does."""
-    return _read_card(_weights_file(name).with_suffix(".json"))
+    return read_card_file(_weights_file(name).with_suffix(".json"))
 
 
 def save_pretrained(path: str | Path, model: Model, variables: Variables, card: Mapping[str, Any]) -> None:
@@ -140,15 +132,24 @@ def save_pretrained(path: str | Path, model: Model, variables: Variables, card: 
       variables: its variables; for a dict of networks a dict by the same names.
       card: "image_spec" and whatever else is to be known of the model. The networks, the number of parameters, the
         dtype, the format and the SHA-256 of the weights are added.
+
+    Raises:
+      InputError: if the folder does not exist, the card has no "image_spec", or the model is no Linen module.
     """
     file = _file_in(Path(path))
+    if not file.parent.is_dir():
+        raise InputError(f"{file.parent} must be a folder that exists: make it first.")
+    try:
+        spec = ImageSpec(*card["image_spec"])
+    except (KeyError, TypeError):
+        raise InputError('card must have an "image_spec", the ImageSpec of the images.') from None
     flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))), sep=".")
     content = save({key: _as_float32(x) for key, x in flat.items()})
     digest = hashlib.sha256(content).hexdigest()
     facts = {
         "format": FORMAT,
         "networks": describe(model),
-        "image_spec": ImageSpec(*card["image_spec"])._asdict(),
+        "image_spec": spec._asdict(),
         "parameters": sum(x.size for x in flat.values()),
         "dtype": "integer" if isinstance(model, IntegerPixelCNN) else "float32",
         "sha256": digest,
@@ -172,13 +173,19 @@ def _file_in(path: Path) -> Path:
 
 
 def _weights_file(name: str | Path) -> Path:
-    """Returns where the weights lie, once their folder is read; a published name comes before a folder of that name."""
-    if found := _published().get(str(name)):
-        return found
+    """Returns where the weights lie, once their folder is read. A published name written as a path is a path."""
     if str(name).startswith(("https://", "http://")):
         return _file_in(fetch_model(str(name)))
     file = _file_in(Path(os.path.expanduser(name)))  # which leaves an unknown user as it is
-    if not file.with_suffix(".json").is_file():
+    try:
+        exists = file.with_suffix(".json").is_file()
+    except OSError as error:
+        raise InputError(f"{name} cannot be a path: {error.strerror}.") from None
+    if isinstance(name, str) and (published := _published().get(name)):
+        if exists:
+            _say_once(f"{name} is the published model: for your own, write .{os.sep}{name}.")
+        return published
+    if not exists:
         if file.parent.is_dir() and file != Path(name):
             raise InputError(
                 f"{name} holds no model: it needs a model.json, which a run writes at its first validation."
@@ -189,32 +196,13 @@ def _weights_file(name: str | Path) -> Path:
     return file
 
 
+@functools.cache
+def _say_once(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
 def _side_file(file: Path, digest: str) -> Path:
     return file.with_name(f"{file.stem}.{digest[:12]}.safetensors")
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    try:
-        card = json.loads(path.read_text())
-        given = card.get("format", 1)
-    except (ValueError, AttributeError, RecursionError):
-        raise InputError(f"{path} is not the card of a model, or is damaged.") from None
-    if given != FORMAT:
-        raise InputError(
-            f"{path} must be a card of format {FORMAT}, got format {given!r:.20}: train or fetch the model again."
-        )
-    known = {one.name for one in dataclasses.fields(CardFields)}
-    fields = read_group(CardFields, {name: x for name, x in card.items() if name in known}, name=str(path))
-    spec = read_group(SpecFields, fields.image_spec, name=f"image_spec of {path}")
-    if not re.fullmatch("[0-9a-f]{64}", fields.sha256):
-        raise InputError(f"{path} must name the SHA-256 of the weights, got {fields.sha256!r:.70}.")
-    for group, values in (fields.config or {}).items():
-        if isinstance(values, Mapping) is (group in ("experiment", "seed")):
-            raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
-    if math.prod((spec.height, spec.width, spec.channels)) > MAX_SUBPIXELS:
-        raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
-    read = {"config": fields.config or {}, "score_of": fields.score_of, "experiment": fields.experiment}
-    return card | read | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}
 
 
 def _as_float32(x: Any) -> Array:
@@ -222,14 +210,46 @@ def _as_float32(x: Any) -> Array:
     return jnp.asarray(x, jnp.float32 if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype)
 
 
-def _check_fit(model: Model, variables: Variables) -> None:
-    """Raises an error unless the arrays have the shapes of the networks; h and s have the sizes of their kernels."""
+def _check_fit(model: Model, variables: Variables, spec: ImageSpec | None) -> None:
+    """Raises InputError unless the arrays are those of the networks, so that nothing is built that they do not back.
+
+    Args:
+      model: the networks.
+      variables: their arrays.
+      spec: the images that the model reads, if that is known; a network next to others may read anything.
+    """
     if isinstance(model, Mapping):
         for name, one in model.items():
-            _check_fit(one, variables[name])
+            _check_fit(one, variables[name], None)
         return
     network = model.network if isinstance(model, ConditionalModel) else model
-    if isinstance(network, Network):  # what an encoder reads is known to its experiment alone
+    if not isinstance(network, nn.Module):
+        raise InputError(f"model must be a Linen module or a ConditionalModel, got {type(network).__name__}.")
+    if isinstance(network, Network):
         check_params(network, variables["params"])
+    elif network is model and spec is not None:
+        _check_shapes(network, variables["params"], spec)
+    if isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
+        model.conditioner.check(condition_sizes(variables["params"]).get("h"))
     if isinstance(network, IntegerPixelCNN):
         check_bounds(network, variables)
+
+
+def _check_shapes(model: nn.Module, params: Params, spec: ImageSpec) -> None:
+    """Raises InputError for parameters of other shapes than those of a module that reads images alone."""
+    if {"h", "s"} & inspect.signature(type(model).__call__).parameters.keys():
+        return
+    images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.int32)
+    try:
+        initial = jax.eval_shape(lambda images: model.init(jax.random.key(0), images), images)["params"]
+    except Exception:  # it reads more than images, or others
+        return
+    wanted, found = (
+        {".".join(name): x.shape for name, x in flax.traverse_util.flatten_dict(tree).items()}
+        for tree in (flax.core.unfreeze(initial), params)
+    )
+    for name in [*wanted, *found]:
+        if wanted.get(name) != found.get(name):
+            raise InputError(
+                f"{type(model).__name__} has another shape of {name}: {wanted.get(name)}, not {found.get(name)}."
+            )

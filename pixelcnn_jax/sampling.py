@@ -66,7 +66,8 @@ def sample(
       Integers 0 to ``model.levels - 1``, int32.
 
     Raises:
-      InputError: for arguments that do not fit the model or the shape.
+      InputError: for arguments that do not fit the model or the shape. Guidance of a model trained without
+        ``drop_condition`` is not refused, because variables do not tell; `pixelcnn sample` reads it from the card.
     """
     model, variables, keys, images, mask, condition, adjustment = _prepared(
         model, variables, key, shape, h, s, given, mask, temperature, guidance

@@ -66,6 +66,16 @@ def test_other_content_is_refused_and_not_kept(served, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_damaged_card_is_refused_and_not_kept(served):
+    folder, address, _ = served
+    url, card = f"{address}/small.safetensors#sha256={digest(folder)}", (folder / "small.json").read_text()
+    (folder / "small.json").write_text(card.replace('"levels": 3', '"levels": 4', 1))
+    with pytest.raises(InputError, match="checksum"):
+        load_pretrained(url)
+    (folder / "small.json").write_text(card)
+    assert load_pretrained(url).card["image_spec"].levels == 3
+
+
 @pytest.mark.parametrize(
     "end", ["/small.safetensors", "/small.safetensors#sha256=ab", "/small.json#sha256=" + "0" * 64]
 )

@@ -2,20 +2,25 @@
 
 import json
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, log_prob, pretrained, pretrained_names
-from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, log_prob, pretrained, pretrained_names, register
+from pixelcnn_jax.files import write_json
+from pixelcnn_jax.models import registry
+from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import describe
-from pixelcnn_jax.pretrained import read_card, save_pretrained
+from pixelcnn_jax.pretrained import read_card, read_weights, save_pretrained
 
 NATS_OF_A_PATTERN = {
     "binarized_mnist": 70.1250,
@@ -144,10 +149,14 @@ def spoil_bytes(folder):
 
 def spoil_card(**changes):
     def spoil(folder):
-        card = json.loads((folder / "model.json").read_text()) | changes
-        (folder / "model.json").write_text(json.dumps(card))
+        write_json(folder / "model.json", json.loads((folder / "model.json").read_text()) | changes)
 
     return spoil
+
+
+def edit_score(folder):
+    card = (folder / "model.json").read_text()
+    (folder / "model.json").write_text(card.replace('"step": 0', '"step": 1'))
 
 
 def spoil_values(folder):
@@ -162,6 +171,7 @@ def spoil_values(folder):
         (lambda folder: (folder / "model.safetensors").write_bytes(b""), "SHA-256"),
         (lambda folder: (folder / "model.safetensors").unlink(), "SHA-256"),
         (spoil_values, "NaN"),
+        (edit_score, "checksum"),
         (lambda folder: (folder / "model.json").unlink(), r"model\.json"),
         (lambda folder: (folder / "model.json").write_text("{"), r"model\.json"),
         (lambda folder: (folder / "model.json").write_text("[" * 100_000), r"model\.json"),
@@ -175,15 +185,15 @@ def spoil_values(folder):
         (spoil_card(config={"data": 5}), "config.data"),
         (spoil_card(config=5), "config must"),
         (spoil_card(score_of=None), "score_of must"),
-        (spoil_card(networks={"class": "Transformer"}), "class"),
-        (spoil_card(networks={"class": ["GatedPixelCNN"]}), "can build"),
+        (spoil_card(networks={"class": "Transformer"}), r"Transformer.*register.*model="),
+        (spoil_card(networks={"class": ["GatedPixelCNN"]}), "cannot be loaded"),
         (spoil_card(networks=5), "networks must"),
-        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "code_features": 10**15}), "can build"),
-        (spoil_card(networks={"decoder": {"class": "GatedPixelCNN", "levels": 3}}), "can build"),
-        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "wings": 2}), "can build"),
-        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": "x"}), "can build"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "code_features": 10**15}), "cannot be loaded"),
+        (spoil_card(networks={"decoder": {"class": "GatedPixelCNN", "levels": 3}}), "cannot be loaded"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "wings": 2}), "cannot be loaded"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": "x"}), "cannot be loaded"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": 5, "layers": 1}), "variables"),
-        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": 10**12, "layers": 1}), "can build"),
+        (spoil_card(networks={"class": "GatedPixelCNN", "features": 10**12, "layers": 1}), "cannot be loaded"),
     ],
 )
 def test_what_is_damaged_is_refused(spoil, named, tmp_path):
@@ -191,6 +201,90 @@ def test_what_is_damaged_is_refused(spoil, named, tmp_path):
     spoil(tmp_path)
     with pytest.raises(InputError, match=named):
         load_pretrained(tmp_path)
+
+
+def test_weights_are_read_without_their_class(tmp_path):
+    save(tmp_path)
+    spoil_card(networks={"class": "Transformer"})(tmp_path)
+    variables, card = read_weights(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, variables, variables_of("network"))
+    assert card["image_spec"] == SPEC
+    spoil_bytes(tmp_path)
+    with pytest.raises(InputError, match="SHA-256"):
+        read_weights(tmp_path)
+
+
+class Own(nn.Module):
+    """A network from images alone to logits, of which the package knows nothing."""
+
+    levels: int
+    channels: int = 1
+    features: int = 5
+    activation: Callable = nn.relu
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images):
+        x = self.activation(nn.Conv(self.features, (1, 1), param_dtype=self.param_dtype)(images / self.levels))
+        return nn.Dense(self.channels * self.levels)(0 * x).reshape(*images.shape, self.levels)
+
+
+def test_a_network_of_ones_own_is_passed_or_registered(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "DESCRIBED", dict(registry.DESCRIBED))
+    monkeypatch.setattr(registry, "NETWORKS", dict(registry.NETWORKS))
+    own = Own(3)
+    variables = own.init(jax.random.key(0), IMAGE)
+    save_pretrained(tmp_path, own, variables, {"image_spec": SPEC})
+    loaded = load_pretrained(tmp_path, model=own)
+    assert loaded.model is own
+    np.testing.assert_array_equal(log_prob(own, loaded.variables, IMAGE), log_prob(own, variables, IMAGE))
+    for wrong in (Own(3, features=6), GatedPixelCNN(levels=3, features=4, layers=1)):
+        with pytest.raises(InputError, match="cannot be loaded"):
+            load_pretrained(tmp_path, model=wrong)
+    with pytest.raises(InputError, match=r"class Own .*register.*model="):
+        load_pretrained(tmp_path)
+    register(Own)
+    assert load_pretrained(tmp_path).model == own.clone(param_dtype="float32")
+    save_pretrained(tmp_path, Own(3, activation=jnp.tanh), variables, {"image_spec": SPEC})
+    with pytest.raises(InputError, match=r"class tanh .*model="):  # a card can only name a function
+        load_pretrained(tmp_path)
+    with pytest.raises(InputError, match="GatedPixelCNN"):
+        register(type("GatedPixelCNN", (GatedPixelCNN,), {}))
+
+
+def test_a_constant_condition_is_as_long_as_its_kernels(tmp_path):
+    for condition in (ConstantCondition(10_000_000), ConstantCondition(5, 5)):
+        save_pretrained(
+            tmp_path, ConditionalModel(NETWORK, condition), variables_of("network with h"), {"image_spec": SPEC}
+        )
+        with pytest.raises(InputError, match="h must have size 5"):
+            load_pretrained(tmp_path)
+
+
+def test_a_published_name_is_the_published_model_and_a_path_is_a_path(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    save(tmp_path / "digits", seed=6)
+    assert load_pretrained("digits").card["image_spec"].levels == 17
+    assert capsys.readouterr().err == "digits is the published model: for your own, write ./digits.\n"
+    for mine in ("./digits", Path("digits")):
+        assert load_pretrained(mine).card["step"] == 6
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "named"),
+    [
+        ("missing", {}, "missing must be a folder"),
+        ("missing/m.safetensors", {}, "missing must be a folder"),
+        (".", {"image_spec": None}, "image_spec"),
+    ],
+)
+def test_what_cannot_be_saved_is_one_sentence(path, changes, named, tmp_path):
+    with pytest.raises(InputError, match=named):
+        save(tmp_path / path, **changes)
+    with pytest.raises(InputError, match="image_spec"):
+        save_pretrained(tmp_path, NETWORK, variables_of("network"), {})
 
 
 def test_a_card_without_a_config_has_an_empty_one(tmp_path):
@@ -209,6 +303,11 @@ def test_the_former_name_of_an_integer_model_leads_to_the_new_one(name):
 def test_a_model_that_is_not_there_is_refused(name):
     with pytest.raises(InputError, match=f"no model {name}.*pixelcnn models"):
         load_pretrained(name)
+
+
+def test_a_name_too_long_for_a_path_is_refused():
+    with pytest.raises(InputError, match="xxx"):
+        load_pretrained("x" * 5000)
 
 
 def nats_of_a_pattern(name):
@@ -237,6 +336,7 @@ def test_published_cards_say_what_the_table_needs():
         card = read_card(name)
         assert {"scores", "config", "trained_by", "hardware", "train_seconds", "parameters", "score_of"} <= card.keys()
         assert card["config"]["experiment"] in card["config"]
+        assert "checksum" in card, name
 
 
 def test_the_published_models_fit_into_a_wheel():

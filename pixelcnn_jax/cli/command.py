@@ -16,7 +16,9 @@ from pixelcnn_jax.cli.score import score
 def main() -> None:
     """Draw, complete, score and compress images with a trained PixelCNN.
 
-    MODEL is the name of a published model (see `pixelcnn models`), the workdir of a run, or a .safetensors file.
+    MODEL is the name of a published model (see `pixelcnn models`), the workdir of a run, or a .safetensors file; a
+    path that is also a published name is written ./NAME. `evaluate` needs the extra pixelcnn-jax[train], the other
+    verbs none.
     """
 
 

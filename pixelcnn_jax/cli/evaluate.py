@@ -1,5 +1,6 @@
 """The verb ``evaluate``: the likelihood of a whole split, as a table prints it."""
 
+import shlex
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from pixelcnn_jax.devices import data_mesh, replicated, use_all_cores
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import nats
 
+MOST = 1024  # images a batch, whatever a card says
 SPLITS = ("train", "validation", "test")
 
 
@@ -44,10 +46,18 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
     data, train = density.settings("data", DataConfig), density.settings("train", TrainConfig)
     if not data:
         raise InputError(f"{density.name} must have a config in its card: it names the data set.")
-    data["data_dir"] = data_dir
     if not data[f"{split}_split"]:
         raise InputError(f"{density.name} has no {split} split in its config.")
-    dataset = load(split=data[f"{split}_split"], **data)
+    largest = {"resize": max(density.spec.shape[:2]), "examples": getattr(density.conditioner, "most", 0)}
+    for name, most in largest.items():
+        if (data[name] or 0) > most:
+            raise InputError(f"config.data.{name} of {density.name} must be at most {most}, got {data[name]}.")
+    # A card names a data set. Where it lies, and whether to download it, is the user's to say.
+    hint = f" The run had --data-dir={shlex.quote(data['data_dir'])}." if data["data_dir"] and not data_dir else ""
+    try:
+        dataset = load(split=data[f"{split}_split"], **data | {"data_dir": data_dir, "download": False})
+    except InputError as error:
+        raise InputError(f"{error}{hint}") from None
     if split == "train" and train.get("score_train_images"):
         dataset = dataset.subset(train["score_train_images"])
     if dataset.spec != density.spec:
@@ -56,8 +66,9 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
     def loss(variables: Any, batch: Any) -> jax.Array:
         return nats(density.model, variables, batch["image"], h=density.h_in(batch))
 
+    micro = train.get("microbatch_size")
     losses_of = evaluation.make_evaluator(
-        loss, batch_size=train.get("eval_batch_size", 64), microbatch_size=train.get("microbatch_size")
+        loss, batch_size=min(train.get("eval_batch_size", 64), MOST), microbatch_size=micro and min(micro, MOST)
     )
     with jax.default_matmul_precision("highest"):  # a GPU or TPU would multiply float32 in fewer bits
         losses = losses_of(jax.device_put(density.variables, replicated(data_mesh())), dataset)

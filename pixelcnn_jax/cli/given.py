@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +34,7 @@ def read_given(density: Density, words: Sequence[str], label: int | None, count:
 
 def read_examples(density: Density, files: Sequence[str]) -> UInt8[np.ndarray, "examples height width channels"]:
     """Returns image files as a set of examples, cropped and resized as the training images were."""
-    most = cast(Any, density.model).conditioner.most
+    most = density.conditioner.most
     if not 1 <= len(files) <= most:
         raise InputError(
             f"--examples must be 1 to {most} images for {density.name} to draw others like them, got {len(files)}."
@@ -47,7 +46,7 @@ def read_sentence(density: Density, words: Sequence[str]) -> Int32[np.ndarray, "
     """Returns a sentence as tokens. It may be one argument or a word each."""
     if not " ".join(words).split():
         raise InputError(f'{density.name} needs a sentence after its name, such as "the digit two is at the top left".')
-    return np.asarray(cast(Any, density.model).conditioner.tokens([" ".join(words)])[0])
+    return np.asarray(density.conditioner.tokens([" ".join(words)])[0])
 
 
 READERS: dict[str, Callable[[Density, Sequence[str]], Shaped[np.ndarray, "..."]]] = {

@@ -14,10 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.errors import InputError, user_message
+from pixelcnn_jax.errors import InputError, first_line, user_message
 from pixelcnn_jax.fields import read_group
-from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained
 
@@ -63,6 +62,8 @@ class UserGroup(UserCommand, click.Group):
 
 # What a model can be given, by the "score_of" of its card: the part of a batch that holds it.
 CONDITIONS = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
+# What the conditioner must have to read them from a command line: the most examples, a sentence as tokens.
+CONDITIONERS = {"examples": "most", "caption": "tokens"}
 PATH = PathType()
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", type=int, help="Number of a class, from 0, for a class-conditional model.")
@@ -87,7 +88,7 @@ class Density(NamedTuple):
     """
 
     name: str
-    model: Network | ConditionalModel
+    model: Any  # of one's own too: a module with levels and channels
     variables: dict[str, Any]
     card: dict[str, Any]
     classes: int
@@ -98,9 +99,36 @@ class Density(NamedTuple):
         return self.card["image_spec"]
 
     @property
+    def conditioner(self) -> Any:
+        """The module that turns what is given into the network's condition; None for a network alone."""
+        return getattr(self.model, "conditioner", None)
+
+    @property
     def score_of(self) -> str:
         """The density that the model is of."""
         return str(self.card["score_of"])
+
+    def check(self) -> None:
+        """Raises InputError unless the model takes the images and the condition that its card names.
+
+        Everything is computed for shapes alone, so that a card which lies about them costs no memory.
+        """
+        part, image = CONDITIONS[self.score_of], jax.ShapeDtypeStruct((1, *self.spec.shape), jnp.int32)
+        try:
+            if (self.model.channels, self.model.levels) != (self.spec.channels, self.spec.levels):
+                raise InputError(f"it has {self.model.channels} channels of {self.model.levels} levels.")
+            if part in CONDITIONERS:
+                getattr(self.conditioner, CONDITIONERS[part])
+            given = {
+                "label": jax.ShapeDtypeStruct((1, self.classes), jnp.float32),
+                "examples": jax.ShapeDtypeStruct((1, 1, *self.spec.shape), jnp.int32),
+                "caption": jax.ShapeDtypeStruct((1, 1), jnp.int32),
+            }
+            jax.eval_shape(lambda image, h: nats(self.model, self.variables, image, h=h), image, given.get(str(part)))
+        except Exception as error:  # JAX, Flax and a module of one's own raise many kinds of errors
+            raise InputError(
+                f"{self.name} is no model of {self.score_of} for images of {self.spec}: {first_line(error):.200}"
+            ) from None
 
     def settings(self, group: str, kind: type) -> dict[str, Any]:
         """Returns a group of the config that the model was trained with; empty for a model without a config.
@@ -145,12 +173,14 @@ def load_density(name: str) -> Density:
     """
     model, variables, card = load_pretrained(name)
     score_of = card["score_of"]
-    if not isinstance(model, Network | ConditionalModel) or score_of not in CONDITIONS:
+    if not (hasattr(model, "levels") and hasattr(model, "channels")) or score_of not in CONDITIONS:
         raise InputError(
             f"{name} must be a model of {' or '.join(CONDITIONS)}, got experiment {card['experiment']!r}: training "
             "drew its pictures into its workdir, and load_pretrained loads it in Python."
         )
-    return Density(name, model, variables, card, card["image_spec"].classes if score_of == "p(x|y)" else 0)
+    density = Density(name, model, variables, card, (score_of == "p(x|y)" and card["image_spec"].classes) or 0)
+    density.check()
+    return density
 
 
 def check_output(output: Path, *, suffix: str = "", folder: bool = False) -> None:

@@ -71,7 +71,10 @@ def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width 
         levels = np.arange(density.model.levels)[:, None, None]
         stored = [str(value) for value in as_pixels(levels, levels=len(levels)).flat]
         listed = ", ".join(stored if len(stored) < 6 else [*stored[:3], "...", stored[-1]])
-        raise InputError(f"{file} holds the value {strange[0]}, but the model's levels are the values {listed}.")
+        raise InputError(
+            f"{file} holds the value {strange[0]}, but the model's levels are the values {listed}: take a model of 256 "
+            "levels, such as cifar10_small for files in colour."
+        )
     return values
 
 

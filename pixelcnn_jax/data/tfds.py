@@ -147,7 +147,7 @@ def _named_classes(description: Any) -> Iterator[str]:
     for key, value in description.items() if isinstance(description, dict) else ():
         if key in ("type", "python_class_name", "pythonClassName") and isinstance(value, str):
             yield value
-        yield from _named_classes(json.loads(value) if key == "json" and isinstance(value, str) else value)
+        yield from _named_classes(json.loads(value) if key in ("json", "content") and isinstance(value, str) else value)
 
 
 def _is_image(feature: Any) -> bool:

@@ -49,6 +49,11 @@ class ConstantCondition:
         """Returns the h of a batch."""
         return jax.nn.one_hot(jnp.full(batch, self.index, jnp.int32), self.size)
 
+    def check(self, size: int | None) -> None:
+        """Raises InputError unless the network was made for an h of this size, which has the index."""
+        if self.size != size or not 0 <= self.index < size:
+            raise InputError(f"The constant h must have size {size} and an index in it, got {self.size}, {self.index}.")
+
 
 @dataclass(frozen=True)
 class ConditionalModel:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from pixelcnn_jax.distributions import intensities
+from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Images, Vector
 from pixelcnn_jax.models.layers import add_bias, window_product
 
@@ -98,6 +99,8 @@ class Deconvolution(nn.Module):
     def __call__(self, h: Vector) -> Float[Array, "batch height width outputs"]:
         height, width, outputs = self.shape
         scale = 2 ** len(self.features)
+        if scale > 4 * max(height, width):
+            raise InputError(f"features must be stages up to {height}x{width} pixels, got {len(self.features)}.")
         rows, columns = -(-height // scale), -(-width // scale)
         x = nn.Dense(rows * columns * self.features[0])(h).reshape(-1, rows, columns, self.features[0])
         for features in self.features:

@@ -1,9 +1,10 @@
 """Models by name: from a config to a network, and from any module of this package to JSON and back."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import numpy as np
@@ -20,7 +21,7 @@ from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 from pixelcnn_jax.models.set_encoder import SetEncoder
 from pixelcnn_jax.models.text_encoder import TextEncoder
 
-NETWORKS: dict[str, type[Network]] = {
+NETWORKS: dict[str, type[Any]] = {
     network.__name__: network for network in (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
 }
 DESCRIBED: dict[str, type] = NETWORKS | {
@@ -36,6 +37,8 @@ DESCRIBED: dict[str, type] = NETWORKS | {
     )
 }
 
+Class = TypeVar("Class", bound=type)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -44,7 +47,7 @@ class ModelConfig:
     The fields are those of ``Network``, without ``levels`` and ``channels``, which the data decides.
     """
 
-    network: str = field("GatedPixelCNN", "class of the network", choices=tuple(NETWORKS))
+    network: str = field("GatedPixelCNN", "class of the network", choices=NETWORKS)
     features: int = field(
         64, "p, feature maps of each stack; of the older networks h, half of their maps", least=1, most=2**20
     )
@@ -67,14 +70,18 @@ class ModelConfig:
     remat: bool = field(False, "recompute each layer in the backward pass: a third more time, far less memory")
 
 
-def make_network(config: ModelConfig, spec: ImageSpec) -> Network:
+def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
     """Returns the network of a config for images of a spec.
 
     Raises:
       InputError: if the network cannot be built.
     """
-    fields = dataclasses.asdict(config)
-    return NETWORKS[fields.pop("network")](levels=spec.levels, channels=spec.channels, **fields)
+    fields, defaults = dataclasses.asdict(config), dataclasses.asdict(ModelConfig())
+    network = NETWORKS[fields.pop("network")]
+    for name in fields.keys() - {one.name for one in dataclasses.fields(network)}:
+        if fields.pop(name) != defaults[name]:
+            raise InputError(f"config.model.{name} must stay {defaults[name]}: {config.network} has no such field.")
+    return network(levels=spec.levels, channels=spec.channels, **fields)
 
 
 def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int) -> Network | ConditionalModel:
@@ -91,46 +98,98 @@ def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int)
     return ConditionalModel(network, Deconvolution((spec.height, spec.width, map_features)))
 
 
+def register(network: Class) -> Class:
+    """Registers a class of one's own, so that cards can name it; used as a decorator or called before loading.
+
+    A class with the fields ``levels`` and ``channels`` can also be ``config.model.network``: a config file is Python
+    and can import it.
+
+    Args:
+      network: a Linen module, or another dataclass.
+
+    Returns:
+      The class.
+
+    Raises:
+      InputError: if it is not a dataclass, or has the name of a class of this package.
+    """
+    if not isinstance(network, type) or not dataclasses.is_dataclass(network):
+        raise InputError(f"register takes a class of Linen modules, got {network!r:.100}.")
+    known = DESCRIBED.get(network.__name__)
+    if known is not None and known.__module__.startswith("pixelcnn_jax."):
+        raise InputError(f"{network.__name__} is a class of this package: give yours another name.")
+    DESCRIBED[network.__name__] = network
+    if {"levels", "channels"} <= {one.name for one in dataclasses.fields(network)}:
+        NETWORKS[network.__name__] = network
+    return network
+
+
 def describe(model: Any) -> dict[str, Any]:
     """Returns a model as JSON: its class and hyperparameters; or each model of a dict by its name.
 
     Args:
-      model: a ``Network``, an ``Encoder``, ``Deconvolution`` or ``Upsampling``, a ``ConditionalModel``, or a dict of
-        those, nested or not.
+      model: a Linen module, a ``ConditionalModel``, or a dict of such, nested or not. Only those of this package and
+        those that were registered can be built again from it. A hyperparameter that is not JSON, such as a function, is
+        left out if it is the default of its class, and else described by its name, which builds nothing.
+
+    Raises:
+      InputError: for any other model.
     """
     if isinstance(model, Mapping):
-        return {name: describe(part) for name, part in model.items()}
-    skipped = ("parent", "name") if isinstance(model, nn.Module) else ()
-    fields = {one.name: getattr(model, one.name) for one in dataclasses.fields(model) if one.name not in skipped}
-    return {"class": type(model).__name__} | {name: _as_json(name, value) for name, value in fields.items()}
+        return {str(name): describe(part) for name, part in model.items()}
+    if isinstance(model, type) or not dataclasses.is_dataclass(model):
+        raise InputError(f"model must be a Linen module or a ConditionalModel, got {model!r:.100}.")
+    kind, skipped = type(model), ("parent", "name") if isinstance(model, nn.Module) else ()
+    is_known = DESCRIBED.get(kind.__name__, kind) is kind  # a class of the same name would be built in its place
+    described: dict[str, Any] = {"class": kind.__name__ if is_known else f"{kind.__module__}.{kind.__name__}"}
+    for one in dataclasses.fields(model):
+        if one.init and one.name not in skipped:
+            value = getattr(model, one.name)
+            text = _as_json(value, one.name)
+            # An object that is the default, such as an activation function, comes back with the class.
+            if not (isinstance(text, dict) and value is one.default):
+                described[one.name] = text
+    return described
 
 
-def _as_json(name: str, value: Any) -> Any:
-    if name == "dtype":
+def _as_json(value: Any, name: str = "") -> Any:
+    if name.endswith("dtype") and value is not None:
         return np.dtype(value).name
-    if dataclasses.is_dataclass(value):
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [_as_json(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return describe(value)
-    return list(value) if isinstance(value, tuple) else value
+    return {"class": getattr(value, "__qualname__", type(value).__name__)}
 
 
-def build(description: Mapping[str, Any]) -> Any:
+def build(description: Any) -> Any:
     """Returns the model that ``describe`` described.
 
     Raises:
-      InputError: if this version has no such class or hyperparameter.
+      InputError: for a class that is neither of this package nor registered, and for hyperparameters that it lacks.
     """
+    if not isinstance(description, Mapping):
+        raise InputError(f"networks must be described by class and hyperparameters, got {description!r:.50}.")
     if "class" not in description:
         return {name: build(part) for name, part in description.items()}
-    fields = {name: _from_json(value) for name, value in description.items() if name != "class"}
-    if description["class"] not in DESCRIBED:
-        raise InputError(f"class must be one of {', '.join(DESCRIBED)}, got {description['class']}.")
+    if (kind := description["class"]) not in DESCRIBED:
+        raise InputError(
+            f"class {kind!s:.50} is unknown: register it before, as @pixelcnn_jax.register does, or pass the networks, "
+            "load_pretrained(..., model=...)."
+        )
     try:
-        return DESCRIBED[description["class"]](**fields)
+        return DESCRIBED[kind](**{name: _from_json(x) for name, x in description.items() if name != "class"})
     except TypeError as error:
-        raise InputError(f"{description['class']} cannot be built: {error}.") from None
+        raise InputError(f"{kind} cannot be built: {error}.") from None
 
 
 def _from_json(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return build(value)
-    return tuple(value) if isinstance(value, list) else value
+        return build(value) if "class" in value else {key: _from_json(one) for key, one in value.items()}
+    return tuple(map(_from_json, value)) if isinstance(value, list) else value

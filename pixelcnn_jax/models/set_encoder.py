@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float
 
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.errors import InputError
@@ -52,8 +52,14 @@ class SetEncoder(nn.Module):
                 x = nn.silu(Convolution(features, stride)(x))
         rows, columns = (-(-side // 2) for side in self.shape[:2])
         places = x.shape[1] * x.shape[2]
-        near = nearness((rows, columns), (x.shape[1], x.shape[2]), self.heads)
-        bias = nn.Embed(self.heads, near.shape[1], embedding_init=lambda *_: near, name="nearness").embedding
+
+        def near(_: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+            if not self.is_initializing():  # the size of trained parameters is compared, which costs nothing
+                return jnp.zeros(shape, dtype)
+            return jnp.asarray(nearness((rows, columns), (x.shape[1], x.shape[2]), self.heads))
+
+        biases = rows * columns * (1 + places)
+        bias = nn.Embed(self.heads, biases, embedding_init=near, name="nearness").embedding
         bias = bias.reshape(self.heads, rows * columns, 1 + places)
         # The token comes first, then the places of each example. They differ by a learned vector for each.
         where = nn.Embed(1 + places, size, name="places").embedding

@@ -19,6 +19,7 @@ VERBS = ("models", "sample", "complete", "score", "compress", "decompress", "eva
 def test_help_lists_the_verbs_in_order(pixelcnn):
     lines = [line.split()[0] for line in pixelcnn("--help").splitlines() if line.startswith("  ") and line.strip()]
     assert [word for word in lines if word in VERBS] == [*VERBS]
+    assert "evaluate` needs the extra pixelcnn-jax[train]" in " ".join(pixelcnn("--help").split())
     for verb in VERBS:
         assert "Usage:" in pixelcnn(verb, "-h")
 

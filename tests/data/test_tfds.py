@@ -222,6 +222,11 @@ def test_refusals_of_damaged_folders(tmp_path, damage, match):
             "pythonClassName": f"{FEATURES}.sequence_feature.Sequence",
             "sequence": {"feature": {"pythonClassName": "hostile.Feature"}},
         },
+        lambda image: {
+            "type": f"{FEATURES}.features_dict.FeaturesDict",
+            "proto_cls": "tensorflow_datasets.FeaturesDict",
+            "content": '{"features": {"image": {"pythonClassName": "hostile.Feature"}}}',
+        },
     ],
 )
 def test_no_module_that_a_prepared_folder_names_is_imported(tmp_path, monkeypatch, hostile):

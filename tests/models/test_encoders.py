@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.encoders import (
     Deconvolution,
     Encoder,
@@ -90,3 +91,9 @@ def test_an_encoder_ignores_what_all_maps_have_in_common():
     }
     vectors, found = module.apply(variables, images), module.apply({"params": shifted}, images)
     np.testing.assert_allclose(found, vectors, atol=2e-4)
+
+
+def test_a_deconvolution_ends_at_the_size_of_its_map():
+    """A card of a hundred bytes may ask for 40 stages, of which each doubles what the next one computes."""
+    with pytest.raises(InputError, match="features must be"):
+        Deconvolution((8, 6, 3), (2,) * 40).init(jax.random.key(0), jnp.zeros((1, 2)))

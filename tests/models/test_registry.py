@@ -2,10 +2,13 @@
 
 import json
 
+import flax.linen as nn
 import jax.numpy as jnp
 import pytest
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError
+from pixelcnn_jax.fields import read_group
+from pixelcnn_jax.models import registry
 from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -16,6 +19,7 @@ from pixelcnn_jax.models.registry import (
     describe,
     make_conditional,
     make_network,
+    register,
 )
 
 SPEC = ImageSpec(8, 6, 3, 17)
@@ -32,6 +36,22 @@ def test_a_config_names_its_network(name):
 def test_a_config_that_fits_no_network_is_refused():
     with pytest.raises(InputError, match="features"):
         make_network(ModelConfig(features=2), SPEC)
+
+
+class Own(nn.Module):
+    levels: int
+    channels: int
+    features: int = 3
+
+
+def test_a_registered_class_can_be_the_network_of_a_config(monkeypatch):
+    monkeypatch.setattr(registry, "DESCRIBED", dict(registry.DESCRIBED))
+    monkeypatch.setitem(NETWORKS, "Own", None)
+    assert register(Own) is Own
+    config = read_group(ModelConfig, {"network": "Own", "features": 4}, name="config.model")
+    assert make_network(config, SPEC) == Own(17, 3, 4)
+    with pytest.raises(InputError, match="layers must stay 7"):
+        make_network(ModelConfig(network="Own", layers=2), SPEC)
 
 
 def test_map_features_ask_for_a_map():
@@ -57,6 +77,12 @@ def test_a_description_is_json_and_builds_the_model_again(model):
     assert found == model
     if not isinstance(model, dict):
         assert hash(found) == hash(model)
+
+
+def test_a_subclass_with_the_name_of_its_parent_is_not_taken_for_it():
+    mine = type("GatedPixelCNN", (GatedPixelCNN,), {"__module__": "mine"})(levels=3)
+    assert describe(mine)["class"] == "mine.GatedPixelCNN"
+    assert describe(GATED)["class"] == "GatedPixelCNN"
 
 
 def test_types_are_described_by_name():

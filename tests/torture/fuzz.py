@@ -24,6 +24,7 @@ from pixelcnn_jax.cli.names import is_safe, unpack_names
 from pixelcnn_jax.cli.options import load_density
 from pixelcnn_jax.codec.container import digest, pack, unpack
 from pixelcnn_jax.data.dataset import DataConfig
+from pixelcnn_jax.files import checksum
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import save_pretrained
 from pixelcnn_jax.training.config import resolve
@@ -156,6 +157,11 @@ def places(tree, path=()):
             yield from places(value, (*path, name))
 
 
+def as_text(card):
+    """The card with a checksum that fits."""
+    return json.dumps(card | {"checksum": checksum(card)})
+
+
 def changed(card, changes):
     card = json.loads(json.dumps(card))
     for index, value in changes:
@@ -182,7 +188,7 @@ def read_model(folder, weights):
 def read_card(case):
     folder, card, _, weights = tiny_model()
     (folder / "model.safetensors").write_bytes(weights)
-    (folder / "model.json").write_text(case if isinstance(case, str) else json.dumps(changed(card, case)))
+    (folder / "model.json").write_text(case if isinstance(case, str) else as_text(changed(card, case)))
     return read_model(folder, weights)
 
 
@@ -209,7 +215,7 @@ def read_weights(case):
     text = json.dumps(tree).encode() if header else weights[8 : 8 + size]
     weights = damaged(struct.pack("<Q", len(text)) + text + weights[8 + size :], damages)
     (folder / "model.safetensors").write_bytes(weights)
-    (folder / "model.json").write_text(json.dumps(card | {"sha256": hashlib.sha256(weights).hexdigest()}))
+    (folder / "model.json").write_text(as_text(card | {"sha256": hashlib.sha256(weights).hexdigest()}))
     return read_model(folder, weights)
 
 

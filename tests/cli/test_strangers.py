@@ -1,0 +1,109 @@
+"""A model folder from a stranger: whatever its card says, a verb prints a sentence, and opens and imports nothing."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from pixelcnn_jax import GatedPixelCNN
+from pixelcnn_jax.files import write_json
+from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.registry import describe
+from pixelcnn_jax.models.set_encoder import SetEncoder
+from pixelcnn_jax.pretrained import save_pretrained
+
+NETWORK = GatedPixelCNN(levels=4, features=8, layers=1)
+DATA = {"dataset": "digits", "levels": 4, "data_dir": None, "download": False}
+SPEC = ImageSpec(8, 6, 1, 4)
+LABEL = np.zeros((1, 5), np.float32)
+
+
+def few_shot(*shape):
+    return ConditionalModel(NETWORK, SetEncoder((*shape, 3), 4, 2, (4, 6), 2))
+
+
+LARGE = {
+    "model": few_shot(8, 6),
+    "h": np.zeros((1, 1, 8, 6, 1), int),
+    "networks": few_shot(2048, 2048),
+    "spec": ImageSpec(2048, 2048, 1, 4),
+    "score_of": "p(x|examples)",
+}
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """A folder as TFDS prepares one, whose features need a module that lies there; nothing may prepare another."""
+    import tensorflow_datasets as tfds
+
+    folder = tmp_path / "data/strange/1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").write_text(json.dumps({"name": "strange", "version": "1.0.0"}))
+    (folder / "features.json").write_text('{"pythonClassName": "strange_module.Image"}')
+    (tmp_path / "strange_module.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(tfds, "builder", None)
+    monkeypatch.setattr(tfds, "builder_from_directory", None)
+    return tmp_path / "data"
+
+
+def stranger(folder, model=NETWORK, h=None, networks=None, score_of="p(x)", spec=SPEC, **data):
+    """A model with the arrays of one network, and a card that describes others, and has this config of the data."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8, 6, 1), int), h)
+    variables = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    sizes = dict.fromkeys(("batch_size", "eval_batch_size", "microbatch_size"), 10**12)
+    config = {"data": DATA | data, "train": sizes}
+    save_pretrained(folder, model, variables, {"image_spec": spec, "score_of": score_of, "config": config})
+    card = json.loads((folder / "model.json").read_text())
+    write_json(folder / "model.json", card | ({"networks": describe(networks)} if networks else {}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("card", "named"),
+    [
+        ({"dataset": "{data}/strange"}, "not a path"),
+        ({"dataset": "../data/strange"}, "not a path"),
+        ({"dataset": "strange", "data_dir": "{data}"}, '"strange" is unknown.*--data-dir={data}'),
+        ({"dataset": "folder", "data_dir": "{data}"}, "data_dir=None.*--data-dir={data}"),
+        ({"dataset": "mnist", "download": True}, "mnist is not prepared"),
+        ({"h": LABEL, "networks": ConditionalModel(NETWORK, ConstantCondition(10_000_000))}, "h must have size 5"),
+        ({"score_of": "p(x|y)", "h": LABEL, "spec": SPEC._replace(classes=2**20)}, r"no model of p\(x\|y\)"),
+        ({"score_of": "p(x|caption)"}, r"no model of p\(x\|caption\)"),
+        ({"score_of": "p(x|examples)"}, r"no model of p\(x\|examples\)"),
+        ({"score_of": "p(x|y)", "h": LABEL}, r"no model of p\(x\|y\)"),
+        ({"score_of": "p(x|smell)"}, "must be a model of"),
+        (LARGE, "h must have the shape that the model was made for"),
+        ({"spec": SPEC._replace(channels=3)}, "1 channels of 4 levels"),
+        ({"spec": SPEC._replace(levels=5)}, "1 channels of 4 levels"),
+        ({"resize": 10**6}, "resize"),
+        ({"examples": 10**9}, "examples"),
+    ],
+)
+def test_a_card_says_what_it_is_and_decides_nothing_else(pixelcnn, prepared, tmp_path, monkeypatch, card, named):
+    import re
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
+    written = {name: x.format(data=prepared) if isinstance(x, str) else x for name, x in card.items()}
+    (tmp_path / "model").mkdir()
+    before = {path.name for path in tmp_path.iterdir()}
+    sentence = pixelcnn("evaluate", stranger(tmp_path / "model", **written), mistake=True)
+    assert re.search(named.format(data=prepared), sentence)
+    assert "strange_module" not in sys.modules
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_a_data_set_from_a_stranger_imports_nothing(pixelcnn, prepared, tmp_path):
+    stranger(tmp_path, dataset="strange")
+    assert "strange_module.Image" in pixelcnn("evaluate", tmp_path, "--data-dir", prepared, mistake=True)
+    assert "strange_module" not in sys.modules
+
+
+def test_a_batch_is_as_large_as_a_computer_can_hold(pixelcnn, tmp_path):
+    model = GatedPixelCNN(levels=17, features=4, layers=1)  # zero weights give each level the same probability
+    stranger(tmp_path, model, spec=ImageSpec(8, 8, 1, 17), levels=17)
+    assert f"{np.log2(17):.4f} bits/dim" in pixelcnn("evaluate", tmp_path, "--split", "validation")
