@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from experiments.measuring import draw_in_parts
+from experiments.shared.measuring import draw_in_parts
 from pixelcnn_jax import InputError, sample
 from pixelcnn_jax.cli.options import UserCommand, load_density
 from pixelcnn_jax.data.dataset import DataConfig, load

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.ablated_pixelcnn import AblatedPixelCNN
+from experiments.shared.ablated_pixelcnn import AblatedPixelCNN
 from experiments.unconditional import likelihood_experiment
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field

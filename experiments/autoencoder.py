@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.measuring import apply, linear_probe, nats_of_run, per_image, report_split, squared_error
+from experiments.shared.measuring import apply, linear_probe, nats_of_run, per_image, report_split, squared_error
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.fields import field
@@ -131,11 +131,11 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     }
     others = jnp.asarray(take_images(images, POOL))
     if len(np.unique(others, axis=0)) > 1:
-        lost = np.mean(per_image(config, lambda p, b: nats_lost(networks, p, b, others), params, images), dtype=float)
+        lost = np.mean(per_image(config, lambda p, b: nats_lost(networks, p, b, others))(params, images), dtype=float)
         figures |= {"nats_lost_with_the_h_of_another_image": float(lost), "decoder_uses_h": bool(lost > 1)}
     unconditional = nats_of_run(own.unconditional, report_split(splits), "unconditional")
     if unconditional is not None:
-        values = per_image(config, lambda p, b: experiment.loss(p, b, None), params, report_split(splits))
+        values = per_image(config, lambda p, b: experiment.loss(p, b, None))(params, report_split(splits))
         figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(values, dtype=float))
     learned = splits.train.subset(5 * own.report_images)
     if splits.spec.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, images)):
@@ -154,7 +154,6 @@ def nats_lost(networks: Networks, params: Params, batch: Batch, others: Images) 
 
 def probe(config: RunConfig, encoder: Encoder, params: Params, learned: Dataset, images: Dataset) -> float:
     """Returns the accuracy of a linear probe of an encoder's h."""
-    codes, test_codes = (
-        per_image(config, lambda p, b: apply(encoder, p, b["image"]), params, split) for split in (learned, images)
-    )
+    codes_of = per_image(config, lambda p, b: apply(encoder, p, b["image"]))
+    codes, test_codes = codes_of(params, learned), codes_of(params, images)
     return linear_probe(codes, test_codes, learned.labels(), images.labels())

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.measuring import per_image
-from experiments.scene_reader import accuracy_of_scenes, check_reader
-from experiments.sentences import one_caption_of_each, word_by_word
+from experiments.shared.measuring import per_image
+from experiments.shared.scene_reader import accuracy_of_scenes, check_reader
+from experiments.shared.sentences import one_caption_of_each, word_by_word
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.data.text import PADDING
 from pixelcnn_jax.devices import on_one_device
@@ -116,11 +116,12 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
         return jax.lax.map(given, candidates).T
 
+    nats_of = per_image(config, given_each)
     figures: dict[str, Any] = {"distinct_captions": len(captions), "at_most": float(np.log(len(captions)))}
     for (name, split), meaning in zip(splits.held_out.items(), meanings, strict=True):
         images = split.subset(config.own.report_images)
         right = meaning[np.arange(len(images)) * len(split) // len(images)]
-        found = worth(per_image(config, given_each, params, images), right, np.random.default_rng(config.seed))
+        found = worth(nats_of(params, images), right, np.random.default_rng(config.seed))
         found |= accuracy_of_scenes(config, split, partial(draw_captions, model, config, local))
         figures |= {f"{name}_{key}": value for key, value in ({"images": len(images)} | found).items()}
     return figures

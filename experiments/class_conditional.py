@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.class_accuracy import check_classifier, class_accuracy
-from experiments.labels import number_of_classes
-from experiments.measuring import per_image, report_split
+from experiments.shared.class_accuracy import check_classifier, class_accuracy
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import per_image, report_split
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.fields import field
@@ -97,7 +97,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
         return jax.lax.map(given, jnp.arange(number_of_classes(spec))).T
 
-    figures = bayes(-per_image(config, of_each_class, params, images), images.labels(), spec.shape)
+    figures = bayes(-per_image(config, of_each_class)(params, images), images.labels(), spec.shape)
     accuracy = class_accuracy(config, spec, partial(draw_classes, model, spec, on_one_device(params)))
     return {"report_images": len(images)} | figures | accuracy
 

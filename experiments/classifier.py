@@ -7,8 +7,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from experiments.labels import number_of_classes
-from experiments.measuring import apply, per_image
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import apply, per_image
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.models.encoders import Encoder
@@ -68,7 +68,5 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         logits = apply(experiment.networks, params, batch["image"])
         return (jnp.argmax(logits, axis=1) == batch["label"]).astype(jnp.float32)
 
-    return {
-        f"{name}_accuracy": float(np.mean(per_image(config, correct, params, images)))
-        for name, images in splits.held_out.items()
-    }
+    correct_of = per_image(config, correct)
+    return {f"{name}_accuracy": float(np.mean(correct_of(params, images))) for name, images in splits.held_out.items()}

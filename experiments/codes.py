@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.labels import number_of_classes
-from experiments.measuring import per_image, report_split
-from experiments.quantiser import Codes, codes_of, fit_patches, images_of
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import per_image, report_split
+from experiments.shared.quantiser import Codes, codes_of, fit_patches, images_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.fields import field
@@ -132,7 +132,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         mislabelled = {**batch, "label": (batch["label"] + 1) % number_of_classes(spec)}
         return jnp.stack([given(batch), given(mislabelled), given(batch, others=others)], axis=1)
 
-    own, label, map_ = per_image(config, measured, params, images).mean(axis=0, dtype=np.float64)
+    own, label, map_ = per_image(config, measured)(params, images).mean(axis=0, dtype=np.float64)
     return {
         "report_images": len(images),
         "nats_of_the_coarse_map": float(own[0]),

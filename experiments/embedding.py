@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.labels import number_of_classes
-from experiments.measuring import apply, per_image, report_split
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import apply, per_image, report_split
 from pixelcnn_jax.data.dataset import Dataset, Splits, read_all, take_images
 from pixelcnn_jax.data.views import ROTATIONS, rotate
 from pixelcnn_jax.errors import InputError
@@ -103,7 +103,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns how well distances tell whether two held-out images are of one identity."""
     network, images = experiment.networks, report_split(splits).subset(config.own.report_images)
-    embeddings = per_image(config, lambda p, b: embed(network, p, b["image"]), params, images)
+    embeddings = per_image(config, lambda p, b: embed(network, p, b["image"]))(params, images)
     identities, trained = ({*split.labels().tolist()} for split in (images, splits.train))
     return {
         "unseen_images": len(images),

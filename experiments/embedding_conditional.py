@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.embedding import check_pairs, embed, identities_of, make_embedder
-from experiments.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
+from experiments.shared.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.data.views import ROTATIONS, rotate
 from pixelcnn_jax.devices import on_one_device

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from experiments import vae
-from experiments.measuring import per_image, report_split
-from experiments.posterior import bounds, keys_of
+from experiments.shared.measuring import per_image, report_split
+from experiments.shared.posterior import bounds, keys_of
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.errors import InputError
@@ -121,7 +121,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         found = bounds(q, lambda z: given(h=z), image, seed=config.seed, count=own.report_codes)
         return found | {"given_classes": jax.lax.map(of_class, examples).T}
 
-    values, right = per_image(config, bounds_of, params, chosen), chosen.labels()
+    values, right = per_image(config, bounds_of)(params, chosen), chosen.labels()
     mean = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
     of_classes = values["given_classes"]
     others = np.arange(of_classes.shape[1]) != right[:, None]

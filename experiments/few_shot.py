@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
-from experiments.measuring import per_image, report_split
+from experiments.shared.measuring import per_image, report_split
 from pixelcnn_jax.data.dataset import Dataset, Splits, load
 from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.errors import InputError
@@ -144,11 +144,12 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
         return jnp.transpose(jax.lax.map(of_class, sets), (2, 0, 1))
 
-    found = per_image(config, of_each_count, params, images.subset(config.own.report_images))
+    found = per_image(config, of_each_count)(params, images.subset(config.own.report_images))
     figures: dict[str, Any] = {"report_images": len(found)}
     figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, found.mean(axis=0), strict=True)}
+    nats_of = per_image(config, of_each_class)
     for name, chosen in episodes_of_report(config, splits).items():
-        best = np.argmin(per_image(config, of_each_class, params, chosen), axis=1)
+        best = np.argmin(nats_of(params, chosen), axis=1)
         right = np.mean(best == chosen.labels()[:, None], axis=0)
         for way, accuracy in zip(("", "_both_ways"), right, strict=False):  # both for single examples alone
             figures[f"accuracy_{name}{way}"] = float(accuracy)

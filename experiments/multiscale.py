@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.class_accuracy import check_classifier, class_accuracy
-from experiments.measuring import apply, nats_of_run, per_image, report_split
+from experiments.shared.class_accuracy import check_classifier, class_accuracy
+from experiments.shared.measuring import apply, nats_of_run, per_image, report_split
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.devices import on_one_device
 from pixelcnn_jax.errors import InputError
@@ -120,7 +120,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     spec = splits.spec
     networks, local = experiment.networks, on_one_device(params)
     parts_of = partial(nats_by_part, networks, spec)
-    both = per_image(config, lambda p, b: jnp.stack(parts_of(p, b, None), axis=1), params, report_split(splits))
+    both = per_image(config, lambda p, b: jnp.stack(parts_of(p, b, None), axis=1))(params, report_split(splits))
     small, rest = both.mean(axis=0, dtype=np.float64)
     figures: dict[str, Any] = {"nats_of_the_small_image": float(small), "nats_of_the_rest": float(rest)}
     single = _nats_of_single_scale(config, splits)

@@ -26,7 +26,7 @@ import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from experiments import experiment_module
+from experiments import default_config, experiment_module
 from pixelcnn_jax import devices
 from pixelcnn_jax.data.dataset import image_spec, load_splits
 from pixelcnn_jax.data.preparation import Preparation
@@ -35,8 +35,9 @@ from pixelcnn_jax.training.config import RunConfig, TrainConfig, help_text, reso
 from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.processes import Processes, is_first, join
+from pixelcnn_jax.training.report import next_steps
 from pixelcnn_jax.training.run import train
-from pixelcnn_jax.training.stop import Interrupted
+from pixelcnn_jax.training.stop import Interrupted, StopNow, sigterm_raises
 from pixelcnn_jax.training.summary import summary, table
 
 # Fields of config.data that make other images, or another test.
@@ -62,15 +63,23 @@ def main(argv: list[str] | None = None) -> None:
         command = parse(argv)
         module = experiment_module(command.config.experiment)
         config = resolve(command.config, module.Config)
-        found = dry_run(config, module) if command.workdir is None else run(config, module, command)
+        if command.workdir is None:
+            print(json.dumps(dry_run(config, module)))
+            return
+        with sigterm_raises():
+            found = json.dumps(run(config, module, command))
         if is_first():
-            print(json.dumps(found))
+            ends = [found]
+            if (command.workdir / "report.html").exists():
+                # A program reads the last line, a person on a terminal as well.
+                ends.insert(int(sys.stdout.isatty()), next_steps(command.workdir))
+            print(*ends, sep="\n")
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(stopped.status)
-    except KeyboardInterrupt:  # before the first step or after the last
+    except (KeyboardInterrupt, StopNow) as stopped:  # before the first step or after the last
         print("Interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(128 + (signal.SIGTERM if isinstance(stopped, StopNow) else signal.SIGINT))
     except (InputError, OSError) as error:  # OSError: a full disk, a folder without permission
         if (message := user_message(error)) is None:
             raise
@@ -114,12 +123,12 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
 
 
 def help_of(argv: list[str]) -> str:
-    """Returns the help: with a config, its experiment's fields; else those of unconditional."""
+    """Returns the help: with a config, its fields and values; else the defaults of unconditional."""
     named = [f"--config={file}" for file in config_files(argv)]
-    name = parse([argv[0], *named, "--dry_run"]).config.experiment if named else "unconditional"
+    config = parse([argv[0], *named, "--dry_run"]).config if named else default_config("unconditional")
     configs = ", ".join(sorted(file.stem for file in Path("configs").glob("[a-z]*.py")))
     listed = textwrap.fill(f"configs: {configs}", 120)
-    return "\n".join([__doc__ or "", listed, "", help_text(name, experiment_module(name).Config)])
+    return "\n".join([__doc__ or "", listed, "", help_text(config, experiment_module(config.experiment).Config)])
 
 
 def parse(argv: list[str]) -> Command:

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.measuring import apply, nats_of_run, per_image, report_split
-from experiments.posterior import Posterior, bounds, keys_of
+from experiments.shared.measuring import apply, nats_of_run, per_image, report_split
+from experiments.shared.posterior import Posterior, bounds, keys_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.fields import field
 from pixelcnn_jax.likelihood import nats
@@ -119,7 +119,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         q = posterior(networks, params, batch["image"])
         return bounds(q, lambda z: given(h=z), batch["image"], seed=config.seed, count=count)
 
-    values = per_image(config, bounds_of, params, images)
+    values = per_image(config, bounds_of)(params, images)
     mean = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
     figures = {
         "report_images": len(images),

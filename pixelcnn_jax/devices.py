@@ -4,6 +4,7 @@ The devices may belong to several processes, on one host or many. All processes 
 reads its own rows of a batch: a computation over the mesh waits until every process has called it.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -44,12 +45,15 @@ def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> Non
     Args:
       batch_sizes: sizes over all processes that the devices must be able to share; fewer cores are devices if need be.
       processes: number of processes.
+
+    In a process that has used JAX, such as a notebook, the number of devices cannot change any more: they stay.
     """
     if "JAX_NUM_CPU_DEVICES" in os.environ:
         return
     granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     fitting = (n for n in range(granted, 1, -1) if not any(size % (n * processes) for size in batch_sizes))
-    jax.config.update("jax_num_cpu_devices", next(fitting, 1))
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", next(fitting, 1))
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, *, name: str = "batch_size") -> None:

@@ -76,10 +76,10 @@ def read_group(group: type[Group], values: Mapping[str, Any], *, name: str) -> G
     return group(**read)
 
 
-def help_lines(group: type, *, name: str) -> list[str]:
-    """Returns a line of help for each field of a group."""
+def help_lines(group: type, values: Mapping[str, Any], *, name: str) -> list[str]:
+    """Returns a line of help for each field of a group, with its value in a config."""
     return [
-        f"  --{name}.{one.name}={_written(one.default)}".ljust(52) + f" {one.metadata['help']}"
+        f"  --{name}.{one.name}={_written(values.get(one.name, one.default))}".ljust(52) + f" {one.metadata['help']}"
         for one in dataclasses.fields(group)
     ]
 

@@ -80,9 +80,9 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field(values, named):
         read_group(Group, values, name="group")
 
 
-def test_help_has_a_line_for_every_field_with_its_default():
-    lines = help_lines(Group, name="config.group")
+def test_help_has_a_line_for_every_field_with_its_value_or_default():
+    lines = help_lines(Group, {"count": 7}, name="config.group")
     assert len(lines) == len(dataclasses.fields(Group))
     for line, one in zip(lines, dataclasses.fields(Group), strict=True):
-        assert line.strip().startswith(f"--config.group.{one.name}={one.default}")
+        assert line.strip().startswith(f"--config.group.{one.name}={7 if one.name == 'count' else one.default}")
         assert line.endswith(one.metadata["help"])

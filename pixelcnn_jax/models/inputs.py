@@ -1,5 +1,6 @@
 """The inputs of a model, and the checks that they fit."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
@@ -69,6 +70,9 @@ def condition_of(kernel: str) -> str | None:
 def apply(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> Array:
     """Returns the logits [batch, height, width, channels, levels] of any module, which may lack parameters h and s."""
     given = {name: value for name, value in condition._asdict().items() if value is not None}
+    takes = inspect.signature(type(model).__call__).parameters.values()
+    if not any(one.name == "deterministic" or one.kind is one.VAR_KEYWORD for one in takes):
+        options.pop("deterministic", None)  # a network without dropout may take images alone
     return cast(Array, model.apply(variables, images, **given, **options))
 
 

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,19 @@ from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import read_json
 from pixelcnn_jax.models.inputs import Variables
-from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
+from pixelcnn_jax.models.registry import build, describe
+from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.processes import is_first
+
+
+def title(description: Mapping[str, Any]) -> str:
+    """Returns networks, as a card describes them, for a reader: their classes and the hyperparameters that are set."""
+    hidden = ("class", "levels", "channels")  # the last two are those of the images
+    shown = {name: value for name, value in description.items() if name not in hidden and value not in (None, 0)}
+    parts = [f"{name} ({title(x)})" if isinstance(x, Mapping) else f"{name}: {x}" for name, x in shown.items()]
+    return ", ".join([*filter(None, [description.get("class")]), *parts])
 
 
 class BestModel:
@@ -43,6 +53,16 @@ class BestModel:
             "config": to_dict(config),
         }
 
+    def how_to_load(self) -> str | None:
+        """Returns how to load this model, if its card alone cannot build its networks; else None."""
+        described = describe(self._networks)
+        try:
+            build(described)
+        except Exception:  # a class of one's own may raise anything
+            load = f"load_pretrained({str(self._workdir)!r}, model=...)"
+            return f"Its card alone cannot build {title(described)}: load it with {load}, or register its class first."
+        return None
+
     def resume(self) -> None:
         """Reads which validation was the best before the run was stopped.
 
@@ -51,7 +71,7 @@ class BestModel:
         if not (self._workdir / "model.json").exists():
             return
         try:
-            load_pretrained(self._workdir)
+            read_weights(self._workdir)
             card = read_json(self._workdir / "model.json")
             self.step, self.loss = card["step"], float(card["scores"]["validation"][self._measure])
         except (InputError, KeyError, TypeError, ValueError):
@@ -71,7 +91,7 @@ class BestModel:
         Raises:
           InputError: if they are damaged.
         """
-        variables = load_pretrained(self._workdir).variables
+        variables, _ = read_weights(self._workdir)
         return jax.tree.map(np.asarray, {name: x for name, x in variables.items() if name not in self._fixed})
 
     def complete(self, result: dict[str, Any]) -> None:

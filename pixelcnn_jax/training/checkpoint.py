@@ -37,11 +37,16 @@ class Checkpoints:
         names = [file.parent.name for file in self.folder.glob("*/manifest.json")]
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def save(self, step: int, state: Any) -> None:
+    def save(self, step: int, state: Any, *, measured: Any = None) -> None:
         """Writes a checkpoint and removes the oldest ones; all processes call it together.
 
         Later ones were passed over as damaged when the run resumed, and are removed first.
         It waits for the files: orbax's asynchronous saves leave a thread and three file descriptors behind each time.
+
+        Args:
+          step: its name.
+          state: a tree of arrays.
+          measured: JSON that belongs to it, which ``measured`` returns.
 
         Raises:
           InputError: if it cannot be written. The checkpoints before it stay.
@@ -50,8 +55,13 @@ class Checkpoints:
         try:
             if is_first() and place.exists():  # unfinished, or of a run that resumed from an earlier step
                 shutil.rmtree(place)
-            ocp.save(place / "state", state)
+            context = ocp.Context()
+            # A thread of orbax would wait for a folder that cannot be made, and Python at exit for that thread.
+            context.asynchronous.create_directories_asynchronously = False
+            with context:
+                ocp.save(place / "state", state)
             if is_first():
+                atomic_write(place / "measured.json", json.dumps(measured))
                 atomic_write(place / "shapes.json", json.dumps(shapes_of(state), indent=1))
                 atomic_write(place / "manifest.json", json.dumps(_hashes(place), indent=1))
                 self.discard_from(step + 1)
@@ -66,13 +76,18 @@ class Checkpoints:
             if later >= step:
                 shutil.rmtree(self.folder / str(later))
 
+    def measured(self, step: int) -> Any:
+        """Returns what was saved with a checkpoint as ``measured``; None if there is no such file."""
+        file = self.folder / str(step) / "measured.json"
+        return json.loads(file.read_text()) if file.exists() else None
+
     def restore(self, like: Any) -> Any | None:
         """Returns the state of the latest whole checkpoint, or None if there is none.
 
         A damaged checkpoint is named on standard error and passed over, and so is a run without any whole one.
 
         Args:
-          like: a state of the same shapes, types and shardings.
+          like: a state of the same shapes, types and shardings, or these alone.
 
         Raises:
           InputError: if the latest whole checkpoint is of another network or may not be read.

@@ -63,7 +63,7 @@ class RunConfig:
     """All settings of a run, checked.
 
     Attributes:
-      experiment: name of the experiment, a module of ``experiments``.
+      experiment: name of the experiment, a key of ``experiments.EXPERIMENTS``.
       seed: seed of the parameters, the batches, dropout and samples.
       data, model, optimizer, train: the groups that all experiments share.
       own: the experiment's own group, ``config.<experiment>`` on the command line.
@@ -116,11 +116,12 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return {**{name: value for name, value in fields.items() if name != "own"}, config.experiment: fields["own"]}
 
 
-def help_text(experiment: str, own: type) -> str:
-    """Returns the fields of all groups with their defaults and meanings, for ``--help``."""
-    lines = [f"  --config.seed={0}".ljust(52) + " seed of the parameters, the batches, dropout and samples"]
+def help_text(config: ConfigDict, own: type) -> str:
+    """Returns the fields of all groups with their values in a config and their meanings, for ``--help``."""
+    experiment, values = config.experiment, config.to_dict()
+    lines = [f"  --config.seed={config.seed}".ljust(52) + " seed of the parameters, the batches, dropout and samples"]
     titles = {name: (group.__doc__ or "").strip().partition("\n")[0] for name, group in GROUPS.items()}
     titles[experiment] = f"Fields of the experiment {experiment} alone." if dataclasses.fields(own) else "No fields."
     for name, group in {**GROUPS, experiment: own}.items():
-        lines += ["", f"config.{name}: {titles[name]}", *help_lines(group, name=f"config.{name}")]
+        lines += ["", f"config.{name}: {titles[name]}", *help_lines(group, values[name], name=f"config.{name}")]
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """The train loop. It knows an experiment only as three pure functions."""
 
+import collections
 import math
 import signal
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -28,7 +30,8 @@ from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows
 from pixelcnn_jax.training.progress import progress_bar
 from pixelcnn_jax.training.report import write_report
-from pixelcnn_jax.training.step import TrainState, init_state, keys, train_step
+from pixelcnn_jax.training.start import trained_params
+from pixelcnn_jax.training.step import Measured, TrainState, init_state, keys, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
 
 MOST_SKIPPED = 10  # steps in a row without a finite gradient after which a run stops
@@ -64,10 +67,10 @@ def train_steps(
       Interrupted: after a signal, when the state is saved.
     """
     settings, measure, mesh = config.train, experiment.measure, data_mesh()
-    step_key = keys(config).step
+    init_key, step_key, _ = keys(config)
     optimizer = make_optimizer(config.optimizer, steps=settings.steps)
     learning_rate = make_schedule(config.optimizer, steps=settings.steps)
-    fresh = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))(keys(config).init)
+    fresh_state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))
     step_function = partial(
         train_step,
         experiment=experiment,
@@ -77,15 +80,22 @@ def train_steps(
     )
     next_state = jax.jit(step_function, donate_argnames="state", out_shardings=replicated(mesh))
     checkpoints = Checkpoints(workdir / "checkpoints", keep=settings.keep_checkpoints)
-    state: TrainState = checkpoints.restore(fresh) or fresh
+    # A fresh state is made only where there is none to restore: the two would take twice the memory.
+    state: TrainState = checkpoints.restore(jax.eval_shape(fresh_state, init_key)) or fresh_state(
+        init_key, trained_params(settings.start_from, experiment)
+    )
     start = saved = int(state.step)
+    if start == 0 and is_first() and (hint := best.how_to_load()):
+        print(hint, flush=True)
     best.resume()
     loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if is_first() else ()
     # A process that was stopped may have saved a step before it was validated.
     due = [(step, "learning_rate") for step in range(settings.log_every, start + 1, settings.log_every)]
     due += [(step, f"validation_{measure}") for step in range(settings.eval_every, start, settings.eval_every)]
     metrics = Metrics(workdir, resumed_step=start, due=due, writes=is_first(), loggers=loggers)
-    watch, began, earlier = Stopwatch(settings.batch_size), time.monotonic(), metrics.last("seconds")
+    unread = (Measured(*np.asarray(one, np.float32)) for one in checkpoints.measured(start) or ())
+    watch = Stopwatch(settings.batch_size, measured=unread)
+    began, earlier = time.monotonic(), metrics.last("seconds")
     batches = training_batches(
         splits.train,
         batch_size=settings.batch_size,
@@ -96,6 +106,7 @@ def train_steps(
         **own_rows(),
     )
     numbered = zip(range(start + 1, settings.steps + 1), read_ahead(batches, start=start), strict=False)
+    recent: collections.deque[tuple[int, Any]] = collections.deque(maxlen=3)  # steps that were begun
     bar = progress_bar(numbered, "compiling", initial=start, total=settings.steps, unit="step")
     if is_first():
         images = f"{splits.train.description}, {len(splits.train):,} images"
@@ -129,14 +140,16 @@ def train_steps(
             sys.stdout.flush()
         watch.exclude(time.monotonic() - paused)
 
-    def skipped_steps(step: int) -> int:
-        skipped = int(state.skipped)
+    def check_skipped(step: int, skipped: int) -> int:
         if skipped >= MOST_SKIPPED:  # no gradient was ever finite at these parameters
             checkpoints.discard_from(step - skipped)
             raise InputError(
                 f"The gradient was not finite in {skipped} steps up to {step}; the last checkpoint is good: {REMEDY}"
             )
         return skipped
+
+    def save(step: int) -> None:
+        checkpoints.save(step, state, measured=[[*map(float, one)] for one in watch.unread()])
 
     with closing(metrics), bar, stop_requests(settings.seconds) as stop:
         try:
@@ -147,15 +160,19 @@ def train_steps(
                 with data_parallel(mesh):
                     state, measured = next_state(state, shard_batch(mesh, batch), step_key)
                 watch.count(measured)
+                recent.append((step, measured.skipped))
+                if len(recent) == recent.maxlen:  # the first of these is computed: the stopwatch has waited for it
+                    check_skipped(recent[0][0], int(recent[0][1]))
                 if step == start + 1:
                     bar.unpause()  # the estimate of the time left does not count compilation
                     bar.set_description("training")
                 if is_due(step, settings.log_every):
-                    (losses, norms), rate = watch.read()
-                    skipped_steps(step)
-                    scalars = {"learning_rate": float(learning_rate(step - 1)), "gradient_norm": float(np.mean(norms))}
-                    record(step, **{f"train_{measure}": mean(losses)}, images_per_second=rate, **scalars)
-                    shown = {display_name(measure): f"{mean(losses):.3f}", "images/s": f"{rate:.0f}"}
+                    steps, rate = watch.read()
+                    check_skipped(step, int(steps.skipped[-1]))
+                    norm, loss = float(np.mean(steps.gradient_norm)), mean(steps.loss)
+                    scalars = {"learning_rate": float(learning_rate(step - 1)), "gradient_norm": norm}
+                    record(step, **{f"train_{measure}": loss}, images_per_second=rate, **scalars)
+                    shown = {display_name(measure): f"{loss:.3f}", "images/s": f"{rate:.0f}"}
                     bar.set_postfix(shown)
                     if bar.disable and is_first():  # the output is a file
                         print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
@@ -164,15 +181,15 @@ def train_steps(
                         validate(step)
                 if stop.reached(step):
                     raise StopNow
-                if is_due(step, settings.checkpoint_every) and not skipped_steps(step):
-                    checkpoints.save(step, state)
+                if is_due(step, settings.checkpoint_every) and not check_skipped(step, int(state.skipped)):
+                    save(step)
                     saved = step
             with stop.may_raise():  # the last place where a request is heard: scoring begins after it
                 update_report()
         except StopNow:
             step = int(state.step)
             if step > saved:  # saving removes an older folder of the same step first
-                checkpoints.save(step, state)
+                save(step)
             message = f"Stopped after step {step}, which is saved: the same command goes on from there."
             raise Interrupted(message, stop.signal or signal.SIGTERM) from None
     if best.step == 0:  # its model was damaged after the last validation

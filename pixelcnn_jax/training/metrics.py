@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from pixelcnn_jax.files import atomic_write
 from pixelcnn_jax.training.loggers import Log
 
 Record = dict[str, int | float]
+CHECK = "crc32"  # of the rest of a line; earlier versions wrote none
 
 
 def samples_file(step: int) -> str:
@@ -44,9 +46,17 @@ def read_records(file: Path) -> list[Record]:
         except (ValueError, RecursionError):
             continue
         numbers = isinstance(record, dict) and all(isinstance(value, int | float) for value in record.values())
-        if numbers and isinstance(record.get("step"), int):
+        if numbers and isinstance(record.get("step"), int) and record.pop(CHECK, None) in (None, _checksum(record)):
             records.append(record)
     return records
+
+
+def _line(record: Record) -> str:
+    return json.dumps({**record, CHECK: _checksum(record)}) + "\n"
+
+
+def _checksum(record: Record) -> int:
+    return zlib.crc32(json.dumps(record).encode())
 
 
 class Metrics:
@@ -88,7 +98,7 @@ class Metrics:
         if writes and lost:
             print(f"{self._file} is damaged: {len(lost)} of its records are lost.", file=sys.stderr)
         if writes:
-            atomic_write(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
+            atomic_write(self._file, "".join(map(_line, self.records)))
             self.later(self._begin_tensorboard, list(self.records))
 
     def write(self, step: int, **scalars: float) -> None:
@@ -98,7 +108,7 @@ class Metrics:
         if not self._writes:
             return
         with self._file.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(_line(record))
         self.later(self._write_tensorboard, record)
         for log in self._loggers:
             self.later(log, step, scalars, self._pictures(record))
@@ -193,11 +203,16 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
 
 
 class Stopwatch:
-    """Measurements of steps, and images a second, since the last reading. Counting waits for the step two before."""
+    """Measurements of steps, and images a second, since the last reading. Counting waits for the step two before.
 
-    def __init__(self, batch_size: int) -> None:
+    Args:
+      batch_size: images a step.
+      measured: what steps of an earlier process measured since its last reading, which the next one includes.
+    """
+
+    def __init__(self, batch_size: int, *, measured: Iterable[Any] = ()) -> None:
         self._batch_size = batch_size
-        self._reset()
+        self._reset(measured)
 
     def exclude(self, seconds: float) -> None:
         """Excludes time spent outside training steps, such as evaluation."""
@@ -210,11 +225,16 @@ class Stopwatch:
 
     def read(self) -> tuple[Any, float]:
         """Returns what the steps since the last reading measured, as arrays [steps], and images a second."""
-        measured = jax.tree.map(lambda *steps: np.array(steps), *jax.device_get(self._measured))
+        measured = jax.tree.map(lambda *steps: np.array(steps), *self.unread())
         rate = len(self._measured) * self._batch_size / max(1e-9, time.monotonic() - self._began)
         self._reset()
         return measured, rate
 
-    def _reset(self) -> None:
+    def unread(self) -> list[Any]:
+        """Returns what each step since the last reading measured."""
+        return [*self._earlier, *jax.device_get(self._measured)]
+
+    def _reset(self, earlier: Iterable[Any] = ()) -> None:
+        self._earlier = [*earlier]
         self._measured: list[Any] = []
         self._began = time.monotonic()

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import optax
+from jaxtyping import Array, Int
 from optax.contrib import MuonDimensionNumbers, muon
 
 from pixelcnn_jax.fields import field
@@ -23,7 +24,7 @@ class OptimizerConfig:
     schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
     decay: float = field(0.0, "share of the steps, the last, over which a constant rate falls to zero", least=0, most=1)
     adam_b2: float = field(0.99, "decay of Adam's second moment", above=0, below=1)
-    weight_decay: float = field(0.0, "weight decay of kernels; biases have none", least=0)
+    weight_decay: float = field(0.0, "weight decay of kernels; biases, norm scales and embeddings have none", least=0)
     max_grad_norm: float = field(1.0, "gradients are clipped to this global norm", above=0)
 
 
@@ -62,13 +63,13 @@ def muon_axes(params: Any) -> Any:
     """Returns which axes of each kernel Muon treats as the inputs and the outputs of one matrix.
 
     All inputs that a kernel sums over form the rows and all its outputs the columns. Stacked layers are separate
-    matrices. Biases and embeddings, for which this is None, are left to Adam.
+    matrices. Whatever is no kernel, for which this is None, is left to Adam.
     """
 
     def axes(path: tuple[Any, ...], x: Any) -> MuonDimensionNumbers | None:
-        names = [entry.key for entry in path]
-        if names[-1] == "bias" or "embedding" in names or x.ndim < 2:
+        if not _is_kernel(path, x):
             return None
+        names = [entry.key for entry in path]
         stacked = int("layers" in names)
         has_gates = names[-2] in GATED or condition_of(names[-1])
         outputs = 2 if has_gates and x.ndim > 2 + stacked else 1
@@ -77,5 +78,20 @@ def muon_axes(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(axes, params)
 
 
+def at_step(state: Any, step: Int[Array, ""]) -> Any:
+    """Returns an optimizer's state whose schedules stand at a step of the run, which counts skipped steps too."""
+
+    def counts(x: Any) -> bool:
+        return isinstance(x, optax.ScaleByScheduleState)
+
+    return jax.tree.map(lambda x: x._replace(count=step) if counts(x) else x, state, is_leaf=counts)
+
+
 def _kernels(params: Any) -> Any:
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key != "bias", params)
+    return jax.tree_util.tree_map_with_path(_is_kernel, params)
+
+
+def _is_kernel(path: tuple[Any, ...], x: Any) -> bool:
+    """Whether an array is a kernel: the parameters that Muon updates and that decay, under either optimizer."""
+    names = [entry.key for entry in path]
+    return names[-1] != "bias" and "embedding" not in names and x.ndim - ("layers" in names) >= 2

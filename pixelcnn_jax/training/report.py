@@ -1,7 +1,11 @@
 """The page of a run, ``report.html``: what its workdir holds, in one file that a browser opens without a network."""
 
 import base64
+import json
+import re
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write, read_json
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.registry import BUILT_IN, DESCRIBED
+from pixelcnn_jax.training.best import title
 from pixelcnn_jax.training.experiment import LIKELIHOOD
 from pixelcnn_jax.training.metrics import display_name, read_records
 
@@ -58,22 +64,37 @@ def report_html(workdir: Path) -> str:
         caption=card.get("caption", ""),
         best_step=card.get("step", 0),
         cell=(spec.width, spec.height) if is_animated and pictures else None,
-        commands=_commands(workdir, run, is_density=is_animated),
+        commands=([run["command"]] if "command" in run else []) + _commands(workdir, run, card),
     )
 
 
-def _commands(workdir: Path, run: dict[str, Any], *, is_density: bool) -> list[str]:
-    """Returns the command that began the run, and what can be done with the model, as a shell takes them."""
-    commands, data = [run["command"]] if "command" in run else [], run["config"]["data"]
+def next_steps(workdir: Path) -> str:
+    """Returns where to look at a finished run, and which commands use its model."""
+    commands = _commands(workdir, _read(workdir / "config.json"), _read(workdir / "model.json"))
+    if shutil.which("pixelcnn") is None:  # `make demo` runs in an environment that is not activated
+        commands = [re.sub("^pixelcnn ", f"{sys.executable} -m pixelcnn_jax.cli ", one) for one in commands]
+    return "\n".join([f"\nThe report is {workdir / 'report.html'}. Next:", *(f"  {one}" for one in commands)])
+
+
+def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[str]:
+    """Returns what can be done with the model of a run, as a shell takes it."""
+    commands, data, network = [], run["config"]["data"], card.get("networks", {})
+    classes = {*re.findall('"class": "([^"]*)"', json.dumps(network))}
+    is_density = "class" in network and classes <= BUILT_IN and card["score_of"] in ("p(x)", "p(x|y)")
     if is_density:
         split = [] if data["test_split"] else ["--split=validation"]
         where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []
         commands.append(shlex.join(["pixelcnn", "sample", str(workdir), "-o", "grid.png"]))
         commands.append(shlex.join(["pixelcnn", "evaluate", str(workdir), *split, *where]))
-    # An experiment may have networks of its own, as ablations has, which are known once it is imported.
-    modules = "pixelcnn_jax" if is_density else f"experiments.{run['config']['experiment']}, pixelcnn_jax"
-    code = f"import {modules}; print(pixelcnn_jax.load_pretrained({str(workdir)!r}).model)"
-    commands.append(shlex.join(["python", "-c", code]))
+    folder = json.dumps(str(workdir))
+    if classes <= DESCRIBED.keys():  # an experiment may register networks of its own, as ablations does
+        modules = "pixelcnn_jax" if is_density else f"experiments.{run['config']['experiment']}, pixelcnn_jax"
+        code = f"import {modules}; print(pixelcnn_jax.load_pretrained({folder}).model)"
+        commands.append(shlex.join(["python", "-c", code]))
+    else:
+        fields = ", ".join(f"{key}={x!r}" for key, x in network.items() if key != "class")
+        model = f"{network['class']}({fields})" if "class" in network else "..."
+        commands.append(f"# in Python: pixelcnn_jax.load_pretrained({folder}, model={model})")
     if (workdir / "tensorboard").is_dir():
         commands.append(shlex.join(["tensorboard", f"--logdir={workdir}"]))
     return commands
@@ -93,10 +114,10 @@ def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, An
     facts = {
         "experiment": f"{config['experiment']}, {card['score_of']}" if card else config["experiment"],
         "data": f"{config['data']['dataset']}: {counts} images, {size}",
-        "model": "{network}, layers: {layers}, features: {features}".format(**config["model"]),
         "optimizer": "{name}, {schedule} learning rate {learning_rate}".format(**config["optimizer"]),
     }
     if card:
+        facts["model"] = title(card["networks"])
         facts["parameters"] = f"{card['parameters']:,}"
     for name, text in (("seconds", "training time"), ("images_per_second", "images a second")):
         if name in last:

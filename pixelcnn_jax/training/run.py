@@ -11,13 +11,14 @@ from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.devices import check_batch_size, data_mesh, on_one_device, replicated
 from pixelcnn_jax.training.best import BestModel
+from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, in_float32, to_dict
 from pixelcnn_jax.training.evaluation import make_evaluator, score
 from pixelcnn_jax.training.experiment import Params, Recipe
 from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.processes import is_first
 from pixelcnn_jax.training.report import write_report
-from pixelcnn_jax.training.start import start_from
+from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import keys
 from pixelcnn_jax.training.workdir import is_finished, open_workdir, prepare_once, write_result
 
@@ -52,14 +53,14 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     for name in names:
         check_batch_size(data_mesh(), getattr(config.train, name), name=f"config.train.{name}")
     if not is_finished(workdir, config):  # before the workdir is claimed: a mistake must not claim it
-        start_from(config.train.start_from, recipe.make_experiment(config, splits.spec, None))
+        if not Checkpoints(workdir / "checkpoints", keep=1).steps():  # which hold all that is needed
+            trained_params(config.train.start_from, recipe.make_experiment(config, splits.spec, None))
         recipe.check(config, splits)
     with open_workdir(workdir, config, splits) as finished:
         if finished is not None:
             return finished
         fixed = prepare_once(workdir, lambda: recipe.prepare(config, splits))
         experiment = recipe.make_experiment(in_float32(config), splits.spec, fixed)
-        experiment = start_from(config.train.start_from, experiment)
         in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, fixed).loss)
         best = BestModel(workdir, config, experiment, fixed, splits)
         source = recipe.picture_source(config, splits)

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.pretrained import load_pretrained
+from pixelcnn_jax.pretrained import read_weights
 from pixelcnn_jax.training.checkpoint import shapes_of
-from pixelcnn_jax.training.experiment import Experiment
+from pixelcnn_jax.training.experiment import Experiment, Params
 
 
-def start_from(name: str | None, experiment: Experiment) -> Experiment:
-    """Returns an experiment whose parameters start as those of a trained model; unchanged if no model is named.
+def trained_params(name: str | None, experiment: Experiment) -> Params | None:
+    """Returns the parameters of a trained model that an experiment's start as; None if no model is named.
 
     The model has the same networks, or is one of them, such as the decoder of an auto-encoder: then the other networks
     start as they would. Kernels of h and s that the model lacks start at zero.
@@ -21,13 +21,13 @@ def start_from(name: str | None, experiment: Experiment) -> Experiment:
       InputError: if there is no such model, or its networks differ.
     """
     if name is None:
-        return experiment
+        return None
     wanted = jax.eval_shape(experiment.init, jax.random.key(0))
-    variables, mine = load_pretrained(name).variables, shapes_of(wanted)
+    variables, mine = read_weights(name)[0], shapes_of(wanted)
     whole = {part: variables[part] for part in wanted if part in variables}
     trained = (whole, *({part: variables} for part in wanted))
     if params := next((one for one in trained if one and shapes_of(one).items() <= mine.items()), None):
-        return experiment._replace(init=lambda key: replaced(experiment.init(key), params))
+        return params
     theirs = shapes_of(whole)
     part = min(part for part in mine.keys() | theirs.keys() if mine.get(part) != theirs.get(part))
     raise InputError(

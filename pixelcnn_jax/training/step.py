@@ -10,6 +10,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
+from pixelcnn_jax.training.optimizer import at_step
+from pixelcnn_jax.training.start import replaced
 
 
 class Keys(NamedTuple):
@@ -43,9 +45,30 @@ class TrainState(NamedTuple):
     skipped: Int[Array, ""]
 
 
-def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, key: Key[Array, ""]) -> TrainState:
-    """Returns the state before the first step, a pure function of the key."""
+class Measured(NamedTuple):
+    """What a step measured.
+
+    Attributes:
+      loss: mean loss of the batch; NaN where the gradient was not finite.
+      gradient_norm: global norm of the gradient before clipping; NaN where it was not finite.
+      skipped: steps in a row, up to this one, whose gradient was not finite.
+    """
+
+    loss: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+    skipped: Int[Array, ""]
+
+
+def init_state(
+    experiment: Experiment,
+    optimizer: optax.GradientTransformation,
+    key: Key[Array, ""],
+    trained: Params | None = None,
+) -> TrainState:
+    """Returns the state before the first step, a pure function of the key and of trained parameters to start from."""
     params = experiment.init(key)
+    if trained is not None:
+        params = replaced(params, trained)
     zero = jnp.zeros((), jnp.int32)
     # The average is a copy: one buffer that stands in the state twice could not be donated to the next step.
     return TrainState(zero, params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.copy(zero))
@@ -65,11 +88,12 @@ def train_step(
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     microbatch_size: int | None = None,
-) -> tuple[TrainState, tuple[Float[Array, ""], Float[Array, ""]]]:
+) -> tuple[TrainState, Measured]:
     """Does one step on one batch.
 
     Gradients of microbatches are summed one after the other. On CPU a microbatch of 2 to 4 images stays in the cache
-    and trains up to 2.5 times as fast. A step whose gradient is not finite changes nothing but the counters.
+    and trains up to 2.5 times as fast. A step whose gradient is not finite changes nothing but the counters, and the
+    learning-rate schedule counts it.
 
     Args:
       state: the state before the step; it is donated.
@@ -77,8 +101,7 @@ def train_step(
       key: the run's key for noise; the step's own is derived from it by the step.
 
     Returns:
-      The next state; the mean loss of the batch and the global norm of the gradient before clipping, both NaN where it
-      was not finite.
+      The next state, and what the step measured.
     """
 
     def mean_loss(params: Params, part: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
@@ -103,7 +126,7 @@ def train_step(
         )
     norm = optax.tree.norm(gradient)
     is_finite = jnp.isfinite(norm)
-    updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
+    updates, optimizer_state = optimizer.update(gradient, at_step(state.optimizer, state.step), state.params)
     params = optax.apply_updates(state.params, updates)
     # Early on the average is short, so that it forgets the initial values.
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
@@ -113,5 +136,5 @@ def train_step(
     new, old = (params, ema, optimizer_state), (state.params, state.ema, state.optimizer)
     params, ema, optimizer_state = jax.tree.map(partial(jnp.where, is_finite), new, old)
     skipped = jnp.where(is_finite, 0, state.skipped + 1)
-    measured = (jnp.where(is_finite, loss, jnp.nan), jnp.where(is_finite, norm, jnp.nan))
+    measured = Measured(jnp.where(is_finite, loss, jnp.nan), jnp.where(is_finite, norm, jnp.nan), skipped)
     return TrainState(state.step + 1, params, ema, optimizer_state, skipped), measured

@@ -9,8 +9,8 @@ import pytest
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
 from experiments.captions import Config, make_experiment, picture_source, worth
-from experiments.scene_reader import check_reader, recognise
-from experiments.sentences import one_caption_of_each, word_by_word
+from experiments.shared.scene_reader import check_reader, recognise
+from experiments.shared.sentences import one_caption_of_each, word_by_word
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.scenes import SCENES, draw_scene

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EXPERIMENTS, NEEDS, tiny_config, tiny_run, tiny_splits
+from tiny import NEEDS, tiny_config, tiny_run, tiny_splits
 
-from experiments import default_config, experiment_module
+from experiments import EXPERIMENTS, default_config, experiment_module
 from pixelcnn_jax import InputError, load_pretrained
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.training.experiment import Recipe, Training

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_experiment
 
-from experiments.posterior import Posterior, bounds
+from experiments.shared.posterior import Posterior, bounds
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.training.experiment import Training
 

@@ -11,22 +11,6 @@ from pixelcnn_jax.training.config import resolve
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.run import train
 
-EXPERIMENTS = [
-    "unconditional",
-    "classifier",
-    "class_conditional",
-    "embedding",
-    "embedding_conditional",
-    "autoencoder",
-    "multiscale",
-    "vae",
-    "example_vae",
-    "codes",
-    "ablations",
-    "colourise",
-    "few_shot",
-    "captions",
-]
 RGB = ["colourise"]
 TINY = {
     "data.labels": True,

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 
 import jax
@@ -231,3 +233,15 @@ def test_files_threads_and_memory_do_not_grow_with_the_number_of_saves(tmp_path,
     assert after[0] <= before[0] + 3
     assert after[1] <= before[1] + 3
     assert after[2] <= before[2] + 50
+
+
+def test_a_folder_that_cannot_be_made_ends_the_process(tmp_path):
+    """Python waits for orbax's threads at exit: one of them used to wait for ever."""
+    (tmp_path / "checkpoints").touch()
+    code = (
+        "import pathlib, sys; from pixelcnn_jax.training.checkpoint import Checkpoints; import jax.numpy as jnp\n"
+        "Checkpoints(pathlib.Path(sys.argv[1]), keep=2).save(1, jnp.ones(3))"
+    )
+    line = [sys.executable, "-c", code, str(tmp_path / "checkpoints")]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, "cannot be written" in ended.stderr) == (1, True)

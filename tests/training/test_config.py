@@ -81,7 +81,7 @@ def test_a_wrong_config_is_refused_by_the_name_of_its_field(changes, named):
 
 
 def test_help_has_every_field_of_every_group():
-    text = help_text("unconditional", Config)
+    text = help_text(default_config("unconditional"), Config)
     for name, group in {**GROUPS, "unconditional": Config}.items():
         for one in dataclasses.fields(group):
             assert f"--config.{name}.{one.name}=" in text

@@ -31,6 +31,26 @@ def test_a_logger_is_given_every_record_and_the_samples_of_every_validation(tmp_
     assert [pictures for _, pictures in logged[:-1]] == [{}] * (len(logged) - 1)
 
 
+def without_network(workdir, config):
+    raise ConnectionError("no network")
+
+
+def forgetful(workdir, config):
+    def log(step, scalars, pictures):
+        raise KeyError(step)
+
+    return log
+
+
+def test_a_logger_that_fails_is_named_once_and_dropped(tmp_path, capsys):
+    loggers = make_loggers(["test_loggers:without_network", "test_loggers:forgetful"], tmp_path, {})
+    for step in (1, 2):
+        for log in loggers:
+            log(step, {}, {})
+    told = capsys.readouterr().err.splitlines()
+    assert ["no network" in told[0], "forgetful" in told[1], len(told)] == [True, True, 2]
+
+
 def test_a_workdir_does_not_belong_to_its_loggers(copied):
     run(copied, train__loggers=("test_loggers:remember",))
     assert json.loads((copied / "result.json").read_text())["steps"] == 12

@@ -10,7 +10,7 @@ from tiny_runs import assert_same_bits, checkpoints, records, run, tiny, with_ex
 
 from pixelcnn_jax import InputError, load_pretrained
 from pixelcnn_jax.training.loop import MOST_SKIPPED
-from pixelcnn_jax.training.metrics import Metrics
+from pixelcnn_jax.training.metrics import Metrics, Stopwatch
 from pixelcnn_jax.training.step import keys
 
 WILD = dict(optimizer__learning_rate=1e30, optimizer__warmup_steps=0, optimizer__max_grad_norm=1e30)
@@ -67,6 +67,15 @@ def test_a_run_that_diverges_stops_and_keeps_no_parameters_without_a_finite_grad
     assert max((record["step"] for record in records(tmp_path)), default=0) <= last
 
 
+def test_a_run_that_diverges_does_not_wait_for_a_record_or_a_checkpoint(tmp_path, monkeypatch):
+    begun, seldom = [], {f"train__{name}_every": 100 for name in ("log", "eval", "checkpoint")}
+    count = Stopwatch.count
+    monkeypatch.setattr(Stopwatch, "count", lambda self, measured: begun.append(1) or count(self, measured))
+    with pytest.raises(InputError, match="up to 14"):
+        run(tmp_path, recipe=broken(*range(5, 100)), train__steps=100, **seldom)
+    assert len(begun) <= 4 + MOST_SKIPPED + 2
+
+
 @pytest.mark.parametrize("checkpoint_every", [1, 100])
 def test_a_run_with_a_wild_learning_rate_stops(tmp_path, checkpoint_every):
     many = dict(train__steps=100, train__eval_every=100, train__checkpoint_every=checkpoint_every)
@@ -99,6 +108,20 @@ def test_what_a_killed_process_did_not_come_to_is_made_up_for(copied, whole):
     assert log.read_text() == written
     assert (copied / "curve.png").read_bytes()[1:4] == b"PNG"
     assert any((copied / "tensorboard").iterdir())
+
+
+def test_a_run_that_resumes_makes_no_fresh_state(copied):
+    made = []
+
+    def change(experiment):
+        def init(key):
+            jax.debug.callback(lambda: made.append(1))
+            return experiment.init(key)
+
+        return experiment._replace(init=init)
+
+    run(copied, recipe=with_experiment(change))
+    assert made == []
 
 
 def test_a_validation_that_was_not_recorded_is_done_again(copied, whole):

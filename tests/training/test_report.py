@@ -97,7 +97,7 @@ def test_the_commands_of_the_page_are_as_a_shell_takes_them(whole, tmp_path, dat
     assert wanted.format(workdir) in page
     assert f"pixelcnn sample '{workdir}' -o grid.png\n" in page
     code = shlex.split(next(line for line in page.splitlines() if line.startswith("python -c")))[-1]
-    assert f"load_pretrained('{workdir}')" in code
+    assert f'load_pretrained("{workdir}")' in code
 
 
 def test_published_figures_stand_above_in_both_units(whole, tmp_path):

@@ -1,15 +1,21 @@
 """A run from beginning to end, and one that is killed anywhere."""
 
+import html
 import json
+import shutil
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_runs import assert_same_bits, records, run, tiny, with_experiment
 
+from experiments.unconditional import likelihood_experiment
 from pixelcnn_jax import InputError, load_pretrained, log_prob
 from pixelcnn_jax.data.dataset import read_all
+from pixelcnn_jax.pretrained import read_card
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.experiment import Recipe
@@ -85,6 +91,10 @@ class Killed(BaseException):
     """Ends a run as a kill does: nothing catches it."""
 
 
+def kill():
+    raise Killed
+
+
 KILLS = {
     "in a step": (Stopwatch, "count", 7),
     "before a record": (Metrics, "write", 4),
@@ -102,7 +112,7 @@ def test_a_run_that_is_killed_anywhere_ends_with_the_same_bits(tmp_path, whole, 
     def killing(*inputs, **options):
         calls.append(1)
         if len(calls) == call:
-            raise Killed
+            kill()
         return method(*inputs, **options)
 
     with monkeypatch.context() as patch:
@@ -144,10 +154,52 @@ def test_what_is_prepared_reaches_the_experiment_the_report_and_the_model(tmp_pa
     assert result["report"] == {"figure": 1.5}
 
 
-def test_a_run_starts_from_the_model_that_its_config_names(tmp_path, whole):
-    run(tmp_path, train__start_from=str(whole), train__steps=1, optimizer__warmup_steps=4)  # whose rate is still 0
-    found, expected = (load_pretrained(workdir).variables for workdir in (tmp_path, whole))
+def test_a_run_starts_from_the_model_that_its_config_names_and_resumes_without_it(tmp_path, whole, monkeypatch):
+    workdir, model = tmp_path / "run", shutil.copytree(whole, tmp_path / "model")
+    changes = dict(train__start_from=str(model), train__steps=1, optimizer__warmup_steps=4)  # whose rate is still 0
+    with monkeypatch.context() as patch:
+        patch.setattr(BestModel, "complete", lambda *_: kill())
+        with pytest.raises(Killed):
+            run(workdir, **changes)
+    shutil.rmtree(model)
+    run(workdir, **changes)
+    found, expected = (load_pretrained(workdir).variables for workdir in (workdir, whole))
     jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+class OwnNetwork(nn.Module):
+    """A network as a user writes one: it knows nothing of this package, and its call takes images alone."""
+
+    levels: int
+    channels: int
+    width: int = 5
+    activation: Any = nn.relu
+
+    @nn.compact
+    def __call__(self, images):
+        left = jnp.pad(images, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1] / self.levels
+        hidden = self.activation(nn.Dense(self.width)(left))
+        return nn.Dense(self.channels * self.levels)(hidden).reshape(*images.shape, self.levels)
+
+
+def test_a_network_of_ones_own_is_trained_resumed_scored_and_reported_by_its_name(tmp_path, monkeypatch, capsys):
+    def make_experiment(config, spec, fixed):
+        return likelihood_experiment(OwnNetwork(spec.levels, spec.channels), config, spec)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BestModel, "params", lambda *_: kill())
+        with pytest.raises(Killed):
+            run(tmp_path, recipe=Recipe(make_experiment), train__steps=4)
+    hint = capsys.readouterr().out.splitlines()[0]
+    assert f"OwnNetwork, width: 5: load it with load_pretrained('{tmp_path}', model=...)" in hint
+    result = run(tmp_path, recipe=Recipe(make_experiment), train__steps=4)
+    assert "damaged" not in capsys.readouterr().err
+    assert np.isfinite(result["scores"]["test"]["nats"])
+    described = {"class": "OwnNetwork", "levels": 17, "channels": 1, "width": 5}
+    assert read_card(tmp_path)["networks"] == described
+    page = html.unescape((tmp_path / "report.html").read_text())
+    assert "OwnNetwork, width: 5<" in page
+    assert f'load_pretrained("{tmp_path}", model=OwnNetwork(levels=17, channels=1, width=5))' in page
 
 
 def test_a_loss_that_is_no_likelihood_is_scored_in_its_own_measure(tmp_path):

@@ -9,24 +9,28 @@ from tiny_runs import tiny_experiment
 
 from pixelcnn_jax import InputError, load_pretrained, log_prob
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.training.start import start_from
+from pixelcnn_jax.training.start import replaced, trained_params
 
 
-def test_without_a_name_an_experiment_stays_as_it_is():
-    experiment = tiny_experiment()[1]
-    assert start_from(None, experiment) is experiment
+def started(name, experiment):
+    """The initial parameters of an experiment that starts from a model."""
+    return replaced(experiment.init(jax.random.key(5)), trained_params(name, experiment))
+
+
+def test_without_a_name_there_are_none():
+    assert trained_params(None, tiny_experiment()[1]) is None
 
 
 def test_parameters_begin_as_those_of_the_model(whole):
     experiment = tiny_experiment()[1]
-    params = start_from(str(whole), experiment).init(jax.random.key(5))
+    params = started(str(whole), experiment)
     jax.tree.map(np.testing.assert_array_equal, params, load_pretrained(whole).variables)
     assert jax.tree.structure(params) == jax.tree.structure(jax.eval_shape(experiment.init, jax.random.key(0)))
 
 
 def test_a_network_given_a_label_begins_as_one_of_the_same_shape_without(whole):
     experiment = tiny_experiment("class_conditional", data__labels=True)[1]
-    before, after = (one.init(jax.random.key(5)) for one in (experiment, start_from(str(whole), experiment)))
+    before, after = experiment.init(jax.random.key(5)), started(str(whole), experiment)
     assert jax.tree.structure(after) == jax.tree.structure(before)
     flat, trained = (flatten_dict(one, sep=".") for one in (after, load_pretrained(whole).variables))
     for name, x in flat.items():
@@ -41,7 +45,7 @@ def test_a_network_given_a_label_begins_as_one_of_the_same_shape_without(whole):
 def test_a_decoder_begins_as_a_model_without_a_condition(tmp_path, whole):
     experiment = tiny_experiment("autoencoder")[1]
     before = experiment.init(jax.random.key(5))
-    after = start_from(str(whole), experiment).init(jax.random.key(5))
+    after = started(str(whole), experiment)
     trained = load_pretrained(whole).variables["params"]
     assert jax.tree.structure(after) == jax.tree.structure(before)
     np.testing.assert_array_equal(
@@ -66,9 +70,9 @@ def test_a_decoder_begins_as_a_model_without_a_condition(tmp_path, whole):
 )
 def test_a_model_of_another_network_is_refused_by_the_parameter_that_differs(whole, changes, named):
     with pytest.raises(InputError, match=named):
-        start_from(str(whole), tiny_experiment(**changes)[1])
+        trained_params(str(whole), tiny_experiment(**changes)[1])
 
 
 def test_a_model_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
-        start_from(str(tmp_path), tiny_experiment()[1])
+        trained_params(str(tmp_path), tiny_experiment()[1])

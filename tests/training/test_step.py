@@ -42,7 +42,7 @@ def test_steps_and_averages_of_known_size(devices, microbatch_size):
     options = dict(experiment=toy(linear), optimizer=optimizer, ema_decay=0.15, microbatch_size=microbatch_size)
     step, found = jax.jit(partial(train_step, **options)), []
     for _ in range(3):
-        state, (loss, norm) = step(state, shard_batch(mesh, numbers(*range(16))), KEY)
+        state, (loss, norm, _) = step(state, shard_batch(mesh, numbers(*range(16))), KEY)
         assert norm == 7.5
         found.append([float(x) for x in (loss, state.params["x"], state.ema["x"])])
     first = 0.9 * -7.5
@@ -60,7 +60,7 @@ def test_microbatches_make_the_step_of_the_whole_batch():
         step = jax.jit(partial(train_step, **options))
         state = jax.jit(partial(init_state, experiment, optimizer))(KEY)
         for _ in range(3):
-            state, (loss, _) = step(state, {"image": images(16)}, KEY)
+            state, (loss, *_) = step(state, {"image": images(16)}, KEY)
         found[size] = [loss, *jax.tree.leaves(state.params)]
     for size in (8, 4):
         for whole, parts in zip(found[None], found[size], strict=True):
@@ -97,20 +97,21 @@ def test_a_loss_is_given_the_number_of_steps_before():
 
 @pytest.mark.parametrize("microbatch_size", [None, 1])
 def test_a_step_without_a_finite_gradient_changes_only_the_counters(microbatch_size):
-    optimizer = optax.adam(1.0)
+    optimizer = optax.adam(optax.constant_schedule(1.0))
     options = dict(experiment=toy(linear), optimizer=optimizer, ema_decay=0.9, microbatch_size=microbatch_size)
     step = jax.jit(partial(train_step, **options))
     before, _ = step(init_state(toy(linear), optimizer, KEY), numbers(1, 2), KEY)
     state = before
     for count, bad in enumerate((np.nan, np.inf), start=1):
-        state, (loss, _) = step(state, numbers(bad, bad), KEY)
+        state, (loss, *_) = step(state, numbers(bad, bad), KEY)
         assert np.isnan(loss)
         assert int(state.skipped) == count
         assert int(state.step) == 1 + count
         jax.tree.map(np.testing.assert_array_equal, (state.params, state.ema, state.optimizer), before[1:4])
-    state, (loss, _) = step(state, numbers(1, 2), KEY)
+    state, (loss, *_) = step(state, numbers(1, 2), KEY)
     assert int(state.skipped) == 0
     assert float(state.params["x"]) < float(before.params["x"])
+    assert int(state.optimizer[1].count) == int(state.step) == 4  # the schedule counts skipped steps too
 
 
 def test_bfloat16_learns_as_float32_does():
@@ -121,6 +122,6 @@ def test_bfloat16_learns_as_float32_does():
         state = jax.jit(partial(init_state, experiment, optimizer))(KEY)
         step = jax.jit(partial(train_step, experiment=experiment, optimizer=optimizer, ema_decay=0.9))
         for _ in range(30):
-            state, (losses[dtype], _) = step(state, {"image": images(16) // 8}, KEY)
+            state, (losses[dtype], *_) = step(state, {"image": images(16) // 8}, KEY)
     assert losses["float32"] < 110  # it begins at 181 nats
     np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=0.02)

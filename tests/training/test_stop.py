@@ -108,8 +108,8 @@ def test_a_validation_that_was_stopped_is_done_again_before_the_next_step(tmp_pa
 def test_a_signal_after_the_last_validation_is_heard(tmp_path, whole, monkeypatch):
     save, saved = Checkpoints.save, []
 
-    def saving(self, step, state):
-        save(self, step, state)
+    def saving(self, step, state, **more):
+        save(self, step, state, **more)
         if step == 12 and not saved:
             saved.append(step)
             signal.raise_signal(signal.SIGTERM)
@@ -126,9 +126,9 @@ def test_a_signal_after_the_last_validation_is_heard(tmp_path, whole, monkeypatc
 def test_what_is_saved_is_not_removed_to_be_saved_again(tmp_path, monkeypatch):
     save, saved = Checkpoints.save, []
 
-    def saving(self, step, state):
+    def saving(self, step, state, **more):
         saved.append(step)
-        save(self, step, state)
+        save(self, step, state, **more)
         if saved.count(12) == 1:  # a second signal would end the process
             signal.raise_signal(signal.SIGTERM)
 

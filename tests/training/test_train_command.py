@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import signal
 import sys
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
-from tiny_runs import ROOT, command, tiny_config
+from tiny_runs import ROOT, command, finished, tiny_config
 
 from experiments import default_config, experiment_module, train
 from pixelcnn_jax import InputError
@@ -117,11 +118,19 @@ def test_help_lists_every_field_and_every_config(capsys):
         assert "--workdir" in text
 
 
-def test_help_with_a_config_lists_its_experiments_own_group(tmp_path, capsys):
+def test_help_with_a_config_lists_its_own_group_and_values(tmp_path, capsys):
     file = tmp_path / "config.py"
-    file.write_text("from experiments import default_config\ndef get_config():\n    return default_config('vae')\n")
+    file.write_text(
+        "from experiments import default_config\n"
+        "def get_config():\n"
+        "    config = default_config('vae')\n"
+        "    config.train.steps = 77\n"
+        "    return config\n"
+    )
     train.main(["train", f"--config={file}", "--help"])
-    assert "--config.vae." in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "--config.vae." in out
+    assert "--config.train.steps=77 " in out
 
 
 def test_fields_on_the_command_line_change_the_config():
@@ -152,7 +161,10 @@ def test_a_dry_run_prints_what_a_step_needs_and_writes_nothing(capsys, monkeypat
 def test_a_run_prints_its_table_and_its_summary(whole, capsys):
     """Of a finished run, which is read and not trained again."""
     train.main(["train", *arguments(whole)])
-    *table, summary = capsys.readouterr().out.splitlines()
+    out = capsys.readouterr().out
+    assert f"The report is {whole}/report.html" in out
+    assert f" sample {whole} -o grid.png" in out
+    *table, summary = out.splitlines()
     found = json.loads(summary)
     assert (found["dataset"], found["split"], found["images"]) == ("digits", "validation", 20)
     assert found["workdir"] == str(whole)
@@ -187,15 +199,24 @@ def test_an_error_that_is_not_the_users_has_a_traceback(tmp_path, monkeypatch):
         train.main(["train", *arguments(tmp_path)])
 
 
-def test_ctrl_c_before_the_first_step_is_one_line(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("work", ["load_splits", "table"])
+def test_a_signal_before_the_first_step_or_after_the_last_is_one_line(whole, monkeypatch, capsys, number, work):
     def interrupted(*inputs):
-        raise KeyboardInterrupt
+        if number == signal.SIGINT:  # a process in the background ignores the signal itself
+            raise KeyboardInterrupt
+        signal.raise_signal(number)
 
-    monkeypatch.setattr(train, "load_splits", interrupted)
+    monkeypatch.setattr(train, work, interrupted)
     with pytest.raises(SystemExit) as ended:
-        train.main(["train", *arguments(tmp_path)])
-    assert ended.value.code == 130
+        train.main(["train", *arguments(whole)])
+    assert ended.value.code == 128 + number
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_command_works_in_a_process_that_has_used_jax(whole):
+    code = f"import jax; jax.devices(); from experiments import train; train.main(['train', *{arguments(whole)}])"
+    finished([sys.executable, "-c", code], env={k: x for k, x in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"})
 
 
 def test_an_experiment_that_is_not_there_is_refused_with_the_nearest_name():

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_splits
 
-from experiments.measuring import distance, linear_probe, nats_of_run, nearest, squared_error
+from experiments import classifier
+from experiments.shared import measuring
+from experiments.shared.measuring import distance, linear_probe, nats_of_run, nearest, squared_error
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import load
 
@@ -57,3 +59,10 @@ def test_a_linear_probe_finds_what_is_linear():
     codes = noise + np.array([100.0, 0, 0]) * labels[:, None]
     assert linear_probe(codes[:20], codes[20:], labels[:20], labels[20:]) == 1
     assert linear_probe(codes[:20], codes[20:], labels[:20], 1 - labels[20:]) == 0
+
+
+def test_a_report_compiles_its_evaluator_once_for_all_splits(monkeypatch):
+    config, made = tiny_config("classifier"), []
+    monkeypatch.setattr(measuring, "make_evaluator", lambda *_, **__: made.append(1) or (lambda params, images: 1.0))
+    figures = classifier.report(config, None, tiny_splits(config), {}, {})
+    assert (len(figures), len(made)) == (2, 1)

@@ -27,16 +27,10 @@ def apply(module: nn.Module, variables: Variables, x: Any) -> Array:
     return cast(Array, module.apply(variables, x))
 
 
-def per_image(
-    config: RunConfig,
-    function: Callable[[Params, Batch], Any],
-    params: Params,
-    images: Dataset,
-) -> Any:
-    """Returns a function's values for every image of a split, in batches of the config's size, on all devices."""
+def per_image(config: RunConfig, function: Callable[[Params, Batch], Any]) -> Callable[[Params, Dataset], Any]:
+    """Compiles a per-image function for whole splits, in batches of the config's size, on all devices."""
     train = config.train
-    evaluate = make_evaluator(function, batch_size=train.eval_batch_size, microbatch_size=train.microbatch_size)
-    return evaluate(params, images)
+    return make_evaluator(function, batch_size=train.eval_batch_size, microbatch_size=train.microbatch_size)
 
 
 def draw_in_parts(

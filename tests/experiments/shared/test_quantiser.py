@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.quantiser import codes_of, fit_patches, images_of, patches_of
+from experiments.shared.quantiser import codes_of, fit_patches, images_of, patches_of
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import from_array
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from experiments.class_accuracy import check_classifier
-from experiments.measuring import apply, draw_in_parts
+from experiments.shared.class_accuracy import check_classifier
+from experiments.shared.measuring import apply, draw_in_parts
 from pixelcnn_jax.data.dataset import Dataset, read_all
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
 from pixelcnn_jax.errors import InputError

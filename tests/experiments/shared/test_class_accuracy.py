@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_config, tiny_splits
 
-from experiments.class_accuracy import class_accuracy
+from experiments.shared.class_accuracy import class_accuracy
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.data.dataset import read_all
 
