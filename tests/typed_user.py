@@ -21,6 +21,7 @@ from pixelcnn_jax import (
     naive_sample,
     pretrained_names,
     quantise,
+    register,
     sample,
 )
 
@@ -34,6 +35,11 @@ def use_a_published_model(key: jax.Array) -> jax.Array:
     returned = decompress(integer, integers, data)
     assert np.array_equal(returned, images)
     return images
+
+
+@register
+class Registered(GatedPixelCNN):
+    """A network that cards may name."""
 
 
 def train_one_step(images: jax.Array, h: jax.Array) -> Any:
