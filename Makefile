@@ -48,7 +48,7 @@ torture: dev-environment  ## attack files, calls, workdirs and disks for ten min
 table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data-dir=DIR
 	"$(PY)" -m benchmarks.table $(ARGS)
 
-portability: train-environment  ## decode files of the integer twins in many environments; ARGS=--python=PATH adds one
+portability: train-environment  ## decode files of the integer models in many environments; ARGS=--python=PATH adds one
 	"$(PY)" -m benchmarks.portability $(ARGS)
 
 figures: train-environment  ## plot the receptive fields: docs/pictures/receptive_fields.png

@@ -5,7 +5,7 @@ python -m benchmarks.accelerator [--config=cifar10 ...] [--quick] [--train_secon
 It needs jax, flax, optax, numpy, pillow, ml_collections and absl, and no TensorFlow. In order:
 
 1. Numerics: likelihood, gradient and samples of published models on the accelerator and on the CPU of the same machine,
-   and whether files of an integer twin are the same bytes.
+   and whether files of an integer model are the same bytes.
 2. Throughput of the training step in bfloat16. Of known chips also the share of peak arithmetic, counting operations
    of a network without masks, and the two bounds that no program exceeds: images/s if the chip only computed at its
    peak, and if it only moved the bytes of the compiled step (benchmarks/hlo.py) at the bandwidth of its memory.
@@ -54,7 +54,7 @@ COMMAND_BUFFER = {
     "xla_gpu_enable_command_buffer": "+WHILE",
     "xla_gpu_command_buffer_unroll_loops": True,
 }
-TWIN = "digits_int8_v1"
+INTEGER_MODEL = "digits_integer"
 # What learned fastest at 48 features (docs/quick_training.md); not tried at this width.
 RECIPE = {
     "model.mixture": 8,
@@ -105,8 +105,8 @@ def numerics(name: str, count: int) -> dict[str, Any]:
 
 
 def same_files(count: int) -> dict[str, bool]:
-    """Returns whether an integer twin makes the same file here as on the CPU, and whether it decodes here."""
-    model, variables, card = load_pretrained(TWIN)
+    """Returns whether an integer model makes the same file here as on the CPU, and whether it decodes here."""
+    model, variables, card = load_pretrained(INTEGER_MODEL)
     images = sample(model, variables, jax.random.key(0), shape=(count, *card["image_spec"].shape[:2]))
     here = compress(model, variables, images)
     with jax.default_device(jax.devices("cpu")[0]):

@@ -1,4 +1,4 @@
-"""How long an integer twin encodes and decodes, compared with the float model's likelihood and sampling.
+"""How long an integer model encodes and decodes, compared with the float model's likelihood and sampling.
 
 Encoding is one forward pass and an entropy coder, so it is compared with ``log_prob`` of the same images. Decoding
 visits every sub-pixel in turn, so it is compared with drawing as many images. Times are the fastest of some rounds,
@@ -15,17 +15,19 @@ import numpy as np
 from benchmarks.timing import fastest
 from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, sample
 from pixelcnn_jax.cli.options import UserCommand
-from pixelcnn_jax.pretrained import integer_twins
+from pixelcnn_jax.pretrained import integer_model_of
 
 
 @click.command(cls=UserCommand, help=__doc__)
-@click.option("--model", "name", default="binarized_mnist", show_default=True, help="A published model with a twin.")
+@click.option(
+    "--model", "name", default="binarized_mnist", show_default=True, help="A published model with an integer one."
+)
 @click.option("--counts", default="1,16,500", show_default=True, help="Numbers of images.")
 @click.option("--many", default=10_000, show_default=True, help="Images of the file from which one is decoded.")
 @click.option("--rounds", default=5, show_default=True, help="Number of times that each is timed.")
 def main(name: str, counts: str, many: int, rounds: int) -> None:
     model, variables, card = load_pretrained(name)
-    twin, integers, _ = load_pretrained(integer_twins(name)[0])
+    integer, integers, _ = load_pretrained(integer_model_of(name))
     height, width, _ = card["image_spec"].shape
     result: dict[str, Any] = {"benchmark": "coding_speed", "model": name, "device": jax.devices()[0].device_kind}
     print("images  log_prob s   encode s  ratio    sample s   decode s  ratio")
@@ -36,13 +38,13 @@ def main(name: str, counts: str, many: int, rounds: int) -> None:
             return sample(model, variables, jax.random.key(0), shape=(count, height, width))
 
         images = np.asarray(draw())
-        data = compress(twin, integers, images)
+        data = compress(integer, integers, images)
         times = fastest(
             {
                 "log_prob": lambda images=images: log_prob(model, variables, images),
-                "encode": lambda images=images: compress(twin, integers, images, verify=False),
+                "encode": lambda images=images: compress(integer, integers, images, verify=False),
                 "sample": draw,
-                "decode": lambda data=data: decompress(twin, integers, data),
+                "decode": lambda data=data: decompress(integer, integers, data),
             },
             rounds=rounds,
         )
@@ -53,8 +55,8 @@ def main(name: str, counts: str, many: int, rounds: int) -> None:
             flush=True,
         )
         result[str(count)] = times | {"encode_over_log_prob": encoding, "decode_over_sample": decoding}
-    data = compress(twin, integers, np.resize(images, (many, *images.shape[1:])), batch_size=16, verify=False)
-    one = fastest({"one": lambda: decompress(twin, integers, data, group=many // 32)}, rounds=rounds)["one"]
+    data = compress(integer, integers, np.resize(images, (many, *images.shape[1:])), batch_size=16, verify=False)
+    one = fastest({"one": lambda: decompress(integer, integers, data, group=many // 32)}, rounds=rounds)["one"]
     print(f"one image of {many}, decoded with its group of 16: {one:.4f} s")
     print(json.dumps(result | {"one_of_many_s": one}))
 

@@ -4,14 +4,13 @@ The codec puts all images into one stream, which is decoded again and compared. 
 as a file of its own, headers included, and all images as one picture, tiled into a square. Binary images are pictures
 of one bit for PNG, and of 0 and 255 for the others.
 
-The model is that of --model, or an untrained one of --config. With --damage=N the stream is decoded again after cuts
-at every tenth of its length, and after each of N flipped bits; every one of them should be refused.
+With --damage=N the stream is decoded again after cuts at every tenth of its length, and after each of N flipped bits;
+every one of them should be refused.
 """
 
 import dataclasses
 import json
 import math
-import runpy
 import time
 from io import BytesIO
 from typing import Any
@@ -23,12 +22,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from experiments import unconditional
 from pixelcnn_jax import InputError, compress, decompress, log_prob
 from pixelcnn_jax.cli.options import UserCommand, load_density
-from pixelcnn_jax.data.dataset import DataConfig, Dataset, load, read_all
+from pixelcnn_jax.data.dataset import DataConfig, load, read_all
 from pixelcnn_jax.data.image_files import as_pixels
-from pixelcnn_jax.training.config import resolve, to_dict
+from pixelcnn_jax.pretrained import integer_model_of
 
 
 def bits(size: float, images: np.ndarray) -> float:
@@ -72,22 +70,6 @@ def tile(images: np.ndarray) -> np.ndarray:
     return full.reshape(-1, side, height, width, channels).swapaxes(1, 2).reshape(-1, side * width, channels)
 
 
-def trained(name: str, split: str, data_dir: str | None) -> tuple[Any, Any, Dataset]:
-    """Returns a model, its variables, and a split of its data."""
-    density = load_density(name)
-    data = density.settings("data", DataConfig) | {"data_dir": data_dir}
-    return density.model, density.variables, load(split=data[f"{split}_split"], **data)
-
-
-def untrained(path: str, split: str, data_dir: str | None) -> tuple[Any, Any, Dataset]:
-    """Returns the model of a config with new variables, and a split of its data."""
-    config = resolve(runpy.run_path(path)["get_config"](), unconditional.Config)
-    data = to_dict(config)["data"] | {"data_dir": data_dir}
-    dataset = load(split=data[f"{split}_split"], **data)
-    experiment = unconditional.make_experiment(config, dataset.spec)
-    return experiment.networks, experiment.init(jax.random.key(0)), dataset
-
-
 def is_refused(model: Any, variables: Any, data: bytes) -> bool:
     try:
         decompress(model, variables, data)
@@ -107,34 +89,34 @@ def damage(data: bytes, flips: int) -> list[bytes]:
 
 
 @click.command(cls=UserCommand, help=__doc__)
-@click.option("--model", "name", default="binarized_mnist", show_default=True, help="Published name, workdir or file.")
-@click.option("--config", help="Config file of an untrained model, in place of --model.")
+@click.option("--model", "name", default="binarized_mnist", show_default=True, help="Published name or integer model.")
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
 @click.option("--images", "count", default=10_000, show_default=True, help="Number of images, from the first on.")
 @click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
-@click.option("--batch-size", default=500, show_default=True, help="Images coded at a time.")
+@click.option("--batch-size", default=256, show_default=True, help="Images of a group.")
 @click.option("--damage", "flips", default=0, show_default=True, help="Number of bits to flip, one at a time.")
-def main(
-    name: str, config: str | None, split: str, count: int, data_dir: str | None, batch_size: int, flips: int
-) -> None:
-    model, variables, dataset = untrained(config, split, data_dir) if config else trained(name, split, data_dir)
+def main(name: str, split: str, count: int, data_dir: str | None, batch_size: int, flips: int) -> None:
+    density = load_density(integer_model_of(name))
+    model, variables = density.model, density.variables
+    data = density.settings("data", DataConfig) | {"data_dir": data_dir}
+    dataset = load(split=data[f"{split}_split"], **data)
     images = read_all(dataclasses.replace(dataset, count=min(count, len(dataset))))["image"]
     ideal = 0.0  # bytes
     for part in np.array_split(images, math.ceil(len(images) / batch_size)):
         ideal -= float(np.sum(np.asarray(log_prob(model, variables, part)), dtype=np.float64)) / math.log(2) / 8
 
     began = time.perf_counter()
-    data = compress(model, variables, images, batch_size=batch_size, verify=False)
+    coded = compress(model, variables, images, batch_size=batch_size, verify=False)
     encoded = time.perf_counter()
-    same = bool((decompress(model, variables, data) == images).all())
+    same = bool((decompress(model, variables, coded) == images).all())
     decoded = time.perf_counter()
 
     result: dict[str, Any] = {"benchmark": "compression", "data": dataset.description, "images": len(images)}
     result |= {
         "device": jax.devices()[0].device_kind,
         "model_bits_per_dim": bits(ideal, images),
-        "codec_bits_per_dim": bits(len(data), images),
-        "bytes_over_model": len(data) / ideal,
+        "codec_bits_per_dim": bits(len(coded), images),
+        "bytes_over_model": len(coded) / ideal,
         "decoded_is_same": same,
         "encoded_images_per_second": len(images) / (encoded - began),
         "decoded_images_per_second": len(images) / (decoded - encoded),
@@ -143,7 +125,7 @@ def main(
     print(f"{'the model itself':24} {result['model_bits_per_dim']:18.4f}")
     print(f"{'codec, one file':24} {result['codec_bits_per_dim']:18.4f}", flush=True)
     if flips:
-        streams = damage(data, flips)
+        streams = damage(coded, flips)
         refused = sum(is_refused(model, variables, stream) for stream in tqdm(streams, disable=None))
         result |= {"damaged": len(streams), "damaged_refused": refused}
     if model.levels <= 256 and model.channels in (1, 3):

@@ -1,8 +1,8 @@
-"""Decodes files of the published integer twins in many environments: the proof that they can be read anywhere.
+"""Decodes files of the published integer models in many environments: the proof that they can be read anywhere.
 
-python -m benchmarks.portability [--twin=digits_int8_v1 ...] [--python=.venv-python3.13/bin/python ...] [--write]
+python -m benchmarks.portability [--model=digits_integer ...] [--python=.venv-python3.13/bin/python ...] [--write]
 
-Each twin compresses samples of its own in groups of 1, 16 and 256 images. A process for each environment decodes the
+Each model compresses samples of its own in groups of 1, 16 and 256 images. A process for each environment decodes the
 files, and so does the tests' decoder in NumPy integers. Fails if one pixel differs; --write puts the table into
 docs/integer_codec.md.
 """
@@ -50,10 +50,10 @@ def labels(count: int, classes: int) -> np.ndarray | None:
     return np.eye(classes, dtype=np.float32)[np.arange(count) % classes] if classes else None
 
 
-def write_files(folder: Path, twins: tuple[str, ...], count: int) -> dict[str, str]:
-    """Writes the files of all twins; returns the digest of the images of each."""
+def write_files(folder: Path, names: tuple[str, ...], count: int) -> dict[str, str]:
+    """Writes the files of all models; returns the digest of the images of each."""
     expected = {}
-    for name in twins:
+    for name in names:
         density = load_density(name)
         h = labels(count, density.classes)
         shape = (count, *density.spec.shape[:2])
@@ -107,24 +107,24 @@ def read_elsewhere(folder: Path, python: str, settings: dict[str, str]) -> tuple
 
 
 @click.command(cls=UserCommand)
-@click.option("--twin", "twins", multiple=True, help="A twin, several times; all if not given.")
+@click.option("--model", "names", multiple=True, help="An integer model, several times; all if not given.")
 @click.option("--python", "pythons", multiple=True, help="Another interpreter, several times.")
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Images of each file.")
 @click.option("--write", is_flag=True, help="Replace the table.")
 @click.option("--decode", type=Path, hidden=True)
-def main(twins: tuple[str, ...], pythons: tuple[str, ...], count: int, write: bool, decode: Path | None) -> None:
-    """Decode files of the integer twins in many environments."""
+def main(names: tuple[str, ...], pythons: tuple[str, ...], count: int, write: bool, decode: Path | None) -> None:
+    """Decode files of the integer models in many environments."""
     versions = f"{sys.version_info.major}.{sys.version_info.minor}, jax {jax.__version__}"
     if decode is not None:
         click.echo(json.dumps([versions, read_files(decode)]))
         return
-    twins = twins or tuple(name for name in pretrained_names() if "_int8_v" in name)
+    names = names or tuple(name for name in pretrained_names() if name.endswith("_integer"))
     rows = []
-    with TemporaryDirectory() as name:
-        expected = write_files(Path(name), twins, count)
+    with TemporaryDirectory() as folder:
+        expected = write_files(Path(folder), names, count)
         places = [(sys.executable, one) for one in SETTINGS] + [(python, "as it is") for python in pythons]
-        results = [(setting, *read_elsewhere(Path(name), python, SETTINGS[setting])) for python, setting in places]
-        results.append(("NumPy integers, no JAX", versions.partition(",")[0], read_in_numpy(Path(name))))
+        results = [(setting, *read_elsewhere(Path(folder), python, SETTINGS[setting])) for python, setting in places]
+        results.append(("NumPy integers, no JAX", versions.partition(",")[0], read_in_numpy(Path(folder))))
     for setting, where, found in results:
         if wrong := [file for file, pixels in found.items() if pixels != expected[file]]:
             raise InputError(f"{setting}: {', '.join(wrong)} decoded to other pixels.")

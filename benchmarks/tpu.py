@@ -4,7 +4,7 @@ python -m benchmarks.tpu [--config=digits ...] [--topology=v5e:2x4 ...] [--progr
 
 The TPU compiler runs on any x86-64 Linux machine: pip install 'pixelcnn-jax[tpu]'. Nothing is executed. The programs
 are those of the train loop and of sampling, with layers in bfloat16, and "encode" and "decode" of the published integer
-twin, in float32, for the configs that have one. All but training and evaluation are compiled for one chip.
+model, in float32, for the configs that have one. All but training and evaluation are compiled for one chip.
 
 The account of ``benchmarks/hlo.py`` gives the bytes and the arithmetic of a step on each chip. The roofline time is the
 longer of both at the chip's peak bandwidth and peak arithmetic: no program can be faster. The arithmetic's share of it
@@ -31,10 +31,10 @@ from experiments import unconditional
 from pixelcnn_jax import InputError, sample
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.codec import groups
-from pixelcnn_jax.devices import data_mesh, replicated
+from pixelcnn_jax.codec.integer_stream import IntegerStream
+from pixelcnn_jax.devices import AXIS, data_mesh, data_parallel, replicated
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, params_of
-from pixelcnn_jax.models.integer_stream import IntegerStream
-from pixelcnn_jax.pretrained import integer_twins, load_pretrained
+from pixelcnn_jax.pretrained import integer_model_of, load_pretrained
 from pixelcnn_jax.training.config import resolve
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
@@ -116,14 +116,14 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
       model: fields of ``config.model`` to change.
     """
     if program in CODING:
-        return lowered_twin(program, name, mesh, images)
+        return lowered_coder(program, name, mesh, images)
     config = importlib.import_module(f"configs.{name}").get_config()
     config.model.update({"dtype": "bfloat16", **model})
     config = resolve(config, unconditional.Config)
     spec, _ = SHAPES[name]
     experiment = unconditional.make_experiment(config, spec)
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
-    whole, split = replicated(mesh), NamedSharding(mesh, PartitionSpec("data"))
+    whole, split = replicated(mesh), NamedSharding(mesh, PartitionSpec(AXIS))
 
     def abstract(tree: Any, sharding: NamedSharding = whole) -> Any:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
@@ -134,7 +134,7 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
     if program == "train":
         options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": config.train.ema_decay}
         step = partial(train_step, **options)
-        with jax.set_mesh(mesh):
+        with data_parallel(mesh):
             return jax.jit(step, donate_argnames="state", out_shardings=whole).lower(state, batch, key)
     if program == "evaluate":
         loss = lambda params, batch: experiment.loss(params, batch, None)  # noqa: E731
@@ -143,9 +143,9 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
     return jax.jit(lambda params, key: sample(experiment.networks, params, key, shape=shape)).lower(state.params, key)
 
 
-def lowered_twin(program: str, name: str, mesh: Mesh, images: int) -> jax.stages.Lowered:
+def lowered_coder(program: str, name: str, mesh: Mesh, images: int) -> jax.stages.Lowered:
     """Returns, for a group of images, the pass that finds all intervals to encode, or the loop that decodes."""
-    model, variables, _ = load_pretrained(integer_twins(name)[0])
+    model, variables, _ = load_pretrained(integer_model_of(name))
     (*size, channels), lanes = SHAPES[name][0].shape, max(1, images // groups.IMAGES_PER_LANE)
 
     def abstract(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
@@ -234,7 +234,7 @@ def main(
             mesh = mesh_of(where)
             chip = CHIPS[mesh.devices.flat[0].device_kind]
             for kind in ("train",) if quick else program or PROGRAMS:
-                if kind in CODING and not integer_twins(name):
+                if kind in CODING and integer_model_of(name) == name:
                     continue
                 on_all = kind in ("train", "evaluate")
                 for count in (images or SHAPES[name][1],) if on_all else sampled:

@@ -18,7 +18,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/compress.ipynb)
 #
-# A model that predicts each pixel is half of a compressor. A range coder is the other half: it spends -log2 p bits on a
+# A model that predicts each pixel is half of a compressor. An entropy coder is the other: it spends -log2 p bits on a
 # pixel of probability p. This notebook compresses images with a published model, gets them back, and compares the size
 # with PNG, WebP and JPEG XL.
 
@@ -44,11 +44,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from pixelcnn_jax import bits_per_dim, compress, decompress, load_pretrained
+from pixelcnn_jax import bits_per_dim, compress, decompress, load_pretrained, quantise
 from pixelcnn_jax.data.dataset import load, take_images
 from pixelcnn_jax.data.image_files import grid
 
-model, variables, card = load_pretrained("digits")
+model, variables, card = load_pretrained("digits_integer")
 images = take_images(load("digits", split="test", levels=17), COUNT)
 rows = images[: COUNT // 10 * 10].reshape(-1, 10, 8, 8, 1)
 picture = Image.fromarray(grid(rows, levels=17, gap=0)[..., 0])
@@ -92,12 +92,14 @@ for name, value in bits.items():
     print(f"{name:20} {value:.3f} bits per pixel")
 
 # %% [markdown]
-# ## Files that any machine reads
-# Decoding needs the same probabilities to the last bit, and processors round differently. The integer twin of a model
-# computes in exact integers: its files can be read anywhere, by any version.
+# ## A model of your own
+# Decoding needs the same probabilities to the last bit, and processors round differently. `digits_integer` therefore
+# computes in exact integers: its files can be read anywhere, by any version. `quantise` makes an integer model of a
+# trained network, and `save_pretrained` stores it for both sides.
 
 # %%
-twin, weights, _ = load_pretrained("digits_int8_v1")
-portable = compress(twin, weights, images)
-assert np.array_equal(decompress(twin, weights, portable), images)
-print(f"{8 * len(portable) / images.size:.3f} bits per pixel")
+network, weights, _ = load_pretrained("digits")
+integer, integers = quantise(network, weights, images)
+coded = compress(integer, integers, images)
+assert np.array_equal(decompress(integer, integers, coded), images)
+print(f"{8 * len(coded) / images.size:.3f} bits per pixel")

@@ -1,6 +1,6 @@
 """Conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv 1606.05328) in JAX and Flax."""
 
-from pixelcnn_jax.codec import compress, decompress
+from pixelcnn_jax.codec import compress, decompress, quantise
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.likelihood import bits_per_dim, log_prob
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
@@ -25,6 +25,7 @@ __all__ = [
     "log_prob",
     "naive_sample",
     "pretrained_names",
+    "quantise",
     "register",
     "sample",
 ]

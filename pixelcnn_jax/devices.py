@@ -10,6 +10,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ from jaxtyping import Array, Key, UInt32
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import cache_folder
 
+AXIS = "pixelcnn_jax_images"  # layers react to a mesh with this axis alone, not to one of the user
+
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Returns a mesh with one axis, ``data``, over the devices given, or over all devices of all processes.
+    """Returns a mesh with one axis, ``AXIS``, over the devices given, or over all devices of all processes.
 
     The devices of a process are neighbours, so that its rows of a batch are consecutive.
     """
     chosen = sorted(devices or jax.devices(), key=lambda device: (device.process_index, device.id))
-    return Mesh(np.array(chosen), ("data",), axis_types=(AxisType.Auto,))
+    return Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -97,7 +100,7 @@ def check_batch_size(mesh: Mesh, batch_size: int, *, name: str = "batch_size") -
 
 def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:
     """Returns a batch, or this process's consecutive rows of one, split along its first axis over the mesh."""
-    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
 
 
@@ -116,7 +119,7 @@ def shard(x: Any) -> Any:
     devices = jax.local_devices()
     if len(devices) == 1 or any(len(leaf) % len(devices) for leaf in jax.tree.leaves(x)):
         return x
-    return jax.device_put(x, NamedSharding(data_mesh(devices), PartitionSpec("data")))
+    return jax.device_put(x, NamedSharding(data_mesh(devices), PartitionSpec(AXIS)))
 
 
 def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
@@ -127,12 +130,21 @@ def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
     return jax.device_put(batched, sharding), jax.device_put(whole, NamedSharding(sharding.mesh, PartitionSpec()))
 
 
+def data_parallel(mesh: Mesh) -> AbstractContextManager[None]:
+    """Returns a context in which layers compute each device's images apart, where ``per_device`` says so.
+
+    Args:
+      mesh: the mesh of ``data_mesh``, which also holds the images.
+    """
+    return jax.set_mesh(mesh)
+
+
 def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Maps a function over the mesh of ``jax.set_mesh``, each device with its own images.
+    """Maps a function over the mesh of ``data_parallel``, each device with its own images.
 
     The gradients of the whole arguments are then summed over the devices once, after the function's backward pass. Left
-    to itself, XLA sums them in every iteration of the function's loops. Without a mesh with an axis ``data``, or if its
-    devices cannot share the images evenly, the function stays as it is.
+    to itself, XLA sums them in every iteration of the function's loops. Outside of ``data_parallel``, or if its devices
+    cannot share the images evenly, the function stays as it is.
 
     Args:
       function: ``images, condition, *whole -> values``. Images, values, and all parts of the condition that have as
@@ -141,9 +153,9 @@ def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
     mesh = jax.sharding.get_abstract_mesh()
 
     def mapped(images: Array, condition: Any, *whole: Any) -> Array:
-        if "data" not in mesh.auto_axes or len(images) % mesh.shape["data"]:
+        if AXIS not in mesh.auto_axes or len(images) % mesh.shape[AXIS]:
             return function(images, condition, *whole)
-        rows, all_rows = PartitionSpec("data"), PartitionSpec()
+        rows, all_rows = PartitionSpec(AXIS), PartitionSpec()
         split = jax.tree.map(lambda x: rows if len(x) == len(images) else all_rows, condition)
         specs = (rows, split, *(all_rows for _ in whole))
         # The check would have gradients summed where an argument is read: inside the loops.
@@ -154,8 +166,8 @@ def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
 
 def random_words(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "images ..."]:
     """Returns random words for images; within ``per_device`` the rows of this device among those of all."""
-    if "data" not in jax.sharding.get_abstract_mesh().manual_axes:
+    if AXIS not in jax.sharding.get_abstract_mesh().manual_axes:
         return jax.random.bits(key, shape)
     own, *rest = shape
-    words = jax.random.bits(key, (own * jax.lax.axis_size("data"), *rest))
-    return jax.lax.dynamic_slice_in_dim(words, own * jax.lax.axis_index("data"), own)
+    words = jax.random.bits(key, (own * jax.lax.axis_size(AXIS), *rest))
+    return jax.lax.dynamic_slice_in_dim(words, own * jax.lax.axis_index(AXIS), own)

@@ -1,6 +1,6 @@
 """Distributions over the levels of a sub-pixel: a softmax, or a mixture of discretised logistics; and draws from them.
 
-Both give every level a probability. Samplers and the codec read log-probabilities and do not know which one it is.
+Both give every level a probability. Samplers read log-probabilities and do not know which one it is.
 """
 
 import math

@@ -23,15 +23,15 @@ from jaxtyping import Array
 from safetensors.flax import load, save
 
 from pixelcnn_jax.cards import FORMAT, read_card_file
+from pixelcnn_jax.codec.bounds import check_bounds
+from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.download import fetch_model
 from pixelcnn_jax.errors import InputError, first_line
 from pixelcnn_jax.files import atomic_write, write_json
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.bounds import check_bounds
 from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition, check_params
 from pixelcnn_jax.models.inputs import ImageSpec, Variables, condition_sizes
-from pixelcnn_jax.models.integer import IntegerPixelCNN
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.registry import build, describe
 
@@ -62,10 +62,9 @@ def pretrained_names() -> list[str]:
 
 
 @public
-def integer_twins(name: str) -> list[str]:
-    """Returns the names of a published model's integer twins, the newest first."""
-    versions = (re.fullmatch(rf"{re.escape(name)}_int8_v(\d+)", one) for one in pretrained_names())
-    return [version[0] for version in sorted(filter(None, versions), key=lambda version: -int(version[1]))]
+def integer_model_of(name: str) -> str:
+    """Returns the name of a published model's integer model, or the given name if it has none."""
+    return one if (one := f"{name}_integer") in _published() else name
 
 
 def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrained:

@@ -16,7 +16,7 @@ from pixelcnn_jax.distributions import draw, noise
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.guidance import Adjustment, interleave, make_adjustment
 from pixelcnn_jax.models.arguments import public
-from pixelcnn_jax.models.conditional import ConditionalModel, resolve
+from pixelcnn_jax.models.conditional import ConditionalModel, resolve, unconditional
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Stream, begin, stream_of
@@ -44,8 +44,8 @@ def sample(
     """Draws images from p(x | h, s). The whole costs about as much as one forward pass.
 
     Args:
-      model: a model of this package. A model without a stream (Diagonal BiLSTM, any other module) is run again for
-        every sub-pixel, as ``naive_sample`` does.
+      model: a module that maps images to logits, or a ``ConditionalModel``. Without a stream of its own
+        (``models.streaming.stream_of``) it is run again for every sub-pixel, as ``naive_sample`` does.
       variables: its variables, from ``init`` or from training.
       key: one key, or one per image: images with equal keys share their noise, and differ only by h, s or given. With
         keys sharded over devices (``devices.shard``) each device draws its share of the images.
@@ -59,7 +59,7 @@ def sample(
       temperature: what the logits of each sub-pixel are divided by. Below 1 likely values are drawn more often.
       guidance: w of (1 + w) times the conditional minus w times the unconditional logits, renormalised for each
         sub-pixel (classifier-free guidance, Ho and Salimans 2022). For a model trained with ``drop_condition``: the
-        unconditional logits are those given zeros. Doubles the cost.
+        unconditional logits are those given zeros, or what the conditioner's ``nothing(h)`` returns. Doubles the cost.
       on_row: called with the index of each finished row, for a progress bar; ignored for a model without a stream.
 
     Returns:
@@ -117,7 +117,7 @@ def naive_sample(
     return _sample_naively(*_prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance))
 
 
-@partial(jax.jit, static_argnames="stream", donate_argnames=("images", "rows"))
+@partial(jax.jit, static_argnames="stream")
 def _sample_rows(
     stream: Stream,
     params: Params,
@@ -207,12 +207,7 @@ def _prepared(
     adjustment = make_adjustment(temperature, guidance)
     network, own, condition = resolve(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:
-        if h is None and s is None:
-            raise InputError("guidance must be 0 without a condition: give h or s.")
-        h = h if isinstance(model, ConditionalModel) else condition.h  # vectors: zeros as labels were class 0
-        nothing = jax.tree.map(jnp.zeros_like, (h, s))  # as in training with drop_condition
-        *_, unconditional = resolve(model, variables, *nothing, shape=shape)
-        condition = interleave(condition, unconditional)
+        condition = interleave(condition, unconditional(model, variables, h, condition))
     full = (*shape, network.channels)
     if given is None and mask is None:
         images, mask = jnp.zeros(full, jnp.int32), jnp.zeros(full, bool)

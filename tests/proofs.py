@@ -29,6 +29,7 @@ def randomised(variables, seed=7, scale=0.3):
 def as_on_an_accelerator(monkeypatch):
     """Makes what is traced from now on use the operations of a GPU or TPU."""
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda *inputs, cpu, default: default(*inputs))
+    jax.clear_caches()
 
 
 def random_images(model, shape, key=0):

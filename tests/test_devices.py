@@ -8,14 +8,16 @@ import numpy as np
 import optax
 import pytest
 from jax import export
+from jax.sharding import Mesh
 from proofs import as_on_an_accelerator
 from tiny_runs import tiny
 
 from benchmarks.hlo import account
-from pixelcnn_jax import InputError, devices
+from pixelcnn_jax import GatedPixelCNN, InputError, devices
 from pixelcnn_jax.devices import (
     check_batch_size,
     data_mesh,
+    data_parallel,
     keep_programs,
     match_sharding,
     on_one_device,
@@ -94,12 +96,21 @@ def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch
 
         mesh = data_mesh(jax.devices()[:count])
         whole = jax.device_put((jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)), replicated(mesh))
-        with jax.set_mesh(mesh):
+        with data_parallel(mesh):
             compiled = function.lower(whole[0], shard_batch(mesh, batch_of(16)), whole[1]).compile()
         found[count, layers] = compiled(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
         sums[count, layers] = account(compiled.as_text()).collectives.get("all-reduce", {}).get("count", 0)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), found[4, 2], found[1, 2])
     assert sums[4, 2] == sums[4, 3] > 0
+
+
+def test_layers_ignore_a_mesh_of_the_user():
+    model, images = GatedPixelCNN(levels=2, features=8, layers=1), jnp.zeros((8, 2, 2, 1), jnp.int32)
+    variables, contexts = model.init(jax.random.key(0), images), {}
+    for mesh in (Mesh(jax.devices(), "data"), data_mesh()):
+        with data_parallel(mesh):
+            contexts[mesh.axis_names] = "shard_map" in str(jax.make_jaxpr(model.apply)(variables, images))
+    assert [*contexts.values()] == [False, True]
 
 
 def test_jit_sharded_jit_and_pmap_take_the_same_step():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from proofs import random_images, randomised
 
-from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, compress, log_prob, sample
+from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, log_prob, sample
 from pixelcnn_jax.likelihood import nats
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -67,7 +67,6 @@ def test_a_condition_that_is_not_finite_is_refused(value):
     for work in (
         lambda: log_prob(GREY, variables, images, h=h),
         lambda: sample(GREY, variables, jax.random.key(0), shape=(1, 2, 2), h=h),
-        lambda: compress(GREY, variables, images, h=h),
     ):
         with pytest.raises(InputError, match=r"^h must be finite"):
             work()
@@ -79,7 +78,6 @@ def test_parameters_in_place_of_variables_are_refused():
     for work in (
         lambda: log_prob(GREY, params, images),
         lambda: sample(GREY, params, jax.random.key(0), shape=(1, 2, 2)),
-        lambda: compress(GREY, params, images),
     ):
         with pytest.raises(InputError, match=r"^variables must"):
             work()

@@ -26,7 +26,7 @@ NATS_OF_A_PATTERN = {
     "binarized_mnist": 70.1250,
     "binarized_mnist_diagonal_bilstm_minutes": 91.6105,
     "binarized_mnist_gated_minutes": 113.6894,
-    "binarized_mnist_int8_v1": 66.2639,
+    "binarized_mnist_integer": 66.2639,
     "binarized_mnist_pixelcnn_minutes": 114.4106,
     "binarized_mnist_row_lstm_minutes": 81.5548,
     "binarized_mnist_wide": 60.3660,
@@ -34,14 +34,14 @@ NATS_OF_A_PATTERN = {
     "cifar10_classes": 1569.1683,
     "cifar10_mixture": 1482.9034,
     "cifar10_small": 1597.5750,
-    "cifar10_small_int8_v1": 1388.9703,
+    "cifar10_small_integer": 1388.9703,
     "cifar10_small_mixture": 2088.5852,
     "cifar10_small_pixelcnn": 1418.7997,
     "digits": 818.7372,
-    "digits_int8_v1": 743.1775,
+    "digits_integer": 743.1775,
     "mnist": 999.3524,
     "mnist_classes": 75.8968,
-    "mnist_classes_int8_v1": 70.4756,
+    "mnist_classes_integer": 70.4756,
     "mnist_classes_wide": 57.1310,
     "mnist_half": 101.8411,
     "omniglot_few_shot": 347.3439,
@@ -293,6 +293,12 @@ def test_a_card_without_a_config_has_an_empty_one(tmp_path):
     assert load_pretrained(tmp_path).card["config"] == {}
 
 
+@pytest.mark.parametrize("name", ["digits", "binarized_mnist", "mnist_classes", "cifar10_small"])
+def test_the_former_name_of_an_integer_model_leads_to_the_new_one(name):
+    with pytest.raises(InputError, match=f"did you mean {name}_integer"):
+        load_pretrained(f"{name}_int8_v1")
+
+
 @pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "no/such/folder", "~nobody-here/run"])
 def test_a_model_that_is_not_there_is_refused(name):
     with pytest.raises(InputError, match=f"no model {name}.*pixelcnn models"):
@@ -330,7 +336,7 @@ def test_published_cards_say_what_the_table_needs():
         card = read_card(name)
         assert {"scores", "config", "trained_by", "hardware", "train_seconds", "parameters", "score_of"} <= card.keys()
         assert card["config"]["experiment"] in card["config"]
-        assert "checksum" in card or card["dtype"] == "integer", name
+        assert "checksum" in card, name
 
 
 def test_the_published_models_fit_into_a_wheel():

@@ -78,6 +78,13 @@ def test_a_draw_follows_the_softmax(levels):
     assert stats.chisquare(counts, len(gumbel) * expected / expected.sum()).pvalue > 1e-3
 
 
+def test_a_batch_may_be_mapped():
+    model, variables, shape, _ = build("grey")
+    keys = jax.random.split(jax.random.key(4), 2)
+    mapped = jax.vmap(lambda key: sample(model, variables, key[None], shape=(1, *shape[1:]))[0])(keys)
+    np.testing.assert_array_equal(mapped, sample(model, variables, keys, shape=shape))
+
+
 def test_an_image_does_not_depend_on_its_batch():
     model, variables, shape, _ = build("colour")
     few, many = (sample(model, variables, jax.random.key(4), shape=(n, *shape[1:])) for n in (2, 5))

@@ -20,6 +20,8 @@ from pixelcnn_jax import (
     log_prob,
     naive_sample,
     pretrained_names,
+    quantise,
+    register,
     sample,
 )
 
@@ -28,10 +30,16 @@ def use_a_published_model(key: jax.Array) -> jax.Array:
     model, variables, card = load_pretrained(pretrained_names()[0])
     images = sample(model, variables, key, shape=(2, 28, 28), temperature=0.9)
     print(card["image_spec"], bits_per_dim(model, variables, images))
-    data: bytes = compress(model, variables, images)
-    returned = decompress(model, variables, data)
+    integer, integers = quantise(model, variables, images)
+    data: bytes = compress(integer, integers, images)
+    returned = decompress(integer, integers, data)
     assert np.array_equal(returned, images)
     return images
+
+
+@register
+class Registered(GatedPixelCNN):
+    """A network that cards may name."""
 
 
 def train_one_step(images: jax.Array, h: jax.Array) -> Any:

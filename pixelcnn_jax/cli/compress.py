@@ -4,25 +4,29 @@ Images of one size are coded together, in a part of the file. Each part is a con
 reads; the names of its images are kept in it.
 """
 
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
 
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.cli.names import check_names, pack_names, unpack_names
+from pixelcnn_jax.cli.names import Names, check_names, pack_names, unpack_names
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.cli.pictures import find_images, read_exact, to_pixels
+from pixelcnn_jax.cli.pictures import find_images, read_exact, reoriented, to_pixels
 from pixelcnn_jax.codec import coding
-from pixelcnn_jax.codec.container import Container, GroupContainer, check_size, length_of, unpack
+from pixelcnn_jax.codec.coding import integer_network
+from pixelcnn_jax.codec.container import Container, check_size, length_of, unpack
 from pixelcnn_jax.codec.groups import digest_of_integers
 from pixelcnn_jax.data.image_files import write_image
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write
-from pixelcnn_jax.models.integer import IntegerPixelCNN
-from pixelcnn_jax.pretrained import integer_twins, pretrained_names, read_card
+from pixelcnn_jax.pretrained import integer_model_of, pretrained_names, read_card
+
+DEFAULT_MAX_SUBPIXELS = 2**25  # that ``decompress`` takes unasked: 10,000 images of CIFAR-10 are fewer
+SUBPIXELS_PER_SECOND = 40_000  # about, by the published models on one CPU core: docs/integer_codec.md
 
 
 @click.command()
@@ -34,9 +38,6 @@ from pixelcnn_jax.pretrained import integer_twins, pretrained_names, read_card
     "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images coded at a time."
 )
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare before writing.")
-@click.option(
-    "--float", "as_float", is_flag=True, help="Do not use the model's integer twin: only this machine reads the file."
-)
 @options.json_option
 def compress(
     name: str,
@@ -45,22 +46,20 @@ def compress(
     label: int | None,
     batch_size: int,
     verify: bool,
-    as_float: bool,
     as_json: bool,
 ) -> None:
     """Compress image files into one file, without loss.
 
-    A published model with an integer twin is replaced by the twin, whose files can be read on any machine. A file of
-    a float model can be read only by the same version of jax on the same kind of processor. The program of each size
-    of images is compiled, which takes some seconds.
+    MODEL is a published model that has an integer model, or the folder or file of an integer model. Any machine reads
+    the file. The program of each size of images is compiled, which takes some seconds.
     """
     options.check_output(output)
-    twins = [] if as_float else integer_twins(name)
-    density = options.load_density(twins[0] if twins else name)
+    density = options.load_density(integer_model_of(name))
+    integer_network(density.model)
     found = find_named(files)
     by_shape: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
     for one, file in found.items():
-        image = read_exact(file, density)
+        image = reoriented(read_exact(file, density), density)
         by_shape.setdefault(image.shape, {})[one] = image
     rows = sum(-(-len(images) // batch_size) * shape[0] for shape, images in by_shape.items())
     parts: list[bytes] = []
@@ -81,11 +80,10 @@ def compress(
     data = b"".join(parts)
     atomic_write(output, data)
     subpixels = sum(image.size for images in by_shape.values() for image in images.values())
-    portable = isinstance(density.model, IntegerPixelCNN)
-    here = "only this version of jax on this kind of processor can read it"
-    readers = "any machine can read it" if portable else here
-    facts = {"model": density.name, "portable": portable}
-    _report(len(found), len(data), subpixels, output, as_json, note=f", by {density.name}: {readers}", **facts)
+    note = f", by {density.name}"
+    if subpixels > DEFAULT_MAX_SUBPIXELS:
+        note += f": decompress them with --max-subpixels={subpixels}"
+    _report(len(found), len(data), subpixels, output, as_json, note=note, model=density.name)
 
 
 @click.command()
@@ -93,39 +91,57 @@ def compress(
 @click.argument("files", metavar="FILE...", type=options.PATH, nargs=-1, required=True)
 @options.output_option("Folder to write")
 @options.label_option
+@click.option(
+    "--max-subpixels",
+    type=click.IntRange(1),
+    default=DEFAULT_MAX_SUBPIXELS,
+    show_default=True,
+    help="Refuse files that declare more in all.",
+)
 @options.json_option
-def decompress(name: str, files: tuple[Path, ...], output: Path, label: int | None, as_json: bool) -> None:
+def decompress(
+    name: str, files: tuple[Path, ...], output: Path, label: int | None, max_subpixels: int, as_json: bool
+) -> None:
     """Decompress files that `compress` wrote into a new folder of PNGs, which appears when all are written."""
     options.check_output(output, folder=True)
     target = output.resolve()
     read_card(name)  # a wrong name is found before the files are read
     parts = [part for file in files for part in read_parts(file)]
-    density = load_coder(name, parts[0][1])
-    check_names([one for _, _, names in parts for one in names])
-    rows = sum(-(-part.shape[0] // part.batch_size) * part.shape[1] for _, part, _ in parts)
-    subpixels = 0
+    check_names([one for part in parts for one in part.names.names])
+    subpixels = sum(math.prod(part.container.shape) for part in parts)
+    check_work(subpixels, max_subpixels)
+    density = load_coder(name, parts[0].container)
+    rows = sum(len(part.container.streams) * part.container.shape[1] for part in parts)
     with (
         TemporaryDirectory(prefix=".pixelcnn", dir=target.parent) as folder,
         options.progress("decompressing", rows) as on_row,
     ):
         images = Path(folder) / "images"
         images.mkdir()
-        for data, _, names in parts:
+        for data, _, (_, _, names, prepared) in parts:
             h = density.h_of(label, len(names))
             decoded = coding.decompress(density.model, density.variables, data, h=h, on_row=on_row)
-            subpixels += decoded.size
             for one, image in zip(names, decoded, strict=True):
                 file = images / one
                 if file.exists():
                     raise InputError(f"{one} exists here where case makes no difference: decompress elsewhere.")
                 file.parent.mkdir(parents=True, exist_ok=True)
-                write_image(file, to_pixels(image, density))
+                write_image(file, to_pixels(reoriented(image, density) if prepared else image, density))
         if target.exists():  # an empty folder; it stays, since it may be the current one
             for path in images.iterdir():
                 path.rename(target / path.name)
         else:
             images.rename(target)
-    _report(sum(len(names) for *_, names in parts), sum(len(data) for data, *_ in parts), subpixels, output, as_json)
+    count, size = sum(len(part.names.names) for part in parts), sum(len(part.data) for part in parts)
+    _report(count, size, subpixels, output, as_json)
+
+
+class Part(NamedTuple):
+    """A part of a compressed file: a container, as bytes and read, and what it says of its images."""
+
+    data: bytes
+    container: Container
+    names: Names
 
 
 def find_named(places: tuple[Path, ...]) -> dict[str, Path]:
@@ -145,47 +161,54 @@ def find_named(places: tuple[Path, ...]) -> dict[str, Path]:
     return found
 
 
-def load_coder(name: str, container: Container | GroupContainer) -> Density:
-    """Returns the model that compressed a file: the one that is named, or one of its integer twins.
+def check_work(subpixels: int, most: int) -> None:
+    """Raises InputError if files declare more sub-pixels than the user wants decoded, and says how long they take."""
+    if subpixels > most:
+        minutes = math.ceil(subpixels / SUBPIXELS_PER_SECOND / 60)
+        raise InputError(
+            f"--max-subpixels must be at least {subpixels} to decompress these images, which takes about {minutes} "
+            f"minutes of a CPU core; it is {most}."
+        )
+
+
+def load_coder(name: str, container: Container) -> Density:
+    """Returns the model that compressed a file: the integer model of the one that is named.
 
     Raises:
-      InputError: if it was another integer twin, which is named if it is a published one.
+      InputError: if it was another integer model, which is named if it is a published one.
     """
-    density = options.load_density(name)
-    if not isinstance(container, GroupContainer):
+    density = options.load_density(integer_model_of(name))
+    if is_of(container, density):
         return density
-    for twin in (*map(options.load_density, integer_twins(name)), density):
-        if is_of(container, twin):
-            return twin
-    others = (twin for other in pretrained_names() for twin in integer_twins(other))
-    right = next((f": it was {other}" for other in others if is_of(container, options.load_density(other))), "")
+    others = (options.load_density(one) for one in pretrained_names() if one.endswith("_integer"))
+    right = next((f": it was {one.name}" for one in others if is_of(container, one)), "")
     raise InputError(f"{name} is not the model that compressed these images{right}.")
 
 
-def is_of(container: GroupContainer, density: Density) -> bool:
-    """Whether a model compressed the images of a container."""
-    model, variables = density.model, density.variables
-    return isinstance(model, IntegerPixelCNN) and container.model == digest_of_integers(model, variables)
+def is_of(container: Container, density: Density) -> bool:
+    """Whether an integer model compressed the images of a container."""
+    return container.model == digest_of_integers(integer_network(density.model), density.variables)
 
 
-def read_parts(file: Path) -> list[tuple[bytes, Container | GroupContainer, list[str]]]:
+def read_parts(file: Path) -> list[Part]:
     """Returns the containers in a compressed file, with the names of the images in each.
 
     Raises:
       InputError: if the file is damaged or incomplete.
     """
     data = file.read_bytes()
-    parts: list[tuple[bytes, Container | GroupContainer, list[str]]] = []
+    parts: list[Part] = []
     start, total = 0, 1
     try:
         while start < len(data) or not parts:
             part = data[start : start + length_of(data[start : start + 64])]
             container = unpack(part)
             check_size(container.shape, container.batch_size)
-            index, total, names = unpack_names(container.extra, container.shape[0])
-            if index != len(parts):
+            names = unpack_names(container.extra, container.shape[0])
+            if names.part != len(parts):
                 raise InputError("its parts are not in order")
-            parts.append((part, container, names))
+            parts.append(Part(part, container, names))
+            total = names.parts
             start += len(part)
         if total != len(parts):
             raise InputError(f"it ends after {len(parts)} of {total} parts")

@@ -7,7 +7,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pixelcnn_jax.errors import InputError
 
@@ -17,6 +17,21 @@ MAX_TEXT = 2**24  # bytes of the names of one part
 MAX_DEPTH = 16  # folders and the file
 PART = re.compile(r'[^/\\:*?"<>|\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}')
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # device names of Windows
+
+
+class Names(NamedTuple):
+    """What a part of a compressed file says of its images.
+
+    Attributes:
+      part, parts: which part of how many it is.
+      names: the name of each image.
+      prepared: whether the images were inverted and scanned as the model's card says; older files never were.
+    """
+
+    part: int
+    parts: int
+    names: list[str]
+    prepared: bool = False
 
 
 def check_names(names: Iterable[Any]) -> None:
@@ -49,14 +64,14 @@ def pack_names(names: list[str], *, part: int, parts: int) -> bytes:
     """Returns the names of the images of one part, as bytes to keep in its container."""
     if len(names) > MAX_COUNT:
         raise InputError(f"At most {MAX_COUNT:,} images of one size can be compressed together, got {len(names):,}.")
-    text = json.dumps({"part": part, "parts": parts, "names": names}, ensure_ascii=False).encode()
+    text = json.dumps(Names(part, parts, names, prepared=True)._asdict(), ensure_ascii=False).encode()
     if len(text) > MAX_TEXT:
         raise InputError(f"The names of images of one size must have at most {MAX_TEXT:,} bytes, got {len(text):,}.")
     return zlib.compress(text, 9)
 
 
-def unpack_names(content: bytes, count: int) -> tuple[int, int, list[str]]:
-    """Returns which part of how many this is, and the names of its ``count`` images: the inverse of ``pack_names``.
+def unpack_names(content: bytes, count: int) -> Names:
+    """Returns what a part says of its ``count`` images: the inverse of ``pack_names``.
 
     Raises:
       InputError: if they cannot be read, or are not one safe name for each image.
@@ -65,11 +80,12 @@ def unpack_names(content: bytes, count: int) -> tuple[int, int, list[str]]:
         raise InputError(f"it declares {count:,} images, more than {MAX_COUNT:,}")
     try:
         facts = json.loads(zlib.decompressobj().decompress(content, min(MAX_TEXT, 100 + count * (4 * MAX_LENGTH + 4))))
-        part, parts, names = facts["part"], facts["parts"], facts["names"]
-        whole = type(part) is type(parts) is int and type(names) is list and all(type(x) is str for x in names)
-    except (zlib.error, ValueError, KeyError, TypeError, RecursionError):
+        found = Names(**facts)
+        whole = type(found.part) is type(found.parts) is int and type(found.prepared) is bool
+        whole = whole and type(found.names) is list and all(type(x) is str for x in found.names)
+    except (zlib.error, ValueError, TypeError, RecursionError):
         whole = False
-    if not whole or len(names) != count:
+    if not whole or len(found.names) != count:
         raise InputError("it does not hold one name for each image")
-    check_names(names)
-    return part, parts, names
+    check_names(found.names)
+    return found

@@ -85,6 +85,14 @@ def to_pixels(
     return image.astype(np.uint8) if _holds_levels(density) else as_pixels(image, levels=density.model.levels)
 
 
+def reoriented(
+    image: Integer[np.ndarray, "height width channels"], density: Density
+) -> Integer[np.ndarray, "rows columns channels"]:
+    """Returns levels inverted and scanned as the model reads them; a second call undoes the first."""
+    data = DataConfig(**density.settings("data", DataConfig))
+    return SCANS[data.scan](density.model.levels - 1 - image if data.invert else image)
+
+
 def _holds_levels(density: Density) -> bool:
     """Whether the files of the training images held levels, not intensities: a folder whose values nothing reduced."""
     data = density.settings("data", DataConfig)

@@ -1,13 +1,9 @@
 """The container of compressed images. All that it declares is checked and bounded before anything is decoded.
 
-    magic, version, length of all | digests | numbers | texts | extra | words of the range coder | digest of all that
-
-is version 1, for networks that compute in floating point. Version 2 is for integer networks. It names no software,
-machine or batch size, because none matters:
-
     magic, version, length of all | digest of the model | numbers | extra | length of each group | groups | digest
 
-Numbers are little-endian; the lengths of the groups have 7 bits a byte. Nothing here needs JAX.
+It names no software, machine or batch size, because none matters. Numbers are little-endian; the lengths of the groups
+have 7 bits a byte. Nothing here needs JAX. Version 1 was for networks that compute in floating point.
 
 Coded bytes are filled up with zeros to one for every ``SUBPIXELS_PER_BYTE`` sub-pixels. A file can therefore declare no
 more work than its length pays for.
@@ -19,58 +15,23 @@ import itertools
 import math
 import struct
 from dataclasses import dataclass
-from typing import Any
 
 from pixelcnn_jax.errors import InputError
 
 MAGIC = b"\x93PCNN\r\n\x1a"  # not text; a transfer in text mode damages it
-VERSION, GROUPS_VERSION = 1, 2
-MAX_SUBPIXELS = 2**28  # of all images
+VERSION = 2
+MAX_CODED_SUBPIXELS = 2**28  # of all images in a container
 MAX_ROW = 2**16  # pixels in one row of a batch
-SUBPIXELS_PER_BYTE = 1024  # at most; real images have less than 50
+SUBPIXELS_PER_BYTE = 1024  # at most; real images have less than 60
 
 _START = struct.Struct("<8sHQ")
-_NUMBERS = struct.Struct("<QIIIIII")
-_GROUP_NUMBERS = struct.Struct("<16sQIIIIIII")
-_DIGESTS = ("model", "weights", "condition", "pixels")
-_TEXTS = ("dtype", "jax", "jaxlib", "platform")
+_NUMBERS = struct.Struct("<16sQIIIIIII")
 _SIZE = 8  # bytes of a digest: one of 2**64 damages would pass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
     """The fields of a container.
-
-    Attributes:
-      model, weights, condition: digests of what computed the probabilities; the decoder needs the same.
-      pixels: digest of the images.
-      shape: count, height, width and channels of the images.
-      levels: number of values of a sub-pixel.
-      batch_size: images computed together; probabilities are bit-identical only at the same size.
-      dtype: type that the layers computed in.
-      jax, jaxlib, platform: versions, and "cpu", "gpu" or "tpu".
-      extra: the caller's bytes.
-      words: the output of the range coder.
-    """
-
-    model: bytes
-    weights: bytes
-    condition: bytes
-    pixels: bytes
-    shape: tuple[int, ...]
-    levels: int
-    batch_size: int
-    dtype: str
-    jax: str
-    jaxlib: str
-    platform: str
-    extra: bytes
-    words: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupContainer:
-    """The fields of a container of version 2.
 
     Attributes:
       model: digest of the network and its integers.
@@ -90,7 +51,7 @@ class GroupContainer:
     extra: bytes
     streams: tuple[bytes, ...]
 
-    def only(self, group: int) -> "GroupContainer":
+    def only(self, group: int) -> "Container":
         """Returns a container of one group. Raises InputError if there is no such group."""
         if not 0 <= group < len(self.streams):
             raise InputError(f"group must be 0 to {len(self.streams) - 1}, got {group}.")
@@ -115,20 +76,12 @@ def filled(coded: bytes, subpixels: int) -> bytes:
     return coded.ljust(4 * -(-subpixels // (4 * SUBPIXELS_PER_BYTE)), b"\0")
 
 
-def pack(container: Container | GroupContainer) -> bytes:
+def pack(container: Container) -> bytes:
     """Returns a container as bytes."""
-    numbers = [*container.shape, container.levels, container.batch_size]
-    if isinstance(container, GroupContainer):
-        version, lengths = GROUPS_VERSION, [_varint(len(stream)) for stream in container.streams]
-        facts = _GROUP_NUMBERS.pack(container.model, *numbers, container.lanes, len(container.extra))
-        parts = [facts, container.extra, *lengths, *container.streams]
-    else:
-        version, digests = VERSION, [getattr(container, name) for name in _DIGESTS]
-        texts = [getattr(container, name).encode() for name in _TEXTS]
-        facts = b"".join([_NUMBERS.pack(*numbers, len(container.extra)), *(bytes([len(x)]) + x for x in texts)])
-        parts = [*digests, facts, container.extra, container.words]
-    body = b"".join(parts)
-    start = _START.pack(MAGIC, version, _START.size + len(body) + _SIZE)
+    numbers = *container.shape, container.levels, container.batch_size, container.lanes, len(container.extra)
+    lengths = [_varint(len(stream)) for stream in container.streams]
+    body = b"".join([_NUMBERS.pack(container.model, *numbers), container.extra, *lengths, *container.streams])
+    start = _START.pack(MAGIC, VERSION, _START.size + len(body) + _SIZE)
     return start + body + digest(start, body)
 
 
@@ -136,7 +89,7 @@ def _varint(number: int) -> bytes:
     return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + _varint(number >> 7)
 
 
-def unpack(data: bytes) -> Container | GroupContainer:
+def unpack(data: bytes) -> Container:
     """Reads a container. Raises InputError for damaged bytes."""
     length = length_of(data)
     if length != len(data):
@@ -144,10 +97,9 @@ def unpack(data: bytes) -> Container | GroupContainer:
     view = memoryview(data)
     if digest(view[:-_SIZE]) != view[-_SIZE:]:
         raise InputError("data is damaged: its checksum does not match.")
-    body = data[_START.size : -_SIZE]
     try:
-        return _unpack_groups(body) if _START.unpack_from(data)[1] == GROUPS_VERSION else _unpack_body(body)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        return _unpack_body(data[_START.size : -_SIZE])
+    except (struct.error, IndexError) as error:
         raise InputError("data is damaged: its header does not fit its length.") from error
 
 
@@ -156,14 +108,16 @@ def length_of(data: bytes) -> int:
     if len(data) < _START.size or not data.startswith(MAGIC):
         raise InputError("data was not compressed by pixelcnn_jax, or its start is damaged.")
     _, version, length = _START.unpack_from(data)
-    if version not in (VERSION, GROUPS_VERSION):
-        raise InputError(f"data has version {version} of the format, but this release reads versions 1 and 2.")
+    if version == 1:
+        raise InputError("data has version 1 of the format, of a float model: use the commit that wrote it.")
+    if version != VERSION:
+        raise InputError(f"data has version {version} of the format, but this release reads version {VERSION}.")
     if length < _START.size + _SIZE:
         raise InputError(f"data is damaged: its header declares {length} bytes.")
     return length
 
 
-def check_size(shape: tuple[int, ...], batch_size: int, *, most: int = MAX_SUBPIXELS) -> None:
+def check_size(shape: tuple[int, ...], batch_size: int, *, most: int = MAX_CODED_SUBPIXELS) -> None:
     """Raises InputError for images that exceed the limits on memory."""
     count, height, width, channels = shape
     if min(*shape, batch_size) < 1:
@@ -178,28 +132,9 @@ def check_size(shape: tuple[int, ...], batch_size: int, *, most: int = MAX_SUBPI
 
 
 def _unpack_body(body: bytes) -> Container:
-    digests = struct.unpack_from(f"<{f'{_SIZE}s' * len(_DIGESTS)}", body)
-    at = _SIZE * len(_DIGESTS)
-    *shape, levels, batch_size, extra_length = _NUMBERS.unpack_from(body, at)
-    at += _NUMBERS.size
-    texts = []
-    for _ in _TEXTS:
-        end = at + 1 + body[at]
-        texts.append(body[at + 1 : end].decode())
-        at = end
-    extra, words = body[at : at + extra_length], body[at + extra_length :]
-    if not "".join(texts).isprintable():  # they are shown
-        raise IndexError
-    if len(extra) != extra_length or len(words) % 4 or math.prod(shape) > SUBPIXELS_PER_BYTE * len(words):
-        raise IndexError
-    named: dict[str, Any] = dict(zip(_DIGESTS + _TEXTS, [*digests, *texts], strict=True))
-    return Container(**named, shape=tuple(shape), levels=levels, batch_size=batch_size, extra=extra, words=words)
-
-
-def _unpack_groups(body: bytes) -> GroupContainer:
-    model, *shape, levels, batch_size, lanes, extra_length = _GROUP_NUMBERS.unpack_from(body)
-    at = _GROUP_NUMBERS.size + extra_length
-    extra, lengths = body[_GROUP_NUMBERS.size : at], []
+    model, *shape, levels, batch_size, lanes, extra_length = _NUMBERS.unpack_from(body)
+    at = _NUMBERS.size + extra_length
+    extra, lengths = body[_NUMBERS.size : at], []
     if min(*shape, batch_size) < 1 or not 1 <= lanes <= batch_size:
         raise IndexError
     for _ in range(min(-(-shape[0] // batch_size), len(body))):
@@ -211,7 +146,7 @@ def _unpack_groups(body: bytes) -> GroupContainer:
     ends = [at + end for end in itertools.accumulate(lengths)]
     if ends[-1] != len(body) or len(lengths) * batch_size < shape[0]:
         raise IndexError
-    container = GroupContainer(
+    container = Container(
         model=model,
         shape=tuple(shape),
         levels=levels,

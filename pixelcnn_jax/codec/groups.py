@@ -1,4 +1,4 @@
-"""Compression with an integer twin: one parallel pass to encode, one compiled loop to decode, in groups of images.
+"""Compression by an integer model: one parallel pass to encode, one compiled loop to decode, in groups of images.
 
 The files can be read on any machine, by any version, in batches of any size: all probabilities are integers. Each group
 can be decoded by itself.
@@ -17,13 +17,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, UInt, UInt8, UInt32
 
 from pixelcnn_jax.codec import rans
-from pixelcnn_jax.codec.container import GroupContainer, filled
+from pixelcnn_jax.codec.bounds import check_bounds
+from pixelcnn_jax.codec.container import Container, filled
+from pixelcnn_jax.codec.frequencies import interval
+from pixelcnn_jax.codec.integer import IntegerPixelCNN, dot
+from pixelcnn_jax.codec.integer_stream import IntegerStream
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.bounds import check_bounds
-from pixelcnn_jax.models.frequencies import interval
 from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of
-from pixelcnn_jax.models.integer import IntegerPixelCNN, dot
-from pixelcnn_jax.models.integer_stream import IntegerStream
 from pixelcnn_jax.models.parameters import Params
 
 PIXELS = 2**18  # computed together, about
@@ -42,7 +42,7 @@ def compress(
     group_size: int,
     extra: bytes,
     on_row: OnRow | None,
-) -> GroupContainer:
+) -> Container:
     """Returns images as a container of groups, as about -log2 p(x | h) bits and 5 bytes per group."""
     _check(model, variables)
     count, height, width, channels = images.shape
@@ -59,7 +59,7 @@ def compress(
         coded = rans.encode(starts, frequencies, lanes=lanes)[:groups]
         streams += [filled(*each) for each in zip(coded, images_in.tolist(), strict=False)]
         _report(on_row, groups, height)
-    return GroupContainer(
+    return Container(
         model=digest_of_integers(model, variables),
         shape=images.shape,
         levels=model.levels,
@@ -73,7 +73,7 @@ def compress(
 def decompress(
     model: IntegerPixelCNN,
     variables: Variables,
-    container: GroupContainer,
+    container: Container,
     condition: Condition,
     *,
     on_row: OnRow | None,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, UInt8, UInt32
 
-from pixelcnn_jax.models.frequencies import TOTAL_BITS, interval
+from pixelcnn_jax.codec.frequencies import TOTAL_BITS, interval
 
 LOW = 1 << 24  # smallest state
 

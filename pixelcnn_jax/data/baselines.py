@@ -16,7 +16,7 @@ from pixelcnn_jax.errors import InputError
 
 Baseline = Callable[[Dataset], float]
 
-MAX_SUBPIXELS = 2**14  # of the Gaussian, whose covariance then takes 2 GB
+MAX_GAUSSIAN_SIZE = 2**14  # sub-pixels of an image; the covariance then takes 2 GB
 
 
 def baselines(splits: Splits, names: Iterable[str] = ("uniform", "independent pixels")) -> dict[str, dict[str, float]]:
@@ -66,8 +66,8 @@ def gaussian(train: Dataset) -> Baseline:
       InputError: if the images have too many sub-pixels for a covariance matrix.
     """
     subpixels = math.prod(train.spec.shape)
-    if subpixels > MAX_SUBPIXELS:
-        raise InputError(f"The Gaussian needs at most {MAX_SUBPIXELS:,} sub-pixels, got {subpixels:,}: set resize.")
+    if subpixels > MAX_GAUSSIAN_SIZE:
+        raise InputError(f"The Gaussian needs at most {MAX_GAUSSIAN_SIZE:,} sub-pixels, got {subpixels:,}: set resize.")
     total, products = np.zeros(subpixels), np.zeros((subpixels, subpixels))
     middle = (train.spec.levels - 1) / 2  # subtracted, or the square of the mean would cancel the variance
     for images in _batches(train):

@@ -144,7 +144,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "variables": _variables,
     "key": _key,
     "shape": _shape,
-    **dict.fromkeys(("images", "calibration_images", "h", "s", "given", "mask"), _array),
+    **dict.fromkeys(("images", "h", "s", "given", "mask"), _array),
     **dict.fromkeys(("data", "extra"), _bytes),
     **dict.fromkeys(("batch_size", "max_subpixels"), _whole(1)),
     "group": _whole(0),

@@ -7,7 +7,7 @@ and ``pixelrnn.py``.
 import dataclasses
 import numbers
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax
 import flax.linen as nn
@@ -20,6 +20,9 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
 from pixelcnn_jax.models.layers import add_bias, one_by_one, product
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
+
+if TYPE_CHECKING:
+    from pixelcnn_jax.models.streaming import Stream
 
 DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
 
@@ -111,17 +114,11 @@ class Network(nn.Module):
             return jnp.zeros((*images.shape, self.outputs))
         drop = self.make_rng("dropout") if self.dropout and not deterministic else None
 
-        def outputs(params: Params, images: Images, condition: Condition, key: Array | None, *, dtype: Any) -> Array:
-            condition = jax.tree.map(lambda x: x.astype(dtype), condition)
-            inputs = encode(self, params, images, dtype)
-            return self.forward(as_dtypes(self, params, dtype), inputs, condition, dropout_key=key)
+        return _head_outputs(self.clone(parent=None, name=None), params, images, condition, drop)
 
-        # On a CPU only products are fast in half precision: whatever is between them stays float32.
-        wide = jnp.float32 if jnp.dtype(self.dtype).itemsize < 4 else self.dtype
-        on_cpu, elsewhere = partial(outputs, dtype=wide), partial(outputs, dtype=self.dtype)
-        if wide == self.dtype:
-            return on_cpu(params, images, condition, drop)
-        return jax.lax.platform_dependent(params, images, condition, drop, cpu=on_cpu, default=elsewhere)
+    @nn.nowrap
+    def check_given(self, condition: Condition) -> None:
+        """Raises InputError for values of h or s that the network does not take. Traced values are not checked."""
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
@@ -139,9 +136,18 @@ class Network(nn.Module):
     ) -> Float[Array, "batch height width channels outputs"]:
         """Returns the outputs of the head over whole images, from the features that ``encode`` made of them.
 
-        The types of parameters, inputs and condition are those that ``layers.product`` expects.
+        A function of its arguments and the hyperparameters alone: it is compiled once for equal models, which are not
+        bound. The types of parameters, inputs and condition are those that ``layers.product`` expects.
         """
         raise NotImplementedError
+
+    @nn.nowrap
+    def stream(self) -> "Stream | None":
+        """Returns the steps of cached sampling, or None to run the whole network again for every sub-pixel.
+
+        ``models.streaming.stream_of`` asks for it. A class whose layers differ from its parent's returns its own.
+        """
+        return None
 
     @property
     def inputs(self) -> int:
@@ -162,6 +168,23 @@ class Network(nn.Module):
     def outputs(self) -> int:
         """Outputs of the head per sub-pixel."""
         return 3 * self.mixture + 2 * self.point_masses if self.mixture else self.levels
+
+
+# One function for all calls, so that a call outside of ``jit`` is compiled once for equal models, and not each time.
+# Inlined, it leaves the programs of callers, and the bits of a training run, as they are without it.
+@partial(jax.jit, static_argnames="model", inline=True)
+def _head_outputs(model: Network, params: Params, images: Images, condition: Condition, key: Array | None) -> Array:
+    def outputs(params: Params, images: Images, condition: Condition, key: Array | None, *, dtype: Any) -> Array:
+        condition = jax.tree.map(lambda x: x.astype(dtype), condition)
+        inputs = encode(model, params, images, dtype)
+        return model.forward(as_dtypes(model, params, dtype), inputs, condition, dropout_key=key)
+
+    # On a CPU only products are fast in half precision: whatever is between them stays float32.
+    wide = jnp.float32 if jnp.dtype(model.dtype).itemsize < 4 else model.dtype
+    on_cpu, elsewhere = partial(outputs, dtype=wide), partial(outputs, dtype=model.dtype)
+    if wide == model.dtype:
+        return on_cpu(params, images, condition, key)
+    return jax.lax.platform_dependent(params, images, condition, key, cpu=on_cpu, default=elsewhere)
 
 
 def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Float[Array, "*subpixels levels"]:
@@ -199,8 +222,8 @@ def shared_shapes(model: Network) -> Params:
 
 def condition_shapes(condition: Condition, outputs: tuple[int, ...], *sums: str) -> Params:
     """Returns the shapes of V h and V s, as far as h and s are given, for each sum that they join."""
-    given = {name: value.shape[-1] for name, value in condition._asdict().items() if value is not None}
-    return {f"{sum_}_{name}": Kernel((size,), outputs) for name, size in given.items() for sum_ in sums}
+    kernels = [item for sum_ in sums for item in condition.kernels(sum_).items()]
+    return {name: Kernel((value.shape[-1],), outputs) for name, value in kernels}
 
 
 def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:

@@ -28,7 +28,6 @@ from pixelcnn_jax.models.inputs import (
     condition_sizes,
     params_of,
 )
-from pixelcnn_jax.models.integer import IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.models.parameters import Params
 
 
@@ -65,7 +64,8 @@ class ConditionalModel:
     Attributes:
       network: the network.
       conditioner: a module that turns h (a vector, small images or tokens) into the map s = m(h) of equation 5, or a
-        ``ConstantCondition``, in which case no h is given.
+        ``ConstantCondition``, in which case no h is given. A method ``nothing(h)`` returns what stands for "no
+        condition" in place of h: without it, samples cannot be guided.
     """
 
     network: Network
@@ -114,6 +114,27 @@ class ConditionalModel:
             ) from error
 
 
+def unconditional(
+    model: nn.Module | ConditionalModel, variables: Variables, h: Given | None, condition: Condition
+) -> Condition:
+    """Returns the condition that stands for "no condition", as training with dropped conditions has it.
+
+    Args:
+      model, variables: the model.
+      h: what the caller of a public function gave.
+      condition: what ``resolve`` made of it.
+
+    Raises:
+      InputError: if the model has no condition, or its conditioner does not say what stands for none.
+    """
+    if not isinstance(model, ConditionalModel) and jax.tree.leaves(condition):
+        return jax.tree.map(jnp.zeros_like, condition)
+    nothing = getattr(getattr(model, "conditioner", None), "nothing", None)
+    if nothing is None:
+        raise InputError("guidance must be 0: the model has no condition, or its conditioner has no method nothing(h).")
+    return cast(ConditionalModel, model).condition(variables, nothing(h), batch=len(cast(Array, h)))
+
+
 def resolve(
     model: nn.Module | ConditionalModel, variables: Variables, h: Given | None, s: Map | None, *, shape: tuple[int, ...]
 ) -> tuple[nn.Module, Variables, Condition]:
@@ -142,8 +163,7 @@ def resolve(
         check_params(model, params)
         condition = condition._replace(h=as_vectors(params, condition.h))
         check_condition(params, condition, shape)
-    if isinstance(model, IntegerPixelCNN):
-        check_one_hot(condition.h)
+        model.check_given(condition)
     return model, variables, condition
 
 

@@ -107,6 +107,11 @@ class Deconvolution(nn.Module):
             x = Enlargement(features)(nn.silu(x))
         return Convolution(outputs)(nn.silu(x))[:, :height, :width]
 
+    @nn.nowrap
+    def nothing(self, h: Vector) -> Vector:
+        """Returns zeros, which stands for "no condition"."""
+        return jnp.zeros_like(h)
+
 
 class Upsampling(nn.Module):
     """Convolutional network from a small image to a map s of twice its size, for a multi-scale model (1601.06759).

@@ -98,6 +98,12 @@ class GatedPixelCNN(Network):
         features = jax.lax.platform_dependent(*arguments, cpu=on_cpu, default=elsewhere)
         return whole_head(self, params["head"], features)
 
+    @nn.nowrap
+    def stream(self) -> Any:
+        from pixelcnn_jax.models.gated_stream import GatedStream  # it imports this module
+
+        return GatedStream(self)
+
 
 class Stacks(NamedTuple):
     """The vertical and the horizontal feature maps of Figure 2."""

@@ -56,6 +56,16 @@ class Condition(NamedTuple):
     h: Vector | None = None
     s: Map | None = None
 
+    def kernels(self, sum_: str) -> dict[str, Any]:
+        """Returns the parts that are given, by the names of the kernels from them to a sum of a layer."""
+        return {f"{sum_}_{name}": value for name, value in self._asdict().items() if value is not None}
+
+
+def condition_of(kernel: str) -> str | None:
+    """Returns which part of a condition the kernel of this name reads, "h" or "s"; None for any other parameter."""
+    sum_, _, name = kernel.rpartition("_")
+    return name if sum_ and name in Condition._fields else None
+
 
 def apply(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> Array:
     """Returns the logits [batch, height, width, channels, levels] of any module, which may lack parameters h and s."""
@@ -103,7 +113,8 @@ def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> N
 def condition_sizes(params: Params) -> dict[str, int]:
     """Returns the sizes of h and s that parameters were made for, from the kernels of the sums that h and s join."""
     layers = params.get("layers", {}) if isinstance(params.get("layers"), Mapping) else {}
-    return {name[-1]: np.shape(x)[1] for name, x in layers.items() if name[-2:] in ("_h", "_s") and np.ndim(x) > 1}
+    parts = ((condition_of(name), np.shape(x)) for name, x in layers.items())
+    return {part: shape[1] for part, shape in parts if part and len(shape) > 1}
 
 
 def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]) -> None:

@@ -223,10 +223,9 @@ def condition_terms(
 ) -> Float[Array, "#batch #height #width *features"] | float:
     """Returns V h plus V s for one stack of a layer (equations 4 and 5), never masked; 0 without h and s."""
     terms: Array | float = 0.0
-    if condition.h is not None:
-        terms = terms + product(jnp.asarray(condition.h), layer[f"{stack}_h"], precision=precision)[:, None, None]
-    if condition.s is not None:
-        terms = terms + product(jnp.asarray(condition.s), layer[f"{stack}_s"], precision=precision)
+    for name, value in condition.kernels(stack).items():
+        term = product(jnp.asarray(value), layer[name], precision=precision)
+        terms = terms + (term[:, None, None] if value.ndim == 2 else term)
     return terms
 
 

@@ -4,6 +4,8 @@ It precedes the Gated PixelCNN, and has a blind spot: no stack of masked filters
 the right (1606.05328, figure 1).
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
@@ -46,6 +48,12 @@ class PixelCNN(ResidualNetwork):
         """ReLU, 1x1, ReLU, n x n, ReLU, 1x1 (1601.06759, figure 5, left)."""
         read = narrow(layer, x, condition_terms(layer, "masked", condition))
         return widen(layer, drop(masked_convolution(layer["masked"], read)))
+
+    @nn.nowrap
+    def stream(self) -> Any:
+        from pixelcnn_jax.models.residual_stream import PixelCNNStream  # it imports this module
+
+        return PixelCNNStream(self)
 
 
 def narrow(

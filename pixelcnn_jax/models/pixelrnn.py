@@ -6,7 +6,7 @@ colour groups in each gate. States belong to earlier pixels and are read whole. 
 initial one, which is learned.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -49,6 +49,12 @@ class RowLSTM(ResidualNetwork):
     def block(self, layer: Params, x: Array, condition: Condition, drop: Dropout) -> Array:
         hidden = row_lstm(layer["rows"], x, condition_terms(layer, "rows", condition))
         return one_by_one(layer["up"], drop(hidden))
+
+    @nn.nowrap
+    def stream(self) -> Any:
+        from pixelcnn_jax.models.residual_stream import RowLSTMStream  # it imports this module
+
+        return RowLSTMStream(self)
 
 
 class DiagonalBiLSTM(ResidualNetwork):

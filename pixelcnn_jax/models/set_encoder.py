@@ -12,7 +12,7 @@ from jaxtyping import Array, DTypeLike, Float
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.encoders import Convolution, Enlargement
-from pixelcnn_jax.models.inputs import Examples, check_values
+from pixelcnn_jax.models.inputs import ABSENT, Examples, check_values
 
 
 class SetEncoder(nn.Module):
@@ -83,6 +83,11 @@ class SetEncoder(nn.Module):
         found = nn.LayerNorm()(queries + nn.Dense(size)(attended.reshape(batch, rows * columns, size)))
         found = nn.silu(Convolution(size)(found.reshape(batch, rows, columns, size)))
         return Enlargement(self.shape[2])(found)[:, : self.shape[0], : self.shape[1]]
+
+    @nn.nowrap
+    def nothing(self, examples: Examples) -> Examples:
+        """Returns sets without an example, which stands for "no condition"."""
+        return jnp.full(examples.shape, ABSENT)
 
 
 def nearness(

@@ -3,23 +3,17 @@
 Streams call the functions of training with remembered rows and columns in place of the zero border.
 """
 
+import dataclasses
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import flax.linen as nn
 import jax
 from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.gated_stream import GatedStream
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.integer import IntegerPixelCNN
-from pixelcnn_jax.models.integer_stream import IntegerStream
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.pixelcnn import PixelCNN
-from pixelcnn_jax.models.pixelrnn import RowLSTM
-from pixelcnn_jax.models.residual_stream import PixelCNNStream, RowLSTMStream
 
 
 @runtime_checkable
@@ -70,11 +64,19 @@ def begin(stream: Stream, params: Params, batch: int, width: int) -> tuple[Param
 
 
 def stream_of(model: nn.Module) -> Stream | None:
-    """Returns the stream of a model, or None if it has none: the whole network is then run again for a sub-pixel."""
-    streams: dict[type, Any] = {
-        GatedPixelCNN: GatedStream,
-        IntegerPixelCNN: IntegerStream,
-        PixelCNN: PixelCNNStream,
-        RowLSTM: RowLSTMStream,
-    }
-    return streams[type(model)](model) if type(model) in streams else None
+    """Returns the stream of a model, or None if it has none: the whole network is then run again for a sub-pixel.
+
+    A method ``stream`` returns it. One that is inherited is not asked if a class after it overrides anything else that
+    is inherited, such as ``forward``: its stream would draw from the network of the parent.
+    """
+    classes, fields = type(model).__mro__, {one.name for one in dataclasses.fields(model)}
+
+    def methods(kind: type) -> set[str]:
+        return {name for name, x in vars(kind).items() if callable(x) or isinstance(x, property)} - fields
+
+    owner = next((one for one in classes if "stream" in methods(one)), None)
+    if owner is None:
+        return None
+    later = set().union(*map(methods, classes[: classes.index(owner)]))
+    changed = {name for name in later if hasattr(owner, name) and (name == "__call__" or not name.startswith("__"))}
+    return None if changed else cast(Any, model).stream()

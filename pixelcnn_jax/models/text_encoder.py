@@ -61,6 +61,11 @@ class TextEncoder(nn.Module):
         everywhere = nn.Dense(self.shape[2], use_bias=False)(pooled)[:, None, None]
         return nn.Dense(self.shape[2])(here) + everywhere
 
+    @nn.nowrap
+    def nothing(self, tokens: Tokens) -> Tokens:
+        """Returns sentences without a word, which stands for "no condition"."""
+        return jnp.full_like(tokens, PADDING)
+
     def _queries(self, each: int) -> Float[Array, "height width heads {each}"]:
         rows, columns = (nn.Embed(size, self.features)(jnp.arange(size)) for size in self.shape[:2])
         places = nn.silu(nn.Dense(self.features)(rows[:, None] + columns[None]))

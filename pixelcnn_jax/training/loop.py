@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, Splits
-from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
+from pixelcnn_jax.devices import data_mesh, data_parallel, replicated, shard_batch
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
@@ -157,7 +157,7 @@ def train_steps(
                 with stop.may_raise():
                     validate(start)
             for step, batch in bar:
-                with jax.set_mesh(mesh):  # for ``devices.per_device``
+                with data_parallel(mesh):
                     state, measured = next_state(state, shard_batch(mesh, batch), step_key)
                 watch.count(measured)
                 recent.append((step, measured.skipped))

@@ -9,6 +9,7 @@ from jaxtyping import Array, Int
 from optax.contrib import MuonDimensionNumbers, muon
 
 from pixelcnn_jax.fields import field
+from pixelcnn_jax.models.inputs import condition_of
 
 GATED = ("vertical", "crossing", "horizontal", "input", "state")  # kernels whose outputs are [gates, features]
 
@@ -70,7 +71,7 @@ def muon_axes(params: Any) -> Any:
             return None
         names = [entry.key for entry in path]
         stacked = int("layers" in names)
-        has_gates = names[-2] in GATED or names[-1].endswith(("_h", "_s"))
+        has_gates = names[-2] in GATED or condition_of(names[-1])
         outputs = 2 if has_gates and x.ndim > 2 + stacked else 1
         return MuonDimensionNumbers(tuple(range(stacked, x.ndim - outputs)), tuple(range(x.ndim - outputs, x.ndim)))
 

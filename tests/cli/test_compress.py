@@ -14,9 +14,11 @@ from PIL import Image
 
 from pixelcnn_jax import compress, load_pretrained
 from pixelcnn_jax.cli import compress as module
-from pixelcnn_jax.codec.container import Container, GroupContainer, length_of, unpack
+from pixelcnn_jax.codec.container import length_of, unpack
+from pixelcnn_jax.data.image_files import as_levels, as_pixels
+from pixelcnn_jax.pretrained import save_pretrained
 
-ROOT = Path(__file__).parents[2]
+ROOT, GOLDEN = Path(__file__).parents[2], Path(__file__).parent / "golden"
 
 
 def check_same(folder, out):
@@ -26,50 +28,80 @@ def check_same(folder, out):
     assert len(list(out.rglob("*.*"))) == 3
 
 
-def test_files_come_back_from_another_process(pixelcnn, colour_model, folder, tmp_path):
-    line = [sys.executable, "-m", "pixelcnn_jax.cli", "compress", colour_model, folder, "-o", tmp_path / "x", "--json"]
+def test_files_come_back_from_another_process(pixelcnn, integer_model, folder, tmp_path):
+    line = [sys.executable, "-m", "pixelcnn_jax.cli", "compress", integer_model, folder, "-o", tmp_path / "x", "--json"]
     done = subprocess.run([str(word) for word in line], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["images"] == 3
     assert not done.stderr
-    summary = json.loads(pixelcnn("decompress", colour_model, tmp_path / "x", "-o", tmp_path / "out", "--json"))
+    summary = json.loads(pixelcnn("decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out", "--json"))
     assert summary["bytes"] == (tmp_path / "x").stat().st_size
     check_same(folder, tmp_path / "out")
 
 
-def test_a_model_with_a_constant_condition_codes_and_draws(pixelcnn, views_model, folder, tmp_path):
-    pixelcnn("compress", views_model, folder / "one.png", "-o", tmp_path / "x")
-    pixelcnn("decompress", views_model, tmp_path / "x", "-o", tmp_path / "out")
+def test_a_model_with_a_constant_condition_codes_and_draws(pixelcnn, integer_form, views_model, folder, tmp_path):
+    model = integer_form(views_model)
+    pixelcnn("compress", model, folder / "one.png", "-o", tmp_path / "x")
+    pixelcnn("decompress", model, tmp_path / "x", "-o", tmp_path / "out")
     np.testing.assert_array_equal(Image.open(folder / "one.png"), Image.open(tmp_path / "out/one.png"))
-    pixelcnn("sample", views_model, "-o", tmp_path / "grid.png", "--count", 1)
-    assert len(json.loads(pixelcnn("score", views_model, folder, "--json"))) == 3
+    pixelcnn("sample", model, "-o", tmp_path / "grid.png", "--count", 1)
+    assert len(json.loads(pixelcnn("score", model, folder, "--json"))) == 3
 
 
-def test_a_published_model_codes_with_its_integer_twin(pixelcnn, tmp_path):
-    Image.fromarray(np.array([[0, 255] * 4] * 8, np.uint8)).save(tmp_path / "1.png")
-    for kind, flags in ((GroupContainer, ()), (Container, ("--float",))):
-        file, out = tmp_path / kind.__name__, tmp_path / f"{kind.__name__}-out"
-        pixelcnn("compress", "digits", tmp_path / "1.png", "-o", file, *flags)
-        assert isinstance(unpack(file.read_bytes()), kind)
-        pixelcnn("decompress", "digits", file, "-o", out)
-        np.testing.assert_array_equal(Image.open(tmp_path / "1.png"), Image.open(out / "1.png"))
-    twin = tmp_path / "GroupContainer"
-    for other in ("mnist_classes", "binarized_mnist_int8_v1"):
-        told = pixelcnn("decompress", other, twin, "-o", tmp_path / "no", mistake=True)
+def test_a_published_name_codes_with_its_integer_model(pixelcnn, tmp_path):
+    """A file that commit 1165a4b wrote, by the name that the model had then, is read by both names of now."""
+    generator, (old, new) = np.random.default_rng(0), (GOLDEN / "digits.pcnn", tmp_path / "new")
+    for index, name in enumerate(("digits", "digits_integer")):
+        pixelcnn("decompress", name, old, "-o", tmp_path / str(index))
+    for file in ("1.png", "in/2.png"):
+        pixels = as_pixels(generator.integers(17, size=(4, 3, 1)), levels=17)[..., 0]
+        np.testing.assert_array_equal(Image.open(tmp_path / "0" / file), pixels)
+        np.testing.assert_array_equal(Image.open(tmp_path / "1" / file), pixels)
+    assert "by digits_integer" in pixelcnn("compress", "digits", tmp_path / "0", "-o", new)
+    assert unpack(new.read_bytes()).streams == unpack(old.read_bytes()).streams
+    for other in ("mnist_classes", "binarized_mnist_integer"):
+        told = pixelcnn("decompress", other, old, "-o", tmp_path / "no", mistake=True)
         assert f"{other} is not" in told
-        assert "it was digits_int8_v1" in told
+        assert "it was digits_integer" in told
 
 
-def test_it_says_who_can_read_the_file(pixelcnn, colour_model, folder, tmp_path):
-    found = json.loads(pixelcnn("compress", colour_model, folder, "-o", tmp_path / "x", "--json"))
-    assert (found["portable"], found["model"]) == (False, str(colour_model))
-    assert "only this version of jax" in pixelcnn("compress", colour_model, folder, "-o", tmp_path / "y")
+def test_images_are_prepared_as_the_card_says_and_given_back(pixelcnn, integer_model, folder, tmp_path):
+    """Also those of a file that commit 1165a4b wrote, which did not prepare them."""
+    model, variables, card = load_pretrained(integer_model)
+    config = {"data": {"bits": 2, "invert": True, "scan": "columns"}}
+    (tmp_path / "model").mkdir()
+    save_pretrained(tmp_path / "model", model, variables, card | {"config": config})
+    pixelcnn("compress", tmp_path / "model", folder, "-o", tmp_path / "x")
+    pixelcnn("decompress", tmp_path / "model", tmp_path / "x", "-o", tmp_path / "out")
+    check_same(folder, tmp_path / "out")
+    with Image.open(folder / "one.png") as image:
+        levels = as_levels(np.asarray(image), levels=4)[None]
+    extra = zlib.compress(json.dumps({"part": 0, "parts": 1, "names": ["one.png"]}).encode())
+    (tmp_path / "old").write_bytes(compress(model, variables, levels, verify=False, extra=extra))
+    pixelcnn("decompress", tmp_path / "model", tmp_path / "old", "-o", tmp_path / "old-out")
+    np.testing.assert_array_equal(Image.open(folder / "one.png"), Image.open(tmp_path / "old-out/one.png"))
 
 
-def test_the_label_is_needed_again(pixelcnn, class_model, tmp_path):
+@pytest.mark.parametrize("verb", ["compress", "decompress"])
+def test_a_float_model_is_refused_by_name(pixelcnn, colour_model, verb, tmp_path):
+    told = pixelcnn(verb, colour_model, GOLDEN / "digits.pcnn", "-o", tmp_path / "x", mistake=True)
+    assert "pixelcnn_jax.quantise(model" in told
+
+
+def test_the_work_that_is_done_unasked_is_bounded(pixelcnn, tmp_path, monkeypatch):
+    file = GOLDEN / "digits.pcnn"
+    told = pixelcnn("decompress", "digits", file, "-o", tmp_path / "out", "--max-subpixels", 23, mistake=True)
+    assert re.search("--max-subpixels must be at least 24 .* takes about", told)
+    pixelcnn("decompress", "digits", file, "-o", tmp_path / "out", "--max-subpixels", 24)
+    monkeypatch.setattr(module, "DEFAULT_MAX_SUBPIXELS", 23)
+    assert "--max-subpixels=24" in pixelcnn("compress", "digits", tmp_path / "out", "-o", tmp_path / "x")
+
+
+def test_the_label_is_needed_again(pixelcnn, integer_form, class_model, tmp_path):
+    model = integer_form(class_model)
     Image.fromarray(np.array([[0, 128, 255, 0]] * 4, np.uint8)).save(tmp_path / "1.png")
-    pixelcnn("compress", class_model, tmp_path / "1.png", "-o", tmp_path / "x", "--label", 1)
-    pixelcnn("decompress", class_model, tmp_path / "x", "-o", tmp_path / "other", "--label", 0, mistake=True)
-    pixelcnn("decompress", class_model, tmp_path / "x", "-o", tmp_path / "out", "--label", 1)
+    pixelcnn("compress", model, tmp_path / "1.png", "-o", tmp_path / "x", "--label", 1)
+    pixelcnn("decompress", model, tmp_path / "x", "-o", tmp_path / "other", "--label", 0, mistake=True)
+    pixelcnn("decompress", model, tmp_path / "x", "-o", tmp_path / "out", "--label", 1)
     np.testing.assert_array_equal(Image.open(tmp_path / "1.png"), Image.open(tmp_path / "out/1.png"))
     assert not (tmp_path / "other").exists()
 
@@ -89,26 +121,26 @@ def test_the_label_is_needed_again(pixelcnn, class_model, tmp_path):
         (lambda folder: (folder.parent / "x").write_text(""), "must be new"),
     ],
 )
-def test_files_that_cannot_be_kept_are_refused(pixelcnn, colour_model, folder, tmp_path, spoil, named):
+def test_files_that_cannot_be_kept_are_refused(pixelcnn, integer_model, folder, tmp_path, spoil, named):
     spoil(folder)
-    sentence = pixelcnn("compress", colour_model, folder, "-o", tmp_path / "x", mistake=True)
+    sentence = pixelcnn("compress", integer_model, folder, "-o", tmp_path / "x", mistake=True)
     assert re.search(named, sentence)
     assert not (tmp_path / "x").exists() or (tmp_path / "x").read_text() == ""
 
 
 @pytest.mark.parametrize("facts", [{"names": ["../x.png"]}, {"names": []}, {"parts": 2}, {"part": 1}, []])
-def test_a_file_that_lies_about_its_names_is_refused(pixelcnn, colour_model, tmp_path, facts):
-    model, variables, _ = load_pretrained(colour_model)
+def test_a_file_that_lies_about_its_names_is_refused(pixelcnn, integer_model, tmp_path, facts):
+    model, variables, _ = load_pretrained(integer_model)
     facts = {"part": 0, "parts": 1, "names": ["x.png"]} | facts if isinstance(facts, dict) else facts
     extra = zlib.compress(json.dumps(facts).encode())
     (tmp_path / "x").write_bytes(compress(model, variables, np.zeros((1, 2, 2, 3), int), verify=False, extra=extra))
-    sentence = pixelcnn("decompress", colour_model, tmp_path / "x", "-o", tmp_path / "out", mistake=True)
+    sentence = pixelcnn("decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out", mistake=True)
     assert "x cannot be decompressed" in sentence
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_images_appear_when_all_are_written(pixelcnn, colour_model, folder, tmp_path, monkeypatch):
-    pixelcnn("compress", colour_model, folder, "-o", tmp_path / "x", "--no-verify")
+def test_images_appear_when_all_are_written(pixelcnn, integer_model, folder, tmp_path, monkeypatch):
+    pixelcnn("compress", integer_model, folder, "-o", tmp_path / "x", "--no-verify")
     written, write = [], module.write_image
 
     def full(file, pixels):
@@ -119,39 +151,39 @@ def test_images_appear_when_all_are_written(pixelcnn, colour_model, folder, tmp_
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_image", full)
-        sentence = pixelcnn("decompress", colour_model, tmp_path / "x", "-o", tmp_path / "out", mistake=True)
+        sentence = pixelcnn("decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out", mistake=True)
     assert "No space left" in sentence
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "x"]
     (tmp_path / "out").mkdir()  # an empty folder will do
-    pixelcnn("decompress", colour_model, tmp_path / "x", "-o", tmp_path / "out")
+    pixelcnn("decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out")
     check_same(folder, tmp_path / "out")
-    assert "must be new" in pixelcnn("decompress", colour_model, tmp_path / "x", "-o", tmp_path / "out", mistake=True)
+    assert "must be new" in pixelcnn("decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out", mistake=True)
 
 
-def test_the_current_folder_and_a_link_to_a_folder_are_outputs(pixelcnn, colour_model, folder, tmp_path, monkeypatch):
-    pixelcnn("compress", colour_model, folder, "-o", tmp_path / "x", "--no-verify")
+def test_the_current_folder_and_a_link_to_a_folder_are_outputs(pixelcnn, integer_model, folder, tmp_path, monkeypatch):
+    pixelcnn("compress", integer_model, folder, "-o", tmp_path / "x", "--no-verify")
     for name in ("here", "linked"):
         (tmp_path / name).mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "linked")
-    pixelcnn("decompress", colour_model, tmp_path / "x", "-o", tmp_path / "link")
+    pixelcnn("decompress", integer_model, tmp_path / "x", "-o", tmp_path / "link")
     check_same(folder, tmp_path / "linked")
     monkeypatch.chdir(tmp_path / "here")
-    pixelcnn("decompress", colour_model, tmp_path / "x", "-o", ".")
+    pixelcnn("decompress", integer_model, tmp_path / "x", "-o", ".")
     check_same(folder, Path())  # it is still the current folder
 
 
-def test_a_file_that_has_the_name_of_the_temporary_one_stays(pixelcnn, colour_model, folder, tmp_path):
+def test_a_file_that_has_the_name_of_the_temporary_one_stays(pixelcnn, integer_model, folder, tmp_path):
     (tmp_path / "x.part").write_text("mine")
-    assert "x.part" in pixelcnn("compress", colour_model, folder, "-o", tmp_path / "x", mistake=True)
+    assert "x.part" in pixelcnn("compress", integer_model, folder, "-o", tmp_path / "x", mistake=True)
     assert (tmp_path / "x.part").read_text() == "mine"
 
 
-def test_a_file_cut_between_two_sizes_is_refused(pixelcnn, colour_model, folder, tmp_path):
+def test_a_file_cut_between_two_sizes_is_refused(pixelcnn, integer_model, folder, tmp_path):
     whole, cut, out = tmp_path / "whole", tmp_path / "cut", tmp_path / "out"
-    pixelcnn("compress", colour_model, folder, "-o", whole, "--no-verify")
+    pixelcnn("compress", integer_model, folder, "-o", whole, "--no-verify")
     data = whole.read_bytes()
     for content in (data[: length_of(data)], b"", data[length_of(data) :], data[:-1], data + b"x"):
         cut.write_bytes(content)
-        assert "cut cannot be decompressed" in pixelcnn("decompress", colour_model, cut, "-o", out, mistake=True)
-    assert "two images" in pixelcnn("decompress", colour_model, whole, whole, "-o", out, mistake=True)
+        assert "cut cannot be decompressed" in pixelcnn("decompress", integer_model, cut, "-o", out, mistake=True)
+    assert "two images" in pixelcnn("decompress", integer_model, whole, whole, "-o", out, mistake=True)
     assert not out.exists()

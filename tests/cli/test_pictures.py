@@ -6,7 +6,7 @@ from PIL import Image
 
 from pixelcnn_jax import GatedPixelCNN, InputError
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.cli.pictures import read_exact, read_fitted, to_pixels
+from pixelcnn_jax.cli.pictures import read_exact, read_fitted, reoriented, to_pixels
 from pixelcnn_jax.data.dataset import load
 from pixelcnn_jax.models.inputs import ImageSpec
 
@@ -75,6 +75,20 @@ def test_files_of_a_folder_of_levels_are_levels(tmp_path):
     np.testing.assert_array_equal(to_pixels(levels, model)[..., 0], pixels)
     with pytest.raises(InputError, match="holds the value 4"):
         read_exact(tmp_path / "1.png", density(4, size=6, dataset="folder"))
+
+
+@pytest.mark.parametrize(
+    ("levels", "data"),
+    [(256, {"invert": True}), (5, {"scan": "columns"}), (256, {"invert": True, "scan": "backwards"})],
+)
+def test_an_image_is_kept_as_training_reads_it_and_given_back(levels, data, tmp_path):
+    pixels = np.random.default_rng(0).integers(levels, size=(16, 16), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    model = density(levels, dataset="folder", **data)
+    stored = read_exact(tmp_path / "1.png", model)
+    kept = reoriented(stored, model)
+    np.testing.assert_array_equal(kept, read_fitted(tmp_path / "1.png", model))
+    np.testing.assert_array_equal(reoriented(kept, model), stored)
 
 
 def test_a_model_whose_images_no_file_holds_is_refused(tmp_path):

@@ -1,272 +1,279 @@
-"""The codec returns exactly what went in, or raises InputError."""
+"""Compression: what goes in comes out, anywhere, group by group, or raises InputError."""
 
 import dataclasses
-import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
 from pathlib import Path
-from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from proofs import random_condition, random_images, randomised
+import reference_decoder
+from integer_models import CODES, COLOUR, GREY, condition_of, make_integer, one_hot
+from proofs import random_images
+from safetensors.numpy import load_file
 
-from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob, naive_sample, sample
-from pixelcnn_jax.codec import coding
-from pixelcnn_jax.codec.container import pack, unpack
-from pixelcnn_jax.codec.facts import _digest_model
+from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrained, log_prob, sample
+from pixelcnn_jax.codec import groups, integer
+from pixelcnn_jax.codec.container import Container, pack, unpack
+from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.pretrained import save_pretrained
 
-ROOT = Path(__file__).parent.parent.parent
-GREY = GatedPixelCNN(levels=5, features=8, layers=2)
-
-
-def build(model, h=0, s=0, scale=0.3):
-    condition = random_condition((1, 3, 3), h, s)
-    return randomised(model.init(jax.random.key(1), random_images(model, (1, 3, 3)), *condition), scale=scale)
-
-
-@pytest.mark.parametrize(
-    ("model", "shape", "batch_size"),
-    [
-        (GREY, (7, 6, 5), 3),
-        (GREY, (1, 1, 1), 256),
-        (GatedPixelCNN(levels=2, features=8, layers=2, kernel_size=5), (4, 3, 9), 4),
-        (GatedPixelCNN(levels=256, channels=3, features=12, layers=1), (3, 4, 5), 2),
-        (GatedPixelCNN(levels=65536, channels=2, features=8, layers=1), (2, 2, 2), 2),
-        (GatedPixelCNN(levels=300, features=8, layers=1, code_features=4), (2, 3, 3), 1),
-        (GatedPixelCNN(levels=9, features=8, layers=1, dtype=jnp.bfloat16), (2, 3, 3), 2),
-    ],
-)
-def test_random_images_come_back(model, shape, batch_size):
-    images = np.asarray(random_images(model, shape, key=3))
-    variables = build(model)
-    decoded = decompress(model, variables, compress(model, variables, images, batch_size=batch_size, verify=False))
-    np.testing.assert_array_equal(decoded, images)
-    assert decoded.dtype == (np.uint8 if model.levels <= 256 else np.uint16)
-
-
-@pytest.mark.parametrize("level", [0, 4])
-def test_constant_images_come_back(level):
-    images, variables = np.full((3, 5, 4, 1), level), build(GREY)
-    np.testing.assert_array_equal(decompress(GREY, variables, compress(GREY, variables, images)), images)
-
-
-def test_h_and_s_are_needed_again():
-    model = GREY.clone(channels=3, features=12)
-    variables, condition = build(model, h=4, s=2), random_condition((5, 4, 3), 4, 2, key=8)
-    images = np.asarray(random_images(model, (5, 4, 3), key=2))
-    data = compress(model, variables, images, h=condition.h, s=condition.s, batch_size=2, verify=False)
-    np.testing.assert_array_equal(decompress(model, variables, data, h=condition.h, s=condition.s), images)
-    with pytest.raises(InputError, match="another condition"):
-        decompress(model, variables, data, h=condition.h + 1, s=condition.s)
-    with pytest.raises(InputError, match=r"^h must"):
-        decompress(model, variables, data)
-
-
-class Uniform(nn.Module):
-    """Any module that maps images to logits will do."""
-
-    levels: int = 4
-    channels: int = 1
-    activation: Callable[[Any], Any] = nn.relu
-
-    @nn.compact
-    def __call__(self, images):
-        bias = self.param("bias", nn.initializers.normal(), (self.levels,))
-        return jnp.zeros((*images.shape, self.levels)) + bias[None, None, None, None]
-
-
-def test_a_model_without_remembered_steps_codes_too():
-    model, images = Uniform(), np.asarray(random_images(Uniform(), (3, 4, 2)))
-    variables = model.init(jax.random.key(0), images)
-    np.testing.assert_array_equal(decompress(model, variables, compress(model, variables, images)), images)
-    naive, cached = (draw(model, variables, jax.random.key(0), shape=(2, 3, 2)) for draw in (naive_sample, sample))
-    np.testing.assert_array_equal(naive, cached)
-
-
-@pytest.mark.usefixtures("unchecked_shapes")
-def test_levels_that_the_format_does_not_hold_are_refused():
-    model = Uniform(levels=70_000)
-    images = np.full((1, 2, 2, 1), 69_999)
-    with pytest.raises(InputError, match=r"^levels must"):
-        compress(model, model.init(jax.random.key(0), images), images)
-
-
-def test_a_module_is_the_same_in_another_process():
-    code = "from test_coding import Uniform, _digest_model; print(_digest_model(Uniform()).hex())"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": "tests:tests/codec:."},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split()[-1] == _digest_model(Uniform()).hex()
-
-
-def test_bytes_are_within_a_hundredth_of_the_models_own_bits():
-    model = GatedPixelCNN(levels=2, features=8, layers=2)
-    variables = build(model)
-    images = np.asarray(sample(model, variables, jax.random.key(5), shape=(800, 12, 12)))
-    data = compress(model, variables, images, batch_size=400, verify=False)
-    ideal = -float(log_prob(model, variables, images).sum()) / math.log(2) / 8
-    assert ideal < len(data) < 1.01 * ideal + 130
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden"  # made by make_golden, and never again
 
 
 @pytest.fixture(scope="module")
 def small():
-    """A model, its variables, images, and the images compressed."""
-    variables, images = build(GREY), np.asarray(random_images(GREY, (2, 4, 3), key=3))
-    return GREY, variables, images, compress(GREY, variables, images)
+    """An integer model, its variables, images, and the images compressed in groups of three."""
+    _, model, variables = make_integer(GREY)
+    images = np.asarray(random_images(model, (7, 4, 3), key=3))
+    return model, variables, images, compress(model, variables, images, batch_size=3, verify=False)
 
 
-def test_a_stream_cut_short_is_refused(small):
+def golden_images():
+    generator = np.random.default_rng(0)
+    return generator.integers(4, size=(5, 6, 5, 3)).astype(np.int32), one_hot(5, 4, seed=2)
+
+
+def make_golden():
+    _, model, variables = make_integer(COLOUR, 4)
+    save_pretrained(GOLDEN, model, variables, {"image_spec": (6, 5, 3, 4, 4)})
+    images, h = golden_images()
+    (GOLDEN / "images.pcnn").write_bytes(compress(model, variables, images, h=h, batch_size=3))
+
+
+def check_golden():
+    """Reads the golden file, and writes it again."""
+    model, variables, _ = load_pretrained(GOLDEN)
+    (images, h), data = golden_images(), (GOLDEN / "images.pcnn").read_bytes()
+    np.testing.assert_array_equal(decompress(model, variables, data, h=h), images)
+    assert compress(model, variables, images, h=h, batch_size=3, verify=False) == data
+
+
+def test_the_golden_file_is_read_and_written():
+    check_golden()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--xla_cpu_max_isa=SSE4_2",
+        "--xla_cpu_max_isa=AVX --xla_cpu_multi_thread_eigen=false",
+        "--xla_cpu_enable_fast_math=true",
+    ],
+)
+def test_the_golden_file_does_not_depend_on_the_compiler(flags):
+    done = subprocess.run(
+        [sys.executable, "-c", "import test_coding; test_coding.check_golden()"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": "tests:tests/codec:.", "XLA_FLAGS": flags, "JAX_ENABLE_COMPILATION_CACHE": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_decoder_in_numpy_integers_reads_the_golden_file():
+    images, h = golden_images()
+    decoded = reference_decoder.decode(
+        load_file(GOLDEN / "model.safetensors"), (GOLDEN / "images.pcnn").read_bytes(), h
+    )
+    np.testing.assert_array_equal(decoded, images)
+
+
+@pytest.mark.parametrize(("model", "sizes"), [(COLOUR, (4, 2)), (CODES, ())], ids=["colour, h and s", "codes"])
+def test_it_reads_files_of_other_networks(model, sizes, tmp_path):
+    _, model, variables = make_integer(model, *sizes)
+    images = np.asarray(random_images(model, (5, 4, 5), key=6))
+    condition = condition_of(images.shape, *sizes, seed=7)
+    save_pretrained(tmp_path, model, variables, {"image_spec": (4, 5, model.channels, model.levels)})
+    data = compress(model, variables, images, **condition._asdict(), batch_size=3)
+    decoded = reference_decoder.decode(load_file(tmp_path / "model.safetensors"), data, *condition)
+    np.testing.assert_array_equal(decoded, images)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_images_come_back_from_groups_of_any_size(small, batch_size):
+    model, variables, images, _ = small
+    data = compress(model, variables, images, batch_size=batch_size, verify=False)
+    decoded = decompress(model, variables, data)
+    np.testing.assert_array_equal(decoded, images)
+    assert decoded.dtype == np.uint8
+
+
+def test_decoding_ends_when_the_bytes_run_out(small):
     model, variables, _, data = small
-    for length in range(len(data)):
-        with pytest.raises(InputError, match="damaged"):
-            decompress(model, variables, data[:length])
-    with pytest.raises(InputError, match="damaged"):
-        decompress(model, variables, data + b"\0")
+    lying = Container(
+        model=unpack(data).model,
+        shape=(1, 2**15, 2**4, 1),
+        levels=5,
+        batch_size=1,
+        lanes=1,
+        extra=b"",
+        streams=(np.random.default_rng(0).bytes(512),),
+    )
+    began = time.process_time()
+    with pytest.raises(InputError, match="does not decode"):
+        decompress(model, variables, pack(lying))
+    assert time.process_time() - began < 10  # all rows would take minutes
 
 
-def test_a_flipped_bit_is_refused(small):
+def test_a_group_is_decoded_alone(small):
+    model, variables, images, data = small
+    for group in range(3):
+        np.testing.assert_array_equal(
+            decompress(model, variables, data, group=group), images[3 * group : 3 * group + 3]
+        )
+    with pytest.raises(InputError, match="group"):
+        decompress(model, variables, data, group=3)
+
+
+def test_the_batch_of_the_coder_does_not_matter(small, monkeypatch):
+    model, variables, images, data = small
+    monkeypatch.setattr(groups, "PIXELS", 12 * 3 * 2)  # two groups at a time, and then one
+    assert compress(model, variables, images, batch_size=3) == data
+
+
+def test_lanes_share_a_stream(small, monkeypatch):
+    model, variables, images, _ = small
+    monkeypatch.setattr(groups, "IMAGES_PER_LANE", 2)
+    data = compress(model, variables, images, batch_size=5, verify=False)
+    assert unpack(data).lanes == 2
+    np.testing.assert_array_equal(decompress(model, variables, data), images)
+
+
+def test_bytes_are_within_a_hundredth_of_the_models_own_bits():
+    _, model, variables = make_integer(GREY, scale=0.1)
+    images = np.asarray(sample(model, variables, jax.random.key(5), shape=(256, 12, 12)))
+    data = compress(model, variables, images, verify=False)
+    ideal = -float(log_prob(model, variables, images).sum()) / np.log(2) / 8
+    assert ideal < len(data) < 1.002 * ideal + 100
+
+
+def test_damaged_files_are_refused(small):
     model, variables, _, data = small
     generator = np.random.default_rng(0)
-    for bit in generator.integers(0, 8 * len(data), 1000):
+    for bit in generator.integers(0, 8 * len(data), 300):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(InputError):
             decompress(model, variables, bytes(damaged))
+    for length in range(len(data)):
+        with pytest.raises(InputError, match="damaged"):
+            decompress(model, variables, data[:length])
+
+
+def test_damaged_streams_are_detected(small):
+    """Files whose checksum matches, as no accident would leave them."""
+    model, variables, _, data = small
+    container, generator = unpack(data), np.random.default_rng(0)
+    for _ in range(60):
+        streams = [bytearray(stream) for stream in container.streams]
+        chosen = streams[generator.integers(3)]
+        chosen[generator.integers(len(chosen))] ^= 1 << generator.integers(8)
+        with pytest.raises(InputError, match="damaged"):
+            decompress(model, variables, pack(dataclasses.replace(container, streams=tuple(map(bytes, streams)))))
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
+    ("fields", "message"),
     [
-        ("model", bytes(8), "another model"),
-        ("weights", bytes(8), "another weights"),
-        ("pixels", bytes(8), "pixels differ"),
-        ("words", b"\xff\xff\xff\xff" * 3, "pixels differ"),
-        ("words", b"", "does not fit its length"),
-        ("jax", "0.4.1", "another jax 0.4.1"),
-        ("jaxlib", "0.4.1", "jaxlib"),
-        ("platform", "tpu", "another platform tpu"),
-        ("dtype", "bfloat16", "dtype"),
-        ("levels", 6, "channels and levels"),
-        ("shape", (2, 4, 3, 2), "channels and levels"),
-        ("shape", (2**31, 2**31, 1, 1), "does not fit its length"),
-        ("shape", (1, 2**14, 2**14, 1), "does not fit its length"),
-        ("shape", (0, 4, 3, 1), "must not be empty"),
-        ("shape", (1, 1, 2**13, 1), "batch_size must"),
-        ("batch_size", 2**31, "batch_size must"),
-        ("platform", "cpu\n", "does not fit its length"),
+        ({"model": bytes(16)}, "another model"),
+        ({"levels": 6}, "levels"),
+        ({"shape": (7, 4, 4, 1)}, "damaged"),
+        ({"shape": (10, 4, 3, 1)}, "damaged"),
+        ({"shape": (2**31, 2**31, 1, 1)}, "damaged"),
+        ({"batch_size": 2}, "damaged"),
+        ({"lanes": 2}, "damaged"),
+        ({"lanes": 2**31}, "damaged"),
+        ({"lanes": 0}, "damaged"),
+        ({"streams": (bytes(3),) * 3}, "damaged"),
+        ({"streams": (bytes(4),) * 3}, "damaged"),
     ],
 )
-def test_containers_that_declare_something_else_are_refused(small, field, value, message):
-    """Well-formed containers with matching checksums."""
+def test_containers_that_declare_something_else_are_refused(small, fields, message):
     model, variables, _, data = small
-    changed = pack(dataclasses.replace(unpack(data), **{field: value}))
     with pytest.raises(InputError, match=message):
-        decompress(model, variables, changed)
+        decompress(model, variables, pack(dataclasses.replace(unpack(data), **fields)))
 
 
-def certain(levels):
-    """A model that is certain of zeros, and its variables."""
-    model = Uniform(levels=levels)
-    return model, {"params": {"bias": np.array([100.0] + [0.0] * (levels - 1), np.float32)}}
-
-
-def test_images_that_cost_nothing_have_bytes_for_their_size():
-    """Otherwise a few bytes could declare hours of work."""
-    model, variables = certain(2)
-    images = np.zeros((1, 96, 96, 1), np.int32)
-    data = compress(model, variables, images)
-    assert len(unpack(data).words) == 12  # 9,216 sub-pixels, up to whole words of 4,096
-    np.testing.assert_array_equal(decompress(model, variables, data), images)
-
-
-def test_decoding_ends_when_the_bytes_run_out(small, monkeypatch):
+def test_another_model_and_other_weights_are_refused(small):
     model, variables, _, data = small
-    rows = []
-    words = np.random.default_rng(0).bytes(16)
-    lying = pack(dataclasses.replace(unpack(data), shape=(1, 1000, 8, 1), batch_size=1, words=words))
-    with pytest.raises(InputError, match="pixels differ"):
-        decompress(model, variables, lying, on_row=rows.append)
-    assert len(rows) < 20
-
-
-def test_another_instruction_set_is_refused_before_decoding(small):
-    code = "from pixelcnn_jax.codec.facts import _rounding; print(_rounding())"
-    flags = ("--xla_cpu_max_isa=SSE4_2", "--xla_cpu_max_isa=AVX2")
-    found = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            env=os.environ | {"XLA_FLAGS": flag, "JAX_ENABLE_COMPILATION_CACHE": "0"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for flag in flags
-    }
-    assert len(found) == 2
-
-
-def test_another_version_and_other_bytes_are_refused(small):
-    model, variables, _, data = small
-    with pytest.raises(InputError, match="version 3 of the format"):
-        decompress(model, variables, data[:8] + b"\3\0" + data[10:])
-    with pytest.raises(InputError, match="not compressed by"):
-        decompress(model, variables, b"\x89PNG" + data)
-    with pytest.raises(InputError, match="at most 23 sub-pixels"):
-        decompress(model, variables, data, max_subpixels=23)
-
-
-def test_other_weights_and_models_are_refused(small):
-    model, variables, _, data = small
-    with pytest.raises(InputError, match="another weights"):
-        decompress(model, jax.tree.map(lambda x: x.at[(0,) * x.ndim].add(1e-6), variables), data)
-    other = model.clone(features=9)
     with pytest.raises(InputError, match="another model"):
-        decompress(other, build(other), data)
-    trained_with_dropout = model.clone(dropout=0.5)
-    assert decompress(trained_with_dropout, variables, data).shape == (2, 4, 3, 1)
+        decompress(*make_integer(COLOUR)[1:], data)
+    changed = jax.tree.map(lambda x: x, variables)
+    changed["params"]["head"]["logits"]["bias"] -= 1
+    with pytest.raises(InputError, match="another model"):
+        decompress(model, changed, data)
 
 
-def test_probabilities_of_another_machine_are_detected(small, monkeypatch):
-    """Another rounding is not in the header: the digest of the pixels must detect it."""
-    model, variables, images, _ = small
-    original = coding.tables
-
-    def otherwise(*args):
-        tables, values = original(*args), None
-        while True:
-            table = tables.send(values)
-            values = yield np.roll(table, 1, axis=-1) if otherwise.on else table
-
-    monkeypatch.setattr(coding, "tables", otherwise)
-    otherwise.on = False
-    data = compress(model, variables, images)
-    otherwise.on = True
-    with pytest.raises(InputError, match="pixels differ"):
-        decompress(model, variables, data)
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        (GREY, "quantise"),
+        (ConditionalModel(GREY, ConstantCondition(3)), "quantise"),
+        (GREY.clone(mixture=2), "no integer form"),
+        (GREY.clone(levels=5000), "no integer form"),
+        (RowLSTM(levels=5, features=8), "no integer form"),
+    ],
+)
+def test_a_network_that_does_not_compute_in_integers_is_refused(small, model, remedy):
+    *_, images, data = small
+    for work in (lambda: compress(model, {}, images), lambda: decompress(model, {}, data)):
+        with pytest.raises(InputError, match=f"^model must be an IntegerPixelCNN.*{remedy}"):
+            work()
 
 
 @pytest.mark.parametrize(
     "images",
-    [
-        np.full((1, 2, 2, 1), 5),
-        np.zeros((1, 2, 2, 1)),
-        np.zeros((1, 2, 2, 3), int),
-        np.zeros((0, 2, 2, 1), int),
-    ],
+    [np.full((1, 2, 2, 1), 5), np.zeros((1, 2, 2, 1)), np.zeros((1, 2, 2, 3), int), np.zeros((0, 2, 2, 1), int)],
 )
 @pytest.mark.usefixtures("unchecked_shapes")
-def test_refused_images(images):
+def test_refused_images(small, images):
+    model, variables, *_ = small
     with pytest.raises(InputError, match=r"^images must"):
-        compress(GREY, build(GREY), images)
+        compress(model, variables, images)
+
+
+def test_other_versions_other_bytes_and_too_many_subpixels_are_refused(small):
+    model, variables, _, data = small
+    for version in (b"\1\0", b"\3\0"):
+        with pytest.raises(InputError, match=f"version {version[0]} of the format"):
+            decompress(model, variables, data[:8] + version + data[10:])
+    with pytest.raises(InputError, match="not compressed by"):
+        decompress(model, variables, b"\x89PNG" + data)
+    with pytest.raises(InputError, match="at most 83 sub-pixels"):
+        decompress(model, variables, data, max_subpixels=83)
+
+
+def test_another_h_is_detected():
+    _, model, variables = make_integer(COLOUR, 4)
+    images, h = golden_images()
+    data = compress(model, variables, images, h=h)
+    with pytest.raises(InputError, match="h is not"):
+        decompress(model, variables, data, h=np.roll(h, 1, axis=1))
+
+
+def test_the_self_test_passes_here():
+    assert groups.products_are_exact()
+
+
+def test_a_machine_that_rounds_is_refused(small, monkeypatch):
+    model, variables, images, _ = small
+
+    def in_bfloat16(x, kernel, axes=1):
+        x, kernel = (a.astype(jnp.bfloat16).astype(a.dtype) if a.dtype == jnp.float32 else a for a in (x, kernel))
+        return jnp.tensordot(x, kernel, axes=axes)
+
+    monkeypatch.setattr(groups, "_tested", set())
+    monkeypatch.setattr(groups, "products_are_exact", lambda: True)
+    monkeypatch.setattr(integer, "dot", in_bfloat16)
+    jax.clear_caches()
+    with pytest.raises(InputError, match="exactly"):
+        compress(model, variables, images, verify=False)
+    jax.clear_caches()

@@ -28,6 +28,6 @@ def test_the_gaussian_by_hand():
 
 
 def test_refusals(monkeypatch):
-    monkeypatch.setattr(module, "MAX_SUBPIXELS", 3)
+    monkeypatch.setattr(module, "MAX_GAUSSIAN_SIZE", 3)
     with pytest.raises(InputError, match="resize"):
         gaussian(from_array(np.zeros((2, 2, 2), int), levels=2))

@@ -80,3 +80,32 @@ def test_variables_may_be_frozen():
     images = random_images(model, (2, 4, 3))
     variables = model.init(jax.random.key(0), images)
     np.testing.assert_array_equal(model.apply(flax.core.freeze(variables), images), model.apply(variables, images))
+
+
+def compilations(function):
+    """Returns how many programs a call compiles, or reads from the cache of compiled programs."""
+    found = []
+
+    def listen(event, *_, **__):
+        found.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        function()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    return found.count("/jax/core/compile/backend_compile_duration")
+
+
+@pytest.mark.parametrize("network", [GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM])
+def test_calls_outside_of_jit_compile_once(network):
+    model = network(levels=2, features=8, layers=1, dropout=0.5)
+    images, options = random_images(model, (2, 3, 2)), dict(deterministic=False, rngs={"dropout": jax.random.key(1)})
+    variables = model.init(jax.random.key(0), images)
+
+    def calls():
+        model.apply(variables, images)
+        model.apply(variables, images, **options)
+
+    assert compilations(calls) > 0
+    assert compilations(calls) == 0

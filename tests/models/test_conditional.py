@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from proofs import random_condition, random_images, randomised
 
-from pixelcnn_jax import GatedPixelCNN, InputError, compress, decompress, log_prob, naive_sample, sample
+from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, naive_sample, sample
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition, init_conditional
 from pixelcnn_jax.models.encoders import Deconvolution, Upsampling
+from pixelcnn_jax.models.inputs import ABSENT
 from pixelcnn_jax.models.set_encoder import SetEncoder
 
 NETWORK = GatedPixelCNN(levels=5, features=8, layers=2)
@@ -46,9 +47,18 @@ def test_public_functions_take_it_in_place_of_the_network(name):
     expected = sample(NETWORK, own, jax.random.key(1), shape=SHAPE, **condition)
     for sampler in (sample, naive_sample):
         np.testing.assert_array_equal(sampler(model, variables, jax.random.key(1), shape=SHAPE, h=h), expected)
-    data = compress(model, variables, images, h=h, verify=False)
-    np.testing.assert_array_equal(decompress(model, variables, data, h=h), images)
-    np.testing.assert_array_equal(decompress(NETWORK, own, data, **condition), images)
+
+
+@pytest.mark.parametrize(("name", "nothing"), [("map of a vector", 0), ("map of examples", ABSENT)])
+def test_guidance_of_nothing_changes_nothing(name, nothing):
+    """The two sides are then the same."""
+    model, variables, h, *_ = build(name)
+    plain, guided, other = (
+        sample(model, variables, jax.random.key(0), shape=SHAPE, h=given, guidance=guidance)
+        for given, guidance in ((jnp.full_like(h, nothing), 0.0), (jnp.full_like(h, nothing), 9.0), (h, 9.0))
+    )
+    np.testing.assert_array_equal(guided, plain)
+    assert (other != plain).any()
 
 
 def test_the_network_draws_its_parameters_from_the_same_key_with_a_map_or_without():
@@ -72,6 +82,7 @@ def test_variables_of_a_conditional_model_need_h():
         ("map of a vector", dict(h=LABELS[:2]), "h"),
         ("map of a vector", dict(h=LABELS, s=random_condition(SHAPE, s=3).s), "s"),
         ("constant", dict(h=LABELS), "h"),
+        ("map of small images", dict(h=SMALL, guidance=1.0), "guidance"),
     ],
 )
 def test_refused_conditions(name, arguments, field):

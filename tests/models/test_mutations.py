@@ -41,6 +41,7 @@ def figure_2(h=0):
     expected = reference_logits(
         model, variables["params"], np.asarray(image[0]), *(None if x is None else np.asarray(x[0]) for x in condition)
     )
+    jax.clear_caches()
     np.testing.assert_allclose(model.apply(variables, image, *condition)[0], expected, rtol=1e-4, atol=1e-4)
 
 

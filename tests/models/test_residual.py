@@ -15,7 +15,7 @@ from proofs import (
     receptive_field,
 )
 
-from pixelcnn_jax import DiagonalBiLSTM, PixelCNN, RowLSTM, compress, decompress, naive_sample
+from pixelcnn_jax import DiagonalBiLSTM, PixelCNN, RowLSTM, naive_sample
 from pixelcnn_jax.distributions import draw, noise
 from pixelcnn_jax.models.pixelrnn import skew, unskew
 
@@ -102,14 +102,6 @@ def test_completions_follow_from_one_pass(network):
 def test_faithful():
     model, variables, shape, condition = build_model(DiagonalBiLSTM(**GREY), (2, 2), 2, 0, scale=0.4)
     assert_faithful(model, variables, shape, condition, sampler=naive_sample)
-
-
-@each_network
-def test_decodable(network):
-    model, variables, shape, condition = build(network, "h and s")
-    images, given = np.asarray(random_images(model, (1, *shape))), condition._asdict()
-    data = compress(model, variables, images, **given, verify=False)
-    np.testing.assert_array_equal(decompress(model, variables, data, **given), images)
 
 
 @each_network

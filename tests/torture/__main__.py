@@ -22,16 +22,15 @@ import click
 
 COUNTS = {  # of a whole run, the longest sections first
     "kills": 30,
-    "integer containers": 10_000,
+    "containers": 10_000,
     "damaged workdirs": 80,
     "checkpoints": 1000,
-    "float containers": 1500,
     "cards": 1000,
     "weights": 800,
     "configs": 900,
     "calls": 667,
     "names": 800,
-    "command lines": 153,
+    "command lines": 154,
     "full disks": 2,
 }
 SILENCE = 600  # seconds

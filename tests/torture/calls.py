@@ -12,19 +12,27 @@ from click.testing import CliRunner
 from flax import nnx
 
 from experiments import train
-from pixelcnn_jax import GatedPixelCNN, bits_per_dim, compress, decompress, load_pretrained, log_prob, naive_sample
+from pixelcnn_jax import (
+    GatedPixelCNN,
+    bits_per_dim,
+    compress,
+    decompress,
+    load_pretrained,
+    log_prob,
+    naive_sample,
+    quantise,
+)
 from pixelcnn_jax import sample as draw
 from pixelcnn_jax.cli import main
 from pixelcnn_jax.models.conditional import ConditionalModel
 from pixelcnn_jax.models.encoders import Deconvolution
-from pixelcnn_jax.models.quantise import quantise
-from torture.fuzz import float_file
+from torture.fuzz import compressed, float_model
 from torture.judge import REFUSED, judge, one_sentence
 
 
 def wrong_arguments():
     """Returns wrong values by the name of an argument."""
-    model, variables, images, _ = float_file()
+    model, variables, images = float_model()
     other = GatedPixelCNN(levels=5, features=9, layers=1)
     theirs = other.init(jax.random.key(0), images)
     conditional = model.init(jax.random.key(0), images, np.zeros((4, 3), np.float32))
@@ -72,7 +80,7 @@ def wrong_arguments():
         "extra": [None, 5, "text", [1], object()],
         "on_row": [5, "text", [], {}],
         "data": [*anything, b"", b"text", "text", [1, 2], np.zeros(3)],
-        "group": [-1, "0", 1.5, True, [], 0],
+        "group": [-1, "0", 1.5, True, [], 3],
         "max_subpixels": [None, 0, -1, "5", 2.5, 1],
         **{name: [None, -1, "1", [], True, np.nan, np.inf, 10**400] for name in ("temperature", "guidance")},
         "name": [None, 5, b"digits", "", "nothing", [], "a\0b", "a\n", object(), {}],
@@ -81,21 +89,21 @@ def wrong_arguments():
 
 def wrong_calls():
     """Yields a description and a function for each wrong call."""
-    model, variables, images, data = float_file()
-    basis = {"model": model, "variables": variables}
+    model, variables, images = float_model()
+    integer, integers, _, data = compressed()
+    basis, coding = {"model": model, "variables": variables}, {"model": integer, "variables": integers}
     drawing = basis | {"key": jax.random.key(0), "shape": (4, 5, 3)}
     functions = {
         log_prob: (basis | {"images": images}, ["h", "s"]),
         bits_per_dim: (basis | {"images": images}, ["h", "s"]),
         draw: (drawing, ["h", "s", "given", "mask", "temperature", "guidance", "on_row"]),
         naive_sample: (drawing, ["h", "s", "given", "mask", "temperature", "guidance"]),
-        compress: (basis | {"images": images}, ["h", "s", "batch_size", "extra", "on_row"]),
-        decompress: (basis | {"data": data}, ["h", "s", "group", "max_subpixels", "on_row"]),
-        quantise: (basis | {"calibration_images": images}, ["h"]),
+        compress: (coding | {"images": images}, ["h", "s", "batch_size", "extra", "on_row"]),
+        decompress: (coding | {"data": data}, ["h", "s", "group", "max_subpixels", "on_row"]),
+        quantise: (basis | {"images": images}, ["h"]),
         load_pretrained: ({}, ["name"]),
     }
     wrong = wrong_arguments()
-    wrong["calibration_images"] = wrong["images"]
     for function, (right, more) in functions.items():
         for name in [*right, *more]:
             for value in wrong[name]:

@@ -19,8 +19,7 @@ def failures(attack, *arguments, **options):
 @pytest.mark.parametrize(
     ("section", "count"),
     [
-        ("float containers", 60),
-        ("integer containers", 200),
+        ("containers", 200),
         ("names", 200),
         ("cards", 100),
         ("weights", 100),

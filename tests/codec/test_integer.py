@@ -1,47 +1,46 @@
-"""The integer twin: a member of the zoo, with equality where the float networks have tolerances."""
+"""Integer models: members of the zoo, with equality where the float networks have tolerances."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from integer_twins import BINARY, CODES, COLOUR, GREY, condition_of, make_twin
+from integer_models import BINARY, CODES, COLOUR, GREY, condition_of, make_integer
 from proofs import assert_faithful, assert_normalised, assert_same, random_images, receptive_field
 
-from pixelcnn_jax import InputError, load_pretrained, log_prob
-from pixelcnn_jax.models.bounds import check_bounds
+from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, quantise
+from pixelcnn_jax.codec.bounds import check_bounds
+from pixelcnn_jax.codec.frequencies import TOTAL_BITS
 from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
-from pixelcnn_jax.models.frequencies import TOTAL_BITS
-from pixelcnn_jax.models.quantise import quantise
 from pixelcnn_jax.pretrained import save_pretrained
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 FIELDS = ("levels", "channels", "features", "layers", "kernel_size", "first_kernel_size", "code_features")
-TWINS = {"grey": (GREY,), "binary": (BINARY, 3), "colour": (COLOUR, 4, 2), "codes": (CODES,)}  # classes, maps
+MODELS = {"grey": (GREY,), "binary": (BINARY, 3), "colour": (COLOUR, 4, 2), "codes": (CODES,)}  # classes, maps
 
 
-@pytest.fixture(scope="module", params=TWINS)
-def twin(request):
-    """A twin, its variables, and the numbers of its classes and maps."""
-    model, *sizes = TWINS[request.param]
-    return *make_twin(model, *sizes)[1:], sizes
+@pytest.fixture(scope="module", params=MODELS)
+def built(request):
+    """An integer model, its variables, and the numbers of its classes and maps."""
+    model, *sizes = MODELS[request.param]
+    return *make_integer(model, *sizes)[1:], sizes
 
 
 def cumulative(model, variables, images, condition):
     return model.apply(variables, images, condition, method="cumulative")
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", MODELS)
 def test_it_is_close_to_the_float_network(name):
-    model, *sizes = TWINS[name]
-    variables, twin, integers = make_twin(model, *sizes)
+    model, *sizes = MODELS[name]
+    variables, integer, integers = make_integer(model, *sizes)
     images = random_images(model, (20, 6, 6), key=2)
     given = condition_of(images.shape, *sizes, seed=4)._asdict()
-    exact, ours = (np.asarray(log_prob(*pair, images, **given)) for pair in ((model, variables), (twin, integers)))
+    exact, ours = (np.asarray(log_prob(*pair, images, **given)) for pair in ((model, variables), (integer, integers)))
     np.testing.assert_allclose(ours, exact, rtol=0.02)
 
 
-def test_log_prob_is_that_of_the_frequencies(twin):
-    model, variables, sizes = twin
+def test_log_prob_is_that_of_the_frequencies(built):
+    model, variables, sizes = built
     images, condition = random_images(model, (3, 5, 4), key=1), condition_of((3, 5, 4), *sizes)
     scaled, total = (np.asarray(x, np.int64) for x in cumulative(model, variables, images, condition))
     bounds = np.arange(model.levels + 1) + scaled // total
@@ -54,25 +53,25 @@ def test_log_prob_is_that_of_the_frequencies(twin):
     np.testing.assert_allclose(log_prob(model, variables, images, **condition._asdict()), expected, rtol=1e-6)
 
 
-def test_cached_sampling_is_naive_sampling(twin):
-    model, variables, sizes = twin
+def test_cached_sampling_is_naive_sampling(built):
+    model, variables, sizes = built
     assert_same(model, variables, (3, 5, 4), condition_of((3, 5, 4), *sizes))
 
 
-def test_it_is_normalised(twin):
-    model, variables, sizes = twin
+def test_it_is_normalised(built):
+    model, variables, sizes = built
     shape = (1, 2) if model.channels > 1 else (2, 2)
     assert_normalised(model, variables, shape, condition_of((1, *shape), *sizes))
 
 
 def test_samples_follow_the_enumerated_distribution():
-    _, model, variables = make_twin(BINARY)
+    _, model, variables = make_integer(BINARY)
     assert_faithful(model, variables, (2, 2))
 
 
-def test_an_interval_depends_on_the_receptive_field_alone(twin):
+def test_an_interval_depends_on_the_receptive_field_alone(built):
     """By finite changes: each sub-pixel is changed to every other value, in several images."""
-    model, variables, sizes = twin
+    model, variables, sizes = built
     shape = (4, 5)
     size = shape[0] * shape[1] * model.channels
     run = jax.jit(lambda images, condition: cumulative(model, variables, images, condition))
@@ -93,8 +92,8 @@ def test_an_interval_depends_on_the_receptive_field_alone(twin):
     assert depends[expected].mean() > 0.9  # rounding hides some changes
 
 
-def test_the_batch_does_not_matter(twin):
-    model, variables, sizes = twin
+def test_the_batch_does_not_matter(built):
+    model, variables, sizes = built
     images, condition = random_images(model, (7, 5, 4), key=1), condition_of((7, 5, 4), *sizes)
     together = cumulative(model, variables, images, condition)
     for index in (0, 6):
@@ -103,8 +102,8 @@ def test_the_batch_does_not_matter(twin):
             np.testing.assert_array_equal(ours[0], all_of_them[index])
 
 
-def test_a_twin_is_saved_and_loaded_as_integers(tmp_path):
-    _, model, variables = make_twin(COLOUR, 4)
+def test_an_integer_model_is_saved_and_loaded_as_integers(tmp_path):
+    _, model, variables = make_integer(COLOUR, 4)
     save_pretrained(tmp_path, model, variables, {"image_spec": (6, 6, 3, 4, 4)})
     loaded = load_pretrained(tmp_path)
     assert loaded.model == model
@@ -114,10 +113,13 @@ def test_a_twin_is_saved_and_loaded_as_integers(tmp_path):
 
 
 def test_a_constant_condition_makes_a_model_of_p_x():
-    _, model, variables = make_twin(BINARY, 3)
+    _, model, variables = make_integer(BINARY, 3)
     images, alone = random_images(model, (2, 4, 4)), ConditionalModel(model, ConstantCondition(3, 1))
-    expected = log_prob(model, variables, images, h=np.eye(3, dtype=np.float32)[[1, 1]])
+    h = np.eye(3, dtype=np.float32)[[1, 1]]
+    expected = log_prob(model, variables, images, h=h)
     np.testing.assert_array_equal(log_prob(alone, variables, images), expected)
+    data = compress(alone, variables, images)
+    np.testing.assert_array_equal(decompress(model, variables, data, h=h), images)
 
 
 DAMAGES = {
@@ -137,7 +139,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize(("path", "message"), DAMAGES.items())
 def test_sums_beyond_the_bound_are_refused(path, message):
-    _, model, variables = make_twin(BINARY, 3)
+    _, model, variables = make_integer(BINARY, 3)
     damaged = jax.tree.map(lambda x: np.asarray(x, np.int32), variables)
     part = damaged["params"]
     for name in path[:-1]:
@@ -148,24 +150,26 @@ def test_sums_beyond_the_bound_are_refused(path, message):
 
 
 def test_kernels_that_read_later_colours_are_refused():
-    _, model, variables = make_twin(COLOUR)
+    _, model, variables = make_integer(COLOUR)
     variables["params"]["layers"]["out"]["kernel"] += 1
     with pytest.raises(InputError, match="masked"):
         check_bounds(model, variables)
 
 
-def test_floats_are_refused():
-    variables, model, _ = make_twin(GREY)
+def test_floats_and_more_levels_than_frequencies_hold_are_refused():
+    variables, model, integers = make_integer(GREY)
     with pytest.raises(InputError, match="quantise"):
         check_bounds(model, variables)
+    with pytest.raises(InputError, match="levels must be at most"):
+        check_bounds(model.clone(levels=5000), integers)
 
 
-def test_what_has_no_twin_is_refused():
+def test_networks_without_an_integer_form_are_refused():
     for model in (GREY.clone(mixture=2), GREY.clone(levels=5000)):
         with pytest.raises(InputError, match="model must"):
             quantise(model, {}, random_images(model, (2, 3, 3)))
-    with pytest.raises(InputError, match="calibration_images must not be empty"):
+    with pytest.raises(InputError, match="images must not be empty"):
         quantise(GREY, {}, random_images(GREY, (0, 3, 3)))
-    _, model, variables = make_twin(BINARY, 3)
+    _, model, variables = make_integer(BINARY, 3)
     with pytest.raises(InputError, match="one-hot"):
         log_prob(model, variables, random_images(model, (1, 3, 3)), h=np.full((1, 3), 0.5, np.float32))

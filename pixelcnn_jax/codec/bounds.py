@@ -1,4 +1,4 @@
-"""The proof that an integer twin is exact: the largest value of every sum, from its weights and clip ranges."""
+"""The proof that an integer model is exact: the largest value of every sum, from its weights and clip ranges."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Num
 
+from pixelcnn_jax.codec.frequencies import MAX_LEVELS, TOTAL_BITS
+from pixelcnn_jax.codec.integer import GATE_SHIFT, LIMIT, IntegerPixelCNN
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks
-from pixelcnn_jax.models.frequencies import TOTAL_BITS
 from pixelcnn_jax.models.inputs import Variables, params_of
-from pixelcnn_jax.models.integer import GATE_SHIFT, LIMIT, IntegerPixelCNN
 from pixelcnn_jax.models.parameters import Params, layers_of
 
 
@@ -26,6 +26,7 @@ def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
         least = -24 if "map" in name else 1  # a map may have fractions
         low, high = (least, 25) if "shifts" in name else (0, 2**23) if "clips" in name else (-LIMIT, LIMIT)
         _require((low <= x).all() and (x <= high).all(), f"{name} must be between {low} and {high}")
+    _require(model.levels <= MAX_LEVELS, f"levels must be at most {MAX_LEVELS}")
     exp, product = tables["exp"], np.abs(tables["tanh"]).max() * np.abs(tables["sigmoid"]).max()
     _require(exp[0] == exp.max() == 2**TOTAL_BITS and exp.min() == exp[-1] == 0, "exp must fall from 2**16 to 0")
     _require(product + 2 ** (GATE_SHIFT - 1) <= LIMIT, "tables must have products of at most 2**24")

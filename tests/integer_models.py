@@ -1,12 +1,11 @@
-"""Small integer twins for the tests: of random networks, which no training has made well-behaved."""
+"""Small integer models for the tests: of random networks, which no training has made well-behaved."""
 
 import jax
 import numpy as np
 from proofs import random_images, randomised
 
-from pixelcnn_jax import GatedPixelCNN
+from pixelcnn_jax import GatedPixelCNN, quantise
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.quantise import quantise
 
 GREY = GatedPixelCNN(levels=5, features=8, layers=2)
 BINARY = GatedPixelCNN(levels=2, features=8, layers=1, kernel_size=5, first_kernel_size=9)
@@ -25,8 +24,8 @@ def condition_of(shape, classes=0, maps=0, seed=0):
     return Condition(one_hot(shape[0], classes, seed) if classes else None, s)
 
 
-def make_twin(model, classes=0, maps=0, scale=0.3):
-    """A float model's variables, its twin, and the twin's."""
+def make_integer(model, classes=0, maps=0, scale=0.3):
+    """A float model's variables, its integer model, and the variables of that."""
     images = random_images(model, (20, 6, 6), key=9)
     condition = condition_of(images.shape, classes, maps)
     variables = randomised(

@@ -1,20 +1,20 @@
-"""Makes the integer twin of a published model: quantises it with validation images and scores every split.
+"""Makes the integer model of a published model: quantises it with validation images and scores every split.
 
-python -m benchmarks.twins NAME [--data-dir=DIR]
+python -m benchmarks.quantise NAME [--data-dir=DIR]
 
-Writes NAME_int8_v1 next to the published models. A published twin never changes, because files depend on its integers:
-a better one is a v2.
+Writes NAME_integer next to the published models. A published integer model never changes, because files depend on its
+integers.
 """
 
 import shutil
 
 import click
 
+from pixelcnn_jax import quantise
 from pixelcnn_jax.cli.evaluate import evaluate_split, use_all_cores
 from pixelcnn_jax.cli.options import UserCommand, load_density
 from pixelcnn_jax.data.dataset import DataConfig, load, read_all
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.quantise import quantise
 from pixelcnn_jax.pretrained import PUBLISHED, save_pretrained
 
 CALIBRATION_IMAGES = 350
@@ -26,7 +26,7 @@ CALIBRATION_IMAGES = 350
 def main(name: str, data_dir: str | None) -> None:
     """Quantise a published model."""
     use_all_cores()
-    file = PUBLISHED[0] / f"{name}_int8_v1.safetensors"
+    file = PUBLISHED[0] / f"{name}_integer.safetensors"
     if file.exists():
         raise InputError(f"{file.stem} exists and must not change.")
     density = load_density(name)
@@ -34,9 +34,9 @@ def main(name: str, data_dir: str | None) -> None:
     images = read_all(load(split=data["validation_split"], **data).subset(CALIBRATION_IMAGES))
     h = density.h(images["label"]) if density.classes else None
     model, variables = quantise(density.model, density.variables, images["image"], h=h)
-    twin = density._replace(name=file.stem, model=model, variables=variables)
-    scores = {split: evaluate_split(twin, split, data_dir) for split in density.card["scores"]}
-    card = density.card | {"scores": scores, "trained_by": f"python -m benchmarks.twins {name}"}
+    integer = density._replace(name=file.stem, model=model, variables=variables)
+    scores = {split: evaluate_split(integer, split, data_dir) for split in density.card["scores"]}
+    card = density.card | {"scores": scores, "trained_by": f"python -m benchmarks.quantise {name}"}
     save_pretrained(file, model, variables, card)
     training = next(folder / f"{name}.jsonl" for folder in PUBLISHED if (folder / f"{name}.jsonl").exists())
     shutil.copy(training, file.with_suffix(".jsonl"))

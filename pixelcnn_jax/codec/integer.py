@@ -1,7 +1,7 @@
-"""The integer twin of a Gated PixelCNN: every value is an integer, held exactly in float32.
+"""A Gated PixelCNN computed in integers: every value is an integer, held exactly in float32.
 
 float32 represents each integer up to 2**24. A sum of products that stays below it is therefore exact in any order, so
-the twin gives the same numbers on every machine, for every batch size, in the parallel pass and in the cached one.
+the network gives the same numbers on every machine, for every batch size, in the parallel pass and in the cached one.
 ``check_bounds`` proves it from the weights. ``docs/integer_codec.md`` derives the bounds; ``quantise.py`` makes the
 weights.
 
@@ -18,12 +18,13 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, UInt32
 
+from pixelcnn_jax.codec.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images
+from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images, condition_of
 from pixelcnn_jax.models.layers import condition_terms, gathered, rows_border, shift_down
 from pixelcnn_jax.models.parameters import Bias, Params, layers_of
+from pixelcnn_jax.models.registry import DESCRIBED
 
 HIGHEST = jax.lax.Precision.HIGHEST  # an accelerator would multiply float32 in fewer bits
 LIMIT = 2**24  # every sum, and the offset that rounds it, stays within it
@@ -42,7 +43,7 @@ class IntegerPixelCNN(GatedPixelCNN):
     Its fields are those of ``Network``. Its parameters have the names and shapes of the float network, and in addition
     the shift of every sum (``shifts``), the clip range of every operand (``clips``) and the ``tables``. All are
     integers. An h must be one-hot. An s is rounded to the step that its shift names, so a map of integers stays as it
-    is. A twin has no mixture or dropout.
+    is. There is no mixture or dropout.
     """
 
     @nn.nowrap
@@ -99,6 +100,19 @@ class IntegerPixelCNN(GatedPixelCNN):
         logits = head_logits(net["head"], features, slice(None)).reshape(*images.shape, self.levels)
         return scaled_cumulative(net["tables"]["exp"], logits)
 
+    @nn.nowrap
+    def check_given(self, condition: Condition) -> None:
+        check_one_hot(condition.h)
+
+    @nn.nowrap
+    def stream(self) -> Any:
+        from pixelcnn_jax.codec.integer_stream import IntegerStream  # it imports this module
+
+        return IntegerStream(self)
+
+
+DESCRIBED[IntegerPixelCNN.__name__] = IntegerPixelCNN  # cards name it
+
 
 def _entries(step: int, reach: int) -> int:
     return 2 * (reach << step) + 1
@@ -116,7 +130,7 @@ def prepare(model: GatedPixelCNN, params: Params, dtype: Any = jnp.float32) -> P
         if names[0] == "shifts":  # 2**-k, by its exponent: exp2 may round
             x = jax.lax.bitcast_convert_type((127 - jnp.asarray(x, jnp.int32)) << 23, jnp.float32)
         x = jnp.asarray(x, dtype)
-        is_kernel = names[-1] == "kernel" or names[-1].endswith(("_h", "_s"))
+        is_kernel = names[-1] == "kernel" or condition_of(names[-1])
         return x if is_kernel else x.reshape(1, 1, 1, *(x.shape or (1,)))
 
     others = {name: part for name, part in params.items() if name not in ("strict", "layers", "tables")}

@@ -1,27 +1,28 @@
-"""From a float Gated PixelCNN to its integer twin, after training and within seconds.
+"""From a float Gated PixelCNN to its integer model, after training and within seconds.
 
 Every output channel of every sum gets the largest power-of-two scale for which the sum cannot exceed 2**24. Operands
 have 8 to 12 bits; weights then get 10 to 13, and those of the first layer more. ``check_bounds`` verifies the result
-from its integers alone, as ``load_pretrained`` does with a twin from disk.
+from its integers alone, as ``load_pretrained`` does with a model from disk.
 """
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pixelcnn_jax.codec import integer
+from pixelcnn_jax.codec.bounds import check_bounds, input_range, largest_sums
+from pixelcnn_jax.codec.frequencies import EXP_SIZE, LOGIT_STEP, MAX_LEVELS, TOTAL_BITS
+from pixelcnn_jax.codec.integer import LIMIT, IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models import integer
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
-from pixelcnn_jax.models.bounds import check_bounds, input_range, largest_sums
 from pixelcnn_jax.models.conditional import resolve
-from pixelcnn_jax.models.frequencies import EXP_SIZE, LOGIT_STEP, MAX_LEVELS, TOTAL_BITS
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, masked, rows_border
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector, check_images, check_values, params_of
-from pixelcnn_jax.models.integer import LIMIT, IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.models.layers import shift_down, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe
@@ -41,45 +42,53 @@ GATED: Range = (integer.GATE_STEP, np.array(2**integer.GATE_STEP))
 def quantise(
     model: GatedPixelCNN,
     variables: Variables,
-    calibration_images: Images,
+    images: Images,
     *,
     h: Vector | None = None,
     s: Map | None = None,
 ) -> tuple[IntegerPixelCNN, dict[str, Any]]:
-    """Returns the integer twin of a trained model, and the twin's variables.
+    """Returns the integer model of a trained network, and its variables. ``save_pretrained`` stores both.
 
     Args:
       model: a network with a softmax over intensities or codes.
       variables: its variables.
-      calibration_images: some hundred images like those to come, from which the clip ranges are taken.
+      images: some hundred images like those to come, from which the clip ranges are taken.
       h: their one-hot condition [count, condition], for a model made with one.
-      s: their maps [count, height, width, map_features], for a model made with one. The twin rounds a map to about a
-        thousand values, multiples of a power of two, and clips it to 1.5 times the largest value seen here. Integers up
-        to 341 stay as they are.
+      s: their maps [count, height, width, map_features], for a model made with one. The integer model rounds a map to
+        about a thousand values, multiples of a power of two, and clips it to 1.5 times the largest value seen here.
+        Integers up to 341 stay as they are.
 
     Raises:
       InputError: for a model, images, h or s of another kind, and if a sum cannot be bounded.
     """
-    if type(model) is not GatedPixelCNN or model.mixture or model.levels > MAX_LEVELS:
-        raise InputError(f"model must be a GatedPixelCNN with a softmax over at most {MAX_LEVELS} levels.")
-    check_images(calibration_images, channels=model.channels, levels=model.levels)
-    check_values(calibration_images, model.levels, name="calibration_images")
-    if not calibration_images.size:
-        raise InputError(f"calibration_images must not be empty, got shape {list(calibration_images.shape)}.")
+    if not has_integer_form(model):
+        raise InputError(
+            f"model must be a GatedPixelCNN with a softmax over at most {MAX_LEVELS} levels: other networks have no "
+            "integer form."
+        )
+    check_images(images, channels=model.channels, levels=model.levels)
+    check_values(images, model.levels)
+    if not images.size:
+        raise InputError(f"images must not be empty, got shape {list(images.shape)}.")
     model = model.clone(dropout=0.0, dtype="float32", remat=False)
-    _, variables, condition = resolve(model, variables, h, s, shape=calibration_images.shape)
+    _, variables, condition = resolve(model, variables, h, s, shape=images.shape)
     check_one_hot(condition.h)
     params = params_of(variables)
-    twin = build(describe(model) | {"class": "IntegerPixelCNN"})
+    integer_model = build(describe(model) | {"class": IntegerPixelCNN.__name__})
     seen = None
-    for start in range(0, len(calibration_images), 50):
+    for start in range(0, len(images), 50):
         here = jax.tree.map(lambda x, start=start: x[start : start + 50], condition)
-        found = _ranges(model, params, calibration_images[start : start + 50], here)
+        found = _ranges(model, params, images[start : start + 50], here)
         seen = found if seen is None else jax.tree.map(jnp.maximum, seen, found)
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), (masked(model, params), seen))
     quantised = {"params": jax.tree.map(_narrow, _quantise_params(model, *exact))}
-    check_bounds(twin, quantised)
-    return twin, quantised
+    check_bounds(integer_model, quantised)
+    return integer_model, quantised
+
+
+def has_integer_form(model: nn.Module) -> bool:
+    """Returns whether ``quantise`` takes a network."""
+    return type(model) is GatedPixelCNN and not model.mixture and model.levels <= MAX_LEVELS
 
 
 @jax.jit(static_argnums=0)

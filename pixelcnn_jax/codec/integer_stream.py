@@ -1,4 +1,4 @@
-"""The stream of an integer twin: the stacks of ``integer.py``, with remembered rows and columns as memory."""
+"""The stream of an integer model: the stacks of ``integer.py``, with remembered rows and columns as memory."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,10 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt32
 
-from pixelcnn_jax.models.frequencies import log_frequencies, scaled_cumulative
-from pixelcnn_jax.models.gated_stream import Rows
-from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.integer import (
+from pixelcnn_jax.codec.frequencies import log_frequencies, scaled_cumulative
+from pixelcnn_jax.codec.integer import (
     IntegerPixelCNN,
     Memory,
     column_borders,
@@ -20,6 +18,8 @@ from pixelcnn_jax.models.integer import (
     prepare,
     vertical_stack,
 )
+from pixelcnn_jax.models.gated_stream import Rows
+from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import rows_border
 from pixelcnn_jax.models.parameters import Params
 
