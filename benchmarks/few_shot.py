@@ -97,7 +97,7 @@ def read_characters(images: ExampleSets, count: int, drawings: int) -> Character
 @click.option("--temperature", "temperatures", type=float, multiple=True, default=(0.6, 0.8, 1.0), show_default=True)
 def main(name: str, data_dir: str | None, groups: int, count: int, temperatures: tuple[float, ...]) -> None:
     density = load_density(name)
-    if density.score_of != "p(x|examples)" or density.model.levels != 2:
+    if density.part != "examples" or density.model.levels != 2:
         raise InputError(f"{name} must be a model of p(x|examples) of images of two levels.")
     settings = density.settings("data", DataConfig)
     images = load(split=settings["test_split"], **settings | {"data_dir": data_dir})

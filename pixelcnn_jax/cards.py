@@ -14,6 +14,13 @@ from pixelcnn_jax.models.inputs import ImageSpec
 
 FORMAT = 2
 MAX_SUBPIXELS = 2**22  # of an image
+# The densities of images that a "score_of" may name, by the part of a batch that holds what they are given.
+DENSITIES = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
+
+
+def drawn_by_class(card: Mapping[str, Any]) -> bool:
+    """Whether a model draws images from nothing or from a class label."""
+    return DENSITIES.get(card.get("score_of", ""), "another") in (None, "label")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

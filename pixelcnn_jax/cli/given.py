@@ -1,7 +1,4 @@
-"""Readers of a condition from the command line: one for each density p(x|...) that a card names.
-
-`sample` passes the words after MODEL to the reader of the card's "score_of".
-"""
+"""Readers of a condition from the command line: `sample` passes them the words after MODEL."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +19,7 @@ def read_given(density: Density, words: Sequence[str], label: int | None, count:
     Raises:
       InputError: if the words or the label are missing, given to a model that takes none, or do not fit.
     """
-    reader = READERS.get(density.score_of)
+    reader = READERS.get(density.part or "")
     if words and reader is None:
         raise InputError(f'"{words[0]}" must be left out: {density.name} is a model of {density.score_of}.')
     if label is not None and reader is not None:
@@ -50,6 +47,6 @@ def read_sentence(density: Density, words: Sequence[str]) -> Int32[np.ndarray, "
 
 
 READERS: dict[str, Callable[[Density, Sequence[str]], Shaped[np.ndarray, "..."]]] = {
-    "p(x|examples)": read_examples,
-    "p(x|caption)": read_sentence,
+    "examples": read_examples,
+    "caption": read_sentence,
 }

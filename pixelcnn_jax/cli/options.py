@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pixelcnn_jax.cards import DENSITIES, drawn_by_class
 from pixelcnn_jax.errors import InputError, first_line, user_message
 from pixelcnn_jax.fields import read_group
 from pixelcnn_jax.likelihood import nats
@@ -60,8 +61,6 @@ class UserGroup(UserCommand, click.Group):
         return list(self.commands)
 
 
-# What a model can be given, by the "score_of" of its card: the part of a batch that holds it.
-CONDITIONS = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
 # What the conditioner must have to read them from a command line: the most examples, a sentence as tokens.
 CONDITIONERS = {"examples": "most", "caption": "tokens"}
 PATH = PathType()
@@ -108,12 +107,17 @@ class Density(NamedTuple):
         """The density that the model is of."""
         return str(self.card["score_of"])
 
+    @property
+    def part(self) -> str | None:
+        """The part of a batch that holds what the density is given; None for a model of p(x)."""
+        return DENSITIES[self.score_of]
+
     def check(self) -> None:
         """Raises InputError unless the model takes the images and the condition that its card names.
 
         Everything is computed for shapes alone, so that a card which lies about them costs no memory.
         """
-        part, image = CONDITIONS[self.score_of], jax.ShapeDtypeStruct((1, *self.spec.shape), jnp.int32)
+        part, image = self.part, jax.ShapeDtypeStruct((1, *self.spec.shape), jnp.int32)
         try:
             if (self.model.channels, self.model.levels) != (self.spec.channels, self.spec.levels):
                 raise InputError(f"it has {self.model.channels} channels of {self.model.levels} levels.")
@@ -145,8 +149,7 @@ class Density(NamedTuple):
 
     def h_in(self, batch: Mapping[str, Any]) -> Any:
         """Returns the condition that a batch carries, as h; None for a model of p(x)."""
-        part = CONDITIONS[self.score_of]
-        return self.h(batch[part]) if part == "label" else batch[part] if part else None
+        return self.h(batch[self.part]) if self.part == "label" else batch[self.part] if self.part else None
 
     def h_of(self, label: int | None, count: int) -> Float[Array, "batch classes"] | None:
         """Returns the condition of images that share the label given by the user.
@@ -155,7 +158,7 @@ class Density(NamedTuple):
           InputError: if the label is missing or too high, or given to a model of p(x), or the model needs other than
             labels.
         """
-        if CONDITIONS[self.score_of] not in (None, "label"):
+        if not drawn_by_class(self.card):
             raise InputError(f"{self.name} is a model of {self.score_of}: of the verbs, sample and evaluate take it.")
         if not self.classes and label is not None:
             raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
@@ -172,13 +175,13 @@ def load_density(name: str) -> Density:
       InputError: for a model that is not there, and for one of an experiment with other conditions or several networks.
     """
     model, variables, card = load_pretrained(name)
-    score_of = card["score_of"]
-    if not (hasattr(model, "levels") and hasattr(model, "channels")) or score_of not in CONDITIONS:
+    if not (hasattr(model, "levels") and hasattr(model, "channels")) or card["score_of"] not in DENSITIES:
         raise InputError(
-            f"{name} must be a model of {' or '.join(CONDITIONS)}, got experiment {card['experiment']!r}: training "
+            f"{name} must be a model of {' or '.join(DENSITIES)}, got experiment {card['experiment']!r}: training "
             "drew its pictures into its workdir, and load_pretrained loads it in Python."
         )
-    density = Density(name, model, variables, card, (score_of == "p(x|y)" and card["image_spec"].classes) or 0)
+    classes = (DENSITIES[card["score_of"]] == "label" and card["image_spec"].classes) or 0
+    density = Density(name, model, variables, card, classes)
     density.check()
     return density
 

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from pixelcnn_jax.cards import drawn_by_class
 from pixelcnn_jax.data.image_files import as_png, decode, has_colour
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.files import atomic_write, read_json
@@ -49,7 +50,7 @@ def report_html(workdir: Path) -> str:
     embedded = {int(drawn[i].stem.removeprefix("samples_")): _embed(drawn[i]) for i in kept}
     pictures = [{"step": step, "data": data} for step, data in embedded.items() if data]
     # In other experiments not every image of the grid is one that a network drew in raster order.
-    is_animated = "class" in card.get("networks", {}) and card.get("score_of") in ("p(x)", "p(x|y)")
+    is_animated = "class" in card.get("networks", {}) and drawn_by_class(card)
     return PAGE.render(
         name=workdir.absolute().name,
         facts=_facts(run, card, records),
@@ -80,7 +81,7 @@ def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[
     """Returns what can be done with the model of a run, as a shell takes it."""
     commands, data, network = [], run["config"]["data"], card.get("networks", {})
     classes = {*re.findall('"class": "([^"]*)"', json.dumps(network))}
-    is_density = "class" in network and classes <= BUILT_IN and card["score_of"] in ("p(x)", "p(x|y)")
+    is_density = "class" in network and classes <= BUILT_IN and drawn_by_class(card)
     if is_density:
         split = [] if data["test_split"] else ["--split=validation"]
         where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []

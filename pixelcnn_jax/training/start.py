@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.models.inputs import condition_of
 from pixelcnn_jax.pretrained import read_weights
 from pixelcnn_jax.training.checkpoint import shapes_of
 from pixelcnn_jax.training.experiment import Experiment, Params
@@ -46,6 +47,6 @@ def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     def begin(name: str, x: Any) -> Any:
         if name in new:
             return replaced(x, new[name]) if isinstance(x, dict) else new[name]
-        return jnp.zeros_like(x) if name.endswith(("_h", "_s")) else x
+        return jnp.zeros_like(x) if condition_of(name) else x
 
     return {name: begin(name, x) for name, x in params.items()}

@@ -70,6 +70,7 @@ def test_a_mistyped_field_in_a_config_file_is_an_error_with_the_nearest_name():
         ({"optimizer": {"schedule": "linear"}}, r"config\.optimizer\.schedule"),
         ({"optimizer": {"name": "sgd"}}, r"config\.optimizer\.name"),
         ({"model": {"dtype": "float99"}}, r"config\.model\.dtype"),
+        ({"model": {"dtype": "float16"}}, r"config\.model\.dtype"),  # would need loss scaling
         ({"model": {"dropout": float("nan")}}, r"config\.model\.dropout"),
         ({"data": {"shift": -1}}, r"config\.data\.shift"),
         ({"unconditional": {"augment": 1.5}}, r"config\.unconditional\.augment"),
