@@ -8,7 +8,7 @@ from pixelcnn_jax.models.pixelcnn import PixelCNN
 from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 from pixelcnn_jax.models.registry import register
 from pixelcnn_jax.pretrained import load_pretrained, pretrained_names
-from pixelcnn_jax.sampling import naive_sample, sample
+from pixelcnn_jax.sampling import naive_sample, sample, sample_and_log_prob
 
 __version__ = "0.1.0"
 
@@ -28,4 +28,5 @@ __all__ = [
     "quantise",
     "register",
     "sample",
+    "sample_and_log_prob",
 ]

@@ -3,16 +3,16 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from pixelcnn_jax.devices import match_sharding
-from pixelcnn_jax.distributions import draw, noise
+from pixelcnn_jax.distributions import draw, log_probs_of, noise
 from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.guidance import Adjustment, interleave, make_adjustment
 from pixelcnn_jax.models.arguments import public
@@ -69,29 +69,88 @@ def sample(
       InputError: for arguments that do not fit the model or the shape. Guidance of a model trained without
         ``drop_condition`` is not refused, because variables do not tell; `pixelcnn sample` reads it from the card.
     """
-    model, variables, keys, images, mask, condition, adjustment = _prepared(
-        model, variables, key, shape, h, s, given, mask, temperature, guidance
-    )
-    (images, mask, condition), variables = match_sharding(keys, (images, mask, condition), variables)
+    prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
+    return _sample(*prepared, None, on_row=on_row).images
+
+
+@public
+def sample_and_log_prob(
+    model: nn.Module | ConditionalModel,
+    variables: Variables,
+    key: Key[Array, "..."],
+    *,
+    shape: tuple[int, int, int],
+    h: Given | None = None,
+    s: Map | None = None,
+    given: Images | None = None,
+    mask: Mask | None = None,
+    temperature: float = 1.0,
+    guidance: float = 0.0,
+    on_row: Callable[[int], None] | None = None,
+) -> tuple[Int[Array, "batch height width channels"], Float[Array, " batch"]]:
+    """Draws the images that ``sample`` draws, and computes the log-probability of each in the same pass.
+
+    Takes and raises the same as ``sample``.
+
+    Returns:
+      The images, and the log-probability of the sub-pixels that were drawn, in nats an image, under the distribution
+      that they were drawn from: with ``temperature`` and ``guidance``, and given the sub-pixels that were given.
+    """
+    prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
+    drawn = _sample(*prepared, jnp.zeros(shape[0]), on_row=on_row)
+    assert drawn.log_probs is not None
+    return drawn.images, drawn.log_probs
+
+
+class Drawn(NamedTuple):
+    """Images, and the log-probabilities of what was drawn of each so far; None if they are not wanted."""
+
+    images: Int[Array, "batch height width channels"]
+    log_probs: Float[Array, " batch"] | None
+
+    def add(
+        self, logits: Float[Array, "batch levels"], values: Int[Array, " batch"], kept: Bool[Array, " batch"]
+    ) -> Float[Array, " batch"] | None:
+        """Returns the log-probabilities with those of one sub-pixel of each image, where it was not given."""
+        if self.log_probs is None:
+            return None
+        return self.log_probs + jnp.where(kept, 0.0, log_probs_of(logits, values))
+
+
+def _sample(
+    model: nn.Module,
+    variables: Variables,
+    keys: Array,
+    images: Array,
+    mask: Array,
+    condition: Condition,
+    adjustment: Adjustment,
+    log_probs: Array | None,
+    *,
+    on_row: Callable[[int], None] | None,
+) -> Drawn:
+    """Draws by the cached sampler where the model has one."""
+    drawn = Drawn(images, log_probs)
+    (drawn, mask, condition), variables = match_sharding(keys, (drawn, mask, condition), variables)
     stream = stream_of(model)
     if stream is None:
-        return _sample_naively(model, variables, keys, images, mask, condition, adjustment)
+        return _sample_naively(model, variables, keys, drawn, mask, condition, adjustment)
     batch, height, width, _ = images.shape
     params, rows, _ = begin(stream, params_of(variables), batch * adjustment.passes, width)
     rows, params = match_sharding(keys, rows, params)
     advance = partial(_sample_rows, stream, params, keys, mask, condition, adjustment)
     if on_row is None:
-        return advance(images, rows, 0, height)[0]
+        return advance(drawn, rows, 0, height)[0]
     row, count = 0, 1
     while row < height:
         began, end = time.monotonic(), min(row + count, height)
-        images, rows = jax.block_until_ready(advance(images, rows, row, end))
+        drawn, rows = jax.block_until_ready(advance(drawn, rows, row, end))
         # Fast rows are advanced together: one call for each would slow them down.
         count = max(1, int((end - row) * REPORT_SECONDS / max(1e-9, time.monotonic() - began)))
         for finished in range(row, end):
             on_row(finished)
         row = end
-    return images
+    return drawn
 
 
 @public
@@ -114,7 +173,10 @@ def naive_sample(
     channels, levels]. It is the reference for the cached sampler in float32. In half precision the two round sums
     differently, and some draws differ.
     """
-    return _sample_naively(*_prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance))
+    network, own, keys, images, *rest = _prepared(
+        model, variables, key, shape, h, s, given, mask, temperature, guidance
+    )
+    return _sample_naively(network, own, keys, Drawn(images, None), *rest).images
 
 
 @partial(jax.jit, static_argnames="stream")
@@ -125,39 +187,42 @@ def _sample_rows(
     mask: Array,
     condition: Condition,
     adjustment: Adjustment,
-    images: Array,
+    drawn: Drawn,
     rows: Any,
     first: Int[Array, ""] | int,
     stop: Int[Array, ""] | int,
-) -> tuple[Array, Any]:
+) -> tuple[Drawn, Any]:
     """Draws rows ``first`` to ``stop - 1`` of the images. Compiled once for any number of rows."""
-    batch, _, width, channels = images.shape
+    batch, _, width, channels = drawn.images.shape
 
     def sample_row(row: Array, carry: Any) -> Any:
-        images, rows = carry
+        (images, log_probs), rows = carry
         here = condition._replace(s=None if condition.s is None else _row(condition.s, row))
         above, rows = stream.open_row(params, rows, here)
         given, stays = _row(images, row), _row(mask, row)
         gumbel = noise(keys, row, width=width, channels=channels, levels=stream.model.levels)[:, None]
 
         def sample_pixel(column: Array, carry: Any) -> Any:
-            finished, columns = carry
+            drawn, columns = carry
             pixel, fixed, random = (jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in (given, stays, gumbel))
             known = stream.open_pixel(params, columns, above, column)
             for colour in range(channels):
                 logits, known = stream.read_colour(params, known, adjustment.repeat(pixel), colour=colour)
-                drawn = draw(adjustment.logits(logits), random[:, 0, 0, colour]).astype(pixel.dtype)
+                logits = adjustment.logits(logits)
+                values = draw(logits, random[:, 0, 0, colour]).astype(pixel.dtype)
+                drawn = drawn._replace(log_probs=drawn.add(logits, values, fixed[:, 0, 0, colour]))
                 new = (np.arange(channels) == colour)[None, None, None] & ~fixed
-                pixel = jnp.where(new, drawn[:, None, None, None], pixel)
-            finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
-            return finished, stream.close_pixel(params, columns, known, adjustment.repeat(pixel))
+                pixel = jnp.where(new, values[:, None, None, None], pixel)
+            finished = jax.lax.dynamic_update_slice_in_dim(drawn.images, pixel, column, axis=2)
+            return drawn._replace(images=finished), stream.close_pixel(params, columns, known, adjustment.repeat(pixel))
 
         columns = stream.first_columns(params, batch * adjustment.passes)
-        finished, _ = jax.lax.fori_loop(0, width, sample_pixel, (given, columns))
-        images = jax.lax.dynamic_update_slice_in_dim(images, finished, row, axis=1)
-        return images, stream.close_row(params, rows, above, adjustment.repeat(finished))
+        drawn, _ = jax.lax.fori_loop(0, width, sample_pixel, (Drawn(given, log_probs), columns))
+        images = jax.lax.dynamic_update_slice_in_dim(images, drawn.images, row, axis=1)
+        rows = stream.close_row(params, rows, above, adjustment.repeat(drawn.images))
+        return drawn._replace(images=images), rows
 
-    return jax.lax.fori_loop(first, stop, sample_row, (images, rows))
+    return jax.lax.fori_loop(first, stop, sample_row, (drawn, rows))
 
 
 @partial(jax.jit, static_argnames="model")
@@ -165,26 +230,28 @@ def _sample_naively(
     model: nn.Module,
     variables: Variables,
     keys: Array,
-    images: Array,
+    drawn: Drawn,
     mask: Array,
     condition: Condition,
     adjustment: Adjustment,
-) -> Array:
-    _, height, width, channels = images.shape
+) -> Drawn:
+    _, height, width, channels = drawn.images.shape
 
-    def sample_row(row: Array, images: Array) -> Array:
+    def sample_row(row: Array, drawn: Drawn) -> Drawn:
         gumbel = noise(keys, row, width=width, channels=channels, levels=model.levels)
 
-        def sample_subpixel(index: Array, images: Array) -> Array:
+        def sample_subpixel(index: Array, drawn: Drawn) -> Drawn:
             column, colour = jnp.divmod(index, channels)
-            logits = apply(model, variables, adjustment.repeat(images), condition)
-            at = (slice(None), row, column, colour)
-            drawn = draw(adjustment.logits(logits[at]), gumbel[:, column, colour]).astype(images.dtype)
-            return images.at[at].set(jnp.where(mask[at], images[at], drawn))
+            at, images = (slice(None), row, column, colour), drawn.images
+            logits = adjustment.logits(apply(model, variables, adjustment.repeat(images), condition)[at])
+            values = draw(logits, gumbel[:, column, colour]).astype(images.dtype)
+            return Drawn(
+                images.at[at].set(jnp.where(mask[at], images[at], values)), drawn.add(logits, values, mask[at])
+            )
 
-        return jax.lax.fori_loop(0, width * channels, sample_subpixel, images)
+        return jax.lax.fori_loop(0, width * channels, sample_subpixel, drawn)
 
-    return jax.lax.fori_loop(0, height, sample_row, images)
+    return jax.lax.fori_loop(0, height, sample_row, drawn)
 
 
 def _row(x: Array | np.ndarray, row: Array) -> Array:
@@ -203,7 +270,7 @@ def _prepared(
     temperature: float,
     guidance: float,
 ) -> tuple[nn.Module, Variables, Array, Array, Array, Condition, Adjustment]:
-    """Returns the arguments of ``_sample_naively``: images to fill in, a mask of what stays, a key for each image."""
+    """Returns the arguments of ``_sample``: images to fill in, a mask of what stays, a key for each image."""
     adjustment = make_adjustment(temperature, guidance)
     network, own, condition = resolve(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:

@@ -10,7 +10,7 @@ import pytest
 from proofs import assert_faithful, random_condition, random_images, randomised
 from scipy import stats
 
-from pixelcnn_jax import GatedPixelCNN, InputError, naive_sample, sample
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, log_prob, naive_sample, sample, sample_and_log_prob
 from pixelcnn_jax.devices import shard
 from pixelcnn_jax.distributions import draw, noise
 from pixelcnn_jax.models.conditional import ConditionalModel
@@ -176,3 +176,23 @@ def test_a_given_part_stays_under_guidance():
     images = sample(model, variables, jax.random.key(0), shape=shape, h=h, given=given, mask=upper, guidance=1.0)
     np.testing.assert_array_equal(images[:, :3], given[:, :3])
     assert (images[:, 3:] != given[:, 3:]).any()
+
+
+@pytest.mark.parametrize("network", [GatedPixelCNN, DiagonalBiLSTM])  # cached and naive
+@pytest.mark.parametrize(("temperature", "guidance", "rows"), [(1.0, 0.0, 0), (0.7, 0.5, 0), (1.0, 0.0, 1)])
+def test_the_log_probability_is_that_of_the_draw(network, temperature, guidance, rows):
+    model, shape = network(levels=3, channels=2, features=8, layers=1, first_kernel_size=3), (4, 2, 2)
+    h, given = random_condition(shape, 2)[0], random_images(model, shape)
+    variables = randomised(model.init(jax.random.key(1), given, h), scale=0.5)
+    mask = (np.arange(2) < rows)[None, :, None, None]
+    options = dict(shape=shape, h=h, temperature=temperature, guidance=guidance)
+    options |= dict(given=given, mask=mask) if rows else {}
+    images, found = sample_and_log_prob(model, variables, jax.random.key(3), **options)
+    np.testing.assert_array_equal(images, sample(model, variables, jax.random.key(3), **options))
+    logits, nothing = (np.asarray(model.apply(variables, images, x), np.float64) for x in (h, jnp.zeros_like(h)))
+    logits = (logits + guidance * (logits - nothing)) / temperature
+    each = np.take_along_axis(logits, np.asarray(images)[..., None], axis=-1)[..., 0]
+    each -= np.log(np.exp(logits).sum(axis=-1))
+    np.testing.assert_allclose(found, np.where(mask, 0, each).sum(axis=(1, 2, 3)), rtol=1e-4)
+    if temperature == 1 and not rows:
+        np.testing.assert_allclose(found, log_prob(model, variables, images, h=h), rtol=1e-5)
