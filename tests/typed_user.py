@@ -23,6 +23,7 @@ from pixelcnn_jax import (
     quantise,
     register,
     sample,
+    sample_and_log_prob,
 )
 
 
@@ -30,6 +31,8 @@ def use_a_published_model(key: jax.Array) -> jax.Array:
     model, variables, card = load_pretrained(pretrained_names()[0])
     images = sample(model, variables, key, shape=(2, 28, 28), temperature=0.9)
     print(card["image_spec"], bits_per_dim(model, variables, images))
+    again, log_probs = sample_and_log_prob(model, variables, key, shape=(2, 28, 28), temperature=0.9)
+    print((again == images).all(), log_probs.mean())
     integer, integers = quantise(model, variables, images)
     data: bytes = compress(integer, integers, images)
     returned = decompress(integer, integers, data)
