@@ -102,7 +102,8 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
         recipe = Recipe.of(module)
         results = {name: train(one, recipe, splits, command.workdir / name) for name, one in runs.items()}
         return dict(module.compare(config, splits.spec, results))
-    if is_first() and (hint := faster_type(config)):
+    networks = module.make_experiment(config, splits.spec, None).networks
+    if is_first() and (hint := faster_type(config, networks)):
         print(hint, flush=True)
     result = train(config, Recipe.of(module), splits, command.workdir)
     if is_first():
@@ -114,11 +115,12 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     """Prints what a training step would need; returns the same as a summary. Needs no data."""
     jax.config.update("jax_platforms", "cpu")  # an accelerator's memory would be taken at the first look at it
     spec = image_spec(config.data)
-    cost = estimate_cost(config, module.make_experiment(config, spec, None), spec)
+    experiment = module.make_experiment(config, spec, None)
+    cost = estimate_cost(config, experiment, spec)
     for name, value in cost.items():
         unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)
         print(f"{name.replace('_', ' '):18} {value * scale:>12,.{0 if scale == 1 else 1}f} {unit}")
-    if hint := faster_type(config):
+    if hint := faster_type(config, experiment.networks):
         print(hint)
     return {"dataset": config.data.dataset, **spec._asdict(), **cost}
 

@@ -106,8 +106,16 @@ def test_labels_are_part_of_the_batch():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "dtype", "named"), [(2.0, "float32", True), (1.1, "float32", False), (2.0, "bfloat16", False)]
+    ("seconds", "name", "dtype", "named"),
+    [
+        (2.0, "unconditional", "float32", True),
+        (1.1, "unconditional", "float32", False),
+        (2.0, "unconditional", "bfloat16", False),
+        (2.0, "autoencoder", "float32", True),
+        (2.0, "classifier", "float32", False),  # its network has no type
+    ],
 )
-def test_a_cpu_that_is_faster_in_bfloat16_is_named(seconds, dtype, named, monkeypatch):
+def test_a_cpu_that_is_faster_in_bfloat16_is_named(seconds, name, dtype, named, monkeypatch):
     monkeypatch.setattr("pixelcnn_jax.training.cost._product_seconds", lambda x: seconds if x == jnp.float32 else 1.0)
-    assert bool(faster_type(tiny(model__dtype=dtype)[0])) is named
+    config, experiment, _ = tiny_experiment(name, model__dtype=dtype, data__labels=name == "classifier")
+    assert bool(faster_type(config, experiment.networks)) is named
