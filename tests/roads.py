@@ -17,13 +17,16 @@ from test_docs import ROOT, python_blocks
 
 README = ROOT / "README.md"
 IMAGES = """
-import jax, pathlib
+import jax, numpy, pathlib
 from pixelcnn_jax import load_pretrained, sample
 from pixelcnn_jax.data.image_files import as_pixels, write_image
 model, variables, card = load_pretrained("digits")
 pathlib.Path("FOLDER_OF_IMAGES").mkdir()
 for number, image in enumerate(sample(model, variables, jax.random.key(0), shape=(3, 8, 8))):
     write_image(pathlib.Path(f"FOLDER_OF_IMAGES/{number}.png"), as_pixels(image, levels=17))
+pathlib.Path("FOLDER_OF_COLOUR_IMAGES").mkdir()
+for number, image in enumerate(numpy.random.default_rng(0).integers(0, 256, (3, 8, 9, 3), dtype="uint8")):
+    write_image(pathlib.Path(f"FOLDER_OF_COLOUR_IMAGES/{number}.png"), image)
 """
 
 

@@ -105,7 +105,7 @@ def decompress(
     """Decompress files that `compress` wrote into a new folder of PNGs, which appears when all are written."""
     options.check_output(output, folder=True)
     target = output.resolve()
-    read_card(name)  # a wrong name is found before the files are read
+    read_card(integer_model_of(name))  # a wrong name is found before the files are read
     parts = [part for file in files for part in read_parts(file)]
     check_names([one for part in parts for one in part.names.names])
     subpixels = sum(math.prod(part.container.shape) for part in parts)
