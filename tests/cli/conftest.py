@@ -115,6 +115,7 @@ def few_shot_model(tmp_path_factory):
     image = jnp.zeros((1, 8, 6, 1), jnp.int32)
     folder = tmp_path_factory.mktemp("few_shot")
     card = {"image_spec": ImageSpec(8, 6, 1, 4), "experiment": "few_shot", "score_of": "p(x|examples)"}
+    card["config"] = {"few_shot": {}}
     save_pretrained(folder, model, model.init(jax.random.key(0), image, image[None]), card)
     return folder
 

@@ -75,15 +75,18 @@ def drawings(tmp_path):
     return files
 
 
-@pytest.mark.parametrize("form", [("--examples", 0, "--examples", 2), ("--examples", 0, 2), (0, 2)])
-def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawings, form):
+@pytest.mark.parametrize(
+    ("form", "guidance"), [(("--examples", 0, "--examples", 2), 0), (("--examples", 0, 2), 0.5), ((0, 2), 0)]
+)
+def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawings, form, guidance):
     words = [drawings[word] if isinstance(word, int) else word for word in form]
     out = drawings[0].with_name("grid.png")
-    pixelcnn("sample", few_shot_model, *words, "-o", out, "--count", 4)
+    pixelcnn("sample", few_shot_model, *words, "-o", out, "--count", 4, f"--guidance={guidance}")
     model, variables, _ = load_pretrained(few_shot_model)
     first, last = (np.asarray(Image.open(file)) for file in (drawings[0], drawings[2]))
     examples = as_levels(np.stack([first, last[::4, ::4]])[None, ..., None], levels=4).astype(np.int32)
-    images = sample(model, variables, jax.random.key(0), shape=(4, 8, 6), h=np.repeat(examples, 4, axis=0))
+    h = np.repeat(examples, 4, axis=0)
+    images = sample(model, variables, jax.random.key(0), shape=(4, 8, 6), h=h, guidance=guidance)
     expected = grid(images.reshape(2, 2, 8, 6, 1), levels=4)[..., 0]
     np.testing.assert_array_equal(shrunk(out, len(expected)), expected)
 
