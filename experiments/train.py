@@ -102,9 +102,6 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
         recipe = Recipe.of(module)
         results = {name: train(one, recipe, splits, command.workdir / name) for name, one in runs.items()}
         return dict(module.compare(config, splits.spec, results))
-    networks = module.make_experiment(config, splits.spec, None).networks
-    if is_first() and (hint := faster_type(config, networks)):
-        print(hint, flush=True)
     result = train(config, Recipe.of(module), splits, command.workdir)
     if is_first():
         print(table(config, splits, result))

@@ -5,7 +5,7 @@ The sources are scikit-learn's digits, folders of images, NumPy arrays and the i
 """
 
 import dataclasses
-import warnings
+import sys
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -200,7 +200,7 @@ def _warn_of_overlap(train: Source, held_out: Source, name: str) -> None:
     shared = np.intersect1d(train.rows, held_out.rows).size if train.stored == held_out.stored else 0
     if shared:
         both = f"{shared:,} images are in both config.data.train_split and config.data.{name}_split"
-        warnings.warn(f"{both}: their likelihood is not that of held-out images.", stacklevel=3)
+        print(f"{both}: their likelihood is not that of held-out images.", file=sys.stderr)
 
 
 def _load(config: DataConfig, source: Source) -> Dataset:

@@ -22,6 +22,7 @@ from pixelcnn_jax.errors import InputError
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.cost import faster_type
 from pixelcnn_jax.training.evaluation import score
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.loggers import make_loggers
@@ -85,8 +86,9 @@ def train_steps(
         init_key, trained_params(settings.start_from, experiment)
     )
     start = saved = int(state.step)
-    if start == 0 and is_first() and (hint := best.how_to_load()):
-        print(hint, flush=True)
+    if start == 0 and is_first():
+        for hint in filter(None, (best.how_to_load(), faster_type(config, experiment.networks))):
+            print(hint, flush=True)
     best.resume()
     loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if is_first() else ()
     # A process that was stopped may have saved a step before it was validated.
