@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.timing import NOTHING_COMPILED
 from pixelcnn_jax.cli.options import UserCommand
 
 
@@ -32,7 +33,9 @@ def first_step(config: str) -> tuple[float, float]:
         command = [sys.executable, "-m", "experiments.train", f"--config={config}", f"--workdir={workdir}"]
         with log.open("w") as output:
             began, cpu_began = time.perf_counter(), cpu_seconds()
-            process = subprocess.Popen([*command, "--config.train.log_every=1"], stdout=output, stderr=output)
+            process = subprocess.Popen(
+                [*command, "--config.train.log_every=1"], stdout=output, stderr=output, env=NOTHING_COMPILED
+            )
             try:
                 while not (record.exists() and record.stat().st_size):
                     if process.poll() is not None:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from benchmarks.timing import NOTHING_COMPILED
 from pixelcnn_jax.cli.evaluate import evaluate_split
 from pixelcnn_jax.cli.options import UserCommand, load_density
 from pixelcnn_jax.errors import InputError
@@ -77,7 +78,7 @@ def train(config: str, fields: Fields, workdir: str, data_dir: str | None) -> di
     line = [sys.executable, "-m", "experiments.train", f"--config={config}", f"--workdir={workdir}"]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     line += [f"--config.{name}={x}" for name, x in fields.items()]
-    done = subprocess.run(line, stdout=2, check=False)  # to standard error; output is for figures
+    done = subprocess.run(line, stdout=2, check=False, env=NOTHING_COMPILED)  # stderr: output is for figures
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise InputError(f"The training ended with status {done.returncode}.")

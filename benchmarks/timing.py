@@ -1,10 +1,14 @@
 """Times of functions, measured so that they can be compared."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
+
+# The environment of a process that compiles all it runs, whatever earlier ones have compiled.
+NOTHING_COMPILED = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"}
 
 
 def fastest(functions: dict[str, Callable[[], Any]], *, rounds: int) -> dict[str, float]:
