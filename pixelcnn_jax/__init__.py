@@ -2,7 +2,7 @@
 
 from pixelcnn_jax.codec import compress, decompress, quantise
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.likelihood import bits_per_dim, log_prob
+from pixelcnn_jax.likelihood import bits_per_dim, check_causal, log_prob, nats
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.pixelcnn import PixelCNN
 from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
@@ -19,11 +19,13 @@ __all__ = [
     "PixelCNN",
     "RowLSTM",
     "bits_per_dim",
+    "check_causal",
     "compress",
     "decompress",
     "load_pretrained",
     "log_prob",
     "naive_sample",
+    "nats",
     "pretrained_names",
     "quantise",
     "register",

@@ -1,11 +1,13 @@
 """Likelihoods: the sum of the conditionals, in nats and bits/dim; and what is refused."""
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from proofs import random_images, randomised
 
-from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, log_prob, sample
+from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, check_causal, log_prob, sample
 from pixelcnn_jax.likelihood import nats
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -99,3 +101,28 @@ def test_sums_over_many_rows_are_right(mixture):
     expected = jax.tree.map(lambda *leaves: np.sum(np.array(leaves, np.float64), axis=0), *parts)
     np.testing.assert_allclose(loss, expected[0], rtol=1e-5)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-4 * np.abs(y).max()), gradient, expected[1])
+
+
+class MeanAsMap(nn.Module):
+    """A user's wrapper that leaks: the map of every pixel is the mean of the whole image."""
+
+    network: GatedPixelCNN
+    levels: int = 3
+    channels: int = 2
+
+    @nn.compact
+    def __call__(self, images):
+        mean = images.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float32)
+        return self.network(images, s=jnp.broadcast_to(mean, (*images.shape[:3], 1)))
+
+
+@pytest.mark.parametrize("condition", ["", "h", "s"])
+def test_a_network_that_sees_what_comes_later_is_found(condition):
+    model, shape = GatedPixelCNN(levels=3, channels=2, features=8, layers=1, first_kernel_size=3), (2, 3, 3)
+    given = {"": {}, "h": {"h": np.ones((2, 4), np.float32)}, "s": {"s": np.ones((*shape, 1), np.float32)}}[condition]
+    images = random_images(model, shape)
+    check_causal(model, randomised(model.init(jax.random.key(0), images, **given)), shape=shape, **given)
+    if condition == "s":
+        leaky = MeanAsMap(model)
+        with pytest.raises(InputError, match=r"not causal.*\(0, 0, 0\).*depend on"):
+            check_causal(leaky, randomised(leaky.init(jax.random.key(0), images)), shape=shape)
