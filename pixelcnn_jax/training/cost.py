@@ -1,5 +1,6 @@
 """The cost of a training step, estimated by the compiler without allocating or computing any of it."""
 
+import functools
 import os
 import time
 from collections.abc import Mapping
@@ -98,6 +99,7 @@ def faster_type(config: RunConfig, networks: Any) -> str | None:
     )
 
 
+@functools.cache
 def _product_seconds(dtype: DTypeLike) -> float:
     """Returns the shortest time of a product of two matrices as a step has them, summed in float32."""
     square = jnp.ones((768, 768), dtype)

@@ -88,7 +88,7 @@ def train_steps(
     start = saved = int(state.step)
     if start == 0 and is_first():
         for hint in filter(None, (best.how_to_load(), faster_type(config, experiment.networks))):
-            print(hint, flush=True)
+            print(hint, file=sys.stderr, flush=True)
     best.resume()
     loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if is_first() else ()
     # A process that was stopped may have saved a step before it was validated.

@@ -190,7 +190,7 @@ def test_a_network_of_ones_own_is_trained_resumed_scored_and_reported_by_its_nam
         patch.setattr(BestModel, "params", lambda *_: kill())
         with pytest.raises(Killed):
             run(tmp_path, recipe=Recipe(make_experiment), train__steps=4)
-    hint = capsys.readouterr().out.splitlines()[0]
+    hint = capsys.readouterr().err
     assert f"OwnNetwork, width: 5: load it with load_pretrained('{tmp_path}', model=...)" in hint
     result = run(tmp_path, recipe=Recipe(make_experiment), train__steps=4)
     assert "damaged" not in capsys.readouterr().err
