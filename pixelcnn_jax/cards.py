@@ -20,7 +20,7 @@ DENSITIES = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|
 
 def drawn_by_class(card: Mapping[str, Any]) -> bool:
     """Whether a model draws images from nothing or from a class label."""
-    return DENSITIES.get(card.get("score_of", ""), "another") in (None, "label")
+    return card.get("score_of") in [density for density, part in DENSITIES.items() if part in (None, "label")]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

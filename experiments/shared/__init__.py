@@ -1,1 +1,1 @@
-"""What several experiments share: measures of reports, class accuracy, posteriors, quantisers, captions."""
+"""Parts that several experiments share: measures of reports, class accuracy, posteriors, quantisers, captions."""

@@ -20,7 +20,7 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECA
 
 
 class Names(NamedTuple):
-    """What a part of a compressed file says of its images.
+    """The names and the preparation of the images in one part of a compressed file.
 
     Attributes:
       part, parts: which part of how many it is.

@@ -106,7 +106,7 @@ def register(network: Class) -> Class:
     and can import it.
 
     Args:
-      network: a Linen module, or another dataclass.
+      network: a class of Linen modules, or any dataclass.
 
     Returns:
       The class.

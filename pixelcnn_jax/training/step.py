@@ -46,7 +46,7 @@ class TrainState(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a step measured.
+    """The measurements of one step.
 
     Attributes:
       loss: mean loss of the batch; NaN where the gradient was not finite.
