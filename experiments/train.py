@@ -117,7 +117,7 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     for name, value in cost.items():
         unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)
         print(f"{name.replace('_', ' '):18} {value * scale:>12,.{0 if scale == 1 else 1}f} {unit}")
-    if hint := faster_type(config, experiment.networks):
+    if hint := faster_type(config, experiment.networks, parameters=cost["parameters"]):
         print(hint)
     return {"dataset": config.data.dataset, **spec._asdict(), **cost}
 

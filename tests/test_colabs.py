@@ -121,7 +121,8 @@ def test_notebooks_run_at_reduced_size_without_a_warning(name, parameters, pictu
         parameters = parameters | {"WORKDIR": str(tmp_path / "run")}
     notebook = executed(with_parameters(jupytext.read(COLABS / f"{name}.py"), **parameters), tmp_path)
     assert len([one for one in outputs(notebook, "execute_result") if "image/png" in one.data]) == pictures
-    assert [output.text for output in outputs(notebook, "stream") if output.name == "stderr"] == []
+    lines = [output.text for output in outputs(notebook, "stream") if output.name == "stderr"]
+    assert [line for line in lines if "multiplies bfloat16" not in line] == []  # a hint that some CPUs are given
 
 
 def test_every_notebook_is_run():

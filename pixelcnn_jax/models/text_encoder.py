@@ -4,6 +4,7 @@ The module holds its vocabulary, so that a card says which sentences a model und
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import flax.linen as nn
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float, Int32
 
 from pixelcnn_jax.data.text import PADDING, split_words, tokenise
 from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.inputs import Tokens, check_values
+from pixelcnn_jax.models.inputs import Tokens, Variables, check_values
 
 
 class TextEncoder(nn.Module):
@@ -36,11 +37,17 @@ class TextEncoder(nn.Module):
     features: int = 32
     heads: int = 4
 
-    @nn.compact
     def __call__(self, tokens: Tokens) -> Float[Array, "batch height width outputs"]:
         """Returns s of place plus a part that all places share, which is the V h of equation 4."""
         tokens = jnp.asarray(tokens)
         check_values(tokens, len(self.words) + 1, name="h")
+        if self.is_initializing():
+            return self.attend(tokens)
+        return _attend(self.clone(parent=None, name=None), self.variables, tokens)
+
+    @nn.compact
+    def attend(self, tokens: Int32[Array, "batch length"]) -> Float[Array, "batch height width outputs"]:
+        """Returns what a call does, of tokens that were checked."""
         known, each = tokens != PADDING, self.features // self.heads
         words = nn.Embed(len(self.words) + 1, self.features)(tokens)
         forward, backward = (nn.RNN(nn.GRUCell(self.features)) for _ in range(2))
@@ -78,3 +85,9 @@ class TextEncoder(nn.Module):
             raise InputError(f"sentences must be a list of at least one sentence, got {sentences!r:.50}.")
         length = max(len(split_words(sentence)) for sentence in sentences)
         return np.stack([tokenise(sentence, self.words, length=length) for sentence in sentences])
+
+
+# Outside of ``jit`` the loops of the GRU would be compiled at every call. See ``autoregressive._head_outputs``.
+@partial(jax.jit, static_argnames="model", inline=True)
+def _attend(model: TextEncoder, variables: Variables, tokens: Array) -> Array:
+    return cast(Array, model.apply(variables, tokens, method="attend"))

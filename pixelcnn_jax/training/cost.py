@@ -19,6 +19,7 @@ from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import TrainState, init_state
 
 FASTER = 1.5  # ratio of the speeds of products from which a step, about half of which are products, gains enough
+MANY_PARAMETERS = 50_000
 CAPTION = 16  # words of a caption; how long captions are is known only from the data
 
 
@@ -85,11 +86,19 @@ def memory_bytes() -> int:
     return int(stats.get("bytes_limit", 0)) or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def faster_type(config: RunConfig, networks: Any) -> str | None:
-    """Returns a sentence if networks in float32 would train faster in bfloat16 on this CPU; takes half a second."""
+def faster_type(config: RunConfig, networks: Any, *, parameters: int) -> str | None:
+    """Returns a sentence if networks in float32 would train faster in bfloat16 on this CPU; takes half a second.
+
+    A network of few `parameters` spends its time outside of products: nothing is measured for it.
+    """
     several = networks.values() if isinstance(networks, Mapping) else (networks,)
     has_type = any(hasattr(getattr(one, "network", one), "dtype") for one in several)
-    if jax.default_backend() != "cpu" or config.model.dtype != "float32" or not has_type:
+    if (
+        not has_type
+        or config.model.dtype != "float32"
+        or jax.default_backend() != "cpu"
+        or parameters < MANY_PARAMETERS
+    ):
         return None
     gain = _product_seconds(jnp.float32) / _product_seconds(jnp.bfloat16)
     if gain < FASTER:

@@ -87,7 +87,9 @@ def train_steps(
     )
     start = saved = int(state.step)
     if start == 0 and is_first():
-        for hint in filter(None, (best.how_to_load(), faster_type(config, experiment.networks))):
+        parameters = sum(x.size for x in jax.tree.leaves(state.params))
+        faster = faster_type(config, experiment.networks, parameters=parameters)
+        for hint in filter(None, (best.how_to_load(), faster)):
             print(hint, file=sys.stderr, flush=True)
     best.resume()
     loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if is_first() else ()

@@ -8,6 +8,7 @@ from proofs import random_condition, random_images
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN, RowLSTM
 from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.text_encoder import TextEncoder
 
 
 @pytest.mark.parametrize(
@@ -109,3 +110,10 @@ def test_calls_outside_of_jit_compile_once(network):
 
     assert compilations(calls) > 0
     assert compilations(calls) == 0
+
+
+def test_a_text_encoder_outside_of_jit_compiles_once():
+    encoder, tokens = TextEncoder((2, 3, 4), words=("a", "b"), features=8), np.ones((1, 2), np.int32)
+    variables = encoder.init(jax.random.key(0), tokens)
+    assert compilations(lambda: encoder.apply(variables, tokens)) > 0
+    assert compilations(lambda: encoder.apply(variables, tokens)) == 0

@@ -106,16 +106,17 @@ def test_labels_are_part_of_the_batch():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "name", "dtype", "named"),
+    ("seconds", "name", "dtype", "parameters", "named"),
     [
-        (2.0, "unconditional", "float32", True),
-        (1.1, "unconditional", "float32", False),
-        (2.0, "unconditional", "bfloat16", False),
-        (2.0, "autoencoder", "float32", True),
-        (2.0, "classifier", "float32", False),  # its network has no type
+        (2.0, "unconditional", "float32", 100_000, True),
+        (2.0, "unconditional", "float32", 1_000, False),
+        (1.1, "unconditional", "float32", 100_000, False),
+        (2.0, "unconditional", "bfloat16", 100_000, False),
+        (2.0, "autoencoder", "float32", 100_000, True),
+        (2.0, "classifier", "float32", 100_000, False),  # its network has no type
     ],
 )
-def test_a_cpu_that_is_faster_in_bfloat16_is_named(seconds, name, dtype, named, monkeypatch):
+def test_a_cpu_that_is_faster_in_bfloat16_is_named(seconds, name, dtype, parameters, named, monkeypatch):
     monkeypatch.setattr("pixelcnn_jax.training.cost._product_seconds", lambda x: seconds if x == jnp.float32 else 1.0)
     config, experiment, _ = tiny_experiment(name, model__dtype=dtype, data__labels=name == "classifier")
-    assert bool(faster_type(config, experiment.networks)) is named
+    assert bool(faster_type(config, experiment.networks, parameters=parameters)) is named
