@@ -46,13 +46,13 @@ torture: dev-environment  ## attack files, calls, workdirs and disks for ten min
 	PYTHONPATH=tests "$(PY)" -m torture $(ARGS)
 
 table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data-dir=DIR
-	"$(PY)" -m benchmarks.table $(ARGS)
+	"$(PY)" -m tools.table $(ARGS)
 
 portability: train-environment  ## decode files of the integer models in many environments; ARGS=--python=PATH adds one
-	"$(PY)" -m benchmarks.portability $(ARGS)
+	"$(PY)" -m tools.portability $(ARGS)
 
 figures: train-environment  ## plot the receptive fields: docs/pictures/receptive_fields.png
-	"$(PY)" -m benchmarks.receptive_field
+	"$(PY)" -m tools.receptive_field
 
 notebooks: dev-environment  ## write the notebooks from their text; ARGS="compress" executes that one
 	"$(PY)" docs/render_notebooks.py $(ARGS)

@@ -34,10 +34,10 @@ from benchmarks.hlo import account
 from benchmarks.timing import fastest
 from benchmarks.tpu import CHIPS, SHAPES
 from benchmarks.train_step import stepper
-from experiments import unconditional
+from experiments.paper import unconditional
 from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, naive_sample, sample
 from pixelcnn_jax.cli.options import UserCommand
-from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
+from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.training.config import RunConfig, resolve
 
 # Peak operations a second in bfloat16, without sparsity, and bytes a second of the main memory (data sheets; the A100

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import click
 
 from pixelcnn_jax.cli.options import UserCommand, check_output, json_option, output_option, report
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.pretrained import PUBLISHED
 from pixelcnn_jax.training.metrics import display_name, read_records
 
@@ -81,7 +81,7 @@ def read_curve(argument: str, by: str) -> Curve:
     if not equals:
         raise InputError(f"Runs must be given as LABEL=RUN, got {argument}.")
     path = Path(where).expanduser()
-    places = [path / "metrics.jsonl" if path.is_dir() else path, *(folder / f"{where}.jsonl" for folder in PUBLISHED)]
+    places = [path / "metrics.jsonl" if path.is_dir() else path, PUBLISHED / f"{where}.jsonl"]
     file = next((place for place in places if place.is_file()), None)
     if file is None:
         raise InputError(f"{where} must be a workdir, a log, or the name of a published model.")

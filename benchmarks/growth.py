@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import fastest
-from experiments import default_config, unconditional
+from experiments import default_config
+from experiments.paper import unconditional
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import resolve

@@ -24,11 +24,11 @@ import numpy as np
 from absl import app, flags
 
 from configs import cifar10
-from experiments import unconditional
+from experiments.paper import unconditional
 from experiments.train import use_all_cores
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, from_array, load
-from pixelcnn_jax.devices import data_mesh, replicated, shard_batch, wait_for_older
+from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.training.config import resolve
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step

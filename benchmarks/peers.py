@@ -211,10 +211,10 @@ def with_package(dtype: str, batches: list[int]) -> dict[str, float]:
     import jax.numpy as jnp
 
     from benchmarks.train_step import SPEC, network_r, stepper
-    from experiments import unconditional
+    from experiments.paper import unconditional
     from pixelcnn_jax import sample
     from pixelcnn_jax.cli.evaluate import use_all_cores
-    from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
+    from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 
     use_all_cores()
     config, mesh = network_r(), data_mesh()
@@ -241,7 +241,7 @@ def check_logits() -> None:
     import torch
 
     from benchmarks.train_step import SPEC, network_r
-    from experiments import unconditional
+    from experiments.paper import unconditional
 
     experiment = unconditional.make_experiment(network_r(), SPEC)
     variables = {"params": experiment.init(jax.random.key(1))["params"]}

@@ -24,9 +24,9 @@ from configs import cifar10
 from pixelcnn_jax import GatedPixelCNN, sample
 from pixelcnn_jax.cli.evaluate import use_all_cores
 from pixelcnn_jax.cli.options import UserCommand, load_density
-from pixelcnn_jax.devices import match_sharding, shard
-from pixelcnn_jax.distributions import draw, noise
-from pixelcnn_jax.models.conditional import resolve
+from pixelcnn_jax.foundation.devices import match_sharding, shard
+from pixelcnn_jax.foundation.distributions import draw, noise
+from pixelcnn_jax.models.conditioning.conditional import resolve
 from pixelcnn_jax.models.inputs import Condition, apply
 
 R = GatedPixelCNN(levels=256, features=64, layers=7, head_features=64)

@@ -23,7 +23,7 @@ import click
 from benchmarks.timing import NOTHING_COMPILED
 from pixelcnn_jax.cli.evaluate import evaluate_split
 from pixelcnn_jax.cli.options import UserCommand, load_density
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.pretrained import read_card
 
 Fields = dict[str, Any]  # by the name of a field, such as train.steps

@@ -27,12 +27,12 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.hlo import Account, account
-from experiments import unconditional
+from experiments.paper import unconditional
 from pixelcnn_jax import InputError, sample
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.codec import groups
 from pixelcnn_jax.codec.integer_stream import IntegerStream
-from pixelcnn_jax.devices import AXIS, data_mesh, data_parallel, replicated
+from pixelcnn_jax.foundation.devices import AXIS, data_mesh, data_parallel, replicated
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, params_of
 from pixelcnn_jax.pretrained import integer_model_of, load_pretrained
 from pixelcnn_jax.training.config import resolve

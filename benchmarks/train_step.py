@@ -24,12 +24,13 @@ import numpy as np
 from jax.sharding import SingleDeviceSharding
 
 from benchmarks.timing import fastest
-from experiments import default_config, unconditional
+from experiments import default_config
+from experiments.paper import unconditional
 from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.cli.evaluate import use_all_cores
 from pixelcnn_jax.cli.options import UserCommand
-from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
-from pixelcnn_jax.distributions import log_probs_of
+from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
+from pixelcnn_jax.foundation.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import encode
 from pixelcnn_jax.models.gated_pixelcnn import masked
 from pixelcnn_jax.models.inputs import ImageSpec

@@ -48,7 +48,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from configs import digits
-from experiments import autoencoder
+from experiments.paper import autoencoder
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.data.dataset import load_splits, take_images
 from pixelcnn_jax.data.image_files import grid

@@ -100,5 +100,5 @@ show(jnp.stack(rows))
 
 # %% [markdown]
 # Other conditions work the same way: the embedding of a drawing of an unseen character
-# (`experiments/embedding_conditional.py`), the code of an encoder (the notebook `autoencoder`), or a map
-# (`experiments/colourise.py`).
+# (`experiments/paper/embedding_conditional.py`), the code of an encoder (the notebook `autoencoder`), or a map
+# (`experiments/beyond/colourise.py`).

@@ -49,7 +49,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from configs import digits
-from experiments import unconditional
+from experiments.paper import unconditional
 from pixelcnn_jax import bits_per_dim, load_pretrained, log_prob, sample
 from pixelcnn_jax.data.dataset import load_splits, read_all
 from pixelcnn_jax.data.image_files import grid

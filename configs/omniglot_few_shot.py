@@ -14,7 +14,7 @@ Command: three runs, each from the weights of the one before:
   In the first two, all sizes of a set were equally frequent, which this version has no field for: the published model
   cannot be trained again bit for bit. After them it had 69.43 nats and 82.8 %.
   omniglot28 holds the arrays of the Generative Matching Networks code (github.com/sbos/gmn), 28x28 and black on white,
-  which benchmarks.omniglot28 prepares. TFDS's own omniglot, reduced as below, has 6 to 11 % less ink in the same
+  which tools.omniglot28 prepares. TFDS's own omniglot, reduced as below, has 6 to 11 % less ink in the same
   strokes; no run on it has been done.
 Time: 49 minutes (128,000 drawings, 7.7 epochs) on a shared core of an AMD EPYC, after the 89 of the two runs; then 15
 minutes for scores and report (2026-11-26).

@@ -6,25 +6,25 @@ from types import ModuleType
 
 from ml_collections import ConfigDict
 
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.config import compose
 
 # The module of each experiment by the experiment's name. A config file may add one of its own.
 EXPERIMENTS = {
-    "unconditional": "experiments.unconditional",
-    "class_conditional": "experiments.class_conditional",
-    "embedding": "experiments.embedding",
-    "embedding_conditional": "experiments.embedding_conditional",
-    "autoencoder": "experiments.autoencoder",
-    "multiscale": "experiments.multiscale",
-    "vae": "experiments.vae",
-    "example_vae": "experiments.example_vae",
-    "codes": "experiments.codes",
-    "colourise": "experiments.colourise",
-    "few_shot": "experiments.few_shot",
-    "captions": "experiments.captions",
-    "classifier": "experiments.classifier",
-    "ablations": "experiments.ablations",
+    "unconditional": "experiments.paper.unconditional",
+    "class_conditional": "experiments.paper.class_conditional",
+    "embedding": "experiments.paper.embedding",
+    "embedding_conditional": "experiments.paper.embedding_conditional",
+    "autoencoder": "experiments.paper.autoencoder",
+    "multiscale": "experiments.paper.multiscale",
+    "vae": "experiments.beyond.vae",
+    "example_vae": "experiments.beyond.example_vae",
+    "codes": "experiments.beyond.codes",
+    "colourise": "experiments.beyond.colourise",
+    "few_shot": "experiments.beyond.few_shot",
+    "captions": "experiments.beyond.captions",
+    "classifier": "experiments.beyond.classifier",
+    "ablations": "experiments.paper.ablations",
 }
 
 

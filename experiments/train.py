@@ -26,10 +26,10 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from experiments import default_config, experiment_module
-from pixelcnn_jax import devices
 from pixelcnn_jax.data.dataset import image_spec, load_splits
 from pixelcnn_jax.data.preparation import Preparation
-from pixelcnn_jax.errors import InputError, user_message
+from pixelcnn_jax.foundation import devices
+from pixelcnn_jax.foundation.errors import InputError, user_message
 from pixelcnn_jax.training.config import RunConfig, TrainConfig, help_text, resolve
 from pixelcnn_jax.training.cost import check_memory, estimate_cost, faster_type
 from pixelcnn_jax.training.experiment import Recipe

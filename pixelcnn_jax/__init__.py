@@ -1,11 +1,11 @@
 """Conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv 1606.05328) in JAX and Flax."""
 
 from pixelcnn_jax.codec import compress, decompress, quantise
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import bits_per_dim, check_causal, log_prob, nats
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.pixelcnn import PixelCNN
-from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from pixelcnn_jax.models.predecessors.pixelcnn import PixelCNN
+from pixelcnn_jax.models.predecessors.pixelrnn import DiagonalBiLSTM, RowLSTM
 from pixelcnn_jax.models.registry import register
 from pixelcnn_jax.pretrained import load_pretrained, pretrained_names
 from pixelcnn_jax.sampling import naive_sample, sample, sample_and_log_prob

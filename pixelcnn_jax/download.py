@@ -8,9 +8,9 @@ import urllib.request
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
-from pixelcnn_jax.cards import read_card_file
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.files import atomic_write, cache_folder
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.files import atomic_write, cache_folder
+from pixelcnn_jax.models.cards import read_card_file
 
 TIMEOUT = 60  # seconds without an answer
 

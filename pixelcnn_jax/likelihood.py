@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from pixelcnn_jax.distributions import log_probs_of
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.distributions import log_probs_of
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditional import ConditionalModel, resolve
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_images, check_values
 
 ROUNDING = 1e-5  # relative difference of logits that two programs may round differently

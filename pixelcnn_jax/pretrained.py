@@ -22,21 +22,21 @@ import numpy as np
 from jaxtyping import Array
 from safetensors.flax import load, save
 
-from pixelcnn_jax.cards import FORMAT, read_card_file
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.download import fetch_model
-from pixelcnn_jax.errors import InputError, first_line
-from pixelcnn_jax.files import atomic_write, write_json
+from pixelcnn_jax.foundation.errors import InputError, first_line
+from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition, check_params
+from pixelcnn_jax.models.cards import FORMAT, read_card_file
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params
 from pixelcnn_jax.models.inputs import ImageSpec, Variables, condition_sizes
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.registry import build, describe
 
-# The second is there in a checkout only: models for comparisons, and those that would make the package too large.
-PUBLISHED = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "benchmarks" / "results")
+# In a checkout it holds also what the wheel leaves out: models for comparisons, and those that would make it too large.
+PUBLISHED = Path(__file__).parent / "weights"
 
 Model = nn.Module | ConditionalModel | Mapping[str, Any]
 
@@ -164,8 +164,7 @@ def save_pretrained(path: str | Path, model: Model, variables: Variables, card: 
 
 
 def _published() -> dict[str, Path]:
-    files = [file for folder in reversed(PUBLISHED) for file in folder.glob("*.safetensors")]
-    return {file.stem: file for file in files if file.with_suffix(".json").is_file()}
+    return {file.stem: file for file in PUBLISHED.glob("*.safetensors") if file.with_suffix(".json").is_file()}
 
 
 def _file_in(path: Path) -> Path:

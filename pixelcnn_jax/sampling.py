@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from pixelcnn_jax.devices import match_sharding
-from pixelcnn_jax.distributions import draw, log_probs_of, noise
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.guidance import Adjustment, interleave, make_adjustment
+from pixelcnn_jax.foundation.devices import match_sharding
+from pixelcnn_jax.foundation.distributions import draw, log_probs_of, noise
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.arguments import public
-from pixelcnn_jax.models.conditional import ConditionalModel, resolve, unconditional
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve, unconditional
+from pixelcnn_jax.models.conditioning.guidance import Adjustment, interleave, make_adjustment
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Stream, begin, stream_of

@@ -10,16 +10,17 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import accelerator, curves, few_shot, omniglot28, speedrun, study, table
+from benchmarks import accelerator, curves, few_shot, speedrun, study
 from benchmarks.accelerator import slowest
 from benchmarks.anomaly import auroc
 from pixelcnn_jax import GatedPixelCNN, InputError, pretrained_names
 from pixelcnn_jax.data.dataset import load, read_all
-from pixelcnn_jax.files import atomic_write
-from pixelcnn_jax.models.conditional import ConditionalModel
+from pixelcnn_jax.foundation.files import atomic_write
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.models.set_encoder import SetEncoder
 from pixelcnn_jax.pretrained import read_card, save_pretrained
+from tools import omniglot28, table
 
 
 def run(command, *arguments, mistake=None):

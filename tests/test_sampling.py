@@ -11,10 +11,10 @@ from proofs import assert_faithful, random_condition, random_images, randomised
 from scipy import stats
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, log_prob, naive_sample, sample, sample_and_log_prob
-from pixelcnn_jax.devices import shard
-from pixelcnn_jax.distributions import draw, noise
-from pixelcnn_jax.models.conditional import ConditionalModel
-from pixelcnn_jax.models.encoders import Deconvolution
+from pixelcnn_jax.foundation.devices import shard
+from pixelcnn_jax.foundation.distributions import draw, noise
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import Condition
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.gated_pixelcnn import dropouts, masked
 from pixelcnn_jax.models.inputs import Condition

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 
 from experiments.shared.measuring import apply, check_experiment, draw_in_parts
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained, read_card
 from pixelcnn_jax.training.config import RunConfig

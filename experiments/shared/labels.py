@@ -1,6 +1,6 @@
 """Class labels, which some experiments need."""
 
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
 

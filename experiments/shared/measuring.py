@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, Shaped
 
 from pixelcnn_jax.data.dataset import Dataset, Splits
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Images, Variables
 from pixelcnn_jax.pretrained import read_card
 from pixelcnn_jax.training.config import RunConfig

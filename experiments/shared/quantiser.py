@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.data.dataset import Dataset, take_images
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Images
 
 LEARNED_FROM = 2000  # images whose patches the quantiser is fitted to

@@ -15,7 +15,7 @@ from experiments.shared.class_accuracy import check_classifier
 from experiments.shared.measuring import apply, draw_in_parts
 from pixelcnn_jax.data.dataset import Dataset, read_all
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.training.config import RunConfig

@@ -9,7 +9,7 @@ from pixelcnn_jax.cli.models import models
 from pixelcnn_jax.cli.options import UserGroup
 from pixelcnn_jax.cli.sample import sample
 from pixelcnn_jax.cli.score import score
-from pixelcnn_jax.devices import keep_programs
+from pixelcnn_jax.foundation.devices import keep_programs
 
 
 @click.group(cls=UserGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,7 +13,7 @@ from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.pictures import read_fitted
 from pixelcnn_jax.data.image_files import save_grid
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
 PARTS = ("bottom", "top", "left", "right", "centre")

@@ -21,8 +21,8 @@ from pixelcnn_jax.codec.coding import integer_network
 from pixelcnn_jax.codec.container import Container, check_size, length_of, unpack
 from pixelcnn_jax.codec.groups import digest_of_integers
 from pixelcnn_jax.data.image_files import write_image
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.pretrained import integer_model_of, pretrained_names, read_card
 
 DEFAULT_MAX_SUBPIXELS = 2**25  # that ``decompress`` takes unasked: 10,000 images of CIFAR-10 are fewer

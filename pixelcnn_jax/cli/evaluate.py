@@ -8,8 +8,8 @@ import jax
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.devices import data_mesh, replicated, use_all_cores
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.devices import data_mesh, replicated, use_all_cores
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
 
 MOST = 1024  # images a batch, whatever a card says

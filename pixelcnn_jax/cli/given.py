@@ -9,7 +9,7 @@ from jaxtyping import Int32, Shaped, UInt8
 
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import read_fitted
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Given
 
 

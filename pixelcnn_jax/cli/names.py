@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 MAX_COUNT = 2**16  # images in one part
 MAX_LENGTH = 1000  # characters of a name

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.cards import DENSITIES, drawn_by_class
-from pixelcnn_jax.errors import InputError, first_line, user_message
-from pixelcnn_jax.fields import read_group
+from pixelcnn_jax.foundation.errors import InputError, first_line, user_message
+from pixelcnn_jax.foundation.fields import read_group
 from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.cards import DENSITIES, drawn_by_class
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained
 

@@ -10,7 +10,7 @@ from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
 from pixelcnn_jax.data.preparation import SCANS, resize
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 
 def find_images(places: tuple[Path, ...]) -> dict[str, Path]:

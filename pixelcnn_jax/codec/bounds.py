@@ -9,7 +9,7 @@ from jaxtyping import Num
 
 from pixelcnn_jax.codec.frequencies import MAX_LEVELS, TOTAL_BITS
 from pixelcnn_jax.codec.integer import GATE_SHIFT, LIMIT, IntegerPixelCNN
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks
 from pixelcnn_jax.models.inputs import Variables, params_of
 from pixelcnn_jax.models.parameters import Params, layers_of

@@ -9,9 +9,9 @@ from pixelcnn_jax.codec.container import MAX_CODED_SUBPIXELS, MAX_ROW, check_siz
 from pixelcnn_jax.codec.groups import OnRow
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.codec.quantise import has_integer_form
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.arguments import public
-from pixelcnn_jax.models.conditional import ConditionalModel, resolve
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Given, Images, Map, Variables, check_images, check_values
 
 

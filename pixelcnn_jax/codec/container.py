@@ -16,7 +16,7 @@ import math
 import struct
 from dataclasses import dataclass
 
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 MAGIC = b"\x93PCNN\r\n\x1a"  # not text; a transfer in text mode damages it
 VERSION = 2

@@ -22,7 +22,7 @@ from pixelcnn_jax.codec.container import Container, filled
 from pixelcnn_jax.codec.frequencies import interval
 from pixelcnn_jax.codec.integer import IntegerPixelCNN, dot
 from pixelcnn_jax.codec.integer_stream import IntegerStream
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 

@@ -19,7 +19,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, UInt32
 
 from pixelcnn_jax.codec.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images, condition_of
 from pixelcnn_jax.models.layers import condition_terms, gathered, rows_border, shift_down

@@ -17,10 +17,10 @@ from pixelcnn_jax.codec import integer
 from pixelcnn_jax.codec.bounds import check_bounds, input_range, largest_sums
 from pixelcnn_jax.codec.frequencies import EXP_SIZE, LOGIT_STEP, MAX_LEVELS, TOTAL_BITS
 from pixelcnn_jax.codec.integer import LIMIT, IntegerPixelCNN, check_one_hot
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
-from pixelcnn_jax.models.conditional import resolve
+from pixelcnn_jax.models.conditioning.conditional import resolve
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, masked, rows_border
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector, check_images, check_values, params_of
 from pixelcnn_jax.models.layers import shift_down, vertical_half

@@ -7,7 +7,7 @@ import numpy as np
 
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 
 def array_source(

@@ -12,7 +12,7 @@ from jaxtyping import Int
 from pixelcnn_jax.data.batches import evaluation_batches
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.data.images import Dataset
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 Baseline = Callable[[Dataset], float]
 

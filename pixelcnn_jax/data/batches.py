@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from pixelcnn_jax.data.images import Dataset, random_generator
 from pixelcnn_jax.data.source import Example, read_ahead
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 
 def training_batches(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from pixelcnn_jax.data.source import Example, Source, read_ahead
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 INSPECTED = 256  # number of images that are looked at before training
 

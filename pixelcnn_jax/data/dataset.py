@@ -21,8 +21,8 @@ from pixelcnn_jax.data.preparation import SCANS, Preparation
 from pixelcnn_jax.data.scenes import SCENES, SIZES, WORDS, read_scenes
 from pixelcnn_jax.data.source import Source
 from pixelcnn_jax.data.splits import parse_split
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.fields import field, read_group
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field, read_group
 from pixelcnn_jax.models.inputs import ImageSpec
 
 __all__ = ["DataConfig", "Dataset", "Splits"]

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from pixelcnn_jax.data.images import Augment, Dataset, random_generator
 from pixelcnn_jax.data.preparation import unchanged
 from pixelcnn_jax.data.source import Example
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ABSENT
 
 STREAM = 2**62  # separates the random numbers of sets from those of the images

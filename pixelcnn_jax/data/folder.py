@@ -16,8 +16,8 @@ from pixelcnn_jax.data.checks import some
 from pixelcnn_jax.data.image_files import EXTENSIONS, decode, find_image_files, has_colour
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
-from pixelcnn_jax.data.text import split_words, tokenise, vocabulary
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
 
 
 def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: bool = False) -> Source:

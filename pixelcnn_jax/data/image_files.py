@@ -12,8 +12,8 @@ import PIL.Image
 import PIL.ImageOps
 from jaxtyping import Array, Integer, UInt8
 
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.files import atomic_write
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
 MAX_PIXELS = 89_478_485  # of one file: those above which Pillow, too, warns

@@ -9,8 +9,8 @@ import PIL.Image
 from jaxtyping import UInt
 
 from pixelcnn_jax.data.source import Example, Source
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.fields import field
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field
 
 
 def unchanged(image: np.ndarray) -> np.ndarray:

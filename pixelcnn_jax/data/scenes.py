@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 from pixelcnn_jax.data.preparation import resize
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Split, parse_split
-from pixelcnn_jax.data.text import split_words, tokenise, vocabulary
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
 
 SIZES = {"mnist_scenes/32x32": 32, "mnist_scenes/60x60": 60}
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

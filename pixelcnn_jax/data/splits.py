@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 PATTERN = re.compile(
     r"(?P<name>[^\[\]]+?)(?: where (?P<feature>\w+) (?P<relation>is below|is at least|is) (?P<values>[^\[\]]+))?"

@@ -19,7 +19,7 @@ from tensorflow_datasets.core.download import downloader
 from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
-from pixelcnn_jax.errors import InputError, first_line
+from pixelcnn_jax.foundation.errors import InputError, first_line
 
 BLOCK = 64  # records read together: a sixth of the time of one after the other
 FEATURES = "tensorflow_datasets.core.features."  # where TFDS keeps its classes of features

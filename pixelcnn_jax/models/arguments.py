@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 
 MAX_PIXELS = 2**28  # of all images drawn together
 

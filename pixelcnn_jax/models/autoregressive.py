@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, DTypeLike, Float, Key
 
-from pixelcnn_jax.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
 from pixelcnn_jax.models.layers import add_bias, one_by_one, product
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from pixelcnn_jax.devices import per_device
+from pixelcnn_jax.foundation.devices import per_device
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import colour_masks, mask_part, masked_head, split_columns
 from pixelcnn_jax.models.inputs import Condition

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, DTypeLike, Float, Key, Shaped
 
-from pixelcnn_jax.devices import random_words
+from pixelcnn_jax.foundation.devices import random_words
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.parameters import Params
 

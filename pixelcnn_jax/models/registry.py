@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 import flax.linen as nn
 import numpy as np
 
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.fields import field
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
-from pixelcnn_jax.models.encoders import Deconvolution, Encoder, Upsampling
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
+from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
+from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.models.pixelcnn import PixelCNN
-from pixelcnn_jax.models.pixelrnn import DiagonalBiLSTM, RowLSTM
-from pixelcnn_jax.models.set_encoder import SetEncoder
-from pixelcnn_jax.models.text_encoder import TextEncoder
+from pixelcnn_jax.models.predecessors.pixelcnn import PixelCNN
+from pixelcnn_jax.models.predecessors.pixelrnn import DiagonalBiLSTM, RowLSTM
 
 NETWORKS: dict[str, type[Any]] = {
     network.__name__: network for network in (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from pixelcnn_jax.data.dataset import Splits
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.files import read_json
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.files import read_json
 from pixelcnn_jax.models.inputs import Variables
 from pixelcnn_jax.models.registry import build, describe
 from pixelcnn_jax.pretrained import read_weights, save_pretrained

@@ -15,8 +15,8 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from pixelcnn_jax.errors import InputError, first_line
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.foundation.errors import InputError, first_line
+from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.training.processes import is_first, run_on_first_process
 
 

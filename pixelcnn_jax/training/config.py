@@ -7,8 +7,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from pixelcnn_jax.data.dataset import DataConfig
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.fields import as_config, field, help_lines, read_group
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import as_config, field, help_lines, read_group
 from pixelcnn_jax.models.registry import ModelConfig
 from pixelcnn_jax.training.optimizer import OptimizerConfig
 

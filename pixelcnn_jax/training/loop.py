@@ -17,8 +17,8 @@ from jaxtyping import Float
 
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, Splits
-from pixelcnn_jax.devices import data_mesh, data_parallel, replicated, shard_batch
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.devices import data_mesh, data_parallel, replicated, shard_batch
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, to_dict

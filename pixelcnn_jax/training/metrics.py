@@ -18,9 +18,9 @@ import jax
 import numpy as np
 
 from pixelcnn_jax.data.image_files import decode
-from pixelcnn_jax.devices import wait_for_older
-from pixelcnn_jax.errors import InputError, first_line
-from pixelcnn_jax.files import atomic_write
+from pixelcnn_jax.foundation.devices import wait_for_older
+from pixelcnn_jax.foundation.errors import InputError, first_line
+from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.training.loggers import Log
 
 Record = dict[str, int | float]

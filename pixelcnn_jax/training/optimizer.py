@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Array, Int
 from optax.contrib import MuonDimensionNumbers, muon
 
-from pixelcnn_jax.fields import field
+from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import condition_of
 
 GATED = ("vertical", "crossing", "horizontal", "input", "state")  # kernels whose outputs are [gates, features]

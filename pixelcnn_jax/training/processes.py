@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from pixelcnn_jax.errors import InputError, user_message
+from pixelcnn_jax.foundation.errors import InputError, user_message
 
 
 class Processes(NamedTuple):

@@ -12,11 +12,11 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from pixelcnn_jax.cards import drawn_by_class
 from pixelcnn_jax.data.image_files import as_png, decode, has_colour
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.files import atomic_write, read_json
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.files import atomic_write, read_json
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+from pixelcnn_jax.models.cards import drawn_by_class
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import BUILT_IN, DESCRIBED
 from pixelcnn_jax.training.best import title

@@ -9,7 +9,7 @@ import optax
 
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.data.image_files import save_grid
-from pixelcnn_jax.devices import check_batch_size, data_mesh, on_one_device, replicated
+from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_device, replicated
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, in_float32, to_dict

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import condition_of
 from pixelcnn_jax.pretrained import read_weights
 from pixelcnn_jax.training.checkpoint import shapes_of

@@ -29,8 +29,8 @@ from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
 from pixelcnn_jax.data.dataset import Splits
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.files import atomic_write, read_json, write_json
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.files import atomic_write, read_json, write_json
 from pixelcnn_jax.training.config import RunConfig, resolve, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 

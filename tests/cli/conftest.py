@@ -60,7 +60,7 @@ def class_model(tmp_path_factory):
 def views_model(tmp_path_factory):
     """A model of p(x) with a constant condition, of 6x5 images with three channels of 4 levels."""
     from pixelcnn_jax import GatedPixelCNN
-    from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
+    from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
     from pixelcnn_jax.models.inputs import ImageSpec
     from pixelcnn_jax.pretrained import save_pretrained
 
@@ -79,7 +79,7 @@ def integer_form(tmp_path_factory):
     import numpy as np
 
     from pixelcnn_jax import load_pretrained, quantise
-    from pixelcnn_jax.models.conditional import ConditionalModel
+    from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
     from pixelcnn_jax.pretrained import save_pretrained
 
     def make(folder):
@@ -106,9 +106,9 @@ def integer_model(integer_form, colour_model):
 def few_shot_model(tmp_path_factory):
     """A model of 8x6 grey images with 4 levels, given up to two examples."""
     from pixelcnn_jax import GatedPixelCNN
-    from pixelcnn_jax.models.conditional import ConditionalModel
+    from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+    from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
     from pixelcnn_jax.models.inputs import ImageSpec
-    from pixelcnn_jax.models.set_encoder import SetEncoder
     from pixelcnn_jax.pretrained import save_pretrained
 
     model = ConditionalModel(GatedPixelCNN(levels=4, features=8, layers=1), SetEncoder((8, 6, 3), 4, 2, (4, 6), 2))

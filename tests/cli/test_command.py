@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from pixelcnn_jax import pretrained_names
-from pixelcnn_jax.models.encoders import Encoder
+from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
 

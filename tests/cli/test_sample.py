@@ -117,9 +117,9 @@ def test_other_verbs_refuse_a_model_that_needs_examples(pixelcnn, few_shot_model
 def caption_model(tmp_path_factory):
     """A model of 4x4 grey images with 3 levels, given sentences of three words."""
     from pixelcnn_jax import GatedPixelCNN
-    from pixelcnn_jax.models.conditional import ConditionalModel
+    from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+    from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
     from pixelcnn_jax.models.inputs import ImageSpec
-    from pixelcnn_jax.models.text_encoder import TextEncoder
     from pixelcnn_jax.pretrained import save_pretrained
 
     words = ("blue", "circle", "red")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from pixelcnn_jax import GatedPixelCNN
-from pixelcnn_jax.files import write_json
-from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.foundation.files import write_json
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import describe
-from pixelcnn_jax.models.set_encoder import SetEncoder
 from pixelcnn_jax.pretrained import save_pretrained
 
 NETWORK = GatedPixelCNN(levels=4, features=8, layers=1)

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrained, log_prob, sample
 from pixelcnn_jax.codec import groups, integer
 from pixelcnn_jax.codec.container import Container, pack, unpack
-from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.pretrained import save_pretrained
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from proofs import assert_faithful, assert_normalised, assert_same, random_image
 from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, quantise
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.frequencies import TOTAL_BITS
-from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.pretrained import save_pretrained
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")

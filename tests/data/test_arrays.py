@@ -6,7 +6,7 @@ import pytest
 from image_helpers import images_of, ramp
 
 from pixelcnn_jax.data.dataset import DataConfig, from_array, load, load_splits, read_all
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
 

@@ -5,7 +5,7 @@ from scipy import stats
 from pixelcnn_jax.data import baselines as module
 from pixelcnn_jax.data.baselines import BASELINES, baselines, gaussian
 from pixelcnn_jax.data.dataset import DataConfig, from_array, load_splits
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 
 def test_the_baselines_of_the_digits_are_the_published_ones():

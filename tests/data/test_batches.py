@@ -6,7 +6,7 @@ from image_helpers import ramp, same
 
 from pixelcnn_jax.data.batches import evaluation_batches, read_ahead, training_batches
 from pixelcnn_jax.data.dataset import from_array
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 
 @pytest.fixture(scope="module")

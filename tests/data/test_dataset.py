@@ -11,8 +11,8 @@ from pixelcnn_jax.data.dataset import DataConfig, Splits, from_array, image_spec
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.data.scenes import SCENES, WORDS
 from pixelcnn_jax.data.source import Source
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.fields import as_config, read_group
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import as_config, read_group
 from pixelcnn_jax.models.inputs import ImageSpec
 
 

@@ -6,7 +6,7 @@ from image_helpers import images_of, pillow, ramp, save
 from pixelcnn_jax.data import checks
 from pixelcnn_jax.data import folder as module
 from pixelcnn_jax.data.dataset import DataConfig, image_spec, load
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
 

@@ -24,7 +24,7 @@ from pixelcnn_jax.data.image_files import (
     save_grid,
     write_image,
 )
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 
 @pytest.mark.parametrize(

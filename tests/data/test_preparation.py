@@ -5,7 +5,7 @@ from image_helpers import images_of, ramp
 
 from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.dataset import from_array
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 
 def test_resizing_takes_the_mean_of_the_centre():

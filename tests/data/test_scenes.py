@@ -7,8 +7,8 @@ from pixelcnn_jax.data import dataset
 from pixelcnn_jax.data.arrays import array_source
 from pixelcnn_jax.data.dataset import load, read_all
 from pixelcnn_jax.data.scenes import CAPTIONS, HELD_OUT, LENGTH, PLACES, SCENES, WORDS, Scene, draw_scene
-from pixelcnn_jax.errors import InputError
-from pixelcnn_jax.models.text_encoder import tokenise
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.conditioning.text_encoder import tokenise
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
 from pixelcnn_jax.data.splits import parse_split
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 
 NAMES = ["a", "b", "c", "d", "a or b", "2"]
 INDICES = [0, 1, 2, 3, 4, 5, 2, -1]  # TFDS marks a missing label by -1

@@ -14,7 +14,7 @@ from tfds_sets import prepare
 from pixelcnn_jax.data import source
 from pixelcnn_jax.data.dataset import DataConfig, image_spec, load
 from pixelcnn_jax.data.tfds import describe_tfds
-from pixelcnn_jax.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
 FEATURES = "tensorflow_datasets.core.features"

@@ -9,7 +9,7 @@ from proofs import random_images
 from tiny import tiny_config, tiny_splits
 
 from configs import digits_ablations
-from experiments import ablations
+from experiments.paper import ablations
 from pixelcnn_jax import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import resolve

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
-from experiments.captions import Config, make_experiment, picture_source, worth
+from experiments.beyond.captions import Config, make_experiment, picture_source, worth
 from experiments.shared.scene_reader import check_reader, recognise
 from experiments.shared.sentences import one_caption_of_each, word_by_word
 from pixelcnn_jax import InputError

@@ -9,7 +9,7 @@ import pytest
 from proofs import assert_follow
 from tiny import randomised, tiny_experiment
 
-from experiments.class_conditional import bayes
+from experiments.paper.class_conditional import bayes
 from pixelcnn_jax import log_prob
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.models.inputs import ImageSpec

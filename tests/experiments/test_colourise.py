@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from experiments.colourise import grey, map_of
+from experiments.beyond.colourise import grey, map_of
 
 
 def test_grey_is_the_luma_that_pillow_computes():

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.embedding import identities_of, verification
+from experiments.paper.embedding import identities_of, verification
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.data.dataset import from_array
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_config, tiny_experiment
 
-from experiments.example_vae import picture_source
+from experiments.beyond.example_vae import picture_source
 from pixelcnn_jax.training.experiment import Training
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
-from experiments.few_shot import SHOWN, picture_source, with_all_examples
+from experiments.beyond.few_shot import SHOWN, picture_source, with_all_examples
 from pixelcnn_jax.models.inputs import ABSENT
 
 

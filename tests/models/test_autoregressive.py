@@ -7,8 +7,8 @@ import pytest
 from proofs import random_condition, random_images
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN, RowLSTM
+from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.text_encoder import TextEncoder
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import pytest
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError
-from pixelcnn_jax.fields import read_group
+from pixelcnn_jax.foundation.fields import read_group
 from pixelcnn_jax.models import registry
-from pixelcnn_jax.models.conditional import ConditionalModel, ConstantCondition
-from pixelcnn_jax.models.encoders import Deconvolution, Encoder, Upsampling
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import (
     NETWORKS,

@@ -9,7 +9,7 @@ import pytest
 from proofs import assert_faithful, assert_same, random_condition, random_images, randomised
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, sample
-from pixelcnn_jax.devices import shard
+from pixelcnn_jax.foundation.devices import shard
 from pixelcnn_jax.models.streaming import stream_of
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")

@@ -24,8 +24,8 @@ from pixelcnn_jax import (
 )
 from pixelcnn_jax import sample as draw
 from pixelcnn_jax.cli import main
-from pixelcnn_jax.models.conditional import ConditionalModel
-from pixelcnn_jax.models.encoders import Deconvolution
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from torture.fuzz import compressed, float_model
 from torture.judge import REFUSED, judge, one_sentence
 

@@ -24,7 +24,7 @@ from pixelcnn_jax.cli.names import is_safe, unpack_names
 from pixelcnn_jax.cli.options import load_density
 from pixelcnn_jax.codec.container import digest, pack, unpack
 from pixelcnn_jax.data.dataset import DataConfig
-from pixelcnn_jax.files import checksum
+from pixelcnn_jax.foundation.files import checksum
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import save_pretrained
 from pixelcnn_jax.training.config import resolve

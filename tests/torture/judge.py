@@ -5,7 +5,7 @@ import resource
 import time
 from pathlib import Path
 
-from pixelcnn_jax.errors import user_message
+from pixelcnn_jax.foundation.errors import user_message
 
 SECONDS = 20  # of processor time
 MEGABYTES = 2048  # resident, beyond what the process held before

@@ -9,7 +9,7 @@ import pytest
 from tiny_runs import tiny
 
 from pixelcnn_jax import InputError, load_pretrained
-from pixelcnn_jax.files import atomic_write, write_json
+from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.training.best import BestModel
 
 PARTS = ("model.safetensors", "model.json")

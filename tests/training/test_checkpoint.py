@@ -14,7 +14,7 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.devices import data_mesh, replicated
+from pixelcnn_jax.foundation.devices import data_mesh, replicated
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.step import TrainState
 

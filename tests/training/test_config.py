@@ -8,7 +8,7 @@ import pytest
 from tiny_runs import ROOT, tiny, tiny_config
 
 from experiments import default_config, experiment_module
-from experiments.unconditional import Config
+from experiments.paper.unconditional import Config
 from pixelcnn_jax import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import make_network

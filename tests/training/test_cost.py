@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tiny_runs import tiny, tiny_experiment
 
-from experiments import captions
-from pixelcnn_jax.errors import InputError
+from experiments.beyond import captions
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import resolve
 from pixelcnn_jax.training.cost import check_memory, estimate_cost, faster_type

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixelcnn_jax import InputError, devices
+from pixelcnn_jax import InputError
 from pixelcnn_jax.data.image_files import write_image
+from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.training import metrics as module
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, read_records, samples_file, save_curve
 

@@ -12,7 +12,7 @@ from tiny_runs import tiny_experiment
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM
 from pixelcnn_jax.data.dataset import load, take_images
-from pixelcnn_jax.models.encoders import Deconvolution, Encoder
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.parameters import Kernel
 from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule, muon_axes

@@ -15,7 +15,7 @@ import pytest
 from tiny_runs import ROOT, assert_same_bits, checkpoints, command, run, wait_for
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.devices import data_mesh
+from pixelcnn_jax.foundation.devices import data_mesh
 from pixelcnn_jax.training import processes as module
 from pixelcnn_jax.training.processes import Processes, is_first, join, run_on_first_process
 

@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 
 from pixelcnn_jax.data.image_files import grid, save_grid
-from pixelcnn_jax.files import read_json, write_json
+from pixelcnn_jax.foundation.files import read_json, write_json
 from pixelcnn_jax.training.report import report_html, write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny_runs import assert_same_bits, records, run, tiny, with_experiment
 
-from experiments.unconditional import likelihood_experiment
+from experiments.paper.unconditional import likelihood_experiment
 from pixelcnn_jax import InputError, load_pretrained, log_prob
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.pretrained import read_card

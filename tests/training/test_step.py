@@ -9,7 +9,7 @@ import optax
 import pytest
 from tiny_runs import tiny_experiment
 
-from pixelcnn_jax.devices import data_mesh, replicated, shard_batch
+from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.training.experiment import Experiment
 from pixelcnn_jax.training.step import init_state, train_step
 

@@ -11,7 +11,7 @@ import pytest
 from tiny_runs import assert_same_bits, run, tiny
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.files import read_json
+from pixelcnn_jax.foundation.files import read_json
 from pixelcnn_jax.training.workdir import claim, locked, open_workdir, prepare_once, read_result, write_result
 
 
@@ -171,7 +171,7 @@ def test_a_finished_run_is_read_where_nothing_can_be_written(whole, tmp_path, mo
         raise OSError(errno.EROFS, "Read-only file system")
 
     expected = json.loads((whole / "result.json").read_text())
-    monkeypatch.setattr("pixelcnn_jax.files.os.fsync", denied)
+    monkeypatch.setattr("pixelcnn_jax.foundation.files.os.fsync", denied)
     monkeypatch.setattr(fcntl, "flock", denied)
     assert run(whole) == expected
 

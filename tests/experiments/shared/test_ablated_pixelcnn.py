@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from proofs import assert_causal, dependence, random_images, randomised, receptive_field
 
-from experiments.ablations import VARIANTS
+from experiments.paper.ablations import VARIANTS
 from experiments.shared.ablated_pixelcnn import AblatedPixelCNN
 from pixelcnn_jax import GatedPixelCNN, log_prob
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_splits
 
-from experiments import classifier
+from experiments.beyond import classifier
 from experiments.shared import measuring
 from experiments.shared.measuring import distance, linear_probe, nats_of_run, nearest, squared_error
 from pixelcnn_jax import InputError

@@ -1,0 +1,142 @@
+"""p(x|sentence): every position of the image attends to the words, which gives the map s of equation 5 (section 4).
+
+Captions come with the images as tokens. In training some are hidden, so that the model also gives p(x) of an image
+without a caption. Where images have labels, the captions of one label count as one.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from experiments.shared.measuring import per_image
+from experiments.shared.scene_reader import accuracy_of_scenes, check_reader
+from experiments.shared.sentences import one_caption_of_each, word_by_word
+from pixelcnn_jax.data.dataset import Splits, read_all
+from pixelcnn_jax.foundation.devices import on_one_device
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.text import PADDING
+from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
+from pixelcnn_jax.models.inputs import ImageSpec, Tokens, Variables
+from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.captions``."""
+
+    text_features: int = field(32, "width of the words' embeddings, of the GRU, and of the attention", least=1)
+    heads: int = field(4, "number of attention heads, which share the width", least=1)
+    map_features: int = field(16, "feature maps of s, the map that the sentence becomes", least=1)
+    drop_condition: float = field(0.1, "share of training images without caption, for guidance", least=0, below=1)
+    guidance: float = field(0.0, "guidance of the samples in the picture and the report", least=0)
+    classifier: str | None = field(None, "workdir of a classifier of digits that reads samples of mnist_scenes")
+    report_images: int = field(200, "images of each held-out split used in the report", least=1)
+    report_samples: int = field(500, "samples for captions of each held-out split that the classifier reads", least=1)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood given the caption as the loss, samples of captions as the picture.
+
+    Raises:
+      InputError: for images without captions, and a width that the heads cannot share.
+    """
+    own = config.own
+    if spec.words is None:
+        raise InputError("config.data.captions must be set: experiment captions needs a sentence for each image.")
+    if own.text_features % own.heads:
+        raise InputError(f"config.captions.text_features must be a multiple of heads={own.heads}.")
+    encoder = TextEncoder((spec.height, spec.width, own.map_features), spec.words, own.text_features, own.heads)
+    model = ConditionalModel(make_network(config.model, spec), encoder)
+
+    def init(key: Key[Array, ""]) -> Params:
+        return model.init(key, jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, 1), jnp.int32))
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        captions, key = batch["caption"], None
+        if training is not None:
+            key, hiding = jax.random.split(training.key)
+            hidden = jax.random.bernoulli(hiding, config.own.drop_condition, (len(captions), 1))
+            captions = jnp.where(hidden, PADDING, captions)
+        return nats(model, params, batch["image"], h=captions, key=key)
+
+    def draw(params: Params, key: Key[Array, ""], source: Int[np.ndarray, "rows columns words"]) -> Pictures:
+        rows, columns, _ = source.shape
+        keys = jnp.broadcast_to(jax.random.split(key, columns)[None], (rows, columns))
+        keys = keys.at[-1].set(keys[-1, 0]).reshape(-1)  # the last row changes the sentence alone
+        drawn = draw_captions(model, config, params, keys, jnp.asarray(source.reshape(len(keys), -1)))
+        return drawn.reshape(rows, columns, *spec.shape)
+
+    words = "Held-out captions, a row for each. In the last row one word changes at a time, the noise does not."
+    return Experiment(init, loss, draw, model, score_of="p(x|caption)", caption=words)
+
+
+def draw_captions(
+    model: ConditionalModel, config: RunConfig, params: Params, keys: Key[Array, "..."], captions: Tokens
+) -> Int[Array, "count height width channels"]:
+    """Draws an image of each caption."""
+    shape = (len(captions), *cast(TextEncoder, model.conditioner).shape[:2])
+    return sample(model, params, keys, shape=shape, h=captions, guidance=config.own.guidance)
+
+
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the classifier cannot read the scenes."""
+    check_reader(config, splits.spec)
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows columns words"]:
+    """Returns captions of held-out images, one for each row, and a last row in which one word changes at a time."""
+    rows, columns = config.train.sample_rows - 1, config.train.sample_columns
+    batches = [read_all(split) for split in splits.held_out.values()]
+    captions = one_caption_of_each(batches[-1:])[1]
+    walk = word_by_word(captions[-1], np.concatenate([batch["caption"] for batch in batches]), columns)
+    chosen = captions[np.arange(rows) * len(captions) // rows]
+    return np.concatenate([np.repeat(chosen[:, None], columns, axis=1), walk[None]])
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+    """Returns the nats with the right, a wrong and no caption, Bayes' accuracy, and what is read in samples."""
+    model, local = experiment.networks, on_one_device(params)
+    meanings, captions = one_caption_of_each([read_all(split) for split in splits.held_out.values()])
+    candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
+
+    def given_each(params: Params, batch: Batch) -> Float[Array, "batch candidates"]:
+        def given(caption: Int[Array, " words"]) -> Float[Array, " batch"]:
+            return nats(model, params, batch["image"], h=jnp.repeat(caption[None], len(batch["image"]), axis=0))
+
+        return jax.lax.map(given, candidates).T
+
+    nats_of = per_image(config, given_each)
+    figures: dict[str, Any] = {"distinct_captions": len(captions), "at_most": float(np.log(len(captions)))}
+    for (name, split), meaning in zip(splits.held_out.items(), meanings, strict=True):
+        images = split.subset(config.own.report_images)
+        right = meaning[np.arange(len(images)) * len(split) // len(images)]
+        found = worth(nats_of(params, images), right, np.random.default_rng(config.seed))
+        found |= accuracy_of_scenes(config, split, partial(draw_captions, model, config, local))
+        figures |= {f"{name}_{key}": value for key, value in ({"images": len(images)} | found).items()}
+    return figures
+
+
+def worth(
+    nats_given: Float[np.ndarray, "images candidates"], right: Int[np.ndarray, " images"], random: np.random.Generator
+) -> dict[str, float]:
+    """Returns what captions are worth, from the nats given each of them and, in the last column, given none."""
+    each, rows, count = nats_given[:, :-1], np.arange(len(right)), nats_given.shape[1] - 1
+    wrong = (right + random.integers(1, max(2, count), len(right))) % count
+    return {
+        "nats_with_the_right_caption": float(np.mean(each[rows, right])),
+        "nats_with_a_wrong_caption": float(np.mean(each[rows, wrong])),
+        "nats_with_no_caption": float(np.mean(nats_given[:, -1])),
+        "nats_of_all_captions_mixed": float(np.mean(np.log(count) - np.logaddexp.reduce(-each, axis=1))),
+        "bayes_accuracy": float(np.mean(np.argmin(each, axis=1) == right)),
+    }

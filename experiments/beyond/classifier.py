@@ -1,0 +1,72 @@
+"""p(y|x) by a convolutional network: measures the class accuracy of class-conditional samples."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Key
+
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import apply, per_image
+from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.models.conditioning.encoders import Encoder
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.classifier``."""
+
+    encoder_features: tuple[int, ...] = field(
+        (32, 64, 128), "feature maps of each stage; a stage halves the image", least=1
+    )
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: cross-entropy as the loss, images ordered by their predicted class as the picture.
+
+    Raises:
+      InputError: for images without labels.
+    """
+    network = Encoder(number_of_classes(spec), spec.levels, config.own.encoder_features)
+
+    def init(key: Key[Array, ""]) -> Params:
+        return dict(network.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        logits = apply(network, params, batch["image"])
+        return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+
+    def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
+        order = jnp.argsort(jnp.argmax(apply(network, params, source), axis=1))
+        return jnp.asarray(source)[order].reshape(config.train.sample_rows, config.train.sample_columns, *spec.shape)
+
+    return Experiment(
+        init,
+        loss,
+        draw,
+        network,
+        measure="cross_entropy",
+        score_of="p(y|x)",
+        caption="Validation images, ordered by their predicted class.",
+    )
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Images:
+    """Returns the validation images that the picture orders."""
+    return take_images(splits.validation, config.train.sample_rows * config.train.sample_columns)
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+    """Returns the accuracy on each held-out split."""
+
+    def correct(params: Params, batch: Batch) -> Float[Array, " batch"]:
+        logits = apply(experiment.networks, params, batch["image"])
+        return (jnp.argmax(logits, axis=1) == batch["label"]).astype(jnp.float32)
+
+    correct_of = per_image(config, correct)
+    return {f"{name}_accuracy": float(np.mean(correct_of(params, images))) for name, images in splits.held_out.items()}

@@ -1,0 +1,142 @@
+"""p(c|y) and p(d|c,y) of maps of codes: the prior of a hierarchical VQ-VAE, given a label as h and a map as s at once.
+
+A small vector quantiser (k-means of patches) turns an image into a coarse map c of K-way codes, of 8x8 patches, and a
+fine one d, of 4x4 patches. Two networks, which read codes through an embedding, learn them: c given the label, d given
+the label and the map s of the coarse code above each fine one. The score is the nats of both maps. The picture has a
+row per class, of images put together from the patches that the drawn fine codes stand for.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import per_image, report_split
+from experiments.shared.quantiser import Codes, codes_of, fit_patches, images_of
+from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_different_image
+from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+
+COARSE, FINE = 8, 4  # height and width of the patches that a code stands for
+POOL = 64  # images whose coarse map is given in place of the right one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.codes``."""
+
+    codes: int = field(64, "K, the number of codes of the vector quantiser", least=2)
+    report_images: int = field(2000, "test images used in the report", least=1)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: nats of both maps of codes as the loss.
+
+    Raises:
+      InputError: for images without labels, or whose sides are not multiples of 8.
+    """
+    classes = number_of_classes(spec)
+    if spec.height % COARSE or spec.width % COARSE:
+        raise InputError(f"config.data.resize must be a multiple of {COARSE}, got {spec.height}x{spec.width}.")
+    sizes = [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
+    # Either network reads codes as images of one channel and K levels.
+    network = make_network(config.model, spec._replace(channels=1, levels=config.own.codes))
+    # A dry run has no quantiser yet, and needs the shapes alone.
+    fixed = fixed or {
+        "quantiser": {str(size): jnp.zeros((config.own.codes, size**2 * spec.channels)) for size in (COARSE, FINE)}
+    }
+
+    def init(key: Key[Array, ""]) -> Params:
+        keys, h = jax.random.split(key), jnp.zeros((1, classes))
+        c, d = (jnp.zeros((1, *size, 1), jnp.int32) for size in sizes)
+        s = map_of(c, config.own.codes)
+        return {"coarse": dict(network.init(keys[0], c, h)), "fine": dict(network.init(keys[1], d, h, s))}
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        key = None if training is None else training.key
+        return jnp.sum(nats_by_map(network, spec, params, fixed, batch, key=key), axis=1)
+
+    def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
+        rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns
+        coarse_key, fine_key = jax.random.split(key)
+        h = jnp.repeat(jnp.arange(rows), columns)
+        c = sample(network, params["coarse"], coarse_key, shape=(len(h), *sizes[0]), h=h)
+        d = sample(network, params["fine"], fine_key, shape=(len(h), *sizes[1]), h=h, s=map_of(c, config.own.codes))
+        images = images_of(d, fixed["quantiser"][str(FINE)], spec.channels)
+        return jnp.round(images * (spec.levels - 1)).astype(jnp.int32).reshape(rows, columns, *spec.shape)
+
+    networks = {"coarse": network, "fine": network}
+    return Experiment(
+        init,
+        loss,
+        draw,
+        networks,
+        measure="nats_of_codes",
+        score_of="codes given y",
+        caption="Samples from their codes, a row for each class.",
+    )
+
+
+def map_of(codes: Codes, count: int) -> Float[Array, "batch fine_rows fine_columns codes"]:
+    """Returns the map s of the fine network: the coarse code above each fine one, one-hot."""
+    ratio = COARSE // FINE
+    return jnp.repeat(jnp.repeat(jax.nn.one_hot(codes[..., 0], count), ratio, axis=1), ratio, axis=2)
+
+
+def nats_by_map(
+    network: Network,
+    spec: ImageSpec,
+    params: Params,
+    fixed: Variables,
+    batch: Batch,
+    *,
+    key: Key[Array, ""] | None = None,
+    others: Images | None = None,
+) -> Float[Array, "batch coarse_and_fine"]:
+    """Returns the nats of both maps; those of the fine one given the coarse map of another image, if there are any."""
+    keys = (None, None) if key is None else jax.random.split(key)
+    c, d = (codes_of(batch["image"], fixed["quantiser"][str(size)], spec.levels) for size in (COARSE, FINE))
+    given, h = c, batch["label"]
+    if others is not None:
+        maps = codes_of(others, fixed["quantiser"][str(COARSE)], spec.levels)
+        given = maps[index_of_different_image(batch["image"], others)]
+    of_c = nats(network, params["coarse"], c, h=h, key=keys[0])
+    of_d = nats(network, params["fine"], d, h=h, s=map_of(given, network.levels), key=keys[1])
+    return jnp.stack([of_c, of_d], axis=1)
+
+
+def prepare(config: RunConfig, splits: Splits) -> Variables:
+    """Returns the quantiser: for each size the patches that codes stand for."""
+    learn = partial(fit_patches, splits.train, count=config.own.codes, seed=config.seed)
+    return {"quantiser": {str(size): learn(size) for size in (COARSE, FINE)}}
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+    """Returns the nats of each map, and what the label and the coarse map are worth."""
+    spec, images = splits.spec, report_split(splits).subset(config.own.report_images)
+    others = jnp.asarray(take_images(images, POOL))
+
+    def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:
+        given = partial(nats_by_map, experiment.networks["fine"], spec, params, fixed)
+        mislabelled = {**batch, "label": (batch["label"] + 1) % number_of_classes(spec)}
+        return jnp.stack([given(batch), given(mislabelled), given(batch, others=others)], axis=1)
+
+    own, label, map_ = per_image(config, measured)(params, images).mean(axis=0, dtype=np.float64)
+    return {
+        "report_images": len(images),
+        "nats_of_the_coarse_map": float(own[0]),
+        "nats_of_the_fine_map": float(own[1]),
+        "nats_lost_with_another_label": float(label.sum() - own.sum()),
+        "nats_lost_with_the_coarse_map_of_another_image": float(map_.sum() - own.sum()),
+    }

@@ -1,0 +1,68 @@
+"""p(x|s): the colours of an image given its grey version, as the map s of equation 5."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.foundation.distributions import intensities
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Map, Variables
+from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """``config.colourise`` has no fields."""
+
+
+def grey(images: Images) -> Images:
+    """Returns the luma of RGB images (ITU-R 601), rounded to levels, as three equal channels."""
+    return jnp.repeat((images @ jnp.array([[19595], [38470], [7471]]) + 2**15) >> 16, 3, axis=3)
+
+
+def map_of(images: Images, levels: int) -> Map:
+    """Returns s: the grey image in [-1, 1], and a constant 1 that distinguishes it from the zeros around it."""
+    s = intensities(grey(images)[..., :1], levels)
+    return jnp.concatenate([s, jnp.ones_like(s)], axis=3)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment; a row of its picture is a grey image, colourisations, and the original."""
+    network = make_network(config.model, spec)
+    if spec.channels != 3:
+        raise InputError(f"config.data.dataset must hold RGB images, got images of {spec.channels} channels.")
+
+    def init(key: Key[Array, ""]) -> Params:
+        image = jnp.zeros((1, *spec.shape), jnp.int32)
+        return dict(network.init(key, image, None, map_of(image, spec.levels)))
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        x, key = batch["image"], None if training is None else training.key
+        return nats(network, params, x, s=map_of(x, spec.levels), key=key)
+
+    def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
+        originals, each = jnp.asarray(source), max(1, config.train.sample_columns - 2)
+        s = jnp.repeat(map_of(originals, spec.levels), each, axis=0)
+        drawn = sample(network, params, key, shape=(len(s), *spec.shape[:2]), s=s)
+        rows = drawn.reshape(-1, each, *spec.shape)
+        return jnp.concatenate([grey(originals)[:, None], rows, originals[:, None]], axis=1)
+
+    return Experiment(
+        init,
+        loss,
+        draw,
+        network,
+        score_of="p(x|grey x)",
+        caption="In each row a grey image, samples given it, and the original.",
+    )
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Images:
+    """Returns the validation images that the picture colours again."""
+    return take_images(splits.validation, config.train.sample_rows)

@@ -1,0 +1,156 @@
+"""p(x|x1 ... xk): a new image of a class of which k examples are known, 0 to 9; section 4 names it as future work.
+
+The examples are the h of equation 5: s = m(h) by attention over what they show. Training draws their number anew for
+each image. Each pair of rows of the picture is an unseen character and new drawings of it, given one example and given
+three.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer, Key
+
+from experiments.shared.measuring import per_image, report_split
+from pixelcnn_jax.data.dataset import Dataset, Splits, load
+from pixelcnn_jax.data.examples import ExampleSets, episodes
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
+from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
+from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+from pixelcnn_jax.training.progress import progress_bar
+
+COUNTS = (0, 1, 2, 3, 4, 9)  # numbers of examples in the report, those of 1612.02192
+SHOWN = 3  # examples in a row of the picture
+WAYS = 20  # classes of an episode
+SHOTS = (1, 5)  # examples of each class of an episode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.few_shot``; ``config.data.examples`` is the largest number of examples."""
+
+    map_features: int = field(32, "feature maps of s = m(examples) (equation 5)", least=1)
+    encoder_features: tuple[int, ...] = field((24, 64), "feature maps of an example at half and quarter size", least=1)
+    heads: int = field(4, "attention heads, which divide the last of encoder_features", least=1)
+    report_images: int = field(1318, "test images whose likelihood the report computes", least=1)
+    report_episodes: int = field(1000, "20-way classifications in the report, of each kind; 0 for none", least=0)
+    alphabets: tuple[str, ...] = field((), "splits that classes of one episode come from, besides the test split")
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood given as many examples as the batch carries as the loss.
+
+    Raises:
+      InputError: if the data carries no examples, or the encoder cannot be built.
+    """
+    own, most = config.own, config.data.examples
+    if not most:
+        raise InputError("config.data.examples must be at least 1: this experiment learns from examples.")
+    if len(own.encoder_features) != 2 or own.encoder_features[1] % own.heads:
+        raise InputError(
+            f"config.few_shot.encoder_features must be two numbers, the second a multiple of heads={own.heads}, got "
+            f"{own.encoder_features}."
+        )
+    shape = (spec.height, spec.width, own.map_features)
+    encoder = SetEncoder(shape, spec.levels, most, own.encoder_features, own.heads)
+    model = ConditionalModel(make_network(config.model, spec), encoder)
+
+    def init(key: Key[Array, ""]) -> Params:
+        image = jnp.zeros((1, *spec.shape), jnp.int32)
+        return model.init(key, image, image[None])
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        key = None if training is None else training.key
+        return nats(model, params, batch["image"], h=batch["examples"], key=key)
+
+    def draw(params: Params, key: Key[Array, ""], source: Integer[np.ndarray, "rows shown height width 1"]) -> Pictures:
+        each = max(1, config.train.sample_columns - source.shape[1])
+        h = jnp.repeat(jnp.asarray(source), each, axis=0)
+        drawn = sample(model, params, key, shape=(len(h), spec.height, spec.width), h=h)
+        return jnp.concatenate([jnp.maximum(source, 0), drawn.reshape(-1, each, *spec.shape)], axis=1)
+
+    caption = "In each row one or three examples, and samples given them."
+    return Experiment(init, loss, draw, model, score_of="p(x|examples)", caption=caption)
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "rows shown height width channels"]:
+    """Returns the examples of each row: of evenly spaced characters of the test split, one and three by turns."""
+    images, pairs = with_all_examples(report_split(splits)), -(-config.train.sample_rows // 2)
+    firsts = [members[0] for members in images.members.values()]
+    chosen = [firsts[pair * len(firsts) // pairs] for pair in range(pairs)]
+    examples = np.stack([images.draw(int(one), seed=0)["examples"][:SHOWN] for one in chosen]).repeat(2, axis=0)
+    examples[::2, 1:] = ABSENT
+    return examples[: config.train.sample_rows]
+
+
+def with_all_examples(images: Dataset) -> ExampleSets:
+    """Returns a split whose images carry all examples."""
+    assert isinstance(images, ExampleSets)  # as config.data.examples is not 0
+    return replace(images, fewest=images.most)
+
+
+def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
+    """Returns the episodes of the report, by their number of examples and where their classes come from."""
+    if not config.own.report_episodes:
+        return {}
+    alphabets = progress_bar(config.own.alphabets, "reading alphabets", delay=2, leave=False)
+    pools_of = {
+        "across_alphabets": [with_all_examples(report_split(splits))],
+        "within_an_alphabet": [with_all_examples(load(split=one, **to_dict(config)["data"])) for one in alphabets],
+    }
+    return {
+        f"{shots}_shot_{kind}": episodes(pools, config.own.report_episodes, ways=WAYS, shots=shots, seed=config.seed)
+        for kind, pools in pools_of.items()
+        for shots in SHOTS
+        if pools and shots <= config.data.examples
+    }
+
+
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the episodes of the report cannot be drawn."""
+    episodes_of_report(config, splits)
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+    """Returns the nats per image given each number of examples, and the accuracy of classification by Bayes' rule.
+
+    p(x | e) / p(x) and p(e | x) / p(e) are one ratio, were the model exact; "both ways" multiplies the two.
+    """
+    model, images = experiment.networks, with_all_examples(report_split(splits))
+    counts = [count for count in COUNTS if count <= config.data.examples]
+
+    def of_each_count(params: Params, batch: Batch) -> Float[Array, "batch counts"]:
+        return jnp.stack([nats(model, params, batch["image"], h=batch["examples"][:, :k]) for k in counts], axis=1)
+
+    def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch ways directions"]:
+        """Returns the nats of the image given each class; for single examples also less what they gain from it."""
+        image, sets = batch["image"], jnp.moveaxis(batch["examples"], 1, 0)
+
+        def of_class(examples: Examples) -> Float[Array, "directions batch"]:
+            given = nats(model, params, image, h=examples)
+            if examples.shape[1] > 1:
+                return given[None]
+            back, alone = (nats(model, params, examples[:, 0], h=image[:, None][:, :k]) for k in (1, 0))
+            return jnp.stack([given, given + back - alone])
+
+        return jnp.transpose(jax.lax.map(of_class, sets), (2, 0, 1))
+
+    found = per_image(config, of_each_count)(params, images.subset(config.own.report_images))
+    figures: dict[str, Any] = {"report_images": len(found)}
+    figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, found.mean(axis=0), strict=True)}
+    nats_of = per_image(config, of_each_class)
+    for name, chosen in episodes_of_report(config, splits).items():
+        best = np.argmin(nats_of(params, chosen), axis=1)
+        right = np.mean(best == chosen.labels()[:, None], axis=0)
+        for way, accuracy in zip(("", "_both_ways"), right, strict=False):  # both for single examples alone
+            figures[f"accuracy_{name}{way}"] = float(accuracy)
+    return figures | {"episodes": config.own.report_episodes}

@@ -1,0 +1,136 @@
+"""A variational auto-encoder with a PixelCNN as its decoder, which the paper names as future work (section 4).
+
+The score is a bound: the negative ELBO in nats per image. A decoder that does not need its latent ignores it, and the
+KL term falls to zero. ``kl_warmup`` and ``free_bits`` counteract that, and the report shows how far.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from experiments.shared.measuring import apply, nats_of_run, per_image, report_split
+from experiments.shared.posterior import Posterior, bounds, keys_of
+from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditioning.conditional import init_conditional
+from pixelcnn_jax.models.conditioning.encoders import Encoder
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.models.registry import make_conditional
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.vae``."""
+
+    encoder_features: tuple[int, ...] = field(
+        (32, 64, 128), "feature maps of each stage of the encoder; a stage halves the image", least=1
+    )
+    bottleneck: int = field(10, "length of the latent", least=1)
+    map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
+    kl_warmup: int = field(0, "steps over which the weight of the KL term rises to 1", least=0)
+    free_bits: float = field(0.0, "nats of KL per latent dimension exempt from the penalty", least=0)
+    unconditional: str | None = field(None, "unconditional run on the same data to compare with: workdir or name")
+    report_images: int = field(2000, "test images used in the report", least=1)
+    importance_samples: int = field(32, "latents of each image for the importance-weighted bound", least=1)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the negative ELBO as the loss; the effect of each latent number as the picture."""
+    m = config.own.bottleneck
+    decoder = make_conditional(config.model, spec, map_features=config.own.map_features)
+    networks = {"decoder": decoder, "encoder": Encoder(2 * m, spec.levels, config.own.encoder_features)}
+    nats_given = partial(nats, decoder)
+
+    def init(key: Key[Array, ""]) -> Params:
+        decoder_key, encoder_key = jax.random.split(key)
+        image = jnp.zeros((1, *spec.shape), jnp.int32)
+        return {
+            "decoder": init_conditional(decoder, decoder_key, image, jnp.zeros((1, m))),
+            "encoder": dict(networks["encoder"].init(encoder_key, image)),
+        }
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        images, q = batch["image"], posterior(networks, params, batch["image"])
+        if training is None:  # the latent is drawn here too, but always the same for an image
+            z = q.draw(keys_of(jax.random.key(config.seed), images))
+            return nats_given(params["decoder"], images, h=z) + jnp.sum(q.kl(), axis=1)
+        code_key, dropout_key = jax.random.split(training.key)
+        z = q.draw(jax.random.split(code_key, len(images)))
+        # Free bits apply to the mean over a microbatch: an image may use less if others use more.
+        kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.own.free_bits)
+        weight = jnp.minimum(1, (training.step + 1) / max(1, config.own.kl_warmup))
+        return nats_given(params["decoder"], images, h=z, key=dropout_key) + weight * jnp.sum(kl)
+
+    def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
+        """Draws rows in which one number of the latent rises from -3 to 3, then rows given the latent of an image."""
+        rows, columns = config.train.sample_rows, max(2, config.train.sample_columns)
+        shown, originals = rows // 2, jnp.asarray(source)
+        rising = jnp.linspace(-3, 3, columns)[None, :, None] * jnp.eye(m)[jnp.arange(shown) % m, None]
+        of_images = jnp.repeat(posterior(networks, params, originals).mean[:, None], columns, axis=1)
+        z = jnp.concatenate([rising, of_images]).reshape(rows * columns, m)
+        alike, different = jax.random.split(key)
+        same = jnp.broadcast_to(alike, shown * columns)
+        keys = jnp.concatenate([same, jax.random.split(different, len(of_images) * columns)])
+        drawn = sample(decoder, params["decoder"], keys, shape=(len(z), spec.height, spec.width), h=z)
+        return drawn.reshape(rows, columns, *spec.shape).at[shown:, 0].set(originals)
+
+    return Experiment(
+        init,
+        loss,
+        draw,
+        networks,
+        score_of="bound",
+        caption="Above, in each row one number of the latent rises from -3 to 3 and the noise stays the same. "
+        "Below, samples given the latent of the first image.",
+    )
+
+
+def posterior(networks: Networks, params: Params, images: Images) -> Posterior:
+    """Returns q(z|x) of images."""
+    mean, log_scale = jnp.split(apply(networks["encoder"], params["encoder"], images), 2, axis=1)
+    return Posterior(mean, jnp.clip(log_scale, -6, 3))
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Images:
+    """Returns the validation images of the lower half of the picture."""
+    return take_images(splits.validation, config.train.sample_rows - config.train.sample_rows // 2)
+
+
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the run to compare with does not fit."""
+    nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+    """Returns both bounds, the KL divergence, and what the decoder does without the latent."""
+    networks, images = experiment.networks, report_split(splits).subset(config.own.report_images)
+    count = config.own.importance_samples
+
+    def bounds_of(params: Params, batch: Batch) -> dict[str, Array]:
+        given = partial(nats, networks["decoder"], params["decoder"], batch["image"])
+        q = posterior(networks, params, batch["image"])
+        return bounds(q, lambda z: given(h=z), batch["image"], seed=config.seed, count=count)
+
+    values = per_image(config, bounds_of)(params, images)
+    mean = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
+    figures = {
+        "report_images": len(images),
+        "negative_elbo_nats": mean["negative_elbo"],
+        "importance_samples": count,
+        "importance_weighted_bound_nats": mean["importance_weighted"],
+        "kl_nats": mean["kl"],
+        # Burda et al. 2016: a unit is active if its mean varies with the image, by more than 0.01.
+        "active_units": int(np.sum(values["latent"].var(axis=0) > 0.01)),
+        "decoder_nats_given_the_code": mean["given_code"],
+        "decoder_nats_given_a_code_of_the_prior": mean["given_prior"],
+    }
+    without = nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
+    return figures if without is None else figures | {"nats_of_the_unconditional_run": without}

@@ -1,0 +1,159 @@
+"""An auto-encoder with a PixelCNN as its decoder (sections 2.4 and 3.4, figures 6 and 11), next to one trained on MSE.
+
+Two pairs of networks are trained side by side, on the same batches: an encoder with a PixelCNN conditioned on its h,
+end to end on the likelihood, and an encoder of the same kind with a deconvolutional network, on the squared error. The
+best step is chosen by the likelihood alone. Each row of the picture is an image, the reconstruction by squared error,
+and samples given h.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from experiments.shared.measuring import apply, linear_probe, nats_of_run, per_image, report_split, squared_error
+from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
+from pixelcnn_jax.foundation.devices import on_one_device
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditioning.conditional import init_conditional
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_different_image
+from pixelcnn_jax.models.registry import make_conditional
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+
+POOL = 64  # images whose h is given to the decoder of another image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.autoencoder``."""
+
+    encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of each stage of an encoder", least=1)
+    bottleneck: int = field(10, "m, the length of h", least=1)
+    map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
+    unconditional: str | None = field(None, "unconditional run on the same data to compare with: workdir or name")
+    report_images: int = field(2000, "test images used in the report; 0 for no report", least=0)
+    report_samples: int = field(1000, "images reconstructed in the report", least=1)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood given the encoder's h as the loss; in training also the squared error."""
+    decoder = make_conditional(config.model, spec, map_features=config.own.map_features)
+    encoder = Encoder(config.own.bottleneck, spec.levels, config.own.encoder_features)
+    mse_decoder = Deconvolution(spec.shape)
+    networks: Networks = dict(decoder=decoder, encoder=encoder, mse_decoder=mse_decoder, mse_encoder=encoder)
+
+    def init(key: Key[Array, ""]) -> Params:
+        keys = jax.random.split(key, 4)
+        image, h = jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, config.own.bottleneck))
+        return {
+            "decoder": init_conditional(networks["decoder"], keys[0], image, h),
+            "encoder": dict(networks["encoder"].init(keys[1], image)),
+            "mse_decoder": dict(networks["mse_decoder"].init(keys[2], h)),
+            "mse_encoder": dict(networks["mse_encoder"].init(keys[3], image)),
+        }
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        images, key = batch["image"], None if training is None else training.key
+        h = encode(networks, params, images)
+        likelihood = nats(networks["decoder"], params["decoder"], images, h=h, key=key)
+        if training is None:
+            return likelihood
+        error = jnp.sum((reconstruct(networks, params, images) - images / (spec.levels - 1)) ** 2, axis=(1, 2, 3))
+        # The pairs share no parameters: this adds the gradient of the second, but the value stays that of the first.
+        return likelihood + error - jax.lax.stop_gradient(error)
+
+    def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
+        originals = jnp.asarray(source)
+        smooth = jnp.round(jnp.clip(reconstruct(networks, params, originals), 0, 1) * (spec.levels - 1))
+        drawn = draw_given(networks, params, key, originals, max(1, config.train.sample_columns - 2))
+        return jnp.concatenate([originals[:, None], smooth.astype(jnp.int32)[:, None], drawn], axis=1)
+
+    return Experiment(
+        init,
+        loss,
+        draw,
+        networks,
+        score_of="p(x|h)",
+        caption="In each row an image, its reconstruction by squared error, and samples given its code.",
+    )
+
+
+def encode(networks: Networks, params: Params, images: Images, name: str = "encoder") -> Float[Array, "batch m"]:
+    """Returns the h of images, by either encoder."""
+    return apply(networks[name], params[name], images)
+
+
+def reconstruct(networks: Networks, params: Params, images: Images) -> Float[Array, "batch height width channels"]:
+    """Returns the reconstruction by squared error as intensities from 0 to 1, which may lie slightly outside."""
+    return apply(networks["mse_decoder"], params["mse_decoder"], encode(networks, params, images, "mse_encoder"))
+
+
+def draw_given(
+    networks: Networks, params: Params, key: Key[Array, ""], images: Images, each: int
+) -> Int[Array, "batch each height width channels"]:
+    """Draws ``each`` samples given the h of each image."""
+    h = jnp.repeat(encode(networks, params, images), each, axis=0)
+    drawn = sample(networks["decoder"], params["decoder"], key, shape=(len(h), *images.shape[1:3]), h=h)
+    return drawn.reshape(len(images), each, *images.shape[1:])
+
+
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the run to compare with does not fit."""
+    nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Images:
+    """Returns the validation images that the picture reconstructs."""
+    return take_images(splits.validation, config.train.sample_rows)
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+    """Returns squared errors, how much the decoder uses h, and what a linear probe finds in h."""
+    if not config.own.report_images:
+        return {}
+    networks, levels, own = experiment.networks, splits.spec.levels, config.own
+    images, local = report_split(splits).subset(own.report_images), on_one_device(params)
+    few = jnp.asarray(take_images(images, min(len(images), own.report_samples)))
+    drawn = draw_given(networks, local, jax.random.key(config.seed), few, 1)[:, 0] / (levels - 1)
+    smooth = jnp.clip(reconstruct(networks, local, few), 0, 1)
+    figures: dict[str, Any] = {
+        "report_images": len(images),
+        "reconstructed_images": len(few),
+        "squared_error_of_mse_reconstructions": squared_error(smooth, few, levels),
+        "squared_error_of_samples": squared_error(drawn, few, levels),
+    }
+    others = jnp.asarray(take_images(images, POOL))
+    if len(np.unique(others, axis=0)) > 1:
+        lost = np.mean(per_image(config, lambda p, b: nats_lost(networks, p, b, others))(params, images), dtype=float)
+        figures |= {"nats_lost_with_the_h_of_another_image": float(lost), "decoder_uses_h": bool(lost > 1)}
+    unconditional = nats_of_run(own.unconditional, report_split(splits), "unconditional")
+    if unconditional is not None:
+        values = per_image(config, lambda p, b: experiment.loss(p, b, None))(params, report_split(splits))
+        figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(values, dtype=float))
+    learned = splits.train.subset(5 * own.report_images)
+    if splits.spec.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, images)):
+        for name in ("encoder", "mse_encoder"):
+            figures[f"linear_probe_of_{name}"] = probe(config, networks[name], params[name], learned, images)
+    return figures
+
+
+def nats_lost(networks: Networks, params: Params, batch: Batch, others: Images) -> Float[Array, " batch"]:
+    """Returns the nats by which an image is less likely given the h of another image, one of ``others``."""
+    x, h_of_others = batch["image"], encode(networks, params, others)
+    wrong = h_of_others[index_of_different_image(x, others)]
+    given = [nats(networks["decoder"], params["decoder"], x, h=h) for h in (encode(networks, params, x), wrong)]
+    return given[1] - given[0]
+
+
+def probe(config: RunConfig, encoder: Encoder, params: Params, learned: Dataset, images: Dataset) -> float:
+    """Returns the accuracy of a linear probe of an encoder's h."""
+    codes_of = per_image(config, lambda p, b: apply(encoder, p, b["image"]))
+    codes, test_codes = codes_of(params, learned), codes_of(params, images)
+    return linear_probe(codes, test_codes, learned.labels(), images.labels())

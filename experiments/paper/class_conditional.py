@@ -1,0 +1,121 @@
+"""p(x|y): the conditional PixelCNN of section 2.3, h being a one-hot class label (section 3.2, figures 3, 7 and 8).
+
+With ``map_features`` above 0 the label acts by position: s = m(h), m a deconvolutional network (equation 5).
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from experiments.shared.class_accuracy import check_classifier, class_accuracy
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import per_image, report_split
+from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.foundation.devices import on_one_device
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, init_conditional
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
+from pixelcnn_jax.models.registry import make_conditional
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.class_conditional``."""
+
+    map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
+    drop_condition: float = field(0.0, "share of training images without label, for guidance", least=0, below=1)
+    classifier: str | None = field(None, "workdir of a classifier that measures the class accuracy of samples")
+    report_images: int = field(2000, "test images used in the report; 0 for no report", least=0)
+    report_samples: int = field(1000, "samples given to the classifier", least=1)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood given the label as the loss, a row of samples per class as the picture.
+
+    Raises:
+      InputError: if the images carry no labels.
+    """
+    classes, model = number_of_classes(spec), make_conditional(config.model, spec, map_features=config.own.map_features)
+
+    def init(key: Key[Array, ""]) -> Params:
+        return init_conditional(model, key, jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, classes)))
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        h, key = jax.nn.one_hot(batch["label"], classes), None if training is None else training.key
+        if key is not None and config.own.drop_condition:
+            key, drop_key = jax.random.split(key)
+            kept = jax.random.bernoulli(drop_key, 1 - config.own.drop_condition, (len(h), 1))
+            h = jnp.where(kept, h, 0)  # zeros are what guidance takes for "no condition"
+        return nats(model, params, batch["image"], h=h, key=key)
+
+    def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
+        rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns
+        labels = jnp.arange(rows).repeat(columns)
+        return draw_classes(model, spec, params, key, labels).reshape(rows, columns, *spec.shape)
+
+    return Experiment(init, loss, draw, model, score_of="p(x|y)", caption="Samples, a row for each class.")
+
+
+def draw_classes(
+    model: Network | ConditionalModel,
+    spec: ImageSpec,
+    params: Params,
+    key: Key[Array, ""],
+    labels: Int[Array, " count"],
+) -> Int[Array, "count height width channels"]:
+    """Draws an image of each label."""
+    return sample(
+        model, params, key, shape=(len(labels), *spec.shape[:2]), h=jax.nn.one_hot(labels, number_of_classes(spec))
+    )
+
+
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if the classifier does not fit the images."""
+    check_classifier(config, splits.spec)
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+    """Returns what the label is worth, and the class accuracy of samples."""
+    spec, model = splits.spec, experiment.networks
+    if not config.own.report_images:
+        return {}
+    images = report_split(splits).subset(config.own.report_images)
+
+    def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
+        def given(label: Int[Array, ""]) -> Float[Array, " batch"]:
+            h = jax.nn.one_hot(jnp.full_like(batch["label"], label), number_of_classes(spec))
+            return nats(model, params, batch["image"], h=h)
+
+        return jax.lax.map(given, jnp.arange(number_of_classes(spec))).T
+
+    figures = bayes(-per_image(config, of_each_class)(params, images), images.labels(), spec.shape)
+    accuracy = class_accuracy(config, spec, partial(draw_classes, model, spec, on_one_device(params)))
+    return {"report_images": len(images)} | figures | accuracy
+
+
+def bayes(
+    log_likelihoods: Float[np.ndarray, "images classes"], labels: Int[np.ndarray, " images"], shape: tuple[int, ...]
+) -> dict[str, float]:
+    """Returns what the label is worth when every class is equally likely: p(x) = mean over y of p(x|y).
+
+    log p(x|y) - log p(x) is at most ln(classes), exactly, for every image. ``bayes_accuracy`` is that of p(y|x).
+    """
+    classes = log_likelihoods.shape[1]
+    with_label = log_likelihoods[np.arange(len(labels)), labels]
+    without = np.logaddexp.reduce(log_likelihoods, axis=1) - np.log(classes)
+    return {
+        "bits_per_dim_with_label": nats_to_bits_per_dim(float(-np.mean(with_label)), shape),
+        "bits_per_dim_without": nats_to_bits_per_dim(float(-np.mean(without)), shape),
+        "nats_the_label_is_worth": float(np.mean(with_label - without)),
+        "at_most": float(np.log(classes)),
+        "bayes_accuracy": float(np.mean(np.argmax(log_likelihoods, axis=1) == labels)),
+    }

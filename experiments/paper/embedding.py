@@ -1,0 +1,164 @@
+"""An embedding of images by the triplet loss (FaceNet), which section 3.3 uses as the h of faces.
+
+Images of one identity come to lie close together on the unit sphere. The report measures this on identities that were
+not trained on. Each row of the picture is a held-out image and its nearest neighbours among the others.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from experiments.shared.labels import number_of_classes
+from experiments.shared.measuring import apply, per_image, report_split
+from pixelcnn_jax.data.dataset import Dataset, Splits, read_all, take_images
+from pixelcnn_jax.data.views import ROTATIONS, rotate
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.models.conditioning.encoders import Encoder, on_unit_sphere, squared_distances, triplet_loss
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, fingerprint
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+
+SEARCHED = 1000  # held-out images among which the picture looks for neighbours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.embedding``."""
+
+    encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of each stage of the network", least=1)
+    bottleneck: int = field(10, "length of the embedding", least=1)
+    margin: float = field(0.2, "margin of the triplet loss", least=0)
+    rotate: bool = field(False, "show training images rotated and mirrored, each way as another identity")
+    report_images: int = field(2000, "test images used in the report", least=1)
+
+
+def make_embedder(config: RunConfig, spec: ImageSpec) -> Encoder:
+    """Returns the network of a config group with ``encoder_features`` and ``bottleneck``.
+
+    Raises:
+      InputError: for images without labels, and for images that ``rotate`` cannot rotate.
+    """
+    number_of_classes(spec)
+    if config.own.rotate and spec.height != spec.width:
+        raise InputError(f"config.{config.experiment}.rotate needs square images: set config.data.resize.")
+    return Encoder(config.own.bottleneck, spec.levels, config.own.encoder_features)
+
+
+def embed(network: Encoder, variables: Variables, images: Images) -> Float[Array, "batch features"]:
+    """Returns the positions of images on the unit sphere."""
+    return on_unit_sphere(apply(network, variables, images))
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the triplet loss within a batch, which therefore cannot be cut into microbatches."""
+    if config.train.microbatch_size is not None:
+        raise InputError("config.train.microbatch_size must be None: the triplet loss compares all images of a batch.")
+    network = make_embedder(config, spec)
+
+    def init(key: Key[Array, ""]) -> Params:
+        return dict(network.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        images, labels = batch["image"], batch["label"]
+        if training is not None and config.own.rotate:  # all images of an identity alike, or few pairs would be left
+            keys = jax.vmap(lambda label: jax.random.fold_in(training.key, label))(labels)
+            ways = jax.vmap(lambda key: jax.random.randint(key, (), 0, ROTATIONS))(keys)
+            images, labels = rotate(images, ways), labels * ROTATIONS + ways
+        number = fingerprint(images)
+        copies = number[:, None] == number[None]  # includes the images that fill up the last batch
+        return triplet_loss(embed(network, params, images), labels, copies=copies, margin=config.own.margin)
+
+    def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
+        images, places = jnp.asarray(source), embed(network, params, source)
+        rows, columns = config.train.sample_rows, min(config.train.sample_columns, len(images))
+        return images[jnp.argsort(squared_distances(places[:rows], places), axis=1)[:, :columns]]
+
+    return Experiment(
+        init,
+        loss,
+        draw,
+        network,
+        measure="triplet_loss",
+        score_of="triplets",
+        caption="In each row a held-out image and its nearest neighbours.",
+    )
+
+
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if there is nothing to compare."""
+    check_pairs(report_split(splits).subset(config.own.report_images))
+    check_batches(splits.validation, config.train.eval_batch_size)
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Images:
+    """Returns the held-out images whose neighbours the picture shows."""
+    images = report_split(splits)
+    return take_images(images, min(len(images), SEARCHED))
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+    """Returns how well distances tell whether two held-out images are of one identity."""
+    network, images = experiment.networks, report_split(splits).subset(config.own.report_images)
+    embeddings = per_image(config, lambda p, b: embed(network, p, b["image"]))(params, images)
+    identities, trained = ({*split.labels().tolist()} for split in (images, splits.train))
+    return {
+        "unseen_images": len(images),
+        "unseen_identities": len(identities - trained),
+        "identities_seen_in_training": len(identities & trained),
+    } | verification(embeddings, images.labels())
+
+
+def verification(
+    embeddings: Float[np.ndarray, "count features"], labels: Int[np.ndarray, " count"]
+) -> dict[str, float]:
+    """Returns how well distances tell whether two images show one identity, over all pairs (FaceNet, section 4).
+
+    Returns:
+      "auc": area under the ROC curve; 0.5 is chance, 1 perfect.
+      "equal_error_rate": the rate at which false accepts and false rejects are equally frequent.
+      "verification_rate_at_far_0.01": true accepts when one of a hundred pairs of different identities is accepted.
+    """
+    from sklearn.metrics import auc, roc_curve
+
+    first, second = np.triu_indices(len(labels), 1)
+    same = labels[first] == labels[second]
+    closeness = (embeddings @ embeddings.T)[first, second]
+    false_accepts, true_accepts, _ = roc_curve(same, closeness)
+    # False accepts minus false rejects rise from -1 to 1 along the curve, and cross zero at the equal error rate.
+    excess = false_accepts - (1 - true_accepts)
+    return {
+        "auc": float(auc(false_accepts, true_accepts)),
+        "equal_error_rate": float(np.interp(0, excess, false_accepts)),
+        "verification_rate_at_far_0.01": float(np.interp(0.01, false_accepts, true_accepts)),
+    }
+
+
+def check_pairs(images: Dataset) -> None:
+    """Raises InputError unless there are several identities, and several images of one of them."""
+    _, counts = np.unique(images.labels(), return_counts=True)
+    if len(counts) < 2 or counts.max() < 2:
+        raise InputError(
+            f"config.data.test_split must hold several images of several identities, got {images.description}."
+        )
+
+
+def check_batches(images: Dataset, batch_size: int) -> None:
+    """Raises InputError if a batch in the order of the split holds a single identity."""
+    labels = images.labels()
+    if any(len(set(labels[i : i + batch_size].tolist())) < 2 for i in range(0, len(labels), batch_size)):
+        raise InputError(
+            f"config.train.eval_batch_size must give each batch of {images.description} several identities, got "
+            f"{batch_size}."
+        )
+
+
+def identities_of(images: Dataset, count: int) -> dict[int, Int[np.ndarray, "images height width channels"]]:
+    """Returns all images of the first ``count`` identities that have at least two, by label."""
+    everything = read_all(images)
+    labels = everything["label"].tolist()
+    several = [label for label in dict.fromkeys(labels) if labels.count(label) > 1][:count]
+    return {label: everything["image"][np.array(labels) == label] for label in several}

@@ -1,0 +1,181 @@
+"""p(x|h), h = f(x) being an embedding by a network that is not trained further (section 3.3; figures 4, 5, 9 and 10).
+
+The embedding of an image of an unseen identity then gives new images of it. The picture's first rows are an unseen
+image and samples given its embedding. The rows below lie between two unseen images, at the ends: samples given
+embeddings on the way from one to the other, with the same noise along a row.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder
+from experiments.shared.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
+from pixelcnn_jax.data.dataset import Splits, read_all
+from pixelcnn_jax.data.views import ROTATIONS, rotate
+from pixelcnn_jax.foundation.devices import on_one_device
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditioning.conditional import init_conditional
+from pixelcnn_jax.models.conditioning.encoders import between, on_unit_sphere, squared_distances
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.models.registry import describe, make_conditional
+from pixelcnn_jax.pretrained import load_pretrained
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+
+IDENTITIES = 20  # identities among which the nearest one is looked for
+
+Places = Float[Array, "batch features"]  # on the unit sphere
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.embedding_conditional``."""
+
+    embedder: str | None = field(None, "workdir of the embedding network whose vectors are h")
+    encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of the embedder's stages", least=1)
+    bottleneck: int = field(10, "length of the embedding", least=1)
+    embedding_noise: float = field(0.0, "standard deviation of training noise on h, whose numbers are near 1", least=0)
+    map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
+    rotate: bool = field(False, "show training images rotated and mirrored")
+    report_samples: int = field(1000, "samples whose identity the report looks for", least=1)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood given the image's own embedding as the loss."""
+    own, image = config.own, jnp.zeros((1, *spec.shape), jnp.int32)
+    decoder = make_conditional(config.model, spec, map_features=own.map_features)
+    networks: Networks = {"decoder": decoder, "embedder": make_embedder(config, spec)}
+    # A dry run has no embedder yet, and needs the shapes alone.
+    embedder = (fixed or {}).get("embedder") or networks["embedder"].init(jax.random.key(0), image)
+
+    def init(key: Key[Array, ""]) -> Params:
+        h = jnp.zeros((1, own.bottleneck))
+        return {"decoder": init_conditional(decoder, jax.random.split(key)[0], image, h)}
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        images, key = batch["image"], None if training is None else training.key
+        if key is not None and own.rotate:
+            key, rotate_key = jax.random.split(key)
+            images = rotate(images, jax.random.randint(rotate_key, (len(images),), 0, ROTATIONS))
+        h = scaled(embed(networks["embedder"], embedder, images))
+        if key is not None and own.embedding_noise:
+            # Without noise every training image has its own point on the sphere, and a small set is memorised.
+            key, noise_key = jax.random.split(key)
+            h += own.embedding_noise * jax.random.normal(noise_key, h.shape)
+        return nats(decoder, params["decoder"], images, h=h, key=key)
+
+    def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
+        rows, columns = len(source), max(3, config.train.sample_columns)
+        images, places = jnp.asarray(source), embed(networks["embedder"], embedder, source)
+        drawn = draw_at(networks, spec, params, key, jnp.repeat(places, columns - 1, axis=0))
+        fans = jnp.concatenate([images[:, None], drawn.reshape(rows, columns - 1, *spec.shape)], axis=1)
+        pairs, way = rows // 2, jnp.linspace(0, 1, columns)[1:-1]
+        if not pairs:
+            return fans
+        steps = jax.vmap(lambda a, b: jax.vmap(lambda t: between(a, b, t))(way))(places[:pairs], places[pairs:][:pairs])
+        keys = jnp.repeat(jax.random.split(jax.random.fold_in(key, 1), pairs), len(way))
+        walked = draw_at(networks, spec, params, keys, steps.reshape(-1, own.bottleneck))
+        walked = walked.reshape(pairs, len(way), *spec.shape)
+        walks = jnp.concatenate([images[:pairs, None], walked, images[pairs:][:pairs, None]], axis=1)
+        return jnp.concatenate([fans, walks])
+
+    return Experiment(
+        init,
+        loss,
+        draw,
+        networks,
+        score_of="p(x|h)",
+        caption="An unseen image and samples given its embedding; below, interpolations between the two at the ends.",
+    )
+
+
+def scaled(places: Places) -> Float[Array, "batch features"]:
+    """Returns embeddings as h, whose numbers are of about unit size."""
+    return places * jnp.sqrt(jnp.float32(places.shape[1]))
+
+
+def draw_at(
+    networks: Networks, spec: ImageSpec, params: Params, keys: Key[Array, "..."], places: Places
+) -> Int[Array, "batch height width channels"]:
+    """Draws an image at each place."""
+    shape = (len(places), spec.height, spec.width)
+    return sample(networks["decoder"], params["decoder"], keys, shape=shape, h=scaled(places))
+
+
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training if there is nothing to compare, or the embedder does not fit."""
+    check_pairs(report_split(splits))
+    prepare(config, splits)
+
+
+def prepare(config: RunConfig, splits: Splits) -> Variables:
+    """Returns the weights of the embedding network.
+
+    Raises:
+      InputError: if the run that ``embedder`` names is of other images or another network.
+    """
+    if config.own.embedder is None:
+        raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
+    model, variables, card = load_pretrained(config.own.embedder)
+    check_experiment(config.own.embedder, card, "embedding")
+    found, wanted = describe(model), describe(make_embedder(config, splits.spec))
+    if found != wanted or card["image_spec"].shape != splits.spec.shape:
+        raise InputError(
+            f"config.embedding_conditional.embedder must be {wanted} of images of {splits.spec.shape}, got {found} of "
+            f"{card['image_spec'].shape}: set bottleneck and encoder_features as there."
+        )
+    return {"embedder": variables}
+
+
+def picture_source(config: RunConfig, splits: Splits) -> Images:
+    """Returns the first image of each identity, starting over where there are fewer than rows."""
+    firsts = [images[0] for images in identities_of(report_split(splits), config.train.sample_rows).values()]
+    return np.stack([firsts[i % len(firsts)] for i in range(config.train.sample_rows)])
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+    """Returns which identity samples are nearest to, and how far samples are from other images."""
+    spec, networks, local = splits.spec, experiment.networks, on_one_device(params)
+    found = identities_of(report_split(splits), IDENTITIES)
+    identities, count = list(found.values()), len(found)
+
+    def place(images: Images) -> Places:
+        return embed(networks["embedder"], fixed["embedder"], jnp.asarray(images))
+
+    placed = np.split(
+        np.asarray(place(np.concatenate(identities))), np.cumsum([len(images) for images in identities])[:-1]
+    )
+    # The centre of an identity is the mean of its images, without the one that is sampled from.
+    centres = on_unit_sphere(jnp.stack([jnp.asarray(places[1:].mean(axis=0)) for places in placed]))
+
+    def accuracy(places: Places, right: Int[np.ndarray, " images"]) -> float:
+        return float(np.mean(np.argmin(squared_distances(places, centres), axis=1) == right))
+
+    sources, places = np.stack([images[0] for images in identities]), np.stack([places[0] for places in placed])
+    each = max(2, config.own.report_samples // count)
+    given, right = np.repeat(places, each, axis=0), np.repeat(np.arange(count), each)
+    drawn = draw_in_parts(partial(draw_at, networks, spec, local), jax.random.key(config.seed), given)
+    neighbour = np.roll(np.arange(len(drawn)).reshape(-1, each), 1, axis=1).ravel()  # the previous sample of its place
+    known, levels = read_all(splits.train)["image"], spec.levels
+    pairs = [distance(images[:1], images[1:2], levels) for images in identities]
+    return {
+        "unseen_identities": count,
+        "identities_seen_in_training": len(found.keys() & set(splits.train.labels().tolist())),
+        "samples": len(drawn),
+        "chance": 1 / count,
+        "samples_nearest_to_their_identity": accuracy(place(drawn), right),
+        "sources_nearest_to_their_identity": accuracy(jnp.asarray(places), np.arange(count)),
+        "difference_of_two_samples_of_an_embedding": distance(drawn, drawn[neighbour], levels),
+        "difference_of_samples_from_their_source": distance(drawn, sources[right], levels),
+        "difference_of_samples_from_the_nearest_training_image": nearest(drawn, known, levels),
+        "difference_of_sources_from_the_nearest_training_image": nearest(sources, known, levels),
+        "difference_of_two_images_of_an_identity": float(np.mean(pairs)),
+    }

@@ -1,0 +1,134 @@
+"""A small image, then the large one given it (1601.06759, section 3.6; figure 7 of 1606.05328), also with a label.
+
+The small image consists of every second pixel of every second row of the large one, so the likelihood is exact:
+bits(small) + bits(rest | small) = bits(large).
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from experiments.shared.class_accuracy import check_classifier, class_accuracy
+from experiments.shared.measuring import apply, nats_of_run, per_image, report_split
+from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.foundation.devices import on_one_device
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditioning.encoders import Upsampling
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
+from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.multiscale``."""
+
+    small_layers: int = field(8, "layers of the network of the small image", least=1)
+    map_features: int = field(16, "feature maps of the map of the small image that the large one is given", least=1)
+    single_scale: str | None = field(None, "run of one scale on the same data to compare with: workdir or name")
+    classifier: str | None = field(None, "workdir of a classifier that measures the class accuracy of samples")
+    report_samples: int = field(1000, "samples given to the classifier", least=1)
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood of the large image, in two parts, as the loss.
+
+    Raises:
+      InputError: for an odd height or width.
+    """
+    if spec.height % 2 or spec.width % 2:
+        raise InputError(f"config.data.resize must give an even height and width, got {spec.height}x{spec.width}.")
+    large = make_network(config.model, spec)
+    upsampling = Upsampling(config.own.map_features, spec.levels)  # of the small image, to the map s of the large one
+    networks = {"small": large.clone(layers=config.own.small_layers), "map": upsampling, "large": large}
+
+    def init(key: Key[Array, ""]) -> Params:
+        keys, image = jax.random.split(key, 3), jnp.zeros((1, *spec.shape), jnp.int32)
+        h = None if spec.classes is None else jnp.zeros((1, spec.classes))
+        s = jnp.zeros((1, spec.height, spec.width, config.own.map_features))
+        return {
+            "small": dict(networks["small"].init(keys[0], image[:, ::2, ::2], h)),
+            "map": dict(networks["map"].init(keys[1], image[:, ::2, ::2])),
+            "large": dict(networks["large"].init(keys[2], image, h, s)),
+        }
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        small, rest = nats_by_part(networks, spec, params, batch, None if training is None else training.key)
+        return small + rest
+
+    def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
+        rows, columns = config.train.sample_rows, config.train.sample_columns
+        labels = jnp.repeat(jnp.arange(rows) % (spec.classes or 1), columns)
+        return draw_classes(networks, spec, params, key, labels).reshape(rows, columns, *spec.shape)
+
+    score_of, caption = ("p(x)", "Samples.") if spec.classes is None else ("p(x|y)", "Samples, a row for each class.")
+    return Experiment(init, loss, draw, networks, score_of=score_of, caption=caption)
+
+
+def in_small_image(spec: ImageSpec) -> np.ndarray:
+    """Returns a mask [1, height, width, 1] of the pixels that belong to the small image."""
+    mask = np.zeros((1, spec.height, spec.width, 1), bool)
+    mask[:, ::2, ::2] = True
+    return mask
+
+
+def nats_by_part(
+    networks: Networks, spec: ImageSpec, params: Params, batch: Batch, key: Key[Array, ""] | None
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+    """Returns the nats of the small image, and of the rest given it."""
+    small_key, large_key = (None, None) if key is None else jax.random.split(key)
+    x, h = batch["image"], batch.get("label")
+    s = apply(networks["map"], params["map"], x[:, ::2, ::2])
+    rest = ~in_small_image(spec)
+    return (
+        nats(networks["small"], params["small"], x[:, ::2, ::2], h=h, key=small_key),
+        nats(networks["large"], params["large"], x, h=h, s=s, key=large_key, counted=rest),
+    )
+
+
+def draw_classes(
+    networks: Networks, spec: ImageSpec, params: Params, key: Key[Array, ""], labels: Int[Array, " count"]
+) -> Int[Array, "count height width channels"]:
+    """Draws an image of each label: the small image, then the rest."""
+    (small_key, large_key), h = jax.random.split(key), None if spec.classes is None else labels
+    size = (len(labels), spec.height, spec.width)
+    half = (size[0], size[1] // 2, size[2] // 2)
+    small = sample(networks["small"], params["small"], small_key, shape=half, h=h)
+    s = apply(networks["map"], params["map"], small)
+    given = jnp.repeat(jnp.repeat(small, 2, axis=1), 2, axis=2)
+    network, variables, mask = networks["large"], params["large"], in_small_image(spec)
+    return sample(network, variables, large_key, shape=size, h=h, s=s, given=given, mask=mask)
+
+
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raises InputError before any training for other runs that do not fit."""
+    check_classifier(config, splits.spec)
+    _nats_of_single_scale(config, splits)
+
+
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+    """Returns the nats of each part, and the class accuracy of samples."""
+    spec = splits.spec
+    networks, local = experiment.networks, on_one_device(params)
+    parts_of = partial(nats_by_part, networks, spec)
+    both = per_image(config, lambda p, b: jnp.stack(parts_of(p, b, None), axis=1))(params, report_split(splits))
+    small, rest = both.mean(axis=0, dtype=np.float64)
+    figures: dict[str, Any] = {"nats_of_the_small_image": float(small), "nats_of_the_rest": float(rest)}
+    single = _nats_of_single_scale(config, splits)
+    if single is not None:
+        figures["nats_gained_over_single_scale"] = single - float(small + rest)
+    return figures | class_accuracy(config, spec, partial(draw_classes, networks, spec, local))
+
+
+def _nats_of_single_scale(config: RunConfig, splits: Splits) -> float | None:
+    experiment = "unconditional" if splits.spec.classes is None else "class_conditional"
+    return nats_of_run(config.own.single_scale, report_split(splits), experiment)

@@ -1,0 +1,66 @@
+"""p(x): the Gated PixelCNN of sections 2.1 and 2.2, without a condition."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from pixelcnn_jax.data.views import random_view, views
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
+from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.unconditional``."""
+
+    augment: float = field(
+        0.0, "share of training images shown rotated, mirrored or moved; h says how", least=0, most=1
+    )
+
+
+def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+    """Returns the experiment: the likelihood as the loss, a grid of samples as the picture.
+
+    With ``augment`` training shows images in several views, and h names the view (distribution augmentation, Jun et al.
+    2020). Scores and samples are of unchanged images: the exported model is p(x), its h fixed to that view.
+    """
+    network = make_network(config.model, spec)
+    if not config.own.augment:
+        return likelihood_experiment(network, config, spec)
+    model = ConditionalModel(network, ConstantCondition(len(views(spec.height, spec.width))))
+    plain = likelihood_experiment(model, config, spec)
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        if training is None:
+            return plain.loss(params, batch, None)
+        key, view_key = jax.random.split(training.key)
+        images, h = random_view(view_key, batch["image"], config.own.augment)
+        return nats(network, params, images, h=h, key=key)
+
+    return plain._replace(loss=loss)
+
+
+def likelihood_experiment(model: Network | ConditionalModel, config: RunConfig, spec: ImageSpec) -> Experiment:
+    """Returns the experiment of a model of p(x)."""
+
+    def init(key: Key[Array, ""]) -> Params:
+        return dict(model.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+        return nats(model, params, batch["image"], key=None if training is None else training.key)
+
+    def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
+        rows, columns = config.train.sample_rows, config.train.sample_columns
+        images = sample(model, params, key, shape=(rows * columns, spec.height, spec.width))
+        return images.reshape(rows, columns, *spec.shape)
+
+    return Experiment(init, loss, draw, model)

@@ -1,0 +1,121 @@
+"""Typed groups of config fields.
+
+A group is a frozen dataclass that stands in the module that reads it. Each of its fields is made by ``field``: default,
+meaning and check in one place. ``as_config`` makes an ml_collections group of it, which a config file and a command
+line change; ``read_group`` turns that back into the dataclass and checks it.
+"""
+
+import dataclasses
+import difflib
+import math
+import operator
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+from pixelcnn_jax.foundation.errors import InputError
+
+Group = TypeVar("Group")
+RELATIONS = {"at least": operator.ge, "above": operator.gt, "at most": operator.le, "below": operator.lt}
+
+
+def field(
+    default: Any,
+    help: str,
+    *,
+    least: int | float | None = None,
+    above: int | float | None = None,
+    most: int | float | None = None,
+    below: int | float | None = None,
+    choices: Collection[Any] = (),
+) -> Any:
+    """A field of a group: its default, what it means, and which values it may have.
+
+    The bounds hold for a number, or for every number of a tuple. None is always allowed where the type allows it.
+    """
+    bounds = {"at least": least, "above": above, "at most": most, "below": below}
+    checks = {"bounds": {name: bound for name, bound in bounds.items() if bound is not None}, "choices": choices}
+    return dataclasses.field(default=default, metadata={"help": help, **checks})
+
+
+def as_config(group: type) -> Any:
+    """Returns the fields of a group with their defaults as an ml_collections ConfigDict."""
+    from ml_collections import ConfigDict
+    from ml_collections.config_dict import placeholder
+
+    kinds = typing.get_type_hints(group)
+    config = ConfigDict()
+    for one in dataclasses.fields(group):
+        config[one.name] = placeholder(_plain(kinds[one.name])) if one.default is None else one.default
+    return config
+
+
+def read_group(group: type[Group], values: Mapping[str, Any], *, name: str) -> Group:
+    """Returns a group with the values of a config, checked.
+
+    Args:
+      group: the dataclass.
+      values: its fields, some or all: an ml_collections group, or a dict read from JSON.
+      name: how errors call the group, such as "config.data".
+
+    Raises:
+      InputError: for an unknown field, naming the nearest right one, and for a value of the wrong type or out of
+        bounds.
+    """
+    known = {one.name: one for one in dataclasses.fields(group)}  # type: ignore[arg-type]
+    kinds = typing.get_type_hints(group)
+    for given in values:
+        if given not in known:
+            near = difflib.get_close_matches(given, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f": it has {', '.join(known)}."
+            raise InputError(f"{name} has no field {given}{hint}")
+    read = {
+        key: _checked(f"{name}.{key}", values.get(key, one.default), kinds[key], one.metadata)
+        for key, one in known.items()
+    }
+    return group(**read)
+
+
+def help_lines(group: type, values: Mapping[str, Any], *, name: str) -> list[str]:
+    """Returns a line of help for each field of a group, with its value in a config."""
+    return [
+        f"  --{name}.{one.name}={_written(values.get(one.name, one.default))}".ljust(52) + f" {one.metadata['help']}"
+        for one in dataclasses.fields(group)
+    ]
+
+
+def _written(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) and not value else str(value)
+
+
+def _is_optional(kind: Any) -> bool:
+    return typing.get_origin(kind) is not tuple and type(None) in typing.get_args(kind)
+
+
+def _plain(kind: Any) -> Any:
+    """The type itself of a type such as ``int | None``."""
+    return next(one for one in typing.get_args(kind) if one is not type(None)) if _is_optional(kind) else kind
+
+
+def _checked(name: str, value: Any, kind: Any, metadata: Mapping[str, Any]) -> Any:
+    if value is None and _is_optional(kind):
+        return None
+    wanted = typing.get_origin(_plain(kind)) or _plain(kind)
+    inner, *repeated = typing.get_args(_plain(kind)) or (None,)
+    if wanted is tuple and isinstance(value, list | tuple):
+        value = tuple(tuple(x) if isinstance(x, list) else x for x in value)
+    elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise InputError(f"{name} must be of type {wanted.__name__}, got {value!r}.")
+    if repeated == [...] and not all(type(x) is inner for x in value):
+        raise InputError(f"{name} must be a tuple of type {inner.__name__}, got {value!r}.")
+    if metadata["choices"] and value not in metadata["choices"]:
+        raise InputError(f"{name} must be one of {', '.join(map(str, metadata['choices']))}, got {value}.")
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise InputError(f"{name} must be finite, got {value}.")
+        for relation, bound in metadata["bounds"].items():
+            if not RELATIONS[relation](number, bound):
+                raise InputError(f"{name} must be {relation} {bound}, got {value}.")
+    return value

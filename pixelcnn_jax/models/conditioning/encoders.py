@@ -1,0 +1,185 @@
+"""The networks around a PixelCNN: from an image to a vector h, and from a vector or small image to an image or map s.
+
+None of them is autoregressive, so nothing in them is masked.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from pixelcnn_jax.foundation.distributions import intensities
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.inputs import Images, Vector
+from pixelcnn_jax.models.layers import add_bias, window_product
+
+
+class Convolution(nn.Module):
+    """A 3x3 convolution with zero padding, computed by ``layers.window_product`` for speed on CPU.
+
+    Attributes:
+      features: number of feature maps.
+      stride: step between outputs, in rows and columns.
+    """
+
+    features: int
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width inputs"]) -> Float[Array, "batch rows columns features"]:
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        window = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        return add_bias(window_product(window, kernel, stride=self.stride), bias)
+
+
+class Enlargement(nn.Module):
+    """A transposed convolution that doubles height and width: each input gives 2x2 outputs (Shi et al. 2016).
+
+    Attributes:
+      features: number of feature maps.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width inputs"]) -> Float[Array, "batch rows columns features"]:
+        batch, height, width, _ = x.shape
+        blocks = Convolution(4 * self.features)(x).reshape(batch, height, width, 2, 2, self.features)
+        return jnp.moveaxis(blocks, 3, 2).reshape(batch, 2 * height, 2 * width, self.features)
+
+
+def normalised_groups(features: int) -> int:
+    """Returns the number of groups in which an encoder normalises its maps: at most eight, of four maps or more.
+
+    The last maps may have one pixel or a few. A group of one of them is nearly constant: normalising it would amplify
+    rounding errors, or give zeros for every image.
+    """
+    return max(count for count in (1, 2, 4, 8) if count == 1 or (features % count == 0 and features >= 4 * count))
+
+
+class Encoder(nn.Module):
+    """Convolutional encoder from an image to a vector: of an auto-encoder (section 2.4), an embedding, a classifier.
+
+    Each stage halves the map and convolves it once more. A dense layer reads the last map.
+
+    Attributes:
+      outputs: length of the vector.
+      levels: number of values of a sub-pixel.
+      features: feature maps of each stage.
+    """
+
+    outputs: int
+    levels: int
+    features: tuple[int, ...] = (32, 64, 128)
+
+    @nn.compact
+    def __call__(self, images: Images) -> Float[Array, "batch outputs"]:
+        x = intensities(images, self.levels)
+        for features in self.features:
+            for stride in (2, 1):
+                x = Convolution(features, stride)(x)
+                # Flax's fast variance, E[x^2] - E[x]^2, cancels where a group hardly varies.
+                x = nn.silu(nn.GroupNorm(normalised_groups(features), use_fast_variance=False)(x))
+        return nn.Dense(self.outputs)(x.reshape(len(x), -1))
+
+
+class Deconvolution(nn.Module):
+    """Deconvolutional network from a vector to a map: m of s = m(h) (equation 5), or the MSE decoder of section 3.4.
+
+    Attributes:
+      shape: height, width and feature maps of the map; any size.
+      features: feature maps of each stage; each doubles the map.
+    """
+
+    shape: tuple[int, int, int]
+    features: tuple[int, ...] = (64, 32)
+
+    @nn.compact
+    def __call__(self, h: Vector) -> Float[Array, "batch height width outputs"]:
+        height, width, outputs = self.shape
+        scale = 2 ** len(self.features)
+        if scale > 4 * max(height, width):
+            raise InputError(f"features must be stages up to {height}x{width} pixels, got {len(self.features)}.")
+        rows, columns = -(-height // scale), -(-width // scale)
+        x = nn.Dense(rows * columns * self.features[0])(h).reshape(-1, rows, columns, self.features[0])
+        for features in self.features:
+            x = Enlargement(features)(nn.silu(x))
+        return Convolution(outputs)(nn.silu(x))[:, :height, :width]
+
+    @nn.nowrap
+    def nothing(self, h: Vector) -> Vector:
+        """Returns zeros, which stands for "no condition"."""
+        return jnp.zeros_like(h)
+
+
+class Upsampling(nn.Module):
+    """Convolutional network from a small image to a map s of twice its size, for a multi-scale model (1601.06759).
+
+    Attributes:
+      outputs: feature maps of s.
+      levels: number of values of a sub-pixel.
+      layers: number of convolutions before the enlargement.
+    """
+
+    outputs: int
+    levels: int
+    layers: int = 3
+
+    @nn.compact
+    def __call__(self, images: Images) -> Float[Array, "batch twice_height twice_width outputs"]:
+        x = intensities(images, self.levels)
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes the image from zero padding
+        for _ in range(self.layers):
+            x = nn.silu(Convolution(self.outputs)(x))
+        return Enlargement(self.outputs)(x)
+
+
+def on_unit_sphere(x: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
+    """Scales vectors to length one."""
+    return x * jax.lax.rsqrt(jnp.sum(x**2, axis=1, keepdims=True) + 1e-12)
+
+
+def squared_distances(
+    a: Float[Array, "first features"], b: Float[Array, "second features"]
+) -> Float[Array, "first second"]:
+    """Returns the squared distances of all pairs of vectors on the unit sphere, 0 to 4."""
+    return 2 - 2 * a @ b.T
+
+
+def between(
+    a: Float[Array, " features"], b: Float[Array, " features"], share: Float[Array, ""]
+) -> Float[Array, " features"]:
+    """Returns the point a ``share`` of the way from a to b along the great circle, on the unit sphere."""
+    angle = jnp.arccos(jnp.clip(jnp.sum(a * b), -1 + 1e-6, 1 - 1e-6))
+    return (jnp.sin((1 - share) * angle) * a + jnp.sin(share * angle) * b) / jnp.sin(angle)
+
+
+def triplet_loss(
+    embeddings: Float[Array, "batch features"],
+    labels: Int[Array, " batch"],
+    *,
+    copies: Bool[Array, "batch batch"] | None = None,
+    margin: float = 0.2,
+) -> Float[Array, " batch"]:
+    """Returns FaceNet's loss of each anchor, averaged over its positives: |a - p|^2 - |a - n|^2 + margin, or zero.
+
+    The positives are the other images of its class. The negative is semi-hard: the nearest that is farther than the
+    positive, or the farthest if there is none. The loss is zero for an image without a positive or without a negative.
+
+    Args:
+      embeddings: vectors on the unit sphere.
+      labels: class of each image.
+      copies: true where two images are the same one, which is no pair; the diagonal if None.
+      margin: in squared distance.
+    """
+    distance = jnp.maximum(squared_distances(embeddings, embeddings), 0)
+    same = labels[:, None] == labels[None]
+    positive = same & ~(jnp.eye(len(labels), dtype=bool) if copies is None else copies)
+    positive = positive & jnp.any(~same, axis=1, keepdims=True)
+    farther = ~same[:, None, :] & (distance[:, None, :] > distance[:, :, None])
+    nearest_farther = jnp.min(jnp.where(farther, distance[:, None, :], jnp.inf), axis=2)
+    farthest = jnp.max(jnp.where(same, 0.0, distance), axis=1, keepdims=True)
+    negative = jnp.where(jnp.isfinite(nearest_farther), nearest_farther, farthest)
+    losses = jnp.maximum(distance - negative + margin, 0) * positive
+    return jnp.sum(losses, axis=1) / jnp.maximum(jnp.sum(positive, axis=1), 1)

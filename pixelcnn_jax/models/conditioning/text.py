@@ -1,0 +1,45 @@
+"""Sentences as the numbers of their words."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Int32
+
+from pixelcnn_jax.foundation.errors import InputError
+
+PADDING = 0  # the token after the last word of a sentence; a caption of nothing else is no caption
+
+
+def split_words(sentence: str) -> list[str]:
+    """Returns the words of a sentence in lower case, without punctuation."""
+    return re.findall(r"[\w'-]+", sentence.lower())
+
+
+def vocabulary(sentences: Iterable[str]) -> tuple[str, ...]:
+    """Returns all words of sentences, sorted."""
+    return tuple(sorted({word for sentence in sentences for word in split_words(sentence)}))
+
+
+def tokenise(sentence: str, words: Sequence[str], *, length: int) -> Int32[np.ndarray, " length"]:
+    """Returns a sentence as the numbers of its words, counted from 1, followed by zeros.
+
+    Args:
+      sentence: the sentence.
+      words: the vocabulary.
+      length: number of tokens.
+
+    Raises:
+      InputError: for a sentence without words, with more words than ``length`` or with a word that is not known.
+    """
+    found = split_words(sentence)
+    if not found:
+        raise InputError(f'A sentence must have words, got "{sentence}".')
+    if len(found) > length:
+        raise InputError(f'A sentence must have at most {length} words, got {len(found)} in "{sentence}".')
+    for word in found:
+        if word not in words:
+            near = ", ".join(difflib.get_close_matches(word, words, n=3, cutoff=0))
+            raise InputError(f'A sentence must be of known words, got "{word}"; the nearest are {near}.')
+    return np.array([*(words.index(word) + 1 for word in found), *[PADDING] * (length - len(found))], np.int32)

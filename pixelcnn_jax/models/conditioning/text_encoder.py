@@ -1,0 +1,93 @@
+"""From a sentence to a map s (equation 5): every position of the image attends to the words that concern it.
+
+The module holds its vocabulary, so that a card says which sentences a model understands.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int32
+
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.conditioning.text import PADDING, split_words, tokenise
+from pixelcnn_jax.models.inputs import Tokens, Variables, check_values
+
+
+class TextEncoder(nn.Module):
+    """Attention from the positions of an image to the words of a sentence.
+
+    The keys come from a bidirectional GRU, which says what a word means in its sentence. The values are the embeddings
+    of the words alone. So a word looks the same wherever the sentence puts it, also where it never was in training. A
+    learned key and value for "nothing" stand for the positions that no word concerns.
+
+    Attributes:
+      shape: height, width and feature maps of s.
+      words: the vocabulary; token i + 1 is word i.
+      features: width of the embeddings, of the GRU in each direction, and of keys and values over all heads.
+      heads: number of attention heads.
+    """
+
+    shape: tuple[int, int, int]
+    words: tuple[str, ...]
+    features: int = 32
+    heads: int = 4
+
+    def __call__(self, tokens: Tokens) -> Float[Array, "batch height width outputs"]:
+        """Returns s of place plus a part that all places share, which is the V h of equation 4."""
+        tokens = jnp.asarray(tokens)
+        check_values(tokens, len(self.words) + 1, name="h")
+        if self.is_initializing():
+            return self.attend(tokens)
+        return _attend(self.clone(parent=None, name=None), self.variables, tokens)
+
+    @nn.compact
+    def attend(self, tokens: Int32[Array, "batch length"]) -> Float[Array, "batch height width outputs"]:
+        """Returns what a call does, of tokens that were checked."""
+        known, each = tokens != PADDING, self.features // self.heads
+        words = nn.Embed(len(self.words) + 1, self.features)(tokens)
+        forward, backward = (nn.RNN(nn.GRUCell(self.features)) for _ in range(2))
+        context = cast(Array, nn.Bidirectional(forward, backward)(words, seq_lengths=jnp.sum(known, axis=1)))
+
+        def with_nothing(name: str, x: Array) -> Array:
+            nothing = self.param(name, nn.initializers.normal(1.0), (self.features,))
+            nothing = jnp.broadcast_to(nothing[None, None], (len(x), 1, self.features))
+            return jnp.concatenate([nothing, x], axis=1).reshape(len(x), -1, self.heads, each)
+
+        keys = with_nothing("nothing_key", nn.Dense(self.features)(jnp.concatenate([words, context], axis=2)))
+        values = with_nothing("nothing_value", nn.Dense(self.features)(words))
+        scores = jnp.einsum("hwnd,blnd->bhwnl", self._queries(each), keys)
+        attended = jnp.pad(known, ((0, 0), (1, 0)), constant_values=True)[:, None, None, None]
+        weights = jax.nn.softmax(jnp.where(attended, scores, -jnp.inf))
+        here = jnp.einsum("bhwnl,blnd->bhwnd", weights, values).reshape(len(tokens), *self.shape[:2], self.features)
+        pooled = jnp.sum(words * known[..., None], axis=1) / jnp.maximum(jnp.sum(known, axis=1, keepdims=True), 1)
+        everywhere = nn.Dense(self.shape[2], use_bias=False)(pooled)[:, None, None]
+        return nn.Dense(self.shape[2])(here) + everywhere
+
+    @nn.nowrap
+    def nothing(self, tokens: Tokens) -> Tokens:
+        """Returns sentences without a word, which stands for "no condition"."""
+        return jnp.full_like(tokens, PADDING)
+
+    def _queries(self, each: int) -> Float[Array, "height width heads {each}"]:
+        rows, columns = (nn.Embed(size, self.features)(jnp.arange(size)) for size in self.shape[:2])
+        places = nn.silu(nn.Dense(self.features)(rows[:, None] + columns[None]))
+        queries = nn.Dense(self.features)(places) / np.sqrt(each)
+        return queries.reshape(*self.shape[:2], self.heads, each)
+
+    def tokens(self, sentences: Sequence[str]) -> Int32[np.ndarray, "sentences length"]:
+        """Returns sentences as tokens, padded to the longest. Raises InputError as ``tokenise`` does."""
+        if isinstance(sentences, str) or not len(sentences):
+            raise InputError(f"sentences must be a list of at least one sentence, got {sentences!r:.50}.")
+        length = max(len(split_words(sentence)) for sentence in sentences)
+        return np.stack([tokenise(sentence, self.words, length=length) for sentence in sentences])
+
+
+# Outside of ``jit`` the loops of the GRU would be compiled at every call. See ``autoregressive._head_outputs``.
+@partial(jax.jit, static_argnames="model", inline=True)
+def _attend(model: TextEncoder, variables: Variables, tokens: Array) -> Array:
+    return cast(Array, model.apply(variables, tokens, method="attend"))

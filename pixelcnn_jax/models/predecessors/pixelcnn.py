@@ -1,0 +1,75 @@
+"""The PixelCNN of 1601.06759, section 3.3 and table 1: masked convolutions and ReLUs.
+
+It precedes the Gated PixelCNN, and has a blind spot: no stack of masked filters reaches a cone of pixels above and to
+the right (1606.05328, figure 1).
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float
+
+from pixelcnn_jax.models.autoregressive import condition_shapes
+from pixelcnn_jax.models.colours import ColourMasks, mask_part
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one
+from pixelcnn_jax.models.parameters import Params, affine
+from pixelcnn_jax.models.predecessors.residual import (
+    ResidualNetwork,
+    convolution_shapes,
+    masked_convolution,
+    split_taps,
+)
+
+
+class PixelCNN(ResidualNetwork):
+    """The masked ReLU PixelCNN of 1601.06759.
+
+    Attributes, call and parameters are those of ``residual.ResidualNetwork``. h and s are added to
+    what the n x n convolution of each block reads; the paper has neither, so this is our convention.
+    """
+
+    @nn.nowrap
+    def layer_shapes(self, condition: Condition) -> Params:
+        features, maps = self.features, self.maps
+        return {
+            "down": affine((maps,), (features,), gain=2.0),
+            "masked": convolution_shapes(self.kernel_size, features, features, gain=2.0),
+            "up": affine((features,), (maps,)),
+            **condition_shapes(condition, (features,), "masked"),
+        }
+
+    @nn.nowrap
+    def masked_layer(self, layer: Params, masks: ColourMasks) -> Params:
+        return layer | {
+            "down": mask_part(layer["down"], masks.down),
+            "masked": split_taps(layer["masked"], masks.own),
+            "up": mask_part(layer["up"], masks.up),
+        }
+
+    @nn.nowrap
+    def block(self, layer: Params, x: Array, condition: Condition, drop: Dropout) -> Array:
+        """ReLU, 1x1, ReLU, n x n, ReLU, 1x1 (1601.06759, figure 5, left)."""
+        read = narrow(layer, x, condition_terms(layer, "masked", condition))
+        return widen(layer, drop(masked_convolution(layer["masked"], read)))
+
+    @nn.nowrap
+    def stream(self) -> Any:
+        from pixelcnn_jax.models.predecessors.residual_stream import PixelCNNStream  # it imports this module
+
+        return PixelCNNStream(self)
+
+
+def narrow(
+    layer: Params, x: Float[Array, "batch height width maps"], terms: Float[Array, "..."] | float
+) -> Float[Array, "batch height width features"]:
+    """Returns what the n x n convolution of a block reads; ``terms`` are those of h and s."""
+    return jax.nn.relu(one_by_one(layer["down"], jax.nn.relu(x)) + terms)
+
+
+def widen(
+    layer: Params, convolved: Float[Array, "batch height width features"]
+) -> Float[Array, "batch height width maps"]:
+    """Returns what a block adds, from the output of its n x n convolution."""
+    return one_by_one(layer["up"], jax.nn.relu(convolved))

@@ -1,0 +1,204 @@
+"""The streams of PixelCNN and Row LSTM: the functions of their layers, over one row or one pixel.
+
+Rows above are remembered as each layer reads them. A finished row passes through the network once more, all its pixels
+at once, to be remembered; the pixels of the current row pass through one by one.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pixelcnn_jax.models.autoregressive import as_dtypes, as_logits, encode, head_hidden, head_last
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.layers import columns_left, condition_terms, one_by_one, rows_left, taps_above
+from pixelcnn_jax.models.parameters import Params, layers_of
+from pixelcnn_jax.models.predecessors.pixelcnn import narrow, widen
+from pixelcnn_jax.models.predecessors.pixelrnn import State, border_states, initial_state, lstm, states_above
+from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve, masked
+
+
+class Pixel(NamedTuple):
+    """The state of the current pixel, for the strict layer and then the others.
+
+    Attributes:
+      above: what each layer sees from above.
+      left: the product of each layer with the columns to the left.
+      read: what the pixels to the right will read of this one; final after the last colour.
+    """
+
+    above: list[Any]
+    left: list[Array]
+    read: list[Array]
+
+
+@dataclass(frozen=True)
+class ResidualStream:
+    """The ``Stream`` of a ``ResidualNetwork``; a subclass defines the steps of a layer.
+
+    All colours of a pixel are computed anew for each of them. The masks keep the later ones out.
+    """
+
+    model: ResidualNetwork
+
+    def taps_left(self, layer: Params) -> Float[Array, "columns inputs *out"]:
+        """Returns the kernel of a layer over the columns left of a pixel."""
+        raise NotImplementedError
+
+    def border(self, layer: Params, batch: int, width: int) -> Any:
+        """Returns what a layer remembers above the image."""
+        raise NotImplementedError
+
+    def look_up(self, layer: Params, memory: Any, condition: Condition) -> Any:
+        """Returns what a layer sees from above in the next row, arrays [batch, 1, width, ...]."""
+        raise NotImplementedError
+
+    def read(self, layer: Params, x: Float[Array, "batch 1 width maps"], above: Any) -> Float[Array, "batch 1 width _"]:
+        """Returns what a layer, and its pixels to the right, read of its input."""
+        raise NotImplementedError
+
+    def block(
+        self, layer: Params, read: Array, above: Any, left: Array
+    ) -> tuple[Float[Array, "batch 1 width maps"], Any]:
+        """Returns what a layer adds to its input, and what the rows below see of it."""
+        raise NotImplementedError
+
+    def remember(self, memory: Any, new: Any) -> Any:
+        """Returns the memory of a layer with a row of what ``block`` returned."""
+        raise NotImplementedError
+
+    def prepare(self, params: Params) -> Params:
+        """Masks the kernels, lists the layers, and splits the head's outputs by colour."""
+        model, params = self.model, masked(self.model, as_dtypes(self.model, params, self.model.dtype))
+        logits = params["head"]["logits"]
+        colours = [slice(colour * model.outputs, (colour + 1) * model.outputs) for colour in range(model.channels)]
+        of_colours = [{"kernel": logits["kernel"][:, part], "bias": logits["bias"][part]} for part in colours]
+        return params | {
+            "layers": layers_of(params, model.layers)[1:],
+            "head": [params["head"] | {"logits": part} for part in of_colours],
+        }
+
+    def first_rows(self, params: Params, batch: int, width: int) -> list[Any]:
+        """Returns the border above the image, for every layer."""
+        reach, _, inputs, _ = params["strict"]["above"].shape
+        strict = jnp.zeros((batch, reach, width, inputs), self.model.dtype)
+        return [strict, *(self.border(layer, batch, width) for layer in params["layers"])]
+
+    def open_row(self, params: Params, rows: list[Any], condition: Condition) -> tuple[list[Any], list[Any]]:
+        """Returns what every layer sees from above in the next row, and the memory."""
+        condition, (strict, *memories) = jax.tree.map(lambda x: x.astype(self.model.dtype), condition), rows
+        layers = zip(params["layers"], memories, strict=True)
+        above = [self.look_up(layer, memory, condition) for layer, memory in layers]
+        return [taps_above(params["strict"]["above"], strict), *above], rows
+
+    def close_row(
+        self, params: Params, rows: list[Any], above: list[Any], row: Int[Array, "batch 1 width channels"]
+    ) -> list[Any]:
+        """Passes a finished row through the network, and remembers it."""
+        (strict, *memories), inputs = rows, encode(self.model, params, row)
+        _, _, new = self._pass(params, inputs, above, None)
+        remembered = [self.remember(memory, x) for memory, x in zip(memories, new, strict=True)]
+        return [jnp.concatenate([strict, inputs], axis=1)[:, 1:], *remembered]
+
+    def first_columns(self, params: Params, batch: int) -> list[Array]:
+        """Returns the zero border left of the image, for every layer."""
+        shapes = [kernel.shape[:2] for kernel in self._kernels_left(params)]
+        return [jnp.zeros((batch, 1, *shape), self.model.dtype) for shape in shapes]
+
+    def open_pixel(self, params: Params, columns: list[Array], above: list[Any], column: Int[Array, ""] | int) -> Pixel:
+        """Returns what every layer knows at a pixel before its first colour."""
+        here = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2), above)
+        kernels = zip(self._kernels_left(params), columns, strict=True)
+        return Pixel(here, [columns_left(kernel, memory) for kernel, memory in kernels], [])
+
+    def read_colour(
+        self, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
+    ) -> tuple[Float[Array, "batch levels"], Pixel]:
+        """Passes the colours so far through the network."""
+        maps, read, _ = self._pass(params, encode(self.model, params, pixel), known.above, known.left)
+        head = params["head"][colour]
+        logits = head_last(head, head_hidden(head, maps))[:, 0, 0]
+        return as_logits(self.model, logits), known._replace(read=read)
+
+    def close_pixel(
+        self, params: Params, columns: list[Array], known: Pixel, pixel: Int[Array, "batch 1 1 channels"]
+    ) -> list[Array]:
+        """Appends a finished pixel to the memory of every layer."""
+        new = [encode(self.model, params, pixel), *known.read]
+        return [jnp.concatenate([memory, x], axis=2)[:, :, 1:] for memory, x in zip(columns, new, strict=True)]
+
+    def _kernels_left(self, params: Params) -> list[Array]:
+        return [params["strict"]["left"], *(self.taps_left(layer) for layer in params["layers"])]
+
+    def _pass(
+        self, params: Params, inputs: Float[Array, "batch 1 width inputs"], above: list[Any], left: list[Array] | None
+    ) -> tuple[Float[Array, "batch 1 width maps"], list[Array], list[Any]]:
+        """Computes all layers over a pixel, or over a whole row, whose products to the left are not known.
+
+        Returns the maps that the head reads, what each layer read, and what the rows below see of each.
+        """
+        kernels = self._kernels_left(params)
+
+        def product(index: int, x: Array) -> Array:
+            return rows_left(kernels[index], x) if left is None else left[index]
+
+        x = convolve(params["strict"], inputs, above[0] + product(0, inputs))
+        reads, new = [], []
+        for index, (layer, here) in enumerate(zip(params["layers"], above[1:], strict=True), start=1):
+            reads.append(self.read(layer, x, here))
+            added, seen = self.block(layer, reads[-1], here, product(index, reads[-1]))
+            new.append(seen)
+            x = x + added
+        return x, reads, new
+
+
+class PixelCNNStream(ResidualStream):
+    """The ``Stream`` of a PixelCNN, whose layers remember as many rows as their convolutions reach."""
+
+    def taps_left(self, layer: Params) -> Array:
+        return layer["masked"]["left"]
+
+    def border(self, layer: Params, batch: int, width: int) -> Array:
+        reach, _, inputs, _ = layer["masked"]["above"].shape
+        return jnp.zeros((batch, reach, width, inputs), self.model.dtype)
+
+    def look_up(self, layer: Params, memory: Array, condition: Condition) -> tuple[Array, Array]:
+        taps = taps_above(layer["masked"]["above"], memory)
+        return taps, jnp.zeros_like(taps) + condition_terms(layer, "masked", condition)
+
+    def read(self, layer: Params, x: Array, above: tuple[Array, Array]) -> Array:
+        return narrow(layer, x, above[1])
+
+    def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, Array]:
+        return widen(layer, convolve(layer["masked"], read, above[0] + left)), read
+
+    def remember(self, memory: Array, new: Array) -> Array:
+        return jnp.concatenate([memory, new], axis=1)[:, 1:]
+
+
+class RowLSTMStream(ResidualStream):
+    """The ``Stream`` of a Row LSTM, whose layers remember the states of the row above."""
+
+    def taps_left(self, layer: Params) -> Array:
+        return layer["rows"]["input"]["left"]
+
+    def border(self, layer: Params, batch: int, width: int) -> State:
+        return initial_state(layer["rows"], (batch, 1, width))
+
+    def look_up(self, layer: Params, memory: State, condition: Condition) -> tuple[Array, Array]:
+        border = border_states(layer["rows"], len(memory.hidden))
+        gates = states_above(layer["rows"], memory.hidden[:, 0], border)
+        return gates + condition_terms(layer, "rows", condition), memory.cell
+
+    def read(self, layer: Params, x: Array, above: tuple[Array, Array]) -> Array:
+        return x
+
+    def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, State]:
+        gates, cell = above
+        state = lstm(convolve(layer["rows"]["input"], read, left) + gates, cell)
+        return one_by_one(layer["up"], state.hidden), state
+
+    def remember(self, memory: State, new: State) -> State:
+        return new

@@ -1,0 +1,210 @@
+"""One device, many, other platforms: the same loss, gradient and step."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax import export
+from jax.sharding import Mesh
+from proofs import as_on_an_accelerator
+from tiny_runs import tiny
+
+from benchmarks.hlo import account
+from pixelcnn_jax import GatedPixelCNN, InputError
+from pixelcnn_jax.foundation import devices
+from pixelcnn_jax.foundation.devices import (
+    check_batch_size,
+    data_mesh,
+    data_parallel,
+    keep_programs,
+    match_sharding,
+    on_one_device,
+    replicated,
+    shard,
+    shard_batch,
+    wait_for_older,
+)
+from pixelcnn_jax.training.experiment import Training
+from pixelcnn_jax.training.optimizer import make_optimizer
+from pixelcnn_jax.training.step import init_state, train_step
+
+# Every experiment that digits and their labels are enough for.
+EXPERIMENTS = (
+    "unconditional",
+    "class_conditional",
+    "autoencoder",
+    "embedding",
+    "vae",
+    "multiscale",
+    "classifier",
+    "codes",
+)
+
+
+def made(name, **changes):
+    """The experiment, its optimizer, and what its picture starts from."""
+    config, recipe, splits = tiny(name, data__labels=True, **changes)
+    experiment = recipe.make_experiment(config, splits.spec, recipe.prepare(config, splits))
+    optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
+    return experiment, optimizer, jax.tree.map(jnp.asarray, recipe.picture_source(config, splits))
+
+
+def batch_of(count):
+    images = np.random.default_rng(0).integers(17, size=(count, 8, 8, 1), dtype=np.int32)
+    return {"image": images, "label": np.arange(count, dtype=np.int32) // 2}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_any_number_of_devices_gives_the_same_loss_and_gradient(name):
+    experiment, *_ = made(name)
+    params, key = jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)
+
+    @jax.jit
+    def function(params, batch, key):
+        def mean_loss(params):
+            return jnp.mean(experiment.loss(params, batch, Training(key, jnp.zeros((), jnp.int32))))
+
+        loss, gradient = jax.value_and_grad(mean_loss)(params)
+        return loss, optax.tree.norm(gradient)
+
+    found = {}
+    for count in (1, 2, 4, 8) if name == "unconditional" else (1, 8):
+        mesh = data_mesh(jax.devices()[:count])
+        whole = jax.device_put((params, key), replicated(mesh))
+        found[count] = function(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
+        assert found[count][0].sharding.device_set == set(jax.devices()[:count])
+    for count in found:
+        np.testing.assert_allclose(found[count], found[1], rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["unconditional", "class_conditional"])
+def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch):
+    """On accelerators: the same loss and gradient as on one device, dropout included, and no sum in the loop."""
+    as_on_an_accelerator(monkeypatch)
+    found, sums = {}, {}
+    for count, layers in ((1, 2), (4, 2), (4, 3)):
+        experiment, *_ = made(name, model__layers=layers)
+
+        @jax.jit
+        def function(params, batch, key, experiment=experiment):
+            def mean_loss(params):
+                return jnp.mean(experiment.loss(params, batch, Training(key, jnp.zeros((), jnp.int32))))
+
+            return jax.value_and_grad(mean_loss)(params)
+
+        mesh = data_mesh(jax.devices()[:count])
+        whole = jax.device_put((jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)), replicated(mesh))
+        with data_parallel(mesh):
+            compiled = function.lower(whole[0], shard_batch(mesh, batch_of(16)), whole[1]).compile()
+        found[count, layers] = compiled(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
+        sums[count, layers] = account(compiled.as_text()).collectives.get("all-reduce", {}).get("count", 0)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), found[4, 2], found[1, 2])
+    assert sums[4, 2] == sums[4, 3] > 0
+
+
+def test_layers_ignore_a_mesh_of_the_user():
+    model, images = GatedPixelCNN(levels=2, features=8, layers=1), jnp.zeros((8, 2, 2, 1), jnp.int32)
+    variables, contexts = model.init(jax.random.key(0), images), {}
+    for mesh in (Mesh(jax.devices(), "data"), data_mesh()):
+        with data_parallel(mesh):
+            contexts[mesh.axis_names] = "shard_map" in str(jax.make_jaxpr(model.apply)(variables, images))
+    assert [*contexts.values()] == [False, True]
+
+
+def test_jit_sharded_jit_and_pmap_take_the_same_step():
+    experiment, *_ = made("unconditional")
+    params, batch = jax.jit(experiment.init)(jax.random.key(0)), {"image": batch_of(16)["image"]}
+
+    def step(params, batch, *, over=lambda x: x):
+        gradient = over(jax.grad(lambda params: jnp.mean(experiment.loss(params, batch, None)))(params))
+        return jax.tree.map(lambda x, g: x - 0.1 * g, params, gradient)
+
+    expected = jax.jit(step)(params, batch)
+    mesh = data_mesh()
+    sharded = jax.jit(step, out_shardings=replicated(mesh))(params, shard_batch(mesh, batch))
+    # A loss is the mean over a device's own images, so its gradients are averaged, once.
+    parallel = jax.pmap(partial(step, over=partial(jax.lax.pmean, axis_name="data")), "data", in_axes=(None, 0))
+    parts = jax.tree.map(lambda x: x.reshape(8, 2, *x.shape[1:]), batch)
+    for found in (sharded, jax.tree.map(lambda x: x[3], parallel(params, parts))):
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), found, expected)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_training_evaluation_and_sampling_compile_for_accelerators(name):
+    """Lowered for TPU and CUDA, whose compilers need no device: each computes a window in its own way."""
+    experiment, optimizer, source = made(name, train__sample_rows=2, train__sample_columns=2)
+
+    def everything(state, batch, seed):
+        key = jax.random.key(seed)
+        step = train_step(state, batch, key, experiment=experiment, optimizer=optimizer, ema_decay=0.9)
+        return step, experiment.loss(state.params, batch, None), experiment.sample(state.params, key, source)
+
+    state = jax.eval_shape(lambda: init_state(experiment, optimizer, jax.random.key(0)))
+    abstract = partial(jax.ShapeDtypeStruct, dtype=jnp.int32)
+    batch = {"image": abstract((16, 8, 8, 1)), "label": abstract((16,))}
+    lowered = export.export(jax.jit(everything), platforms=("tpu", "cuda"))(state, batch, abstract(()))
+    assert lowered.platforms == ("tpu", "cuda")
+    assert "stablehlo.convolution" in lowered.mlir_module()
+
+
+def test_a_batch_that_devices_cannot_share_is_refused_by_its_name():
+    mesh = data_mesh()
+    check_batch_size(mesh, 24)
+    with pytest.raises(InputError, match=r"config\.train\.batch_size.*8.*12"):
+        check_batch_size(mesh, 12, name="config.train.batch_size")
+
+
+def test_a_mesh_holds_the_devices_in_order():
+    some = jax.devices()[:4]
+    assert list(data_mesh(some[::-1]).devices) == some
+    assert list(data_mesh().devices) == jax.devices()
+
+
+def test_a_batch_is_split_into_consecutive_rows():
+    mesh = data_mesh()
+    x = shard_batch(mesh, {"image": np.arange(16)})["image"]
+    np.testing.assert_array_equal(x.addressable_shards[3].data, [6, 7])
+    np.testing.assert_array_equal(on_one_device(jax.device_put(np.arange(4), replicated(mesh))), np.arange(4))
+
+
+def test_arrays_are_sharded_over_the_devices_if_they_share_them_evenly():
+    x = {"a": np.zeros((16, 2)), "b": np.zeros(8)}
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(shard(x))} == {8}
+    uneven = {"a": np.zeros((16, 2)), "b": np.zeros(7)}
+    assert shard(uneven) is uneven
+
+
+def test_arrays_follow_the_sharding_of_another():
+    like, batched, whole = shard(np.zeros((8, 3))), np.zeros((8, 2)), np.zeros(3)
+    batched, whole = match_sharding(like, batched, whole)
+    assert batched.sharding == like.sharding
+    assert whole.sharding == replicated(like.sharding.mesh)
+    plain = match_sharding(jnp.zeros(8), "batched", "whole")
+    assert plain == ("batched", "whole")
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, []), (2, []), (3, [0]), (7, [4])])
+def test_all_but_the_last_two_results_are_waited_for(monkeypatch, count, expected):
+    waited = []
+    monkeypatch.setattr(devices.jax, "block_until_ready", waited.append)
+    wait_for_older([np.array(number) for number in range(count)])
+    assert waited == expected
+
+
+def test_programs_are_kept_in_the_cache_of_the_user_where_it_can_be_written(tmp_path, monkeypatch):
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    (tmp_path / "file").touch()
+    try:
+        for home, kept in (("file", False), ("new", True)):
+            jax.config.update("jax_compilation_cache_dir", None)
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / home))
+            keep_programs()
+            folder = jax.config.jax_compilation_cache_dir
+            assert (folder is not None and folder.startswith(str(tmp_path / home / "pixelcnn-jax/programs/"))) is kept
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)

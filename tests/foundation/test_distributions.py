@@ -1,0 +1,128 @@
+"""The discretised logistic mixture: the formula, its ends, and every proof of a network that has it as output."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from proofs import (
+    assert_causal,
+    assert_complete,
+    assert_faithful,
+    assert_normalised,
+    random_condition,
+    random_images,
+    randomised,
+)
+from scipy import stats
+
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM
+from pixelcnn_jax.foundation.distributions import draw, log_probs_of, mixture_log_probs, mixture_logits, mixture_of
+
+pytestmark = pytest.mark.usefixtures("strict_dtypes")
+
+NETWORKS = (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
+
+
+def build(network, shape, channels=2, levels=5, h=0, s=0):
+    sizes = dict(features=8, layers=1, first_kernel_size=3, head_features=24)
+    model = network(levels=levels, channels=channels, mixture=3, point_masses=levels < 5, **sizes)
+    condition = random_condition((1, *shape), h, s)
+    variables = model.init(jax.random.key(0), random_images(model, (1, *shape)), condition.h, condition.s)
+    return model, randomised(variables), shape, condition
+
+
+def test_logits_of_half_precision_are_read_in_float32():
+    logits = (4 * jax.random.normal(jax.random.key(0), (50, 256))).astype(jnp.bfloat16)
+    values, noise = jnp.arange(50) * 5, jax.random.gumbel(jax.random.key(1), (50, 32))
+    whole = logits.astype(jnp.float32)
+    np.testing.assert_array_equal(log_probs_of(logits, values), log_probs_of(whole, values))
+    np.testing.assert_array_equal(draw(logits, noise), draw(whole, noise))
+
+
+@pytest.mark.parametrize("point_masses", [0, 2])
+@pytest.mark.parametrize("levels", [2, 3, 256])
+def test_each_level_has_what_lies_around_it(levels, point_masses):
+    """Against differences of SciPy's cumulative distribution, in float64."""
+    numbers = np.random.default_rng(0).normal(size=(7, 3 * 4 + point_masses)).astype(np.float32)
+    numbers[:, 12:] += 6  # as heavy as the components
+    weights, means, scales = (np.asarray(x, np.float64) for x in mixture_of(jnp.asarray(numbers)))
+    edges = (2 * np.arange(levels - 1) + 1) / (levels - 1) - 1
+    cumulative = stats.logistic.cdf(edges[:, None, None], means, np.exp(scales))
+    whole = np.concatenate([np.zeros_like(cumulative[:1]), cumulative, np.ones_like(cumulative[:1])])
+    expected = np.einsum("lnk,nk->nl", np.diff(whole, axis=0), np.exp(weights[:, :4]))
+    expected[:, [0, -1][:point_masses]] += np.exp(weights[:, 4:])
+    found = np.exp(np.asarray(mixture_logits(jnp.asarray(numbers), levels=levels), np.float64))
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-9)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [2, 256, 65536])
+@pytest.mark.parametrize("scale", [-30.0, 0.0, 30.0])
+def test_every_mixture_sums_to_one(levels, scale):
+    """Also the narrowest and the widest, and those that lie far outside."""
+    means = np.array([-30, -1, -0.3, 0, 1, 3], np.float32)
+    numbers = np.stack([np.zeros_like(means), means, np.full_like(means, scale)], axis=1)  # of one component
+    logits = np.asarray(mixture_logits(jnp.asarray(numbers), levels=levels), np.float64)
+    np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1, atol=2e-3)
+
+
+def test_one_level_costs_no_more_than_itself_and_is_the_same():
+    numbers = jax.random.normal(jax.random.key(0), (2, 3, 4, 1, 15))
+    values = jax.random.randint(jax.random.key(1), (2, 3, 4, 1), 0, 256)
+    of_all = jnp.take_along_axis(mixture_logits(numbers, levels=256), values[..., None], axis=-1)[..., 0]
+    np.testing.assert_allclose(mixture_log_probs(numbers, values, levels=256), of_all, rtol=1e-6)
+    largest = max(
+        np.prod(variable.aval.shape)
+        for equation in jax.make_jaxpr(lambda x: mixture_log_probs(x, values, levels=256))(numbers).eqns
+        for variable in equation.outvars
+    )
+    assert largest <= numbers.size
+
+
+def test_far_from_every_component_it_is_finite_and_pulls_the_right_way():
+    numbers = jnp.array([0.0, 30.0, -20.0])  # a mean of 30, as narrow as is allowed
+    loss, gradient = jax.value_and_grad(lambda x: -mixture_log_probs(x, jnp.array(0), levels=256))(numbers)
+    assert np.isfinite(loss)
+    assert np.isfinite(gradient).all()
+    assert gradient[1] > 0
+
+
+@pytest.mark.parametrize("levels", [2, 256, 65536])
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_component_as_wide_as_can_be_leaves_the_gradient_a_number(levels, value):
+    numbers = jnp.array([0.0, 0.0, 0.0, 0.0, 100.0, 0.0])
+    gradient = jax.grad(lambda x: mixture_log_probs(x, jnp.array(value), levels=levels))(numbers)
+    assert np.isfinite(gradient).all()
+
+
+def test_levels_beyond_a_byte_are_told_apart():
+    numbers = jax.random.normal(jax.random.key(0), (4, 6))
+    bytes_, words = (jnp.full(4, 43, dtype) for dtype in (jnp.uint8, jnp.int32))
+    found, expected = (mixture_log_probs(numbers, values, levels=300) for values in (bytes_, words))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_zeros_are_near_the_uniform_distribution():
+    logits = mixture_logits(jnp.zeros(30), levels=256)
+    assert abs(-logits.mean() - np.log(256)) < 0.1
+    assert len(np.unique(np.asarray(mixture_of(jnp.zeros(30)).means))) == 10
+    np.testing.assert_allclose(mixture_logits(jnp.zeros(32), levels=256), logits, atol=0.1)  # with point masses
+
+
+@pytest.mark.parametrize("value", [0, 7, 255])
+def test_the_gradient_of_a_point_mass_is_a_number(value):
+    gradient = jax.grad(lambda x: mixture_log_probs(x, jnp.array(value), levels=256))(jnp.zeros(8))
+    assert np.isfinite(gradient).all()
+    np.testing.assert_array_equal(gradient[6:] > 0, [value == 0, value == 255])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_proofs(network):
+    built = build(network, (3, 3), h=2, s=2)
+    assert_causal(*built)
+    assert_complete(*built)
+    assert_normalised(*build(network, (2, 1), channels=2, levels=3, h=2))
+
+
+def test_samples_follow_the_model():
+    assert_faithful(*build(GatedPixelCNN, (1, 2), levels=3))

@@ -1,0 +1,88 @@
+"""Typed groups of config fields: defaults, checks by name, help."""
+
+import dataclasses
+import math
+
+import pytest
+from ml_collections import ConfigDict
+
+from pixelcnn_jax import InputError
+from pixelcnn_jax.foundation.fields import as_config, field, help_lines, read_group
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Group:
+    """A group with a field of every kind."""
+
+    count: int = field(3, "a number of things", least=1, below=100)
+    share: float = field(0.5, "a share of them", above=0, most=1)
+    size: int | None = field(None, "a size; None for the default", least=2)
+    name: str = field("a", "a or b", choices=("a", "b"))
+    place: str | None = field(None, "a folder")
+    on: bool = field(False, "a switch")
+    pair: tuple[int, ...] = field((1, 2), "two sizes", least=1)
+    scale: float = field(1.0, "any number")
+
+
+def test_a_group_without_values_has_its_defaults():
+    assert read_group(Group, {}, name="config.group") == Group()
+
+
+def test_an_ml_collections_group_makes_the_round_trip():
+    config = as_config(Group)
+    config.count, config.size, config.place, config.pair = 7, 5, "here", (3, 4)
+    assert read_group(Group, config.to_dict(), name="g") == Group(count=7, size=5, place="here", pair=(3, 4))
+
+
+def test_an_unset_optional_field_takes_its_type_and_none_again():
+    config = ConfigDict({"group": as_config(Group)}).lock()
+    config.group.size = 4
+    config.group.size = None
+    with pytest.raises(TypeError):
+        config.group.size = "four"
+
+
+def test_values_of_json_become_the_types_of_the_fields():
+    group = read_group(Group, {"share": 1, "pair": [3, 4]}, name="g")
+    assert isinstance(group.share, float)
+    assert group.pair == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"cuont": 3}, r"group has no field cuont(?=.*count)(?!.*share)"),
+        ({"zzz": 3}, r"group has no field zzz.*count, share, size"),
+        ({"count": 2.0}, r"group\.count .*int"),
+        ({"count": True}, r"group\.count .*int"),
+        ({"count": None}, r"group\.count .*int"),
+        ({"count": 0}, r"group\.count .*at least 1"),
+        ({"count": 100}, r"group\.count .*below 100"),
+        ({"share": 0.0}, r"group\.share .*above 0"),
+        ({"share": 1.5}, r"group\.share .*at most 1"),
+        ({"share": math.nan}, r"group\.share .*nan"),
+        ({"share": math.inf}, r"group\.share .*inf"),
+        ({"share": "1"}, r"group\.share .*float"),
+        ({"size": 1}, r"group\.size .*at least 2"),
+        ({"size": "2"}, r"group\.size .*int"),
+        ({"name": "c"}, r"group\.name .*a, b"),
+        ({"name": 1}, r"group\.name .*str"),
+        ({"on": 1}, r"group\.on .*bool"),
+        ({"scale": math.nan}, r"group\.scale .*nan"),
+        ({"scale": -math.inf}, r"group\.scale .*inf"),
+        ({"pair": 3}, r"group\.pair .*tuple"),
+        ({"pair": (1, 0)}, r"group\.pair .*at least 1"),
+        ({"pair": ("a", "b")}, r"group\.pair"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_of_its_field(values, named):
+    with pytest.raises(InputError, match=named):
+        read_group(Group, values, name="group")
+
+
+def test_help_has_a_line_for_every_field_with_its_value_or_default():
+    lines = help_lines(Group, {"count": 7}, name="config.group")
+    assert len(lines) == len(dataclasses.fields(Group))
+    for line, one in zip(lines, dataclasses.fields(Group), strict=True):
+        assert line.strip().startswith(f"--config.group.{one.name}={7 if one.name == 'count' else one.default}")
+        assert line.endswith(one.metadata["help"])

@@ -1,0 +1,91 @@
+"""A network with its conditioner gives what the network gives with the conditioner's output."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from proofs import random_condition, random_images, randomised
+
+from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, naive_sample, sample
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, init_conditional
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Upsampling
+from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
+from pixelcnn_jax.models.inputs import ABSENT
+
+NETWORK = GatedPixelCNN(levels=5, features=8, layers=2)
+SHAPE = (3, 6, 4)
+LABELS = jnp.eye(3)
+SMALL = jax.random.randint(jax.random.key(3), (3, 3, 2, 1), 0, 5)
+SETS = jax.random.randint(jax.random.key(4), (3, 2, 6, 4, 1), 0, 5)
+# name: (model, its h)
+MODELS = {
+    "map of a vector": (ConditionalModel(NETWORK, Deconvolution((6, 4, 3))), LABELS),
+    "map of small images": (ConditionalModel(NETWORK, Upsampling(3, 5)), SMALL),
+    "map of examples": (ConditionalModel(NETWORK, SetEncoder((6, 4, 3), 5, 2, (4, 6), 2)), SETS),
+    "constant": (ConditionalModel(NETWORK, ConstantCondition(4, 2)), None),
+}
+
+
+def build(name):
+    model, h = MODELS[name]
+    variables = randomised(model.init(jax.random.key(0), random_images(NETWORK, SHAPE), h))
+    own = {"params": variables["params"]}
+    if name == "constant":
+        return model, variables, h, own, dict(h=jnp.tile(jnp.eye(4)[2:3], (3, 1)))
+    return model, variables, h, own, dict(s=model.conditioner.apply({"params": variables["map"]}, h))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_public_functions_take_it_in_place_of_the_network(name):
+    model, variables, h, own, condition = build(name)
+    images = np.asarray(random_images(NETWORK, SHAPE, key=2))
+    np.testing.assert_array_equal(log_prob(model, variables, images, h=h), log_prob(NETWORK, own, images, **condition))
+    np.testing.assert_allclose(
+        jax.jit(lambda v: nats(model, v, images, h=h))(variables), -log_prob(model, variables, images, h=h), rtol=1e-5
+    )
+    expected = sample(NETWORK, own, jax.random.key(1), shape=SHAPE, **condition)
+    for sampler in (sample, naive_sample):
+        np.testing.assert_array_equal(sampler(model, variables, jax.random.key(1), shape=SHAPE, h=h), expected)
+
+
+@pytest.mark.parametrize(("name", "nothing"), [("map of a vector", 0), ("map of examples", ABSENT)])
+def test_guidance_of_nothing_changes_nothing(name, nothing):
+    """The two sides are then the same."""
+    model, variables, h, *_ = build(name)
+    plain, guided, other = (
+        sample(model, variables, jax.random.key(0), shape=SHAPE, h=given, guidance=guidance)
+        for given, guidance in ((jnp.full_like(h, nothing), 0.0), (jnp.full_like(h, nothing), 9.0), (h, 9.0))
+    )
+    np.testing.assert_array_equal(guided, plain)
+    assert (other != plain).any()
+
+
+def test_the_network_draws_its_parameters_from_the_same_key_with_a_map_or_without():
+    image = jnp.zeros((1, 6, 4, 1), jnp.int32)
+    model, _ = MODELS["map of a vector"]
+    mapped, biased = (init_conditional(m, jax.random.key(0), image, LABELS[:1]) for m in (model, NETWORK))
+    np.testing.assert_array_equal(*(x["params"]["head"]["logits"]["kernel"] for x in (mapped, biased)))
+    assert "map" in mapped
+    assert "map" not in biased
+
+
+def test_variables_of_a_conditional_model_need_h():
+    with pytest.raises(InputError, match=r"^h must be given"):
+        MODELS["map of a vector"][0].init(jax.random.key(0), jnp.zeros((1, 6, 4, 1), jnp.int32))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "field"),
+    [
+        ("map of a vector", {}, "h"),
+        ("map of a vector", dict(h=LABELS[:2]), "h"),
+        ("map of a vector", dict(h=LABELS, s=random_condition(SHAPE, s=3).s), "s"),
+        ("constant", dict(h=LABELS), "h"),
+        ("map of small images", dict(h=SMALL, guidance=1.0), "guidance"),
+    ],
+)
+def test_refused_conditions(name, arguments, field):
+    model, variables, *_ = build(name)
+    with pytest.raises(InputError, match=f"^{field} must"):
+        sample(model, variables, jax.random.key(0), shape=SHAPE, **arguments)

@@ -1,0 +1,99 @@
+"""Encoders, decoders, and the losses of embeddings."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.conditioning.encoders import (
+    Deconvolution,
+    Encoder,
+    Enlargement,
+    Upsampling,
+    between,
+    on_unit_sphere,
+    squared_distances,
+    triplet_loss,
+)
+
+
+def test_triplets_by_hand():
+    angles = jnp.array([0.0, 0.3, 0.5, 1.5])
+    embeddings = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+    labels = jnp.array([0, 0, 1, 1])
+    d = np.asarray(squared_distances(embeddings, embeddings))
+    expected = [
+        max(0, d[0, 1] - d[0, 2] + 0.2),  # the nearest that is farther than the positive
+        max(0, d[1, 0] - d[1, 3] + 0.2),  # 2 is nearer than the positive, so not it
+        max(0, d[2, 3] - d[2, 0] + 0.2),  # none is farther: the farthest
+        max(0, d[3, 2] - d[3, 1] + 0.2),
+    ]
+    np.testing.assert_allclose(triplet_loss(embeddings, labels), expected, rtol=1e-5)
+    alone = triplet_loss(embeddings, jnp.arange(4))
+    np.testing.assert_array_equal(alone, 0)
+
+
+def test_a_copy_is_no_pair_but_a_collapse_costs_the_margin():
+    embeddings, labels = on_unit_sphere(jnp.array([[1.0, 0], [1, 0], [1, 0]])), jnp.array([0, 0, 1])
+    copies = jnp.eye(3, dtype=bool).at[:2, :2].set(True)
+    np.testing.assert_array_equal(triplet_loss(embeddings, labels, copies=copies), 0)
+    np.testing.assert_allclose(triplet_loss(embeddings, labels), [0.2, 0.2, 0], atol=1e-6)
+    np.testing.assert_array_equal(triplet_loss(embeddings, jnp.zeros(3, int)), 0)  # there is no other class
+
+
+def test_between_is_on_the_sphere():
+    a, b = on_unit_sphere(jax.random.normal(jax.random.key(0), (2, 5)))
+    np.testing.assert_allclose(between(a, b, jnp.array(0.0)), a, atol=1e-6)
+    np.testing.assert_allclose(between(a, b, jnp.array(1.0)), b, atol=1e-6)
+    middle = between(a, b, jnp.array(0.5))
+    np.testing.assert_allclose(jnp.sum(middle**2), 1, rtol=1e-5)
+    np.testing.assert_allclose(middle @ a, middle @ b, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 7), (8, 8)])
+def test_networks_around_the_decoder_take_any_size(height, width):
+    images = jax.random.randint(jax.random.key(0), (2, height, width, 3), 0, 4)
+    key, h = jax.random.key(1), jnp.ones((2, 5))
+    vectors, _ = jax.eval_shape(Encoder(5, 4, (8, 8)).init_with_output, key, images)
+    assert vectors.shape == (2, 5)
+    maps, _ = jax.eval_shape(Deconvolution((height, width, 6), (8, 4)).init_with_output, key, h)
+    assert maps.shape == (2, height, width, 6)
+    twice, _ = jax.eval_shape(Upsampling(6, 4).init_with_output, key, images)
+    assert twice.shape == (2, 2 * height, 2 * width, 6)
+
+
+def test_an_enlargement_sees_its_surroundings_and_keeps_its_place():
+    """Output [2i + k, 2j + l] depends on inputs next to [i, j], and on no others."""
+    x = jax.random.normal(jax.random.key(0), (1, 4, 5, 2))
+    module = Enlargement(3)
+    variables = module.init(jax.random.key(1), x)
+    jacobian = jax.jacfwd(lambda x: module.apply(variables, x)[0].sum(axis=-1))(x)[:, :, 0].sum(axis=-1)
+    for row, column in ((0, 0), (3, 6), (7, 9)):
+        near = [[abs(i - row // 2) <= 1 and abs(j - column // 2) <= 1 for j in range(5)] for i in range(4)]
+        np.testing.assert_array_equal(jacobian[row, column] != 0, near)
+
+
+def test_an_encoder_separates_images_whose_last_maps_are_few_and_of_one_pixel():
+    images = jax.random.randint(jax.random.key(0), (2, 8, 8, 1), 0, 17)
+    vectors, _ = Encoder(5, 17, (8, 8, 8)).init_with_output(jax.random.key(1), images)
+    assert np.abs(vectors[0] - vectors[1]).min() > 1e-3
+
+
+def test_an_encoder_ignores_what_all_maps_have_in_common():
+    """The variance of a large constant plus small differences is that of the differences."""
+    images = jax.random.randint(jax.random.key(0), (16, 8, 8, 1), 0, 17)
+    module = Encoder(5, 17, (8, 8))
+    variables = module.init(jax.random.key(1), images)
+    shifted = {
+        name: {key: x + 30 if name.startswith("Convolution") and key == "bias" else x for key, x in values.items()}
+        for name, values in variables["params"].items()
+    }
+    vectors, found = module.apply(variables, images), module.apply({"params": shifted}, images)
+    np.testing.assert_allclose(found, vectors, atol=2e-4)
+
+
+def test_a_deconvolution_ends_at_the_size_of_its_map():
+    """A card of a hundred bytes may ask for 40 stages, of which each doubles what the next one computes."""
+    with pytest.raises(InputError, match="features must be"):
+        Deconvolution((8, 6, 3), (2,) * 40).init(jax.random.key(0), jnp.zeros((1, 2)))

@@ -1,0 +1,98 @@
+"""From a sentence to a map: words in their order, padding without effect, and a network given the map."""
+
+import jax
+import numpy as np
+import pytest
+from proofs import assert_causal, assert_normalised, random_images, randomised
+
+from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, naive_sample, sample
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
+from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
+from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.registry import build, describe
+
+WORDS = ("blue", "circle", "on", "red", "square")
+ENCODER = TextEncoder((3, 4, 5), WORDS, features=8, heads=2)
+SENTENCES = ["red square on blue circle", "blue square on red circle", "square"]
+TOKENS = ENCODER.tokens(SENTENCES)
+
+
+def variables_of(module, *given):
+    return randomised(module.init(jax.random.key(0), *given))
+
+
+def map_of(tokens):
+    return ENCODER.apply(variables_of(ENCODER, TOKENS), tokens)
+
+
+def test_sentences_become_tokens():
+    np.testing.assert_array_equal(TOKENS, [[4, 5, 3, 1, 2], [1, 5, 3, 4, 2], [5, 0, 0, 0, 0]])
+    assert split_words("Red, on the 'square'.") == ["red", "on", "the", "'square'"]
+    assert vocabulary(["a b", "B c"]) == ("a", "b", "c")
+
+
+def test_the_order_of_words_and_the_place_in_the_image_matter():
+    s = np.asarray(map_of(TOKENS))
+    assert np.abs(s[0] - s[1]).max() > 1e-2  # the same words
+    assert np.abs(s[0] - s[0, :1, :1]).max() > 1e-2
+
+
+def test_padding_changes_nothing():
+    padded = np.pad(TOKENS[2:], ((0, 0), (0, 3)))
+    for tokens in (TOKENS[2:, :1], padded):
+        np.testing.assert_allclose(map_of(tokens), map_of(TOKENS[2:]), atol=1e-5)
+
+
+def test_no_caption_is_a_sentence_of_padding():
+    s = np.asarray(map_of(np.zeros((1, 4), np.int32)))
+    assert np.isfinite(s).all()
+    np.testing.assert_allclose(s, np.broadcast_to(s[:, :1, :1], s.shape), atol=1e-5)  # "nothing" is everywhere
+
+
+def test_a_network_given_a_sentence_is_causal_normalised_and_sampled_from_cache():
+    network = GatedPixelCNN(levels=2, features=8, layers=1)
+    model, shape = ConditionalModel(network, ENCODER), (3, 3, 4)
+    variables = variables_of(model, random_images(network, shape), TOKENS)
+    s = model.condition(variables, TOKENS, batch=3).s
+    own = {"params": variables["params"]}
+    assert_causal(network, own, shape[1:], Condition(s=s[:1]))
+    for row in s:
+        assert_normalised(network, own, shape[1:], Condition(s=row[None]))
+    images = sample(model, variables, jax.random.key(1), shape=shape, h=TOKENS)
+    np.testing.assert_array_equal(images, naive_sample(model, variables, jax.random.key(1), shape=shape, h=TOKENS))
+    nats = -log_prob(model, variables, images, h=TOKENS)
+    assert np.abs(nats + log_prob(model, variables, images, h=TOKENS[::-1]))[0] > 1e-3
+
+
+def test_its_vocabulary_is_in_its_description():
+    assert build(describe(ENCODER)) == ENCODER
+    assert describe(ENCODER)["words"] == list(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "named"),
+    [
+        ("a red square", '"a".* nearest'),
+        ("red sqare", '"sqare".* nearest are square'),
+        ("", "must have words"),
+        (" .", "must have words"),
+        ("red red red", "at most 2 words"),
+    ],
+)
+def test_what_it_cannot_read_is_refused(sentence, named):
+    with pytest.raises(InputError, match=named):
+        tokenise(sentence, WORDS, length=2) if "at most" in named else ENCODER.tokens([sentence])
+
+
+@pytest.mark.parametrize("sentences", ["red square", []])
+def test_sentences_are_a_list(sentences):
+    with pytest.raises(InputError, match="sentences must be a list"):
+        ENCODER.tokens(sentences)
+
+
+def test_tokens_beyond_the_vocabulary_are_refused():
+    """They would be read as NaN."""
+    for token in (len(WORDS) + 1, -1):
+        with pytest.raises(InputError, match=f"h must hold integers 0 to {len(WORDS)}"):
+            ENCODER.init(jax.random.key(0), np.full((1, 2), token, np.int32))

@@ -1,0 +1,140 @@
+"""Decodes files of the published integer models in many environments: the proof that they can be read anywhere.
+
+python -m tools.portability [--model=digits_integer ...] [--python=.venv-python3.13/bin/python ...] [--write]
+
+Each model compresses samples of its own in groups of 1, 16 and 256 images. A process for each environment decodes the
+files, and so does the tests' decoder in NumPy integers. Fails if one pixel differs; --write puts the table into
+docs/integer_codec.md.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import jax
+import numpy as np
+from safetensors.numpy import load_file
+
+from pixelcnn_jax import compress, decompress, pretrained_names, sample
+from pixelcnn_jax.cli.options import UserCommand, load_density
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.files import atomic_write
+from tools.table import ROOT, markdown, replace_table
+
+GROUPS = (1, 16, 256)
+SETTINGS = {  # by what the table calls them
+    "as it is": {},
+    "AVX2": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"},
+    "AVX": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX"},
+    "SSE4.2": {"XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2"},
+    "optimisation level 0": {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    "fast math": {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true"},
+    "1 thread": {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"},
+    "2 devices": {"JAX_NUM_CPU_DEVICES": "2"},
+    "8 devices": {"JAX_NUM_CPU_DEVICES": "8"},
+}
+
+
+def digest(images: np.ndarray) -> str:
+    """Returns the SHA-256 of pixels."""
+    return hashlib.sha256(np.ascontiguousarray(images, "<u2").tobytes()).hexdigest()
+
+
+def labels(count: int, classes: int) -> np.ndarray | None:
+    """Returns one-hot labels in turn; None for a model of p(x)."""
+    return np.eye(classes, dtype=np.float32)[np.arange(count) % classes] if classes else None
+
+
+def write_files(folder: Path, names: tuple[str, ...], count: int) -> dict[str, str]:
+    """Writes the files of all models; returns the digest of the images of each."""
+    expected = {}
+    for name in names:
+        density = load_density(name)
+        h = labels(count, density.classes)
+        shape = (count, *density.spec.shape[:2])
+        images = np.asarray(sample(density.model, density.variables, jax.random.key(0), shape=shape, h=h))
+        for size in GROUPS:
+            data = compress(density.model, density.variables, images, h=h, batch_size=size, verify=False)
+            (folder / f"{name}.{size}").write_bytes(data)
+            expected[f"{name}.{size}"] = digest(images)
+    return expected
+
+
+def read_files(folder: Path) -> dict[str, str]:
+    """Decodes the files of a folder; returns the digest of the images of each."""
+    found = {}
+    for file in sorted(folder.iterdir()):
+        density = load_density(file.stem)
+        data = file.read_bytes()
+        count = int.from_bytes(data[34:42], "little")
+        found[file.name] = digest(decompress(density.model, density.variables, data, h=labels(count, density.classes)))
+    return found
+
+
+def read_in_numpy(folder: Path) -> dict[str, str]:
+    """Decodes the files in groups of 16 without JAX."""
+    sys.path.insert(0, str(ROOT / "tests" / "codec"))
+    from reference_decoder import decode, read_file
+
+    found = {}
+    for file in folder.glob("*.16"):
+        weights = next(ROOT.glob(f"*/*/{file.stem}.safetensors"))
+        count = read_file(file.read_bytes())[0][0]
+        classes = load_density(file.stem).classes
+        found[file.name] = digest(decode(load_file(weights), file.read_bytes(), labels(count, classes)))
+    return found
+
+
+def read_elsewhere(folder: Path, python: str, settings: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Returns the versions of another process and what it decodes."""
+    done = subprocess.run(
+        [python, "-m", "tools.portability", f"--decode={folder}"],
+        cwd=ROOT,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise InputError(f"{python} with {settings} failed: {done.stderr.strip().splitlines()[-1]}")
+    versions, found = json.loads(done.stdout)
+    return versions, found
+
+
+@click.command(cls=UserCommand)
+@click.option("--model", "names", multiple=True, help="An integer model, several times; all if not given.")
+@click.option("--python", "pythons", multiple=True, help="Another interpreter, several times.")
+@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Images of each file.")
+@click.option("--write", is_flag=True, help="Replace the table.")
+@click.option("--decode", type=Path, hidden=True)
+def main(names: tuple[str, ...], pythons: tuple[str, ...], count: int, write: bool, decode: Path | None) -> None:
+    """Decode files of the integer models in many environments."""
+    versions = f"{sys.version_info.major}.{sys.version_info.minor}, jax {jax.__version__}"
+    if decode is not None:
+        click.echo(json.dumps([versions, read_files(decode)]))
+        return
+    names = names or tuple(name for name in pretrained_names() if name.endswith("_integer"))
+    rows = []
+    with TemporaryDirectory() as folder:
+        expected = write_files(Path(folder), names, count)
+        places = [(sys.executable, one) for one in SETTINGS] + [(python, "as it is") for python in pythons]
+        results = [(setting, *read_elsewhere(Path(folder), python, SETTINGS[setting])) for python, setting in places]
+        results.append(("NumPy integers, no JAX", versions.partition(",")[0], read_in_numpy(Path(folder))))
+    for setting, where, found in results:
+        if wrong := [file for file, pixels in found.items() if pixels != expected[file]]:
+            raise InputError(f"{setting}: {', '.join(wrong)} decoded to other pixels.")
+        rows.append({"compiled for": setting, "Python": where, "files equal": f"{len(found)} of {len(found)}"})
+    table = markdown(("compiled for", "Python", "files equal"), rows)
+    if write:
+        page = ROOT / "docs/integer_codec.md"
+        atomic_write(page, replace_table(page.read_text(), table))
+    click.echo(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Makes the integer model of a published model: quantises it with validation images and scores every split.
+
+python -m tools.quantise NAME [--data-dir=DIR]
+
+Writes NAME_integer next to the published models. A published integer model never changes, because files depend on its
+integers.
+"""
+
+import shutil
+
+import click
+
+from pixelcnn_jax import quantise
+from pixelcnn_jax.cli.evaluate import evaluate_split, use_all_cores
+from pixelcnn_jax.cli.options import UserCommand, load_density
+from pixelcnn_jax.data.dataset import DataConfig, load, read_all
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.pretrained import PUBLISHED, save_pretrained
+
+CALIBRATION_IMAGES = 350
+
+
+@click.command(cls=UserCommand)
+@click.argument("name")
+@click.option("--data-dir", help="Folder of the data set; for TFDS its own default if not given.")
+def main(name: str, data_dir: str | None) -> None:
+    """Quantise a published model."""
+    use_all_cores()
+    file = PUBLISHED / f"{name}_integer.safetensors"
+    if file.exists():
+        raise InputError(f"{file.stem} exists and must not change.")
+    density = load_density(name)
+    data = density.settings("data", DataConfig) | {"data_dir": data_dir}
+    images = read_all(load(split=data["validation_split"], **data).subset(CALIBRATION_IMAGES))
+    h = density.h(images["label"]) if density.classes else None
+    model, variables = quantise(density.model, density.variables, images["image"], h=h)
+    integer = density._replace(name=file.stem, model=model, variables=variables)
+    scores = {split: evaluate_split(integer, split, data_dir) for split in density.card["scores"]}
+    card = density.card | {"scores": scores, "trained_by": f"python -m tools.quantise {name}"}
+    save_pretrained(file, model, variables, card)
+    training = PUBLISHED / f"{name}.jsonl"
+    shutil.copy(training, file.with_suffix(".jsonl"))
+
+
+if __name__ == "__main__":
+    main()
