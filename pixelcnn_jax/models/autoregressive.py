@@ -24,7 +24,7 @@ from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, i
 if TYPE_CHECKING:
     from pixelcnn_jax.models.streaming import Stream
 
-DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
+DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
 
 class Network(nn.Module):
@@ -247,9 +247,9 @@ def head_hidden(
 def head_last(
     head: Params, hidden: Float[Array, "batch height width known"]
 ) -> Float[Array, "batch height width *group"]:
-    """Returns the last 1x1, in float32: the outputs of one colour or of all, channel by channel."""
+    """Returns the last 1x1, in float32 or better: the outputs of one colour or of all, channel by channel."""
     last = head["logits"]
-    return add_bias(product(hidden, last["kernel"], result=jnp.float32), last["bias"])
+    return add_bias(product(hidden, last["kernel"], result=jnp.promote_types(hidden.dtype, jnp.float32)), last["bias"])
 
 
 def whole_head(
