@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-roads quick bench torture table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
+.PHONY: help demo test test-netket test-roads quick bench torture table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -26,6 +26,10 @@ demo: train-environment  ## train on handwritten digits in minutes: bits/dim, sa
 
 test: dev-environment  ## the whole test suite; CPU=AVX2 compiles for another instruction set
 	$(if $(CPU),PIXELCNN_TEST_CPU=$(CPU)) "$(PY)" -m pytest $(ARGS)
+
+test-netket: dev-environment  ## install NetKet into the environment, and test networks as its wave functions
+	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[netket]'
+	"$(PY)" -m pytest tests/test_netket.py --numprocesses=0 $(ARGS)
 
 test-roads: dev-environment  ## walk the roads of README in fresh environments, as printed: half an hour and the index
 	"$(PY)" -m pytest tests/roads.py --numprocesses=0 $(ARGS)

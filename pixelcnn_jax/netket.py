@@ -1,56 +1,56 @@
-"""A network as a wave function of NetKet: an ``AbstractARNN``, sampled by its stream. Needs ``pixelcnn-jax[netket]``.
+"""A network as a wave function of NetKet, sampled through its stream. Needs ``pixelcnn-jax[netket]``.
 
-Nothing else in the package imports this module, because importing NetKet switches JAX to 64 bits.
+Nothing in the package imports this module: importing NetKet switches JAX to 64 bits.
 """
-
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import netket as nk
-from jaxtyping import Array, Complex, Float, Int, Num, Real
+from jaxtyping import Array, Complex, Float, Int, Real
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.streaming import conditional, start, stream_of
+from pixelcnn_jax.models.streaming import Cache, conditional, start, stream_of
 
 
-class PixelARNN(nk.models.AbstractARNN):
-    """A wave function whose conditionals are those of a network: |psi(x)|^machine_pow = p(x).
+class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
+    """A wave function with the conditionals of a network: |psi(x)| ** machine_pow = p(x).
 
-    Sites are read in raster order, as the nodes of ``netket.graph.Grid`` are numbered. Pass it to ``netket.vqs.MCState``
-    with a ``netket.sampler.ARDirectSampler``. It samples from the network's stream; a network without one is run again
-    for every site.
+    Sites are read in raster order, in which ``netket.graph.Grid`` numbers them. Use it with
+    ``netket.sampler.ARDirectSampler``. A network that has a stream computes each site of a sample once; any other is
+    run again for every site.
 
     Attributes:
       hilbert: the Hilbert space, such as ``netket.hilbert.Spin``. Local state i is level i.
-      network: a network with as many levels as a site has states; ``dtype="float64"`` computes in float64.
-      lattice: height and width. A site has as many numbers as the network has channels.
-      phase: a network of the same levels and channels, whose outputs are the phases of the conditionals, in radians;
-        None for a real, positive wave function.
-      machine_pow: the exponent that turns amplitudes into probabilities.
+      network: a module that maps images to logits, with as many levels as a site has states. One of this package
+        computes in float64 if its ``dtype`` is "float64".
+      lattice: height and width. Each position holds as many sites as the network has channels.
+      phase: a network with the same levels and channels. Its outputs are the phases of the conditionals, in radians.
+        None for a positive wave function.
+      machine_pow: the exponent that turns moduli into probabilities.
     """
 
-    network: Network
+    network: nn.Module
     lattice: tuple[int, int]
-    phase: Network | None = None
+    phase: nn.Module | None = None
     machine_pow: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        size, states = self.hilbert.size, self.hilbert.local_size
+        states, sites = self.hilbert.local_size, self.hilbert.size
         height, width = self.lattice
         for name, network in (("network", self.network), ("phase", self.phase)):
-            if network is not None and network.levels != states:
-                raise InputError(f"{name}.levels must be the local size of hilbert, {states}, got {network.levels}.")
-            if network is not None and height * width * network.channels != size:
-                raise InputError(f"lattice and {name}.channels must make {size} sites, got {height, width, network.channels}.")
+            if network is None:
+                continue
+            if network.levels != states:
+                raise InputError(f"{name}.levels must be the number of local states, {states}, got {network.levels}.")
+            if (found := height * width * network.channels) != sites:
+                raise InputError(f"lattice and {name}.channels must make the {sites} sites of hilbert, got {found}.")
 
     def conditionals_log_psi(
         self, inputs: Real[Array, "batch sites"]
     ) -> Float[Array, "batch sites states"] | Complex[Array, "batch sites states"]:
-        """Returns the logarithm of the conditional wave functions of every site for each of its states."""
+        """Returns the logarithm of the conditional wave function of each site, for each of its states."""
         images = self._images(inputs)
         log_psi = jax.nn.log_softmax(self.network(images)) / self.machine_pow
         if self.phase is not None:
@@ -58,29 +58,32 @@ class PixelARNN(nk.models.AbstractARNN):
         return log_psi.reshape(*inputs.shape, -1)
 
     @nn.compact
-    def conditional(self, inputs: Real[Array, "batch sites"], index: Int[Array, ""] | int) -> Num[Array, "batch states"]:
-        """Returns the probabilities of the states of a site, given ``inputs`` at the site before it.
+    def conditional(
+        self, inputs: Real[Array, "batch sites"], index: Int[Array, ""] | int
+    ) -> Float[Array, "batch states"]:
+        """Returns the probabilities of the states of a site, of which ``inputs`` need hold no more than those before.
 
-        Called for sites 0, 1, 2, ..., as ``AbstractARNN.conditional``; what it remembers is the collection "cache".
+        NetKet's samplers call it for sites 0, 1, 2, ... in turn. The collection "cache" holds what is remembered.
         """
-        network, images = self.network.clone(parent=None, name=None), self._images(inputs)
-        if stream_of(network) is None:
+        if stream_of(self.network) is None:
             return super().conditional(inputs, index)
+        images = self._images(inputs)
         if self.is_initializing():
             self.network(images)
-        variables = {"params": self.network.variables["params"]}
+        network, variables = self.network.unbind()
 
-        def begin() -> Any:
-            return start(network, variables, shape=images.shape[:3])
+        def begin() -> Cache:
+            return start(network, variables, shape=(len(images), *self.lattice))
 
         cache = self.variable("cache", "stream", begin)
-        # NetKet makes the cache from other parameters than it samples with: the first site begins with the right ones.
-        here = jax.lax.cond(jnp.asarray(index) == 0, begin, lambda: cache.value)
-        log_probs, here = conditional(here, images.reshape(inputs.shape)[:, index - 1])
-        if not self.is_initializing():
-            cache.value = here
+        if self.is_initializing():
+            return jnp.full((len(images), network.levels), 1 / network.levels)
+        # NetKet makes the cache from parameters that it draws for the purpose, so the first site starts anew.
+        here = jax.lax.cond(jnp.equal(index, 0), begin, lambda: cache.value)
+        log_probs, cache.value = conditional(here, images.reshape(inputs.shape)[:, index - 1])
         return jnp.exp(log_probs)
 
     def _images(self, inputs: Real[Array, "batch sites"]) -> Int[Array, "batch height width channels"]:
+        """Returns configurations, such as spins of -1 and 1, as images of levels."""
         levels = self.hilbert.states_to_local_indices(inputs)
         return levels.astype(jnp.int32).reshape(-1, *self.lattice, self.network.channels)

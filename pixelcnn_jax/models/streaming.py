@@ -64,8 +64,7 @@ class Stream(Protocol):
         """Returns the memory with a finished pixel; the oldest column is dropped."""
 
 
-@flax.struct.dataclass
-class Cache:
+class Cache(flax.struct.PyTreeNode):
     """Images that a network is part of the way through, as a pytree: a stream and what it remembers.
 
     The steps are ``open_row``; for each pixel ``open_pixel``, for each colour ``read`` and ``write``, ``close_pixel``;
