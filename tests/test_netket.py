@@ -103,22 +103,19 @@ def test_samples_follow_the_wave_function():
     assert_follow(drawn, probabilities[order], levels=2)
 
 
-@pytest.mark.parametrize("name", ["real", "with a phase"])
-def test_the_ground_state_is_found(name):
-    """That of a field along y has phases: no positive wave function gets below the energy of the bonds."""
-    model, _, _ = build(name)
-    hilbert, pauli = model.hilbert, nk.operator.spin.sigmay if model.phase else nk.operator.spin.sigmax
-    bonds = [(0, 1), (2, 3), (4, 5), (0, 2), (1, 3), (2, 4), (3, 5)]
-    hamiltonian = -sum(nk.operator.spin.sigmaz(hilbert, i) @ nk.operator.spin.sigmaz(hilbert, j) for i, j in bonds)
-    hamiltonian = (hamiltonian - 2 * sum(pauli(hilbert, i, dtype=complex) for i in range(6))).to_jax_operator()
-    exact = float(nk.exact.lanczos_ed(hamiltonian)[0])
-    state = nk.vqs.MCState(nk.sampler.ARDirectSampler(hilbert), model, n_samples=256, seed=0)
+def test_a_ground_state_with_phases_is_found():
+    """That of a field along y: the mean of Y is zero in any real state, which leaves the energy of the bonds."""
+    hilbert, spin = spins(4), nk.operator.spin
+    bonds = -sum(spin.sigmaz(hilbert, i) @ spin.sigmaz(hilbert, j) for i, j in [(0, 1), (2, 3), (0, 2), (1, 3)])
+    hamiltonian = (bonds - 2 * sum(spin.sigmay(hilbert, i) for i in range(4))).to_jax_operator()
+    model = wave_functions.PixelARNN(hilbert, grey(GatedPixelCNN), (2, 2), phase=grey(GatedPixelCNN))
+    state = nk.vqs.MCState(nk.sampler.ARDirectSampler(hilbert), model, n_samples=128, seed=0)
     driver = nk.driver.VMC_SR(hamiltonian, optax.sgd(0.1), diag_shift=1e-2, variational_state=state)
     driver.run(60, out=None, show_progress=False)
-    psi = np.asarray(state.to_array())
+    psi, exact = np.asarray(state.to_array()), float(nk.exact.lanczos_ed(hamiltonian)[0])
     energy = (psi.conj() @ (hamiltonian.to_sparse() @ psi)).real
-    assert exact <= energy + 1e-9
-    assert abs(energy / exact - 1) < 1e-2
+    assert exact < -8  # a real state has at least the energy -4 of the bonds
+    np.testing.assert_allclose(energy, exact, rtol=2e-2)
 
 
 @pytest.mark.parametrize(
