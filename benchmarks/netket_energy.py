@@ -28,7 +28,7 @@ from pixelcnn_jax.netket import PixelARNN
 SUMMED = 16  # most sites whose configurations are all summed over
 FRESH = 2**13  # samples of an energy otherwise
 REPORTS = 4  # energies of each run
-RATE, SHIFT = 0.1, 1e-2  # highest learning rate; what is added to the diagonal of the metric
+SHIFT = 1e-2  # added to the diagonal of the metric
 NETWORKS = {
     "gated": None,
     "arnn": dict(layers=4, features=16, kernel_size=(2, 3)),
@@ -64,10 +64,10 @@ def energy(state: Any, hamiltonian: Any) -> tuple[float, float]:
     return float(found.mean.real), float(found.error_of_mean)
 
 
-def optimise(model: Any, hamiltonian: Any, *, seed: int, steps: int, samples: int) -> Iterator[Report]:
+def optimise(model: Any, hamiltonian: Any, *, seed: int, steps: int, samples: int, rate: float) -> Iterator[Report]:
     sampler, spent = nk.sampler.ARDirectSampler(hamiltonian.hilbert), 0.0
     state = nk.vqs.MCState(sampler, model, n_samples=samples, seed=seed)
-    rates = optax.warmup_cosine_decay_schedule(0.0, RATE, steps // 5, steps, RATE / 20)
+    rates = optax.warmup_cosine_decay_schedule(0.0, rate, steps // 5, steps, rate / 20)
     driver = nk.driver.VMC_SR(hamiltonian, optax.sgd(rates), diag_shift=SHIFT, variational_state=state)
     for step in range(1, steps + 1):
         began = time.process_time()
@@ -85,7 +85,8 @@ def optimise(model: Any, hamiltonian: Any, *, seed: int, steps: int, samples: in
 @click.option("--seeds", default=3, show_default=True, help="Number of runs.")
 @click.option("--steps", default=200, show_default=True, help="Steps of a run.")
 @click.option("--samples", default=256, show_default=True, help="Samples of a step.")
-def main(name: str, length: int, field: float, seeds: int, steps: int, samples: int) -> None:
+@click.option("--rate", default=0.1, show_default=True, help="Highest learning rate, after a fifth of the steps.")
+def main(name: str, length: int, field: float, seeds: int, steps: int, samples: int, rate: float) -> None:
     graph = nk.graph.Square(length)
     hilbert = nk.hilbert.Spin(0.5, graph.n_nodes)
     hamiltonian = nk.operator.IsingJax(hilbert, graph, h=field, J=-1.0)
@@ -97,15 +98,16 @@ def main(name: str, length: int, field: float, seeds: int, steps: int, samples: 
     print(f"{'seed':>4} {'steps':>6} {'CPU s':>7} {'energy':>12} {'± error':>9} {'relative error':>15}")
     reports = []
     for seed in range(seeds):
-        for one in optimise(model, hamiltonian, seed=seed, steps=steps, samples=samples):
+        for one in optimise(model, hamiltonian, seed=seed, steps=steps, samples=samples, rate=rate):
             relative = f"{1 - one.energy / exact:15.1e}" if exact is not None else ""
             print(
                 f"{seed:4} {one.steps:6} {one.cpu_seconds:7.1f} {one.energy:12.5f} {one.error:9.5f} {relative}",
                 flush=True,
             )
             reports.append(one._asdict())
-    settings = {"network": name, "length": length, "field": field, "samples": samples, "parameters": parameters}
-    print(json.dumps({"benchmark": "netket_energy", **settings, "exact": exact, "reports": reports}))
+    settings = {"length": length, "field": field, "samples": samples, "rate": rate}
+    result = {"benchmark": "netket_energy", "network": name, "parameters": parameters, **settings, "exact": exact}
+    print(json.dumps(result | {"reports": reports}))
 
 
 if __name__ == "__main__":
