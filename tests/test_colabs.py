@@ -114,7 +114,7 @@ def test_quickstart_shows_pictures_and_no_warnings(quickstart):
     assert [output.text for output in outputs(quickstart, "stream") if output.name == "stderr"] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "parameters", "pictures"), REDUCED, ids=[name for name, *_ in REDUCED])
 def test_notebooks_run_at_reduced_size_without_a_warning(name, parameters, pictures, tmp_path):
     if "WORKDIR" in parameters:
