@@ -147,10 +147,26 @@ def copied(whole, tmp_path):
     return workdir
 
 
+MOST_MAPS = 20_000  # a process may hold 65,530 memory maps, and each compiled program takes some
+
+
 @pytest.fixture(autouse=True, scope="module")
-def no_compiled_programs_left():
-    """Frees what a module compiled: a process may hold 65,530 memory maps, and each program takes some."""
-    yield
+def few_compiled_programs(request):
+    """Keeps compiled programs from module to module, until they are many; but not those of patched functions."""
     import jax  # not above: the environment comes first
 
-    jax.clear_caches()
+    patches = any("monkeypatch" in item.fixturenames for item in request.session.items if item.path == request.path)
+    if patches or memory_maps() > MOST_MAPS:
+        jax.clear_caches()
+    yield
+    if patches:
+        jax.clear_caches()
+
+
+def memory_maps():
+    """The number of memory maps of this process; where the system does not list them, more than are allowed."""
+    try:
+        with open("/proc/self/maps") as file:
+            return sum(1 for _ in file)
+    except OSError:
+        return MOST_MAPS + 1
