@@ -38,7 +38,7 @@ os.environ |= {
     "https_proxy": "http://{}:{}".format(*DEAD_END),
     "no_proxy": "localhost,127.0.0.1",
 }
-# Tests compile far more than they compute: programs that XLA does not optimise compile in a quarter of the time. With
+# Tests compile far more than they compute: programs that XLA does not optimise compile several times faster. With
 # PIXELCNN_TEST_CPU they are compiled as users compile them, for another instruction set, which rounds sums in another
 # order.
 if "PIXELCNN_TEST_CPU" in os.environ:
