@@ -40,7 +40,7 @@ def test_commands_exist(page):
         assert importlib.util.find_spec(module), module
     for verb in re.findall(r"(?:^|`)pixelcnn (\w+)", text, flags=re.MULTILINE):
         assert verb in main.commands, verb
-    for target in re.findall(r"(?:^ *|`)make ([a-z]+)", text, flags=re.MULTILINE):
+    for target in re.findall(r"(?:^ *|`)make ([a-z-]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 

@@ -27,14 +27,13 @@ PASSED, FAILED = 0, 1  # exit status of pytest; others are for tests that are no
 
 
 def copy_checkout(target: Path, tests: Path) -> None:
-    """Copies the files that git tracks: the tests from ``tests``, all others from this checkout."""
-    for checkout, is_copied in ((ROOT, lambda name: not name.startswith("tests/")), (tests, lambda name: True)):
+    """Copies the files that git tracks: the tests and their settings from ``tests``, all others from this checkout."""
+    for checkout, of_tests in ((ROOT, False), (tests, True)):
         listed = subprocess.run(["git", "ls-files"], cwd=checkout, capture_output=True, text=True, check=True).stdout
-        for name in filter(is_copied, listed.splitlines()):
-            file = target / name
-            if name.startswith("tests/") or checkout == ROOT:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(checkout / name, file)
+        for name in listed.splitlines():
+            if (name.startswith("tests/") or name == "pyproject.toml") == of_tests:
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(checkout / name, target / name)
 
 
 @contextlib.contextmanager
