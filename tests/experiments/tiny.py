@@ -45,7 +45,6 @@ ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
     "autoencoder": {"own.map_features": 3},
     "codes": {"model.code_features": 3},
-    "example_vae": {"data.examples": 1, "data.fewest_examples": 1},
     "few_shot": {"data.examples": 3, "own.alphabets": ("test where label is below 5",)},
 }
 NEEDS = {
