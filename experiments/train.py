@@ -95,13 +95,7 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
             raise InputError("config.data.download must be off with --processes: prepare the data set first.")
         join(command.processes)
     splits = load_splits(config.data)
-    runs = module.runs(config) if hasattr(module, "runs") else {}
-    for one in runs.values() or (config,):
-        check_memory(one, module.make_experiment(one, splits.spec, None))
-    if runs:  # a study of several runs, a folder each
-        recipe = Recipe.of(module)
-        results = {name: train(one, recipe, splits, command.workdir / name) for name, one in runs.items()}
-        return dict(module.compare(config, splits.spec, results))
+    check_memory(config, module.make_experiment(config, splits.spec, None))
     result = train(config, Recipe.of(module), splits, command.workdir)
     if is_first():
         print(table(config, splits, result))
