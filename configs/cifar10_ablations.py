@@ -2,7 +2,7 @@
 
 Paper row: none. 1606.05328 predicts red, then green, then blue, and reports no other order.
 Command: for each variant ("whole", "blue first", "green first") and seed 0, 1, 2
-  python -m experiments.train --config=configs/cifar10_ablations.py --workdir=runs/cifar10_ablations/blue-0 \
+  python -m experiments.train --config=configs/cifar10_ablations.py --workdir=runs/cifar10_ablations/blue-0
     --config.ablations.variant="blue first" --config.seed=0
 Time: 5 minutes for the nine runs on one shared core of an AMD EPYC (2026-11-25).
 Result: validation bits/dim, mean of three seeds (standard deviation): red first 3.127 (0.046), blue first 3.117

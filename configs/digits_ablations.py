@@ -2,7 +2,7 @@
 
 Paper row: none. Sections 2.2 and 2.3 argue for these parts without figures of a network that lacks one.
 Command: for each variant ("whole", "relu", "one stack", "vertical residual", "5x5", "first 3x3") and seed 0, 1, 2
-  python -m experiments.train --config=configs/digits_ablations.py --workdir=runs/digits_ablations/relu-0 \
+  python -m experiments.train --config=configs/digits_ablations.py --workdir=runs/digits_ablations/relu-0
     --config.ablations.variant=relu --config.seed=0
 Time: 14 minutes for the eighteen runs on one core of an AMD EPYC (2026-11-25).
 Result: validation bits/dim, mean of three seeds (standard deviation), at 137,000 to 140,000 parameters each: whole
