@@ -197,7 +197,7 @@ def main(
 ) -> None:
     if train_seconds and not workdir:
         raise click.UsageError("--train_seconds needs --workdir.")
-    # XLA otherwise takes three quarters of a GPU's memory for this process, and the training run is another one.
+    # XLA otherwise takes three quarters of a GPU's memory for this process, and the training run is a second process.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     names, batch_size = (("digits",), 8) if quick else (names, batch_size)
     changes: dict[str, Any] = {"layers": 2} if quick else {}

@@ -39,7 +39,7 @@ from pixelcnn_jax.training.run import train
 from pixelcnn_jax.training.stop import Interrupted, StopNow, sigterm_raises
 from pixelcnn_jax.training.summary import summary, table
 
-# Fields of config.data that make other images, or another test.
+# Fields of config.data that make other images, or a different test.
 PREPARATION = {"dataset", "validation_split", "test_split"} | {one.name for one in fields(Preparation)}
 
 

@@ -37,7 +37,7 @@ def fetch_model(address: str) -> Path:
       address: "hf://OWNER/NAME", or "hf://OWNER/NAME@REVISION" for a branch, a tag or a commit.
 
     Raises:
-      InputError: for another form of address, without huggingface_hub, and for what cannot be fetched.
+      InputError: for a different form of address, without huggingface_hub, and for what cannot be fetched.
     """
     if (parts := ADDRESS.fullmatch(address)) is None:
         raise InputError(

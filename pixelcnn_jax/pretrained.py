@@ -261,5 +261,5 @@ def _check_shapes(model: nn.Module, params: Params, spec: ImageSpec) -> None:
     for name in [*wanted, *found]:
         if wanted.get(name) != found.get(name):
             raise InputError(
-                f"{type(model).__name__} has another shape of {name}: {wanted.get(name)}, not {found.get(name)}."
+                f"{type(model).__name__} has a different shape of {name}: {wanted.get(name)}, not {found.get(name)}."
             )

@@ -38,7 +38,7 @@ os.environ |= {
 }
 # Tests compile far more than they compute: code that XLA does not optimise takes half the time in all.
 FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-if "PIXELCNN_TEST_CPU" in os.environ:  # another instruction set rounds sums in another order
+if "PIXELCNN_TEST_CPU" in os.environ:  # a different instruction set rounds sums in a different order
     FLAGS += f" --xla_cpu_max_isa={os.environ['PIXELCNN_TEST_CPU']}"
 os.environ.setdefault("XLA_FLAGS", FLAGS)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda make test: on purpose only

@@ -63,7 +63,7 @@ def test_every_figure_is_derived_and_the_tables_are_written(pages, monkeypatch):
     monkeypatch.setattr(table, "load_density", lambda name, **_: density)
     result = CliRunner().invoke(table.main, [])
     assert result.exit_code == 1
-    assert "another table" in result.stderr
+    assert "a different table" in result.stderr
     assert result.stderr.count("as printed") == 2
     run(table.main, "--write")
     text = (pages / "README.md").read_text()

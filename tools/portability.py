@@ -108,7 +108,7 @@ def read_elsewhere(folder: Path, python: str, settings: dict[str, str]) -> tuple
 
 @click.command(cls=UserCommand)
 @click.option("--model", "names", multiple=True, help="An integer model, several times; all if not given.")
-@click.option("--python", "pythons", multiple=True, help="Another interpreter, several times.")
+@click.option("--python", "pythons", multiple=True, help="One more interpreter; may be repeated.")
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Images of each file.")
 @click.option("--write", is_flag=True, help="Replace the table.")
 @click.option("--decode", type=Path, hidden=True)

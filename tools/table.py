@@ -2,7 +2,7 @@
 
 python -m tools.table [MODEL ...] [--data-dir=DIR] [--write]
 
-Fails if a figure differs from its card, or if README.md or docs/results.md holds another table; --write
+Fails if a figure differs from its card, or if README.md or docs/results.md holds a different table; --write
 replaces both tables. Models whose data is missing are named, and their figures taken from their cards; so are those of
 all but the models that are given, if any are.
 """
@@ -83,7 +83,7 @@ def markdown(columns: tuple[str, ...], rows: list[dict[str, str]]) -> str:
 
 
 def replace_table(text: str, table: str) -> str:
-    """Returns a page with another table between its marks."""
+    """Returns a page with a different table between its marks."""
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise InputError(f"The page must hold the marks {BEGIN.strip()} and {END.strip()} once each.")
     return text.partition(BEGIN)[0] + BEGIN + table + END + text.partition(END)[2]
@@ -128,7 +128,7 @@ def main(models: tuple[str, ...], data_dir: str | None, write: bool) -> None:
         if write:
             atomic_write(page, new)
         elif new != text:
-            raise InputError(f"{page} holds another table: run python -m tools.table --write and see git diff.")
+            raise InputError(f"{page} holds a different table: run python -m tools.table --write and see git diff.")
         click.echo(table)
 
 

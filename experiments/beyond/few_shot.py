@@ -1,6 +1,6 @@
 """p(x|x1 ... xk): a new image of a class of which k examples are known, 0 to 9; section 4 names it as future work.
 
-The examples are the h of equation 5: s = m(h) by attention over what they show. Training draws their number anew for
+The examples are the h of equation 5: s = m(h) by attention over what they show. Training draws their number for
 each image. Each pair of rows of the picture is an unseen character and new drawings of it, given one example and given
 three.
 """

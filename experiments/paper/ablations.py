@@ -45,7 +45,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """Returns the experiment: p(x) by a network without a part.
 
     Raises:
-      InputError: if the network is another, or for an order of colours if the images have no three channels.
+      InputError: if the network is different, or for an order of colours if the images have no three channels.
     """
     name = config.own.variant
     if config.model.network != "GatedPixelCNN":
@@ -57,7 +57,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def reordered(experiment: Experiment, order: tuple[int, ...]) -> Experiment:
-    """Returns an experiment whose network sees the channels in another order than losses and samples have them."""
+    """Returns an experiment whose network sees the channels in a different order than losses and samples have them."""
     if not order:
         return experiment
     colours, back = np.array(order), np.argsort(order)

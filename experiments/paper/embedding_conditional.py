@@ -120,7 +120,7 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
     """Returns the weights of the embedding network.
 
     Raises:
-      InputError: if the run that ``embedder`` names is of other images or another network.
+      InputError: if the run that ``embedder`` names is of other images or a different network.
     """
     if config.own.embedder is None:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")

@@ -175,7 +175,7 @@ def load_coder(name: str, container: Container) -> Density:
     """Returns the model that compressed a file: the integer model of the one that is named.
 
     Raises:
-      InputError: if it was another integer model, which is named if it is a published one.
+      InputError: if it was a different integer model, which is named if it is a published one.
     """
     density = options.load_density(integer_model_of(name))
     if is_of(container, density):

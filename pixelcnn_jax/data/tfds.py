@@ -119,7 +119,7 @@ def _root(data_dir: str | None) -> pathlib.Path:
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:
-    """Returns the builder of a prepared data set. Raises InputError for a damaged one and for another file format."""
+    """Returns the builder of a prepared data set. Raises InputError for one that is damaged or no array_record."""
     try:
         _check_features(folder / "features.json")
         builder = tfds.builder_from_directory(folder)
@@ -170,7 +170,7 @@ def _class_features(features: Any) -> list[str]:
 
 def _check_labels(name: str, features: Any, *, labels: bool) -> None:
     if labels and "label" not in _class_features(features):
-        raise InputError(f"{name} has no class labels: set labels=False or choose another data set.")
+        raise InputError(f"{name} has no class labels: set labels=False or choose a different data set.")
 
 
 def _channels(feature: Any) -> int:
@@ -214,7 +214,7 @@ def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
     _check_known(name)
     if not allowed:
         raise InputError(
-            f"{name} is not prepared in {root}: name another data_dir, train with --config.data.download, or run "
+            f"{name} is not prepared in {root}: name a different data_dir, train with --config.data.download, or run "
             f"{_command(name, root)}"
         )
     downloader.MAX_RETRIES = RETRIES

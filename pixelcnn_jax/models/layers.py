@@ -44,9 +44,9 @@ def product(
 ) -> Float[Array, "*positions_and_outputs"]:
     """Contracts the last axes of ``x`` with the first of a kernel, in the types of the two.
 
-    The operands are multiplied in the kernel's type. If ``x`` has another one, as in training by bfloat16 on a CPU, the
-    result and both gradients are summed and returned in the type of ``x``: processors with bfloat16 units multiply it
-    into float32, and anything else that bfloat16 does is slow there (``docs/benchmarks.md``).
+    The operands are multiplied in the kernel's type. If ``x`` has a different type, as in bfloat16 training on a CPU,
+    the result and both gradients are summed and returned in the type of ``x``: processors with bfloat16 units multiply
+    it into float32, and anything else that bfloat16 does is slow there (``docs/benchmarks.md``).
 
     Args:
       x: what is multiplied.

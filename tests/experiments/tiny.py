@@ -37,7 +37,7 @@ TINY = {
     "own.rotate": True,
     "own.embedding_noise": 0.1,
     "own.kl_warmup": 10,
-    "own.free_bits": 0.1,
+    "own.free_nats": 0.1,
     "own.codes": 5,
     "own.text_features": 8,
 }

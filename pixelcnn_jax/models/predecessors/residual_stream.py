@@ -38,7 +38,7 @@ class Pixel(NamedTuple):
 class ResidualStream:
     """The ``Stream`` of a ``ResidualNetwork``; a subclass defines the steps of a layer.
 
-    All colours of a pixel are computed anew for each of them. The masks keep the later ones out.
+    All colours of a pixel are computed again for each of them. The masks keep the later ones out.
     """
 
     model: ResidualNetwork
@@ -51,7 +51,7 @@ class ResidualStream:
         """Returns what a layer remembers above the image."""
         raise NotImplementedError
 
-    def look_up(self, layer: Params, memory: Any, condition: Condition) -> Any:
+    def context_from_above(self, layer: Params, memory: Any, condition: Condition) -> Any:
         """Returns what a layer sees from above in the next row, arrays [batch, 1, width, ...]."""
         raise NotImplementedError
 
@@ -90,7 +90,7 @@ class ResidualStream:
         """Returns what every layer sees from above in the next row, and the memory."""
         condition, (strict, *memories) = jax.tree.map(lambda x: x.astype(self.model.dtype), condition), rows
         layers = zip(params["layers"], memories, strict=True)
-        above = [self.look_up(layer, memory, condition) for layer, memory in layers]
+        above = [self.context_from_above(layer, memory, condition) for layer, memory in layers]
         return [taps_above(params["strict"]["above"], strict), *above], rows
 
     def close_row(
@@ -164,7 +164,7 @@ class PixelCNNStream(ResidualStream):
         reach, _, inputs, _ = layer["masked"]["above"].shape
         return jnp.zeros((batch, reach, width, inputs), self.model.dtype)
 
-    def look_up(self, layer: Params, memory: Array, condition: Condition) -> tuple[Array, Array]:
+    def context_from_above(self, layer: Params, memory: Array, condition: Condition) -> tuple[Array, Array]:
         taps = taps_above(layer["masked"]["above"], memory)
         return taps, jnp.zeros_like(taps) + condition_terms(layer, "masked", condition)
 
@@ -187,7 +187,7 @@ class RowLSTMStream(ResidualStream):
     def border(self, layer: Params, batch: int, width: int) -> State:
         return initial_state(layer["rows"], (batch, 1, width))
 
-    def look_up(self, layer: Params, memory: State, condition: Condition) -> tuple[Array, Array]:
+    def context_from_above(self, layer: Params, memory: State, condition: Condition) -> tuple[Array, Array]:
         border = border_states(layer["rows"], len(memory.hidden))
         gates = states_above(layer["rows"], memory.hidden[:, 0], border)
         return gates + condition_terms(layer, "rows", condition), memory.cell
