@@ -52,7 +52,7 @@ def pages(monkeypatch, tmp_path):
     monkeypatch.setattr(table, "pretrained_names", lambda: ["digits"])
     monkeypatch.setattr(table, "IN_README", ("digits",))
     (tmp_path / "docs").mkdir()
-    for page in ("README.md", "docs/results.md"):
+    for page in ("README.md", "docs/published_models.md"):
         atomic_write(tmp_path / page, f"before\n{table.BEGIN}| old |\n{table.END}after\n")
     return tmp_path
 

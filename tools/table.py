@@ -2,8 +2,8 @@
 
 python -m tools.table [MODEL ...] [--data-dir=DIR] [--write]
 
-Fails if a figure differs from its card, or if README.md or docs/results.md holds a different table; --write
-replaces both tables. Models whose data is missing are named, and their figures taken from their cards; so are those of
+Fails if a figure differs from its card, or if the table in README.md or docs/published_models.md does; --write replaces
+both tables. Models whose data is missing are named, and their figures taken from their cards; so are those of
 all but the models that are given, if any are.
 """
 
@@ -68,7 +68,7 @@ def tables() -> dict[Path, str]:
     long = [row for name in pretrained_names() for row in rows_of(name)]
     return {
         ROOT / "README.md": markdown(COLUMNS, short),
-        ROOT / "docs/results.md": markdown(COLUMNS + MORE_COLUMNS, long),
+        ROOT / "docs/published_models.md": markdown(COLUMNS + MORE_COLUMNS, long),
     }
 
 
