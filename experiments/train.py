@@ -66,9 +66,9 @@ def main(argv: list[str] | None = None) -> None:
             print(json.dumps(dry_run(config, module)))
             return
         with sigterm_raises():
-            found = json.dumps(run(config, module, command))
+            line = json.dumps(run(config, module, command))
         if is_first():
-            ends = [found]
+            ends = [line]
             if (command.workdir / "report.html").exists():
                 # A program reads the last line, a person on a terminal as well.
                 ends.insert(int(sys.stdout.isatty()), next_steps(command.workdir))

@@ -254,12 +254,12 @@ def _check_shapes(model: nn.Module, params: Params, spec: ImageSpec) -> None:
         initial = jax.eval_shape(lambda images: model.init(jax.random.key(0), images), images)["params"]
     except Exception:  # it reads more than images, or others
         return
-    wanted, found = (
+    wanted, shapes = (
         {".".join(name): x.shape for name, x in flax.traverse_util.flatten_dict(tree).items()}
         for tree in (flax.core.unfreeze(initial), params)
     )
-    for name in [*wanted, *found]:
-        if wanted.get(name) != found.get(name):
+    for name in [*wanted, *shapes]:
+        if wanted.get(name) != shapes.get(name):
             raise InputError(
-                f"{type(model).__name__} has a different shape of {name}: {wanted.get(name)}, not {found.get(name)}."
+                f"{type(model).__name__} has a different shape of {name}: {wanted.get(name)}, not {shapes.get(name)}."
             )

@@ -89,15 +89,15 @@ def replace_table(text: str, table: str) -> str:
     return text.partition(BEGIN)[0] + BEGIN + table + END + text.partition(END)[2]
 
 
-def compare(what: str, found: dict[str, Any], printed: dict[str, Any]) -> None:
+def compare(what: str, derived: dict[str, Any], printed: dict[str, Any]) -> None:
     """Raises InputError unless a score equals that of a card to the last digit that is printed, or to one in a million.
 
     A float32 sum over an image holds no more.
     """
     for name, digits in {"images": 0, **DIGITS}.items():
         # A figure on the edge of two roundings may fall to either side on another processor.
-        if not abs(found[name] - printed[name]) <= max(0.05 * 10**-digits, 1e-6 * abs(printed[name])):
-            raise InputError(f"{what}: {name} must be {printed[name]}, as the card says, got {found[name]}.")
+        if not abs(derived[name] - printed[name]) <= max(0.05 * 10**-digits, 1e-6 * abs(printed[name])):
+            raise InputError(f"{what}: {name} must be {printed[name]}, as the card says, got {derived[name]}.")
 
 
 def derive(name: str, data_dir: str | None) -> None:
@@ -105,12 +105,12 @@ def derive(name: str, data_dir: str | None) -> None:
     density = load_density(name)
     for split, printed in density.card["scores"].items():
         try:
-            found = evaluate_split(density, split, data_dir)
+            derived = evaluate_split(density, split, data_dir)
         except InputError as error:
             click.echo(f"{name} is not derived again: {error}", err=True)
             return
-        compare(f"{name}, {split}", found, printed)
-        click.echo(f"{name}, {split}: {found['nats']:.2f} nats, as printed", err=True)
+        compare(f"{name}, {split}", derived, printed)
+        click.echo(f"{name}, {split}: {derived['nats']:.2f} nats, as printed", err=True)
 
 
 @click.command(cls=UserCommand)

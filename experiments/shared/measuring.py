@@ -88,9 +88,9 @@ def linear_probe(
     return float(probe.fit(codes, labels).score(test_codes, test_labels))
 
 
-def squared_error(found: Float[Array, "batch height width channels"], images: Images, levels: int) -> float:
+def squared_error(means: Float[Array, "batch height width channels"], images: Images, levels: int) -> float:
     """Returns the mean squared error over all sub-pixels, in intensities from 0 to 1."""
-    return float(jnp.mean((found - images / (levels - 1)) ** 2))
+    return float(jnp.mean((means - images / (levels - 1)) ** 2))
 
 
 def distance(a: np.ndarray, b: np.ndarray, levels: int) -> float:

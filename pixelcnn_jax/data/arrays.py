@@ -27,8 +27,8 @@ def array_source(
     """
     levels = 2 if images.dtype == bool else levels
     if images.ndim not in (3, 4) or not images.size or images.dtype.kind not in "bui":
-        found = f"{images.dtype} {list(images.shape)}"
-        raise InputError(f"images must be an array of integers [count, height, width, channels], got {found}.")
+        given = f"{images.dtype} {list(images.shape)}"
+        raise InputError(f"images must be an array of integers [count, height, width, channels], got {given}.")
     if images.min() < 0 or images.max() >= levels:
         raise InputError(f"images must hold 0 to {levels - 1}, got {images.min()} to {images.max()}: set levels.")
     stored = images.reshape(*images.shape[:3], -1).astype(np.uint8 if levels <= 256 else np.uint16)

@@ -37,7 +37,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     remedy = f"move it away and prepare it again, {_command(name, root)}"
     builder = _open(folder, remedy)
     features, stored = builder.info.features, builder.info.splits
-    filled = [known for known, found in stored.items() if found.num_examples]
+    filled = [known for known, described in stored.items() if described.num_examples]
     split.check_name(name, filled)
     _check_labels(name, features, labels=labels)
     key = _image_feature(name, features)
@@ -189,8 +189,8 @@ def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
         raise InputError(f"dataset={name} must be a name such as mnist or downsampled_imagenet/32x32, not a path.")
     if not re.fullmatch(r"[\d.*]*", version):
         raise InputError(f"dataset={name}:{version} must name a version of three numbers, such as {name}:1.0.0.")
-    found = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]
-    folders = [folder for folder in found if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
+    prepared = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]
+    folders = [folder for folder in prepared if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     configs = sorted({file.parents[1].name for file in (root / name).glob("*/*/dataset_info.json")})
     if configs and not folders:
         raise InputError(f"dataset={name} must be one of {', '.join(f'{name}/{config}' for config in configs)}.")

@@ -58,8 +58,8 @@ def product(
     if x.dtype == kernel.dtype:
         return jnp.tensordot(x, kernel, axes=axes, precision=precision, preferred_element_type=result)
     flat = kernel.reshape(math.prod(kernel.shape[:axes]), -1)
-    found = _mixed_product(lambda x: x, x.reshape(*x.shape[:-axes], -1), flat)
-    return found.reshape(*found.shape[:-1], *kernel.shape[axes:])
+    flat_result = _mixed_product(lambda x: x, x.reshape(*x.shape[:-axes], -1), flat)
+    return flat_result.reshape(*flat_result.shape[:-1], *kernel.shape[axes:])
 
 
 def window_product(
@@ -87,10 +87,10 @@ def window_product(
         return gather(window) @ flat
 
     if window.dtype == kernel.dtype:
-        found = jax.lax.platform_dependent(window, flat, cpu=matrix_product, default=convolution)
+        sums = jax.lax.platform_dependent(window, flat, cpu=matrix_product, default=convolution)
     else:
-        found = _mixed_product(gather, window, flat)
-    return found.reshape(*found.shape[:-1], *out)
+        sums = _mixed_product(gather, window, flat)
+    return sums.reshape(*sums.shape[:-1], *out)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -109,9 +109,9 @@ class ResidualStream:
 
     def open_pixel(self, params: Params, columns: list[Array], above: list[Any], column: Int[Array, ""] | int) -> Pixel:
         """Returns what every layer knows at a pixel before its first colour."""
-        here = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2), above)
+        column_above = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2), above)
         kernels = zip(self._kernels_left(params), columns, strict=True)
-        return Pixel(here, [columns_left(kernel, memory) for kernel, memory in kernels], [])
+        return Pixel(column_above, [columns_left(kernel, memory) for kernel, memory in kernels], [])
 
     def read_colour(
         self, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
@@ -146,9 +146,9 @@ class ResidualStream:
 
         x = convolve(params["strict"], inputs, above[0] + product(0, inputs))
         reads, new = [], []
-        for index, (layer, here) in enumerate(zip(params["layers"], above[1:], strict=True), start=1):
-            reads.append(self.read(layer, x, here))
-            added, seen = self.block(layer, reads[-1], here, product(index, reads[-1]))
+        for index, (layer, from_above) in enumerate(zip(params["layers"], above[1:], strict=True), start=1):
+            reads.append(self.read(layer, x, from_above))
+            added, seen = self.block(layer, reads[-1], from_above, product(index, reads[-1]))
             new.append(seen)
             x = x + added
         return x, reads, new
