@@ -67,10 +67,12 @@ def held(quickstart):
     return {name: value if name == "result" else np.array(value) for name, value in values.items()}
 
 
+@pytest.mark.long
 def test_quickstart_trains_as_long_as_its_parameter_says(held):
     assert held["result"]["steps"] == STEPS
 
 
+@pytest.mark.long
 def test_quickstart_knows_the_exact_likelihood_of_all_validation_images(quickstart, held):
     assert held["images"].shape == (350, 8, 8, 1)
     assert held["nats"].shape == held["bits"].shape == (350,)
@@ -85,6 +87,7 @@ def test_quickstart_knows_the_exact_likelihood_of_all_validation_images(quicksta
     assert re.search(rf"^this run +validation +{scores['bits_per_dim']:.4f} ", printed, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_quickstart_draws_images_of_the_data_s_levels(held):
     samples = held["samples"]
     assert samples.shape == (64, 8, 8, 1)
@@ -94,6 +97,7 @@ def test_quickstart_draws_images_of_the_data_s_levels(held):
     assert len(np.unique(samples, axis=0)) == 64
 
 
+@pytest.mark.long
 def test_quickstart_completes_below_what_is_given(held):
     real, completions = held["images"][:16], held["completions"].reshape(4, 16, 8, 8, 1)
     assert (completions[:, :, :4] == real[:, :4]).all()
@@ -102,19 +106,21 @@ def test_quickstart_completes_below_what_is_given(held):
     assert 0 <= lower.min() <= lower.max() <= 16
 
 
+@pytest.mark.long
 def test_quickstart_shows_the_progress_of_its_training(quickstart):
     printed = "".join(output.text for output in outputs(quickstart, "stream"))
     assert "compiling:" in printed
     assert f"{STEPS}/{STEPS}" in printed
 
 
+@pytest.mark.long
 def test_quickstart_shows_pictures_and_no_warnings(quickstart):
     pictures = [output.data for output in outputs(quickstart, "execute_result") if "image/png" in output.data]
     assert len(pictures) == 4
     assert [output.text for output in outputs(quickstart, "stream") if output.name == "stderr"] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "parameters", "pictures"), REDUCED, ids=[name for name, *_ in REDUCED])
 def test_notebooks_run_at_reduced_size_without_a_warning(name, parameters, pictures, tmp_path):
     if "WORKDIR" in parameters:

@@ -125,7 +125,7 @@ def test_an_array_takes_its_padded_size_where_it_lies(type_, main, on_chip):
     assert (sizes["main"], sizes["on chip"]) == (main, on_chip)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="the TPU compiler, libtpu, is not installed")
 def test_digits_compile_for_a_tpu_and_fit():
     """In a process of its own: the compiler keeps its machine's name, and may be loaded once."""

@@ -65,11 +65,9 @@ except InputError as error:
     print(error)
 print("tensorflow" in sys.modules)
 """
-    start = time.monotonic()
     command = [sys.executable, "-W", "error", "-c", script]
     lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
     assert (lines[0], "mnist" in lines[1], lines[2]) == ("(4, 4, 6, 3)", True, "False")
-    assert time.monotonic() - start < 60  # 5 seconds on an idle machine
 
 
 def test_versions_and_configs(tmp_path):

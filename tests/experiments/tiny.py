@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import proofs
 
 from experiments import default_config, experiment_module
 from pixelcnn_jax.data.dataset import Splits, from_array, load_splits, read_all
@@ -99,7 +100,7 @@ def tiny_experiment(name, changes=None, fixed=None, spec=None):
 
 def randomised(experiment, scale=0.0):
     params = jax.jit(experiment.init)(jax.random.key(0))
-    return jax.tree.map(lambda x: x + scale * jax.random.normal(jax.random.key(x.size), x.shape), params)
+    return proofs.randomised(params, scale=scale) if scale else params
 
 
 def tiny_run(name, workdir, changes=None):

@@ -38,7 +38,7 @@ def test_wrong_command_lines_are_one_sentence():
     assert failures(calls.attack_lines, every=2) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_damaged_workdirs_go_on_to_the_same_bits_or_name_the_damage():
     assert failures(workdirs.attack_workdirs, seed=0, count=4) == []
 
