@@ -39,8 +39,8 @@ os.environ |= {
     "no_proxy": "localhost,127.0.0.1",
 }
 # Tests compile far more than they compute: programs that XLA does not optimise compile several times faster. With
-# PIXELCNN_TEST_CPU they are compiled as users compile them, for another instruction set, which rounds sums in another
-# order.
+# PIXELCNN_TEST_CPU they are compiled as users compile them, for a different instruction set, which rounds sums in a
+# different order.
 if "PIXELCNN_TEST_CPU" in os.environ:
     FLAGS = [f"--xla_cpu_max_isa={os.environ['PIXELCNN_TEST_CPU']}"]
 else:

@@ -52,7 +52,7 @@ def pages(monkeypatch, tmp_path):
     monkeypatch.setattr(table, "pretrained_names", lambda: ["digits"])
     monkeypatch.setattr(table, "IN_README", ("digits",))
     (tmp_path / "docs").mkdir()
-    for page in ("README.md", "docs/results.md"):
+    for page in ("README.md", "docs/published_models.md"):
         atomic_write(tmp_path / page, f"before\n{table.BEGIN}| old |\n{table.END}after\n")
     return tmp_path
 
@@ -63,7 +63,7 @@ def test_every_figure_is_derived_and_the_tables_are_written(pages, monkeypatch):
     monkeypatch.setattr(table, "load_density", lambda name, **_: density)
     result = CliRunner().invoke(table.main, [])
     assert result.exit_code == 1
-    assert "another table" in result.stderr
+    assert "a different table" in result.stderr
     assert result.stderr.count("as printed") == 2
     run(table.main, "--write")
     text = (pages / "README.md").read_text()

@@ -15,7 +15,7 @@ from benchmarks.hlo_text import array_sizes
 BLOCK = 8 * 128 * 4  # bytes of f32[8,128]
 SCALAR = 4
 
-# A loop of four doubles a block of a stack and stores it in another, in place. Before it, one block is copied to the
+# A loop of four doubles a block of a stack and stores it in a second one in place. Before it, a block is copied to the
 # memory on the chip by an asynchronous slice, and after it a product reads that block.
 PROGRAM = """HloModule known, is_scheduled=true
 

@@ -80,7 +80,7 @@ def decompress(
       on_row: called with the index of each finished row of a group.
 
     Raises:
-      InputError: for damaged bytes, and for another model, variables, h or s.
+      InputError: for damaged bytes, and for a different model, variables, h or s.
     """
     network = integer_network(model)
     container = unpack(data)

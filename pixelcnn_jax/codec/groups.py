@@ -81,10 +81,10 @@ def decompress(
     """Returns the images of a container.
 
     Raises:
-      InputError: if the container was made with another model, variables or h, or holds no images.
+      InputError: if the container was made with a different model, variables or h, or holds no images.
     """
     if container.model != digest_of_integers(model, variables):
-        raise InputError("data was compressed with another model or weights: decompress with the same.")
+        raise InputError("data was compressed with a different model or weights: decompress with the same.")
     _check(model, variables)
     (count, height, width, channels), group_size, lanes = container.shape, container.batch_size, container.lanes
     if (channels, container.levels) != (model.channels, model.levels):

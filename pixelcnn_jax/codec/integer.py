@@ -22,8 +22,9 @@ from pixelcnn_jax.codec.frequencies import EXP_SIZE, interval, log_frequencies, 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images, condition_of
-from pixelcnn_jax.models.layers import condition_terms, gathered, rows_border, shift_down
+from pixelcnn_jax.models.layers import condition_terms, rows_border, shift_down
 from pixelcnn_jax.models.parameters import Bias, Params, layers_of
+from pixelcnn_jax.models.products import gathered
 from pixelcnn_jax.models.registry import DESCRIBED
 
 HIGHEST = jax.lax.Precision.HIGHEST  # an accelerator would multiply float32 in fewer bits

@@ -59,7 +59,7 @@ def quantise(
         Integers up to 341 stay as they are.
 
     Raises:
-      InputError: for a model, images, h or s of another kind, and if a sum cannot be bounded.
+      InputError: for a model, images, h or s of a different kind, and if a sum cannot be bounded.
     """
     if not has_integer_form(model):
         raise InputError(

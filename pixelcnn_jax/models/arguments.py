@@ -26,7 +26,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def public(function: Function) -> Function:
     """Checks each argument of a function by its name, as ``CHECKS`` says; None is taken where it is the default.
 
-    Flax's own errors, which a module raises for variables of another, become an ``InputError``.
+    Flax's own errors, which a module raises for variables of a different module, become an ``InputError``.
     """
     signature = inspect.signature(function)
 

@@ -18,8 +18,9 @@ from jaxtyping import Array, DTypeLike, Float, Key
 from pixelcnn_jax.foundation.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
-from pixelcnn_jax.models.layers import add_bias, one_by_one, product
+from pixelcnn_jax.models.layers import add_bias, one_by_one
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
+from pixelcnn_jax.models.products import product
 
 if TYPE_CHECKING:
     from pixelcnn_jax.models.streaming import Stream
@@ -137,7 +138,7 @@ class Network(nn.Module):
         """Returns the outputs of the head over whole images, from the features that ``encode`` made of them.
 
         A function of its arguments and the hyperparameters alone: it is compiled once for equal models, which are not
-        bound. The types of parameters, inputs and condition are those that ``layers.product`` expects.
+        bound. The types of parameters, inputs and condition are those that ``products.product`` expects.
         """
         raise NotImplementedError
 

@@ -90,7 +90,7 @@ class Checkpoints:
           like: a state of the same shapes, types and shardings, or these alone.
 
         Raises:
-          InputError: if the latest whole checkpoint is of another network or may not be read.
+          InputError: if the latest whole checkpoint is of a different network or may not be read.
         """
         step = run_on_first_process(lambda: self._latest_whole(shapes_of(like)))
         if step is None:
@@ -104,7 +104,7 @@ class Checkpoints:
             if not _is_whole(place):
                 print(f"The checkpoint {place} is damaged and is passed over.", file=sys.stderr)
             elif json.loads((place / "shapes.json").read_text()) != shapes:
-                raise InputError(f"The checkpoint {place} is of another network: choose another workdir.")
+                raise InputError(f"The checkpoint {place} is of a different network: choose a different workdir.")
             else:
                 return step
         if (self.folder.parent / "metrics.jsonl").exists():

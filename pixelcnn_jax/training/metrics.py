@@ -63,7 +63,7 @@ class Metrics:
     """Writes scalars by step.
 
     Everything else is derived from the records, in a thread beside the training: importing TensorFlow takes seconds.
-    TensorBoard's files are written anew when a run resumes, so that they hold every point. Records that a damaged file
+    TensorBoard's files are rewritten when a run resumes, so that they hold every point. Records that a damaged file
     has lost are named on standard error; nothing else is lost with them.
 
     Args:

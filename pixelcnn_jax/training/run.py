@@ -44,7 +44,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
       report.
 
     Raises:
-      InputError: for a workdir of another config, a batch that the devices cannot share, and a loss that is no longer
+      InputError: for a workdir of a different config, a batch that devices cannot share, and a loss that is no longer
         finite.
       Interrupted: after a signal, when the state is saved.
     """

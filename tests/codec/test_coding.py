@@ -182,7 +182,7 @@ def test_damaged_streams_are_detected(small):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model": bytes(16)}, "another model"),
+        ({"model": bytes(16)}, "a different model"),
         ({"levels": 6}, "levels"),
         ({"shape": (7, 4, 4, 1)}, "damaged"),
         ({"shape": (10, 4, 3, 1)}, "damaged"),
@@ -203,11 +203,11 @@ def test_containers_that_declare_something_else_are_refused(small, fields, messa
 
 def test_another_model_and_other_weights_are_refused(small):
     model, variables, _, data = small
-    with pytest.raises(InputError, match="another model"):
+    with pytest.raises(InputError, match="a different model"):
         decompress(*make_integer(COLOUR)[1:], data)
     changed = jax.tree.map(lambda x: x, variables)
     changed["params"]["head"]["logits"]["bias"] -= 1
-    with pytest.raises(InputError, match="another model"):
+    with pytest.raises(InputError, match="a different model"):
         decompress(model, changed, data)
 
 

@@ -38,7 +38,7 @@ TINY = {
     "own.rotate": True,
     "own.embedding_noise": 0.1,
     "own.kl_warmup": 10,
-    "own.free_bits": 0.1,
+    "own.free_nats": 0.1,
     "own.codes": 5,
     "own.text_features": 8,
 }
@@ -46,7 +46,6 @@ ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
     "autoencoder": {"own.map_features": 3},
     "codes": {"model.code_features": 3},
-    "example_vae": {"data.examples": 1, "data.fewest_examples": 1},
     "few_shot": {"data.examples": 3, "own.alphabets": ("test where label is below 5",)},
 }
 NEEDS = {

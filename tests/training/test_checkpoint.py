@@ -115,7 +115,7 @@ DAMAGE = {
     "a file too many": add_a_file,
     "metadata": damage_metadata,
     "manifest emptied": manifest(b""),
-    "manifest of another": manifest(b'{"a": "b"}'),
+    "foreign manifest": manifest(b'{"a": "b"}'),
     "manifest no object": manifest(b"[]"),
     "manifest no text": manifest(b"\xff\xfe\x00"),
     "manifest deep": manifest(b"[" * 100_000),

@@ -180,12 +180,12 @@ def check_params(model: Network, params: Params) -> None:
     sizes = condition_sizes(params)
     condition = Condition(*(np.zeros(sizes[name]) if name in sizes else None for name in ("h", "s")))
     wanted = array_shapes(model, condition)
-    found = {name: np.shape(x) for name, x in flax.traverse_util.flatten_dict(params).items()}
-    for name in [*wanted, *found]:
-        if wanted.get(name) != found.get(name):
+    shapes = {name: np.shape(x) for name, x in flax.traverse_util.flatten_dict(params).items()}
+    for name in [*wanted, *shapes]:
+        if wanted.get(name) != shapes.get(name):
             raise InputError(
                 f"variables must be those of this {type(model).__name__}: {'.'.join(map(str, name))} must have shape "
-                f"{wanted.get(name)}, got {found.get(name)}."
+                f"{wanted.get(name)}, got {shapes.get(name)}."
             )
 
 
