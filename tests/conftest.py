@@ -97,12 +97,18 @@ socket.getaddrinfo = guard(socket.getaddrinfo, lambda host, port, *args, **kwarg
 
 @pytest.fixture
 def offline(monkeypatch):
-    """A machine without network, as code meets it: for tests of the errors that a user then reads."""
+    """A machine without network, as code meets it: for tests of the errors that a user then reads.
+
+    Returns the addresses that were asked for.
+    """
+    asked_for = []
 
     def refuse_as_the_system_does(address):
+        asked_for.append(address)
         raise ConnectionRefusedError(f"no network, and this wants {address}")
 
     monkeypatch.setitem(globals(), "refuse", refuse_as_the_system_does)
+    return asked_for
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import PIL.Image
@@ -156,10 +155,9 @@ def test_what_tfds_knows_of_a_data_set_that_is_missing():
 
 
 def test_a_download_without_network_gives_up_soon(tmp_path, offline):
-    start = time.monotonic()
     with pytest.raises(InputError, match="mnist"):
         load("mnist", "train", data_dir=tmp_path, download=True)
-    assert time.monotonic() - start < 30
+    assert 0 < len(offline) <= 20  # 2, and 3 for each of four files; TFDS alone would ask 42 times
 
 
 def damage_description(folder):
