@@ -8,7 +8,7 @@ import jax
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.foundation.devices import data_mesh, replicated, use_all_cores
+from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
 
@@ -70,6 +70,4 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
     losses_of = evaluation.make_evaluator(
         loss, batch_size=min(train.get("eval_batch_size", 64), MOST), microbatch_size=micro and min(micro, MOST)
     )
-    with jax.default_matmul_precision("highest"):  # a GPU or TPU would multiply float32 in fewer bits
-        losses = losses_of(jax.device_put(density.variables, replicated(data_mesh())), dataset)
-    return evaluation.score(losses, dataset)
+    return evaluation.score(evaluation.in_full_precision(losses_of, density.variables, dataset), dataset)
