@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # what trains is imported on first use
 
 LEVELS = {"bool": 2, "uint8": 2**8, "uint16": 2**16}
 SOFTMAX_LEVELS = 32  # with more, a mixture of logistics is learned sooner than as many logits
+OFTEN = 10  # epochs from which the default network has dropout: it would learn the images by heart
 
 
 class Fitted(NamedTuple):
@@ -90,7 +92,8 @@ def fit(
     Args:
       model_or_config: a model of this package or any Linen module that maps images to logits; a ``ModelConfig`` for a
         network whose levels and channels the images decide; or None for a Gated PixelCNN of 8 layers of 32 features
-        (a softmax for up to 32 levels, else a mixture of 8 logistics with point masses at both ends).
+        (a softmax for up to 32 levels, else a mixture of 8 logistics with point masses at both ends; a dropout of 0.2
+        if the images are seen more than ten times).
       images: integers [count, height, width] or [count, height, width, channels], 0 to levels - 1.
       h: vectors [count, condition], or class labels [count]; for a ``ConditionalModel`` what its conditioner reads.
       s: maps [count, height, width, map_features].
@@ -123,7 +126,7 @@ def fit(
     given = given_rows(len(images), _one_hot(model_or_config, h, variables), s)
     try:
         splits = _splits(np.asarray(images), held_out, given, levels)
-        model = _model(model_or_config, splits.spec)
+        model = _model(model_or_config, splits.spec, seen=steps * batch_size / len(splits.train))
         arrays = (images, held_out, *given.values(), *jax.tree.leaves(variables)) if folder is not None else ()
         config = _config(
             {"steps": steps, "batch_size": batch_size, "microbatch_size": microbatch_size, "ema_decay": ema_decay},
@@ -186,11 +189,12 @@ def _splits(images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarra
     return Splits(every.take(learned, "the array"), every.take(held_out, "the images held out"))
 
 
-def _model(model: Any, spec: ImageSpec) -> Any:
-    """Returns the model, or the network of a config."""
+def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
+    """Returns the model, or the network of a config; by default one for images that are seen so many times."""
     if model is None:
-        many = spec.levels > SOFTMAX_LEVELS
-        model = ModelConfig(features=max(32, spec.channels), layers=8, mixture=8 * many, point_masses=many)
+        many, dropout = spec.levels > SOFTMAX_LEVELS, 0.2 if seen > OFTEN else 0.0
+        size = {"features": max(32, spec.channels), "layers": 8, "dropout": dropout}
+        model = ModelConfig(**size, mixture=8 * many, point_masses=many)
     return make_network(model, spec) if isinstance(model, ModelConfig) else CHECKS["model"]("model_or_config", model)
 
 
@@ -200,7 +204,7 @@ def _config(
     from pixelcnn_jax.training.config import resolve
 
     steps, size = settings["steps"], settings["microbatch_size"] or 1
-    tenth = max(1, steps // 10) if isinstance(steps, int) else 1  # what is no number is refused below
+    tenth = max(1, steps // 10)
     validated = tenth if eval_every is None else eval_every
     every = {"eval_every": validated, "checkpoint_every": validated, "log_every": max(1, tenth // 4)}
     train = settings | every | {"eval_batch_size": -(-64 // size) * size}
@@ -240,7 +244,7 @@ def _experiment(model: Any, train: "Dataset", start: Variables | None) -> "Exper
     first = train.stack([train.example(0)])
     check_images(first["image"], channels=model.channels, levels=model.levels)
 
-    def given(batch: Batch) -> dict[str, Array]:
+    def given(batch: Mapping[str, Any]) -> dict[str, Any]:
         return {name: x for name, x in batch.items() if name in ("h", "s")}
 
     def init(key: Key[Array, ""]) -> Params:

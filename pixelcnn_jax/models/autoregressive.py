@@ -278,6 +278,12 @@ def whole_head(
     return jax.lax.platform_dependent(head_hidden(head, features), head, cpu=together, default=separated)
 
 
+def check_precision(model: Network) -> None:
+    """Raises InputError for a network in float64 where JAX has 32 bits."""
+    if model.dtype in ("float64", jnp.float64) and not jax.config.jax_enable_x64:
+        raise InputError("dtype float64 needs 64 bits in JAX: call jax.config.update('jax_enable_x64', True) first.")
+
+
 def check_hyperparameters(model: Network) -> None:
     """Raises InputError for a network that cannot be built."""
     kinds: dict[Any, Any] = {int: numbers.Integral, float: numbers.Real, bool: bool}
@@ -304,8 +310,7 @@ def check_hyperparameters(model: Network) -> None:
         raise InputError(f"dropout must be between 0 and 0.99, got {model.dropout}.")
     if model.dtype not in (*DTYPES, *DTYPES.values()):
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {model.dtype}.")
-    if model.dtype in ("float64", jnp.float64) and not jax.config.jax_enable_x64:
-        raise InputError("dtype float64 needs a JAX of 64 bits: call jax.config.update('jax_enable_x64', True) first.")
+    check_precision(model)
     if model.point_masses and not model.mixture:
         raise InputError("point_masses must be False without a mixture: a softmax has a number for each level.")
     if model.mixture and model.code_features:
