@@ -192,9 +192,9 @@ def _splits(images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarra
 def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
     """Returns the model, or the network of a config; by default one for images that are seen so many times."""
     if model is None:
-        many, dropout = spec.levels > SOFTMAX_LEVELS, 0.2 if seen > OFTEN else 0.0
-        size = {"features": max(32, spec.channels), "layers": 8, "dropout": dropout}
-        model = ModelConfig(**size, mixture=8 * many, point_masses=many)
+        features, many = max(32, spec.channels), spec.levels > SOFTMAX_LEVELS
+        dropout = 0.2 if seen > OFTEN else 0.0
+        model = ModelConfig(features=features, layers=8, dropout=dropout, mixture=8 * many, point_masses=many)
     return make_network(model, spec) if isinstance(model, ModelConfig) else CHECKS["model"]("model_or_config", model)
 
 
@@ -255,7 +255,8 @@ def _experiment(model: Any, train: "Dataset", start: Variables | None) -> "Exper
         return nats(model, params, batch["image"], **given(batch), key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Batch) -> Array:
-        return sample(model, params, key, shape=source["image"].shape[:3], **given(source))[None]
+        batch, height, width, _ = source["image"].shape
+        return sample(model, params, key, shape=(batch, height, width), **given(source))[None]
 
     given_part = "".join(f", {name}" for name in given(first)).replace(", ", "|", 1)
     return Experiment(init, loss, draw, model, score_of=f"p(x{given_part})")

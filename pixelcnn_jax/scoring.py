@@ -83,7 +83,8 @@ def evaluate(
         h = as_vectors(variables.get("params", {}), h)
     given = given_rows(count, h, s)
     resolve(model, variables, *(given[x][:1] if x in given else None for x in "hs"), shape=(1, *images.shape[1:]))
-    spec = ImageSpec(*pixels.shape[1:], model.levels)
+    height, width, channels = pixels.shape[1:]
+    spec = ImageSpec(height, width, channels, model.levels)
     dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").carry(**given)
     return summarise(in_full_precision(_nats_of(model, min(batch_size, count)), variables, dataset), spec)
 

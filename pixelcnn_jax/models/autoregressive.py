@@ -280,7 +280,7 @@ def whole_head(
 
 def check_precision(model: Network) -> None:
     """Raises InputError for a network in float64 where JAX has 32 bits."""
-    if model.dtype in ("float64", jnp.float64) and not jax.config.jax_enable_x64:
+    if model.dtype in ("float64", jnp.float64) and jnp.zeros(()).dtype != jnp.float64:
         raise InputError("dtype float64 needs 64 bits in JAX: call jax.config.update('jax_enable_x64', True) first.")
 
 
