@@ -39,10 +39,11 @@ import tempfile
 
 import jax
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 
 from pixelcnn_jax import evaluate, fit, load_pretrained, sample
+from pixelcnn_jax.data.image_files import grid
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import save_pretrained
 
@@ -70,8 +71,8 @@ print(f"{score.bits_per_dim:.3f} bits/dim, {score.nats:.2f} nats per image, 95 %
 
 # %%
 drawn = sample(model, variables, jax.random.key(1), shape=(40, 8, 8))
-rows = np.asarray(drawn).reshape(4, 10, 8, 8).swapaxes(1, 2).reshape(32, 80)
-Image.fromarray((rows * 15).astype(np.uint8)).resize((480, 192), 0)
+picture = Image.fromarray(grid(drawn.reshape(4, 10, 8, 8, 1), levels=17)[..., 0])
+ImageOps.scale(picture, 5, Image.Resampling.NEAREST)
 
 # %% [markdown]
 # ## Save and load

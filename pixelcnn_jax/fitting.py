@@ -121,6 +121,8 @@ def fit(
         raise InputError("folder needs orbax-checkpoint: pip install 'pixelcnn-jax[train]'.")
     levels = _levels(images, levels, getattr(model_or_config, "levels", None))
     key = jax.random.key(0) if key is None else key
+    if key.ndim:
+        raise InputError(f"key must be one key, got an array of shape {list(key.shape)}.")
     seed = int(jax.random.bits(key))
     held_out = _held_out(validation, len(images), seed)
     given = given_rows(len(images), _one_hot(model_or_config, h, variables), s)
@@ -137,7 +139,7 @@ def fit(
         )
         return _train(config, model, splits, variables, None if folder is None else Path(folder), progress)
     except InputError as error:  # settings have the names of a config's fields
-        raise InputError(re.sub(r"config\.\w+\.", "", str(error))) from None
+        raise InputError(re.sub(r"\b(config\.\w+|data)\.(?=\w)", "", str(error))) from None
 
 
 def _levels(images: np.ndarray | Array, stated: int | None, of_model: int | None) -> int:
@@ -149,10 +151,10 @@ def _levels(images: np.ndarray | Array, stated: int | None, of_model: int | None
         )
     if None not in (stated, of_model) and stated != of_model:
         raise InputError(f"levels must be those of the model, {of_model}, got {stated}.")
-    levels = stated or of_model or LEVELS.get(images.dtype.name)
-    if levels is None:
+    known = [one for one in (stated, of_model, LEVELS.get(images.dtype.name)) if one is not None]
+    if not known:
         raise InputError(f"levels must be given for images of {images.dtype}: the number of values of a sub-pixel.")
-    return levels
+    return known[0]
 
 
 def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_out"]:
@@ -177,7 +179,7 @@ def _one_hot(model: Any, h: Any, variables: Variables | None) -> Any:
         return h
     if h.min() < 0:
         raise InputError(f"h must hold class labels from 0, got {h.min()}.")
-    classes = condition_sizes((variables or {}).get("params", {})).get("h", 0)
+    classes = condition_sizes((variables or {}).get("params") or {}).get("h", 0)
     return np.eye(max(classes, int(h.max()) + 1), dtype=np.float32)[np.asarray(h)]
 
 
@@ -248,7 +250,7 @@ def _experiment(model: Any, train: "Dataset", start: Variables | None) -> "Exper
         return {name: x for name, x in batch.items() if name in ("h", "s")}
 
     def init(key: Key[Array, ""]) -> Params:
-        return dict(start or model.init(key, first["image"], **given(first)))
+        return dict(model.init(key, first["image"], **given(first)) if start is None else start)
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Array:
         key = None if training is None else training.key

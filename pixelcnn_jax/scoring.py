@@ -11,6 +11,7 @@ from jaxtyping import Float
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
 from pixelcnn_jax.models.arguments import public
+from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, as_vectors, resolve
 from pixelcnn_jax.models.inputs import (
     Condition,
@@ -22,6 +23,7 @@ from pixelcnn_jax.models.inputs import (
     check_finite,
     check_images,
     check_values,
+    params_of,
 )
 
 QUANTILE = 1.959964  # of the standard normal distribution at 97.5 %
@@ -79,8 +81,8 @@ def evaluate(
     check_images(images, channels=model.channels, levels=model.levels)
     check_values(images, model.levels)
     count, pixels = len(images), np.asarray(images)
-    if not isinstance(model, ConditionalModel):
-        h = as_vectors(variables.get("params", {}), h)
+    if isinstance(model, Network):
+        h = as_vectors(params_of(variables), h)
     given = given_rows(count, h, s)
     resolve(model, variables, *(given[x][:1] if x in given else None for x in "hs"), shape=(1, *images.shape[1:]))
     height, width, channels = pixels.shape[1:]

@@ -1,6 +1,5 @@
 """Training in one call: it learns a density that is known, resumes to the bit, and refuses what does not fit."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, fit, fitting, load_pretrained, sample
 from pixelcnn_jax.fitting import Fitted
 from pixelcnn_jax.models.registry import ModelConfig
+from pixelcnn_jax.training.best import BestInMemory
 from pixelcnn_jax.training.checkpoint import Checkpoints
 
 TINY = ModelConfig(features=8, layers=1, first_kernel_size=3)
@@ -66,6 +66,13 @@ def test_the_parameters_are_those_of_the_best_validation(short):
     np.testing.assert_allclose(found.bits_per_dim, min(validated), rtol=1e-5)
 
 
+def test_a_later_validation_that_is_worse_does_not_replace_the_best():
+    best = BestInMemory()
+    for step, loss in ((1, 3.0), (2, 1.0), (3, 2.0)):
+        best.offer(step, loss, {"x": jax.numpy.full(2, step)})
+    assert (best.step, best.loss, best.params()["x"].tolist()) == (2, 1.0, [2, 2])
+
+
 def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkeypatch):
     saved, save = [], Checkpoints.save
 
@@ -92,7 +99,6 @@ def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkey
         fit(TINY, ~IMAGES, folder=tmp_path / "run", **SHORT)
     with pytest.raises(InputError, match=r"belongs to another config: learning_rate is"):
         fit(TINY, IMAGES, folder=tmp_path / "run", **SHORT | {"learning_rate": 1e-3})
-    shutil.rmtree(tmp_path / "run" / "checkpoints")
 
 
 def test_codes_given_labels_and_a_map_make_a_prior():
@@ -149,6 +155,9 @@ def test_the_images_decide_the_levels_and_channels_of_the_default_network(images
         ({"batch_size": 12}, "batch_size must be a multiple of the number of devices"),
         ({"microbatch_size": 3}, "batch_size must be a multiple of microbatch_size"),
         ({"key": 3}, "key must be a new-style key"),
+        ({"key": jax.random.split(jax.random.key(0), 2)}, "key must be one key"),
+        ({"levels": 1}, "levels must be at least 2"),
+        ({"folder": 5}, "folder must be a name or a path"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

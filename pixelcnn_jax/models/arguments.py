@@ -150,5 +150,5 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "group": _whole(0),
     **dict.fromkeys(("temperature", "guidance"), _number),
     "on_row": _function,
-    "name": _path,
+    **dict.fromkeys(("name", "folder"), _path),
 }
