@@ -125,9 +125,11 @@ def fit(
         raise InputError(f"key must be one key, got an array of shape {list(key.shape)}.")
     seed = int(jax.random.bits(key))
     held_out = _held_out(validation, len(images), seed)
-    given = given_rows(len(images), _one_hot(model_or_config, h, variables), s)
+    vectors = _one_hot(model_or_config, h, variables)
+    classes = None if vectors is h else vectors.shape[1]
+    given = given_rows(len(images), vectors, s)
     try:
-        splits = _splits(np.asarray(images), held_out, given, levels)
+        splits = _splits(np.asarray(images), held_out, given, levels, classes)
         model = _model(model_or_config, splits.spec, seen=steps * batch_size / len(splits.train))
         arrays = (images, held_out, *given.values(), *jax.tree.leaves(variables)) if folder is not None else ()
         config = _config(
@@ -183,10 +185,13 @@ def _one_hot(model: Any, h: Any, variables: Variables | None) -> Any:
     return np.eye(max(classes, int(h.max()) + 1), dtype=np.float32)[np.asarray(h)]
 
 
-def _splits(images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarray], levels: int) -> "Splits":
+def _splits(
+    images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarray], levels: int, classes: int | None
+) -> "Splits":
     from pixelcnn_jax.data.dataset import Splits, from_array
 
     every = from_array(images, levels=levels).carry(**given)
+    every = dataclasses.replace(every, spec=every.spec._replace(classes=classes))
     learned = np.setdiff1d(np.arange(len(images)), held_out)
     return Splits(every.take(learned, "the array"), every.take(held_out, "the images held out"))
 
@@ -260,8 +265,9 @@ def _experiment(model: Any, train: "Dataset", start: Variables | None) -> "Exper
         batch, height, width, _ = source["image"].shape
         return sample(model, params, key, shape=(batch, height, width), **given(source))[None]
 
-    given_part = "".join(f", {name}" for name in given(first)).replace(", ", "|", 1)
-    return Experiment(init, loss, draw, model, score_of=f"p(x{given_part})")
+    names = ["y" if name == "h" and train.spec.classes else name for name in given(first)]
+    density = f"p(x|{', '.join(names)})" if names else "p(x)"
+    return Experiment(init, loss, draw, model, score_of=density)
 
 
 def _in_float32(model: Any) -> Any:

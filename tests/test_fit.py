@@ -7,8 +7,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, fit, fitting, load_pretrained, sample
+from pixelcnn_jax.cli import main
 from pixelcnn_jax.fitting import Fitted
 from pixelcnn_jax.models.registry import ModelConfig
 from pixelcnn_jax.training.best import BestInMemory
@@ -188,3 +190,10 @@ def test_training_needs_no_extra():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_model_fitted_to_labels_is_sampled_by_label_from_a_shell(tmp_path):
+    labels = np.arange(len(IMAGES)) % 2
+    fit(TINY, IMAGES, h=labels, folder=tmp_path / "run", **SHORT | {"steps": 1})
+    result = CliRunner().invoke(main, ["sample", str(tmp_path / "run"), "--label=1", "-o", str(tmp_path / "a.png")])
+    assert result.exit_code == 0, result.output
