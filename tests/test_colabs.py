@@ -23,6 +23,7 @@ REDUCED = [
     ("conditional", {"COLUMNS": 1}, 3),
     ("reuse", {"STEPS": 3}, 1),
     ("train_on_tpu", {"CONFIG": "digits", "CHANGES": TINY, "WORKDIR": ""}, 1),
+    ("your_own_array", {"STEPS": 2}, 1),
 ]
 HELD = """
 import json

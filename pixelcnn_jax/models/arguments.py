@@ -146,9 +146,9 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "shape": _shape,
     **dict.fromkeys(("images", "h", "s", "given", "mask"), _array),
     **dict.fromkeys(("data", "extra"), _bytes),
-    **dict.fromkeys(("batch_size", "max_subpixels"), _whole(1)),
+    **dict.fromkeys(("batch_size", "microbatch_size", "steps", "eval_every", "max_subpixels"), _whole(1)),
     "group": _whole(0),
     **dict.fromkeys(("temperature", "guidance"), _number),
     "on_row": _function,
-    "name": _path,
+    **dict.fromkeys(("name", "folder"), _path),
 }

@@ -17,6 +17,7 @@ from pixelcnn_jax import (
     bits_per_dim,
     compress,
     decompress,
+    evaluate,
     load_pretrained,
     log_prob,
     naive_sample,
@@ -96,6 +97,7 @@ def wrong_calls():
     functions = {
         log_prob: (basis | {"images": images}, ["h", "s"]),
         bits_per_dim: (basis | {"images": images}, ["h", "s"]),
+        evaluate: (basis | {"images": images}, ["h", "s", "batch_size"]),
         draw: (drawing, ["h", "s", "given", "mask", "temperature", "guidance", "on_row"]),
         naive_sample: (drawing, ["h", "s", "given", "mask", "temperature", "guidance"]),
         compress: (coding | {"images": images}, ["h", "s", "batch_size", "extra", "on_row"]),

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.autoregressive import Network, check_precision
 from pixelcnn_jax.models.inputs import (
     Condition,
     Given,
@@ -160,6 +160,7 @@ def resolve(
     condition = jax.tree.map(jnp.asarray, condition)
     if isinstance(model, Network):  # any other module checks its own
         params = params_of(variables)
+        check_precision(model)
         check_params(model, params)
         condition = condition._replace(h=as_vectors(params, condition.h))
         check_condition(params, condition, shape)
