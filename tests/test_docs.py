@@ -44,11 +44,20 @@ def test_commands_exist(page):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
+def in_first_round(block):
+    """A shell block with the first value of each loop in place of the loop's variable."""
+    for name, values in re.findall(r"^ *for (\w+) in (.+); do$", block, flags=re.MULTILINE):
+        block = block.replace(f"${name}", shlex.split(values)[0])
+    return block
+
+
 def shell_commands(page):
     """The commands of the shell blocks and of tables, as words, without their comments."""
     text = page.read_text().replace("\\\n", " ")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()] + re.findall(r"\| `(python [^`]+)` \|", text)
+    lines = [line for block in blocks for line in in_first_round(block).splitlines()] + re.findall(
+        r"\| `(python [^`]+)` \|", text
+    )
     return filter(None, (shlex.split(line, comments=True) for line in lines))
 
 
