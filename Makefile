@@ -18,7 +18,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-roads quick bench planted-bugs torture table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
+.PHONY: help demo test test-all test-netket test-roads quick bench planted-bugs torture table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -33,6 +33,10 @@ test: dev-environment  ## all tests that guard a change; CPU=AVX2 compiles as us
 
 test-all: test  ## make test, then what takes long by nature: notebooks, pages, chains of commands, benchmarks, soaks
 	"$(PY)" -m pytest -m long $(ARGS)
+
+test-netket: dev-environment  ## install NetKet into the environment, and test networks as its wave functions
+	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[netket]'
+	"$(PY)" -m pytest tests/test_netket.py --numprocesses=0 $(ARGS)
 
 test-roads: dev-environment  ## follow README in fresh environments, as printed: minutes and the index
 	"$(PY)" -m pytest tests/roads.py --numprocesses=0 $(ARGS)

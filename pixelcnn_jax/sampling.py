@@ -18,8 +18,7 @@ from pixelcnn_jax.models.arguments import public
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve, unconditional
 from pixelcnn_jax.models.conditioning.guidance import Adjustment, interleave, make_adjustment
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
-from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import Stream, begin, stream_of
+from pixelcnn_jax.models.streaming import Cache, begin, stream_of
 
 REPORT_SECONDS = 0.02  # shortest time between two reports of finished rows
 
@@ -136,15 +135,15 @@ def _sample(
     if stream is None:
         return _sample_naively(model, variables, keys, drawn, mask, condition, adjustment)
     batch, height, width, _ = images.shape
-    params, rows, _ = begin(stream, params_of(variables), batch * adjustment.passes, width)
-    rows, params = match_sharding(keys, rows, params)
-    advance = partial(_sample_rows, stream, params, keys, mask, condition, adjustment)
+    cache = begin(stream, params_of(variables), condition, batch=batch * adjustment.passes, width=width)
+    rows, params = match_sharding(keys, cache.rows, cache.params)
+    cache, advance = cache.replace(rows=rows, params=params), partial(_sample_rows, keys, mask, adjustment)
     if on_row is None:
-        return advance(drawn, rows, 0, height)[0]
+        return advance(drawn, cache, 0, height)[0]
     row, count = 0, 1
     while row < height:
         began, end = time.monotonic(), min(row + count, height)
-        drawn, rows = jax.block_until_ready(advance(drawn, rows, row, end))
+        drawn, cache = jax.block_until_ready(advance(drawn, cache, row, end))
         # Fast rows are advanced together: one call for each would slow them down.
         count = max(1, int((end - row) * REPORT_SECONDS / max(1e-9, time.monotonic() - began)))
         for finished in range(row, end):
@@ -179,50 +178,44 @@ def naive_sample(
     return _sample_naively(network, own, keys, Drawn(images, None), *rest).images
 
 
-@partial(jax.jit, static_argnames="stream")
+@jax.jit
 def _sample_rows(
-    stream: Stream,
-    params: Params,
     keys: Array,
     mask: Array,
-    condition: Condition,
     adjustment: Adjustment,
     drawn: Drawn,
-    rows: Any,
+    cache: Cache,
     first: Int[Array, ""] | int,
     stop: Int[Array, ""] | int,
-) -> tuple[Drawn, Any]:
+) -> tuple[Drawn, Cache]:
     """Draws rows ``first`` to ``stop - 1`` of the images. Compiled once for any number of rows."""
-    batch, _, width, channels = drawn.images.shape
+    _, _, width, channels = drawn.images.shape
 
     def sample_row(row: Array, carry: Any) -> Any:
-        (images, log_probs), rows = carry
-        here = condition._replace(s=None if condition.s is None else _row(condition.s, row))
-        above, rows = stream.open_row(params, rows, here)
+        (images, log_probs), cache = carry
         given, stays = _row(images, row), _row(mask, row)
-        gumbel = noise(keys, row, width=width, channels=channels, levels=stream.model.levels)[:, None]
+        gumbel = noise(keys, row, width=width, channels=channels, levels=cache.stream.model.levels)[:, None]
 
         def sample_pixel(column: Array, carry: Any) -> Any:
-            drawn, columns = carry
-            pixel, fixed, random = (jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in (given, stays, gumbel))
-            known = stream.open_pixel(params, columns, above, column)
+            drawn, cache = carry
+            pixel, fixed, random = (_column(x, column)[:, 0, 0] for x in (given, stays, gumbel))
+            cache = cache.open_pixel(column)
             for colour in range(channels):
-                logits, known = stream.read_colour(params, known, adjustment.repeat(pixel), colour=colour)
-                logits = adjustment.logits(logits)
-                values = draw(logits, random[:, 0, 0, colour]).astype(pixel.dtype)
-                drawn = drawn._replace(log_probs=drawn.add(logits, values, fixed[:, 0, 0, colour]))
-                new = (np.arange(channels) == colour)[None, None, None] & ~fixed
-                pixel = jnp.where(new, values[:, None, None, None], pixel)
-            finished = jax.lax.dynamic_update_slice_in_dim(drawn.images, pixel, column, axis=2)
-            return drawn._replace(images=finished), stream.close_pixel(params, columns, known, adjustment.repeat(pixel))
+                logits, cache = cache.read(column, colour)
+                logits, kept = adjustment.logits(logits), fixed[:, colour]
+                values = draw(logits, random[:, colour]).astype(pixel.dtype)
+                drawn = drawn._replace(log_probs=drawn.add(logits, values, kept))
+                values = jnp.where(kept, pixel[:, colour], values)
+                cache = cache.write(column * channels + colour, adjustment.repeat(values))
+            return drawn, cache.close_pixel(column)
 
-        columns = stream.first_columns(params, batch * adjustment.passes)
-        drawn, _ = jax.lax.fori_loop(0, width, sample_pixel, (Drawn(given, log_probs), columns))
-        images = jax.lax.dynamic_update_slice_in_dim(images, drawn.images, row, axis=1)
-        rows = stream.close_row(params, rows, above, adjustment.repeat(drawn.images))
-        return drawn._replace(images=images), rows
+        cache = cache.open_row(row, adjustment.repeat(given))
+        drawn, cache = jax.lax.fori_loop(0, width, sample_pixel, (Drawn(images, log_probs), cache))
+        finished = cache.row[:: adjustment.passes]
+        images = jax.lax.dynamic_update_slice_in_dim(images, finished, row, axis=1)
+        return drawn._replace(images=images), cache.close_row()
 
-    return jax.lax.fori_loop(first, stop, sample_row, (drawn, rows))
+    return jax.lax.fori_loop(first, stop, sample_row, (drawn, cache))
 
 
 @partial(jax.jit, static_argnames="model")
@@ -254,8 +247,12 @@ def _sample_naively(
     return jax.lax.fori_loop(0, height, sample_row, drawn)
 
 
-def _row(x: Array | np.ndarray, row: Array) -> Array:
+def _row(x: Array, row: Array) -> Array:
     return jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1)
+
+
+def _column(x: Array, column: Array) -> Array:
+    return jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2)
 
 
 def _prepared(

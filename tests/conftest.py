@@ -29,6 +29,8 @@ DEAD_END = ("127.0.0.1", 9)  # the port "discard": nothing listens there
 os.environ |= {
     "JAX_NUM_CPU_DEVICES": "8",  # sharding is tested with no accelerator
     "JAX_NUMPY_RANK_PROMOTION": "raise",  # [batch] + [batch, height] is a mistake until it says what it broadcasts
+    "NETKET_ENABLE_X64": "0",  # importing NetKet would switch all tests of the process to 64 bits
+    "NETKET_SHARDING": "0",  # its sampler warns when it meets the devices above
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # nobody reads the source lines inside of a compiled program
     "MPLBACKEND": "Agg",

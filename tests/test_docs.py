@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+NETKET_PAGE = ROOT / "docs" / "netket.md"
 EXAMPLES = {"experiments/lower_half.py", "configs/lower_half.py"}  # written by the reader of a guide
 LINK = r"(!?)\[[^]]*\]\(([^)]*)\)"
 EXAMPLE_GROUPS = {"lower_half", "own"}
@@ -25,7 +26,13 @@ def python_blocks(page):
 @pytest.mark.long
 @pytest.mark.parametrize("page", [*filter(python_blocks, PAGES)], ids=lambda page: page.stem)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
+    if page == NETKET_PAGE:
+        pytest.skip("run by tests/test_netket.py, in 64 bits")
     monkeypatch.chdir(tmp_path)
+    run_blocks(page)
+
+
+def run_blocks(page):
     namespace = {"__name__": page.stem}
     for block in python_blocks(page):
         exec(compile(block, page.name, "exec"), namespace)

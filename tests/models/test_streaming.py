@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from proofs import assert_faithful, assert_same, random_condition, random_images, randomised
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, sample
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN, RowLSTM, sample
 from pixelcnn_jax.foundation.devices import shard
-from pixelcnn_jax.models.streaming import stream_of
+from pixelcnn_jax.models.streaming import conditional, start, stream_of
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -48,6 +48,24 @@ def test_a_diagonal_bilstm_is_run_again():
     built = build(DiagonalBiLSTM, "h and s")
     assert stream_of(built[0]) is None
     assert_same(*built)
+
+
+@each_stream
+def test_conditionals_from_the_cache_are_those_of_the_whole_network(network):
+    model, variables, shape, condition = build(network, "h and s")
+    images = random_images(model, shape, key=4)
+    expected = jax.nn.log_softmax(model.apply(variables, images, *condition)).reshape(len(images), -1, model.levels)
+    cache, found = start(model, variables, shape=shape, **condition._asdict()), []
+    for values in jnp.roll(images.reshape(len(images), -1), 1, axis=1).T:
+        log_probs, cache = conditional(cache, values)
+        found.append(log_probs)
+    np.testing.assert_allclose(np.stack(found, axis=1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_without_a_stream_has_no_cache():
+    model, variables, shape, condition = build(DiagonalBiLSTM, "h and s")
+    with pytest.raises(InputError, match="stream"):
+        start(model, variables, shape=shape, **condition._asdict())
 
 
 @each_stream
