@@ -167,9 +167,9 @@ def make_step(
     optimizer = make_optimizer(settings, steps=recipe.steps)
 
     def start(variables: Variables) -> State:
-        return State(variables, jax.tree.map(jnp.copy, variables), optimizer.init(variables))
+        return State(variables, variables, optimizer.init(variables))
 
-    @partial(jax.jit, donate_argnums=0)
+    @jax.jit
     def one_step(state: State, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[State, Float[Array, ""]]:
         """Returns the next state, and the standard deviation of log q - log weight at the critical beta or below."""
         of_betas, of_draws = jax.random.split(jax.random.fold_in(key, step))
@@ -228,15 +228,8 @@ def estimate(
 ) -> Estimates:
     """Draws fresh samples at one beta and returns the estimates. Takes at least one batch."""
 
-    @jax.jit
-    def measure(variables: Variables, key: Key[Array, ""]) -> list[Float[Array, " batch"]]:
-        of_even, of_odd = jax.random.split(key)
-        each = jnp.full(batch, beta)
-        even, log_q = draw(network, variables, of_even, each, size=size)
-        magnetisation = jnp.abs(jnp.mean(lattice(of_odd, even, each), axis=(1, 2)))
-        return [log_weight(even, each) - log_q, energy(even, each) / size**2, magnetisation]
-
-    parts = [measure(variables, jax.random.fold_in(key, number)) for number in range(-(-samples // batch))]
+    each, numbers = jnp.full(batch, beta), range(-(-samples // batch))
+    parts = [_measure(network, variables, jax.random.fold_in(key, number), each, size=size) for number in numbers]
     log_w, energies, magnetisations = np.concatenate(np.asarray(parts, np.float64), axis=1)[:, :samples]
     w = np.exp(log_w - log_w.max())
     return Estimates(
@@ -246,6 +239,17 @@ def estimate(
         energy=np.average(energies, weights=w),
         magnetisation=np.average(magnetisations, weights=w),
     )
+
+
+@partial(jax.jit, static_argnames=("network", "size"))
+def _measure(
+    network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], beta: Betas, *, size: int
+) -> tuple[Float[Array, " batch"], ...]:
+    """Returns log weight - log q, the energy and the magnetisation per site of one sample for each beta."""
+    of_even, of_odd = jax.random.split(key)
+    even, log_q = draw(network, variables, of_even, beta, size=size)
+    magnetisation = jnp.abs(jnp.mean(lattice(of_odd, even, beta), axis=(1, 2)))
+    return log_weight(even, beta) - log_q, energy(even, beta) / size**2, magnetisation
 
 
 def figures(found: Estimates, beta: float, *, size: int) -> dict[str, float]:
@@ -265,13 +269,30 @@ def figures(found: Estimates, beta: float, *, size: int) -> dict[str, float]:
 @click.option("--size", default=8, show_default=True, help="Rows and columns of the lattice.")
 @click.option("--layers", default=4, show_default=True, help="Layers of the network.")
 @click.option("--features", default=24, show_default=True, help="Feature maps of the network.")
-@click.option("--steps", default=Recipe().steps, show_default=True, help="Training steps; 0 with --start-from.")
-@click.option("--samples", default=Recipe().samples, show_default=True, help="Samples of a step at each of 8 betas.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=0),
+    default=Recipe().steps,
+    show_default=True,
+    help="Training steps; 0 with --start-from.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=2),
+    default=Recipe().samples,
+    help="Samples of a step at each of 8 betas. [default: 32]",
+)
 @click.option("--seed", default=0, show_default=True, help="Of parameters and samples.")
 @click.option(
     "--beta", default=[CRITICAL], multiple=True, help="Where to evaluate; may be repeated. [default: critical]"
 )
-@click.option("--evaluated", default=100_000, show_default=True, help="Fresh samples of an evaluation.")
+@click.option(
+    "--evaluated",
+    type=click.IntRange(min=1),
+    default=100_000,
+    show_default=True,
+    help="Fresh samples of an evaluation.",
+)
 @click.option("--start-from", type=PATH, help="Folder of an earlier run whose variables to start from.")
 @click.option("-o", "--output", type=PATH, help="Folder for the trained model.")
 def main(
@@ -288,8 +309,14 @@ def main(
 ) -> None:
     """Trains, evaluates, and prints the figures as JSON."""
     of_init, of_steps, of_evaluation = jax.random.split(jax.random.key(seed), 3)
+    for one in beta:
+        log_partition(one, size=size)  # refuses a wrong one before training
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
     network = make_network(size=size, layers=layers, features=features)
-    variables = new_variables(network, of_init) if start_from is None else load_pretrained(start_from).variables
+    variables = new_variables(network, of_init)
+    if start_from is not None:
+        network, variables, _ = load_pretrained(start_from)
     if steps:
         variables = train(network, variables, of_steps, size=size, recipe=Recipe(steps=steps, samples=samples))
     found = [
@@ -298,7 +325,6 @@ def main(
     ]
     result = {"experiment": "ising", "size": size, "seed": seed, "steps": steps, "samples": samples, "figures": found}
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
         spec = ImageSpec(size, size // 2, 1, 2)
         save_pretrained(output, network, variables, result | {"image_spec": spec, "score_of": "p(even spins|beta)"})
     print(json.dumps(result))
