@@ -37,7 +37,7 @@ if importlib.util.find_spec("pixelcnn_jax") is None:
 
 # %% tags=["parameters"]
 SIZE = 8  # rows and columns of the lattice, an even number
-STEPS = 300  # training steps: a minute on two CPU cores
+STEPS = 300  # training steps: a minute of a CPU core
 BETA = 0.42  # inverse temperature at which the free energy is computed, between 0 and 0.6
 
 # %%

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from experiments.beyond import ising
-from experiments.shared import checkerboard, exact_ising
+from experiments.shared import checkerboard, exact_ising, spin_density
 from experiments.shared.exact_ising import CRITICAL
 
 SIZE = 4
@@ -31,12 +31,12 @@ def energies(spins):
 
 @pytest.fixture(scope="module")
 def network():
-    return ising.make_network(size=SIZE, layers=1, features=4)
+    return spin_density.make_network(size=SIZE, layers=1, features=4)
 
 
 @pytest.fixture(scope="module")
 def variables(network):
-    return jax.jit(partial(ising.new_variables, network))(KEY)
+    return jax.jit(partial(spin_density.new_variables, network))(KEY)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_sum_over_odd_sites_is_that_of_enumeration(size):
     np.testing.assert_allclose(checkerboard.energy(even, beta), mean, rtol=1e-4, atol=1e-4)
 
 
-def test_odd_sites_are_drawn_beside_their_even_neighbours(even):
+def test_odd_sites_are_drawn_between_their_even_neighbours(even):
     """At a low temperature each odd spin agrees with the majority around it, which gives the lowest energy."""
     cold = jnp.full(len(even), 50.0)
     spins = np.asarray(checkerboard.lattice(KEY, even, cold))
@@ -85,15 +85,15 @@ def test_odd_sites_are_drawn_beside_their_even_neighbours(even):
 
 
 def test_density_is_normalised_and_symmetric(network, variables, even):
-    log_q = jax.jit(partial(ising.log_prob, network))(variables, even, jnp.full(len(even), BETA))
+    log_q = jax.jit(partial(spin_density.log_prob, network))(variables, even, jnp.full(len(even), BETA))
     assert np.sum(np.exp(log_q, dtype=np.float64)) == pytest.approx(1, rel=1e-5)
     np.testing.assert_allclose(log_q, log_q[::-1], rtol=1e-6)  # the negative of the first configuration is the last
 
 
 def test_draws_have_their_log_probability_and_either_sign(network, variables):
     beta = jnp.linspace(0.1, 0.5, 64)
-    drawn, log_q = jax.jit(partial(ising.draw, network, size=SIZE))(variables, KEY, beta)
-    again = jax.jit(partial(ising.log_prob, network))(variables, drawn, beta)
+    drawn, log_q = jax.jit(partial(spin_density.draw, network, size=SIZE))(variables, KEY, beta)
+    again = jax.jit(partial(spin_density.log_prob, network))(variables, drawn, beta)
     np.testing.assert_allclose(log_q, again, rtol=1e-5)
     assert set(np.unique(drawn[:, 0, 0])) == {0, 1}
 
@@ -103,7 +103,7 @@ def test_gradient_is_on_average_that_of_the_free_energy(network, variables, even
     each = jnp.full(len(even), BETA)
 
     def free_energy(variables):
-        log_q = ising.log_prob(network, variables, even, each)
+        log_q = spin_density.log_prob(network, variables, even, each)
         return jnp.sum(jnp.exp(log_q) * (log_q - checkerboard.log_weight(even, each)))
 
     expected, exact = jax.jit(jax.value_and_grad(free_energy))(variables)
