@@ -63,7 +63,8 @@ def picture(name: Path) -> bytes:
     spins = lattice(key, even, betas)
     for axes, image, temperature in zip(above.subplots(1, len(SHOWN)), spins, SHOWN, strict=True):
         axes.imshow(image, cmap="gray", vmin=-1, vmax=1)
-        axes.set(title=f"T = {temperature:.2f}", xticks=[], yticks=[])
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(f"T = {temperature:.2f}", fontsize=10)
     left, right = below.subplots(1, 2)
     left.plot(fine, [mean_energy(1 / t, size=size) / size**2 for t in fine], "k", lw=1, label=f"exact, {size}x{size}")
     left.plot(temperatures, [one.energy for one in found], "o", ms=4, label="network")
