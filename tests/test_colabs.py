@@ -21,6 +21,7 @@ REDUCED = [
     ("autoencoder", {"STEPS": 2}, 2),
     ("compress", {"COUNT": 20}, 1),
     ("conditional", {"COLUMNS": 1}, 3),
+    ("physics", {"SIZE": 4, "STEPS": 2}, 1),
     ("reuse", {"STEPS": 3}, 1),
     ("train_on_tpu", {"CONFIG": "digits", "CHANGES": TINY, "WORKDIR": ""}, 1),
     ("your_own_array", {"STEPS": 2}, 1),
