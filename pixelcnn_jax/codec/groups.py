@@ -19,8 +19,7 @@ from jaxtyping import Array, Bool, Int, UInt, UInt8, UInt32
 from pixelcnn_jax.codec import rans
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, filled
-from pixelcnn_jax.codec.frequencies import interval
-from pixelcnn_jax.codec.integer import IntegerPixelCNN, dot
+from pixelcnn_jax.codec.integer import IntegerPixelCNN, distribution_of, dot
 from pixelcnn_jax.codec.integer_stream import IntegerStream
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of
@@ -28,7 +27,7 @@ from pixelcnn_jax.models.parameters import Params
 
 PIXELS = 2**18  # computed together, about
 BOUNDS = 2**25  # of the intervals of all levels, held together
-IMAGES_PER_LANE = 128  # a lane takes 4 bytes
+IMAGES_PER_LANE = {"softmax": 128, "mixture": 16}  # a lane takes 4 bytes
 
 OnRow = Callable[[int], None]
 
@@ -46,8 +45,9 @@ def compress(
     """Returns images as a container of groups, as about -log2 p(x | h) bits and 5 bytes per group."""
     _check(model, variables)
     count, height, width, channels = images.shape
-    bounds = height * width * channels * (model.levels + 1)  # of an image
-    lanes, at_once = max(1, group_size // IMAGES_PER_LANE), max(1, min(PIXELS // (height * width), BOUNDS // bounds))
+    bounds = height * width * channels * (model.outputs + 1)  # of an image
+    at_once = max(1, min(PIXELS // (height * width), BOUNDS // bounds))
+    lanes = max(1, group_size // IMAGES_PER_LANE["mixture" if model.mixture else "softmax"])
     streams: list[bytes] = []
     for groups, where, there in _batches(-(-count // group_size), count, group_size, lanes, height * width):
         indices = np.split(where.ravel(), range(at_once, where.size, at_once))  # large groups in parts
@@ -56,7 +56,7 @@ def compress(
         starts, frequencies = (np.concatenate(x).reshape(*where.shape, -1) for x in zip(*found, strict=True))
         frequencies = np.where(there[..., None], frequencies, np.uint32(0))
         images_in = there.sum(axis=1) * math.prod(images.shape[1:])
-        coded = rans.encode(starts, frequencies, lanes=lanes)[:groups]
+        coded = rans.encode(starts, frequencies, lanes=lanes, total_bits=model.total_bits)[:groups]
         streams += [filled(*each) for each in zip(coded, images_in.tolist(), strict=False)]
         _report(on_row, groups, height)
     return Container(
@@ -187,8 +187,7 @@ _INEXACT = "This machine does not compute float32 products exactly: it cannot co
 def _intervals(
     model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition, dtype: str = "float32"
 ) -> tuple[Array, Array]:
-    scaled, total = cast(Any, model.apply(variables, images, condition, method="cumulative", dtype=dtype))
-    return interval(scaled, total, images)
+    return cast(Any, model.apply(variables, images, condition, method="intervals", dtype=dtype))
 
 
 @partial(jax.jit, static_argnames=("stream", "size"))
@@ -210,6 +209,7 @@ def _decode(
     groups, images = there.shape
     batch = groups * images
     params = stream.prepare(params)
+    distribution = distribution_of(stream.model, params["tables"])
 
     def goes_on(carry: Any) -> Array:
         row, _, _, (_, position) = carry
@@ -225,9 +225,9 @@ def _decode(
             pixel = jnp.zeros((batch, 1, 1, channels), jnp.int32)
             known = stream.open_pixel(params, columns, above, column)
             for colour in range(channels):
-                cumulative, known = stream.read_cumulative(params, known, pixel, colour=colour)
-                scaled, total = (x.reshape(groups, images, -1) for x in cumulative)
-                values, coder = rans.decode_subpixel(scaled, total, there, coder, data)
+                outputs, known = stream.read_outputs(params, known, pixel, colour=colour)
+                numbers = distribution.read(outputs.reshape(groups, images, -1))
+                values, coder = rans.decode_subpixel(distribution, numbers, there, coder, data)
                 pixel = pixel.at[:, 0, 0, colour].set(values.reshape(batch))
             finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
             return finished, stream.close_pixel(params, columns, known, pixel), coder

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_decoder
-from integer_models import CODES, COLOUR, GREY, condition_of, make_integer, one_hot
+from integer_models import CODES, COLOUR, GREY, MIXTURE, condition_of, make_integer, one_hot
 from proofs import random_images
 from safetensors.numpy import load_file
 
@@ -86,7 +86,9 @@ def test_a_decoder_in_numpy_integers_reads_the_golden_file():
     np.testing.assert_array_equal(decoded, images)
 
 
-@pytest.mark.parametrize(("model", "sizes"), [(COLOUR, (4, 2)), (CODES, ())], ids=["colour, h and s", "codes"])
+@pytest.mark.parametrize(
+    ("model", "sizes"), [(COLOUR, (4, 2)), (CODES, ()), (MIXTURE, ())], ids=["colour, h and s", "codes", "mixture"]
+)
 def test_it_reads_files_of_other_networks(model, sizes, tmp_path):
     _, model, variables = make_integer(model, *sizes)
     images = np.asarray(random_images(model, (5, 4, 5), key=6))
@@ -141,7 +143,7 @@ def test_the_batch_of_the_coder_does_not_matter(small, monkeypatch):
 
 def test_lanes_share_a_stream(small, monkeypatch):
     model, variables, images, _ = small
-    monkeypatch.setattr(groups, "IMAGES_PER_LANE", 2)
+    monkeypatch.setitem(groups.IMAGES_PER_LANE, "softmax", 2)
     data = compress(model, variables, images, batch_size=5, verify=False)
     assert unpack(data).lanes == 2
     np.testing.assert_array_equal(decompress(model, variables, data), images)
@@ -217,7 +219,7 @@ def test_another_model_and_other_weights_are_refused(small):
     [
         (GREY, "quantise"),
         (ConditionalModel(GREY, ConstantCondition(3)), "quantise"),
-        (GREY.clone(mixture=2), "no integer form"),
+        (GREY.clone(mixture=2), "quantise"),
         (GREY.clone(levels=5000), "no integer form"),
         (RowLSTM(levels=5, features=8), "no integer form"),
     ],
