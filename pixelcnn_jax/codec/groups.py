@@ -27,7 +27,7 @@ from pixelcnn_jax.models.parameters import Params
 
 PIXELS = 2**18  # computed together, about
 BOUNDS = 2**25  # of the intervals of all levels, held together
-IMAGES_PER_LANE = {"softmax": 128, "mixture": 16}  # a lane takes 4 bytes
+IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
 OnRow = Callable[[int], None]
 

@@ -23,7 +23,7 @@ from pixelcnn_jax.codec.logistics import ARGUMENT_RANGE, ARGUMENT_STEP, SCALE_ST
 from pixelcnn_jax.foundation.distributions import NARROWEST, WIDEST
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images, condition_of
+from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images, condition_of
 from pixelcnn_jax.models.layers import condition_terms, gathered, rows_border, shift_down
 from pixelcnn_jax.models.parameters import Bias, Params, layers_of
 from pixelcnn_jax.models.registry import DESCRIBED
@@ -100,13 +100,13 @@ class IntegerPixelCNN(GatedPixelCNN):
             own["map"] = _sizes(shifts={"s": ()}, clips={"s": (condition.s.shape[-1],)})
         return shapes | own | _sizes(tables=tables)
 
-    def head_outputs(
-        self, images: Images, condition: Condition, *, deterministic: bool = True
+    def __call__(
+        self, images: Images, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
         """Returns the log-frequency of every level of every sub-pixel."""
         if self.is_initializing():
-            return super().head_outputs(images, condition, deterministic=deterministic)
-        distribution, outputs = self.integer_outputs(images, condition)
+            return super().__call__(images, h, s, deterministic=deterministic)
+        distribution, outputs = self.integer_outputs(images, Condition(h, s))
         return distribution.log_frequencies(distribution.read(outputs))
 
     def log_probs(

@@ -166,6 +166,23 @@ def test_sums_beyond_the_bound_are_refused(path, message):
         check_bounds(model, damaged)
 
 
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("logistic", lambda x: x[::-1]),
+        ("logistic", lambda x: x + 1),
+        ("slopes", lambda x: x + 1),
+        ("slope_shifts", np.negative),
+    ],
+)
+def test_tables_of_a_mixture_that_could_overflow_or_fall_are_refused(table, change):
+    _, model, variables = make_integer(MIXTURE)
+    tables = {name: np.asarray(x, np.int32) for name, x in variables["params"]["tables"].items()}
+    tables[table] = change(tables[table])
+    with pytest.raises(InputError, match=table):
+        check_bounds(model, {"params": variables["params"] | {"tables": tables}})
+
+
 def test_kernels_that_read_later_colours_are_refused():
     _, model, variables = make_integer(COLOUR)
     variables["params"]["layers"]["out"]["kernel"] += 1
