@@ -71,26 +71,24 @@ def shares_of(exp, logits):
 def bounds_of(tables, outputs, levels):
     """Returns the bounds of the levels' intervals, from 0 to 2**16, or 2**20 for a mixture."""
     if "logistic" in tables:
-        return np.stack([bounds_of_mixture(tables, row, levels) for row in outputs])
+        return bounds_of_mixture(tables, outputs, levels)
     sums = shares_of(tables["exp"], outputs)
     return np.arange(levels + 1) + sums * ((1 << 16) - levels) // sums[:, -1:]
 
 
 def bounds_of_mixture(tables, outputs, levels):
-    count = len(outputs) // 3
-    weights, means, scales, ends = np.split(outputs, [count, 2 * count, 3 * count])
-    sums = shares_of(tables["exp"], np.concatenate([weights, ends])[None])[0]
-    weights = np.diff(sums * ((1 << 16) - (levels + 15) // 16) // sums[-1])
+    count = outputs.shape[-1] // 3
+    weights, means, scales, ends = np.split(outputs, [count, 2 * count, 3 * count], axis=-1)
+    sums = shares_of(tables["exp"], np.concatenate([weights, ends], axis=-1))
+    weights = np.diff(sums * ((1 << 16) - (levels + 15) // 16) // sums[:, -1:])[:, None]
     index = np.clip(scales, 0, len(tables["slopes"]) - 1)
-    slopes, shifts = tables["slopes"][index], tables["slope_shifts"][index]
-    bounds, reach = [0], len(tables["logistic"]) // 2
-    for level in range(1, levels):
-        edge = (2 * level - levels) << (14 - (levels - 1).bit_length())
-        arguments = rescale(np.clip(edge - means, 1 - (1 << 20), (1 << 20) - 1) * slopes, shifts)
-        heights = tables["logistic"][np.clip(arguments, -reach, reach) + reach]
-        below = (weights[:count] * heights).sum() + (weights[count] << 16 if len(ends) else 0)
-        bounds.append(level + (int(below) >> 12))
-    return np.array([*bounds, 1 << 20])
+    slopes, shifts = (tables[name][index][:, None] for name in ("slopes", "slope_shifts"))
+    inner, reach = np.arange(1, levels), len(tables["logistic"]) // 2
+    edges = (2 * inner - levels) << (14 - (levels - 1).bit_length())
+    arguments = rescale(np.clip(edges[:, None] - means[:, None], 1 - (1 << 20), (1 << 20) - 1) * slopes, shifts)
+    heights = tables["logistic"][np.clip(arguments, -reach, reach) + reach]
+    below = (weights[..., :count] * heights).sum(axis=-1) + (weights[..., count] << 16 if ends.size else 0)
+    return np.pad(inner + (below >> 12), ((0, 0), (1, 1)), constant_values=((0, 0), (0, 1 << 20)))
 
 
 class Network:
@@ -171,8 +169,8 @@ class Network:
         ]
 
 
-def decode_group(params, levels, shape, lanes, stream, h, s):
-    """Returns the images of one group."""
+def decode_group(params, levels, shape, lanes, stream, h, s, trace=None):
+    """Returns the images of one group. ``trace`` is a list that gets what was read at each sub-pixel."""
     count, height, width, channels = shape
     network, images, at = Network(params, levels, channels, count, width, h, s), np.zeros(shape, np.int64), 4 * lanes
     total = 20 if "logistic" in params["tables"] else 16
@@ -182,11 +180,15 @@ def decode_group(params, levels, shape, lanes, stream, h, s):
         for column in range(width):
             pixel = images[:, row, column]
             for colour in range(channels):
-                bounds = bounds_of(params["tables"], network.outputs(column, pixel, colour), levels)
+                outputs = network.outputs(column, pixel, colour)
+                bounds = bounds_of(params["tables"], outputs, levels)
                 for image in range(count):
                     state, own = states[image % lanes], [int(bound) for bound in bounds[image]]
                     slot = state & ((1 << total) - 1)
                     value = int(np.searchsorted(own, slot, side="right")) - 1
+                    if trace is not None:
+                        step = {"state": state, "outputs": outputs[image].tolist(), "bounds": own}
+                        trace.append(step | {"slot": slot, "value": value})
                     state = (own[value + 1] - own[value]) * (state >> total) + slot - own[value]
                     while state < LOW:
                         state, at = state << 8 | stream[at], at + 1
