@@ -14,9 +14,7 @@ BINARY = GatedPixelCNN(levels=2, features=8, layers=1, kernel_size=5, first_kern
 COLOUR = GatedPixelCNN(levels=4, channels=3, features=9, layers=2, head_features=7, first_kernel_size=5)
 CODES = GatedPixelCNN(levels=6, channels=2, features=8, layers=2, code_features=3)
 
-MIXTURE = GatedPixelCNN(
-    levels=6, channels=3, features=9, layers=2, head_features=9, first_kernel_size=5, mixture=2, point_masses=True
-)
+MIXTURE = GatedPixelCNN(levels=6, channels=2, features=6, layers=1, mixture=2, point_masses=True)
 
 
 def one_hot(count, classes, seed=0):

@@ -118,23 +118,26 @@ class IntegerPixelCNN(GatedPixelCNN):
         return log_of_frequency(frequencies, distribution.total_bits)
 
     def intervals(
-        self, images: Images, condition: Condition, *, dtype: Any = jnp.float32
+        self, images: Images, condition: Condition, *, width: Array | int | None = None, dtype: Any = jnp.float32
     ) -> tuple[UInt32[Array, "batch height width channels"], UInt32[Array, "batch height width channels"]]:
         """Returns the sum of the frequencies below every sub-pixel's value, and the frequency of the value.
 
+        Images may be padded below and, if ``width`` is their own, to the right: their sub-pixels have the same results.
         float64 gives the same integers, and holds sums far above the bound: it is there to test float32.
         """
-        distribution, outputs = self.integer_outputs(images, condition, dtype=dtype)
+        distribution, outputs = self.integer_outputs(images, condition, width=width, dtype=dtype)
         return distribution.interval(distribution.read(outputs), images)
 
     def integer_outputs(
-        self, images: Images, condition: Condition, *, dtype: Any = jnp.float32
+        self, images: Images, condition: Condition, *, width: Array | int | None = None, dtype: Any = jnp.float32
     ) -> tuple[Distribution, Float[Array, "batch height width channels outputs"]]:
         """Returns the outputs of the head for every sub-pixel, by one parallel pass, and the way to frequencies."""
         check_images(images, channels=self.channels, levels=self.levels)
         params = dict(self.variables["params"])
         check_condition(params, condition, images.shape)
-        net, (batch, height, *_) = prepare(self, params, dtype), images.shape
+        net, (batch, height, columns, _) = prepare(self, params, dtype), images.shape
+        if width is not None:
+            net["inside"] = inside(columns, width, dtype)
         x = encode_integers(self, net, images)
         condition = jax.tree.map(lambda x: jnp.asarray(x, dtype), condition)
         crossings, _ = vertical_stack(net, shift_down(x), [rows_border(layer, x) for layer in net["layers"]], condition)
@@ -198,6 +201,11 @@ def prepare(model: GatedPixelCNN, params: Params, dtype: Any = jnp.float32) -> P
     return net | {"layers": [layer | {"tables": tables} for layer in layers], "tables": tables}
 
 
+def inside(columns: int, width: Array | int, dtype: Any = jnp.float32) -> Float[Array, "1 1 columns 1"]:
+    """Returns 1 for the columns of an image and 0 for those that pad it."""
+    return (jnp.arange(columns) < width).astype(dtype)[None, None, :, None]
+
+
 def encode_integers(model: GatedPixelCNN, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
     """Returns the input of the strict layer: a constant 1, then 2 x - (levels - 1) or the code of each channel."""
     if model.code_features:
@@ -252,12 +260,16 @@ def gate(
 def vertical_stack(
     net: Params, x: Float[Array, "batch rows width _"], memory: Memory, condition: Condition
 ) -> tuple[list[Array], Memory]:
-    """Advances the vertical stack by some rows. Returns what crosses over in every layer, and the new memory."""
+    """Advances the vertical stack by some rows. Returns what crosses over in every layer, and the new memory.
+
+    ``net["inside"]``, if there is one, makes columns that pad the images zero, as they are beyond the border.
+    """
     crossings, remembered = [], []
     if condition.s is not None:
         own = clipped(rescale(jnp.asarray(condition.s), net["map"]["shifts"]["s"]), net["map"]["clips"]["s"])
         condition = condition._replace(s=own)
     for layer, above in zip(net["layers"], memory, strict=True):
+        x = x * net["inside"] if "inside" in net else x
         window, kernel = jnp.concatenate([above, x], axis=1), layer["vertical"]["kernel"]
         border = kernel.shape[1] // 2
         padded = jnp.pad(window, ((0, 0), (0, 0), (border, border), (0, 0)))

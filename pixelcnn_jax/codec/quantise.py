@@ -91,18 +91,23 @@ def quantise(
         here = jax.tree.map(lambda x, start=start: x[start : start + 50], condition)
         found = _ranges(model, params, images[start : start + 50], here)
         seen = found if seen is None else jax.tree.map(jnp.maximum, seen, found)
-    exact = jax.tree.map(lambda x: np.asarray(x, np.float64), (masked(model, params), seen))
-    choices = RANGES[integer.precision_of(model)]
-    quantised = [{"params": jax.tree.map(narrow, _quantise_params(model, *exact, ranges))} for ranges in choices]
+    exact, seen = jax.tree.map(lambda x: np.asarray(x, np.float64), (masked(model, params), seen))
+    choices = [_quantise_params(model, exact, seen, ranges) for ranges in RANGES[integer.precision_of(model)]]
     part = jax.tree.map(lambda x: x[:SCORED], (images, condition))
-    best = max(quantised, key=lambda one: _score(integer_model, one, *part)) if len(choices) > 1 else quantised[0]
-    check_bounds(integer_model, best)
-    return integer_model, best
+    best = max(choices, key=lambda one: _score(integer_model, one, *part)) if len(choices) > 1 else choices[0]
+    quantised = {"params": jax.tree.map(narrow, best)}
+    check_bounds(integer_model, quantised)
+    return integer_model, quantised
+
+
+def _score(model: IntegerPixelCNN, params: Params, images: Images, condition: Condition) -> float:
+    """Returns the log-likelihood of images under integers in float64."""
+    variables = {"params": jax.tree.map(lambda x: np.asarray(x, np.int32), params)}
+    return float(_log_prob(model, variables, images, condition))
 
 
 @jax.jit(static_argnums=0)
-def _score(model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition) -> Array:
-    """Returns the log-likelihood of images."""
+def _log_prob(model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition) -> Array:
     return jnp.sum(cast(Array, model.apply(variables, images, condition, method="log_probs")))
 
 

@@ -93,7 +93,7 @@ def decode_subpixel(
         values, start, frequency = distribution.level_at(numbers, slot)
         state = jnp.where(there, frequency * (state >> bits) + slot - start, state)
         most = _most_bytes(bits)
-        count = sum((state < LOW >> 8 * i).astype(jnp.int32) for i in range(most))
+        count = sum(((state < LOW >> 8 * i).astype(jnp.int32) for i in range(most)), jnp.zeros(state.shape, jnp.int32))
         at = position[:, None] + jnp.cumsum(count, axis=1) - count
         for i in range(most):
             byte = jnp.take_along_axis(data, jnp.minimum(at + i, data.shape[1] - 1), axis=1).astype(jnp.uint32)

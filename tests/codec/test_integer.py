@@ -1,5 +1,7 @@
 """Integer models: members of the zoo, with equality where the float networks have tolerances."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,8 +42,17 @@ def built(request):
     return *make_integer(model, *sizes)[1:], sizes
 
 
+@partial(jax.jit, static_argnums=0)
 def outputs(model, variables, images, condition):
     return model.apply(variables, images, condition, method="integer_outputs")[1]
+
+
+@partial(jax.jit, static_argnums=0)
+def frequencies_and_intervals(model, variables, images, condition):
+    """Frequencies of all levels, from their logarithms; the sum below each value, and its frequency."""
+    log_frequencies = model.apply(variables, images, *condition)
+    intervals = model.apply(variables, images, condition, method="intervals")
+    return jnp.rint(2**model.total_bits * jnp.exp(log_frequencies)).astype(jnp.int32), *intervals
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -59,16 +70,13 @@ def test_log_prob_is_that_of_the_frequencies(built):
     model, variables, sizes = built
     images, condition = random_images(model, (3, 5, 4), key=1), condition_of((3, 5, 4), *sizes)
     total = 2**model.total_bits
-    frequencies = total * np.exp(np.asarray(model.apply(variables, images, *condition), np.float64))
-    np.testing.assert_allclose(frequencies, np.rint(frequencies), rtol=1e-5)
-    frequencies = np.rint(frequencies)
+    frequencies, starts, found = map(np.asarray, frequencies_and_intervals(model, variables, images, condition))
     assert (frequencies.sum(axis=-1) == total).all()
     assert frequencies.min() >= 1
-    starts, found = model.apply(variables, images, condition, method="intervals")
     below = np.cumsum(frequencies, axis=-1) - frequencies
     for x, expected in ((starts, below), (found, frequencies)):
         np.testing.assert_array_equal(x, np.take_along_axis(expected, np.asarray(images)[..., None], -1)[..., 0])
-    expected = np.log(np.asarray(found) / total).sum(axis=(1, 2, 3))
+    expected = np.log(found / total).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(log_prob(model, variables, images, **condition._asdict()), expected, rtol=1e-6)
 
 
@@ -93,7 +101,6 @@ def test_outputs_depend_on_the_receptive_field_alone(built):
     model, variables, sizes = built
     shape = (4, 5)
     size = shape[0] * shape[1] * model.channels
-    run = jax.jit(lambda images, condition: outputs(model, variables, images, condition))
     depends = np.zeros((size, size), bool)
     changed = 1 + np.arange(size * (model.levels - 1)) % (model.levels - 1)
     where = np.arange(size).repeat(model.levels - 1)
@@ -102,7 +109,7 @@ def test_outputs_depend_on_the_receptive_field_alone(built):
         images = np.repeat(image.reshape(1, -1), 1 + len(where), axis=0)
         images[1 + np.arange(len(where)), where] += changed
         images = (images % model.levels).reshape(-1, *image.shape).astype(np.int32)
-        found = np.asarray(run(images, condition)).reshape(len(images), size, -1)
+        found = np.asarray(outputs(model, variables, images, condition)).reshape(len(images), size, -1)
         differs = (found[1:] != found[:1]).any(-1)
         np.logical_or.at(depends.T, where, differs)
     expected = receptive_field(GREY.clone(**{name: getattr(model, name) for name in FIELDS}), shape)
