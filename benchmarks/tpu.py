@@ -148,17 +148,19 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
 def lowered_coder(program: str, name: str, mesh: Mesh, images: int) -> jax.stages.Lowered:
     """Returns, for a group of images, the pass that finds all intervals to encode, or the loop that decodes."""
     model, variables, _ = load_pretrained(integer_model_of(name))
-    (*size, channels), lanes = SHAPES[name][0].shape, max(1, images // groups.IMAGES_PER_LANE)
+    (*size, channels), lanes = SHAPES[name][0].shape, groups.lanes_of(model, images)
 
     def abstract(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=replicated(mesh))
 
     variables = jax.tree.map(lambda x: abstract(x.dtype, *x.shape), variables)
     if program == "encode":
-        return groups._intervals.lower(model, variables, abstract(jnp.int32, images, *size, channels), Condition())
+        pixels = abstract(jnp.int32, images, *size, channels)
+        return groups._intervals.lower(model, variables, pixels, Condition(), size[1])
     states, data = abstract(jnp.uint32, 1, lanes), abstract(jnp.uint8, 1, images * math.prod(size) * channels)
     coded = abstract(jnp.bool, 1, images), states, data, abstract(jnp.int32, 1)
-    return groups._decode.lower(IntegerStream(model), tuple(size), params_of(variables), *coded, Condition())
+    size = tuple(size)
+    return groups._decode.lower(IntegerStream(model), size, params_of(variables), size, *coded, Condition())
 
 
 def measure(lowered: jax.stages.Lowered, chip: Chip, *, images: int) -> tuple[dict[str, Any], Account]:

@@ -51,7 +51,7 @@ def compress(
     """Compress image files into one file, without loss.
 
     MODEL is a published model that has an integer model, or the folder or file of an integer model. Any machine reads
-    the file. The program of each size of images is compiled, which takes some seconds.
+    the file. Images of about one size share a program, which takes some seconds to compile.
     """
     options.check_output(output)
     density = options.load_density(integer_model_of(name))

@@ -84,15 +84,15 @@ def float_model():
 
 
 @functools.cache
-def compressed():
-    _, model, variables = make_integer(GREY)
+def compressed(mixture=False):
+    _, model, variables = make_integer(GREY.clone(mixture=2, point_masses=True) if mixture else GREY)
     images = np.asarray(random_images(model, (7, 4, 3), key=3))
     return model, variables, images, compress(model, variables, images, batch_size=3, verify=False)
 
 
 def read_container(case):
-    model, variables, images, data = compressed()
-    fields, damages, sign = case
+    mixture, (fields, damages, sign) = case
+    model, variables, images, data = compressed(mixture)
     container = unpack(data)
     if "shape" in fields:
         shape = list(container.shape)
@@ -114,11 +114,12 @@ LYING = st.fixed_dictionaries(
     | {"extra": st.binary(max_size=40), "streams": STREAMS, "model": st.binary(min_size=16, max_size=16)},
 ).filter(bool)
 DAMAGES = st.lists(DAMAGE, min_size=1, max_size=3)
-CONTAINER_CASES = (
+CONTAINER_CASES = st.tuples(
+    st.booleans(),
     st.tuples(st.just({}), DAMAGES, st.just(False))
     | st.tuples(st.just({}), DAMAGES, st.just(True))
     | st.tuples(LYING, st.just([]), st.just(False))
-    | st.tuples(LYING, DAMAGES, st.just(True))
+    | st.tuples(LYING, DAMAGES, st.just(True)),
 )
 
 NAME = st.text(max_size=30) | st.text("ab./\\:\0\n", max_size=60) | st.sampled_from(["a.png", "b/" * 50 + "a.png"])
