@@ -110,7 +110,7 @@ def make_step(
 
     @jax.jit
     def one_step(state: State, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[State, Float[Array, ""]]:
-        """Returns the next state, and the standard deviation of log q - log weight at the critical beta or below."""
+        """Returns the next state, and the standard deviation of log q - log weight at the critical beta."""
         of_betas, of_draws = jax.random.split(jax.random.fold_in(key, step))
         beta = betas(of_betas, step, recipe)
         found, excess = gradient(

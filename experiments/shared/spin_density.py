@@ -49,7 +49,7 @@ def new_variables(network: GatedPixelCNN, key: Key[Array, ""]) -> Variables:
     return network.init(key, jnp.zeros((1, 2, 1, 1), jnp.int32), condition(jnp.ones(1)))
 
 
-def is_first(size: int) -> np.ndarray:
+def first_site(size: int) -> np.ndarray:
     """Returns a mask that is true at the first spin, whose sign the symmetry decides."""
     return (np.arange(size * (size // 2)) == 0).reshape(1, size, size // 2, 1)
 
@@ -67,14 +67,14 @@ def draw(
     shape = (len(beta), size, size // 2)
     of_coins, of_spins = jax.random.split(key)
     up, heads = jnp.ones((*shape, 1), jnp.int32), jax.random.bernoulli(of_coins, shape=(len(beta), 1, 1, 1))
-    even, log_q = sampler(network, variables, of_spins, shape=shape, h=condition(beta), given=up, mask=is_first(size))
+    even, log_q = sampler(network, variables, of_spins, shape=shape, h=condition(beta), given=up, mask=first_site(size))
     return jnp.where(heads, even, 1 - even), log_q - jnp.log(2)
 
 
 def log_prob(network: GatedPixelCNN, variables: Variables, even: Even, beta: Betas) -> Float[Array, " batch"]:
     """Returns log q of the even sites in nats: the same for a configuration and its negative."""
     turned = jnp.where(even[:, :1, :1] == 1, even, 1 - even)
-    counted = ~is_first(even.shape[1])
+    counted = ~first_site(even.shape[1])
     return -nats(network, variables, turned, h=condition(beta), counted=counted) - jnp.log(2)
 
 
