@@ -30,7 +30,6 @@ IN_README = (
     "mnist_classes",
     "mnist_classes_wide",
     "mnist",
-    "cifar10_small",
     "cifar10_mixture",
 )
 
