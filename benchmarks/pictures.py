@@ -6,7 +6,9 @@ the photographs as they are takes minutes.
 """
 
 import json
+import textwrap
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +22,7 @@ from pixelcnn_jax import compress, decompress, load_pretrained
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.pretrained import integer_model_of
 
-TEXT = "A PixelCNN writes p(x) as a product over pixels, and an entropy coder spends -log2 p bits on each. " * 12
+LICENSE = Path(__file__).parents[1] / "LICENSE"
 
 
 def pictures() -> dict[str, np.ndarray]:
@@ -30,10 +32,9 @@ def pictures() -> dict[str, np.ndarray]:
 
 
 def text() -> np.ndarray:
-    """Returns dark text on white, smoothed by the font renderer."""
-    picture = Image.new("RGB", (320, 240), "white")
-    lines = [TEXT[start : start + 52] for start in range(0, len(TEXT), 52)]
-    font = ImageFont.load_default(12)
+    """Returns the start of the license, dark on white and smoothed by the font renderer."""
+    picture, font = Image.new("RGB", (320, 240), "white"), ImageFont.load_default(12)
+    lines = textwrap.wrap(" ".join(LICENSE.read_text().split()), 50)[:16]
     ImageDraw.Draw(picture).multiline_text((4, 4), "\n".join(lines), fill=(20, 20, 20), font=font, spacing=2)
     return np.asarray(picture)
 

@@ -25,7 +25,8 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 
-PIXELS = 2**18  # computed together, about
+PIXELS = 2**18  # of a batch, about
+ENCODED_PIXELS = 2**16  # computed together in encoding: more do not fit into the caches
 BOUNDS = 2**25  # of the intervals of all levels, held together
 IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
@@ -47,7 +48,7 @@ def compress(
     count, height, width, channels = images.shape
     size = common_size(height), common_size(width)
     bounds = math.prod(size) * channels * (model.outputs + 1)  # of an image
-    at_once = max(1, min(PIXELS // math.prod(size), BOUNDS // bounds))
+    at_once = max(1, min(ENCODED_PIXELS // math.prod(size), BOUNDS // bounds))
     lanes = lanes_of(model, group_size)
     streams: list[bytes] = []
     for groups, where, there in _batches(-(-count // group_size), count, group_size, lanes, height * width):

@@ -227,12 +227,25 @@ def exact_product(
     window: Float[Array, "batch rows columns features"],
     kernel: Float[Array, "kernel_rows kernel_columns features pair out"],
 ) -> Float[Array, "batch new_rows new_columns pair out"]:
-    """Returns the VALID product of a kernel with every position of a window, never as a convolution.
+    """Returns the VALID product of a kernel with every position of a window.
 
-    Winograd's and Fourier's algorithms, which convolutions may use, are not exact.
+    Winograd's and Fourier's algorithms, which convolutions may use, are not exact. Only several rows in float32 on a
+    CPU are convolved: XLA sums the products there, in less time, and compress tests each shape against float64.
     """
     rows, columns, _, *out = kernel.shape
-    return dot(gathered(window, rows, columns), kernel.reshape(-1, *out))
+
+    def gathered_product(window: Array, kernel: Array) -> Array:
+        return dot(gathered(window, rows, columns), kernel.reshape(-1, *out))
+
+    def convolved(window: Array, kernel: Array) -> Array:
+        flat = kernel.reshape(*kernel.shape[:3], -1)
+        layout = ("NHWC", "HWIO", "NHWC")
+        sums = jax.lax.conv_general_dilated(window, flat, (1, 1), "VALID", dimension_numbers=layout, precision=HIGHEST)
+        return sums.reshape(*sums.shape[:3], *out)
+
+    if window.shape[1] == rows or window.dtype != jnp.float32:
+        return gathered_product(window, kernel)
+    return jax.lax.platform_dependent(window, kernel, cpu=convolved, default=gathered_product)
 
 
 def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | float) -> Float[Array, "..."]:
