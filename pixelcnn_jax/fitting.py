@@ -20,7 +20,7 @@ from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.arguments import CHECKS, public
+from pixelcnn_jax.models.arguments import CHECKS, validate_arguments
 from pixelcnn_jax.models.autoregressive import wide
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import Given, ImageSpec, Map, Variables, check_images, condition_sizes
@@ -62,7 +62,7 @@ class FitConfig:
     networks: str = field("", "the model")
 
 
-@public
+@validate_arguments
 def fit(
     model_or_config: nn.Module | ConditionalModel | ModelConfig | None,
     images: np.ndarray | Array,

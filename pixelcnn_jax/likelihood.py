@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.foundation.distributions import log_probs_of
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.arguments import public
+from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_images, check_values
@@ -30,7 +30,7 @@ def log_probs(
     return log_probs_of(apply(model, variables, images, condition, **options), images)
 
 
-@public
+@validate_arguments
 def log_prob(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -62,7 +62,7 @@ def _log_prob(model: nn.Module, variables: Variables, images: Images, condition:
     return jnp.sum(log_probs(model, variables, images, condition), axis=(1, 2, 3))
 
 
-@public
+@validate_arguments
 def nats(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -86,7 +86,7 @@ def nats(
     return jnp.sum(each if counted is None else jnp.where(counted, each, 0), axis=(1, 2, 3))
 
 
-@public
+@validate_arguments
 def bits_per_dim(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -102,7 +102,7 @@ def bits_per_dim(
     return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), images.shape[1:])
 
 
-@public
+@validate_arguments
 def check_causal(
     model: nn.Module | ConditionalModel,
     variables: Variables,

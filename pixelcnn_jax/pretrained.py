@@ -27,7 +27,7 @@ from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.hub import fetch_model
-from pixelcnn_jax.models.arguments import public
+from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.cards import FORMAT, read_card_file
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params
@@ -61,7 +61,7 @@ def pretrained_names() -> list[str]:
     return sorted(_published())
 
 
-@public
+@validate_arguments
 def integer_model_of(name: str) -> str:
     """Returns the name of a published model's integer model, or the given name if it has none."""
     return one if (one := f"{name}_integer") in _published() else name
@@ -90,7 +90,7 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     return Pretrained(model, variables, card)
 
 
-@public
+@validate_arguments
 def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the variables of a model and its card, without its networks, of whatever class they are.
 
@@ -117,7 +117,7 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return variables, card
 
 
-@public
+@validate_arguments
 def read_card(name: str | Path) -> dict[str, Any]:
     """Returns the card of a model without loading its weights. Takes and refuses what ``load_pretrained`` does."""
     return read_card_file(find_model(name)[1])

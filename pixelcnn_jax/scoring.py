@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
-from pixelcnn_jax.models.arguments import public
+from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, as_vectors, resolve
 from pixelcnn_jax.models.inputs import (
@@ -48,7 +48,7 @@ class Evaluation(NamedTuple):
     images: int
 
 
-@public
+@validate_arguments
 def evaluate(
     model: nn.Module | ConditionalModel,
     variables: Variables,

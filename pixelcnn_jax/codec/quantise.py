@@ -20,7 +20,7 @@ from pixelcnn_jax.codec.frequencies import MAX_LEVELS
 from pixelcnn_jax.codec.integer import IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.codec.tables import make_tables, output_units
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.arguments import public
+from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.conditioning.conditional import resolve
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, masked, rows_border
@@ -50,7 +50,7 @@ RANGES = {
 }
 
 
-@public
+@validate_arguments
 def quantise(
     model: GatedPixelCNN,
     variables: Variables,

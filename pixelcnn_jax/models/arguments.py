@@ -23,7 +23,7 @@ MAX_PIXELS = 2**28  # of all images drawn together
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def public(function: Function) -> Function:
+def validate_arguments(function: Function) -> Function:
     """Checks each argument of a function by its name, as ``CHECKS`` says; None is taken where it is the default.
 
     Flax's own errors, which a module raises for variables of a different module, become an ``InputError``.
