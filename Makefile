@@ -18,7 +18,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-netket test-roads quick bench planted-bugs torture table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
+.PHONY: help demo test test-all test-netket test-readme quick bench planted-bugs stress table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -38,8 +38,8 @@ test-netket: dev-environment  ## install NetKet into the environment, and test n
 	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[netket]'
 	"$(PY)" -m pytest tests/test_netket.py --numprocesses=0 $(ARGS)
 
-test-roads: dev-environment  ## follow README in fresh environments, as printed: minutes and the index
-	"$(PY)" -m pytest tests/roads.py --numprocesses=0 $(ARGS)
+test-readme: dev-environment  ## follow README in fresh environments, as printed: minutes and the index
+	"$(PY)" -m pytest tests/readme.py --numprocesses=0 $(ARGS)
 
 quick: dev-environment  ## lint, types and chosen tests in three minutes: before each commit
 	"$(PY)" -m ruff check .
@@ -56,8 +56,8 @@ bench: train-environment  ## run the benchmarks; ARGS=--data_dir=DIR reads real 
 planted-bugs: dev-environment  ## plant forty bugs, one at a time: the tests named with each must find it; ARGS="--only=codec"
 	"$(PY)" -m tools.planted_bugs $(ARGS)
 
-torture: dev-environment  ## attack files, calls, workdirs and disks for ten minutes; ARGS=--seed=1
-	PYTHONPATH=tests "$(PY)" -m torture $(ARGS)
+stress: dev-environment  ## attack files, calls, workdirs and disks for ten minutes; ARGS=--seed=1
+	PYTHONPATH=tests "$(PY)" -m stress $(ARGS)
 
 table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data-dir=DIR
 	"$(PY)" -m tools.table $(ARGS)

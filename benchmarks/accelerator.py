@@ -183,7 +183,7 @@ def sampling(name: str, batches: tuple[int, ...], **model: Any) -> list[dict[str
 @click.command(cls=UserCommand, help=__doc__, context_settings={"ignore_unknown_options": True})
 @click.option("--config", "names", multiple=True, default=("cifar10", "imagenet64"), show_default=True)
 @click.option("--batch_size", default=256, show_default=True, help="Images of a training step.")
-@click.option("--quick", is_flag=True, help="Two layers of digits: the whole road in two minutes of a CPU.")
+@click.option("--quick", is_flag=True, help="Two layers of digits: everything in two minutes of a CPU.")
 @click.option("--train_seconds", type=int, help="Train configs/cifar10.py for so long at the end.")
 @click.option("--workdir", help="Of that training.")
 @click.argument("flags", nargs=-1)

@@ -1,4 +1,4 @@
-"""The checks of arguments; tests/torture makes the wrong calls."""
+"""The checks of arguments; tests/stress makes the wrong calls."""
 
 import jax
 import numpy as np

@@ -27,8 +27,8 @@ from pixelcnn_jax import sample as draw
 from pixelcnn_jax.cli import main
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
-from torture.fuzz import compressed, float_model
-from torture.judge import REFUSED, judge, one_sentence
+from stress.fuzz import compressed, float_model
+from stress.judge import REFUSED, judge, one_sentence
 
 
 def wrong_arguments():
@@ -115,7 +115,7 @@ def wrong_calls():
 
 def places():
     """Returns a folder with what the command lines name."""
-    root = Path(tempfile.mkdtemp(prefix="torture-calls-"))
+    root = Path(tempfile.mkdtemp(prefix="stress-calls-"))
     (root / "file").write_bytes(b"no image, no model and no container")
     (root / "empty").mkdir()
     (root / "full").mkdir()

@@ -29,7 +29,7 @@ from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import save_pretrained
 from pixelcnn_jax.training.config import resolve
 from pixelcnn_jax.training.cost import check_memory
-from torture.judge import RIGHT, judge
+from stress.judge import RIGHT, judge
 
 GREY = GatedPixelCNN(levels=5, features=8, layers=1)
 EXTREME = [0, 1, 2, 3, 4, 7, 8, 255, 2**14, 2**16, 2**24, 2**31 - 1, 2**31, 2**32 - 1]
@@ -143,7 +143,7 @@ def read_names(case):
 @functools.cache
 def tiny_model():
     """A folder with a model, and the model's card, its places and its weights."""
-    folder = Path(tempfile.mkdtemp(prefix="torture-model-"))
+    folder = Path(tempfile.mkdtemp(prefix="stress-model-"))
     variables = randomised(GREY.init(jax.random.key(1), random_images(GREY, (1, 3, 3))))
     config = {"experiment": "unconditional", "seed": 0, "data": {"dataset": "digits", "levels": 5}, "train": {}}
     save_pretrained(folder, GREY, variables, {"image_spec": ImageSpec(5, 3, 1, 5), "config": config, "scores": {}})
