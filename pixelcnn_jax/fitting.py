@@ -114,7 +114,7 @@ def fit(
       progress: whether to show progress, on a terminal and in a notebook.
 
     Raises:
-      InputError: for arguments that do not fit each other, a folder of another call, and a loss that is not finite.
+      InputError: for arguments that do not fit each other, a folder of a different call, and a loss that is not finite.
       Interrupted: after Ctrl-C or SIGTERM, if the state was saved to a folder.
     """
     if folder is not None and find_spec("orbax") is None:

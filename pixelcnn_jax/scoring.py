@@ -2,14 +2,14 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import numpy as np
 from jaxtyping import Float
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
+from pixelcnn_jax.likelihood import Evaluation, nats, summarise
 from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, as_vectors, resolve
@@ -25,27 +25,6 @@ from pixelcnn_jax.models.inputs import (
     check_values,
     params_of,
 )
-
-QUANTILE = 1.959964  # of the standard normal distribution at 97.5 %
-
-
-class Evaluation(NamedTuple):
-    """The likelihood of a set of images.
-
-    Attributes:
-      nats: mean of -log p(x | h, s), in nats per image.
-      bits_per_dim: the same in bits per sub-pixel.
-      standard_error: of ``nats``: the standard deviation over the images, divided by the root of their number. It says
-        how much other images of the same kind would change the mean, and nothing about another training.
-      interval: ends of the 95 % confidence interval of ``nats``, by the normal approximation.
-      images: number of images.
-    """
-
-    nats: float
-    bits_per_dim: float
-    standard_error: float
-    interval: tuple[float, float]
-    images: int
 
 
 @validate_arguments
@@ -95,7 +74,7 @@ def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
     """Returns h and s, as far as they are given, as arrays of a row for each image.
 
     Raises:
-      InputError: for no images, for another number of rows, and for NaN or infinity.
+      InputError: for no images, for a different number of rows, and for NaN or infinity.
     """
     if not count:
         raise InputError("images must hold at least one image, got none.")
@@ -104,15 +83,6 @@ def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
         if value is not None and (not value.ndim or len(value) != count):
             raise InputError(f"{name} must have a row for each of the {count} images, got shape {list(value.shape)}.")
     return {name: np.asarray(value) for name, value in (("h", h), ("s", s)) if value is not None}
-
-
-def summarise(each: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluation:
-    """Returns the mean and the interval of the nats of images."""
-    each = each.astype(np.float64)
-    mean, count = float(each.mean()), len(each)
-    error = float(each.std(ddof=1)) / count**0.5 if count > 1 else float("inf")
-    half = QUANTILE * error
-    return Evaluation(mean, nats_to_bits_per_dim(mean, spec.shape), error, (mean - half, mean + half), count)
 
 
 @functools.lru_cache(maxsize=8)

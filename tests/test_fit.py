@@ -97,9 +97,9 @@ def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkey
         assert one.model == short.model
     assert without_times(resumed.history) == without_times(again.history) == without_times(short.history)
     assert loaded.card["score_of"] == "p(x)"
-    with pytest.raises(InputError, match=r"belongs to another config: arrays is"):
+    with pytest.raises(InputError, match=r"has a different config: arrays was"):
         fit(TINY, ~IMAGES, folder=tmp_path / "run", **SHORT)
-    with pytest.raises(InputError, match=r"belongs to another config: learning_rate is"):
+    with pytest.raises(InputError, match=r"has a different config: learning_rate was"):
         fit(TINY, IMAGES, folder=tmp_path / "run", **SHORT | {"learning_rate": 1e-3})
 
 

@@ -126,7 +126,7 @@ def make_step(
 
 
 def train(network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, size: int, recipe: Recipe) -> Variables:
-    """Trains from given variables, fresh or those of a lattice of another size; returns the average of the last."""
+    """Trains from given variables, fresh or those of a lattice of a different size; returns the average of the last."""
     start, one_step = make_step(network, recipe, size=size)
     state = start(variables)
     bar = progress_bar(range(recipe.steps), "training", unit="step")

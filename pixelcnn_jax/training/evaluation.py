@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pixelcnn_jax.data.batches import evaluation_batches
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
-from pixelcnn_jax.scoring import summarise
+from pixelcnn_jax.likelihood import summarise
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
 from pixelcnn_jax.training.processes import own_rows
 from pixelcnn_jax.training.progress import progress_bar

@@ -119,7 +119,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
 
 
 def _print_hints(config: RunConfig, experiment: Experiment, best: BestModel) -> None:
-    """Says on standard error, before the first step, how to load the model, and whether another type is faster."""
+    """Says on standard error, before the first step, how to load the model, and whether a different type is faster."""
     parameters = sum(x.size for x in jax.tree.leaves(jax.eval_shape(experiment.init, keys(config).init)))
     for hint in filter(None, (best.how_to_load(), faster_type(config, experiment.networks, parameters=parameters))):
         print(hint, file=sys.stderr, flush=True)
