@@ -28,7 +28,7 @@ demo: train-environment  ## train on handwritten digits in minutes: bits/dim, sa
 	@# XLA's C++ log would call a compilation of two minutes on a busy machine an error. Read before jax is imported.
 	TF_CPP_MIN_LOG_LEVEL=3 "$(PY)" -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
-test: dev-environment  ## all tests that guard a change; CPU=AVX2 compiles as users do, for that instruction set
+test: dev-environment  ## all tests that guard a change; CPU=AVX2 compiles for that instruction set, with fusions as users have them
 	$(if $(CPU),PIXELCNN_TEST_CPU=$(CPU)) "$(PY)" -m pytest -m 'not long' $(ARGS)
 
 test-all: test  ## make test, then what takes long by nature: notebooks, pages, chains of commands, benchmarks, soaks

@@ -41,17 +41,13 @@ os.environ |= {
     "no_proxy": "localhost,127.0.0.1",
 }
 # Tests compile far more than they compute: programs that XLA does not optimise compile several times faster. With
-# PIXELCNN_TEST_CPU they are compiled as users compile them, for a different instruction set, which rounds sums in a
-# different order.
+# PIXELCNN_TEST_CPU they keep XLA's own fusions, which users have, and are compiled for a different instruction set, which
+# rounds sums in a different order.
+FLAGS = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 if "PIXELCNN_TEST_CPU" in os.environ:
-    FLAGS = [f"--xla_cpu_max_isa={os.environ['PIXELCNN_TEST_CPU']}"]
+    FLAGS += [f"--xla_cpu_max_isa={os.environ['PIXELCNN_TEST_CPU']}"]
 else:
-    FLAGS = [
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-        "--xla_cpu_use_fusion_emitters=false",
-        "--xla_cpu_parallel_codegen_split_count=1",
-    ]
+    FLAGS += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda make test: on purpose only
 
