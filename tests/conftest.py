@@ -41,8 +41,8 @@ os.environ |= {
     "no_proxy": "localhost,127.0.0.1",
 }
 # Tests compile far more than they compute: programs that XLA does not optimise compile several times faster. With
-# PIXELCNN_TEST_CPU they keep XLA's own fusions, which users have, and are compiled for a different instruction set, which
-# rounds sums in a different order.
+# PIXELCNN_TEST_CPU they keep XLA's own fusions, as users have them, and are compiled for a different instruction set,
+# which rounds sums in a different order.
 FLAGS = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 if "PIXELCNN_TEST_CPU" in os.environ:
     FLAGS += [f"--xla_cpu_max_isa={os.environ['PIXELCNN_TEST_CPU']}"]
