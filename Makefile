@@ -6,6 +6,10 @@
 PYTHON ?= python3
 ARGS   ?=
 CPU    ?=
+QUICK  := $(addprefix tests/,data foundation/test_distributions.py foundation/test_fields.py foundation/test_files.py \
+          models/test_gated_pixelcnn.py models/test_layers.py models/test_streaming.py codec/test_coding.py \
+          training/test_config.py training/test_step.py training/test_workdir.py cli/test_names.py test_configs.py \
+          test_docs.py test_likelihood.py)
 
 VENV := .venv$(addprefix -,$(filter-out python3,$(notdir $(PYTHON))))
 PY   := $(VENV)/bin/python
@@ -14,30 +18,33 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-netket test-roads quick bench torture table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
+.PHONY: help demo test test-all test-netket test-readme quick bench planted-bugs stress table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 	@echo 'PYTHON=python3.13 chooses the interpreter, ARGS="-k causal" is passed on to pytest.'
 
 demo: train-environment  ## train on handwritten digits in minutes: bits/dim, samples and the learning curve
 	@# XLA's C++ log would call a compilation of two minutes on a busy machine an error. Read before jax is imported.
 	TF_CPP_MIN_LOG_LEVEL=3 "$(PY)" -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
-test: dev-environment  ## the whole test suite; CPU=AVX2 compiles for another instruction set
-	$(if $(CPU),PIXELCNN_TEST_CPU=$(CPU)) "$(PY)" -m pytest $(ARGS)
+test: dev-environment  ## all tests that guard a change; CPU=AVX2 compiles for that instruction set, with fusions as users have them
+	$(if $(CPU),PIXELCNN_TEST_CPU=$(CPU)) "$(PY)" -m pytest -m 'not long' $(ARGS)
+
+test-all: test  ## make test, then what takes long by nature: notebooks, pages, chains of commands, benchmarks, soaks
+	"$(PY)" -m pytest -m long $(ARGS)
 
 test-netket: dev-environment  ## install NetKet into the environment, and test networks as its wave functions
 	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[netket]'
 	"$(PY)" -m pytest tests/test_netket.py --numprocesses=0 $(ARGS)
 
-test-roads: dev-environment  ## walk the roads of README in fresh environments, as printed: half an hour and the index
-	"$(PY)" -m pytest tests/roads.py --numprocesses=0 $(ARGS)
+test-readme: dev-environment  ## follow README in fresh environments, as printed: minutes and the index
+	"$(PY)" -m pytest tests/readme.py --numprocesses=0 $(ARGS)
 
-quick: dev-environment  ## lint, types and the quick tests: before each commit
+quick: dev-environment  ## lint, types and chosen tests in three minutes: before each commit
 	"$(PY)" -m ruff check .
 	"$(PY)" -m mypy
-	"$(PY)" -m pytest -m 'not slow' $(ARGS)
+	"$(PY)" -m pytest -m 'not long' $(QUICK) $(ARGS)
 
 bench: train-environment  ## run the benchmarks; ARGS=--data_dir=DIR reads real CIFAR-10
 	"$(PY)" -m benchmarks.sampling
@@ -46,8 +53,11 @@ bench: train-environment  ## run the benchmarks; ARGS=--data_dir=DIR reads real 
 	"$(PY)" -m benchmarks.input $(ARGS)
 	"$(PY)" -m benchmarks.first_step
 
-torture: dev-environment  ## attack files, calls, workdirs and disks for ten minutes; ARGS=--seed=1
-	PYTHONPATH=tests "$(PY)" -m torture $(ARGS)
+planted-bugs: dev-environment  ## plant forty bugs, one at a time: the tests named with each must find it; ARGS="--only=codec"
+	"$(PY)" -m tools.planted_bugs $(ARGS)
+
+stress: dev-environment  ## attack files, calls, workdirs and disks for ten minutes; ARGS=--seed=1
+	PYTHONPATH=tests "$(PY)" -m stress $(ARGS)
 
 table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data-dir=DIR
 	"$(PY)" -m tools.table $(ARGS)

@@ -85,11 +85,11 @@ def numerics(name: str, count: int) -> dict[str, Any]:
 
     def figures(device: jax.Device) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
         with jax.default_device(device):
-            there, own = jax.device_put((images, variables), device)
-            gradient = jax.jit(jax.grad(lambda v: jnp.mean(log_prob(model, v, there))))(own)
-            drawn = sample(model, own, jax.device_put(key, device), shape=shape)
-            found = log_prob(model, own, there), jax.tree.leaves(gradient), drawn
-            return jax.tree.map(np.asarray, found)  # type: ignore[no-any-return]
+            device_images, device_variables = jax.device_put((images, variables), device)
+            gradient = jax.jit(jax.grad(lambda v: jnp.mean(log_prob(model, v, device_images))))(device_variables)
+            drawn = sample(model, device_variables, jax.device_put(key, device), shape=shape)
+            results = log_prob(model, device_variables, device_images), jax.tree.leaves(gradient), drawn
+            return jax.tree.map(np.asarray, results)  # type: ignore[no-any-return]
 
     nats, gradient, drawn = figures(jax.devices()[0])
     cpu_nats, cpu_gradient, cpu_drawn = figures(jax.devices("cpu")[0])
@@ -108,10 +108,10 @@ def same_files(count: int) -> dict[str, bool]:
     """Returns whether an integer model makes the same file here as on the CPU, and whether it decodes here."""
     model, variables, card = load_pretrained(INTEGER_MODEL)
     images = sample(model, variables, jax.random.key(0), shape=(count, *card["image_spec"].shape[:2]))
-    here = compress(model, variables, images)
+    file = compress(model, variables, images)
     with jax.default_device(jax.devices("cpu")[0]):
-        there = compress(model, jax.device_put(variables, jax.devices("cpu")[0]), np.asarray(images))
-    return {"same_file": here == there, "decoded": bool((decompress(model, variables, there) == images).all())}
+        cpu_file = compress(model, jax.device_put(variables, jax.devices("cpu")[0]), np.asarray(images))
+    return {"same_file": file == cpu_file, "decoded": bool((decompress(model, variables, cpu_file) == images).all())}
 
 
 def training(name: str, batch_size: int, rounds: int, trace: Path, **model: Any) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def sampling(name: str, batches: tuple[int, ...], **model: Any) -> list[dict[str
 @click.command(cls=UserCommand, help=__doc__, context_settings={"ignore_unknown_options": True})
 @click.option("--config", "names", multiple=True, default=("cifar10", "imagenet64"), show_default=True)
 @click.option("--batch_size", default=256, show_default=True, help="Images of a training step.")
-@click.option("--quick", is_flag=True, help="Two layers of digits: the whole road in two minutes of a CPU.")
+@click.option("--quick", is_flag=True, help="Two layers of digits: everything in two minutes of a CPU.")
 @click.option("--train_seconds", type=int, help="Train configs/cifar10.py for so long at the end.")
 @click.option("--workdir", help="Of that training.")
 @click.argument("flags", nargs=-1)
@@ -197,7 +197,7 @@ def main(
 ) -> None:
     if train_seconds and not workdir:
         raise click.UsageError("--train_seconds needs --workdir.")
-    # XLA otherwise takes three quarters of a GPU's memory for this process, and the training run is another one.
+    # XLA otherwise takes three quarters of a GPU's memory for this process, and the training run is a second process.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     names, batch_size = (("digits",), 8) if quick else (names, batch_size)
     changes: dict[str, Any] = {"layers": 2} if quick else {}
@@ -206,9 +206,9 @@ def main(
     result["device"] = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     print(result["device"], flush=True)
 
-    def say(title: str, found: Any) -> None:
-        result.setdefault(title, []).append(found)
-        print(f"{title}: {json.dumps(found)}", flush=True)
+    def say(title: str, figures: Any) -> None:
+        result.setdefault(title, []).append(figures)
+        print(f"{title}: {json.dumps(figures)}", flush=True)
 
     for name in ("digits",) if quick else ("digits", "cifar10_small"):
         say("numerics", numerics(name, 4))

@@ -1,11 +1,11 @@
-"""How many bits per sub-pixel a split takes, by the codec with a trained model and in other lossless formats.
+"""How many bits per sub-pixel a split takes, and how fast, by the codec with a trained model and in other formats.
 
-The codec puts all images into one stream, which is decoded again and compared. PNG, WebP and JPEG XL encode each image
-as a file of its own, headers included, and all images as one picture, tiled into a square. Binary images are pictures
-of one bit for PNG, and of 0 and 255 for the others.
+The codec puts all images into one file, in groups of each of some sizes; every file is decoded again and compared. PNG,
+WebP and JPEG XL encode each image as a file of its own, headers included, and all images as one picture, tiled into a
+square. Binary images are pictures of one bit for PNG, and of 0 and 255 for the others. Times include compilation.
 
-With --damage=N the stream is decoded again after cuts at every tenth of its length, and after each of N flipped bits;
-every one of them should be refused.
+With --damage=N the first stream is decoded again after cuts at every tenth of its length, and after each of N flipped
+bits; every one of them should be refused.
 """
 
 import dataclasses
@@ -51,7 +51,11 @@ def jpegxl(picture: Image.Image) -> bytes:
     return bytes(imagecodecs.jpegxl_encode(pixels, lossless=True, effort=9))
 
 
-FORMATS = {"PNG": png, "WebP": webp, "JPEG XL": jpegxl}
+def decode_picture(data: bytes) -> Any:
+    return np.asarray(Image.open(BytesIO(data)))
+
+
+FORMATS = {"PNG": (png, decode_picture), "WebP": (webp, decode_picture), "JPEG XL": (jpegxl, imagecodecs.jpegxl_decode)}
 
 
 def as_picture(image: np.ndarray, levels: int) -> Image.Image:
@@ -93,49 +97,63 @@ def damage(data: bytes, flips: int) -> list[bytes]:
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
 @click.option("--images", "count", default=10_000, show_default=True, help="Number of images, from the first on.")
 @click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
-@click.option("--batch-size", default=256, show_default=True, help="Images of a group.")
+@click.option("--batch-sizes", default="256", show_default=True, help="Images of a group, several sizes by commas.")
+@click.option("--formats/--no-formats", default=True, show_default=True, help="Encode in the other formats too.")
 @click.option("--damage", "flips", default=0, show_default=True, help="Number of bits to flip, one at a time.")
-def main(name: str, split: str, count: int, data_dir: str | None, batch_size: int, flips: int) -> None:
+def main(name: str, split: str, count: int, data_dir: str | None, batch_sizes: str, formats: bool, flips: int) -> None:
     density = load_density(integer_model_of(name))
     model, variables = density.model, density.variables
     data = density.settings("data", DataConfig) | {"data_dir": data_dir}
     dataset = load(split=data[f"{split}_split"], **data)
     images = read_all(dataclasses.replace(dataset, count=min(count, len(dataset))))["image"]
-    ideal = 0.0  # bytes
-    for part in np.array_split(images, math.ceil(len(images) / batch_size)):
-        ideal -= float(np.sum(np.asarray(log_prob(model, variables, part)), dtype=np.float64)) / math.log(2) / 8
-
-    began = time.perf_counter()
-    coded = compress(model, variables, images, batch_size=batch_size, verify=False)
-    encoded = time.perf_counter()
-    same = bool((decompress(model, variables, coded) == images).all())
-    decoded = time.perf_counter()
-
     result: dict[str, Any] = {"benchmark": "compression", "data": dataset.description, "images": len(images)}
-    result |= {
-        "device": jax.devices()[0].device_kind,
-        "model_bits_per_dim": bits(ideal, images),
-        "codec_bits_per_dim": bits(len(coded), images),
-        "bytes_over_model": len(coded) / ideal,
-        "decoded_is_same": same,
-        "encoded_images_per_second": len(images) / (encoded - began),
-        "decoded_images_per_second": len(images) / (decoded - encoded),
-    }
-    print(f"{dataset.description}, {len(images)} images\n\n{'':24} {'bits per sub-pixel':>18}")
+    result["device"] = jax.devices()[0].device_kind
+    print(f"{dataset.description}, {len(images)} images\n\n{'':24} bits per sub-pixel   images/s encoded, decoded")
+
+    ideal = 0.0  # bytes
+    for part in np.array_split(images, math.ceil(len(images) / 250)):
+        ideal -= float(np.sum(np.asarray(log_prob(model, variables, part)), dtype=np.float64)) / math.log(2) / 8
+    result["model_bits_per_dim"] = bits(ideal, images)
     print(f"{'the model itself':24} {result['model_bits_per_dim']:18.4f}")
-    print(f"{'codec, one file':24} {result['codec_bits_per_dim']:18.4f}", flush=True)
+    coded = b""
+    for size in map(int, batch_sizes.split(",")):
+        began = time.perf_counter()
+        stream = compress(model, variables, images, batch_size=size, verify=False)
+        encoded = time.perf_counter()
+        same = bool((decompress(model, variables, stream) == images).all())
+        rates = len(images) / (encoded - began), len(images) / (time.perf_counter() - encoded)
+        result[f"groups of {size}"] = row = {"bits_per_dim": bits(len(stream), images), "decoded_is_same": same}
+        row |= {"over_model": len(stream) / ideal, "encoded_per_second": rates[0], "decoded_per_second": rates[1]}
+        _print_row(f"codec, groups of {size}", row["bits_per_dim"], *rates)
+        coded = coded or stream
     if flips:
         streams = damage(coded, flips)
         refused = sum(is_refused(model, variables, stream) for stream in tqdm(streams, disable=None))
         result |= {"damaged": len(streams), "damaged_refused": refused}
-    if model.levels <= 256 and model.channels in (1, 3):
-        for kind, encode in FORMATS.items():
-            each = bits(sum(len(encode(as_picture(image, model.levels))) for image in images), images)
-            whole = bits(len(encode(as_picture(tile(images), model.levels))), images)
-            print(f"{kind + ', a file per image':24} {each:18.4f}")
-            print(f"{kind + ', one picture':24} {whole:18.4f}", flush=True)
-            result[kind] = {"a_file_per_image": each, "one_picture": whole}
+    if formats and model.levels <= 256 and model.channels in (1, 3):
+        for kind, (encode, decode) in FORMATS.items():
+            result[kind] = _measure(kind, encode, decode, images, model.levels)
     print(json.dumps(result))
+
+
+def _measure(kind: str, encode: Any, decode: Any, images: np.ndarray, levels: int) -> dict[str, float]:
+    """Returns size and speed of a format: a file for each image, and the size of all in one picture."""
+    pictures = [as_picture(image, levels) for image in images]
+    began = time.perf_counter()
+    files = [encode(picture) for picture in pictures]
+    encoded = time.perf_counter()
+    for file in files:
+        decode(file)
+    rates = len(images) / (encoded - began), len(images) / (time.perf_counter() - encoded)
+    each, whole = bits(sum(map(len, files)), images), bits(len(encode(as_picture(tile(images), levels))), images)
+    _print_row(f"{kind}, a file per image", each, *rates)
+    print(f"{kind + ', one picture':24} {whole:18.4f}", flush=True)
+    row = {"a_file_per_image": each, "one_picture": whole}
+    return row | {"encoded_per_second": rates[0], "decoded_per_second": rates[1]}
+
+
+def _print_row(kind: str, size: float, encoded: float, decoded: float) -> None:
+    print(f"{kind:24} {size:18.4f} {encoded:18.1f} {decoded:8.1f}", flush=True)
 
 
 if __name__ == "__main__":

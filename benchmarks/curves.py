@@ -64,14 +64,14 @@ def main(runs: tuple[str, ...], output: Path, by: str, title: str, top: float | 
     if top is not None and not math.isfinite(top):
         raise InputError(f"--top must be finite, got {top}.")
     plot(curves, output, by=by, title=title, top=top)
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         curve.label: {"best": curve.best, f"{by}_to_the_last": curve.reached(last.best)} for curve in curves
     }
     lines = [f"{'run':24} {display_name(last.measure):>12}  {by} until {last.best:.4f}, the best of {last.label}"]
     for curve in curves:
         reached = curve.reached(last.best)
         lines.append(f"{curve.label:24} {curve.best:12.4f}  {'never' if reached is None else f'{reached:.1f}'}")
-    summary = {"measure": last.measure, "output": str(output), "runs": found}
+    summary = {"measure": last.measure, "output": str(output), "runs": facts}
     report(summary, "\n".join(lines), as_json=as_json)
 
 

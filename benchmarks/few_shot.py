@@ -110,10 +110,10 @@ def main(name: str, data_dir: str | None, groups: int, count: int, temperatures:
 
     def show(title: str, drawings: Characters) -> None:
         spaced = [slice(group, None, groups) for group in range(groups)]
-        found = float(np.mean([recognised(drawings[group], references[group]) for group in spaced]))
+        share = float(np.mean([recognised(drawings[group], references[group]) for group in spaced]))
         spread, blank = diversity(drawings) / pixels, float(np.mean(~drawings.any(axis=(2, 3, 4))))
-        print(f"{title:>12} {found:11.1%} {spread:10.2f} {blank:7.1%}", flush=True)
-        result[title] = {"recognised": found, "diversity": spread, "blank": blank}
+        print(f"{title:>12} {share:11.1%} {spread:10.2f} {blank:7.1%}", flush=True)
+        result[title] = {"recognised": share, "diversity": spread, "blank": blank}
 
     show("real", real)
     given = np.repeat(examples, count, axis=0)

@@ -52,11 +52,11 @@ def first_step(config: str) -> tuple[float, float]:
 @click.option("--runs", default=2, show_default=True, help="Number of times that the command is started.")
 @click.option("--config", default="configs/digits.py", show_default=True, help="Config of the run.")
 def main(runs: int, config: str) -> None:
-    found = [first_step(config) for _ in range(runs)]
-    seconds, cpu = min(found)
+    measured = [first_step(config) for _ in range(runs)]
+    seconds, cpu = min(measured)
     print(f"{config}: first step recorded after {seconds:.1f} s, {cpu:.1f} s of CPU time")
     result = {"benchmark": "first_step", "config": config, "seconds": seconds, "cpu_s": cpu}
-    print(json.dumps(result | {"all_s": [x for x, _ in found]}))
+    print(json.dumps(result | {"all_s": [x for x, _ in measured]}))
 
 
 if __name__ == "__main__":

@@ -44,8 +44,8 @@ def guided_bits(density: Density, images: Images, labels: Labels, weight: float)
         return -log_probs_of(logits.reshape(given.shape), images).sum(axis=(1, 2, 3))
 
     parts = range(0, min(IMAGES, len(images)) // BATCH * BATCH, BATCH)
-    found = [nats(images[i : i + BATCH], density.h(labels[i : i + BATCH])) for i in parts]
-    return nats_to_bits_per_dim(float(np.mean(found)), images.shape[1:])
+    values = [nats(images[i : i + BATCH], density.h(labels[i : i + BATCH])) for i in parts]
+    return nats_to_bits_per_dim(float(np.mean(values)), images.shape[1:])
 
 
 def diversity(images: Images, labels: Labels) -> float:

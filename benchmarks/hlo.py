@@ -118,43 +118,43 @@ def _trips(computations: dict[str, Computation], loop: Operation) -> int:
 
 def _moved(computations: dict[str, Computation], place: str, operation: Operation) -> Counter[str]:
     """Returns the bytes that an operation moves, by memory."""
-    kind, here = operation.kind, computations[place]
+    kind, computation = operation.kind, computations[place]
     if kind in FREE or kind.endswith(("-start", "-update")) or operation.attribute(r'target="(\w+)"') in LAYOUT_ONLY:
         return Counter()
     if kind.endswith("-done"):
-        operation = here[operation.operands[0]]._replace(kind=kind.removesuffix("-done"), type=operation.type)
+        operation = computation[operation.operands[0]]._replace(kind=kind.removesuffix("-done"), type=operation.type)
         if operation.kind == "async":
             operation = operation._replace(kind="fusion")
     called = operation.attribute(r"calls=%([\w.-]+)")
-    total = Counter(_written(computations, called) if kind == "fusion" else _written_by(here, operation))
+    total = Counter(_written(computations, called) if kind == "fusion" else _written_by(computation, operation))
     for number, name in enumerate(operation.operands):
         read = _parts_of_fusion(computations, called, number) if called else _parts(computations, operation, number)
-        whole = array_sizes(here[name].type)
+        whole = array_sizes(computation[name].type)
         # Parts of an array lie where the array lies.
         memory = "on chip" if whole["on chip"] else "main"
         total[memory] += min(sum(whole.values()), read) if read is not None else sum(whole.values())
     return total
 
 
-def _written_by(here: Computation, operation: Operation) -> Counter[str]:
+def _written_by(computation: Computation, operation: Operation) -> Counter[str]:
     """Returns the bytes that a single operation writes."""
     if operation.kind != "dynamic-update-slice":
         return array_sizes(operation.type)
-    update, memory = here[operation.operands[1]], array_sizes(operation.type)
+    update, memory = computation[operation.operands[1]], array_sizes(operation.type)
     return Counter({"on chip" if memory["on chip"] else "main": sum(array_sizes(update.type).values())})
 
 
 def _written(computations: dict[str, Computation], name: str, result: str | None = None) -> Counter[str]:
     """Returns the bytes that a fusion writes."""
-    here = computations[name]
-    operation = here[result] if result else list(here.values())[-1]
+    computation = computations[name]
+    operation = computation[result] if result else list(computation.values())[-1]
     if operation.kind == "tuple":
         return sum((_written(computations, name, one) for one in operation.operands), Counter())
     if operation.kind == "bitcast":
         return _written(computations, name, operation.operands[0])
     if operation.kind == "fusion":
         return _written(computations, operation.attribute(r"calls=%([\w.-]+)"))
-    return _written_by(here, operation)
+    return _written_by(computation, operation)
 
 
 def _parts(computations: dict[str, Computation], user: Operation, number: int) -> int | None:

@@ -18,8 +18,8 @@ class Operation(NamedTuple):
 
     def attribute(self, pattern: str, default: str = "") -> str:
         """Returns the first group of a pattern in the attributes."""
-        found = re.search(pattern, self.attributes)
-        return found[1] if found else default
+        match = re.search(pattern, self.attributes)
+        return match[1] if match else default
 
 
 Computation = dict[str, Operation]  # the last one is its result
@@ -34,8 +34,8 @@ def parse(text: str) -> tuple[dict[str, Computation], str]:
         if header := re.match(r"(ENTRY )?%?([\w.-]+) .*\{$", line):
             current = computations.setdefault(header[2], {})
             entry = header[2] if header[1] else entry
-        elif current is not None and (found := re.match(r"\s+(ROOT )?%?([\w.-]+) = (.*?) ([a-z][\w-]*)\((.*)", line)):
-            is_result, name, type_, kind, rest = found.groups()
+        elif current is not None and (match := re.match(r"\s+(ROOT )?%?([\w.-]+) = (.*?) ([a-z][\w-]*)\((.*)", line)):
+            is_result, name, type_, kind, rest = match.groups()
             inside, _, attributes = rest.partition(")")
             operands = [inside] if kind in ("parameter", "constant") else re.findall(r"%([\w.-]+)", inside)
             current[name] = Operation(name, kind, type_, operands, attributes)
@@ -64,18 +64,18 @@ def array_sizes(type_: str) -> Counter[str]:
 
 def flops(computations: dict[str, Computation], place: str, operation: Operation) -> int:
     """Returns the arithmetic of matrix products and convolutions of an operation, those inside a fusion included."""
-    here = computations[place]
+    computation = computations[place]
     if operation.kind == "fusion":
         called = operation.attribute(r"calls=%([\w.-]+)")
         return sum(flops(computations, called, one) for one in computations[called].values())
     if operation.kind == "dot":
-        left = _shape(here[operation.operands[0]].type)
+        left = _shape(computation[operation.operands[0]].type)
         summed = operation.attribute(r"lhs_contracting_dims=\{([\d,]*)\}").split(",")
         return 2 * math.prod(_shape(operation.type)) * math.prod(left[int(axis)] for axis in summed if axis)
     if operation.kind != "convolution":
         return 0
     inputs, kernel, outputs = re.findall(r"[0-9a-z]+", operation.attribute(r"dim_labels=([\w>-]+)"))
-    shapes = [_shape(here[name].type) for name in operation.operands] + [_shape(operation.type)]
+    shapes = [_shape(computation[name].type) for name in operation.operands] + [_shape(operation.type)]
     sizes = [
         dict(zip(labels, shape, strict=True)) for labels, shape in zip((inputs, kernel, outputs), shapes, strict=True)
     ]
@@ -107,5 +107,5 @@ def _taps(inputs: int, outputs: int, kernel: int, *, stride: int, before: int, s
 
 
 def _shape(type_: str) -> list[int]:
-    found = re.search(r"\[([\d,]*)\]", type_)
-    return [int(size) for size in found[1].split(",") if size] if found else []
+    match = re.search(r"\[([\d,]*)\]", type_)
+    return [int(size) for size in match[1].split(",") if size] if match else []

@@ -94,7 +94,7 @@ def main(_: list[str]) -> None:
         for name in list(ways)[:: 1 if number % 2 else -1]:  # neither always comes first
             times[name].append(block(ways[name]))
 
-    least, total = ({name: of(found) for name, found in times.items()} for of in (min, sum))
+    least, total = ({name: of(values) for name, values in times.items()} for of in (min, sum))
     ratio, overall = least["reading"] / least["constant"], total["reading"] / total["constant"]
     print(f"{dataset.description}: {len(dataset):,} images decoded once in {decoding:.1f} s")
     print(f"{least['reading']:.4f} s per step reading, {least['constant']:.4f} s on one batch")

@@ -69,7 +69,7 @@ def compare_colours(model: GatedPixelCNN, size: int) -> dict[str, float]:
 def fixed_point(
     model: Any, variables: Any, condition: Condition, key: jax.Array, shape: tuple[int, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns the images that another draw from the same noise leaves unchanged, and the number of draws."""
+    """Returns the images that a second draw from the same noise leaves unchanged, and the number of draws."""
     batch, height, width, channels = shape
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(batch))
     of_row = partial(noise, keys, width=width, channels=channels, levels=model.levels)

@@ -93,23 +93,23 @@ def main(name: str, data_dir: str | None, seeds: int) -> None:
     track = TRACKS[name]
     whole = {"train.eval_every": track.recipe["train.steps"], "train.checkpoint_every": track.recipe["train.steps"]}
     with TemporaryDirectory() as folder:
-        found = []
+        results = []
         for seed in range(seeds):
             workdir = str(Path(folder) / str(seed))
             times = train(track.config, SAME | track.recipe | whole | {"seed": seed}, workdir, data_dir)
-            found.append({"score": read_card(workdir)["scores"]["validation"][track.measure]} | times)
-            print("seed {}: {score:.4f} in {seconds:.0f} s, {cpu_seconds:.0f} s of CPU".format(seed, **found[-1]))
+            results.append({"score": read_card(workdir)["scores"]["validation"][track.measure]} | times)
+            print("seed {}: {score:.4f} in {seconds:.0f} s, {cpu_seconds:.0f} s of CPU".format(seed, **results[-1]))
         density = load_density(str(Path(folder) / "0"))
         config = dict(density.card["config"])
         config["data"] = config["data"] | {"test_split": "test"}
         density = density._replace(card=density.card | {"config": config})
         test = evaluate_split(density, "test", data_dir)[track.measure]
-    mean = {key: statistics.fmean(one[key] for one in found) for key in found[0]}
+    mean = {key: statistics.fmean(one[key] for one in results) for key in results[0]}
     reached = mean["score"] <= track.goal
     print("mean: {score:.4f} in {seconds:.0f} s, {cpu_seconds:.0f} s of CPU; ".format(**mean), end="")
     print(f"the goal of {track.goal} is {'reached' if reached else 'missed'}; test {test:.4f}")
     print(
-        json.dumps({"benchmark": "speedrun", "track": name, "reached": reached, "test": test, "seeds": found, **mean})
+        json.dumps({"benchmark": "speedrun", "track": name, "reached": reached, "test": test, "seeds": results, **mean})
     )
 
 

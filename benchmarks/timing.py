@@ -24,4 +24,4 @@ def fastest(functions: dict[str, Callable[[], Any]], *, rounds: int) -> dict[str
             began = time.perf_counter()
             jax.block_until_ready(function())
             times[name].append(time.perf_counter() - began)
-    return {name: min(found) for name, found in times.items()}
+    return {name: min(values) for name, values in times.items()}

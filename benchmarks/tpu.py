@@ -97,12 +97,14 @@ def mesh_of(topology: str) -> Mesh:
 
     kind, _, size = topology.partition(":")
     try:
-        found = topologies.get_topology_desc(platform="tpu", topology_name=f"{kind}:2x2" if size == "1" else topology)
+        described = topologies.get_topology_desc(
+            platform="tpu", topology_name=f"{kind}:2x2" if size == "1" else topology
+        )
     except Exception as error:  # of several types, by what is missing
         raise InputError(
             f"topology {topology} has no compiler here: {str(error).splitlines()[0]} Install pixelcnn-jax[tpu]."
         ) from None
-    return data_mesh(found.devices[: 1 if size == "1" else None])
+    return data_mesh(described.devices[: 1 if size == "1" else None])
 
 
 def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> jax.stages.Lowered:
@@ -146,17 +148,19 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
 def lowered_coder(program: str, name: str, mesh: Mesh, images: int) -> jax.stages.Lowered:
     """Returns, for a group of images, the pass that finds all intervals to encode, or the loop that decodes."""
     model, variables, _ = load_pretrained(integer_model_of(name))
-    (*size, channels), lanes = SHAPES[name][0].shape, max(1, images // groups.IMAGES_PER_LANE)
+    (*size, channels), lanes = SHAPES[name][0].shape, groups.lanes_of(model, images)
 
     def abstract(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=replicated(mesh))
 
     variables = jax.tree.map(lambda x: abstract(x.dtype, *x.shape), variables)
     if program == "encode":
-        return groups._intervals.lower(model, variables, abstract(jnp.int32, images, *size, channels), Condition())
+        pixels = abstract(jnp.int32, images, *size, channels)
+        return groups._intervals.lower(model, variables, pixels, Condition(), size[1])
     states, data = abstract(jnp.uint32, 1, lanes), abstract(jnp.uint8, 1, images * math.prod(size) * channels)
     coded = abstract(jnp.bool, 1, images), states, data, abstract(jnp.int32, 1)
-    return groups._decode.lower(IntegerStream(model), tuple(size), params_of(variables), *coded, Condition())
+    size = tuple(size)
+    return groups._decode.lower(IntegerStream(model), size, params_of(variables), size, *coded, Condition())
 
 
 def measure(lowered: jax.stages.Lowered, chip: Chip, *, images: int) -> tuple[dict[str, Any], Account]:
@@ -165,10 +169,10 @@ def measure(lowered: jax.stages.Lowered, chip: Chip, *, images: int) -> tuple[di
     compiled = lowered.compile()
     seconds, worked = time.perf_counter() - began, time.process_time() - worked
     memory: Any = compiled.memory_analysis()
-    found = account(compiled.as_text())
+    costs = account(compiled.as_text())
     needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
     needed += memory.output_size_in_bytes - memory.alias_size_in_bytes
-    compute, transfer = found.flops / chip.flops, found.main_bytes / chip.bandwidth
+    compute, transfer = costs.flops / chip.flops, costs.main_bytes / chip.bandwidth
     figures = {
         "compile_s": round(seconds, 1),
         "compile_cpu_s": round(worked, 1),
@@ -176,27 +180,27 @@ def measure(lowered: jax.stages.Lowered, chip: Chip, *, images: int) -> tuple[di
         "temporary_gb": memory.temp_size_in_bytes / 1e9,
         "memory_gb": needed / 1e9,
         "fits": needed < chip.memory,
-        "tflop": found.flops / 1e12,
-        "main_gb": found.main_bytes / 1e9,
-        "main_gb_an_image": found.main_bytes / 1e9 / images,
-        "on_chip_gb": found.on_chip_bytes / 1e9,
+        "tflop": costs.flops / 1e12,
+        "main_gb": costs.main_bytes / 1e9,
+        "main_gb_an_image": costs.main_bytes / 1e9 / images,
+        "on_chip_gb": costs.on_chip_bytes / 1e9,
         "compute_ms": 1e3 * compute,
         "memory_ms": 1e3 * transfer,
         "roofline_ms": 1e3 * max(compute, transfer),
         "bound_on_share_of_peak": compute / max(compute, transfer),
-        "compiler_ms": 1e3 * found.cycles / chip.clock,
-        "collectives": found.collectives,
-        "host_transfers": found.host_transfers,
-        "unknown_loops": found.unknown_loops,
+        "compiler_ms": 1e3 * costs.cycles / chip.clock,
+        "collectives": costs.collectives,
+        "host_transfers": costs.host_transfers,
+        "unknown_loops": costs.unknown_loops,
     }
-    return figures, found
+    return figures, costs
 
 
-def largest(found: Account, count: int) -> list[dict[str, Any]]:
+def largest(costs: Account, count: int) -> list[dict[str, Any]]:
     """Returns the operations that move the most bytes of main memory, equal ones together."""
     moved: Counter[tuple[str, str, str]] = Counter()
     times: Counter[tuple[str, str, str]] = Counter()
-    for one in found.moved:
+    for one in costs.moved:
         path = one.operation.attribute(r'op_name="([^"]*)"').split("/")
         key = (one.operation.kind, "/".join(path[1:2] + path[-1:]), one.operation.type[:48])
         moved[key] += one.times * one.main
@@ -239,9 +243,9 @@ def main(
                 on_all = kind in ("train", "evaluate")
                 for count in (images or SHAPES[name][1],) if on_all else sampled:
                     chips = mesh if on_all else data_mesh(mesh.devices.flat[:1])
-                    figures, found = measure(lowered(kind, name, chips, count, **changes), chip, images=count)
+                    figures, costs = measure(lowered(kind, name, chips, count, **changes), chip, images=count)
                     row = {"config": name, "topology": where, "program": kind, "images": count, **changes, **figures}
-                    rows.append(row | {"largest": largest(found, 5)})
+                    rows.append(row | {"largest": largest(costs, 5)})
                     print_row(rows[-1])
     print(json.dumps({"benchmark": "tpu", "jax": jax.__version__, "rows": rows}))
 

@@ -96,8 +96,8 @@ def naive_experiment(experiment: Experiment) -> Experiment:
     model, params = experiment.networks, experiment.init(jax.random.key(1))["params"]
     masks = jax.tree.map(lambda x: np.asarray(x != 0), whole_kernels(model, jax.tree.map(jnp.ones_like, params)))
     images = jax.random.randint(jax.random.key(2), (1, *SPEC.shape), 0, model.levels)
-    found = naive_logits(model, whole_kernels(model, params), masks, images)
-    np.testing.assert_allclose(found, model.apply({"params": params}, images), atol=1e-4)
+    naive = naive_logits(model, whole_kernels(model, params), masks, images)
+    np.testing.assert_allclose(naive, model.apply({"params": params}, images), atol=1e-4)
 
     def loss(params: Params, batch: Batch, training: Any) -> jax.Array:
         return -log_probs_of(naive_logits(model, params, masks, batch["image"]), batch["image"]).sum(axis=(1, 2, 3))
@@ -165,7 +165,7 @@ def main(microbatch_size: tuple[int, ...], rounds: int) -> None:
     weights = sum(x.size for path, x in shapes if path[-1].key == "kernel")
     useful = 3 * 2e-9 * SPEC.height * SPEC.width * weights
     ceiling = 2e-9 * 2048**3 / seconds.pop("product")
-    speeds = {name: BATCH / found for name, found in seconds.items()}
+    speeds = {name: BATCH / each for name, each in seconds.items()}
 
     print(f"useful GFLOP per image {useful:.3f}; executed {executed}; ceiling {ceiling:.0f} GFLOP/s")
     print("step           images/s  useful GFLOP/s  times naive  share of ceiling")

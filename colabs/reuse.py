@@ -19,7 +19,7 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/reuse.ipynb)
 #
 # A network is a Flax Linen module, and everything else is a function of it and its variables. This notebook puts a
-# Gated PixelCNN inside another module, into Flax NNX, into a plain JAX training loop, and on the codes of a VQ-VAE.
+# Gated PixelCNN inside other modules, into Flax NNX, into a plain JAX training loop, and on the codes of a VQ-VAE.
 
 # %% [markdown]
 # The next cell installs the project in Colab. It does nothing where the project is installed already.

@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.vae.encoder_features = (32, 64)
     config.vae.map_features = 16
     config.vae.kl_warmup = 500
-    config.vae.free_bits = 0.3
+    config.vae.free_nats = 0.3
     config.vae.report_images = 500
     config.vae.importance_samples = 256
     # The decoder sees 6 rows and columns of the image. What is farther away, such as the class, the latent must tell.

@@ -4,7 +4,7 @@ Paper row: figure 6 shows ImageNet 32x32 at m = 10 and 100; the paper prints no 
 Command: python -m experiments.train --config=configs/cifar10_autoencoder.py --workdir=runs/cifar10_autoencoder
   --config.train.microbatch_size=2
 Time: 13 minutes on one shared core of an AMD EPYC (2026-11-25).
-Result: test 2.958 bits/dim given h, 45.4 nats more with the h of another image; linear probe 33.0 % (encoder trained on
+Result: test 2.958 bits/dim given h, 45.4 nats more with a different image's h; linear probe 33.0 % (encoder trained on
 MSE 28.8 %). The samples are textures.
 """
 

@@ -3,7 +3,7 @@
 Paper row: none. Its successors for VQ-VAE (1711.00937, 1906.00446) are conditioned in this way.
 Command: python -m experiments.train --config=configs/mnist_codes.py --workdir=runs/mnist_codes
 Time: 11 minutes on one shared core of an AMD EPYC (2026-11-25).
-Result: test 55.25 nats of codes, 19.1 more with another label, 119.7 more with the coarse map of another image.
+Result: test 55.25 nats of codes, 19.1 more with a different label, 119.7 more with the coarse map of a different image.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,6 @@
 """MNIST binarised at half, without labels: the baseline of the conditional models of the same data and size.
 
-Paper row: none. The published figures of binary MNIST are of another binarisation, configs/binarized_mnist.py.
+Paper row: none. The published figures of binary MNIST are of a different binarisation, configs/binarized_mnist.py.
 Command: python -m experiments.train --config=configs/mnist_half.py --workdir=runs/mnist_half
   --config.train.microbatch_size=2
 Time: 28 minutes on one shared core of an AMD EPYC (2026-11-25).

@@ -22,7 +22,7 @@ suppress_warnings = [
     "misc.highlighting_failure",  # shell commands in notebooks
 ]
 
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"
 

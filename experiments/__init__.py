@@ -18,7 +18,6 @@ EXPERIMENTS = {
     "autoencoder": "experiments.paper.autoencoder",
     "multiscale": "experiments.paper.multiscale",
     "vae": "experiments.beyond.vae",
-    "example_vae": "experiments.beyond.example_vae",
     "codes": "experiments.beyond.codes",
     "colourise": "experiments.beyond.colourise",
     "few_shot": "experiments.beyond.few_shot",

@@ -39,7 +39,7 @@ from pixelcnn_jax.training.run import train
 from pixelcnn_jax.training.stop import Interrupted, StopNow, sigterm_raises
 from pixelcnn_jax.training.summary import summary, table
 
-# Fields of config.data that make other images, or another test.
+# Fields of config.data that make other images, or a different test.
 PREPARATION = {"dataset", "validation_split", "test_split"} | {one.name for one in fields(Preparation)}
 
 
@@ -66,9 +66,9 @@ def main(argv: list[str] | None = None) -> None:
             print(json.dumps(dry_run(config, module)))
             return
         with sigterm_raises():
-            found = json.dumps(run(config, module, command))
+            line = json.dumps(run(config, module, command))
         if is_first():
-            ends = [found]
+            ends = [line]
             if (command.workdir / "report.html").exists():
                 # A program reads the last line, a person on a terminal as well.
                 ends.insert(int(sys.stdout.isatty()), next_steps(command.workdir))
@@ -95,13 +95,7 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
             raise InputError("config.data.download must be off with --processes: prepare the data set first.")
         join(command.processes)
     splits = load_splits(config.data)
-    runs = module.runs(config) if hasattr(module, "runs") else {}
-    for one in runs.values() or (config,):
-        check_memory(one, module.make_experiment(one, splits.spec, None))
-    if runs:  # a study of several runs, a folder each
-        recipe = Recipe.of(module)
-        results = {name: train(one, recipe, splits, command.workdir / name) for name, one in runs.items()}
-        return dict(module.compare(config, splits.spec, results))
+    check_memory(config, module.make_experiment(config, splits.spec, None))
     result = train(config, Recipe.of(module), splits, command.workdir)
     if is_first():
         print(table(config, splits, result))

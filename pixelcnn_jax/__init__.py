@@ -1,6 +1,7 @@
 """Conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv 1606.05328) in JAX and Flax."""
 
 from pixelcnn_jax.codec import compress, decompress, quantise
+from pixelcnn_jax.fitting import fit
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import bits_per_dim, check_causal, log_prob, nats
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
@@ -9,6 +10,7 @@ from pixelcnn_jax.models.predecessors.pixelrnn import DiagonalBiLSTM, RowLSTM
 from pixelcnn_jax.models.registry import register
 from pixelcnn_jax.pretrained import load_pretrained, pretrained_names
 from pixelcnn_jax.sampling import naive_sample, sample, sample_and_log_prob
+from pixelcnn_jax.scoring import evaluate
 
 __version__ = "0.1.0"
 
@@ -22,6 +24,8 @@ __all__ = [
     "check_causal",
     "compress",
     "decompress",
+    "evaluate",
+    "fit",
     "load_pretrained",
     "log_prob",
     "naive_sample",

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import flax.linen as nn
 import jax
@@ -12,13 +12,43 @@ from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.foundation.distributions import log_probs_of
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.arguments import public
+from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
-from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_images, check_values
+from pixelcnn_jax.models.inputs import (
+    Condition,
+    Given,
+    Images,
+    ImageSpec,
+    Map,
+    Variables,
+    apply,
+    check_images,
+    check_values,
+)
 
 ROUNDING = 1e-5  # relative difference of logits that two programs may round differently
 Nats = TypeVar("Nats", Array, np.ndarray, float)
+QUANTILE = 1.959964  # of the standard normal distribution at 97.5 %
+
+
+class Evaluation(NamedTuple):
+    """The likelihood of a set of images.
+
+    Attributes:
+      nats: mean of -log p(x | h, s), in nats per image.
+      bits_per_dim: the same in bits per sub-pixel.
+      standard_error: of ``nats``: the standard deviation over the images, divided by the root of their number. It says
+        how much other images of the same kind would change the mean, and nothing about a different training.
+      interval: ends of the 95 % confidence interval of ``nats``, by the normal approximation.
+      images: number of images.
+    """
+
+    nats: float
+    bits_per_dim: float
+    standard_error: float
+    interval: tuple[float, float]
+    images: int
 
 
 def log_probs(
@@ -30,7 +60,7 @@ def log_probs(
     return log_probs_of(apply(model, variables, images, condition, **options), images)
 
 
-@public
+@validate_arguments
 def log_prob(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -62,7 +92,7 @@ def _log_prob(model: nn.Module, variables: Variables, images: Images, condition:
     return jnp.sum(log_probs(model, variables, images, condition), axis=(1, 2, 3))
 
 
-@public
+@validate_arguments
 def nats(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -86,7 +116,7 @@ def nats(
     return jnp.sum(each if counted is None else jnp.where(counted, each, 0), axis=(1, 2, 3))
 
 
-@public
+@validate_arguments
 def bits_per_dim(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -102,7 +132,7 @@ def bits_per_dim(
     return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), images.shape[1:])
 
 
-@public
+@validate_arguments
 def check_causal(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -162,3 +192,12 @@ def _leaks(
 def nats_to_bits_per_dim(nats: Nats, shape: tuple[int, ...]) -> Nats:
     """Converts nats per image of ``shape`` (height, width, channels) to bits per sub-pixel."""
     return nats / (math.prod(shape) * math.log(2))
+
+
+def summarise(each: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluation:
+    """Returns the mean and the interval of the nats of images."""
+    each = each.astype(np.float64)
+    mean, count = float(each.mean()), len(each)
+    error = float(each.std(ddof=1)) / count**0.5 if count > 1 else float("inf")
+    half = QUANTILE * error
+    return Evaluation(mean, nats_to_bits_per_dim(mean, spec.shape), error, (mean - half, mean + half), count)

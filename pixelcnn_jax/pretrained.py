@@ -24,10 +24,10 @@ from safetensors.flax import load, save
 
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
-from pixelcnn_jax.download import fetch_model
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write, write_json
-from pixelcnn_jax.models.arguments import public
+from pixelcnn_jax.hub import fetch_model
+from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.cards import FORMAT, read_card_file
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params
@@ -61,7 +61,7 @@ def pretrained_names() -> list[str]:
     return sorted(_published())
 
 
-@public
+@validate_arguments
 def integer_model_of(name: str) -> str:
     """Returns the name of a published model's integer model, or the given name if it has none."""
     return one if (one := f"{name}_integer") in _published() else name
@@ -71,9 +71,9 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     """Loads a trained model. The weights are read without pickle and must match the SHA-256 of their card.
 
     Args:
-      name: a name of ``pretrained_names()``, the workdir of a run, a .safetensors file with its card next to it, or the
-        URL of one with its hash, "https://.../NAME.safetensors#sha256=...", which is fetched once. A path that is also
-        a published name is written "./NAME", or given as a ``Path``.
+      name: a name of ``pretrained_names()``, the workdir of a run, a .safetensors file with its card next to it, or a
+        model on the Hugging Face Hub, "hf://OWNER/NAME@REVISION", which is fetched once and needs the extra ``[hub]``.
+        A path that is also a published name is written "./NAME", or given as a ``Path``.
       model: the networks, if their classes are neither of this package nor registered (``register``): a module, a
         ``ConditionalModel``, or a dict of such by name. By default they are built from the card.
 
@@ -90,7 +90,7 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     return Pretrained(model, variables, card)
 
 
-@public
+@validate_arguments
 def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the variables of a model and its card, without its networks, of whatever class they are.
 
@@ -99,8 +99,8 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
       InputError: if there is no such model, or its weights are damaged or not finite.
     """
-    file = _weights_file(name)
-    card = read_card_file(file.with_suffix(".json"))
+    file, card_file = find_model(name)
+    card = read_card_file(card_file)
     digest = card["sha256"]
     # An interrupted ``save_pretrained`` left the weights next to the file.
     candidates = (path.read_bytes() for path in (file, _side_file(file, digest)) if path.is_file())
@@ -117,10 +117,10 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return variables, card
 
 
-@public
+@validate_arguments
 def read_card(name: str | Path) -> dict[str, Any]:
     """Returns the card of a model without loading its weights. Takes and refuses what ``load_pretrained`` does."""
-    return read_card_file(_weights_file(name).with_suffix(".json"))
+    return read_card_file(find_model(name)[1])
 
 
 def save_pretrained(path: str | Path, model: Model, variables: Variables, card: Mapping[str, Any]) -> None:
@@ -171,19 +171,30 @@ def _file_in(path: Path) -> Path:
     return path if path.suffix == ".safetensors" else path / "model.safetensors"
 
 
-def _weights_file(name: str | Path) -> Path:
-    """Returns where the weights lie, once their folder is read. A published name written as a path is a path."""
-    if str(name).startswith(("https://", "http://")):
-        return _file_in(fetch_model(str(name)))
+def _card_file(file: Path) -> Path:
+    """Returns where the card of some weights lies: next to them, or in a folder of the Hub in its config.json."""
+    own = file.with_suffix(".json")
+    is_of_hub = file.name == "model.safetensors" and file.is_file() and not own.is_file()
+    return file.with_name("config.json") if is_of_hub else own
+
+
+def find_model(name: str | Path) -> tuple[Path, Path]:
+    """Returns the files of a model, its weights and its card. Takes and refuses what ``load_pretrained`` does.
+
+    A published name that is written as a path is a path.
+    """
+    if str(name).startswith("hf://"):
+        file = fetch_model(str(name))
+        return file, _card_file(file)
     file = _file_in(Path(os.path.expanduser(name)))  # which leaves an unknown user as it is
     try:
-        exists = file.with_suffix(".json").is_file()
+        exists = (card := _card_file(file)).is_file()
     except OSError as error:
         raise InputError(f"{name} cannot be a path: {error.strerror}.") from None
     if isinstance(name, str) and (published := _published().get(name)):
         if exists:
             _say_once(f"{name} is the published model: for your own, write .{os.sep}{name}.")
-        return published
+        return published, published.with_suffix(".json")
     if not exists:
         if file.parent.is_dir() and file != Path(name):
             raise InputError(
@@ -192,7 +203,7 @@ def _weights_file(name: str | Path) -> Path:
         near = difflib.get_close_matches(str(name), pretrained_names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "`pixelcnn models` lists the published ones."
         raise InputError(f"There is no model {name}: {hint}")
-    return file
+    return file, card
 
 
 @functools.cache
@@ -243,12 +254,12 @@ def _check_shapes(model: nn.Module, params: Params, spec: ImageSpec) -> None:
         initial = jax.eval_shape(lambda images: model.init(jax.random.key(0), images), images)["params"]
     except Exception:  # it reads more than images, or others
         return
-    wanted, found = (
+    wanted, shapes = (
         {".".join(name): x.shape for name, x in flax.traverse_util.flatten_dict(tree).items()}
         for tree in (flax.core.unfreeze(initial), params)
     )
-    for name in [*wanted, *found]:
-        if wanted.get(name) != found.get(name):
+    for name in [*wanted, *shapes]:
+        if wanted.get(name) != shapes.get(name):
             raise InputError(
-                f"{type(model).__name__} has another shape of {name}: {wanted.get(name)}, not {found.get(name)}."
+                f"{type(model).__name__} has a different shape of {name}: {wanted.get(name)}, not {shapes.get(name)}."
             )

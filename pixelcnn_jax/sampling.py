@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from pixelcnn_jax.foundation.devices import match_sharding
 from pixelcnn_jax.foundation.distributions import draw, log_probs_of, noise
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.arguments import public
+from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve, unconditional
 from pixelcnn_jax.models.conditioning.guidance import Adjustment, interleave, make_adjustment
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
@@ -25,7 +25,7 @@ REPORT_SECONDS = 0.02  # shortest time between two reports of finished rows
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
 
-@public
+@validate_arguments
 def sample(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -72,7 +72,7 @@ def sample(
     return _sample(*prepared, None, on_row=on_row).images
 
 
-@public
+@validate_arguments
 def sample_and_log_prob(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -152,7 +152,7 @@ def _sample(
     return drawn
 
 
-@public
+@validate_arguments
 def naive_sample(
     model: nn.Module | ConditionalModel,
     variables: Variables,

@@ -7,9 +7,10 @@ The jaxtyping plugin, switched on in pyproject.toml, checks the shapes in the pa
 imported, so nothing may import `pixelcnn_jax` before it: this file does not.
 
 With pytest-xdist every worker runs this file again. Each has its own folder for TFDS; all share one folder of compiled
-programs, which the controller makes and removes.
+programs, which the controller makes and removes. A folder that JAX_COMPILATION_CACHE_DIR names is kept.
 """
 
+import gc
 import ipaddress
 import os
 import shutil
@@ -20,7 +21,7 @@ import pytest
 
 DATA_DIR = tempfile.mkdtemp(prefix="pixelcnn-jax-tests-data-")
 OWN_FOLDERS = [DATA_DIR]  # removed at the end
-if "PYTEST_XDIST_WORKER" not in os.environ:
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # neither by the controller nor by the user
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="pixelcnn-jax-tests-compiled-")
     OWN_FOLDERS.append(os.environ["JAX_COMPILATION_CACHE_DIR"])
 DEAD_END = ("127.0.0.1", 9)  # the port "discard": nothing listens there
@@ -31,6 +32,7 @@ os.environ |= {
     "NETKET_ENABLE_X64": "0",  # importing NetKet would switch all tests of the process to 64 bits
     "NETKET_SHARDING": "0",  # its sampler warns when it meets the devices above
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # nobody reads the source lines inside of a compiled program
     "MPLBACKEND": "Agg",
     "TFDS_DATA_DIR": DATA_DIR,
     # Whatever does not use Python's sockets (TensorFlow) or runs in another process fails at once as well.
@@ -38,12 +40,19 @@ os.environ |= {
     "https_proxy": "http://{}:{}".format(*DEAD_END),
     "no_proxy": "localhost,127.0.0.1",
 }
-# Tests compile far more than they compute: code that XLA does not optimise takes half the time in all.
-FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-if "PIXELCNN_TEST_CPU" in os.environ:  # another instruction set rounds sums in another order
-    FLAGS += f" --xla_cpu_max_isa={os.environ['PIXELCNN_TEST_CPU']}"
-os.environ.setdefault("XLA_FLAGS", FLAGS)
+# Tests compile far more than they compute: programs that XLA does not optimise compile several times faster. With
+# PIXELCNN_TEST_CPU they keep XLA's own fusions, as users have them, and are compiled for a different instruction set,
+# which rounds sums in a different order.
+FLAGS = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
+if "PIXELCNN_TEST_CPU" in os.environ:
+    FLAGS += [f"--xla_cpu_max_isa={os.environ['PIXELCNN_TEST_CPU']}"]
+else:
+    FLAGS += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
+os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda make test: on purpose only
+
+
+gc.set_threshold(50_000)  # tracing makes a great many objects: collecting after each 700 of them takes a tenth of all
 
 
 def pytest_configure(config):
@@ -86,12 +95,18 @@ socket.getaddrinfo = guard(socket.getaddrinfo, lambda host, port, *args, **kwarg
 
 @pytest.fixture
 def offline(monkeypatch):
-    """A machine without network, as code meets it: for tests of the errors that a user then reads."""
+    """A machine without network, as code meets it: for tests of the errors that a user then reads.
+
+    Returns the addresses that were asked for.
+    """
+    asked_for = []
 
     def refuse_as_the_system_does(address):
+        asked_for.append(address)
         raise ConnectionRefusedError(f"no network, and this wants {address}")
 
     monkeypatch.setitem(globals(), "refuse", refuse_as_the_system_does)
+    return asked_for
 
 
 @pytest.fixture
@@ -136,10 +151,26 @@ def copied(whole, tmp_path):
     return workdir
 
 
+MOST_MAPS = 20_000  # a process may hold 65,530 memory maps, and each compiled program takes some
+
+
 @pytest.fixture(autouse=True, scope="module")
-def no_compiled_programs_left():
-    """Frees what a module compiled: a process may hold 65,530 memory maps, and each program takes some."""
-    yield
+def few_compiled_programs(request):
+    """Keeps compiled programs from module to module, until they are many; but not those of patched functions."""
     import jax  # not above: the environment comes first
 
-    jax.clear_caches()
+    patches = any("monkeypatch" in item.fixturenames for item in request.session.items if item.path == request.path)
+    if patches or memory_maps() > MOST_MAPS:
+        jax.clear_caches()
+    yield
+    if patches:
+        jax.clear_caches()
+
+
+def memory_maps():
+    """The number of memory maps of this process; where the system does not list them, more than are allowed."""
+    try:
+        with open("/proc/self/maps") as file:
+            return sum(1 for _ in file)
+    except OSError:
+        return MOST_MAPS + 1

@@ -1,5 +1,7 @@
 """Small integer models for the tests: of random networks, which no training has made well-behaved."""
 
+import functools
+
 import jax
 import numpy as np
 from proofs import random_images, randomised
@@ -11,6 +13,8 @@ GREY = GatedPixelCNN(levels=5, features=8, layers=2)
 BINARY = GatedPixelCNN(levels=2, features=8, layers=1, kernel_size=5, first_kernel_size=9)
 COLOUR = GatedPixelCNN(levels=4, channels=3, features=9, layers=2, head_features=7, first_kernel_size=5)
 CODES = GatedPixelCNN(levels=6, channels=2, features=8, layers=2, code_features=3)
+
+MIXTURE = GatedPixelCNN(levels=6, channels=2, features=6, layers=1, mixture=2, point_masses=True)
 
 
 def one_hot(count, classes, seed=0):
@@ -26,6 +30,12 @@ def condition_of(shape, classes=0, maps=0, seed=0):
 
 def make_integer(model, classes=0, maps=0, scale=0.3):
     """A float model's variables, its integer model, and the variables of that."""
+    variables, integer, integers = _make_integer(model, classes, maps, scale)
+    return variables, integer, jax.tree.map(lambda x: x, integers)  # a copy, which a test may change
+
+
+@functools.cache
+def _make_integer(model, classes, maps, scale):
     images = random_images(model, (20, 6, 6), key=9)
     condition = condition_of(images.shape, classes, maps)
     variables = randomised(

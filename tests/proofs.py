@@ -23,7 +23,9 @@ NOTHING = Condition()
 def randomised(variables, seed=7, scale=0.3):
     """Variables moved off their initial values, so that no bias is zero and no symmetry is left."""
     generator = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: x + scale * generator.normal(size=x.shape).astype(np.float32), variables)
+    return jax.tree.map(
+        lambda x: jnp.asarray(np.asarray(x) + scale * generator.normal(size=x.shape).astype(np.float32)), variables
+    )
 
 
 def as_on_an_accelerator(monkeypatch):

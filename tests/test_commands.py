@@ -69,7 +69,7 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_chain_of_printed_commands_trains(name, data_dir, tmp_path):
     (tmp_path / "runs").mkdir()

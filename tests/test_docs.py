@@ -23,7 +23,7 @@ def python_blocks(page):
     return re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("page", [*filter(python_blocks, PAGES)], ids=lambda page: page.stem)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     if page == NETKET_PAGE:
@@ -47,15 +47,24 @@ def test_commands_exist(page):
         assert importlib.util.find_spec(module), module
     for verb in re.findall(r"(?:^|`)pixelcnn (\w+)", text, flags=re.MULTILINE):
         assert verb in main.commands, verb
-    for target in re.findall(r"(?:^ *|`)make ([a-z]+)", text, flags=re.MULTILINE):
+    for target in re.findall(r"(?:^ *|`)make ([a-z-]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def in_first_round(block):
+    """A shell block with the first value of each loop in place of the loop's variable."""
+    for name, values in re.findall(r"^ *for (\w+) in (.+); do$", block, flags=re.MULTILINE):
+        block = block.replace(f"${name}", shlex.split(values)[0])
+    return block
 
 
 def shell_commands(page):
     """The commands of the shell blocks and of tables, as words, without their comments."""
     text = page.read_text().replace("\\\n", " ")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()] + re.findall(r"\| `(python [^`]+)` \|", text)
+    lines = [line for block in blocks for line in in_first_round(block).splitlines()] + re.findall(
+        r"\| `(python [^`]+)` \|", text
+    )
     return filter(None, (shlex.split(line, comments=True) for line in lines))
 
 

@@ -15,7 +15,7 @@ from benchmarks.hlo_text import array_sizes
 BLOCK = 8 * 128 * 4  # bytes of f32[8,128]
 SCALAR = 4
 
-# A loop of four doubles a block of a stack and stores it in another, in place. Before it, one block is copied to the
+# A loop of four doubles a block of a stack and stores it in a second one in place. Before it, a block is copied to the
 # memory on the chip by an asynchronous slice, and after it a product reads that block.
 PROGRAM = """HloModule known, is_scheduled=true
 
@@ -125,7 +125,7 @@ def test_an_array_takes_its_padded_size_where_it_lies(type_, main, on_chip):
     assert (sizes["main"], sizes["on chip"]) == (main, on_chip)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="the TPU compiler, libtpu, is not installed")
 def test_digits_compile_for_a_tpu_and_fit():
     """In a process of its own: the compiler keeps its machine's name, and may be loaded once."""

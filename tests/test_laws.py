@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from integer_models import condition_of, make_integer
@@ -20,7 +19,6 @@ from reference import reference_logits
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, compress, decompress, log_prob, sample
 
-pytestmark = pytest.mark.slow
 FEW = settings(
     max_examples=5,
     deadline=None,

@@ -126,3 +126,21 @@ def test_a_network_that_sees_what_comes_later_is_found(condition):
         leaky = MeanAsMap(model)
         with pytest.raises(InputError, match=r"not causal.*\(0, 0, 0\).*depend on"):
             check_causal(leaky, randomised(leaky.init(jax.random.key(0), images)), shape=shape)
+
+
+class Copy(nn.Module):
+    """Logits of each sub-pixel from the sub-pixel itself."""
+
+    levels: int
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, images):
+        return nn.Dense(self.levels)(jax.nn.one_hot(images, self.levels))
+
+
+def test_a_network_that_sees_what_it_predicts_is_found():
+    model = Copy(levels=3)
+    variables = randomised(model.init(jax.random.key(0), random_images(model, (1, 1, 2))))
+    with pytest.raises(InputError, match=r"not causal.*\(0, 0, 0\).*depend on \(0, 0, 0\)"):
+        check_causal(model, variables, shape=(1, 1, 2))

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from tiny_runs import finished, records
 
 from pixelcnn_jax import load_pretrained, log_prob
@@ -32,7 +31,6 @@ def test_an_old_export_is_loaded():
     np.testing.assert_allclose(nats, [17.280125], rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_an_old_command_resumes_its_run(tmp_path):
     shutil.copytree(OLD / "workdir", tmp_path / "run")
     words = shlex.split(json.loads((tmp_path / "run/config.json").read_text())["command"])

@@ -17,7 +17,7 @@ def strict(file):
     return subprocess.run(line, cwd=FILE.parents[1], capture_output=True, text=True, timeout=600)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_strict_types_hold_for_every_public_name(tmp_path):
     done = strict(FILE)
     assert done.returncode == 0, done.stdout

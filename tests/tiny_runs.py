@@ -1,4 +1,4 @@
-"""A run of seconds: its config, which is a config file too, and how tests start it, in this process or in another."""
+"""A run of seconds: its config, which is a config file too, and how tests start it, in this process or a second one."""
 
 import subprocess
 import sys

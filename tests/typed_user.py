@@ -17,6 +17,8 @@ from pixelcnn_jax import (
     check_causal,
     compress,
     decompress,
+    evaluate,
+    fit,
     load_pretrained,
     log_prob,
     naive_sample,
@@ -53,6 +55,12 @@ def train_one_step(images: jax.Array, h: jax.Array) -> Any:
     model = GatedPixelCNN(levels=4, features=8, layers=1)
     variables = model.init(jax.random.key(0), images, h)
     return jax.grad(lambda v: -log_prob(model, v, images, h=h).mean())(variables)
+
+
+def fit_an_array(images: np.ndarray) -> tuple[float, float]:
+    model, variables, history = fit(None, images, validation=0.2, steps=100, folder=Path("mine"))
+    print(history[-1]["step"], fit(model, images, variables=variables).history)
+    return evaluate(model, variables, images, batch_size=8).interval
 
 
 def compare(key: jax.Array) -> None:

@@ -67,13 +67,15 @@ def write_files(folder: Path, names: tuple[str, ...], count: int) -> dict[str, s
 
 def read_files(folder: Path) -> dict[str, str]:
     """Decodes the files of a folder; returns the digest of the images of each."""
-    found = {}
+    digests = {}
     for file in sorted(folder.iterdir()):
         density = load_density(file.stem)
         data = file.read_bytes()
         count = int.from_bytes(data[34:42], "little")
-        found[file.name] = digest(decompress(density.model, density.variables, data, h=labels(count, density.classes)))
-    return found
+        digests[file.name] = digest(
+            decompress(density.model, density.variables, data, h=labels(count, density.classes))
+        )
+    return digests
 
 
 def read_in_numpy(folder: Path) -> dict[str, str]:
@@ -81,13 +83,13 @@ def read_in_numpy(folder: Path) -> dict[str, str]:
     sys.path.insert(0, str(ROOT / "tests" / "codec"))
     from reference_decoder import decode, read_file
 
-    found = {}
+    digests = {}
     for file in folder.glob("*.16"):
         weights = next(ROOT.glob(f"*/*/{file.stem}.safetensors"))
         count = read_file(file.read_bytes())[0][0]
         classes = load_density(file.stem).classes
-        found[file.name] = digest(decode(load_file(weights), file.read_bytes(), labels(count, classes)))
-    return found
+        digests[file.name] = digest(decode(load_file(weights), file.read_bytes(), labels(count, classes)))
+    return digests
 
 
 def read_elsewhere(folder: Path, python: str, settings: dict[str, str]) -> tuple[str, dict[str, str]]:
@@ -102,13 +104,13 @@ def read_elsewhere(folder: Path, python: str, settings: dict[str, str]) -> tuple
     )
     if done.returncode:
         raise InputError(f"{python} with {settings} failed: {done.stderr.strip().splitlines()[-1]}")
-    versions, found = json.loads(done.stdout)
-    return versions, found
+    versions, digests = json.loads(done.stdout)
+    return versions, digests
 
 
 @click.command(cls=UserCommand)
 @click.option("--model", "names", multiple=True, help="An integer model, several times; all if not given.")
-@click.option("--python", "pythons", multiple=True, help="Another interpreter, several times.")
+@click.option("--python", "pythons", multiple=True, help="One more interpreter; may be repeated.")
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Images of each file.")
 @click.option("--write", is_flag=True, help="Replace the table.")
 @click.option("--decode", type=Path, hidden=True)
@@ -125,10 +127,10 @@ def main(names: tuple[str, ...], pythons: tuple[str, ...], count: int, write: bo
         places = [(sys.executable, one) for one in SETTINGS] + [(python, "as it is") for python in pythons]
         results = [(setting, *read_elsewhere(Path(folder), python, SETTINGS[setting])) for python, setting in places]
         results.append(("NumPy integers, no JAX", versions.partition(",")[0], read_in_numpy(Path(folder))))
-    for setting, where, found in results:
-        if wrong := [file for file, pixels in found.items() if pixels != expected[file]]:
+    for setting, where, digests in results:
+        if wrong := [file for file, pixels in digests.items() if pixels != expected[file]]:
             raise InputError(f"{setting}: {', '.join(wrong)} decoded to other pixels.")
-        rows.append({"compiled for": setting, "Python": where, "files equal": f"{len(found)} of {len(found)}"})
+        rows.append({"compiled for": setting, "Python": where, "files equal": f"{len(digests)} of {len(digests)}"})
     table = markdown(("compiled for", "Python", "files equal"), rows)
     if write:
         page = ROOT / "docs/integer_codec.md"

@@ -2,8 +2,8 @@
 
 python -m tools.table [MODEL ...] [--data-dir=DIR] [--write]
 
-Fails if a figure differs from its card, or if README.md or docs/results.md holds another table; --write
-replaces both tables. Models whose data is missing are named, and their figures taken from their cards; so are those of
+Fails if a figure differs from its card, or if the table in README.md or docs/published_models.md does; --write replaces
+both tables. Models whose data is missing are named, and their figures taken from their cards; so are those of
 all but the models that are given, if any are.
 """
 
@@ -30,7 +30,6 @@ IN_README = (
     "mnist_classes",
     "mnist_classes_wide",
     "mnist",
-    "cifar10_small",
     "cifar10_mixture",
 )
 
@@ -68,7 +67,7 @@ def tables() -> dict[Path, str]:
     long = [row for name in pretrained_names() for row in rows_of(name)]
     return {
         ROOT / "README.md": markdown(COLUMNS, short),
-        ROOT / "docs/results.md": markdown(COLUMNS + MORE_COLUMNS, long),
+        ROOT / "docs/published_models.md": markdown(COLUMNS + MORE_COLUMNS, long),
     }
 
 
@@ -83,21 +82,21 @@ def markdown(columns: tuple[str, ...], rows: list[dict[str, str]]) -> str:
 
 
 def replace_table(text: str, table: str) -> str:
-    """Returns a page with another table between its marks."""
+    """Returns a page with a different table between its marks."""
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise InputError(f"The page must hold the marks {BEGIN.strip()} and {END.strip()} once each.")
     return text.partition(BEGIN)[0] + BEGIN + table + END + text.partition(END)[2]
 
 
-def compare(what: str, found: dict[str, Any], printed: dict[str, Any]) -> None:
+def compare(what: str, derived: dict[str, Any], printed: dict[str, Any]) -> None:
     """Raises InputError unless a score equals that of a card to the last digit that is printed, or to one in a million.
 
     A float32 sum over an image holds no more.
     """
     for name, digits in {"images": 0, **DIGITS}.items():
         # A figure on the edge of two roundings may fall to either side on another processor.
-        if not abs(found[name] - printed[name]) <= max(0.05 * 10**-digits, 1e-6 * abs(printed[name])):
-            raise InputError(f"{what}: {name} must be {printed[name]}, as the card says, got {found[name]}.")
+        if not abs(derived[name] - printed[name]) <= max(0.05 * 10**-digits, 1e-6 * abs(printed[name])):
+            raise InputError(f"{what}: {name} must be {printed[name]}, as the card says, got {derived[name]}.")
 
 
 def derive(name: str, data_dir: str | None) -> None:
@@ -105,12 +104,12 @@ def derive(name: str, data_dir: str | None) -> None:
     density = load_density(name)
     for split, printed in density.card["scores"].items():
         try:
-            found = evaluate_split(density, split, data_dir)
+            derived = evaluate_split(density, split, data_dir)
         except InputError as error:
             click.echo(f"{name} is not derived again: {error}", err=True)
             return
-        compare(f"{name}, {split}", found, printed)
-        click.echo(f"{name}, {split}: {found['nats']:.2f} nats, as printed", err=True)
+        compare(f"{name}, {split}", derived, printed)
+        click.echo(f"{name}, {split}: {derived['nats']:.2f} nats, as printed", err=True)
 
 
 @click.command(cls=UserCommand)
@@ -128,7 +127,7 @@ def main(models: tuple[str, ...], data_dir: str | None, write: bool) -> None:
         if write:
             atomic_write(page, new)
         elif new != text:
-            raise InputError(f"{page} holds another table: run python -m tools.table --write and see git diff.")
+            raise InputError(f"{page} holds a different table: run python -m tools.table --write and see git diff.")
         click.echo(table)
 
 

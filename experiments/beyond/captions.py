@@ -117,13 +117,16 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         return jax.lax.map(given, candidates).T
 
     nats_of = per_image(config, given_each)
-    figures: dict[str, Any] = {"distinct_captions": len(captions), "at_most": float(np.log(len(captions)))}
+    figures: dict[str, Any] = {
+        "distinct_captions": len(captions),
+        "max_caption_information_nats": float(np.log(len(captions))),
+    }
     for (name, split), meaning in zip(splits.held_out.items(), meanings, strict=True):
         images = split.subset(config.own.report_images)
         right = meaning[np.arange(len(images)) * len(split) // len(images)]
-        found = worth(nats_of(params, images), right, np.random.default_rng(config.seed))
-        found |= accuracy_of_scenes(config, split, partial(draw_captions, model, config, local))
-        figures |= {f"{name}_{key}": value for key, value in ({"images": len(images)} | found).items()}
+        scores = worth(nats_of(params, images), right, np.random.default_rng(config.seed))
+        scores |= accuracy_of_scenes(config, split, partial(draw_captions, model, config, local))
+        figures |= {f"{name}_{key}": value for key, value in ({"images": len(images)} | scores).items()}
     return figures
 
 

@@ -104,7 +104,7 @@ def nats_by_map(
     key: Key[Array, ""] | None = None,
     others: Images | None = None,
 ) -> Float[Array, "batch coarse_and_fine"]:
-    """Returns the nats of both maps; those of the fine one given the coarse map of another image, if there are any."""
+    """Returns the nats of both maps; those of the fine one also given a different image's coarse map."""
     keys = (None, None) if key is None else jax.random.split(key)
     c, d = (codes_of(batch["image"], fixed["quantiser"][str(size)], spec.levels) for size in (COARSE, FINE))
     given, h = c, batch["label"]

@@ -1,6 +1,6 @@
 """p(x|x1 ... xk): a new image of a class of which k examples are known, 0 to 9; section 4 names it as future work.
 
-The examples are the h of equation 5: s = m(h) by attention over what they show. Training draws their number anew for
+The examples are the h of equation 5: s = m(h) by attention over what they show. Training draws their number for
 each image. Each pair of rows of the picture is an unseen character and new drawings of it, given one example and given
 three.
 """
@@ -144,9 +144,9 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
         return jnp.transpose(jax.lax.map(of_class, sets), (2, 0, 1))
 
-    found = per_image(config, of_each_count)(params, images.subset(config.own.report_images))
-    figures: dict[str, Any] = {"report_images": len(found)}
-    figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, found.mean(axis=0), strict=True)}
+    values = per_image(config, of_each_count)(params, images.subset(config.own.report_images))
+    figures: dict[str, Any] = {"report_images": len(values)}
+    figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, values.mean(axis=0), strict=True)}
     nats_of = per_image(config, of_each_class)
     for name, chosen in episodes_of_report(config, splits).items():
         best = np.argmin(nats_of(params, chosen), axis=1)

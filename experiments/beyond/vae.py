@@ -1,7 +1,7 @@
 """A variational auto-encoder with a PixelCNN as its decoder, which the paper names as future work (section 4).
 
 The score is a bound: the negative ELBO in nats per image. A decoder that does not need its latent ignores it, and the
-KL term falls to zero. ``kl_warmup`` and ``free_bits`` counteract that, and the report shows how far.
+KL term falls to zero. ``kl_warmup`` and ``free_nats`` counteract that, and the report shows how far.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Config:
     bottleneck: int = field(10, "length of the latent", least=1)
     map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
     kl_warmup: int = field(0, "steps over which the weight of the KL term rises to 1", least=0)
-    free_bits: float = field(0.0, "nats of KL per latent dimension exempt from the penalty", least=0)
+    free_nats: float = field(0.0, "nats of KL per latent dimension exempt from the penalty", least=0)
     unconditional: str | None = field(None, "unconditional run on the same data to compare with: workdir or name")
     report_images: int = field(2000, "test images used in the report", least=1)
     importance_samples: int = field(32, "latents of each image for the importance-weighted bound", least=1)
@@ -65,7 +65,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         code_key, dropout_key = jax.random.split(training.key)
         z = q.draw(jax.random.split(code_key, len(images)))
         # Free bits apply to the mean over a microbatch: an image may use less if others use more.
-        kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.own.free_bits)
+        kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.own.free_nats)
         weight = jnp.minimum(1, (training.step + 1) / max(1, config.own.kl_warmup))
         return nats_given(params["decoder"], images, h=z, key=dropout_key) + weight * jnp.sum(kl)
 

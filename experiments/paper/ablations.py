@@ -1,14 +1,11 @@
 """Ablations of the Gated PixelCNN: the same training without one part, at equal parameter counts.
 
-Each variant of ``config.ablations.variants`` is trained ``config.ablations.seeds`` times, as a run of its own in a
-folder of the workdir. Its number of features is chosen so that its parameter count is nearest to that of the whole
-network. The summary compares validation likelihoods: mean and standard deviation over the seeds, and the difference to
-the whole.
+A run trains ``config.ablations.variant``. Its number of features is chosen so that its parameter count is nearest to
+that of the whole network. A study is one run for each variant and seed.
 """
 
 import math
-from dataclasses import asdict, dataclass, replace
-from statistics import mean, stdev
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +19,6 @@ from pixelcnn_jax.models.conditioning.conditional import array_shapes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
-from pixelcnn_jax.training.processes import is_first
 
 WHOLE = "whole"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -42,77 +38,26 @@ COLOURS = {"blue first": (2, 1, 0), "green first": (1, 0, 2)}  # the order in wh
 class Config:
     """Fields of ``config.ablations``."""
 
-    variants: tuple[str, ...] = field((WHOLE,), "what is compared: whole, then names of VARIANTS in ablations.py")
-    seeds: int = field(3, "number of times each variant is trained", least=1)
-
-
-def runs(config: RunConfig) -> dict[str, RunConfig]:
-    """Returns the runs of a study by the names of their folders. Each has one variant, so that others can be added.
-
-    Raises:
-      InputError: if the first variant is not the whole network, or one is unknown, or the network is another.
-    """
-    if config.model.network != "GatedPixelCNN":
-        raise InputError(
-            f"config.model.network must be GatedPixelCNN in a study of its parts, got {config.model.network}."
-        )
-    names = config.own.variants
-    if names[:1] != (WHOLE,) or not set(names) <= VARIANTS.keys():
-        raise InputError(f"config.ablations.variants must be {WHOLE}, then some of {', '.join(VARIANTS)}, got {names}.")
-    return {
-        f"{name.replace(' ', '_')}_{seed}": replace(config, seed=seed, own=Config(variants=(name,), seeds=1))
-        for name in names
-        for seed in range(config.seed, config.seed + config.own.seeds)
-    }
-
-
-def compare(config: RunConfig, spec: ImageSpec, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Prints the table of a study, and returns its figures.
-
-    Args:
-      config: the study.
-      spec: the images.
-      results: the result of each run, by the names that ``runs`` gave.
-    """
-    ordered, seeds = list(results.values()), config.own.seeds
-    found: dict[str, dict[str, Any]] = {}
-    lines = [
-        f"{'variant':20} {'features':>8} {'parameters':>10} {'bits/dim':>10} {'spread':>8} {'nats':>9} {'beyond':>8}"
-    ]
-    for i, name in enumerate(config.own.variants):
-        scores = [result["scores"]["validation"] for result in ordered[i * seeds : (i + 1) * seeds]]
-        each, nats = [score["bits_per_dim"] for score in scores], mean(score["nats"] for score in scores)
-        row = {
-            "features": variant(config, name, spec).features,
-            "parameters": ordered[i * seeds]["parameters"],
-            "bits_per_dim": mean(each),
-            "spread": stdev(each) if seeds > 1 else 0.0,
-            "nats": nats,
-            "nats_beyond_the_whole": nats - found[WHOLE]["nats"] if found else 0.0,
-        }
-        found[name] = row
-        lines.append("{:20} {:8} {:10} {:10.4f} {:8.4f} {:9.3f} {:8.3f}".format(name, *row.values()))
-        row["each"] = each
-    if is_first():
-        print(*lines, sep="\n")
-    return {"data": ordered[0]["scores"]["validation"]["data"], "seeds": seeds, "variants": found}
+    variant: str = field(WHOLE, "what differs from the whole network", choices=VARIANTS)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment of the first variant: p(x) by a network without a part.
+    """Returns the experiment: p(x) by a network without a part.
 
     Raises:
-      InputError: for an order of colours if the images have no three channels.
+      InputError: if the network is different, or for an order of colours if the images have no three channels.
     """
-    name = config.own.variants[0]
+    name = config.own.variant
+    if config.model.network != "GatedPixelCNN":
+        raise InputError(f"config.model.network must be GatedPixelCNN, whose parts these are: {config.model.network}.")
     if name in COLOURS and spec.channels != 3:
-        raise InputError(f"config.ablations.variants: {name} needs three channels, got {spec.channels}.")
+        raise InputError(f"config.ablations.variant: {name} needs three channels, got {spec.channels}.")
     plain = likelihood_experiment(variant(config, name, spec), config, spec)
     return reordered(plain._replace(score_of=f"p(x), {name}"), COLOURS.get(name, ()))
 
 
 def reordered(experiment: Experiment, order: tuple[int, ...]) -> Experiment:
-    """Returns an experiment whose network sees the channels in another order than losses and samples have them."""
+    """Returns an experiment whose network sees the channels in a different order than losses and samples have them."""
     if not order:
         return experiment
     colours, back = np.array(order), np.argsort(order)

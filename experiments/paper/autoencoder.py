@@ -27,7 +27,7 @@ from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
 
-POOL = 64  # images whose h is given to the decoder of another image
+POOL = 64  # images whose h is given to the decoder of a different image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
 
 def nats_lost(networks: Networks, params: Params, batch: Batch, others: Images) -> Float[Array, " batch"]:
-    """Returns the nats by which an image is less likely given the h of another image, one of ``others``."""
+    """Returns the nats by which an image is less likely given the h of a different image, one of ``others``."""
     x, h_of_others = batch["image"], encode(networks, params, others)
     wrong = h_of_others[index_of_different_image(x, others)]
     given = [nats(networks["decoder"], params["decoder"], x, h=h) for h in (encode(networks, params, x), wrong)]

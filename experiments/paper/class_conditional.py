@@ -116,6 +116,6 @@ def bayes(
         "bits_per_dim_with_label": nats_to_bits_per_dim(float(-np.mean(with_label)), shape),
         "bits_per_dim_without": nats_to_bits_per_dim(float(-np.mean(without)), shape),
         "nats_the_label_is_worth": float(np.mean(with_label - without)),
-        "at_most": float(np.log(classes)),
+        "max_label_information_nats": float(np.log(classes)),
         "bayes_accuracy": float(np.mean(np.argmax(log_likelihoods, axis=1) == labels)),
     }

@@ -32,7 +32,7 @@ class Config:
     encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of each stage of the network", least=1)
     bottleneck: int = field(10, "length of the embedding", least=1)
     margin: float = field(0.2, "margin of the triplet loss", least=0)
-    rotate: bool = field(False, "show training images rotated and mirrored, each way as another identity")
+    rotate: bool = field(False, "show training images rotated and mirrored, each way as a separate identity")
     report_images: int = field(2000, "test images used in the report", least=1)
 
 

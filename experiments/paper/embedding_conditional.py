@@ -120,17 +120,17 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
     """Returns the weights of the embedding network.
 
     Raises:
-      InputError: if the run that ``embedder`` names is of other images or another network.
+      InputError: if the run that ``embedder`` names is of other images or a different network.
     """
     if config.own.embedder is None:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
     model, variables, card = load_pretrained(config.own.embedder)
     check_experiment(config.own.embedder, card, "embedding")
-    found, wanted = describe(model), describe(make_embedder(config, splits.spec))
-    if found != wanted or card["image_spec"].shape != splits.spec.shape:
+    described, wanted = describe(model), describe(make_embedder(config, splits.spec))
+    if described != wanted or card["image_spec"].shape != splits.spec.shape:
         raise InputError(
-            f"config.embedding_conditional.embedder must be {wanted} of images of {splits.spec.shape}, got {found} of "
-            f"{card['image_spec'].shape}: set bottleneck and encoder_features as there."
+            f"config.embedding_conditional.embedder must be {wanted} of images of {splits.spec.shape}, got {described} "
+            f"of {card['image_spec'].shape}: set bottleneck and encoder_features as there."
         )
     return {"embedder": variables}
 
@@ -144,8 +144,8 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns which identity samples are nearest to, and how far samples are from other images."""
     spec, networks, local = splits.spec, experiment.networks, on_one_device(params)
-    found = identities_of(report_split(splits), IDENTITIES)
-    identities, count = list(found.values()), len(found)
+    members = identities_of(report_split(splits), IDENTITIES)
+    identities, count = list(members.values()), len(members)
 
     def place(images: Images) -> Places:
         return embed(networks["embedder"], fixed["embedder"], jnp.asarray(images))
@@ -168,7 +168,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     pairs = [distance(images[:1], images[1:2], levels) for images in identities]
     return {
         "unseen_identities": count,
-        "identities_seen_in_training": len(found.keys() & set(splits.train.labels().tolist())),
+        "identities_seen_in_training": len(members.keys() & set(splits.train.labels().tolist())),
         "samples": len(drawn),
         "chance": 1 / count,
         "samples_nearest_to_their_identity": accuracy(place(drawn), right),

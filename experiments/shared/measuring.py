@@ -1,4 +1,4 @@
-"""Measures that reports share: values per image, the score of another run, linear probes, image differences."""
+"""Measures that reports share: values per image, the score of a second run, linear probes, image differences."""
 
 from collections.abc import Callable
 from functools import partial
@@ -47,7 +47,7 @@ def report_split(splits: Splits) -> Dataset:
 
 
 def nats_of_run(run: str | None, images: Dataset, experiment: str) -> float | None:
-    """Returns the mean nats per image that another model has on a split, from its card; None without a run.
+    """Returns the mean nats per image that a different model has on a split, from its card; None without a run.
 
     Args:
       run: the workdir of a run, or the name of a published model.
@@ -55,7 +55,7 @@ def nats_of_run(run: str | None, images: Dataset, experiment: str) -> float | No
       experiment: the experiment that the run must be of.
 
     Raises:
-      InputError: for a run of another experiment, or one that has not scored the same images.
+      InputError: for a run of a different experiment, or one that has not scored the same images.
     """
     if run is None:
         return None
@@ -64,11 +64,11 @@ def nats_of_run(run: str | None, images: Dataset, experiment: str) -> float | No
     for score in card["scores"].values():
         if score["data"] == images.description and score["images"] == len(images) and "nats" in score:
             return float(score["nats"])
-    raise InputError(f"{run} has not scored the {len(images)} images of {images.description}: name another run.")
+    raise InputError(f"{run} has not scored the {len(images)} images of {images.description}: name a different run.")
 
 
 def check_experiment(run: str, card: dict[str, Any], experiment: str) -> None:
-    """Raises InputError if a card is of another experiment."""
+    """Raises InputError if a card is of a different experiment."""
     if card["experiment"] != experiment:
         raise InputError(f"{run} must be a run of experiment {experiment}, got one of {card['experiment']}.")
 
@@ -88,9 +88,9 @@ def linear_probe(
     return float(probe.fit(codes, labels).score(test_codes, test_labels))
 
 
-def squared_error(found: Float[Array, "batch height width channels"], images: Images, levels: int) -> float:
+def squared_error(means: Float[Array, "batch height width channels"], images: Images, levels: int) -> float:
     """Returns the mean squared error over all sub-pixels, in intensities from 0 to 1."""
-    return float(jnp.mean((found - images / (levels - 1)) ** 2))
+    return float(jnp.mean((means - images / (levels - 1)) ** 2))
 
 
 def distance(a: np.ndarray, b: np.ndarray, levels: int) -> float:

@@ -53,8 +53,8 @@ def _window(image: Int[np.ndarray, "rows columns 1"]) -> Image:
     size = max(image.shape) // 2 - MARGIN if image.shape[0] == image.shape[1] else min(image.shape[:2]) - MARGIN
     window = np.zeros((size, size, 1), image.dtype)
     if image.any():
-        found = [np.flatnonzero(image.any(axis=axes)) for axes in ((1, 2), (0, 2))]
-        ink = image[found[0][0] : found[0][-1] + 1, found[1][0] : found[1][-1] + 1][:size, :size]
+        edges = [np.flatnonzero(image.any(axis=axes)) for axes in ((1, 2), (0, 2))]
+        ink = image[edges[0][0] : edges[0][-1] + 1, edges[1][0] : edges[1][-1] + 1][:size, :size]
         top, left = ((size - length) // 2 for length in ink.shape[:2])
         window[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
     return window
@@ -64,10 +64,10 @@ def recognise(
     images: Int[np.ndarray, "count height width 1"], digits_of: Callable[[np.ndarray], np.ndarray]
 ) -> list[Scene]:
     """Returns the scenes that images show; ``digits_of`` maps windows [count, size, size, 1] to digits [count]."""
-    found = [windows(image) for image in images]
-    every = [window for one in found for window in one.values()]
+    scenes = [windows(image) for image in images]
+    every = [window for one in scenes for window in one.values()]
     digits = iter(digits_of(np.stack(every)).tolist() if every else ())
-    return [Scene(tuple(next(digits) for _ in one), tuple(one)) for one in found]
+    return [Scene(tuple(next(digits) for _ in one), tuple(one)) for one in scenes]
 
 
 def accuracy_of_scenes(

@@ -51,7 +51,7 @@ def complete(
     The image is cropped, resized and reduced as the images of training were.
 
     The picture shows the image, what is left of it, and the completions. With the bottom hidden they are exact draws
-    from p(rest | given). With another part hidden each pixel is drawn given the pixels before it in raster order.
+    from p(rest | given). With a different part hidden each pixel is drawn given the pixels before it in raster order.
     """
     if math.isnan(share):
         raise InputError("--share must be between 0 and 1, got nan.")

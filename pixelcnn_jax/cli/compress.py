@@ -51,14 +51,14 @@ def compress(
     """Compress image files into one file, without loss.
 
     MODEL is a published model that has an integer model, or the folder or file of an integer model. Any machine reads
-    the file. The program of each size of images is compiled, which takes some seconds.
+    the file. Images of about one size share a program, which takes some seconds to compile.
     """
     options.check_output(output)
     density = options.load_density(integer_model_of(name))
     integer_network(density.model)
-    found = find_named(files)
+    named = find_named(files)
     by_shape: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
-    for one, file in found.items():
+    for one, file in named.items():
         image = reoriented(read_exact(file, density), density)
         by_shape.setdefault(image.shape, {})[one] = image
     rows = sum(-(-len(images) // batch_size) * shape[0] for shape, images in by_shape.items())
@@ -83,7 +83,7 @@ def compress(
     note = f", by {density.name}"
     if subpixels > DEFAULT_MAX_SUBPIXELS:
         note += f": decompress them with --max-subpixels={subpixels}"
-    _report(len(found), len(data), subpixels, output, as_json, note=note, model=density.name)
+    _report(len(named), len(data), subpixels, output, as_json, note=note, model=density.name)
 
 
 @click.command()
@@ -151,14 +151,14 @@ def find_named(places: tuple[Path, ...]) -> dict[str, Path]:
       InputError: for names that not every system takes, or that differ in their endings alone.
     """
     images = find_images(places)
-    found = {Path(name).with_suffix(".png").as_posix(): file for name, file in images.items()}
-    if len(found) < len(images):
+    named = {Path(name).with_suffix(".png").as_posix(): file for name, file in images.items()}
+    if len(named) < len(images):
         raise InputError("Images must differ in more than the ending of their names: each becomes a .png.")
     try:
-        check_names(found)
+        check_names(named)
     except InputError as error:
         raise InputError(f"{', '.join(map(str, places))} cannot be compressed: {error}.") from None
-    return found
+    return named
 
 
 def check_work(subpixels: int, most: int) -> None:
@@ -175,7 +175,7 @@ def load_coder(name: str, container: Container) -> Density:
     """Returns the model that compressed a file: the integer model of the one that is named.
 
     Raises:
-      InputError: if it was another integer model, which is named if it is a published one.
+      InputError: if it was a different integer model, which is named if it is a published one.
     """
     density = options.load_density(integer_model_of(name))
     if is_of(container, density):

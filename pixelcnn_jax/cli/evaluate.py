@@ -8,7 +8,7 @@ import jax
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.foundation.devices import data_mesh, replicated, use_all_cores
+from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
 
@@ -37,12 +37,10 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
     Raises:
       InputError: if the model has no config, or its data set is not there or differs from the images of training.
     """
-    try:  # here, because the other verbs work without the extra
-        from pixelcnn_jax.data.dataset import DataConfig, load
-        from pixelcnn_jax.training import evaluation
-        from pixelcnn_jax.training.config import TrainConfig
-    except ModuleNotFoundError as error:
-        raise InputError(f"evaluate needs {error.name}: pip install 'pixelcnn-jax[train]'.") from None
+    from pixelcnn_jax.data.dataset import DataConfig, load  # here, because the other verbs start sooner without
+    from pixelcnn_jax.training import evaluation
+    from pixelcnn_jax.training.config import TrainConfig
+
     data, train = density.settings("data", DataConfig), density.settings("train", TrainConfig)
     if not data:
         raise InputError(f"{density.name} must have a config in its card: it names the data set.")
@@ -56,6 +54,8 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
     hint = f" The run had --data-dir={shlex.quote(data['data_dir'])}." if data["data_dir"] and not data_dir else ""
     try:
         dataset = load(split=data[f"{split}_split"], **data | {"data_dir": data_dir, "download": False})
+    except ModuleNotFoundError as error:  # of the library that reads the data set
+        raise InputError(f"evaluate needs {error.name}: pip install 'pixelcnn-jax[train]'.") from None
     except InputError as error:
         raise InputError(f"{error}{hint}") from None
     if split == "train" and train.get("score_train_images"):
@@ -70,6 +70,4 @@ def evaluate_split(density: Density, split: str, data_dir: str | None) -> dict[s
     losses_of = evaluation.make_evaluator(
         loss, batch_size=min(train.get("eval_batch_size", 64), MOST), microbatch_size=micro and min(micro, MOST)
     )
-    with jax.default_matmul_precision("highest"):  # a GPU or TPU would multiply float32 in fewer bits
-        losses = losses_of(jax.device_put(density.variables, replicated(data_mesh())), dataset)
-    return evaluation.score(losses, dataset)
+    return evaluation.score(evaluation.in_full_precision(losses_of, density.variables, dataset), dataset)

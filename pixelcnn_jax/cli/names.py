@@ -80,12 +80,12 @@ def unpack_names(content: bytes, count: int) -> Names:
         raise InputError(f"it declares {count:,} images, more than {MAX_COUNT:,}")
     try:
         facts = json.loads(zlib.decompressobj().decompress(content, min(MAX_TEXT, 100 + count * (4 * MAX_LENGTH + 4))))
-        found = Names(**facts)
-        whole = type(found.part) is type(found.parts) is int and type(found.prepared) is bool
-        whole = whole and type(found.names) is list and all(type(x) is str for x in found.names)
+        parsed = Names(**facts)
+        whole = type(parsed.part) is type(parsed.parts) is int and type(parsed.prepared) is bool
+        whole = whole and type(parsed.names) is list and all(type(x) is str for x in parsed.names)
     except (zlib.error, ValueError, TypeError, RecursionError):
         whole = False
-    if not whole or len(found.names) != count:
+    if not whole or len(parsed.names) != count:
         raise InputError("it does not hold one name for each image")
-    check_names(found.names)
-    return found
+    check_names(parsed.names)
+    return parsed

@@ -78,7 +78,7 @@ def output_option(help: str) -> Callable[[Any], Any]:
 
 
 class Density(NamedTuple):
-    """A trained model of p(x), of p(x | y) for class labels y, or of another density of ``CONDITIONS``.
+    """A trained model of p(x), of p(x | y) for class labels y, or of one of the other ``DENSITIES``.
 
     Attributes:
       name: what the user called it.
@@ -195,7 +195,7 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False) -> Non
       folder: whether an empty folder may be there already.
 
     Raises:
-      InputError: if the output exists or has another ending.
+      InputError: if the output exists or has a different ending.
       OSError: if nothing can be written there.
     """
     if not output.name.lower().endswith(suffix):

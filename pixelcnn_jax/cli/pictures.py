@@ -19,7 +19,7 @@ def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
     Raises:
       InputError: if there is no image, or two have one name.
     """
-    found: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for place in places:
         named = (
             [(x.relative_to(place), x) for x in find_image_files(place)]
@@ -27,12 +27,12 @@ def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
             else [(Path(place.name), place)]
         )
         for name, file in named:
-            if (key := name.as_posix()) in found:
-                raise InputError(f"Files must have different names, but {found[key]} and {file} are both {key}.")
-            found[key] = file
-    if not found:
+            if (key := name.as_posix()) in images:
+                raise InputError(f"Files must have different names, but {images[key]} and {file} are both {key}.")
+            images[key] = file
+    if not images:
         raise InputError(f"{', '.join(map(str, places))} must hold images, with names in {' '.join(EXTENSIONS)}.")
-    return found
+    return images
 
 
 def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:

@@ -30,12 +30,12 @@ def score(name: str, files: tuple[Path, ...], label: int | None, as_json: bool) 
     """
     density = options.load_density(name)
     density.h_of(label, 1)
-    found = find_images(files)
+    paths = find_images(files)
     rows: list[dict[str, Any]] = []
-    names = list(found)
+    names = list(paths)
     with options.progress("scoring", len(names)) as on_image:
         for start in range(0, len(names), BATCH):
-            images = np.stack([read_fitted(found[one], density) for one in names[start : start + BATCH]])
+            images = np.stack([read_fitted(paths[one], density) for one in names[start : start + BATCH]])
             h = density.h_of(label, len(images))
             scores = bits_per_dim(density.model, density.variables, images, h=h).tolist()
             for index, (image, score) in enumerate(zip(images, scores, strict=True)):

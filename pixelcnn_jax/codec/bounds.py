@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Num
 
-from pixelcnn_jax.codec.frequencies import MAX_LEVELS, TOTAL_BITS
-from pixelcnn_jax.codec.integer import GATE_SHIFT, LIMIT, IntegerPixelCNN
+from pixelcnn_jax.codec.frequencies import MAX_LEVELS, SHARE_BITS
+from pixelcnn_jax.codec.integer import LIMIT, IntegerPixelCNN, precision_of
+from pixelcnn_jax.codec.logistics import HEIGHT_BITS, SLOPE_BITS
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks
 from pixelcnn_jax.models.inputs import Variables, params_of
@@ -28,9 +29,15 @@ def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
         _require((low <= x).all() and (x <= high).all(), f"{name} must be between {low} and {high}")
     _require(model.levels <= MAX_LEVELS, f"levels must be at most {MAX_LEVELS}")
     exp, product = tables["exp"], np.abs(tables["tanh"]).max() * np.abs(tables["sigmoid"]).max()
-    _require(exp[0] == exp.max() == 2**TOTAL_BITS and exp.min() == exp[-1] == 0, "exp must fall from 2**16 to 0")
-    _require(product + 2 ** (GATE_SHIFT - 1) <= LIMIT, "tables must have products of at most 2**24")
-    gates = np.full(model.features, np.floor(product * 2.0**-GATE_SHIFT + 0.5))
+    _require(exp[0] == exp.max() == 2**SHARE_BITS and exp.min() == exp[-1] == 0, "exp must fall from 2**16 to 0")
+    shift = precision_of(model).gate_shift
+    _require(product + 2 ** (shift - 1) <= LIMIT, "tables must have products of at most 2**24")
+    if model.mixture:
+        heights, slopes = tables["logistic"], tables["slopes"]
+        _require(0 <= heights[0] and heights[-1] <= 2**HEIGHT_BITS, "logistic must be between 0 and 2**16")
+        _require((np.diff(heights) >= 0).all(), "logistic must not fall")
+        _require((0 <= slopes).all() and (slopes <= 2**SLOPE_BITS).all(), "slopes must be between 0 and 2**10")
+    gates = np.full(model.features, np.floor(product * 2.0**-shift + 0.5))
     own = above = input_range(model, params)
     before = np.zeros(model.features)  # the largest features of the layer before
     for index, layer in enumerate(layers_of(params, model.layers)):

@@ -10,12 +10,12 @@ from pixelcnn_jax.codec.groups import OnRow
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.codec.quantise import has_integer_form
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.arguments import public
+from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Given, Images, Map, Variables, check_images, check_values
 
 
-@public
+@validate_arguments
 def compress(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -58,7 +58,7 @@ def compress(
     return data
 
 
-@public
+@validate_arguments
 def decompress(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -80,7 +80,7 @@ def decompress(
       on_row: called with the index of each finished row of a group.
 
     Raises:
-      InputError: for damaged bytes, and for another model, variables, h or s.
+      InputError: for damaged bytes, and for a different model, variables, h or s.
     """
     network = integer_network(model)
     container = unpack(data)

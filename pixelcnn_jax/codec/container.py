@@ -157,7 +157,7 @@ def _unpack_body(body: bytes) -> Container:
     )
     for group, length in enumerate(lengths):
         subpixels = container.images_of(group) * math.prod(shape[1:])
-        # A sub-pixel has at most 16 bits, and a stream is filled up.
-        if not max(4 * lanes, subpixels / SUBPIXELS_PER_BYTE) <= length <= 4 * lanes + 2 * subpixels:
+        # A sub-pixel has at most 20 bits, and a stream is filled up.
+        if not max(4 * lanes, subpixels / SUBPIXELS_PER_BYTE) <= length <= 4 * lanes + 3 * subpixels:
             raise IndexError
     return container

@@ -1,57 +1,115 @@
-"""Integer logits as integer frequencies, for a network computed in integers.
+"""Integer outputs of a head as integer frequencies, for a network computed in integers.
 
-The logits have a step: they are multiples of 2**-8. Their exponentials are a stored table, and the frequencies of the
-levels of a sub-pixel sum to 2**16. All arithmetic is that of uint32 and nothing overflows: the table's entries are at
-most 2**16, ``MAX_LEVELS`` of them are summed, and both factors of a product are below 2**16.
+A distribution gives the levels of a sub-pixel frequencies that sum to ``2**total_bits``, each at least 1. This module
+has the softmax; ``logistics.py`` has the mixture. All arithmetic is that of integers of 32 bits and nothing overflows.
+For the softmax: the logits are multiples of 2**-8 and their exponentials a stored table, whose entries are at most
+2**16; ``MAX_LEVELS`` of them are summed, and both factors of a product are below 2**16.
 """
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float, Int, UInt32
 
-TOTAL_BITS = 16
 MAX_LEVELS = 2**12  # every level has a frequency of at least 1, which costs little up to there
+SHARE_BITS = 16
 LOGIT_STEP = 8
 EXP_SIZE = 3018  # 2**16 exp(-d 2**-8) rounds to 0 from d = 3017 on
 
 
-def scaled_cumulative(
-    exp: UInt32[Array, " entries"], logits: Float[Array, "*subpixels levels"]
-) -> tuple[UInt32[Array, "*subpixels bounds"], UInt32[Array, "*subpixels 1"]]:
-    """Returns the numerators a_0 .. a_levels and the denominator of a distribution's bounds, b_i = i + a_i // total.
+@runtime_checkable
+class Distribution(Protocol):
+    """The way from the outputs of a head to frequencies; the trees in between are its own, one leaf a sub-pixel."""
+
+    @property
+    def total_bits(self) -> int:
+        """Frequencies sum to two to this power."""
+
+    def read(self, outputs: Float[Array, "*subpixels outputs"]) -> Any:
+        """Returns the numbers of each distribution that the other methods take."""
+
+    def interval(self, numbers: Any, values: Array | np.ndarray) -> tuple[Array, Array]:
+        """Returns the sum of the frequencies below a value, and the value's frequency."""
+
+    def level_at(self, numbers: Any, slot: Array) -> tuple[Array, Array, Array]:
+        """Returns the value whose interval holds a slot, and the interval."""
+
+    def log_frequencies(self, numbers: Any) -> Array:
+        """Returns the log-probability of every level."""
+
+
+class Cumulative(NamedTuple):
+    """The numerators a_0 .. a_levels and the denominator of a softmax's bounds, b_i = i + a_i // total.
 
     The bounds run from 0 to 2**16, and each is at least one above the last. The frequency of level i is b_(i+1) - b_i.
     """
+
+    scaled: UInt32[Array, "*subpixels bounds"]
+    total: UInt32[Array, "*subpixels 1"]
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """The frequencies of a softmax over the levels.
+
+    Attributes:
+      exp: the stored exponentials.
+    """
+
+    exp: UInt32[Array, " entries"]
+    total_bits = 16
+
+    def read(self, outputs: Float[Array, "*subpixels levels"]) -> Cumulative:
+        """Returns the bounds from the logits."""
+        sums = cumulative_shares(self.exp, outputs)
+        return Cumulative(sums * np.uint32((1 << self.total_bits) - outputs.shape[-1]), sums[..., -1:])
+
+    def interval(
+        self, numbers: Cumulative, values: Array | np.ndarray
+    ) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
+        """Returns the bound below a value, and the value's frequency."""
+        values = jnp.asarray(values).astype(jnp.int32)[..., None]
+
+        def bound(i: Array) -> Array:
+            return (i.astype(jnp.uint32) + jnp.take_along_axis(numbers.scaled, i, axis=-1) // numbers.total)[..., 0]
+
+        start = bound(values)
+        return start, bound(values + 1) - start
+
+    def level_at(
+        self, numbers: Cumulative, slot: UInt32[Array, "*subpixels"]
+    ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
+        """Returns the level whose interval holds a slot: how many bounds i + a_i // total are at most the slot.
+
+        Without a division: the bound is, if a_i < (slot - i + 1) total, and the product is below 2**32.
+        """
+        inner = numbers.scaled[..., 1:-1]
+        i = jax.lax.broadcasted_iota(jnp.uint32, inner.shape, inner.ndim - 1) + 1
+        at = slot[..., None]
+        values = jnp.sum((at >= i) & (inner < (at - i + 1) * numbers.total), axis=-1, dtype=jnp.int32)
+        return values, *self.interval(numbers, values)
+
+    def log_frequencies(self, numbers: Cumulative) -> Float[Array, "*subpixels levels"]:
+        """Returns the log-probability of every level."""
+        scaled, total = numbers
+        bounds = jax.lax.broadcasted_iota(jnp.uint32, scaled.shape, scaled.ndim - 1) + scaled // total
+        return log_of_frequency(bounds[..., 1:] - bounds[..., :-1], self.total_bits)
+
+
+def cumulative_shares(
+    exp: UInt32[Array, " entries"], logits: Float[Array, "*subpixels parts"]
+) -> UInt32[Array, "*subpixels bounds"]:
+    """Returns the sums of the exponentials of the first 0, 1, ... all logits, in units that give the last 16 bits."""
     below = jnp.minimum(jnp.max(logits, axis=-1, keepdims=True) - logits, exp.size - 1).astype(jnp.int32)
     sums = jnp.cumsum(exp.at[below].get(mode="promise_in_bounds"), axis=-1, dtype=jnp.uint32)
     # The largest logit has 2**16, so the total has 17 to 28 bits; it keeps the highest 16.
-    surplus = 16 - jax.lax.clz(sums[..., -1:])
-    sums = jnp.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(1, 0)]) >> surplus
-    return sums * np.uint32((1 << TOTAL_BITS) - logits.shape[-1]), sums[..., -1:]
+    surplus = 32 - SHARE_BITS - jax.lax.clz(sums[..., -1:])
+    return jnp.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(1, 0)]) >> surplus
 
 
-def interval(
-    scaled: UInt32[Array, "*subpixels bounds"], total: UInt32[Array, "*subpixels 1"], values: Array | np.ndarray
-) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-    """Returns the bound below a value, and the value's frequency."""
-    values = jnp.asarray(values).astype(jnp.int32)[..., None]
-
-    def bound(i: Array) -> Array:
-        return (i.astype(jnp.uint32) + jnp.take_along_axis(scaled, i, axis=-1) // total)[..., 0]
-
-    start = bound(values)
-    return start, bound(values + 1) - start
-
-
-def log_frequencies(
-    scaled: UInt32[Array, "*subpixels bounds"], total: UInt32[Array, "*subpixels 1"]
-) -> Float[Array, "*subpixels levels"]:
-    """Returns the log-probability of every level."""
-    bounds = jax.lax.broadcasted_iota(jnp.uint32, scaled.shape, scaled.ndim - 1) + scaled // total
-    return log_of_frequency(bounds[..., 1:] - bounds[..., :-1])
-
-
-def log_of_frequency(frequencies: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Returns log(f / 2**16)."""
-    return jnp.log(frequencies.astype(jnp.float32) * np.float32(2.0**-TOTAL_BITS))
+def log_of_frequency(frequencies: UInt32[Array, "*shape"], total_bits: int) -> Float[Array, "*shape"]:
+    """Returns log(f / 2**total_bits)."""
+    return jnp.log(frequencies.astype(jnp.float32) * np.float32(2.0**-total_bits))

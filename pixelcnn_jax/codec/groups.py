@@ -19,16 +19,16 @@ from jaxtyping import Array, Bool, Int, UInt, UInt8, UInt32
 from pixelcnn_jax.codec import rans
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, filled
-from pixelcnn_jax.codec.frequencies import interval
-from pixelcnn_jax.codec.integer import IntegerPixelCNN, dot
+from pixelcnn_jax.codec.integer import IntegerPixelCNN, distribution_of, dot, inside
 from pixelcnn_jax.codec.integer_stream import IntegerStream
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 
-PIXELS = 2**18  # computed together, about
+PIXELS = 2**18  # of a batch, about
+ENCODED_PIXELS = 2**16  # computed together in encoding: more do not fit into the caches
 BOUNDS = 2**25  # of the intervals of all levels, held together
-IMAGES_PER_LANE = 128  # a lane takes 4 bytes
+IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
 OnRow = Callable[[int], None]
 
@@ -46,17 +46,21 @@ def compress(
     """Returns images as a container of groups, as about -log2 p(x | h) bits and 5 bytes per group."""
     _check(model, variables)
     count, height, width, channels = images.shape
-    bounds = height * width * channels * (model.levels + 1)  # of an image
-    lanes, at_once = max(1, group_size // IMAGES_PER_LANE), max(1, min(PIXELS // (height * width), BOUNDS // bounds))
+    size = common_size(height), common_size(width)
+    bounds = math.prod(size) * channels * (model.outputs + 1)  # of an image
+    at_once = max(1, min(ENCODED_PIXELS // math.prod(size), BOUNDS // bounds))
+    lanes = lanes_of(model, group_size)
     streams: list[bytes] = []
     for groups, where, there in _batches(-(-count // group_size), count, group_size, lanes, height * width):
         indices = np.split(where.ravel(), range(at_once, where.size, at_once))  # large groups in parts
         parts = (jax.tree.map(lambda x, index=index: x[index], (images, condition)) for index in indices)
-        found = [_exact_intervals(model, variables, *part) for part in parts]
-        starts, frequencies = (np.concatenate(x).reshape(*where.shape, -1) for x in zip(*found, strict=True))
+        found = [_exact_intervals(model, variables, part, given, size) for part, given in parts]
+        starts, frequencies = (
+            np.concatenate(x)[:, :height, :width].reshape(*where.shape, -1) for x in zip(*found, strict=True)
+        )
         frequencies = np.where(there[..., None], frequencies, np.uint32(0))
         images_in = there.sum(axis=1) * math.prod(images.shape[1:])
-        coded = rans.encode(starts, frequencies, lanes=lanes)[:groups]
+        coded = rans.encode(starts, frequencies, lanes=lanes, total_bits=model.total_bits)[:groups]
         streams += [filled(*each) for each in zip(coded, images_in.tolist(), strict=False)]
         _report(on_row, groups, height)
     return Container(
@@ -81,10 +85,10 @@ def decompress(
     """Returns the images of a container.
 
     Raises:
-      InputError: if the container was made with another model, variables or h, or holds no images.
+      InputError: if the container was made with a different model, variables or h, or holds no images.
     """
     if container.model != digest_of_integers(model, variables):
-        raise InputError("data was compressed with another model or weights: decompress with the same.")
+        raise InputError("data was compressed with a different model or weights: decompress with the same.")
     _check(model, variables)
     (count, height, width, channels), group_size, lanes = container.shape, container.batch_size, container.lanes
     if (channels, container.levels) != (model.channels, model.levels):
@@ -101,8 +105,12 @@ def decompress(
             states[row], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
             data[row, : ends[row]] = np.frombuffer(stream[head:], np.uint8)
         here = jax.tree.map(lambda x, where=where: x[where.ravel()], condition)
-        found = _decode(IntegerStream(model), (height, width), params_of(variables), there, states, data, ends, here)
+        padded = common_size(height), common_size(width)
+        here = here._replace(s=None if here.s is None else _padded(here.s, padded))
+        coded_groups = there, states, data, ends
+        found = _decode(IntegerStream(model), padded, params_of(variables), (height, width), *coded_groups, here)
         decoded, last_states, positions = (np.asarray(x) for x in found)
+        decoded = decoded[:, :, :height, :width]
         ended = (states >= rans.LOW).all() and (last_states == rans.LOW).all() and (positions <= ends).all()
         coded = tuple(
             filled(stream[: head + end], int(images_in) * height * width * channels)
@@ -161,18 +169,36 @@ def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
     return state.digest()[:16]
 
 
+def common_size(pixels: int) -> int:
+    """Returns the size that images are padded to: beyond 32 pixels four in each octave, so that few are compiled."""
+    step = max(1, 1 << (pixels.bit_length() - 3)) if pixels > 32 else 1
+    return -(-pixels // step) * step
+
+
+def lanes_of(model: IntegerPixelCNN, group_size: int) -> int:
+    """Returns the number of states of a group."""
+    return max(1, group_size // IMAGES_PER_LANE["mixture" if model.mixture else "softmax"])
+
+
+def _padded(x: Array | np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Returns images or maps padded below and to the right."""
+    return np.pad(x, ((0, 0), (0, size[0] - x.shape[1]), (0, size[1] - x.shape[2]), (0, 0)))
+
+
 def _exact_intervals(
-    model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition
+    model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition, size: tuple[int, int]
 ) -> tuple[Array, Array]:
-    """Returns start and frequency of every sub-pixel's value.
+    """Returns start and frequency of every sub-pixel's value, of images padded to a size.
 
     The first image of the first batch of each shape is computed in float64 too, and must come out the same.
     """
-    found = _intervals(model, variables, images, condition)
+    width, images = images.shape[2], _padded(images, size)
+    condition = condition._replace(s=None if condition.s is None else _padded(condition.s, size))
+    found = _intervals(model, variables, images, condition, width)
     if (shape := (model, images.shape)) not in _tested:
         with jax.enable_x64(True):
             first = jax.tree.map(lambda x: x[:1], (images, condition))
-            expected = _intervals(model, variables, *first, dtype="float64")
+            expected = _intervals(model, variables, *first, width, dtype="float64")
         if not all((a[:1] == b).all() for a, b in zip(found, expected, strict=True)):
             raise InputError(_INEXACT)
         _tested.add(shape)
@@ -185,10 +211,14 @@ _INEXACT = "This machine does not compute float32 products exactly: it cannot co
 
 @partial(jax.jit, static_argnums=0, static_argnames="dtype")
 def _intervals(
-    model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition, dtype: str = "float32"
+    model: IntegerPixelCNN,
+    variables: Variables,
+    images: Images,
+    condition: Condition,
+    width: Array | int,
+    dtype: str = "float32",
 ) -> tuple[Array, Array]:
-    scaled, total = cast(Any, model.apply(variables, images, condition, method="cumulative", dtype=dtype))
-    return interval(scaled, total, images)
+    return cast(Any, model.apply(variables, images, condition, method="intervals", width=width, dtype=dtype))
 
 
 @partial(jax.jit, static_argnames=("stream", "size"))
@@ -196,6 +226,7 @@ def _decode(
     stream: IntegerStream,
     size: tuple[int, int],
     params: Params,
+    own_size: tuple[Array | int, Array | int],
     there: Bool[Array | np.ndarray, "groups images"],
     states: UInt32[Array | np.ndarray, "groups lanes"],
     data: UInt8[Array | np.ndarray, "groups bytes"],
@@ -204,12 +235,14 @@ def _decode(
 ) -> tuple[Int[Array, "groups images height width channels"], Array | np.ndarray, Array | np.ndarray]:
     """Decodes all groups of a batch at once: as ``sample``, with the coder in place of the noise.
 
-    It ends after the row in which the bytes of a group run out.
+    It ends after the row in which the bytes of a group run out. It is compiled for images of up to ``size``, and
+    leaves what is outside of ``own_size`` as it is.
     """
-    (height, width), channels = size, stream.model.channels
+    (rows_at_most, columns_at_most), (height, width), channels = size, own_size, stream.model.channels
     groups, images = there.shape
     batch = groups * images
-    params = stream.prepare(params)
+    params = stream.prepare(params) | {"inside": inside(columns_at_most, width)}
+    distribution = distribution_of(stream.model, params["tables"])
 
     def goes_on(carry: Any) -> Array:
         row, _, _, (_, position) = carry
@@ -225,23 +258,23 @@ def _decode(
             pixel = jnp.zeros((batch, 1, 1, channels), jnp.int32)
             known = stream.open_pixel(params, columns, above, column)
             for colour in range(channels):
-                cumulative, known = stream.read_cumulative(params, known, pixel, colour=colour)
-                scaled, total = (x.reshape(groups, images, -1) for x in cumulative)
-                values, coder = rans.decode_subpixel(scaled, total, there, coder, data)
+                outputs, known = stream.read_outputs(params, known, pixel, colour=colour)
+                numbers = distribution.read(outputs.reshape(groups, images, -1))
+                values, coder = rans.decode_subpixel(distribution, numbers, there, coder, data)
                 pixel = pixel.at[:, 0, 0, colour].set(values.reshape(batch))
             finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
             return finished, stream.close_pixel(params, columns, known, pixel), coder
 
-        empty = jnp.zeros((batch, 1, width, channels), jnp.int32)
+        empty = jnp.zeros((batch, 1, columns_at_most, channels), jnp.int32)
         finished, _, coder = jax.lax.fori_loop(
             0, width, decode_pixel, (empty, stream.first_columns(params, batch), coder)
         )
         pixels = jax.lax.dynamic_update_slice_in_dim(pixels, finished, row, axis=1)
         return row + 1, pixels, stream.close_row(params, rows, above, finished), coder
 
-    pixels = jnp.zeros((batch, height, width, channels), jnp.int32)
+    pixels = jnp.zeros((batch, rows_at_most, columns_at_most, channels), jnp.int32)
     coder = states, jnp.zeros(groups, jnp.int32)
     _, pixels, _, (ends, positions) = jax.lax.while_loop(
-        goes_on, decode_row, (0, pixels, stream.first_rows(params, batch, width), coder)
+        goes_on, decode_row, (0, pixels, stream.first_rows(params, batch, columns_at_most), coder)
     )
-    return pixels.reshape(groups, images, height, width, channels), ends, positions
+    return pixels.reshape(groups, images, *size, channels), ends, positions

@@ -10,7 +10,7 @@ look-ups in stored tables.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,23 +18,45 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, UInt32
 
-from pixelcnn_jax.codec.frequencies import EXP_SIZE, interval, log_frequencies, log_of_frequency, scaled_cumulative
+from pixelcnn_jax.codec.frequencies import EXP_SIZE, Distribution, Softmax, log_of_frequency
+from pixelcnn_jax.codec.logistics import ARGUMENT_RANGE, ARGUMENT_STEP, SCALE_STEP, Mixture
+from pixelcnn_jax.foundation.distributions import NARROWEST, WIDEST
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, Images, check_condition, check_images, condition_of
-from pixelcnn_jax.models.layers import condition_terms, gathered, rows_border, shift_down
+from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images, condition_of
+from pixelcnn_jax.models.layers import condition_terms, rows_border, shift_down
 from pixelcnn_jax.models.parameters import Bias, Params, layers_of
+from pixelcnn_jax.models.products import gathered
 from pixelcnn_jax.models.registry import DESCRIBED
 
 HIGHEST = jax.lax.Precision.HIGHEST  # an accelerator would multiply float32 in fewer bits
 LIMIT = 2**24  # every sum, and the offset that rounds it, stays within it
 
-TANH_STEP, TANH_RANGE, TANH_BITS = 8, 4, 11  # step of the argument, its largest value, step of the entries
-SIGMOID_STEP, SIGMOID_RANGE, SIGMOID_BITS = 6, 8, 12
-GATE_STEP = 9  # of a gate's output
-GATE_SHIFT = TANH_BITS + SIGMOID_BITS - GATE_STEP
+TANH_RANGE, TANH_BITS = 4, 11  # largest argument, and step of the entries
+SIGMOID_RANGE, SIGMOID_BITS = 8, 12
 
 Memory = list[Float[Array, "batch _ _ _"]]  # for each layer, the rows above or the columns left
+
+
+class Precision(NamedTuple):
+    """The steps of a gate: of the arguments of its two tables, and of its output."""
+
+    tanh: int
+    sigmoid: int
+    gate: int
+
+    @property
+    def gate_shift(self) -> int:
+        """The shift from the product of two entries to the output of a gate."""
+        return TANH_BITS + SIGMOID_BITS - self.gate
+
+
+SOFTMAX, MIXTURE = Precision(8, 6, 9), Precision(11, 9, 11)  # a mean of many levels needs more than a logit
+
+
+def precision_of(model: GatedPixelCNN) -> Precision:
+    """Returns the steps of a network's gates, which its head decides."""
+    return MIXTURE if model.mixture else SOFTMAX
 
 
 class IntegerPixelCNN(GatedPixelCNN):
@@ -43,7 +65,7 @@ class IntegerPixelCNN(GatedPixelCNN):
     Its fields are those of ``Network``. Its parameters have the names and shapes of the float network, and in addition
     the shift of every sum (``shifts``), the clip range of every operand (``clips``) and the ``tables``. All are
     integers. An h must be one-hot. An s is rounded to the step that its shift names, so a map of integers stays as it
-    is. There is no mixture or dropout.
+    is. There is no dropout.
     """
 
     @nn.nowrap
@@ -58,47 +80,76 @@ class IntegerPixelCNN(GatedPixelCNN):
             return shapes[name] | _sizes(shifts=shifts, clips=clips)
 
         head = _sizes(
-            shifts={"copy": (), "hidden": (width,), "logits": (self.channels * self.levels,)},
+            shifts={"copy": (), "hidden": (width,), "logits": (self.channels * self.outputs,)},
             clips={"copy": (self.features,), "hidden": (width,)},
         )
-        tables = {"tanh": (_entries(TANH_STEP, TANH_RANGE),), "sigmoid": (_entries(SIGMOID_STEP, SIGMOID_RANGE),)}
+        precision = precision_of(self)
+        tables = {
+            "tanh": (_entries(precision.tanh, TANH_RANGE),),
+            "sigmoid": (_entries(precision.sigmoid, SIGMOID_RANGE),),
+            "exp": (EXP_SIZE,),
+        }
+        if self.mixture:
+            scales = (int(WIDEST - NARROWEST) << SCALE_STEP) + 1
+            tables |= {
+                "logistic": (_entries(ARGUMENT_STEP, ARGUMENT_RANGE),),
+                "slopes": (scales,),
+                "slope_shifts": (scales,),
+            }
         own = {"strict": layer("strict"), "layers": layer("layers"), "head": shapes["head"] | head}
         if condition.s is not None:
             own["map"] = _sizes(shifts={"s": ()}, clips={"s": (condition.s.shape[-1],)})
-        return shapes | own | _sizes(tables=tables | {"exp": (EXP_SIZE,)})
+        return shapes | own | _sizes(tables=tables)
 
-    def head_outputs(
-        self, images: Images, condition: Condition, *, deterministic: bool = True
+    def __call__(
+        self, images: Images, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
         """Returns the log-frequency of every level of every sub-pixel."""
         if self.is_initializing():
-            return super().head_outputs(images, condition, deterministic=deterministic)
-        return log_frequencies(*self.cumulative(images, condition))
+            return super().__call__(images, h, s, deterministic=deterministic)
+        distribution, outputs = self.integer_outputs(images, Condition(h, s))
+        return distribution.log_frequencies(distribution.read(outputs))
 
     def log_probs(
         self, images: Images, condition: Condition, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels"]:
         """Returns the log of the frequency of every sub-pixel's value, in nats: what coding it costs."""
-        _, frequencies = interval(*self.cumulative(images, condition), images)
-        return log_of_frequency(frequencies)
+        distribution, outputs = self.integer_outputs(images, condition)
+        _, frequencies = distribution.interval(distribution.read(outputs), images)
+        return log_of_frequency(frequencies, distribution.total_bits)
 
-    def cumulative(
-        self, images: Images, condition: Condition, *, dtype: Any = jnp.float32
-    ) -> tuple[UInt32[Array, "*subpixels bounds"], UInt32[Array, "*subpixels 1"]]:
-        """Returns the distribution of every sub-pixel as ``scaled_cumulative`` does, by one parallel pass.
+    def intervals(
+        self, images: Images, condition: Condition, *, width: Array | int | None = None, dtype: Any = jnp.float32
+    ) -> tuple[UInt32[Array, "batch height width channels"], UInt32[Array, "batch height width channels"]]:
+        """Returns the sum of the frequencies below every sub-pixel's value, and the frequency of the value.
 
+        Images may be padded below and, if ``width`` is their own, to the right: their sub-pixels have the same results.
         float64 gives the same integers, and holds sums far above the bound: it is there to test float32.
         """
+        distribution, outputs = self.integer_outputs(images, condition, width=width, dtype=dtype)
+        return distribution.interval(distribution.read(outputs), images)
+
+    def integer_outputs(
+        self, images: Images, condition: Condition, *, width: Array | int | None = None, dtype: Any = jnp.float32
+    ) -> tuple[Distribution, Float[Array, "batch height width channels outputs"]]:
+        """Returns the outputs of the head for every sub-pixel, by one parallel pass, and the way to frequencies."""
         check_images(images, channels=self.channels, levels=self.levels)
         params = dict(self.variables["params"])
         check_condition(params, condition, images.shape)
-        net, (batch, height, *_) = prepare(self, params, dtype), images.shape
+        net, (batch, height, columns, _) = prepare(self, params, dtype), images.shape
+        if width is not None:
+            net["inside"] = inside(columns, width, dtype)
         x = encode_integers(self, net, images)
         condition = jax.tree.map(lambda x: jnp.asarray(x, dtype), condition)
         crossings, _ = vertical_stack(net, shift_down(x), [rows_border(layer, x) for layer in net["layers"]], condition)
         features, _ = horizontal_stack(net, x, crossings, column_borders(net["layers"], batch, height))
-        logits = head_logits(net["head"], features, slice(None)).reshape(*images.shape, self.levels)
-        return scaled_cumulative(net["tables"]["exp"], logits)
+        outputs = outputs_of_head(net["head"], features, slice(None)).reshape(*images.shape, self.outputs)
+        return distribution_of(self, net["tables"]), outputs
+
+    @property
+    def total_bits(self) -> int:
+        """The frequencies of the levels of a sub-pixel sum to two to this power."""
+        return (Mixture if self.mixture else Softmax).total_bits
 
     @nn.nowrap
     def check_given(self, condition: Condition) -> None:
@@ -112,6 +163,13 @@ class IntegerPixelCNN(GatedPixelCNN):
 
 
 DESCRIBED[IntegerPixelCNN.__name__] = IntegerPixelCNN  # cards name it
+
+
+def distribution_of(model: GatedPixelCNN, tables: Params) -> Distribution:
+    """Returns the way from the outputs of the head to frequencies."""
+    if not model.mixture:
+        return Softmax(tables["exp"])
+    return Mixture(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
 
 
 def _entries(step: int, reach: int) -> int:
@@ -138,8 +196,15 @@ def prepare(model: GatedPixelCNN, params: Params, dtype: Any = jnp.float32) -> P
         jax.tree.map_with_path(lambda path, x: one(path[1:], x), part)
         for part in (layers_of(params, model.layers), others)
     )
-    tables = {name: jnp.asarray(x, jnp.uint32 if name == "exp" else dtype) for name, x in params["tables"].items()}
+    types = {"exp": jnp.uint32, "logistic": jnp.uint32, "slopes": jnp.int32, "slope_shifts": jnp.int32}
+    tables = {name: jnp.asarray(x, types.get(name, dtype)) for name, x in params["tables"].items()}
+    tables["gate"] = jnp.asarray(2.0 ** -precision_of(model).gate_shift, dtype)
     return net | {"layers": [layer | {"tables": tables} for layer in layers], "tables": tables}
+
+
+def inside(columns: int, width: Array | int, dtype: Any = jnp.float32) -> Float[Array, "1 1 columns 1"]:
+    """Returns 1 for the columns of an image and 0 for those that pad it."""
+    return (jnp.arange(columns) < width).astype(dtype)[None, None, :, None]
 
 
 def encode_integers(model: GatedPixelCNN, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
@@ -162,12 +227,25 @@ def exact_product(
     window: Float[Array, "batch rows columns features"],
     kernel: Float[Array, "kernel_rows kernel_columns features pair out"],
 ) -> Float[Array, "batch new_rows new_columns pair out"]:
-    """Returns the VALID product of a kernel with every position of a window, never as a convolution.
+    """Returns the VALID product of a kernel with every position of a window.
 
-    Winograd's and Fourier's algorithms, which convolutions may use, are not exact.
+    Winograd's and Fourier's algorithms, which convolutions may use, are not exact. Only several rows in float32 on a
+    CPU are convolved: XLA sums the products there, in less time, and compress tests each shape against float64.
     """
     rows, columns, _, *out = kernel.shape
-    return dot(gathered(window, rows, columns), kernel.reshape(-1, *out))
+
+    def gathered_product(window: Array, kernel: Array) -> Array:
+        return dot(gathered(window, rows, columns), kernel.reshape(-1, *out))
+
+    def convolved(window: Array, kernel: Array) -> Array:
+        flat = kernel.reshape(*kernel.shape[:3], -1)
+        layout = ("NHWC", "HWIO", "NHWC")
+        sums = jax.lax.conv_general_dilated(window, flat, (1, 1), "VALID", dimension_numbers=layout, precision=HIGHEST)
+        return sums.reshape(*sums.shape[:3], *out)
+
+    if window.shape[1] == rows or window.dtype != jnp.float32:
+        return gathered_product(window, kernel)
+    return jax.lax.platform_dependent(window, kernel, cpu=convolved, default=gathered_product)
 
 
 def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | float) -> Float[Array, "..."]:
@@ -190,18 +268,22 @@ def gate(
         reach = table.size // 2
         index = jnp.clip(arguments[..., half, :], -reach, reach).astype(jnp.int32) + reach
         halves.append(table.at[index].get(mode="promise_in_bounds"))
-    return rescale(halves[0] * halves[1], 2.0**-GATE_SHIFT)
+    return rescale(halves[0] * halves[1], layer["tables"]["gate"])
 
 
 def vertical_stack(
     net: Params, x: Float[Array, "batch rows width _"], memory: Memory, condition: Condition
 ) -> tuple[list[Array], Memory]:
-    """Advances the vertical stack by some rows. Returns what crosses over in every layer, and the new memory."""
+    """Advances the vertical stack by some rows. Returns what crosses over in every layer, and the new memory.
+
+    ``net["inside"]``, if there is one, makes columns that pad the images zero, as they are beyond the border.
+    """
     crossings, remembered = [], []
     if condition.s is not None:
         own = clipped(rescale(jnp.asarray(condition.s), net["map"]["shifts"]["s"]), net["map"]["clips"]["s"])
         condition = condition._replace(s=own)
     for layer, above in zip(net["layers"], memory, strict=True):
+        x = x * net["inside"] if "inside" in net else x
         window, kernel = jnp.concatenate([above, x], axis=1), layer["vertical"]["kernel"]
         border = kernel.shape[1] // 2
         padded = jnp.pad(window, ((0, 0), (0, 0), (border, border), (0, 0)))
@@ -237,10 +319,10 @@ def column_borders(layers: list[Params], batch: int, height: int) -> Memory:
     return [jnp.zeros((batch, height, x.shape[0] - 1, x.shape[1]), x.dtype) for x in kernels]
 
 
-def head_logits(
+def outputs_of_head(
     head: Params, features: Float[Array, "batch height width features"], outputs: slice
 ) -> Float[Array, "batch height width outputs"]:
-    """Returns a slice of the logits, in steps of 2**-8. Clips from 0 are the ReLUs."""
+    """Returns a slice of the outputs, each rounded to its step. Clips from 0 are the ReLUs."""
     shifts, clips, hidden, last = head["shifts"], head["clips"], head["hidden"], head["logits"]
     known = jnp.clip(rescale(features, shifts["copy"]), 0, clips["copy"])
     known = jnp.clip(rescale(dot(known, hidden["kernel"]) + hidden["bias"], shifts["hidden"]), 0, clips["hidden"])

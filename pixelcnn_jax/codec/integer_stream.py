@@ -5,16 +5,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.codec.frequencies import log_frequencies, scaled_cumulative
 from pixelcnn_jax.codec.integer import (
     IntegerPixelCNN,
     Memory,
     column_borders,
+    distribution_of,
     encode_integers,
-    head_logits,
     horizontal_stack,
+    outputs_of_head,
     prepare,
     vertical_stack,
 )
@@ -34,7 +34,7 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True)
 class IntegerStream:
-    """The ``Stream`` of an ``IntegerPixelCNN``; ``read_cumulative`` is for the codec.
+    """The ``Stream`` of an ``IntegerPixelCNN``; ``read_outputs`` is for the codec.
 
     Each colour computes the whole horizontal stack at its pixel. The features of later colours then mean nothing, and
     the masks keep them apart.
@@ -70,22 +70,22 @@ class IntegerStream:
         """Returns what crosses over to a pixel, and the columns left of it."""
         return Known([jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above], columns, columns)
 
-    def read_cumulative(
+    def read_outputs(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
-    ) -> tuple[tuple[UInt32[Array, "batch bounds"], UInt32[Array, "batch 1"]], Known]:
-        """Returns the distribution of a colour as ``scaled_cumulative`` does, given those before it in ``pixel``."""
+    ) -> tuple[Float[Array, "batch outputs"], Known]:
+        """Returns the outputs of the head for a colour, given those before it in ``pixel``."""
         x = encode_integers(self.model, params, pixel)
         features, appended = horizontal_stack(params, x, known.crossings, known.columns)
-        outputs = slice(colour * self.model.levels, (colour + 1) * self.model.levels)
-        logits = head_logits(params["head"], features, outputs)[:, 0, 0]
-        return scaled_cumulative(params["tables"]["exp"], logits), known._replace(appended=appended)
+        outputs = slice(colour * self.model.outputs, (colour + 1) * self.model.outputs)
+        return outputs_of_head(params["head"], features, outputs)[:, 0, 0], known._replace(appended=appended)
 
     def read_colour(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Known]:
         """Returns the log-frequencies of a colour, given those before it in ``pixel``."""
-        cumulative, known = self.read_cumulative(params, known, pixel, colour=colour)
-        return log_frequencies(*cumulative), known
+        outputs, known = self.read_outputs(params, known, pixel, colour=colour)
+        distribution = distribution_of(self.model, params["tables"])
+        return distribution.log_frequencies(distribution.read(outputs)), known
 
     def close_pixel(
         self, params: Params, columns: Memory, known: Known, pixel: Int[Array, "batch 1 1 channels"]

@@ -23,12 +23,12 @@ def array_source(
       classes: number of classes; by default the largest label plus one.
 
     Raises:
-      InputError: if the images or labels have another shape, type or range.
+      InputError: if the images or labels have a different shape, type or range.
     """
     levels = 2 if images.dtype == bool else levels
     if images.ndim not in (3, 4) or not images.size or images.dtype.kind not in "bui":
-        found = f"{images.dtype} {list(images.shape)}"
-        raise InputError(f"images must be an array of integers [count, height, width, channels], got {found}.")
+        given = f"{images.dtype} {list(images.shape)}"
+        raise InputError(f"images must be an array of integers [count, height, width, channels], got {given}.")
     if images.min() < 0 or images.max() >= levels:
         raise InputError(f"images must hold 0 to {levels - 1}, got {images.min()} to {images.max()}: set levels.")
     stored = images.reshape(*images.shape[:3], -1).astype(np.uint8 if levels <= 256 else np.uint16)
@@ -64,7 +64,7 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
             wanted = [name for name in file.files if name.endswith("_label") or name == f"{split.name}_image"]
             names = [name.removesuffix("_image") for name in file.files if name.endswith("_image")]
             arrays = {name: file[name] for name in wanted}
-    except Exception as error:  # NumPy raises several types for files of another format
+    except Exception as error:  # NumPy raises several types for files of a different format
         raise InputError(f"data_dir={data_dir} must be an .npz file of arrays such as train_image: {error}.") from error
     split.check_name(str(path), names)
     images, own = arrays.pop(f"{split.name}_image"), arrays.get(f"{split.name}_label")

@@ -45,7 +45,7 @@ def checked(source: Source, *, levels: int) -> Source:
             values = f"{name(row)} of {source.title} holds the value {highest}, above levels={levels}"
             raise InputError(f"{values}: set levels, bits or binarize.")
         if source.classes is not None and not 0 <= example["label"] < source.classes:
-            raise InputError(f"{name(row)} of {source.title} has no label: set labels=False or choose another split.")
+            raise InputError(f"{name(row)} of {source.title} has no label: set labels=False or choose other images.")
         return example
 
     return source._replace(read=lambda rows: [check(*pair) for pair in zip(rows, source.read(rows), strict=True)])

@@ -148,7 +148,7 @@ def from_array(
       **options: the other fields of Preparation.
 
     Raises:
-      InputError: if the images or labels have another shape, type or range.
+      InputError: if the images or labels have a different shape, type or range.
     """
     preparation = read_group(Preparation, {"levels": levels, **options}, name="data")
     return _prepare(array_source(description, images, labels, levels=levels, classes=classes), preparation)

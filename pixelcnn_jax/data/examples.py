@@ -35,7 +35,7 @@ class ExampleSets(Dataset):
     fewest: int = 0
 
     def draw(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
-        """Returns an example with its set, which every epoch draws anew and which is not augmented."""
+        """Returns an example with its set, which every epoch draws again and which is not augmented."""
         example = super().draw(index, seed=seed, augment=augment)
         epoch, random = index // self.count, random_generator(seed, STREAM + index)
         others = self.members[int(example["label"])]
@@ -82,7 +82,7 @@ def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int,
     """
     for pool in pools:
         if all(len(members) <= shots for members in pool.members.values()):
-            raise InputError(f"{pool.description} must have a class of more than {shots} images: choose another split.")
+            raise InputError(f"{pool.description} must have a class of more than {shots} images: choose other images.")
 
     def episode(index: int) -> Example:
         random = random_generator(seed, index)

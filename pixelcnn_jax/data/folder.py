@@ -35,13 +35,13 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     if data_dir is None or not root.is_dir():
         state = "is not a folder" if root.exists() else "does not exist"
         raise InputError(f"data_dir={data_dir} {state}: it must name your folder of images.")
-    found = find_image_files(root)
-    if not found:
+    every = find_image_files(root)
+    if not every:
         raise InputError(f"{root} holds no images: their names must end in {' '.join(EXTENSIONS)}.")
-    inside = {file: file.relative_to(root).parts[:-1] for file in found}  # the folders that contain each file
+    inside = {file: file.relative_to(root).parts[:-1] for file in every}  # the folders that contain each file
     split.check_name(str(root), sorted({folders[0] for folders in inside.values() if folders} | {"all"}))
-    own = [row for row, file in enumerate(found) if split.name == "all" or inside[file][:1] == (split.name,)]
-    files = [found[row] for row in own]
+    own = [row for row, file in enumerate(every) if split.name == "all" or inside[file][:1] == (split.name,)]
+    files = [every[row] for row in own]
     depth = 0 if split.name == "all" else 1
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     names = sorted(set(class_of.values()))
@@ -65,18 +65,18 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
             {"image": decode(file, colour=colour or None)}
             | ({"label": np.int32(names.index(class_of[file]))} if labels else {})
             | ({"caption": tokenise(sentences[file], words, length=length)} if captions else {})
-            for file in (found[row] for row in rows)
+            for file in (every[row] for row in rows)
         ]
 
     rows = sorted(own[order[place]] for place in split.rows(len(files), {"label": classes} if labelled else {}))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        colour = any(list(pool.map(has_colour, some(found))))
+        colour = any(list(pool.map(has_colour, some(every))))
     return Source(
         root.resolve().name,
         rows,
         read,
         classes=len(names) if labels else None,
-        files=found,
+        files=every,
         words=words if captions else None,
     )
 
@@ -96,13 +96,13 @@ def read_captions(root: pathlib.Path) -> dict[pathlib.Path, str]:
     Raises:
       InputError: for a line that is not {"file_name": FILE, "text": SENTENCE}.
     """
-    found = {}
+    captions = {}
     for file in sorted(root.rglob("metadata.jsonl")):
         for number, line in enumerate(file.read_bytes().splitlines(), start=1):
             try:
                 facts = json.loads(line)
                 name, text = facts["file_name"], facts["text"]
-                found[file.parent / name] = text.strip()
+                captions[file.parent / name] = text.strip()
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise InputError(f'{file}, line {number}, must be {{"file_name": FILE, "text": SENTENCE}}.') from None
-    return found
+    return captions

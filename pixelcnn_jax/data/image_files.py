@@ -30,8 +30,8 @@ _large = threading.Lock()
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
     """Returns the image files in a folder and its subfolders, sorted; links are followed and hidden files left out."""
-    found = (root / name for name in glob.glob("**/*", root_dir=root, recursive=True))
-    return sorted(file for file in found if file.suffix.lower() in EXTENSIONS and file.is_file())
+    paths = (root / name for name in glob.glob("**/*", root_dir=root, recursive=True))
+    return sorted(file for file in paths if file.suffix.lower() in EXTENSIONS and file.is_file())
 
 
 def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.ndarray, "height width channels"]:

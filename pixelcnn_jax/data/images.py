@@ -47,11 +47,7 @@ class Dataset:
         """Returns at most ``count`` images, evenly spaced, because data sets are often sorted by class."""
         if count >= len(self):
             return self
-        indices = np.arange(count) * len(self) // count
-        description = f"{self.description}, {count} of them"
-        return dataclasses.replace(
-            self, example=lambda i: self.example(int(indices[i])), count=count, description=description
-        )
+        return self.take(np.arange(count) * len(self) // count, f"{self.description}, {count} of them")
 
     def draw(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
         """Returns an example as the model reads it: binarised if that is random, augmented, then scanned.
@@ -67,9 +63,24 @@ class Dataset:
             image = random_generator(seed, index).random(image.shape) * (self.intensities - 1) < image
         return example | {"image": SCANS[self.scan](augment(image))}
 
+    def carry(self, **arrays: np.ndarray) -> "Dataset":
+        """Returns the data set with a row of each array, such as "h", carried with each image."""
+
+        def example(index: int) -> Example:
+            return self.example(index) | {name: array[index] for name, array in arrays.items()}
+
+        return dataclasses.replace(self, example=example)
+
+    def take(self, indices: Int[np.ndarray, " count"], description: str) -> "Dataset":
+        """Returns the images at some indices, in their order."""
+        return dataclasses.replace(
+            self, example=lambda i: self.example(int(indices[i])), count=len(indices), description=description
+        )
+
     def stack(self, examples: Sequence[Example]) -> Example:
-        """Returns examples as one batch of int32 arrays."""
-        return {name: np.stack([example[name] for example in examples]).astype(np.int32) for name in examples[0]}
+        """Returns examples as one batch of arrays: int32, or float32 where an example holds floating point."""
+        stacked = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+        return {name: x.astype(np.float32 if x.dtype.kind == "f" else np.int32) for name, x in stacked.items()}
 
 
 def read_all(dataset: Dataset) -> Example:

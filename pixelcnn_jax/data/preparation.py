@@ -36,7 +36,7 @@ class Preparation:
     bits: int | None = field(None, "keep only the highest bits of 8-bit images", least=1, most=8)
     binarize: str = field(
         "none",
-        "none, threshold (1 for the upper half) or dynamic (1 with probability x / 255, drawn anew every epoch)",
+        "none, threshold (1 for the upper half) or dynamic (1 with probability x / 255, drawn again every epoch)",
         choices=("none", "threshold", "dynamic"),
     )
     resize: int | None = field(None, "height and width after a centre crop; None keeps the size", least=1)
@@ -109,7 +109,7 @@ def luma(image: UInt[np.ndarray, "height width channels"]) -> UInt[np.ndarray, "
 def resize(
     image: UInt[np.ndarray, "rows columns channels"], *, height: int, width: int
 ) -> UInt[np.ndarray, "{height} {width} channels"]:
-    """Returns the largest centred part of an image that has the shape of another size, at that size.
+    """Returns the largest centred part of an image that has the shape of a given size, at that size.
 
     Each new pixel is the mean of the pixels it covers (Pillow's BOX filter), and enlarging repeats pixels, so that no
     value leaves the range.

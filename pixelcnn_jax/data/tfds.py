@@ -37,7 +37,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     remedy = f"move it away and prepare it again, {_command(name, root)}"
     builder = _open(folder, remedy)
     features, stored = builder.info.features, builder.info.splits
-    filled = [known for known, found in stored.items() if found.num_examples]
+    filled = [known for known, described in stored.items() if described.num_examples]
     split.check_name(name, filled)
     _check_labels(name, features, labels=labels)
     key = _image_feature(name, features)
@@ -119,7 +119,7 @@ def _root(data_dir: str | None) -> pathlib.Path:
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:
-    """Returns the builder of a prepared data set. Raises InputError for a damaged one and for another file format."""
+    """Returns the builder of a prepared data set. Raises InputError for one that is damaged or no array_record."""
     try:
         _check_features(folder / "features.json")
         builder = tfds.builder_from_directory(folder)
@@ -170,7 +170,7 @@ def _class_features(features: Any) -> list[str]:
 
 def _check_labels(name: str, features: Any, *, labels: bool) -> None:
     if labels and "label" not in _class_features(features):
-        raise InputError(f"{name} has no class labels: set labels=False or choose another data set.")
+        raise InputError(f"{name} has no class labels: set labels=False or choose a different data set.")
 
 
 def _channels(feature: Any) -> int:
@@ -189,8 +189,8 @@ def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
         raise InputError(f"dataset={name} must be a name such as mnist or downsampled_imagenet/32x32, not a path.")
     if not re.fullmatch(r"[\d.*]*", version):
         raise InputError(f"dataset={name}:{version} must name a version of three numbers, such as {name}:1.0.0.")
-    found = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]
-    folders = [folder for folder in found if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
+    prepared = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]
+    folders = [folder for folder in prepared if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     configs = sorted({file.parents[1].name for file in (root / name).glob("*/*/dataset_info.json")})
     if configs and not folders:
         raise InputError(f"dataset={name} must be one of {', '.join(f'{name}/{config}' for config in configs)}.")
@@ -214,7 +214,7 @@ def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
     _check_known(name)
     if not allowed:
         raise InputError(
-            f"{name} is not prepared in {root}: name another data_dir, train with --config.data.download, or run "
+            f"{name} is not prepared in {root}: name a different data_dir, train with --config.data.download, or run "
             f"{_command(name, root)}"
         )
     downloader.MAX_RETRIES = RETRIES

@@ -34,7 +34,7 @@ def random_view(
     Args:
       key: of the draw.
       images: the images.
-      share: probability that an image is shown in another view than the identity.
+      share: probability that an image is shown in a view other than the identity.
 
     Returns:
       The images in their views, and the views as one-hot vectors h.

@@ -108,7 +108,7 @@ def wait_for_older(results: Sequence[Any]) -> None:
     """Waits until all but the last two results are computed.
 
     Two computations keep a device busy. XLA on CPU queues up to 32 per device: with more, one device can start a
-    computation that another has no room for yet, and both wait forever.
+    computation that the other has no room for yet, and both wait forever.
     """
     if len(results) > 2:
         jax.block_until_ready(results[-3])

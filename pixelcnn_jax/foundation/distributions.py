@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Integer, Key
+from jaxtyping import Array, DTypeLike, Float, Int, Integer, Key
 
 Values = Integer[Array | np.ndarray, "*#subpixels"]
 
@@ -19,9 +19,11 @@ NARROWEST, WIDEST = -7.0, 7.0
 FAINT = -6.0  # initial log-weight of a point mass, next to components of 0
 
 
-def intensities(values: Integer[Array | np.ndarray, "*shape"], levels: int) -> Float[Array, "*shape"]:
-    """Returns levels 0 to ``levels - 1`` as intensities in [-1, 1], in float32."""
-    return jnp.asarray(values).astype(jnp.float32) * (2 / (levels - 1)) - 1
+def intensities(
+    values: Integer[Array | np.ndarray, "*shape"], levels: int, dtype: DTypeLike = jnp.float32
+) -> Float[Array, "*shape"]:
+    """Returns levels 0 to ``levels - 1`` as intensities in [-1, 1], in float32 or in the type that is given."""
+    return jnp.asarray(values).astype(dtype) * (2 / (levels - 1)) - 1
 
 
 def log_probs_of(logits: Float[Array, "*subpixels levels"], values: Values) -> Float[Array, "*subpixels"]:
@@ -63,8 +65,8 @@ def mixture_of(numbers: Float[Array, "*subpixels numbers"]) -> Mixture:
     centres = ((2 * np.arange(count) + 1) / count - 1).reshape((1,) * (numbers.ndim - 1) + (count,))
     return Mixture(
         log_weights=jax.nn.log_softmax(jnp.concatenate([weights, ends + FAINT], axis=-1)),
-        means=means + centres.astype(np.float32),
-        log_scales=jnp.clip(scales - np.float32(np.log(2 * count)), NARROWEST, WIDEST),
+        means=means + centres.astype(numbers.dtype),
+        log_scales=jnp.clip(scales - math.log(2 * count), NARROWEST, WIDEST),
     )
 
 
@@ -81,7 +83,7 @@ def mixture_log_probs(
     mixture = mixture_of(numbers)
     values = jnp.asarray(values).astype(jnp.int32)[..., None]  # a uint8 cannot hold 256
     rate = jnp.exp(-mixture.log_scales)
-    offset = intensities(values, levels) - mixture.means
+    offset = intensities(values, levels, mixture.means.dtype) - mixture.means
     half = 1 / (levels - 1)
     below, above = jax.nn.log_sigmoid(rate * (offset + half)), jax.nn.log_sigmoid(-rate * (offset - half))
     lowest, highest = values == 0, values == levels - 1

@@ -43,7 +43,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     facts = dict(json.loads(path.read_text()))
     if facts.get("checksum") not in (None, checksum(facts)):
-        raise ValueError("The checksum is another.")
+        raise ValueError("Checksum mismatch.")
     return facts
 
 

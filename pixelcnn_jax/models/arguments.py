@@ -23,10 +23,10 @@ MAX_PIXELS = 2**28  # of all images drawn together
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def public(function: Function) -> Function:
+def validate_arguments(function: Function) -> Function:
     """Checks each argument of a function by its name, as ``CHECKS`` says; None is taken where it is the default.
 
-    Flax's own errors, which a module raises for variables of another, become an ``InputError``.
+    Flax's own errors, which a module raises for variables of a different module, become an ``InputError``.
     """
     signature = inspect.signature(function)
 
@@ -146,9 +146,9 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "shape": _shape,
     **dict.fromkeys(("images", "h", "s", "given", "mask"), _array),
     **dict.fromkeys(("data", "extra"), _bytes),
-    **dict.fromkeys(("batch_size", "max_subpixels"), _whole(1)),
+    **dict.fromkeys(("batch_size", "microbatch_size", "steps", "eval_every", "max_subpixels"), _whole(1)),
     "group": _whole(0),
     **dict.fromkeys(("temperature", "guidance"), _number),
     "on_row": _function,
-    "name": _path,
+    **dict.fromkeys(("name", "folder"), _path),
 }

@@ -18,8 +18,9 @@ from jaxtyping import Array, DTypeLike, Float, Key
 from pixelcnn_jax.foundation.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
-from pixelcnn_jax.models.layers import add_bias, one_by_one, product
+from pixelcnn_jax.models.layers import add_bias, one_by_one
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
+from pixelcnn_jax.models.products import product
 
 if TYPE_CHECKING:
     from pixelcnn_jax.models.streaming import Stream
@@ -52,7 +53,8 @@ class Network(nn.Module):
         black or white pixels, which logistics learn slowly.
       dtype: type of the operands of all products; parameters and logits stay float32. Features have this type too,
         except in ``apply`` on a CPU, where they stay float32. With more than 512 levels, bfloat16 cannot tell
-        neighbouring levels apart, which makes the likelihood worse but not wrong.
+        neighbouring levels apart, which makes the likelihood worse but not wrong. With float64, for which JAX must
+        have ``jax_enable_x64``, logits and likelihoods are float64 too.
       remat: recompute each layer in the backward pass instead of storing what it needs: less memory, more time.
     """
 
@@ -137,7 +139,7 @@ class Network(nn.Module):
         """Returns the outputs of the head over whole images, from the features that ``encode`` made of them.
 
         A function of its arguments and the hyperparameters alone: it is compiled once for equal models, which are not
-        bound. The types of parameters, inputs and condition are those that ``layers.product`` expects.
+        bound. The types of parameters, inputs and condition are those that ``products.product`` expects.
         """
         raise NotImplementedError
 
@@ -180,11 +182,15 @@ def _head_outputs(model: Network, params: Params, images: Images, condition: Con
         return model.forward(as_dtypes(model, params, dtype), inputs, condition, dropout_key=key)
 
     # On a CPU only products are fast in half precision: whatever is between them stays float32.
-    wide = jnp.float32 if jnp.dtype(model.dtype).itemsize < 4 else model.dtype
-    on_cpu, elsewhere = partial(outputs, dtype=wide), partial(outputs, dtype=model.dtype)
-    if wide == model.dtype:
+    on_cpu, elsewhere = partial(outputs, dtype=wide(model.dtype)), partial(outputs, dtype=model.dtype)
+    if wide(model.dtype) == model.dtype:
         return on_cpu(params, images, condition, key)
     return jax.lax.platform_dependent(params, images, condition, key, cpu=on_cpu, default=elsewhere)
+
+
+def wide(dtype: DTypeLike) -> DTypeLike:
+    """Returns float32 for a type of half precision, and any other type unchanged."""
+    return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
 
 
 def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Float[Array, "*subpixels levels"]:
@@ -204,8 +210,8 @@ def encode(
         table = params["embedding"]["kernel"].astype(dtype)
         values = table[jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
     else:
-        # Cast last: bfloat16 would round 2 / 255 and make the two brightest levels equal.
-        values = intensities(images, model.levels).astype(dtype)
+        # Half precision is cast last: bfloat16 would round 2 / 255 and make the two brightest levels equal.
+        values = intensities(images, model.levels, wide(dtype)).astype(dtype)
     return jnp.concatenate([jnp.ones_like(values[..., :1]), values], axis=-1)
 
 
@@ -227,11 +233,11 @@ def condition_shapes(condition: Condition, outputs: tuple[int, ...], *sums: str)
 
 
 def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:
-    """Returns kernels in the model's type and biases in that of the features; the logits' bias stays float32."""
+    """Returns kernels in the model's type and biases in that of the features, the logits' bias in float32 or better."""
 
     def one(path: tuple[Any, ...], x: Array) -> Array:
         if jax.tree_util.keystr(path) == "['head']['logits']['bias']":
-            return x
+            return x.astype(features) if jnp.dtype(features).itemsize > x.dtype.itemsize else x
         return x.astype(features if path[-1].key == "bias" else model.dtype)
 
     return jax.tree_util.tree_map_with_path(one, params)
@@ -249,7 +255,7 @@ def head_last(
 ) -> Float[Array, "batch height width *group"]:
     """Returns the last 1x1, in float32 or better: the outputs of one colour or of all, channel by channel."""
     last = head["logits"]
-    return add_bias(product(hidden, last["kernel"], result=jnp.promote_types(hidden.dtype, jnp.float32)), last["bias"])
+    return add_bias(product(hidden, last["kernel"], result=wide(hidden.dtype)), last["bias"])
 
 
 def whole_head(
@@ -271,6 +277,12 @@ def whole_head(
         )
 
     return jax.lax.platform_dependent(head_hidden(head, features), head, cpu=together, default=separated)
+
+
+def check_precision(model: Network) -> None:
+    """Raises InputError for a network in float64 where JAX has 32 bits."""
+    if model.dtype in ("float64", jnp.float64) and jnp.zeros(()).dtype != jnp.float64:
+        raise InputError("dtype float64 needs 64 bits in JAX: call jax.config.update('jax_enable_x64', True) first.")
 
 
 def check_hyperparameters(model: Network) -> None:
@@ -299,6 +311,7 @@ def check_hyperparameters(model: Network) -> None:
         raise InputError(f"dropout must be between 0 and 0.99, got {model.dropout}.")
     if model.dtype not in (*DTYPES, *DTYPES.values()):
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {model.dtype}.")
+    check_precision(model)
     if model.point_masses and not model.mixture:
         raise InputError("point_masses must be False without a mixture: a softmax has a number for each level.")
     if model.mixture and model.code_features:

@@ -51,7 +51,7 @@ def read_card_file(path: Path) -> dict[str, Any]:
     """Returns a card, in which ``image_spec`` is an ``ImageSpec`` and ``config`` a dict.
 
     Raises:
-      InputError: for a file that is damaged, was edited since it was written, or has another format.
+      InputError: for a file that is damaged, was edited since it was written, or has a different format.
     """
     try:
         card = read_json(path)

@@ -127,9 +127,9 @@ def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]
             wanted = [*leading, sizes[name]]
             if value is None:
                 raise InputError(f"{name} must be given, of shape {wanted}: the model was initialised with it.")
-            if (found := [*np.shape(value)]) != wanted:
+            if (shape_given := [*np.shape(value)]) != wanted:
                 hint = ": a class is a one-hot vector" if jnp.issubdtype(value.dtype, jnp.integer) else ""
-                raise InputError(f"{name} must have shape {wanted}, got {found}{hint}.")
+                raise InputError(f"{name} must have shape {wanted}, got {shape_given}{hint}.")
             value = jnp.asarray(value)
             if not jnp.issubdtype(value.dtype, jnp.floating):
                 raise InputError(f"{name} must be floating point, got {value.dtype}: pass a class as a one-hot vector.")

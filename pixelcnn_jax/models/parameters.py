@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -41,11 +42,16 @@ def affine(inputs: tuple[int, ...], outputs: tuple[int, ...], *, gain: float = 1
 def initialise(key: Key[Array, ""], shapes: Mapping[str, Any]) -> Params:
     """Draws a tree of arrays from a tree of ``Kernel`` and ``Bias``."""
     leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, Kernel | Bias))
+    return jax.tree.unflatten(tree, _draw(key, tuple(leaves)))
+
+
+# Outside of ``jit`` each operation on each array would be compiled on its own.
+@partial(jax.jit, static_argnames="leaves")
+def _draw(key: Key[Array, ""], leaves: tuple[Kernel | Bias, ...]) -> list[Array]:
     ends = list(itertools.accumulate(math.prod(leaf.inputs + leaf.outputs) for leaf in leaves))
     # One draw for all arrays: a network has dozens, and every generator takes long to compile.
     drawn = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
-    arrays = [leaf.scale * x.reshape(leaf.inputs + leaf.outputs) for leaf, x in zip(leaves, drawn, strict=True)]
-    return jax.tree.unflatten(tree, arrays)
+    return [leaf.scale * x.reshape(leaf.inputs + leaf.outputs) for leaf, x in zip(leaves, drawn, strict=True)]
 
 
 def initialise_stacked(key: Key[Array, ""], shapes: Mapping[str, Any], count: int) -> Params:

@@ -117,7 +117,7 @@ def register(network: Class) -> Class:
     if not isinstance(network, type) or not dataclasses.is_dataclass(network):
         raise InputError(f"register takes a class of Linen modules, got {network!r:.100}.")
     if network.__name__ in BUILT_IN:
-        raise InputError(f"{network.__name__} is a class of this package: give yours another name.")
+        raise InputError(f"{network.__name__} is a class of this package: give yours a different name.")
     DESCRIBED[network.__name__] = network
     if {"levels", "channels"} <= {one.name for one in dataclasses.fields(network)}:
         NETWORKS[network.__name__] = network

@@ -103,3 +103,23 @@ class BestModel:
         if is_first():
             card = self._card | {"step": self.step, "scores": scores} | facts
             save_pretrained(self._workdir, self._networks, {**params, **self._fixed}, card)
+
+
+class BestInMemory:
+    """The best parameters of a run without a workdir. Its attributes are those of ``BestModel``."""
+
+    def __init__(self) -> None:
+        self.step, self.loss = 0, math.inf
+        self._params: Params = None
+
+    def resume(self) -> None:
+        """Has nothing to read."""
+
+    def offer(self, step: int, loss: float, params: Params) -> None:
+        """Keeps the parameters if their validation loss is the lowest so far."""
+        if loss < self.loss or self.step == 0:
+            self.step, self.loss, self._params = step, loss, jax.device_get(params)
+
+    def params(self) -> Params:
+        """Returns the best parameters as NumPy arrays."""
+        return self._params

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from orbax.checkpoint import v1 as ocp
 
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write
@@ -27,6 +26,8 @@ class Checkpoints:
       folder: where they lie.
       keep: number of checkpoints to keep.
     """
+
+    # Orbax is imported where it is used: a run without a folder does not need it.
 
     def __init__(self, folder: Path, *, keep: int) -> None:
         self.folder = folder.absolute()
@@ -51,6 +52,8 @@ class Checkpoints:
         Raises:
           InputError: if it cannot be written. The checkpoints before it stay.
         """
+        from orbax.checkpoint import v1 as ocp
+
         place = self.folder / str(step)
         try:
             if is_first() and place.exists():  # unfinished, or of a run that resumed from an earlier step
@@ -90,11 +93,13 @@ class Checkpoints:
           like: a state of the same shapes, types and shardings, or these alone.
 
         Raises:
-          InputError: if the latest whole checkpoint is of another network or may not be read.
+          InputError: if the latest whole checkpoint is of a different network or may not be read.
         """
         step = run_on_first_process(lambda: self._latest_whole(shapes_of(like)))
         if step is None:
             return None
+        from orbax.checkpoint import v1 as ocp
+
         wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         return ocp.load(self.folder / str(step) / "state", wanted)
 
@@ -104,12 +109,28 @@ class Checkpoints:
             if not _is_whole(place):
                 print(f"The checkpoint {place} is damaged and is passed over.", file=sys.stderr)
             elif json.loads((place / "shapes.json").read_text()) != shapes:
-                raise InputError(f"The checkpoint {place} is of another network: choose another workdir.")
+                raise InputError(f"The checkpoint {place} is of a different network: choose a different workdir.")
             else:
                 return step
         if (self.folder.parent / "metrics.jsonl").exists():
             print(f"{self.folder} holds no whole checkpoint: training begins again at step 0.", file=sys.stderr)
         return None
+
+
+class NoCheckpoints:
+    """The checkpoints of a run without a folder: none."""
+
+    def save(self, step: int, state: Any, *, measured: Any = None) -> None:
+        """Saves nothing."""
+
+    def discard_from(self, step: int) -> None:
+        """Finds nothing to remove."""
+
+    def measured(self, step: int) -> Any:
+        """Returns None."""
+
+    def restore(self, like: Any) -> Any | None:
+        """Returns None: training begins at step 0."""
 
 
 def _is_whole(place: Path) -> bool:

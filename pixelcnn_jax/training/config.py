@@ -2,15 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
-
-from ml_collections import ConfigDict
+from typing import TYPE_CHECKING, Any
 
 from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import as_config, field, help_lines, read_group
 from pixelcnn_jax.models.registry import ModelConfig
 from pixelcnn_jax.training.optimizer import OptimizerConfig
+
+if TYPE_CHECKING:  # a command line needs it, a call of ``fit`` does not
+    from ml_collections import ConfigDict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,21 +79,23 @@ class RunConfig:
     own: Any
 
 
-def compose(experiment: str, own: type) -> ConfigDict:
+def compose(experiment: str, own: type) -> "ConfigDict":
     """Returns the default config of an experiment as a locked ConfigDict; ``own`` is the class of its own group."""
+    from ml_collections import ConfigDict
+
     config = ConfigDict({"experiment": experiment, "seed": 0})
     for name, group in {**GROUPS, experiment: own}.items():
         config[name] = as_config(group)
     return config.lock()
 
 
-def resolve(config: ConfigDict | Mapping[str, Any], own: type) -> RunConfig:
+def resolve(config: "ConfigDict | Mapping[str, Any]", own: type) -> RunConfig:
     """Returns a config, checked and typed.
 
     Raises:
       InputError: for an unknown field, a value of the wrong type and a value out of its bounds, by name.
     """
-    fields = config.to_dict() if isinstance(config, ConfigDict) else dict(config)
+    fields = dict(config) if isinstance(config, Mapping) else config.to_dict()
     name = str(fields.get("experiment"))
     if unknown := fields.keys() - {"experiment", "seed", name, *GROUPS}:
         raise InputError(f"config has no group {min(unknown)}: it has {', '.join([*GROUPS, name])}.")
@@ -116,7 +119,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return {**{name: value for name, value in fields.items() if name != "own"}, config.experiment: fields["own"]}
 
 
-def help_text(config: ConfigDict, own: type) -> str:
+def help_text(config: "ConfigDict", own: type) -> str:
     """Returns the fields of all groups with their values in a config and their meanings, for ``--help``."""
     experiment, values = config.experiment, config.to_dict()
     lines = [f"  --config.seed={config.seed}".ljust(52) + " seed of the parameters, the batches, dropout and samples"]

@@ -71,11 +71,11 @@ def check_memory(config: RunConfig, experiment: Experiment) -> TrainState:
     """
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.eval_shape(lambda: jax.random.key(0)))
-    needed, there = (_bytes(state) + _bytes(state.params)) / 2**30, memory_bytes() / 2**30
-    if needed > there:
+    needed, memory = (_bytes(state) + _bytes(state.params)) / 2**30, memory_bytes() / 2**30
+    if needed > memory:
         raise InputError(
             f"config.model has {sum(x.size for x in jax.tree.leaves(state.params)):,} parameters, which need "
-            f"{needed:,.0f} GiB to train, more than the {there:,.0f} GiB of memory here: lower config.model.features."
+            f"{needed:,.0f} GiB to train, more than the {memory:,.0f} GiB of memory here: lower config.model.features."
         )
     return state
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pixelcnn_jax.data.batches import evaluation_batches
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
-from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+from pixelcnn_jax.likelihood import summarise
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
 from pixelcnn_jax.training.processes import own_rows
 from pixelcnn_jax.training.progress import progress_bar
@@ -22,7 +22,7 @@ PerImage = Callable[[Params, Batch], Any]  # an array [batch, ...], or a tree of
 
 
 def make_evaluator(
-    function: PerImage, *, batch_size: int, microbatch_size: int | None = None
+    function: PerImage, *, batch_size: int, microbatch_size: int | None = None, shows: bool = True
 ) -> Callable[[Params, Dataset], Any]:
     """Compiles a per-image function for whole splits, on all devices.
 
@@ -31,6 +31,7 @@ def make_evaluator(
         not depend on the other images of its batch, unless ``microbatch_size`` is None.
       batch_size: images a batch, over all devices of all processes. It is rounded up to what the devices can share.
       microbatch_size: images computed at a time, likewise.
+      shows: whether to show a progress bar where somebody is watching.
 
     Returns:
       ``params, dataset -> values [count, ...]``, as ``function`` has them, in the order of the data set.
@@ -52,7 +53,7 @@ def make_evaluator(
         values: list[Any] = []
         total, title = -(-len(dataset) // batch_size), f"scoring {dataset.description}"
         batches = evaluation_batches(dataset, batch_size=batch_size, **own_rows())
-        for batch in progress_bar(batches, title, total=total, delay=2, leave=False):
+        for batch in progress_bar(batches, title, shown=shows, total=total, delay=2, leave=False):
             # The mask only marks the end of the last batch, which may lie in another process's rows.
             rows = {name: x for name, x in batch.items() if name != "mask"}
             values.append(compiled(params, shard_batch(mesh, rows)))
@@ -62,11 +63,17 @@ def make_evaluator(
     return over_split
 
 
+def in_full_precision(losses_of: Callable[[Params, Dataset], Any], params: Params, dataset: Dataset) -> Any:
+    """Returns the values of a data set as a table prints them: a GPU or TPU would multiply float32 in fewer bits."""
+    with jax.default_matmul_precision("highest"):
+        return losses_of(jax.device_put(params, replicated(data_mesh())), dataset)
+
+
 def score(losses: Float[np.ndarray, " count"], dataset: Dataset, *, measure: str = LIKELIHOOD) -> dict[str, Any]:
     """Returns the mean loss of a split as it is printed: in nats an image and bits/dim, or in its own measure."""
-    mean = float(np.mean(losses, dtype=np.float64))
     if measure != LIKELIHOOD:
-        found = {measure: mean}
+        found = {measure: float(np.mean(losses, dtype=np.float64))}
     else:
-        found = {"nats": mean, LIKELIHOOD: nats_to_bits_per_dim(mean, dataset.spec.shape)}
+        summary = summarise(losses, dataset.spec)
+        found = {"nats": summary.nats, LIKELIHOOD: summary.bits_per_dim}
     return {"data": dataset.description, "images": len(losses)} | found

@@ -19,18 +19,16 @@ from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.foundation.devices import data_mesh, data_parallel, replicated, shard_batch
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.training.best import BestModel
-from pixelcnn_jax.training.checkpoint import Checkpoints
+from pixelcnn_jax.training.best import BestInMemory, BestModel
+from pixelcnn_jax.training.checkpoint import Checkpoints, NoCheckpoints
 from pixelcnn_jax.training.config import RunConfig, to_dict
-from pixelcnn_jax.training.cost import faster_type
 from pixelcnn_jax.training.evaluation import score
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.loggers import make_loggers
-from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file, save_curve
+from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows
 from pixelcnn_jax.training.progress import progress_bar
-from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import Measured, TrainState, init_state, keys, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
@@ -43,31 +41,36 @@ def train_steps(
     config: RunConfig,
     experiment: Experiment,
     splits: Splits,
-    workdir: Path,
+    workdir: Path | None,
     *,
-    best: BestModel,
+    best: BestModel | BestInMemory,
     losses_of: Callable[[Params, Dataset], Float[np.ndarray, " count"]],
-    draw: Callable[[str, Params, int], None],
-) -> float:
+    draw: Callable[[str, Params, int], None] = lambda *_: None,
+    report: Callable[[Metrics], None] = lambda _: None,
+    shows: bool = True,
+) -> Metrics:
     """Trains from the latest checkpoint to the last step.
 
     Args:
       config: all settings.
       experiment: the three functions.
       splits: the data sets.
-      workdir: the folder of the run, which this process has locked.
+      workdir: the folder of the run, which this process has locked; None to keep no checkpoints and write no files.
       best: keeps the parameters of the best validation.
       losses_of: the loss of every image of a split.
       draw: draws the picture of samples: file name, parameters, step.
+      report: writes what is derived from the record, after each validation.
+      shows: whether to say how far training is.
 
     Returns:
-      The seconds that it took, those of earlier processes included.
+      The record of the run, that of earlier processes included.
 
     Raises:
       InputError: for a loss that is no longer finite.
-      Interrupted: after a signal, when the state is saved.
+      Interrupted: after a signal, when the state is saved. Without a workdir a signal does what it does elsewhere.
     """
     settings, measure, mesh = config.train, experiment.measure, data_mesh()
+    shows = shows and is_first()
     init_key, step_key, _ = keys(config)
     optimizer = make_optimizer(config.optimizer, steps=settings.steps)
     learning_rate = make_schedule(config.optimizer, steps=settings.steps)
@@ -80,19 +83,14 @@ def train_steps(
         microbatch_size=settings.microbatch_size,
     )
     next_state = jax.jit(step_function, donate_argnames="state", out_shardings=replicated(mesh))
-    checkpoints = Checkpoints(workdir / "checkpoints", keep=settings.keep_checkpoints)
+    checkpoints = Checkpoints(workdir / "checkpoints", keep=settings.keep_checkpoints) if workdir else NoCheckpoints()
     # A fresh state is made only where there is none to restore: the two would take twice the memory.
     state: TrainState = checkpoints.restore(jax.eval_shape(fresh_state, init_key)) or fresh_state(
         init_key, trained_params(settings.start_from, experiment)
     )
     start = saved = int(state.step)
-    if start == 0 and is_first():
-        parameters = sum(x.size for x in jax.tree.leaves(state.params))
-        faster = faster_type(config, experiment.networks, parameters=parameters)
-        for hint in filter(None, (best.how_to_load(), faster)):
-            print(hint, file=sys.stderr, flush=True)
     best.resume()
-    loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if is_first() else ()
+    loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if workdir and is_first() else ()
     # A process that was stopped may have saved a step before it was validated.
     due = [(step, "learning_rate") for step in range(settings.log_every, start + 1, settings.log_every)]
     due += [(step, f"validation_{measure}") for step in range(settings.eval_every, start, settings.eval_every)]
@@ -111,8 +109,8 @@ def train_steps(
     )
     numbered = zip(range(start + 1, settings.steps + 1), read_ahead(batches, start=start), strict=False)
     recent: collections.deque[tuple[int, Any]] = collections.deque(maxlen=3)  # steps that were begun
-    bar = progress_bar(numbered, "compiling", initial=start, total=settings.steps, unit="step")
-    if is_first():
+    bar = progress_bar(numbered, "compiling", shown=shows, initial=start, total=settings.steps, unit="step")
+    if shows:
         images = f"{splits.train.description}, {len(splits.train):,} images"
         print(f"training on {images}, from step {start:,} to {settings.steps:,}", flush=True)
 
@@ -126,10 +124,6 @@ def train_steps(
         seconds = earlier + time.monotonic() - began
         metrics.write(step, **{k: x for k, x in scalars.items() if math.isfinite(x)}, seconds=seconds)
 
-    def update_report() -> None:
-        metrics.later(save_curve, workdir / "curve.png", list(metrics.records), measure, splits.train.description)
-        metrics.later(write_report, workdir)
-
     def validate(step: int) -> None:
         paused = time.monotonic()
         found = mean(losses_of(state.ema, splits.validation))
@@ -138,8 +132,8 @@ def train_steps(
         best.offer(step, found, state.ema)
         draw(samples_file(step), state.ema, step)
         record(step, **{f"validation_{measure}": found})
-        update_report()
-        if is_first():
+        report(metrics)
+        if shows:
             bar.write(f"step {step}: validation {found:.4f} {display_name(measure)}, best {best.loss:.4f}")
             sys.stdout.flush()
         watch.exclude(time.monotonic() - paused)
@@ -155,7 +149,7 @@ def train_steps(
     def save(step: int) -> None:
         checkpoints.save(step, state, measured=[[*map(float, one)] for one in watch.unread()])
 
-    with closing(metrics), bar, stop_requests(settings.seconds) as stop:
+    with closing(metrics), bar, stop_requests(settings.seconds, listens=workdir is not None) as stop:
         try:
             if start and is_due(start, settings.eval_every) and not metrics.has(start, f"validation_{measure}"):
                 with stop.may_raise():
@@ -178,7 +172,7 @@ def train_steps(
                     record(step, **{f"train_{measure}": loss}, images_per_second=rate, **scalars)
                     shown = {display_name(measure): f"{loss:.3f}", "images/s": f"{rate:.0f}"}
                     bar.set_postfix(shown)
-                    if bar.disable and is_first():  # the output is a file
+                    if bar.disable and shows:  # the output is a file
                         print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
                 if is_due(step, settings.eval_every):
                     with stop.may_raise():
@@ -189,13 +183,13 @@ def train_steps(
                     save(step)
                     saved = step
             with stop.may_raise():  # the last place where a request is heard: scoring begins after it
-                update_report()
+                report(metrics)
         except StopNow:
             step = int(state.step)
             if step > saved:  # saving removes an older folder of the same step first
                 save(step)
-            message = f"Stopped after step {step}, which is saved: the same command goes on from there."
+            message = f"Stopped after step {step}, which is saved: the same command or call goes on from there."
             raise Interrupted(message, stop.signal or signal.SIGTERM) from None
     if best.step == 0:  # its model was damaged after the last validation
         best.offer(start, mean(losses_of(state.ema, splits.validation)), state.ema)
-    return metrics.last("seconds")
+    return metrics

@@ -63,10 +63,11 @@ class Metrics:
     """Writes scalars by step.
 
     Everything else is derived from the records, in a thread beside the training: importing TensorFlow takes seconds.
-    TensorBoard's files are written anew when a run resumes, so that they hold every point. Records that a damaged file
+    TensorBoard's files are rewritten when a run resumes, so that they hold every point. Records that a damaged file
     has lost are named on standard error; nothing else is lost with them.
 
     Args:
+      workdir: the folder of the run; without one nothing is written.
       resumed_step: the step of the checkpoint; later records happen again.
       due: steps and names of scalars that must have been recorded until then.
 
@@ -76,28 +77,28 @@ class Metrics:
 
     def __init__(
         self,
-        workdir: Path,
+        workdir: Path | None,
         *,
         resumed_step: int,
         due: Collection[tuple[int, str]] = (),
         writes: bool = True,
         loggers: Sequence[Log] = (),
     ) -> None:
-        self._writes = writes
+        self._writes = writes and workdir is not None
         self._loggers = loggers
-        self._workdir = workdir
-        self._file = workdir / "metrics.jsonl"
-        self._tensorboard = workdir / "tensorboard"
+        self._workdir = workdir or Path()
+        self._file = self._workdir / "metrics.jsonl"
+        self._tensorboard = self._workdir / "tensorboard"
         self._writer: Any = None
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._begun: collections.deque[Future[None]] = collections.deque()
         # What a killed process recorded after its last checkpoint will happen again.
-        written = read_records(self._file) if self._file.exists() else []
+        written = read_records(self._file) if workdir is not None and self._file.exists() else []
         self.records: list[Record] = [record for record in written if record["step"] <= resumed_step]
         lost = {*due} - {(record["step"], name) for record in self.records for name in record}
-        if writes and lost:
+        if self._writes and lost:
             print(f"{self._file} is damaged: {len(lost)} of its records are lost.", file=sys.stderr)
-        if writes:
+        if self._writes:
             atomic_write(self._file, "".join(map(_line, self.records)))
             self.later(self._begin_tensorboard, list(self.records))
 

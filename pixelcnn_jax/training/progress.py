@@ -17,13 +17,18 @@ def in_notebook() -> bool:
     return bool(shell) and "IPKernelApp" in shell.config
 
 
-def progress_bar(items: Iterable[Any], title: str, **options: Any) -> Any:
-    """Returns a tqdm bar over some items, shown by the first process only, and not where the output is piped.
+def is_watched() -> bool:
+    """Whether somebody sees what is shown: on a terminal or in a notebook."""
+    return in_notebook() or sys.stderr.isatty()
+
+
+def progress_bar(items: Iterable[Any], title: str, *, shown: bool = True, **options: Any) -> Any:
+    """Returns a tqdm bar over some items, ``shown`` by the first process only, and not where the output is piped.
 
     It goes to standard error. In a notebook it goes to standard output, since a notebook shows standard error like a
     failure, and shares one line with other bars, since a notebook cannot move up.
     """
     notebook = in_notebook()
-    hidden = not is_first() or (False if notebook else None)  # None: where there is no terminal
+    hidden = not (shown and is_first()) or (False if notebook else None)  # None: where there is no terminal
     place = {"file": sys.stdout, "position": 0} if notebook else {"file": sys.stderr}
     return tqdm(items, title, disable=hidden, **place, **options)

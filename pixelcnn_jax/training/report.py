@@ -162,7 +162,7 @@ def _embed(file: Path) -> str | None:
 
 
 def _consists_of_blocks(pixels: np.ndarray, size: int) -> bool:
-    """Whether a picture is another one with every pixel enlarged to a square."""
+    """Whether every pixel of a picture is enlarged to a square of the same size."""
     if any(length % size for length in pixels.shape[:2]):
         return False
     enlarged = pixels[::size, ::size].repeat(size, axis=0).repeat(size, axis=1)

@@ -1,5 +1,6 @@
 """A run from beginning to end: set up, train, score the best parameters."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, in_float32, to_dict
+from pixelcnn_jax.training.cost import faster_type
 from pixelcnn_jax.training.evaluation import make_evaluator, score
-from pixelcnn_jax.training.experiment import Params, Recipe
+from pixelcnn_jax.training.experiment import Experiment, Params, Recipe
 from pixelcnn_jax.training.loop import train_steps
+from pixelcnn_jax.training.metrics import Metrics, save_curve
 from pixelcnn_jax.training.processes import is_first
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import trained_params
@@ -44,7 +47,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
       report.
 
     Raises:
-      InputError: for a workdir of another config, a batch that the devices cannot share, and a loss that is no longer
+      InputError: for a workdir of a different config, a batch that devices cannot share, and a loss that is no longer
         finite.
       Interrupted: after a signal, when the state is saved.
     """
@@ -76,7 +79,16 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             if is_first():
                 save_grid(workdir / name, images, levels=splits.spec.levels)
 
-        seconds = train_steps(config, in_training, splits, workdir, best=best, losses_of=losses_of, draw=draw)
+        def report(metrics: Metrics) -> None:
+            records, title = list(metrics.records), splits.train.description
+            metrics.later(save_curve, workdir / "curve.png", records, experiment.measure, title)
+            metrics.later(write_report, workdir)
+
+        if is_first() and not Checkpoints(workdir / "checkpoints", keep=1).steps():
+            _print_hints(config, experiment, best)
+        metrics = train_steps(
+            config, in_training, splits, workdir, best=best, losses_of=losses_of, draw=draw, report=report
+        )
         params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())
         if is_first():
             print(f"scoring every split by the best parameters, those of step {best.step}", flush=True)
@@ -92,7 +104,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             "best_step": best.step,
             "steps": config.train.steps,
             "parameters": sum(x.size for x in jax.tree.leaves(params)),
-            "train_seconds": seconds,
+            "train_seconds": metrics.last("seconds"),
             "samples": str(workdir / "samples.png"),
             "workdir": str(workdir),
             "devices": f"{data_mesh().size} x {jax.devices()[0].device_kind}",
@@ -104,3 +116,10 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         if is_first():
             write_report(workdir)
         return written
+
+
+def _print_hints(config: RunConfig, experiment: Experiment, best: BestModel) -> None:
+    """Says on standard error, before the first step, how to load the model, and whether a different type is faster."""
+    parameters = sum(x.size for x in jax.tree.leaves(jax.eval_shape(experiment.init, keys(config).init)))
+    for hint in filter(None, (best.how_to_load(), faster_type(config, experiment.networks, parameters=parameters))):
+        print(hint, file=sys.stderr, flush=True)

@@ -32,7 +32,7 @@ def trained_params(name: str | None, experiment: Experiment) -> Params | None:
     theirs = shapes_of(whole)
     part = min(part for part in mine.keys() | theirs.keys() if mine.get(part) != theirs.get(part))
     raise InputError(
-        f"config.train.start_from={name} is another network: {part} has shape {theirs.get(part)} there and "
+        f"config.train.start_from={name} is a different network: {part} has shape {theirs.get(part)} there and "
         f"{mine.get(part)} here."
     )
 

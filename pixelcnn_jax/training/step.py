@@ -132,7 +132,7 @@ def train_step(
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
     # Written so that a parameter that does not move keeps its average to the bit.
     ema = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.ema, params)
-    # Chosen, not branched: a branch would be compiled on its own and round in another way.
+    # Chosen, not branched: a branch would be compiled on its own and round in a different way.
     new, old = (params, ema, optimizer_state), (state.params, state.ema, state.optimizer)
     params, ema, optimizer_state = jax.tree.map(partial(jnp.where, is_finite), new, old)
     skipped = jnp.where(is_finite, 0, state.skipped + 1)

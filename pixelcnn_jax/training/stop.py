@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -96,9 +97,15 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_requests(seconds: float | None = None) -> Iterator[StopRequest]:
-    """Listens for SIGINT, SIGTERM and, after some seconds, an alarm meanwhile."""
+def stop_requests(seconds: float | None = None, *, listens: bool = True) -> Iterator[StopRequest]:
+    """Listens for SIGINT, SIGTERM and, after some seconds, an alarm meanwhile.
+
+    It hears nothing unless it ``listens``, nor outside of the main thread, the only one that Python lets listen.
+    """
     request = StopRequest()
+    if not listens or threading.current_thread() is not threading.main_thread():
+        yield request
+        return
     listened: tuple[Any, ...] = (signal.SIGINT,) if request.several else SIGNALS  # JAX itself listens for SIGTERM then
     listened += () if seconds is None else (signal.SIGALRM,)
     before = {one: signal.signal(one, request.pass_on if request.several else request.handle) for one in listened}

@@ -21,11 +21,13 @@ def table(config: RunConfig, splits: Splits, result: dict[str, Any]) -> str:
     bits_per_nat = nats_to_bits_per_dim(1.0, splits.spec.shape)
     rows: list[tuple[str, str, float]] = []
     if config.train.baselines:
-        rows += [(model, split, nats) for model, found in baselines(splits).items() for split, nats in found.items()]
+        rows += [
+            (model, split, nats) for model, scores_of in baselines(splits).items() for split, nats in scores_of.items()
+        ]
     for model, split, unit, value in config.train.published:
         rows.append((model, split, value if unit == "nats" else value / bits_per_nat))
     this = "this run" if result["score_of"] == "p(x)" else f"this run, {result['score_of']}"
-    rows += [(this, name, found["nats"]) for name, found in scores.items()]
+    rows += [(this, name, score["nats"]) for name, score in scores.items()]
     width = max(len(model) for model, *_ in rows)
     lines = [f"{model:{width}} {split:12} {nats * bits_per_nat:10.4f} {nats:10.2f}" for model, split, nats in rows]
     return "\n".join([f"{'model':{width}} {'split':12} {'bits/dim':>10} {'nats':>10}", *lines, *report])

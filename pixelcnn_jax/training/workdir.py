@@ -1,6 +1,6 @@
 """The folder of a run: whose it is, what was prepared before training, and the best model so far.
 
-config.json           the config and what its data is like; another config is refused
+config.json           the config and what its data is like; a different config is refused
 prepared.safetensors  variables learned before training, where an experiment has any
 checkpoints/          what the run resumes from
 model.safetensors     the best EMA parameters so far, and
@@ -48,7 +48,7 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
     schedule is made longer by a larger ``config.train.steps``.
 
     Raises:
-      InputError: for a workdir of another run, a damaged one and one in use.
+      InputError: for a workdir of a different run, a damaged one and one in use.
     """
     with ExitStack() as held:
 
@@ -75,7 +75,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
       The content of the file once the workdir is locked, for a run that is made longer; else None.
 
     Raises:
-      InputError: if the workdir belongs to a run of another config or other data, naming the first field that differs,
+      InputError: if the workdir belongs to a run of other settings or data, naming the first field that differs,
         or cannot be used.
     """
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
@@ -91,13 +91,13 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
             write_json(file, mine)
         theirs = read_json(file) if file.exists() else None
     except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{file} is damaged: restore it, or choose another workdir.") from error
+        raise InputError(f"{file} is damaged: restore it, or choose a different workdir.") from error
     except OSError as error:
         raise InputError(f"{workdir} cannot be used as a workdir: {error.strerror}.") from None
     if theirs is None:
-        raise InputError(f"{workdir} holds files, but no config.json of a run: choose another workdir.")
+        raise InputError(f"{workdir} holds files, but no config.json of a run: choose a different workdir.")
     if theirs.get("format") != FORMAT:
-        raise InputError(f"{workdir} was made by another version of pixelcnn_jax: choose another workdir.")
+        raise InputError(f"{workdir} was made by a different version of pixelcnn_jax: choose a different workdir.")
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
     # A field that the version which made the workdir did not have has its default.
     flat = partial(flax.traverse_util.flatten_dict, sep=".")
@@ -110,8 +110,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
         if before != now:
             more = f" To train on, set config.train.start_from={workdir}." if name == STEPS else ""
             raise InputError(
-                f"{workdir} belongs to another config: {name} is {before} there and {now} here. Choose another workdir."
-                + more
+                f"{workdir} has a different config: {name} was {before} and is now {now}. Choose a new workdir.{more}"
             )
     return mine if is_longer else None
 
@@ -127,7 +126,7 @@ def locked(workdir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"Another process is training in {workdir}: wait for it, or choose another.") from None
+            raise InputError(f"Another process is training in {workdir}: wait, or choose a different one.") from None
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):  # a file system without locks
                 raise
@@ -194,7 +193,7 @@ def prepare_once(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Map
                 raise ValueError
         return dict(flax.traverse_util.unflatten_dict(arrays, sep="."))
     except Exception as error:  # safetensors raises its own error
-        raise InputError(f"{file} is damaged: choose another workdir and train again.") from error
+        raise InputError(f"{file} is damaged: choose a different workdir and train again.") from error
 
 
 def _hash(arrays: dict[str, np.ndarray]) -> str:

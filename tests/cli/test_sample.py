@@ -67,7 +67,7 @@ def test_a_label_that_does_not_fit_is_refused(pixelcnn, request, model, label, t
 
 @pytest.fixture
 def drawings(tmp_path):
-    """Three image files, the last of another size than the model's images."""
+    """Three image files, the last of a different size than the model's images."""
     files = [tmp_path / f"{name}.png" for name in "abc"]
     for number, (file, size) in enumerate(zip(files, ((8, 6), (8, 6), (32, 24)), strict=True)):
         pixels = np.random.default_rng(number).integers(0, 256, (8, 6)).astype(np.uint8)

@@ -36,7 +36,7 @@ LARGE = {
 
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
-    """A folder as TFDS prepares one, whose features need a module that lies there; nothing may prepare another."""
+    """A folder as TFDS prepares one, whose features need a module that lies there; nothing may prepare a second one."""
     import tensorflow_datasets as tfds
 
     folder = tmp_path / "data/strange/1.0.0"

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 
-TOTAL, LOW, GATE_SHIFT = 16, 1 << 24, 14
+LOW = 1 << 24
 
 
 def read_file(data):
@@ -61,20 +61,42 @@ def inputs(params, pixels, levels):
     return np.concatenate([np.ones_like(pixels[..., :1]), values], axis=-1)
 
 
-def bounds_of(exp, logits):
-    """Returns the bounds of the levels' intervals, from 0 to 2**16."""
-    levels = logits.shape[-1]
+def shares_of(exp, logits):
+    """Returns sums of the exponentials of the first logits, from none to all; the last has 16 bits."""
     below = np.minimum(logits.max(axis=-1, keepdims=True) - logits, len(exp) - 1)
     sums = np.insert(np.cumsum(exp[below], axis=-1), 0, 0, axis=-1)
-    sums = np.stack([row >> max(0, int(row[-1]).bit_length() - 16) for row in sums])
-    return np.arange(levels + 1) + sums * ((1 << TOTAL) - levels) // sums[:, -1:]
+    return np.stack([row >> max(0, int(row[-1]).bit_length() - 16) for row in sums])
+
+
+def bounds_of(tables, outputs, levels):
+    """Returns the bounds of the levels' intervals, from 0 to 2**16, or 2**20 for a mixture."""
+    if "logistic" in tables:
+        return bounds_of_mixture(tables, outputs, levels)
+    sums = shares_of(tables["exp"], outputs)
+    return np.arange(levels + 1) + sums * ((1 << 16) - levels) // sums[:, -1:]
+
+
+def bounds_of_mixture(tables, outputs, levels):
+    count = outputs.shape[-1] // 3
+    weights, means, scales, ends = np.split(outputs, [count, 2 * count, 3 * count], axis=-1)
+    sums = shares_of(tables["exp"], np.concatenate([weights, ends], axis=-1))
+    weights = np.diff(sums * ((1 << 16) - (levels + 15) // 16) // sums[:, -1:])[:, None]
+    index = np.clip(scales, 0, len(tables["slopes"]) - 1)
+    slopes, shifts = (tables[name][index][:, None] for name in ("slopes", "slope_shifts"))
+    inner, reach = np.arange(1, levels), len(tables["logistic"]) // 2
+    edges = (2 * inner - levels) << (14 - (levels - 1).bit_length())
+    arguments = rescale(np.clip(edges[:, None] - means[:, None], 1 - (1 << 20), (1 << 20) - 1) * slopes, shifts)
+    heights = tables["logistic"][np.clip(arguments, -reach, reach) + reach]
+    below = (weights[..., :count] * heights).sum(axis=-1) + (weights[..., count] << 16 if ends.size else 0)
+    return np.pad(inner + (below >> 12), ((0, 0), (1, 1)), constant_values=((0, 0), (0, 1 << 20)))
 
 
 class Network:
     """The network, advanced by row, pixel and colour for some images."""
 
-    def __init__(self, params, levels, count, width, h, s):
-        self.params, self.levels, self.count, self.width, self.h, self.s = params, levels, count, width, h, s
+    def __init__(self, params, levels, channels, count, width, h, s):
+        self.params, self.levels, self.channels = params, levels, channels
+        self.count, self.width, self.h, self.s = count, width, h, s
         kernels = [layer["vertical"]["kernel"].shape for layer in params["layers"]]
         self.rows = [np.zeros((count, rows - 1, width, size), np.int64) for rows, _, size, *_ in kernels]
 
@@ -84,7 +106,7 @@ class Network:
         tanh, sigmoid = (
             table[clip(arguments[..., half, :], len(table) // 2) + len(table) // 2] for half, table in enumerate(tables)
         )
-        return rescale(tanh * sigmoid, GATE_SHIFT)
+        return rescale(tanh * sigmoid, 12 if "logistic" in self.params["tables"] else 14)
 
     def condition(self, layer, stack, row):
         terms = 0
@@ -117,8 +139,8 @@ class Network:
             columns, size = layer["horizontal"]["kernel"].shape[:2]
             self.columns.append(np.zeros((self.count, columns - 1, size), np.int64))
 
-    def logits(self, column, pixel, colour):
-        """Returns the logits [count, levels] of a colour, which reads the colours of ``pixel`` before it."""
+    def outputs(self, column, pixel, colour):
+        """Returns the outputs [count, outputs] of a colour, which reads the colours of ``pixel`` before it."""
         features, self.own = None, []
         for layer, crossing, left in zip(self.params["layers"], self.crossings, self.columns, strict=True):
             own = inputs(self.params, pixel, self.levels)
@@ -130,7 +152,8 @@ class Network:
             gated = self.gate(sums, layer["shifts"]["horizontal"])
             out = rescale(gated @ layer["out"]["kernel"] + layer["out"]["bias"], layer["shifts"]["out"])
             features = clip(out if features is None else features + out, layer["clips"]["residual"])
-        head, here = self.params["head"], slice(colour * self.levels, (colour + 1) * self.levels)
+        head, size = self.params["head"], self.params["head"]["logits"]["bias"].size // self.channels
+        here = slice(colour * size, (colour + 1) * size)
         shifts, clips = head["shifts"], head["clips"]
         x = np.clip(rescale(features, shifts["copy"]), 0, clips["copy"])
         x = rescale(x @ head["hidden"]["kernel"] + head["hidden"]["bias"], shifts["hidden"])
@@ -139,29 +162,34 @@ class Network:
         return rescale(sums, shifts["logits"][here])
 
     def finish_pixel(self, column, pixel):
-        self.logits(column, pixel, 0)  # the inputs of all layers, now that all colours are known
+        self.outputs(column, pixel, 0)  # the inputs of all layers, now that all colours are known
         self.columns = [
             np.concatenate([left[:, 1:], own[:, None]], axis=1)
             for left, own in zip(self.columns, self.own, strict=True)
         ]
 
 
-def decode_group(params, levels, shape, lanes, stream, h, s):
-    """Returns the images of one group."""
+def decode_group(params, levels, shape, lanes, stream, h, s, trace=None):
+    """Returns the images of one group. ``trace`` is a list that gets what was read at each sub-pixel."""
     count, height, width, channels = shape
-    network, images, at = Network(params, levels, count, width, h, s), np.zeros(shape, np.int64), 4 * lanes
+    network, images, at = Network(params, levels, channels, count, width, h, s), np.zeros(shape, np.int64), 4 * lanes
+    total = 20 if "logistic" in params["tables"] else 16
     states = list(struct.unpack_from(f"<{lanes}I", stream))
     for row in range(height):
         network.start_row(row, images[:, row - 1] if row else None)
         for column in range(width):
             pixel = images[:, row, column]
             for colour in range(channels):
-                bounds = bounds_of(params["tables"]["exp"], network.logits(column, pixel, colour))
+                outputs = network.outputs(column, pixel, colour)
+                bounds = bounds_of(params["tables"], outputs, levels)
                 for image in range(count):
                     state, own = states[image % lanes], [int(bound) for bound in bounds[image]]
-                    slot = state & ((1 << TOTAL) - 1)
+                    slot = state & ((1 << total) - 1)
                     value = int(np.searchsorted(own, slot, side="right")) - 1
-                    state = (own[value + 1] - own[value]) * (state >> TOTAL) + slot - own[value]
+                    if trace is not None:
+                        step = {"state": state, "outputs": outputs[image].tolist(), "bounds": own}
+                        trace.append(step | {"slot": slot, "value": value})
+                    state = (own[value + 1] - own[value]) * (state >> total) + slot - own[value]
                     while state < LOW:
                         state, at = state << 8 | stream[at], at + 1
                     states[image % lanes], pixel[image, colour] = state, value

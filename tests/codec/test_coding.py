@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_decoder
-from integer_models import CODES, COLOUR, GREY, condition_of, make_integer, one_hot
+from integer_models import CODES, COLOUR, GREY, MIXTURE, condition_of, make_integer, one_hot
 from proofs import random_images
 from safetensors.numpy import load_file
 
@@ -61,8 +61,7 @@ def test_the_golden_file_is_read_and_written():
 @pytest.mark.parametrize(
     "flags",
     [
-        "--xla_cpu_max_isa=SSE4_2",
-        "--xla_cpu_max_isa=AVX --xla_cpu_multi_thread_eigen=false",
+        "--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false",
         "--xla_cpu_enable_fast_math=true",
     ],
 )
@@ -86,7 +85,9 @@ def test_a_decoder_in_numpy_integers_reads_the_golden_file():
     np.testing.assert_array_equal(decoded, images)
 
 
-@pytest.mark.parametrize(("model", "sizes"), [(COLOUR, (4, 2)), (CODES, ())], ids=["colour, h and s", "codes"])
+@pytest.mark.parametrize(
+    ("model", "sizes"), [(COLOUR, (4, 2)), (CODES, ()), (MIXTURE, ())], ids=["colour, h and s", "codes", "mixture"]
+)
 def test_it_reads_files_of_other_networks(model, sizes, tmp_path):
     _, model, variables = make_integer(model, *sizes)
     images = np.asarray(random_images(model, (5, 4, 5), key=6))
@@ -139,9 +140,35 @@ def test_the_batch_of_the_coder_does_not_matter(small, monkeypatch):
     assert compress(model, variables, images, batch_size=3) == data
 
 
+def test_padding_is_exact_and_not_coded(monkeypatch):
+    sizes = 0, 2
+    _, model, variables = make_integer(GREY.clone(mixture=2), *sizes)
+    images = np.asarray(random_images(model, (3, 5, 4), key=6))
+    condition = condition_of(images.shape, *sizes, seed=7)._asdict()
+    data = compress(model, variables, images, **condition, batch_size=2, verify=False)
+    monkeypatch.setattr(groups, "common_size", lambda pixels: pixels + 3)
+    assert compress(model, variables, images, **condition, batch_size=2, verify=False) == data
+    np.testing.assert_array_equal(decompress(model, variables, data, **condition), images)
+
+
+def test_images_of_about_one_size_share_their_programs(monkeypatch):
+    monkeypatch.setattr(groups, "common_size", lambda pixels: 8)
+    _, model, variables = make_integer(GREY)
+    compiled = [program._cache_size() for program in (groups._intervals, groups._decode)]
+    for height, width in ((8, 8), (5, 7), (6, 3)):
+        compress(model, variables, np.asarray(random_images(model, (1, height, width))))
+    now = [program._cache_size() for program in (groups._intervals, groups._decode)]
+    assert [after - before for before, after in zip(compiled, now, strict=True)] == [2, 1]  # float64 too
+
+
+@pytest.mark.parametrize(("pixels", "padded"), [(1, 1), (28, 28), (32, 32), (33, 40), (64, 64), (427, 448), (640, 640)])
+def test_common_sizes(pixels, padded):
+    assert groups.common_size(pixels) == padded
+
+
 def test_lanes_share_a_stream(small, monkeypatch):
     model, variables, images, _ = small
-    monkeypatch.setattr(groups, "IMAGES_PER_LANE", 2)
+    monkeypatch.setitem(groups.IMAGES_PER_LANE, "softmax", 2)
     data = compress(model, variables, images, batch_size=5, verify=False)
     assert unpack(data).lanes == 2
     np.testing.assert_array_equal(decompress(model, variables, data), images)
@@ -183,7 +210,7 @@ def test_damaged_streams_are_detected(small):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model": bytes(16)}, "another model"),
+        ({"model": bytes(16)}, "a different model"),
         ({"levels": 6}, "levels"),
         ({"shape": (7, 4, 4, 1)}, "damaged"),
         ({"shape": (10, 4, 3, 1)}, "damaged"),
@@ -204,11 +231,11 @@ def test_containers_that_declare_something_else_are_refused(small, fields, messa
 
 def test_another_model_and_other_weights_are_refused(small):
     model, variables, _, data = small
-    with pytest.raises(InputError, match="another model"):
+    with pytest.raises(InputError, match="a different model"):
         decompress(*make_integer(COLOUR)[1:], data)
     changed = jax.tree.map(lambda x: x, variables)
     changed["params"]["head"]["logits"]["bias"] -= 1
-    with pytest.raises(InputError, match="another model"):
+    with pytest.raises(InputError, match="a different model"):
         decompress(model, changed, data)
 
 
@@ -217,7 +244,7 @@ def test_another_model_and_other_weights_are_refused(small):
     [
         (GREY, "quantise"),
         (ConditionalModel(GREY, ConstantCondition(3)), "quantise"),
-        (GREY.clone(mixture=2), "no integer form"),
+        (GREY.clone(mixture=2), "quantise"),
         (GREY.clone(levels=5000), "no integer form"),
         (RowLSTM(levels=5, features=8), "no integer form"),
     ],

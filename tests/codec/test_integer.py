@@ -1,21 +1,38 @@
 """Integer models: members of the zoo, with equality where the float networks have tolerances."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from integer_models import BINARY, CODES, COLOUR, GREY, condition_of, make_integer
+from integer_models import BINARY, CODES, COLOUR, GREY, MIXTURE, condition_of, make_integer
 from proofs import assert_faithful, assert_normalised, assert_same, random_images, receptive_field
 
 from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, quantise
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.frequencies import TOTAL_BITS
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.pretrained import save_pretrained
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
-FIELDS = ("levels", "channels", "features", "layers", "kernel_size", "first_kernel_size", "code_features")
-MODELS = {"grey": (GREY,), "binary": (BINARY, 3), "colour": (COLOUR, 4, 2), "codes": (CODES,)}  # classes, maps
+FIELDS = (
+    "levels",
+    "channels",
+    "features",
+    "layers",
+    "kernel_size",
+    "first_kernel_size",
+    "code_features",
+    "mixture",
+    "point_masses",
+)
+MODELS = {
+    "grey": (GREY,),
+    "binary": (BINARY, 3),
+    "colour": (COLOUR, 4, 2),
+    "codes": (CODES,),
+    "mixture": (MIXTURE,),
+}  # classes, maps
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -25,14 +42,24 @@ def built(request):
     return *make_integer(model, *sizes)[1:], sizes
 
 
-def cumulative(model, variables, images, condition):
-    return model.apply(variables, images, condition, method="cumulative")
+@partial(jax.jit, static_argnums=0)
+def outputs(model, variables, images, condition):
+    return model.apply(variables, images, condition, method="integer_outputs")[1]
+
+
+@partial(jax.jit, static_argnums=0)
+def frequencies_and_intervals(model, variables, images, condition):
+    """Frequencies of all levels, from their logarithms; the sum below each value, and its frequency."""
+    log_frequencies = model.apply(variables, images, *condition)
+    intervals = model.apply(variables, images, condition, method="intervals")
+    return jnp.rint(2**model.total_bits * jnp.exp(log_frequencies)).astype(jnp.int32), *intervals
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_it_is_close_to_the_float_network(name):
     model, *sizes = MODELS[name]
-    variables, integer, integers = make_integer(model, *sizes)
+    # A mixture with larger weights gives some values less than the least frequency.
+    variables, integer, integers = make_integer(model, *sizes, scale=0.1 if model.mixture else 0.3)
     images = random_images(model, (20, 6, 6), key=2)
     given = condition_of(images.shape, *sizes, seed=4)._asdict()
     exact, ours = (np.asarray(log_prob(*pair, images, **given)) for pair in ((model, variables), (integer, integers)))
@@ -42,14 +69,14 @@ def test_it_is_close_to_the_float_network(name):
 def test_log_prob_is_that_of_the_frequencies(built):
     model, variables, sizes = built
     images, condition = random_images(model, (3, 5, 4), key=1), condition_of((3, 5, 4), *sizes)
-    scaled, total = (np.asarray(x, np.int64) for x in cumulative(model, variables, images, condition))
-    bounds = np.arange(model.levels + 1) + scaled // total
-    assert (bounds[..., 0] == 0).all()
-    assert (bounds[..., -1] == 2**TOTAL_BITS).all()
-    frequencies = np.diff(bounds)
+    total = 2**model.total_bits
+    frequencies, starts, found = map(np.asarray, frequencies_and_intervals(model, variables, images, condition))
+    assert (frequencies.sum(axis=-1) == total).all()
     assert frequencies.min() >= 1
-    chosen = np.take_along_axis(frequencies, np.asarray(images)[..., None], -1)[..., 0]
-    expected = np.log(chosen / 2**TOTAL_BITS).sum(axis=(1, 2, 3))
+    below = np.cumsum(frequencies, axis=-1) - frequencies
+    for x, expected in ((starts, below), (found, frequencies)):
+        np.testing.assert_array_equal(x, np.take_along_axis(expected, np.asarray(images)[..., None], -1)[..., 0])
+    expected = np.log(found / total).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(log_prob(model, variables, images, **condition._asdict()), expected, rtol=1e-6)
 
 
@@ -69,12 +96,11 @@ def test_samples_follow_the_enumerated_distribution():
     assert_faithful(model, variables, (2, 2))
 
 
-def test_an_interval_depends_on_the_receptive_field_alone(built):
+def test_outputs_depend_on_the_receptive_field_alone(built):
     """By finite changes: each sub-pixel is changed to every other value, in several images."""
     model, variables, sizes = built
     shape = (4, 5)
     size = shape[0] * shape[1] * model.channels
-    run = jax.jit(lambda images, condition: cumulative(model, variables, images, condition))
     depends = np.zeros((size, size), bool)
     changed = 1 + np.arange(size * (model.levels - 1)) % (model.levels - 1)
     where = np.arange(size).repeat(model.levels - 1)
@@ -83,9 +109,8 @@ def test_an_interval_depends_on_the_receptive_field_alone(built):
         images = np.repeat(image.reshape(1, -1), 1 + len(where), axis=0)
         images[1 + np.arange(len(where)), where] += changed
         images = (images % model.levels).reshape(-1, *image.shape).astype(np.int32)
-        scaled, total = run(images, condition)
-        bounds = np.asarray(scaled).reshape(len(images), size, -1), np.asarray(total).reshape(len(images), size, -1)
-        differs = np.any([(x[1:] != x[:1]).any(-1) for x in bounds], axis=0)
+        found = np.asarray(outputs(model, variables, images, condition)).reshape(len(images), size, -1)
+        differs = (found[1:] != found[:1]).any(-1)
         np.logical_or.at(depends.T, where, differs)
     expected = receptive_field(GREY.clone(**{name: getattr(model, name) for name in FIELDS}), shape)
     assert (depends <= expected).all(), f"too wide: {np.argwhere(depends & ~expected)[:5].tolist()}"
@@ -95,11 +120,10 @@ def test_an_interval_depends_on_the_receptive_field_alone(built):
 def test_the_batch_does_not_matter(built):
     model, variables, sizes = built
     images, condition = random_images(model, (7, 5, 4), key=1), condition_of((7, 5, 4), *sizes)
-    together = cumulative(model, variables, images, condition)
+    together = outputs(model, variables, images, condition)
     for index in (0, 6):
         alone = jax.tree.map(lambda x, index=index: x[index : index + 1], (images, condition))
-        for ours, all_of_them in zip(cumulative(model, variables, *alone), together, strict=True):
-            np.testing.assert_array_equal(ours[0], all_of_them[index])
+        np.testing.assert_array_equal(outputs(model, variables, *alone)[0], together[index])
 
 
 def test_an_integer_model_is_saved_and_loaded_as_integers(tmp_path):
@@ -149,6 +173,23 @@ def test_sums_beyond_the_bound_are_refused(path, message):
         check_bounds(model, damaged)
 
 
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("logistic", lambda x: x[::-1]),
+        ("logistic", lambda x: x + 1),
+        ("slopes", lambda x: x + 1),
+        ("slope_shifts", np.negative),
+    ],
+)
+def test_tables_of_a_mixture_that_could_overflow_or_fall_are_refused(table, change):
+    _, model, variables = make_integer(MIXTURE)
+    tables = {name: np.asarray(x, np.int32) for name, x in variables["params"]["tables"].items()}
+    tables[table] = change(tables[table])
+    with pytest.raises(InputError, match=table):
+        check_bounds(model, {"params": variables["params"] | {"tables": tables}})
+
+
 def test_kernels_that_read_later_colours_are_refused():
     _, model, variables = make_integer(COLOUR)
     variables["params"]["layers"]["out"]["kernel"] += 1
@@ -165,9 +206,8 @@ def test_floats_and_more_levels_than_frequencies_hold_are_refused():
 
 
 def test_networks_without_an_integer_form_are_refused():
-    for model in (GREY.clone(mixture=2), GREY.clone(levels=5000)):
-        with pytest.raises(InputError, match="model must"):
-            quantise(model, {}, random_images(model, (2, 3, 3)))
+    with pytest.raises(InputError, match="model must"):
+        quantise(GREY.clone(levels=5000), {}, random_images(GREY, (2, 3, 3)))
     with pytest.raises(InputError, match="images must not be empty"):
         quantise(GREY, {}, random_images(GREY, (0, 3, 3)))
     _, model, variables = make_integer(BINARY, 3)

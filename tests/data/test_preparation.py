@@ -77,7 +77,7 @@ def test_dynamic_binarisation_draws_each_value_with_its_probability():
     assert np.isin(draws, [0, 1]).all()
     p = values / 16
     assert (np.abs(draws.mean((0, 2, 3, 4)) - p) <= 5 * np.sqrt(p * (1 - p) / (400 * 64))).all()
-    assert not np.array_equal(draws[0], draws[1])  # drawn anew in each epoch
+    assert not np.array_equal(draws[0], draws[1])  # drawn again in each epoch
     evaluated = images_of(dataset)
     assert np.array_equal(evaluated, images_of(dataset))  # but always the same in evaluation
     assert 0 < evaluated[8].mean() < 1

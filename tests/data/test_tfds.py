@@ -2,7 +2,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import PIL.Image
@@ -65,11 +64,9 @@ except InputError as error:
     print(error)
 print("tensorflow" in sys.modules)
 """
-    start = time.monotonic()
     command = [sys.executable, "-W", "error", "-c", script]
     lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
     assert (lines[0], "mnist" in lines[1], lines[2]) == ("(4, 4, 6, 3)", True, "False")
-    assert time.monotonic() - start < 60  # 5 seconds on an idle machine
 
 
 def test_versions_and_configs(tmp_path):
@@ -158,10 +155,9 @@ def test_what_tfds_knows_of_a_data_set_that_is_missing():
 
 
 def test_a_download_without_network_gives_up_soon(tmp_path, offline):
-    start = time.monotonic()
     with pytest.raises(InputError, match="mnist"):
         load("mnist", "train", data_dir=tmp_path, download=True)
-    assert time.monotonic() - start < 30
+    assert 0 < len(offline) <= 20  # 2, and 3 for each of four files; TFDS alone would ask 42 times
 
 
 def damage_description(folder):

@@ -63,7 +63,7 @@ def test_bayes_rule_by_hand():
     np.testing.assert_allclose(found["nats_the_label_is_worth"], expected)
     np.testing.assert_allclose(found["bits_per_dim_without"], -np.mean(np.log2([0.375, 0.2])))
     assert found["bayes_accuracy"] == 0.5
-    assert found["at_most"] == np.log(2)
+    assert found["max_label_information_nats"] == np.log(2)
 
 
 def test_a_map_of_the_label_acts_by_position():

@@ -1,4 +1,4 @@
-"""Identities, verification, and the embedding that another experiment keeps fixed."""
+"""Identities, verification, and the embedding that a later experiment keeps fixed."""
 
 import jax
 import numpy as np

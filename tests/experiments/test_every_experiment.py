@@ -64,7 +64,7 @@ def test_its_report_is_of_finite_figures(run):
 
 @pytest.mark.parametrize(
     "name",
-    ["classifier", "class_conditional", "embedding", "embedding_conditional", "codes", "few_shot", "example_vae"],
+    ["classifier", "class_conditional", "embedding", "embedding_conditional", "codes", "few_shot"],
 )
 def test_without_labels_it_is_refused(name, tmp_path):
     with pytest.raises(InputError, match=r"config\.data\.labels"):

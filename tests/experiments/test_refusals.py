@@ -26,10 +26,9 @@ REFUSALS = [
     ("few_shot", {"own.alphabets": ("test where label is nobody",)}, "nobody"),
     ("few_shot", {"data.test_split": "test where label is 3[:1]"}, "a class of more than 1 images"),
     ("few_shot", {"own.report_images": 0}, r"config\.few_shot\.report_images"),
-    ("example_vae", {"data.examples": 0, "data.fewest_examples": 0}, r"config\.data\.fewest_examples"),
-    ("example_vae", {"data.fewest_examples": 0}, r"config\.data\.fewest_examples"),
-    ("example_vae", {"data.test_split": "test[:9]"}, "two images of each class"),
-    ("ablations", {"own.variants": ("blue first",)}, r"config\.ablations\.variants"),
+    ("ablations", {"own.variant": "nothing"}, r"config\.ablations\.variant"),
+    ("ablations", {"own.variant": "blue first"}, r"config\.ablations\.variant"),
+    ("ablations", {"model.network": "RowLSTM"}, r"config\.model\.network"),
 ]
 WORKDIRS = ("own.classifier", "own.single_scale", "own.embedder", "own.unconditional")
 

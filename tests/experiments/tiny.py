@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import proofs
 
 from experiments import default_config, experiment_module
 from pixelcnn_jax.data.dataset import Splits, from_array, load_splits, read_all
@@ -37,7 +38,7 @@ TINY = {
     "own.rotate": True,
     "own.embedding_noise": 0.1,
     "own.kl_warmup": 10,
-    "own.free_bits": 0.1,
+    "own.free_nats": 0.1,
     "own.codes": 5,
     "own.text_features": 8,
 }
@@ -45,7 +46,6 @@ ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
     "autoencoder": {"own.map_features": 3},
     "codes": {"model.code_features": 3},
-    "example_vae": {"data.examples": 1, "data.fewest_examples": 1},
     "few_shot": {"data.examples": 3, "own.alphabets": ("test where label is below 5",)},
 }
 NEEDS = {
@@ -100,7 +100,7 @@ def tiny_experiment(name, changes=None, fixed=None, spec=None):
 
 def randomised(experiment, scale=0.0):
     params = jax.jit(experiment.init)(jax.random.key(0))
-    return jax.tree.map(lambda x: x + scale * jax.random.normal(jax.random.key(x.size), x.shape), params)
+    return proofs.randomised(params, scale=scale) if scale else params
 
 
 def tiny_run(name, workdir, changes=None):

@@ -1,17 +1,17 @@
-"""The checks of arguments; tests/torture makes the wrong calls."""
+"""The checks of arguments; tests/stress makes the wrong calls."""
 
 import jax
 import numpy as np
 import pytest
 
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, sample
-from pixelcnn_jax.models.arguments import CHECKS, MAX_PIXELS, public
+from pixelcnn_jax.models.arguments import CHECKS, MAX_PIXELS, validate_arguments
 
 MODEL = GatedPixelCNN(levels=3, features=8, layers=1)
 IMAGES = np.zeros((2, 3, 3, 1), np.int32)
 
 
-@public
+@validate_arguments
 def function(images, *, batch_size=256, group=None, data=b"", on_row=None, shape=(1, 1, 1), other="x"):
     return images, batch_size, group, data, on_row, shape, other
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from proofs import as_on_an_accelerator
 
-from pixelcnn_jax.models.layers import dropout, shift_down, window_product
+from pixelcnn_jax.models.layers import dropout, shift_down
+from pixelcnn_jax.models.products import window_product
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 

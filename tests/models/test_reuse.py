@@ -1,4 +1,4 @@
-"""Networks in other projects: inside another Linen module, and through Flax's bridge to NNX."""
+"""Networks in other projects: inside other Linen modules, and through Flax's bridge to NNX."""
 
 import flax.linen as nn
 import jax

@@ -115,7 +115,7 @@ DAMAGE = {
     "a file too many": add_a_file,
     "metadata": damage_metadata,
     "manifest emptied": manifest(b""),
-    "manifest of another": manifest(b'{"a": "b"}'),
+    "foreign manifest": manifest(b'{"a": "b"}'),
     "manifest no object": manifest(b"[]"),
     "manifest no text": manifest(b"\xff\xfe\x00"),
     "manifest deep": manifest(b"[" * 100_000),
@@ -223,7 +223,7 @@ def used():
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="counts files as Linux lists them")
-@pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.long)])
 def test_files_threads_and_memory_do_not_grow_with_the_number_of_saves(tmp_path, count):
     checkpoints, state = saved(tmp_path, *range(5), keep=2), state_of(0)
     before = used()

@@ -61,9 +61,13 @@ def test_every_process_has_the_result_of_the_first_or_its_error(monkeypatch, ind
     sent = []
 
     def broadcast(value):
+        """Gives every process what the first one sends, which the second must match in shape alone."""
         sent.append(np.asarray(value))
-        np.testing.assert_array_equal(sent[-1] if index == 0 else 0, first[len(sent) - 1] if index == 0 else 0)
-        return first[len(sent) - 1].astype(np.int32)
+        of_first = first[len(sent) - 1]
+        assert sent[-1].shape == of_first.shape
+        if index == 0:
+            np.testing.assert_array_equal(sent[-1], of_first)
+        return of_first.astype(np.int32)
 
     def work():
         if index:
@@ -111,7 +115,6 @@ def outcomes(running):
     return [(process.returncode, *texts) for process, texts in zip(running, told, strict=True)]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the processes talk as they do on Linux")
 def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path, monkeypatch):
     """To the bit, with as many devices in all: one process with two, or two that Ctrl-C in one of them stops."""

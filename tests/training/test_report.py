@@ -148,7 +148,6 @@ def test_a_picture_of_other_than_samples_is_not_animated(whole, tmp_path):
     assert "<canvas" not in report_html(tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium")
 def test_a_browser_shows_the_page_at_two_widths_without_an_error(whole, tmp_path):
     (tmp_path / "report.html").write_text(report_html(whole))

@@ -54,7 +54,7 @@ def test_steps_and_averages_of_known_size(devices, microbatch_size):
 
 def test_microbatches_make_the_step_of_the_whole_batch():
     found = {}
-    for size in (None, 8, 4):
+    for size in (None, 4):
         _, experiment, optimizer = tiny_experiment(model__dropout=0.0)
         options = dict(experiment=experiment, optimizer=optimizer, ema_decay=0.9, microbatch_size=size)
         step = jax.jit(partial(train_step, **options))
@@ -62,9 +62,8 @@ def test_microbatches_make_the_step_of_the_whole_batch():
         for _ in range(3):
             state, (loss, *_) = step(state, {"image": images(16)}, KEY)
         found[size] = [loss, *jax.tree.leaves(state.params)]
-    for size in (8, 4):
-        for whole, parts in zip(found[None], found[size], strict=True):
-            np.testing.assert_allclose(parts, whole, rtol=2e-3, atol=2e-3)
+    for whole, parts in zip(found[None], found[4], strict=True):
+        np.testing.assert_allclose(parts, whole, rtol=2e-3, atol=2e-3)
 
 
 def test_every_microbatch_and_every_step_has_noise_of_its_own():

@@ -1,4 +1,4 @@
-"""Stopping on request, in this process: tests/test_reliability.py sends signals to another."""
+"""Stopping on request, in this process: tests/test_reliability.py sends signals to a second process."""
 
 import signal
 

@@ -23,10 +23,10 @@ def claimed(workdir, splits=None, **changes):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"seed": 1}, r"config\.seed is 0 there and 1 here"),
-        ({"train__steps": 13, "train__batch_size": 32}, r"config\.train\.batch_size is 16 there and 32 here"),
-        ({"model__features": 16}, r"config\.model\.features is 8 there and 16 here"),
-        ({"unconditional__augment": 0.5}, r"config\.unconditional\.augment is 0\.0 there and 0\.5 here"),
+        ({"seed": 1}, r"config\.seed was 0 and is now 1"),
+        ({"train__steps": 13, "train__batch_size": 32}, r"config\.train\.batch_size was 16 and is now 32"),
+        ({"model__features": 16}, r"config\.model\.features was 8 and is now 16"),
+        ({"unconditional__augment": 0.5}, r"config\.unconditional\.augment was 0\.0 and is now 0\.5"),
         ({"data__validation_split": "validation[:21]"}, r"config\.data\.validation_split"),
     ],
 )
@@ -41,7 +41,7 @@ def test_a_workdir_of_another_config_is_refused_by_its_first_field_that_differs(
 def test_a_workdir_whose_data_has_changed_is_refused(tmp_path):
     claimed(tmp_path)
     splits = tiny()[2]
-    with pytest.raises(InputError, match=r"images\.counts\.validation is 20 there and 9 here"):
+    with pytest.raises(InputError, match=r"images\.counts\.validation was 20 and is now 9"):
         claimed(tmp_path, splits=splits._replace(validation=splits.validation.subset(9)))
 
 
@@ -67,7 +67,7 @@ def test_a_field_that_an_older_version_did_not_have_has_its_default(tmp_path):
     del theirs["config"]["train"]["microbatch_size"], theirs["config"]["data"]["scan"], theirs["checksum"]
     (tmp_path / "config.json").write_text(json.dumps(theirs))
     claimed(tmp_path)
-    with pytest.raises(InputError, match=r"config\.train\.microbatch_size is None there and 8 here"):
+    with pytest.raises(InputError, match=r"config\.train\.microbatch_size was None and is now 8"):
         claimed(tmp_path, train__microbatch_size=8)
 
 
@@ -79,7 +79,7 @@ def test_a_run_with_a_constant_schedule_is_made_longer(tmp_path):
         result = run(tmp_path / workdir, train__steps=12, **constant)
         assert (before["steps"], result["steps"]) == (8, 12)
     assert_same_bits(tmp_path / "longer", tmp_path / "whole", **constant)
-    with pytest.raises(InputError, match=r"config\.train\.steps is 12 there and 8 here"):
+    with pytest.raises(InputError, match=r"config\.train\.steps was 12 and is now 8"):
         run(tmp_path / "longer", train__steps=8, **constant)
 
 
@@ -131,7 +131,7 @@ def test_a_damaged_config_is_named_and_left_as_it_is(tmp_path, damage):
 
 def test_a_workdir_of_an_older_version_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"format": 1}')
-    with pytest.raises(InputError, match=f"{tmp_path} was made by another version"):
+    with pytest.raises(InputError, match=f"{tmp_path} was made by a different version"):
         claimed(tmp_path)
 
 

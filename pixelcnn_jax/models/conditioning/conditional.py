@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.autoregressive import Network, check_precision
 from pixelcnn_jax.models.inputs import (
     Condition,
     Given,
@@ -160,6 +160,7 @@ def resolve(
     condition = jax.tree.map(jnp.asarray, condition)
     if isinstance(model, Network):  # any other module checks its own
         params = params_of(variables)
+        check_precision(model)
         check_params(model, params)
         condition = condition._replace(h=as_vectors(params, condition.h))
         check_condition(params, condition, shape)
@@ -180,12 +181,12 @@ def check_params(model: Network, params: Params) -> None:
     sizes = condition_sizes(params)
     condition = Condition(*(np.zeros(sizes[name]) if name in sizes else None for name in ("h", "s")))
     wanted = array_shapes(model, condition)
-    found = {name: np.shape(x) for name, x in flax.traverse_util.flatten_dict(params).items()}
-    for name in [*wanted, *found]:
-        if wanted.get(name) != found.get(name):
+    shapes = {name: np.shape(x) for name, x in flax.traverse_util.flatten_dict(params).items()}
+    for name in [*wanted, *shapes]:
+        if wanted.get(name) != shapes.get(name):
             raise InputError(
                 f"variables must be those of this {type(model).__name__}: {'.'.join(map(str, name))} must have shape "
-                f"{wanted.get(name)}, got {found.get(name)}."
+                f"{wanted.get(name)}, got {shapes.get(name)}."
             )
 
 

@@ -11,11 +11,12 @@ from jaxtyping import Array, Bool, Float, Int
 from pixelcnn_jax.foundation.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Images, Vector
-from pixelcnn_jax.models.layers import add_bias, window_product
+from pixelcnn_jax.models.layers import add_bias
+from pixelcnn_jax.models.products import window_product
 
 
 class Convolution(nn.Module):
-    """A 3x3 convolution with zero padding, computed by ``layers.window_product`` for speed on CPU.
+    """A 3x3 convolution with zero padding, computed by ``products.window_product`` for speed on CPU.
 
     Attributes:
       features: number of feature maps.

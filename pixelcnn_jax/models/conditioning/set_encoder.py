@@ -80,9 +80,9 @@ class SetEncoder(nn.Module):
             bias=jnp.concatenate([bias[..., :1], jnp.tile(bias[..., 1:], count)], axis=-1)[None],
             mask=jnp.pad(present, ((0, 0), (1, 0)), constant_values=True)[:, None, None],
         )
-        found = nn.LayerNorm()(queries + nn.Dense(size)(attended.reshape(batch, rows * columns, size)))
-        found = nn.silu(Convolution(size)(found.reshape(batch, rows, columns, size)))
-        return Enlargement(self.shape[2])(found)[:, : self.shape[0], : self.shape[1]]
+        maps = nn.LayerNorm()(queries + nn.Dense(size)(attended.reshape(batch, rows * columns, size)))
+        maps = nn.silu(Convolution(size)(maps.reshape(batch, rows, columns, size)))
+        return Enlargement(self.shape[2])(maps)[:, : self.shape[0], : self.shape[1]]
 
     @nn.nowrap
     def nothing(self, examples: Examples) -> Examples:

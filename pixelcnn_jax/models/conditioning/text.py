@@ -33,13 +33,13 @@ def tokenise(sentence: str, words: Sequence[str], *, length: int) -> Int32[np.nd
     Raises:
       InputError: for a sentence without words, with more words than ``length`` or with a word that is not known.
     """
-    found = split_words(sentence)
-    if not found:
+    parts = split_words(sentence)
+    if not parts:
         raise InputError(f'A sentence must have words, got "{sentence}".')
-    if len(found) > length:
-        raise InputError(f'A sentence must have at most {length} words, got {len(found)} in "{sentence}".')
-    for word in found:
+    if len(parts) > length:
+        raise InputError(f'A sentence must have at most {length} words, got {len(parts)} in "{sentence}".')
+    for word in parts:
         if word not in words:
             near = ", ".join(difflib.get_close_matches(word, words, n=3, cutoff=0))
             raise InputError(f'A sentence must be of known words, got "{word}"; the nearest are {near}.')
-    return np.array([*(words.index(word) + 1 for word in found), *[PADDING] * (length - len(found))], np.int32)
+    return np.array([*(words.index(word) + 1 for word in parts), *[PADDING] * (length - len(parts))], np.int32)

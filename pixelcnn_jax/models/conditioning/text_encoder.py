@@ -63,10 +63,10 @@ class TextEncoder(nn.Module):
         scores = jnp.einsum("hwnd,blnd->bhwnl", self._queries(each), keys)
         attended = jnp.pad(known, ((0, 0), (1, 0)), constant_values=True)[:, None, None, None]
         weights = jax.nn.softmax(jnp.where(attended, scores, -jnp.inf))
-        here = jnp.einsum("bhwnl,blnd->bhwnd", weights, values).reshape(len(tokens), *self.shape[:2], self.features)
+        local = jnp.einsum("bhwnl,blnd->bhwnd", weights, values).reshape(len(tokens), *self.shape[:2], self.features)
         pooled = jnp.sum(words * known[..., None], axis=1) / jnp.maximum(jnp.sum(known, axis=1, keepdims=True), 1)
         everywhere = nn.Dense(self.shape[2], use_bias=False)(pooled)[:, None, None]
-        return nn.Dense(self.shape[2])(here) + everywhere
+        return nn.Dense(self.shape[2])(local) + everywhere
 
     @nn.nowrap
     def nothing(self, tokens: Tokens) -> Tokens:

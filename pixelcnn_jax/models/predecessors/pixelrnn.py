@@ -16,9 +16,10 @@ from jaxtyping import Array, Float, Shaped
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_part, split_columns
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one, rows_left, shift_down, window_product
+from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one, rows_left, shift_down
 from pixelcnn_jax.models.parameters import Bias, Kernel, Params, affine
 from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve
+from pixelcnn_jax.models.products import window_product
 
 GATES = 4  # o, f, i, g
 

@@ -16,8 +16,9 @@ from jaxtyping import Array, Bool, Float
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks, mask_kernel, masked_head
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, add_bias, dropout, product, rows_left, taps_above
+from pixelcnn_jax.models.layers import Dropout, add_bias, dropout, rows_left, taps_above
 from pixelcnn_jax.models.parameters import Params, affine
+from pixelcnn_jax.models.products import product
 
 
 class ResidualNetwork(Network):

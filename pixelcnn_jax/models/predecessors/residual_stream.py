@@ -38,7 +38,7 @@ class Pixel(NamedTuple):
 class ResidualStream:
     """The ``Stream`` of a ``ResidualNetwork``; a subclass defines the steps of a layer.
 
-    All colours of a pixel are computed anew for each of them. The masks keep the later ones out.
+    All colours of a pixel are computed again for each of them. The masks keep the later ones out.
     """
 
     model: ResidualNetwork
@@ -51,7 +51,7 @@ class ResidualStream:
         """Returns what a layer remembers above the image."""
         raise NotImplementedError
 
-    def look_up(self, layer: Params, memory: Any, condition: Condition) -> Any:
+    def context_from_above(self, layer: Params, memory: Any, condition: Condition) -> Any:
         """Returns what a layer sees from above in the next row, arrays [batch, 1, width, ...]."""
         raise NotImplementedError
 
@@ -90,7 +90,7 @@ class ResidualStream:
         """Returns what every layer sees from above in the next row, and the memory."""
         condition, (strict, *memories) = jax.tree.map(lambda x: x.astype(self.model.dtype), condition), rows
         layers = zip(params["layers"], memories, strict=True)
-        above = [self.look_up(layer, memory, condition) for layer, memory in layers]
+        above = [self.context_from_above(layer, memory, condition) for layer, memory in layers]
         return [taps_above(params["strict"]["above"], strict), *above], rows
 
     def close_row(
@@ -109,9 +109,9 @@ class ResidualStream:
 
     def open_pixel(self, params: Params, columns: list[Array], above: list[Any], column: Int[Array, ""] | int) -> Pixel:
         """Returns what every layer knows at a pixel before its first colour."""
-        here = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2), above)
+        column_above = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2), above)
         kernels = zip(self._kernels_left(params), columns, strict=True)
-        return Pixel(here, [columns_left(kernel, memory) for kernel, memory in kernels], [])
+        return Pixel(column_above, [columns_left(kernel, memory) for kernel, memory in kernels], [])
 
     def read_colour(
         self, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
@@ -146,9 +146,9 @@ class ResidualStream:
 
         x = convolve(params["strict"], inputs, above[0] + product(0, inputs))
         reads, new = [], []
-        for index, (layer, here) in enumerate(zip(params["layers"], above[1:], strict=True), start=1):
-            reads.append(self.read(layer, x, here))
-            added, seen = self.block(layer, reads[-1], here, product(index, reads[-1]))
+        for index, (layer, from_above) in enumerate(zip(params["layers"], above[1:], strict=True), start=1):
+            reads.append(self.read(layer, x, from_above))
+            added, seen = self.block(layer, reads[-1], from_above, product(index, reads[-1]))
             new.append(seen)
             x = x + added
         return x, reads, new
@@ -164,7 +164,7 @@ class PixelCNNStream(ResidualStream):
         reach, _, inputs, _ = layer["masked"]["above"].shape
         return jnp.zeros((batch, reach, width, inputs), self.model.dtype)
 
-    def look_up(self, layer: Params, memory: Array, condition: Condition) -> tuple[Array, Array]:
+    def context_from_above(self, layer: Params, memory: Array, condition: Condition) -> tuple[Array, Array]:
         taps = taps_above(layer["masked"]["above"], memory)
         return taps, jnp.zeros_like(taps) + condition_terms(layer, "masked", condition)
 
@@ -187,7 +187,7 @@ class RowLSTMStream(ResidualStream):
     def border(self, layer: Params, batch: int, width: int) -> State:
         return initial_state(layer["rows"], (batch, 1, width))
 
-    def look_up(self, layer: Params, memory: State, condition: Condition) -> tuple[Array, Array]:
+    def context_from_above(self, layer: Params, memory: State, condition: Condition) -> tuple[Array, Array]:
         border = border_states(layer["rows"], len(memory.hidden))
         gates = states_above(layer["rows"], memory.hidden[:, 0], border)
         return gates + condition_terms(layer, "rows", condition), memory.cell

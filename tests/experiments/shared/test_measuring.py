@@ -15,7 +15,7 @@ from pixelcnn_jax.data.dataset import load
 
 
 def test_reports_agree_with_scores(workdirs):
-    """A report that counts the same images in another way, or as a difference of two runs."""
+    """A report that counts the same images in a different way, or as a difference of two runs."""
 
     def result(name):
         return json.loads((workdirs(name) / "result.json").read_text())

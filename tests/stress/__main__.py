@@ -1,6 +1,6 @@
-"""Attacks everything, prints a table and ends with a line of JSON: make torture ARGS="--seed=1".
+"""Attacks everything, prints a table and ends with a line of JSON: make stress ARGS="--seed=1".
 
-PYTHONPATH=tests python -m torture [--seed=0] [--share=1.0] [--only=SECTION,...] [--count=N]
+PYTHONPATH=tests python -m stress [--seed=0] [--share=1.0] [--only=SECTION,...] [--count=N]
 
 Each section runs in a process of its own, as many at a time as there are cores. A case may take 20 s of processor time
 and 2 GB of resident memory; a process that says nothing for ten minutes is ended and its case counts as a hang.
@@ -47,7 +47,7 @@ ENVIRONMENT = {
 
 def attack(section, count, seed):
     """Runs one section in this process; prints a line of JSON for each case."""
-    from torture import calls, fuzz, workdirs
+    from stress import calls, fuzz, workdirs
 
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))  # else the system ends other processes
 
@@ -72,14 +72,14 @@ def attack(section, count, seed):
 
 def watched(section, count, seed):
     """Returns the records of a section that runs in another process."""
-    from torture.judge import is_failure
+    from stress.judge import is_failure
 
     line = [
         sys.executable,
         "-W",
         "ignore",
         "-m",
-        "torture",
+        "stress",
         f"--section={section}",
         f"--count={count}",
         f"--seed={seed}",
@@ -112,7 +112,7 @@ def watched(section, count, seed):
 
 
 def row(section, records, seconds):
-    from torture.judge import REFUSED, RIGHT
+    from stress.judge import REFUSED, RIGHT
 
     outcomes = Counter(record["outcome"] for record in records)
     return {
@@ -145,7 +145,7 @@ def main(seed, share, only, count, section):
         return row(name, records, time.monotonic() - began)
 
     rows, cores = [], len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder, ThreadPoolExecutor(cores) as pool:
+    with tempfile.TemporaryDirectory(prefix="stress-") as folder, ThreadPoolExecutor(cores) as pool:
         os.environ |= ENVIRONMENT | {"TMPDIR": folder, "JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
         for one in pool.map(attacked, only.split(",") if only else COUNTS):
             rows.append(one)

@@ -17,6 +17,7 @@ from pixelcnn_jax import (
     bits_per_dim,
     compress,
     decompress,
+    evaluate,
     load_pretrained,
     log_prob,
     naive_sample,
@@ -26,8 +27,8 @@ from pixelcnn_jax import sample as draw
 from pixelcnn_jax.cli import main
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
-from torture.fuzz import compressed, float_model
-from torture.judge import REFUSED, judge, one_sentence
+from stress.fuzz import compressed, float_model
+from stress.judge import REFUSED, judge, one_sentence
 
 
 def wrong_arguments():
@@ -96,6 +97,7 @@ def wrong_calls():
     functions = {
         log_prob: (basis | {"images": images}, ["h", "s"]),
         bits_per_dim: (basis | {"images": images}, ["h", "s"]),
+        evaluate: (basis | {"images": images}, ["h", "s", "batch_size"]),
         draw: (drawing, ["h", "s", "given", "mask", "temperature", "guidance", "on_row"]),
         naive_sample: (drawing, ["h", "s", "given", "mask", "temperature", "guidance"]),
         compress: (coding | {"images": images}, ["h", "s", "batch_size", "extra", "on_row"]),
@@ -113,7 +115,7 @@ def wrong_calls():
 
 def places():
     """Returns a folder with what the command lines name."""
-    root = Path(tempfile.mkdtemp(prefix="torture-calls-"))
+    root = Path(tempfile.mkdtemp(prefix="stress-calls-"))
     (root / "file").write_bytes(b"no image, no model and no container")
     (root / "empty").mkdir()
     (root / "full").mkdir()

@@ -1,4 +1,4 @@
-"""The roads of README, walked as printed: a fresh environment, an empty directory, nothing else. ``make test-roads``.
+"""The commands of README, run as printed: a fresh environment, an empty directory, nothing else. ``make test-readme``.
 
 They install from a package index and train for minutes, so they are not part of ``make test``. In place of the name on
 the index, the package of this checkout is installed.
@@ -56,7 +56,7 @@ def walk(line, place, shell):
     return done.stdout
 
 
-def test_the_road_of_a_library_user(tmp_path):
+def test_the_commands_of_a_library_user(tmp_path):
     shell, place = environment(tmp_path / "environment"), tmp_path / "empty"
     place.mkdir()
     for line in shell_lines("pip install"):
@@ -83,7 +83,7 @@ def checkout(tmp_path):
     return tmp_path / "pixelcnn-jax"
 
 
-def test_the_road_of_an_experimenter(checkout, tmp_path):
+def test_the_commands_of_an_experimenter(checkout, tmp_path):
     walk(f"make demo PYTHON={sys.executable}", checkout, kept())
     assert {"samples.png", "report.html", "model.safetensors"} <= {
         one.name for one in Path(checkout / "runs/digits").iterdir()

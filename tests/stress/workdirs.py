@@ -17,14 +17,14 @@ import numpy as np
 from tiny_runs import ROOT, assert_same_bits, assert_same_values, command, records, run
 
 from pixelcnn_jax.training.checkpoint import Checkpoints
-from torture.judge import REFUSED, RIGHT, judge, one_sentence
+from stress.judge import REFUSED, RIGHT, judge, one_sentence
 
 KINDS = ("emptied", "cut", "flipped", "garbage", "appended", "nested", "missing", "a folder")
 SMALL_DISK = 400 * 1024  # bytes; a tiny run needs about 2 MB
 
 
 def new_folder():
-    return Path(tempfile.mkdtemp(prefix="torture-run-"))
+    return Path(tempfile.mkdtemp(prefix="stress-run-"))
 
 
 def whole_run():

@@ -1,10 +1,10 @@
-"""The attacks of `make torture` in small numbers; the laws of the judge that decides what they may end in."""
+"""The attacks of `make stress` in small numbers; the laws of the judge that decides what they may end in."""
 
 import pytest
 
 from pixelcnn_jax import InputError
-from torture import calls, fuzz, workdirs
-from torture.judge import REFUSED, RIGHT, is_failure, judge, one_sentence
+from stress import calls, fuzz, workdirs
+from stress.judge import REFUSED, RIGHT, is_failure, judge, one_sentence
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
@@ -38,7 +38,7 @@ def test_wrong_command_lines_are_one_sentence():
     assert failures(calls.attack_lines, every=2) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_damaged_workdirs_go_on_to_the_same_bits_or_name_the_damage():
     assert failures(workdirs.attack_workdirs, seed=0, count=4) == []
 

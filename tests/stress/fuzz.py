@@ -29,7 +29,7 @@ from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import save_pretrained
 from pixelcnn_jax.training.config import resolve
 from pixelcnn_jax.training.cost import check_memory
-from torture.judge import RIGHT, judge
+from stress.judge import RIGHT, judge
 
 GREY = GatedPixelCNN(levels=5, features=8, layers=1)
 EXTREME = [0, 1, 2, 3, 4, 7, 8, 255, 2**14, 2**16, 2**24, 2**31 - 1, 2**31, 2**32 - 1]
@@ -84,15 +84,15 @@ def float_model():
 
 
 @functools.cache
-def compressed():
-    _, model, variables = make_integer(GREY)
+def compressed(mixture=False):
+    _, model, variables = make_integer(GREY.clone(mixture=2, point_masses=True) if mixture else GREY)
     images = np.asarray(random_images(model, (7, 4, 3), key=3))
     return model, variables, images, compress(model, variables, images, batch_size=3, verify=False)
 
 
 def read_container(case):
-    model, variables, images, data = compressed()
-    fields, damages, sign = case
+    mixture, (fields, damages, sign) = case
+    model, variables, images, data = compressed(mixture)
     container = unpack(data)
     if "shape" in fields:
         shape = list(container.shape)
@@ -114,11 +114,12 @@ LYING = st.fixed_dictionaries(
     | {"extra": st.binary(max_size=40), "streams": STREAMS, "model": st.binary(min_size=16, max_size=16)},
 ).filter(bool)
 DAMAGES = st.lists(DAMAGE, min_size=1, max_size=3)
-CONTAINER_CASES = (
+CONTAINER_CASES = st.tuples(
+    st.booleans(),
     st.tuples(st.just({}), DAMAGES, st.just(False))
     | st.tuples(st.just({}), DAMAGES, st.just(True))
     | st.tuples(LYING, st.just([]), st.just(False))
-    | st.tuples(LYING, DAMAGES, st.just(True))
+    | st.tuples(LYING, DAMAGES, st.just(True)),
 )
 
 NAME = st.text(max_size=30) | st.text("ab./\\:\0\n", max_size=60) | st.sampled_from(["a.png", "b/" * 50 + "a.png"])
@@ -142,7 +143,7 @@ def read_names(case):
 @functools.cache
 def tiny_model():
     """A folder with a model, and the model's card, its places and its weights."""
-    folder = Path(tempfile.mkdtemp(prefix="torture-model-"))
+    folder = Path(tempfile.mkdtemp(prefix="stress-model-"))
     variables = randomised(GREY.init(jax.random.key(1), random_images(GREY, (1, 3, 3))))
     config = {"experiment": "unconditional", "seed": 0, "data": {"dataset": "digits", "levels": 5}, "train": {}}
     save_pretrained(folder, GREY, variables, {"image_spec": ImageSpec(5, 3, 1, 5), "config": config, "scores": {}})

@@ -1,0 +1,219 @@
+"""p(spins | beta) of the periodic square-lattice Ising model, learned without data (Wu, Wang, Zhang 2019).
+
+Minimises the variational free energy E[log q + beta E] over samples of the network itself, by REINFORCE: the gradient
+of log q is weighted by how much a sample exceeds the mean of the others at its beta. q is normalised and its samples
+are independent, so that the mean bounds the free energy, and importance weights give it up to the noise of the samples.
+The density q is that of ``shared.spin_density``.
+
+The loop is its own: the shared one is built around images, their batches, splits and scores.
+
+python -m experiments.beyond.ising --size=16 --layers=6 -o runs/ising_16
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from experiments.shared.checkerboard import log_weight
+from experiments.shared.exact_ising import CRITICAL, log_partition, mean_energy
+from experiments.shared.spin_density import Estimates, Sampler, draw, estimate, log_prob, make_network, new_variables
+from pixelcnn_jax import GatedPixelCNN, load_pretrained, sample_and_log_prob
+from pixelcnn_jax.cli.options import PATH, UserCommand
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
+from pixelcnn_jax.pretrained import save_pretrained
+from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer
+from pixelcnn_jax.training.progress import progress_bar
+
+HIGHEST = 0.6  # beta, of training
+
+
+class Recipe(NamedTuple):
+    """How to train: the settings of the published figures.
+
+    Attributes:
+      steps: number of training steps.
+      temperatures: values of beta in a step, a quarter of them critical.
+      samples: configurations drawn at each.
+      learning_rate: peak of a cosine schedule, of Muon.
+      ema_decay: decay of the average of the parameters, which is what training returns.
+    """
+
+    steps: int = 500
+    temperatures: int = 8
+    samples: int = 32
+    learning_rate: float = 1e-2
+    ema_decay: float = 0.99
+
+
+class State(NamedTuple):
+    """All that a training step depends on, besides the key."""
+
+    variables: Variables
+    average: Variables
+    optimizer: Any
+
+
+def betas(key: Key[Array, ""], step: Int[Array, ""] | int, recipe: Recipe) -> Float[Array, " temperatures"]:
+    """Returns the values of beta of a step: up to a highest one that grows during the first half of training."""
+    top = HIGHEST * jnp.minimum(1.0, 0.3 + 1.4 * step / recipe.steps)
+    critical = recipe.temperatures // 4
+    spread = recipe.temperatures - critical
+    stratified = top * (jnp.arange(spread) + jax.random.uniform(key, (spread,))) / spread
+    return jnp.concatenate([jnp.full(critical, jnp.minimum(CRITICAL, top)), stratified])
+
+
+def gradient(
+    network: GatedPixelCNN,
+    variables: Variables,
+    key: Key[Array, ""],
+    beta: Float[Array, " temperatures"],
+    *,
+    size: int,
+    samples: int,
+    sampler: Sampler = sample_and_log_prob,
+) -> tuple[Variables, Float[Array, "temperatures samples"]]:
+    """Returns an unbiased gradient of the mean over beta of E[log q - log weight], and those differences in nats."""
+    each = jnp.repeat(beta, samples)
+    even, log_q = draw(network, variables, key, each, size=size, sampler=sampler)
+    excess = (log_q - log_weight(even, each)).reshape(-1, samples)
+    # The mean of the other samples is a baseline that does not depend on the sample itself.
+    advantage = (excess - excess.mean(axis=1, keepdims=True)) * samples / (samples - 1)
+
+    def surrogate(variables: Variables, part: tuple[Array, ...]) -> Float[Array, ""]:
+        even, beta, advantage = part
+        return jnp.sum(advantage * log_prob(network, variables, even, beta)) / len(each)
+
+    def add(total: Variables, part: tuple[Array, ...]) -> tuple[Variables, None]:
+        return jax.tree.map(jnp.add, total, jax.grad(surrogate)(variables, part)), None
+
+    # One beta after the other: what a gradient keeps of so few images stays in a CPU's cache.
+    parts = jax.tree.map(lambda x: x.reshape(-1, samples, *x.shape[1:]), (even, each, advantage.reshape(-1)))
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, variables), parts)[0], excess
+
+
+def make_step(
+    network: GatedPixelCNN, recipe: Recipe, *, size: int, sampler: Sampler = sample_and_log_prob
+) -> tuple[Callable[[Variables], State], Callable[..., tuple[State, Float[Array, ""]]]]:
+    """Returns the function from variables to the state before training, and the jitted step."""
+    settings = OptimizerConfig(name="muon", learning_rate=recipe.learning_rate, warmup_steps=min(50, recipe.steps // 4))
+    optimizer = make_optimizer(settings, steps=recipe.steps)
+
+    def start(variables: Variables) -> State:
+        return State(variables, variables, optimizer.init(variables))
+
+    @jax.jit
+    def one_step(state: State, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[State, Float[Array, ""]]:
+        """Returns the next state, and the standard deviation of log q - log weight at the critical beta."""
+        of_betas, of_draws = jax.random.split(jax.random.fold_in(key, step))
+        beta = betas(of_betas, step, recipe)
+        found, excess = gradient(
+            network, state.variables, of_draws, beta, size=size, samples=recipe.samples, sampler=sampler
+        )
+        updates, optimizer_state = optimizer.update(found, state.optimizer, state.variables)
+        variables = optax.apply_updates(state.variables, updates)
+        decay = jnp.minimum(recipe.ema_decay, (1 + step) / (10 + step))
+        average = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.average, variables)
+        return State(variables, average, optimizer_state), excess[0].std()
+
+    return start, one_step
+
+
+def train(network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, size: int, recipe: Recipe) -> Variables:
+    """Trains from given variables, fresh or those of a lattice of a different size; returns the average of the last."""
+    start, one_step = make_step(network, recipe, size=size)
+    state = start(variables)
+    bar = progress_bar(range(recipe.steps), "training", unit="step")
+    for step in bar:
+        state, deviation = one_step(state, key, step)
+        if (step + 1) % 50 == 0:
+            bar.set_postfix({"deviation of log weights": f"{float(deviation):.3f}"})
+    return state.average
+
+
+def figures(found: Estimates, beta: float, *, size: int) -> dict[str, float]:
+    """Returns the estimates with the exact values and the relative errors of the free energy."""
+    exact = log_partition(beta, size=size)
+    return {
+        "beta": beta,
+        **found._asdict(),
+        "exact": exact,
+        "exact_energy": mean_energy(beta, size=size) / size**2,
+        "relative_error_variational": (exact - found.variational) / exact,
+        "relative_error_importance_weighted": (exact - found.importance_weighted) / exact,
+    }
+
+
+@click.command(cls=UserCommand, help=__doc__)
+@click.option("--size", default=8, show_default=True, help="Rows and columns of the lattice.")
+@click.option("--layers", default=4, show_default=True, help="Layers of the network.")
+@click.option("--features", default=24, show_default=True, help="Feature maps of the network.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=0),
+    default=Recipe().steps,
+    show_default=True,
+    help="Training steps; 0 with --start-from.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=2),
+    default=Recipe().samples,
+    help="Samples of a step at each of 8 betas. [default: 32]",
+)
+@click.option("--seed", default=0, show_default=True, help="Of parameters and samples.")
+@click.option(
+    "--beta", default=[CRITICAL], multiple=True, help="Where to evaluate; may be repeated. [default: critical]"
+)
+@click.option(
+    "--evaluated",
+    type=click.IntRange(min=1),
+    default=100_000,
+    show_default=True,
+    help="Fresh samples of an evaluation.",
+)
+@click.option("--start-from", type=PATH, help="Folder of an earlier run whose variables to start from.")
+@click.option("-o", "--output", type=PATH, help="Folder for the trained model.")
+def main(
+    size: int,
+    layers: int,
+    features: int,
+    steps: int,
+    samples: int,
+    seed: int,
+    beta: tuple[float, ...],
+    evaluated: int,
+    start_from: Path | None,
+    output: Path | None,
+) -> None:
+    """Trains, evaluates, and prints the figures as JSON."""
+    of_init, of_steps, of_evaluation = jax.random.split(jax.random.key(seed), 3)
+    for one in beta:
+        log_partition(one, size=size)  # refuses a wrong one before training
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+    network = make_network(size=size, layers=layers, features=features)
+    variables = new_variables(network, of_init)
+    if start_from is not None:
+        network, variables, _ = load_pretrained(start_from)
+    if steps:
+        variables = train(network, variables, of_steps, size=size, recipe=Recipe(steps=steps, samples=samples))
+    found = [
+        figures(estimate(network, variables, of_evaluation, one, size=size, samples=evaluated), one, size=size)
+        for one in beta
+    ]
+    result = {"experiment": "ising", "size": size, "seed": seed, "steps": steps, "samples": samples, "figures": found}
+    if output is not None:
+        spec = ImageSpec(size, size // 2, 1, 2)
+        save_pretrained(output, network, variables, result | {"image_spec": spec, "score_of": "p(even spins|beta)"})
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

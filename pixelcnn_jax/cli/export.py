@@ -1,0 +1,32 @@
+"""The verb ``export``: a model as a folder that the Hugging Face Hub understands."""
+
+import shutil
+from pathlib import Path
+
+import click
+
+from pixelcnn_jax.cli import options
+from pixelcnn_jax.foundation.files import atomic_write
+from pixelcnn_jax.hub import model_page
+from pixelcnn_jax.pretrained import find_model, read_weights
+
+
+@click.command()
+@options.model_argument
+@click.option("--hub", "folder", type=options.PATH, required=True, help="Folder to make; nothing is overwritten.")
+@options.json_option
+def export(name: str, folder: Path, as_json: bool) -> None:
+    """Write MODEL as a folder for the Hugging Face Hub: model.safetensors, config.json and README.md.
+
+    `hf upload OWNER/NAME FOLDER` puts it there. The name "hf://OWNER/NAME" then loads it, and so does FOLDER itself.
+    """
+    options.check_output(folder, folder=True)
+    _, card = read_weights(name)
+    weights, facts = find_model(name)
+    title = (weights.parent if weights.stem == "model" else weights.with_suffix("")).absolute().name
+    page = model_page(title, card)
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(weights, folder / "model.safetensors")
+    shutil.copyfile(facts, folder / "config.json")
+    atomic_write(folder / "README.md", page)
+    options.report({"model": name, "output": str(folder)}, f"{folder}: {name} for the Hub", as_json=as_json)

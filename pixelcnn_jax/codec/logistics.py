@@ -1,0 +1,124 @@
+"""Integer frequencies of a mixture of discretised logistics, from integer weights, means and scales.
+
+The cumulative distribution below a level is a sum over the components, of an integer weight times an entry of a stored
+table of the sigmoid. The weights are never negative and the table never falls, so the sum never falls from one level to
+the next. A value costs two such sums to encode and one for each of its bits to decode, by bisection.
+``docs/integer_codec.md`` derives the numbers, and that nothing overflows 32 bits.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Int32, UInt32
+
+from pixelcnn_jax.codec.frequencies import cumulative_shares, log_of_frequency
+
+TOTAL_BITS = 20
+WEIGHT_BITS, HEIGHT_BITS = 16, 16  # of all weights together, and of the sigmoid's largest value
+SUM_SHIFT = WEIGHT_BITS + HEIGHT_BITS - TOTAL_BITS
+ARGUMENT_STEP, ARGUMENT_RANGE = 10, 12  # step of the sigmoid's argument, and its largest value
+SCALE_STEP = 6  # of a log-scale
+SLOPE_BITS = 10  # of the largest slope
+FARTHEST = 2**20 - 1  # clip range of a distance
+
+
+def mean_step(levels: int) -> int:
+    """Returns the step of a mean in half levels: finer where there are fewer levels."""
+    return 14 - (levels - 1).bit_length()
+
+
+class Logistics(NamedTuple):
+    """The numbers of a mixture: an argument of the sigmoid is a distance from the mean times slope / 2**shift.
+
+    ``weights`` are those of the components, then of the point masses at the lowest and the highest level, if any.
+    """
+
+    weights: UInt32[Array, "*subpixels weights"]
+    means: Int32[Array, "*subpixels components"]
+    slopes: Int32[Array, "*subpixels components"]
+    shifts: Int32[Array, "*subpixels components"]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The frequencies of a mixture of logistics over some levels.
+
+    Attributes:
+      levels: number of levels.
+      exp, logistic, slopes, slope_shifts: the stored tables; the last two are indexed by the log-scale.
+    """
+
+    levels: int
+    exp: UInt32[Array, " exponentials"]
+    logistic: UInt32[Array, " heights"]
+    slopes: Int32[Array, " scales"]
+    slope_shifts: Int32[Array, " scales"]
+    total_bits = TOTAL_BITS
+
+    def read(self, outputs: Float[Array, "*subpixels outputs"]) -> Logistics:
+        """Returns the numbers of the mixtures that the outputs of a head are: in the order of ``mixture_of``."""
+        count = outputs.shape[-1] // 3
+        weights, means, scales, ends = jnp.split(outputs, (count, 2 * count, 3 * count), axis=-1)
+        sums = cumulative_shares(self.exp, jnp.concatenate([weights, ends], axis=-1))
+        bounds = sums * np.uint32((1 << WEIGHT_BITS) - _share_of_ones(self.levels)) // sums[..., -1:]
+        index = jnp.clip(scales, 0, self.slopes.size - 1).astype(jnp.int32)
+        return Logistics(
+            weights=bounds[..., 1:] - bounds[..., :-1],
+            means=means.astype(jnp.int32),
+            slopes=self.slopes.at[index].get(mode="promise_in_bounds"),
+            shifts=self.slope_shifts.at[index].get(mode="promise_in_bounds"),
+        )
+
+    def bound(self, numbers: Logistics, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
+        """Returns the sum of the frequencies of the levels below a value: 0 below level 0, 2**20 below ``levels``."""
+        edges = (2 * values - self.levels) << mean_step(self.levels)
+        distance = jnp.clip(edges[..., None] - numbers.means, -FARTHEST, FARTHEST)
+        arguments = (distance * numbers.slopes + (1 << (numbers.shifts - 1))) >> numbers.shifts
+        reach = self.logistic.size // 2
+        heights = self.logistic.at[jnp.clip(arguments, -reach, reach) + reach].get(mode="promise_in_bounds")
+        count = numbers.means.shape[-1]
+        below = jnp.sum(numbers.weights[..., :count] * heights, axis=-1, dtype=jnp.uint32)
+        if numbers.weights.shape[-1] > count:
+            below += numbers.weights[..., count] << HEIGHT_BITS
+        inner = values.astype(jnp.uint32) + (below >> SUM_SHIFT)
+        last = np.uint32(1 << TOTAL_BITS)
+        return jnp.where(values <= 0, np.uint32(0), jnp.where(values >= self.levels, last, inner))
+
+    def interval(
+        self, numbers: Logistics, values: Int[Array | np.ndarray, "*subpixels"]
+    ) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
+        """Returns the bound below a value, and the value's frequency."""
+        values = jnp.asarray(values).astype(jnp.int32)
+        start = self.bound(numbers, values)
+        return start, self.bound(numbers, values + 1) - start
+
+    def level_at(
+        self, numbers: Logistics, slot: UInt32[Array, "*subpixels"]
+    ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
+        """Returns the level whose interval holds a slot, and the interval: a bisection, which ends with its bounds."""
+        values = jnp.zeros(slot.shape, jnp.int32)
+        start, end = jnp.zeros_like(slot), jnp.full_like(slot, 1 << TOTAL_BITS)
+        for bit in reversed(range((self.levels - 1).bit_length())):
+            tried = values + (1 << bit)
+            bound = self.bound(numbers, tried)
+            above = (tried < self.levels) & (bound <= slot)
+            values, start = jnp.where(above, tried, values), jnp.where(above, bound, start)
+            end = jnp.where(above, end, bound)
+        return values, start, end - start
+
+    def log_frequencies(self, numbers: Logistics) -> Float[Array, "*subpixels levels"]:
+        """Returns the log-probability of every level."""
+        numbers = Logistics(*(x[..., None, :] for x in numbers))
+        shape = *numbers.means.shape[:-2], self.levels + 1
+        values = jnp.broadcast_to(
+            jnp.arange(self.levels + 1, dtype=jnp.int32).reshape((1,) * (len(shape) - 1) + (-1,)), shape
+        )
+        bounds = self.bound(numbers, values)
+        return log_of_frequency(bounds[..., 1:] - bounds[..., :-1], TOTAL_BITS)
+
+
+def _share_of_ones(levels: int) -> int:
+    """Returns the weight that all levels' frequencies of 1 take, rounded up."""
+    return -(-levels >> (TOTAL_BITS - WEIGHT_BITS))

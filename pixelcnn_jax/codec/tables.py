@@ -1,0 +1,71 @@
+"""The stored tables of an integer model, and the units of its outputs: all that is computed from formulas."""
+
+import numpy as np
+from jaxtyping import Float
+
+from pixelcnn_jax.codec import integer
+from pixelcnn_jax.codec.frequencies import EXP_SIZE, LOGIT_STEP, SHARE_BITS
+from pixelcnn_jax.codec.logistics import (
+    ARGUMENT_RANGE,
+    ARGUMENT_STEP,
+    HEIGHT_BITS,
+    SCALE_STEP,
+    SLOPE_BITS,
+    mean_step,
+)
+from pixelcnn_jax.foundation.distributions import FAINT, NARROWEST, WIDEST
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
+from pixelcnn_jax.models.parameters import Params
+
+MAX_SHIFT = 25
+
+
+def make_tables(model: GatedPixelCNN) -> Params:
+    """Returns the tables of a network, in float64."""
+    precision = integer.precision_of(model)
+    tanh = np.tanh(_arguments(precision.tanh, integer.TANH_RANGE))
+    tables = {
+        "tanh": np.rint(2.0**integer.TANH_BITS * tanh),
+        "sigmoid": np.rint(2.0**integer.SIGMOID_BITS * _sigmoid(precision.sigmoid, integer.SIGMOID_RANGE)),
+        "exp": np.rint(2.0**SHARE_BITS * np.exp(-np.arange(EXP_SIZE) * 2.0**-LOGIT_STEP)),
+    }
+    return tables | (_tables_of_mixture(model.levels) if model.mixture else {})
+
+
+def _tables_of_mixture(levels: int) -> Params:
+    """Returns the sigmoid, and the slope of its argument in the distance from the mean for each log-scale."""
+    log_scales = np.arange(NARROWEST, WIDEST + 2.0**-SCALE_STEP / 2, 2.0**-SCALE_STEP)
+    slopes = 2.0**ARGUMENT_STEP * np.exp(-log_scales) / ((levels - 1) << mean_step(levels))
+    shifts = np.clip(np.floor(SLOPE_BITS - np.log2(slopes)), 1, MAX_SHIFT)
+    return {
+        "logistic": np.rint(2.0**HEIGHT_BITS * _sigmoid(ARGUMENT_STEP, ARGUMENT_RANGE)),
+        "slopes": np.rint(slopes * 2.0**shifts),
+        "slope_shifts": shifts,
+    }
+
+
+def _arguments(step: int, reach: int) -> Float[np.ndarray, " entries"]:
+    return np.arange(-(reach << step), (reach << step) + 1) * 2.0**-step
+
+
+def _sigmoid(step: int, reach: int) -> Float[np.ndarray, " entries"]:
+    return 1 / (1 + np.exp(-_arguments(step, reach)))
+
+
+def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns unit, offset and step of every output of the head.
+
+    The constants of ``mixture_of`` go into the bias. Means are in half levels, log-scales are indices of the slopes.
+    """
+    if not model.mixture:
+        each = np.ones(model.channels * model.levels)
+        return each, 0 * each, np.full(each.shape, LOGIT_STEP)
+    count, half, step = model.mixture, model.levels - 1, mean_step(model.levels)
+    ends = [FAINT] * (2 * model.point_masses)
+    centres = (2 * np.arange(count) + 1) / count - 1
+    widths = [-np.log(2 * count) - NARROWEST] * count
+    units = [1] * count + [half] * count + [1] * count + [1 for _ in ends]
+    offsets = [0] * count + [*(centres * half)] + widths + ends
+    steps = [LOGIT_STEP] * count + [step] * count + [SCALE_STEP] * count + [LOGIT_STEP for _ in ends]
+    units_of_all, offsets_of_all, steps_of_all = (np.tile(x, model.channels) for x in (units, offsets, steps))
+    return units_of_all, offsets_of_all, steps_of_all

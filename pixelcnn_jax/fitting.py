@@ -1,0 +1,286 @@
+"""From arrays to a trained model in one call, by the train loop of the experiments."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.arguments import CHECKS, validate_arguments
+from pixelcnn_jax.models.autoregressive import wide
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.inputs import Given, ImageSpec, Map, Variables, check_images, condition_sizes
+from pixelcnn_jax.models.registry import ModelConfig, describe, make_network
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.scoring import given_rows
+
+if TYPE_CHECKING:  # what trains is imported on first use
+    from pixelcnn_jax.data.dataset import Dataset, Splits
+    from pixelcnn_jax.training.config import RunConfig
+    from pixelcnn_jax.training.experiment import Experiment
+
+LEVELS = {"bool": 2, "uint8": 2**8, "uint16": 2**16}
+SOFTMAX_LEVELS = 32  # with more, a mixture of logistics is learned sooner than as many logits
+OFTEN = 10  # epochs from which the default network has dropout: it would learn the images by heart
+
+
+class Fitted(NamedTuple):
+    """A trained model.
+
+    Attributes:
+      model: the network, as ``log_prob``, ``sample`` and the other functions take it; in float32 if it was trained in
+        half precision.
+      variables: the EMA parameters of the best validation.
+      history: the record of training in order, a dict each: "step", and "train_bits_per_dim" (the mean over the steps
+        since the last such record) or "validation_bits_per_dim" of all validation images.
+    """
+
+    model: Any
+    variables: dict[str, Any]
+    history: list[dict[str, int | float]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """What identifies a call of ``fit`` in a folder, besides its settings."""
+
+    arrays: str = field("", "digest of the images, h, s, the rows held out and the variables to start from")
+    networks: str = field("", "the model")
+
+
+@validate_arguments
+def fit(
+    model_or_config: nn.Module | ConditionalModel | ModelConfig | None,
+    images: np.ndarray | Array,
+    *,
+    h: Given | None = None,
+    s: Map | None = None,
+    levels: int | None = None,
+    validation: float | np.ndarray | Array = 0.1,
+    steps: int = 2000,
+    key: Key[Array, ""] | None = None,
+    variables: Variables | None = None,
+    batch_size: int = 32,
+    microbatch_size: int | None = None,
+    learning_rate: float = 1e-2,
+    ema_decay: float = 0.99,
+    eval_every: int | None = None,
+    folder: str | Path | None = None,
+    progress: bool = True,
+) -> Fitted:
+    """Trains a model of p(x), or of p(x | h, s), on an array of images, and returns its best parameters.
+
+    This is the train loop of the experiments: Muon with Adam for biases, a cosine learning-rate schedule after a short
+    warm-up, gradients clipped to a global norm of 1, and an exponential moving average (EMA) of the parameters. The EMA
+    parameters are validated every ``eval_every`` steps, and the best are returned. The result is a function of the
+    arguments: equal calls on one CPU return equal bits.
+
+    Args:
+      model_or_config: a model of this package or any Linen module that maps images to logits; a ``ModelConfig`` for a
+        network whose levels and channels the images decide; or None for a Gated PixelCNN of 8 layers of 32 features
+        (a softmax for up to 32 levels, else a mixture of 8 logistics with point masses at both ends; a dropout of 0.2
+        if the images are seen more than ten times).
+      images: integers [count, height, width] or [count, height, width, channels], 0 to levels - 1.
+      h: vectors [count, condition], or class labels [count]; for a ``ConditionalModel`` what its conditioner reads.
+      s: maps [count, height, width, map_features].
+      levels: number of values of a sub-pixel. By default that of the model, or of the type of the images: 256 for
+        uint8, 65,536 for uint16, 2 for bool. Other types have none.
+      validation: share of the images, drawn at random, that are held out; or which ones, by their indices.
+      steps: number of training steps.
+      key: of the initial parameters, the rows held out, the batches and dropout; by default ``jax.random.key(0)``.
+      variables: what to start from; by default fresh ones.
+      batch_size: images a step, over all devices, and a multiple of their number.
+      microbatch_size: images whose gradient is computed at a time; 2 to 4 are fastest on a CPU for larger images.
+      learning_rate: peak of the schedule.
+      ema_decay: decay of the EMA parameters.
+      eval_every: steps between two validations; by default a tenth of ``steps``.
+      folder: where to keep checkpoints (needs ``pip install 'pixelcnn-jax[train]'``), the record and the best model,
+        which ``load_pretrained(folder)`` loads. An equal call with an equal folder resumes where it was stopped and
+        ends with the same bits. Parameters are kept as float32.
+      progress: whether to show progress, on a terminal and in a notebook.
+
+    Raises:
+      InputError: for arguments that do not fit each other, a folder of a different call, and a loss that is not finite.
+      Interrupted: after Ctrl-C or SIGTERM, if the state was saved to a folder.
+    """
+    if folder is not None and find_spec("orbax") is None:
+        raise InputError("folder needs orbax-checkpoint: pip install 'pixelcnn-jax[train]'.")
+    levels = _levels(images, levels, getattr(model_or_config, "levels", None))
+    key = jax.random.key(0) if key is None else key
+    if key.ndim:
+        raise InputError(f"key must be one key, got an array of shape {list(key.shape)}.")
+    seed = int(jax.random.bits(key))
+    held_out = _held_out(validation, len(images), seed)
+    vectors = _one_hot(model_or_config, h, variables)
+    classes = None if vectors is h else vectors.shape[1]
+    given = given_rows(len(images), vectors, s)
+    try:
+        splits = _splits(np.asarray(images), held_out, given, levels, classes)
+        model = _model(model_or_config, splits.spec, seen=steps * batch_size / len(splits.train))
+        arrays = (images, held_out, *given.values(), *jax.tree.leaves(variables)) if folder is not None else ()
+        config = _config(
+            {"steps": steps, "batch_size": batch_size, "microbatch_size": microbatch_size, "ema_decay": ema_decay},
+            eval_every,
+            learning_rate,
+            FitConfig(arrays=_digest(*arrays), networks=json.dumps(describe(model))),
+            seed,
+        )
+        return _train(config, model, splits, variables, None if folder is None else Path(folder), progress)
+    except InputError as error:  # settings have the names of a config's fields
+        raise InputError(re.sub(r"\b(config\.\w+|data)\.(?=\w)", "", str(error))) from None
+
+
+def _levels(images: np.ndarray | Array, stated: int | None, of_model: int | None) -> int:
+    """Returns the number of levels: as stated, as the model has them, or as the type of the images says."""
+    if images.dtype.kind not in "bui":
+        raise InputError(
+            f"images must be integers, got {images.dtype}: make levels of intensities from 0 to 1 by "
+            "numpy.round(255 * images).astype(numpy.uint8)."
+        )
+    if None not in (stated, of_model) and stated != of_model:
+        raise InputError(f"levels must be those of the model, {of_model}, got {stated}.")
+    known = [one for one in (stated, of_model, LEVELS.get(images.dtype.name)) if one is not None]
+    if not known:
+        raise InputError(f"levels must be given for images of {images.dtype}: the number of values of a sub-pixel.")
+    return known[0]
+
+
+def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_out"]:
+    """Returns the indices of the images to hold out, in order."""
+    if isinstance(validation, np.ndarray | jax.Array):
+        rows = np.unique(np.asarray(validation))
+        if rows.dtype.kind not in "ui" or not rows.size or not 0 <= rows[0] <= rows[-1] < count:
+            raise InputError(f"validation must hold indices from 0 to {count - 1}, got {validation!r:.100}.")
+    elif not isinstance(validation, float) or not 0 < validation < 1:
+        raise InputError(f"validation must be a share between 0 and 1, or indices of images, got {validation!r:.50}.")
+    else:
+        rows = np.sort(np.random.default_rng(seed).permutation(count)[: max(1, round(validation * count))])
+    if len(rows) >= count:
+        raise InputError(f"images must be more than those held out, {len(rows)}, got {count}.")
+    return rows
+
+
+def _one_hot(model: Any, h: Any, variables: Variables | None) -> Any:
+    """Returns class labels as one-hot vectors, of the length that variables were made for, and any other h as it is."""
+    is_labels = h is not None and h.ndim == 1 and jnp.issubdtype(h.dtype, jnp.integer)
+    if isinstance(model, ConditionalModel) or not is_labels or not h.size:
+        return h
+    if h.min() < 0:
+        raise InputError(f"h must hold class labels from 0, got {h.min()}.")
+    classes = condition_sizes((variables or {}).get("params") or {}).get("h", 0)
+    return np.eye(max(classes, int(h.max()) + 1), dtype=np.float32)[np.asarray(h)]
+
+
+def _splits(
+    images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarray], levels: int, classes: int | None
+) -> "Splits":
+    from pixelcnn_jax.data.dataset import Splits, from_array
+
+    every = from_array(images, levels=levels).carry(**given)
+    every = dataclasses.replace(every, spec=every.spec._replace(classes=classes))
+    learned = np.setdiff1d(np.arange(len(images)), held_out)
+    return Splits(every.take(learned, "the array"), every.take(held_out, "the images held out"))
+
+
+def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
+    """Returns the model, or the network of a config; by default one for images that are seen so many times."""
+    if model is None:
+        features, many = max(32, spec.channels), spec.levels > SOFTMAX_LEVELS
+        dropout = 0.2 if seen > OFTEN else 0.0
+        model = ModelConfig(features=features, layers=8, dropout=dropout, mixture=8 * many, point_masses=many)
+    return make_network(model, spec) if isinstance(model, ModelConfig) else CHECKS["model"]("model_or_config", model)
+
+
+def _config(
+    settings: dict[str, Any], eval_every: int | None, learning_rate: float, own: FitConfig, seed: int
+) -> "RunConfig":
+    from pixelcnn_jax.training.config import resolve
+
+    steps, size = settings["steps"], settings["microbatch_size"] or 1
+    tenth = max(1, steps // 10)
+    validated = tenth if eval_every is None else eval_every
+    every = {"eval_every": validated, "checkpoint_every": validated, "log_every": max(1, tenth // 4)}
+    train = settings | every | {"eval_batch_size": -(-64 // size) * size}
+    optimizer = {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)}
+    groups = {"data": {"dataset": "array"}, "optimizer": optimizer, "train": train}
+    return resolve({"experiment": "fit", "seed": seed, "fit": dataclasses.asdict(own), **groups}, FitConfig)
+
+
+def _train(
+    config: "RunConfig", model: Any, splits: "Splits", start: Variables | None, folder: Path | None, progress: bool
+) -> Fitted:
+    from pixelcnn_jax.training.best import BestInMemory, BestModel
+    from pixelcnn_jax.training.evaluation import make_evaluator
+    from pixelcnn_jax.training.loop import train_steps
+    from pixelcnn_jax.training.progress import is_watched
+    from pixelcnn_jax.training.workdir import open_workdir
+
+    check_batch_size(data_mesh(), config.train.microbatch_size or config.train.batch_size)
+    experiment, exact = (_experiment(one, splits.train, start) for one in (model, _in_float32(model)))
+    shows = progress and is_watched()
+    losses_of = make_evaluator(
+        lambda params, batch: exact.loss(params, batch, None),
+        batch_size=config.train.eval_batch_size,
+        microbatch_size=config.train.microbatch_size,
+        shows=shows,
+    )
+    with nullcontext() if folder is None else open_workdir(folder, config, splits):
+        best = BestInMemory() if folder is None else BestModel(folder, config, exact, {}, splits)
+        metrics = train_steps(config, experiment, splits, folder, best=best, losses_of=losses_of, shows=shows)
+        return Fitted(exact.networks, jax.tree.map(jnp.asarray, best.params()), metrics.records)
+
+
+def _experiment(model: Any, train: "Dataset", start: Variables | None) -> "Experiment":
+    """Returns the density of images, given what their batches carry, as an experiment."""
+    from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
+
+    first = train.stack([train.example(0)])
+    check_images(first["image"], channels=model.channels, levels=model.levels)
+
+    def given(batch: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: x for name, x in batch.items() if name in ("h", "s")}
+
+    def init(key: Key[Array, ""]) -> Params:
+        return dict(model.init(key, first["image"], **given(first)) if start is None else start)
+
+    def loss(params: Params, batch: Batch, training: Training | None) -> Array:
+        key = None if training is None else training.key
+        return nats(model, params, batch["image"], **given(batch), key=key)
+
+    def draw(params: Params, key: Key[Array, ""], source: Batch) -> Array:
+        batch, height, width, _ = source["image"].shape
+        return sample(model, params, key, shape=(batch, height, width), **given(source))[None]
+
+    names = ["y" if name == "h" and train.spec.classes else name for name in given(first)]
+    density = f"p(x|{', '.join(names)})" if names else "p(x)"
+    return Experiment(init, loss, draw, model, score_of=density)
+
+
+def _in_float32(model: Any) -> Any:
+    """Returns a network of this package that computes in float32 at least, as it is scored and saved."""
+    if isinstance(model, ConditionalModel):
+        return dataclasses.replace(model, network=_in_float32(model.network))
+    dtype = getattr(model, "dtype", None)
+    return model if dtype is None or wide(dtype) == dtype else model.clone(dtype=wide(dtype))
+
+
+def _digest(*arrays: Any) -> str:
+    """Returns the SHA-256 of arrays, their types and shapes."""
+    digest = hashlib.sha256()
+    for array in map(np.asarray, arrays):
+        digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data.cast("B"))
+    return digest.hexdigest()

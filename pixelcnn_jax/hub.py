@@ -1,0 +1,105 @@
+"""Models on the Hugging Face Hub: fetched by ``load_pretrained("hf://OWNER/NAME@REVISION")``, and their page there.
+
+It needs the extra ``[hub]``; huggingface_hub keeps what it fetched, and reads that alone where HF_HUB_OFFLINE is set.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pixelcnn_jax.foundation.errors import InputError, first_line
+
+ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+PAGE = """
+# {name}
+
+{title}: {parameters:,} parameters, {density} of images of {height}x{width}x{channels} sub-pixels with {levels} levels.
+Trained and written by [pixelcnn-jax](https://github.com/pixelcnn-jax/pixelcnn-jax), an implementation of the
+PixelCNN decoders of [van den Oord et al. 2016](https://arxiv.org/abs/1606.05328).
+
+| split | images | bits/dim |
+|---|---|---|
+{rows}
+
+```python
+from pixelcnn_jax import load_pretrained  # pip install "pixelcnn-jax[hub]"
+
+model, variables, card = load_pretrained("hf://OWNER/{name}")
+```
+"""
+
+
+def fetch_model(address: str) -> Path:
+    """Returns the weights of a model on the Hub, with its card next to them, fetched now or before.
+
+    Args:
+      address: "hf://OWNER/NAME", or "hf://OWNER/NAME@REVISION" for a branch, a tag or a commit.
+
+    Raises:
+      InputError: for a different form of address, without huggingface_hub, and for what cannot be fetched.
+    """
+    if (parts := ADDRESS.fullmatch(address)) is None:
+        raise InputError(
+            f"A model on the Hub must be named hf://OWNER/NAME or hf://OWNER/NAME@REVISION, got {address}."
+        )
+    try:
+        from huggingface_hub import hf_hub_download
+    except ModuleNotFoundError:
+        raise InputError(f"{address} needs huggingface_hub: pip install 'pixelcnn-jax[hub]'.") from None
+    repository, revision = parts.groups()
+    try:
+        files = [hf_hub_download(repository, name, revision=revision) for name in ("config.json", "model.safetensors")]
+    except Exception as error:  # no network, no such repository, revision or file: the Hub has an error for each
+        raise InputError(f"{address} cannot be fetched: {first_line(error):.300}") from error
+    return Path(files[1])
+
+
+def model_page(name: str, card: Mapping[str, Any]) -> str:
+    """Returns the README.md of a model's repository on the Hub: metadata, scores, and how to load it.
+
+    Args:
+      name: of the model.
+      card: its card, as ``load_pretrained`` returns it.
+
+    Raises:
+      InputError: without huggingface_hub.
+    """
+    try:
+        from huggingface_hub import EvalResult, ModelCardData
+    except ModuleNotFoundError:
+        raise InputError("--hub needs huggingface_hub: pip install 'pixelcnn-jax[hub]'.") from None
+    scores = {split: score for split, score in card.get("scores", {}).items() if "bits_per_dim" in score}
+    dataset, task = card["config"].get("data", {}).get("dataset"), "unconditional-image-generation"
+    results = [
+        EvalResult(
+            task_type=task,
+            dataset_type=dataset or "images",
+            dataset_name=score["data"],
+            dataset_split=split,
+            metric_type="bits_per_dim",
+            metric_name="bits/dim",
+            metric_value=score["bits_per_dim"],
+        )
+        for split, score in scores.items()
+    ]
+    metadata = ModelCardData(
+        license="apache-2.0",
+        library_name="pixelcnn-jax",
+        pipeline_tag=task,
+        tags=["jax", "flax", "pixelcnn", "density-estimation", "arxiv:1606.05328"],
+        datasets=[dataset] if dataset else None,
+        metrics=["bits_per_dim"],
+        model_name=name,
+        eval_results=results or None,
+    )
+    rows = "\n".join(f"| {x['data']} | {x['images']:,} | {x['bits_per_dim']:.4f} |" for x in scores.values())
+    page = PAGE.format(
+        name=name,
+        title=card["networks"].get("class", "Several networks"),
+        density=card["score_of"],
+        rows=rows,
+        parameters=card["parameters"],
+        **card["image_spec"]._asdict(),
+    )
+    return f"---\n{metadata.to_yaml()}\n---\n{page}"

@@ -1,0 +1,115 @@
+"""The products of all networks: a contraction, and that of a kernel with every position of a window.
+
+The operands of a product have the type that a run trains in, and what is between products may have a wider one.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, DTypeLike, Float, Shaped
+
+
+def product(
+    x: Float[Array, "*positions_and_inputs"],
+    kernel: Float[Array, "*inputs_and_outputs"],
+    *,
+    axes: int = 1,
+    result: DTypeLike | None = None,
+    precision: jax.lax.Precision | None = None,
+) -> Float[Array, "*positions_and_outputs"]:
+    """Contracts the last axes of ``x`` with the first of a kernel, in the types of the two.
+
+    The operands are multiplied in the kernel's type. If ``x`` has a different type, as in bfloat16 training on a CPU,
+    the result and both gradients are summed and returned in the type of ``x``: processors with bfloat16 units multiply
+    it into float32, and anything else that bfloat16 does is slow there (``docs/benchmarks.md``).
+
+    Args:
+      x: what is multiplied.
+      kernel: the kernel.
+      axes: number of axes that are summed.
+      result: type of the result if both have one type; None for that type.
+      precision: as ``jax.lax.dot`` takes it.
+    """
+    if x.dtype == kernel.dtype:
+        return jnp.tensordot(x, kernel, axes=axes, precision=precision, preferred_element_type=result)
+    flat = kernel.reshape(math.prod(kernel.shape[:axes]), -1)
+    flat_result = _mixed_product(lambda x: x, x.reshape(*x.shape[:-axes], -1), flat)
+    return flat_result.reshape(*flat_result.shape[:-1], *kernel.shape[axes:])
+
+
+def window_product(
+    window: Float[Array, "batch rows columns features"],
+    kernel: Float[Array, "kernel_rows kernel_columns features *out"],
+    *,
+    stride: int = 1,
+) -> Float[Array, "batch new_rows new_columns *out"]:
+    """Returns the VALID product of a kernel with every position of a window, or every ``stride``-th row and column.
+
+    On GPU and TPU it is a convolution. On CPU, where the forward pass of XLA's convolutions uses one core, it is a
+    matrix product with the gathered taps (measured in ``docs/benchmarks.md``). Both compute the same sums. The types
+    are those of ``product``.
+    """
+    rows, columns, features, *out = kernel.shape
+    flat, gather = kernel.reshape(rows * columns * features, -1), partial(gathered, rows=rows, columns=columns)
+    gather = partial(gather, stride=stride)
+
+    def convolution(window: Array, flat: Array) -> Array:
+        numbers = ("NHWC", "HWIO", "NHWC")
+        flat = flat.reshape(rows, columns, features, -1)
+        return jax.lax.conv_general_dilated(window, flat, (stride, stride), "VALID", dimension_numbers=numbers)
+
+    def matrix_product(window: Array, flat: Array) -> Array:
+        return gather(window) @ flat
+
+    if window.dtype == kernel.dtype:
+        sums = jax.lax.platform_dependent(window, flat, cpu=matrix_product, default=convolution)
+    else:
+        sums = _mixed_product(gather, window, flat)
+    return sums.reshape(*sums.shape[:-1], *out)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _mixed_product(
+    read: Callable[[Array], Array], x: Float[Array, "*shape"], kernel: Float[Array, "inputs out"]
+) -> Float[Array, "*positions out"]:
+    """Returns the product of a kernel with ``read(x)``, a linear rearrangement, in the types of ``product``."""
+    return _forward_product(read, x, kernel)[0]
+
+
+def _forward_product(read: Callable[[Array], Array], x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    narrow = x.astype(kernel.dtype)
+    return jnp.tensordot(_copied(read, narrow), kernel, axes=1, preferred_element_type=x.dtype), (narrow, kernel)
+
+
+def _backward_product(
+    read: Callable[[Array], Array], saved: tuple[Array, Array], gradient: Float[Array, "*positions out"]
+) -> tuple[Array, Array]:
+    (x, kernel), narrow = saved, gradient.astype(saved[1].dtype)
+    to_read = jnp.tensordot(narrow, kernel.T, axes=1, preferred_element_type=gradient.dtype)
+    (to_x,) = jax.linear_transpose(read, jax.ShapeDtypeStruct(x.shape, gradient.dtype))(to_read)
+    # Contracted over all positions at once, and with the gradient first: XLA's other ways to this sum are slower on a
+    # CPU. The barrier keeps it from merging the transposition into the product, which jaxlib 0.10.2 cannot run.
+    positions = tuple(range(gradient.ndim - 1))
+    over = ((positions, positions), ((), ()))
+    to_kernel = jax.lax.dot_general(narrow, _copied(read, x), over, preferred_element_type=gradient.dtype)
+    return to_x, jax.lax.optimization_barrier(to_kernel).T.astype(kernel.dtype)
+
+
+def _copied(read: Callable[[Array], Array], x: Array) -> Array:
+    """Returns ``read(x)``, moved as integers: XLA on a CPU would convert bfloat16 to float32 and back to copy it."""
+    return jax.lax.bitcast_convert_type(read(jax.lax.bitcast_convert_type(x, jnp.uint16)), x.dtype)
+
+
+_mixed_product.defvjp(_forward_product, _backward_product)
+
+
+def gathered(
+    window: Shaped[Array, "batch rows columns features"], rows: int, columns: int, stride: int = 1
+) -> Shaped[Array, "batch new_rows new_columns taps_times_features"]:
+    """Returns what a kernel of ``rows`` x ``columns`` taps reads at each of its positions in a window, side by side."""
+    height, width = window.shape[1] - rows + 1, window.shape[2] - columns + 1
+    taps = [window[:, i : i + height : stride, j : j + width : stride] for i in range(rows) for j in range(columns)]
+    return jnp.concatenate(taps, axis=-1)

@@ -1,0 +1,96 @@
+"""The likelihood of any number of images, with its uncertainty."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+from jaxtyping import Float
+
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.likelihood import Evaluation, nats, summarise
+from pixelcnn_jax.models.arguments import validate_arguments
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, as_vectors, resolve
+from pixelcnn_jax.models.inputs import (
+    Condition,
+    Given,
+    Images,
+    ImageSpec,
+    Map,
+    Variables,
+    check_finite,
+    check_images,
+    check_values,
+    params_of,
+)
+
+
+@validate_arguments
+def evaluate(
+    model: nn.Module | ConditionalModel,
+    variables: Variables,
+    images: Images,
+    *,
+    h: Given | None = None,
+    s: Map | None = None,
+    batch_size: int = 64,
+) -> Evaluation:
+    """Returns the mean of -log p(x | h, s) over images, exact, with its 95 % confidence interval.
+
+    All batches have one size, so that one program is compiled: the last is filled up with copies that do not count.
+    Products have the full precision of their type, also on a GPU or TPU. What takes more than two seconds shows a
+    progress bar on a terminal and in a notebook.
+
+    Args:
+      model: a model of this package, or any module that maps images to logits.
+      variables: its variables.
+      images: integers 0 to ``model.levels - 1``.
+      h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
+      s: maps [batch, height, width, map_features], for a model made with one.
+      batch_size: images a batch, over all devices; rounded up to what the devices can share.
+
+    Raises:
+      InputError: for images, h or s that do not fit the model, or differ in number.
+    """
+    from pixelcnn_jax.data.images import Dataset  # these are slow to import
+    from pixelcnn_jax.training.evaluation import in_full_precision
+
+    check_images(images, channels=model.channels, levels=model.levels)
+    check_values(images, model.levels)
+    count, pixels = len(images), np.asarray(images)
+    if isinstance(model, Network):
+        h = as_vectors(params_of(variables), h)
+    given = given_rows(count, h, s)
+    resolve(model, variables, *(given[x][:1] if x in given else None for x in "hs"), shape=(1, *images.shape[1:]))
+    height, width, channels = pixels.shape[1:]
+    spec = ImageSpec(height, width, channels, model.levels)
+    dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").carry(**given)
+    return summarise(in_full_precision(_nats_of(model, min(batch_size, count)), variables, dataset), spec)
+
+
+def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
+    """Returns h and s, as far as they are given, as arrays of a row for each image.
+
+    Raises:
+      InputError: for no images, for a different number of rows, and for NaN or infinity.
+    """
+    if not count:
+        raise InputError("images must hold at least one image, got none.")
+    check_finite(Condition(h, s))
+    for name, value in (("h", h), ("s", s)):
+        if value is not None and (not value.ndim or len(value) != count):
+            raise InputError(f"{name} must have a row for each of the {count} images, got shape {list(value.shape)}.")
+    return {name: np.asarray(value) for name, value in (("h", h), ("s", s)) if value is not None}
+
+
+@functools.lru_cache(maxsize=8)
+def _nats_of(model: Any, batch_size: int) -> Callable[..., Float[np.ndarray, " count"]]:
+    """Returns what scores data sets, compiled once for equal models."""
+    from pixelcnn_jax.training.evaluation import make_evaluator
+
+    return make_evaluator(
+        lambda params, batch: nats(model, params, batch["image"], h=batch.get("h"), s=batch.get("s")),
+        batch_size=batch_size,
+    )

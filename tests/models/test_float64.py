@@ -1,0 +1,59 @@
+"""Networks in float64: the same densities as in float32, to more digits."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+from proofs import randomised
+
+from pixelcnn_jax import (
+    DiagonalBiLSTM,
+    GatedPixelCNN,
+    InputError,
+    log_prob,
+    sample,
+    sample_and_log_prob,
+)
+
+pytestmark = pytest.mark.usefixtures("strict_dtypes")
+EVERY = np.array([*itertools.product(range(3), repeat=4)]).reshape(-1, 1, 2, 2)  # every image of 1x2 pixels
+SMALL = dict(levels=3, channels=2, features=4, layers=1, first_kernel_size=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (GatedPixelCNN, {}),
+        (GatedPixelCNN, dict(mixture=2, point_masses=True)),
+        (DiagonalBiLSTM, {}),
+    ],
+)
+def test_probabilities_of_all_images_sum_to_one_in_twelve_digits(kind, options):
+    h = np.ones((len(EVERY), 2), np.float32)
+    single = kind(**SMALL, **options)
+    variables = randomised(single.init(jax.random.key(0), EVERY[:1], h[:1]))  # float32, as a file holds them
+    expected, key = log_prob(single, variables, EVERY, h=h), jax.random.key(1)
+    with jax.enable_x64(True):
+        double = single.clone(dtype="float64")
+        found = np.asarray(log_prob(double, variables, EVERY, h=h))
+        drawn, log_probs = sample_and_log_prob(double, variables, key, shape=(3, 1, 2), h=h[:3])
+        places = [np.flatnonzero((np.asarray(x) == EVERY).all((1, 2, 3)))[0] for x in drawn]
+    assert found.dtype == log_probs.dtype == np.float64
+    assert abs(np.exp(found).sum() - 1) < 1e-12
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(log_probs, found[places], rtol=1e-12)
+
+
+def test_float64_is_refused_where_jax_has_32_bits():
+    with pytest.raises(InputError, match=r"^dtype float64 needs .*jax_enable_x64"):
+        GatedPixelCNN(dtype="float64")
+    with jax.enable_x64(True):
+        model = GatedPixelCNN(**SMALL, dtype="float64")
+        variables = model.init(jax.random.key(0), EVERY[:1])
+    for work in (
+        lambda: log_prob(model, variables, EVERY),
+        lambda: sample(model, variables, jax.random.key(0), shape=(1, 1, 2)),
+    ):
+        with pytest.raises(InputError, match="dtype float64"):
+            work()

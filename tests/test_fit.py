@@ -1,0 +1,199 @@
+"""Training in one call: it learns a density that is known, resumes to the bit, and refuses what does not fit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, fit, fitting, load_pretrained, sample
+from pixelcnn_jax.cli import main
+from pixelcnn_jax.fitting import Fitted
+from pixelcnn_jax.models.registry import ModelConfig
+from pixelcnn_jax.training.best import BestInMemory
+from pixelcnn_jax.training.checkpoint import Checkpoints
+
+TINY = ModelConfig(features=8, layers=1, first_kernel_size=3)
+STAYS = 0.9  # probability that a pixel equals the one to its left
+ENTROPY = (1 - 3 * (STAYS * np.log2(STAYS) + (1 - STAYS) * np.log2(1 - STAYS))) / 4  # bits per pixel of rows of four
+SHORT = dict(steps=6, batch_size=16, eval_every=2, learning_rate=3e-2, progress=False)
+EXTRAS = ("ml_collections", "orbax", "jinja2", "matplotlib", "sklearn", "tensorflow_datasets", "clu")
+
+
+def rows_that_stay(count, seed=0):
+    """Binary images whose rows are Markov chains, so that their entropy is known."""
+    flips = np.random.default_rng(seed).random((count, 4, 4)) < [0.5, *[1 - STAYS] * 3]
+    return np.cumsum(flips, axis=2) % 2 == 1
+
+
+IMAGES = rows_that_stay(400)
+
+
+def without_times(history):
+    return [{k: x for k, x in record.items() if k not in ("seconds", "images_per_second")} for record in history]
+
+
+@pytest.fixture(scope="module")
+def short():
+    return fit(TINY, IMAGES, **SHORT)
+
+
+def test_what_is_learned_is_near_the_entropy_of_the_images(monkeypatch):
+    for name in EXTRAS:
+        monkeypatch.setitem(sys.modules, name, None)
+    model, variables, history = fit(TINY, IMAGES, steps=60, batch_size=64, learning_rate=3e-2)
+    fresh = rows_that_stay(2000, seed=1)[..., None].astype(np.uint8)
+    found = evaluate(model, variables, fresh, batch_size=400)
+    assert isinstance(model, GatedPixelCNN)
+    assert model.levels == 2
+    low, high = (nats / (16 * np.log(2)) for nats in found.interval)
+    assert ENTROPY < high
+    assert low < ENTROPY + 0.03
+    validated = [record["validation_bits_per_dim"] for record in history if "validation_bits_per_dim" in record]
+    assert len(validated) == 10
+    assert 0.9 < validated[0] / validated[-1]
+    drawn = np.asarray(sample(model, variables, jax.random.key(2), shape=(500, 4, 4)))[..., 0]
+    assert abs((drawn[:, :, 1:] == drawn[:, :, :-1]).mean() - STAYS) < 0.03
+
+
+def test_the_parameters_are_those_of_the_best_validation(short):
+    held_out = fitting._held_out(0.1, 400, int(jax.random.bits(jax.random.key(0))))
+    found = evaluate(short.model, short.variables, IMAGES[held_out][..., None].astype(int))
+    validated = [record["validation_bits_per_dim"] for record in short.history if "validation_bits_per_dim" in record]
+    assert len(held_out) == 40
+    assert len(validated) == 3
+    np.testing.assert_allclose(found.bits_per_dim, min(validated), rtol=1e-5)
+
+
+def test_a_later_validation_that_is_worse_does_not_replace_the_best():
+    best = BestInMemory()
+    for step, loss in ((1, 3.0), (2, 1.0), (3, 2.0)):
+        best.offer(step, loss, {"x": jax.numpy.full(2, step)})
+    assert (best.step, best.loss, best.params()["x"].tolist()) == (2, 1.0, [2, 2])
+
+
+def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkeypatch):
+    saved, save = [], Checkpoints.save
+
+    def save_once(self, step, *inputs, **options):
+        saved.append(step)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        save(self, step, *inputs, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "save", save_once)
+        with pytest.raises(KeyboardInterrupt):
+            fit(TINY, IMAGES, folder=tmp_path / "run", **SHORT)
+    assert saved == [2, 4]
+    resumed = fit(TINY, IMAGES, folder=tmp_path / "run", **SHORT)
+    again = fit(TINY, IMAGES, folder=str(tmp_path / "run"), **SHORT)  # finished
+    loaded = load_pretrained(tmp_path / "run")
+    for one in (resumed, again, loaded):
+        jax.tree.map(np.testing.assert_array_equal, one.variables, short.variables)
+        assert one.model == short.model
+    assert without_times(resumed.history) == without_times(again.history) == without_times(short.history)
+    assert loaded.card["score_of"] == "p(x)"
+    with pytest.raises(InputError, match=r"has a different config: arrays was"):
+        fit(TINY, ~IMAGES, folder=tmp_path / "run", **SHORT)
+    with pytest.raises(InputError, match=r"has a different config: learning_rate was"):
+        fit(TINY, IMAGES, folder=tmp_path / "run", **SHORT | {"learning_rate": 1e-3})
+
+
+def test_codes_given_labels_and_a_map_make_a_prior():
+    codes, labels = np.random.default_rng(0).integers(0, 5, (32, 2, 3)), np.arange(32) % 3
+    s = np.ones((32, 2, 3, 2), np.float32)
+    prior = ModelConfig(features=8, layers=1, first_kernel_size=3, code_features=4)
+    model, variables, _ = fit(prior, codes, levels=5, h=labels, s=s, **SHORT | {"steps": 2})
+    assert (model.levels, model.code_features) == (5, 4)
+    drawn = sample(model, variables, jax.random.key(0), shape=(3, 2, 3), h=np.arange(3), s=s[:3])
+    assert 0 <= drawn.min() <= drawn.max() < 5
+    longer = fit(model, codes, h=labels, s=s, variables=variables, **SHORT | {"steps": 1, "learning_rate": 1e-9})
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), longer.variables, variables)
+
+
+@pytest.mark.parametrize(
+    ("images", "levels", "expected"),
+    [
+        (np.zeros((9, 2, 2), bool), None, (2, 1, 0)),
+        (np.zeros((9, 2, 2), np.uint8), None, (256, 1, 8)),  # zeros and ones are no binary images
+        (np.zeros((9, 2, 2), np.uint8), 2, (2, 1, 0)),
+        (np.zeros((9, 2, 2, 3), np.uint16), None, (65536, 3, 8)),
+        (np.zeros((9, 2, 2), int), 17, (17, 1, 0)),
+    ],
+)
+def test_the_images_decide_the_levels_and_channels_of_the_default_network(images, levels, expected, monkeypatch):
+    monkeypatch.setattr(fitting, "_train", lambda config, model, *rest: Fitted(model, {}, []))
+    model = fit(None, images, levels=levels).model
+    assert (model.levels, model.channels, model.mixture) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"images": IMAGES / 2}, "images must be integers, got float64"),
+        ({"images": np.full((40, 4, 4), np.nan, np.float32)}, "images must be integers, got float32"),
+        ({"images": IMAGES.astype(int)}, "levels must be given for images of int64"),
+        ({"images": IMAGES.astype(int) * 3, "levels": 3}, "images must hold 0 to 2, got 0 to 3"),
+        ({"images": IMAGES[0]}, "images must be an array"),
+        ({"images": IMAGES[:1]}, "images must be more than those held out"),
+        ({"images": IMAGES[:0]}, "images must"),
+        ({"images": [[0, 1]]}, "images must be an array, got list"),
+        ({"model_or_config": GatedPixelCNN(levels=2), "levels": 3}, "levels must be those of the model, 2, got 3"),
+        ({"model_or_config": GatedPixelCNN(levels=2, channels=3)}, "images must have shape .*3"),
+        ({"model_or_config": "gated"}, "model_or_config must be a Linen module"),
+        ({"h": np.arange(399)}, "h must have a row for each of the 400 images"),
+        ({"h": np.arange(400) - 1}, "h must hold class labels from 0"),
+        ({"h": np.full((400, 2), np.nan, np.float32)}, "h must be finite"),
+        ({"s": np.ones((400, 4, 5, 1), np.float32)}, "s must have shape"),
+        ({"validation": 0.0}, "validation must be a share"),
+        ({"validation": np.array([400])}, "validation must hold indices from 0 to 399"),
+        ({"steps": 0}, "steps must be a whole number of at least 1"),
+        ({"learning_rate": -1.0}, "learning_rate must be above 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number"),
+        ({"batch_size": 12}, "batch_size must be a multiple of the number of devices"),
+        ({"microbatch_size": 3}, "batch_size must be a multiple of microbatch_size"),
+        ({"key": 3}, "key must be a new-style key"),
+        ({"key": jax.random.split(jax.random.key(0), 2)}, "key must be one key"),
+        ({"levels": 1}, "levels must be at least 2"),
+        ({"folder": 5}, "folder must be a name or a path"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_what_does_not_fit_is_refused_in_a_sentence_without_the_words_of_a_config(changes, named):
+    with pytest.raises(InputError, match=f"^{named}") as refused:
+        fit(**{"model_or_config": TINY, "images": IMAGES} | changes)
+    assert "config." not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_a_loss_that_diverges_names_the_learning_rate():
+    with pytest.raises(InputError, match=r"lower learning_rate"):
+        fit(TINY, IMAGES, **SHORT | {"steps": 30, "eval_every": 30, "learning_rate": 1e30})
+
+
+def test_a_folder_needs_the_extra(monkeypatch, tmp_path):
+    monkeypatch.setattr(fitting, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pixelcnn-jax\[train\]"):
+        fit(TINY, IMAGES, folder=tmp_path)
+
+
+def test_training_needs_no_extra():
+    """What ``fit`` imports, in a process in which no extra can be imported."""
+    modules = ("best", "evaluation", "loop", "progress", "workdir")
+    code = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS})); import pixelcnn_jax.fitting, " + ", ".join(
+        f"pixelcnn_jax.training.{name}" for name in modules
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_model_fitted_to_labels_is_sampled_by_label_from_a_shell(tmp_path):
+    labels = np.arange(len(IMAGES)) % 2
+    fit(TINY, IMAGES, h=labels, folder=tmp_path / "run", **SHORT | {"steps": 1})
+    result = CliRunner().invoke(main, ["sample", str(tmp_path / "run"), "--label=1", "-o", str(tmp_path / "a.png")])
+    assert result.exit_code == 0, result.output

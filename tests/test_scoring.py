@@ -1,0 +1,77 @@
+"""The likelihood of many images: the mean over images, its interval, and one program for every batch."""
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+from proofs import random_images, randomised
+
+from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, log_prob
+
+MODEL = GatedPixelCNN(levels=3, features=4, layers=1, first_kernel_size=3)
+IMAGES = np.asarray(random_images(MODEL, (11, 2, 3)))
+LABELS = np.arange(11) % 3
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return randomised(MODEL.init(jax.random.key(0), IMAGES[:1], np.zeros((1, 3), np.float32)))
+
+
+@pytest.mark.parametrize("images", [IMAGES, IMAGES.astype(np.uint8), jax.numpy.asarray(IMAGES)])
+def test_the_interval_is_that_of_the_mean_by_hand(variables, images):
+    nats = -np.asarray(log_prob(MODEL, variables, IMAGES, h=LABELS), np.float64)
+    found = evaluate(MODEL, variables, images, h=LABELS, batch_size=8)  # the second batch has 3 of 8
+    mean, error = nats.sum() / 11, np.sqrt(((nats - nats.mean()) ** 2).sum() / 10 / 11)
+    expected = (mean, mean / (6 * np.log(2)), error, (mean - 1.96 * error, mean + 1.96 * error), 11)
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4)
+
+
+def test_one_image_has_no_interval(variables):
+    found = evaluate(MODEL, variables, IMAGES[:1], h=LABELS[:1])
+    assert (found.standard_error, found.interval) == (np.inf, (-np.inf, np.inf))
+
+
+TRACED = []
+
+
+class Uniform(nn.Module):
+    """A user's module: all levels are equally likely."""
+
+    levels: int = 4
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, images):
+        TRACED.append(images.shape)
+        return jax.numpy.zeros((*images.shape, self.levels))
+
+
+def test_one_program_serves_all_batches_and_the_next_call():
+    for seed in (0, 1):
+        images = np.random.default_rng(seed).integers(0, 4, (19, 2, 2, 1))
+        found = evaluate(Uniform(), {"params": {}}, images, batch_size=8)
+        np.testing.assert_allclose(found.bits_per_dim, 2, rtol=1e-6)
+        assert found.standard_error < 1e-6
+    assert TRACED.count((8, 2, 2, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "h", "named"),
+    [
+        (IMAGES, LABELS[:10], "h must have a row for each of the 11"),
+        (IMAGES, LABELS + 1, "h must hold integers 0 to 2"),
+        (IMAGES, np.full((11, 3), np.nan, np.float32), "h must be finite"),
+        (IMAGES, np.ones((11, 4), np.float32), "h must have shape"),
+        (IMAGES, None, "h must be given"),
+        (IMAGES + 1, LABELS, "images must hold integers 0 to 2, got 1 to 3"),
+        (IMAGES / 2, LABELS, "images must hold integers"),
+        (IMAGES[..., 0], LABELS, "images must have shape"),
+        (IMAGES[:0], LABELS[:0], "images must hold at least one"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_what_does_not_fit_is_refused(variables, images, h, named):
+    with pytest.raises(InputError, match=f"^{named}"):
+        evaluate(MODEL, variables, images, h=h)

@@ -1,0 +1,126 @@
+"""Draws where the published models stand: likelihood of test images by parameters and by hours of training.
+
+python -m tools.landscape [-o docs/pictures/landscape.png]
+
+Our points are the cards of the published models of p(x). The others are figures of papers, or outputs stored in the
+repository that is named.
+"""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.foundation.files import atomic_write
+from pixelcnn_jax.pretrained import pretrained_names, read_card
+
+MILLION = 1e6
+COLOURS = {"GatedPixelCNN": "C0", "PixelCNN": "C1", "RowLSTM": "C2", "DiagonalBiLSTM": "C3"}
+
+
+COSTS: dict[str, Callable[[dict[str, Any]], float]] = {
+    "parameters": lambda card: card["parameters"],
+    "hours of training on one CPU core": lambda card: card["train_seconds"] / 3600,
+}
+
+
+class Published(NamedTuple):
+    """A figure of others."""
+
+    name: str
+    score: float
+    parameters: float | None  # None: not printed
+
+
+class Data(NamedTuple):
+    """Test images, the unit of their scores, and what others have."""
+
+    title: str
+    dataset: str
+    measure: str
+    published: tuple[Published, ...]
+
+
+PANELS = (
+    Data(
+        "CIFAR-10, bits/dim",
+        "cifar10",
+        "bits_per_dim",
+        (
+            Published("NeLLoC", 3.383, 0.129 * MILLION),  # zmtomorrow/NeLLoC, BPD_test.ipynb
+            Published("NeLLoC", 3.282, 0.326 * MILLION),
+            Published("NeLLoC", 3.247, 0.721 * MILLION),
+            Published("PixelCNN++", 2.92, 53 * MILLION),  # 1701.05517
+            Published("PixelSNAIL", 2.85, 46 * MILLION),  # 1712.09763
+            Published("PixelCNN 3.14", 3.14, None),  # 1601.06759
+            Published("Gated PixelCNN 3.03", 3.03, None),  # 1606.05328
+        ),
+    ),
+    Data(
+        "binary MNIST (fixed binarisation), nats",
+        "binarized_mnist",
+        "nats",
+        (
+            Published("PixelCNN 81.30", 81.30, None),  # 1601.06759
+            Published("Gated PixelCNN 80.10", 80.10, None),  # the authors of PixelVAE, 1611.05013
+            Published("Diagonal BiLSTM 79.20", 79.20, None),  # 1601.06759
+        ),
+    ),
+)
+
+
+@click.command(cls=UserCommand)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("docs/pictures/landscape.png"))
+def main(output: Path) -> None:
+    """Draw the picture."""
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    for row, data in zip(figure.subplots(2, 2), PANELS, strict=True):
+        cards = [card for card in map(read_card, pretrained_names()) if is_ours(card, data)]
+        for axes, by in zip(row, COSTS, strict=True):
+            draw(axes, data, [point(card, data, by=by) for card in cards], by=by)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=130)
+    atomic_write(output, png.getvalue())
+
+
+def is_ours(card: dict[str, Any], data: Data) -> bool:
+    """Whether a card is of a model of p(x) in floating point that was scored on these test images."""
+    same = card["config"].get("data", {}).get("dataset") == data.dataset and card["dtype"] == "float32"
+    return same and card["score_of"] == "p(x)" and "test" in card["scores"]
+
+
+def point(card: dict[str, Any], data: Data, *, by: str) -> tuple[float, float, str]:
+    """Returns the cost of a model, its score of the test images, and the class of its network."""
+    return COSTS[by](card), card["scores"]["test"][data.measure], card["networks"]["class"]
+
+
+def draw(axes: Axes, data: Data, ours: list[tuple[float, float, str]], *, by: str) -> None:
+    """Draws the points of one data set against one measure of cost."""
+    for kind, colour in COLOURS.items():
+        if points := [(cost, score) for cost, score, name in ours if name == kind]:
+            axes.plot(*zip(*points, strict=True), "o", color=colour, label=f"{kind}, here")
+    for one in data.published:
+        if one.parameters is None:
+            axes.axhline(one.score, color="grey", linewidth=0.8, linestyle=":")
+            axes.annotate(one.name, (0.3, one.score), xycoords=("axes fraction", "data"), va="bottom", size=8)
+        elif by == "parameters":
+            axes.plot(one.parameters, one.score, "x", color="black")
+            left = one.parameters > 10 * MILLION
+            place = {"xytext": (-5 if left else 5, 3), "textcoords": "offset points", "ha": "right" if left else "left"}
+            axes.annotate(one.name, (one.parameters, one.score), size=8, **place)
+    axes.set(xscale="log" if by == "parameters" else "linear", xlabel=by, ylabel=data.title)
+    axes.set_xlim((0.1 * MILLION, max(MILLION, axes.get_xlim()[1])) if by == "parameters" else (0, None))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x / MILLION:g} M" if x >= 1e4 else f"{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+
+
+if __name__ == "__main__":
+    main()
