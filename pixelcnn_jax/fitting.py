@@ -56,7 +56,7 @@ class Fitted(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """What identifies a call of ``fit`` in a folder, besides its settings."""
+    """The arrays and networks that identify a call of ``fit`` in a folder, besides its settings."""
 
     arrays: str = field("", "digest of the images, h, s, the rows held out and the variables to start from")
     networks: str = field("", "the model")
@@ -197,7 +197,7 @@ def _splits(
 
 
 def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
-    """Returns the model, or the network of a config; by default one for images that are seen so many times."""
+    """Returns the model, the network of a config, or a default network with dropout if images are seen often."""
     if model is None:
         features, many = max(32, spec.channels), spec.levels > SOFTMAX_LEVELS
         dropout = 0.2 if seen > OFTEN else 0.0

@@ -46,7 +46,7 @@ def outputs(notebook, kind):
 
 
 def complaints(notebook):
-    """What it wrote to standard error, but for a hint that some CPUs are given."""
+    """Returns what a notebook wrote to standard error, except a hint that some CPUs print."""
     lines = [output.text for output in outputs(notebook, "stream") if output.name == "stderr"]
     return [line for line in lines if "multiplies bfloat16" not in line]
 

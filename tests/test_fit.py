@@ -183,7 +183,7 @@ def test_a_folder_needs_the_extra(monkeypatch, tmp_path):
 
 
 def test_training_needs_no_extra():
-    """What ``fit`` imports, in a process in which no extra can be imported."""
+    """``fit`` runs in a process that can import no extra."""
     modules = ("best", "evaluation", "loop", "progress", "workdir")
     code = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS})); import pixelcnn_jax.fitting, " + ", ".join(
         f"pixelcnn_jax.training.{name}" for name in modules

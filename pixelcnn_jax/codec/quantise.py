@@ -161,7 +161,7 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params, ranges:
 
 
 class Operands(NamedTuple):
-    """What the sums of a layer read.
+    """The inputs of a layer's sums.
 
     Attributes:
       above, own: step and clip range of the inputs of the vertical and the horizontal kernel.

@@ -1,1 +1,1 @@
-"""What everything stands on: errors, files, fields of configs and cards, devices, distributions."""
+"""Modules that all others use: errors, files, fields of configs and cards, devices, distributions."""
