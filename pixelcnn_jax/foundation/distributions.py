@@ -96,9 +96,24 @@ def mixture_log_probs(
 
 
 def mixture_logits(numbers: Float[Array, "*subpixels numbers"], *, levels: int) -> Float[Array, "*subpixels levels"]:
-    """Returns the log-probabilities of all levels."""
-    every = jnp.arange(levels).reshape((1,) * (numbers.ndim - 1) + (levels,))
-    return mixture_log_probs(numbers[..., None, :], every, levels=levels)
+    """Returns the log-probabilities of all levels. One of less than float32's smallest number counts as that number.
+
+    The mass of a level is that of ``mixture_log_probs``. Neighbouring levels share an edge, so that a level costs two
+    sigmoids per component and one logarithm in all.
+    """
+    mixture = mixture_of(numbers)
+    components = mixture.means.shape[-1]
+    weights, ends = jnp.split(jnp.exp(mixture.log_weights), (components,), axis=-1)
+    rate, half = jnp.exp(-mixture.log_scales)[..., None], 1 / (levels - 1)
+    every = np.arange(levels - 1).reshape((1,) * numbers.ndim + (levels - 1,))  # all but the last have an upper edge
+    at = rate * (intensities(every, levels, numbers.dtype) + half - mixture.means[..., None])
+    below, above = jax.nn.sigmoid(at), jax.nn.sigmoid(-at)
+    inside = -jnp.expm1(-2 * half * rate) * below[..., 1:] * above[..., :-1]
+    masses = jnp.concatenate([below[..., :1], inside, above[..., -1:]], axis=-1)
+    probabilities = (weights[..., None] * masses).sum(axis=-2)
+    if ends.shape[-1]:
+        probabilities = probabilities.at[..., :: levels - 1].add(ends)
+    return jnp.log(jnp.maximum(probabilities, jnp.finfo(probabilities.dtype).tiny))
 
 
 def noise(

@@ -66,11 +66,19 @@ def test_every_mixture_sums_to_one(levels, scale):
     np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1, atol=2e-3)
 
 
-def test_one_level_costs_no_more_than_itself_and_is_the_same():
+@pytest.mark.parametrize("scale", [1, 3, 10])
+def test_all_levels_at_once_are_those_one_by_one(scale):
+    """Down to 1e-38, where the first stop and stay numbers."""
+    numbers = scale * jax.random.normal(jax.random.key(0), (500, 32))
+    found = mixture_logits(numbers, levels=256)
+    expected = mixture_log_probs(numbers[:, None], jnp.arange(256)[None], levels=256)
+    np.testing.assert_allclose(found, jnp.maximum(expected, np.log(np.finfo(np.float32).tiny)), atol=1e-3)
+    assert scale < 10 or expected.min() < found.min()
+
+
+def test_one_level_costs_no_more_than_itself():
     numbers = jax.random.normal(jax.random.key(0), (2, 3, 4, 1, 15))
     values = jax.random.randint(jax.random.key(1), (2, 3, 4, 1), 0, 256)
-    of_all = jnp.take_along_axis(mixture_logits(numbers, levels=256), values[..., None], axis=-1)[..., 0]
-    np.testing.assert_allclose(mixture_log_probs(numbers, values, levels=256), of_all, rtol=1e-6)
     largest = max(
         np.prod(variable.aval.shape)
         for equation in jax.make_jaxpr(lambda x: mixture_log_probs(x, values, levels=256))(numbers).eqns
