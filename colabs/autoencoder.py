@@ -23,17 +23,17 @@
 # notebook trains both on 8x8 digits, in a few minutes on a CPU.
 
 # %% [markdown]
-# The next cell installs the project in Colab. It does nothing where the project is installed already.
+# The next cell installs the project in Colab. It does nothing in a checkout that is installed already.
 
 # %%
 import importlib.util
 import sys
 
-if importlib.util.find_spec("pixelcnn_jax") is None:
+if importlib.util.find_spec("experiments") is None:
     # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
     # %pip install --quiet --editable "./pixelcnn-jax[train]"
     sys.path.insert(0, "pixelcnn-jax")
-    assert importlib.util.find_spec("pixelcnn_jax"), "The repository could not be cloned: see the message above."
+    assert importlib.util.find_spec("experiments"), "The repository could not be cloned: see the message above."
 
 # %% tags=["parameters"]
 STEPS = 600  # training steps

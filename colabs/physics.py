@@ -23,17 +23,17 @@
 # energy itself, which a Markov chain does not. Here both are compared with the exact solution (Kaufman 1949).
 
 # %% [markdown]
-# The next cell installs the project in Colab. It does nothing where the project is installed already.
+# The next cell installs the project in Colab. It does nothing in a checkout that is installed already.
 
 # %%
 import importlib.util
 import sys
 
-if importlib.util.find_spec("pixelcnn_jax") is None:
+if importlib.util.find_spec("experiments") is None:
     # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
     # %pip install --quiet --editable "./pixelcnn-jax[train]"
     sys.path.insert(0, "pixelcnn-jax")
-    assert importlib.util.find_spec("pixelcnn_jax"), "The repository could not be cloned: see the message above."
+    assert importlib.util.find_spec("experiments"), "The repository could not be cloned: see the message above."
 
 # %% tags=["parameters"]
 SIZE = 8  # rows and columns of the lattice, an even number
@@ -71,10 +71,11 @@ variables = ising.train(network, variables, key, size=SIZE, recipe=ising.Recipe(
 found = ising.estimate(network, variables, key, BETA, size=SIZE, samples=10_000)
 exact = exact_ising.log_partition(BETA, size=SIZE)
 sites = SIZE**2
-print(f"free energy per site at beta = {BETA}")
-print(f"exact                {-exact / BETA / sites:.5f}")
-print(f"importance-weighted  {-found.importance_weighted / BETA / sites:.5f}")
-print(f"variational bound    {-found.variational / BETA / sites:.5f}")
+print(f"free energy per site at beta = {BETA}: F = -log Z / beta, for energies -J times products of neighbours, J = 1")
+print(f"exact                {-exact / BETA / sites:.6f}")
+for name in ("importance_weighted", "variational"):
+    value, error = getattr(found, name), getattr(found, f"{name}_error")
+    print(f"{name:20} {-value / BETA / sites:.6f} +- {error / BETA / sites:.6f}")
 print(f"effective sample size {found.effective_sample_size:.1%}")
 print(f"energy per site {found.energy:.4f}, exact {exact_ising.mean_energy(BETA, size=SIZE) / sites:.4f}")
 

@@ -31,11 +31,11 @@
 import importlib.util
 import sys
 
-if importlib.util.find_spec("pixelcnn_jax") is None:
+if importlib.util.find_spec("experiments") is None:
     # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
     # %pip install --quiet --editable "./pixelcnn-jax[train]"
     sys.path.insert(0, "pixelcnn-jax")
-    assert importlib.util.find_spec("pixelcnn_jax"), "The repository could not be cloned: see the message above."
+    assert importlib.util.find_spec("experiments"), "The repository could not be cloned: see the message above."
 
 # %% tags=["parameters"]
 STEPS = 1800  # training steps: a few minutes on two CPU cores

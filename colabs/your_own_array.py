@@ -42,10 +42,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 
-from pixelcnn_jax import evaluate, fit, load_pretrained, sample
+from pixelcnn_jax import evaluate, fit, load_pretrained, sample, save_pretrained
 from pixelcnn_jax.data.image_files import grid
-from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import save_pretrained
 
 images = load_digits().images.astype(np.uint8)  # 1,797 images of 8x8 pixels, each from 0 to 16
 
@@ -62,7 +60,7 @@ model, variables, history = fit(None, images[:1350], levels=17, steps=STEPS)
 # The exact likelihood of images that were never seen, with the uncertainty that comes from their number.
 
 # %%
-score = evaluate(model, variables, images[1350:, ..., None])
+score = evaluate(model, variables, images[1350:])
 low, high = score.interval
 print(f"{score.bits_per_dim:.3f} bits/dim, {score.nats:.2f} nats per image, 95 % interval {low:.2f} to {high:.2f}")
 
@@ -79,5 +77,5 @@ ImageOps.scale(picture, 5, Image.Resampling.NEAREST)
 
 # %%
 folder = tempfile.mkdtemp()
-save_pretrained(folder, model, variables, {"image_spec": ImageSpec(8, 8, 1, 17)})
+save_pretrained(folder, model, variables, image_shape=(8, 8))
 print(load_pretrained(folder).card["networks"])

@@ -8,7 +8,7 @@ from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.predecessors.pixelcnn import PixelCNN
 from pixelcnn_jax.models.predecessors.pixelrnn import DiagonalBiLSTM, RowLSTM
 from pixelcnn_jax.models.registry import register
-from pixelcnn_jax.pretrained import load_pretrained, pretrained_names
+from pixelcnn_jax.pretrained import load_pretrained, pretrained_names, save_pretrained
 from pixelcnn_jax.sampling import naive_sample, sample, sample_and_log_prob
 from pixelcnn_jax.scoring import evaluate
 
@@ -35,4 +35,5 @@ __all__ = [
     "register",
     "sample",
     "sample_and_log_prob",
+    "save_pretrained",
 ]

@@ -123,26 +123,45 @@ def read_card(name: str | Path) -> dict[str, Any]:
     return read_card_file(find_model(name)[1])
 
 
-def save_pretrained(path: str | Path, model: Model, variables: Variables, card: Mapping[str, Any]) -> None:
+def save_pretrained(
+    path: str | Path,
+    model: Model,
+    variables: Variables,
+    card: Mapping[str, Any] | None = None,
+    *,
+    image_shape: tuple[int, int] | None = None,
+) -> None:
     """Writes a model so that ``load_pretrained`` finds the older or the newer one whole, whenever this is interrupted.
 
     Args:
-      path: a folder, which gets model.safetensors and model.json, or a .safetensors file, whose card is put next to it.
+      path: a folder, which is made and gets model.safetensors and model.json, or a .safetensors file, whose card is put
+        next to it.
       model: a network, a ``ConditionalModel``, or a dict of such by name.
       variables: its variables; for a dict of networks a dict by the same names.
-      card: "image_spec" and whatever else is to be known of the model. The networks, the number of parameters, the
-        dtype, the format and the SHA-256 of the weights are added.
+      card: "image_spec", an ``ImageSpec``, and whatever else is to be known of the model. The networks, the number of
+        parameters, the dtype, the format and the SHA-256 of the weights are added.
+      image_shape: height and width of the images, in place of "image_spec".
 
     Raises:
-      InputError: if the folder does not exist, the card has no "image_spec", or the model is no Linen module.
+      InputError: if the folder above does not exist, neither the card nor ``image_shape`` says what the images are, the
+        card says something else than the model, or the model is no Linen module.
     """
-    file = _file_in(Path(path))
-    if not file.parent.is_dir():
-        raise InputError(f"{file.parent} must be a folder that exists: make it first.")
+    file, card = _file_in(Path(path)), dict(card or {})
+    if not (above := file.parent if file == Path(path) else file.parent.parent).is_dir():
+        raise InputError(f"{above} must be a folder that exists: make it first.")
     try:
+        if image_shape is not None:
+            height, width = image_shape
+            card["image_spec"] = (height, width, model.channels, model.levels)
         spec = ImageSpec(*card["image_spec"])
-    except (KeyError, TypeError):
-        raise InputError('card must have an "image_spec", the ImageSpec of the images.') from None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(
+            'image_shape must be (height, width), for a model of images, or the card have an "image_spec".'
+        ) from None
+    for name in ("channels", "levels"):
+        if getattr(spec, name) != (of_model := getattr(model, name, getattr(spec, name))):
+            raise InputError(f"card[\"image_spec\"].{name} must be that of the model, {of_model}, got {getattr(spec, name)}.")
+    file.parent.mkdir(exist_ok=True)
     flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))), sep=".")
     content = save({key: _as_float32(x) for key, x in flat.items()})
     digest = hashlib.sha256(content).hexdigest()
@@ -202,7 +221,7 @@ def find_model(name: str | Path) -> tuple[Path, Path]:
             )
         near = difflib.get_close_matches(str(name), pretrained_names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "`pixelcnn models` lists the published ones."
-        raise InputError(f"There is no model {name}: {hint}")
+        raise InputError(f"There is no model, folder or file {name}: {hint}")
     return file, card
 
 

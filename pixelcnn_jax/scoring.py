@@ -6,7 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import Evaluation, nats, summarise
@@ -16,7 +16,6 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, as_ve
 from pixelcnn_jax.models.inputs import (
     Condition,
     Given,
-    Images,
     ImageSpec,
     Map,
     Variables,
@@ -31,7 +30,7 @@ from pixelcnn_jax.models.inputs import (
 def evaluate(
     model: nn.Module | ConditionalModel,
     variables: Variables,
-    images: Images,
+    images: np.ndarray | Array,
     *,
     h: Given | None = None,
     s: Map | None = None,
@@ -46,7 +45,8 @@ def evaluate(
     Args:
       model: a model of this package, or any module that maps images to logits.
       variables: its variables.
-      images: integers 0 to ``model.levels - 1``.
+      images: integers 0 to ``model.levels - 1``, or bool, [count, height, width] or [count, height, width, channels],
+        as ``fit`` takes them.
       h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
       s: maps [batch, height, width, map_features], for a model made with one.
       batch_size: images a batch, over all devices; rounded up to what the devices can share.
@@ -57,13 +57,16 @@ def evaluate(
     from pixelcnn_jax.data.images import Dataset  # these are slow to import
     from pixelcnn_jax.training.evaluation import in_full_precision
 
-    check_images(images, channels=model.channels, levels=model.levels)
-    check_values(images, model.levels)
-    count, pixels = len(images), np.asarray(images)
+    pixels = np.asarray(images)
+    pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+    pixels = pixels[..., None] if pixels.ndim == 3 else pixels
+    check_images(pixels, channels=model.channels, levels=model.levels)
+    check_values(pixels, model.levels)
+    count = len(pixels)
     if isinstance(model, Network):
         h = as_vectors(params_of(variables), h)
     given = given_rows(count, h, s)
-    resolve(model, variables, *(given[x][:1] if x in given else None for x in "hs"), shape=(1, *images.shape[1:]))
+    resolve(model, variables, *(given[x][:1] if x in given else None for x in "hs"), shape=(1, *pixels.shape[1:]))
     height, width, channels = pixels.shape[1:]
     spec = ImageSpec(height, width, channels, model.levels)
     dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").carry(**given)

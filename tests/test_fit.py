@@ -45,7 +45,7 @@ def test_what_is_learned_is_near_the_entropy_of_the_images(monkeypatch):
     for name in EXTRAS:
         monkeypatch.setitem(sys.modules, name, None)
     model, variables, history = fit(TINY, IMAGES, steps=60, batch_size=64, learning_rate=3e-2)
-    fresh = rows_that_stay(2000, seed=1)[..., None].astype(np.uint8)
+    fresh = rows_that_stay(2000, seed=1)
     found = evaluate(model, variables, fresh, batch_size=400)
     assert isinstance(model, GatedPixelCNN)
     assert model.levels == 2
@@ -61,7 +61,7 @@ def test_what_is_learned_is_near_the_entropy_of_the_images(monkeypatch):
 
 def test_the_parameters_are_those_of_the_best_validation(short):
     held_out = fitting._held_out(0.1, 400, int(jax.random.bits(jax.random.key(0))))
-    found = evaluate(short.model, short.variables, IMAGES[held_out][..., None].astype(int))
+    found = evaluate(short.model, short.variables, IMAGES[held_out])
     validated = [record["validation_bits_per_dim"] for record in short.history if "validation_bits_per_dim" in record]
     assert len(held_out) == 40
     assert len(validated) == 3
@@ -125,10 +125,11 @@ def test_codes_given_labels_and_a_map_make_a_prior():
         (np.zeros((9, 2, 2), int), 17, (17, 1, 0)),
     ],
 )
-def test_the_images_decide_the_levels_and_channels_of_the_default_network(images, levels, expected, monkeypatch):
+def test_the_images_decide_the_levels_and_channels_of_the_default_network(images, levels, expected, monkeypatch, capsys):
     monkeypatch.setattr(fitting, "_train", lambda config, model, *rest: Fitted(model, {}, []))
     model = fit(None, images, levels=levels).model
     assert (model.levels, model.channels, model.mixture) == expected
+    assert ("levels=1 gives" in capsys.readouterr().err) == (images.dtype.kind == "u" and levels is None)
 
 
 @pytest.mark.parametrize(

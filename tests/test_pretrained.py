@@ -278,9 +278,10 @@ def test_a_published_name_is_the_published_model_and_a_path_is_a_path(tmp_path, 
 @pytest.mark.parametrize(
     ("path", "changes", "named"),
     [
-        ("missing", {}, "missing must be a folder"),
+        ("missing/deeper", {}, "missing must be a folder"),
         ("missing/m.safetensors", {}, "missing must be a folder"),
         (".", {"image_spec": None}, "image_spec"),
+        (".", {"image_spec": SPEC._replace(levels=7)}, "levels must be that of the model, 3, got 7"),
     ],
 )
 def test_what_cannot_be_saved_is_one_sentence(path, changes, named, tmp_path):
@@ -288,6 +289,18 @@ def test_what_cannot_be_saved_is_one_sentence(path, changes, named, tmp_path):
         save(tmp_path / path, **changes)
     with pytest.raises(InputError, match="image_spec"):
         save_pretrained(tmp_path, NETWORK, variables_of("network"), {})
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("wrong", [6, (6, 6, 1)])
+def test_an_image_has_a_height_and_a_width(wrong, tmp_path):
+    with pytest.raises(InputError, match=r"image_shape must be \(height, width\)"):
+        save_pretrained(tmp_path, NETWORK, variables_of("network"), image_shape=wrong)
+
+
+def test_height_and_width_make_a_card(tmp_path):
+    save_pretrained(tmp_path / "new", NETWORK, variables_of("network"), image_shape=(4, 5))
+    assert load_pretrained(tmp_path / "new").card["image_spec"] == (4, 5, NETWORK.channels, NETWORK.levels, None, None)
 
 
 def test_a_card_without_a_config_has_an_empty_one(tmp_path):
@@ -304,7 +317,7 @@ def test_the_former_name_of_an_integer_model_leads_to_the_new_one(name):
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "no/such/folder", "~nobody-here/run"])
 def test_a_model_that_is_not_there_is_refused(name):
-    with pytest.raises(InputError, match=f"no model {name}.*pixelcnn models"):
+    with pytest.raises(InputError, match=f"no model, folder or file {name}.*pixelcnn models"):
         load_pretrained(name)
 
 

@@ -18,7 +18,7 @@ def variables():
     return randomised(MODEL.init(jax.random.key(0), IMAGES[:1], np.zeros((1, 3), np.float32)))
 
 
-@pytest.mark.parametrize("images", [IMAGES, IMAGES.astype(np.uint8), jax.numpy.asarray(IMAGES)])
+@pytest.mark.parametrize("images", [IMAGES, IMAGES.astype(np.uint8), jax.numpy.asarray(IMAGES), IMAGES[..., 0]])
 def test_the_interval_is_that_of_the_mean_by_hand(variables, images):
     nats = -np.asarray(log_prob(MODEL, variables, IMAGES, h=LABELS), np.float64)
     found = evaluate(MODEL, variables, images, h=LABELS, batch_size=8)  # the second batch has 3 of 8
@@ -26,6 +26,11 @@ def test_the_interval_is_that_of_the_mean_by_hand(variables, images):
     expected = (mean, mean / (6 * np.log(2)), error, (mean - 1.96 * error, mean + 1.96 * error), 11)
     for mine, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4)
+
+
+def test_images_of_bool_are_zeros_and_ones(variables):
+    bits = IMAGES > 0
+    assert evaluate(MODEL, variables, bits, h=LABELS) == evaluate(MODEL, variables, bits.astype(int), h=LABELS)
 
 
 def test_one_image_has_no_interval(variables):
@@ -67,7 +72,7 @@ def test_one_program_serves_all_batches_and_the_next_call():
         (IMAGES, None, "h must be given"),
         (IMAGES + 1, LABELS, "images must hold integers 0 to 2, got 1 to 3"),
         (IMAGES / 2, LABELS, "images must hold integers"),
-        (IMAGES[..., 0], LABELS, "images must have shape"),
+        (IMAGES[..., [0, 0]], LABELS, "images must have shape"),
         (IMAGES[:0], LABELS[:0], "images must hold at least one"),
     ],
 )

@@ -26,6 +26,7 @@ from experiments.shared.exact_ising import CRITICAL, log_partition, mean_energy
 from experiments.shared.spin_density import Estimates, Sampler, draw, estimate, log_prob, make_network, new_variables
 from pixelcnn_jax import GatedPixelCNN, load_pretrained, sample_and_log_prob
 from pixelcnn_jax.cli.options import PATH, UserCommand
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.pretrained import save_pretrained
 from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer
@@ -138,10 +139,12 @@ def train(network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, 
 
 
 def figures(found: Estimates, beta: float, *, size: int) -> dict[str, float]:
-    """Returns the estimates with the exact values and the relative errors of the free energy."""
+    """Returns the estimates with the free energy, the exact values and the relative errors of the free energy."""
     exact = log_partition(beta, size=size)
     return {
         "beta": beta,
+        "free_energy": -found.importance_weighted / beta / size**2,
+        "free_energy_error": found.importance_weighted_error / beta / size**2,
         **found._asdict(),
         "exact": exact,
         "exact_energy": mean_energy(beta, size=size) / size**2,
@@ -151,7 +154,7 @@ def figures(found: Estimates, beta: float, *, size: int) -> dict[str, float]:
 
 
 @click.command(cls=UserCommand, help=__doc__)
-@click.option("--size", default=8, show_default=True, help="Rows and columns of the lattice.")
+@click.option("--size", type=int, help="Rows and columns of the lattice. [default: those of --start-from, or 8]")
 @click.option("--layers", default=4, show_default=True, help="Layers of the network.")
 @click.option("--features", default=24, show_default=True, help="Feature maps of the network.")
 @click.option(
@@ -181,7 +184,7 @@ def figures(found: Estimates, beta: float, *, size: int) -> dict[str, float]:
 @click.option("--start-from", type=PATH, help="Folder of an earlier run whose variables to start from.")
 @click.option("-o", "--output", type=PATH, help="Folder for the trained model.")
 def main(
-    size: int,
+    size: int | None,
     layers: int,
     features: int,
     steps: int,
@@ -194,21 +197,27 @@ def main(
 ) -> None:
     """Trains, evaluates, and prints the figures as JSON."""
     of_init, of_steps, of_evaluation = jax.random.split(jax.random.key(seed), 3)
+    if start_from is not None:
+        network, variables, card = load_pretrained(start_from)
+        size = size or card["image_spec"].height
+    else:
+        size = size or 8
+        network = make_network(size=size, layers=layers, features=features)
+        variables = new_variables(network, of_init)
     for one in beta:
         log_partition(one, size=size)  # refuses a wrong one before training
     if output is not None:
+        if (output / "model.json").exists():
+            raise InputError(f"{output} holds a model already: choose a different folder, or --start-from={output}.")
         output.mkdir(parents=True, exist_ok=True)
-    network = make_network(size=size, layers=layers, features=features)
-    variables = new_variables(network, of_init)
-    if start_from is not None:
-        network, variables, _ = load_pretrained(start_from)
     if steps:
         variables = train(network, variables, of_steps, size=size, recipe=Recipe(steps=steps, samples=samples))
     found = [
         figures(estimate(network, variables, of_evaluation, one, size=size, samples=evaluated), one, size=size)
         for one in beta
     ]
-    result = {"experiment": "ising", "size": size, "seed": seed, "steps": steps, "samples": samples, "figures": found}
+    settings = {"steps": steps, "samples_of_a_step": samples * Recipe().temperatures, "evaluated": evaluated}
+    result = {"experiment": "ising", "size": size, "seed": seed, **settings, "figures": found}
     if output is not None:
         spec = ImageSpec(size, size // 2, 1, 2)
         save_pretrained(output, network, variables, result | {"image_spec": spec, "score_of": "p(even spins|beta)"})

@@ -84,13 +84,17 @@ class Estimates(NamedTuple):
     Attributes:
       variational: mean of log weight - log q, in nats: at most log Z, so that it bounds the free energy from above.
       importance_weighted: log of the mean of weight / q, in nats: log Z, up to the noise of the samples.
+      variational_error, importance_weighted_error: their standard errors. That of the second is the relative error of
+        a mean, which means nothing where the effective sample size is a few samples.
       effective_sample_size: (sum w)^2 / sum w^2 of the importance weights, as a share of the samples.
       energy: importance-weighted mean energy per site.
       magnetisation: importance-weighted mean of |sum of spins| per site.
     """
 
     variational: float
+    variational_error: float
     importance_weighted: float
+    importance_weighted_error: float
     effective_sample_size: float
     energy: float
     magnetisation: float
@@ -114,7 +118,9 @@ def estimate(
     w = np.exp(log_w - log_w.max())
     return Estimates(
         variational=log_w.mean(),
+        variational_error=log_w.std() / np.sqrt(len(w)),
         importance_weighted=log_w.max() + np.log(w.mean()),
+        importance_weighted_error=w.std() / w.mean() / np.sqrt(len(w)),
         effective_sample_size=w.sum() ** 2 / (w**2).sum() / len(w),
         energy=np.average(energies, weights=w),
         magnetisation=np.average(magnetisations, weights=w),

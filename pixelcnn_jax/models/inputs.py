@@ -105,7 +105,8 @@ def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> N
     if not isinstance(images, jax.Array | np.ndarray):
         raise InputError(f"images must be an array, got {type(images).__name__}: convert it with numpy.asarray.")
     if images.ndim != 4 or images.shape[-1] != channels:
-        raise InputError(f"images must have shape [batch, height, width, {channels}], got {list(images.shape)}.")
+        hint = ": add the axis of channels by images[..., None]" if images.ndim == 3 and channels == 1 else ""
+        raise InputError(f"images must have shape [batch, height, width, {channels}], got {list(images.shape)}{hint}.")
     if not jnp.issubdtype(images.dtype, jnp.integer):
         raise InputError(f"images must hold integers 0 to {levels - 1}, got {images.dtype}.")
 

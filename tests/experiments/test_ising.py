@@ -115,9 +115,12 @@ def test_gradient_is_on_average_that_of_the_free_energy(network, variables, even
 
 
 def test_command_reaches_the_exact_free_energy_and_its_model_gives_the_figures_again(tmp_path):
-    small = [f"--size={SIZE}", "--layers=1", "--features=4", "--evaluated=1000"]
-    first = CliRunner().invoke(ising.main, [*small, "--steps=250", "--samples=16", f"--output={tmp_path}"])
+    small = ["--layers=1", "--features=4", "--evaluated=1000"]
+    training = [*small, f"--size={SIZE}", "--steps=250", "--samples=16", f"--output={tmp_path}"]
+    first = CliRunner().invoke(ising.main, training)
     [figures] = json.loads(first.stdout)["figures"]
+    exact = -figures["exact"] / CRITICAL / SIZE**2
+    assert 0 < abs(figures["free_energy"] - exact) < 4 * figures["free_energy_error"] < 0.01
     assert 0 < figures["relative_error_variational"] < 1e-2
     assert abs(figures["relative_error_importance_weighted"]) < 4e-3
     assert figures["effective_sample_size"] > 0.6
@@ -125,6 +128,9 @@ def test_command_reaches_the_exact_free_energy_and_its_model_gives_the_figures_a
     assert 0.5 < figures["magnetisation"] < 1
     again = CliRunner().invoke(ising.main, [*small, "--steps=0", f"--start-from={tmp_path}"])
     assert json.loads(again.stdout)["figures"] == [figures]
+    twice = CliRunner().invoke(ising.main, training)
+    assert twice.exit_code == 1
+    assert "holds a model already" in twice.stderr
 
 
 def test_odd_lattices_are_refused():
