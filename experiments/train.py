@@ -198,7 +198,7 @@ def config_files(argv: list[str]) -> list[str]:
 
 
 def one_line(message: object) -> str:
-    """Returns a message of another library without line breaks, escapes and quotes around it."""
+    """Returns an error message without line breaks, escapes and quotes around it."""
     line = " ".join(str(message).replace("\\n", ". ").replace("\\", "").split())
     return line[1:-1] if len(line) > 1 and line[0] == line[-1] and line[0] in "'\"" else line
 

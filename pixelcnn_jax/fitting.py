@@ -46,8 +46,8 @@ class Fitted(NamedTuple):
       model: the network, as ``log_prob``, ``sample`` and the other functions take it; in float32 if it was trained in
         half precision.
       variables: the EMA parameters of the best validation.
-      history: the record of training in order, a dict each: "step", and "train_bits_per_dim" (the mean over the steps
-        since the last such record) or "validation_bits_per_dim" of all validation images.
+      history: the records of training, in order. Each is a dict with "step" and either "train_bits_per_dim", the mean
+        over the steps since the previous training record, or "validation_bits_per_dim", over all validation images.
     """
 
     model: Any
@@ -91,19 +91,20 @@ def fit(
     arguments: equal calls on one CPU return equal bits.
 
     Args:
-      model_or_config: a model of this package or any Linen module that maps images to logits; a ``ModelConfig`` for a
-        network whose levels and channels the images decide; or None for a Gated PixelCNN of 8 layers of 32 features
+      model_or_config: a model of this package or any Linen module that maps images to logits; a ``ModelConfig``, whose
+        network takes its levels and channels from the images; or None for a Gated PixelCNN of 8 layers of 32 features
         (a softmax for up to 32 levels, else a mixture of 8 logistics with point masses at both ends; a dropout of 0.2
         if the images are seen more than ten times).
       images: integers [count, height, width] or [count, height, width, channels], 0 to levels - 1.
       h: vectors [count, condition], or class labels [count]; for a ``ConditionalModel`` what its conditioner reads.
       s: maps [count, height, width, map_features].
-      levels: number of values of a sub-pixel. By default that of the model, or of the type of the images: 256 for
-        uint8, 65,536 for uint16, 2 for bool. Other types have none.
+      levels: number of values of a sub-pixel. By default that of the model, or that of the type of the images: 256 for
+        uint8, 65,536 for uint16, 2 for bool. Other types have no default.
       validation: share of the images, drawn at random, that are held out; or which ones, by their indices.
       steps: number of training steps.
-      key: of the initial parameters, the rows held out, the batches and dropout; by default ``jax.random.key(0)``.
-      variables: what to start from; by default fresh ones.
+      key: random key for the initial parameters, the held-out rows, the batches and dropout; by default
+        ``jax.random.key(0)``.
+      variables: initial variables; by default freshly initialised.
       batch_size: images a step, over all devices, and a multiple of their number.
       microbatch_size: images whose gradient is computed at a time; 2 to 4 are fastest on a CPU for larger images.
       learning_rate: peak of the schedule.

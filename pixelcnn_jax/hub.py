@@ -1,6 +1,6 @@
 """Models on the Hugging Face Hub: fetched by ``load_pretrained("hf://OWNER/NAME@REVISION")``, and their page there.
 
-It needs the extra ``[hub]``; huggingface_hub keeps what it fetched, and reads that alone where HF_HUB_OFFLINE is set.
+It needs the extra ``[hub]``. huggingface_hub caches downloads; with HF_HUB_OFFLINE set it reads only this cache.
 """
 
 import re
@@ -31,13 +31,13 @@ model, variables, card = load_pretrained("hf://OWNER/{name}")
 
 
 def fetch_model(address: str) -> Path:
-    """Returns the weights of a model on the Hub, with its card next to them, fetched now or before.
+    """Returns the path of a model's weights from the Hub, with its card next to them. Downloads what is not cached.
 
     Args:
       address: "hf://OWNER/NAME", or "hf://OWNER/NAME@REVISION" for a branch, a tag or a commit.
 
     Raises:
-      InputError: for a different form of address, without huggingface_hub, and for what cannot be fetched.
+      InputError: for an address of a different form, if huggingface_hub is missing, and if the download fails.
     """
     if (parts := ADDRESS.fullmatch(address)) is None:
         raise InputError(

@@ -38,8 +38,8 @@ class Evaluation(NamedTuple):
     Attributes:
       nats: mean of -log p(x | h, s), in nats per image.
       bits_per_dim: the same in bits per sub-pixel.
-      standard_error: of ``nats``: the standard deviation over the images, divided by the root of their number. It says
-        how much other images of the same kind would change the mean, and nothing about a different training.
+      standard_error: the standard error of ``nats``: the standard deviation over the images, divided by the square root
+        of their number. It covers the choice of images, not the randomness of training.
       interval: ends of the 95 % confidence interval of ``nats``, by the normal approximation.
       images: number of images.
     """
@@ -107,8 +107,8 @@ def nats(
 
     Args:
       model, variables, images, h, s: as in ``log_prob``; values are not checked.
-      key: key of dropout; None for none.
-      counted: true at the sub-pixels that are summed, all if None. The rest counts as given.
+      key: random key for dropout; None disables dropout.
+      counted: true at the sub-pixels to score (default: all). Unscored sub-pixels still condition later ones.
     """
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
     model, variables, condition = resolve(model, variables, h, s, shape=images.shape)
@@ -141,21 +141,22 @@ def check_causal(
     h: Given | None = None,
     s: Map | None = None,
 ) -> None:
-    """Checks that the logits of a sub-pixel depend on none but those before it: else likelihoods are wrong.
+    """Checks that the logits of a sub-pixel depend only on the sub-pixels before it. Otherwise likelihoods are wrong.
 
     Each sub-pixel of random images is changed in turn, so the check takes as many forward passes as an image has
-    sub-pixels; small images do. A dependence that none of them shows goes unseen, as does one of less than a hundred
-    thousandth of a logit.
+    sub-pixels. Small images are enough. The check misses a dependence that does not show in these images, and changes
+    of a logit of less than about 1e-5.
 
     Args:
       model: a model of this package, or any module that maps images to logits.
-      variables: its variables; fresh ones do if none of them is zero.
-      shape: batch, height and width of the random images; a few of them find more than one.
+      variables: its variables. Freshly initialised ones are enough if none of them is zero.
+      shape: batch, height and width of the random images. A few images detect more than one image does.
       h: vectors [batch, condition], or class labels [batch], for a model made with one.
       s: maps [batch, height, width, map_features], for a model made with one.
 
     Raises:
-      InputError: naming a sub-pixel whose logits depend on itself or on a later one; for what ``log_prob`` refuses.
+      InputError: if the logits of a sub-pixel depend on it or on a later one (the error names both), and for arguments
+        that ``log_prob`` refuses.
     """
     images = jax.random.randint(jax.random.key(0), (*shape, model.channels), 0, model.levels)
     network, own, condition = resolve(model, variables, h, s, shape=images.shape)

@@ -61,9 +61,9 @@ class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
     def conditional(
         self, inputs: Real[Array, "batch sites"], index: Int[Array, ""] | int
     ) -> Float[Array, "batch states"]:
-        """Returns the probabilities of the states of a site, of which ``inputs`` need hold no more than those before.
+        """Returns the probabilities of the states of a site. ``inputs`` needs values only at the sites before it.
 
-        NetKet's samplers call it for sites 0, 1, 2, ... in turn. The collection "cache" holds what is remembered.
+        NetKet's samplers call it for sites 0, 1, 2, ... in turn. The collection "cache" holds the network's cache.
         """
         if stream_of(self.network) is None:
             return super().conditional(inputs, index)
@@ -78,7 +78,7 @@ class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
         cache = self.variable("cache", "stream", begin)
         if self.is_initializing():
             return jnp.full((len(images), network.levels), 1 / network.levels)
-        # NetKet makes the cache from parameters that it draws for the purpose, so the first site starts anew.
+        # NetKet creates the cache with parameters of its own, so the first site starts a new one.
         here = jax.lax.cond(jnp.equal(index, 0), begin, lambda: cache.value)
         log_probs, cache.value = conditional(here, images.reshape(inputs.shape)[:, index - 1])
         return jnp.exp(log_probs)

@@ -1,6 +1,6 @@
 """Trained models on disk: safetensors weights and a JSON card that says what they are and what they reached.
 
-Published models, the workdir of a run, and a file that was copied from either are one format and load the same way.
+Published models, the workdir of a run, and a file copied from either share one format and load in the same way.
 """
 
 import difflib
@@ -46,8 +46,8 @@ class Pretrained(NamedTuple):
 
     Attributes:
       model: a network, a network with its conditioner, or, for an experiment with several networks, a dict of them.
-      variables: the parameters, as ``model.apply``, ``log_prob`` and ``sample`` take them; for several networks a dict
-        of such by the networks' names.
+      variables: the parameters, as ``model.apply``, ``log_prob`` and ``sample`` take them; for several networks, a dict
+        of these by network name.
       card: what the model is and what it reached; ``card["image_spec"]`` is an ``ImageSpec``.
     """
 
@@ -75,11 +75,11 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
         model on the Hugging Face Hub, "hf://OWNER/NAME@REVISION", which is fetched once and needs the extra ``[hub]``.
         A path that is also a published name is written "./NAME", or given as a ``Path``.
       model: the networks, if their classes are neither of this package nor registered (``register``): a module, a
-        ``ConditionalModel``, or a dict of such by name. By default they are built from the card.
+        ``ConditionalModel``, or a dict of these by name. By default they are built from the card.
 
     Raises:
-      InputError: if there is no such model, its card or weights are damaged, its weights are not finite, or not those
-        of its networks, or its networks cannot be built by this version.
+      InputError: if the model does not exist, its card or weights are damaged, its weights are not finite or do not
+        match its networks, or this version cannot build its networks.
     """
     variables, card = read_weights(name)
     try:
@@ -92,7 +92,7 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
 
 @validate_arguments
 def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the variables of a model and its card, without its networks, of whatever class they are.
+    """Returns the variables of a model and its card without building its networks, whose classes may be unknown.
 
     Takes what ``load_pretrained`` takes.
 
@@ -131,14 +131,14 @@ def save_pretrained(
     *,
     image_shape: tuple[int, int] | None = None,
 ) -> None:
-    """Writes a model so that ``load_pretrained`` finds the older or the newer one whole, whenever this is interrupted.
+    """Writes a model so that ``load_pretrained`` finds the old or the new one complete, even if this is interrupted.
 
     Args:
       path: a folder, which is made and gets model.safetensors and model.json, or a .safetensors file, whose card is put
         next to it.
-      model: a network, a ``ConditionalModel``, or a dict of such by name.
+      model: a network, a ``ConditionalModel``, or a dict of these by name.
       variables: its variables; for a dict of networks a dict by the same names.
-      card: "image_spec", an ``ImageSpec``, and whatever else is to be known of the model. The networks, the number of
+      card: "image_spec", an ``ImageSpec``, and any other facts about the model. The networks, the number of
         parameters, the dtype, the format and the SHA-256 of the weights are added.
       image_shape: height and width of the images, in place of "image_spec".
 
@@ -160,7 +160,9 @@ def save_pretrained(
         ) from None
     for name in ("channels", "levels"):
         if getattr(spec, name) != (of_model := getattr(model, name, getattr(spec, name))):
-            raise InputError(f"card[\"image_spec\"].{name} must be that of the model, {of_model}, got {getattr(spec, name)}.")
+            raise InputError(
+                f'card["image_spec"].{name} must be that of the model, {of_model}, got {getattr(spec, name)}.'
+            )
     file.parent.mkdir(exist_ok=True)
     flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))), sep=".")
     content = save({key: _as_float32(x) for key, x in flat.items()})
@@ -191,7 +193,7 @@ def _file_in(path: Path) -> Path:
 
 
 def _card_file(file: Path) -> Path:
-    """Returns where the card of some weights lies: next to them, or in a folder of the Hub in its config.json."""
+    """Returns the path of the card of some weights: next to them, or config.json in a folder of the Hub."""
     own = file.with_suffix(".json")
     is_of_hub = file.name == "model.safetensors" and file.is_file() and not own.is_file()
     return file.with_name("config.json") if is_of_hub else own
@@ -280,5 +282,5 @@ def _check_shapes(model: nn.Module, params: Params, spec: ImageSpec) -> None:
     for name in [*wanted, *shapes]:
         if wanted.get(name) != shapes.get(name):
             raise InputError(
-                f"{type(model).__name__} has a different shape of {name}: {wanted.get(name)}, not {shapes.get(name)}."
+                f"{type(model).__name__} needs {name} of shape {wanted.get(name)}, got {shapes.get(name)}."
             )

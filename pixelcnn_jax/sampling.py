@@ -55,18 +55,19 @@ def sample(
       mask: true where a sub-pixel is given. If those are a raster-order prefix (rows, then part of a row), the rest is
         drawn from the exact conditional. For any other mask each pixel is drawn given all pixels *before* it, sampled
         or given: an exact draw from the model's ordered conditionals, which ignores given pixels further down.
-      temperature: what the logits of each sub-pixel are divided by. Below 1 likely values are drawn more often.
-      guidance: w of (1 + w) times the conditional minus w times the unconditional logits, renormalised for each
-        sub-pixel (classifier-free guidance, Ho and Salimans 2022). For a model trained with ``drop_condition``: the
-        unconditional logits are those given zeros, or what the conditioner's ``nothing(h)`` returns. Doubles the cost.
+      temperature: divides the logits of each sub-pixel. Below 1, likely values are drawn more often.
+      guidance: the weight w of classifier-free guidance (Ho and Salimans 2022). Images are drawn from (1 + w) times the
+        conditional minus w times the unconditional logits, renormalised for each sub-pixel. The model must be trained
+        with ``drop_condition``. The unconditional logits are those given zeros, or given what the conditioner's
+        ``nothing(h)`` returns. Doubles the cost.
       on_row: called with the index of each finished row, for a progress bar; ignored for a model without a stream.
 
     Returns:
       Integers 0 to ``model.levels - 1``, int32.
 
     Raises:
-      InputError: for arguments that do not fit the model or the shape. Guidance of a model trained without
-        ``drop_condition`` is not refused, because variables do not tell; `pixelcnn sample` reads it from the card.
+      InputError: for arguments that do not fit the model or the shape. Guidance is not refused for a model trained
+        without ``drop_condition``: the variables do not record it. `pixelcnn sample` reads it from the card.
     """
     prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
     return _sample(*prepared, None, on_row=on_row).images
@@ -92,8 +93,8 @@ def sample_and_log_prob(
     Takes and raises the same as ``sample``.
 
     Returns:
-      The images, and the log-probability of the sub-pixels that were drawn, in nats an image, under the distribution
-      that they were drawn from: with ``temperature`` and ``guidance``, and given the sub-pixels that were given.
+      The images, and the log-probability of the sub-pixels that were drawn, in nats per image. It is that of the
+      distribution they were drawn from: with ``temperature`` and ``guidance``, conditional on the given sub-pixels.
     """
     prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
     drawn = _sample(*prepared, jnp.zeros(shape[0]), on_row=on_row)
@@ -102,7 +103,7 @@ def sample_and_log_prob(
 
 
 class Drawn(NamedTuple):
-    """Images, and the log-probabilities of what was drawn of each so far; None if they are not wanted."""
+    """Partly drawn images, and the log-probability of the sub-pixels drawn so far in each; None if not requested."""
 
     images: Int[Array, "batch height width channels"]
     log_probs: Float[Array, " batch"] | None

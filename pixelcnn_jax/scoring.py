@@ -38,9 +38,9 @@ def evaluate(
 ) -> Evaluation:
     """Returns the mean of -log p(x | h, s) over images, exact, with its 95 % confidence interval.
 
-    All batches have one size, so that one program is compiled: the last is filled up with copies that do not count.
-    Products have the full precision of their type, also on a GPU or TPU. What takes more than two seconds shows a
-    progress bar on a terminal and in a notebook.
+    All batches have the same size, so that one program is compiled. The last batch is padded with copies that are not
+    counted. Products have the full precision of their type, even on a GPU or TPU. After two seconds, a progress bar
+    appears on a terminal or in a notebook.
 
     Args:
       model: a model of this package, or any module that maps images to logits.
@@ -49,7 +49,7 @@ def evaluate(
         as ``fit`` takes them.
       h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
       s: maps [batch, height, width, map_features], for a model made with one.
-      batch_size: images a batch, over all devices; rounded up to what the devices can share.
+      batch_size: images per batch, over all devices; rounded up to a multiple of the number of devices.
 
     Raises:
       InputError: for images, h or s that do not fit the model, or differ in number.

@@ -35,7 +35,7 @@ os.environ |= {
     "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # nobody reads the source lines inside of a compiled program
     "MPLBACKEND": "Agg",
     "TFDS_DATA_DIR": DATA_DIR,
-    # Whatever does not use Python's sockets (TensorFlow) or runs in another process fails at once as well.
+    # Whatever does not use Python's sockets (TensorFlow) or runs in a subprocess fails at once as well.
     "http_proxy": "http://{}:{}".format(*DEAD_END),
     "https_proxy": "http://{}:{}".format(*DEAD_END),
     "no_proxy": "localhost,127.0.0.1",

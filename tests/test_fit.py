@@ -125,7 +125,9 @@ def test_codes_given_labels_and_a_map_make_a_prior():
         (np.zeros((9, 2, 2), int), 17, (17, 1, 0)),
     ],
 )
-def test_the_images_decide_the_levels_and_channels_of_the_default_network(images, levels, expected, monkeypatch, capsys):
+def test_the_images_decide_the_levels_and_channels_of_the_default_network(
+    images, levels, expected, monkeypatch, capsys
+):
     monkeypatch.setattr(fitting, "_train", lambda config, model, *rest: Fitted(model, {}, []))
     model = fit(None, images, levels=levels).model
     assert (model.levels, model.channels, model.mixture) == expected

@@ -93,7 +93,7 @@ def read_in_numpy(folder: Path) -> dict[str, str]:
 
 
 def read_elsewhere(folder: Path, python: str, settings: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """Returns the versions of another process and what it decodes."""
+    """Returns the versions of a subprocess and what it decodes."""
     done = subprocess.run(
         [python, "-m", "tools.portability", f"--decode={folder}"],
         cwd=ROOT,

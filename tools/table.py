@@ -94,7 +94,7 @@ def compare(what: str, derived: dict[str, Any], printed: dict[str, Any]) -> None
     A float32 sum over an image holds no more.
     """
     for name, digits in {"images": 0, **DIGITS}.items():
-        # A figure on the edge of two roundings may fall to either side on another processor.
+        # A figure on the edge of two roundings may fall to either side on a different processor.
         if not abs(derived[name] - printed[name]) <= max(0.05 * 10**-digits, 1e-6 * abs(printed[name])):
             raise InputError(f"{what}: {name} must be {printed[name]}, as the card says, got {derived[name]}.")
 

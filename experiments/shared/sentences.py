@@ -1,4 +1,4 @@
-"""The captions of a data set, as tokens: which of them are one, and how to walk from one to another."""
+"""The captions of a data set, as tokens: which of them are one, and how to walk from one to the next."""
 
 from collections.abc import Sequence
 

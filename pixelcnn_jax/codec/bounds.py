@@ -44,7 +44,8 @@ def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
         name, shifts, clips = f"layer {index}", layer["shifts"], layer["clips"]
         if index:
             above, own = gates, clips["copy"]
-            _require((before + 2 ** (shifts["copy"] - 1)).max() <= LIMIT, f"{name} must copy within 2**24")
+            holds = (before + 2 ** (shifts["copy"] - 1)).max() <= LIMIT
+            _require(holds, f"the rescaled residual of {name} may exceed 2**24")
         mask = (masks.own if index else masks.strict)[:, None]
         _require(not (layer["horizontal"]["kernel"][-1] * ~mask).any(), f"{name} must be masked by colour")
         _require(not (layer["out"]["kernel"] * ~masks.own).any(), f"{name} must be masked by colour")
@@ -66,7 +67,7 @@ def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
 
 def _check_head(head: Params, features: np.ndarray, masks: ColourMasks) -> None:
     shifts, clips = head["shifts"], head["clips"]
-    _require((features + 2 ** (shifts["copy"] - 1)).max() <= LIMIT, "the head must copy within 2**24")
+    _require((features + 2 ** (shifts["copy"] - 1)).max() <= LIMIT, "the input of the head may exceed 2**24")
     for name, reach, mask in (("hidden", clips["copy"], masks.hidden), ("logits", clips["hidden"], masks.logits)):
         kernel, bias = head[name]["kernel"], head[name]["bias"]
         _require(not (kernel * ~mask).any(), f"{name} must be masked by colour")

@@ -42,8 +42,8 @@ def compress(
       on_row: called with the index of each finished row of a group, in coding and in verifying, for a progress bar.
 
     Raises:
-      InputError: for a model that is not computed in integers, and for what does not fit the model or the bounds of the
-        format (2**28 sub-pixels).
+      InputError: for a model that is not computed in integers, for arguments that do not fit the model, and for more
+        than 2**28 sub-pixels, the limit of the format.
     """
     network = integer_network(model)
     check_images(images, channels=model.channels, levels=model.levels)
@@ -54,7 +54,7 @@ def compress(
     check_size(images.shape, batch_size)
     data = pack(groups.compress(network, own, images, condition, group_size=batch_size, extra=extra, on_row=on_row))
     if verify and not np.array_equal(decompress(model, variables, data, h=h, s=s, on_row=on_row), images):
-        raise InputError("images cannot be compressed on this machine: it decodes other images than it encoded.")
+        raise InputError("images cannot be compressed on this machine: it decodes different images from those encoded.")
     return data
 
 
@@ -92,7 +92,7 @@ def decompress(
 
 
 def integer_network(model: nn.Module | ConditionalModel) -> IntegerPixelCNN:
-    """Returns the network of a model. Raises InputError if it is not computed in integers, and says if it can be."""
+    """Returns the network of a model. Raises InputError if it is not an integer network, and names the remedy."""
     network = model.network if isinstance(model, ConditionalModel) else model
     if isinstance(network, IntegerPixelCNN):
         return network

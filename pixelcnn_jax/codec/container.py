@@ -5,8 +5,8 @@
 It names no software, machine or batch size, because none matters. Numbers are little-endian; the lengths of the groups
 have 7 bits a byte. Nothing here needs JAX. Version 1 was for networks that compute in floating point.
 
-Coded bytes are filled up with zeros to one for every ``SUBPIXELS_PER_BYTE`` sub-pixels. A file can therefore declare no
-more work than its length pays for.
+Streams are padded with zeros to at least one byte for every ``SUBPIXELS_PER_BYTE`` sub-pixels. The length of a file
+therefore bounds the work that it can declare.
 """
 
 import dataclasses
@@ -72,7 +72,7 @@ def digest(*parts: bytes | memoryview) -> bytes:
 
 
 def filled(coded: bytes, subpixels: int) -> bytes:
-    """Returns coded bytes, filled up with zeros to the least length for a number of sub-pixels; words stay whole."""
+    """Returns coded bytes, padded with zeros to the least whole number of words for the sub-pixels."""
     return coded.ljust(4 * -(-subpixels // (4 * SUBPIXELS_PER_BYTE)), b"\0")
 
 

@@ -1,7 +1,7 @@
-"""Integer outputs of a head as integer frequencies, for a network computed in integers.
+"""Conversion of a head's integer outputs to integer frequencies, for a network computed in integers.
 
 A distribution gives the levels of a sub-pixel frequencies that sum to ``2**total_bits``, each at least 1. This module
-has the softmax; ``logistics.py`` has the mixture. All arithmetic is that of integers of 32 bits and nothing overflows.
+has the softmax; ``logistics.py`` has the mixture. All arithmetic uses 32-bit integers, and nothing overflows.
 For the softmax: the logits are multiples of 2**-8 and their exponentials a stored table, whose entries are at most
 2**16; ``MAX_LEVELS`` of them are summed, and both factors of a product are below 2**16.
 """
@@ -22,7 +22,7 @@ EXP_SIZE = 3018  # 2**16 exp(-d 2**-8) rounds to 0 from d = 3017 on
 
 @runtime_checkable
 class Distribution(Protocol):
-    """The way from the outputs of a head to frequencies; the trees in between are its own, one leaf a sub-pixel."""
+    """Converts the outputs of a head to frequencies. Each class defines the pytree that ``read`` returns."""
 
     @property
     def total_bits(self) -> int:
@@ -82,9 +82,10 @@ class Softmax:
     def level_at(
         self, numbers: Cumulative, slot: UInt32[Array, "*subpixels"]
     ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        """Returns the level whose interval holds a slot: how many bounds i + a_i // total are at most the slot.
+        """Returns the level whose interval holds a slot: how many bounds i + a_i // total do not exceed it.
 
-        Without a division: the bound is, if a_i < (slot - i + 1) total, and the product is below 2**32.
+        No division is needed: a bound is at most the slot if and only if a_i < (slot - i + 1) total, and that product
+        is below 2**32.
         """
         inner = numbers.scaled[..., 1:-1]
         i = jax.lax.broadcasted_iota(jnp.uint32, inner.shape, inner.ndim - 1) + 1
@@ -102,7 +103,7 @@ class Softmax:
 def cumulative_shares(
     exp: UInt32[Array, " entries"], logits: Float[Array, "*subpixels parts"]
 ) -> UInt32[Array, "*subpixels bounds"]:
-    """Returns the sums of the exponentials of the first 0, 1, ... all logits, in units that give the last 16 bits."""
+    """Returns cumulative sums of the logits' exponentials, from 0 to a total that is scaled to 16 bits."""
     below = jnp.minimum(jnp.max(logits, axis=-1, keepdims=True) - logits, exp.size - 1).astype(jnp.int32)
     sums = jnp.cumsum(exp.at[below].get(mode="promise_in_bounds"), axis=-1, dtype=jnp.uint32)
     # The largest logit has 2**16, so the total has 17 to 28 bits; it keeps the highest 16.

@@ -127,9 +127,9 @@ def decompress(
 def _batches(
     groups: int, count: int, group_size: int, lanes: int, pixels: int
 ) -> Iterator[tuple[int, Int[np.ndarray, "groups images"], Bool[np.ndarray, "groups images"]]]:
-    """Yields batches of equal shape: the groups in it, the index of each image [groups, images], and which are there.
+    """Yields batches of equal shape: number of groups, index of each image [groups, images], mask of real images.
 
-    The last groups of the last batch, and the last images of a group, are filled up with the last image.
+    Missing groups of the last batch and missing images of a group are filled with copies of the last image.
     """
     together = max(1, min(groups, PIXELS // (pixels * group_size)))
     padded = -(-group_size // lanes) * lanes
@@ -161,7 +161,7 @@ def products_are_exact() -> bool:
 
 
 def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
-    """Returns a digest of a model's integers, whatever type holds them; their shapes are its hyperparameters."""
+    """Returns a digest of a model's integers and their shapes. It does not depend on the type that stores them."""
     state = hashlib.sha256(f"{model.channels} {model.levels}".encode())
     for path, x in jax.tree_util.tree_leaves_with_path(params_of(variables)):
         state.update(f"{jax.tree_util.keystr(path)} {x.shape}".encode())
@@ -170,7 +170,7 @@ def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
 
 
 def common_size(pixels: int) -> int:
-    """Returns the size that images are padded to: beyond 32 pixels four in each octave, so that few are compiled."""
+    """Returns the padded size of a side: beyond 32 pixels, one of four per octave, so few programs are compiled."""
     step = max(1, 1 << (pixels.bit_length() - 3)) if pixels > 32 else 1
     return -(-pixels // step) * step
 
@@ -235,8 +235,8 @@ def _decode(
 ) -> tuple[Int[Array, "groups images height width channels"], Array | np.ndarray, Array | np.ndarray]:
     """Decodes all groups of a batch at once: as ``sample``, with the coder in place of the noise.
 
-    It ends after the row in which the bytes of a group run out. It is compiled for images of up to ``size``, and
-    leaves what is outside of ``own_size`` as it is.
+    Decoding ends after the row in which a group's bytes run out. The program is compiled for images of up to ``size``
+    and leaves everything outside ``own_size`` unchanged.
     """
     (rows_at_most, columns_at_most), (height, width), channels = size, own_size, stream.model.channels
     groups, images = there.shape

@@ -123,7 +123,8 @@ class IntegerPixelCNN(GatedPixelCNN):
     ) -> tuple[UInt32[Array, "batch height width channels"], UInt32[Array, "batch height width channels"]]:
         """Returns the sum of the frequencies below every sub-pixel's value, and the frequency of the value.
 
-        Images may be padded below and, if ``width`` is their own, to the right: their sub-pixels have the same results.
+        Images may be padded below and, if ``width`` is the width without padding, to the right. Padding changes no
+        result.
         float64 gives the same integers, and holds sums far above the bound: it is there to test float32.
         """
         distribution, outputs = self.integer_outputs(images, condition, width=width, dtype=dtype)
@@ -132,7 +133,7 @@ class IntegerPixelCNN(GatedPixelCNN):
     def integer_outputs(
         self, images: Images, condition: Condition, *, width: Array | int | None = None, dtype: Any = jnp.float32
     ) -> tuple[Distribution, Float[Array, "batch height width channels outputs"]]:
-        """Returns the outputs of the head for every sub-pixel, by one parallel pass, and the way to frequencies."""
+        """Returns the distribution of the outputs, and the head's outputs for every sub-pixel, by one parallel pass."""
         check_images(images, channels=self.channels, levels=self.levels)
         params = dict(self.variables["params"])
         check_condition(params, condition, images.shape)
@@ -166,7 +167,7 @@ DESCRIBED[IntegerPixelCNN.__name__] = IntegerPixelCNN  # cards name it
 
 
 def distribution_of(model: GatedPixelCNN, tables: Params) -> Distribution:
-    """Returns the way from the outputs of the head to frequencies."""
+    """Returns the distribution that converts the outputs of the head to frequencies."""
     if not model.mixture:
         return Softmax(tables["exp"])
     return Mixture(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
@@ -335,4 +336,4 @@ def check_one_hot(h: Array | np.ndarray | None) -> None:
     if h is not None and not isinstance(h, jax.core.Tracer):
         rows = np.asarray(h)
         if not np.isin(rows, (0, 1)).all() or (rows.sum(axis=-1) > 1).any():
-            raise InputError("h must be one-hot: an integer network was bounded for a single one.")
+            raise InputError("h must be one-hot: the exactness bound allows at most one non-zero entry per image.")

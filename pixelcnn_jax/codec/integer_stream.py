@@ -92,7 +92,7 @@ class IntegerStream:
     ) -> Memory:
         """Appends a finished pixel to the memory of every layer.
 
-        No feature of the pixel reads its last colour, so the layers after the first are known since that was drawn.
+        No feature of the pixel reads its last colour, so only the memory of the first layer needs that colour.
         """
         finished = jnp.concatenate([columns[0], encode_integers(self.model, params, pixel)], axis=2)[:, :, 1:]
         return [finished, *known.appended[1:]]

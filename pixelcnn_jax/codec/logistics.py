@@ -30,7 +30,7 @@ def mean_step(levels: int) -> int:
 
 
 class Logistics(NamedTuple):
-    """The numbers of a mixture: an argument of the sigmoid is a distance from the mean times slope / 2**shift.
+    """The integers of a mixture. The sigmoid's argument is the distance from the mean, times slope / 2**shift.
 
     ``weights`` are those of the components, then of the point masses at the lowest and the highest level, if any.
     """
@@ -58,7 +58,7 @@ class Mixture:
     total_bits = TOTAL_BITS
 
     def read(self, outputs: Float[Array, "*subpixels outputs"]) -> Logistics:
-        """Returns the numbers of the mixtures that the outputs of a head are: in the order of ``mixture_of``."""
+        """Converts the outputs of a head, in the order of ``mixture_of``, to the integers of the mixtures."""
         count = outputs.shape[-1] // 3
         weights, means, scales, ends = jnp.split(outputs, (count, 2 * count, 3 * count), axis=-1)
         sums = cumulative_shares(self.exp, jnp.concatenate([weights, ends], axis=-1))

@@ -33,7 +33,7 @@ SCORED = 50  # images that choose among ranges
 
 
 class Ranges(NamedTuple):
-    """The largest values of the operands, about, and the finest step of any."""
+    """Approximate largest values of the operands, and the finest step that any operand may have."""
 
     crossing: int
     copy: int
@@ -43,7 +43,7 @@ class Ranges(NamedTuple):
     step: int
 
 
-# A bit more for an operand is one less for its weights: which is better depends on the width of the network.
+# Each bit given to an operand is taken from its weights. The best split depends on the width of the network.
 RANGES = {
     integer.SOFTMAX: (Ranges(2**9, 2**9, 2**11, 2**11, 2**15, 12),),
     integer.MIXTURE: tuple(Ranges(2 * copy, copy, 2**13, 2**12, 2**16, 16) for copy in (2**12, 2**11, 2**10)),
@@ -64,7 +64,7 @@ def quantise(
     Args:
       model: a network with a softmax over intensities or codes, or with a mixture of logistics.
       variables: its variables.
-      images: some hundred images like those to come, from which the clip ranges are taken.
+      images: a few hundred images typical of those to be compressed. They determine the clip ranges.
       h: their one-hot condition [count, condition], for a model made with one.
       s: their maps [count, height, width, map_features], for a model made with one. The integer model rounds a map to
         about a thousand values, multiples of a power of two, and clips it to 1.5 times the largest value seen here.

@@ -25,8 +25,8 @@ def encode(starts: Counts, frequencies: Counts, *, lanes: int, total_bits: int) 
     """Returns the stream of each group: its lanes' states, then their bytes in the order of decoding.
 
     Args:
-      starts, frequencies: the interval of each sub-pixel's value, in the order of decoding. A frequency of 0 marks an
-        image that is not there. The number of images is a multiple of the number of lanes.
+      starts, frequencies: the interval of each sub-pixel's value, in the order of decoding. A frequency of 0 marks
+        padding. The number of images is a multiple of the number of lanes.
       lanes: number of states of a group.
       total_bits: frequencies sum to two to this power.
     """
@@ -77,9 +77,9 @@ def decode_subpixel(
 
     Args:
       distribution, numbers: the distributions, as ``Distribution.read`` returns them, with leaves [groups, images, _].
-      there: false for an image that is not there.
+      there: false for an image that is padding.
       coder: the states, and the position of each group in its data.
-      data: the bytes of each group. What lies past their end is never read.
+      data: the bytes of each group. Nothing past their end is read.
     """
     groups, images = there.shape
     lanes, bits = coder[0].shape[1], distribution.total_bits

@@ -1,4 +1,4 @@
-"""The stored tables of an integer model, and the units of its outputs: all that is computed from formulas."""
+"""The stored tables of an integer model and the units of its outputs: all parts that formulas determine."""
 
 import numpy as np
 from jaxtyping import Float

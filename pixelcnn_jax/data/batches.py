@@ -32,7 +32,7 @@ def training_batches(
       seed: of the order, the augmentation and dynamic binarisation.
       flip: mirror half of the images, left to right.
       shift: move images by up to this many pixels in both directions, over zeros.
-      images_per_class: number of images of one class that follow one another, for losses that compare images.
+      images_per_class: number of consecutive images of one class, for losses that compare images.
       process_index: the process that reads.
       process_count: number of processes.
 

@@ -45,7 +45,7 @@ class DataConfig(Preparation):
     captions: bool = field(False, "carry the sentence of each image, of a folder or mnist_scenes/32x32")
     flip: bool = field(False, "mirror half of the training images, left to right")
     shift: int = field(0, "move training images by up to this many pixels, over zeros", least=0)
-    images_per_class: int = field(1, "training images of one class that follow one another", least=1)
+    images_per_class: int = field(1, "consecutive training images of one class", least=1)
     examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
     fewest_examples: int = field(0, "smallest number of these, as far as the class has them", least=0)
 

@@ -19,7 +19,7 @@ class InputError(ValueError):
 
 
 def first_line(error: Exception) -> str:
-    """Returns the first line of another library's message."""
+    """Returns the first line of an error's message."""
     return str(error).strip().partition("\n")[0]
 
 

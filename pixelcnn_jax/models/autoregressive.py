@@ -93,7 +93,7 @@ class Network(nn.Module):
     def log_probs(
         self, images: Images, condition: Condition, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels"]:
-        """Returns the log-probability of every sub-pixel in nats; for a mixture, without those of other levels."""
+        """Returns the log-probability of every sub-pixel in nats. For a mixture, other levels are not computed."""
         outputs = self.head_outputs(images, condition, deterministic=deterministic)
         return mixture_log_probs(outputs, images, levels=self.levels) if self.mixture else log_probs_of(outputs, images)
 
@@ -138,8 +138,8 @@ class Network(nn.Module):
     ) -> Float[Array, "batch height width channels outputs"]:
         """Returns the outputs of the head over whole images, from the features that ``encode`` made of them.
 
-        A function of its arguments and the hyperparameters alone: it is compiled once for equal models, which are not
-        bound. The types of parameters, inputs and condition are those that ``products.product`` expects.
+        It must depend only on its arguments and the hyperparameters: it is compiled once for equal models, and called
+        on an unbound module. Parameters, inputs and condition have the types that ``products.product`` expects.
         """
         raise NotImplementedError
 

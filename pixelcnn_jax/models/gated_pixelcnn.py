@@ -1,6 +1,6 @@
 """Gated PixelCNN (1606.05328, sections 2.2 to 2.4): its parameters, and the network over a whole image.
 
-``gated_stream.py`` advances the same layers by a row, a pixel, a colour.
+``gated_stream.py`` advances the same layers by one row, one pixel or one colour at a time.
 """
 
 from functools import partial

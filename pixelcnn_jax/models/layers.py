@@ -36,7 +36,7 @@ def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "
 def taps_above(
     kernel: Float[Array, "kernel_rows kernel_columns features *out"], rows: Float[Array, "batch rows width features"]
 ) -> Float[Array, "batch new_rows width *out"]:
-    """Convolves rows that begin ``kernel_rows - 1`` above the first one wanted, within zeros left and right of them."""
+    """Convolves rows, zero-padded left and right. ``rows`` begins ``kernel_rows - 1`` above the first result."""
     border = kernel.shape[1] // 2
     return window_product(jnp.pad(rows, ((0, 0), (0, 0), (border, border), (0, 0))), kernel)
 
@@ -55,7 +55,7 @@ def rows_above(
 
 
 def rows_border(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array, "batch rows width features"]:
-    """Returns the zeros above the first row of an image of the width of ``x``, as many rows as a layer remembers."""
+    """Returns the memory above the first row of an image: zeros, as wide as ``x``, of the rows that a layer reads."""
     rows, _, inputs, *_ = layer["vertical"]["kernel"].shape
     return jnp.zeros((x.shape[0], rows - 1, x.shape[2], inputs), x.dtype)
 
@@ -74,7 +74,7 @@ def columns_left(
 def rows_left(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width *out"]:
-    """Convolves the columns left of every pixel of whole rows, within zeros left of them."""
+    """Convolves the columns left of every pixel of whole rows, with zeros to the left of the first column."""
     return columns_left(kernel, jnp.pad(x, ((0, 0), (0, 0), (kernel.shape[0], 0), (0, 0)))[:, :, :-1])
 
 
@@ -126,7 +126,7 @@ def condition_terms(
 
 
 class Vertical(NamedTuple):
-    """Outputs of the vertical half of a layer: its sums; to the horizontal half, the next layer, and the next rows."""
+    """Outputs of a layer's vertical half: its sums, the crossing, the next layer's input, the next rows' memory."""
 
     sums: Float[Array, "batch rows width *gates"]
     crossing: Float[Array, "batch rows width *gates"]
@@ -158,7 +158,7 @@ def vertical_half(
 
 
 class Context(NamedTuple):
-    """All that the horizontal half of a layer reads besides the colours it computes, at each of its two sums.
+    """Terms that are added to the two sums of the horizontal half of a layer, besides those of the colours it computes.
 
     Attributes:
       gate: the crossing, the columns to the left and, in sampling, the earlier colours.

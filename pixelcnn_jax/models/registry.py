@@ -100,7 +100,7 @@ def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int)
 
 
 def register(network: Class) -> Class:
-    """Registers a class of one's own, so that cards can name it; used as a decorator or called before loading.
+    """Registers a user's class, so that cards can name it. Use it as a decorator, or call it before loading.
 
     A class with the fields ``levels`` and ``channels`` can also be ``config.model.network``: a config file is Python
     and can import it.
@@ -128,9 +128,10 @@ def describe(model: Any) -> dict[str, Any]:
     """Returns a model as JSON: its class and hyperparameters; or each model of a dict by its name.
 
     Args:
-      model: a Linen module, a ``ConditionalModel``, or a dict of such, nested or not. Only those of this package and
-        those that were registered can be built again from it. A hyperparameter that is not JSON, such as a function, is
-        left out if it is the default of its class, and else described by its name, which builds nothing.
+      model: a Linen module, a ``ConditionalModel``, or a dict of these, nested or not. Only classes of this package and
+        registered classes can be rebuilt from the description. A hyperparameter that is not JSON, for example a
+        function, is omitted if it is the default of its class. Otherwise it is described by name, and the model cannot
+        be rebuilt.
 
     Raises:
       InputError: for any other model.
@@ -180,7 +181,7 @@ def build(description: Any) -> Any:
         return {name: build(part) for name, part in description.items()}
     if (kind := description["class"]) not in DESCRIBED:
         raise InputError(
-            f"class {kind!s:.50} is unknown: register it before, as @pixelcnn_jax.register does, or pass the networks, "
+            f"class {kind!s:.50} is unknown: register it first with @pixelcnn_jax.register, or pass the networks: "
             "load_pretrained(..., model=...)."
         )
     try:

@@ -26,7 +26,7 @@ from pixelcnn_jax.models.parameters import Params
 
 @runtime_checkable
 class Stream(Protocol):
-    """The steps of a network that remembers; pure functions, and hashable.
+    """The steps that advance a network from its memory. They are pure functions; the object is hashable.
 
     An image is read as: ``first_rows``; for each row ``open_row``, its pixels, ``close_row``. A row is read as:
     ``first_columns``; for each pixel ``open_pixel``, ``read_colour`` for each colour, ``close_pixel``. The trees that
@@ -44,7 +44,7 @@ class Stream(Protocol):
         """Returns the memory of the rows above the image."""
 
     def open_row(self, params: Params, rows: Any, condition: Condition) -> tuple[Any, Any]:
-        """Returns what every layer sees from above in the next row, and the memory; ``condition.s`` is that row's."""
+        """Returns every layer's context from above in the next row, and the memory; ``condition.s`` is that row's."""
 
     def close_row(self, params: Params, rows: Any, above: Any, row: Int[Array, "batch 1 width channels"]) -> Any:
         """Returns the memory with a finished row."""
@@ -58,17 +58,17 @@ class Stream(Protocol):
     def read_colour(
         self, params: Params, known: Any, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Any]:
-        """Returns the logits of a colour, given those before it in ``pixel``, and what is known by then."""
+        """Returns the logits of a colour, given the colours before it in ``pixel``, and the updated ``known``."""
 
     def close_pixel(self, params: Params, columns: Any, known: Any, pixel: Int[Array, "batch 1 1 channels"]) -> Any:
         """Returns the memory with a finished pixel; the oldest column is dropped."""
 
 
 class Cache(flax.struct.PyTreeNode):
-    """Images that a network is part of the way through, as a pytree: a stream and what it remembers.
+    """Partly read or drawn images, as a pytree: a stream and its memory.
 
     The steps are ``open_row``; for each pixel ``open_pixel``, for each colour ``read`` and ``write``, ``close_pixel``;
-    ``close_row``. Between rows, everything from ``row`` on is empty.
+    ``close_row``. Between rows, the attributes ``row``, ``above`` and ``columns`` are None, and ``known`` is empty.
 
     Attributes:
       stream: the steps of the network.
@@ -78,7 +78,7 @@ class Cache(flax.struct.PyTreeNode):
       row: the current row of the images, as far as it has been written.
       above: what every layer sees from above in this row.
       columns: the memory of the columns left of the current pixel.
-      known: what is known at this pixel before its first colour, and after each.
+      known: the stream's state at this pixel: before its first colour, and after each.
       site: number of sub-pixels that ``conditional`` has passed.
     """
 
@@ -209,10 +209,11 @@ def _next_row(cache: Cache) -> Cache:
 
 
 def stream_of(model: nn.Module) -> Stream | None:
-    """Returns the stream of a model, or None if it has none: the whole network is then run again for a sub-pixel.
+    """Returns the stream of a model, or None if it has none. Without one, the network is run again for every sub-pixel.
 
-    A method ``stream`` returns it. One that is inherited is not asked if a class after it overrides anything else that
-    is inherited, such as ``forward``: its stream would draw from the network of the parent.
+    The model's method ``stream`` returns it. An inherited ``stream`` is ignored if a subclass of the class that defines
+    it overrides another inherited method, for example ``forward``: the stream would still draw from the parent's
+    network.
     """
     classes, fields = type(model).__mro__, {one.name for one in dataclasses.fields(model)}
 

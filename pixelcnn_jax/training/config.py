@@ -26,7 +26,7 @@ class TrainConfig:
     eval_batch_size: int = field(64, "images a batch in evaluation", least=1)
     ema_decay: float = field(0.999, "decay of the EMA parameters, which are evaluated and sampled", least=0, below=1)
     seconds: float | None = field(
-        None, "save and stop after this time; the same command goes on, with the same bits as without a break", above=0
+        None, "save and stop after this time; the same command resumes, with the bits of an unbroken run", above=0
     )
     start_from: str | None = field(None, "model to start from: a published name, a workdir or a .safetensors file")
     log_every: int = field(50, "steps between two records of the training loss", least=1)

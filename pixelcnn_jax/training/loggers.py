@@ -35,7 +35,7 @@ def _unless_failed(name: str, make: Callable[..., Log], workdir: Path, config: M
         nonlocal failed
         try:
             return None if failed else work(*inputs)
-        except Exception as error:  # whatever another library raises
+        except Exception as error:  # whatever its library raises
             failed = True
             print(f"The logger {name} failed and is dropped: {error!r:.300}", file=sys.stderr)
 

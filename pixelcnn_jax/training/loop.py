@@ -60,14 +60,14 @@ def train_steps(
       losses_of: the loss of every image of a split.
       draw: draws the picture of samples: file name, parameters, step.
       report: writes what is derived from the record, after each validation.
-      shows: whether to say how far training is.
+      shows: whether to show progress.
 
     Returns:
       The record of the run, that of earlier processes included.
 
     Raises:
       InputError: for a loss that is no longer finite.
-      Interrupted: after a signal, when the state is saved. Without a workdir a signal does what it does elsewhere.
+      Interrupted: after a signal, when the state is saved. Without a workdir, a signal has its usual effect.
     """
     settings, measure, mesh = config.train, experiment.measure, data_mesh()
     shows = shows and is_first()
@@ -188,7 +188,7 @@ def train_steps(
             step = int(state.step)
             if step > saved:  # saving removes an older folder of the same step first
                 save(step)
-            message = f"Stopped after step {step}, which is saved: the same command or call goes on from there."
+            message = f"Stopped after step {step}, which is saved: repeat the command or call to resume."
             raise Interrupted(message, stop.signal or signal.SIGTERM) from None
     if best.step == 0:  # its model was damaged after the last validation
         best.offer(start, mean(losses_of(state.ema, splits.validation)), state.ema)

@@ -27,7 +27,7 @@ from pixelcnn_jax.training.workdir import is_finished, open_workdir, prepare_onc
 
 
 def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str) -> dict[str, Any]:
-    """Trains, or goes on training, in a workdir, and scores the best parameters.
+    """Trains in a workdir, resuming a run that was stopped, and scores the best parameters.
 
     ``config.model.dtype`` is the type of the training loss alone. Validation, samples, scores and the saved model are
     in float32, so that they can be computed again on any machine.

@@ -13,10 +13,10 @@ from pixelcnn_jax.training.experiment import Experiment, Params
 
 
 def trained_params(name: str | None, experiment: Experiment) -> Params | None:
-    """Returns the parameters of a trained model that an experiment's start as; None if no model is named.
+    """Returns an experiment's initial parameters, taken from a trained model; None if no model is named.
 
-    The model has the same networks, or is one of them, such as the decoder of an auto-encoder: then the other networks
-    start as they would. Kernels of h and s that the model lacks start at zero.
+    The model may have the same networks as the experiment, or be one of them, for example an auto-encoder's decoder.
+    The other networks are then initialised as usual. Kernels of h and s that the model lacks start at zero.
 
     Raises:
       InputError: if there is no such model, or its networks differ.
@@ -32,16 +32,16 @@ def trained_params(name: str | None, experiment: Experiment) -> Params | None:
     theirs = shapes_of(whole)
     part = min(part for part in mine.keys() | theirs.keys() if mine.get(part) != theirs.get(part))
     raise InputError(
-        f"config.train.start_from={name} is a different network: {part} has shape {theirs.get(part)} there and "
-        f"{mine.get(part)} here."
+        f"config.train.start_from={name} is a different network: {part} has shape {theirs.get(part)} in it and "
+        f"{mine.get(part)} in this run."
     )
 
 
 def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Returns a tree of parameters with some of them replaced.
 
-    Next to those that are replaced, kernels of a condition are zero: the network begins as it was trained, and not with
-    noise from every condition.
+    Kernels of a condition that ``new`` lacks are set to zero. The network then starts as it was trained, without noise
+    from an untrained condition.
     """
 
     def begin(name: str, x: Any) -> Any:

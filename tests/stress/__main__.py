@@ -71,7 +71,7 @@ def attack(section, count, seed):
 
 
 def watched(section, count, seed):
-    """Returns the records of a section that runs in another process."""
+    """Returns the records of a section that runs in a subprocess."""
     from stress.judge import is_failure
 
     line = [

@@ -134,7 +134,7 @@ def row_lstm(
     x: Float[Array, "batch height width maps"],
     terms: Float[Array, "#batch #height #width gate features"] | float,
 ) -> Float[Array, "batch height width features"]:
-    """Computes one row of states after another, from the masked 1 x k over the row and the 1 x k over the row above.
+    """Computes the states row by row, from the masked 1 x k over the row and the 1 x k over the row above.
 
     ``terms`` are those of h and s. The share of the image is computed for all rows at once.
     """
@@ -171,7 +171,7 @@ def diagonal_lstm(
     x: Float[Array, "batch height width maps"],
     terms: Float[Array, "#batch #height #width gate features"] | float,
 ) -> Float[Array, "batch height width features"]:
-    """Computes one diagonal of states after another, each from its pixel and the states left of it and above it.
+    """Computes the states diagonal by diagonal, each from its pixel and the states left of it and above it.
 
     ``terms`` are those of h and s. The cell that is carried on is the left one.
     """
