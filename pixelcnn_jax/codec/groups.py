@@ -8,6 +8,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, cast
 
@@ -54,7 +55,8 @@ def compress(
     for groups, where, there in _batches(-(-count // group_size), count, group_size, lanes, height * width):
         indices = np.split(where.ravel(), range(at_once, where.size, at_once))  # large groups in parts
         parts = (jax.tree.map(lambda x, index=index: x[index], (images, condition)) for index in indices)
-        found = [_exact_intervals(model, variables, part, given, size) for part, given in parts]
+        with ThreadPoolExecutor(2) as pool:  # XLA looks tables up on one core: a second part keeps the others busy
+            found = list(pool.map(lambda part: _exact_intervals(model, variables, *part, size), parts))
         starts, frequencies = (
             np.concatenate(x)[:, :height, :width].reshape(*where.shape, -1) for x in zip(*found, strict=True)
         )

@@ -137,14 +137,19 @@ class IntegerPixelCNN(GatedPixelCNN):
         check_images(images, channels=self.channels, levels=self.levels)
         params = dict(self.variables["params"])
         check_condition(params, condition, images.shape)
-        net, (batch, height, columns, _) = prepare(self, params, dtype), images.shape
+        net = prepare(self, params, dtype)
         if width is not None:
-            net["inside"] = inside(columns, width, dtype)
+            net["inside"] = inside(images.shape[2], width, dtype)
         x = encode_integers(self, net, images)
         condition = jax.tree.map(lambda x: jnp.asarray(x, dtype), condition)
         crossings, _ = vertical_stack(net, shift_down(x), [rows_border(layer, x) for layer in net["layers"]], condition)
-        features, _ = horizontal_stack(net, x, crossings, column_borders(net["layers"], batch, height))
-        outputs = outputs_of_head(net["head"], features, slice(None)).reshape(*images.shape, self.outputs)
+        features = None
+        for layer, crossing in zip(net["layers"], crossings, strict=True):
+            x = x if features is None else into_layer(layer, features)
+            left = layer["horizontal"]["kernel"].shape[0] - 1
+            window = jnp.pad(x, ((0, 0), (0, 0), (left, 0), (0, 0)))[:, :, :-1]
+            features, _ = horizontal_half(layer, x, crossing + columns_left(layer, window), features)
+        outputs = head_last(net["head"], head_hidden(net["head"], features)).reshape(*images.shape, self.outputs)
         return distribution_of(self, net["tables"]), outputs
 
     @property
@@ -297,38 +302,56 @@ def vertical_stack(
     return crossings, remembered
 
 
-def horizontal_stack(
-    net: Params, x: Float[Array, "batch height columns _"], crossings: list[Array], memory: Memory
-) -> tuple[Float[Array, "batch height columns features"], Memory]:
-    """Advances the horizontal stack by some columns. Returns the features for the head, and the new memory."""
-    remembered: Memory = []
-    features, own = x, x
-    for layer, crossing, left in zip(net["layers"], crossings, memory, strict=True):
-        if remembered:
-            own = clipped(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
-        window = jnp.concatenate([left, own], axis=2)
-        gated = gate(layer, crossing + exact_product(window, layer["horizontal"]["kernel"][None]), "horizontal")
-        out = rescale(dot(gated, layer["out"]["kernel"]) + layer["out"]["bias"], layer["shifts"]["out"])
-        features = clipped(features + out if remembered else out, layer["clips"]["residual"])
-        remembered.append(window[:, :, own.shape[2] :])
-    return features, remembered
+def columns_left(layer: Params, window: Float[Array, "batch height _ features"]) -> Float[Array, "..."]:
+    """Returns the product of the columns left of a pixel. A window starts before the first and ends before the last."""
+    return exact_product(window, layer["horizontal"]["kernel"][None, :-1])
 
 
-def column_borders(layers: list[Params], batch: int, height: int) -> Memory:
-    """Returns the zeros left of the first column of an image, for every layer."""
-    kernels = [layer["horizontal"]["kernel"] for layer in layers]
-    return [jnp.zeros((batch, height, x.shape[0] - 1, x.shape[1]), x.dtype) for x in kernels]
+def into_layer(layer: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
+    """Returns features as a layer multiplies them, at their step and within their clip range."""
+    return clipped(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
 
 
-def outputs_of_head(
-    head: Params, features: Float[Array, "batch height width features"], outputs: slice
-) -> Float[Array, "batch height width outputs"]:
-    """Returns a slice of the outputs, each rounded to its step. Clips from 0 are the ReLUs."""
-    shifts, clips, hidden, last = head["shifts"], head["clips"], head["hidden"], head["logits"]
-    known = jnp.clip(rescale(features, shifts["copy"]), 0, clips["copy"])
-    known = jnp.clip(rescale(dot(known, hidden["kernel"]) + hidden["bias"], shifts["hidden"]), 0, clips["hidden"])
-    sums = dot(known, last["kernel"][:, outputs]) + last["bias"][..., outputs]
-    return rescale(sums, shifts["logits"][..., outputs])
+def horizontal_half(
+    layer: Params,
+    x: Float[Array, "batch height width inputs"],
+    context: Float[Array, "batch height width pair group"],
+    features: Float[Array, "batch height width group"] | None,
+    gated: Float[Array, "batch height width earlier"] | None = None,
+) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width known"]]:
+    """Computes the pixel's own products, the gate and the residual, of all colours or, in decoding, of one.
+
+    Args:
+      layer: the layer, its kernels cut to what leads to the colours computed.
+      x: the input of the pixel's product.
+      context: what crosses over, and the columns to the left.
+      features: the features so far; None in the strict layer.
+      gated: the gated features of earlier colours.
+
+    Returns:
+      The new features, and the gated features with those of earlier colours.
+    """
+    new = gate(layer, context + dot(x, layer["horizontal"]["kernel"][-1]), "horizontal")
+    gated = append(gated, new)
+    out = rescale(dot(gated, layer["out"]["kernel"]) + layer["out"]["bias"], layer["shifts"]["out"])
+    return clipped(out if features is None else features + out, layer["clips"]["residual"]), gated
+
+
+def append(earlier: Array | None, new: Array) -> Array:
+    """Returns the features of a colour after those of earlier colours."""
+    return new if earlier is None else jnp.concatenate([earlier, new], axis=-1)
+
+
+def head_hidden(head: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
+    """Returns the features between the two 1x1 of the head. Clips from 0 are the ReLUs."""
+    known = jnp.clip(rescale(features, head["shifts"]["copy"]), 0, head["clips"]["copy"])
+    sums = dot(known, head["hidden"]["kernel"]) + head["hidden"]["bias"]
+    return jnp.clip(rescale(sums, head["shifts"]["hidden"]), 0, head["clips"]["hidden"])
+
+
+def head_last(head: Params, hidden: Float[Array, "batch height width _"]) -> Float[Array, "batch height width outputs"]:
+    """Returns the outputs, each rounded to its step."""
+    return rescale(dot(hidden, head["logits"]["kernel"]) + head["logits"]["bias"], head["shifts"]["logits"])
 
 
 def check_one_hot(h: Array | np.ndarray | None) -> None:

@@ -1,4 +1,4 @@
-"""The stream of an integer model: the stacks of ``integer.py``, with remembered rows and columns as memory."""
+"""The stream of an integer model: the halves of the layers in ``integer.py``, with remembered rows and columns."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,14 +10,18 @@ from jaxtyping import Array, Float, Int
 from pixelcnn_jax.codec.integer import (
     IntegerPixelCNN,
     Memory,
-    column_borders,
+    append,
+    columns_left,
     distribution_of,
     encode_integers,
-    horizontal_stack,
-    outputs_of_head,
+    head_hidden,
+    head_last,
+    horizontal_half,
+    into_layer,
     prepare,
     vertical_stack,
 )
+from pixelcnn_jax.models.colours import group_slice
 from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import rows_border
@@ -25,26 +29,74 @@ from pixelcnn_jax.models.parameters import Params
 
 
 class Known(NamedTuple):
-    """The state of a pixel: what crosses over to it, the columns left of it, and those with the pixel appended."""
+    """The state of a pixel. All but the contexts are of the colours so far, and None before the first.
 
-    crossings: list[Array]
-    columns: Memory
-    appended: Memory
+    Attributes:
+      contexts: what crosses over, and the columns left of the pixel, in every layer.
+      inputs: the inputs of the pixel's own products, in every layer.
+      gated: the gated features of every layer.
+      features: what the head reads.
+      hidden: what is between its two 1x1.
+    """
+
+    contexts: list[Float[Array, "batch 1 1 pair features"]]
+    inputs: list[Array] | list[None]
+    gated: list[Array] | list[None]
+    features: Float[Array, "batch 1 1 _"] | None = None
+    hidden: Float[Array, "batch 1 1 _"] | None = None
 
 
 @dataclass(frozen=True)
 class IntegerStream:
-    """The ``Stream`` of an ``IntegerPixelCNN``; ``read_outputs`` is for the codec.
-
-    Each colour computes the whole horizontal stack at its pixel. The features of later colours then mean nothing, and
-    the masks keep them apart.
-    """
+    """The ``Stream`` of an ``IntegerPixelCNN``; ``read_outputs`` is for the codec."""
 
     model: IntegerPixelCNN
 
     def prepare(self, params: Params) -> Params:
-        """Returns the parameters as the stacks read them."""
-        return prepare(self.model, params)
+        """Returns the parameters as the layers read them, and those that one colour reads.
+
+        The latter are cut to the block that leads to the colour, in which all masks are ones.
+        """
+        net = prepare(self.model, params)
+        return net | {"colours": [self._of_colour(net, colour) for colour in range(self.model.channels)]}
+
+    def _of_colour(self, net: Params, colour: int) -> Params:
+        model, head = self.model, net["head"]
+        features = group_slice(model.features, model.channels, colour)
+        hidden = group_slice(model.head_width, model.channels, colour)
+        outputs = slice(colour * model.outputs, (colour + 1) * model.outputs)
+        inputs = [self._inputs(colour)] + [features.stop] * model.layers
+
+        def cut(group: Params, names: tuple[str, ...], part: slice) -> Params:
+            return {name: group[name][..., part] for name in names if name in group}
+
+        def block(part: Params, known: int, outputs: slice) -> Params:
+            return {"kernel": part["kernel"][:known, outputs], "bias": part["bias"][..., outputs]}
+
+        layers = [
+            {
+                "horizontal": {"kernel": layer["horizontal"]["kernel"][-1:, :known, :, features]},
+                "out": block(layer["out"], features.stop, features),
+                "shifts": layer["shifts"] | cut(layer["shifts"], ("horizontal", "out"), features),
+                "clips": cut(layer["clips"], ("copy", "residual"), features),
+                "tables": layer["tables"],
+            }
+            for layer, known in zip(net["layers"], inputs, strict=True)
+        ]
+        shifts, clips = head["shifts"], head["clips"]
+        return {
+            "layers": layers,
+            "head": {
+                "hidden": block(head["hidden"], features.stop, hidden),
+                "logits": block(head["logits"], hidden.stop, outputs),
+                "shifts": shifts | cut(shifts, ("hidden",), hidden) | cut(shifts, ("logits",), outputs),
+                "clips": cut(clips, ("copy",), slice(features.stop)) | cut(clips, ("hidden",), hidden),
+            },
+        }
+
+    def _inputs(self, colour: int) -> int:
+        """Returns how many inputs of a pixel are known before one of its colours is."""
+        return 1 + colour * max(1, self.model.code_features)
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         """Returns the zero border above the image, for every layer."""
@@ -64,20 +116,32 @@ class IntegerStream:
 
     def first_columns(self, params: Params, batch: int) -> Memory:
         """Returns the zero border left of the image, for every layer."""
-        return column_borders(params["layers"], batch, 1)
+        kernels = [layer["horizontal"]["kernel"] for layer in params["layers"]]
+        return [jnp.zeros((batch, 1, x.shape[0] - 1, x.shape[1]), x.dtype) for x in kernels]
 
     def open_pixel(self, params: Params, columns: Memory, above: list[Array], column: Int[Array, ""] | int) -> Known:
-        """Returns what crosses over to a pixel, and the columns left of it."""
-        return Known([jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above], columns, columns)
+        """Returns the contexts of a pixel before its first colour."""
+        layers, nothing = params["layers"], [None] * (1 + self.model.layers)
+        crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above]
+        contexts = [x + columns_left(*each) for x, *each in zip(crossings, layers, columns, strict=True)]
+        return Known(contexts, nothing, nothing)
 
     def read_outputs(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch outputs"], Known]:
         """Returns the outputs of the head for a colour, given those before it in ``pixel``."""
-        x = encode_integers(self.model, params, pixel)
-        features, appended = horizontal_stack(params, x, known.crossings, known.columns)
-        outputs = slice(colour * self.model.outputs, (colour + 1) * self.model.outputs)
-        return outputs_of_head(params["head"], features, outputs)[:, 0, 0], known._replace(appended=appended)
+        own, group = params["colours"][colour], group_slice(self.model.features, self.model.channels, colour)
+        x, features = encode_integers(self.model, params, pixel)[..., : self._inputs(colour)], None
+        inputs, gated = [], []
+        for layer, context, before, gated_before in zip(own["layers"], *known[:3], strict=True):
+            x = x if features is None else append(before, into_layer(layer, features))
+            features, now = horizontal_half(layer, x, context[..., group], features, gated_before)
+            inputs.append(x)
+            gated.append(now)
+        features = append(known.features, features)
+        hidden = append(known.hidden, head_hidden(own["head"], features))
+        known = Known(known.contexts, inputs, gated, features, hidden)
+        return head_last(own["head"], hidden)[:, 0, 0], known
 
     def read_colour(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
@@ -90,9 +154,6 @@ class IntegerStream:
     def close_pixel(
         self, params: Params, columns: Memory, known: Known, pixel: Int[Array, "batch 1 1 channels"]
     ) -> Memory:
-        """Appends a finished pixel to the memory of every layer.
-
-        No feature of the pixel reads its last colour, so only the memory of the first layer needs that colour.
-        """
-        finished = jnp.concatenate([columns[0], encode_integers(self.model, params, pixel)], axis=2)[:, :, 1:]
-        return [finished, *known.appended[1:]]
+        """Appends a finished pixel to the memory of every layer. Only the first layer reads its last colour."""
+        finished = [encode_integers(self.model, params, pixel), *known.inputs[1:]]
+        return [jnp.concatenate(each, axis=2)[:, :, 1:] for each in zip(columns, finished, strict=True)]

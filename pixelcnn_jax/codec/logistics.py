@@ -9,6 +9,7 @@ the next. A value costs two such sums to encode and one for each of its bits to 
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Int32, UInt32
@@ -98,14 +99,17 @@ class Mixture:
         self, numbers: Logistics, slot: UInt32[Array, "*subpixels"]
     ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
         """Returns the level whose interval holds a slot, and the interval: a bisection, which ends with its bounds."""
-        values = jnp.zeros(slot.shape, jnp.int32)
-        start, end = jnp.zeros_like(slot), jnp.full_like(slot, 1 << TOTAL_BITS)
-        for bit in reversed(range((self.levels - 1).bit_length())):
-            tried = values + (1 << bit)
+        bits = (self.levels - 1).bit_length()
+
+        def halve(i: Array, found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            values, start, end = found
+            tried = values + (jnp.int32(1 << bits - 1) >> i)
             bound = self.bound(numbers, tried)
             above = (tried < self.levels) & (bound <= slot)
-            values, start = jnp.where(above, tried, values), jnp.where(above, bound, start)
-            end = jnp.where(above, end, bound)
+            return jnp.where(above, tried, values), jnp.where(above, bound, start), jnp.where(above, end, bound)
+
+        first = jnp.zeros(slot.shape, jnp.int32), jnp.zeros_like(slot), jnp.full_like(slot, 1 << TOTAL_BITS)
+        values, start, end = jax.lax.fori_loop(0, bits, halve, first)
         return values, start, end - start
 
     def log_frequencies(self, numbers: Logistics) -> Float[Array, "*subpixels levels"]:
