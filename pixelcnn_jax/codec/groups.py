@@ -55,7 +55,7 @@ def compress(
     for groups, where, there in _batches(-(-count // group_size), count, group_size, lanes, height * width):
         indices = np.split(where.ravel(), range(at_once, where.size, at_once))  # large groups in parts
         parts = (jax.tree.map(lambda x, index=index: x[index], (images, condition)) for index in indices)
-        with ThreadPoolExecutor(2) as pool:  # XLA looks tables up on one core: a second part keeps the others busy
+        with ThreadPoolExecutor(2) as pool:  # XLA looks tables up on one core
             found = list(pool.map(lambda part: _exact_intervals(model, variables, *part, size), parts))
         starts, frequencies = (
             np.concatenate(x)[:, :height, :width].reshape(*where.shape, -1) for x in zip(*found, strict=True)
@@ -98,8 +98,12 @@ def decompress(
     head = 4 * lanes  # bytes of the states
     longest = max(map(len, container.streams)) - head
     buffer = 1 << max(8, longest.bit_length())  # a power of two, so that few shapes are compiled
-    images, done = np.zeros(container.shape, np.uint8 if model.levels <= 256 else np.uint16), 0
-    for groups, where, there in _batches(len(container.streams), count, group_size, lanes, height * width):
+    images = np.zeros(container.shape, np.uint8 if model.levels <= 256 else np.uint16)
+    batches = [*_batches(len(container.streams), count, group_size, lanes, height * width)]
+
+    def decode(number: int) -> None:
+        groups, where, there = batches[number]
+        done = number * len(where)
         states, data = np.full((len(where), lanes), rans.LOW, np.uint32), np.zeros((len(where), buffer), np.uint8)
         ends = np.zeros(len(where), np.int32)
         streams = container.streams[done : done + groups]
@@ -121,8 +125,10 @@ def decompress(
         if not ended or coded != streams:
             raise InputError("data does not decode to images: it is damaged, or h is not what compress was given.")
         images[where[there]] = decoded[there]
-        done += groups
-        _report(on_row, groups, height)
+
+    with ThreadPoolExecutor(2) as pool:  # XLA computes small products on one core
+        for (groups, *_), _ in zip(batches, pool.map(decode, range(len(batches))), strict=True):
+            _report(on_row, groups, height)
     return images
 
 
