@@ -5,7 +5,8 @@ layers of 3x3, 64 features, head 64. Naive sampling is one forward pass per sub-
 to all of them. Each CPU core is a device, and batches that they divide are split. The forward pass counts by the
 faster of one device, which can use all cores, and all devices.
 
-The colour table compares three channels with one. With --model a trained model is also sampled by fixed-point
+The colour table compares three channels with one. A third table has ``sample_and_log_prob`` beside ``sample`` and a
+second pass by ``log_prob``, on one device. With --model a trained model is also sampled by fixed-point
 iteration (Song et al. 2021): the whole image is drawn again from the same noise until it no longer changes. The number
 of iterations depends on the weights.
 """
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 
 from benchmarks.timing import fastest
 from configs import cifar10
-from pixelcnn_jax import GatedPixelCNN, sample
+from pixelcnn_jax import GatedPixelCNN, log_prob, sample, sample_and_log_prob
 from pixelcnn_jax.cli.evaluate import use_all_cores
 from pixelcnn_jax.cli.options import UserCommand, load_density
 from pixelcnn_jax.foundation.devices import match_sharding, shard
@@ -63,6 +64,20 @@ def compare_colours(model: GatedPixelCNN, size: int) -> dict[str, float]:
 
     three, one = per_pixel(model.clone(channels=3)), per_pixel(model.clone(channels=1))
     return {"three_channels_us": three, "one_channel_us": one, "ratio": three / one}
+
+
+def compare_log_prob(model: GatedPixelCNN, batch: int, size: int) -> dict[str, Any]:
+    """Returns the times of drawing images, with their log-probabilities and without, and of computing those again."""
+    variables, key, shape = new_variables(model), jax.random.key(0), (batch, size, size)
+    images, found = sample_and_log_prob(model, variables, key, shape=shape)
+    drawn: dict[str, Callable[[], Any]] = {
+        "sample_s": partial(sample, model, variables, key, shape=shape),
+        "sample_and_log_prob_s": partial(sample_and_log_prob, model, variables, key, shape=shape),
+        "log_prob_s": partial(log_prob, model, variables, images),
+    }
+    row = {"batch": batch, **fastest(drawn, rounds=5)}
+    row["same_images"] = bool((images == drawn["sample_s"]()).all())
+    return row | {"nats_off": float(jnp.max(jnp.abs(found - drawn["log_prob_s"]())))}
 
 
 @partial(jax.jit, static_argnames=("model", "shape"))
@@ -122,6 +137,12 @@ def main(batch: tuple[int, ...], with_cifar10: bool, name: str | None) -> None:
     for label, model, size, _ in networks:
         row = result[f"{label}_colour"] = compare_colours(model, size)
         print(f"{label:8} {row['three_channels_us']:25.2f} {row['one_channel_us']:10.2f} {row['ratio']:6.2f}")
+
+    print("\nbatch of R  sample s  sample_and_log_prob s  log_prob s  same images  nats off")
+    result["log_prob"] = [compare_log_prob(R, count, 28) for count in batch]
+    for row in result["log_prob"]:
+        times = f"{row['sample_s']:9.4f} {row['sample_and_log_prob_s']:22.4f} {row['log_prob_s']:11.4f}"
+        print(f"{row['batch']:10} {times}  {row['same_images']!s:>11} {row['nats_off']:9.1g}")
 
     if name is not None:
         print("\nbatch  iterations  fixed point s  cached s  same images")

@@ -150,7 +150,7 @@ def save_pretrained(
     if not (above := file.parent if file == Path(path) else file.parent.parent).is_dir():
         raise InputError(f"{above} must be a folder that exists: make it first.")
     try:
-        if image_shape is not None:
+        if image_shape is not None and not isinstance(model, Mapping):
             height, width = image_shape
             card["image_spec"] = (height, width, model.channels, model.levels)
         spec = ImageSpec(*card["image_spec"])

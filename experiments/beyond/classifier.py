@@ -7,14 +7,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.labels import number_of_classes
 from experiments.shared.measuring import apply, per_image
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training, number_of_classes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.labels import number_of_classes
 from experiments.shared.measuring import per_image, report_split
 from experiments.shared.quantiser import Codes, codes_of, fit_patches, images_of
 from pixelcnn_jax.data.dataset import Splits, take_images
@@ -26,7 +25,7 @@ from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_di
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training, number_of_classes
 
 COARSE, FINE = 8, 4  # height and width of the patches that a code stands for
 POOL = 64  # images whose coarse map is given in place of the right one

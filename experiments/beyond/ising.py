@@ -196,6 +196,7 @@ def main(
     output: Path | None,
 ) -> None:
     """Trains, evaluates, and prints the figures as JSON."""
+    variables: Variables
     of_init, of_steps, of_evaluation = jax.random.split(jax.random.key(seed), 3)
     if start_from is not None:
         network, variables, card = load_pretrained(start_from)

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.class_accuracy import check_classifier, class_accuracy
-from experiments.shared.labels import number_of_classes
 from experiments.shared.measuring import per_image, report_split
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -24,7 +23,7 @@ from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training, number_of_classes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import click
 
-from pixelcnn_jax.cli.complete import complete
 from pixelcnn_jax.cli.compress import compress, decompress
 from pixelcnn_jax.cli.evaluate import evaluate
 from pixelcnn_jax.cli.export import export
@@ -26,5 +25,5 @@ def main() -> None:
     keep_programs()
 
 
-for verb in (models, sample, complete, score, compress, decompress, evaluate, export):
+for verb in (models, sample, score, compress, decompress, evaluate, export):
     main.add_command(verb)

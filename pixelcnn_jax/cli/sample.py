@@ -1,27 +1,35 @@
-"""The verb ``sample``: a grid of new images."""
+"""The verb ``sample``: a grid of new images, or an image and completions of it."""
 
 import math
 from pathlib import Path
+from typing import Any
 
 import click
 import jax
 import numpy as np
+from jaxtyping import Bool
 
 from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.given import read_given
+from pixelcnn_jax.cli.pictures import read_fitted
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import Given
+from pixelcnn_jax.models.inputs import Given, ImageSpec
+
+PARTS = ("bottom", "top", "left", "right", "centre")
 
 
 @click.command()
 @options.model_argument
 @click.argument("given", nargs=-1)
 @click.option("--examples", multiple=True, metavar="FILE...", help="Images to draw others like, for a few-shot model.")
+@click.option("--complete", "image", type=options.PATH, help="Image file of which a part is hidden and drawn again.")
+@click.option("--hide", type=click.Choice(PARTS), default="bottom", show_default=True, help="Part to draw again.")
+@click.option("--share", type=float, default=0.5, show_default=True, help="Share of height or width that is hidden.")
 @options.output_option("PNG to write")
 @options.label_option
-@click.option("--count", type=click.IntRange(1, 1024), help="Number of images (64), or of images per class (10).")
+@click.option("--count", type=click.IntRange(1, 1024), help="Images (64; 8 to complete), or images per class (10).")
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1 draws likelier images.")
 @click.option("--guidance", type=float, default=0.0, show_default=True, help="For models trained with drop_condition.")
 @options.seed_option
@@ -30,6 +38,9 @@ def sample(
     name: str,
     given: tuple[str, ...],
     examples: tuple[str, ...],
+    image: Path | None,
+    hide: str,
+    share: float,
     output: Path,
     label: int | None,
     count: int | None,
@@ -43,7 +54,13 @@ def sample(
     A class-conditional model without --label draws one row for each class. A model of p(x|...) needs GIVEN: a sentence
     such as "the digit seven is at the top left" for p(x|caption), image files for p(x|examples), which may follow
     --examples.
+
+    With --complete IMAGE, which is cropped, resized and reduced as the images of training were, the picture shows the
+    image, what is left of it, and its completions. With the bottom hidden they are exact draws from p(rest | given).
+    With a different part hidden each pixel is drawn given the pixels before it in raster order.
     """
+    if not 0 < share < 1:
+        raise InputError(f"--share must be between 0 and 1, got {share}.")
     options.check_output(output, suffix=".png")
     density = options.load_density(name)
     config = density.card["config"]
@@ -53,15 +70,21 @@ def sample(
         raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
     h: Given | None
     words = (*examples, *given)
-    if density.classes and label is None and not words:
+    if density.classes and label is None and not words and image is None:
         columns = count or 10
         labels = np.repeat(np.arange(density.classes), columns)
         h, count = density.h(labels), len(labels)
     else:
-        count = count or 64
-        columns = math.isqrt(count - 1) + 1
+        count = count or (64 if image is None else 8)
+        columns = math.isqrt(count - 1) + 1 if image is None else count + 2
         h = read_given(density, words, label, count)
-    height, width, _ = density.spec.shape
+    height, width, channels = density.spec.shape
+    kept: dict[str, Any] = {}
+    shown = np.zeros((0, height, width, channels), np.int32)
+    if image is not None:
+        whole, mask = read_fitted(image, density), given_mask(hide, share, density.spec)
+        kept = {"given": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
+        shown = np.stack([whole, np.where(mask, whole, density.model.levels // 2)])
     with options.progress("sampling", height) as on_row:
         images = sampling.sample(
             density.model,
@@ -71,10 +94,31 @@ def sample(
             h=h,
             temperature=temperature,
             guidance=guidance,
+            **kept,
             on_row=on_row,
         )
-    rows = -(-count // columns)
-    filled = np.pad(images, ((0, rows * columns - count), (0, 0), (0, 0), (0, 0)))
+    shown = np.concatenate([shown, images])
+    rows = -(-len(shown) // columns)
+    filled = np.pad(shown, ((0, rows * columns - len(shown)), (0, 0), (0, 0), (0, 0)))
     save_grid(output, filled.reshape(rows, columns, *density.spec.shape), levels=density.model.levels)
     summary = {"model": name, "images": count, "seed": seed, "output": str(output)}
+    if image is not None:
+        summary |= {"completed": str(image), "hidden": hide, "share": share, "exact": hide == "bottom"}
     options.report(summary, f"{output}: {count} samples of {name}", as_json=as_json)
+
+
+def given_mask(part: str, share: float, spec: ImageSpec) -> Bool[np.ndarray, "height width 1"]:
+    """Returns True where a pixel is given; at least one pixel is hidden."""
+    height, width, _ = spec.shape
+    rows, columns = max(1, round(share * height)), max(1, round(share * width))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    hidden: dict[str, Any] = {
+        "bottom": np.s_[height - rows :],
+        "top": np.s_[:rows],
+        "left": np.s_[:, :columns],
+        "right": np.s_[:, width - columns :],
+        "centre": np.s_[top : top + rows, left : left + columns],
+    }
+    given = np.ones((height, width, 1), bool)
+    given[hidden[part]] = False
+    return given

@@ -56,7 +56,7 @@ def compress(
         indices = np.split(where.ravel(), range(at_once, where.size, at_once))  # large groups in parts
         parts = (jax.tree.map(lambda x, index=index: x[index], (images, condition)) for index in indices)
         with ThreadPoolExecutor(2) as pool:  # XLA looks tables up on one core
-            found = list(pool.map(lambda part: _exact_intervals(model, variables, *part, size), parts))
+            found = list(pool.map(lambda part: _exact_intervals(model, variables, part[0], part[1], size), parts))
         starts, frequencies = (
             np.concatenate(x)[:, :height, :width].reshape(*where.shape, -1) for x in zip(*found, strict=True)
         )

@@ -143,12 +143,7 @@ class IntegerPixelCNN(GatedPixelCNN):
         x = encode_integers(self, net, images)
         condition = jax.tree.map(lambda x: jnp.asarray(x, dtype), condition)
         crossings, _ = vertical_stack(net, shift_down(x), [rows_border(layer, x) for layer in net["layers"]], condition)
-        features = None
-        for layer, crossing in zip(net["layers"], crossings, strict=True):
-            x = x if features is None else into_layer(layer, features)
-            left = layer["horizontal"]["kernel"].shape[0] - 1
-            window = jnp.pad(x, ((0, 0), (0, 0), (left, 0), (0, 0)))[:, :, :-1]
-            features, _ = horizontal_half(layer, x, crossing + columns_left(layer, window), features)
+        features = horizontal_stack(net["layers"], x, crossings)
         outputs = head_last(net["head"], head_hidden(net["head"], features)).reshape(*images.shape, self.outputs)
         return distribution_of(self, net["tables"]), outputs
 
@@ -300,6 +295,20 @@ def vertical_stack(
         remembered.append(window[:, x.shape[1] :])
         x = gate(layer, sums + condition_terms(layer, "vertical", condition, precision=HIGHEST), "vertical")
     return crossings, remembered
+
+
+def horizontal_stack(
+    layers: list[Params], x: Float[Array, "batch height width inputs"], crossings: list[Array]
+) -> Float[Array, "batch height width features"]:
+    """Returns the features that the head reads, of all colours at once."""
+    features = None
+    for layer, crossing in zip(layers, crossings, strict=True):
+        x = x if features is None else into_layer(layer, features)
+        left = layer["horizontal"]["kernel"].shape[0] - 1
+        window = jnp.pad(x, ((0, 0), (0, 0), (left, 0), (0, 0)))[:, :, :-1]
+        features, _ = horizontal_half(layer, x, crossing + columns_left(layer, window), features)
+    assert features is not None  # there is a strict layer
+    return features
 
 
 def columns_left(layer: Params, window: Float[Array, "batch height _ features"]) -> Float[Array, "..."]:

@@ -131,14 +131,16 @@ class IntegerStream:
     ) -> tuple[Float[Array, "batch outputs"], Known]:
         """Returns the outputs of the head for a colour, given those before it in ``pixel``."""
         own, group = params["colours"][colour], group_slice(self.model.features, self.model.channels, colour)
-        x, features = encode_integers(self.model, params, pixel)[..., : self._inputs(colour)], None
+        x: Array = encode_integers(self.model, params, pixel)[..., : self._inputs(colour)]
+        outs: list[Array] = []
         inputs, gated = [], []
         for layer, context, before, gated_before in zip(own["layers"], *known[:3], strict=True):
-            x = x if features is None else append(before, into_layer(layer, features))
-            features, now = horizontal_half(layer, x, context[..., group], features, gated_before)
+            x = append(before, into_layer(layer, outs[-1])) if outs else x
+            out, now = horizontal_half(layer, x, context[..., group], outs[-1] if outs else None, gated_before)
+            outs.append(out)
             inputs.append(x)
             gated.append(now)
-        features = append(known.features, features)
+        features = append(known.features, outs[-1])
         hidden = append(known.hidden, head_hidden(own["head"], features))
         known = Known(known.contexts, inputs, gated, features, hidden)
         return head_last(own["head"], hidden)[:, 0, 0], known

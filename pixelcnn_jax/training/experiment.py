@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
 
@@ -79,3 +80,10 @@ class Recipe(NamedTuple):
     def of(cls, module: ModuleType) -> "Recipe":
         """Returns the recipe of an experiment's module; functions that it does not define keep their defaults."""
         return cls(**{name: getattr(module, name) for name in cls._fields if hasattr(module, name)})
+
+
+def number_of_classes(spec: ImageSpec) -> int:
+    """Returns the number of classes. Raises InputError for images without labels."""
+    if spec.classes is None:
+        raise InputError("config.data.labels must be True: this experiment learns from class labels.")
+    return spec.classes

@@ -13,7 +13,7 @@ from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
 
-VERBS = ("models", "sample", "complete", "score", "compress", "decompress", "evaluate")
+VERBS = ("models", "sample", "score", "compress", "decompress", "evaluate")
 
 
 def test_help_lists_the_verbs_in_order(pixelcnn):
@@ -47,7 +47,7 @@ def test_starting_as_a_module_needs_no_extra_and_no_terminal():
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("verb", ["sample", "complete", "score", "compress", "decompress", "evaluate"])
+@pytest.mark.parametrize("verb", ["sample", "score", "compress", "decompress", "evaluate"])
 @pytest.mark.parametrize("model", ["nothing", "a folder"])
 def test_a_model_that_is_not_there_is_one_sentence(pixelcnn, verb, model, tmp_path):
     (tmp_path / "a folder").mkdir()

@@ -1,4 +1,4 @@
-"""The verb ``complete``: what is given stays, the rest is drawn."""
+"""``sample --complete``: what is given stays, the rest is drawn."""
 
 import json
 
@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelcnn_jax.cli.complete import PARTS, given_mask
+from pixelcnn_jax.cli.sample import PARTS, given_mask
 from pixelcnn_jax.models.inputs import ImageSpec
 
 
 @pytest.mark.parametrize("hide", PARTS)
 def test_completions_keep_what_is_given(pixelcnn, colour_model, tmp_path, hide):
     Image.new("RGB", (40, 30), (255, 0, 85)).save(tmp_path / "image.png")
-    line = ["complete", colour_model, tmp_path / "image.png", "-o", tmp_path / "x.png", "--hide", hide, "--count", 3]
-    summary = json.loads(pixelcnn(*line, "--json"))
-    assert summary["completions"] == 3
+    line = ["sample", colour_model, "--complete", tmp_path / "image.png", "-o", tmp_path / "x.png", "--hide", hide]
+    summary = json.loads(pixelcnn(*line, "--count", 3, "--json"))
+    assert summary["images"] == 3
     assert summary["exact"] == (hide == "bottom")
     pixels = np.asarray(Image.open(tmp_path / "x.png"))
     scale = len(pixels) // 8
@@ -36,4 +36,7 @@ def test_at_least_one_pixel_is_hidden(hide, share):
 
 def test_what_is_no_image_is_refused(pixelcnn, colour_model, tmp_path):
     (tmp_path / "x.txt").write_text("no image")
-    assert "x.txt" in pixelcnn("complete", colour_model, tmp_path / "x.txt", "-o", tmp_path / "x.png", mistake=True)
+    line = ["sample", colour_model, "--complete", tmp_path / "x.txt", "-o", tmp_path / "x.png"]
+    assert "x.txt" in pixelcnn(*line, mistake=True)
+    for share in ("0", "1", "nan"):
+        assert "--share must be between 0 and 1" in pixelcnn(*line, "--share", share, mistake=True)
