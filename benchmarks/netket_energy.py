@@ -60,8 +60,8 @@ def energy(state: Any, hamiltonian: Any) -> tuple[float, float]:
     fresh = nk.vqs.MCState(
         state.sampler, state.model, n_samples=FRESH, variables=state.variables, seed=1, chunk_size=FRESH
     )
-    found = fresh.expect(hamiltonian)
-    return float(found.mean.real), float(found.error_of_mean)
+    outcome = fresh.expect(hamiltonian)
+    return float(outcome.mean.real), float(outcome.error_of_mean)
 
 
 def optimise(model: Any, hamiltonian: Any, *, seed: int, steps: int, samples: int, rate: float) -> Iterator[Report]:

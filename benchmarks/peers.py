@@ -137,21 +137,21 @@ def copy_parameters(network: Any, params: dict[str, Any]) -> None:
 
     layers = [params["strict"], *(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(LAYERS))]
     with torch.no_grad():
-        for layer, own in zip(network.layers, layers, strict=True):
-            rows, n, inputs = own["vertical"]["kernel"].shape[:3]
-            vertical = own["vertical"]["kernel"].reshape(rows, n, inputs, -1)
+        for layer, ours in zip(network.layers, layers, strict=True):
+            rows, n, inputs = ours["vertical"]["kernel"].shape[:3]
+            vertical = ours["vertical"]["kernel"].reshape(rows, n, inputs, -1)
             layer.vertical.weight.copy_(tensor(vertical).permute(3, 2, 0, 1))
-            layer.vertical.bias.copy_(tensor(own["vertical"]["bias"]).flatten())
-            crossing = own["crossing"]["kernel"].reshape(2 * FEATURES, 2 * FEATURES)
+            layer.vertical.bias.copy_(tensor(ours["vertical"]["bias"]).flatten())
+            crossing = ours["crossing"]["kernel"].reshape(2 * FEATURES, 2 * FEATURES)
             layer.crossing.weight.copy_(tensor(crossing).T[..., None, None])
-            horizontal = own["horizontal"]["kernel"].reshape(-1, inputs, 2 * FEATURES)
+            horizontal = ours["horizontal"]["kernel"].reshape(-1, inputs, 2 * FEATURES)
             layer.horizontal.weight.copy_(tensor(horizontal).permute(2, 1, 0)[:, :, None])
-            layer.horizontal.bias.copy_(tensor(own["horizontal"]["bias"]).flatten())
-            layer.out.weight.copy_(tensor(own["out"]["kernel"]).T[..., None, None])
-            layer.out.bias.copy_(tensor(own["out"]["bias"]))
-        for part, own in ((network.hidden, params["head"]["hidden"]), (network.logits, params["head"]["logits"])):
-            part.weight.copy_(tensor(own["kernel"]).T[..., None, None])
-            part.bias.copy_(tensor(own["bias"]))
+            layer.horizontal.bias.copy_(tensor(ours["horizontal"]["bias"]).flatten())
+            layer.out.weight.copy_(tensor(ours["out"]["kernel"]).T[..., None, None])
+            layer.out.bias.copy_(tensor(ours["out"]["bias"]))
+        for part, ours in ((network.hidden, params["head"]["hidden"]), (network.logits, params["head"]["logits"])):
+            part.weight.copy_(tensor(ours["kernel"]).T[..., None, None])
+            part.bias.copy_(tensor(ours["bias"]))
 
 
 # One row of the table, in a process of its own
@@ -194,13 +194,13 @@ def with_torch(dtype: str, compiled: bool, batches: list[int]) -> dict[str, floa
         optimizer.step()
         torch._foreach_lerp_(average, list(network.parameters()), 1e-3)
 
-    found = {f"train {part}": BATCH / seconds_of(partial(step, part)) for part in (8, BATCH)}
+    result = {f"train {part}": BATCH / seconds_of(partial(step, part)) for part in (8, BATCH)}
     if not compiled and not half:
         with torch.no_grad():
             for batch in batches:
-                found[f"sample {batch}"] = seconds_of(lambda batch=batch: network.sample(batch), least=1)
+                result[f"sample {batch}"] = seconds_of(lambda batch=batch: network.sample(batch), least=1)
     square = torch.ones(2048, 2048, dtype=getattr(torch, dtype))
-    return found | {"product": 2e-9 * 2048**3 / seconds_of(lambda: square @ square, least=1)}
+    return result | {"product": 2e-9 * 2048**3 / seconds_of(lambda: square @ square, least=1)}
 
 
 def with_package(dtype: str, batches: list[int]) -> dict[str, float]:
@@ -221,18 +221,18 @@ def with_package(dtype: str, batches: list[int]) -> dict[str, float]:
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
     experiment = unconditional.make_experiment(config, SPEC)
     images = np.random.default_rng(0).integers(0, LEVELS, (BATCH, *SPEC.shape)).astype(np.int32)
-    batch, found = shard_batch(mesh, {"image": images}), {}
+    batch, result = shard_batch(mesh, {"image": images}), {}
     for part in (4, 8, BATCH):
         step, _ = stepper(experiment, config, batch, replicated(mesh), part)
-        found[f"train {part}"] = BATCH / seconds_of(lambda step=step: jax.block_until_ready(step()))
+        result[f"train {part}"] = BATCH / seconds_of(lambda step=step: jax.block_until_ready(step()))
     if dtype == "float32":
         variables = {"params": experiment.init(jax.random.key(0))["params"]}
         for count in batches:
             draw = partial(sample, experiment.networks, variables, jax.random.key(1), shape=(count, SIZE, SIZE))
-            found[f"sample {count}"] = seconds_of(lambda draw=draw: jax.block_until_ready(draw()), least=1)
+            result[f"sample {count}"] = seconds_of(lambda draw=draw: jax.block_until_ready(draw()), least=1)
     square = jnp.ones((2048, 2048), dtype)
     product = jax.jit(lambda x: jnp.matmul(x, x, preferred_element_type=jnp.float32))
-    return found | {"product": 2e-9 * 2048**3 / seconds_of(lambda: product(square).block_until_ready(), least=1)}
+    return result | {"product": 2e-9 * 2048**3 / seconds_of(lambda: product(square).block_until_ready(), least=1)}
 
 
 def check_logits() -> None:
@@ -250,8 +250,8 @@ def check_logits() -> None:
     network = make_network()
     copy_parameters(network, variables["params"])
     with torch.no_grad():
-        found = network(torch.from_numpy(images[..., 0])).permute(0, 2, 3, 1)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+        result = network(torch.from_numpy(images[..., 0])).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
 ROWS: dict[str, Callable[[list[int]], dict[str, float]]] = {
@@ -276,18 +276,19 @@ def main(rounds: int, samples: str, row: str | None) -> None:
     check_logits()
     best: dict[str, dict[str, float]] = {name: {} for name in ROWS}
     for _ in range(rounds):
-        for name, found in best.items():
+        for name, result in best.items():
             command = [sys.executable, "-m", "benchmarks.peers", f"--row={name}", f"--samples={samples}"]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             for what, value in json.loads(done.stdout.splitlines()[-1]).items():
                 better = min if what.startswith("sample") else max
-                found[what] = better(value, found.get(what, value))
+                result[what] = better(value, result.get(what, value))
     print(f"{'':36} images/s  of part   GFLOP/s" + "".join(f"  {size:>3} drawn, s" for size in batches))
-    for name, found in best.items():
-        part = max((what for what in found if what.startswith("train")), key=lambda what: found[what])
-        drawn = "".join(f"  {found[one]:12.3f}" if (one := f"sample {size}") in found else "" for size in batches)
+    for name, result in best.items():
+        part = max((what for what in result if what.startswith("train")), key=lambda what: result[what])
+        drawn = "".join(f"  {result[one]:12.3f}" if (one := f"sample {size}") in result else "" for size in batches)
         print(
-            f"{name:36} {found[part]:8.1f} {part.removeprefix('train '):>8} {found['product']:9.0f}{drawn}", flush=True
+            f"{name:36} {result[part]:8.1f} {part.removeprefix('train '):>8} {result['product']:9.0f}{drawn}",
+            flush=True,
         )
     print(json.dumps({"benchmark": "peers", "rows": best}))
 

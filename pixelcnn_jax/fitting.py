@@ -211,7 +211,7 @@ def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
 
 
 def _config(
-    settings: dict[str, Any], eval_every: int | None, learning_rate: float, own: FitConfig, seed: int
+    settings: dict[str, Any], eval_every: int | None, learning_rate: float, identity: FitConfig, seed: int
 ) -> "RunConfig":
     from pixelcnn_jax.training.config import resolve
 
@@ -222,7 +222,7 @@ def _config(
     train = settings | every | {"eval_batch_size": -(-64 // size) * size}
     optimizer = {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)}
     groups = {"data": {"dataset": "array"}, "optimizer": optimizer, "train": train}
-    return resolve({"experiment": "fit", "seed": seed, "fit": dataclasses.asdict(own), **groups}, FitConfig)
+    return resolve({"experiment": "fit", "seed": seed, "fit": dataclasses.asdict(identity), **groups}, FitConfig)
 
 
 def _train(

@@ -159,8 +159,8 @@ def check_causal(
         that ``log_prob`` refuses.
     """
     images = jax.random.randint(jax.random.key(0), (*shape, model.channels), 0, model.levels)
-    network, own, condition = resolve(model, variables, h, s, shape=images.shape)
-    leaks = np.asarray(_leaks(network, own, images, condition))
+    network, weights, condition = resolve(model, variables, h, s, shape=images.shape)
+    leaks = np.asarray(_leaks(network, weights, images, condition))
     if leaks.any():
         later, earlier = np.argwhere(leaks)[0]
         names = [tuple(map(int, np.unravel_index(one, images.shape[1:]))) for one in (earlier, later)]

@@ -44,8 +44,8 @@ class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
                 continue
             if network.levels != states:
                 raise InputError(f"{name}.levels must be the number of local states, {states}, got {network.levels}.")
-            if (found := height * width * network.channels) != sites:
-                raise InputError(f"lattice and {name}.channels must make the {sites} sites of hilbert, got {found}.")
+            if (got := height * width * network.channels) != sites:
+                raise InputError(f"lattice and {name}.channels must make the {sites} sites of hilbert, got {got}.")
 
     def conditionals_log_psi(
         self, inputs: Real[Array, "batch sites"]
@@ -79,8 +79,8 @@ class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
         if self.is_initializing():
             return jnp.full((len(images), network.levels), 1 / network.levels)
         # NetKet creates the cache with parameters of its own, so the first site starts a new one.
-        here = jax.lax.cond(jnp.equal(index, 0), begin, lambda: cache.value)
-        log_probs, cache.value = conditional(here, images.reshape(inputs.shape)[:, index - 1])
+        previous = jax.lax.cond(jnp.equal(index, 0), begin, lambda: cache.value)
+        log_probs, cache.value = conditional(previous, images.reshape(inputs.shape)[:, index - 1])
         return jnp.exp(log_probs)
 
     def _images(self, inputs: Real[Array, "batch sites"]) -> Int[Array, "batch height width channels"]:

@@ -194,9 +194,9 @@ def _file_in(path: Path) -> Path:
 
 def _card_file(file: Path) -> Path:
     """Returns the path of the card of some weights: next to them, or config.json in a folder of the Hub."""
-    own = file.with_suffix(".json")
-    is_of_hub = file.name == "model.safetensors" and file.is_file() and not own.is_file()
-    return file.with_name("config.json") if is_of_hub else own
+    beside = file.with_suffix(".json")
+    is_of_hub = file.name == "model.safetensors" and file.is_file() and not beside.is_file()
+    return file.with_name("config.json") if is_of_hub else beside
 
 
 def find_model(name: str | Path) -> tuple[Path, Path]:

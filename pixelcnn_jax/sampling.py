@@ -173,10 +173,10 @@ def naive_sample(
     channels, levels]. It is the reference for the cached sampler in float32. In half precision the two round sums
     differently, and some draws differ.
     """
-    network, own, keys, images, *rest = _prepared(
+    network, weights, keys, images, *rest = _prepared(
         model, variables, key, shape, h, s, given, mask, temperature, guidance
     )
-    return _sample_naively(network, own, keys, Drawn(images, None), *rest).images
+    return _sample_naively(network, weights, keys, Drawn(images, None), *rest).images
 
 
 @jax.jit
@@ -270,7 +270,7 @@ def _prepared(
 ) -> tuple[nn.Module, Variables, Array, Array, Array, Condition, Adjustment]:
     """Returns the arguments of ``_sample``: images to fill in, a mask of what stays, a key for each image."""
     adjustment = make_adjustment(temperature, guidance)
-    network, own, condition = resolve(model, variables, h, s, shape=shape)
+    network, weights, condition = resolve(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:
         condition = interleave(condition, unconditional(model, variables, h, condition))
     full = (*shape, network.channels)
@@ -281,7 +281,7 @@ def _prepared(
     if key.ndim and key.shape != shape[:1]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got shape {key.shape}.")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
-    return network, own, keys, images, mask, condition, adjustment
+    return network, weights, keys, images, mask, condition, adjustment
 
 
 def _completion(given: Images | None, mask: Mask | None, full: tuple[int, ...], levels: int) -> tuple[Array, Array]:

@@ -36,5 +36,5 @@ def matches_the_reference(model, variables, shape, condition):
     given = (None if value is None else np.asarray(value[0]) for value in condition)
     expected = reference_logits(model, variables["params"], np.asarray(image[0]), *given)
     jax.clear_caches()  # for mutations
-    found = model.apply(variables, image, *condition)[0]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    actual = model.apply(variables, image, *condition)[0]
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)

@@ -118,7 +118,7 @@ def _taps_walk(known, pixels, n):
 def _first_walk(model, pixels):
     """The first layer of the predecessors, where unlike in the gated one features of the own pixel matter."""
     known = _taps_walk(_colours(pixels, model.channels), pixels, model.first_kernel_size)
-    return {p: known[p] | own for p, own in _colours(pixels, model.channels - 1).items()}
+    return {p: known[p] | colours for p, colours in _colours(pixels, model.channels - 1).items()}
 
 
 def _masked_walk(model, pixels):

@@ -124,10 +124,10 @@ def test_the_time_to_the_last_runs_best_lies_between_two_validations(tmp_path):
         file.write('{"step": 4, "valid')  # torn off by a kill
     worst = log(tmp_path / "worst.jsonl", [(1, 4.0), (9, 3.0)])
     runs = [f"fast={fast}", f"worst={worst}", f"slow={tmp_path / 'run'}"]
-    found = json.loads(run(curves.main, "-o", tmp_path / "c.png", *runs, "--json").stdout)["runs"]
-    assert found["fast"] == {"best": 0.5, "minutes_to_the_last": 1.5}
-    assert found["slow"] == {"best": 2.0, "minutes_to_the_last": 5.0}
-    assert found["worst"]["minutes_to_the_last"] is None
+    actual = json.loads(run(curves.main, "-o", tmp_path / "c.png", *runs, "--json").stdout)["runs"]
+    assert actual["fast"] == {"best": 0.5, "minutes_to_the_last": 1.5}
+    assert actual["slow"] == {"best": 2.0, "minutes_to_the_last": 5.0}
+    assert actual["worst"]["minutes_to_the_last"] is None
     assert len(np.unique(np.asarray(Image.open(tmp_path / "c.png")))) > 10
 
 
@@ -174,19 +174,19 @@ def test_a_profile_names_the_operations_that_take_longest(tmp_path):
     jax.block_until_ready(compiled(x))
     with jax.profiler.trace(str(tmp_path)):
         jax.block_until_ready(compiled(x))
-    found = slowest(tmp_path)
-    assert any("dot" in one["operation"] or "fusion" in one["operation"] for one in found[:3]), found
-    assert [one["ms"] for one in found] == sorted((one["ms"] for one in found), reverse=True)
+    actual = slowest(tmp_path)
+    assert any("dot" in one["operation"] or "fusion" in one["operation"] for one in actual[:3]), actual
+    assert [one["ms"] for one in actual] == sorted((one["ms"] for one in actual), reverse=True)
 
 
 @pytest.mark.long
 def test_a_training_step_stands_beside_its_bounds(monkeypatch, tmp_path):
     monkeypatch.setattr(accelerator, "roof", lambda: (1e12, 1e10))
-    found = accelerator.training("digits", 8, 1, tmp_path, layers=1, features=8)
-    bounds = found["bounds"]
-    at_peak = jax.device_count() * 1e12 / found["flops"]
-    assert bounds["arithmetic"] == pytest.approx(at_peak * found["images_per_second"])
-    assert found["share_of_peak"] == pytest.approx(found["images_per_second"] / bounds["arithmetic"])
+    actual = accelerator.training("digits", 8, 1, tmp_path, layers=1, features=8)
+    bounds = actual["bounds"]
+    at_peak = jax.device_count() * 1e12 / actual["flops"]
+    assert bounds["arithmetic"] == pytest.approx(at_peak * actual["images_per_second"])
+    assert actual["share_of_peak"] == pytest.approx(actual["images_per_second"] / bounds["arithmetic"])
     twice = accelerator.training("digits", 16, 1, tmp_path / "twice", layers=1, features=8)["bounds"]
     assert bounds["memory"] < twice["memory"] < 2 * bounds["memory"]  # the weights move once for the whole batch
 
@@ -207,10 +207,10 @@ def test_an_accelerator_that_is_a_thousandth_off_is_found_out(monkeypatch):
         return log_prob(*arguments) * (1.001 if len(calls) <= 2 else 1)
 
     monkeypatch.setattr(accelerator, "log_prob", log_prob_of_an_accelerator)
-    found = accelerator.numerics("digits", 2)
-    assert found["nats_off"] == pytest.approx(1e-3, rel=1e-2)
-    assert found["gradient_off"] == pytest.approx(1e-3, rel=1e-2)
-    assert found["same_sub_pixels"] == found["cached_is_naive"] == 1
+    actual = accelerator.numerics("digits", 2)
+    assert actual["nats_off"] == pytest.approx(1e-3, rel=1e-2)
+    assert actual["gradient_off"] == pytest.approx(1e-3, rel=1e-2)
+    assert actual["same_sub_pixels"] == actual["cached_is_naive"] == 1
     assert len(calls) == 4
 
 
@@ -227,13 +227,13 @@ def test_a_record_is_the_mean_of_its_seeds_and_has_a_test_score(monkeypatch):
     track = speedrun.Track(1.0, "bits_per_dim", "configs/digits.py", QUICK)
     monkeypatch.setitem(speedrun.TRACKS, "digits", track)
     result = run(speedrun.main, "digits", "--seeds", 2)
-    found = json.loads(result.stdout.splitlines()[-1])
-    scores = [one["score"] for one in found["seeds"]]
+    actual = json.loads(result.stdout.splitlines()[-1])
+    scores = [one["score"] for one in actual["seeds"]]
     assert scores[0] != scores[1]
-    assert found["score"] == pytest.approx(sum(scores) / 2)
-    assert not found["reached"]  # two steps
-    assert 3 < found["test"] < 5
-    assert found["cpu_seconds"] > 1
+    assert actual["score"] == pytest.approx(sum(scores) / 2)
+    assert not actual["reached"]  # two steps
+    assert 3 < actual["test"] < 5
+    assert actual["cpu_seconds"] > 1
 
 
 @pytest.mark.long
@@ -259,9 +259,9 @@ def drawing(*ink):
 
 def test_the_hausdorff_distance_is_that_of_ink_from_ink():
     drawings = np.stack([drawing((0, 0)), drawing((3, 4)), drawing((0, 0), (0, 6)), np.zeros((8, 8, 1), int)])
-    found = few_shot.hausdorff(drawings, drawings)
-    np.testing.assert_allclose(found[0], [0, 5, 3, 8])  # of two pixels of ink, one 6 away: 3
-    np.testing.assert_array_equal(found, found.T)
+    actual = few_shot.hausdorff(drawings, drawings)
+    np.testing.assert_allclose(actual[0], [0, 5, 3, 8])  # of two pixels of ink, one 6 away: 3
+    np.testing.assert_array_equal(actual, actual.T)
 
 
 def test_drawings_are_recognised_by_the_nearest_reference_and_copies_are_not_diverse():
@@ -278,10 +278,10 @@ def test_drawings_are_recognised_by_the_nearest_reference_and_copies_are_not_div
 def test_drawings_are_centred_on_their_ink():
     shapes = np.stack([drawing((1, 1), (1, 2), (2, 1)), drawing((7, 0), (0, 7)), np.zeros((8, 8, 1), int)])
     moved = np.stack([drawing((6, 6), (6, 7), (7, 6)), drawing((7, 0), (0, 7)), np.zeros((8, 8, 1), int)])
-    found = few_shot.centred(shapes)
-    np.testing.assert_array_equal(found, few_shot.centred(moved))
-    np.testing.assert_array_equal(found.sum(axis=(1, 2, 3)), [3, 2, 0])
-    assert found[0, 8, 8, 0] == 1  # of paper twice as wide
+    actual = few_shot.centred(shapes)
+    np.testing.assert_array_equal(actual, few_shot.centred(moved))
+    np.testing.assert_array_equal(actual.sum(axis=(1, 2, 3)), [3, 2, 0])
+    assert actual[0, 8, 8, 0] == 1  # of paper twice as wide
 
 
 def test_samples_are_compared_with_real_drawings(tmp_path, monkeypatch):
@@ -292,11 +292,11 @@ def test_samples_are_compared_with_real_drawings(tmp_path, monkeypatch):
     save_pretrained(tmp_path, model, model.init(jax.random.key(0), image, image[None]), card)
     monkeypatch.setattr(few_shot, "WAYS", 4)
     asked = (tmp_path, "--groups", 2, "--count", 3, "--temperature", 0.5)
-    found = json.loads(run(few_shot.main, *asked).stdout.splitlines()[-1])
-    assert found["real"]["diversity"] == 1
-    assert found["real"]["blank"] == 0
-    assert found["real"]["recognised"] > 0.6  # chance is 0.25
-    assert 0 <= found["T = 0.5"]["recognised"] <= 1
+    actual = json.loads(run(few_shot.main, *asked).stdout.splitlines()[-1])
+    assert actual["real"]["diversity"] == 1
+    assert actual["real"]["blank"] == 0
+    assert actual["real"]["recognised"] > 0.6  # chance is 0.25
+    assert 0 <= actual["T = 0.5"]["recognised"] <= 1
     run(few_shot.main, tmp_path, mistake="20 characters of 20 drawings")
     run(few_shot.main, "digits", mistake="p(x|examples)")
 
@@ -308,9 +308,9 @@ def test_omniglot_is_prepared_from_published_arrays(tmp_path):
         np.savez(tmp_path / f"{split}_small.npz", **{name: drawings // (1 + i) for i, name in enumerate(names)})
     run(omniglot28.main, tmp_path, f"--data-dir={tmp_path / 'tfds'}")
     dataset = load("omniglot28", "train where alphabet is Greek", data_dir=tmp_path / "tfds", labels=True)
-    found = read_all(dataset)
+    actual = read_all(dataset)
     assert (dataset.spec.shape, dataset.spec.classes, len(dataset)) == ((28, 28, 1), 4, 6)
     for label, expected in ((0, drawings // 2), (1, drawings)):
-        images = found["image"][found["label"] == label].reshape(3, -1)
+        images = actual["image"][actual["label"] == label].reshape(3, -1)
         assert {image.tobytes() for image in images.astype(np.uint8)} == {image.tobytes() for image in expected}
     run(omniglot28.main, tmp_path / "tfds", mistake="train_small.npz")

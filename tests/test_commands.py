@@ -30,8 +30,8 @@ CHAINS = {
 
 def commands(text):
     """The training commands of a text, which may wrap, as lists of their options."""
-    found = re.findall(r"python -m experiments\.train((?: '?--\S+)+)", re.sub(r"\s+", " ", text))
-    return [[word.strip("',;") for word in options.split()] for options in found]
+    actual = re.findall(r"python -m experiments\.train((?: '?--\S+)+)", re.sub(r"\s+", " ", text))
+    return [[word.strip("',;") for word in options.split()] for options in actual]
 
 
 def option(command, name):
@@ -75,8 +75,8 @@ def test_a_chain_of_printed_commands_trains(name, data_dir, tmp_path):
     (tmp_path / "runs").mkdir()
     for command in PRINTED[name]:
         config = option(command, "--config").partition(":")[0]
-        own = "" if "classifier" in config else CHAINS[name] if name in config else SMALL
-        settings = [*QUICK.split(), *own.split(), f"--config.data.data_dir={data_dir}"]
+        changes = "" if "classifier" in config else CHAINS[name] if name in config else SMALL
+        settings = [*QUICK.split(), *changes.split(), f"--config.data.data_dir={data_dir}"]
         settings += [] if "captions" in config else FEW.split()
         words = [sys.executable, "-m", "experiments.train", *command, *settings]
         words = [word.replace("=runs/", f"={tmp_path}/runs/") for word in words]

@@ -14,7 +14,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 NETKET_PAGE = ROOT / "docs" / "netket.md"
 EXAMPLES = {"experiments/lower_half.py", "configs/lower_half.py"}  # written by the reader of a guide
 LINK = r"(!?)\[[^]]*\]\(([^)]*)\)"
-EXAMPLE_GROUPS = {"lower_half", "own"}
+EXAMPLE_GROUPS = {"lower_half", "group"}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 

@@ -46,10 +46,10 @@ def test_what_is_learned_is_near_the_entropy_of_the_images(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     model, variables, history = fit(TINY, IMAGES, steps=60, batch_size=64, learning_rate=3e-2)
     fresh = rows_that_stay(2000, seed=1)
-    found = evaluate(model, variables, fresh, batch_size=400)
+    actual = evaluate(model, variables, fresh, batch_size=400)
     assert isinstance(model, GatedPixelCNN)
     assert model.levels == 2
-    low, high = (nats / (16 * np.log(2)) for nats in found.interval)
+    low, high = (nats / (16 * np.log(2)) for nats in actual.interval)
     assert ENTROPY < high
     assert low < ENTROPY + 0.03
     validated = [record["validation_bits_per_dim"] for record in history if "validation_bits_per_dim" in record]
@@ -61,11 +61,11 @@ def test_what_is_learned_is_near_the_entropy_of_the_images(monkeypatch):
 
 def test_the_parameters_are_those_of_the_best_validation(short):
     held_out = fitting._held_out(0.1, 400, int(jax.random.bits(jax.random.key(0))))
-    found = evaluate(short.model, short.variables, IMAGES[held_out])
+    actual = evaluate(short.model, short.variables, IMAGES[held_out])
     validated = [record["validation_bits_per_dim"] for record in short.history if "validation_bits_per_dim" in record]
     assert len(held_out) == 40
     assert len(validated) == 3
-    np.testing.assert_allclose(found.bits_per_dim, min(validated), rtol=1e-5)
+    np.testing.assert_allclose(actual.bits_per_dim, min(validated), rtol=1e-5)
 
 
 def test_a_later_validation_that_is_worse_does_not_replace_the_best():

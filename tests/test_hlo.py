@@ -70,22 +70,22 @@ KNOWN = PROGRAM.replace("LIMIT", "constant(4)")
 
 
 def test_every_operation_is_counted_once_and_slices_by_what_they_move():
-    found = account(KNOWN)
+    actual = account(KNOWN)
     # A fusion reads and writes a block, and reads the number of the layer: in the loop twice, four times. The slice
     # reads a block. The product reads w, three columns padded to 128, and writes a padded result. The sum reads
     # and writes it.
-    assert found.main_bytes == 4 * 2 * (2 * BLOCK + SCALAR) + BLOCK + (16 * BLOCK + BLOCK) + 2 * BLOCK
-    assert found.on_chip_bytes == 2 * BLOCK  # the slice writes it there, the product reads it
-    assert found.flops == 2 * 8 * 128 * 3
-    assert found.cycles == 9
-    assert found.collectives == {"all-reduce": {"count": 1, "bytes": BLOCK}}
-    assert (found.host_transfers, found.unknown_loops) == (0, 0)
+    assert actual.main_bytes == 4 * 2 * (2 * BLOCK + SCALAR) + BLOCK + (16 * BLOCK + BLOCK) + 2 * BLOCK
+    assert actual.on_chip_bytes == 2 * BLOCK  # the slice writes it there, the product reads it
+    assert actual.flops == 2 * 8 * 128 * 3
+    assert actual.cycles == 9
+    assert actual.collectives == {"all-reduce": {"count": 1, "bytes": BLOCK}}
+    assert (actual.host_transfers, actual.unknown_loops) == (0, 0)
 
 
 def test_a_loop_of_unknown_length_is_named_and_counted_once():
-    found = account(PROGRAM.replace("LIMIT", "get-tuple-element(%state.1), index=0"))
-    assert found.unknown_loops == 1
-    assert account(KNOWN).main_bytes - found.main_bytes == 3 * 2 * (2 * BLOCK + SCALAR)
+    actual = account(PROGRAM.replace("LIMIT", "get-tuple-element(%state.1), index=0"))
+    assert actual.unknown_loops == 1
+    assert account(KNOWN).main_bytes - actual.main_bytes == 3 * 2 * (2 * BLOCK + SCALAR)
 
 
 @pytest.mark.parametrize(

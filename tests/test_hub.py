@@ -70,11 +70,11 @@ def hub(exported, tmp_path, monkeypatch):
     thread.join()
 
 
-def assert_is_digits(found):
+def assert_is_digits(actual):
     wanted = load_pretrained("digits")
-    assert found.model == wanted.model
-    jax.tree.map(np.testing.assert_array_equal, found.variables, wanted.variables)
-    assert found.card == wanted.card
+    assert actual.model == wanted.model
+    jax.tree.map(np.testing.assert_array_equal, actual.variables, wanted.variables)
+    assert actual.card == wanted.card
 
 
 def test_the_folder_of_an_export_is_a_model_and_its_page_has_the_scores(exported):
@@ -84,10 +84,10 @@ def test_the_folder_of_an_export_is_a_model_and_its_page_has_the_scores(exported
     facts = yaml.safe_load(metadata)
     assert (facts["library_name"], facts["pipeline_tag"]) == ("pixelcnn-jax", "unconditional-image-generation")
     assert facts["datasets"] == ["digits"]
-    found = {one["dataset"]["split"]: one["metrics"][0]["value"] for one in facts["model-index"][0]["results"]}
+    actual = {one["dataset"]["split"]: one["metrics"][0]["value"] for one in facts["model-index"][0]["results"]}
     scores = load_pretrained("digits").card["scores"]
-    assert found == {split: score["bits_per_dim"] for split, score in scores.items()}
-    assert f"| digits test | 447 | {found['test']:.4f} |" in page
+    assert actual == {split: score["bits_per_dim"] for split, score in scores.items()}
+    assert f"| digits test | 447 | {actual['test']:.4f} |" in page
 
 
 @pytest.mark.parametrize("address", ["hf://OWNER/digits", "hf://OWNER/digits@v1"])

@@ -101,8 +101,8 @@ def test_float32_agrees_with_float64(case):
     images = random_images(model, (1, *shape), key=4)
     first = (None if x is None else np.asarray(x[0], np.float64) for x in condition)
     exact = reference_logits(model, variables["params"], np.asarray(images[0]), *first)
-    found = model.apply(variables, images, *condition)[0]
-    np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
+    actual = model.apply(variables, images, *condition)[0]
+    np.testing.assert_allclose(actual, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
     exact = exact - np.log(np.exp(exact).sum(axis=-1, keepdims=True))
     nats = np.take_along_axis(exact, np.asarray(images[0])[..., None], axis=-1).sum()
     np.testing.assert_allclose(log_prob(model, variables, images, h=condition.h, s=condition.s), [nats], rtol=1e-5)

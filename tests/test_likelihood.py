@@ -19,10 +19,10 @@ def test_log_prob_is_the_sum_of_the_conditionals():
     images = random_images(model, (3, 3, 4))
     variables = randomised(model.init(jax.random.key(1), images), scale=0.1)
     p = np.asarray(jax.nn.softmax(jax.jit(model.apply)(variables, images)))
-    found, counted = log_prob(model, variables, images), np.arange(3) == 1
+    actual, counted = log_prob(model, variables, images), np.arange(3) == 1
     images = np.asarray(images)
     each = np.array([[np.log(p[b, *i, images[b, *i]]) for i in np.ndindex(3, 4, 3)] for b in range(3)])
-    np.testing.assert_allclose(found, each.sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(actual, each.sum(axis=1), rtol=1e-5)
     bits = -each.sum(axis=1) / np.log(2) / (3 * 4 * 3)
     np.testing.assert_allclose(bits_per_dim(model, variables, images), bits, rtol=1e-5)
     of_green = nats(model, variables, images, counted=counted[None, None, None])
@@ -49,16 +49,16 @@ def test_refused_images(images):
 def test_images_and_labels_may_be_constants_of_a_compiled_function():
     images, labels = jax.numpy.ones((2, 3, 4, 1), np.int32), jax.numpy.array([1, 2])
     variables = GREY.init(jax.random.key(0), images, jax.nn.one_hot(labels, 3))
-    found = jax.jit(lambda variables: log_prob(GREY, variables, images, h=labels))(variables)
-    np.testing.assert_allclose(found, log_prob(GREY, variables, images, h=labels), rtol=1e-5)
+    actual = jax.jit(lambda variables: log_prob(GREY, variables, images, h=labels))(variables)
+    np.testing.assert_allclose(actual, log_prob(GREY, variables, images, h=labels), rtol=1e-5)
 
 
 def test_a_traced_label_that_is_no_class_gives_nan():
     """Zeros would stand for "no condition"."""
     images = jax.numpy.ones((3, 3, 4, 1), np.int32)
     variables = GREY.init(jax.random.key(0), images, jax.nn.one_hot(np.arange(3), 3))
-    found = jax.jit(lambda labels: log_prob(GREY, variables, images, h=labels))(np.array([0, 3, -1]))
-    np.testing.assert_array_equal(np.isnan(found), [False, True, True])
+    actual = jax.jit(lambda labels: log_prob(GREY, variables, images, h=labels))(np.array([0, 3, -1]))
+    np.testing.assert_array_equal(np.isnan(actual), [False, True, True])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

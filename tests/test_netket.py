@@ -87,9 +87,9 @@ def test_cached_conditionals_are_those_of_the_whole_network(name):
 
     for _ in range(2):  # the second time begins with the cache of the first
         for index in range(model.hilbert.size):
-            found, after = read(cache, index)
+            actual, after = read(cache, index)
             cache = after.get("cache", {})
-            np.testing.assert_allclose(found, expected[:, index], rtol=1e-10)
+            np.testing.assert_allclose(actual, expected[:, index], rtol=1e-10)
 
 
 def test_samples_follow_the_wave_function():

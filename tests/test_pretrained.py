@@ -235,19 +235,19 @@ class Own(nn.Module):
 def test_a_network_of_ones_own_is_passed_or_registered(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "DESCRIBED", dict(registry.DESCRIBED))
     monkeypatch.setattr(registry, "NETWORKS", dict(registry.NETWORKS))
-    own = Own(3)
-    variables = own.init(jax.random.key(0), IMAGE)
-    save_pretrained(tmp_path, own, variables, {"image_spec": SPEC})
-    loaded = load_pretrained(tmp_path, model=own)
-    assert loaded.model is own
-    np.testing.assert_array_equal(log_prob(own, loaded.variables, IMAGE), log_prob(own, variables, IMAGE))
+    custom = Own(3)
+    variables = custom.init(jax.random.key(0), IMAGE)
+    save_pretrained(tmp_path, custom, variables, {"image_spec": SPEC})
+    loaded = load_pretrained(tmp_path, model=custom)
+    assert loaded.model is custom
+    np.testing.assert_array_equal(log_prob(custom, loaded.variables, IMAGE), log_prob(custom, variables, IMAGE))
     for wrong in (Own(3, features=6), GatedPixelCNN(levels=3, features=4, layers=1)):
         with pytest.raises(InputError, match="cannot be loaded"):
             load_pretrained(tmp_path, model=wrong)
     with pytest.raises(InputError, match=r"class Own .*register.*model="):
         load_pretrained(tmp_path)
     register(Own)
-    assert load_pretrained(tmp_path).model == own.clone(param_dtype="float32")
+    assert load_pretrained(tmp_path).model == custom.clone(param_dtype="float32")
     save_pretrained(tmp_path, Own(3, activation=jnp.tanh), variables, {"image_spec": SPEC})
     with pytest.raises(InputError, match=r"class tanh .*model="):  # a card can only name a function
         load_pretrained(tmp_path)

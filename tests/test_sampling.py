@@ -187,12 +187,12 @@ def test_the_log_probability_is_that_of_the_draw(network, temperature, guidance,
     mask = (np.arange(2) < rows)[None, :, None, None]
     options = dict(shape=shape, h=h, temperature=temperature, guidance=guidance)
     options |= dict(given=given, mask=mask) if rows else {}
-    images, found = sample_and_log_prob(model, variables, jax.random.key(3), **options)
+    images, actual = sample_and_log_prob(model, variables, jax.random.key(3), **options)
     np.testing.assert_array_equal(images, sample(model, variables, jax.random.key(3), **options))
     logits, nothing = (np.asarray(model.apply(variables, images, x), np.float64) for x in (h, jnp.zeros_like(h)))
     logits = (logits + guidance * (logits - nothing)) / temperature
     each = np.take_along_axis(logits, np.asarray(images)[..., None], axis=-1)[..., 0]
     each -= np.log(np.exp(logits).sum(axis=-1))
-    np.testing.assert_allclose(found, np.where(mask, 0, each).sum(axis=(1, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(actual, np.where(mask, 0, each).sum(axis=(1, 2, 3)), rtol=1e-4)
     if temperature == 1 and not rows:
-        np.testing.assert_allclose(found, log_prob(model, variables, images, h=h), rtol=1e-5)
+        np.testing.assert_allclose(actual, log_prob(model, variables, images, h=h), rtol=1e-5)

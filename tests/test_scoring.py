@@ -21,10 +21,10 @@ def variables():
 @pytest.mark.parametrize("images", [IMAGES, IMAGES.astype(np.uint8), jax.numpy.asarray(IMAGES), IMAGES[..., 0]])
 def test_the_interval_is_that_of_the_mean_by_hand(variables, images):
     nats = -np.asarray(log_prob(MODEL, variables, IMAGES, h=LABELS), np.float64)
-    found = evaluate(MODEL, variables, images, h=LABELS, batch_size=8)  # the second batch has 3 of 8
+    actual = evaluate(MODEL, variables, images, h=LABELS, batch_size=8)  # the second batch has 3 of 8
     mean, error = nats.sum() / 11, np.sqrt(((nats - nats.mean()) ** 2).sum() / 10 / 11)
     expected = (mean, mean / (6 * np.log(2)), error, (mean - 1.96 * error, mean + 1.96 * error), 11)
-    for mine, theirs in zip(found, expected, strict=True):
+    for mine, theirs in zip(actual, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4)
 
 
@@ -34,8 +34,8 @@ def test_images_of_bool_are_zeros_and_ones(variables):
 
 
 def test_one_image_has_no_interval(variables):
-    found = evaluate(MODEL, variables, IMAGES[:1], h=LABELS[:1])
-    assert (found.standard_error, found.interval) == (np.inf, (-np.inf, np.inf))
+    actual = evaluate(MODEL, variables, IMAGES[:1], h=LABELS[:1])
+    assert (actual.standard_error, actual.interval) == (np.inf, (-np.inf, np.inf))
 
 
 TRACED = []
@@ -56,9 +56,9 @@ class Uniform(nn.Module):
 def test_one_program_serves_all_batches_and_the_next_call():
     for seed in (0, 1):
         images = np.random.default_rng(seed).integers(0, 4, (19, 2, 2, 1))
-        found = evaluate(Uniform(), {"params": {}}, images, batch_size=8)
-        np.testing.assert_allclose(found.bits_per_dim, 2, rtol=1e-6)
-        assert found.standard_error < 1e-6
+        actual = evaluate(Uniform(), {"params": {}}, images, batch_size=8)
+        np.testing.assert_allclose(actual.bits_per_dim, 2, rtol=1e-6)
+        assert actual.standard_error < 1e-6
     assert TRACED.count((8, 2, 2, 1)) == 1
 
 

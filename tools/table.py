@@ -40,8 +40,8 @@ def rows_of(name: str) -> list[dict[str, str]]:
     scores, model, train = card["scores"], card["config"]["model"], card["config"]["train"]
 
     def figure(split: str, measure: str) -> str:
-        own, of_training = (f"{scores[one][measure]:.{DIGITS[measure]}f}" for one in (split, "train"))
-        return f"{own} ({of_training})"
+        held_out, of_training = (f"{scores[one][measure]:.{DIGITS[measure]}f}" for one in (split, "train"))
+        return f"{held_out} ({of_training})"
 
     return [
         {

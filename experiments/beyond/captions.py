@@ -51,12 +51,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     Raises:
       InputError: for images without captions, and a width that the heads cannot share.
     """
-    own = config.own
+    group = config.group
     if spec.words is None:
         raise InputError("config.data.captions must be set: experiment captions needs a sentence for each image.")
-    if own.text_features % own.heads:
-        raise InputError(f"config.captions.text_features must be a multiple of heads={own.heads}.")
-    encoder = TextEncoder((spec.height, spec.width, own.map_features), spec.words, own.text_features, own.heads)
+    if group.text_features % group.heads:
+        raise InputError(f"config.captions.text_features must be a multiple of heads={group.heads}.")
+    encoder = TextEncoder((spec.height, spec.width, group.map_features), spec.words, group.text_features, group.heads)
     model = ConditionalModel(make_network(config.model, spec), encoder)
 
     def init(key: Key[Array, ""]) -> Params:
@@ -66,7 +66,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         captions, key = batch["caption"], None
         if training is not None:
             key, hiding = jax.random.split(training.key)
-            hidden = jax.random.bernoulli(hiding, config.own.drop_condition, (len(captions), 1))
+            hidden = jax.random.bernoulli(hiding, config.group.drop_condition, (len(captions), 1))
             captions = jnp.where(hidden, PADDING, captions)
         return nats(model, params, batch["image"], h=captions, key=key)
 
@@ -86,7 +86,7 @@ def draw_captions(
 ) -> Int[Array, "count height width channels"]:
     """Draws an image of each caption."""
     shape = (len(captions), *cast(TextEncoder, model.conditioner).shape[:2])
-    return sample(model, params, keys, shape=shape, h=captions, guidance=config.own.guidance)
+    return sample(model, params, keys, shape=shape, h=captions, guidance=config.group.guidance)
 
 
 def check(config: RunConfig, splits: Splits) -> None:
@@ -122,7 +122,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         "max_caption_information_nats": float(np.log(len(captions))),
     }
     for (name, split), meaning in zip(splits.held_out.items(), meanings, strict=True):
-        images = split.subset(config.own.report_images)
+        images = split.subset(config.group.report_images)
         right = meaning[np.arange(len(images)) * len(split) // len(images)]
         scores = worth(nats_of(params, images), right, np.random.default_rng(config.seed))
         scores |= accuracy_of_scenes(config, split, partial(draw_captions, model, config, local))

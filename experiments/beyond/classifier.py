@@ -31,7 +31,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     Raises:
       InputError: for images without labels.
     """
-    network = Encoder(number_of_classes(spec), spec.levels, config.own.encoder_features)
+    network = Encoder(number_of_classes(spec), spec.levels, config.group.encoder_features)
 
     def init(key: Key[Array, ""]) -> Params:
         return dict(network.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))

@@ -50,16 +50,16 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         raise InputError(f"config.data.resize must be a multiple of {COARSE}, got {spec.height}x{spec.width}.")
     sizes = [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
     # Either network reads codes as images of one channel and K levels.
-    network = make_network(config.model, spec._replace(channels=1, levels=config.own.codes))
+    network = make_network(config.model, spec._replace(channels=1, levels=config.group.codes))
     # A dry run has no quantiser yet, and needs the shapes alone.
     fixed = fixed or {
-        "quantiser": {str(size): jnp.zeros((config.own.codes, size**2 * spec.channels)) for size in (COARSE, FINE)}
+        "quantiser": {str(size): jnp.zeros((config.group.codes, size**2 * spec.channels)) for size in (COARSE, FINE)}
     }
 
     def init(key: Key[Array, ""]) -> Params:
         keys, h = jax.random.split(key), jnp.zeros((1, classes))
         c, d = (jnp.zeros((1, *size, 1), jnp.int32) for size in sizes)
-        s = map_of(c, config.own.codes)
+        s = map_of(c, config.group.codes)
         return {"coarse": dict(network.init(keys[0], c, h)), "fine": dict(network.init(keys[1], d, h, s))}
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
@@ -71,7 +71,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         coarse_key, fine_key = jax.random.split(key)
         h = jnp.repeat(jnp.arange(rows), columns)
         c = sample(network, params["coarse"], coarse_key, shape=(len(h), *sizes[0]), h=h)
-        d = sample(network, params["fine"], fine_key, shape=(len(h), *sizes[1]), h=h, s=map_of(c, config.own.codes))
+        d = sample(network, params["fine"], fine_key, shape=(len(h), *sizes[1]), h=h, s=map_of(c, config.group.codes))
         images = images_of(d, fixed["quantiser"][str(FINE)], spec.channels)
         return jnp.round(images * (spec.levels - 1)).astype(jnp.int32).reshape(rows, columns, *spec.shape)
 
@@ -117,13 +117,13 @@ def nats_by_map(
 
 def prepare(config: RunConfig, splits: Splits) -> Variables:
     """Returns the quantiser: for each size the patches that codes stand for."""
-    learn = partial(fit_patches, splits.train, count=config.own.codes, seed=config.seed)
+    learn = partial(fit_patches, splits.train, count=config.group.codes, seed=config.seed)
     return {"quantiser": {str(size): learn(size) for size in (COARSE, FINE)}}
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns the nats of each map, and what the label and the coarse map are worth."""
-    spec, images = splits.spec, report_split(splits).subset(config.own.report_images)
+    spec, images = splits.spec, report_split(splits).subset(config.group.report_images)
     others = jnp.asarray(take_images(images, POOL))
 
     def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:
@@ -131,11 +131,11 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         mislabelled = {**batch, "label": (batch["label"] + 1) % number_of_classes(spec)}
         return jnp.stack([given(batch), given(mislabelled), given(batch, others=others)], axis=1)
 
-    own, label, map_ = per_image(config, measured)(params, images).mean(axis=0, dtype=np.float64)
+    plain, label, map_ = per_image(config, measured)(params, images).mean(axis=0, dtype=np.float64)
     return {
         "report_images": len(images),
-        "nats_of_the_coarse_map": float(own[0]),
-        "nats_of_the_fine_map": float(own[1]),
-        "nats_lost_with_another_label": float(label.sum() - own.sum()),
-        "nats_lost_with_the_coarse_map_of_another_image": float(map_.sum() - own.sum()),
+        "nats_of_the_coarse_map": float(plain[0]),
+        "nats_of_the_fine_map": float(plain[1]),
+        "nats_lost_with_another_label": float(label.sum() - plain.sum()),
+        "nats_lost_with_the_coarse_map_of_another_image": float(map_.sum() - plain.sum()),
     }

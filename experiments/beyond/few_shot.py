@@ -52,16 +52,16 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     Raises:
       InputError: if the data carries no examples, or the encoder cannot be built.
     """
-    own, most = config.own, config.data.examples
+    group, most = config.group, config.data.examples
     if not most:
         raise InputError("config.data.examples must be at least 1: this experiment learns from examples.")
-    if len(own.encoder_features) != 2 or own.encoder_features[1] % own.heads:
+    if len(group.encoder_features) != 2 or group.encoder_features[1] % group.heads:
         raise InputError(
-            f"config.few_shot.encoder_features must be two numbers, the second a multiple of heads={own.heads}, got "
-            f"{own.encoder_features}."
+            f"config.few_shot.encoder_features must be two numbers, the second a multiple of heads={group.heads}, got "
+            f"{group.encoder_features}."
         )
-    shape = (spec.height, spec.width, own.map_features)
-    encoder = SetEncoder(shape, spec.levels, most, own.encoder_features, own.heads)
+    shape = (spec.height, spec.width, group.map_features)
+    encoder = SetEncoder(shape, spec.levels, most, group.encoder_features, group.heads)
     model = ConditionalModel(make_network(config.model, spec), encoder)
 
     def init(key: Key[Array, ""]) -> Params:
@@ -100,15 +100,15 @@ def with_all_examples(images: Dataset) -> ExampleSets:
 
 def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
     """Returns the episodes of the report, by their number of examples and where their classes come from."""
-    if not config.own.report_episodes:
+    if not config.group.report_episodes:
         return {}
-    alphabets = progress_bar(config.own.alphabets, "reading alphabets", delay=2, leave=False)
+    alphabets = progress_bar(config.group.alphabets, "reading alphabets", delay=2, leave=False)
     pools_of = {
         "across_alphabets": [with_all_examples(report_split(splits))],
         "within_an_alphabet": [with_all_examples(load(split=one, **to_dict(config)["data"])) for one in alphabets],
     }
     return {
-        f"{shots}_shot_{kind}": episodes(pools, config.own.report_episodes, ways=WAYS, shots=shots, seed=config.seed)
+        f"{shots}_shot_{kind}": episodes(pools, config.group.report_episodes, ways=WAYS, shots=shots, seed=config.seed)
         for kind, pools in pools_of.items()
         for shots in SHOTS
         if pools and shots <= config.data.examples
@@ -144,7 +144,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
         return jnp.transpose(jax.lax.map(of_class, sets), (2, 0, 1))
 
-    values = per_image(config, of_each_count)(params, images.subset(config.own.report_images))
+    values = per_image(config, of_each_count)(params, images.subset(config.group.report_images))
     figures: dict[str, Any] = {"report_images": len(values)}
     figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, values.mean(axis=0), strict=True)}
     nats_of = per_image(config, of_each_class)
@@ -153,4 +153,4 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         right = np.mean(best == chosen.labels()[:, None], axis=0)
         for way, accuracy in zip(("", "_both_ways"), right, strict=False):  # both for single examples alone
             figures[f"accuracy_{name}{way}"] = float(accuracy)
-    return figures | {"episodes": config.own.report_episodes}
+    return figures | {"episodes": config.group.report_episodes}

@@ -114,10 +114,10 @@ def make_step(
         """Returns the next state, and the standard deviation of log q - log weight at the critical beta."""
         of_betas, of_draws = jax.random.split(jax.random.fold_in(key, step))
         beta = betas(of_betas, step, recipe)
-        found, excess = gradient(
+        outcome, excess = gradient(
             network, state.variables, of_draws, beta, size=size, samples=recipe.samples, sampler=sampler
         )
-        updates, optimizer_state = optimizer.update(found, state.optimizer, state.variables)
+        updates, optimizer_state = optimizer.update(outcome, state.optimizer, state.variables)
         variables = optax.apply_updates(state.variables, updates)
         decay = jnp.minimum(recipe.ema_decay, (1 + step) / (10 + step))
         average = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.average, variables)
@@ -138,18 +138,18 @@ def train(network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, 
     return state.average
 
 
-def figures(found: Estimates, beta: float, *, size: int) -> dict[str, float]:
+def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
     """Returns the estimates with the free energy, the exact values and the relative errors of the free energy."""
     exact = log_partition(beta, size=size)
     return {
         "beta": beta,
-        "free_energy": -found.importance_weighted / beta / size**2,
-        "free_energy_error": found.importance_weighted_error / beta / size**2,
-        **found._asdict(),
+        "free_energy": -outcome.importance_weighted / beta / size**2,
+        "free_energy_error": outcome.importance_weighted_error / beta / size**2,
+        **outcome._asdict(),
         "exact": exact,
         "exact_energy": mean_energy(beta, size=size) / size**2,
-        "relative_error_variational": (exact - found.variational) / exact,
-        "relative_error_importance_weighted": (exact - found.importance_weighted) / exact,
+        "relative_error_variational": (exact - outcome.variational) / exact,
+        "relative_error_importance_weighted": (exact - outcome.importance_weighted) / exact,
     }
 
 
@@ -213,12 +213,12 @@ def main(
         output.mkdir(parents=True, exist_ok=True)
     if steps:
         variables = train(network, variables, of_steps, size=size, recipe=Recipe(steps=steps, samples=samples))
-    found = [
+    outcome = [
         figures(estimate(network, variables, of_evaluation, one, size=size, samples=evaluated), one, size=size)
         for one in beta
     ]
     settings = {"steps": steps, "samples_of_a_step": samples * Recipe().temperatures, "evaluated": evaluated}
-    result = {"experiment": "ising", "size": size, "seed": seed, **settings, "figures": found}
+    result = {"experiment": "ising", "size": size, "seed": seed, **settings, "figures": outcome}
     if output is not None:
         spec = ImageSpec(size, size // 2, 1, 2)
         save_pretrained(output, network, variables, result | {"image_spec": spec, "score_of": "p(even spins|beta)"})

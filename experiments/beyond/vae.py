@@ -44,9 +44,9 @@ class Config:
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Returns the experiment: the negative ELBO as the loss; the effect of each latent number as the picture."""
-    m = config.own.bottleneck
-    decoder = make_conditional(config.model, spec, map_features=config.own.map_features)
-    networks = {"decoder": decoder, "encoder": Encoder(2 * m, spec.levels, config.own.encoder_features)}
+    m = config.group.bottleneck
+    decoder = make_conditional(config.model, spec, map_features=config.group.map_features)
+    networks = {"decoder": decoder, "encoder": Encoder(2 * m, spec.levels, config.group.encoder_features)}
     nats_given = partial(nats, decoder)
 
     def init(key: Key[Array, ""]) -> Params:
@@ -65,8 +65,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         code_key, dropout_key = jax.random.split(training.key)
         z = q.draw(jax.random.split(code_key, len(images)))
         # Free bits apply to the mean over a microbatch: an image may use less if others use more.
-        kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.own.free_nats)
-        weight = jnp.minimum(1, (training.step + 1) / max(1, config.own.kl_warmup))
+        kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.group.free_nats)
+        weight = jnp.minimum(1, (training.step + 1) / max(1, config.group.kl_warmup))
         return nats_given(params["decoder"], images, h=z, key=dropout_key) + weight * jnp.sum(kl)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
@@ -76,8 +76,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         rising = jnp.linspace(-3, 3, columns)[None, :, None] * jnp.eye(m)[jnp.arange(shown) % m, None]
         of_images = jnp.repeat(posterior(networks, params, originals).mean[:, None], columns, axis=1)
         z = jnp.concatenate([rising, of_images]).reshape(rows * columns, m)
-        alike, different = jax.random.split(key)
-        same = jnp.broadcast_to(alike, shown * columns)
+        shared, different = jax.random.split(key)
+        same = jnp.broadcast_to(shared, shown * columns)
         keys = jnp.concatenate([same, jax.random.split(different, len(of_images) * columns)])
         drawn = sample(decoder, params["decoder"], keys, shape=(len(z), spec.height, spec.width), h=z)
         return drawn.reshape(rows, columns, *spec.shape).at[shown:, 0].set(originals)
@@ -106,13 +106,13 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 
 def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError before any training if the run to compare with does not fit."""
-    nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
+    nats_of_run(config.group.unconditional, report_split(splits), "unconditional")
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns both bounds, the KL divergence, and what the decoder does without the latent."""
-    networks, images = experiment.networks, report_split(splits).subset(config.own.report_images)
-    count = config.own.importance_samples
+    networks, images = experiment.networks, report_split(splits).subset(config.group.report_images)
+    count = config.group.importance_samples
 
     def bounds_of(params: Params, batch: Batch) -> dict[str, Array]:
         given = partial(nats, networks["decoder"], params["decoder"], batch["image"])
@@ -132,5 +132,5 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         "decoder_nats_given_the_code": mean["given_code"],
         "decoder_nats_given_a_code_of_the_prior": mean["given_prior"],
     }
-    without = nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
+    without = nats_of_run(config.group.unconditional, report_split(splits), "unconditional")
     return figures if without is None else figures | {"nats_of_the_unconditional_run": without}

@@ -47,7 +47,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     Raises:
       InputError: if the network is different, or for an order of colours if the images have no three channels.
     """
-    name = config.own.variant
+    name = config.group.variant
     if config.model.network != "GatedPixelCNN":
         raise InputError(f"config.model.network must be GatedPixelCNN, whose parts these are: {config.model.network}.")
     if name in COLOURS and spec.channels != 3:

@@ -44,14 +44,14 @@ class Config:
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Returns the experiment: the likelihood given the encoder's h as the loss; in training also the squared error."""
-    decoder = make_conditional(config.model, spec, map_features=config.own.map_features)
-    encoder = Encoder(config.own.bottleneck, spec.levels, config.own.encoder_features)
+    decoder = make_conditional(config.model, spec, map_features=config.group.map_features)
+    encoder = Encoder(config.group.bottleneck, spec.levels, config.group.encoder_features)
     mse_decoder = Deconvolution(spec.shape)
     networks: Networks = dict(decoder=decoder, encoder=encoder, mse_decoder=mse_decoder, mse_encoder=encoder)
 
     def init(key: Key[Array, ""]) -> Params:
         keys = jax.random.split(key, 4)
-        image, h = jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, config.own.bottleneck))
+        image, h = jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, config.group.bottleneck))
         return {
             "decoder": init_conditional(networks["decoder"], keys[0], image, h),
             "encoder": dict(networks["encoder"].init(keys[1], image)),
@@ -106,7 +106,7 @@ def draw_given(
 
 def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError before any training if the run to compare with does not fit."""
-    nats_of_run(config.own.unconditional, report_split(splits), "unconditional")
+    nats_of_run(config.group.unconditional, report_split(splits), "unconditional")
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
@@ -116,11 +116,11 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns squared errors, how much the decoder uses h, and what a linear probe finds in h."""
-    if not config.own.report_images:
+    if not config.group.report_images:
         return {}
-    networks, levels, own = experiment.networks, splits.spec.levels, config.own
-    images, local = report_split(splits).subset(own.report_images), on_one_device(params)
-    few = jnp.asarray(take_images(images, min(len(images), own.report_samples)))
+    networks, levels, group = experiment.networks, splits.spec.levels, config.group
+    images, local = report_split(splits).subset(group.report_images), on_one_device(params)
+    few = jnp.asarray(take_images(images, min(len(images), group.report_samples)))
     drawn = draw_given(networks, local, jax.random.key(config.seed), few, 1)[:, 0] / (levels - 1)
     smooth = jnp.clip(reconstruct(networks, local, few), 0, 1)
     figures: dict[str, Any] = {
@@ -133,11 +133,11 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     if len(np.unique(others, axis=0)) > 1:
         lost = np.mean(per_image(config, lambda p, b: nats_lost(networks, p, b, others))(params, images), dtype=float)
         figures |= {"nats_lost_with_the_h_of_another_image": float(lost), "decoder_uses_h": bool(lost > 1)}
-    unconditional = nats_of_run(own.unconditional, report_split(splits), "unconditional")
+    unconditional = nats_of_run(group.unconditional, report_split(splits), "unconditional")
     if unconditional is not None:
         values = per_image(config, lambda p, b: experiment.loss(p, b, None))(params, report_split(splits))
         figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(values, dtype=float))
-    learned = splits.train.subset(5 * own.report_images)
+    learned = splits.train.subset(5 * group.report_images)
     if splits.spec.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, images)):
         for name in ("encoder", "mse_encoder"):
             figures[f"linear_probe_of_{name}"] = probe(config, networks[name], params[name], learned, images)

@@ -43,16 +43,17 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     Raises:
       InputError: if the images carry no labels.
     """
-    classes, model = number_of_classes(spec), make_conditional(config.model, spec, map_features=config.own.map_features)
+    classes = number_of_classes(spec)
+    model = make_conditional(config.model, spec, map_features=config.group.map_features)
 
     def init(key: Key[Array, ""]) -> Params:
         return init_conditional(model, key, jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, classes)))
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         h, key = jax.nn.one_hot(batch["label"], classes), None if training is None else training.key
-        if key is not None and config.own.drop_condition:
+        if key is not None and config.group.drop_condition:
             key, drop_key = jax.random.split(key)
-            kept = jax.random.bernoulli(drop_key, 1 - config.own.drop_condition, (len(h), 1))
+            kept = jax.random.bernoulli(drop_key, 1 - config.group.drop_condition, (len(h), 1))
             h = jnp.where(kept, h, 0)  # zeros are what guidance takes for "no condition"
         return nats(model, params, batch["image"], h=h, key=key)
 
@@ -85,9 +86,9 @@ def check(config: RunConfig, splits: Splits) -> None:
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns what the label is worth, and the class accuracy of samples."""
     spec, model = splits.spec, experiment.networks
-    if not config.own.report_images:
+    if not config.group.report_images:
         return {}
-    images = report_split(splits).subset(config.own.report_images)
+    images = report_split(splits).subset(config.group.report_images)
 
     def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
         def given(label: Int[Array, ""]) -> Float[Array, " batch"]:

@@ -42,9 +42,9 @@ def make_embedder(config: RunConfig, spec: ImageSpec) -> Encoder:
       InputError: for images without labels, and for images that ``rotate`` cannot rotate.
     """
     number_of_classes(spec)
-    if config.own.rotate and spec.height != spec.width:
+    if config.group.rotate and spec.height != spec.width:
         raise InputError(f"config.{config.experiment}.rotate needs square images: set config.data.resize.")
-    return Encoder(config.own.bottleneck, spec.levels, config.own.encoder_features)
+    return Encoder(config.group.bottleneck, spec.levels, config.group.encoder_features)
 
 
 def embed(network: Encoder, variables: Variables, images: Images) -> Float[Array, "batch features"]:
@@ -63,13 +63,13 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         images, labels = batch["image"], batch["label"]
-        if training is not None and config.own.rotate:  # all images of an identity alike, or few pairs would be left
+        if training is not None and config.group.rotate:  # all images of an identity alike, or few pairs would be left
             keys = jax.vmap(lambda label: jax.random.fold_in(training.key, label))(labels)
             ways = jax.vmap(lambda key: jax.random.randint(key, (), 0, ROTATIONS))(keys)
             images, labels = rotate(images, ways), labels * ROTATIONS + ways
         number = fingerprint(images)
         copies = number[:, None] == number[None]  # includes the images that fill up the last batch
-        return triplet_loss(embed(network, params, images), labels, copies=copies, margin=config.own.margin)
+        return triplet_loss(embed(network, params, images), labels, copies=copies, margin=config.group.margin)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         images, places = jnp.asarray(source), embed(network, params, source)
@@ -89,7 +89,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError before any training if there is nothing to compare."""
-    check_pairs(report_split(splits).subset(config.own.report_images))
+    check_pairs(report_split(splits).subset(config.group.report_images))
     check_batches(splits.validation, config.train.eval_batch_size)
 
 
@@ -101,7 +101,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns how well distances tell whether two held-out images are of one identity."""
-    network, images = experiment.networks, report_split(splits).subset(config.own.report_images)
+    network, images = experiment.networks, report_split(splits).subset(config.group.report_images)
     embeddings = per_image(config, lambda p, b: embed(network, p, b["image"]))(params, images)
     identities, trained = ({*split.labels().tolist()} for split in (images, splits.train))
     return {

@@ -50,26 +50,26 @@ class Config:
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Returns the experiment: the likelihood given the image's own embedding as the loss."""
-    own, image = config.own, jnp.zeros((1, *spec.shape), jnp.int32)
-    decoder = make_conditional(config.model, spec, map_features=own.map_features)
+    group, image = config.group, jnp.zeros((1, *spec.shape), jnp.int32)
+    decoder = make_conditional(config.model, spec, map_features=group.map_features)
     networks: Networks = {"decoder": decoder, "embedder": make_embedder(config, spec)}
     # A dry run has no embedder yet, and needs the shapes alone.
     embedder = (fixed or {}).get("embedder") or networks["embedder"].init(jax.random.key(0), image)
 
     def init(key: Key[Array, ""]) -> Params:
-        h = jnp.zeros((1, own.bottleneck))
+        h = jnp.zeros((1, group.bottleneck))
         return {"decoder": init_conditional(decoder, jax.random.split(key)[0], image, h)}
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         images, key = batch["image"], None if training is None else training.key
-        if key is not None and own.rotate:
+        if key is not None and group.rotate:
             key, rotate_key = jax.random.split(key)
             images = rotate(images, jax.random.randint(rotate_key, (len(images),), 0, ROTATIONS))
         h = scaled(embed(networks["embedder"], embedder, images))
-        if key is not None and own.embedding_noise:
+        if key is not None and group.embedding_noise:
             # Without noise every training image has its own point on the sphere, and a small set is memorised.
             key, noise_key = jax.random.split(key)
-            h += own.embedding_noise * jax.random.normal(noise_key, h.shape)
+            h += group.embedding_noise * jax.random.normal(noise_key, h.shape)
         return nats(decoder, params["decoder"], images, h=h, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
@@ -82,7 +82,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             return fans
         steps = jax.vmap(lambda a, b: jax.vmap(lambda t: between(a, b, t))(way))(places[:pairs], places[pairs:][:pairs])
         keys = jnp.repeat(jax.random.split(jax.random.fold_in(key, 1), pairs), len(way))
-        walked = draw_at(networks, spec, params, keys, steps.reshape(-1, own.bottleneck))
+        walked = draw_at(networks, spec, params, keys, steps.reshape(-1, group.bottleneck))
         walked = walked.reshape(pairs, len(way), *spec.shape)
         walks = jnp.concatenate([images[:pairs, None], walked, images[pairs:][:pairs, None]], axis=1)
         return jnp.concatenate([fans, walks])
@@ -122,10 +122,10 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
     Raises:
       InputError: if the run that ``embedder`` names is of other images or a different network.
     """
-    if config.own.embedder is None:
+    if config.group.embedder is None:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
-    model, variables, card = load_pretrained(config.own.embedder)
-    check_experiment(config.own.embedder, card, "embedding")
+    model, variables, card = load_pretrained(config.group.embedder)
+    check_experiment(config.group.embedder, card, "embedding")
     described, wanted = describe(model), describe(make_embedder(config, splits.spec))
     if described != wanted or card["image_spec"].shape != splits.spec.shape:
         raise InputError(
@@ -160,7 +160,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         return float(np.mean(np.argmin(squared_distances(places, centres), axis=1) == right))
 
     sources, places = np.stack([images[0] for images in identities]), np.stack([places[0] for places in placed])
-    each = max(2, config.own.report_samples // count)
+    each = max(2, config.group.report_samples // count)
     given, right = np.repeat(places, each, axis=0), np.repeat(np.arange(count), each)
     drawn = draw_in_parts(partial(draw_at, networks, spec, local), jax.random.key(config.seed), given)
     neighbour = np.roll(np.arange(len(drawn)).reshape(-1, each), 1, axis=1).ravel()  # the previous sample of its place

@@ -48,13 +48,13 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     if spec.height % 2 or spec.width % 2:
         raise InputError(f"config.data.resize must give an even height and width, got {spec.height}x{spec.width}.")
     large = make_network(config.model, spec)
-    upsampling = Upsampling(config.own.map_features, spec.levels)  # of the small image, to the map s of the large one
-    networks = {"small": large.clone(layers=config.own.small_layers), "map": upsampling, "large": large}
+    upsampling = Upsampling(config.group.map_features, spec.levels)  # of the small image, to the map s of the large one
+    networks = {"small": large.clone(layers=config.group.small_layers), "map": upsampling, "large": large}
 
     def init(key: Key[Array, ""]) -> Params:
         keys, image = jax.random.split(key, 3), jnp.zeros((1, *spec.shape), jnp.int32)
         h = None if spec.classes is None else jnp.zeros((1, spec.classes))
-        s = jnp.zeros((1, spec.height, spec.width, config.own.map_features))
+        s = jnp.zeros((1, spec.height, spec.width, config.group.map_features))
         return {
             "small": dict(networks["small"].init(keys[0], image[:, ::2, ::2], h)),
             "map": dict(networks["map"].init(keys[1], image[:, ::2, ::2])),
@@ -131,4 +131,4 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
 def _nats_of_single_scale(config: RunConfig, splits: Splits) -> float | None:
     experiment = "unconditional" if splits.spec.classes is None else "class_conditional"
-    return nats_of_run(config.own.single_scale, report_split(splits), experiment)
+    return nats_of_run(config.group.single_scale, report_split(splits), experiment)

@@ -34,7 +34,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     2020). Scores and samples are of unchanged images: the exported model is p(x), its h fixed to that view.
     """
     network = make_network(config.model, spec)
-    if not config.own.augment:
+    if not config.group.augment:
         return likelihood_experiment(network, config, spec)
     model = ConditionalModel(network, ConstantCondition(len(views(spec.height, spec.width))))
     plain = likelihood_experiment(model, config, spec)
@@ -43,7 +43,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         if training is None:
             return plain.loss(params, batch, None)
         key, view_key = jax.random.split(training.key)
-        images, h = random_view(view_key, batch["image"], config.own.augment)
+        images, h = random_view(view_key, batch["image"], config.group.augment)
         return nats(network, params, images, h=h, key=key)
 
     return plain._replace(loss=loss)

@@ -19,9 +19,9 @@ DrawClasses = Callable[[Key[Array, ""], Int[Array, " count"]], Array]
 
 def check_classifier(config: RunConfig, spec: ImageSpec) -> None:
     """Raises InputError unless ``classifier`` is unset or a classifier of images of this spec."""
-    if config.own.classifier is not None:
-        card = read_card(config.own.classifier)
-        check_experiment(config.own.classifier, card, "classifier")
+    if config.group.classifier is not None:
+        card = read_card(config.group.classifier)
+        check_experiment(config.group.classifier, card, "classifier")
         if card["image_spec"] != spec:
             raise InputError(
                 f"config.{config.experiment}.classifier must be of images of {spec}, got one of {card['image_spec']}."
@@ -36,10 +36,10 @@ def class_accuracy(config: RunConfig, spec: ImageSpec, draw: DrawClasses) -> dic
       spec: the images.
       draw: draws an image of each label.
     """
-    if config.own.classifier is None or spec.classes is None:
+    if config.group.classifier is None or spec.classes is None:
         return {}
-    network, variables, _ = load_pretrained(config.own.classifier)
-    labels = np.arange(spec.classes).repeat(-(-config.own.report_samples // spec.classes))
+    network, variables, _ = load_pretrained(config.group.classifier)
+    labels = np.arange(spec.classes).repeat(-(-config.group.report_samples // spec.classes))
     predicted = draw_in_parts(
         lambda key, part: jnp.argmax(apply(network, variables, draw(key, part)), axis=1),
         jax.random.key(config.seed),

@@ -25,7 +25,7 @@ Image = Int[np.ndarray, "height width 1"]
 
 def check_reader(config: RunConfig, spec: ImageSpec) -> None:
     """Raises InputError unless ``classifier`` is unset, or the images are labelled scenes whose digits it reads."""
-    if config.own.classifier is not None and spec.classes != len(SCENES):
+    if config.group.classifier is not None and spec.classes != len(SCENES):
         raise InputError("config.captions.classifier needs images of mnist_scenes with config.data.labels.")
     size = spec.height // 2 - MARGIN
     check_classifier(config, ImageSpec(size, size, 1, spec.levels, 10))
@@ -80,10 +80,10 @@ def accuracy_of_scenes(
       split: ``report_samples`` of its captions are drawn.
       draw: draws an image of each caption.
     """
-    if config.own.classifier is None:
+    if config.group.classifier is None:
         return {}
-    network, variables, _ = load_pretrained(config.own.classifier)
-    asked = read_all(split.subset(config.own.report_samples))
+    network, variables, _ = load_pretrained(config.group.classifier)
+    asked = read_all(split.subset(config.group.report_samples))
     drawn = draw_in_parts(draw, jax.random.key(config.seed), asked["caption"])
 
     def right(images: np.ndarray) -> tuple[float, float]:

@@ -64,9 +64,9 @@ def sample(
     options.check_output(output, suffix=".png")
     density = options.load_density(name)
     config = density.card["config"]
-    own = config.get(density.card["experiment"])  # None for a model that was not trained here
+    settings = config.get(density.card["experiment"])  # None for a model that was not trained here
     empty_sets = density.part == "examples" and not config.get("data", {}).get("fewest_examples")
-    if guidance and own is not None and not (own.get("drop_condition") or empty_sets):
+    if guidance and settings is not None and not (settings.get("drop_condition") or empty_sets):
         raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
     h: Given | None
     words = (*examples, *given)

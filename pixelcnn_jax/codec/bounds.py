@@ -38,18 +38,18 @@ def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
         _require((np.diff(heights) >= 0).all(), "logistic must not fall")
         _require((0 <= slopes).all() and (slopes <= 2**SLOPE_BITS).all(), "slopes must be between 0 and 2**10")
     gates = np.full(model.features, np.floor(product * 2.0**-shift + 0.5))
-    own = above = input_range(model, params)
+    own_row = above = input_range(model, params)
     before = np.zeros(model.features)  # the largest features of the layer before
     for index, layer in enumerate(layers_of(params, model.layers)):
         name, shifts, clips = f"layer {index}", layer["shifts"], layer["clips"]
         if index:
-            above, own = gates, clips["copy"]
+            above, own_row = gates, clips["copy"]
             holds = (before + 2 ** (shifts["copy"] - 1)).max() <= LIMIT
             _require(holds, f"the rescaled residual of {name} may exceed 2**24")
-        mask = (masks.own if index else masks.strict)[:, None]
+        mask = (masks.inner if index else masks.strict)[:, None]
         _require(not (layer["horizontal"]["kernel"][-1] * ~mask).any(), f"{name} must be masked by colour")
-        _require(not (layer["out"]["kernel"] * ~masks.own).any(), f"{name} must be masked by colour")
-        across = [(layer["crossing"]["kernel"], clips["crossing"]), (layer["horizontal"]["kernel"], own)]
+        _require(not (layer["out"]["kernel"] * ~masks.inner).any(), f"{name} must be masked by colour")
+        across = [(layer["crossing"]["kernel"], clips["crossing"]), (layer["horizontal"]["kernel"], own_row)]
         sums = {
             "vertical": ([(layer["vertical"]["kernel"], above)], np.maximum(shifts["vertical"], shifts["crossing"])),
             "horizontal": (across, shifts["horizontal"]),

@@ -49,10 +49,10 @@ def compress(
     check_images(images, channels=model.channels, levels=model.levels)
     images = np.asarray(images)
     check_values(images, model.levels)
-    _, own, condition = resolve(model, variables, h, s, shape=images.shape)
+    _, weights, condition = resolve(model, variables, h, s, shape=images.shape)
     batch_size = min(batch_size, len(images), max(1, MAX_ROW // max(1, images.shape[2])))
     check_size(images.shape, batch_size)
-    data = pack(groups.compress(network, own, images, condition, group_size=batch_size, extra=extra, on_row=on_row))
+    data = pack(groups.compress(network, weights, images, condition, group_size=batch_size, extra=extra, on_row=on_row))
     if verify and not np.array_equal(decompress(model, variables, data, h=h, s=s, on_row=on_row), images):
         raise InputError("images cannot be compressed on this machine: it decodes different images from those encoded.")
     return data
@@ -87,8 +87,8 @@ def decompress(
     check_size(container.shape, container.batch_size, most=max_subpixels)
     if group is not None:
         container = container.only(group)
-    _, own, condition = resolve(model, variables, h, s, shape=container.shape)
-    return groups.decompress(network, own, container, condition, on_row=on_row)
+    _, weights, condition = resolve(model, variables, h, s, shape=container.shape)
+    return groups.decompress(network, weights, container, condition, on_row=on_row)
 
 
 def integer_network(model: nn.Module | ConditionalModel) -> IntegerPixelCNN:

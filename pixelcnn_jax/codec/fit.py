@@ -33,7 +33,7 @@ def fit_sum(
     steps = steps.reshape(-1, *bias.shape)
     step = np.full(bias.shape, 30)
     while True:
-        weights = [np.rint(kernel * 2.0 ** (step - own)) for kernel, own, _ in operands]
+        weights = [np.rint(kernel * 2.0 ** (step - input_step)) for kernel, input_step, _ in operands]
         rounded, terms = np.rint(bias * 2.0**step), None if h is None else np.rint(h * 2.0**step)
         sums = list(zip(weights, [reach for *_, reach in operands], strict=True))
         too_large = largest_sums(sums, rounded, terms, (step - steps).max(axis=0)) > LIMIT

@@ -49,19 +49,19 @@ def compress(
     count, height, width, channels = images.shape
     size = common_size(height), common_size(width)
     bounds = math.prod(size) * channels * (model.outputs + 1)  # of an image
-    at_once = max(1, min(ENCODED_PIXELS // math.prod(size), BOUNDS // bounds))
+    most = max(1, min(ENCODED_PIXELS // math.prod(size), BOUNDS // bounds))
     lanes = lanes_of(model, group_size)
     streams: list[bytes] = []
-    for groups, where, there in _batches(-(-count // group_size), count, group_size, lanes, height * width):
-        indices = np.split(where.ravel(), range(at_once, where.size, at_once))  # large groups in parts
+    for groups, where, present in _batches(-(-count // group_size), count, group_size, lanes, height * width):
+        indices = np.split(where.ravel(), range(most, where.size, most))  # large groups in parts
         parts = (jax.tree.map(lambda x, index=index: x[index], (images, condition)) for index in indices)
         with ThreadPoolExecutor(2) as pool:  # XLA looks tables up on one core
-            found = list(pool.map(lambda part: _exact_intervals(model, variables, part[0], part[1], size), parts))
+            result = list(pool.map(lambda part: _exact_intervals(model, variables, part[0], part[1], size), parts))
         starts, frequencies = (
-            np.concatenate(x)[:, :height, :width].reshape(*where.shape, -1) for x in zip(*found, strict=True)
+            np.concatenate(x)[:, :height, :width].reshape(*where.shape, -1) for x in zip(*result, strict=True)
         )
-        frequencies = np.where(there[..., None], frequencies, np.uint32(0))
-        images_in = there.sum(axis=1) * math.prod(images.shape[1:])
+        frequencies = np.where(present[..., None], frequencies, np.uint32(0))
+        images_in = present.sum(axis=1) * math.prod(images.shape[1:])
         coded = rans.encode(starts, frequencies, lanes=lanes, total_bits=model.total_bits)[:groups]
         streams += [filled(*each) for each in zip(coded, images_in.tolist(), strict=False)]
         _report(on_row, groups, height)
@@ -102,7 +102,7 @@ def decompress(
     batches = [*_batches(len(container.streams), count, group_size, lanes, height * width)]
 
     def decode(number: int) -> None:
-        groups, where, there = batches[number]
+        groups, where, present = batches[number]
         done = number * len(where)
         states, data = np.full((len(where), lanes), rans.LOW, np.uint32), np.zeros((len(where), buffer), np.uint8)
         ends = np.zeros(len(where), np.int32)
@@ -110,21 +110,21 @@ def decompress(
         for row, stream in enumerate(streams):
             states[row], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
             data[row, : ends[row]] = np.frombuffer(stream[head:], np.uint8)
-        here = jax.tree.map(lambda x, where=where: x[where.ravel()], condition)
+        given = jax.tree.map(lambda x, where=where: x[where.ravel()], condition)
         padded = common_size(height), common_size(width)
-        here = here._replace(s=None if here.s is None else _padded(here.s, padded))
-        coded_groups = there, states, data, ends
-        found = _decode(IntegerStream(model), padded, params_of(variables), (height, width), *coded_groups, here)
-        decoded, last_states, positions = (np.asarray(x) for x in found)
+        given = given._replace(s=None if given.s is None else _padded(given.s, padded))
+        coded_groups = present, states, data, ends
+        result = _decode(IntegerStream(model), padded, params_of(variables), (height, width), *coded_groups, given)
+        decoded, last_states, positions = (np.asarray(x) for x in result)
         decoded = decoded[:, :, :height, :width]
         ended = (states >= rans.LOW).all() and (last_states == rans.LOW).all() and (positions <= ends).all()
         coded = tuple(
             filled(stream[: head + end], int(images_in) * height * width * channels)
-            for stream, images_in, end in zip(streams, there.sum(axis=1), positions, strict=False)
+            for stream, images_in, end in zip(streams, present.sum(axis=1), positions, strict=False)
         )
         if not ended or coded != streams:
             raise InputError("data does not decode to images: it is damaged, or h is not what compress was given.")
-        images[where[there]] = decoded[there]
+        images[where[present]] = decoded[present]
 
     with ThreadPoolExecutor(2) as pool:  # XLA computes small products on one core
         for (groups, *_), _ in zip(batches, pool.map(decode, range(len(batches))), strict=True):
@@ -164,8 +164,8 @@ def products_are_exact() -> bool:
     """Returns whether sums of products just below 2**24 come out exactly, as they do not in TF32 or bfloat16."""
     generator = np.random.default_rng(0)
     left, right = generator.integers(-511, 512, (64, 96)), generator.integers(-340, 341, (96, 64))
-    found = jax.jit(dot)(left.astype(np.float32), right.astype(np.float32))
-    return bool((np.asarray(found) == left @ right).all())
+    result = jax.jit(dot)(left.astype(np.float32), right.astype(np.float32))
+    return bool((np.asarray(result) == left @ right).all())
 
 
 def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
@@ -202,15 +202,15 @@ def _exact_intervals(
     """
     width, images = images.shape[2], _padded(images, size)
     condition = condition._replace(s=None if condition.s is None else _padded(condition.s, size))
-    found = _intervals(model, variables, images, condition, width)
+    result = _intervals(model, variables, images, condition, width)
     if (shape := (model, images.shape)) not in _tested:
         with jax.enable_x64(True):
             first = jax.tree.map(lambda x: x[:1], (images, condition))
             expected = _intervals(model, variables, *first, width, dtype="float64")
-        if not all((a[:1] == b).all() for a, b in zip(found, expected, strict=True)):
+        if not all((a[:1] == b).all() for a, b in zip(result, expected, strict=True)):
             raise InputError(_INEXACT)
         _tested.add(shape)
-    return found
+    return result
 
 
 _tested: set[tuple[IntegerPixelCNN, tuple[int, ...]]] = set()  # by this process
@@ -235,7 +235,7 @@ def _decode(
     size: tuple[int, int],
     params: Params,
     own_size: tuple[Array | int, Array | int],
-    there: Bool[Array | np.ndarray, "groups images"],
+    present: Bool[Array | np.ndarray, "groups images"],
     states: UInt32[Array | np.ndarray, "groups lanes"],
     data: UInt8[Array | np.ndarray, "groups bytes"],
     lengths: Int[Array | np.ndarray, " groups"],
@@ -247,12 +247,12 @@ def _decode(
     and leaves everything outside ``own_size`` unchanged.
     """
     (rows_at_most, columns_at_most), (height, width), channels = size, own_size, stream.model.channels
-    groups, images = there.shape
+    groups, images = present.shape
     batch = groups * images
     params = stream.prepare(params) | {"inside": inside(columns_at_most, width)}
     distribution = distribution_of(stream.model, params["tables"])
 
-    def goes_on(carry: Any) -> Array:
+    def continues(carry: Any) -> Array:
         row, _, _, (_, position) = carry
         return (row < height) & (position <= lengths).all()
 
@@ -268,7 +268,7 @@ def _decode(
             for colour in range(channels):
                 outputs, known = stream.read_outputs(params, known, pixel, colour=colour)
                 numbers = distribution.read(outputs.reshape(groups, images, -1))
-                values, coder = rans.decode_subpixel(distribution, numbers, there, coder, data)
+                values, coder = rans.decode_subpixel(distribution, numbers, present, coder, data)
                 pixel = pixel.at[:, 0, 0, colour].set(values.reshape(batch))
             finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
             return finished, stream.close_pixel(params, columns, known, pixel), coder
@@ -283,6 +283,6 @@ def _decode(
     pixels = jnp.zeros((batch, rows_at_most, columns_at_most, channels), jnp.int32)
     coder = states, jnp.zeros(groups, jnp.int32)
     _, pixels, _, (ends, positions) = jax.lax.while_loop(
-        goes_on, decode_row, (0, pixels, stream.first_rows(params, batch, columns_at_most), coder)
+        continues, decode_row, (0, pixels, stream.first_rows(params, batch, columns_at_most), coder)
     )
     return pixels.reshape(groups, images, *size, channels), ends, positions

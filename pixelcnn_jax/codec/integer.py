@@ -96,10 +96,10 @@ class IntegerPixelCNN(GatedPixelCNN):
                 "slopes": (scales,),
                 "slope_shifts": (scales,),
             }
-        own = {"strict": layer("strict"), "layers": layer("layers"), "head": shapes["head"] | head}
+        integer_parts = {"strict": layer("strict"), "layers": layer("layers"), "head": shapes["head"] | head}
         if condition.s is not None:
-            own["map"] = _sizes(shifts={"s": ()}, clips={"s": (condition.s.shape[-1],)})
-        return shapes | own | _sizes(tables=tables)
+            integer_parts["map"] = _sizes(shifts={"s": ()}, clips={"s": (condition.s.shape[-1],)})
+        return shapes | integer_parts | _sizes(tables=tables)
 
     def __call__(
         self, images: Images, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
@@ -281,8 +281,8 @@ def vertical_stack(
     """
     crossings, remembered = [], []
     if condition.s is not None:
-        own = clipped(rescale(jnp.asarray(condition.s), net["map"]["shifts"]["s"]), net["map"]["clips"]["s"])
-        condition = condition._replace(s=own)
+        rounded = clipped(rescale(jnp.asarray(condition.s), net["map"]["shifts"]["s"]), net["map"]["clips"]["s"])
+        condition = condition._replace(s=rounded)
     for layer, above in zip(net["layers"], memory, strict=True):
         x = x * net["inside"] if "inside" in net else x
         window, kernel = jnp.concatenate([above, x], axis=1), layer["vertical"]["kernel"]

@@ -130,20 +130,20 @@ class IntegerStream:
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch outputs"], Known]:
         """Returns the outputs of the head for a colour, given those before it in ``pixel``."""
-        own, group = params["colours"][colour], group_slice(self.model.features, self.model.channels, colour)
+        weights, group = params["colours"][colour], group_slice(self.model.features, self.model.channels, colour)
         x: Array = encode_integers(self.model, params, pixel)[..., : self._inputs(colour)]
         outs: list[Array] = []
         inputs, gated = [], []
-        for layer, context, before, gated_before in zip(own["layers"], *known[:3], strict=True):
+        for layer, context, before, gated_before in zip(weights["layers"], *known[:3], strict=True):
             x = append(before, into_layer(layer, outs[-1])) if outs else x
             out, now = horizontal_half(layer, x, context[..., group], outs[-1] if outs else None, gated_before)
             outs.append(out)
             inputs.append(x)
             gated.append(now)
         features = append(known.features, outs[-1])
-        hidden = append(known.hidden, head_hidden(own["head"], features))
+        hidden = append(known.hidden, head_hidden(weights["head"], features))
         known = Known(known.contexts, inputs, gated, features, hidden)
-        return head_last(own["head"], hidden)[:, 0, 0], known
+        return head_last(weights["head"], hidden)[:, 0, 0], known
 
     def read_colour(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int

@@ -101,8 +101,8 @@ class Mixture:
         """Returns the level whose interval holds a slot, and the interval: a bisection, which ends with its bounds."""
         bits = (self.levels - 1).bit_length()
 
-        def halve(i: Array, found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            values, start, end = found
+        def halve(i: Array, result: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            values, start, end = result
             tried = values + (jnp.int32(1 << bits - 1) >> i)
             bound = self.bound(numbers, tried)
             above = (tried < self.levels) & (bound <= slot)

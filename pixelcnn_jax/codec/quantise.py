@@ -88,9 +88,9 @@ def quantise(
     integer_model = build(describe(model) | {"class": IntegerPixelCNN.__name__})
     seen = None
     for start in range(0, len(images), 50):
-        here = jax.tree.map(lambda x, start=start: x[start : start + 50], condition)
-        found = _ranges(model, params, images[start : start + 50], here)
-        seen = found if seen is None else jax.tree.map(jnp.maximum, seen, found)
+        part = jax.tree.map(lambda x, start=start: x[start : start + 50], condition)
+        result = _ranges(model, params, images[start : start + 50], part)
+        seen = result if seen is None else jax.tree.map(jnp.maximum, seen, result)
     exact, seen = jax.tree.map(lambda x: np.asarray(x, np.float64), (masked(model, params), seen))
     choices = [_quantise_params(model, exact, seen, ranges) for ranges in RANGES[integer.precision_of(model)]]
     part = jax.tree.map(lambda x: x[:SCORED], (images, condition))
@@ -127,10 +127,10 @@ def _ranges(model: GatedPixelCNN, params: Params, images: Images, condition: Con
         above = vertical_half(layer, vertical, rows_border(layer, vertical), condition)
         vertical, x = above.out, horizontal_rows(layer, x, above.crossing, residual=bool(layers))
         layers.append({"crossing": above.sums, "residual": x})
-    found = {"layers": layers, "copy": jax.nn.relu(x), "hidden": head_hidden(net["head"], x)}
+    result = {"layers": layers, "copy": jax.nn.relu(x), "hidden": head_hidden(net["head"], x)}
     if condition.s is not None:
-        found["map"] = condition.s
-    return jax.tree.map(lambda x: jnp.max(jnp.abs(x), axis=(0, 1, 2)), found)
+        result["map"] = condition.s
+    return jax.tree.map(lambda x: jnp.max(jnp.abs(x), axis=(0, 1, 2)), result)
 
 
 def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params, ranges: Ranges) -> Params:
@@ -140,16 +140,16 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params, ranges:
     common, scale = _quantise_inputs(model, params, seen, ranges)
     precision = integer.precision_of(model)
     gated = precision.gate, np.array(2**precision.gate)
-    above = own = (0, input_range(model, common))  # step and clip range of what a layer reads
+    above = own_row = (0, input_range(model, common))  # step and clip range of what a layer reads
     layers: list[Params] = []
     for layer, now in zip(layers_of(params, model.layers), seen["layers"], strict=True):
         crossing = operand_step(now["crossing"], ranges.crossing, most=ranges.step)
-        operands = Operands(above, own, crossing, gated, scale, common.get("map"))
-        found = _quantise_layer(layer, now, operands, precision, residual_step)
+        operands = Operands(above, own_row, crossing, gated, scale, common.get("map"))
+        result = _quantise_layer(layer, now, operands, precision, residual_step)
         if layers:
-            found["shifts"]["copy"], found["clips"]["copy"] = residual_step - own[0], own[1]
-        layers.append(found)
-        above, own = gated, operand_step(now["residual"], ranges.copy, most=min(ranges.step, residual_step - 1))
+            result["shifts"]["copy"], result["clips"]["copy"] = residual_step - own_row[0], own_row[1]
+        layers.append(result)
+        above, own_row = gated, operand_step(now["residual"], ranges.copy, most=min(ranges.step, residual_step - 1))
         scale = np.ones(model.features)
     return {
         "strict": layers[0],
@@ -164,14 +164,14 @@ class Operands(NamedTuple):
     """The inputs of a layer's sums.
 
     Attributes:
-      above, own: step and clip range of the inputs of the vertical and the horizontal kernel.
+      above, own_row: step and clip range of the inputs of the vertical and the horizontal kernel.
       crossing, gated: those of the copy of the vertical sums, and of the outputs of a gate.
       unit: the value of one unit of each of the layer's inputs.
       map: shift and clip range of s.
     """
 
     above: Range
-    own: Range
+    own_row: Range
     crossing: Range
     gated: Range
     unit: np.ndarray
@@ -196,13 +196,13 @@ def _quantise_layer(
         "vertical": {"vertical": (layer["vertical"]["kernel"] * unit, *inputs.above)},
         "horizontal": {
             "crossing": (layer["crossing"]["kernel"], *crossing),
-            "horizontal": (across * unit, *inputs.own),
+            "horizontal": (across * unit, *inputs.own_row),
         },
         "out": {"out": (layer["out"]["kernel"], *inputs.gated)},
     }
     both = np.stack(np.broadcast_arrays(gate_steps, crossing[0]))
     goals = {"vertical": both, "horizontal": gate_steps, "out": residual_step}
-    found: Params = {}
+    result: Params = {}
     steps: dict[str, np.ndarray] = {}
     for name, read in operands.items():
         if map_ is not None and f"{name}_s" in layer:
@@ -210,10 +210,10 @@ def _quantise_layer(
         kernels, bias, h, steps[name] = fit_sum(
             [*read.values()], layer[name]["bias"], goals[name], layer.get(f"{name}_h")
         )
-        found |= {part: x if part.endswith("_s") else {"kernel": x} for part, x in zip(read, kernels, strict=True)}
-        found[name]["bias"] = bias
-        found |= {} if h is None else {f"{name}_h": h}
-    return found | {
+        result |= {part: x if part.endswith("_s") else {"kernel": x} for part, x in zip(read, kernels, strict=True)}
+        result[name]["bias"] = bias
+        result |= {} if h is None else {f"{name}_h": h}
+    return result | {
         "shifts": {
             "crossing": steps["vertical"] - crossing[0],
             "vertical": steps["vertical"] - gate_steps,

@@ -43,16 +43,16 @@ def _encode(starts: Counts, frequencies: Counts, lanes: int, total_bits: int) ->
         steps = x.reshape(groups, images // lanes, lanes, subpixels)
         return jnp.transpose(steps, (3, 1, 0, 2)).reshape(-1, groups, lanes)
 
-    def push(state: Array, here: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
-        start, frequency = here
-        there, divisor = frequency > 0, jnp.maximum(frequency, 1)
+    def push(state: Array, step: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+        start, frequency = step
+        present, divisor = frequency > 0, jnp.maximum(frequency, 1)
         pushed, used = [], []
         for _ in range(_most_bytes(total_bits)):
-            full = there & (state >= divisor << (32 - total_bits))
+            full = present & (state >= divisor << (32 - total_bits))
             pushed.append(state.astype(jnp.uint8))
             used.append(full)
             state = jnp.where(full, state >> 8, state)
-        state = jnp.where(there, (state // divisor << total_bits) + start + state % divisor, state)
+        state = jnp.where(present, (state // divisor << total_bits) + start + state % divisor, state)
         # The decoder reads first what was pushed last.
         return state, (jnp.stack(pushed[::-1], axis=-1), jnp.stack(used[::-1], axis=-1))
 
@@ -69,7 +69,7 @@ def _most_bytes(total_bits: int) -> int:
 def decode_subpixel(
     distribution: Distribution,
     numbers: Any,
-    there: Bool[Array | np.ndarray, "groups images"],
+    present: Bool[Array | np.ndarray, "groups images"],
     coder: Coder,
     data: UInt8[Array | np.ndarray, "groups bytes"],
 ) -> tuple[Int[Array, "groups images"], Coder]:
@@ -77,28 +77,28 @@ def decode_subpixel(
 
     Args:
       distribution, numbers: the distributions, as ``Distribution.read`` returns them, with leaves [groups, images, _].
-      there: false for an image that is padding.
+      present: false for an image that is padding.
       coder: the states, and the position of each group in its data.
       data: the bytes of each group. Nothing past their end is read.
     """
-    groups, images = there.shape
+    groups, images = present.shape
     lanes, bits = coder[0].shape[1], distribution.total_bits
 
     def in_order(x: Array | np.ndarray) -> Array:
         return jnp.moveaxis(x.reshape(groups, images // lanes, lanes, *x.shape[2:]), 1, 0)
 
-    def pop(coder: Coder, here: tuple[Any, Array]) -> tuple[Coder, Array]:
-        (state, position), (numbers, there) = (jnp.asarray(x) for x in coder), here
+    def pop(coder: Coder, step: tuple[Any, Array]) -> tuple[Coder, Array]:
+        (state, position), (numbers, present) = (jnp.asarray(x) for x in coder), step
         slot = state & np.uint32((1 << bits) - 1)
         values, start, frequency = distribution.level_at(numbers, slot)
-        state = jnp.where(there, frequency * (state >> bits) + slot - start, state)
+        state = jnp.where(present, frequency * (state >> bits) + slot - start, state)
         most = _most_bytes(bits)
         count = sum(((state < LOW >> 8 * i).astype(jnp.int32) for i in range(most)), jnp.zeros(state.shape, jnp.int32))
         at = position[:, None] + jnp.cumsum(count, axis=1) - count
         for i in range(most):
             byte = jnp.take_along_axis(data, jnp.minimum(at + i, data.shape[1] - 1), axis=1).astype(jnp.uint32)
             state = jnp.where(count > i, state << 8 | byte, state)
-        return (state, position + count.sum(axis=1)), jnp.where(there, values, 0)
+        return (state, position + count.sum(axis=1)), jnp.where(present, values, 0)
 
-    coder, values = jax.lax.scan(pop, coder, (jax.tree.map(in_order, numbers), in_order(there)))
+    coder, values = jax.lax.scan(pop, coder, (jax.tree.map(in_order, numbers), in_order(present)))
     return jnp.moveaxis(values, 0, 1).reshape(groups, images), coder

@@ -67,20 +67,20 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     except Exception as error:  # NumPy raises several types for files of a different format
         raise InputError(f"data_dir={data_dir} must be an .npz file of arrays such as train_image: {error}.") from error
     split.check_name(str(path), names)
-    images, own = arrays.pop(f"{split.name}_image"), arrays.get(f"{split.name}_label")
-    if labels and own is None:
+    images, split_labels = arrays.pop(f"{split.name}_image"), arrays.get(f"{split.name}_label")
+    if labels and split_labels is None:
         raise InputError(f"{path} has no array {split.name}_label: add it or set labels=False.")
     for name, array in arrays.items() if labels or split.feature else ():
-        _check_labels(f"{path}: {name}", array, len(images) if array is own else array.size)
+        _check_labels(f"{path}: {name}", array, len(images) if array is split_labels else array.size)
 
     def classes_of_images() -> Classes:
-        assert own is not None
-        return own.tolist(), [str(index) for index in range(_classes(arrays.values()))]
+        assert split_labels is not None
+        return split_labels.tolist(), [str(index) for index in range(_classes(arrays.values()))]
 
     # The classes of all splits together, so that a label has one meaning.
     classes = _classes(arrays.values()) if labels else None
-    source = array_source(path.stem, images, own if labels else None, levels=levels, classes=classes)
-    rows = split.rows(len(images), {} if own is None else {"label": classes_of_images})
+    source = array_source(path.stem, images, split_labels if labels else None, levels=levels, classes=classes)
+    rows = split.rows(len(images), {} if split_labels is None else {"label": classes_of_images})
     return source._replace(rows=rows, stored=split.name)
 
 

@@ -40,8 +40,8 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         raise InputError(f"{root} holds no images: their names must end in {' '.join(EXTENSIONS)}.")
     inside = {file: file.relative_to(root).parts[:-1] for file in every}  # the folders that contain each file
     split.check_name(str(root), sorted({folders[0] for folders in inside.values() if folders} | {"all"}))
-    own = [row for row, file in enumerate(every) if split.name == "all" or inside[file][:1] == (split.name,)]
-    files = [every[row] for row in own]
+    kept = [row for row, file in enumerate(every) if split.name == "all" or inside[file][:1] == (split.name,)]
+    files = [every[row] for row in kept]
     depth = 0 if split.name == "all" else 1
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     names = sorted(set(class_of.values()))
@@ -68,7 +68,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
             for file in (every[row] for row in rows)
         ]
 
-    rows = sorted(own[order[place]] for place in split.rows(len(files), {"label": classes} if labelled else {}))
+    rows = sorted(kept[order[place]] for place in split.rows(len(files), {"label": classes} if labelled else {}))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         colour = any(list(pool.map(has_colour, some(every))))
     return Source(

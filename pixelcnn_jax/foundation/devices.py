@@ -168,6 +168,6 @@ def random_words(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "
     """Returns random words for images; within ``per_device`` the rows of this device among those of all."""
     if AXIS not in jax.sharding.get_abstract_mesh().manual_axes:
         return jax.random.bits(key, shape)
-    own, *rest = shape
-    words = jax.random.bits(key, (own * jax.lax.axis_size(AXIS), *rest))
-    return jax.lax.dynamic_slice_in_dim(words, own * jax.lax.axis_index(AXIS), own)
+    local_rows, *rest = shape
+    words = jax.random.bits(key, (local_rows * jax.lax.axis_size(AXIS), *rest))
+    return jax.lax.dynamic_slice_in_dim(words, local_rows * jax.lax.axis_index(AXIS), local_rows)

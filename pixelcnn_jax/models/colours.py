@@ -44,7 +44,7 @@ class ColourMasks(NamedTuple):
     Attributes:
       strict: inputs to maps, in the first layer.
       down: maps to features; the same in each gate of an LSTM.
-      own: features to features.
+      inner: features to features.
       up: features to maps.
       hidden: maps to the features between the two 1x1 of the head.
       logits: those to the outputs.
@@ -52,7 +52,7 @@ class ColourMasks(NamedTuple):
 
     strict: Bool[np.ndarray, "inputs maps"]
     down: Bool[np.ndarray, "maps features"]
-    own: Bool[np.ndarray, "features features"]
+    inner: Bool[np.ndarray, "features features"]
     up: Bool[np.ndarray, "features maps"]
     hidden: Bool[np.ndarray, "maps head_features"]
     logits: Bool[np.ndarray, "head_features classes"]
@@ -70,7 +70,7 @@ def colour_masks(model: Network) -> ColourMasks:
     return ColourMasks(
         strict=colour_mask(input_groups(model), maps, strict=True),
         down=colour_mask(maps, features),
-        own=colour_mask(features, features),
+        inner=colour_mask(features, features),
         up=colour_mask(features, maps),
         hidden=colour_mask(maps, hidden),
         logits=colour_mask(hidden, classes),

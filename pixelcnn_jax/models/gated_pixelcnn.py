@@ -117,12 +117,12 @@ def masked(model: Network, params: Params) -> Params:
     masks = colour_masks(model)
 
     def layer(layer: Params, mask: Bool[np.ndarray, "inputs features"]) -> Params:
-        own = {"horizontal": split_columns(layer["horizontal"], mask), "out": mask_part(layer["out"], masks.own)}
-        return layer | own
+        parts = {"horizontal": split_columns(layer["horizontal"], mask), "out": mask_part(layer["out"], masks.inner)}
+        return layer | parts
 
     return params | {
         "strict": layer(params["strict"], masks.strict),
-        "layers": layer(params["layers"], masks.own),
+        "layers": layer(params["layers"], masks.inner),
         "head": masked_head(params["head"], masks),
     }
 

@@ -139,10 +139,10 @@ class GatedStream:
         column: Int[Array, ""] | int,
     ) -> Pixel:
         """Returns the contexts of a pixel before its first colour: what crossed over, and the columns left."""
-        here = jax.lax.dynamic_slice_in_dim(above, column, 1, axis=3)
+        crossing = jax.lax.dynamic_slice_in_dim(above, column, 1, axis=3)
         return Pixel(
-            strict=here[0] + columns_left(params["left"]["strict"], columns.strict),
-            gates=here[1:] + jax.vmap(columns_left)(params["left"]["layers"], columns.layers),
+            strict=crossing[0] + columns_left(params["left"]["strict"], columns.strict),
+            gates=crossing[1:] + jax.vmap(columns_left)(params["left"]["layers"], columns.layers),
             outs=params["out"],
         )
 
@@ -150,29 +150,29 @@ class GatedStream:
         self, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Pixel]:
         """Computes the horizontal stack and the head for one colour."""
-        model, own = self.model, params["colours"][colour]
+        model, weights = self.model, params["colours"][colour]
         group = group_slice(model.features, model.channels, colour)
         size = group.stop - group.start
         x = encode(model, params, pixel)[..., : self._inputs(colour)]
         outputs: list[Array] = []
         gated: list[Array] = []
-        for layer, gate_context, out in zip(own["layers"], [known.strict, *known.gates], known.outs, strict=True):
+        for layer, gate_context, out in zip(weights["layers"], [known.strict, *known.gates], known.outs, strict=True):
             context = Context(gate_context[..., :size], out[..., :size])
             x, now_gated = horizontal_half(layer, x, context, residual=bool(outputs))
             outputs.append(x)
             gated.append(now_gated)
         inputs = jnp.stack(outputs[:-1])
         features = _append(known.features, x)
-        hidden = _append(known.hidden, head_hidden(own["head"], features))
+        hidden = _append(known.hidden, head_hidden(weights["head"], features))
         known = Pixel(
             strict=known.strict[..., size:],
-            gates=known.gates[..., size:] + _to_later(inputs, own["later"]["pixel"]),
-            outs=known.outs[..., size:] + _to_later(jnp.stack(gated), own["later"]["out"]),
+            gates=known.gates[..., size:] + _to_later(inputs, weights["later"]["pixel"]),
+            outs=known.outs[..., size:] + _to_later(jnp.stack(gated), weights["later"]["out"]),
             inputs=[*known.inputs, inputs],
             features=features,
             hidden=hidden,
         )
-        return as_logits(model, head_last(own["head"], hidden)[:, 0, 0]), known
+        return as_logits(model, head_last(weights["head"], hidden)[:, 0, 0]), known
 
     def close_pixel(
         self, params: Params, columns: Columns, known: Pixel, pixel: Int[Array, "batch 1 1 channels"]

@@ -95,8 +95,8 @@ class Cache(flax.struct.PyTreeNode):
     def open_row(self, index: Int[Array, ""] | int, row: Int[Array, "batch 1 width channels"]) -> "Cache":
         """Begins a row; what ``row`` holds is overwritten before it is read."""
         s = self.condition.s
-        here = self.condition._replace(s=None if s is None else jax.lax.dynamic_slice_in_dim(s, index, 1, axis=1))
-        above, rows = self.stream.open_row(self.params, self.rows, here)
+        of_row = self.condition._replace(s=None if s is None else jax.lax.dynamic_slice_in_dim(s, index, 1, axis=1))
+        above, rows = self.stream.open_row(self.params, self.rows, of_row)
         columns = self.stream.first_columns(self.params, len(row))
         return self.replace(rows=rows, row=row, above=above, columns=columns)
 

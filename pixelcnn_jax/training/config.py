@@ -67,7 +67,7 @@ class RunConfig:
       experiment: name of the experiment, a key of ``experiments.EXPERIMENTS``.
       seed: seed of the parameters, the batches, dropout and samples.
       data, model, optimizer, train: the groups that all experiments share.
-      own: the experiment's own group, ``config.<experiment>`` on the command line.
+      group: the experiment's own group, ``config.<experiment>`` on the command line.
     """
 
     experiment: str
@@ -76,20 +76,20 @@ class RunConfig:
     model: ModelConfig
     optimizer: OptimizerConfig
     train: TrainConfig
-    own: Any
+    group: Any
 
 
-def compose(experiment: str, own: type) -> "ConfigDict":
-    """Returns the default config of an experiment as a locked ConfigDict; ``own`` is the class of its own group."""
+def compose(experiment: str, kind: type) -> "ConfigDict":
+    """Returns the default config of an experiment, whose own group has a class, as a locked ConfigDict."""
     from ml_collections import ConfigDict
 
     config = ConfigDict({"experiment": experiment, "seed": 0})
-    for name, group in {**GROUPS, experiment: own}.items():
+    for name, group in {**GROUPS, experiment: kind}.items():
         config[name] = as_config(group)
     return config.lock()
 
 
-def resolve(config: "ConfigDict | Mapping[str, Any]", own: type) -> RunConfig:
+def resolve(config: "ConfigDict | Mapping[str, Any]", kind: type) -> RunConfig:
     """Returns a config, checked and typed.
 
     Raises:
@@ -103,9 +103,8 @@ def resolve(config: "ConfigDict | Mapping[str, Any]", own: type) -> RunConfig:
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise InputError(f"config.seed must be a whole number from 0 to 2**32 - 1, got {seed}.")
     groups = {key: read_group(group, fields.get(key, {}), name=f"config.{key}") for key, group in GROUPS.items()}
-    return RunConfig(
-        experiment=name, seed=seed, own=read_group(own, fields.get(name, {}), name=f"config.{name}"), **groups
-    )
+    groups["group"] = read_group(kind, fields.get(name, {}), name=f"config.{name}")
+    return RunConfig(experiment=name, seed=seed, **groups)
 
 
 def in_float32(config: RunConfig) -> RunConfig:
@@ -116,15 +115,15 @@ def in_float32(config: RunConfig) -> RunConfig:
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """Returns a config as nested dicts, as ``resolve`` reads them and JSON holds them."""
     fields = dataclasses.asdict(config)
-    return {**{name: value for name, value in fields.items() if name != "own"}, config.experiment: fields["own"]}
+    return {**{name: value for name, value in fields.items() if name != "group"}, config.experiment: fields["group"]}
 
 
-def help_text(config: "ConfigDict", own: type) -> str:
+def help_text(config: "ConfigDict", kind: type) -> str:
     """Returns the fields of all groups with their values in a config and their meanings, for ``--help``."""
     experiment, values = config.experiment, config.to_dict()
     lines = [f"  --config.seed={config.seed}".ljust(52) + " seed of the parameters, the batches, dropout and samples"]
     titles = {name: (group.__doc__ or "").strip().partition("\n")[0] for name, group in GROUPS.items()}
-    titles[experiment] = f"Fields of the experiment {experiment} alone." if dataclasses.fields(own) else "No fields."
-    for name, group in {**GROUPS, experiment: own}.items():
+    titles[experiment] = f"Fields of the experiment {experiment} alone." if dataclasses.fields(kind) else "No fields."
+    for name, group in {**GROUPS, experiment: kind}.items():
         lines += ["", f"config.{name}: {titles[name]}", *help_lines(group, values[name], name=f"config.{name}")]
     return "\n".join(lines)

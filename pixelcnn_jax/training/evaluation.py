@@ -72,8 +72,8 @@ def in_full_precision(losses_of: Callable[[Params, Dataset], Any], params: Param
 def score(losses: Float[np.ndarray, " count"], dataset: Dataset, *, measure: str = LIKELIHOOD) -> dict[str, Any]:
     """Returns the mean loss of a split as it is printed: in nats an image and bits/dim, or in its own measure."""
     if measure != LIKELIHOOD:
-        found = {measure: float(np.mean(losses, dtype=np.float64))}
+        result = {measure: float(np.mean(losses, dtype=np.float64))}
     else:
         summary = summarise(losses, dataset.spec)
-        found = {"nats": summary.nats, LIKELIHOOD: summary.bits_per_dim}
-    return {"data": dataset.description, "images": len(losses)} | found
+        result = {"nats": summary.nats, LIKELIHOOD: summary.bits_per_dim}
+    return {"data": dataset.description, "images": len(losses)} | result

@@ -112,8 +112,8 @@ def train_step(
     count = len(next(iter(parts.values())))
 
     def loss_and_gradient(number: Int[Array, ""] | int, part: Batch) -> tuple[Float[Array, ""], Params]:
-        found = jax.value_and_grad(mean_loss)(state.params, part, jax.random.fold_in(step_key, number))
-        return jax.tree.map(lambda x: x / count, found)
+        result = jax.value_and_grad(mean_loss)(state.params, part, jax.random.fold_in(step_key, number))
+        return jax.tree.map(lambda x: x / count, result)
 
     if count == 1:  # without a loop, in which XLA on CPU is slower
         loss, gradient = loss_and_gradient(0, batch)

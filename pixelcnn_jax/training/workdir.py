@@ -83,7 +83,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
     if "experiments.train" in sys.orig_argv:
         mine["command"] = shlex.join(["python", *sys.orig_argv[1:]])
     mine = json.loads(json.dumps(mine))
-    default = json.loads(json.dumps(to_dict(resolve({"experiment": config.experiment}, type(config.own)))))
+    default = json.loads(json.dumps(to_dict(resolve({"experiment": config.experiment}, type(config.group)))))
     file = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)

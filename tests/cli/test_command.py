@@ -27,9 +27,9 @@ def test_help_lists_the_verbs_in_order(pixelcnn):
 def test_models_are_listed_for_people_and_machines(pixelcnn):
     lines = pixelcnn("models").splitlines()
     assert [line.split()[0] for line in lines] == ["model", *pretrained_names()]
-    found = {row["model"]: row for row in json.loads(pixelcnn("models", "--json"))}
-    assert found["digits"]["bits/dim"] == 1.7642
-    assert found["digits"]["parameters"] == 183409
+    actual = {row["model"]: row for row in json.loads(pixelcnn("models", "--json"))}
+    assert actual["digits"]["bits/dim"] == 1.7642
+    assert actual["digits"]["parameters"] == 183409
 
 
 def test_starting_as_a_module_needs_no_extra_and_no_terminal():

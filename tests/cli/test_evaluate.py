@@ -14,11 +14,11 @@ from pixelcnn_jax.pretrained import read_card, save_pretrained
 
 
 def test_the_figures_of_a_card_come_out_again(pixelcnn):
-    found = json.loads(pixelcnn("evaluate", "digits", "--json"))
+    actual = json.loads(pixelcnn("evaluate", "digits", "--json"))
     printed = read_card("digits")["scores"]["test"]
-    names = {name: found.pop(name) for name in ("model", "split", "data", "images")}
+    names = {name: actual.pop(name) for name in ("model", "split", "data", "images")}
     assert names == {"model": "digits", "split": "test", "data": printed.pop("data"), "images": printed.pop("images")}
-    assert found == {name: pytest.approx(figure, rel=1e-5) for name, figure in printed.items()}
+    assert actual == {name: pytest.approx(figure, rel=1e-5) for name, figure in printed.items()}
     assert "1.8217 bits/dim" in pixelcnn("evaluate", "digits", "--split", "validation")
 
 
@@ -41,14 +41,14 @@ def test_a_class_conditional_model_is_given_the_labels(pixelcnn, tmp_path):
     variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int), np.zeros((1, 10), np.float32))
     card = {"image_spec": spec, "score_of": "p(x|y)", "config": {"data": data}}
     save_pretrained(tmp_path, model, variables, card)
-    found = json.loads(pixelcnn("evaluate", tmp_path, "--json"))
+    actual = json.loads(pixelcnn("evaluate", tmp_path, "--json"))
     from pixelcnn_jax import log_prob
     from pixelcnn_jax.data.dataset import load, read_all
 
     everything = read_all(load("digits", "test", levels=17, labels=True))
     h = jax.nn.one_hot(everything["label"], 10)
     expected = -log_prob(model, variables, everything["image"], h=h).mean()
-    np.testing.assert_allclose(found["nats"], expected, rtol=1e-5)
+    np.testing.assert_allclose(actual["nats"], expected, rtol=1e-5)
 
 
 def change(tmp_path, **changes):

@@ -38,8 +38,8 @@ def test_an_image_is_cropped_and_resized_as_training_does(size, channels, tmp_pa
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "1.png")
     trained = load("folder", "all", data_dir=tmp_path, resize=16, grey=channels == 1)
-    found = read_fitted(tmp_path / "1.png", density(256, channels=channels))
-    difference = found.astype(int) - trained.example(0)["image"]
+    actual = read_fitted(tmp_path / "1.png", density(256, channels=channels))
+    difference = actual.astype(int) - trained.example(0)["image"]
     assert abs(difference).max() <= (1 if channels == 1 else 0)  # grey before resizing or after: one rounding
 
 
@@ -48,11 +48,11 @@ def test_an_image_is_cropped_and_resized_as_training_does(size, channels, tmp_pa
 def test_a_line_of_pixels_is_an_image(size, channels, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "1.png")
-    found = read_fitted(tmp_path / "1.png", density(256, size=1, channels=channels))
+    actual = read_fitted(tmp_path / "1.png", density(256, size=1, channels=channels))
     middle = pixels[size[0] // 2, size[1] // 2]
-    assert found.shape == (1, 1, channels)
+    assert actual.shape == (1, 1, channels)
     if channels == 3:
-        np.testing.assert_array_equal(found[0, 0], middle)
+        np.testing.assert_array_equal(actual[0, 0], middle)
 
 
 def test_a_model_that_reads_columns_reads_the_columns_of_a_file(tmp_path):
@@ -60,8 +60,8 @@ def test_a_model_that_reads_columns_reads_the_columns_of_a_file(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "1.png")
     model = density(256, scan="columns")
     model = model._replace(card=model.card | {"image_spec": ImageSpec(4, 8, 1, 256)})
-    found = read_fitted(tmp_path / "1.png", model)
-    np.testing.assert_array_equal(found[..., 0], pixels.T)
+    actual = read_fitted(tmp_path / "1.png", model)
+    np.testing.assert_array_equal(actual[..., 0], pixels.T)
 
 
 def test_files_of_a_folder_of_levels_are_levels(tmp_path):

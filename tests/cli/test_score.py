@@ -15,15 +15,15 @@ from pixelcnn_jax.data.image_files import as_levels, as_pixels
 
 def test_files_are_scored_as_csv_and_json(pixelcnn, colour_model, folder, monkeypatch):
     monkeypatch.setattr(module, "BATCH", 2)
-    found = json.loads(pixelcnn("score", colour_model, folder, "--json"))
+    actual = json.loads(pixelcnn("score", colour_model, folder, "--json"))
     lines = list(csv.DictReader(pixelcnn("score", colour_model, folder).splitlines()))
-    assert [row["file"] for row in found] == ["in/deep/three.bmp", "in/two.png", "one.png"]
-    assert [row["file"] for row in lines] == [row["file"] for row in found]
+    assert [row["file"] for row in actual] == ["in/deep/three.bmp", "in/two.png", "one.png"]
+    assert [row["file"] for row in lines] == [row["file"] for row in actual]
     model, variables, _ = load_pretrained(colour_model)
-    for row, line in zip(found, lines, strict=True):
+    for row, line in zip(actual, lines, strict=True):
         for column in ("bits_per_dim", "less_png"):
             assert float(line[column]) == pytest.approx(row[column], abs=1e-6)
-    for row in found[1:]:
+    for row in actual[1:]:
         image = as_levels(np.asarray(Image.open(folder / row["file"])), levels=4)[None]
         assert row["bits_per_dim"] == pytest.approx(float(bits_per_dim(model, variables, image)[0]), rel=1e-5)
         file = BytesIO()

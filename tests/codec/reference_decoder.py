@@ -113,8 +113,8 @@ class Network:
         if self.h is not None:
             terms = np.tensordot(self.h, layer[f"{stack}_h"], axes=1)[:, None]
         if self.s is not None:
-            here = clip(self.s[:, row] << -self.params["map"]["shifts"]["s"], self.params["map"]["clips"]["s"])
-            terms = terms + np.tensordot(here, layer[f"{stack}_s"], axes=1)
+            rounded = clip(self.s[:, row] << -self.params["map"]["shifts"]["s"], self.params["map"]["clips"]["s"])
+            terms = terms + np.tensordot(rounded, layer[f"{stack}_s"], axes=1)
         return terms
 
     def start_row(self, row, above):
@@ -141,31 +141,31 @@ class Network:
 
     def outputs(self, column, pixel, colour):
         """Returns the outputs [count, outputs] of a colour, which reads the colours of ``pixel`` before it."""
-        features, self.own = None, []
+        features, self.inputs = None, []
         for layer, crossing, left in zip(self.params["layers"], self.crossings, self.columns, strict=True):
-            own = inputs(self.params, pixel, self.levels)
+            current = inputs(self.params, pixel, self.levels)
             if features is not None:
-                own = clip(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
-            self.own.append(own)
-            window = np.concatenate([left, own[:, None]], axis=1)
+                current = clip(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
+            self.inputs.append(current)
+            window = np.concatenate([left, current[:, None]], axis=1)
             sums = crossing[:, column] + np.tensordot(window, layer["horizontal"]["kernel"], axes=2)
             gated = self.gate(sums, layer["shifts"]["horizontal"])
             out = rescale(gated @ layer["out"]["kernel"] + layer["out"]["bias"], layer["shifts"]["out"])
             features = clip(out if features is None else features + out, layer["clips"]["residual"])
         head, size = self.params["head"], self.params["head"]["logits"]["bias"].size // self.channels
-        here = slice(colour * size, (colour + 1) * size)
+        outputs = slice(colour * size, (colour + 1) * size)
         shifts, clips = head["shifts"], head["clips"]
         x = np.clip(rescale(features, shifts["copy"]), 0, clips["copy"])
         x = rescale(x @ head["hidden"]["kernel"] + head["hidden"]["bias"], shifts["hidden"])
         x = np.clip(x, 0, clips["hidden"])
-        sums = x @ head["logits"]["kernel"][:, here] + head["logits"]["bias"][here]
-        return rescale(sums, shifts["logits"][here])
+        sums = x @ head["logits"]["kernel"][:, outputs] + head["logits"]["bias"][outputs]
+        return rescale(sums, shifts["logits"][outputs])
 
     def finish_pixel(self, column, pixel):
         self.outputs(column, pixel, 0)  # the inputs of all layers, now that all colours are known
         self.columns = [
-            np.concatenate([left[:, 1:], own[:, None]], axis=1)
-            for left, own in zip(self.columns, self.own, strict=True)
+            np.concatenate([left[:, 1:], current[:, None]], axis=1)
+            for left, current in zip(self.columns, self.inputs, strict=True)
         ]
 
 
@@ -183,13 +183,13 @@ def decode_group(params, levels, shape, lanes, stream, h, s, trace=None):
                 outputs = network.outputs(column, pixel, colour)
                 bounds = bounds_of(params["tables"], outputs, levels)
                 for image in range(count):
-                    state, own = states[image % lanes], [int(bound) for bound in bounds[image]]
+                    state, edges = states[image % lanes], [int(bound) for bound in bounds[image]]
                     slot = state & ((1 << total) - 1)
-                    value = int(np.searchsorted(own, slot, side="right")) - 1
+                    value = int(np.searchsorted(edges, slot, side="right")) - 1
                     if trace is not None:
-                        step = {"state": state, "outputs": outputs[image].tolist(), "bounds": own}
+                        step = {"state": state, "outputs": outputs[image].tolist(), "bounds": edges}
                         trace.append(step | {"slot": slot, "value": value})
-                    state = (own[value + 1] - own[value]) * (state >> total) + slot - own[value]
+                    state = (edges[value + 1] - edges[value]) * (state >> total) + slot - edges[value]
                     while state < LOW:
                         state, at = state << 8 | stream[at], at + 1
                     states[image % lanes], pixel[image, colour] = state, value
@@ -204,7 +204,7 @@ def decode(arrays, data, h=None, s=None):
     (count, *size), levels, group_size, lanes, streams = read_file(data)
     params, images = read_params(arrays), []
     for start, stream in zip(range(0, count, group_size), streams, strict=True):
-        here = slice(start, min(start + group_size, count))
-        own = [None if x is None else np.asarray(x)[here].astype(np.int64) for x in (h, s)]
-        images.append(decode_group(params, levels, (here.stop - start, *size), lanes, stream, *own))
+        rows = slice(start, min(start + group_size, count))
+        conditions = [None if x is None else np.asarray(x)[rows].astype(np.int64) for x in (h, s)]
+        images.append(decode_group(params, levels, (rows.stop - start, *size), lanes, stream, *conditions))
     return np.concatenate(images)

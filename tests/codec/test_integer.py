@@ -70,13 +70,13 @@ def test_log_prob_is_that_of_the_frequencies(built):
     model, variables, sizes = built
     images, condition = random_images(model, (3, 5, 4), key=1), condition_of((3, 5, 4), *sizes)
     total = 2**model.total_bits
-    frequencies, starts, found = map(np.asarray, frequencies_and_intervals(model, variables, images, condition))
+    frequencies, starts, actual = map(np.asarray, frequencies_and_intervals(model, variables, images, condition))
     assert (frequencies.sum(axis=-1) == total).all()
     assert frequencies.min() >= 1
     below = np.cumsum(frequencies, axis=-1) - frequencies
-    for x, expected in ((starts, below), (found, frequencies)):
+    for x, expected in ((starts, below), (actual, frequencies)):
         np.testing.assert_array_equal(x, np.take_along_axis(expected, np.asarray(images)[..., None], -1)[..., 0])
-    expected = np.log(found / total).sum(axis=(1, 2, 3))
+    expected = np.log(actual / total).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(log_prob(model, variables, images, **condition._asdict()), expected, rtol=1e-6)
 
 
@@ -109,8 +109,8 @@ def test_outputs_depend_on_the_receptive_field_alone(built):
         images = np.repeat(image.reshape(1, -1), 1 + len(where), axis=0)
         images[1 + np.arange(len(where)), where] += changed
         images = (images % model.levels).reshape(-1, *image.shape).astype(np.int32)
-        found = np.asarray(outputs(model, variables, images, condition)).reshape(len(images), size, -1)
-        differs = (found[1:] != found[:1]).any(-1)
+        actual = np.asarray(outputs(model, variables, images, condition)).reshape(len(images), size, -1)
+        differs = (actual[1:] != actual[:1]).any(-1)
         np.logical_or.at(depends.T, where, differs)
     expected = receptive_field(GREY.clone(**{name: getattr(model, name) for name in FIELDS}), shape)
     assert (depends <= expected).all(), f"too wide: {np.argwhere(depends & ~expected)[:5].tolist()}"

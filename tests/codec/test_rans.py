@@ -24,10 +24,10 @@ def test_the_coder_holds_extreme_frequencies(certain):
     coder = np.stack([np.frombuffer(stream[:8], "<u4") for stream in streams]), np.zeros(2, np.int32)
     # Two levels, of which the first has all but one: a_1 = (2**16 - 2) (2**15 + ...) // total.
     scaled = np.broadcast_to(np.array([0, 65534 * 32768, 65534 * 32768], np.uint32), (2, 4, 3))
-    total, there = np.full((2, 4, 1), 32768, np.uint32), np.ones((2, 4), bool)
+    total, present = np.full((2, 4, 1), 32768, np.uint32), np.ones((2, 4), bool)
     step = jax.jit(partial(rans.decode_subpixel, Softmax(jnp.zeros(1, jnp.uint32))))
     for _ in range(40):
-        values, coder = step(Cumulative(jnp.asarray(scaled), jnp.asarray(total)), there, coder, data)
+        values, coder = step(Cumulative(jnp.asarray(scaled), jnp.asarray(total)), present, coder, data)
         assert (np.asarray(values) == (0 if certain else 1)).all()
     assert (np.asarray(coder[0]) == rans.LOW).all()
     assert list(coder[1]) == [len(stream) - 8 for stream in streams]

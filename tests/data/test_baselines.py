@@ -6,6 +6,6 @@ from pixelcnn_jax.data.dataset import DataConfig, load_splits
 
 def test_the_baselines_of_the_digits_are_the_published_ones():
     table = baselines(load_splits(DataConfig()))
-    bits = {name: [round(nats / (64 * np.log(2)), 2) for nats in found.values()] for name, found in table.items()}
+    bits = {name: [round(nats / (64 * np.log(2)), 2) for nats in actual.values()] for name, actual in table.items()}
     assert bits == {"uniform": [4.09, 4.09], "independent pixels": [2.49, 2.4]}
     assert [*table["uniform"]] == ["validation", "test"]

@@ -25,10 +25,10 @@ def sets():
 def drawn(sets, index, seed=0):
     example = sets.draw(index, seed=seed)
     each = example["examples"]
-    there = [int(one.flat[0]) for one in each if one.flat[0] != ABSENT]
+    shown = [int(one.flat[0]) for one in each if one.flat[0] != ABSENT]
     assert all((one == one.flat[0]).all() for one in each)
-    assert [int(one.flat[0]) for one in each[: len(there)]] == there  # those that are absent come last
-    return int(example["image"].flat[0]), there, int(example["label"])
+    assert [int(one.flat[0]) for one in each[: len(shown)]] == shown  # those that are absent come last
+    return int(example["image"].flat[0]), shown, int(example["label"])
 
 
 def test_examples_are_other_images_of_the_class(sets):
@@ -88,9 +88,9 @@ def characters():
 @pytest.mark.parametrize("shots", [1, 5])
 def test_an_episode_asks_for_an_image_that_is_none_of_its_examples(characters, shots):
     whole = dataclasses.replace(characters, fewest=characters.most)
-    found = episodes([whole], 40, ways=20, shots=shots, seed=3)
-    assert len(found) == 40
-    for example in found:
+    actual = episodes([whole], 40, ways=20, shots=shots, seed=3)
+    assert len(actual) == 40
+    for example in actual:
         image, shown = int(example["image"].flat[0]), example["examples"][:, :, 0, 0, 0] // 10
         assert example["examples"].shape == (20, shots, 2, 2, 1)
         assert (shown == shown[:, :1]).all()
@@ -98,8 +98,8 @@ def test_an_episode_asks_for_an_image_that_is_none_of_its_examples(characters, s
         assert shown[example["label"], 0] == image // 10
         assert image not in example["examples"]
     again = episodes([whole], 40, ways=20, shots=shots, seed=3)
-    np.testing.assert_array_equal(found.example(7)["examples"], again.example(7)["examples"])
-    assert len(set(found.labels().tolist())) > 10
+    np.testing.assert_array_equal(actual.example(7)["examples"], again.example(7)["examples"])
+    assert len(set(actual.labels().tolist())) > 10
 
 
 def test_the_classes_of_an_episode_come_from_one_pool(characters):

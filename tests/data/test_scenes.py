@@ -52,8 +52,8 @@ def test_held_out_scenes_are_never_trained_on_and_are_all_of_their_split(mnist):
 
 
 def test_a_caption_says_what_the_image_shows(mnist):
-    found = read_all(scenes("test[:300]"))
-    for image, caption, label in zip(found["image"], found["caption"], found["label"], strict=True):
+    actual = read_all(scenes("test[:300]"))
+    for image, caption, label in zip(actual["image"], actual["caption"], actual["label"], strict=True):
         assert caption.tolist() in [tokenise(text, WORDS, length=LENGTH).tolist() for text in SCENES[label].captions()]
         scene = SCENES[label]
         assert set(np.unique(image)) == {0} | {200 + digit for digit in scene.digits}

@@ -33,5 +33,5 @@ def test_another_order_is_the_same_network_with_other_colours():
 
 
 def test_a_run_is_of_its_variant():
-    config = tiny_config("ablations", {"own.variant": "relu"})
+    config = tiny_config("ablations", {"settings.variant": "relu"})
     assert not ablations.make_experiment(config, ImageSpec(8, 8, 1, levels=17)).networks.gated

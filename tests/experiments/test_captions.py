@@ -30,16 +30,16 @@ def test_the_captions_of_a_label_are_one_and_without_labels_none_are():
 
 def test_what_captions_are_worth_by_hand():
     nats = np.log([[2.0, 8.0, 5.0], [4.0, 1.0, 6.0]])  # two captions, and none
-    found = worth(nats, np.array([0, 0]), np.random.default_rng(0))
-    assert found["nats_with_the_right_caption"] == pytest.approx(np.log(8) / 2)
-    assert found["nats_with_a_wrong_caption"] == pytest.approx(np.log(8) / 2)
-    assert found["nats_with_no_caption"] == pytest.approx(np.log(30) / 2)
-    assert found["nats_of_all_captions_mixed"] == pytest.approx(-np.log([(1 / 2 + 1 / 8) / 2, (1 / 4 + 1) / 2]).mean())
-    assert found["bayes_accuracy"] == 0.5
+    actual = worth(nats, np.array([0, 0]), np.random.default_rng(0))
+    assert actual["nats_with_the_right_caption"] == pytest.approx(np.log(8) / 2)
+    assert actual["nats_with_a_wrong_caption"] == pytest.approx(np.log(8) / 2)
+    assert actual["nats_with_no_caption"] == pytest.approx(np.log(30) / 2)
+    assert actual["nats_of_all_captions_mixed"] == pytest.approx(-np.log([(1 / 2 + 1 / 8) / 2, (1 / 4 + 1) / 2]).mean())
+    assert actual["bayes_accuracy"] == 0.5
 
 
 def test_hidden_captions_are_hidden_in_training_alone():
-    experiment, params, splits = tiny_experiment("captions", {"own.drop_condition": 0.999, "model.dropout": 0.0})
+    experiment, params, splits = tiny_experiment("captions", {"settings.drop_condition": 0.999, "model.dropout": 0.0})
     params, loss = jax.tree.map(lambda x: x + 0.1, params), jax.jit(experiment.loss)
     batch = {name: jnp.asarray(x[:4]) for name, x in read_all(splits.train).items()}
     given, blank = (loss(params, batch | {"caption": batch["caption"] * kept}, None) for kept in (1, 0))
@@ -74,8 +74,8 @@ def test_scenes_are_read_as_they_were_drawn():
         drawing[2:12, 6 - digit // 2 : 8 + digit // 2] = digit + 1
     random = np.random.default_rng(0)
     images = np.stack([draw_scene(scene, drawings, random, size=32) for scene in SCENES])
-    found = recognise(images, lambda windows: windows.max(axis=(1, 2, 3)) - 1)
-    assert found == list(SCENES)
+    actual = recognise(images, lambda windows: windows.max(axis=(1, 2, 3)) - 1)
+    assert actual == list(SCENES)
     blank = recognise(np.zeros((1, 32, 32, 1), int), lambda windows: np.zeros(len(windows), int))
     assert blank[0].places == ()
 
@@ -86,11 +86,11 @@ def test_images_without_captions_and_readers_that_do_not_fit_are_refused(workdir
     with pytest.raises(InputError, match=r"config\.data\.captions"):
         make_experiment(config, spec._replace(words=None))
     with pytest.raises(InputError, match="multiple of heads=3"):
-        make_experiment(replace(config, own=Config(text_features=8, heads=3)), spec)
+        make_experiment(replace(config, group=Config(text_features=8, heads=3)), spec)
     for run, classes, named in (("unconditional", 240, "classifier"), ("classifier", 10, "mnist_scenes")):
         with pytest.raises(InputError, match=named):
-            check_reader(replace(config, own=Config(classifier=str(workdirs(run)))), spec._replace(classes=classes))
+            check_reader(replace(config, group=Config(classifier=str(workdirs(run)))), spec._replace(classes=classes))
     with pytest.raises(InputError, match="images of ImageSpec"):
         check_reader(
-            replace(config, own=Config(classifier=str(workdirs("classifier")))), spec._replace(classes=len(SCENES))
+            replace(config, group=Config(classifier=str(workdirs("classifier")))), spec._replace(classes=len(SCENES))
         )

@@ -37,12 +37,12 @@ def test_the_label_is_worth_at_most_its_own_entropy(joint):
     worth = log_likelihoods - marginal[:, None]
     assert np.all(worth <= np.log(10))
     assert np.max(worth) > 0.5  # the label has an effect
-    found = bayes(log_likelihoods, labels, (8, 8, 1))
-    np.testing.assert_allclose(found["nats_the_label_is_worth"], np.mean(worth[np.arange(12), labels]))
+    actual = bayes(log_likelihoods, labels, (8, 8, 1))
+    np.testing.assert_allclose(actual["nats_the_label_is_worth"], np.mean(worth[np.arange(12), labels]))
 
 
 def test_a_dropped_label_is_the_condition_of_zeros_in_training_alone():
-    changes = {"own.drop_condition": 0.5, "model.dropout": 0.0}
+    changes = {"settings.drop_condition": 0.5, "model.dropout": 0.0}
     experiment, _, splits = tiny_experiment("class_conditional", changes)
     params, labels = randomised(experiment, scale=0.3), np.arange(32) % 10
     images = take_images(splits.test, 32)
@@ -58,17 +58,17 @@ def test_a_dropped_label_is_the_condition_of_zeros_in_training_alone():
 
 
 def test_bayes_rule_by_hand():
-    found = bayes(np.log(np.array([[0.5, 0.25], [0.1, 0.3]])), np.array([0, 0]), (1, 1, 1))
+    actual = bayes(np.log(np.array([[0.5, 0.25], [0.1, 0.3]])), np.array([0, 0]), (1, 1, 1))
     expected = np.mean([np.log(0.5 / 0.375), np.log(0.1 / 0.2)])
-    np.testing.assert_allclose(found["nats_the_label_is_worth"], expected)
-    np.testing.assert_allclose(found["bits_per_dim_without"], -np.mean(np.log2([0.375, 0.2])))
-    assert found["bayes_accuracy"] == 0.5
-    assert found["max_label_information_nats"] == np.log(2)
+    np.testing.assert_allclose(actual["nats_the_label_is_worth"], expected)
+    np.testing.assert_allclose(actual["bits_per_dim_without"], -np.mean(np.log2([0.375, 0.2])))
+    assert actual["bayes_accuracy"] == 0.5
+    assert actual["max_label_information_nats"] == np.log(2)
 
 
 def test_a_map_of_the_label_acts_by_position():
     """Equation 5: other labels change the map, and the map the likelihood; m is trained."""
-    experiment, params, splits = tiny_experiment("class_conditional", {"own.map_features": 3})
+    experiment, params, splits = tiny_experiment("class_conditional", {"settings.map_features": 3})
     batch = {"image": take_images(splits.test, 4), "label": np.arange(4)}
     loss = jax.jit(lambda params, batch: experiment.loss(params, batch, None))
     gradient = jax.jit(jax.grad(lambda params: jnp.sum(loss(params, batch))))(params)

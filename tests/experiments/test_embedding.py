@@ -11,9 +11,9 @@ from pixelcnn_jax.data.dataset import from_array
 
 def test_identities_are_the_first_ones_with_two_images():
     images = np.arange(7).reshape(7, 1, 1, 1)
-    found = identities_of(from_array(images, np.array([0, 3, 1, 1, 3, 3, 2]), levels=7), 2)
-    assert {label: x.ravel().tolist() for label, x in found.items()} == {3: [1, 4, 5], 1: [2, 3]}
-    assert list(found) == [3, 1]
+    actual = identities_of(from_array(images, np.array([0, 3, 1, 1, 3, 3, 2]), levels=7), 2)
+    assert {label: x.ravel().tolist() for label, x in actual.items()} == {3: [1, 4, 5], 1: [2, 3]}
+    assert list(actual) == [3, 1]
 
 
 def test_verification_by_hand():

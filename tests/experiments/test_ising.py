@@ -108,9 +108,9 @@ def test_gradient_is_on_average_that_of_the_free_energy(network, variables, even
 
     expected, exact = jax.jit(jax.value_and_grad(free_energy))(variables)
     estimate = jax.jit(partial(ising.gradient, network, size=SIZE, samples=2))
-    found, excess = estimate(variables, KEY, jnp.full(400, BETA))
-    assert optax.tree.vdot(found, exact) / optax.tree.vdot(exact, exact) == pytest.approx(1, abs=0.15)
-    assert optax.tree.norm(optax.tree.sub(found, exact)) < 0.7 * optax.tree.norm(exact)
+    actual, excess = estimate(variables, KEY, jnp.full(400, BETA))
+    assert optax.tree.vdot(actual, exact) / optax.tree.vdot(exact, exact) == pytest.approx(1, abs=0.15)
+    assert optax.tree.norm(optax.tree.sub(actual, exact)) < 0.7 * optax.tree.norm(exact)
     assert excess.mean() == pytest.approx(float(expected), abs=0.2)
 
 

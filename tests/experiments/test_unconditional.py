@@ -19,9 +19,9 @@ def test_the_loss_is_the_likelihood_of_the_model():
 
 
 def test_an_augmented_run_is_a_model_of_unchanged_images(tmp_path):
-    result = tiny_run("unconditional", tmp_path / "run", {"own.augment": 0.8})
+    result = tiny_run("unconditional", tmp_path / "run", {"settings.augment": 0.8})
     model, variables, _ = load_pretrained(tmp_path / "run")
-    experiment, _, splits = tiny_experiment("unconditional", {"own.augment": 0.8})
+    experiment, _, splits = tiny_experiment("unconditional", {"settings.augment": 0.8})
     assert isinstance(model, ConditionalModel)
     images = take_images(splits.test, 64)
     nats = -log_prob(model, variables, images)
@@ -31,7 +31,7 @@ def test_an_augmented_run_is_a_model_of_unchanged_images(tmp_path):
 
 
 def test_training_shows_a_share_of_images_in_other_views():
-    experiment, params, splits = tiny_experiment("unconditional", {"own.augment": 1.0, "model.dropout": 0.0})
+    experiment, params, splits = tiny_experiment("unconditional", {"settings.augment": 1.0, "model.dropout": 0.0})
     images = jnp.asarray(take_images(splits.test, 8))
     training = Training(jax.random.key(1), jnp.zeros((), jnp.int32))
     shown, plain = (experiment.loss(params, {"image": images}, given) for given in (training, None))

@@ -13,7 +13,7 @@ from pixelcnn_jax.training.experiment import Training
 
 
 def test_the_weight_of_the_kl_rises_and_free_bits_count_in_full():
-    changes = {"own.kl_warmup": 10, "own.free_nats": 100.0, "model.dropout": 0.0}
+    changes = {"settings.kl_warmup": 10, "settings.free_nats": 100.0, "model.dropout": 0.0}
     experiment, params, splits = tiny_experiment("vae", changes)
     batch = {"image": jnp.asarray(take_images(splits.test, 2))}
     loss = jax.jit(lambda step: experiment.loss(params, batch, Training(jax.random.key(1), step)))

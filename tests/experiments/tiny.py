@@ -28,41 +28,41 @@ TINY = {
     "train.sample_rows": 4,
     "train.sample_columns": 4,
     # The experiment's own, where it has them.
-    "own.encoder_features": (8, 8),
-    "own.bottleneck": 6,
-    "own.report_images": 32,
-    "own.report_episodes": 4,
-    "own.report_codes": 3,
-    "own.report_samples": 16,  # as many as the picture shows, which saves a compilation
-    "own.small_layers": 1,
-    "own.rotate": True,
-    "own.embedding_noise": 0.1,
-    "own.kl_warmup": 10,
-    "own.free_nats": 0.1,
-    "own.codes": 5,
-    "own.text_features": 8,
+    "settings.encoder_features": (8, 8),
+    "settings.bottleneck": 6,
+    "settings.report_images": 32,
+    "settings.report_episodes": 4,
+    "settings.report_codes": 3,
+    "settings.report_samples": 16,  # as many as the picture shows, which saves a compilation
+    "settings.small_layers": 1,
+    "settings.rotate": True,
+    "settings.embedding_noise": 0.1,
+    "settings.kl_warmup": 10,
+    "settings.free_nats": 0.1,
+    "settings.codes": 5,
+    "settings.text_features": 8,
 }
 ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
-    "autoencoder": {"own.map_features": 3},
+    "autoencoder": {"settings.map_features": 3},
     "codes": {"model.code_features": 3},
-    "few_shot": {"data.examples": 3, "own.alphabets": ("test where label is below 5",)},
+    "few_shot": {"data.examples": 3, "settings.alphabets": ("test where label is below 5",)},
 }
 NEEDS = {
-    "class_conditional": {"own.classifier": "classifier"},
-    "embedding_conditional": {"own.embedder": "embedding"},
-    "autoencoder": {"own.unconditional": "unconditional"},
-    "multiscale": {"own.single_scale": "class_conditional", "own.classifier": "classifier"},
+    "class_conditional": {"settings.classifier": "classifier"},
+    "embedding_conditional": {"settings.embedder": "embedding"},
+    "autoencoder": {"settings.unconditional": "unconditional"},
+    "multiscale": {"settings.single_scale": "class_conditional", "settings.classifier": "classifier"},
 }
 
 
 def tiny_config(name, changes=None):
     """Returns a typed config; ``changes`` are by "group.field", the experiment's own group being called own."""
     config, module = default_config(name), experiment_module(name)
-    own = {f"own.{field.name}" for field in dataclasses.fields(module.Config)}
-    settings = {key: x for key, x in TINY.items() if not key.startswith("own.") or key in own}
+    fields = {f"settings.{field.name}" for field in dataclasses.fields(module.Config)}
+    settings = {key: x for key, x in TINY.items() if not key.startswith("settings.") or key in fields}
     for key, value in (settings | ONLY.get(name, {}) | (changes or {})).items():
-        group, field = key.replace("own.", f"{name}.").split(".")
+        group, field = key.replace("settings.", f"{name}.").split(".")
         config[group][field] = value
     return resolve(config, module.Config)
 
@@ -83,9 +83,9 @@ def captioned(dataset):
     words = ("a", *"0123456789")
 
     def example(index):
-        found = dataset.example(index)
-        label = int(found.get("label", 0))
-        return found | {"caption": np.array([1 + label, 0] if index % 2 else [1, 2 + label], np.int32)}
+        actual = dataset.example(index)
+        label = int(actual.get("label", 0))
+        return actual | {"caption": np.array([1 + label, 0] if index % 2 else [1, 2 + label], np.int32)}
 
     return dataclasses.replace(dataset, example=example, spec=dataset.spec._replace(words=words))
 

@@ -70,21 +70,21 @@ def test_any_number_of_devices_gives_the_same_loss_and_gradient(name):
         loss, gradient = jax.value_and_grad(mean_loss)(params)
         return loss, optax.tree.norm(gradient)
 
-    found = {}
+    actual = {}
     for count in (1, 2, 4, 8) if name == "unconditional" else (1, 8):
         mesh = data_mesh(jax.devices()[:count])
         whole = jax.device_put((params, key), replicated(mesh))
-        found[count] = function(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
-        assert found[count][0].sharding.device_set == set(jax.devices()[:count])
-    for count in found:
-        np.testing.assert_allclose(found[count], found[1], rtol=2e-5)
+        actual[count] = function(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
+        assert actual[count][0].sharding.device_set == set(jax.devices()[:count])
+    for count in actual:
+        np.testing.assert_allclose(actual[count], actual[1], rtol=2e-5)
 
 
 @pytest.mark.parametrize("name", ["unconditional", "class_conditional"])
 def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch):
     """On accelerators: the same loss and gradient as on one device, dropout included, and no sum in the loop."""
     as_on_an_accelerator(monkeypatch)
-    found, sums = {}, {}
+    actual, sums = {}, {}
     for count, layers in ((1, 2), (4, 2), (4, 3)):
         experiment, *_ = made(name, model__layers=layers)
 
@@ -99,9 +99,9 @@ def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch
         whole = jax.device_put((jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)), replicated(mesh))
         with data_parallel(mesh):
             compiled = function.lower(whole[0], shard_batch(mesh, batch_of(16)), whole[1]).compile()
-        found[count, layers] = compiled(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
+        actual[count, layers] = compiled(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
         sums[count, layers] = account(compiled.as_text()).collectives.get("all-reduce", {}).get("count", 0)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), found[4, 2], found[1, 2])
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), actual[4, 2], actual[1, 2])
     assert sums[4, 2] == sums[4, 3] > 0
 
 
@@ -128,8 +128,8 @@ def test_jit_sharded_jit_and_pmap_take_the_same_step():
     # A loss is the mean over a device's own images, so its gradients are averaged, once.
     parallel = jax.pmap(partial(step, over=partial(jax.lax.pmean, axis_name="data")), "data", in_axes=(None, 0))
     parts = jax.tree.map(lambda x: x.reshape(8, 2, *x.shape[1:]), batch)
-    for found in (sharded, jax.tree.map(lambda x: x[3], parallel(params, parts))):
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), found, expected)
+    for actual in (sharded, jax.tree.map(lambda x: x[3], parallel(params, parts))):
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), actual, expected)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -51,9 +51,9 @@ def test_each_level_has_what_lies_around_it(levels, point_masses):
     whole = np.concatenate([np.zeros_like(cumulative[:1]), cumulative, np.ones_like(cumulative[:1])])
     expected = np.einsum("lnk,nk->nl", np.diff(whole, axis=0), np.exp(weights[:, :4]))
     expected[:, [0, -1][:point_masses]] += np.exp(weights[:, 4:])
-    found = np.exp(np.asarray(mixture_logits(jnp.asarray(numbers), levels=levels), np.float64))
-    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-9)
-    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    actual = np.exp(np.asarray(mixture_logits(jnp.asarray(numbers), levels=levels), np.float64))
+    np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=1e-9)
+    np.testing.assert_allclose(actual.sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("levels", [2, 256, 65536])
@@ -70,10 +70,10 @@ def test_every_mixture_sums_to_one(levels, scale):
 def test_all_levels_at_once_are_those_one_by_one(scale):
     """Down to 1e-38, where the first stop and stay numbers."""
     numbers = scale * jax.random.normal(jax.random.key(0), (500, 32))
-    found = mixture_logits(numbers, levels=256)
+    actual = mixture_logits(numbers, levels=256)
     expected = mixture_log_probs(numbers[:, None], jnp.arange(256)[None], levels=256)
-    np.testing.assert_allclose(found, jnp.maximum(expected, np.log(np.finfo(np.float32).tiny)), atol=1e-3)
-    assert scale < 10 or expected.min() < found.min()
+    np.testing.assert_allclose(actual, jnp.maximum(expected, np.log(np.finfo(np.float32).tiny)), atol=1e-3)
+    assert scale < 10 or expected.min() < actual.min()
 
 
 def test_one_level_costs_no_more_than_itself():
@@ -106,8 +106,8 @@ def test_a_component_as_wide_as_can_be_leaves_the_gradient_a_number(levels, valu
 def test_levels_beyond_a_byte_are_told_apart():
     numbers = jax.random.normal(jax.random.key(0), (4, 6))
     bytes_, words = (jnp.full(4, 43, dtype) for dtype in (jnp.uint8, jnp.int32))
-    found, expected = (mixture_log_probs(numbers, values, levels=300) for values in (bytes_, words))
-    np.testing.assert_array_equal(found, expected)
+    actual, expected = (mixture_log_probs(numbers, values, levels=300) for values in (bytes_, words))
+    np.testing.assert_array_equal(actual, expected)
 
 
 def test_zeros_are_near_the_uniform_distribution():

@@ -72,8 +72,8 @@ def test_log_probs_are_those_of_the_logits():
     images = random_images(model, (2, 3, 4))
     variables = model.init(jax.random.key(0), images)
     expected = np.take_along_axis(np.asarray(jax.nn.log_softmax(model.apply(variables, images))), images[..., None], -1)
-    found = model.apply(variables, images, Condition(), method="log_probs")
-    np.testing.assert_allclose(found, expected[..., 0], rtol=1e-5)
+    actual = model.apply(variables, images, Condition(), method="log_probs")
+    np.testing.assert_allclose(actual, expected[..., 0], rtol=1e-5)
 
 
 def test_variables_may_be_frozen():
@@ -85,17 +85,17 @@ def test_variables_may_be_frozen():
 
 def compilations(function):
     """Returns how many programs a call compiles, or reads from the cache of compiled programs."""
-    found = []
+    actual = []
 
     def listen(event, *_, **__):
-        found.append(event)
+        actual.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         function()
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
-    return found.count("/jax/core/compile/backend_compile_duration")
+    return actual.count("/jax/core/compile/backend_compile_duration")
 
 
 @pytest.mark.parametrize("network", [GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM])

@@ -36,13 +36,13 @@ def test_probabilities_of_all_images_sum_to_one_in_twelve_digits(kind, options):
     expected, key = log_prob(single, variables, EVERY, h=h), jax.random.key(1)
     with jax.enable_x64(True):
         double = single.clone(dtype="float64")
-        found = np.asarray(log_prob(double, variables, EVERY, h=h))
+        actual = np.asarray(log_prob(double, variables, EVERY, h=h))
         drawn, log_probs = sample_and_log_prob(double, variables, key, shape=(3, 1, 2), h=h[:3])
         places = [np.flatnonzero((np.asarray(x) == EVERY).all((1, 2, 3)))[0] for x in drawn]
-    assert found.dtype == log_probs.dtype == np.float64
-    assert abs(np.exp(found).sum() - 1) < 1e-12
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(log_probs, found[places], rtol=1e-12)
+    assert actual.dtype == log_probs.dtype == np.float64
+    assert abs(np.exp(actual).sum() - 1) < 1e-12
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(log_probs, actual[places], rtol=1e-12)
 
 
 def test_float64_is_refused_where_jax_has_32_bits():

@@ -83,8 +83,8 @@ def test_figure_2(name):
         np.asarray(image[0]),
         *(None if value is None else np.asarray(value[0]) for value in condition),
     )
-    found = jax.jit(model.apply)(variables, image, condition.h, condition.s)[0]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    actual = jax.jit(model.apply)(variables, image, condition.h, condition.s)[0]
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_logits_and_gradients_of_accelerators_are_those_of_cpus(monkeypatch):
@@ -98,14 +98,14 @@ def test_logits_and_gradients_of_accelerators_are_those_of_cpus(monkeypatch):
 
         return jax.jit(jax.value_and_grad(summed, has_aux=True))
 
-    here = traced_anew().lower(variables)
+    on_cpu = traced_anew().lower(variables)
     as_on_an_accelerator(monkeypatch)
-    there = traced_anew().lower(variables)
-    assert ["convolution" in lowered.as_text() for lowered in (here, there)] == [False, True]
+    elsewhere = traced_anew().lower(variables)
+    assert ["convolution" in lowered.as_text() for lowered in (on_cpu, elsewhere)] == [False, True]
     jax.tree.map(
         partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4),
-        there.compile()(variables),
-        here.compile()(variables),
+        elsewhere.compile()(variables),
+        on_cpu.compile()(variables),
     )
 
 

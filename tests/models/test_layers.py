@@ -19,10 +19,10 @@ def test_a_convolution_and_a_matrix_product_are_the_same(out, stride, monkeypatc
     kernel = jax.random.normal(jax.random.key(1), (2, 3, 3, *out))
     flat, numbers = kernel.reshape(2, 3, 3, -1), ("NHWC", "HWIO", "NHWC")
     expected = jax.lax.conv_general_dilated(window, flat, (stride, stride), "VALID", dimension_numbers=numbers)
-    here = window_product(window, kernel, stride=stride)
+    on_cpu = window_product(window, kernel, stride=stride)
     as_on_an_accelerator(monkeypatch)
-    for found in (here, window_product(window, kernel, stride=stride)):
-        np.testing.assert_allclose(found, expected.reshape(*expected.shape[:3], *out), rtol=1e-4, atol=1e-5)
+    for actual in (on_cpu, window_product(window, kernel, stride=stride)):
+        np.testing.assert_allclose(actual, expected.reshape(*expected.shape[:3], *out), rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_keeps_the_mean():

@@ -70,7 +70,7 @@ def left_columns_include_the_pixel(monkeypatch):
 
 
 def mask_a_in_every_layer(monkeypatch):
-    patch_masks(monkeypatch, own=lambda masks: np.tril(masks.own.T, -8).T)
+    patch_masks(monkeypatch, inner=lambda masks: np.tril(masks.inner.T, -8).T)
 
 
 def mask_b_in_the_first_layer(monkeypatch):
@@ -92,7 +92,7 @@ def no_mask_in_the_head(monkeypatch):
 
 
 def no_mask_before_the_residual(monkeypatch):
-    patch_masks(monkeypatch, own=lambda masks: np.ones_like(masks.own))
+    patch_masks(monkeypatch, inner=lambda masks: np.ones_like(masks.inner))
 
 
 def interleaved_colour_groups(monkeypatch):

@@ -73,10 +73,10 @@ def test_map_features_ask_for_a_map():
     ],
 )
 def test_a_description_is_json_and_builds_the_model_again(model):
-    found = build(json.loads(json.dumps(describe(model))))
-    assert found == model
+    actual = build(json.loads(json.dumps(describe(model))))
+    assert actual == model
     if not isinstance(model, dict):
-        assert hash(found) == hash(model)
+        assert hash(actual) == hash(model)
 
 
 def test_a_subclass_with_the_name_of_its_parent_is_not_taken_for_it():

@@ -55,11 +55,11 @@ def test_conditionals_from_the_cache_are_those_of_the_whole_network(network):
     model, variables, shape, condition = build(network, "h and s")
     images = random_images(model, shape, key=4)
     expected = jax.nn.log_softmax(model.apply(variables, images, *condition)).reshape(len(images), -1, model.levels)
-    cache, found = start(model, variables, shape=shape, **condition._asdict()), []
+    cache, actual = start(model, variables, shape=shape, **condition._asdict()), []
     for values in jnp.roll(images.reshape(len(images), -1), 1, axis=1).T:
         log_probs, cache = conditional(cache, values)
-        found.append(log_probs)
-    np.testing.assert_allclose(np.stack(found, axis=1), expected, rtol=1e-4, atol=1e-5)
+        actual.append(log_probs)
+    np.testing.assert_allclose(np.stack(actual, axis=1), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_without_a_stream_has_no_cache():
@@ -86,12 +86,12 @@ def test_a_subclass_is_cached_unless_it_changes_a_method(network):
 
     class Own(Below):
         def stream(self):
-            return own
+            return stream
 
-    own = network().stream()
-    found = [stream_of(one(levels=3)) for one in (network, Same, Changed, Below, Own)]
-    assert type(found[0]) is type(found[1])
-    assert found[2:] == [None, None, own]
+    stream = network().stream()
+    actual = [stream_of(one(levels=3)) for one in (network, Same, Changed, Below, Own)]
+    assert type(actual[0]) is type(actual[1])
+    assert actual[2:] == [None, None, stream]
 
 
 @each_stream

@@ -157,8 +157,8 @@ def attack_calls(*, report, every=1):
 
 def attack_lines(*, report, every=1):
     """Runs each wrong command line (or some of them), and reports how it ends."""
-    there = places()
+    files = places()
     for line in Path(__file__).with_name("command_lines.txt").read_text().splitlines()[::every]:
-        command, _, rest = line.format(**there).partition(" ")
+        command, _, rest = line.format(**files).partition(" ")
         run = run_pixelcnn if command == "pixelcnn" else run_train
         report(judge(lambda run=run, rest=rest: run(rest), line))

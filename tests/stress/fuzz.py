@@ -100,8 +100,8 @@ def read_container(case):
             shape[axis] = size
         fields = fields | {"shape": tuple(shape)}
     data = damaged(pack(dataclasses.replace(container, **fields)), damages)
-    found = decompress(model, variables, signed(data) if sign else data)
-    return RIGHT if np.array_equal(found, images) else "a wrong image"
+    actual = decompress(model, variables, signed(data) if sign else data)
+    return RIGHT if np.array_equal(actual, images) else "a wrong image"
 
 
 SIZES = st.lists(st.tuples(st.integers(0, 3), NUMBER), min_size=1, max_size=4)

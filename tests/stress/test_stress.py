@@ -61,5 +61,5 @@ def test_the_judge():
     def crash():
         raise AttributeError("shape")
 
-    found = [judge(work, "")["outcome"] for work in (refuse, lambda: RIGHT, crash, lambda: "a wrong image")]
-    assert found == [REFUSED, RIGHT, "AttributeError: shape", "a wrong image"]
+    actual = [judge(work, "")["outcome"] for work in (refuse, lambda: RIGHT, crash, lambda: "a wrong image")]
+    assert actual == [REFUSED, RIGHT, "AttributeError: shape", "a wrong image"]

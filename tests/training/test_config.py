@@ -17,7 +17,7 @@ EXPERIMENTS = ("unconditional", "class_conditional", "autoencoder", "embedding",
 def test_a_default_config_has_the_defaults_of_every_group():
     config = resolve(default_config("unconditional"), Config)
     groups = {name: group() for name, group in GROUPS.items()}
-    assert config == RunConfig(experiment="unconditional", seed=0, own=Config(), **groups)
+    assert config == RunConfig(experiment="unconditional", seed=0, group=Config(), **groups)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -27,7 +27,7 @@ def test_a_config_survives_json(name):
 
 
 def test_an_experiment_finds_its_own_group_under_its_name():
-    assert resolve(tiny_config(unconditional__augment=0.25), Config).own.augment == 0.25
+    assert resolve(tiny_config(unconditional__augment=0.25), Config).group.augment == 0.25
 
 
 def test_a_mistyped_field_in_a_config_file_is_an_error_with_the_nearest_name():

@@ -23,11 +23,11 @@ def cost_of(name="unconditional", spec=None, **changes):
 
 
 def test_sizes_are_those_of_the_state():
-    found = cost_of()
+    actual = cost_of()
     _, experiment, optimizer = tiny_experiment()
     state = jax.jit(partial(init_state, experiment, optimizer))(jax.random.key(0))
-    assert found["parameters"] == sum(x.size for x in jax.tree.leaves(state.params))
-    assert found["state_bytes"] == sum(x.nbytes for x in jax.tree.leaves(state))
+    assert actual["parameters"] == sum(x.size for x in jax.tree.leaves(state.params))
+    assert actual["state_bytes"] == sum(x.nbytes for x in jax.tree.leaves(state))
 
 
 def test_operations_are_those_that_xla_counts_for_a_step():
@@ -70,11 +70,11 @@ def test_large_images_cost_no_memory_and_the_networks_own_operations():
     spec = ImageSpec(64, 64, 3, levels=256, classes=None)
     config = tiny(model__features=24, model__layers=2, model__dropout=0.0)[0]
     wide = tiny()[1].make_experiment(config, spec, {})
-    found = estimate_cost(config, wide, spec)
+    actual = estimate_cost(config, wide, spec)
     assert sum(x.nbytes for x in jax.live_arrays()) - before < 1e6
     per_pixel = 2 * 12_096 + 7_680 + 19_008  # the layers, the strict layer, the head; masked weights count
     macs = 3 * config.train.batch_size * 64 * 64 * per_pixel
-    np.testing.assert_allclose(found["step_flops"], 2 * macs, rtol=0.1)
+    np.testing.assert_allclose(actual["step_flops"], 2 * macs, rtol=0.1)
 
 
 @pytest.mark.parametrize("features", [10**5, 10**6])
@@ -97,8 +97,8 @@ def test_a_network_that_fits_is_not_refused(monkeypatch):
 def test_captions_are_part_of_the_batch():
     fields = {"experiment": "captions", "data": {"captions": True}, "model": {"features": 8, "layers": 1}}
     config, spec = resolve(fields, captions.Config), ImageSpec(8, 8, 1, 2, None, ("a", "blue", "square"))
-    found = estimate_cost(config, captions.make_experiment(config, spec), spec)
-    assert found["step_flops"] > 0
+    actual = estimate_cost(config, captions.make_experiment(config, spec), spec)
+    assert actual["step_flops"] > 0
 
 
 def test_labels_are_part_of_the_batch():

@@ -22,27 +22,27 @@ def value(params, batch):
 @pytest.mark.parametrize("count", [7, 48, 50])
 def test_every_image_is_counted_once_and_in_order(count, batch_size, microbatch_size):
     evaluate = make_evaluator(value, batch_size=batch_size, microbatch_size=microbatch_size)
-    found = evaluate(jnp.float32(2), numbered(count))
-    np.testing.assert_array_equal(found, 2 * np.arange(count))
+    actual = evaluate(jnp.float32(2), numbered(count))
+    np.testing.assert_array_equal(actual, 2 * np.arange(count))
 
 
 def test_values_may_be_vectors():
     def both(params, batch):
         return jnp.stack([value(params, batch), -value(params, batch)], axis=1)
 
-    found = make_evaluator(both, batch_size=16, microbatch_size=8)(jnp.float32(1), numbered(20))
-    np.testing.assert_array_equal(found, np.stack([np.arange(20), -np.arange(20)], axis=1))
+    actual = make_evaluator(both, batch_size=16, microbatch_size=8)(jnp.float32(1), numbered(20))
+    np.testing.assert_array_equal(actual, np.stack([np.arange(20), -np.arange(20)], axis=1))
 
 
 def test_a_score_is_the_mean_in_nats_and_in_bits_per_dim():
-    found = score(np.arange(7, dtype=np.float32), numbered(7))
-    assert (found["images"], found["nats"], found["data"]) == (7, 3.0, "array")
-    np.testing.assert_allclose(found["bits_per_dim"], 3.0 / np.log(2))
+    actual = score(np.arange(7, dtype=np.float32), numbered(7))
+    assert (actual["images"], actual["nats"], actual["data"]) == (7, 3.0, "array")
+    np.testing.assert_allclose(actual["bits_per_dim"], 3.0 / np.log(2))
 
 
 def test_a_loss_that_is_no_likelihood_has_its_own_measure():
-    found = score(np.arange(7, dtype=np.float32), numbered(7), measure="triplet_loss")
-    assert found == {"data": "array", "images": 7, "triplet_loss": 3.0}
+    actual = score(np.arange(7, dtype=np.float32), numbered(7), measure="triplet_loss")
+    assert actual == {"data": "array", "images": 7, "triplet_loss": 3.0}
 
 
 def test_processes_share_the_batches():

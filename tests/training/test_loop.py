@@ -131,8 +131,8 @@ def test_a_validation_that_was_not_recorded_is_done_again(copied, whole):
     log.write_text("\n".join(lines[:-1]) + "\n")
     run(copied)
     assert_same_bits(copied, whole)
-    found, expected = (records(workdir)[-1]["validation_bits_per_dim"] for workdir in (copied, whole))
-    assert found == expected
+    actual, expected = (records(workdir)[-1]["validation_bits_per_dim"] for workdir in (copied, whole))
+    assert actual == expected
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
@@ -142,9 +142,9 @@ def test_a_best_model_that_is_lost_after_the_last_step_is_measured_anew(copied, 
     (copied / name).write_bytes(b"")
     run(copied)
     assert str(copied) in capsys.readouterr().err
-    found = load_pretrained(copied)
-    jax.tree.map(np.testing.assert_array_equal, found.variables, before.variables)
-    assert found.card["scores"] == before.card["scores"]
+    actual = load_pretrained(copied)
+    jax.tree.map(np.testing.assert_array_equal, actual.variables, before.variables)
+    assert actual.card["scores"] == before.card["scores"]
 
 
 def test_a_file_of_output_says_what_is_trained_and_how_far_it_is(tmp_path, capsys):

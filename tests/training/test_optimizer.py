@@ -79,7 +79,7 @@ def test_gradients_are_clipped_to_a_global_norm():
 def matrices(params):
     """Rows and columns of the matrix that Muon sees in each leaf, None for Adam's; and whether all axes are used."""
     axes = muon_axes(params)
-    found = {}
+    actual = {}
     for (path, x), one in zip(
         jax.tree_util.tree_leaves_with_path(params),
         jax.tree.leaves(axes, is_leaf=lambda x: x is None or not isinstance(x, dict)),
@@ -90,8 +90,8 @@ def matrices(params):
             rest = sorted((*one.reduction_axis, *one.output_axis))
             assert rest == list(range(stacked, x.ndim)), path
             one = tuple(math.prod(x.shape[i] for i in chosen) for chosen in one)
-        found[jax.tree_util.keystr(path)] = one
-    return found
+        actual[jax.tree_util.keystr(path)] = one
+    return actual
 
 
 @pytest.mark.parametrize(("features", "channels"), [(2, 1), (4, 3), (6, 3)])  # 2 and 4 are numbers of gates as well
@@ -112,8 +112,8 @@ def test_muon_sees_one_matrix_per_kernel_its_rows_the_inputs(network, features, 
 def test_muon_sees_the_kernels_of_encoders_and_decoders():
     encoder = Encoder(outputs=3, levels=4, features=(2, 4))
     params = jax.eval_shape(encoder.init, jax.random.key(0), jnp.zeros((1, 8, 8, 1), jnp.int32))["params"]
-    found = sorted(size for size in matrices(params).values() if size)
-    assert found == sorted([(9, 2), (18, 2), (18, 4), (36, 4), (16, 3)])
+    actual = sorted(size for size in matrices(params).values() if size)
+    assert actual == sorted([(9, 2), (18, 2), (18, 4), (36, 4), (16, 3)])
     decoder = Deconvolution((4, 4, 2), features=(4,))
     params = jax.eval_shape(decoder.init, jax.random.key(0), jnp.zeros((1, 3)))["params"]
     assert all(size for name, size in matrices(params).items() if "kernel" in name)

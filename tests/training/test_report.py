@@ -45,8 +45,8 @@ setTimeout(() => {
 
 def embedded(page):
     """The pictures of a page, in order."""
-    found = re.findall(r'<img[^>]*src="data:image/png;base64,([^"]+)"', page)
-    return [np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
+    actual = re.findall(r'<img[^>]*src="data:image/png;base64,([^"]+)"', page)
+    return [np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(one)))) for one in actual]
 
 
 def test_the_page_holds_scores_facts_and_pictures_and_asks_for_nothing_else(whole):
@@ -159,9 +159,9 @@ def test_a_browser_shows_the_page_at_two_widths_without_an_error(whole, tmp_path
     assert phone["width"] <= 360
     assert 360 < desktop["width"] <= 1200
     expected = np.asarray(PIL.Image.open(whole / "samples_0000012.png"))
-    for found in (phone, desktop):
-        assert min(found["images"]) > 0
-        assert (found["moved"], found["label"]) == (True, "step 4")
+    for actual in (phone, desktop):
+        assert min(actual["images"]) > 0
+        assert (actual["moved"], actual["label"]) == (True, "step 4")
         # In the end the animation shows the samples.
         scale = expected.shape[1] // 19
-        np.testing.assert_array_equal(found["drawn"], expected[::scale, ::scale].ravel())
+        np.testing.assert_array_equal(actual["drawn"], expected[::scale, ::scale].ravel())

@@ -163,8 +163,8 @@ def test_a_run_starts_from_the_model_that_its_config_names_and_resumes_without_i
             run(workdir, **changes)
     shutil.rmtree(model)
     run(workdir, **changes)
-    found, expected = (load_pretrained(workdir).variables for workdir in (workdir, whole))
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    actual, expected = (load_pretrained(workdir).variables for workdir in (workdir, whole))
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
 class OwnNetwork(nn.Module):

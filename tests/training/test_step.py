@@ -40,20 +40,20 @@ def test_steps_and_averages_of_known_size(devices, microbatch_size):
     mesh, optimizer = data_mesh(jax.devices()[:devices]), optax.sgd(1.0)
     state = jax.device_put(init_state(toy(linear), optimizer, KEY), replicated(mesh))
     options = dict(experiment=toy(linear), optimizer=optimizer, ema_decay=0.15, microbatch_size=microbatch_size)
-    step, found = jax.jit(partial(train_step, **options)), []
+    step, actual = jax.jit(partial(train_step, **options)), []
     for _ in range(3):
         state, (loss, norm, _) = step(state, shard_batch(mesh, numbers(*range(16))), KEY)
         assert norm == 7.5
-        found.append([float(x) for x in (loss, state.params["x"], state.ema["x"])])
+        actual.append([float(x) for x in (loss, state.params["x"], state.ema["x"])])
     first = 0.9 * -7.5
     second = 0.15 * first + 0.85 * -15
     expected = [[0, -7.5, first], [-56.25, -15, second], [-112.5, -22.5, 0.15 * second + 0.85 * -22.5]]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
     assert int(state.step) == 3
 
 
 def test_microbatches_make_the_step_of_the_whole_batch():
-    found = {}
+    actual = {}
     for size in (None, 4):
         _, experiment, optimizer = tiny_experiment(model__dropout=0.0)
         options = dict(experiment=experiment, optimizer=optimizer, ema_decay=0.9, microbatch_size=size)
@@ -61,8 +61,8 @@ def test_microbatches_make_the_step_of_the_whole_batch():
         state = jax.jit(partial(init_state, experiment, optimizer))(KEY)
         for _ in range(3):
             state, (loss, *_) = step(state, {"image": images(16)}, KEY)
-        found[size] = [loss, *jax.tree.leaves(state.params)]
-    for whole, parts in zip(found[None], found[4], strict=True):
+        actual[size] = [loss, *jax.tree.leaves(state.params)]
+    for whole, parts in zip(actual[None], actual[4], strict=True):
         np.testing.assert_allclose(parts, whole, rtol=2e-3, atol=2e-3)
 
 

@@ -77,9 +77,9 @@ def test_a_run_that_was_stopped_in_a_step_goes_on_to_the_same_bits(tmp_path, who
 
 
 def validations(workdir):
-    found = [record for record in records(workdir) if "validation_bits_per_dim" in record]
-    assert len({record["step"] for record in found}) == len(found)
-    return {record["step"]: record["validation_bits_per_dim"] for record in found}
+    actual = [record for record in records(workdir) if "validation_bits_per_dim" in record]
+    assert len({record["step"] for record in actual}) == len(actual)
+    return {record["step"]: record["validation_bits_per_dim"] for record in actual}
 
 
 @pytest.mark.parametrize("step", [4, 12])

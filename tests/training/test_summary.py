@@ -58,10 +58,10 @@ def test_a_loss_that_is_no_likelihood_has_its_own_name():
 
 def test_a_summary_has_the_scores_of_validation_and_test():
     config = tiny()[0]
-    found = summary(config, result_of())
-    assert (found["dataset"], found["split"], found["images"]) == ("digits", "validation", 20)
-    assert (found["bits_per_dim"], found["test_bits_per_dim"]) == (2.0, 2.0)
-    assert found["report"] == {"class_accuracy": 0.9}
+    actual = summary(config, result_of())
+    assert (actual["dataset"], actual["split"], actual["images"]) == ("digits", "validation", 20)
+    assert (actual["bits_per_dim"], actual["test_bits_per_dim"]) == (2.0, 2.0)
+    assert actual["report"] == {"class_accuracy": 0.9}
     without = result_of()
     del without["scores"]["test"]
     assert summary(config, without)["test_bits_per_dim"] is None

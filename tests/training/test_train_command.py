@@ -135,12 +135,12 @@ def test_help_with_a_config_lists_its_own_group_and_values(tmp_path, capsys):
 
 def test_fields_on_the_command_line_change_the_config():
     line = [CONFIG, "--workdir=~/x", "--config.train.steps=7", "--config.train.microbatch_size=8", "--config.seed=3"]
-    found = train.parse(["train", *line, "--config.unconditional.augment=0.5"])
-    assert found.config.to_dict() == (
+    actual = train.parse(["train", *line, "--config.unconditional.augment=0.5"])
+    assert actual.config.to_dict() == (
         tiny_config(train__steps=7, train__microbatch_size=8, seed=3, unconditional__augment=0.5).to_dict()
     )
-    assert str(found.workdir) == os.path.expanduser("~/x")
-    assert found.processes is None
+    assert str(actual.workdir) == os.path.expanduser("~/x")
+    assert actual.processes is None
     several = train.parse(["train", CONFIG, "--workdir=x", "--coordinator=a:1", "--processes=3", "--process=2"])
     assert several.processes == Processes("a:1", 3, 2)
 
@@ -149,13 +149,13 @@ def test_a_dry_run_prints_what_a_step_needs_and_writes_nothing(capsys, monkeypat
     monkeypatch.setattr(train, "load_splits", None)  # it needs no data
     train.main(["train", CONFIG, "--dry_run"])
     out = capsys.readouterr().out
-    found = json.loads(out.splitlines()[-1])
-    assert found["dataset"] == "digits"
-    assert (found["height"], found["width"], found["channels"], found["levels"]) == (8, 8, 1, 17)
-    assert f"{found['parameters']:,}" in out
+    actual = json.loads(out.splitlines()[-1])
+    assert actual["dataset"] == "digits"
+    assert (actual["height"], actual["width"], actual["channels"], actual["levels"]) == (8, 8, 1, 17)
+    assert f"{actual['parameters']:,}" in out
     for name, unit in (("state_bytes", "MB"), ("microbatch_bytes", "MB"), ("step_flops", "GFLOP")):
         shown = re.search(rf"{name.replace('_', ' ')} +([0-9.,]+) {unit}", out)[1]
-        assert float(shown.replace(",", "")) == pytest.approx(found[name] * (1e-6 if unit == "MB" else 1e-9), abs=0.06)
+        assert float(shown.replace(",", "")) == pytest.approx(actual[name] * (1e-6 if unit == "MB" else 1e-9), abs=0.06)
 
 
 def test_a_run_prints_its_table_and_its_summary(whole, capsys):
@@ -165,9 +165,9 @@ def test_a_run_prints_its_table_and_its_summary(whole, capsys):
     assert f"The report is {whole}/report.html" in out
     assert f" sample {whole} -o grid.png" in out
     *table, summary = out.splitlines()
-    found = json.loads(summary)
-    assert (found["dataset"], found["split"], found["images"]) == ("digits", "validation", 20)
-    assert found["workdir"] == str(whole)
+    actual = json.loads(summary)
+    assert (actual["dataset"], actual["split"], actual["images"]) == ("digits", "validation", 20)
+    assert actual["workdir"] == str(whole)
     assert any(line.startswith("this run") and "test" in line for line in table)
 
 
@@ -239,12 +239,12 @@ def test_an_experiment_that_is_not_there_is_refused_with_the_nearest_name():
     ],
 )
 def test_every_core_is_a_device_as_far_as_they_share_the_batches(monkeypatch, cores, processes, sizes, expected):
-    found = {}
+    actual = {}
     monkeypatch.delenv("JAX_NUM_CPU_DEVICES")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
-    monkeypatch.setattr(jax.config, "update", found.__setitem__)
+    monkeypatch.setattr(jax.config, "update", actual.__setitem__)
     train.use_all_cores(TrainConfig(**sizes), processes=processes)
-    assert found == {"jax_num_cpu_devices": expected}
+    assert actual == {"jax_num_cpu_devices": expected}
 
 
 def test_compiled_programs_are_kept_and_give_the_same_bits(tmp_path, whole):

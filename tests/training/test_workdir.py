@@ -207,9 +207,9 @@ def test_what_is_prepared_is_computed_once_and_then_read(tmp_path):
         return variables
 
     for _ in range(2):
-        found = prepare_once(tmp_path, prepare)
-        np.testing.assert_array_equal(found["quantiser"]["codes"], variables["quantiser"]["codes"])
-        np.testing.assert_array_equal(found["b"]["c"]["d"], variables["b"]["c"]["d"])
+        actual = prepare_once(tmp_path, prepare)
+        np.testing.assert_array_equal(actual["quantiser"]["codes"], variables["quantiser"]["codes"])
+        np.testing.assert_array_equal(actual["b"]["c"]["d"], variables["b"]["c"]["d"])
     assert calls == [1]
 
 

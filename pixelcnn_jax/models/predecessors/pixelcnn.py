@@ -44,7 +44,7 @@ class PixelCNN(ResidualNetwork):
     def masked_layer(self, layer: Params, masks: ColourMasks) -> Params:
         return layer | {
             "down": mask_part(layer["down"], masks.down),
-            "masked": split_taps(layer["masked"], masks.own),
+            "masked": split_taps(layer["masked"], masks.inner),
             "up": mask_part(layer["up"], masks.up),
         }
 

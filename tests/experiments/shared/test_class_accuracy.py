@@ -11,7 +11,7 @@ from pixelcnn_jax.data.dataset import read_all
 
 def test_real_images_have_the_accuracy_of_the_classifier(workdirs):
     classifier = str(workdirs("classifier"))
-    config = tiny_config("class_conditional", {"own.classifier": classifier, "own.report_samples": 40})
+    config = tiny_config("class_conditional", {"settings.classifier": classifier, "settings.report_samples": 40})
     splits = tiny_splits(config)
     train, asked = read_all(splits.train), []
     firsts = np.array([np.flatnonzero(train["label"] == label)[0] for label in range(10)])
@@ -20,11 +20,11 @@ def test_real_images_have_the_accuracy_of_the_classifier(workdirs):
         asked.append(wanted)
         return train["image"][firsts[np.asarray(wanted)]]
 
-    found = class_accuracy(config, splits.spec, real)
+    actual = class_accuracy(config, splits.spec, real)
     network, variables, _ = load_pretrained(classifier)
     correct = jnp.argmax(network.apply(variables, train["image"][firsts]), axis=1) == jnp.arange(10)
-    assert found["samples"] == 40
-    np.testing.assert_allclose(found["class_accuracy_of_samples"], np.mean(correct), rtol=1e-6)
+    assert actual["samples"] == 40
+    np.testing.assert_allclose(actual["class_accuracy_of_samples"], np.mean(correct), rtol=1e-6)
     np.testing.assert_array_equal(np.concatenate(asked), np.arange(10).repeat(4))
 
 

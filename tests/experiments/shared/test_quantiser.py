@@ -12,9 +12,9 @@ from pixelcnn_jax.data.dataset import from_array
 def test_patches_come_back():
     images = jax.random.randint(jax.random.key(0), (3, 8, 16, 2), 0, 5)
     known = patches_of(images, 4, 5).reshape(-1, 32)
-    found = codes_of(images, known, 5)
-    assert found.shape == (3, 2, 4, 1)
-    np.testing.assert_allclose(images_of(found, known, 2) * 4, images, atol=1e-5)
+    actual = codes_of(images, known, 5)
+    assert actual.shape == (3, 2, 4, 1)
+    np.testing.assert_allclose(images_of(actual, known, 2) * 4, images, atol=1e-5)
 
 
 def test_it_learns_the_patches_that_there_are():

@@ -30,21 +30,23 @@ MODELS = {
 def build(name):
     model, h = MODELS[name]
     variables = randomised(model.init(jax.random.key(0), random_images(NETWORK, SHAPE), h))
-    own = {"params": variables["params"]}
+    of_network = {"params": variables["params"]}
     if name == "constant":
-        return model, variables, h, own, dict(h=jnp.tile(jnp.eye(4)[2:3], (3, 1)))
-    return model, variables, h, own, dict(s=model.conditioner.apply({"params": variables["map"]}, h))
+        return model, variables, h, of_network, dict(h=jnp.tile(jnp.eye(4)[2:3], (3, 1)))
+    return model, variables, h, of_network, dict(s=model.conditioner.apply({"params": variables["map"]}, h))
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_public_functions_take_it_in_place_of_the_network(name):
-    model, variables, h, own, condition = build(name)
+    model, variables, h, of_network, condition = build(name)
     images = np.asarray(random_images(NETWORK, SHAPE, key=2))
-    np.testing.assert_array_equal(log_prob(model, variables, images, h=h), log_prob(NETWORK, own, images, **condition))
+    np.testing.assert_array_equal(
+        log_prob(model, variables, images, h=h), log_prob(NETWORK, of_network, images, **condition)
+    )
     np.testing.assert_allclose(
         jax.jit(lambda v: nats(model, v, images, h=h))(variables), -log_prob(model, variables, images, h=h), rtol=1e-5
     )
-    expected = sample(NETWORK, own, jax.random.key(1), shape=SHAPE, **condition)
+    expected = sample(NETWORK, of_network, jax.random.key(1), shape=SHAPE, **condition)
     for sampler in (sample, naive_sample):
         np.testing.assert_array_equal(sampler(model, variables, jax.random.key(1), shape=SHAPE, h=h), expected)
 

@@ -89,8 +89,8 @@ def test_an_encoder_ignores_what_all_maps_have_in_common():
         name: {key: x + 30 if name.startswith("Convolution") and key == "bias" else x for key, x in values.items()}
         for name, values in variables["params"].items()
     }
-    vectors, found = module.apply(variables, images), module.apply({"params": shifted}, images)
-    np.testing.assert_allclose(found, vectors, atol=2e-4)
+    vectors, actual = module.apply(variables, images), module.apply({"params": shifted}, images)
+    np.testing.assert_allclose(actual, vectors, atol=2e-4)
 
 
 def test_a_deconvolution_ends_at_the_size_of_its_map():

@@ -28,12 +28,12 @@ def encoded(sets):
 
 
 def test_the_order_of_examples_does_not_matter_and_each_of_them_does():
-    found = encoded(SETS)
+    actual = encoded(SETS)
     for order in itertools.permutations(range(3)):
-        np.testing.assert_allclose(encoded(SETS[:, order]), found, atol=2e-5)
+        np.testing.assert_allclose(encoded(SETS[:, order]), actual, atol=2e-5)
     for place in range(3):
         other = encoded(SETS.at[:, place].set(1 - SETS[:, place]))
-        assert (jnp.abs(other - found).max(axis=(1, 2, 3)) > 1e-3).all()
+        assert (jnp.abs(other - actual).max(axis=(1, 2, 3)) > 1e-3).all()
 
 
 def test_an_absent_example_counts_as_left_out():

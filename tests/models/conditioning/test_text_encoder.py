@@ -55,10 +55,10 @@ def test_a_network_given_a_sentence_is_causal_normalised_and_sampled_from_cache(
     model, shape = ConditionalModel(network, ENCODER), (3, 3, 4)
     variables = variables_of(model, random_images(network, shape), TOKENS)
     s = model.condition(variables, TOKENS, batch=3).s
-    own = {"params": variables["params"]}
-    assert_causal(network, own, shape[1:], Condition(s=s[:1]))
+    of_network = {"params": variables["params"]}
+    assert_causal(network, of_network, shape[1:], Condition(s=s[:1]))
     for row in s:
-        assert_normalised(network, own, shape[1:], Condition(s=row[None]))
+        assert_normalised(network, of_network, shape[1:], Condition(s=row[None]))
     images = sample(model, variables, jax.random.key(1), shape=shape, h=TOKENS)
     np.testing.assert_array_equal(images, naive_sample(model, variables, jax.random.key(1), shape=shape, h=TOKENS))
     nats = -log_prob(model, variables, images, h=TOKENS)

@@ -39,10 +39,10 @@ def test_causal_and_complete(network, name):
 def sees(network, shape, pixel, **attributes):
     """The pixels that the logits of one depend on, asserted to be those that its taps lead to."""
     model, variables, shape, _ = build_model(network(levels=2, features=8, first_kernel_size=3, **attributes), shape)
-    found = dependence(model, variables, shape)
-    np.testing.assert_array_equal(found, receptive_field(model, shape))
+    actual = dependence(model, variables, shape)
+    np.testing.assert_array_equal(actual, receptive_field(model, shape))
     index = pixel[0] * shape[1] + pixel[1]
-    return {divmod(int(other), shape[1]) for other in np.flatnonzero(found[index])}
+    return {divmod(int(other), shape[1]) for other in np.flatnonzero(actual[index])}
 
 
 def all_before(shape, pixel):
@@ -95,8 +95,8 @@ def test_completions_follow_from_one_pass(network):
     logits, keys = model.apply(variables, completed, *condition), jax.random.split(jax.random.key(3), 2)
     for row in range(1, shape[0]):
         gumbel = noise(keys, row, width=shape[1], channels=model.channels, levels=model.levels)
-        found = draw(logits[:, row].reshape(-1, model.levels), gumbel.reshape(-1, gumbel.shape[-1]))
-        np.testing.assert_array_equal(found, completed[:, row].ravel())
+        actual = draw(logits[:, row].reshape(-1, model.levels), gumbel.reshape(-1, gumbel.shape[-1]))
+        np.testing.assert_array_equal(actual, completed[:, row].ravel())
 
 
 def test_faithful():

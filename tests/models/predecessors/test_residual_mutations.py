@@ -42,12 +42,12 @@ def no_mask_on_the_input_of_a_gate(monkeypatch):
         return kernel.at[..., 1, :].set(whole[..., 1, :])
 
     def columns_with_one_gate_open(part, mask):
-        found = original_columns(part, mask)
-        return found | {"pixel": with_one_gate_open(found["pixel"], part["kernel"][..., -1, :, :, :])}
+        actual = original_columns(part, mask)
+        return actual | {"pixel": with_one_gate_open(actual["pixel"], part["kernel"][..., -1, :, :, :])}
 
     def part_with_one_gate_open(part, mask):
-        found = original_part(part, mask)
-        return found if mask.ndim == 2 else found | {"kernel": with_one_gate_open(found["kernel"], part["kernel"])}
+        actual = original_part(part, mask)
+        return actual if mask.ndim == 2 else actual | {"kernel": with_one_gate_open(actual["kernel"], part["kernel"])}
 
     original_columns, original_part = pixelrnn.split_columns, pixelrnn.mask_part
     monkeypatch.setattr(pixelrnn, "split_columns", columns_with_one_gate_open)
