@@ -1,6 +1,6 @@
 """Names of images in a compressed file: what may be written to a disk, on any system, and what it may cost.
 
-They come from strangers, so everything is bounded before it is parsed and checked before a path is built.
+They are untrusted, so everything is bounded before it is parsed and checked before a path is built.
 """
 
 import json

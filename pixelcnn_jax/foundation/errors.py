@@ -9,7 +9,7 @@ class InputError(ValueError):
     """A mistake in what the user gave.
 
     The message is one sentence that says what is wrong and what to do. Commands print it without a traceback.
-    Characters that a terminal would obey, which may come from a stranger's file, are escaped, and long values cut.
+    Characters that a terminal would obey, which a file may hold, are escaped, and long values cut.
     """
 
     def __init__(self, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The cards of trained models: JSON that says what a model is, which may come from a stranger and is checked here."""
+"""The cards of trained models: JSON that says what a model is, checked here because it may be made up."""
 
 import dataclasses
 import math
