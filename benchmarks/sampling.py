@@ -69,7 +69,7 @@ def compare_colours(model: GatedPixelCNN, size: int) -> dict[str, float]:
 def compare_log_prob(model: GatedPixelCNN, batch: int, size: int) -> dict[str, Any]:
     """Returns the times of drawing images, with their log-probabilities and without, and of computing those again."""
     variables, key, shape = new_variables(model), jax.random.key(0), (batch, size, size)
-    images, outcome = sample_and_log_prob(model, variables, key, shape=shape)
+    images, log_probs = sample_and_log_prob(model, variables, key, shape=shape)
     drawn: dict[str, Callable[[], Any]] = {
         "sample_s": partial(sample, model, variables, key, shape=shape),
         "sample_and_log_prob_s": partial(sample_and_log_prob, model, variables, key, shape=shape),
@@ -77,7 +77,7 @@ def compare_log_prob(model: GatedPixelCNN, batch: int, size: int) -> dict[str, A
     }
     row = {"batch": batch, **fastest(drawn, rounds=5)}
     row["same_images"] = bool((images == drawn["sample_s"]()).all())
-    return row | {"nats_off": float(jnp.max(jnp.abs(outcome - drawn["log_prob_s"]())))}
+    return row | {"nats_off": float(jnp.max(jnp.abs(log_probs - drawn["log_prob_s"]())))}
 
 
 @partial(jax.jit, static_argnames=("model", "shape"))

@@ -23,7 +23,7 @@
 # likelihoods, draws new digits, and completes halves of digits.
 
 # %% [markdown]
-# The next cell installs the project in Colab. It does nothing where the project is installed already
+# The next cell installs the project in Colab. It does nothing in a checkout that is installed already
 # (`pip install -e ".[train]"` in a checkout). An accelerator needs
 # [its own build of JAX](https://docs.jax.dev/en/latest/installation.html).
 

@@ -158,8 +158,8 @@ def _levels(images: np.ndarray | Array, stated: int | None, of_model: int | None
     known = [one for one in (stated, of_model, LEVELS.get(images.dtype.name)) if one is not None]
     if not known:
         raise InputError(f"levels must be given for images of {images.dtype}: the number of values of a sub-pixel.")
-    if stated is of_model is None and images.size and 8 * (used := int(images.max()) + 1) <= known[0]:
-        unused = f"{images.dtype} images have {known[0]:,} levels, none of them above {used - 1} here"
+    if stated is of_model is None and images.size and 8 * (used := max(2, int(images.max()) + 1)) <= known[0]:
+        unused = f"{images.dtype} images have {known[0]:,} levels, none of them above {images.max()} here"
         print(f"{unused}: if there are no more, levels={used} gives a better likelihood.", file=sys.stderr)
     return known[0]
 

@@ -7,6 +7,7 @@ import difflib
 import functools
 import hashlib
 import inspect
+import operator
 import os
 import re
 import sys
@@ -140,30 +141,25 @@ def save_pretrained(
       variables: its variables; for a dict of networks a dict by the same names.
       card: "image_spec", an ``ImageSpec``, and any other facts about the model. The networks, the number of
         parameters, the dtype, the format and the SHA-256 of the weights are added.
-      image_shape: height and width of the images, in place of "image_spec".
+      image_shape: height and width of the images, if the card has no "image_spec".
 
     Raises:
-      InputError: if the folder above does not exist, neither the card nor ``image_shape`` says what the images are, the
-        card says something else than the model, or the model is no Linen module.
+      InputError: if the parent folder does not exist, neither the card nor ``image_shape`` says what the images are, or
+        the model is no Linen module.
     """
     file, card = _file_in(Path(path)), dict(card or {})
-    if not (above := file.parent if file == Path(path) else file.parent.parent).is_dir():
-        raise InputError(f"{above} must be a folder that exists: make it first.")
+    for folder in (file.parent if file == Path(path) else file.parent.parent, file.parent):
+        if not folder.is_dir() and (folder.exists() or folder != Path(path)):
+            raise InputError(f"{folder} must be a folder that exists: make it first.")
     try:
-        if image_shape is not None and not isinstance(model, Mapping):
-            height, width = image_shape
+        if "image_spec" not in card and not isinstance(model, Mapping):
+            height, width = map(operator.index, image_shape or ())
             card["image_spec"] = (height, width, model.channels, model.levels)
         spec = ImageSpec(*card["image_spec"])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(
             'image_shape must be (height, width), for a model of images, or the card have an "image_spec".'
         ) from None
-    for name in ("channels", "levels"):
-        if getattr(spec, name) != (of_model := getattr(model, name, getattr(spec, name))):
-            raise InputError(
-                f'card["image_spec"].{name} must be that of the model, {of_model}, got {getattr(spec, name)}.'
-            )
-    file.parent.mkdir(exist_ok=True)
     flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))), sep=".")
     content = save({key: _as_float32(x) for key, x in flat.items()})
     digest = hashlib.sha256(content).hexdigest()
@@ -176,6 +172,7 @@ def save_pretrained(
         "sha256": digest,
     }
     side = _side_file(file, digest)
+    file.parent.mkdir(exist_ok=True)
     atomic_write(side, content)
     write_json(file.with_suffix(".json"), {**facts, **card, **facts})
     side.replace(file)

@@ -59,7 +59,7 @@ def evaluate(
 
     pixels = np.asarray(images)
     pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
-    pixels = pixels[..., None] if pixels.ndim == 3 else pixels
+    pixels = pixels[..., None] if pixels.ndim == 3 and model.channels == 1 else pixels
     check_images(pixels, channels=model.channels, levels=model.levels)
     check_values(pixels, model.levels)
     count = len(pixels)

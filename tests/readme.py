@@ -60,7 +60,7 @@ def test_the_commands_of_a_library_user(tmp_path):
     shell, place = environment(tmp_path / "environment"), tmp_path / "empty"
     place.mkdir()
     for line in shell_lines("pip install"):
-        walk(re.sub(r"pixelcnn-jax(\[\w+\])?", lambda actual: f"{ROOT}{actual[1] or ''}", line), place, shell)
+        walk(re.sub(r"pixelcnn-jax(\[\w+\])?", lambda match: f"{ROOT}{match[1] or ''}", line), place, shell)
     for number, block in enumerate(python_blocks(README)):
         (place / f"block{number}.py").write_text(block)
         walk(f"python block{number}.py", place, shell)

@@ -30,8 +30,8 @@ CHAINS = {
 
 def commands(text):
     """The training commands of a text, which may wrap, as lists of their options."""
-    actual = re.findall(r"python -m experiments\.train((?: '?--\S+)+)", re.sub(r"\s+", " ", text))
-    return [[word.strip("',;") for word in options.split()] for options in actual]
+    commands = re.findall(r"python -m experiments\.train((?: '?--\S+)+)", re.sub(r"\s+", " ", text))
+    return [[word.strip("',;") for word in options.split()] for options in commands]
 
 
 def option(command, name):

@@ -131,7 +131,7 @@ def test_the_images_decide_the_levels_and_channels_of_the_default_network(
     monkeypatch.setattr(fitting, "_train", lambda config, model, *rest: Fitted(model, {}, []))
     model = fit(None, images, levels=levels).model
     assert (model.levels, model.channels, model.mixture) == expected
-    assert ("levels=1 gives" in capsys.readouterr().err) == (images.dtype.kind == "u" and levels is None)
+    assert ("levels=2 gives" in capsys.readouterr().err) == (images.dtype.kind == "u" and levels is None)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,16 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.checkerboard import log_weight
 from experiments.shared.exact_ising import CRITICAL, log_partition, mean_energy
-from experiments.shared.spin_density import Estimates, Sampler, draw, estimate, log_prob, make_network, new_variables
+from experiments.shared.spin_density import (
+    Estimates,
+    Sampler,
+    check_size,
+    draw,
+    estimate,
+    log_prob,
+    make_network,
+    new_variables,
+)
 from pixelcnn_jax import GatedPixelCNN, load_pretrained, sample_and_log_prob
 from pixelcnn_jax.cli.options import PATH, UserCommand
 from pixelcnn_jax.foundation.errors import InputError
@@ -114,10 +123,10 @@ def make_step(
         """Returns the next state, and the standard deviation of log q - log weight at the critical beta."""
         of_betas, of_draws = jax.random.split(jax.random.fold_in(key, step))
         beta = betas(of_betas, step, recipe)
-        outcome, excess = gradient(
+        gradients, excess = gradient(
             network, state.variables, of_draws, beta, size=size, samples=recipe.samples, sampler=sampler
         )
-        updates, optimizer_state = optimizer.update(outcome, state.optimizer, state.variables)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.variables)
         variables = optax.apply_updates(state.variables, updates)
         decay = jnp.minimum(recipe.ema_decay, (1 + step) / (10 + step))
         average = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.average, variables)
@@ -200,16 +209,17 @@ def main(
     of_init, of_steps, of_evaluation = jax.random.split(jax.random.key(seed), 3)
     if start_from is not None:
         network, variables, card = load_pretrained(start_from)
-        size = size or card["image_spec"].height
+        size = card["image_spec"].height if size is None else size
     else:
-        size = size or 8
+        size = 8 if size is None else size
         network = make_network(size=size, layers=layers, features=features)
         variables = new_variables(network, of_init)
+    check_size(size)
     for one in beta:
         log_partition(one, size=size)  # refuses a wrong one before training
     if output is not None:
         if (output / "model.json").exists():
-            raise InputError(f"{output} holds a model already: choose a different folder, or --start-from={output}.")
+            raise InputError(f"{output} holds a model already: choose a different folder for --output.")
         output.mkdir(parents=True, exist_ok=True)
     if steps:
         variables = train(network, variables, of_steps, size=size, recipe=Recipe(steps=steps, samples=samples))

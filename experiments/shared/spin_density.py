@@ -32,10 +32,15 @@ def make_network(*, size: int, layers: int, features: int) -> GatedPixelCNN:
     Raises:
       InputError: unless the size is even.
     """
-    if size < 2 or size % 2:
-        raise InputError(f"size must be even and at least 2, got {size}: odd lattices have no checkerboard.")
+    check_size(size)
     reach = max(1, size - 1 - layers)
     return GatedPixelCNN(levels=2, features=features, layers=layers, first_kernel_size=2 * reach + 1)
+
+
+def check_size(size: int) -> None:
+    """Raises InputError unless the size of a lattice is even."""
+    if size < 2 or size % 2:
+        raise InputError(f"size must be even and at least 2, got {size}: odd lattices have no checkerboard.")
 
 
 def condition(beta: Betas) -> Float[Array, "batch 3"]:

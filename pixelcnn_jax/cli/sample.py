@@ -56,7 +56,8 @@ def sample(
     --examples.
 
     With --complete IMAGE, which is cropped, resized and reduced as the images of training were, the picture shows the
-    image, what is left of it, and its completions. With the bottom hidden they are exact draws from p(rest | given).
+    image, what is left of it, and its completions. With the bottom hidden, and neither temperature
+    nor guidance, they are exact draws from p(rest | given).
     With a different part hidden each pixel is drawn given the pixels before it in raster order.
     """
     if not 0 < share < 1:
@@ -103,7 +104,12 @@ def sample(
     save_grid(output, filled.reshape(rows, columns, *density.spec.shape), levels=density.model.levels)
     summary = {"model": name, "images": count, "seed": seed, "output": str(output)}
     if image is not None:
-        summary |= {"completed": str(image), "hidden": hide, "share": share, "exact": hide == "bottom"}
+        summary |= {
+            "completed": str(image),
+            "hidden": hide,
+            "share": share,
+            "exact": hide == "bottom" and temperature == 1 and not guidance,
+        }
     options.report(summary, f"{output}: {count} samples of {name}", as_json=as_json)
 
 

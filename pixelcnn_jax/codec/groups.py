@@ -7,7 +7,7 @@ can be decoded by itself.
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, cast
@@ -27,8 +27,8 @@ from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 
 PIXELS = 2**18  # of a batch, about
-ENCODED_PIXELS = 2**16  # computed together in encoding: more do not fit into the caches
-BOUNDS = 2**25  # of the intervals of all levels, held together
+ENCODED_PIXELS = 2**16  # of a part, computed together in encoding: more do not fit into the caches
+BOUNDS = 2**25  # of the intervals of all levels of a part; two parts are held together
 IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
 OnRow = Callable[[int], None]
@@ -55,10 +55,9 @@ def compress(
     for groups, where, present in _batches(-(-count // group_size), count, group_size, lanes, height * width):
         indices = np.split(where.ravel(), range(most, where.size, most))  # large groups in parts
         parts = (jax.tree.map(lambda x, index=index: x[index], (images, condition)) for index in indices)
-        with ThreadPoolExecutor(2) as pool:  # XLA looks tables up on one core
-            result = list(pool.map(lambda part: _exact_intervals(model, variables, part[0], part[1], size), parts))
+        intervals = _in_pairs(lambda part: _exact_intervals(model, variables, part[0], part[1], size), parts)
         starts, frequencies = (
-            np.concatenate(x)[:, :height, :width].reshape(*where.shape, -1) for x in zip(*result, strict=True)
+            np.concatenate(x)[:, :height, :width].reshape(*where.shape, -1) for x in zip(*intervals, strict=True)
         )
         frequencies = np.where(present[..., None], frequencies, np.uint32(0))
         images_in = present.sum(axis=1) * math.prod(images.shape[1:])
@@ -126,9 +125,8 @@ def decompress(
             raise InputError("data does not decode to images: it is damaged, or h is not what compress was given.")
         images[where[present]] = decoded[present]
 
-    with ThreadPoolExecutor(2) as pool:  # XLA computes small products on one core
-        for (groups, *_), _ in zip(batches, pool.map(decode, range(len(batches))), strict=True):
-            _report(on_row, groups, height)
+    for (groups, *_), _ in zip(batches, _in_pairs(decode, range(len(batches))), strict=True):
+        _report(on_row, groups, height)
     return images
 
 
@@ -145,6 +143,18 @@ def _batches(
         group, place = np.arange(first, first + together)[:, None], np.arange(padded)[None]
         where = group * group_size + place
         yield min(together, groups - first), np.minimum(where, count - 1), (place < group_size) & (where < count)
+
+
+def _in_pairs(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """Yields results in order, computed two at a time: XLA uses one core for table look-ups and small products."""
+    device = cast(Any, jax.config).jax_default_device  # of this thread
+
+    def on_device(item: Any) -> Any:
+        with jax.default_device(device):
+            return work(item)
+
+    with ThreadPoolExecutor(2) as pool:
+        yield from pool.map(on_device, items)
 
 
 def _report(on_row: OnRow | None, groups: int, height: int) -> None:

@@ -96,10 +96,11 @@ def mixture_log_probs(
 
 
 def mixture_logits(numbers: Float[Array, "*subpixels numbers"], *, levels: int) -> Float[Array, "*subpixels levels"]:
-    """Returns the log-probabilities of all levels. One of less than float32's smallest number counts as that number.
+    """Returns the log-probabilities of all levels.
 
-    The mass of a level is that of ``mixture_log_probs``. Neighbouring levels share an edge, so that a level costs two
-    sigmoids per component and one logarithm in all.
+    Levels have the mass that ``mixture_log_probs`` gives them. A probability that its type cannot hold counts as the
+    smallest normal number, without a gradient: train by ``mixture_log_probs``. Neighbouring levels share an edge, so
+    that a level costs two sigmoids per component and one logarithm in all.
     """
     mixture = mixture_of(numbers)
     components = mixture.means.shape[-1]

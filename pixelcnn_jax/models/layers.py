@@ -55,7 +55,7 @@ def rows_above(
 
 
 def rows_border(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array, "batch rows width features"]:
-    """Returns the memory above the first row of an image: zeros, as wide as ``x``, of the rows that a layer reads."""
+    """Returns the memory above the first row of an image: zeros as wide as ``x``, one row for each remembered."""
     rows, _, inputs, *_ = layer["vertical"]["kernel"].shape
     return jnp.zeros((x.shape[0], rows - 1, x.shape[2], inputs), x.dtype)
 

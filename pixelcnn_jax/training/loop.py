@@ -126,15 +126,15 @@ def train_steps(
 
     def validate(step: int) -> None:
         paused = time.monotonic()
-        result = mean(losses_of(state.ema, splits.validation))
-        if not math.isfinite(result):
+        loss = mean(losses_of(state.ema, splits.validation))
+        if not math.isfinite(loss):
             raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
-        best.offer(step, result, state.ema)
+        best.offer(step, loss, state.ema)
         draw(samples_file(step), state.ema, step)
-        record(step, **{f"validation_{measure}": result})
+        record(step, **{f"validation_{measure}": loss})
         report(metrics)
         if shows:
-            bar.write(f"step {step}: validation {result:.4f} {display_name(measure)}, best {best.loss:.4f}")
+            bar.write(f"step {step}: validation {loss:.4f} {display_name(measure)}, best {best.loss:.4f}")
             sys.stdout.flush()
         watch.exclude(time.monotonic() - paused)
 

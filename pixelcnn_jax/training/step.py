@@ -92,7 +92,7 @@ def train_step(
     """Does one step on one batch.
 
     Gradients of microbatches are summed one after the other. On CPU a microbatch of 2 to 4 images stays in the cache
-    and trains up to twice as fast. A step whose gradient is not finite changes nothing but the counters, and the
+    and trains up to 1.8 times as fast. A step whose gradient is not finite changes nothing but the counters, and the
     learning-rate schedule counts it.
 
     Args:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from experiments.beyond import ising
 from experiments.shared import checkerboard, exact_ising, spin_density
 from experiments.shared.exact_ising import CRITICAL
+from pixelcnn_jax import save_pretrained
 
 SIZE = 4
 BETA = 0.3
@@ -133,7 +134,14 @@ def test_command_reaches_the_exact_free_energy_and_its_model_gives_the_figures_a
     assert "holds a model already" in twice.stderr
 
 
-def test_odd_lattices_are_refused():
-    result = CliRunner().invoke(ising.main, ["--size=3"])
-    assert result.exit_code == 1
-    assert "size must be even" in result.stderr
+def test_odd_lattices_are_refused(tmp_path):
+    save_pretrained(
+        tmp_path,
+        (network := ising.make_network(size=4, layers=1, features=4)),
+        ising.new_variables(network, KEY),
+        image_shape=(4, 2),
+    )
+    for size in ("--size=3", "--size=0", f"--start-from={tmp_path}"):
+        result = CliRunner().invoke(ising.main, [size, "--size=5", "--steps=0"] if "from" in size else [size])
+        assert result.exit_code == 1
+        assert "size must be even" in result.stderr

@@ -57,7 +57,7 @@ NEEDS = {
 
 
 def tiny_config(name, changes=None):
-    """Returns a typed config; ``changes`` are by "group.field", the experiment's own group being called own."""
+    """Returns a typed config; ``changes`` are by "group.field", the experiment's own group being called settings."""
     config, module = default_config(name), experiment_module(name)
     fields = {f"settings.{field.name}" for field in dataclasses.fields(module.Config)}
     settings = {key: x for key, x in TINY.items() if not key.startswith("settings.") or key in fields}
