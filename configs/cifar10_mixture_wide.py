@@ -3,7 +3,11 @@
 Paper row: that of configs/cifar10_small.py. The best published model of at most 0.72 million parameters has 3.247
 bits/dim (NeLLoC, 721,000 parameters).
 Command: python -m experiments.train --config=configs/cifar10_mixture_wide.py --workdir=runs/cifar10_mixture_wide
-Result: training.
+Time: 234 minutes, 600,000 images (13.3 epochs), on one core of an AMD EPYC and for a part on two, at times shared
+(2026-11-27).
+Result: test 3.229 bits/dim, validation 3.230, train 3.210 (1,000 images): the published model "cifar10_mixture_wide",
+657,882 parameters. The loss falls with the learning rate: 3.84 on validation after 12,500 steps, 3.47 after 20,000, and
+3.28 after 30,000, so a lower peak or a larger batch should reach this sooner.
 """
 
 from ml_collections import ConfigDict

@@ -36,6 +36,7 @@ NATS_OF_A_PATTERN = {
     "cifar10_classes": 1569.1683,
     "cifar10_mixture": 1482.9034,
     "cifar10_mixture_integer": 920.2518,
+    "cifar10_mixture_wide": 1113.426,
     "cifar10_small": 1597.5750,
     "cifar10_small_integer": 1388.9703,
     "cifar10_small_mixture": 2088.5852,

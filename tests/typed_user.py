@@ -28,6 +28,7 @@ from pixelcnn_jax import (
     register,
     sample,
     sample_and_log_prob,
+    save_pretrained,
 )
 
 
@@ -73,7 +74,9 @@ def compare(key: jax.Array) -> None:
 
 def load_or_none(path: Path) -> Any:
     try:
-        return load_pretrained(path).model
+        model, variables, _ = load_pretrained(path)
+        save_pretrained(path.with_name("copy"), model, variables, image_shape=(28, 28))
+        return model
     except InputError as error:
         print(error)
         return None

@@ -31,6 +31,7 @@ IN_README = (
     "mnist_classes_wide",
     "mnist",
     "cifar10_mixture",
+    "cifar10_mixture_wide",
 )
 
 
