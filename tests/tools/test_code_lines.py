@@ -1,4 +1,4 @@
-"""What counts as a line of code."""
+"""A line of code holds a token of the program; blank lines, comments and docstrings hold none."""
 
 from tools.code_lines import code_lines
 
