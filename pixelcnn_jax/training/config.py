@@ -29,6 +29,7 @@ class TrainConfig:
         None, "save and stop after this time; the same command resumes, with the bits of an unbroken run", above=0
     )
     start_from: str | None = field(None, "model to start from: a published name, a workdir or a .safetensors file")
+    start_without: tuple[str, ...] = field((), "parts of that model to initialise as usual, for example head")
     log_every: int = field(50, "steps between two records of the training loss", least=1)
     eval_every: int = field(500, "steps between two validations, each with a picture of samples", least=1)
     checkpoint_every: int = field(500, "steps between two checkpoints", least=1)

@@ -86,7 +86,7 @@ def train_steps(
     checkpoints = Checkpoints(workdir / "checkpoints", keep=settings.keep_checkpoints) if workdir else NoCheckpoints()
     # A fresh state is made only where there is none to restore: the two would take twice the memory.
     state: TrainState = checkpoints.restore(jax.eval_shape(fresh_state, init_key)) or fresh_state(
-        init_key, trained_params(settings.start_from, experiment)
+        init_key, trained_params(settings.start_from, experiment, without=settings.start_without)
     )
     start = saved = int(state.step)
     best.resume()

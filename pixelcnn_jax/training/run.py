@@ -57,7 +57,8 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         check_batch_size(data_mesh(), getattr(config.train, name), name=f"config.train.{name}")
     if not is_finished(workdir, config):  # before the workdir is claimed: a mistake must not claim it
         if not Checkpoints(workdir / "checkpoints", keep=1).steps():  # which hold all that is needed
-            trained_params(config.train.start_from, recipe.make_experiment(config, splits.spec, None))
+            experiment = recipe.make_experiment(config, splits.spec, None)
+            trained_params(config.train.start_from, experiment, without=config.train.start_without)
         recipe.check(config, splits)
     with open_workdir(workdir, config, splits) as finished:
         if finished is not None:

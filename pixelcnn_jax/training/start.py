@@ -12,19 +12,24 @@ from pixelcnn_jax.training.checkpoint import shapes_of
 from pixelcnn_jax.training.experiment import Experiment, Params
 
 
-def trained_params(name: str | None, experiment: Experiment) -> Params | None:
+def trained_params(name: str | None, experiment: Experiment, *, without: tuple[str, ...] = ()) -> Params | None:
     """Returns an experiment's initial parameters, taken from a trained model; None if no model is named.
 
     The model may have the same networks as the experiment, or be one of them, for example an auto-encoder's decoder.
-    The other networks are then initialised as usual. Kernels of h and s that the model lacks start at zero.
+    The other networks are then initialised as usual, and so are the parts ``without``. Kernels of h and s that the model
+    lacks start at zero.
 
     Raises:
-      InputError: if there is no such model, or its networks differ.
+      InputError: if there is no such model, its networks differ, or it lacks a part ``without``.
     """
     if name is None:
         return None
     wanted = jax.eval_shape(experiment.init, jax.random.key(0))
     variables, mine = read_weights(name)[0], shapes_of(wanted)
+    for part in without:
+        variables, whole = _without(variables, part), variables
+        if shapes_of(variables) == shapes_of(whole):
+            raise InputError(f"config.train.start_without={part} is no part of config.train.start_from={name}.")
     whole = {part: variables[part] for part in wanted if part in variables}
     trained = (whole, *({part: variables} for part in wanted))
     if params := next((one for one in trained if one and shapes_of(one).items() <= mine.items()), None):
@@ -35,6 +40,10 @@ def trained_params(name: str | None, experiment: Experiment) -> Params | None:
         f"config.train.start_from={name} is a different network: {part} has shape {theirs.get(part)} in it and "
         f"{mine.get(part)} in this run."
     )
+
+
+def _without(params: dict[str, Any], part: str) -> dict[str, Any]:
+    return {name: _without(x, part) if isinstance(x, dict) else x for name, x in params.items() if name != part}
 
 
 def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

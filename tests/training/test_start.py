@@ -73,6 +73,14 @@ def test_a_model_of_another_network_is_refused_by_the_parameter_that_differs(who
         trained_params(str(whole), tiny_experiment(**changes)[1])
 
 
+def test_a_part_that_is_left_out_may_differ(whole):
+    params = trained_params(str(whole), tiny_experiment(model__head_features=20)[1], without=("head",))
+    assert "strict" in params["params"]
+    assert "head" not in params["params"]
+    with pytest.raises(InputError, match=r"start_without=heads"):
+        trained_params(str(whole), tiny_experiment()[1], without=("heads",))
+
+
 def test_a_model_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         trained_params(str(tmp_path), tiny_experiment()[1])
