@@ -1,21 +1,32 @@
 """From a float Gated PixelCNN to its integer model, after training and within seconds.
 
-Every output channel of every sum gets the largest power-of-two scale for which the sum cannot exceed 2**24. Operands
-have 8 to 12 bits; weights then get 10 to 13, and those of the first layer more. ``check_bounds`` verifies the result
-from its integers alone, as ``load_pretrained`` does with a model from disk.
+Every output channel of every sum gets about the largest power-of-two scale for which the sum cannot exceed 2**24.
+``fit.py`` divides the bits between operands and weights. ``check_bounds`` verifies the result from its integers alone,
+as ``load_pretrained`` does with a model from disk.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from pixelcnn_jax.codec import integer
 from pixelcnn_jax.codec.bounds import check_bounds, input_range
-from pixelcnn_jax.codec.fit import MARGIN, Operand, Range, fit_sum, narrow, operand_step
+from pixelcnn_jax.codec.fit import (
+    MOST_STEP,
+    Operand,
+    Range,
+    Seen,
+    Sum,
+    finest_step,
+    fit_sum,
+    narrow,
+    range_of,
+    step_within,
+)
 from pixelcnn_jax.codec.frequencies import MAX_LEVELS
 from pixelcnn_jax.codec.integer import IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.codec.tables import make_tables, output_units
@@ -29,25 +40,8 @@ from pixelcnn_jax.models.layers import shift_down, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe
 
-SCORED = 50  # images that choose among ranges
-
-
-class Ranges(NamedTuple):
-    """Approximate largest values of the operands, and the finest step that any operand may have."""
-
-    crossing: int
-    copy: int
-    head: int
-    hidden: int
-    residual: int
-    step: int
-
-
-# Each bit given to an operand is taken from its weights. The best split depends on the width of the network.
-RANGES = {
-    integer.SOFTMAX: (Ranges(2**9, 2**9, 2**11, 2**11, 2**15, 12),),
-    integer.MIXTURE: tuple(Ranges(2 * copy, copy, 2**13, 2**12, 2**16, 16) for copy in (2**12, 2**11, 2**10)),
-}
+RESIDUAL = 2**16  # about the largest value of the residual stream
+GIVEN = 2**9  # about the largest value of a map and of an embedded code
 
 
 @validate_arguments
@@ -86,29 +80,21 @@ def quantise(
     check_one_hot(condition.h)
     params = params_of(variables)
     integer_model = build(describe(model) | {"class": IntegerPixelCNN.__name__})
-    seen = None
+    batches = []
     for start in range(0, len(images), 50):
         part = jax.tree.map(lambda x, start=start: x[start : start + 50], condition)
-        result = _ranges(model, params, images[start : start + 50], part)
-        seen = result if seen is None else jax.tree.map(jnp.maximum, seen, result)
-    exact, seen = jax.tree.map(lambda x: np.asarray(x, np.float64), (masked(model, params), seen))
-    choices = [_quantise_params(model, exact, seen, ranges) for ranges in RANGES[integer.precision_of(model)]]
-    part = jax.tree.map(lambda x: x[:SCORED], (images, condition))
-    best = max(choices, key=lambda one: _score(integer_model, one, *part)) if len(choices) > 1 else choices[0]
-    quantised = {"params": jax.tree.map(narrow, best)}
+        batches.append(_statistics(model, params, images[start : start + 50], part))
+    seen = jax.tree.map(_merged, *batches, is_leaf=lambda x: isinstance(x, Seen))
+    exact = jax.tree.map(lambda x: np.asarray(x, np.float64), masked(model, params))
+    quantised = {"params": jax.tree.map(narrow, _quantise_params(model, exact, seen))}
     check_bounds(integer_model, quantised)
     return integer_model, quantised
 
 
-def _score(model: IntegerPixelCNN, params: Params, images: Images, condition: Condition) -> float:
-    """Returns the log-likelihood of images under integers in float64."""
-    variables = {"params": jax.tree.map(lambda x: np.asarray(x, np.int32), params)}
-    return float(_log_prob(model, variables, images, condition))
-
-
-@jax.jit(static_argnums=0)
-def _log_prob(model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition) -> Array:
-    return jnp.sum(cast(Array, model.apply(variables, images, condition, method="log_probs")))
+def _merged(*parts: Seen) -> Seen:
+    """Returns what was seen in several batches; the last, which may be smaller, counts as much as the others."""
+    largest, mean, covariance = (np.stack(x).astype(np.float64) for x in zip(*parts, strict=True))
+    return Seen(largest.max(axis=0), mean.mean(axis=0), covariance.mean(axis=0))
 
 
 def has_integer_form(model: nn.Module) -> bool:
@@ -117,140 +103,148 @@ def has_integer_form(model: nn.Module) -> bool:
 
 
 @jax.jit(static_argnums=0)
-def _ranges(model: GatedPixelCNN, params: Params, images: Images, condition: Condition) -> Params:
-    """Returns the largest magnitude of every quantity that is clipped, by channel."""
+def _statistics(model: GatedPixelCNN, params: Params, images: Images, condition: Condition) -> Params:
+    """Returns the statistics of every quantity that the integer model rounds and multiplies, by channel."""
     net = masked(model, params)
     x = encode(model, net, images)
     vertical = shift_down(x)
     layers: list[Params] = []
     for layer in layers_of(net, model.layers):
+        parts = {"above": vertical, "own_row": x}
         above = vertical_half(layer, vertical, rows_border(layer, vertical), condition)
-        vertical, x = above.out, horizontal_rows(layer, x, above.crossing, residual=bool(layers))
-        layers.append({"crossing": above.sums, "residual": x})
+        vertical = above.out
+        x, gated = horizontal_rows(layer, x, above.crossing, residual=bool(layers))
+        layers.append({**parts, "crossing": above.sums, "gated": gated, "residual": x})
     result = {"layers": layers, "copy": jax.nn.relu(x), "hidden": head_hidden(net["head"], x)}
     if condition.s is not None:
         result["map"] = condition.s
-    return jax.tree.map(lambda x: jnp.max(jnp.abs(x), axis=(0, 1, 2)), result)
+
+    def seen(x: Array) -> Seen:
+        axes = (0, 1, 2)
+        mean = jnp.mean(x, axis=axes, keepdims=True)
+        centred = (x - mean).reshape(-1, mean.size)
+        return Seen(jnp.max(jnp.abs(x), axis=axes), mean[0, 0, 0], centred.T @ centred / len(centred))
+
+    return jax.tree.map(seen, result)
 
 
-def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params, ranges: Ranges) -> Params:
+def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Params:
     """Returns the integers of all parameters, from float64."""
-    residual = np.concatenate([one["residual"] for one in seen["layers"]])
-    residual_step, _ = operand_step(residual, ranges.residual, most=ranges.step)
-    common, scale = _quantise_inputs(model, params, seen, ranges)
+    residual_step = step_within(np.concatenate([one["residual"].largest for one in seen["layers"]]), RESIDUAL)
+    common: Params = {}
+    unit = np.full(model.channels, 1 / (model.levels - 1))  # inputs are 1 and 2 x - (levels - 1)
+    if model.code_features:
+        table = params["embedding"]["kernel"]
+        step = step_within(np.abs(table), GIVEN)
+        common["embedding"] = {"kernel": np.rint(table * 2.0**step)}
+        unit = np.full(model.channels * model.code_features, 2.0**-step)
+    given = None
+    if "map" in seen:
+        step, reach = range_of(seen["map"], step_within(seen["map"].largest, GIVEN))
+        reach = np.full(reach.shape, reach.max())
+        given = Operand(np.empty(0), seen["map"], (step, reach))
+        common["map"] = {"shifts": {"s": -step}, "clips": {"s": reach}}
+    first = Inputs((0, input_range(model, common)), np.append(1.0, unit)[:, None, None])
     precision = integer.precision_of(model)
-    gated = precision.gate, np.array(2**precision.gate)
-    above = own_row = (0, input_range(model, common))  # step and clip range of what a layer reads
-    layers: list[Params] = []
-    for layer, now in zip(layers_of(params, model.layers), seen["layers"], strict=True):
-        crossing = operand_step(now["crossing"], ranges.crossing, most=ranges.step)
-        operands = Operands(above, own_row, crossing, gated, scale, common.get("map"))
-        result = _quantise_layer(layer, now, operands, precision, residual_step)
-        if layers:
-            result["shifts"]["copy"], result["clips"]["copy"] = residual_step - own_row[0], own_row[1]
-        layers.append(result)
-        above, own_row = gated, operand_step(now["residual"], ranges.copy, most=min(ranges.step, residual_step - 1))
-        scale = np.ones(model.features)
+    layers = [
+        _quantise_layer(layer, now, first if index == 0 else None, given, precision, residual_step)
+        for index, (layer, now) in enumerate(zip(layers_of(params, model.layers), seen["layers"], strict=True))
+    ]
     return {
         "strict": layers[0],
         "layers": jax.tree.map(lambda *x: np.stack(x), *layers[1:]),
-        "head": _quantise_head(model, params["head"], seen, ranges, residual_step),
+        "head": _quantise_head(model, params["head"], seen, residual_step),
         "tables": make_tables(model),
         **common,
     }
 
 
-class Operands(NamedTuple):
-    """The inputs of a layer's sums.
+class Inputs(NamedTuple):
+    """What the strict layer reads: its step and clip range, and the value of one unit of each input."""
 
-    Attributes:
-      above, own_row: step and clip range of the inputs of the vertical and the horizontal kernel.
-      crossing, gated: those of the copy of the vertical sums, and of the outputs of a gate.
-      unit: the value of one unit of each of the layer's inputs.
-      map: shift and clip range of s.
-    """
-
-    above: Range
-    own_row: Range
-    crossing: Range
-    gated: Range
+    range: Range
     unit: np.ndarray
-    map: Params | None
+
+    def operand(self, kernel: np.ndarray, seen: Seen) -> Operand:
+        """Returns the inputs as a kernel reads them."""
+        return Operand(kernel * self.unit, seen.scaled(1 / self.unit.ravel()), self.range)
 
 
 def _quantise_layer(
-    layer: Params, now: Params, inputs: Operands, precision: integer.Precision, residual_step: int
+    layer: Params,
+    seen: Params,
+    inputs: Inputs | None,
+    given: Operand | None,
+    precision: integer.Precision,
+    residual_step: int,
 ) -> Params:
     """Returns the integers of a layer.
 
     Args:
-      layer, now: its parameters, and the largest magnitudes that calibration saw in it.
-      inputs: what its sums read.
+      layer, seen: its parameters, and what calibration saw in it.
+      inputs: what it reads, if it is the strict layer.
+      given: what reads s, without its kernel.
       precision: the steps of its gates.
       residual_step: the step of the sums that pass from layer to layer.
     """
-    crossing, unit, map_ = inputs.crossing, inputs.unit[:, None, None], inputs.map
+    result: Params = {}
+
+    def fit(name: str, operands: dict[str, Operand], steps: Any) -> Sum:
+        if given is not None and f"{name}_s" in layer:
+            operands = operands | {f"{name}_s": given._replace(kernel=layer[f"{name}_s"])}
+        fitted = fit_sum([*operands.values()], layer[name]["bias"], steps, layer.get(f"{name}_h"))
+        for part, kernel in zip(operands, fitted.kernels, strict=True):
+            result[part] = kernel if part.endswith("_s") else {"kernel": kernel}
+        result[name]["bias"] = fitted.bias
+        if fitted.h is not None:
+            result[f"{name}_h"] = fitted.h
+        return fitted
+
+    gated = precision.gate, np.array(2**precision.gate)
     gate_steps = np.array([[precision.tanh], [precision.sigmoid]])
     across = np.concatenate([layer["horizontal"]["left"], layer["horizontal"]["pixel"][None]])
-    operands: dict[str, dict[str, Operand]] = {  # of each sum, by the kernels that read them
-        "vertical": {"vertical": (layer["vertical"]["kernel"] * unit, *inputs.above)},
-        "horizontal": {
-            "crossing": (layer["crossing"]["kernel"], *crossing),
-            "horizontal": (across * unit, *inputs.own_row),
-        },
-        "out": {"out": (layer["out"]["kernel"], *inputs.gated)},
+    if inputs is None:
+        above = Operand(layer["vertical"]["kernel"], seen["above"], gated)
+        own_row = Operand(across, seen["own_row"], most=residual_step - 1, shared=True)
+    else:
+        above = inputs.operand(layer["vertical"]["kernel"], seen["above"])
+        own_row = inputs.operand(across, seen["own_row"])
+    finest = finest_step([above], layer["vertical"]["bias"]) - 2
+    crossing = Operand(layer["crossing"]["kernel"], seen["crossing"], most=np.minimum(finest, MOST_STEP))
+    horizontal = fit("horizontal", {"crossing": crossing, "horizontal": own_row}, gate_steps)
+    (crossing_step, crossing_reach), (own_step, own_reach), *_ = horizontal.ranges
+    vertical = fit("vertical", {"vertical": above}, np.stack(np.broadcast_arrays(gate_steps, crossing_step)))
+    out = fit("out", {"out": Operand(layer["out"]["kernel"], seen["gated"], gated)}, residual_step)
+    shifts = {
+        "crossing": vertical.step - crossing_step,
+        "vertical": vertical.step - gate_steps,
+        "horizontal": horizontal.step - gate_steps,
+        "out": out.step - residual_step,
     }
-    both = np.stack(np.broadcast_arrays(gate_steps, crossing[0]))
-    goals = {"vertical": both, "horizontal": gate_steps, "out": residual_step}
-    result: Params = {}
-    steps: dict[str, np.ndarray] = {}
-    for name, read in operands.items():
-        if map_ is not None and f"{name}_s" in layer:
-            read[f"{name}_s"] = (layer[f"{name}_s"], -map_["shifts"]["s"], map_["clips"]["s"])
-        kernels, bias, h, steps[name] = fit_sum(
-            [*read.values()], layer[name]["bias"], goals[name], layer.get(f"{name}_h")
-        )
-        result |= {part: x if part.endswith("_s") else {"kernel": x} for part, x in zip(read, kernels, strict=True)}
-        result[name]["bias"] = bias
-        result |= {} if h is None else {f"{name}_h": h}
-    return result | {
-        "shifts": {
-            "crossing": steps["vertical"] - crossing[0],
-            "vertical": steps["vertical"] - gate_steps,
-            "horizontal": steps["horizontal"] - gate_steps,
-            "out": steps["out"] - residual_step,
-        },
-        "clips": {"crossing": crossing[1], "residual": np.ceil(now["residual"] * MARGIN * 2.0**residual_step)},
-    }
+    clips = {"crossing": crossing_reach, "residual": range_of(seen["residual"], residual_step)[1]}
+    if inputs is None:
+        shifts["copy"], clips["copy"] = residual_step - own_step, own_reach
+    return result | {"shifts": shifts, "clips": clips}
 
 
-def _quantise_inputs(
-    model: GatedPixelCNN, params: Params, seen: Params, ranges: Ranges
-) -> tuple[Params, Float[np.ndarray, " inputs"]]:
-    """Returns the integers of the embedding and of the map's range, and the value of one unit of each input."""
-    common: Params = {}
-    units = np.full(model.channels, 1 / (model.levels - 1))  # inputs are 1 and 2 x - (levels - 1)
-    if model.code_features:
-        table = params["embedding"]["kernel"]
-        step, _ = operand_step(np.abs(table), ranges.copy, most=ranges.step)
-        common["embedding"] = {"kernel": np.rint(table * 2.0**step)}
-        units = np.full(model.channels * model.code_features, 2.0**-step)
-    if "map" in seen:
-        step, reach = operand_step(seen["map"], ranges.copy, most=ranges.step)
-        common["map"] = {"shifts": {"s": -step}, "clips": {"s": np.full(reach.shape, reach.max())}}
-    return common, np.append(1.0, units)
-
-
-def _quantise_head(model: GatedPixelCNN, head: Params, seen: Params, ranges: Ranges, residual_step: int) -> Params:
-    known, known_reach = operand_step(seen["copy"], ranges.head, most=min(ranges.step, residual_step - 1))
-    hidden, hidden_reach = operand_step(seen["hidden"], ranges.hidden, most=ranges.step)
-    (first,), bias, _, step = fit_sum([(head["hidden"]["kernel"], known, known_reach)], head["hidden"]["bias"], hidden)
+def _quantise_head(model: GatedPixelCNN, head: Params, seen: Params, residual_step: int) -> Params:
     units, offsets, goals = output_units(model)
-    operand = head["logits"]["kernel"] * units, hidden, hidden_reach
-    (last,), last_bias, _, last_step = fit_sum([operand], head["logits"]["bias"] * units + offsets, goals)
+    copy = Operand(head["hidden"]["kernel"], seen["copy"], most=residual_step - 1, shared=True)
+    finest = finest_step([copy], head["hidden"]["bias"]) - 2
+    kernel = head["logits"]["kernel"] * units
+    last = Operand(kernel, seen["hidden"], most=np.minimum(finest, MOST_STEP))
+    logits = fit_sum([last], head["logits"]["bias"] * units + offsets, goals)
+    ((hidden_step, hidden_reach),) = logits.ranges
+    importance = (kernel**2 * 4.0**goals).sum(axis=1)
+    hidden = fit_sum([copy], head["hidden"]["bias"], hidden_step, importance=importance)
+    ((copy_step, copy_reach),) = hidden.ranges
     return {
-        "hidden": {"kernel": first, "bias": bias},
-        "logits": {"kernel": last, "bias": last_bias},
-        "shifts": {"copy": residual_step - known, "hidden": step - hidden, "logits": last_step - goals},
-        "clips": {"copy": known_reach, "hidden": hidden_reach},
+        "hidden": {"kernel": hidden.kernels[0], "bias": hidden.bias},
+        "logits": {"kernel": logits.kernels[0], "bias": logits.bias},
+        "shifts": {
+            "copy": residual_step - copy_step,
+            "hidden": hidden.step - hidden_step,
+            "logits": logits.step - goals,
+        },
+        "clips": {"copy": copy_reach, "hidden": hidden_reach},
     }

@@ -70,7 +70,7 @@ class GatedPixelCNN(Network):
         def gated_layer(strict: bool, condition: Condition, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
             drop, drop_vertical = dropouts(key, self.dropout)
             above = vertical_half(layer, stacks.vertical, rows_border(layer, stacks.vertical), condition)
-            out = horizontal_rows(layer, stacks.horizontal, above.crossing, residual=not strict, drop=drop)
+            out, _ = horizontal_rows(layer, stacks.horizontal, above.crossing, residual=not strict, drop=drop)
             return Stacks(drop_vertical(above.out), out)
 
         # Unrolled on CPU: what the backward pass needs of each layer is then not copied into a stack and out of it.
@@ -142,11 +142,11 @@ def horizontal_rows(
     x: Float[Array, "batch height width inputs"],
     crossing: Float[Array, "batch height width *gates"],
     **options: Any,
-) -> Float[Array, "batch height width features"]:
+) -> tuple[Float[Array, "batch height width features"], Float[Array, "batch height width features"]]:
     """Computes ``layers.horizontal_half`` over whole rows, with its options."""
     before = crossing + rows_left(layer["horizontal"]["left"], x)
     context = Context(gate=before, out=layer["out"]["bias"][None, None, None])
-    return horizontal_half(layer, x, context, **options)[0]
+    return horizontal_half(layer, x, context, **options)
 
 
 def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]:

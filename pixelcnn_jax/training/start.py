@@ -16,8 +16,8 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     """Returns an experiment's initial parameters, taken from a trained model; None if no model is named.
 
     The model may have the same networks as the experiment, or be one of them, for example an auto-encoder's decoder.
-    The other networks are then initialised as usual, and so are the parts ``without``. Kernels of h and s that the model
-    lacks start at zero.
+    The other networks are then initialised as usual, and so are the parts ``without``. Kernels of h and s that the
+    model lacks start at zero.
 
     Raises:
       InputError: if there is no such model, its networks differ, or it lacks a part ``without``.
