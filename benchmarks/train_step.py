@@ -32,7 +32,7 @@ from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.foundation.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import encode
-from pixelcnn_jax.models.gated_pixelcnn import masked
+from pixelcnn_jax.models.colours import masked
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.training.config import RunConfig, resolve

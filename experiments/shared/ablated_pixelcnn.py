@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
-from pixelcnn_jax.models.gated_pixelcnn import dropouts, masked
+from pixelcnn_jax.models.colours import masked
+from pixelcnn_jax.models.gated_pixelcnn import dropouts
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import add_bias, gate, one_by_one, rows_above, rows_border, rows_left, shift_down
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, layers_of

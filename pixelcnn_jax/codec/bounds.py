@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Num
 
 from pixelcnn_jax.codec.frequencies import MAX_LEVELS, SHARE_BITS
-from pixelcnn_jax.codec.integer import LIMIT, IntegerPixelCNN, precision_of
+from pixelcnn_jax.codec.integer import IntegerPixelCNN
+from pixelcnn_jax.codec.integer_layers import LIMIT, precision_of
 from pixelcnn_jax.codec.logistics import HEIGHT_BITS, SLOPE_BITS
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks

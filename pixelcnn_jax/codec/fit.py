@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pixelcnn_jax.codec.bounds import largest_sums
-from pixelcnn_jax.codec.integer import LIMIT
+from pixelcnn_jax.codec.integer_layers import LIMIT
 from pixelcnn_jax.foundation.errors import InputError
 
 MARGIN = 1.5  # clip ranges over the largest value that calibration saw

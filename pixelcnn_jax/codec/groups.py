@@ -20,7 +20,8 @@ from jaxtyping import Array, Bool, Int, UInt, UInt8, UInt32
 from pixelcnn_jax.codec import rans
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, filled
-from pixelcnn_jax.codec.integer import IntegerPixelCNN, distribution_of, dot, inside
+from pixelcnn_jax.codec.integer import IntegerPixelCNN
+from pixelcnn_jax.codec.integer_layers import distribution_of, dot, inside
 from pixelcnn_jax.codec.integer_stream import IntegerStream
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of

@@ -1,4 +1,4 @@
-"""The stream of an integer model: the halves of the layers in ``integer.py``, with remembered rows and columns."""
+"""The stream of an integer model: the layers of ``integer_layers.py``, with remembered rows and columns."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.codec.integer import (
-    IntegerPixelCNN,
+from pixelcnn_jax.codec.integer_layers import (
     Memory,
     append,
     columns_left,
@@ -21,6 +20,7 @@ from pixelcnn_jax.codec.integer import (
     prepare,
     vertical_stack,
 )
+from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import group_slice
 from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition
@@ -50,7 +50,7 @@ class Known(NamedTuple):
 class IntegerStream:
     """The ``Stream`` of an ``IntegerPixelCNN``; ``read_outputs`` is for the codec."""
 
-    model: IntegerPixelCNN
+    model: Network
 
     def prepare(self, params: Params) -> Params:
         """Returns the parameters as the layers read them, and those that one colour reads.

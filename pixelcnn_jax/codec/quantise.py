@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pixelcnn_jax.codec import integer
 from pixelcnn_jax.codec.bounds import check_bounds, input_range
 from pixelcnn_jax.codec.fit import (
     MOST_STEP,
@@ -29,12 +28,14 @@ from pixelcnn_jax.codec.fit import (
 )
 from pixelcnn_jax.codec.frequencies import MAX_LEVELS
 from pixelcnn_jax.codec.integer import IntegerPixelCNN, check_one_hot
+from pixelcnn_jax.codec.integer_layers import Precision, precision_of
 from pixelcnn_jax.codec.tables import make_tables, output_units
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
+from pixelcnn_jax.models.colours import masked
 from pixelcnn_jax.models.conditioning.conditional import resolve
-from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, masked, rows_border
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, rows_border
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector, check_images, check_values, params_of
 from pixelcnn_jax.models.layers import shift_down, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
@@ -145,7 +146,7 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
         given = Operand(np.empty(0), seen["map"], (step, reach))
         common["map"] = {"shifts": {"s": -step}, "clips": {"s": reach}}
     first = Inputs((0, input_range(model, common)), np.append(1.0, unit)[:, None, None])
-    precision = integer.precision_of(model)
+    precision = precision_of(model)
     layers = [
         _quantise_layer(layer, now, first if index == 0 else None, given, precision, residual_step)
         for index, (layer, now) in enumerate(zip(layers_of(params, model.layers), seen["layers"], strict=True))
@@ -175,7 +176,7 @@ def _quantise_layer(
     seen: Params,
     inputs: Inputs | None,
     given: Operand | None,
-    precision: integer.Precision,
+    precision: Precision,
     residual_step: int,
 ) -> Params:
     """Returns the integers of a layer.

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from pixelcnn_jax.codec import integer
 from pixelcnn_jax.codec.frequencies import EXP_SIZE, LOGIT_STEP, SHARE_BITS
+from pixelcnn_jax.codec.integer_layers import SIGMOID_BITS, SIGMOID_RANGE, TANH_BITS, TANH_RANGE, precision_of
 from pixelcnn_jax.codec.logistics import (
     ARGUMENT_RANGE,
     ARGUMENT_STEP,
@@ -22,11 +22,11 @@ MAX_SHIFT = 25
 
 def make_tables(model: GatedPixelCNN) -> Params:
     """Returns the tables of a network, in float64."""
-    precision = integer.precision_of(model)
-    tanh = np.tanh(_arguments(precision.tanh, integer.TANH_RANGE))
+    precision = precision_of(model)
+    tanh = np.tanh(_arguments(precision.tanh, TANH_RANGE))
     tables = {
-        "tanh": np.rint(2.0**integer.TANH_BITS * tanh),
-        "sigmoid": np.rint(2.0**integer.SIGMOID_BITS * _sigmoid(precision.sigmoid, integer.SIGMOID_RANGE)),
+        "tanh": np.rint(2.0**TANH_BITS * tanh),
+        "sigmoid": np.rint(2.0**SIGMOID_BITS * _sigmoid(precision.sigmoid, SIGMOID_RANGE)),
         "exp": np.rint(2.0**SHARE_BITS * np.exp(-np.arange(EXP_SIZE) * 2.0**-LOGIT_STEP)),
     }
     return tables | (_tables_of_mixture(model.levels) if model.mixture else {})

@@ -7,7 +7,7 @@ and ``pixelrnn.py``.
 import dataclasses
 import numbers
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flax
 import flax.linen as nn
@@ -21,9 +21,6 @@ from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_con
 from pixelcnn_jax.models.layers import add_bias, one_by_one
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
 from pixelcnn_jax.models.products import product
-
-if TYPE_CHECKING:
-    from pixelcnn_jax.models.streaming import Stream
 
 DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
@@ -144,10 +141,11 @@ class Network(nn.Module):
         raise NotImplementedError
 
     @nn.nowrap
-    def stream(self) -> "Stream | None":
+    def stream(self) -> Any:
         """Returns the steps of cached sampling, or None to run the whole network again for every sub-pixel.
 
-        ``models.streaming.stream_of`` asks for it. A class whose layers differ from its parent's returns its own.
+        They are a ``models.streaming.Stream``, for which ``stream_of`` asks. A class whose layers differ from its
+        parent's returns its own.
         """
         return None
 

@@ -100,3 +100,18 @@ def split_columns(part: Params, mask: Bool[np.ndarray, "inputs features"]) -> Pa
 def masked_head(head: Params, masks: ColourMasks) -> Params:
     """Returns the parameters of the head with both kernels masked."""
     return {"hidden": mask_part(head["hidden"], masks.hidden), "logits": mask_part(head["logits"], masks.logits)}
+
+
+def masked(model: Network, params: Params) -> Params:
+    """Returns the parameters of a Gated PixelCNN, masked by colour where they read the current pixel."""
+    masks = colour_masks(model)
+
+    def layer(layer: Params, mask: Bool[np.ndarray, "inputs features"]) -> Params:
+        parts = {"horizontal": split_columns(layer["horizontal"], mask), "out": mask_part(layer["out"], masks.inner)}
+        return layer | parts
+
+    return params | {
+        "strict": layer(params["strict"], masks.strict),
+        "layers": layer(params["layers"], masks.inner),
+        "head": masked_head(params["head"], masks),
+    }

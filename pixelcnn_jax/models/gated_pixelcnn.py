@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.foundation.devices import per_device
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
-from pixelcnn_jax.models.colours import colour_masks, mask_part, masked_head, split_columns
+from pixelcnn_jax.models.colours import masked
+from pixelcnn_jax.models.gated_stream import GatedStream
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import (
     SUMS,
@@ -100,8 +100,6 @@ class GatedPixelCNN(Network):
 
     @nn.nowrap
     def stream(self) -> Any:
-        from pixelcnn_jax.models.gated_stream import GatedStream  # it imports this module
-
         return GatedStream(self)
 
 
@@ -110,21 +108,6 @@ class Stacks(NamedTuple):
 
     vertical: Float[Array, "batch height width vertical_features"]
     horizontal: Float[Array, "batch height width horizontal_features"]
-
-
-def masked(model: Network, params: Params) -> Params:
-    """Returns the parameters as the layers read them, masked by colour where they read the current pixel."""
-    masks = colour_masks(model)
-
-    def layer(layer: Params, mask: Bool[np.ndarray, "inputs features"]) -> Params:
-        parts = {"horizontal": split_columns(layer["horizontal"], mask), "out": mask_part(layer["out"], masks.inner)}
-        return layer | parts
-
-    return params | {
-        "strict": layer(params["strict"], masks.strict),
-        "layers": layer(params["layers"], masks.inner),
-        "head": masked_head(params["head"], masks),
-    }
 
 
 def joined(layer: Params) -> Params:

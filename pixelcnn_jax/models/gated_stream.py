@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.models.autoregressive import as_dtypes, as_logits, encode, head_hidden, head_last
-from pixelcnn_jax.models.colours import group_slice
-from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, masked
+from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
+from pixelcnn_jax.models.colours import group_slice, masked
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import Context, columns_left, horizontal_half, rows_border, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
@@ -55,7 +54,7 @@ class Pixel(NamedTuple):
 class GatedStream:
     """The ``Stream`` of a Gated PixelCNN."""
 
-    model: GatedPixelCNN
+    model: Network
 
     def prepare(self, params: Params) -> Params:
         """Sorts the parameters by when they are read: once per row, per pixel, or per colour.

@@ -17,7 +17,7 @@ from proofs import random_images
 from safetensors.numpy import load_file
 
 from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrained, log_prob, sample
-from pixelcnn_jax.codec import groups, integer
+from pixelcnn_jax.codec import groups, integer_layers
 from pixelcnn_jax.codec.container import Container, pack, unpack
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.pretrained import save_pretrained
@@ -299,7 +299,7 @@ def test_a_machine_that_rounds_is_refused(small, monkeypatch):
 
     monkeypatch.setattr(groups, "_tested", set())
     monkeypatch.setattr(groups, "products_are_exact", lambda: True)
-    monkeypatch.setattr(integer, "dot", in_bfloat16)
+    monkeypatch.setattr(integer_layers, "dot", in_bfloat16)
     jax.clear_caches()
     with pytest.raises(InputError, match="exactly"):
         compress(model, variables, images, verify=False)

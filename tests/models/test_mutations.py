@@ -46,13 +46,13 @@ def figure_2(h=0):
 
 
 def patch_masks(monkeypatch, **changes):
-    original = gated_pixelcnn.colour_masks
+    original = colours.colour_masks
 
     def changed(model):
         masks = original(model)
         return masks._replace(**{name: change(masks) for name, change in changes.items()})
 
-    monkeypatch.setattr(gated_pixelcnn, "colour_masks", changed)
+    monkeypatch.setattr(colours, "colour_masks", changed)
 
 
 def no_shift(monkeypatch):

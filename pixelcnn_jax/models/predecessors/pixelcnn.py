@@ -8,19 +8,22 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.models.autoregressive import condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_part
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one
+from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one, taps_above
 from pixelcnn_jax.models.parameters import Params, affine
 from pixelcnn_jax.models.predecessors.residual import (
     ResidualNetwork,
     convolution_shapes,
+    convolve,
     masked_convolution,
     split_taps,
 )
+from pixelcnn_jax.models.predecessors.residual_stream import ResidualStream
 
 
 class PixelCNN(ResidualNetwork):
@@ -56,8 +59,6 @@ class PixelCNN(ResidualNetwork):
 
     @nn.nowrap
     def stream(self) -> Any:
-        from pixelcnn_jax.models.predecessors.residual_stream import PixelCNNStream  # it imports this module
-
         return PixelCNNStream(self)
 
 
@@ -73,3 +74,27 @@ def widen(
 ) -> Float[Array, "batch height width maps"]:
     """Returns what a block adds, from the output of its n x n convolution."""
     return one_by_one(layer["up"], jax.nn.relu(convolved))
+
+
+class PixelCNNStream(ResidualStream):
+    """The ``Stream`` of a PixelCNN, whose layers remember as many rows as their convolutions reach."""
+
+    def taps_left(self, layer: Params) -> Array:
+        return layer["masked"]["left"]
+
+    def border(self, layer: Params, batch: int, width: int) -> Array:
+        reach, _, inputs, _ = layer["masked"]["above"].shape
+        return jnp.zeros((batch, reach, width, inputs), self.model.dtype)
+
+    def context_from_above(self, layer: Params, memory: Array, condition: Condition) -> tuple[Array, Array]:
+        taps = taps_above(layer["masked"]["above"], memory)
+        return taps, jnp.zeros_like(taps) + condition_terms(layer, "masked", condition)
+
+    def read(self, layer: Params, x: Array, above: tuple[Array, Array]) -> Array:
+        return narrow(layer, x, above[1])
+
+    def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, Array]:
+        return widen(layer, convolve(layer["masked"], read, above[0] + left)), read
+
+    def remember(self, memory: Array, new: Array) -> Array:
+        return jnp.concatenate([memory, new], axis=1)[:, 1:]

@@ -19,6 +19,7 @@ from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one, rows_left, shift_down
 from pixelcnn_jax.models.parameters import Bias, Kernel, Params, affine
 from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve
+from pixelcnn_jax.models.predecessors.residual_stream import ResidualStream
 from pixelcnn_jax.models.products import window_product
 
 GATES = 4  # o, f, i, g
@@ -53,8 +54,6 @@ class RowLSTM(ResidualNetwork):
 
     @nn.nowrap
     def stream(self) -> Any:
-        from pixelcnn_jax.models.predecessors.residual_stream import RowLSTMStream  # it imports this module
-
         return RowLSTMStream(self)
 
 
@@ -164,6 +163,32 @@ def states_above(
 
 
 # Diagonal BiLSTM
+
+
+class RowLSTMStream(ResidualStream):
+    """The ``Stream`` of a Row LSTM, whose layers remember the states of the row above."""
+
+    def taps_left(self, layer: Params) -> Array:
+        return layer["rows"]["input"]["left"]
+
+    def border(self, layer: Params, batch: int, width: int) -> State:
+        return initial_state(layer["rows"], (batch, 1, width))
+
+    def context_from_above(self, layer: Params, memory: State, condition: Condition) -> tuple[Array, Array]:
+        border = border_states(layer["rows"], len(memory.hidden))
+        gates = states_above(layer["rows"], memory.hidden[:, 0], border)
+        return gates + condition_terms(layer, "rows", condition), memory.cell
+
+    def read(self, layer: Params, x: Array, above: tuple[Array, Array]) -> Array:
+        return x
+
+    def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, State]:
+        gates, cell = above
+        state = lstm(convolve(layer["rows"]["input"], read, left) + gates, cell)
+        return one_by_one(layer["up"], state.hidden), state
+
+    def remember(self, memory: State, new: State) -> State:
+        return new
 
 
 def diagonal_lstm(

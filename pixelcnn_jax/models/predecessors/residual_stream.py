@@ -1,4 +1,4 @@
-"""The streams of PixelCNN and Row LSTM: the functions of their layers, over one row or one pixel.
+"""The stream of a residual network, over one row or one pixel; ``pixelcnn.py`` and ``pixelrnn.py`` add their layers.
 
 Rows above are remembered as each layer reads them. A finished row passes through the network once more, all its pixels
 at once, to be remembered; the pixels of the current row pass through one by one.
@@ -13,10 +13,8 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import columns_left, condition_terms, one_by_one, rows_left, taps_above
+from pixelcnn_jax.models.layers import columns_left, rows_left, taps_above
 from pixelcnn_jax.models.parameters import Params, layers_of
-from pixelcnn_jax.models.predecessors.pixelcnn import narrow, widen
-from pixelcnn_jax.models.predecessors.pixelrnn import State, border_states, initial_state, lstm, states_above
 from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve, masked
 
 
@@ -152,53 +150,3 @@ class ResidualStream:
             new.append(seen)
             x = x + added
         return x, reads, new
-
-
-class PixelCNNStream(ResidualStream):
-    """The ``Stream`` of a PixelCNN, whose layers remember as many rows as their convolutions reach."""
-
-    def taps_left(self, layer: Params) -> Array:
-        return layer["masked"]["left"]
-
-    def border(self, layer: Params, batch: int, width: int) -> Array:
-        reach, _, inputs, _ = layer["masked"]["above"].shape
-        return jnp.zeros((batch, reach, width, inputs), self.model.dtype)
-
-    def context_from_above(self, layer: Params, memory: Array, condition: Condition) -> tuple[Array, Array]:
-        taps = taps_above(layer["masked"]["above"], memory)
-        return taps, jnp.zeros_like(taps) + condition_terms(layer, "masked", condition)
-
-    def read(self, layer: Params, x: Array, above: tuple[Array, Array]) -> Array:
-        return narrow(layer, x, above[1])
-
-    def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, Array]:
-        return widen(layer, convolve(layer["masked"], read, above[0] + left)), read
-
-    def remember(self, memory: Array, new: Array) -> Array:
-        return jnp.concatenate([memory, new], axis=1)[:, 1:]
-
-
-class RowLSTMStream(ResidualStream):
-    """The ``Stream`` of a Row LSTM, whose layers remember the states of the row above."""
-
-    def taps_left(self, layer: Params) -> Array:
-        return layer["rows"]["input"]["left"]
-
-    def border(self, layer: Params, batch: int, width: int) -> State:
-        return initial_state(layer["rows"], (batch, 1, width))
-
-    def context_from_above(self, layer: Params, memory: State, condition: Condition) -> tuple[Array, Array]:
-        border = border_states(layer["rows"], len(memory.hidden))
-        gates = states_above(layer["rows"], memory.hidden[:, 0], border)
-        return gates + condition_terms(layer, "rows", condition), memory.cell
-
-    def read(self, layer: Params, x: Array, above: tuple[Array, Array]) -> Array:
-        return x
-
-    def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, State]:
-        gates, cell = above
-        state = lstm(convolve(layer["rows"]["input"], read, left) + gates, cell)
-        return one_by_one(layer["up"], state.hidden), state
-
-    def remember(self, memory: State, new: State) -> State:
-        return new

@@ -1,0 +1,243 @@
+"""The layers of a Gated PixelCNN in integers: every value is an integer, held exactly in float32.
+
+float32 represents each integer up to 2**24. A sum of products that stays below it is therefore exact in any order, so
+the network gives the same numbers on every machine, for every batch size, in the parallel pass and in the cached one.
+``check_bounds`` proves it from the weights. ``docs/integer_codec.md`` derives the bounds; ``quantise.py`` makes the
+weights.
+
+A value with a *step* s stands for itself times 2**-s. The only operations are sums of products, ``rescale``, clips and
+look-ups in stored tables.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pixelcnn_jax.codec.frequencies import Distribution, Softmax
+from pixelcnn_jax.codec.logistics import Mixture
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.inputs import Condition, Images, condition_of
+from pixelcnn_jax.models.layers import condition_terms
+from pixelcnn_jax.models.parameters import Params, layers_of
+from pixelcnn_jax.models.products import gathered
+
+HIGHEST = jax.lax.Precision.HIGHEST  # an accelerator would multiply float32 in fewer bits
+LIMIT = 2**24  # every sum, and the offset that rounds it, stays within it
+
+TANH_RANGE, TANH_BITS = 4, 11  # largest argument, and step of the entries
+SIGMOID_RANGE, SIGMOID_BITS = 8, 12
+
+Memory = list[Float[Array, "batch _ _ _"]]  # for each layer, the rows above or the columns left
+
+
+class Precision(NamedTuple):
+    """The steps of a gate: of the arguments of its two tables, and of its output."""
+
+    tanh: int
+    sigmoid: int
+    gate: int
+
+    @property
+    def gate_shift(self) -> int:
+        """The shift from the product of two entries to the output of a gate."""
+        return TANH_BITS + SIGMOID_BITS - self.gate
+
+
+SOFTMAX, MIXTURE = Precision(8, 6, 9), Precision(11, 9, 11)  # a mean of many levels needs more than a logit
+
+
+def precision_of(model: Network) -> Precision:
+    """Returns the steps of a network's gates, which its head decides."""
+    return MIXTURE if model.mixture else SOFTMAX
+
+
+def distribution_of(model: Network, tables: Params) -> Distribution:
+    """Returns the distribution that converts the outputs of the head to frequencies."""
+    if not model.mixture:
+        return Softmax(tables["exp"])
+    return Mixture(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
+
+
+def prepare(model: Network, params: Params, dtype: Any = jnp.float32) -> Params:
+    """Returns the parameters as the stacks read them: a list of layers in floating point, shifts as powers of two."""
+
+    def one(path: tuple[jax.tree_util.DictKey, ...], x: Array) -> Array:
+        names = [entry.key for entry in path]
+        if names[0] == "shifts":  # 2**-k, by its exponent: exp2 may round
+            x = jax.lax.bitcast_convert_type((127 - jnp.asarray(x, jnp.int32)) << 23, jnp.float32)
+        x = jnp.asarray(x, dtype)
+        is_kernel = names[-1] == "kernel" or condition_of(names[-1])
+        return x if is_kernel else x.reshape(1, 1, 1, *(x.shape or (1,)))
+
+    others = {name: part for name, part in params.items() if name not in ("strict", "layers", "tables")}
+    layers, net = (
+        jax.tree.map_with_path(lambda path, x: one(path[1:], x), part)
+        for part in (layers_of(params, model.layers), others)
+    )
+    types = {"exp": jnp.uint32, "logistic": jnp.uint32, "slopes": jnp.int32, "slope_shifts": jnp.int32}
+    tables = {name: jnp.asarray(x, types.get(name, dtype)) for name, x in params["tables"].items()}
+    tables["gate"] = jnp.asarray(2.0 ** -precision_of(model).gate_shift, dtype)
+    return net | {"layers": [layer | {"tables": tables} for layer in layers], "tables": tables}
+
+
+def inside(columns: int, width: Array | int, dtype: Any = jnp.float32) -> Float[Array, "1 1 columns 1"]:
+    """Returns 1 for the columns of an image and 0 for those that pad it."""
+    return (jnp.arange(columns) < width).astype(dtype)[None, None, :, None]
+
+
+def encode_integers(model: Network, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
+    """Returns the input of the strict layer: a constant 1, then 2 x - (levels - 1) or the code of each channel."""
+    if model.code_features:
+        values = net["embedding"]["kernel"][jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
+    else:
+        values = 2 * jnp.asarray(images).astype(net["head"]["logits"]["kernel"].dtype) - (model.levels - 1)
+    return jnp.concatenate([jnp.ones_like(values[..., :1]), values], axis=-1)
+
+
+def dot(
+    x: Float[Array | np.ndarray, "..."], kernel: Float[Array | np.ndarray, "..."], axes: int = 1
+) -> Float[Array, "..."]:
+    """Returns sums of products, all in float32."""
+    return jnp.tensordot(x, kernel, axes=axes, precision=HIGHEST)
+
+
+def exact_product(
+    window: Float[Array, "batch rows columns features"],
+    kernel: Float[Array, "kernel_rows kernel_columns features pair out"],
+) -> Float[Array, "batch new_rows new_columns pair out"]:
+    """Returns the VALID product of a kernel with every position of a window.
+
+    Winograd's and Fourier's algorithms, which convolutions may use, are not exact. Only several rows in float32 on a
+    CPU are convolved: XLA sums the products there, in less time, and compress tests each shape against float64.
+    """
+    rows, columns, _, *out = kernel.shape
+
+    def gathered_product(window: Array, kernel: Array) -> Array:
+        return dot(gathered(window, rows, columns), kernel.reshape(-1, *out))
+
+    def convolved(window: Array, kernel: Array) -> Array:
+        flat = kernel.reshape(*kernel.shape[:3], -1)
+        layout = ("NHWC", "HWIO", "NHWC")
+        sums = jax.lax.conv_general_dilated(window, flat, (1, 1), "VALID", dimension_numbers=layout, precision=HIGHEST)
+        return sums.reshape(*sums.shape[:3], *out)
+
+    if window.shape[1] == rows or window.dtype != jnp.float32:
+        return gathered_product(window, kernel)
+    return jax.lax.platform_dependent(window, kernel, cpu=convolved, default=gathered_product)
+
+
+def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | float) -> Float[Array, "..."]:
+    """Returns floor(sums 2**-k + 1/2) for a power 2**-k. For integers and k >= 1 it is exact."""
+    return jnp.floor(sums * power + 0.5)
+
+
+def clipped(x: Float[Array, "..."], reach: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Returns x clipped to [-reach, reach]."""
+    return jnp.clip(x, -reach, reach)
+
+
+def gate(
+    layer: Params, sums: Float[Array, "batch height width pair features"], stack: str
+) -> Float[Array, "batch height width features"]:
+    """Returns the gated activation unit of a stack's sums, by two stored tables."""
+    arguments = rescale(sums, layer["shifts"][stack])
+    halves = []
+    for half, table in enumerate((layer["tables"]["tanh"], layer["tables"]["sigmoid"])):
+        reach = table.size // 2
+        index = jnp.clip(arguments[..., half, :], -reach, reach).astype(jnp.int32) + reach
+        halves.append(table.at[index].get(mode="promise_in_bounds"))
+    return rescale(halves[0] * halves[1], layer["tables"]["gate"])
+
+
+def vertical_stack(
+    net: Params, x: Float[Array, "batch rows width _"], memory: Memory, condition: Condition
+) -> tuple[list[Array], Memory]:
+    """Advances the vertical stack by some rows. Returns what crosses over in every layer, and the new memory.
+
+    ``net["inside"]``, if there is one, makes columns that pad the images zero, as they are beyond the border.
+    """
+    crossings, remembered = [], []
+    if condition.s is not None:
+        rounded = clipped(rescale(jnp.asarray(condition.s), net["map"]["shifts"]["s"]), net["map"]["clips"]["s"])
+        condition = condition._replace(s=rounded)
+    for layer, above in zip(net["layers"], memory, strict=True):
+        x = x * net["inside"] if "inside" in net else x
+        window, kernel = jnp.concatenate([above, x], axis=1), layer["vertical"]["kernel"]
+        border = kernel.shape[1] // 2
+        padded = jnp.pad(window, ((0, 0), (0, 0), (border, border), (0, 0)))
+        sums = exact_product(padded, kernel) + layer["vertical"]["bias"]
+        crossing = clipped(rescale(sums, layer["shifts"]["crossing"]), layer["clips"]["crossing"])
+        crossing = dot(crossing, layer["crossing"]["kernel"], axes=2) + layer["horizontal"]["bias"]
+        crossings.append(crossing + condition_terms(layer, "horizontal", condition, precision=HIGHEST))
+        remembered.append(window[:, x.shape[1] :])
+        x = gate(layer, sums + condition_terms(layer, "vertical", condition, precision=HIGHEST), "vertical")
+    return crossings, remembered
+
+
+def horizontal_stack(
+    layers: list[Params], x: Float[Array, "batch height width inputs"], crossings: list[Array]
+) -> Float[Array, "batch height width features"]:
+    """Returns the features that the head reads, of all colours at once."""
+    features = None
+    for layer, crossing in zip(layers, crossings, strict=True):
+        x = x if features is None else into_layer(layer, features)
+        left = layer["horizontal"]["kernel"].shape[0] - 1
+        window = jnp.pad(x, ((0, 0), (0, 0), (left, 0), (0, 0)))[:, :, :-1]
+        features, _ = horizontal_half(layer, x, crossing + columns_left(layer, window), features)
+    assert features is not None  # there is a strict layer
+    return features
+
+
+def columns_left(layer: Params, window: Float[Array, "batch height _ features"]) -> Float[Array, "..."]:
+    """Returns the product of the columns left of a pixel. A window starts before the first and ends before the last."""
+    return exact_product(window, layer["horizontal"]["kernel"][None, :-1])
+
+
+def into_layer(layer: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
+    """Returns features as a layer multiplies them, at their step and within their clip range."""
+    return clipped(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
+
+
+def horizontal_half(
+    layer: Params,
+    x: Float[Array, "batch height width inputs"],
+    context: Float[Array, "batch height width pair group"],
+    features: Float[Array, "batch height width group"] | None,
+    gated: Float[Array, "batch height width earlier"] | None = None,
+) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width known"]]:
+    """Computes the pixel's own products, the gate and the residual, of all colours or, in decoding, of one.
+
+    Args:
+      layer: the layer, its kernels cut to what leads to the colours computed.
+      x: the input of the pixel's product.
+      context: what crosses over, and the columns to the left.
+      features: the features so far; None in the strict layer.
+      gated: the gated features of earlier colours.
+
+    Returns:
+      The new features, and the gated features with those of earlier colours.
+    """
+    new = gate(layer, context + dot(x, layer["horizontal"]["kernel"][-1]), "horizontal")
+    gated = append(gated, new)
+    out = rescale(dot(gated, layer["out"]["kernel"]) + layer["out"]["bias"], layer["shifts"]["out"])
+    return clipped(out if features is None else features + out, layer["clips"]["residual"]), gated
+
+
+def append(earlier: Array | None, new: Array) -> Array:
+    """Returns the features of a colour after those of earlier colours."""
+    return new if earlier is None else jnp.concatenate([earlier, new], axis=-1)
+
+
+def head_hidden(head: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
+    """Returns the features between the two 1x1 of the head. Clips from 0 are the ReLUs."""
+    known = jnp.clip(rescale(features, head["shifts"]["copy"]), 0, head["clips"]["copy"])
+    sums = dot(known, head["hidden"]["kernel"]) + head["hidden"]["bias"]
+    return jnp.clip(rescale(sums, head["shifts"]["hidden"]), 0, head["clips"]["hidden"])
+
+
+def head_last(head: Params, hidden: Float[Array, "batch height width _"]) -> Float[Array, "batch height width outputs"]:
+    """Returns the outputs, each rounded to its step."""
+    return rescale(dot(hidden, head["logits"]["kernel"]) + head["logits"]["bias"], head["shifts"]["logits"])
