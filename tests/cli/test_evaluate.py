@@ -51,6 +51,18 @@ def test_a_class_conditional_model_is_given_the_labels(pixelcnn, tmp_path):
     np.testing.assert_allclose(actual["nats"], expected, rtol=1e-5)
 
 
+def test_the_mean_with_the_mirrored_image_is_a_density_of_both(pixelcnn):
+    from pixelcnn_jax import log_prob
+    from pixelcnn_jax.data.dataset import load, read_all
+
+    model, variables, _ = load_pretrained("digits")
+    images = read_all(load("digits", "test", levels=17))["image"]
+    both = [log_prob(model, variables, x) for x in (images, images[:, :, ::-1])]
+    actual = json.loads(pixelcnn("evaluate", "digits", "--mirrored", "--json"))
+    assert actual["mirrored"]
+    np.testing.assert_allclose(actual["nats"], -np.mean(np.logaddexp(*both) - np.log(2)), rtol=1e-5)
+
+
 def change(tmp_path, **changes):
     model, variables, card = load_pretrained("digits")
     save_pretrained(tmp_path, model, variables, card | changes)
