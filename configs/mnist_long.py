@@ -1,6 +1,6 @@
 """MNIST with all 256 levels: more training of the published "mnist" at a lower rate, in bfloat16, with a wider head.
 
-Command: python -m experiments.train --config=configs/mnist_continued.py --workdir=runs/mnist_continued
+Command: python -m experiments.train --config=configs/mnist_long.py --workdir=runs/mnist_long
 """
 
 from ml_collections import ConfigDict

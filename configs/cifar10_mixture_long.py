@@ -1,7 +1,7 @@
 """CIFAR-10: more training of the published "cifar10_mixture_wide" at a lower rate, with a new head.
 
-Command: python -m experiments.train --config=configs/cifar10_mixture_continued.py \\
-  --workdir=runs/cifar10_mixture_continued
+Command: python -m experiments.train --config=configs/cifar10_mixture_long.py \\
+  --workdir=runs/cifar10_mixture_long
 At the rate of that model, 0.007, three quarters of the units of its head died: their ReLU is 0 in every image. So the
 head starts again, twice as wide.
 """
