@@ -24,9 +24,15 @@ MILLION = 1e6
 COLOURS = {"GatedPixelCNN": "C0", "PixelCNN": "C1", "RowLSTM": "C2", "DiagonalBiLSTM": "C3"}
 
 
+def seconds_of(card: dict[str, Any]) -> float:
+    """Returns how long a model was trained, with the training of the one that it started from."""
+    start = card["config"]["train"].get("start_from")
+    return card["train_seconds"] + (seconds_of(read_card(start)) if start in pretrained_names() else 0)
+
+
 COSTS: dict[str, Callable[[dict[str, Any]], float]] = {
     "parameters": lambda card: card["parameters"],
-    "hours of training on one CPU core": lambda card: card["train_seconds"] / 3600,
+    "hours of training on one CPU core": lambda card: seconds_of(card) / 3600,
 }
 
 
