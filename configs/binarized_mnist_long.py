@@ -15,6 +15,6 @@ def get_config() -> ConfigDict:
     config.model.dtype = "bfloat16"
     config.optimizer.learning_rate = 1.5e-3
     config.train.start_from = "binarized_mnist_wide"
-    config.train.steps = 6_000
+    config.train.steps = 5_000
     config.train.eval_every = 1_000
     return config

@@ -37,6 +37,7 @@ NATS_OF_A_PATTERN = {
     "cifar10_mixture": 1482.9034,
     "cifar10_mixture_integer": 920.2518,
     "cifar10_mixture_wide": 1113.426,
+    "cifar10_mixture_wide_integer": 905.2391,
     "cifar10_small": 1597.5750,
     "cifar10_small_integer": 1388.9703,
     "cifar10_small_mixture": 2088.5852,

@@ -10,23 +10,33 @@ from pixelcnn_jax.codec.bounds import largest_sums
 from pixelcnn_jax.codec.integer_layers import LIMIT
 from pixelcnn_jax.foundation.errors import InputError
 
-MARGIN = 1.5  # clip ranges over the largest value that calibration saw
-MOST_STEP, MOST_SUM_STEP = 16, 30  # of an operand, of a sum
+MARGIN = 1.5  # clip range over the largest value seen in calibration
+MOST_STEP, MOST_SUM_STEP = 16, 30  # finest step of an operand, of a sum
 DAMPING = 0.1  # share of the mean variance that is added to every variance
 
 Range = tuple[Any, np.ndarray]  # step, of each channel or of all, and clip range of each
 
 
-class Seen(NamedTuple):
-    """What calibration saw of a quantity: the largest magnitude and the mean of each channel, and their covariance."""
+class Statistics(NamedTuple):
+    """Calibration statistics of a quantity: largest magnitude and mean of each channel, and their covariance."""
 
     largest: Any
     mean: Any
     covariance: Any
 
-    def scaled(self, factor: np.ndarray) -> "Seen":
-        """Returns what was seen, in a different unit of each channel."""
-        return Seen(self.largest * factor, self.mean * factor, self.covariance * np.outer(factor, factor))
+    def scaled(self, factor: np.ndarray) -> "Statistics":
+        """Returns the statistics in a different unit of each channel."""
+        return Statistics(self.largest * factor, self.mean * factor, self.covariance * np.outer(factor, factor))
+
+    def joined(self, new: "Statistics", share: float) -> "Statistics":
+        """Returns the statistics of two sets of images together; the new one has this share of the images."""
+        apart = np.ravel(new.mean - self.mean)
+        covariance = self.covariance + share * (new.covariance - self.covariance)
+        return Statistics(
+            np.maximum(self.largest, new.largest),
+            self.mean + share * (new.mean - self.mean),
+            covariance + share * (1 - share) * np.outer(apart, apart),
+        )
 
 
 class Operand(NamedTuple):
@@ -34,14 +44,14 @@ class Operand(NamedTuple):
 
     Attributes:
       kernel: its weights [*taps, *channels, *outputs].
-      seen: its values.
+      seen: its values in calibration.
       range: its step and clip range; None to choose them.
       most: the finest step to choose.
       shared: whether all channels must have one step.
     """
 
     kernel: np.ndarray
-    seen: Seen
+    seen: Statistics
     range: Range | None = None
     most: Any = MOST_STEP
     shared: bool = False
@@ -62,15 +72,28 @@ def step_within(largest: np.ndarray, most_value: int) -> int:
     return min(int(np.floor(np.log2(most_value / (largest.max() * MARGIN + 1e-6)))), MOST_STEP)
 
 
-def range_of(seen: Seen, step: Any) -> Range:
+def range_of(seen: Statistics, step: Any) -> Range:
     """Returns a step, and the clip range of each channel with it."""
     return step, np.maximum(1, np.ceil(seen.largest * MARGIN * 2.0**step))
 
 
-def finest_step(operands: list[Operand], bias: np.ndarray) -> np.ndarray:
-    """Returns about the finest step of each channel of a sum. The steps of the operands do not change it."""
-    sums = [(one.kernel, one.seen.largest * MARGIN) for one in operands]
-    return np.floor(np.log2(LIMIT / (largest_sums(sums, bias, None, np.zeros(bias.shape)) - 1 + 1e-6)))
+def finest_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
+    """Returns about the finest step of each channel of a sum. Steps of operands that are to be chosen do not matter."""
+
+    def reach(operand: Operand) -> np.ndarray:
+        if operand.range is None:
+            return operand.seen.largest * MARGIN
+        step, largest = operand.range
+        return np.asarray(largest * 2.0**-step)
+
+    sums = [(operand.kernel, reach(operand)) for operand in operands]
+    largest = largest_sums(sums, bias, h, np.zeros(bias.shape)) - 1  # without the offset that rounds
+    return np.floor(np.log2(LIMIT / (largest + 1e-6)))
+
+
+def finest_operand_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
+    """Returns the finest step to which a sum may be rescaled: a shift is at least 1, and a bit is for rounding."""
+    return np.minimum(finest_step(operands, bias, h) - 2, MOST_STEP)
 
 
 def fit_sum(
@@ -80,29 +103,27 @@ def fit_sum(
 
     Args:
       operands: what it reads.
-      bias: its bias [*outputs]. It takes up the mean of the error that rounded weights make.
+      bias: its bias [*outputs]. It absorbs the mean error of the rounded weights.
       steps: those that the sum is rescaled to.
       h: the terms of a one-hot h [classes, *outputs].
-      importance: the cost of noise in each output; None if ``steps`` are equally important.
+      importance: the weight of the noise of each output. By default 4**steps: noise counts equally after rescaling.
 
     Raises:
-      InputError: if the weights leave no room for these steps.
+      InputError: if a sum at these steps would exceed 2**24.
     """
     importance = 4.0 ** np.asarray(steps) if importance is None else importance
-    finest = finest_step(operands, bias)
-    ranges = [one.range or _quietest(one, finest, importance) for one in operands]
+    finest = finest_step(operands, bias, h)
+    ranges = [operand.range or _least_noise(operand, finest, importance) for operand in operands]
+    operands = [_in_integers(operand, step, bias) for operand, (step, _) in zip(operands, ranges, strict=True)]
     steps = np.broadcast_to(steps, (*np.shape(steps)[: max(0, np.ndim(steps) - bias.ndim)], *bias.shape))
     steps = steps.reshape(-1, *bias.shape)
-    scales = [
-        2.0 ** np.broadcast_to(step, one.seen.mean.shape) for one, (step, _) in zip(operands, ranges, strict=True)
-    ]
-    seen = [one.seen.scaled(scale) for one, scale in zip(operands, scales, strict=True)]
-    kernels = [one.kernel / _by_channel(scale, bias) for one, scale in zip(operands, scales, strict=True)]
     step = np.minimum(finest + 1, MOST_SUM_STEP)
     while True:
-        exact = [kernel * 2.0**step for kernel in kernels]
-        weights = [_rounded(kernel, one.covariance, bias.size) for kernel, one in zip(exact, seen, strict=True)]
-        errors = [(x - y) * _by_channel(one.mean, bias) for x, y, one in zip(exact, weights, seen, strict=True)]
+        weights = [_rounded(operand.kernel * 2.0**step, operand.seen.covariance, bias.size) for operand in operands]
+        errors = [
+            (operand.kernel * 2.0**step - x) * _for_kernel(operand.seen.mean, bias)
+            for operand, x in zip(operands, weights, strict=True)
+        ]
         error = sum(x.sum(axis=tuple(range(x.ndim - bias.ndim))) for x in errors)
         rounded, terms = np.rint(bias * 2.0**step + error), None if h is None else np.rint(h * 2.0**step)
         sums = list(zip(weights, [reach for _, reach in ranges], strict=True))
@@ -115,11 +136,12 @@ def fit_sum(
     return Sum(weights, rounded, terms, step, ranges)
 
 
-def _quietest(operand: Operand, finest: np.ndarray, importance: Any) -> Range:
+def _least_noise(operand: Operand, finest: np.ndarray, importance: Any) -> Range:
     """Returns the steps of an operand at which rounding it, and rounding its weights, add the least noise.
 
     Each bit given to the operand is taken from its weights: at a step s of the operand and t of the sum, a weight w has
-    the step t - s. The noise w**2 4**-s + x**2 4**(s - t) is least where both terms are equal.
+    the step t - s. The noise w**2 4**-s + var(x) 4**(s - t) is least where both terms are equal; the bias absorbs the
+    mean of x.
     """
     kernel, seen = operand.kernel, operand.seen
     variance = np.diag(seen.covariance).reshape(seen.mean.shape)
@@ -134,26 +156,33 @@ def _quietest(operand: Operand, finest: np.ndarray, importance: Any) -> Range:
     return range_of(seen, int(steps) if operand.shared else steps)
 
 
-def _rounded(kernel: np.ndarray, covariance: np.ndarray, outputs: int) -> np.ndarray:
-    """Returns a kernel [*taps, *channels, *outputs] in integers.
+def _in_integers(operand: Operand, step: Any, bias: np.ndarray) -> Operand:
+    """Returns an operand with its values, and the weights that they are multiplied by, in units of a step."""
+    scale = np.broadcast_to(2.0**step, operand.seen.mean.shape)
+    return operand._replace(kernel=operand.kernel / _for_kernel(scale, bias), seen=operand.seen.scaled(scale))
 
-    Channel by channel, the weights of those that follow take up the error as well as their covariance allows: the
-    rounding of GPTQ (Frantar et al. 2022), at each tap by itself. Masked weights stay zero.
+
+def _rounded(kernel: np.ndarray, covariance: np.ndarray, outputs: int) -> np.ndarray:
+    """Rounds a kernel [*taps, *channels, *outputs] to integers.
+
+    After each channel, the weights of the remaining channels are adjusted to compensate for its error, separately at
+    each tap (GPTQ, Frantar et al. 2022). The last colour comes first: whatever reads it reads the earlier ones too, so
+    that a mask hides no channel that remains. Masked weights stay zero.
     """
     channels = len(covariance)
-    damped = covariance + np.eye(channels) * (DAMPING * np.trace(covariance) / channels + 1e-12)
-    following = np.linalg.cholesky(np.linalg.inv(damped)).T
-    weights = kernel.reshape(-1, channels, outputs).copy()
+    damped = covariance[::-1, ::-1] + np.eye(channels) * (DAMPING * np.trace(covariance) / channels + 1e-12)
+    remaining = np.linalg.cholesky(np.linalg.inv(damped)).T
+    weights = kernel.reshape(-1, channels, outputs)[:, ::-1].copy()
     allowed = weights != 0
     result = np.empty_like(weights)
     for i in range(channels):
         result[:, i] = np.rint(weights[:, i])
-        error = (weights[:, i] - result[:, i]) / following[i, i]
-        weights[:, i + 1 :] -= error[:, None] * following[i, i + 1 :, None] * allowed[:, i + 1 :]
-    return result.reshape(kernel.shape)
+        error = (weights[:, i] - result[:, i]) / remaining[i, i]
+        weights[:, i + 1 :] -= error[:, None] * remaining[i, i + 1 :, None] * allowed[:, i + 1 :]
+    return result[:, ::-1].reshape(kernel.shape)
 
 
-def _by_channel(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def _for_kernel(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Returns numbers of channels with axes for the outputs of a kernel."""
     return x.reshape(x.shape + (1,) * bias.ndim)
 

@@ -98,9 +98,8 @@ class IntegerPixelCNN(GatedPixelCNN):
     ) -> tuple[UInt32[Array, "batch height width channels"], UInt32[Array, "batch height width channels"]]:
         """Returns the sum of the frequencies below every sub-pixel's value, and the frequency of the value.
 
-        Images may be padded below and, if ``width`` is the width without padding, to the right. Padding changes no
-        result.
-        float64 gives the same integers, and holds sums far above the bound: it is there to test float32.
+        Images may be padded below and, if ``width`` is the width without padding, to the right. Padding does not change
+        the result. float64 gives the same integers and holds sums far above the bound, so it is used to test float32.
         """
         distribution, outputs = self.integer_outputs(images, condition, width=width, dtype=dtype)
         return distribution.interval(distribution.read(outputs), images)

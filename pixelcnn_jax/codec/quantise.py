@@ -1,10 +1,11 @@
 """From a float Gated PixelCNN to its integer model, after training and within seconds.
 
-Every output channel of every sum gets about the largest power-of-two scale for which the sum cannot exceed 2**24.
+Every output channel of every sum gets the finest step for which the sum cannot exceed 2**24.
 ``fit.py`` divides the bits between operands and weights. ``check_bounds`` verifies the result from its integers alone,
 as ``load_pretrained`` does with a model from disk.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,12 +16,11 @@ from jaxtyping import Array
 
 from pixelcnn_jax.codec.bounds import check_bounds, input_range
 from pixelcnn_jax.codec.fit import (
-    MOST_STEP,
     Operand,
     Range,
-    Seen,
+    Statistics,
     Sum,
-    finest_step,
+    finest_operand_step,
     fit_sum,
     narrow,
     range_of,
@@ -41,6 +41,7 @@ from pixelcnn_jax.models.layers import shift_down, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe
 
+BATCH = 50  # images at a time in calibration
 RESIDUAL = 2**16  # about the largest value of the residual stream
 GIVEN = 2**9  # about the largest value of a map and of an embedded code
 
@@ -59,7 +60,8 @@ def quantise(
     Args:
       model: a network with a softmax over intensities or codes, or with a mixture of logistics.
       variables: its variables.
-      images: a few hundred images typical of those to be compressed. They determine the clip ranges.
+      images: a few hundred images typical of those to be compressed. They determine the clip ranges, the
+        steps and how weights are rounded.
       h: their one-hot condition [count, condition], for a model made with one.
       s: their maps [count, height, width, map_features], for a model made with one. The integer model rounds a map to
         about a thousand values, multiples of a power of two, and clips it to 1.5 times the largest value seen here.
@@ -81,21 +83,24 @@ def quantise(
     check_one_hot(condition.h)
     params = params_of(variables)
     integer_model = build(describe(model) | {"class": IntegerPixelCNN.__name__})
-    batches = []
-    for start in range(0, len(images), 50):
-        part = jax.tree.map(lambda x, start=start: x[start : start + 50], condition)
-        batches.append(_statistics(model, params, images[start : start + 50], part))
-    seen = jax.tree.map(_merged, *batches, is_leaf=lambda x: isinstance(x, Seen))
+    seen: Params = {}
+    for start in range(0, len(images), BATCH):
+        part, h_and_s = jax.tree.map(lambda x, start=start: x[start : start + BATCH], (images, condition))
+        new = jax.tree.map(lambda x: np.asarray(x, np.float64), _statistics(model, params, part, h_and_s))
+        share = len(part) / (start + len(part))
+        seen = (
+            jax.tree.map(partial(Statistics.joined, share=share), seen, new, is_leaf=_are_statistics) if seen else new
+        )
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), masked(model, params))
+    if not all(np.isfinite(x).all() for x in jax.tree.leaves((exact, seen))):
+        raise InputError("variables must be finite: the model has NaN or infinity on these images.")
     quantised = {"params": jax.tree.map(narrow, _quantise_params(model, exact, seen))}
     check_bounds(integer_model, quantised)
     return integer_model, quantised
 
 
-def _merged(*parts: Seen) -> Seen:
-    """Returns what was seen in several batches; the last, which may be smaller, counts as much as the others."""
-    largest, mean, covariance = (np.stack(x).astype(np.float64) for x in zip(*parts, strict=True))
-    return Seen(largest.max(axis=0), mean.mean(axis=0), covariance.mean(axis=0))
+def _are_statistics(x: Any) -> bool:
+    return isinstance(x, Statistics)
 
 
 def has_integer_form(model: nn.Module) -> bool:
@@ -120,11 +125,11 @@ def _statistics(model: GatedPixelCNN, params: Params, images: Images, condition:
     if condition.s is not None:
         result["map"] = condition.s
 
-    def seen(x: Array) -> Seen:
+    def seen(x: Array) -> Statistics:
         axes = (0, 1, 2)
         mean = jnp.mean(x, axis=axes, keepdims=True)
         centred = (x - mean).reshape(-1, mean.size)
-        return Seen(jnp.max(jnp.abs(x), axis=axes), mean[0, 0, 0], centred.T @ centred / len(centred))
+        return Statistics(jnp.max(jnp.abs(x), axis=axes), mean[0, 0, 0], centred.T @ centred / len(centred))
 
     return jax.tree.map(seen, result)
 
@@ -143,7 +148,7 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
     if "map" in seen:
         step, reach = range_of(seen["map"], step_within(seen["map"].largest, GIVEN))
         reach = np.full(reach.shape, reach.max())
-        given = Operand(np.empty(0), seen["map"], (step, reach))
+        given = seen["map"], (step, reach)
         common["map"] = {"shifts": {"s": -step}, "clips": {"s": reach}}
     first = Inputs((0, input_range(model, common)), np.append(1.0, unit)[:, None, None])
     precision = precision_of(model)
@@ -166,7 +171,7 @@ class Inputs(NamedTuple):
     range: Range
     unit: np.ndarray
 
-    def operand(self, kernel: np.ndarray, seen: Seen) -> Operand:
+    def operand(self, kernel: np.ndarray, seen: Statistics) -> Operand:
         """Returns the inputs as a kernel reads them."""
         return Operand(kernel * self.unit, seen.scaled(1 / self.unit.ravel()), self.range)
 
@@ -175,7 +180,7 @@ def _quantise_layer(
     layer: Params,
     seen: Params,
     inputs: Inputs | None,
-    given: Operand | None,
+    given: tuple[Statistics, Range] | None,
     precision: Precision,
     residual_step: int,
 ) -> Params:
@@ -184,15 +189,17 @@ def _quantise_layer(
     Args:
       layer, seen: its parameters, and what calibration saw in it.
       inputs: what it reads, if it is the strict layer.
-      given: what reads s, without its kernel.
+      given: what calibration saw of s, and its range.
       precision: the steps of its gates.
       residual_step: the step of the sums that pass from layer to layer.
     """
     result: Params = {}
 
+    def with_map(name: str, operands: dict[str, Operand]) -> dict[str, Operand]:
+        kernel = layer.get(f"{name}_s")
+        return operands if given is None or kernel is None else operands | {f"{name}_s": Operand(kernel, *given)}
+
     def fit(name: str, operands: dict[str, Operand], steps: Any) -> Sum:
-        if given is not None and f"{name}_s" in layer:
-            operands = operands | {f"{name}_s": given._replace(kernel=layer[f"{name}_s"])}
         fitted = fit_sum([*operands.values()], layer[name]["bias"], steps, layer.get(f"{name}_h"))
         for part, kernel in zip(operands, fitted.kernels, strict=True):
             result[part] = kernel if part.endswith("_s") else {"kernel": kernel}
@@ -210,12 +217,14 @@ def _quantise_layer(
     else:
         above = inputs.operand(layer["vertical"]["kernel"], seen["above"])
         own_row = inputs.operand(across, seen["own_row"])
-    finest = finest_step([above], layer["vertical"]["bias"]) - 2
-    crossing = Operand(layer["crossing"]["kernel"], seen["crossing"], most=np.minimum(finest, MOST_STEP))
-    horizontal = fit("horizontal", {"crossing": crossing, "horizontal": own_row}, gate_steps)
+    read_above = with_map("vertical", {"vertical": above})
+    most = finest_operand_step([*read_above.values()], layer["vertical"]["bias"], layer.get("vertical_h"))
+    crossing = Operand(layer["crossing"]["kernel"], seen["crossing"], most=most)
+    read = with_map("horizontal", {"crossing": crossing, "horizontal": own_row})
+    horizontal = fit("horizontal", read, gate_steps)
     (crossing_step, crossing_reach), (own_step, own_reach), *_ = horizontal.ranges
-    vertical = fit("vertical", {"vertical": above}, np.stack(np.broadcast_arrays(gate_steps, crossing_step)))
-    out = fit("out", {"out": Operand(layer["out"]["kernel"], seen["gated"], gated)}, residual_step)
+    vertical = fit("vertical", read_above, np.stack(np.broadcast_arrays(gate_steps, crossing_step)))
+    out = fit("out", with_map("out", {"out": Operand(layer["out"]["kernel"], seen["gated"], gated)}), residual_step)
     shifts = {
         "crossing": vertical.step - crossing_step,
         "vertical": vertical.step - gate_steps,
@@ -231,9 +240,8 @@ def _quantise_layer(
 def _quantise_head(model: GatedPixelCNN, head: Params, seen: Params, residual_step: int) -> Params:
     units, offsets, goals = output_units(model)
     copy = Operand(head["hidden"]["kernel"], seen["copy"], most=residual_step - 1, shared=True)
-    finest = finest_step([copy], head["hidden"]["bias"]) - 2
     kernel = head["logits"]["kernel"] * units
-    last = Operand(kernel, seen["hidden"], most=np.minimum(finest, MOST_STEP))
+    last = Operand(kernel, seen["hidden"], most=finest_operand_step([copy], head["hidden"]["bias"]))
     logits = fit_sum([last], head["logits"]["bias"] * units + offsets, goals)
     ((hidden_step, hidden_reach),) = logits.ranges
     importance = (kernel**2 * 4.0**goals).sum(axis=1)

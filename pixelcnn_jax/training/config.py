@@ -49,6 +49,8 @@ class TrainConfig:
                     f"config.train.{name} must be a multiple of config.train.microbatch_size, got "
                     f"{getattr(self, name)} and {self.microbatch_size}."
                 )
+        if self.start_without and self.start_from is None:
+            raise InputError("config.train.start_without needs config.train.start_from: it names parts of that model.")
         for row in self.published:
             texts = isinstance(row, tuple) and len(row) == 4 and all(isinstance(text, str) for text in row[:3])
             if not (texts and row[2] in ("bits/dim", "nats") and isinstance(row[3], int | float)):

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import condition_of
@@ -16,8 +17,8 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     """Returns an experiment's initial parameters, taken from a trained model; None if no model is named.
 
     The model may have the same networks as the experiment, or be one of them, for example an auto-encoder's decoder.
-    The other networks are then initialised as usual, and so are the parts ``without``. Kernels of h and s that the
-    model lacks start at zero.
+    The other networks are then initialised as usual, and so are parts whose name is in ``without``, at any depth.
+    Kernels of h and s that the model lacks, within parts that it has, start at zero.
 
     Raises:
       InputError: if there is no such model, its networks differ, or it lacks a part ``without``.
@@ -25,25 +26,22 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     if name is None:
         return None
     wanted = jax.eval_shape(experiment.init, jax.random.key(0))
-    variables, mine = read_weights(name)[0], shapes_of(wanted)
+    trained, mine = flatten_dict(read_weights(name)[0]), shapes_of(wanted)
     for part in without:
-        variables, whole = _without(variables, part), variables
-        if shapes_of(variables) == shapes_of(whole):
-            raise InputError(f"config.train.start_without={part} is no part of config.train.start_from={name}.")
+        if not any(part in path for path in trained):
+            raise InputError(f"config.train.start_without names {part}, which config.train.start_from={name} lacks.")
+    variables = unflatten_dict({path: x for path, x in trained.items() if not set(path) & set(without)})
     whole = {part: variables[part] for part in wanted if part in variables}
-    trained = (whole, *({part: variables} for part in wanted))
-    if params := next((one for one in trained if one and shapes_of(one).items() <= mine.items()), None):
+    candidates = (whole, *({part: variables} for part in wanted))
+    if params := next((one for one in candidates if one and shapes_of(one).items() <= mine.items()), None):
         return params
     theirs = shapes_of(whole)
-    part = min(part for part in mine.keys() | theirs.keys() if mine.get(part) != theirs.get(part))
+    differing = [part for part in mine.keys() | theirs.keys() if mine.get(part) != theirs.get(part)]
+    part = min(part for part in differing if not any(f"['{name}']" in part for name in without))
     raise InputError(
         f"config.train.start_from={name} is a different network: {part} has shape {theirs.get(part)} in it and "
         f"{mine.get(part)} in this run."
     )
-
-
-def _without(params: dict[str, Any], part: str) -> dict[str, Any]:
-    return {name: _without(x, part) if isinstance(x, dict) else x for name, x in params.items() if name != part}
 
 
 def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from tiny_runs import tiny_experiment
 
 from pixelcnn_jax import InputError, load_pretrained, log_prob
 from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.training.config import TrainConfig
 from pixelcnn_jax.training.start import replaced, trained_params
 
 
@@ -77,8 +78,12 @@ def test_a_part_that_is_left_out_may_differ(whole):
     params = trained_params(str(whole), tiny_experiment(model__head_features=20)[1], without=("head",))
     assert "strict" in params["params"]
     assert "head" not in params["params"]
-    with pytest.raises(InputError, match=r"start_without=heads"):
+    with pytest.raises(InputError, match=r"start_without names heads"):
         trained_params(str(whole), tiny_experiment()[1], without=("heads",))
+    with pytest.raises(InputError, match=r"\['strict'\]"):
+        trained_params(str(whole), tiny_experiment(model__first_kernel_size=5)[1], without=("head",))
+    with pytest.raises(InputError, match=r"start_without needs config\.train\.start_from"):
+        TrainConfig(start_without=("head",))
 
 
 def test_a_model_that_is_not_there_is_refused(tmp_path):

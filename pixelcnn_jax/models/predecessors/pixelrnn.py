@@ -162,9 +162,6 @@ def states_above(
     return window_product(window, layer["state"]["kernel"])
 
 
-# Diagonal BiLSTM
-
-
 class RowLSTMStream(ResidualStream):
     """The ``Stream`` of a Row LSTM, whose layers remember the states of the row above."""
 
@@ -189,6 +186,9 @@ class RowLSTMStream(ResidualStream):
 
     def remember(self, memory: State, new: State) -> State:
         return new
+
+
+# Diagonal BiLSTM
 
 
 def diagonal_lstm(
