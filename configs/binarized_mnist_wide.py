@@ -5,8 +5,8 @@ Command: python -m experiments.train --config=configs/binarized_mnist_wide.py --
 Time: 90 minutes (9,000 steps, 5.8 epochs) on one core of an AMD EPYC, 57 images/s (2026-11-26).
 Result: test 80.41 nats (0.1480 bits/dim), validation 80.77, train 78.92 (10,000 images): the published model
 "binarized_mnist_wide". Validation was best at step 7,500, so steps alone will not lower it further.
-5,000 more steps with dropout have 80.34 on test, 80.73 on validation and 79.38 on train, after 49 minutes on one core, by
-the command above with a different workdir and
+5,000 more steps with dropout have 80.34 on test, 80.73 on validation and 79.38 on train, after 49 minutes on one core,
+by the command above with a different workdir and
   --config.train.start_from=binarized_mnist_wide --config.model.dropout=0.1 --config.model.dtype=bfloat16
   --config.optimizer.learning_rate=1.5e-3 --config.train.steps=5000
 """
