@@ -40,7 +40,7 @@ class Statistics(NamedTuple):
 
 
 class Operand(NamedTuple):
-    """What a sum reads.
+    """One input of a sum, with its weights.
 
     Attributes:
       kernel: its weights [*taps, *channels, *outputs].

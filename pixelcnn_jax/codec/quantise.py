@@ -166,7 +166,7 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
 
 
 class Inputs(NamedTuple):
-    """What the strict layer reads: its step and clip range, and the value of one unit of each input."""
+    """The inputs of the strict layer: their step and clip range, and the value of one unit of each."""
 
     range: Range
     unit: np.ndarray
