@@ -18,7 +18,8 @@ from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve, unconditional
 from pixelcnn_jax.models.conditioning.guidance import Adjustment, interleave, make_adjustment
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
-from pixelcnn_jax.models.streaming import Cache, begin, stream_of
+from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.streaming import Stream, begin, stream_of
 
 REPORT_SECONDS = 0.02  # shortest time between two reports of finished rows
 
@@ -136,15 +137,15 @@ def _sample(
     if stream is None:
         return _sample_naively(model, variables, keys, drawn, mask, condition, adjustment)
     batch, height, width, _ = images.shape
-    cache = begin(stream, params_of(variables), condition, batch=batch * adjustment.passes, width=width)
-    rows, params = match_sharding(keys, cache.rows, cache.params)
-    cache, advance = cache.replace(rows=rows, params=params), partial(_sample_rows, keys, mask, adjustment)
+    params, size = params_of(variables), (batch * adjustment.passes, width)
+    rows, params = match_sharding(keys, _first_rows(stream, params, condition, size), params)
+    advance = partial(_sample_rows, stream, params, condition, keys, mask, adjustment)
     if on_row is None:
-        return advance(drawn, cache, 0, height)[0]
+        return advance(drawn, rows, 0, height)[0]
     row, count = 0, 1
     while row < height:
         began, end = time.monotonic(), min(row + count, height)
-        drawn, cache = jax.block_until_ready(advance(drawn, cache, row, end))
+        drawn, rows = jax.block_until_ready(advance(drawn, rows, row, end))
         # Fast rows are advanced together: one call for each would slow them down.
         count = max(1, int((end - row) * REPORT_SECONDS / max(1e-9, time.monotonic() - began)))
         for finished in range(row, end):
@@ -179,28 +180,41 @@ def naive_sample(
     return _sample_naively(network, weights, keys, Drawn(images, None), *rest).images
 
 
-@jax.jit
+@partial(jax.jit, static_argnames=("stream", "size"))
+def _first_rows(stream: Stream, params: Params, condition: Condition, size: tuple[int, int]) -> Any:
+    """Returns the memory of the rows above images of a batch and a width."""
+    return begin(stream, params, condition, batch=size[0], width=size[1]).rows
+
+
+@partial(jax.jit, static_argnames="stream")
 def _sample_rows(
+    stream: Stream,
+    params: Params,
+    condition: Condition,
     keys: Array,
     mask: Array,
     adjustment: Adjustment,
     drawn: Drawn,
-    cache: Cache,
+    rows: Any,
     first: Int[Array, ""] | int,
     stop: Int[Array, ""] | int,
-) -> tuple[Drawn, Cache]:
-    """Draws rows ``first`` to ``stop - 1`` of the images. Compiled once for any number of rows."""
-    _, _, width, channels = drawn.images.shape
+) -> tuple[Drawn, Any]:
+    """Draws rows ``first`` to ``stop - 1`` of the images. Compiled once for any number of rows.
+
+    Returns them and the memory of the rows. The parameters are prepared in every call: to return them from one call
+    and pass them to the next takes as long as fifty pixels.
+    """
+    batch, _, width, channels = drawn.images.shape
+    cache = begin(stream, params, condition, batch=batch * adjustment.passes, width=width).replace(rows=rows)
 
     def sample_row(row: Array, carry: Any) -> Any:
         (images, log_probs), cache = carry
         given, stays = _row(images, row), _row(mask, row)
-        gumbel = noise(keys, row, width=width, channels=channels, levels=cache.stream.model.levels)[:, None]
+        gumbel = noise(keys, row, width=width, channels=channels, levels=stream.model.levels)[:, None]
 
         def sample_pixel(column: Array, carry: Any) -> Any:
             drawn, cache = carry
             pixel, fixed, random = (_column(x, column)[:, 0, 0] for x in (given, stays, gumbel))
-            cache = cache.open_pixel(column)
             for colour in range(channels):
                 logits, cache = cache.read(column, colour)
                 logits, kept = adjustment.logits(logits), fixed[:, colour]
@@ -208,15 +222,19 @@ def _sample_rows(
                 drawn = drawn._replace(log_probs=drawn.add(logits, values, kept))
                 values = jnp.where(kept, pixel[:, colour], values)
                 cache = cache.write(column * channels + colour, adjustment.repeat(values))
-            return drawn, cache.close_pixel(column)
+            # The next pixel is opened here, so that its contexts are carried into the next iteration. A gate that reads
+            # them from their place in the row is one kernel with that lookup, which XLA's CPU compiler runs number by
+            # number, ten times as slow.
+            return drawn, cache.close_pixel(column).open_pixel(jnp.minimum(column + 1, width - 1))
 
-        cache = cache.open_row(row, adjustment.repeat(given))
+        cache = cache.open_row(row, adjustment.repeat(given)).open_pixel(0)
         drawn, cache = jax.lax.fori_loop(0, width, sample_pixel, (Drawn(images, log_probs), cache))
         finished = cache.row[:: adjustment.passes]
         images = jax.lax.dynamic_update_slice_in_dim(images, finished, row, axis=1)
         return drawn._replace(images=images), cache.close_row()
 
-    return jax.lax.fori_loop(first, stop, sample_row, (drawn, cache))
+    drawn, cache = jax.lax.fori_loop(first, stop, sample_row, (drawn, cache))
+    return drawn, cache.rows
 
 
 @partial(jax.jit, static_argnames="model")

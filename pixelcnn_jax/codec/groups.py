@@ -273,21 +273,22 @@ def _decode(
         above, rows = stream.open_row(params, rows, condition._replace(s=s))
 
         def decode_pixel(column: Array, carry: Any) -> Any:
-            finished, columns, coder = carry
+            finished, columns, known, coder = carry
             pixel = jnp.zeros((batch, 1, 1, channels), jnp.int32)
-            known = stream.open_pixel(params, columns, above, column)
             for colour in range(channels):
                 outputs, known = stream.read_outputs(params, known, pixel, colour=colour)
                 numbers = distribution.read(outputs.reshape(groups, images, -1))
                 values, coder = rans.decode_subpixel(distribution, numbers, present, coder, data)
                 pixel = pixel.at[:, 0, 0, colour].set(values.reshape(batch))
             finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
-            return finished, stream.close_pixel(params, columns, known, pixel), coder
+            # The next pixel is opened here for the reason that ``sampling._sample_rows`` gives.
+            columns, following = stream.close_pixel(params, columns, known, pixel), jnp.minimum(column + 1, width - 1)
+            return finished, columns, stream.open_pixel(params, columns, above, following), coder
 
         empty = jnp.zeros((batch, 1, columns_at_most, channels), jnp.int32)
-        finished, _, coder = jax.lax.fori_loop(
-            0, width, decode_pixel, (empty, stream.first_columns(params, batch), coder)
-        )
+        columns = stream.first_columns(params, batch)
+        begun = empty, columns, stream.open_pixel(params, columns, above, 0), coder
+        finished, _, _, coder = jax.lax.fori_loop(0, width, decode_pixel, begun)
         pixels = jax.lax.dynamic_update_slice_in_dim(pixels, finished, row, axis=1)
         return row + 1, pixels, stream.close_row(params, rows, above, finished), coder
 

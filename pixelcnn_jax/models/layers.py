@@ -93,8 +93,8 @@ def one_by_one(
 def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch height width features"]:
     """Returns the gated activation unit, tanh(W_f x) * sigmoid(W_g x): equation 2.
 
-    A single tanh over both halves, with sigmoid(x) = (1 + tanh(x / 2)) / 2, makes sampling on CPU 7 % faster but the
-    training step 10 % slower (``docs/benchmarks.md``).
+    A single tanh over both halves, with sigmoid(x) = (1 + tanh(x / 2)) / 2, makes sampling on CPU 2 to 4 % faster but
+    the training step 10 % slower (``docs/benchmarks.md``).
     """
     tanh_half, sigmoid_half = (x[..., 0, :], x[..., 1, :]) if x.ndim == 5 else jnp.split(x, 2, axis=-1)
     return jnp.tanh(tanh_half) * jax.nn.sigmoid(sigmoid_half)

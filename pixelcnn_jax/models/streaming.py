@@ -103,7 +103,7 @@ class Cache(flax.struct.PyTreeNode):
     def close_row(self) -> "Cache":
         """Remembers the finished row."""
         rows = self.stream.close_row(self.params, self.rows, self.above, self.row)
-        return self.replace(rows=rows, row=None, above=None, columns=None)
+        return self.replace(rows=rows, row=None, above=None, columns=None, known=())
 
     def open_pixel(self, column: Int[Array, ""] | int) -> "Cache":
         """Begins a pixel."""
