@@ -1,21 +1,26 @@
 """The verb ``evaluate``: the likelihood of a whole split, as a table prints it."""
 
+import dataclasses
+import math
 import shlex
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import click
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditioning.conditional import ConstantCondition
 
 MOST = 1024  # images a batch, whatever a card says
 SPLITS = ("train", "validation", "test")
+MEANS = {"mirrored": "the image and its mirror image", "views": "all views of an image"}
 
 
 @click.command()
@@ -24,24 +29,33 @@ SPLITS = ("train", "validation", "test")
     "--split", type=click.Choice(SPLITS), default="test", show_default=True, help="As the model's config has it."
 )
 @click.option("--data-dir", help="Folder of the data set; for TFDS its own default if not given.")
-@click.option("--mirrored", is_flag=True, help="Score the mean of p(x) and p(mirrored x), exactly.")
+@click.option(
+    "--mean-over",
+    type=click.Choice(MEANS),
+    help="Score the mean of p(x) and p(mirrored x); or the mean of the densities of all symmetric views, for a model "
+    "trained with config.unconditional.augment. Both are exact.",
+)
 @options.json_option
-def evaluate(name: str, split: str, data_dir: str | None, mirrored: bool, as_json: bool) -> None:
-    """Compute the likelihood of a whole split. Without --mirrored it is the figure of the table of results."""
+def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:
+    """Compute the likelihood of a whole split. Without --mean-over it is the figure of the table of results."""
     use_all_cores()
-    score = evaluate_split(options.load_density(name), split, data_dir, mirrored=mirrored)
+    score = evaluate_split(options.load_density(name), split, data_dir, mean_over=mean_over)
     sentence = "{data}: {images:,} images, {nats:.2f} nats, {bits_per_dim:.4f} bits/dim".format(**score)
-    sentence += ", mean with the mirrored images" if mirrored else ""
-    options.report({"model": name, "split": split, "mirrored": mirrored} | score, sentence, as_json=as_json)
+    sentence += f", mean over {MEANS[mean_over]}" if mean_over else ""
+    options.report({"model": name, "split": split, "mean_over": mean_over} | score, sentence, as_json=as_json)
 
 
-def evaluate_split(density: Density, split: str, data_dir: str | None, *, mirrored: bool = False) -> dict[str, Any]:
+def evaluate_split(
+    density: Density, split: str, data_dir: str | None, *, mean_over: str | None = None
+) -> dict[str, Any]:
     """Returns the score of a split: data, images, nats, bits_per_dim.
 
-    ``mirrored`` scores the density (p(x) + p(mirrored x)) / 2: a sample of p, mirrored with probability 1/2.
+    ``mean_over`` scores the mean of p(view of x) over views that lose nothing. It is a density too: that of a sample of
+    p, turned back from a view drawn at random. A model trained on named views scores each by its own density.
 
     Raises:
-      InputError: if the model has no config, or its data set is not there or differs from the images of training.
+      InputError: if the model has no config, or its data set is not there or differs from the images of training; if it
+        does not have the views of ``mean_over``.
     """
     from pixelcnn_jax.data.dataset import DataConfig, load  # here, because the other verbs start sooner without
     from pixelcnn_jax.training import evaluation
@@ -69,14 +83,31 @@ def evaluate_split(density: Density, split: str, data_dir: str | None, *, mirror
     if dataset.spec != density.spec:
         raise InputError(f"{dataset.description} has images of {dataset.spec}, but {density.name} of {density.spec}.")
 
-    def loss(variables: Any, batch: Any) -> jax.Array:
-        images, score = batch["image"], partial(nats, density.model, variables, h=density.h_in(batch))
-        if not mirrored:
-            return score(images)
-        return jnp.log(2.0) - jnp.logaddexp(-score(images), -score(images[:, :, ::-1]))
+    shown = _shown(density, mean_over)
+
+    def loss(variables: Any, batch: Any) -> Array:
+        images, h = batch["image"], density.h_in(batch)
+        scores = jnp.stack([nats(model, variables, view(images), h=h) for model, view in shown])
+        return math.log(len(shown)) - jax.nn.logsumexp(-scores, axis=0)
 
     micro = train.get("microbatch_size")
     losses_of = evaluation.make_evaluator(
         loss, batch_size=min(train.get("eval_batch_size", 64), MOST), microbatch_size=micro and min(micro, MOST)
     )
     return evaluation.score(evaluation.in_full_precision(losses_of, density.variables, dataset), dataset)
+
+
+def _shown(density: Density, mean_over: str | None) -> list[tuple[Any, Callable[[Array], Array]]]:
+    """Returns the views of an image that are scored, each with its model."""
+    from pixelcnn_jax.data.views import symmetries, views
+
+    size, constant = density.spec.shape[:2], density.conditioner
+    named = isinstance(constant, ConstantCondition) and constant.size == len(views(*size))
+    if mean_over == "views" and not named:
+        raise InputError(f"{density.name} must be trained with config.unconditional.augment: it has one view alone.")
+    scored = symmetries(*size)[: {None: 1, "mirrored": 2}.get(mean_over)]
+
+    def of_view(index: int) -> Any:
+        return dataclasses.replace(density.model, conditioner=dataclasses.replace(constant, index=index))
+
+    return [(of_view(index) if named else density.model, view) for index, view in enumerate(scored)]

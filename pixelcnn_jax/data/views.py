@@ -15,15 +15,16 @@ ROTATIONS = 8  # symmetries of a square: four rotations, each with and without m
 
 
 def views(height: int, width: int) -> list[Callable[[Array], Array]]:
-    """Returns the views of images [batch, height, width, channels].
+    """Returns the views of images [batch, height, width, channels]: symmetries, then moves by one pixel over zeros."""
+    moves = [(down, right) for down in (0, 1, -1) for right in (0, 1, -1) if (down, right) != (0, 0)]
+    return [*symmetries(height, width), *(partial(_move, down=down, right=right) for down, right in moves)]
 
-    The first is the identity. Mirrored images follow, transposed ones if the images are square, and images moved by one
-    pixel over zeros.
-    """
+
+def symmetries(height: int, width: int) -> list[Callable[[Array], Array]]:
+    """Returns the views that lose nothing: the identity, mirrored images, and transposed ones if images are square."""
     mirrored = [partial(jnp.flip, axis=axes) for axes in ((), (2,), (1,), (1, 2))]
     transposed = [lambda x, view=view: jnp.swapaxes(view(x), 1, 2) for view in mirrored] if height == width else []
-    moves = [(down, right) for down in (0, 1, -1) for right in (0, 1, -1) if (down, right) != (0, 0)]
-    return [*mirrored, *transposed, *(partial(_move, down=down, right=right) for down, right in moves)]
+    return [*mirrored, *transposed]
 
 
 def random_view(
@@ -51,7 +52,7 @@ def rotate(
     images: Int[Array, "batch height width channels"], index: Int[Array, " batch"]
 ) -> Int[Array, "batch height width channels"]:
     """Returns square images, each rotated and mirrored in one of `ROTATIONS` ways; 0 is the identity."""
-    return _select(images, index, views(*images.shape[1:3])[:ROTATIONS])
+    return _select(images, index, symmetries(*images.shape[1:3]))
 
 
 def _select(images: Array, index: Array, all_views: list[Callable[[Array], Array]]) -> Array:

@@ -9,15 +9,16 @@ import jax
 import numpy as np
 import pytest
 
-from pixelcnn_jax import load_pretrained, pretrained
+from pixelcnn_jax import GatedPixelCNN, load_pretrained, pretrained
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.pretrained import read_card, save_pretrained
 
 
 def test_the_figures_of_a_card_come_out_again(pixelcnn):
     actual = json.loads(pixelcnn("evaluate", "digits", "--json"))
     printed = read_card("digits")["scores"]["test"]
-    names = {name: actual.pop(name) for name in ("model", "split", "mirrored", "data", "images")}
-    assert names == {"model": "digits", "split": "test", "mirrored": False} | {
+    names = {name: actual.pop(name) for name in ("model", "split", "mean_over", "data", "images")}
+    assert names == {"model": "digits", "split": "test", "mean_over": None} | {
         name: printed.pop(name) for name in ("data", "images")
     }
     assert actual == {name: pytest.approx(figure, rel=1e-5) for name, figure in printed.items()}
@@ -60,9 +61,30 @@ def test_the_mean_with_the_mirrored_image_is_a_density_of_both(pixelcnn):
     model, variables, _ = load_pretrained("digits")
     images = read_all(load("digits", "test", levels=17))["image"]
     both = [log_prob(model, variables, x) for x in (images, images[:, :, ::-1])]
-    actual = json.loads(pixelcnn("evaluate", "digits", "--mirrored", "--json"))
-    assert actual["mirrored"]
+    actual = json.loads(pixelcnn("evaluate", "digits", "--mean-over=mirrored", "--json"))
+    assert actual["mean_over"] == "mirrored"
     np.testing.assert_allclose(actual["nats"], -np.mean(np.logaddexp(*both) - np.log(2)), rtol=1e-5)
+
+
+def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_path):
+    from pixelcnn_jax import log_prob
+    from pixelcnn_jax.data.dataset import load, read_all
+    from pixelcnn_jax.data.views import symmetries
+
+    _, _, card = load_pretrained("digits")
+    network = GatedPixelCNN(levels=17, features=4, layers=1)
+    model = ConditionalModel(network, ConstantCondition(16))
+    variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int))
+    save_pretrained(tmp_path, model, variables, card)
+    images = read_all(load("digits", "test", levels=17))["image"]
+    each = [
+        log_prob(network, variables, view(images), h=jax.nn.one_hot(np.full(len(images), index), 16))
+        for index, view in enumerate(symmetries(8, 8))
+    ]
+    actual = json.loads(pixelcnn("evaluate", tmp_path, "--mean-over=views", "--json"))
+    expected = np.log(8) - jax.nn.logsumexp(np.stack(each), axis=0)
+    np.testing.assert_allclose(actual["nats"], expected.mean(), rtol=1e-5)
+    assert "augment" in pixelcnn("evaluate", "digits", "--mean-over=views", mistake=True)
 
 
 def change(tmp_path, **changes):
