@@ -19,7 +19,7 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resol
 from pixelcnn_jax.models.conditioning.guidance import Adjustment, interleave, make_adjustment
 from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import Stream, begin, stream_of
+from pixelcnn_jax.models.streaming import Cache, Stream, stream_of
 
 REPORT_SECONDS = 0.02  # shortest time between two reports of finished rows
 
@@ -137,8 +137,8 @@ def _sample(
     if stream is None:
         return _sample_naively(model, variables, keys, drawn, mask, condition, adjustment)
     batch, height, width, _ = images.shape
-    params, size = params_of(variables), (batch * adjustment.passes, width)
-    rows, params = match_sharding(keys, _first_rows(stream, params, condition, size), params)
+    params = params_of(variables)
+    rows, _ = match_sharding(keys, _first_rows(stream, params, (batch * adjustment.passes, width)), None)
     advance = partial(_sample_rows, stream, params, condition, keys, mask, adjustment)
     if on_row is None:
         return advance(drawn, rows, 0, height)[0]
@@ -181,9 +181,9 @@ def naive_sample(
 
 
 @partial(jax.jit, static_argnames=("stream", "size"))
-def _first_rows(stream: Stream, params: Params, condition: Condition, size: tuple[int, int]) -> Any:
+def _first_rows(stream: Stream, params: Params, size: tuple[int, int]) -> Any:
     """Returns the memory of the rows above images of a batch and a width."""
-    return begin(stream, params, condition, batch=size[0], width=size[1]).rows
+    return stream.first_rows(stream.prepare(params), *size)
 
 
 @partial(jax.jit, static_argnames="stream")
@@ -201,11 +201,11 @@ def _sample_rows(
 ) -> tuple[Drawn, Any]:
     """Draws rows ``first`` to ``stop - 1`` of the images. Compiled once for any number of rows.
 
-    Returns them and the memory of the rows. The parameters are prepared in every call: to return them from one call
-    and pass them to the next takes as long as fifty pixels.
+    Returns them and the memory of the rows. The parameters are prepared in every call, which takes less time than to
+    return them and pass them to the next.
     """
-    batch, _, width, channels = drawn.images.shape
-    cache = begin(stream, params, condition, batch=batch * adjustment.passes, width=width).replace(rows=rows)
+    _, _, width, channels = drawn.images.shape
+    cache = Cache(stream, stream.prepare(params), condition, rows)
 
     def sample_row(row: Array, carry: Any) -> Any:
         (images, log_probs), cache = carry

@@ -34,6 +34,6 @@ def test_no_gate_looks_up_its_place_in_the_row():
 
 def run(code: str) -> None:
     root = Path(__file__).parents[1]
-    environment = os.environ | {"XLA_FLAGS": "", "PYTHONPATH": f"{root}:{root / 'tests'}"}
+    environment = os.environ | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{root}:{root / 'tests'}"}
     done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

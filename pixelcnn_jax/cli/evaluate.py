@@ -1,9 +1,9 @@
 """The verb ``evaluate``: the likelihood of a whole split, as a table prints it."""
 
-import dataclasses
 import math
 import shlex
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -16,11 +16,10 @@ from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.conditioning.conditional import ConstantCondition
 
 MOST = 1024  # images a batch, whatever a card says
 SPLITS = ("train", "validation", "test")
-MEANS = {"mirrored": "the image and its mirror image", "views": "all views of an image"}
+MEANS = {"mirrored": "the image and its mirror image", "views": "all symmetries of the image"}
 
 
 @click.command()
@@ -32,8 +31,8 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "all views of an
 @click.option(
     "--mean-over",
     type=click.Choice(MEANS),
-    help="Score the mean of p(x) and p(mirrored x); or the mean of the densities of all symmetric views, for a model "
-    "trained with config.unconditional.augment. Both are exact.",
+    help="Score the mean of p(x) and p(mirrored x); or of p(view of x | view) over all symmetries, for a model whose h "
+    "names the view (config.unconditional.augment). Both are exact.",
 )
 @options.json_option
 def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:
@@ -50,12 +49,11 @@ def evaluate_split(
 ) -> dict[str, Any]:
     """Returns the score of a split: data, images, nats, bits_per_dim.
 
-    ``mean_over`` scores the mean of p(view of x) over views that lose nothing. It is a density too: that of a sample of
-    p, turned back from a view drawn at random. A model trained on named views scores each by its own density.
+    ``mean_over`` scores a mean of densities, of which each first turns or mirrors the image. It is a density too.
 
     Raises:
-      InputError: if the model has no config, or its data set is not there or differs from the images of training; if it
-        does not have the views of ``mean_over``.
+      InputError: if the model has no config, or its data set is not there or differs from the images of training; if
+        its h does not name the views that ``mean_over`` asks for.
     """
     from pixelcnn_jax.data.dataset import DataConfig, load  # here, because the other verbs start sooner without
     from pixelcnn_jax.training import evaluation
@@ -83,12 +81,22 @@ def evaluate_split(
     if dataset.spec != density.spec:
         raise InputError(f"{dataset.description} has images of {dataset.spec}, but {density.name} of {density.spec}.")
 
-    shown = _shown(density, mean_over)
+    views = _named_views(density) if mean_over == "views" else None
 
     def loss(variables: Any, batch: Any) -> Array:
         images, h = batch["image"], density.h_in(batch)
-        scores = jnp.stack([nats(model, variables, view(images), h=h) for model, view in shown])
-        return math.log(len(shown)) - jax.nn.logsumexp(-scores, axis=0)
+        if mean_over is None:
+            return nats(density.model, variables, images, h=h)
+
+        def of_view(view: tuple[Array, Array]) -> Array:
+            named = jax.nn.one_hot(jnp.full(len(images), view[1]), density.conditioner.size)
+            return nats(density.model.network, variables, view[0], h=named)
+
+        if views is None:
+            scores = jax.lax.map(partial(nats, density.model, variables, h=h), jnp.stack([images, images[:, :, ::-1]]))
+        else:
+            scores = jax.lax.map(of_view, (jnp.stack([view(images) for view in views]), jnp.arange(len(views))))
+        return math.log(len(scores)) - jax.nn.logsumexp(-scores, axis=0)
 
     micro = train.get("microbatch_size")
     losses_of = evaluation.make_evaluator(
@@ -97,17 +105,15 @@ def evaluate_split(
     return evaluation.score(evaluation.in_full_precision(losses_of, density.variables, dataset), dataset)
 
 
-def _shown(density: Density, mean_over: str | None) -> list[tuple[Any, Callable[[Array], Array]]]:
-    """Returns the views of an image that are scored, each with its model."""
+def _named_views(density: Density) -> list[Callable[[Array], Array]]:
+    """Returns the symmetries of an image, which a model trained on views knows by their position in h."""
     from pixelcnn_jax.data.views import symmetries, views
 
-    size, constant = density.spec.shape[:2], density.conditioner
-    named = isinstance(constant, ConstantCondition) and constant.size == len(views(*size))
-    if mean_over == "views" and not named:
-        raise InputError(f"{density.name} must be trained with config.unconditional.augment: it has one view alone.")
-    scored = symmetries(*size)[: {None: 1, "mirrored": 2}.get(mean_over)]
-
-    def of_view(index: int) -> Any:
-        return dataclasses.replace(density.model, conditioner=dataclasses.replace(constant, index=index))
-
-    return [(of_view(index) if named else density.model, view) for index, view in enumerate(scored)]
+    height, width, _ = density.spec.shape
+    own, size = density.card["config"].get("unconditional"), getattr(density.conditioner, "size", None)
+    if not own or not own.get("augment") or size != len(views(height, width)):
+        raise InputError(
+            f"--mean-over=views needs a model whose h names the view (config.unconditional.augment): that of "
+            f"{density.name} is fixed, or it has none."
+        )
+    return symmetries(height, width)

@@ -53,7 +53,7 @@ class Stream(Protocol):
         """Returns the memory of the columns left of the image."""
 
     def open_pixel(self, params: Params, columns: Any, above: Any, column: Int[Array, ""] | int) -> Any:
-        """Returns what every layer knows at a pixel from above and from the left."""
+        """Returns what every layer knows at a pixel from above and from the left: arrays, alike at every pixel."""
 
     def read_colour(
         self, params: Params, known: Any, pixel: Int[Array, "batch 1 1 channels"], *, colour: int

@@ -73,7 +73,7 @@ def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_p
 
     _, _, card = load_pretrained("digits")
     network = GatedPixelCNN(levels=17, features=4, layers=1)
-    model = ConditionalModel(network, ConstantCondition(16))
+    model = ConditionalModel(network, ConstantCondition(16, index=5))
     variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int))
     save_pretrained(tmp_path, model, variables, card)
     images = read_all(load("digits", "test", levels=17))["image"]
@@ -84,7 +84,9 @@ def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_p
     actual = json.loads(pixelcnn("evaluate", tmp_path, "--mean-over=views", "--json"))
     expected = np.log(8) - jax.nn.logsumexp(np.stack(each), axis=0)
     np.testing.assert_allclose(actual["nats"], expected.mean(), rtol=1e-5)
-    assert "augment" in pixelcnn("evaluate", "digits", "--mean-over=views", mistake=True)
+    assert "is fixed" in pixelcnn("evaluate", "digits", "--mean-over=views", mistake=True)
+    alone = json.loads(pixelcnn("evaluate", tmp_path, "--json"))  # the density that was saved
+    np.testing.assert_allclose(alone["nats"], -log_prob(model, variables, images).mean(), rtol=1e-5)
 
 
 def change(tmp_path, **changes):
