@@ -29,7 +29,7 @@ IN_README = (
     "binarized_mnist_wide",
     "mnist_classes",
     "mnist_classes_wide",
-    "mnist",
+    "mnist_long",
     "cifar10_mixture",
     "cifar10_mixture_wide",
 )
