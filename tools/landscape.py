@@ -103,7 +103,7 @@ def is_ours(card: dict[str, Any], data: Data) -> bool:
 
 def point(card: dict[str, Any], data: Data, *, by: str) -> tuple[float, float, str]:
     """Returns the cost of a model, its score of the test images, and the class of its network."""
-    return COSTS[by](card), card["scores"]["test"][data.measure], card["networks"]["class"]
+    return COSTS[by](card), card["scores"]["test"][data.measure], card["config"]["model"]["network"]
 
 
 def draw(axes: Axes, data: Data, ours: list[tuple[float, float, str]], *, by: str) -> None:
