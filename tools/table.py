@@ -31,7 +31,7 @@ IN_README = (
     "mnist_classes_wide",
     "mnist_long",
     "cifar10_mixture",
-    "cifar10_mixture_wide",
+    "cifar10_mixture_float32",
 )
 
 
