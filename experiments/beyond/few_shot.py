@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Integer, Key
 from experiments.shared.measuring import per_image, report_split
 from pixelcnn_jax.data.dataset import Dataset, Splits, load
 from pixelcnn_jax.data.examples import ExampleSets, episodes
+from pixelcnn_jax.data.views import ROTATIONS, random_index, rotate
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
@@ -41,6 +42,9 @@ class Config:
     map_features: int = field(32, "feature maps of s = m(examples) (equation 5)", least=1)
     encoder_features: tuple[int, ...] = field((24, 64), "feature maps of an example at half and quarter size", least=1)
     heads: int = field(4, "attention heads, which divide the last of encoder_features", least=1)
+    augment: float = field(
+        0.0, "share of training images shown rotated or mirrored, and their examples alike", least=0, most=1
+    )
     report_images: int = field(1318, "test images whose likelihood the report computes", least=1)
     report_episodes: int = field(1000, "20-way classifications in the report, of each kind; 0 for none", least=0)
     alphabets: tuple[str, ...] = field((), "splits that classes of one episode come from, besides the test split")
@@ -50,7 +54,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """Returns the experiment: the likelihood given as many examples as the batch carries as the loss.
 
     Raises:
-      InputError: if the data carries no examples, or the encoder cannot be built.
+      InputError: if the data carries no examples, the encoder cannot be built, or ``augment`` cannot rotate the images.
     """
     group, most = config.group, config.data.examples
     if not most:
@@ -60,6 +64,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             f"config.few_shot.encoder_features must be two numbers, the second a multiple of heads={group.heads}, got "
             f"{group.encoder_features}."
         )
+    if group.augment and spec.height != spec.width:
+        raise InputError("config.few_shot.augment needs square images: set config.data.resize.")
     shape = (spec.height, spec.width, group.map_features)
     encoder = SetEncoder(shape, spec.levels, most, group.encoder_features, group.heads)
     model = ConditionalModel(make_network(config.model, spec), encoder)
@@ -69,8 +75,14 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return model.init(key, image, image[None])
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        key = None if training is None else training.key
-        return nats(model, params, batch["image"], h=batch["examples"], key=key)
+        if training is None:
+            return nats(model, params, batch["image"], h=batch["examples"])
+        key, view_key = jax.random.split(training.key)
+        image, examples = batch["image"], batch["examples"]
+        if group.augment:  # each way makes new characters of the known ones
+            ways = random_index(view_key, len(image), group.augment, ROTATIONS)
+            image, examples = rotate(image, ways), jax.vmap(rotate, (1, None), 1)(examples, ways)
+        return nats(model, params, image, h=examples, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Integer[np.ndarray, "rows shown height width 1"]) -> Pictures:
         each = max(1, config.train.sample_columns - source.shape[1])

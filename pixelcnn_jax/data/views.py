@@ -40,12 +40,16 @@ def random_view(
     Returns:
       The images in their views, and the views as one-hot vectors h.
     """
-    batch, height, width, _ = images.shape
-    all_views = views(height, width)
+    all_views = views(*images.shape[1:3])
+    index = random_index(key, len(images), share, len(all_views))
+    return _select(images, index, all_views), jax.nn.one_hot(index, len(all_views))
+
+
+def random_index(key: Key[Array, ""], batch: int, share: float, count: int) -> Int[Array, " batch"]:
+    """Draws the index of a view for each image: with probability ``share`` one of 1 to count - 1, else 0."""
     key_other, key_view = jax.random.split(key)
     other = jax.random.bernoulli(key_other, share, (batch,))
-    index = jnp.where(other, jax.random.randint(key_view, (batch,), 1, len(all_views)), 0)
-    return _select(images, index, all_views), jax.nn.one_hot(index, len(all_views))
+    return jnp.where(other, jax.random.randint(key_view, (batch,), 1, count), 0)
 
 
 def rotate(

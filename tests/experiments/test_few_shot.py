@@ -7,6 +7,7 @@ from tiny import tiny_config, tiny_experiment, tiny_splits
 
 from experiments.beyond.few_shot import SHOWN, picture_source, with_all_examples
 from pixelcnn_jax.models.inputs import ABSENT
+from pixelcnn_jax.training.experiment import Training
 
 
 def test_the_picture_shows_its_examples_one_and_three_by_turns():
@@ -29,3 +30,19 @@ def test_no_example_is_a_likelihood_too():
     ]
     assert np.isfinite(losses).all()
     assert len(np.unique(losses)) == 12
+
+
+def test_training_rotates_an_image_and_its_examples_alike():
+    experiment, params, splits = tiny_experiment("few_shot", {"settings.augment": 1.0, "model.dropout": 0.0})
+    batch = splits.test.stack([with_all_examples(splits.test).draw(i, seed=0) for i in range(8)])
+    batch = jax.tree.map(jnp.asarray, batch)
+    symmetries = [lambda x, k=k: np.rot90(x, k, (-3, -2)) for k in range(4)]
+    symmetries += [lambda x, turn=turn: np.flip(turn(x), -2) for turn in symmetries]
+    each = [
+        experiment.loss(params, {"image": turn(batch["image"]), "examples": turn(batch["examples"])}, None)
+        for turn in symmetries
+    ]
+    shown = experiment.loss(params, batch, Training(jax.random.key(1), jnp.zeros((), jnp.int32)))
+    near = np.isclose(np.asarray(each), shown, rtol=1e-5)
+    assert near[1:].any(axis=0).all()  # in one of the ways, but never unchanged
+    assert len({int(way) for way in near.argmax(axis=0)}) > 2
