@@ -195,6 +195,7 @@ def _splits(
 ) -> "Splits":
     from pixelcnn_jax.data.dataset import Splits, from_array
 
+    images = images.view(np.uint8) if images.dtype == bool else images  # the levels are known
     every = from_array(images, levels=levels).carry(**given)
     every = dataclasses.replace(every, spec=every.spec._replace(classes=classes))
     learned = np.setdiff1d(np.arange(len(images)), held_out)

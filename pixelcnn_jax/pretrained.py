@@ -256,7 +256,7 @@ def _check_fit(model: Model, variables: Variables, spec: ImageSpec | None) -> No
     if isinstance(network, Network):
         check_params(network, variables["params"])
     elif network is model and spec is not None:
-        _check_shapes(network, variables["params"], spec)
+        _check_shapes(network, variables.get("params", {}), spec)
     if isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
         model.conditioner.check(condition_sizes(variables["params"]).get("h"))
     if isinstance(network, IntegerPixelCNN):
@@ -269,7 +269,7 @@ def _check_shapes(model: nn.Module, params: Params, spec: ImageSpec) -> None:
         return
     images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.int32)
     try:
-        initial = jax.eval_shape(lambda images: model.init(jax.random.key(0), images), images)["params"]
+        initial = jax.eval_shape(lambda images: model.init(jax.random.key(0), images), images).get("params", {})
     except Exception:  # it reads more than images, or others
         return
     wanted, shapes = (

@@ -119,6 +119,7 @@ def test_codes_given_labels_and_a_map_make_a_prior():
     ("images", "levels", "expected"),
     [
         (np.zeros((9, 2, 2), bool), None, (2, 1, 0)),
+        (np.zeros((9, 2, 2), bool), 17, (17, 1, 0)),
         (np.zeros((9, 2, 2), np.uint8), None, (256, 1, 8)),  # zeros and ones are no binary images
         (np.zeros((9, 2, 2), np.uint8), 2, (2, 1, 0)),
         (np.zeros((9, 2, 2, 3), np.uint16), None, (65536, 3, 8)),

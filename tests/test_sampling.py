@@ -15,6 +15,7 @@ from pixelcnn_jax.foundation.devices import shard
 from pixelcnn_jax.foundation.distributions import draw, noise
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
+from pixelcnn_jax.models.conditioning.guidance import make_adjustment
 from pixelcnn_jax.models.inputs import Condition
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -51,12 +52,19 @@ def test_faithful(sampler, levels, channels, shape, h):
     assert_faithful(model, variables, shape, condition, sampler=sampler)
 
 
-def test_images_that_share_a_key_share_their_noise():
+@pytest.mark.parametrize("implementation", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_an_image_depends_on_its_own_key_alone(implementation):
     model, variables, shape, _ = build("grey")
-    keys = jnp.stack([jax.random.key(4)] * 2 + [jax.random.key(5)])
+    keys = jax.random.split(jax.random.key(4, impl=implementation), 2)[np.array([0, 0, 1])]
     images = sample(model, variables, keys, shape=(3, *shape[1:]))
     np.testing.assert_array_equal(images[0], images[1])
     assert (images[0] != images[2]).any()
+    np.testing.assert_array_equal(images[2:], sample(model, variables, keys[2:], shape=(1, *shape[1:])))
+
+
+def test_the_lowest_temperature_leaves_the_likeliest_level():
+    logits = make_adjustment(1e-30, 0.0).logits(jnp.array([[3e10, 5e10, -1e30]]))
+    np.testing.assert_array_equal(jax.nn.softmax(logits), [[0, 1, 0]])
 
 
 def test_rows_are_reported_and_change_nothing():
@@ -102,6 +110,7 @@ GIVEN, KEPT = np.zeros((2, 6, 5, 1), np.int32), np.ones((1, 1, 1, 1), bool)
         (dict(shape=(2, 3)), "shape"),
         (dict(h=np.zeros((2, 1), np.float32)), "h"),
         (dict(temperature=0.0), "temperature"),
+        (dict(temperature=1e-37), "temperature"),
         (dict(temperature=float("nan")), "temperature"),
         (dict(guidance=-1.0), "guidance"),
         (dict(guidance=1.0), "guidance"),

@@ -33,6 +33,12 @@ def test_images_of_bool_are_zeros_and_ones(variables):
     assert evaluate(MODEL, variables, bits, h=LABELS) == evaluate(MODEL, variables, bits.astype(int), h=LABELS)
 
 
+def test_h_may_have_any_type_of_floating_point(variables):
+    h = jax.random.normal(jax.random.key(0), (11, 3), jax.numpy.bfloat16)
+    expected = -log_prob(MODEL, variables, IMAGES, h=h).mean()
+    np.testing.assert_allclose(evaluate(MODEL, variables, IMAGES, h=h).nats, expected, rtol=1e-5)
+
+
 def test_one_image_has_no_interval(variables):
     actual = evaluate(MODEL, variables, IMAGES[:1], h=LABELS[:1])
     assert (actual.standard_error, actual.interval) == (np.inf, (-np.inf, np.inf))
@@ -74,6 +80,7 @@ def test_one_program_serves_all_batches_and_the_next_call():
         (IMAGES / 2, LABELS, "images must hold integers"),
         (IMAGES[..., [0, 0]], LABELS, "images must have shape"),
         (IMAGES[:0], LABELS[:0], "images must hold at least one"),
+        (IMAGES[:, :0], LABELS, "images must have at least one row"),
     ],
 )
 @pytest.mark.usefixtures("unchecked_shapes")

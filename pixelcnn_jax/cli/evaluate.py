@@ -93,7 +93,8 @@ def evaluate_split(
             return nats(density.model.network, variables, view[0], h=named)
 
         if views is None:
-            scores = jax.lax.map(partial(nats, density.model, variables, h=h), jnp.stack([images, images[:, :, ::-1]]))
+            pair = jnp.stack([images, jnp.flip(images, 1 if data["scan"] == "columns" else 2)])
+            scores = jax.lax.map(partial(nats, density.model, variables, h=h), pair)
         else:
             scores = jax.lax.map(of_view, (jnp.stack([view(images) for view in views]), jnp.arange(len(views))))
         return math.log(len(scores)) - jax.nn.logsumexp(-scores, axis=0)

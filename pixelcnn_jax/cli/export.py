@@ -20,7 +20,7 @@ def export(name: str, folder: Path, as_json: bool) -> None:
 
     `hf upload OWNER/NAME FOLDER` puts it there. The name "hf://OWNER/NAME" then loads it, and so does FOLDER itself.
     """
-    options.check_output(folder, folder=True)
+    options.check_output(folder, folder=True, name="--hub")
     _, card = read_weights(name)
     weights, facts = find_model(name)
     title = (weights.parent if weights.stem == "model" else weights.with_suffix("")).absolute().name

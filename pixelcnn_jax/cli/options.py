@@ -186,22 +186,23 @@ def load_density(name: str) -> Density:
     return density
 
 
-def check_output(output: Path, *, suffix: str = "", folder: bool = False) -> None:
+def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: str = "--output") -> None:
     """Checks before any work that an output can be written; makes the folder that it will lie in.
 
     Args:
       output: the path.
       suffix: the ending that its name must have.
       folder: whether an empty folder may be there already.
+      name: the option that names it.
 
     Raises:
       InputError: if the output exists or has a different ending.
       OSError: if nothing can be written there.
     """
     if not output.name.lower().endswith(suffix):
-        raise InputError(f"--output must end in {suffix}, got {output.name}.")
+        raise InputError(f"{name} must end in {suffix}, got {output.name}.")
     if os.path.lexists(output) and not (folder and output.is_dir() and not any(output.iterdir())):
-        raise InputError(f"--output must be new, but {output} exists.")
+        raise InputError(f"{name} must be new, but {output} exists.")
     output.parent.mkdir(parents=True, exist_ok=True)
     output = output.resolve()
     part = output.with_name(output.name + ".part")  # as atomic_write will call it

@@ -25,6 +25,7 @@ def array_source(
     Raises:
       InputError: if the images or labels have a different shape, type or range.
     """
+    images = np.asarray(images)
     levels = 2 if images.dtype == bool else levels
     if images.ndim not in (3, 4) or not images.size or images.dtype.kind not in "bui":
         given = f"{images.dtype} {list(images.shape)}"
@@ -33,6 +34,7 @@ def array_source(
         raise InputError(f"images must hold 0 to {levels - 1}, got {images.min()} to {images.max()}: set levels.")
     stored = images.reshape(*images.shape[:3], -1).astype(np.uint8 if levels <= 256 else np.uint16)
     if labels is not None:
+        labels = np.asarray(labels)
         _check_labels("labels", labels, len(images))
         classes = classes or int(labels.max()) + 1
         if labels.min() < 0 or labels.max() >= classes:

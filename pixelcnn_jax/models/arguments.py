@@ -57,6 +57,10 @@ def _model(name: str, value: Any) -> nn.Module | ConditionalModel:
         raise InputError(f"{name} must not be bound: pass the module and its variables, as {name}.unbind() gives them.")
     if not all(isinstance(getattr(value, field, None), int) for field in ("levels", "channels")):
         raise InputError(f"{name} must have levels and channels, got {_kind(value)}, which gives no images.")
+    try:
+        hash(value)
+    except TypeError as error:
+        raise InputError(f"{name} must have fields that can be hashed, such as tuples, not lists: {error}.") from None
     return value
 
 

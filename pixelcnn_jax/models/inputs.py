@@ -68,12 +68,20 @@ def condition_of(kernel: str) -> str | None:
 
 
 def apply(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> Array:
-    """Returns the logits [batch, height, width, channels, levels] of any module, which may lack parameters h and s."""
+    """Returns the logits [batch, height, width, channels, levels] of any module, whose call may lack h and s.
+
+    Raises:
+      InputError: if the module returns something of another shape.
+    """
     given = {name: value for name, value in condition._asdict().items() if value is not None}
     takes = inspect.signature(type(model).__call__).parameters.values()
     if not any(one.name == "deterministic" or one.kind is one.VAR_KEYWORD for one in takes):
         options.pop("deterministic", None)  # a network without dropout may take images alone
-    return cast(Array, model.apply(variables, images, **given, **options))
+    logits = model.apply(variables, images, **given, **options)
+    wanted = (*images.shape, model.levels)
+    if (shape := getattr(logits, "shape", type(logits).__name__)) != wanted:
+        raise InputError(f"model must return logits of shape {wanted}, got {shape}.")
+    return cast(Array, logits)
 
 
 def params_of(variables: Variables) -> Params:
@@ -107,6 +115,8 @@ def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> N
     if images.ndim != 4 or images.shape[-1] != channels:
         hint = ": add the axis of channels by images[..., None]" if images.ndim == 3 and channels == 1 else ""
         raise InputError(f"images must have shape [batch, height, width, {channels}], got {list(images.shape)}{hint}.")
+    if 0 in images.shape[1:]:
+        raise InputError(f"images must have at least one row and one column, got shape {[*images.shape]}.")
     if not jnp.issubdtype(images.dtype, jnp.integer):
         raise InputError(f"images must hold integers 0 to {levels - 1}, got {images.dtype}.")
 

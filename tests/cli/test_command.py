@@ -78,3 +78,8 @@ def test_an_output_that_cannot_be_written_is_found_before_any_work(pixelcnn, tmp
     pixelcnn("sample", "no model, which is found later", "-o", tmp_path / output, mistake=True)
     assert (tmp_path / "there.png").read_text() == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "there.png"]
+
+
+def test_an_export_overwrites_nothing(pixelcnn, tmp_path):
+    (tmp_path / "mine").write_text("")
+    assert "--hub must be new" in pixelcnn("export", "digits", "--hub", tmp_path, mistake=True)

@@ -66,6 +66,19 @@ def test_the_mean_with_the_mirrored_image_is_a_density_of_both(pixelcnn):
     np.testing.assert_allclose(actual["nats"], -np.mean(np.logaddexp(*both) - np.log(2)), rtol=1e-5)
 
 
+def test_the_mirror_image_is_as_a_person_sees_it(pixelcnn, tmp_path):
+    from pixelcnn_jax import log_prob
+    from pixelcnn_jax.data.dataset import load, read_all
+
+    model, variables, card = load_pretrained("digits")
+    card["config"]["data"]["scan"] = "columns"  # the model reads each image transposed
+    save_pretrained(tmp_path, model, variables, card)
+    images = read_all(load("digits", "test", levels=17))["image"]
+    both = [log_prob(model, variables, np.swapaxes(x, 1, 2)) for x in (images, images[:, :, ::-1])]
+    actual = json.loads(pixelcnn("evaluate", tmp_path, "--mean-over=mirrored", "--json"))
+    np.testing.assert_allclose(actual["nats"], -np.mean(np.logaddexp(*both) - np.log(2)), rtol=1e-5)
+
+
 def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_path):
     from pixelcnn_jax import log_prob
     from pixelcnn_jax.data.dataset import load, read_all

@@ -21,6 +21,12 @@ def test_images_and_labels_are_those_of_the_array():
     assert from_array(images, labels, levels=256, classes=7).spec.classes == 7
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_lists_are_arrays_too():
+    images = from_array(IMAGES.tolist(), [0, 2, 1], levels=16)
+    assert [int(images.example(index)["label"]) for index in range(3)] == [0, 2, 1]
+
+
 def test_deep_and_binary_arrays():
     deep = ramp(5).astype(np.int64) * 200
     assert np.array_equal(images_of(from_array(deep, levels=2**16)), deep)

@@ -1,10 +1,12 @@
 """The checks of arguments; tests/stress makes the wrong calls."""
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, sample
+from pixelcnn_jax import GatedPixelCNN, InputError, check_causal, evaluate, fit, log_prob, sample
 from pixelcnn_jax.models.arguments import CHECKS, MAX_PIXELS, validate_arguments
 
 MODEL = GatedPixelCNN(levels=3, features=8, layers=1)
@@ -38,6 +40,39 @@ def test_wrong_arguments_are_named(name, value):
     with pytest.raises(InputError, match=f"^{name} must"):
         function(**{"images": IMAGES, name: value})
     assert name in CHECKS
+
+
+class Flat(nn.Module):
+    """A user's module: zeros as logits of one shape, whatever the images."""
+
+    shape: tuple[int, ...] | list[int]
+    levels: int = 4
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, images):
+        return jnp.zeros(self.shape)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 3, 1, 3), (2, 3, 3, 1, 5), (2, 3, 3, 4), (1, 3, 3, 1, 4)])
+def test_logits_of_another_shape_are_refused(shape):
+    model = Flat(shape)
+    for call in (
+        lambda: log_prob(model, {}, IMAGES),
+        lambda: evaluate(model, {}, IMAGES),
+        lambda: sample(model, {}, jax.random.key(0), shape=IMAGES.shape[:3]),
+        lambda: check_causal(model, {}, shape=IMAGES.shape[:3]),
+    ):
+        with pytest.raises(InputError, match=r"^model must return logits of shape \(\d, 3, 3, 1, 4\), got"):
+            call()
+
+
+def test_a_module_with_a_list_is_refused_before_any_work():
+    for call in (log_prob, evaluate):
+        with pytest.raises(InputError, match=r"^model must have fields that can be hashed"):
+            call(Flat([2, 3, 3, 1, 4]), {}, IMAGES)
+    with pytest.raises(InputError, match=r"^model_or_config must have fields that can be hashed"):
+        fit(Flat([2, 3, 3, 1, 4]), IMAGES)
 
 
 def test_none_is_taken_where_it_is_the_default():

@@ -39,17 +39,20 @@ class Adjustment(NamedTuple):
         if self.guidance is not None:
             pairs = at_least_float32(logits).reshape(-1, 2, logits.shape[-1])
             logits = pairs[:, 0] + self.guidance * (pairs[:, 0] - pairs[:, 1])
-        return logits if self.temperature is None else at_least_float32(logits) / self.temperature
+        if self.temperature is None:
+            return logits
+        logits = at_least_float32(logits)
+        return (logits - logits.max(axis=-1, keepdims=True)) / self.temperature  # so that nothing grows to infinity
 
 
 def make_adjustment(temperature: float, guidance: float) -> Adjustment:
     """Returns the adjustment by two finite numbers, without the parts that change nothing.
 
     Raises:
-      InputError: for a temperature that is not above 0, and a guidance below 0.
+      InputError: for a temperature below 1e-30, which float32 could not hold, and a guidance below 0.
     """
-    if temperature <= 0:
-        raise InputError(f"temperature must be above 0, got {temperature}.")
+    if temperature < 1e-30:
+        raise InputError(f"temperature must be above 0, and at least 1e-30, got {temperature}.")
     if guidance < 0:
         raise InputError(f"guidance must be at least 0, got {guidance}.")
     return Adjustment(None if temperature == 1 else temperature, None if guidance == 0 else guidance)
