@@ -42,15 +42,11 @@ VARIANTS: dict[str, Fields] = {
     "constant rate": {"optimizer.schedule": "constant"},
     "stable, then decay over 0.4": {"optimizer.schedule": "constant", "optimizer.decay": 0.4},
     "no EMA": {"train.ema_decay": 0.0},
-    "EMA decay 0.9": {"train.ema_decay": 0.9},
     "weight decay 0.1": {"optimizer.weight_decay": 0.1},
-    "weight decay 0.3": {"optimizer.weight_decay": 0.3},
     "batch 8, four times the steps": {"train.batch_size": 8},
     "batch 16, twice the steps": {"train.batch_size": 16},
     "batch 64, half the steps": {"train.batch_size": 64},
-    "first kernel 7": {"model.first_kernel_size": 7},
     "4 layers": {"model.layers": 4},
-    "16 layers": {"model.layers": 16},
 }
 
 
