@@ -298,7 +298,7 @@ def _prepared(
         images, mask = _completion(given, mask, full, network.levels)
     if key.ndim and key.shape != shape[:1]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got shape {key.shape}.")
-    # Of the other implementations vmap draws all numbers from the first key.
+    # Under vmap, keys of any other implementation draw all their numbers from the first of them.
     key = jax.random.wrap_key_data(jax.random.key_data(key)[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
     return network, weights, keys, images, mask, condition, adjustment

@@ -50,6 +50,7 @@ def _model(name: str, value: Any) -> nn.Module | ConditionalModel:
         _model(f"{name}.network", value.network)
         if not isinstance(value.conditioner, nn.Module | ConstantCondition):
             raise InputError(f"{name}.conditioner must be a Linen module, got {_kind(value.conditioner)}.")
+        _check_hashable(f"{name}.conditioner", value.conditioner)
         return value
     if not isinstance(value, nn.Module):
         raise InputError(f"{name} must be a Linen module or a ConditionalModel, got {_kind(value)}.")
@@ -57,11 +58,16 @@ def _model(name: str, value: Any) -> nn.Module | ConditionalModel:
         raise InputError(f"{name} must not be bound: pass the module and its variables, as {name}.unbind() gives them.")
     if not all(isinstance(getattr(value, field, None), int) for field in ("levels", "channels")):
         raise InputError(f"{name} must have levels and channels, got {_kind(value)}, which gives no images.")
+    _check_hashable(name, value)
+    return value
+
+
+def _check_hashable(name: str, module: Any) -> None:
+    """JAX compiles once for equal modules, so it must be able to compare them."""
     try:
-        hash(value)
+        hash(module)
     except TypeError as error:
         raise InputError(f"{name} must have fields that can be hashed, such as tuples, not lists: {error}.") from None
-    return value
 
 
 def _variables(name: str, value: Any) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from pixelcnn_jax import GatedPixelCNN, InputError, check_causal, evaluate, fit, log_prob, sample
 from pixelcnn_jax.models.arguments import CHECKS, MAX_PIXELS, validate_arguments
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 
 MODEL = GatedPixelCNN(levels=3, features=8, layers=1)
 IMAGES = np.zeros((2, 3, 3, 1), np.int32)
@@ -73,6 +74,8 @@ def test_a_module_with_a_list_is_refused_before_any_work():
             call(Flat([2, 3, 3, 1, 4]), {}, IMAGES)
     with pytest.raises(InputError, match=r"^model_or_config must have fields that can be hashed"):
         fit(Flat([2, 3, 3, 1, 4]), IMAGES)
+    with pytest.raises(InputError, match=r"^model\.conditioner must have fields that can be hashed"):
+        log_prob(ConditionalModel(MODEL, Flat([2, 3, 3, 1, 4])), {}, IMAGES, h=IMAGES)
 
 
 def test_none_is_taken_where_it_is_the_default():

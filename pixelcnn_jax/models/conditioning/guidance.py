@@ -49,7 +49,7 @@ def make_adjustment(temperature: float, guidance: float) -> Adjustment:
     """Returns the adjustment by two finite numbers, without the parts that change nothing.
 
     Raises:
-      InputError: for a temperature below 1e-30, which float32 could not hold, and a guidance below 0.
+      InputError: for a temperature below 1e-30, near the smallest number of float32, and for a guidance below 0.
     """
     if temperature < 1e-30:
         raise InputError(f"temperature must be above 0, and at least 1e-30, got {temperature}.")
