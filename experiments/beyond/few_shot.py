@@ -80,7 +80,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         key, view_key = jax.random.split(training.key)
         image, examples = batch["image"], batch["examples"]
         if group.augment:  # each way makes new characters of the known ones
-            ways = random_index(view_key, len(image), group.augment, ROTATIONS)
+            ways = random_index(view_key, len(image), group.augment, range(1, ROTATIONS))
             image, examples = rotate(image, ways), jax.vmap(rotate, (1, None), 1)(examples, ways)
         return nats(model, params, image, h=examples, key=key)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.data.views import random_view, views
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
@@ -25,6 +26,7 @@ class Config:
     augment: float = field(
         0.0, "share of training images shown rotated, mirrored or moved; h says how", least=0, most=1
     )
+    views: tuple[int, ...] = field((), "which views these are, as indices into data.views.views; all if empty", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
@@ -32,18 +34,24 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     With ``augment`` training shows images in several views, and h names the view (distribution augmentation, Jun et al.
     2020). Scores and samples are of unchanged images: the exported model is p(x), its h fixed to that view.
+
+    Raises:
+      InputError: for a view that does not exist.
     """
     network = make_network(config.model, spec)
     if not config.group.augment:
         return likelihood_experiment(network, config, spec)
-    model = ConditionalModel(network, ConstantCondition(len(views(spec.height, spec.width))))
+    count = len(views(spec.height, spec.width))
+    if max(config.group.views, default=0) >= count:
+        raise InputError(f"config.unconditional.views must be below {count}, got {config.group.views}.")
+    model = ConditionalModel(network, ConstantCondition(count))
     plain = likelihood_experiment(model, config, spec)
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         if training is None:
             return plain.loss(params, batch, None)
         key, view_key = jax.random.split(training.key)
-        images, h = random_view(view_key, batch["image"], config.group.augment)
+        images, h = random_view(view_key, batch["image"], config.group.augment, config.group.views)
         return nats(network, params, images, h=h, key=key)
 
     return plain._replace(loss=loss)

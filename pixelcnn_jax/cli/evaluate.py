@@ -19,7 +19,7 @@ from pixelcnn_jax.likelihood import nats
 
 MOST = 1024  # images a batch, whatever a card says
 SPLITS = ("train", "validation", "test")
-MEANS = {"mirrored": "the image and its mirror image", "views": "all symmetries of the image"}
+MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries of the image"}
 
 
 @click.command()
@@ -96,7 +96,7 @@ def evaluate_split(
             pair = jnp.stack([images, jnp.flip(images, 1 if data["scan"] == "columns" else 2)])
             scores = jax.lax.map(partial(nats, density.model, variables, h=h), pair)
         else:
-            scores = jax.lax.map(of_view, (jnp.stack([view(images) for view in views]), jnp.arange(len(views))))
+            scores = jax.lax.map(of_view, (jnp.stack([x(images) for x in views.values()]), jnp.array([*views])))
         return math.log(len(scores)) - jax.nn.logsumexp(-scores, axis=0)
 
     micro = train.get("microbatch_size")
@@ -106,8 +106,8 @@ def evaluate_split(
     return evaluation.score(evaluation.in_full_precision(losses_of, density.variables, dataset), dataset)
 
 
-def _named_views(density: Density) -> list[Callable[[Array], Array]]:
-    """Returns the symmetries of an image, which a model trained on views knows by their position in h."""
+def _named_views(density: Density) -> dict[int, Callable[[Array], Array]]:
+    """Returns the symmetries of an image that a model was trained on, by their position in h."""
     from pixelcnn_jax.data.views import symmetries, views
 
     height, width, _ = density.spec.shape
@@ -117,4 +117,5 @@ def _named_views(density: Density) -> list[Callable[[Array], Array]]:
             f"--mean-over=views needs a model whose h names the view (config.unconditional.augment): that of "
             f"{density.name} is fixed, or it has none."
         )
-    return symmetries(height, width)
+    trained = own.get("views") or range(size)
+    return {index: view for index, view in enumerate(symmetries(height, width)) if index == 0 or index in trained}

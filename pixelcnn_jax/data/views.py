@@ -4,7 +4,7 @@ The model of each view is a density of its own, so the model of the identity vie
 while all views share what is learned from more images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -28,7 +28,10 @@ def symmetries(height: int, width: int) -> list[Callable[[Array], Array]]:
 
 
 def random_view(
-    key: Key[Array, ""], images: Int[Array, "batch height width channels"], share: float
+    key: Key[Array, ""],
+    images: Int[Array, "batch height width channels"],
+    share: float,
+    others: Sequence[int] = (),
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, "batch views"]]:
     """Draws a view for each image.
 
@@ -36,20 +39,21 @@ def random_view(
       key: of the draw.
       images: the images.
       share: probability that an image is shown in a view other than the identity.
+      others: indices of those views in `views`; all if empty.
 
     Returns:
       The images in their views, and the views as one-hot vectors h.
     """
     all_views = views(*images.shape[1:3])
-    index = random_index(key, len(images), share, len(all_views))
+    index = random_index(key, len(images), share, others or range(1, len(all_views)))
     return _select(images, index, all_views), jax.nn.one_hot(index, len(all_views))
 
 
-def random_index(key: Key[Array, ""], batch: int, share: float, count: int) -> Int[Array, " batch"]:
-    """Draws the index of a view for each image: with probability ``share`` one of 1 to count - 1, else 0."""
+def random_index(key: Key[Array, ""], batch: int, share: float, others: Sequence[int]) -> Int[Array, " batch"]:
+    """Draws the index of a view for each image: with probability ``share`` one of ``others``, else 0."""
     key_other, key_view = jax.random.split(key)
     other = jax.random.bernoulli(key_other, share, (batch,))
-    return jnp.where(other, jax.random.randint(key_view, (batch,), 1, count), 0)
+    return jnp.where(other, jnp.array(others)[jax.random.randint(key_view, (batch,), 0, len(others))], 0)
 
 
 def rotate(
