@@ -31,8 +31,8 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 @click.option(
     "--mean-over",
     type=click.Choice(MEANS),
-    help="Score the mean of p(x) and p(mirrored x); or of p(view of x | view) over all symmetries, for a model whose h "
-    "names the view (config.unconditional.augment). Both are exact.",
+    help="Score the mean of p(x) and p(mirrored x); or of p(view of x | view) over the symmetries that a model was "
+    "trained on (config.unconditional.augment). Both are exact.",
 )
 @options.json_option
 def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:

@@ -34,16 +34,15 @@ class BestModel:
     Attributes:
       step: the step of that validation.
       loss: its loss, in the experiment's measure; infinite before the first one.
+      score: its score, as ``evaluation.score`` returns it.
     """
 
     def __init__(
         self, workdir: Path, config: RunConfig, experiment: Experiment, fixed: Variables, splits: Splits
     ) -> None:
-        self.step, self.loss = 0, math.inf
+        self.step, self.loss, self.score = 0, math.inf, dict[str, Any]()
         self._workdir, self._fixed = workdir, fixed
         self._networks, self._measure = experiment.networks, experiment.measure
-        validation = splits.validation
-        self._scored = {"data": validation.description, "images": len(validation)}
         self._card: dict[str, Any] = {
             "experiment": config.experiment,
             "image_spec": splits.spec,
@@ -73,17 +72,18 @@ class BestModel:
         try:
             read_weights(self._workdir)
             card = read_json(self._workdir / "model.json")
-            self.step, self.loss = card["step"], float(card["scores"]["validation"][self._measure])
+            score = card["scores"]["validation"]
+            self.step, self.loss, self.score = card["step"], float(score[self._measure]), score
         except (InputError, KeyError, TypeError, ValueError):
             if is_first():
                 lost = f"The best model in {self._workdir} is damaged"
                 print(f"{lost}: the next validation is kept in its place.", file=sys.stderr)
 
-    def offer(self, step: int, loss: float, params: Params) -> None:
+    def offer(self, step: int, score: dict[str, Any], params: Params) -> None:
         """Keeps the parameters if their validation loss is the lowest so far."""
-        if loss < self.loss or self.step == 0:
-            self.step, self.loss = step, loss
-            self._save(params, {"validation": self._scored | {self._measure: loss}})
+        if score[self._measure] < self.loss or self.step == 0:
+            self.step, self.loss, self.score = step, score[self._measure], score
+            self._save(params, {"validation": score})
 
     def params(self) -> Params:
         """Returns the best parameters as NumPy arrays.
@@ -108,17 +108,19 @@ class BestModel:
 class BestInMemory:
     """The best parameters of a run without a workdir. Its attributes are those of ``BestModel``."""
 
-    def __init__(self) -> None:
-        self.step, self.loss = 0, math.inf
+    def __init__(self, measure: str) -> None:
+        self.step, self.loss, self.score = 0, math.inf, dict[str, Any]()
+        self._measure = measure
         self._params: Params = None
 
     def resume(self) -> None:
         """Has nothing to read."""
 
-    def offer(self, step: int, loss: float, params: Params) -> None:
+    def offer(self, step: int, score: dict[str, Any], params: Params) -> None:
         """Keeps the parameters if their validation loss is the lowest so far."""
-        if loss < self.loss or self.step == 0:
-            self.step, self.loss, self._params = step, loss, jax.device_get(params)
+        if score[self._measure] < self.loss or self.step == 0:
+            self.step, self.loss, self.score = step, score[self._measure], score
+            self._params = jax.device_get(params)
 
     def params(self) -> Params:
         """Returns the best parameters as NumPy arrays."""

@@ -97,9 +97,13 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         train_images = config.train.score_train_images or len(splits.train)
         scored = {"train": splits.train.subset(train_images), **splits.held_out}
         measure = experiment.measure
+        scores = {
+            name: best.score if name == "validation" else score(losses_of(params, x), x, measure=measure)
+            for name, x in scored.items()
+        }
         result = {
             "measure": measure,
-            "scores": {name: score(losses_of(params, x), x, measure=measure) for name, x in scored.items()},
+            "scores": scores,
             "score_of": experiment.score_of,
             "report": recipe.report(config, experiment, splits, params, fixed),
             "best_step": best.step,

@@ -29,6 +29,12 @@ def test_h_is_the_view_that_is_shown():
     assert (h.sum(0) > 0).all()
 
 
+def test_only_chosen_views_are_shown():
+    images = jax.random.randint(jax.random.key(1), (300, 5, 5, 1), 0, 200)
+    _, h = random_view(jax.random.key(0), images, 0.5, (3, 15))
+    assert np.flatnonzero(h.sum(0)).tolist() == [0, 3, 15]
+
+
 def test_rotations_are_the_symmetries_of_a_square():
     image = jnp.arange(9).reshape(1, 3, 3, 1)
     rotated = np.asarray(rotate(jnp.tile(image, (ROTATIONS, 1, 1, 1)), jnp.arange(ROTATIONS)))[..., 0]
