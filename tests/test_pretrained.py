@@ -29,6 +29,7 @@ NATS_OF_A_PATTERN = {
     "binarized_mnist_diagonal_bilstm_minutes": 91.6105,
     "binarized_mnist_gated_minutes": 113.6894,
     "binarized_mnist_integer": 66.2639,
+    "binarized_mnist_orders": 66.5966,
     "binarized_mnist_pixelcnn_minutes": 114.4106,
     "binarized_mnist_row_lstm_minutes": 81.5548,
     "binarized_mnist_views": 60.7701,

@@ -114,7 +114,7 @@ def draw(axes: Axes, data: Data, ours: list[tuple[float, float, str]], *, by: st
     for one in data.published:
         if one.parameters is None:
             axes.axhline(one.score, color="grey", linewidth=0.8, linestyle=":")
-            axes.annotate(one.name, (0.3, one.score), xycoords=("axes fraction", "data"), va="bottom", size=8)
+            axes.annotate(one.name, (0.02, one.score), xycoords=("axes fraction", "data"), va="bottom", size=8)
         elif by == "parameters":
             axes.plot(one.parameters, one.score, "x", color="black")
             left = one.parameters > 10 * MILLION

@@ -26,7 +26,7 @@ MORE_COLUMNS = ("network", "split", "parameters", "published", "trained by")
 IN_README = (
     "digits",
     "binarized_mnist",
-    "binarized_mnist_views",
+    "binarized_mnist_orders",
     "mnist_classes",
     "mnist_classes_wide",
     "mnist_long",
