@@ -98,7 +98,7 @@ def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_p
     expected = np.log(8) - jax.nn.logsumexp(np.stack(each), axis=0)
     np.testing.assert_allclose(actual["nats"], expected.mean(), rtol=1e-5)
     assert "is fixed" in pixelcnn("evaluate", "digits", "--mean-over=views", mistake=True)
-    card["config"]["unconditional"]["views"] = (3, 9)  # trained on the identity, a rotation, and a move that loses pixels
+    card["config"]["unconditional"]["views"] = (3, 9)  # a rotation, and a move, which loses pixels
     save_pretrained(tmp_path, model, variables, card)
     actual = json.loads(pixelcnn("evaluate", tmp_path, "--mean-over=views", "--json"))
     np.testing.assert_allclose(actual["nats"], (np.log(2) - np.logaddexp(each[0], each[3])).mean(), rtol=1e-5)
