@@ -51,6 +51,7 @@ TRACKS = {
         "configs/binarized_mnist_wide.py",
         {
             "train.batch_size": 16,
+            "train.microbatch_size": 1,
             "train.steps": 2_600,
             "train.ema_decay": 0.995,
             "optimizer.schedule": "constant",
