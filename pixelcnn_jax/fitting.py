@@ -245,7 +245,7 @@ def _train(
         shows=shows,
     )
     with nullcontext() if folder is None else open_workdir(folder, config, splits):
-        best = BestInMemory(exact.measure) if folder is None else BestModel(folder, config, exact, {}, splits)
+        best = BestInMemory() if folder is None else BestModel(folder, config, exact, {}, splits)
         metrics = train_steps(config, experiment, splits, folder, best=best, losses_of=losses_of, shows=shows)
         return Fitted(exact.networks, jax.tree.map(jnp.asarray, best.params()), metrics.records)
 

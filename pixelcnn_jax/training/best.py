@@ -16,6 +16,7 @@ from pixelcnn_jax.models.inputs import Variables
 from pixelcnn_jax.models.registry import build, describe
 from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.evaluation import score_of_mean
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.processes import is_first
 
@@ -34,15 +35,15 @@ class BestModel:
     Attributes:
       step: the step of that validation.
       loss: its loss, in the experiment's measure; infinite before the first one.
-      score: its score, as ``evaluation.score`` returns it.
     """
 
     def __init__(
         self, workdir: Path, config: RunConfig, experiment: Experiment, fixed: Variables, splits: Splits
     ) -> None:
-        self.step, self.loss, self.score = 0, math.inf, dict[str, Any]()
+        self.step, self.loss = 0, math.inf
         self._workdir, self._fixed = workdir, fixed
         self._networks, self._measure = experiment.networks, experiment.measure
+        self._validation = splits.validation
         self._card: dict[str, Any] = {
             "experiment": config.experiment,
             "image_spec": splits.spec,
@@ -72,18 +73,21 @@ class BestModel:
         try:
             read_weights(self._workdir)
             card = read_json(self._workdir / "model.json")
-            score = card["scores"]["validation"]
-            self.step, self.loss, self.score = card["step"], float(score[self._measure]), score
+            self.step, self.loss = card["step"], float(card["scores"]["validation"][self._measure])
         except (InputError, KeyError, TypeError, ValueError):
             if is_first():
                 lost = f"The best model in {self._workdir} is damaged"
                 print(f"{lost}: the next validation is kept in its place.", file=sys.stderr)
 
-    def offer(self, step: int, score: dict[str, Any], params: Params) -> None:
+    def offer(self, step: int, loss: float, params: Params) -> None:
         """Keeps the parameters if their validation loss is the lowest so far."""
-        if score[self._measure] < self.loss or self.step == 0:
-            self.step, self.loss, self.score = step, score[self._measure], score
-            self._save(params, {"validation": score})
+        if loss < self.loss or self.step == 0:
+            self.step, self.loss = step, loss
+            self._save(params, {"validation": self.score()})
+
+    def score(self) -> dict[str, Any]:
+        """Returns the score of that validation, as a result has it."""
+        return score_of_mean(self.loss, self._validation, measure=self._measure)
 
     def params(self) -> Params:
         """Returns the best parameters as NumPy arrays.
@@ -108,19 +112,17 @@ class BestModel:
 class BestInMemory:
     """The best parameters of a run without a workdir. Its attributes are those of ``BestModel``."""
 
-    def __init__(self, measure: str) -> None:
-        self.step, self.loss, self.score = 0, math.inf, dict[str, Any]()
-        self._measure = measure
+    def __init__(self) -> None:
+        self.step, self.loss = 0, math.inf
         self._params: Params = None
 
     def resume(self) -> None:
         """Has nothing to read."""
 
-    def offer(self, step: int, score: dict[str, Any], params: Params) -> None:
+    def offer(self, step: int, loss: float, params: Params) -> None:
         """Keeps the parameters if their validation loss is the lowest so far."""
-        if score[self._measure] < self.loss or self.step == 0:
-            self.step, self.loss, self.score = step, score[self._measure], score
-            self._params = jax.device_get(params)
+        if loss < self.loss or self.step == 0:
+            self.step, self.loss, self._params = step, loss, jax.device_get(params)
 
     def params(self) -> Params:
         """Returns the best parameters as NumPy arrays."""

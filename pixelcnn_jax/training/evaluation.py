@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pixelcnn_jax.data.batches import evaluation_batches
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
-from pixelcnn_jax.likelihood import summarise
+from pixelcnn_jax.likelihood import nats_to_bits_per_dim, summarise
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
 from pixelcnn_jax.training.processes import own_rows
 from pixelcnn_jax.training.progress import progress_bar
@@ -77,3 +77,9 @@ def score(losses: Float[np.ndarray, " count"], dataset: Dataset, *, measure: str
         summary = summarise(losses, dataset.spec)
         result = {"nats": summary.nats, LIKELIHOOD: summary.bits_per_dim}
     return {"data": dataset.description, "images": len(losses)} | result
+
+
+def score_of_mean(mean: float, dataset: Dataset, *, measure: str) -> dict[str, Any]:
+    """Returns the score of a split whose mean loss is known, in bits/dim or in its own measure."""
+    nats = {"nats": mean / nats_to_bits_per_dim(1.0, dataset.spec.shape)} if measure == LIKELIHOOD else {}
+    return {"data": dataset.description, "images": len(dataset)} | nats | {measure: mean}

@@ -124,16 +124,12 @@ def train_steps(
         seconds = earlier + time.monotonic() - began
         metrics.write(step, **{k: x for k, x in scalars.items() if math.isfinite(x)}, seconds=seconds)
 
-    def score_validation() -> dict[str, Any]:
-        return score(losses_of(state.ema, splits.validation), splits.validation, measure=measure)
-
     def validate(step: int) -> None:
         paused = time.monotonic()
-        scored = score_validation()
-        loss = scored[measure]
+        loss = mean(losses_of(state.ema, splits.validation))
         if not math.isfinite(loss):
             raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
-        best.offer(step, scored, state.ema)
+        best.offer(step, loss, state.ema)
         draw(samples_file(step), state.ema, step)
         record(step, **{f"validation_{measure}": loss})
         report(metrics)
@@ -195,5 +191,5 @@ def train_steps(
             message = f"Stopped after step {step}, which is saved: repeat the command or call to resume."
             raise Interrupted(message, stop.signal or signal.SIGTERM) from None
     if best.step == 0:  # its model was damaged after the last validation
-        best.offer(start, score_validation(), state.ema)
+        best.offer(start, mean(losses_of(state.ema, splits.validation)), state.ema)
     return metrics

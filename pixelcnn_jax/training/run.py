@@ -8,7 +8,7 @@ import flax
 import jax
 import optax
 
-from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_device, replicated
 from pixelcnn_jax.training.best import BestModel
@@ -95,12 +95,14 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             print(f"scoring every split by the best parameters, those of step {best.step}", flush=True)
         draw("samples.png", params, config.train.steps)
         train_images = config.train.score_train_images or len(splits.train)
-        scored = {"train": splits.train.subset(train_images), **splits.held_out}
         measure = experiment.measure
-        scores = {
-            name: best.score if name == "validation" else score(losses_of(params, x), x, measure=measure)
-            for name, x in scored.items()
-        }
+
+        def score_split(dataset: Dataset) -> dict[str, Any]:
+            return score(losses_of(params, dataset), dataset, measure=measure)
+
+        scores = {"train": score_split(splits.train.subset(train_images)), "validation": best.score()}
+        if splits.test is not None:
+            scores["test"] = score_split(splits.test)
         result = {
             "measure": measure,
             "scores": scores,

@@ -29,10 +29,6 @@ def best_of(made):
     return lambda workdir: BestModel(workdir, config, experiment, {}, splits)
 
 
-def validated(loss):
-    return {"data": "digits validation", "images": 20, "bits_per_dim": loss}
-
-
 def numbered(params, number):
     return jax.tree.map(lambda x: jnp.full_like(x, number), params)
 
@@ -47,7 +43,7 @@ def number_in(workdir):
 def test_only_a_lower_loss_is_kept(tmp_path, best_of, made):
     best = best_of(tmp_path)
     for step, loss in ((4, 3.0), (8, 2.0), (12, 2.0), (16, 2.5)):
-        best.offer(step, validated(loss), numbered(made[3], step))
+        best.offer(step, loss, numbered(made[3], step))
     assert (best.step, best.loss) == (8, 2.0)
     assert number_in(tmp_path) == 8
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(PARTS)
@@ -55,7 +51,7 @@ def test_only_a_lower_loss_is_kept(tmp_path, best_of, made):
 
 def test_a_workdir_is_a_model_with_its_card(tmp_path, best_of, made):
     config, experiment, splits, params = made
-    best_of(tmp_path).offer(4, validated(3.0), params)
+    best_of(tmp_path).offer(4, 3.0, params)
     model, variables, card = load_pretrained(tmp_path)
     assert model == experiment.networks
     jax.tree.map(np.testing.assert_array_equal, variables, params)
@@ -64,23 +60,25 @@ def test_a_workdir_is_a_model_with_its_card(tmp_path, best_of, made):
     assert card["config"]["model"]["features"] == config.model.features
     assert card["scores"]["validation"]["bits_per_dim"] == 3.0
     assert card["scores"]["validation"]["images"] == 20
+    np.testing.assert_allclose(card["scores"]["validation"]["nats"], 3.0 * 64 * np.log(2))
 
 
 def test_a_resumed_run_knows_its_best(tmp_path, best_of, made):
-    best_of(tmp_path).offer(4, validated(3.0), numbered(made[3], 4))
+    best_of(tmp_path).offer(4, 3.0, numbered(made[3], 4))
     best = best_of(tmp_path)
     best.resume()
-    assert (best.step, best.loss, best.score) == (4, 3.0, validated(3.0))
-    best.offer(8, validated(3.5), numbered(made[3], 8))
+    assert (best.step, best.loss) == (4, 3.0)
+    assert best.score() == load_pretrained(tmp_path).card["scores"]["validation"]
+    best.offer(8, 3.5, numbered(made[3], 8))
     assert number_in(tmp_path) == 4
-    best.offer(12, validated(2.5), numbered(made[3], 12))
+    best.offer(12, 2.5, numbered(made[3], 12))
     assert number_in(tmp_path) == 12
 
 
 def test_variables_that_are_fixed_are_in_the_model_and_not_in_the_parameters(tmp_path, made):
     config, experiment, splits, params = made
     best = BestModel(tmp_path, config, experiment, {"quantiser": {"codes": jnp.ones(3)}}, splits)
-    best.offer(4, validated(3.0), params)
+    best.offer(4, 3.0, params)
     assert set(load_pretrained(tmp_path).variables) == {*params, "quantiser"}
     jax.tree.map(np.testing.assert_array_equal, best.params(), params)
 
@@ -122,7 +120,7 @@ def delete(path):
 def test_a_damaged_model_is_named_and_the_next_validation_takes_its_place(
     tmp_path, best_of, made, capsys, name, damage
 ):
-    best_of(tmp_path).offer(4, validated(3.0), numbered(made[3], 4))
+    best_of(tmp_path).offer(4, 3.0, numbered(made[3], 4))
     damage(tmp_path / name)
     best = best_of(tmp_path)
     best.resume()
@@ -130,13 +128,13 @@ def test_a_damaged_model_is_named_and_the_next_validation_takes_its_place(
     assert len(told) == 1
     assert str(tmp_path) in told[0]
     assert best.step == 0
-    best.offer(8, validated(9.0), numbered(made[3], 8))  # worse than what was lost
+    best.offer(8, 9.0, numbered(made[3], 8))  # worse than what was lost
     assert number_in(tmp_path) == 8
 
 
 def test_damaged_parameters_are_refused(tmp_path, best_of, made):
     best = best_of(tmp_path)
-    best.offer(4, validated(3.0), made[3])
+    best.offer(4, 3.0, made[3])
     flip_a_bit(tmp_path / "model.safetensors")
     with pytest.raises(InputError, match=r"model\.safetensors"):
         best.params()
@@ -145,7 +143,7 @@ def test_damaged_parameters_are_refused(tmp_path, best_of, made):
 @pytest.mark.parametrize("killed_at", [1, 2])
 def test_a_kill_between_two_files_leaves_the_older_pair(tmp_path, best_of, made, monkeypatch, killed_at):
     best = best_of(tmp_path)
-    best.offer(4, validated(3.0), numbered(made[3], 4))
+    best.offer(4, 3.0, numbered(made[3], 4))
     written = []
 
     def killed(write, path, content):
@@ -158,13 +156,13 @@ def test_a_kill_between_two_files_leaves_the_older_pair(tmp_path, best_of, made,
         patch.setattr("pixelcnn_jax.pretrained.atomic_write", partial(killed, atomic_write))
         patch.setattr("pixelcnn_jax.pretrained.write_json", partial(killed, write_json))
         with pytest.raises(KeyboardInterrupt):
-            best.offer(8, validated(2.0), numbered(made[3], 8))
+            best.offer(8, 2.0, numbered(made[3], 8))
     assert number_in(tmp_path) == 4
 
 
 def test_the_card_of_a_finished_run_has_all_scores_and_facts(tmp_path, best_of, made):
     best = best_of(tmp_path)
-    best.offer(4, validated(3.0), made[3])
+    best.offer(4, 3.0, made[3])
     facts = {"steps": 12, "train_seconds": 1.5, "devices": "8 x cpu", "versions": {"jax": "1"}, "report": {"x": 1}}
     best.complete({"scores": {"test": {"bits_per_dim": 2.5}}, **facts, "more": 0})
     card = load_pretrained(tmp_path).card
