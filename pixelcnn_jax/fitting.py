@@ -21,10 +21,20 @@ from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.arguments import CHECKS, validate_arguments
-from pixelcnn_jax.models.autoregressive import wide
+from pixelcnn_jax.models.autoregressive import Network, wide
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
-from pixelcnn_jax.models.inputs import Given, ImageSpec, Map, Variables, check_images, condition_sizes
+from pixelcnn_jax.models.inputs import (
+    Given,
+    ImageSpec,
+    Map,
+    RandomKeys,
+    Variables,
+    as_array,
+    as_images,
+    check_values,
+    condition_sizes,
+    params_of,
+)
 from pixelcnn_jax.models.registry import ModelConfig, describe, make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.scoring import given_rows
@@ -36,6 +46,7 @@ if TYPE_CHECKING:  # what trains is imported on first use
 
 LEVELS = {"bool": 2, "uint8": 2**8, "uint16": 2**16}
 SOFTMAX_LEVELS = 32  # with more, a mixture of logistics is learned sooner than as many logits
+MAX_CLASSES = 2**16
 OFTEN = 10  # epochs from which the default network has dropout: it would learn the images by heart
 
 
@@ -63,7 +74,6 @@ class FitConfig:
     networks: str = field("", "the model")
 
 
-@validate_arguments
 def fit(
     model_or_config: nn.Module | ConditionalModel | ModelConfig | None,
     images: np.ndarray | Array,
@@ -73,7 +83,7 @@ def fit(
     levels: int | None = None,
     validation: float | np.ndarray | Array = 0.1,
     steps: int = 2000,
-    key: Key[Array, ""] | None = None,
+    key: RandomKeys | None = None,
     variables: Variables | None = None,
     batch_size: int = 32,
     microbatch_size: int | None = None,
@@ -96,7 +106,8 @@ def fit(
         (a softmax for up to 32 levels, else a mixture of 8 logistics with point masses at both ends; a dropout of 0.2
         if the images are seen more than ten times).
       images: integers [count, height, width] or [count, height, width, channels], 0 to levels - 1.
-      h: vectors [count, condition], or class labels [count]; for a ``ConditionalModel`` what its conditioner reads.
+      h: vectors [count, condition], or class labels [count], which a network of this package reads as one-hot vectors;
+        a network or conditioner of one's own gets them as they are.
       s: maps [count, height, width, map_features].
       levels: number of values of a sub-pixel. By default that of the model, or that of the type of the images: 256 for
         uint8, 65,536 for uint16, 2 for bool. Other types have no default.
@@ -121,18 +132,19 @@ def fit(
     """
     if folder is not None and find_spec("orbax") is None:
         raise InputError("folder needs orbax-checkpoint: pip install 'pixelcnn-jax[train]'.")
+    images = np.asarray(as_array(images))
     levels = _levels(images, levels, getattr(model_or_config, "levels", None))
-    key = jax.random.key(0) if key is None else key
-    if key.ndim:
-        raise InputError(f"key must be one key, got an array of shape {list(key.shape)}.")
-    seed = int(jax.random.bits(key))
+    channels: Any = getattr(model_or_config, "channels", images.shape[3] if images.ndim == 4 else 1)
+    pixels = np.asarray(as_images(images, channels=channels, levels=levels))
+    seed = int(jax.random.bits(jax.random.key(0) if key is None else key))
     held_out = _held_out(validation, len(images), seed)
-    vectors = _one_hot(model_or_config, h, variables)
-    classes = None if vectors is h else vectors.shape[1]
-    given = given_rows(len(images), vectors, s)
+    given = given_rows(len(images), h, s)
     try:
-        splits = _splits(np.asarray(images), held_out, given, levels, classes)
-        model = _model(model_or_config, splits.spec, seen=steps * batch_size / len(splits.train))
+        height, width, _ = pixels.shape[1:]
+        spec = ImageSpec(height, width, channels, levels)
+        model = _model(model_or_config, spec, seen=steps * batch_size / (len(images) - len(held_out)))
+        spec = spec._replace(classes=_classes(model, given.get("h"), variables))
+        splits = _splits(pixels, held_out, given, spec)
         arrays = (images, held_out, *given.values(), *jax.tree.leaves(variables)) if folder is not None else ()
         config = _config(
             {"steps": steps, "batch_size": batch_size, "microbatch_size": microbatch_size, "ema_decay": ema_decay},
@@ -146,7 +158,7 @@ def fit(
         raise InputError(re.sub(r"\b(config\.\w+|data)\.(?=\w)", "", str(error))) from None
 
 
-def _levels(images: np.ndarray | Array, stated: int | None, of_model: int | None) -> int:
+def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int:
     """Returns the number of levels: as stated, as the model has them, or as the type of the images says."""
     if images.dtype.kind not in "bui":
         raise InputError(
@@ -179,25 +191,19 @@ def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_
     return rows
 
 
-def _one_hot(model: Any, h: Any, variables: Variables | None) -> Any:
-    """Returns class labels as one-hot vectors, of the length that variables were made for, and any other h as it is."""
-    is_labels = h is not None and h.ndim == 1 and jnp.issubdtype(h.dtype, jnp.integer)
-    if isinstance(model, ConditionalModel) or not is_labels or not h.size:
-        return h
-    if h.min() < 0:
-        raise InputError(f"h must hold class labels from 0, got {h.min()}.")
-    classes = condition_sizes((variables or {}).get("params") or {}).get("h", 0)
-    return np.eye(max(classes, int(h.max()) + 1), dtype=np.float32)[np.asarray(h)]
+def _classes(model: Any, h: Any, variables: Variables | None) -> int | None:
+    """Counts the classes, where h is labels that a network of this package reads as one-hot vectors."""
+    if not isinstance(model, Network) or h is None or h.ndim != 1 or h.dtype.kind not in "iu":
+        return None
+    trained = condition_sizes(params_of(variables)).get("h", 0) if variables else 0
+    check_values(h, trained or MAX_CLASSES, name="h")
+    return trained or int(h.max()) + 1
 
 
-def _splits(
-    images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarray], levels: int, classes: int | None
-) -> "Splits":
-    from pixelcnn_jax.data.dataset import Splits, from_array
+def _splits(images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarray], spec: ImageSpec) -> "Splits":
+    from pixelcnn_jax.data.dataset import Dataset, Splits
 
-    images = images.view(np.uint8) if images.dtype == bool else images  # the levels are known
-    every = from_array(images, levels=levels).carry(**given)
-    every = dataclasses.replace(every, spec=every.spec._replace(classes=classes))
+    every = Dataset(lambda i: {"image": images[i]}, len(images), spec, "array").carry(**given)
     learned = np.setdiff1d(np.arange(len(images)), held_out)
     return Splits(every.take(learned, "the array"), every.take(held_out, "the images held out"))
 
@@ -208,7 +214,7 @@ def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
         features, many = max(32, spec.channels), spec.levels > SOFTMAX_LEVELS
         dropout = 0.2 if seen > OFTEN else 0.0
         model = ModelConfig(features=features, layers=8, dropout=dropout, mixture=8 * many, point_masses=many)
-    return make_network(model, spec) if isinstance(model, ModelConfig) else CHECKS["model"]("model_or_config", model)
+    return make_network(model, spec) if isinstance(model, ModelConfig) else model
 
 
 def _config(
@@ -254,14 +260,14 @@ def _experiment(model: Any, train: "Dataset", start: Variables | None) -> "Exper
     """Returns the density of images, given what their batches carry, as an experiment."""
     from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
 
-    first = train.stack([train.example(0)])
-    check_images(first["image"], channels=model.channels, levels=model.levels)
+    first, classes = train.stack([train.example(0)]), train.spec.classes
 
     def given(batch: Mapping[str, Any]) -> dict[str, Any]:
         return {name: x for name, x in batch.items() if name in ("h", "s")}
 
     def init(key: Key[Array, ""]) -> Params:
-        return dict(model.init(key, first["image"], **given(first)) if start is None else start)
+        vectors = {"h": jax.nn.one_hot(first["h"], classes)} if classes else {}
+        return dict(model.init(key, first["image"], **given(first) | vectors) if start is None else start)
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Array:
         key = None if training is None else training.key
@@ -271,7 +277,7 @@ def _experiment(model: Any, train: "Dataset", start: Variables | None) -> "Exper
         batch, height, width, _ = source["image"].shape
         return sample(model, params, key, shape=(batch, height, width), **given(source))[None]
 
-    names = ["y" if name == "h" and train.spec.classes else name for name in given(first)]
+    names = ["y" if name == "h" and classes else name for name in given(first)]
     density = f"p(x|{', '.join(names)})" if names else "p(x)"
     return Experiment(init, loss, draw, model, score_of=density)
 

@@ -12,19 +12,18 @@ from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.foundation.distributions import log_probs_of
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import (
     Condition,
     Given,
+    GivenImages,
     Images,
     ImageSpec,
     Map,
     Variables,
     apply,
-    check_images,
-    check_values,
+    as_images,
 )
 
 ROUNDING = 1e-5  # relative difference of logits that two programs may round differently
@@ -60,11 +59,10 @@ def log_probs(
     return log_probs_of(apply(model, variables, images, condition, **options), images)
 
 
-@validate_arguments
 def log_prob(
     model: nn.Module | ConditionalModel,
     variables: Variables,
-    images: Images,
+    images: GivenImages,
     *,
     h: Given | None = None,
     s: Map | None = None,
@@ -74,29 +72,28 @@ def log_prob(
     Args:
       model: a model of this package, or any module that maps images to logits.
       variables: its variables.
-      images: integers 0 to ``model.levels - 1``.
+      images: integers 0 to ``model.levels - 1``, or bool; the axis of one channel may be left out.
       h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
       s: maps [batch, height, width, map_features], for a model made with one.
 
     Raises:
-      InputError: for images, h or s that do not fit the model.
+      InputError: for images, h or s that do not fit the model. Under ``jit``, images out of range have NaN.
     """
-    check_images(images, channels=model.channels, levels=model.levels)
-    check_values(images, model.levels)
+    images = as_images(images, channels=model.channels, levels=model.levels)
     model, variables, condition = resolve(model, variables, h, s, shape=images.shape)
     return _log_prob(model, variables, images, condition)
 
 
 @partial(jax.jit, static_argnames="model")
 def _log_prob(model: nn.Module, variables: Variables, images: Images, condition: Condition) -> Array:
-    return jnp.sum(log_probs(model, variables, images, condition), axis=(1, 2, 3))
+    in_range = (images >= 0) & (images < model.levels)
+    return jnp.sum(jnp.where(in_range, log_probs(model, variables, images, condition), jnp.nan), axis=(1, 2, 3))
 
 
-@validate_arguments
 def nats(
     model: nn.Module | ConditionalModel,
     variables: Variables,
-    images: Images,
+    images: GivenImages,
     *,
     h: Given | None = None,
     s: Map | None = None,
@@ -116,11 +113,10 @@ def nats(
     return jnp.sum(each if counted is None else jnp.where(counted, each, 0), axis=(1, 2, 3))
 
 
-@validate_arguments
 def bits_per_dim(
     model: nn.Module | ConditionalModel,
     variables: Variables,
-    images: Images,
+    images: GivenImages,
     *,
     h: Given | None = None,
     s: Map | None = None,
@@ -129,10 +125,10 @@ def bits_per_dim(
 
     Takes and raises the same as ``log_prob``.
     """
-    return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), images.shape[1:])
+    shape = (*np.shape(images)[1:3], model.channels)
+    return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), shape)
 
 
-@validate_arguments
 def check_causal(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -155,12 +151,14 @@ def check_causal(
       s: maps [batch, height, width, map_features], for a model made with one.
 
     Raises:
-      InputError: if the logits of a sub-pixel depend on it or on a later one (the error names both), and for arguments
-        that ``log_prob`` refuses.
+      InputError: if the logits of a sub-pixel depend on it or on a later one (the error names both), if they are NaN,
+        and for arguments that ``log_prob`` refuses.
     """
     images = jax.random.randint(jax.random.key(0), (*shape, model.channels), 0, model.levels)
     network, weights, condition = resolve(model, variables, h, s, shape=images.shape)
-    leaks = np.asarray(_leaks(network, weights, images, condition))
+    leaks, has_nan = map(np.asarray, _leaks(network, weights, images, condition))
+    if has_nan:
+        raise InputError("model has logits that are NaN: nothing can be said of what they depend on.")
     if leaks.any():
         later, earlier = np.argwhere(leaks)[0]
         names = [tuple(map(int, np.unravel_index(one, images.shape[1:]))) for one in (earlier, later)]
@@ -172,8 +170,8 @@ def check_causal(
 @partial(jax.jit, static_argnames="model")
 def _leaks(
     model: nn.Module, variables: Variables, images: Images, condition: Condition
-) -> Bool[Array, "changed subpixels"]:
-    """Returns which logits change with each sub-pixel, of those that come before it or are its own."""
+) -> tuple[Bool[Array, "changed subpixels"], Bool[Array, ""]]:
+    """Finds the logits that change with each sub-pixel, of those that come before it or are its own; and any NaN."""
     size = math.prod(images.shape[1:])
 
     def logits(changed: Array) -> Array:
@@ -187,7 +185,7 @@ def _leaks(
         different = jnp.abs(logits(changed) - unchanged) > ROUNDING * (1 + jnp.abs(unchanged))
         return jnp.any(different, axis=(0, 2)) & (jnp.arange(size) <= changed)
 
-    return jax.lax.map(differs, jnp.arange(size))
+    return jax.lax.map(differs, jnp.arange(size)), jnp.isnan(unchanged).any()
 
 
 def nats_to_bits_per_dim(nats: Nats, shape: tuple[int, ...]) -> Nats:

@@ -28,7 +28,6 @@ from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.hub import fetch_model
-from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.cards import FORMAT, read_card_file
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params
@@ -62,7 +61,6 @@ def pretrained_names() -> list[str]:
     return sorted(_published())
 
 
-@validate_arguments
 def integer_model_of(name: str) -> str:
     """Returns the name of a published model's integer model, or the given name if it has none."""
     return one if (one := f"{name}_integer") in _published() else name
@@ -91,7 +89,6 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     return Pretrained(model, variables, card)
 
 
-@validate_arguments
 def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the variables of a model and its card without building its networks, whose classes may be unknown.
 
@@ -118,7 +115,6 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return variables, card
 
 
-@validate_arguments
 def read_card(name: str | Path) -> dict[str, Any]:
     """Returns the card of a model without loading its weights. Takes and refuses what ``load_pretrained`` does."""
     return read_card_file(find_model(name)[1])

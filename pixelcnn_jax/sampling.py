@@ -3,21 +3,31 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
 from pixelcnn_jax.foundation.devices import match_sharding
 from pixelcnn_jax.foundation.distributions import draw, log_probs_of, noise
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve, unconditional
-from pixelcnn_jax.models.conditioning.guidance import Adjustment, interleave, make_adjustment
-from pixelcnn_jax.models.inputs import Condition, Given, Images, Map, Variables, apply, check_values, params_of
+from pixelcnn_jax.models.conditioning.guidance import Adjustment, Scalar, interleave, make_adjustment
+from pixelcnn_jax.models.inputs import (
+    Condition,
+    Given,
+    GivenImages,
+    Map,
+    RandomKeys,
+    Variables,
+    apply,
+    as_array,
+    as_images,
+    params_of,
+)
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Cache, Stream, stream_of
 
@@ -26,19 +36,18 @@ REPORT_SECONDS = 0.02  # shortest time between two reports of finished rows
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
 
-@validate_arguments
 def sample(
     model: nn.Module | ConditionalModel,
     variables: Variables,
-    key: Key[Array, "..."],
+    key: RandomKeys,
     *,
     shape: tuple[int, int, int],
     h: Given | None = None,
     s: Map | None = None,
-    given: Images | None = None,
+    given: GivenImages | None = None,
     mask: Mask | None = None,
-    temperature: float = 1.0,
-    guidance: float = 0.0,
+    temperature: Scalar = 1.0,
+    guidance: Scalar = 0.0,
     on_row: Callable[[int], None] | None = None,
 ) -> Int[Array, "batch height width channels"]:
     """Draws images from p(x | h, s). The whole costs about as much as one forward pass.
@@ -47,7 +56,7 @@ def sample(
       model: a module that maps images to logits, or a ``ConditionalModel``. Without a stream of its own
         (``models.streaming.stream_of``) it is run again for every sub-pixel, as ``naive_sample`` does.
       variables: its variables, from ``init`` or from training.
-      key: one key, or one per image: images with equal keys share their noise, and differ only by h, s or given. With
+      key: one key or one per image: images with equal keys share their noise, and differ only by h, s or given. With
         keys sharded over devices (``devices.shard``) each device draws its share of the images.
       shape: batch, height and width.
       h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
@@ -71,22 +80,21 @@ def sample(
         without ``drop_condition``: the variables do not record it. `pixelcnn sample` reads it from the card.
     """
     prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
-    return _sample(*prepared, None, on_row=on_row).images
+    return _checked(_sample(*prepared, None, on_row=on_row)).images
 
 
-@validate_arguments
 def sample_and_log_prob(
     model: nn.Module | ConditionalModel,
     variables: Variables,
-    key: Key[Array, "..."],
+    key: RandomKeys,
     *,
     shape: tuple[int, int, int],
     h: Given | None = None,
     s: Map | None = None,
-    given: Images | None = None,
+    given: GivenImages | None = None,
     mask: Mask | None = None,
-    temperature: float = 1.0,
-    guidance: float = 0.0,
+    temperature: Scalar = 1.0,
+    guidance: Scalar = 0.0,
     on_row: Callable[[int], None] | None = None,
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, " batch"]]:
     """Draws the images that ``sample`` draws, and computes the log-probability of each in the same pass.
@@ -98,9 +106,9 @@ def sample_and_log_prob(
       distribution they were drawn from: with ``temperature`` and ``guidance``, conditional on the given sub-pixels.
     """
     prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
-    drawn = _sample(*prepared, jnp.zeros(shape[0]), on_row=on_row)
-    assert drawn.log_probs is not None
-    return drawn.images, drawn.log_probs
+    drawn = _checked(_sample(*prepared, jnp.zeros(shape[0]), on_row=on_row))
+    is_drawn = (drawn.images >= 0).all(axis=(1, 2, 3))
+    return drawn.images, jnp.where(is_drawn, cast(Array, drawn.log_probs), jnp.nan)
 
 
 class Drawn(NamedTuple):
@@ -154,19 +162,18 @@ def _sample(
     return drawn
 
 
-@validate_arguments
 def naive_sample(
     model: nn.Module | ConditionalModel,
     variables: Variables,
-    key: Key[Array, "..."],
+    key: RandomKeys,
     *,
     shape: tuple[int, int, int],
     h: Given | None = None,
     s: Map | None = None,
-    given: Images | None = None,
+    given: GivenImages | None = None,
     mask: Mask | None = None,
-    temperature: float = 1.0,
-    guidance: float = 0.0,
+    temperature: Scalar = 1.0,
+    guidance: Scalar = 0.0,
 ) -> Int[Array, "batch height width channels"]:
     """Draws what ``sample`` draws from the same key, by running the whole network again for every sub-pixel.
 
@@ -177,7 +184,14 @@ def naive_sample(
     network, weights, keys, images, *rest = _prepared(
         model, variables, key, shape, h, s, given, mask, temperature, guidance
     )
-    return _sample_naively(network, weights, keys, Drawn(images, None), *rest).images
+    return _checked(_sample_naively(network, weights, keys, Drawn(images, None), *rest)).images
+
+
+def _checked(drawn: Drawn) -> Drawn:
+    """Raises InputError for sub-pixels that could not be drawn. Traced ones are not checked."""
+    if not isinstance(drawn.images, jax.core.Tracer) and drawn.images.size and int(drawn.images.min()) < 0:
+        raise InputError("The logits are NaN or infinite: the parameters have diverged, or h or s is too large.")
+    return drawn
 
 
 @partial(jax.jit, static_argnames=("stream", "size"))
@@ -281,10 +295,10 @@ def _prepared(
     shape: tuple[int, int, int],
     h: Given | None,
     s: Map | None,
-    given: Images | None,
+    given: GivenImages | None,
     mask: Mask | None,
-    temperature: float,
-    guidance: float,
+    temperature: Scalar,
+    guidance: Scalar,
 ) -> tuple[nn.Module, Variables, Array, Array, Array, Condition, Adjustment]:
     """Returns the arguments of ``_sample``: images to fill in, a mask of what stays, a key for each image."""
     adjustment = make_adjustment(temperature, guidance)
@@ -296,27 +310,25 @@ def _prepared(
         images, mask = jnp.zeros(full, jnp.int32), jnp.zeros(full, bool)
     else:
         images, mask = _completion(given, mask, full, network.levels)
-    if key.ndim and key.shape != shape[:1]:
-        raise InputError(f"key must be one key or one for each of the {shape[0]} images, got shape {key.shape}.")
+    key = jax.random.key_data(key)
+    if key.ndim > 1 and len(key) != shape[0]:
+        raise InputError(f"key must be one key or one for each of the {shape[0]} images, got {len(key)} keys.")
     # Under vmap, keys of any other implementation draw all their numbers from the first of them.
-    key = jax.random.wrap_key_data(jax.random.key_data(key)[..., :2], impl="threefry2x32")
+    key = jax.random.wrap_key_data(key[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
     return network, weights, keys, images, mask, condition, adjustment
 
 
-def _completion(given: Images | None, mask: Mask | None, full: tuple[int, ...], levels: int) -> tuple[Array, Array]:
+def _completion(
+    given: GivenImages | None, mask: Mask | None, full: tuple[int, ...], levels: int
+) -> tuple[Array, Array]:
     if given is None or mask is None:
         raise InputError("given and mask must be passed together: the images to complete, and where they are kept.")
-    if tuple(given.shape) != full:
-        raise InputError(f"given must have shape {list(full)}, got {list(given.shape)}.")
-    if not np.issubdtype(given.dtype, np.integer) or mask.dtype != bool:
-        raise InputError(f"given must be integers and mask boolean, got {given.dtype} and {mask.dtype}.")
-    try:
-        mask = jnp.broadcast_to(mask, full)
-    except ValueError:
-        raise InputError(f"mask must broadcast to {list(full)}, got shape {list(mask.shape)}.") from None
-    # NumPy's arrays are checked in NumPy: JAX would first truncate int64 to 32 bits.
-    where = jnp.where if isinstance(given, jax.Array) or isinstance(mask, jax.core.Tracer) else np.where
-    check_values(where(mask, given, 0), levels, name="given")
+    mask = as_array(mask)
+    if mask.ndim != 4 or mask.dtype != bool:
+        raise InputError(f"mask must be bool [batch, height, width, channels], got {mask.dtype} {[*mask.shape]}.")
     # Values that are not given are overwritten before they are read. Zeros keep them out of an embedding's table.
-    return jnp.where(mask, given, 0).astype(jnp.int32), mask
+    images = jnp.asarray(as_images(given, channels=full[-1], levels=levels, name="given", mask=mask), jnp.int32)
+    if images.shape != full:
+        raise InputError(f"given and mask must be of {full[0]} images, {full[1]}x{full[2]}, got {[*images.shape]}.")
+    return jnp.where((images >= 0) & (images < levels), images, -1), jnp.broadcast_to(mask, full)

@@ -10,23 +10,11 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import Evaluation, nats, summarise
-from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, as_vectors, resolve
-from pixelcnn_jax.models.inputs import (
-    Condition,
-    Given,
-    ImageSpec,
-    Map,
-    Variables,
-    check_finite,
-    check_images,
-    check_values,
-    params_of,
-)
+from pixelcnn_jax.models.inputs import Given, ImageSpec, Map, Variables, as_images, as_rows
 
 
-@validate_arguments
 def evaluate(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -57,15 +45,11 @@ def evaluate(
     from pixelcnn_jax.data.images import Dataset  # these are slow to import
     from pixelcnn_jax.training.evaluation import in_full_precision
 
-    pixels = np.asarray(images)
-    pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
-    pixels = pixels[..., None] if pixels.ndim == 3 and model.channels == 1 else pixels
-    check_images(pixels, channels=model.channels, levels=model.levels)
-    check_values(pixels, model.levels)
+    pixels = np.asarray(as_images(images, channels=model.channels, levels=model.levels))
     count = len(pixels)
-    if isinstance(model, Network):
-        h = as_vectors(params_of(variables), h)
     given = given_rows(count, h, s)
+    if isinstance(model, Network) and "h" in given:
+        given["h"] = np.asarray(as_vectors(variables, given["h"]))
     resolve(model, variables, *(given[x][:1] if x in given else None for x in "hs"), shape=(1, *pixels.shape[1:]))
     height, width, channels = pixels.shape[1:]
     spec = ImageSpec(height, width, channels, model.levels)
@@ -74,18 +58,10 @@ def evaluate(
 
 
 def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
-    """Returns h and s, as far as they are given, as arrays of a row for each image.
-
-    Raises:
-      InputError: for no images, for a different number of rows, and for NaN or infinity.
-    """
+    """Collects those of h and s that are given, with a row for each image. Raises as ``as_rows``, and for no images."""
     if not count:
         raise InputError("images must hold at least one image, got none.")
-    check_finite(Condition(h, s))
-    for name, value in (("h", h), ("s", s)):
-        if value is not None and (not value.ndim or len(value) != count):
-            raise InputError(f"{name} must have a row for each of the {count} images, got shape {list(value.shape)}.")
-    return {name: np.asarray(value) for name, value in (("h", h), ("s", s)) if value is not None}
+    return {name: np.asarray(as_rows(name, x, count)) for name, x in (("h", h), ("s", s)) if x is not None}
 
 
 @functools.lru_cache(maxsize=8)

@@ -33,7 +33,6 @@ def test_log_prob_is_the_sum_of_the_conditionals():
     "images",
     [
         np.zeros((2, 3, 4, 3), np.int32),
-        np.zeros((2, 3, 4), np.int32),
         np.zeros((2, 3, 4, 1), np.float32),
         np.full((2, 3, 4, 1), 2, np.int32),
         np.full((2, 3, 4, 1), -1, np.int32),

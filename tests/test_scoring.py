@@ -80,7 +80,7 @@ def test_one_program_serves_all_batches_and_the_next_call():
         (IMAGES / 2, LABELS, "images must hold integers"),
         (IMAGES[..., [0, 0]], LABELS, "images must have shape"),
         (IMAGES[:0], LABELS[:0], "images must hold at least one"),
-        (IMAGES[:, :0], LABELS, "images must have at least one row"),
+        (IMAGES[:, :0], LABELS, "images must have shape"),
     ],
 )
 @pytest.mark.usefixtures("unchecked_shapes")

@@ -10,16 +10,14 @@ from pixelcnn_jax.codec.groups import OnRow
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.codec.quantise import has_integer_form
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
-from pixelcnn_jax.models.inputs import Given, Images, Map, Variables, check_images, check_values
+from pixelcnn_jax.models.inputs import Given, GivenImages, Map, Variables, as_images
 
 
-@validate_arguments
 def compress(
     model: nn.Module | ConditionalModel,
     variables: Variables,
-    images: Images,
+    images: GivenImages,
     *,
     h: Given | None = None,
     s: Map | None = None,
@@ -46,9 +44,7 @@ def compress(
         than 2**28 sub-pixels, the limit of the format.
     """
     network = integer_network(model)
-    check_images(images, channels=model.channels, levels=model.levels)
-    images = np.asarray(images)
-    check_values(images, model.levels)
+    images = np.asarray(as_images(images, channels=model.channels, levels=model.levels))
     _, weights, condition = resolve(model, variables, h, s, shape=images.shape)
     batch_size = min(batch_size, len(images), max(1, MAX_ROW // max(1, images.shape[2])))
     check_size(images.shape, batch_size)
@@ -58,7 +54,6 @@ def compress(
     return data
 
 
-@validate_arguments
 def decompress(
     model: nn.Module | ConditionalModel,
     variables: Variables,

@@ -28,7 +28,7 @@ from pixelcnn_jax.codec.logistics import ARGUMENT_RANGE, ARGUMENT_STEP, SCALE_ST
 from pixelcnn_jax.foundation.distributions import NARROWEST, WIDEST
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
+from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, as_images
 from pixelcnn_jax.models.layers import rows_border, shift_down
 from pixelcnn_jax.models.parameters import Bias, Params
 from pixelcnn_jax.models.registry import DESCRIBED
@@ -80,8 +80,6 @@ class IntegerPixelCNN(GatedPixelCNN):
         self, images: Images, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
         """Returns the log-frequency of every level of every sub-pixel."""
-        if self.is_initializing():
-            return super().__call__(images, h, s, deterministic=deterministic)
         distribution, outputs = self.integer_outputs(images, Condition(h, s))
         return distribution.log_frequencies(distribution.read(outputs))
 
@@ -108,10 +106,8 @@ class IntegerPixelCNN(GatedPixelCNN):
         self, images: Images, condition: Condition, *, width: Array | int | None = None, dtype: Any = jnp.float32
     ) -> tuple[Distribution, Float[Array, "batch height width channels outputs"]]:
         """Returns the distribution of the outputs, and the head's outputs for every sub-pixel, by one parallel pass."""
-        check_images(images, channels=self.channels, levels=self.levels)
-        params = dict(self.variables["params"])
-        check_condition(params, condition, images.shape)
-        net = prepare(self, params, dtype)
+        images = as_images(images, channels=self.channels, levels=self.levels)
+        net = prepare(self, self.parameters(images, *condition), dtype)
         if width is not None:
             net["inside"] = inside(images.shape[2], width, dtype)
         x = encode_integers(self, net, images)

@@ -31,12 +31,11 @@ from pixelcnn_jax.codec.integer import IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.codec.integer_layers import Precision, precision_of
 from pixelcnn_jax.codec.tables import make_tables, output_units
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.colours import masked
 from pixelcnn_jax.models.conditioning.conditional import resolve
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, rows_border
-from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector, check_images, check_values, params_of
+from pixelcnn_jax.models.inputs import Condition, GivenImages, Images, Map, Variables, Vector, as_images, params_of
 from pixelcnn_jax.models.layers import shift_down, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe
@@ -46,11 +45,10 @@ RESIDUAL = 2**16  # about the largest value of the residual stream
 GIVEN = 2**9  # about the largest value of a map and of an embedded code
 
 
-@validate_arguments
 def quantise(
     model: GatedPixelCNN,
     variables: Variables,
-    images: Images,
+    images: GivenImages,
     *,
     h: Vector | None = None,
     s: Map | None = None,
@@ -74,8 +72,7 @@ def quantise(
         raise InputError(
             f"model must be a GatedPixelCNN with at most {MAX_LEVELS} levels: other networks have no integer form."
         )
-    check_images(images, channels=model.channels, levels=model.levels)
-    check_values(images, model.levels)
+    images = as_images(images, channels=model.channels, levels=model.levels)
     if not images.size:
         raise InputError(f"images must not be empty, got shape {list(images.shape)}.")
     model = model.clone(dropout=0.0, dtype="float32", remat=False)

@@ -136,6 +136,7 @@ def draw(
     The first step draws a group of neighbouring levels by its total probability, the second a level of the group. For
     256 levels this takes 32 random numbers. One step would take 256, which cost more than a small network. A rounding
     error changes a draw as rarely as in one step, and far more rarely than by inverting the cumulative distribution.
+    Logits with a NaN give -1, which is no level.
     """
     groups, members = _square(levels := logits.shape[-1])
     padded = jnp.pad(at_least_float32(logits), ((0, 0), (0, groups * members - levels)), constant_values=-jnp.inf)
@@ -143,7 +144,8 @@ def draw(
     shares = jnp.exp(square - jnp.max(square, axis=(1, 2), keepdims=True)).sum(axis=-1)
     group = jnp.argmax(jnp.log(shares) + gumbel[:, :groups], axis=-1)
     within = jnp.take_along_axis(square, group[:, None, None], axis=1)[:, 0]
-    return group * members + jnp.argmax(within + gumbel[:, groups:], axis=-1)
+    level = group * members + jnp.argmax(within + gumbel[:, groups:], axis=-1)
+    return jnp.where(jnp.isnan(shares[:, 0]), -1, level)
 
 
 def _square(levels: int) -> tuple[int, int]:

@@ -13,16 +13,17 @@ import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, DTypeLike, Float, Key
 
 from pixelcnn_jax.foundation.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, check_condition, check_images
+from pixelcnn_jax.models.inputs import Condition, GivenImages, Images, Map, Vector, as_images, check_condition
 from pixelcnn_jax.models.layers import add_bias, one_by_one
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
 from pixelcnn_jax.models.products import product
 
-DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16", "float64")}
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 class Network(nn.Module):
@@ -70,11 +71,16 @@ class Network(nn.Module):
     remat: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", jnp.dtype(self.dtype))  # equal models compare equal, however it is written
         check_hyperparameters(self)
         super().__post_init__()
 
+    def init(self, rngs: Any, *inputs: Any, **options: Any) -> Any:
+        """Draws the variables, without the logits that Flax would compute and drop."""
+        return super().init(rngs, *inputs, **{"method": "parameters", **options})
+
     def __call__(
-        self, images: Images, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
+        self, images: GivenImages, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
         """Returns the logits of every sub-pixel given all before it in raster order, colour within pixel, and h and s.
 
@@ -84,8 +90,7 @@ class Network(nn.Module):
           InputError: for images of the wrong shape or type, and for an h or s of the wrong shape, missing, or given to
             a model initialised without.
         """
-        outputs = self.head_outputs(images, Condition(h, s), deterministic=deterministic)
-        return jnp.zeros((*images.shape, self.levels)) if self.is_initializing() else as_logits(self, outputs)
+        return as_logits(self, self.head_outputs(images, Condition(h, s), deterministic=deterministic))
 
     def log_probs(
         self, images: Images, condition: Condition, *, deterministic: bool = True
@@ -95,22 +100,26 @@ class Network(nn.Module):
         return mixture_log_probs(outputs, images, levels=self.levels) if self.mixture else log_probs_of(outputs, images)
 
     @nn.compact
-    def head_outputs(
-        self, images: Images, condition: Condition, *, deterministic: bool
-    ) -> Float[Array, "batch height width channels outputs"]:
-        """Returns the outputs of the head for every sub-pixel: logits, or the parameters of a mixture."""
-        check_images(images, channels=self.channels, levels=self.levels)
+    def parameters(self, images: GivenImages, h: Vector | None = None, s: Map | None = None, **_: Any) -> Params:
+        """Draws or reads the parameters, those of h and s only if h and s are given, and checks that these fit."""
+        condition = Condition(h, s)
+        as_images(images, channels=self.channels, levels=self.levels)
         if not self.is_initializing():
-            check_condition(dict(self.variables["params"]), condition, images.shape)
-        shapes = self.parameter_shapes(condition)
+            check_condition(dict(self.variables["params"]), condition, np.shape(images))
         stacked = partial(initialise_stacked, count=self.layers)
         params = {
             name: flax.core.unfreeze(self.param(name, stacked if name == "layers" else initialise, shape))
-            for name, shape in shapes.items()
+            for name, shape in self.parameter_shapes(condition).items()
         }
-        if self.is_initializing():
-            check_condition(params, condition, images.shape)
-            return jnp.zeros((*images.shape, self.outputs))
+        check_condition(params, condition, np.shape(images))
+        return params
+
+    def head_outputs(
+        self, images: GivenImages, condition: Condition, *, deterministic: bool
+    ) -> Float[Array, "batch height width channels outputs"]:
+        """Returns the outputs of the head for every sub-pixel: logits, or the parameters of a mixture."""
+        params = self.parameters(images, *condition)
+        images = as_images(images, channels=self.channels, levels=self.levels)
         drop = self.make_rng("dropout") if self.dropout and not deterministic else None
 
         return _head_outputs(self.clone(parent=None, name=None), params, images, condition, drop)
@@ -279,7 +288,7 @@ def whole_head(
 
 def check_precision(model: Network) -> None:
     """Raises InputError for a network in float64 where JAX has 32 bits."""
-    if model.dtype in ("float64", jnp.float64) and jnp.zeros(()).dtype != jnp.float64:
+    if model.dtype == jnp.float64 and jnp.zeros(()).dtype != jnp.float64:
         raise InputError("dtype float64 needs 64 bits in JAX: call jax.config.update('jax_enable_x64', True) first.")
 
 
@@ -307,7 +316,7 @@ def check_hyperparameters(model: Network) -> None:
         raise InputError(f"levels must be between 2 and 65536, got {model.levels}.")
     if not 0 <= model.dropout <= 0.99:
         raise InputError(f"dropout must be between 0 and 0.99, got {model.dropout}.")
-    if model.dtype not in (*DTYPES, *DTYPES.values()):
+    if model.dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {model.dtype}.")
     check_precision(model)
     if model.point_masses and not model.mixture:

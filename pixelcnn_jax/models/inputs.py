@@ -9,12 +9,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer, UInt32
+from jaxtyping import Array, Float, Integer, Key, Shaped, UInt32
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.parameters import Params
 
 Images = Integer[Array | np.ndarray, "batch height width channels"]
+GivenImages = Shaped[Array | np.ndarray, "batch height width *channels"]  # integers or bool
+RandomKeys = Key[Array, "..."] | UInt32[Array, "*batch words"]  # typed, or as PRNGKey makes them
 Vector = Float[Array | np.ndarray, "batch condition"]
 Map = Float[Array | np.ndarray, "batch height width map_features"]
 SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_channels"]
@@ -108,17 +110,54 @@ def index_of_different_image(
     return jnp.take_along_axis(places, first[:, None], axis=1)[:, 0]
 
 
-def check_images(images: Array | np.ndarray, *, channels: int, levels: int) -> None:
-    """Raises InputError for images of the wrong shape or type."""
-    if not isinstance(images, jax.Array | np.ndarray):
-        raise InputError(f"images must be an array, got {type(images).__name__}: convert it with numpy.asarray.")
-    if images.ndim != 4 or images.shape[-1] != channels:
-        hint = ": add the axis of channels by images[..., None]" if images.ndim == 3 and channels == 1 else ""
-        raise InputError(f"images must have shape [batch, height, width, {channels}], got {list(images.shape)}{hint}.")
-    if 0 in images.shape[1:]:
-        raise InputError(f"images must have at least one row and one column, got shape {[*images.shape]}.")
-    if not jnp.issubdtype(images.dtype, jnp.integer):
-        raise InputError(f"images must hold integers 0 to {levels - 1}, got {images.dtype}.")
+def as_images(images: Any, *, channels: int, levels: int, name: str = "images", mask: Any = None) -> Images:
+    """Converts images to integers [batch, height, width, channels] in native byte order.
+
+    Takes bool too, and [batch, height, width] for one channel. Where a mask is given and False, they become 0.
+
+    Raises:
+      InputError: for a different shape, and for values that are not integers 0 to levels - 1. Traced values are not
+        checked.
+    """
+    x = as_array(images)
+    x = x[..., None] if x.ndim == 3 and channels == 1 else x
+    if x.ndim != 4 or x.shape[-1] != channels or 0 in x.shape[1:]:
+        raise InputError(f"{name} must have shape [batch, height, width, {channels}], got {[*x.shape]}.")
+    x = x.astype(np.uint8) if x.dtype == bool else x
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        raise InputError(f"{name} must hold integers 0 to {levels - 1}, got {x.dtype}.")
+    if mask is not None:
+        x = (jnp if isinstance(x, jax.Array) or isinstance(mask, jax.core.Tracer) else np).where(mask, x, 0)
+    check_values(x, levels, name=name)
+    return x
+
+
+def as_rows(name: str, values: Any, count: int) -> Any:
+    """Converts an h or s, with a row for each image, to the types in which JAX stores it.
+
+    Raises:
+      InputError: for a different number of rows, and for values that are not finite or do not fit into those types.
+        Traced values are not checked.
+    """
+    x = as_array(values)
+    if not x.ndim or len(x) != count:
+        raise InputError(f"{name} must have a row for each of the {count} images, got shape {[*x.shape]}.")
+    if isinstance(x, jax.core.Tracer):
+        return x
+    host = np.asarray(x)
+    with np.errstate(over="ignore"):
+        stored = host.astype(jax.dtypes.canonicalize_dtype(host.dtype))
+    if not np.isfinite(stored).all():
+        raise InputError(f"{name} must be finite, got NaN or infinity as {stored.dtype}.")
+    if stored.dtype.kind in "iu" and not np.array_equal(stored, host):
+        raise InputError(f"{name} must hold integers that fit into {stored.dtype}, got up to {host.max()}.")
+    return x if isinstance(x, jax.Array) else stored
+
+
+def as_array(values: Any) -> Any:
+    """Converts to an array of native byte order. NumPy's stay in NumPy: JAX would truncate int64 to 32 bits."""
+    x = values if isinstance(values, jax.Array) else np.asarray(values)
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def condition_sizes(params: Params) -> dict[str, int]:
@@ -144,13 +183,6 @@ def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]
             value = jnp.asarray(value)
             if not jnp.issubdtype(value.dtype, jnp.floating):
                 raise InputError(f"{name} must be floating point, got {value.dtype}: pass a class as a one-hot vector.")
-
-
-def check_finite(condition: Condition) -> None:
-    """Raises InputError for an h or s with NaN or infinity. Traced values are not checked."""
-    for name, value in condition._asdict().items():
-        if value is not None and not isinstance(value, jax.core.Tracer) and not np.isfinite(np.asarray(value)).all():
-            raise InputError(f"{name} must be finite, got NaN or infinity.")
 
 
 def check_values(values: Array | np.ndarray, levels: int, *, name: str = "images") -> None:

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float, Int, Integer
 
 from pixelcnn_jax.foundation.distributions import at_least_float32
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.arguments import validate_arguments
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Map, Variables, params_of
@@ -137,7 +136,6 @@ def begin(stream: Stream, params: Params, condition: Condition, *, batch: int, w
     return Cache(stream, params, condition, stream.first_rows(params, batch, width))
 
 
-@validate_arguments
 def start(
     model: nn.Module | ConditionalModel,
     variables: Variables,

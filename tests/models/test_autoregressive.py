@@ -23,7 +23,7 @@ from pixelcnn_jax.models.inputs import Condition
         (dict(channels=3, features=2), "features"),
         (dict(channels=3, head_features=2), "head_features"),
         (dict(dropout=1.0), "dropout"),
-        (dict(dtype="float99"), "dtype"),
+        (dict(dtype="int8"), "dtype"),
         (dict(code_features=-1), "code_features"),
         (dict(mixture=-1), "mixture"),
         (dict(mixture=2, code_features=3), "mixture"),

@@ -22,8 +22,8 @@ from pixelcnn_jax.models.inputs import (
     Images,
     Map,
     Variables,
+    as_rows,
     check_condition,
-    check_finite,
     check_values,
     condition_sizes,
     params_of,
@@ -89,7 +89,7 @@ class ConditionalModel:
             raise InputError("h must be given: this model is conditional.")
         network_key, map_key = jax.random.split(key)
         s, variables = self.conditioner.init_with_output(map_key, h)
-        return {**self.network.init(network_key, images, None, s), "map": variables["params"]}
+        return {**self.network.init(network_key, images, None, s), "map": variables.get("params", {})}
 
     def condition(self, variables: Variables, h: Given | None, *, batch: int) -> Condition:
         """Returns what the network is given.
@@ -101,17 +101,9 @@ class ConditionalModel:
             if h is not None:
                 raise InputError("h must be left out: the condition of this model is constant.")
             return Condition(h=self.conditioner(batch))
-        if h is None or h.shape[:1] != (batch,):
+        if h is None:
             raise InputError(f"h must be given for each of the {batch} images: this model is conditional.")
-        try:
-            return Condition(s=cast(Array, self.conditioner.apply({"params": variables["map"]}, h)))
-        except InputError:  # the conditioner knows better what is wrong
-            raise
-        except (flax.errors.FlaxError, LookupError, TypeError, ValueError) as error:
-            raise InputError(
-                f"h must have the shape that the model was made for, got {h.dtype} {list(h.shape)}, and variables must "
-                "be those of its conditioner."
-            ) from error
+        return Condition(s=cast(Array, self.conditioner.apply({"params": variables.get("map", {})}, h)))
 
 
 def unconditional(
@@ -128,6 +120,8 @@ def unconditional(
       InputError: if the model has no condition, or its conditioner does not say what stands for none.
     """
     if not isinstance(model, ConditionalModel) and jax.tree.leaves(condition):
+        if not all(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(condition)):
+            raise InputError('guidance must be 0: the zeros of "no condition" would be a class of this model.')
         return jax.tree.map(jnp.zeros_like, condition)
     nothing = getattr(getattr(model, "conditioner", None), "nothing", None)
     if nothing is None:
@@ -149,20 +143,20 @@ def resolve(
     Raises:
       InputError: if variables, h and s do not fit the model and the images, as far as traced values can be checked.
     """
-    condition = Condition(cast(Any, h), s)
-    check_finite(condition)
+    h, s = (x if x is None else as_rows(name, x, shape[0]) for name, x in (("h", h), ("s", s)))
     if isinstance(model, ConditionalModel):
         if s is not None:
             raise InputError("s must be left out: this model makes its own map from h.")
         condition = model.condition(variables, h, batch=shape[0])
         variables = {name: value for name, value in variables.items() if name != "map"}
         model = model.network
+    else:
+        condition = Condition(as_vectors(variables, h) if isinstance(model, Network) else h, s)
     condition = jax.tree.map(jnp.asarray, condition)
     if isinstance(model, Network):  # any other module checks its own
         params = params_of(variables)
         check_precision(model)
         check_params(model, params)
-        condition = condition._replace(h=as_vectors(params, condition.h))
         check_condition(params, condition, shape)
         model.check_given(condition)
     return model, variables, condition
@@ -190,13 +184,13 @@ def check_params(model: Network, params: Params) -> None:
             )
 
 
-def as_vectors(params: Params, h: Any) -> Any:
-    """Returns class labels [batch] as one-hot vectors, and any other h as it is.
+def as_vectors(variables: Variables, h: Any) -> Any:
+    """Makes one-hot vectors of class labels [batch]; any other h stays as it is.
 
     Raises:
-      InputError: for a label that is not below that length.
+      InputError: for a label that is not below the length of the h that the variables were made for.
     """
-    sizes = condition_sizes(params)
+    sizes = condition_sizes(params_of(variables))
     if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
         return h
     check_values(h, sizes["h"], name="h")

@@ -13,6 +13,8 @@ from pixelcnn_jax.foundation.distributions import at_least_float32
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition
 
+Scalar = float | Float[Array, ""]
+
 
 class Adjustment(NamedTuple):
     """How the logits of each sub-pixel are changed before it is drawn.
@@ -22,8 +24,8 @@ class Adjustment(NamedTuple):
       guidance: the weight w of (1 + w) conditional - w unconditional logits; None for 0, which needs no second pass.
     """
 
-    temperature: float | Float[Array, ""] | None
-    guidance: float | Float[Array, ""] | None
+    temperature: Scalar | None
+    guidance: Scalar | None
 
     @property
     def passes(self) -> int:
@@ -45,17 +47,19 @@ class Adjustment(NamedTuple):
         return (logits - logits.max(axis=-1, keepdims=True)) / self.temperature  # so that nothing grows to infinity
 
 
-def make_adjustment(temperature: float, guidance: float) -> Adjustment:
-    """Returns the adjustment by two finite numbers, without the parts that change nothing.
+def make_adjustment(temperature: Scalar, guidance: Scalar) -> Adjustment:
+    """Makes the adjustment, without the parts that change nothing. Traced values are not checked.
 
     Raises:
-      InputError: for a temperature below 1e-30, near the smallest number of float32, and for a guidance below 0.
+      InputError: for a temperature or guidance that float32 cannot apply.
     """
-    if temperature < 1e-30:
-        raise InputError(f"temperature must be above 0, and at least 1e-30, got {temperature}.")
-    if guidance < 0:
-        raise InputError(f"guidance must be at least 0, got {guidance}.")
-    return Adjustment(None if temperature == 1 else temperature, None if guidance == 0 else guidance)
+    for name, value, least in (("temperature", temperature, 1e-30), ("guidance", guidance, 0)):
+        if not isinstance(value, jax.core.Tracer) and not least <= value <= 1e30:
+            raise InputError(f"{name} must be from {least} to 1e30, got {value}.")
+    traced = [isinstance(x, jax.core.Tracer) for x in (temperature, guidance)]
+    return Adjustment(
+        temperature if traced[0] or temperature != 1 else None, guidance if traced[1] or guidance != 0 else None
+    )
 
 
 def interleave(condition: Condition, unconditional: Condition) -> Condition:

@@ -1,0 +1,199 @@
+"""The public edge: whatever the caller gives is one density by every verb, or is refused."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from proofs import random_images, randomised
+
+from pixelcnn_jax import (
+    GatedPixelCNN,
+    InputError,
+    bits_per_dim,
+    check_causal,
+    evaluate,
+    fit,
+    log_prob,
+    naive_sample,
+    sample,
+    sample_and_log_prob,
+)
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+
+CLASSES = 4  # as many as images in a batch
+KEY, SHAPE = jax.random.key(0), (CLASSES, 2, 3)
+LABELS = np.arange(CLASSES)
+
+
+class Table(nn.Module):
+    """A user's network: the logits of every sub-pixel are those of its class."""
+
+    levels: int = 3
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, images, h):
+        table = self.param("table", nn.initializers.normal(1.0), (CLASSES, self.levels))
+        logits = table[h] if jnp.issubdtype(h.dtype, jnp.integer) else h @ table
+        return jnp.broadcast_to(logits[:, None, None, None], (*images.shape, self.levels))
+
+
+class Ones(nn.Module):
+    """A conditioner without parameters."""
+
+    def __call__(self, h):
+        return jnp.broadcast_to(h[:, None, None, :1], (len(h), 2, 3, 1))
+
+
+OURS = GatedPixelCNN(levels=3, features=4, layers=1, first_kernel_size=3)
+IMAGES = np.asarray(random_images(OURS, SHAPE))
+
+
+def case(name):
+    """Returns a model, its variables and what a caller may give as h."""
+    vectors = np.eye(CLASSES, dtype=np.float32)
+    model, h = {
+        "ours, vectors": (OURS, vectors),
+        "ours, labels": (OURS, LABELS),
+        "own, vectors": (Table(), vectors),
+        "own, labels": (Table(), LABELS),
+        "conditioner": (ConditionalModel(OURS, Ones()), vectors),
+    }[name]
+    return model, randomised(model.init(KEY, IMAGES, vectors if model is OURS else h)), h
+
+
+@pytest.mark.parametrize("name", ["ours, vectors", "ours, labels", "own, vectors", "own, labels", "conditioner"])
+def test_one_density_by_every_verb(name):
+    model, variables, h = case(name)
+    drawn, expected = sample_and_log_prob(model, variables, KEY, shape=SHAPE, h=h)
+    actual = log_prob(model, variables, drawn, h=h)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    single = [float(log_prob(model, variables, drawn[i : i + 1], h=h[i : i + 1])[0]) for i in range(CLASSES)]
+    np.testing.assert_allclose(actual, single, rtol=1e-5)
+    np.testing.assert_array_equal(sample(model, variables, KEY, shape=SHAPE, h=h), drawn)
+    np.testing.assert_array_equal(naive_sample(model, variables, KEY, shape=SHAPE, h=h), drawn)
+    np.testing.assert_allclose(evaluate(model, variables, drawn, h=h).nats, -actual.mean(), rtol=1e-5)
+    check_causal(model, variables, shape=SHAPE, h=h)
+    options = dict(steps=1, learning_rate=1e-12, validation=np.arange(3), progress=False, batch_size=8)
+    (record,) = (x for x in fit(model, drawn, h=h, variables=variables, levels=3, **options).history if len(x) == 3)
+    np.testing.assert_allclose(
+        record["validation_bits_per_dim"], bits_per_dim(model, variables, drawn[:3], h=h[:3]).mean(), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", ["ours, labels", "own, labels"])
+@pytest.mark.parametrize("change", [lambda x: x[..., 0], lambda x: x.astype(">i4"), lambda x: x.astype(np.uint64)])
+def test_one_rule_for_images(name, change):
+    model, variables, h = case(name)
+    expected = bits_per_dim(model, variables, IMAGES, h=h)
+    np.testing.assert_array_equal(bits_per_dim(model, variables, change(IMAGES), h=h.astype(">i8")), expected)
+    mask = np.ones((1, 2, 3, 1), bool)
+    kept = sample(model, variables, KEY, shape=SHAPE, h=h, given=change(IMAGES), mask=mask)
+    np.testing.assert_array_equal(kept, IMAGES)
+
+
+def test_bool_images_are_levels():
+    model = OURS.clone(levels=2)
+    variables = model.init(KEY, IMAGES > 5)
+    assert (
+        log_prob(model, variables, IMAGES > 1).tolist() == log_prob(model, variables, (IMAGES > 1).astype(int)).tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (dict(h=np.full(CLASSES, 2**32 + 1)), "h must hold integers that fit"),
+        (dict(h=np.full((CLASSES, CLASSES), 1e39)), "h must be finite"),
+        (dict(h=LABELS[:3]), "h must have a row for each of the 4"),
+        (dict(given=IMAGES.astype(np.int64) + 2**32, mask=np.ones((1, 1, 1, 1), bool)), "given must hold integers"),
+        (dict(given=IMAGES, mask=np.ones((2, 3), bool)), "mask must be bool"),
+        (dict(given=IMAGES[:2], mask=np.ones((1, 1, 1, 1), bool)), "given and mask must be of 4"),
+        (dict(key=jax.random.split(KEY, 3)), "key must be one key or one for each"),
+        (dict(temperature=0.0), "temperature must be"),
+        (dict(temperature=np.nan), "temperature must be"),
+        (dict(guidance=-1.0), "guidance must be"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_what_would_be_silent_is_refused(arguments, named):
+    model, variables, h = case("ours, labels")
+    with pytest.raises(InputError, match=f"^{named}"):
+        sample(model, variables, **dict(key=KEY, shape=SHAPE, h=h) | arguments)
+
+
+def test_labels_of_a_network_of_ones_own_have_no_guidance():
+    model, variables, h = case("own, labels")
+    with pytest.raises(InputError, match=r"^guidance must be 0"):
+        sample(model, variables, KEY, shape=SHAPE, h=h, guidance=1.0)
+
+
+@pytest.mark.parametrize("name", ["ours, vectors", "own, vectors"])
+def test_numbers_that_are_not_finite_draw_no_image(name):
+    model, variables, h = case(name)
+    broken = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), variables)
+    for sampler in (sample, naive_sample):
+        with pytest.raises(InputError, match=r"^The logits are NaN or infinite"):
+            sampler(model, broken, KEY, shape=SHAPE, h=h)
+    with pytest.raises(InputError, match=r"^model has logits that are NaN"):
+        check_causal(model, broken, shape=SHAPE, h=h)
+    images, nats = jax.jit(lambda h: sample_and_log_prob(model, variables, KEY, shape=SHAPE, h=h))(h * np.nan)
+    assert (images == -1).all()
+    assert np.isnan(nats).all()
+
+
+def test_traced_values_that_are_no_levels_are_seen_in_the_result():
+    model, variables, h = case("ours, labels")
+    images = IMAGES.copy()
+    images[0, 0, 0], images[1, 1, 2] = -1, 3
+    nats = jax.jit(lambda images: log_prob(model, variables, images, h=h))(images)
+    assert np.isnan(nats).tolist() == [True, True, False, False]
+    kept = jax.jit(
+        lambda x: sample(model, variables, KEY, shape=SHAPE, h=h, given=x, mask=jnp.ones((1, 1, 1, 1), bool))
+    )
+    np.testing.assert_array_equal(kept(images), np.where(images == 3, -1, images))
+
+
+def test_keys_and_temperatures_of_every_kind():
+    model, variables, h = case("ours, labels")
+    expected = sample(model, variables, KEY, shape=SHAPE, h=h, temperature=0.5)
+    for key, temperature in ((jax.random.PRNGKey(0), 0.5), (KEY, jnp.float32(0.5))):
+        actual = sample(model, variables, key, shape=SHAPE, h=h, temperature=temperature)
+        np.testing.assert_array_equal(actual, expected)
+    both = jax.vmap(lambda t: sample(model, variables, KEY, shape=SHAPE, h=h, temperature=t))(jnp.array([0.5, 1.0]))
+    np.testing.assert_array_equal(both, [expected, sample(model, variables, KEY, shape=SHAPE, h=h)])
+
+
+def test_equal_models_compare_equal_however_their_type_is_written():
+    assert OURS.clone(dtype="bfloat16") == OURS.clone(dtype=jnp.bfloat16) != OURS.clone(dtype=np.float32) == OURS
+
+
+def test_init_with_output_gives_the_logits_of_apply():
+    logits, variables = OURS.init_with_output(KEY, IMAGES)
+    np.testing.assert_allclose(logits, OURS.apply(variables, IMAGES), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 3, 1, 4), (4, 2, 3, 3), (1, 2, 3, 1, 3)])
+def test_logits_of_another_shape_are_refused(shape):
+    class Flat(nn.Module):
+        levels: int = 3
+        channels: int = 1
+
+        def __call__(self, images):
+            return jnp.zeros(shape)
+
+    for call in (
+        lambda: log_prob(Flat(), {}, IMAGES),
+        lambda: evaluate(Flat(), {}, IMAGES),
+        lambda: sample(Flat(), {}, KEY, shape=SHAPE),
+        lambda: check_causal(Flat(), {}, shape=SHAPE),
+    ):
+        with pytest.raises(InputError, match=r"^model must return logits of shape \(\d, 2, 3, 1, 3\), got"):
+            call()
+
+
+def test_the_first_parameter_that_differs_is_named():
+    variables = OURS.clone(features=9).init(KEY, IMAGES)
+    with pytest.raises(InputError, match=r"strict.* \(1, 3, 2, 2, 4\), got \(1, 3, 2, 2, 9\)"):
+        sample(OURS, variables, KEY, shape=SHAPE)
