@@ -13,8 +13,8 @@ Many hosts train together if each runs the command with a workdir that all of th
 import difflib
 import itertools
 import json
+import os
 import re
-import signal
 import sys
 import textwrap
 from dataclasses import fields
@@ -36,7 +36,7 @@ from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.processes import Processes, is_first, join
 from pixelcnn_jax.training.report import next_steps
 from pixelcnn_jax.training.run import train
-from pixelcnn_jax.training.stop import Interrupted, StopNow, sigterm_raises
+from pixelcnn_jax.training.stop import Interrupted
 from pixelcnn_jax.training.summary import summary, table
 
 # Fields of config.data that make other images, or a different test.
@@ -65,8 +65,7 @@ def main(argv: list[str] | None = None) -> None:
         if command.workdir is None:
             print(json.dumps(dry_run(config, module)))
             return
-        with sigterm_raises():
-            line = json.dumps(run(config, module, command))
+        line = json.dumps(run(config, module, command))
         if is_first():
             ends = [line]
             if (command.workdir / "report.html").exists():
@@ -76,13 +75,16 @@ def main(argv: list[str] | None = None) -> None:
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(stopped.status)
-    except (KeyboardInterrupt, StopNow) as stopped:  # before the first step or after the last
-        print("Interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
-        sys.exit(128 + (signal.SIGTERM if isinstance(stopped, StopNow) else signal.SIGINT))
     except (InputError, OSError) as error:  # OSError: a full disk, a folder without permission
         if (message := user_message(error)) is None:
             raise
         sys.exit(f"error: {message}")
+    except jax.errors.JaxRuntimeError as error:
+        if "Gloo" not in str(error):
+            raise
+        message = "A process of this training was lost: repeat the command of each to go on from the last checkpoint."
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        os._exit(1)  # at an ordinary exit JAX would wait for the lost one, and abort
 
 
 def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:

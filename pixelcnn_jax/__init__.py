@@ -1,5 +1,8 @@
 """Conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv 1606.05328) in JAX and Flax."""
 
+from pixelcnn_jax.foundation import interrupts  # noqa: F401 (before all that takes seconds to import)
+
+# isort: split
 from pixelcnn_jax.codec import compress, decompress, quantise
 from pixelcnn_jax.fitting import fit
 from pixelcnn_jax.foundation.errors import InputError

@@ -68,10 +68,9 @@ class Fitted(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """The arrays and networks that identify a call of ``fit`` in a folder, besides its settings."""
+    """The arguments of a call of ``fit`` that its other settings follow from: in a folder they must stay the same."""
 
-    arrays: str = field("", "digest of the images, h, s, the rows held out and the variables to start from")
-    networks: str = field("", "the model")
+    arguments: Mapping[str, Any] | None = field(None, "by name, arrays as digests")
 
 
 def fit(
@@ -145,17 +144,20 @@ def fit(
         model = _model(model_or_config, spec, seen=steps * batch_size / (len(images) - len(held_out)))
         spec = spec._replace(classes=_classes(model, given.get("h"), variables))
         splits = _splits(pixels, held_out, given, spec)
-        arrays = (images, held_out, *given.values(), *jax.tree.leaves(variables)) if folder is not None else ()
+        arrays = {} if folder is None else {"images": images, "validation": held_out, "variables": variables, **given}
+        identity: dict[str, Any] = {name: _digest(*jax.tree.leaves(x)) for name, x in arrays.items()}
+        identity |= {"model_or_config": json.dumps(model_or_config and describe(model_or_config)), "key": seed}
+        identity |= dict(levels=levels, steps=steps, microbatch_size=microbatch_size, eval_every=eval_every)
         config = _config(
             {"steps": steps, "batch_size": batch_size, "microbatch_size": microbatch_size, "ema_decay": ema_decay},
             eval_every,
             learning_rate,
-            FitConfig(arrays=_digest(*arrays), networks=json.dumps(describe(model))),
+            FitConfig(arguments=identity),
             seed,
         )
         return _train(config, model, splits, variables, None if folder is None else Path(folder), progress)
     except InputError as error:  # settings have the names of a config's fields
-        raise InputError(re.sub(r"\b(config\.\w+|data)\.(?=\w)", "", str(error))) from None
+        raise InputError(re.sub(r"(?<!\S)config\.(\w+\.)+(?=\w)", "", str(error))) from None
 
 
 def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int:
@@ -291,8 +293,8 @@ def _in_float32(model: Any) -> Any:
 
 
 def _digest(*arrays: Any) -> str:
-    """Returns the SHA-256 of arrays, their types and shapes."""
+    """Returns 16 digits of the SHA-256 of arrays, their types and shapes."""
     digest = hashlib.sha256()
     for array in map(np.asarray, arrays):
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data.cast("B"))
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]

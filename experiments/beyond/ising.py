@@ -224,8 +224,8 @@ def main(
     if steps:
         variables = train(network, variables, of_steps, size=size, recipe=Recipe(steps=steps, samples=samples))
     outcome = [
-        figures(estimate(network, variables, of_evaluation, one, size=size, samples=evaluated), one, size=size)
-        for one in beta
+        figures(estimate(network, variables, key, one, size=size, samples=evaluated), one, size=size)
+        for one, key in zip(beta, jax.random.split(of_evaluation, len(beta)), strict=True)
     ]
     settings = {"steps": steps, "samples_of_a_step": samples * Recipe().temperatures, "evaluated": evaluated}
     result = {"experiment": "ising", "size": size, "seed": seed, **settings, "figures": outcome}

@@ -24,6 +24,7 @@ from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.step import keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         images, q = batch["image"], posterior(networks, params, batch["image"])
         if training is None:  # the latent is drawn here too, but always the same for an image
-            z = q.draw(keys_of(jax.random.key(config.seed), images))
+            z = q.draw(keys_of(keys(config).score, images))
             return nats_given(params["decoder"], images, h=z) + jnp.sum(q.kl(), axis=1)
         code_key, dropout_key = jax.random.split(training.key)
         z = q.draw(jax.random.split(code_key, len(images)))
@@ -117,7 +118,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     def bounds_of(params: Params, batch: Batch) -> dict[str, Array]:
         given = partial(nats, networks["decoder"], params["decoder"], batch["image"])
         q = posterior(networks, params, batch["image"])
-        return bounds(q, lambda z: given(h=z), batch["image"], seed=config.seed, count=count)
+        return bounds(q, lambda z: given(h=z), batch["image"], key=keys(config).report, count=count)
 
     values = per_image(config, bounds_of)(params, images)
     mean = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}

@@ -26,6 +26,7 @@ from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.step import keys
 
 POOL = 64  # images whose h is given to the decoder of a different image
 
@@ -121,7 +122,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     networks, levels, group = experiment.networks, splits.spec.levels, config.group
     images, local = report_split(splits).subset(group.report_images), on_one_device(params)
     few = jnp.asarray(take_images(images, min(len(images), group.report_samples)))
-    drawn = draw_given(networks, local, jax.random.key(config.seed), few, 1)[:, 0] / (levels - 1)
+    drawn = draw_given(networks, local, keys(config).report, few, 1)[:, 0] / (levels - 1)
     smooth = jnp.clip(reconstruct(networks, local, few), 0, 1)
     figures: dict[str, Any] = {
         "report_images": len(images),

@@ -29,6 +29,7 @@ from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.step import keys
 
 IDENTITIES = 20  # identities among which the nearest one is looked for
 
@@ -162,7 +163,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     sources, places = np.stack([images[0] for images in identities]), np.stack([places[0] for places in placed])
     each = max(2, config.group.report_samples // count)
     given, right = np.repeat(places, each, axis=0), np.repeat(np.arange(count), each)
-    drawn = draw_in_parts(partial(draw_at, networks, spec, local), jax.random.key(config.seed), given)
+    drawn = draw_in_parts(partial(draw_at, networks, spec, local), keys(config).report, given)
     neighbour = np.roll(np.arange(len(drawn)).reshape(-1, each), 1, axis=1).ravel()  # the previous sample of its place
     known, levels = read_all(splits.train)["image"], spec.levels
     pairs = [distance(images[:1], images[1:2], levels) for images in identities]

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
@@ -13,6 +12,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained, read_card
 from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.step import keys
 
 DrawClasses = Callable[[Key[Array, ""], Int[Array, " count"]], Array]
 
@@ -42,7 +42,7 @@ def class_accuracy(config: RunConfig, spec: ImageSpec, draw: DrawClasses) -> dic
     labels = np.arange(spec.classes).repeat(-(-config.group.report_samples // spec.classes))
     predicted = draw_in_parts(
         lambda key, part: jnp.argmax(apply(network, variables, draw(key, part)), axis=1),
-        jax.random.key(config.seed),
+        keys(config).report,
         labels,
     )
     return {"samples": len(labels), "class_accuracy_of_samples": float(np.mean(predicted == labels))}

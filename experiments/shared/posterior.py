@@ -46,7 +46,7 @@ def bounds(
     nats_given: Callable[[Float[Array, "batch m"]], Float[Array, " batch"]],
     images: Images,
     *,
-    seed: int,
+    key: Key[Array, ""],
     count: int,
 ) -> dict[str, Float[Array, "batch ..."]]:
     """Returns bounds of the nats of each image, and what they are made of.
@@ -60,7 +60,7 @@ def bounds(
       q: a distribution of the latent for each image, such as the posterior.
       nats_given: the decoder's nats of the images, given a latent of each.
       images: the images.
-      seed: of the latents, which also depend on the image, not on its batch.
+      key: of the latents, which also depend on the image, not on its batch.
       count: latents drawn for each image.
     """
 
@@ -69,9 +69,10 @@ def bounds(
         given = nats_given(z)
         return jnp.stack([q.log_weight(z) - given, given])
 
-    terms = jax.lax.map(one_latent, jax.random.split(jax.random.key(seed), count))
+    of_posterior, of_prior = jax.random.split(key)
+    terms = jax.lax.map(one_latent, jax.random.split(of_posterior, count))
     bound = jax.nn.logsumexp(terms[:, 0], axis=0) - jnp.log(count)
-    given_prior = nats_given(normal(keys_of(jax.random.key(seed + 1), images), q.mean.shape[1]))
+    given_prior = nats_given(normal(keys_of(of_prior, images), q.mean.shape[1]))
     given, kl = jnp.mean(terms[:, 1], axis=0), jnp.sum(q.kl(), axis=1)
     return {
         "negative_elbo": given + kl,

@@ -6,7 +6,6 @@ The classifier is a run of experiment classifier on single digits. It has learne
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
@@ -19,6 +18,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.step import keys
 
 Image = Int[np.ndarray, "height width 1"]
 
@@ -84,7 +84,7 @@ def accuracy_of_scenes(
         return {}
     network, variables, _ = load_pretrained(config.group.classifier)
     asked = read_all(split.subset(config.group.report_samples))
-    drawn = draw_in_parts(draw, jax.random.key(config.seed), asked["caption"])
+    drawn = draw_in_parts(draw, keys(config).report, asked["caption"])
 
     def right(images: np.ndarray) -> tuple[float, float]:
         scenes = recognise(images, lambda x: np.asarray(jnp.argmax(apply(network, variables, x), axis=1)))

@@ -42,7 +42,7 @@ class Network(nn.Module):
       kernel_size: n, odd and at least 3. A Diagonal BiLSTM does not use it.
       first_kernel_size: n of the strict layer (7 in 1601.06759).
       head_features: feature maps between the two 1x1 of the head; None for ``features``.
-      dropout: share of the features dropped in training, in each layer.
+      dropout: fraction of the features dropped in training, in each layer, rounded to 1/256 but not to 0.
       code_features: 0 reads a sub-pixel as an intensity in [-1, 1]. A positive number reads it as a code through a
         learned embedding of that size (VQ-VAE codes, whose order means nothing).
       mixture: 0 gives each level its own logit, as in the papers of these networks. A positive number gives the

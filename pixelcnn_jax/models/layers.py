@@ -103,12 +103,12 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
 def dropout(
     key: Key[Array, ""], rate: float, x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width features"]:
-    """Zeroes a share ``rate`` of the features, rounded to the nearest 1/256, and scales the rest to keep the mean.
+    """Zeroes a fraction ``rate`` of the features, at least 1/256 and in steps of it, and scales the rest to the mean.
 
     One random byte per feature, instead of a word, decides: on CPU the generator would otherwise cost as much as the
     layer.
     """
-    dropped = round(rate * 256)
+    dropped = max(1, round(rate * 256))
     words = random_words(key, (*x.shape[:3], -(-x.shape[3] // 4)))
     chances = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(chances >= dropped, x * (256 / (256 - dropped)), jnp.zeros_like(x))

@@ -58,7 +58,7 @@ class ModelConfig:
     head_features: int | None = field(
         None, "feature maps between the two 1x1 of the head; None for p", least=1, most=2**20
     )
-    dropout: float = field(0.0, "share of the features dropped in training", least=0, most=0.99)
+    dropout: float = field(0.0, "fraction of features dropped in training, in steps of 1/256", least=0, most=0.99)
     code_features: int = field(
         0, "0 to read intensities; else the size of the embedding of a code", least=0, most=2**20
     )

@@ -18,7 +18,7 @@ from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.evaluation import score_of_mean
 from pixelcnn_jax.training.experiment import Experiment, Params
-from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.processes import is_first, run_on_first_process
 
 
 def title(description: Mapping[str, Any]) -> str:
@@ -83,7 +83,7 @@ class BestModel:
         """Keeps the parameters if their validation loss is the lowest so far."""
         if loss < self.loss or self.step == 0:
             self.step, self.loss = step, loss
-            self._save(params, {"validation": self.score()})
+            run_on_first_process(lambda: self._save(params, {"validation": self.score()}))
 
     def score(self) -> dict[str, Any]:
         """Returns the score of that validation, as a result has it."""
@@ -101,12 +101,12 @@ class BestModel:
     def complete(self, result: dict[str, Any]) -> None:
         """Adds the scores and facts of a finished run to the card."""
         facts = ("steps", "train_seconds", "devices", "versions", "report")
-        self._save(self.params(), result["scores"], **{name: result[name] for name in facts})
+        added = {name: result[name] for name in facts}
+        run_on_first_process(lambda: self._save(self.params(), result["scores"], **added))
 
     def _save(self, params: Params, scores: dict[str, Any], **facts: Any) -> None:
-        if is_first():
-            card = self._card | {"step": self.step, "scores": scores} | facts
-            save_pretrained(self._workdir, self._networks, {**params, **self._fixed}, card)
+        card = self._card | {"step": self.step, "scores": scores} | facts
+        save_pretrained(self._workdir, self._networks, {**params, **self._fixed}, card)
 
 
 class BestInMemory:

@@ -71,7 +71,7 @@ def train_steps(
     """
     settings, measure, mesh = config.train, experiment.measure, data_mesh()
     shows = shows and is_first()
-    init_key, step_key, _ = keys(config)
+    init_key, step_key, *_ = keys(config)
     optimizer = make_optimizer(config.optimizer, steps=settings.steps)
     learning_rate = make_schedule(config.optimizer, steps=settings.steps)
     fresh_state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))
@@ -125,7 +125,6 @@ def train_steps(
         metrics.write(step, **{k: x for k, x in scalars.items() if math.isfinite(x)}, seconds=seconds)
 
     def validate(step: int) -> None:
-        paused = time.monotonic()
         loss = mean(losses_of(state.ema, splits.validation))
         if not math.isfinite(loss):
             raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
@@ -136,7 +135,6 @@ def train_steps(
         if shows:
             bar.write(f"step {step}: validation {loss:.4f} {display_name(measure)}, best {best.loss:.4f}")
             sys.stdout.flush()
-        watch.exclude(time.monotonic() - paused)
 
     def check_skipped(step: int, skipped: int) -> int:
         if skipped >= MOST_SKIPPED:  # no gradient was ever finite at these parameters
@@ -147,12 +145,13 @@ def train_steps(
         return skipped
 
     def save(step: int) -> None:
-        checkpoints.save(step, state, measured=[[*map(float, one)] for one in watch.unread()])
+        with watch.paused():
+            checkpoints.save(step, state, measured=[[*map(float, one)] for one in watch.unread()])
 
     with closing(metrics), bar, stop_requests(settings.seconds, listens=workdir is not None) as stop:
         try:
             if start and is_due(start, settings.eval_every) and not metrics.has(start, f"validation_{measure}"):
-                with stop.may_raise():
+                with stop.may_raise(), watch.paused():
                     validate(start)
             for step, batch in bar:
                 with data_parallel(mesh):
@@ -175,7 +174,7 @@ def train_steps(
                     if bar.disable and shows:  # the output is a file
                         print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
                 if is_due(step, settings.eval_every):
-                    with stop.may_raise():
+                    with stop.may_raise(), watch.paused():
                         validate(step)
                 if stop.reached(step):
                     raise StopNow

@@ -215,9 +215,13 @@ class Stopwatch:
         self._batch_size = batch_size
         self._reset(measured)
 
-    def exclude(self, seconds: float) -> None:
-        """Excludes time spent outside training steps, such as evaluation."""
-        self._began += seconds
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Does not count the time of what is done meanwhile, such as an evaluation or a checkpoint."""
+        jax.block_until_ready(self._measured)  # the steps that were begun
+        paused = time.monotonic()
+        yield
+        self._began += time.monotonic() - paused
 
     def count(self, measured: Any) -> None:
         """Counts a step, which measured a scalar or a tree of scalars."""

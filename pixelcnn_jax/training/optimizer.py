@@ -20,7 +20,7 @@ class OptimizerConfig:
 
     name: str = field("adamw", "adamw, or muon for the kernels with Adam for biases", choices=("adamw", "muon"))
     learning_rate: float = field(1e-3, "peak of the learning-rate schedule", above=0)
-    warmup_steps: int = field(100, "steps over which the learning rate rises from zero", least=0)
+    warmup_steps: int = field(100, "steps of linear warm-up to the learning rate", least=0)
     schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
     decay: float = field(0.0, "share of the steps, the last, over which a constant rate falls to zero", least=0, most=1)
     adam_b2: float = field(0.99, "decay of Adam's second moment", above=0, below=1)
@@ -48,14 +48,15 @@ def make_optimizer(config: OptimizerConfig, *, steps: int) -> optax.GradientTran
 def make_schedule(config: OptimizerConfig, *, steps: int) -> optax.Schedule:
     """Returns the learning rate as a function of the step: a linear warm-up, then constant or a cosine to zero.
 
-    A constant rate may end in a linear decay (warm-up, stable, decay).
+    A constant rate may end in a linear decay (warm-up, stable, decay). The rate of the first step, 0, is not zero.
     """
     peak, warmup = config.learning_rate, config.warmup_steps
+    first = peak / (warmup + 1)
     if config.schedule == "cosine":
-        return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, warmup + 1))
+        return optax.warmup_cosine_decay_schedule(first, peak, warmup, max(steps, warmup + 1))
     # optax's own warm-up to a constant stays at 0 if it has no steps.
     last = round(config.decay * max(0, steps - warmup))
-    parts = [optax.linear_schedule(0.0, peak, warmup), optax.constant_schedule(peak)]
+    parts = [optax.linear_schedule(first, peak, warmup), optax.constant_schedule(peak)]
     return optax.join_schedules([*parts, optax.linear_schedule(peak, 0.0, last)], [warmup, steps - last])
 
 
@@ -69,7 +70,7 @@ def muon_axes(params: Any) -> Any:
     def axes(path: tuple[Any, ...], x: Any) -> MuonDimensionNumbers | None:
         if not _is_kernel(path, x):
             return None
-        names = [entry.key for entry in path]
+        names = _names(path)
         stacked = int("layers" in names)
         has_gates = names[-2] in GATED or condition_of(names[-1])
         outputs = 2 if has_gates and x.ndim > 2 + stacked else 1
@@ -87,11 +88,16 @@ def at_step(state: Any, step: Int[Array, ""]) -> Any:
     return jax.tree.map(lambda x: x._replace(count=step) if counts(x) else x, state, is_leaf=counts)
 
 
+def _names(path: tuple[Any, ...]) -> list[str]:
+    """Names of an array and of what holds it, dicts, lists or other containers; outermost an empty one."""
+    return ["", *(jax.tree_util.keystr((entry,), simple=True) for entry in path)]
+
+
 def _kernels(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(_is_kernel, params)
 
 
 def _is_kernel(path: tuple[Any, ...], x: Any) -> bool:
     """Whether an array is a kernel: the parameters that Muon updates and that decay, under either optimizer."""
-    names = [entry.key for entry in path]
+    names = _names(path)
     return names[-1] != "bias" and "embedding" not in names and x.ndim - ("layers" in names) >= 2

@@ -15,16 +15,18 @@ from pixelcnn_jax.training.start import replaced
 
 
 class Keys(NamedTuple):
-    """The keys of a run: of the initial parameters, of the steps' noise, of the pictures."""
+    """The keys of a run: of the initial parameters, of the steps' noise, of the pictures, of scores, of the report."""
 
     init: Key[Array, ""]
     step: Key[Array, ""]
     sample: Key[Array, ""]
+    score: Key[Array, ""]
+    report: Key[Array, ""]
 
 
 def keys(config: RunConfig) -> Keys:
     """Returns the keys of a run, functions of its seed."""
-    return Keys(*jax.random.split(jax.random.key(config.seed), 3))
+    return Keys(*jax.random.split(jax.random.key(config.seed), len(Keys._fields)))
 
 
 class TrainState(NamedTuple):

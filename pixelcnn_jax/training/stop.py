@@ -29,21 +29,7 @@ class Interrupted(Exception):  # noqa: N818 (it is a request, not an error)
 
 
 class StopNow(BaseException):
-    """Raised by a signal inside ``StopRequest.may_raise``, and by SIGTERM inside ``sigterm_raises``."""
-
-
-@contextlib.contextmanager
-def sigterm_raises() -> Iterator[None]:
-    """Lets SIGTERM raise ``StopNow``: before the first step and after the last it would end the process in silence."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise StopNow
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    """Raised by a signal inside ``StopRequest.may_raise``."""
 
 
 class StopRequest:

@@ -11,7 +11,6 @@ result.json           every score, once the run is finished
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import shlex
@@ -78,6 +77,8 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
       InputError: if the workdir belongs to a run of other settings or data, naming the first field that differs,
         or cannot be used.
     """
+    if workdir.parts and workdir.parts[0].endswith(":"):  # Path("gs://bucket/run")
+        raise InputError(f"{workdir} must be a folder on a file system: mount the bucket, or copy the run to it later.")
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
     mine = {"format": FORMAT, "config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
     if "experiments.train" in sys.orig_argv:
@@ -122,6 +123,8 @@ def locked(workdir: Path) -> Iterator[None]:
     Raises:
       InputError: if another process holds the lock.
     """
+    import fcntl  # which Windows does not have, nor ``fit`` without a folder need
+
     with (workdir / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

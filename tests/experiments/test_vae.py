@@ -43,7 +43,7 @@ def test_the_mixture_and_the_bound_reach_integrals_that_are_known():
     """The likelihood given z is exp(-z^2 / 2), so that means under q and the prior have a closed form."""
     q = Posterior(jnp.full((2, 1), 0.7), jnp.full((2, 1), -0.2))
     images = jnp.arange(2).reshape(2, 1, 1, 1)
-    figures = bounds(q, lambda z: 0.5 * jnp.sum(z**2, axis=1), images, seed=0, count=100_000)
+    figures = bounds(q, lambda z: 0.5 * jnp.sum(z**2, axis=1), images, key=jax.random.key(0), count=100_000)
     variance = np.exp(-0.4)
     under_q = 0.5 * (np.log(1 + variance) + 0.7**2 / (1 + variance))
     np.testing.assert_allclose(figures["importance_weighted"], 0.5 * np.log(2), atol=5e-3)

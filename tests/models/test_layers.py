@@ -25,9 +25,10 @@ def test_a_convolution_and_a_matrix_product_are_the_same(out, stride, monkeypatc
         np.testing.assert_allclose(actual, expected.reshape(*expected.shape[:3], *out), rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_keeps_the_mean():
-    dropped = dropout(jax.random.key(0), 0.25, jnp.ones((40, 10, 10, 11)))
-    np.testing.assert_allclose(jnp.unique(dropped), [0, 4 / 3], rtol=1e-6)
+@pytest.mark.parametrize(("rate", "scale"), [(0.25, 4 / 3), (0.001, 256 / 255)])
+def test_dropout_keeps_the_mean(rate, scale):
+    dropped = dropout(jax.random.key(0), rate, jnp.ones((40, 10, 10, 11)))
+    np.testing.assert_allclose(jnp.unique(dropped), [0, scale], rtol=1e-6)
     np.testing.assert_allclose(dropped.mean(axis=(0, 1, 2)), np.ones(11), atol=0.05)
     np.testing.assert_allclose(dropped.mean(), 1, atol=0.01)
 

@@ -83,6 +83,13 @@ def test_variables_that_are_fixed_are_in_the_model_and_not_in_the_parameters(tmp
     jax.tree.map(np.testing.assert_array_equal, best.params(), params)
 
 
+def test_every_process_waits_for_the_file(tmp_path, best_of, made, monkeypatch):
+    waiting = []
+    monkeypatch.setattr("pixelcnn_jax.training.best.run_on_first_process", waiting.append)
+    best_of(tmp_path).offer(4, 3.0, made[3])
+    assert (len(waiting), [*tmp_path.iterdir()]) == (1, [])
+
+
 def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

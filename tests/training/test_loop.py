@@ -1,6 +1,7 @@
 """The train loop: when it stops by itself, and what it makes up for after a kill."""
 
 import shutil
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from tiny_runs import assert_same_bits, checkpoints, records, run, tiny, with_experiment
 
 from pixelcnn_jax import InputError, load_pretrained
+from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.loop import MOST_SKIPPED
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch
 from pixelcnn_jax.training.step import keys
@@ -35,7 +37,7 @@ def test_keys_are_functions_of_the_seed():
     one, same, other = (keys(tiny(seed=seed)[0]) for seed in (0, 0, 1))
     data = [[jax.random.key_data(key).tolist() for key in each] for each in (one, same, other)]
     assert data[0] == data[1]
-    assert len({str(key) for each in (data[0], data[2]) for key in each}) == 6
+    assert len({str(key) for each in (data[0], data[2]) for key in each}) == 10
 
 
 def test_a_step_without_a_finite_gradient_is_skipped_and_the_run_goes_on(tmp_path):
@@ -160,6 +162,19 @@ def test_training_without_any_checkpoint_left_begins_again_and_says_so(copied, w
     run(copied)
     assert "step 0" in capsys.readouterr().err
     assert_same_bits(copied, whole)
+
+
+def test_images_a_second_leave_out_checkpoints(tmp_path, monkeypatch):
+    now, save = [0.0], Checkpoints.save
+
+    def saving(*inputs, **options):
+        now[0] += 50
+        save(*inputs, **options)
+
+    monkeypatch.setattr(Checkpoints, "save", saving)
+    monkeypatch.setattr("pixelcnn_jax.training.metrics.time", SimpleNamespace(monotonic=lambda: now[0]))
+    run(tmp_path, train__steps=4, train__log_every=4)
+    assert next(x["images_per_second"] for x in records(tmp_path) if "images_per_second" in x) > 1e6
 
 
 def test_no_more_than_two_steps_are_begun_before_the_last_is_done(tmp_path, monkeypatch):

@@ -131,6 +131,13 @@ def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path, monkeyp
     assert checkpoints(tmp_path / "two")[-1] < 60
     assert not (tmp_path / "two/result.json").exists()
 
+    last = checkpoints(tmp_path / "two")[-1]
+    running = start_together(tmp_path / "two", **more)
+    wait_for(lambda: checkpoints(tmp_path / "two")[-1] > last, running[0])
+    running[1].kill()
+    status, _, told = outcomes(running)[0]
+    assert (status, len([line for line in told.splitlines() if "Gloo" not in line])) == (1, 1), told
+
     finished = outcomes(start_together(tmp_path / "two", **more))
     assert [status for status, *_ in finished] == [0, 0], finished
     assert [line for line in finished[1][1].splitlines() if "Gloo" not in line] == []  # only the first one prints

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 
 import jax
@@ -80,6 +81,7 @@ def complaint(capsys, line):
         ([CONFIG, "--workdir=DIR", "--processes=2", "--process=2", "--coordinator=localhost:1"], "--process"),
         ([CONFIG, "--workdir=DIR", "--processes=2", "--process=0", "--coordinator=localhost"], "--coordinator"),
         ([CONFIG, "--workdir=README.md"], "README.md"),
+        ([CONFIG, "--workdir=gs://bucket/run"], "mount the bucket"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence_that_names_it(tmp_path, capsys, line, named):
@@ -200,18 +202,13 @@ def test_an_error_that_is_not_the_users_has_a_traceback(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("work", ["load_splits", "table"])
-def test_a_signal_before_the_first_step_or_after_the_last_is_one_line(whole, monkeypatch, capsys, number, work):
-    def interrupted(*inputs):
-        if number == signal.SIGINT:  # a process in the background ignores the signal itself
-            raise KeyboardInterrupt
-        signal.raise_signal(number)
-
-    monkeypatch.setattr(train, work, interrupted)
-    with pytest.raises(SystemExit) as ended:
-        train.main(["train", *arguments(whole)])
-    assert ended.value.code == 128 + number
-    assert len(capsys.readouterr().err.splitlines()) == 1
+@pytest.mark.parametrize("command", ["experiments.train", "pixelcnn_jax.cli"])
+def test_a_signal_while_a_command_imports_is_one_line(tmp_path, command, number):
+    (tmp_path / "jax.py").write_text(f"import signal; signal.raise_signal({int(number)})")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    line = [sys.executable, "-m", command, "--help"]
+    done = subprocess.run(line, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (128 + number, 1, "")
 
 
 def test_the_command_works_in_a_process_that_has_used_jax(whole):

@@ -1,0 +1,20 @@
+"""Ctrl-C and SIGTERM end a command in one line, also in the seconds in which it imports."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    """The signal handler."""
+    os.write(2, b"Interrupted: repeat the command; a training goes on from its last checkpoint.\n")
+    sys.exit(128 + number)
+
+
+# Here and not in a command's own module, which Python imports after this package. A program that imports the package
+# keeps its own handlers.
+if {"experiments.train", "pixelcnn_jax.cli"} & {*sys.orig_argv} or Path(*sys.argv[:1]).stem == "pixelcnn":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
