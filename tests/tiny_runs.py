@@ -43,8 +43,8 @@ TINY = {
 }
 
 
-def get_config():
-    return tiny_config()
+def get_config(experiment="unconditional"):
+    return tiny_config(experiment)
 
 
 def tiny_config(experiment="unconditional", **changes):
