@@ -7,20 +7,24 @@ convolutions in the channels-last format, no masks but that of one tap, AdamW, c
 functions over all tensors at once. Its logits are compared with the package's before anything is timed.
 
 Every row is a process of its own, and the rows take turns, so that other programs slow each of them alike. The best
-round counts. Both libraries train on batches of 32, whole or in parts; the best part counts.
+round counts. Both libraries train on batches of 32, whole or in parts; the best part counts. Without instructions for
+bfloat16, where PyTorch takes minutes for a step, its rows of that type are skipped.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from tqdm import tqdm
 
 BATCH, SIZE, LEVELS, FEATURES, LAYERS, FIRST, KERNEL = 32, 28, 256, 64, 7, 7, 3
 SECONDS = 8.0  # of measurement of one part size in one round
@@ -264,6 +268,11 @@ ROWS: dict[str, Callable[[list[int]], dict[str, float]]] = {
 }
 
 
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this processor multiplies bfloat16; true where the system does not say."""
+    return not cpuinfo.exists() or bool(re.search(r"\b(amx_bf16|avx512_bf16|bf16)\b", cpuinfo.read_text()))
+
+
 @click.command(help=__doc__)
 @click.option("--rounds", default=3, show_default=True, help="Number of processes of each row.")
 @click.option("--samples", default="1,16,64", show_default=True, help="Batches of images that are drawn.")
@@ -274,14 +283,20 @@ def main(rounds: int, samples: str, row: str | None) -> None:
         print(json.dumps(ROWS[row](batches)))
         return
     check_logits()
-    best: dict[str, dict[str, float]] = {name: {} for name in ROWS}
-    for _ in range(rounds):
-        for name, result in best.items():
-            command = [sys.executable, "-m", "benchmarks.peers", f"--row={name}", f"--samples={samples}"]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            for what, value in json.loads(done.stdout.splitlines()[-1]).items():
-                better = min if what.startswith("sample") else max
-                result[what] = better(value, result.get(what, value))
+    best: dict[str, dict[str, float]] = {}
+    names = [name for name in ROWS if has_bfloat16() or "autocast" not in name]
+    for name in ROWS.keys() - names:
+        print(f"{name}: skipped, since this processor has no instructions for it", file=sys.stderr)
+    for name in tqdm(names * rounds, "measuring", unit="row", disable=None):
+        command = [sys.executable, "-m", "benchmarks.peers", f"--row={name}", f"--samples={samples}"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            print(f"{name}: {done.stderr.strip().splitlines()[-1:]}, exit status {done.returncode}", file=sys.stderr)
+            continue
+        result = best.setdefault(name, {})
+        for what, value in json.loads(done.stdout.splitlines()[-1]).items():
+            better = min if what.startswith("sample") else max
+            result[what] = better(value, result.get(what, value))
     print(f"{'':36} images/s  of part   GFLOP/s" + "".join(f"  {size:>3} drawn, s" for size in batches))
     for name, result in best.items():
         part = max((what for what in result if what.startswith("train")), key=lambda what: result[what])

@@ -109,6 +109,8 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     jax.config.update("jax_platforms", "cpu")  # an accelerator's memory would be taken at the first look at it
     spec = image_spec(config.data)
     experiment = module.make_experiment(config, spec, None)
+    devices.keep_programs(config.train.compilation_cache)
+    print("compiling a step, which may take a minute", file=sys.stderr, flush=True)
     cost = estimate_cost(config, experiment, spec)
     for name, value in cost.items():
         unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)

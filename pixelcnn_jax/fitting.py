@@ -57,8 +57,9 @@ class Fitted(NamedTuple):
       model: the network, as ``log_prob``, ``sample`` and the other functions take it; in float32 if it was trained in
         half precision.
       variables: the EMA parameters of the best validation.
-      history: the records of training, in order. Each is a dict with "step" and either "train_bits_per_dim", the mean
-        over the steps since the previous training record, or "validation_bits_per_dim", over all validation images.
+      history: the records of training, in order. Each is a dict with "step", "seconds" and either
+        "validation_bits_per_dim", over all validation images, or, over the steps since the previous training record,
+        the means "train_bits_per_dim" and "gradient_norm", "images_per_second", and the last "learning_rate".
     """
 
     model: Any

@@ -31,6 +31,9 @@ from pixelcnn_jax.hub import fetch_model
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.cards import FORMAT, read_card_file
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution
+from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
+from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables, condition_sizes
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.registry import build, describe
@@ -136,7 +139,8 @@ def save_pretrained(
       model: a network, a ``ConditionalModel``, or a dict of these by name.
       variables: its variables; for a dict of networks a dict by the same names.
       card: "image_spec", an ``ImageSpec``, and any other facts about the model. The networks, the number of
-        parameters, the dtype, the format and the SHA-256 of the weights are added.
+        parameters, the dtype, the format and the SHA-256 of the weights are added, and a missing "score_of" (the
+        density, in which a vector h counts as a class).
       image_shape: height and width of the images, if the card has no "image_spec".
 
     Raises:
@@ -156,6 +160,9 @@ def save_pretrained(
         raise InputError(
             'image_shape must be (height, width), for a model of images, or the card have an "image_spec".'
         ) from None
+    if "score_of" not in card and not isinstance(model, Mapping):
+        card["score_of"], classes = _density(model, variables)
+        spec = spec._replace(classes=spec.classes or classes)
     flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))), sep=".")
     content = save({key: _as_float32(x) for key, x in flat.items()})
     digest = hashlib.sha256(content).hexdigest()
@@ -175,6 +182,17 @@ def save_pretrained(
     for stale in file.parent.glob(f"{file.stem}.*.safetensors"):
         if re.fullmatch(r"\.[0-9a-f]{12}\.safetensors", stale.name.removeprefix(file.stem)):
             stale.unlink()
+
+
+def _density(model: Model, variables: Variables) -> tuple[str, int | None]:
+    """Returns the density that a model is of, as ``DENSITIES`` names them, and its number of classes."""
+    conditioner = getattr(model, "conditioner", None)
+    if isinstance(conditioner, Deconvolution):
+        return "p(x|y)", len(variables["map"]["Dense_0"]["kernel"])
+    kinds = {SetEncoder: "p(x|examples)", TextEncoder: "p(x|caption)", ConstantCondition: "p(x)"}
+    sizes = condition_sizes(variables["params"]) if isinstance(model, Network) else {}
+    density = "p(x|y)" if sizes.keys() == {"h"} else f"p(x|{', '.join(sizes)})" if sizes else "p(x)"
+    return kinds.get(type(conditioner), density), sizes.get("h")
 
 
 def _published() -> dict[str, Path]:

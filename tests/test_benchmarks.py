@@ -2,15 +2,19 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_runs
 from click.testing import CliRunner
 from PIL import Image
+from tiny_runs import ROOT
 
-from benchmarks import accelerator, curves, few_shot, speedrun, study
+from benchmarks import accelerator, curves, few_shot, peers, speedrun, study
 from benchmarks.accelerator import slowest
 from benchmarks.anomaly import auroc
 from pixelcnn_jax import GatedPixelCNN, InputError, pretrained_names
@@ -314,3 +318,78 @@ def test_omniglot_is_prepared_from_published_arrays(tmp_path):
         images = actual["image"][actual["label"] == label].reshape(3, -1)
         assert {image.tobytes() for image in images.astype(np.uint8)} == {image.tobytes() for image in expected}
     run(omniglot28.main, tmp_path / "tfds", mistake="train_small.npz")
+
+
+TINY = GatedPixelCNN(levels=4, features=4, layers=1)
+BASE = {"layers": 1, "features": 4, "size": 8, "batch": 2}
+# The arguments of each program of benchmarks/, and what it is made smaller by. Those without are run by other tests.
+PROGRAMS = {
+    "accelerator": (["--quick"], {}),
+    "anomaly": (["--count=4"], {"PAIRS": {"digits": {"dataset": "digits", "invert": True}}}),
+    "coding_speed": (["--model=digits", "--counts=1", "--many=32", "--rounds=1"], {}),
+    "compression": (["--model=digits", "--images=4"], {}),
+    "curves": None,
+    "few_shot": None,
+    "first_step": (["--runs=1", "--config=tests/tiny_runs.py"], {}),
+    "growth": (["--rounds=1"], {"BASE": BASE, "VARIED": {"batch": (2, 4)}}),
+    "guidance": (["{model}", "--classifier={classifier}", "--count=2"], {}),
+    "input": None,
+    "ising": ([], {"LAYERS": {4: 1}}),
+    "netket_energy": (["gated", "--length=2", "--seeds=1", "--steps=1", "--samples=16"], {}),
+    "peers": None,
+    "pictures": ([], {"pictures": lambda: {"grey": np.full((8, 8, 3), 128, np.uint8)}}),
+    "sampling": (["--batch=1"], {"R": TINY}),
+    "speedrun": None,
+    "study": None,
+    "tpu": None,
+    "train_step": (["--microbatch-size=32", "--rounds=1"], {"SPEC": ImageSpec(8, 8, 1, 256)}),
+}
+
+
+def test_every_program_is_run_by_a_test():
+    files = (ROOT / "benchmarks").glob("*.py")
+    assert {file.stem for file in files if "__main__" in file.read_text()} == PROGRAMS.keys()
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+@pytest.mark.parametrize("name", [name for name, small in PROGRAMS.items() if small])
+def test_a_program_runs(name, monkeypatch, tmp_path):
+    module = pytest.importorskip(f"benchmarks.{name}", exc_type=ModuleNotFoundError)
+    arguments, changes = PROGRAMS[name]
+    for attribute, value in changes.items():
+        monkeypatch.setattr(module, attribute, value)
+    if name == "guidance":
+        trained = {"class_conditional__drop_condition": 0.1, "class_conditional__report_images": 0}
+        tiny_runs.run(tmp_path / "model", experiment="class_conditional", data__labels=True, **trained)
+        tiny_runs.run(tmp_path / "classifier", experiment="classifier", data__labels=True)
+    words = [word.format(model=tmp_path / "model", classifier=tmp_path / "classifier") for word in arguments]
+    assert json.loads(run(module.main, *words).stdout.splitlines()[-1])
+
+
+@pytest.mark.long
+def test_the_input_pipeline_is_measured():
+    line = [sys.executable, "-m", "benchmarks.input", "--blocks=1", "--steps=1"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["benchmark"] == "input"
+
+
+def test_a_row_of_the_peers_that_dies_does_not_lose_the_others(monkeypatch, tmp_path):
+    (tmp_path / "cpuinfo").write_text("flags : fpu avx2 bf")
+    assert not peers.has_bfloat16(tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("flags : fpu avx512_bf16 avx2")
+    assert peers.has_bfloat16(tmp_path / "cpuinfo")
+
+    def row(command, **_):
+        dies = "compiled" in command[3]
+        return subprocess.CompletedProcess(command, int(dies), '{"train 8": 2, "product": 3}', "Killed" * dies)
+
+    monkeypatch.setattr(subprocess, "run", row)
+    monkeypatch.setattr(peers, "check_logits", lambda: None)
+    monkeypatch.setattr(peers, "has_bfloat16", lambda: False)
+    result = run(peers.main, "--rounds=1")
+    rows = json.loads(result.stdout.splitlines()[-1])["rows"]
+    assert [*rows] == ["pixelcnn-jax, float32", "PyTorch, float32", "pixelcnn-jax, bfloat16"]
+    assert result.stderr.count("skipped") == 2
+    assert "PyTorch compiled, float32: " in result.stderr

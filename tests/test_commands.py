@@ -1,22 +1,25 @@
 """The training commands that configs and published models print: what each of them reads can be had."""
 
+import html
 import importlib
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
+import tiny_runs
 from test_configs import NAMES
 from tfds_sets import prepare
+from tiny_runs import ROOT, finished
 
 from pixelcnn_jax.pretrained import pretrained_names, read_card
 
-ROOT = Path(__file__).parents[1]
 # Few images, and a report of as few; a network as small as the printed start allows.
 QUICK = "--config.train.steps=5 --config.train.eval_batch_size=8 --config.train.score_train_images=8"
 FEW = "--config.data.train_split=train[:20] --config.data.validation_split=train[:8] --config.data.test_split="
@@ -67,6 +70,41 @@ def data_dir(tmp_path_factory):
         features = {"image": tfds.features.Image(shape=shape), "label": tfds.features.ClassLabel(num_classes=10)}
         prepare(folder, {"train": noise(count, shape), "test": noise(10, shape)}, features, name=name)
     return folder
+
+
+# A shell in which no environment is activated.
+PLAIN = {name: x for name, x in os.environ.items() if name != "PYTHONPATH"} | {"PATH": "/usr/bin:/bin"}
+
+
+def pasted(line, cwd):
+    """Runs a line in a shell, a server until it says that it listens; returns its errors."""
+    shell = subprocess.Popen(
+        line, shell=True, cwd=cwd, env=PLAIN, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    lines = []
+    for one in shell.stderr:
+        lines.append(one)
+        if "TensorBoard" in one and "http://" in one:
+            os.killpg(shell.pid, signal.SIGTERM)
+            return ""
+    return "" if shell.wait() == 0 else "".join(lines) or "no error, and no success"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("experiment", ["unconditional", "ablations", "vae"])
+def test_what_a_run_and_its_report_print_works_as_it_is_pasted(experiment, tmp_path):
+    workdir = tmp_path / "a run"
+    line = tiny_runs.command(workdir, train__steps=2)
+    done = finished([f"{word}:{experiment}" if word.endswith("tiny_runs.py") else word for word in line])
+    printed = [one.strip() for one in done.splitlines() if one.startswith("  ")]
+    page = html.unescape(re.search("<pre>(.*)</pre>", (workdir / "report.html").read_text(), re.DOTALL)[1])
+    place, *commands = page.strip().splitlines()
+    assert place == shlex.join(["cd", str(ROOT)])
+    assert printed == commands[1:]  # the first is that of the run
+    assert len(printed) == (4 if experiment == "unconditional" else 2)
+    for one in commands:
+        assert pasted(f"{place} && {one}", tmp_path) == "", one
 
 
 @pytest.mark.long

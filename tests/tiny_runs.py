@@ -43,8 +43,8 @@ TINY = {
 }
 
 
-def get_config():
-    return tiny_config()
+def get_config(experiment="unconditional"):
+    return tiny_config(experiment)
 
 
 def tiny_config(experiment="unconditional", **changes):
@@ -88,7 +88,7 @@ def command(workdir, *more, **changes):
 
 def finished(line, **options):
     """Returns the output of a command, or its error message."""
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=600, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -43,7 +43,7 @@ def compress(
     name: str,
     files: tuple[Path, ...],
     output: Path,
-    label: int | None,
+    label: str | None,
     batch_size: int,
     verify: bool,
     as_json: bool,
@@ -100,9 +100,12 @@ def compress(
 )
 @options.json_option
 def decompress(
-    name: str, files: tuple[Path, ...], output: Path, label: int | None, max_subpixels: int, as_json: bool
+    name: str, files: tuple[Path, ...], output: Path, label: str | None, max_subpixels: int, as_json: bool
 ) -> None:
-    """Decompress files that `compress` wrote into a new folder of PNGs, which appears when all are written."""
+    """Decompress files of `compress` into a folder of PNGs.
+
+    The folder must be new or empty, and appears when all are written.
+    """
     options.check_output(output, folder=True)
     target = output.resolve()
     read_card(integer_model_of(name))  # a wrong name is found before the files are read

@@ -63,7 +63,7 @@ def evaluate_split(
     if not data:
         raise InputError(f"{density.name} must have a config in its card: it names the data set.")
     if not data[f"{split}_split"]:
-        raise InputError(f"{density.name} has no {split} split in its config.")
+        raise InputError(f"{density.name} has no {split} split in its config: choose --split=validation.")
     largest = {"resize": max(density.spec.shape[:2]), "examples": getattr(density.conditioner, "most", 0)}
     for name, most in largest.items():
         if (data[name] or 0) > most:

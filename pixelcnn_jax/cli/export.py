@@ -16,9 +16,10 @@ from pixelcnn_jax.pretrained import find_model, read_weights
 @click.option("--hub", "folder", type=options.PATH, required=True, help="Folder to make; nothing is overwritten.")
 @options.json_option
 def export(name: str, folder: Path, as_json: bool) -> None:
-    """Write MODEL as a folder for the Hugging Face Hub: model.safetensors, config.json and README.md.
+    """Write MODEL as a folder for the Hugging Face Hub.
 
-    `hf upload OWNER/NAME FOLDER` puts it there. The name "hf://OWNER/NAME" then loads it, and so does FOLDER itself.
+    The folder holds model.safetensors, config.json and README.md. `hf upload OWNER/NAME FOLDER` puts it there. The name
+    "hf://OWNER/NAME" then loads it, and so does FOLDER itself.
     """
     options.check_output(folder, folder=True, name="--hub")
     _, card = read_weights(name)

@@ -13,7 +13,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Given
 
 
-def read_given(density: Density, words: Sequence[str], label: int | None, count: int) -> Given | None:
+def read_given(density: Density, words: Sequence[str], label: str | None, count: int) -> Given | None:
     """Returns the h that ``count`` images share: of a label, or of the words that a user gave to the model.
 
     Raises:

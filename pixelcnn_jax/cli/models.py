@@ -8,7 +8,7 @@ import click
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.pretrained import pretrained_names, read_card
 
-COLUMNS = ("model", "data", "density", "bits/dim", "nats", "parameters")
+COLUMNS = ("model", "data", "levels", "density", "bits/dim", "nats", "parameters")
 
 
 def row(name: str) -> dict[str, Any]:
@@ -16,19 +16,22 @@ def row(name: str) -> dict[str, Any]:
     card = read_card(name)
     split = "test" if "test" in card["scores"] else "validation"
     score = card["scores"][split]
-    values = (score["data"], card["score_of"], round(score["bits_per_dim"], 4), round(score["nats"], 2))
-    return dict(zip(COLUMNS, (name, *values, card["parameters"]), strict=True))
+    figures = (round(score["bits_per_dim"], 4), round(score["nats"], 2), card["parameters"])
+    values = (name, score["data"], card["image_spec"].levels, card["score_of"], *figures)
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 @click.command()
 @options.json_option
 def models(as_json: bool) -> None:
-    """List the published models: data, likelihood of held-out images, size."""
+    """List the published models with their likelihood."""
     rows = [row(name) for name in pretrained_names()]
     if as_json:
         click.echo(json.dumps(rows))
         return
-    cells = [COLUMNS, *([f"{x:,}" if isinstance(x, int) else str(x) for x in one.values()] for one in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    form = "{:{width}}  {:18}  {:>6}  {:13}  {:>8}  {:>8}  {:>10}"
+    width = max(len(one["model"]) for one in rows)
+    click.echo(form.format(*COLUMNS, width=width))
+    for name, data, levels, density, *figures in (one.values() for one in rows):
+        values = (x.format(y) for x, y in zip(("{:.4f}", "{:.2f}", "{:,}"), figures, strict=True))
+        click.echo(form.format(name, data.split()[0], levels, density, *values, width=width))

@@ -65,7 +65,7 @@ class UserGroup(UserCommand, click.Group):
 CONDITIONERS = {"examples": "most", "caption": "tokens"}
 PATH = PathType()
 model_argument = click.argument("name", metavar="MODEL")
-label_option = click.option("--label", type=int, help="Number of a class, from 0, for a class-conditional model.")
+label_option = click.option("--label", help="Name or number of a class, from 0, for a class-conditional model.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the random numbers."
 )
@@ -151,21 +151,25 @@ class Density(NamedTuple):
         """Returns the condition that a batch carries, as h; None for a model of p(x)."""
         return self.h(batch[self.part]) if self.part == "label" else batch[self.part] if self.part else None
 
-    def h_of(self, label: int | None, count: int) -> Float[Array, "batch classes"] | None:
+    def h_of(self, label: str | None, count: int) -> Float[Array, "batch classes"] | None:
         """Returns the condition of images that share the label given by the user.
 
         Raises:
-          InputError: if the label is missing or too high, or given to a model of p(x), or the model needs other than
+          InputError: if the label is missing or no class, or given to a model of p(x), or the model needs other than
             labels.
         """
         if not drawn_by_class(self.card):
             raise InputError(f"{self.name} is a model of {self.score_of}: of the verbs, sample and evaluate take it.")
-        if not self.classes and label is not None:
-            raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
-        if self.classes and (label is None or not 0 <= label < self.classes):
+        if not self.classes:
+            if label is not None:
+                raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
+            return None
+        names, numbers = (self.spec.class_names or ())[: self.classes], [*map(str, range(self.classes))]
+        if label not in (*names, *numbers):
             given = "is needed" if label is None else f"is {label}"
-            raise InputError(f"--label {given}: {self.name} has the classes 0 to {self.classes - 1}.")
-        return self.h([label] * count)
+            known = ", ".join(names) or f"0 to {self.classes - 1}"
+            raise InputError(f"--label {given}: {self.name} has the classes {known}.")
+        return self.h([(names if label in names else numbers).index(label)] * count)
 
 
 def load_density(name: str) -> Density:

@@ -42,7 +42,7 @@ def sample(
     hide: str,
     share: float,
     output: Path,
-    label: int | None,
+    label: str | None,
     count: int | None,
     temperature: float,
     guidance: float,

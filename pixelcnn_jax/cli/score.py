@@ -22,11 +22,12 @@ BATCH = 32
 @click.argument("files", metavar="FILE_OR_FOLDER...", type=options.PATH, nargs=-1, required=True)
 @options.label_option
 @options.json_option
-def score(name: str, files: tuple[Path, ...], label: int | None, as_json: bool) -> None:
-    """Print the bits/dim of each image as CSV: the fewer, the likelier the image.
+def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) -> None:
+    """Print the bits/dim of each image as CSV.
 
-    Images are cropped and resized as the training images were. The column less_png has the bits/dim less those of the
-    image as a PNG file. It is a better anomaly score, because likelihood alone prefers plain images.
+    The fewer, the likelier the image. Images are cropped and resized as the training images were. The column less_png
+    has the bits/dim less those of the image as a PNG file. It is a better anomaly score, because likelihood alone
+    prefers plain images.
     """
     density = options.load_density(name)
     density.h_of(label, 1)

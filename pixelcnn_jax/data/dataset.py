@@ -232,4 +232,5 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
 
 def _spec_of(prepared: Source, *, scan: str) -> ImageSpec:
     height, width, channels = SCANS[scan](prepared.example(0)["image"]).shape
-    return ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words)
+    classes, words, class_names = prepared.classes, prepared.words, prepared.class_names
+    return ImageSpec(height, width, channels, prepared.levels, classes, words, class_names)

@@ -28,6 +28,7 @@ class Source(NamedTuple):
       files: all image files by stored row, where images are files.
       block: number of rows that are best read together.
       words: the vocabulary of the captions; None if captions are not carried.
+      class_names: the name of each class, where a folder has them and labels are carried.
       stored: the stored split that the rows are of; "" if the rows of all splits are numbered together.
     """
 
@@ -39,6 +40,7 @@ class Source(NamedTuple):
     files: Sequence[pathlib.Path] | None = None
     block: int = 1
     words: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
     stored: str = ""
 
     def example(self, index: int) -> Example:

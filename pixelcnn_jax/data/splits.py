@@ -36,10 +36,10 @@ class Split(NamedTuple):
     start: str | None
     stop: str | None
 
-    def check_name(self, dataset: str, names: Collection[str]) -> None:
+    def check_name(self, dataset: str, names: Collection[str], *, hint: str = "") -> None:
         """Raises InputError unless the data set has this split."""
         if self.name not in names:
-            raise InputError(f'{dataset} has no split "{self.name}", it has {", ".join(names)}.')
+            raise InputError(f'{dataset} has no split "{self.name}", it has {", ".join(names)}{hint}.')
 
     def rows(self, count: int, classes: Mapping[str, Callable[[], Classes]]) -> Sequence[int]:
         """Returns the rows of the stored split that belong to this one.

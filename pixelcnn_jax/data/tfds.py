@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError, first_line
+from pixelcnn_jax.foundation.files import interpreter
 
 BLOCK = 64  # records read together: a sixth of the time of one after the other
 FEATURES = "tensorflow_datasets.core.features."  # where TFDS keeps its classes of features
@@ -198,7 +200,8 @@ def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
 
 
 def _command(name: str, root: pathlib.Path) -> str:
-    return f"""python -c "import tensorflow_datasets as tfds; tfds.data_source('{name}', data_dir='{root}')\""""
+    code = f"import tensorflow_datasets as tfds; tfds.data_source({name!r}, data_dir={str(root)!r})"
+    return shlex.join([interpreter(), "-c", code])
 
 
 def _check_known(name: str) -> None:
@@ -214,8 +217,7 @@ def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
     _check_known(name)
     if not allowed:
         raise InputError(
-            f"{name} is not prepared in {root}: name a different data_dir, train with --config.data.download, or run "
-            f"{_command(name, root)}"
+            f"{name} is not prepared in {root}: name a different data_dir, or prepare it by {_command(name, root)}"
         )
     downloader.MAX_RETRIES = RETRIES
     try:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,12 @@ def checksum(facts: Mapping[str, Any]) -> str:
     """Returns the SHA-256 of facts as JSON, without the fact "checksum" itself."""
     rest = {name: value for name, value in facts.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def interpreter() -> str:
+    """Returns the running Python as a shell in the current folder finds it, whatever environment is activated."""
+    python = Path(sys.executable)
+    return str(python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python)
 
 
 def cache_folder() -> Path:

@@ -45,6 +45,7 @@ class SpecFields:
     levels: int = field(None, "values of a sub-pixel", least=2, most=2**16)
     classes: int | None = field(None, "number of class labels", least=1, most=2**20)
     words: tuple[str, ...] | None = field(None, "vocabulary of captions")
+    class_names: tuple[str, ...] | None = field(None, "names of the classes")
 
 
 def read_card_file(path: Path) -> dict[str, Any]:

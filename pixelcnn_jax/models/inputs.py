@@ -37,6 +37,7 @@ class ImageSpec(NamedTuple):
       levels: number of values of a sub-pixel.
       classes: number of class labels; None if images have no label.
       words: the vocabulary of the captions; None if images have no caption.
+      class_names: the name of each class, where a folder has them.
     """
 
     height: int
@@ -45,6 +46,7 @@ class ImageSpec(NamedTuple):
     levels: int
     classes: int | None = None
     words: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

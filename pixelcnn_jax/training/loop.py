@@ -112,7 +112,7 @@ def train_steps(
     bar = progress_bar(numbered, "compiling", shown=shows, initial=start, total=settings.steps, unit="step")
     if shows:
         images = f"{splits.train.description}, {len(splits.train):,} images"
-        print(f"training on {images}, from step {start:,} to {settings.steps:,}", flush=True)
+        print(f"training on {images}, from step {start:,} to {settings.steps:,}; compiling first", flush=True)
 
     def mean(losses: Float[np.ndarray, " count"]) -> float:
         return float(score(losses, splits.train, measure=measure)[measure])

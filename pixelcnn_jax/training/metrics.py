@@ -197,7 +197,7 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
     if late and 0 < (height := max(late) - min(late)) < float("inf"):
         axes.set_ylim(min(late) - 0.05 * height, max(late) + 0.05 * height)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper right")
+    figure.legend(loc="outside lower center", ncols=2)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=160)
     atomic_write(path, png.getvalue())

@@ -26,9 +26,10 @@ def progress_bar(items: Iterable[Any], title: str, *, shown: bool = True, **opti
     """Returns a tqdm bar over some items, ``shown`` by the first process only, and not where the output is piped.
 
     It goes to standard error. In a notebook it goes to standard output, since a notebook shows standard error like a
-    failure, and shares one line with other bars, since a notebook cannot move up.
+    failure, shares one line with other bars, since a notebook cannot move up, and is rare, since a notebook keeps each
+    state of it.
     """
     notebook = in_notebook()
     hidden = not (shown and is_first()) or (False if notebook else None)  # None: where there is no terminal
-    place = {"file": sys.stdout, "position": 0} if notebook else {"file": sys.stderr}
-    return tqdm(items, title, disable=hidden, **place, **options)
+    place = {"file": sys.stdout, "position": 0, "mininterval": 5} if notebook else {"file": sys.stderr}
+    return tqdm(items, title, disable=hidden, **place | options)

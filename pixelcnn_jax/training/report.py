@@ -4,8 +4,7 @@ import base64
 import json
 import re
 import shlex
-import shutil
-import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,13 @@ import numpy as np
 
 from pixelcnn_jax.data.image_files import as_png, decode, has_colour
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.files import atomic_write, read_json
-from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+from pixelcnn_jax.foundation.files import atomic_write, interpreter, read_json
 from pixelcnn_jax.models.cards import drawn_by_class
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import BUILT_IN, DESCRIBED
 from pixelcnn_jax.training.best import title
-from pixelcnn_jax.training.experiment import LIKELIHOOD
-from pixelcnn_jax.training.metrics import display_name, read_records
+from pixelcnn_jax.training.metrics import read_records
+from pixelcnn_jax.training.summary import display_figures, score_rows
 
 # Read with the code that fills it: a checkout may change while a run of it trains.
 PAGE = jinja2.Environment(
@@ -44,7 +42,6 @@ def report_html(workdir: Path) -> str:
     config, spec = run["config"], ImageSpec(**run["images"]["spec"])
     file = workdir / "metrics.jsonl"
     records = read_records(file) if file.exists() else []
-    measure = card.get("measure", LIKELIHOOD)
     drawn = sorted(file for file in workdir.glob("samples_*.png") if file.stem.removeprefix("samples_").isdecimal())
     kept = sorted({round(i) for i in np.linspace(0, len(drawn) - 1, MOST_PICTURES)}) if drawn else []
     embedded = {int(drawn[i].stem.removeprefix("samples_")): _embed(drawn[i]) for i in kept}
@@ -56,15 +53,15 @@ def report_html(workdir: Path) -> str:
         facts=_facts(run, card, records),
         progress=f"{records[-1]['step'] if records else 0:,} of {config['train']['steps']:,} steps",
         is_finished=bool(result),
-        units=("bits/dim", "nats") if measure == LIKELIHOOD else (display_name(measure),),
-        scores=_scores(config, card, result, spec),
-        figures={display_name(name): _written(x) for name, x in result.get("report", {}).items()},
+        scores=score_rows(config["train"]["published"], result or card, spec.shape),
+        figures=display_figures(result.get("report", {})),
         curve=_embed(workdir / "curve.png"),
         pictures=pictures,
         best=_embed(workdir / "samples.png"),
         caption=card.get("caption", ""),
         best_step=card.get("step", 0),
         cell=(spec.width, spec.height) if is_animated and pictures else None,
+        folder=shlex.quote(str(Path.cwd())),
         commands=([run["command"]] if "command" in run else []) + _commands(workdir, run, card),
     )
 
@@ -72,32 +69,32 @@ def report_html(workdir: Path) -> str:
 def next_steps(workdir: Path) -> str:
     """Returns where to look at a finished run, and which commands use its model."""
     commands = _commands(workdir, _read(workdir / "config.json"), _read(workdir / "model.json"))
-    if shutil.which("pixelcnn") is None:  # `make demo` runs in an environment that is not activated
-        commands = [re.sub("^pixelcnn ", f"{sys.executable} -m pixelcnn_jax.cli ", one) for one in commands]
     return "\n".join([f"\nThe report is {workdir / 'report.html'}. Next:", *(f"  {one}" for one in commands)])
 
 
 def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[str]:
-    """Returns what can be done with the model of a run, as a shell takes it."""
-    commands, data, network = [], run["config"]["data"], card.get("networks", {})
+    """Returns what can be done with the model of a run, as a shell in the current folder takes it."""
+    python, commands = interpreter(), list[str]()
+    data, network = run["config"]["data"], card.get("networks", {})
     classes = {*re.findall('"class": "([^"]*)"', json.dumps(network))}
-    is_density = "class" in network and classes <= BUILT_IN and drawn_by_class(card)
-    if is_density:
+    own = [DESCRIBED.get(name) for name in sorted(classes - BUILT_IN)]
+    if "class" in network and not own and drawn_by_class(card):
         split = [] if data["test_split"] else ["--split=validation"]
         where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []
-        commands.append(shlex.join(["pixelcnn", "sample", str(workdir), "-o", "grid.png"]))
-        commands.append(shlex.join(["pixelcnn", "evaluate", str(workdir), *split, *where]))
-    folder = json.dumps(str(workdir))
-    if classes <= DESCRIBED.keys():  # an experiment may register networks of its own, as ablations does
-        modules = "pixelcnn_jax" if is_density else f"experiments.{run['config']['experiment']}, pixelcnn_jax"
-        code = f"import {modules}; print(pixelcnn_jax.load_pretrained({folder}).model)"
-        commands.append(shlex.join(["python", "-c", code]))
+        pixelcnn = [python, "-m", "pixelcnn_jax.cli"]
+        commands.append(shlex.join([*pixelcnn, "sample", str(workdir), "-o", str(workdir / "grid.png")]))
+        commands.append(shlex.join([*pixelcnn, "evaluate", str(workdir), *split, *where]))
+    folder, modules = json.dumps(str(workdir)), [kind.__module__ for kind in own if kind]
+    # An experiment may register networks of its own, as ablations does. Those of a config file cannot be imported.
+    if len(modules) == len(own) and all(PathFinder.find_spec(name.partition(".")[0]) for name in modules):
+        code = f"import {', '.join([*modules, 'pixelcnn_jax'])}; print(pixelcnn_jax.load_pretrained({folder}).model)"
+        commands.append(shlex.join([python, "-c", code]))
     else:
         fields = ", ".join(f"{key}={x!r}" for key, x in network.items() if key != "class")
         model = f"{network['class']}({fields})" if "class" in network else "..."
         commands.append(f"# in Python: pixelcnn_jax.load_pretrained({folder}, model={model})")
     if (workdir / "tensorboard").is_dir():
-        commands.append(shlex.join(["tensorboard", f"--logdir={workdir}"]))
+        commands.append(shlex.join([python, "-m", "tensorboard.main", f"--logdir={workdir}"]))
     return commands
 
 
@@ -126,28 +123,6 @@ def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, An
     if "devices" in card:
         facts["devices"] = str(card["devices"])
     return facts
-
-
-def _scores(
-    config: dict[str, Any], card: dict[str, Any], result: dict[str, Any], spec: ImageSpec
-) -> list[tuple[str, str, list[str]]]:
-    """Returns rows (model, split, figures): the published ones, then this run's; likelihoods in both units."""
-    bits_per_nat, rows = nats_to_bits_per_dim(1.0, spec.shape), []
-    measure = card.get("measure", LIKELIHOOD)
-    if measure == LIKELIHOOD:
-        for model, split, unit, value in config["train"]["published"]:
-            bits = value * bits_per_nat if unit == "nats" else value
-            rows.append((model, split, [f"{bits:.3f}", f"{bits / bits_per_nat:.2f}"]))
-    this = "this run" if result else f"this run, step {card.get('step')}"
-    for split, score in (result or card).get("scores", {}).items():
-        value = score[measure]
-        both = [f"{value:.4f}", f"{value / bits_per_nat:.2f}"] if measure == LIKELIHOOD else [f"{value:.4f}"]
-        rows.append((this, f"{split}, {score['images']:,} images", both))
-    return rows
-
-
-def _written(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _embed(file: Path) -> str | None:

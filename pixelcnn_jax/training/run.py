@@ -8,6 +8,7 @@ import flax
 import jax
 import optax
 
+from pixelcnn_jax.data.baselines import baselines
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_device, replicated
@@ -16,7 +17,7 @@ from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, in_float32, to_dict
 from pixelcnn_jax.training.cost import faster_type
 from pixelcnn_jax.training.evaluation import make_evaluator, score
-from pixelcnn_jax.training.experiment import Experiment, Params, Recipe
+from pixelcnn_jax.training.experiment import LIKELIHOOD, Experiment, Params, Recipe
 from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.metrics import Metrics, save_curve
 from pixelcnn_jax.training.processes import is_first
@@ -107,6 +108,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             "measure": measure,
             "scores": scores,
             "score_of": experiment.score_of,
+            "baselines": baselines(splits) if config.train.baselines and measure == LIKELIHOOD else {},
             "report": recipe.report(config, experiment, splits, params, fixed),
             "best_step": best.step,
             "steps": config.train.steps,

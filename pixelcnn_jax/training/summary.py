@@ -1,8 +1,8 @@
-"""The table and the summary that are printed at the end of a run."""
+"""The scores of a run as rows of a table, and what is printed at its end."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pixelcnn_jax.data.baselines import baselines
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.training.config import RunConfig
@@ -10,27 +10,39 @@ from pixelcnn_jax.training.experiment import LIKELIHOOD
 from pixelcnn_jax.training.metrics import display_name
 
 
-def table(config: RunConfig, splits: Splits, result: dict[str, Any]) -> str:
-    """Returns every score of a run as text: likelihoods beside the baselines and the published ones, and the report."""
-    report = [f"{display_name(name)}: {value}" for name, value in result["report"].items()]
-    measure, scores = result["measure"], result["scores"]
+def score_rows(published: Iterable[Any], scored: Mapping[str, Any], shape: tuple[int, ...]) -> list[list[str]]:
+    """Returns a header and rows (model, split, figures): baselines and published likelihoods, then this run.
+
+    Args:
+      published: ``config.train.published``.
+      scored: what ``result.json`` holds, or the card of a run that is not finished.
+      shape: that of an image.
+    """
+    measure, bits_per_nat = scored.get("measure", LIKELIHOOD), nats_to_bits_per_dim(1.0, shape)
+    this = "this run" if scored.get("score_of", "p(x)") == "p(x)" else f"this run, {scored['score_of']}"
+    this += f", step {scored['step']:,}" if "step" in scored else ""
+    own = [(this, split, x) for split, x in scored.get("scores", {}).items()]
     if measure != LIKELIHOOD:
-        return "\n".join(
-            [*(f"{display_name(measure):24} {name:12} {x[measure]:10.4f}" for name, x in scores.items()), *report]
-        )
-    bits_per_nat = nats_to_bits_per_dim(1.0, splits.spec.shape)
-    rows: list[tuple[str, str, float]] = []
-    if config.train.baselines:
-        rows += [
-            (model, split, nats) for model, scores_of in baselines(splits).items() for split, nats in scores_of.items()
-        ]
-    for model, split, unit, value in config.train.published:
-        rows.append((model, split, value if unit == "nats" else value / bits_per_nat))
-    this = "this run" if result["score_of"] == "p(x)" else f"this run, {result['score_of']}"
-    rows += [(this, name, score["nats"]) for name, score in scores.items()]
-    width = max(len(model) for model, *_ in rows)
-    lines = [f"{model:{width}} {split:12} {nats * bits_per_nat:10.4f} {nats:10.2f}" for model, split, nats in rows]
-    return "\n".join([f"{'model':{width}} {'split':12} {'bits/dim':>10} {'nats':>10}", *lines, *report])
+        return [["model", "split", display_name(measure)], *([*row, f"{x[measure]:.4f}"] for *row, x in own)]
+    rows = [(model, split, nats) for model, x in scored.get("baselines", {}).items() for split, nats in x.items()]
+    rows += [(model, split, x if unit == "nats" else x / bits_per_nat) for model, split, unit, x in published]
+    rows += [(*row, x["nats"]) for *row, x in own]
+    figures = ([model, split, f"{nats * bits_per_nat:.4f}", f"{nats:.2f}"] for model, split, nats in rows)
+    return [["model", "split", "bits/dim", "nats"], *figures]
+
+
+def display_figures(report: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the figures of a report as they are read."""
+    return {display_name(name): f"{x:,.4f}" if isinstance(x, float) else str(x) for name, x in report.items()}
+
+
+def table(config: RunConfig, splits: Splits, result: dict[str, Any]) -> str:
+    """Returns every score of a run as text, and its report."""
+    rows = score_rows(config.train.published, result, splits.spec.shape)
+    report = display_figures(result["report"])
+    width, figure_width = max(len(model) for model, *_ in rows), max(map(len, report), default=0)
+    lines = [f"{model:{width}} {split:12}" + "".join(f" {x:>10}" for x in figures) for model, split, *figures in rows]
+    return "\n".join([*lines, *(f"{name:{figure_width}} {x:>10}" for name, x in report.items())])
 
 
 def summary(config: RunConfig, result: dict[str, Any]) -> dict[str, Any]:

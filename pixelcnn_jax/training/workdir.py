@@ -29,7 +29,7 @@ from safetensors.numpy import save as to_bytes
 
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.files import atomic_write, read_json, write_json
+from pixelcnn_jax.foundation.files import atomic_write, interpreter, read_json, write_json
 from pixelcnn_jax.training.config import RunConfig, resolve, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
@@ -82,7 +82,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
     mine = {"format": FORMAT, "config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
     if "experiments.train" in sys.orig_argv:
-        mine["command"] = shlex.join(["python", *sys.orig_argv[1:]])
+        mine["command"] = shlex.join([interpreter(), *sys.orig_argv[1:]])
     mine = json.loads(json.dumps(mine))
     default = json.loads(json.dumps(to_dict(resolve({"experiment": config.experiment}, type(config.group)))))
     file = workdir / "config.json"

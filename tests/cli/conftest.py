@@ -51,8 +51,7 @@ def class_model(tmp_path_factory):
     model = GatedPixelCNN(levels=3, features=8, layers=1)
     variables = model.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1), jnp.int32), jnp.zeros((1, 2)))
     folder = tmp_path_factory.mktemp("class")
-    card = {"image_spec": ImageSpec(4, 4, 1, 3, 2), "experiment": "class_conditional", "score_of": "p(x|y)"}
-    save_pretrained(folder, model, variables, card)
+    save_pretrained(folder, model, variables, {"image_spec": ImageSpec(4, 4, 1, 3, None, None, ("red", "1"))})
     return folder
 
 

@@ -17,9 +17,10 @@ VERBS = ("models", "sample", "score", "compress", "decompress", "evaluate")
 
 
 def test_help_lists_the_verbs_in_order(pixelcnn):
-    lines = [line.split()[0] for line in pixelcnn("--help").splitlines() if line.startswith("  ") and line.strip()]
-    assert [word for word in lines if word in VERBS] == [*VERBS]
+    lines = [line for line in pixelcnn("--help").splitlines() if line.startswith("  ") and line.strip()]
+    assert [line.split()[0] for line in lines if line.split()[0] in VERBS] == [*VERBS]
     assert "evaluate` needs the extra pixelcnn-jax[train]" in " ".join(pixelcnn("--help").split())
+    assert [line for line in lines if line.endswith("...")] == []  # no summary is cut
     for verb in VERBS:
         assert "Usage:" in pixelcnn(verb, "-h")
 
@@ -27,6 +28,7 @@ def test_help_lists_the_verbs_in_order(pixelcnn):
 def test_models_are_listed_for_people_and_machines(pixelcnn):
     lines = pixelcnn("models").splitlines()
     assert [line.split()[0] for line in lines] == ["model", *pretrained_names()]
+    assert max(map(len, lines)) <= 120
     actual = {row["model"]: row for row in json.loads(pixelcnn("models", "--json"))}
     assert actual["digits"]["bits/dim"] == 1.7642
     assert actual["digits"]["parameters"] == 183409

@@ -30,7 +30,12 @@ def test_the_grid_holds_the_samples(pixelcnn, colour_model, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "labels", "columns"),
-    [(["--label", 1, "--count", 4], [1] * 4, 2), (["--count", 3], [0] * 3 + [1] * 3, 3)],
+    [
+        (["--label", 1, "--count", 4], [1] * 4, 2),
+        (["--label", 0, "--count", 4], [0] * 4, 2),
+        (["--label", "red", "--count", 4], [0] * 4, 2),
+        (["--count", 3], [0] * 3 + [1] * 3, 3),
+    ],
 )
 def test_a_label_or_a_row_for_each_class(pixelcnn, class_model, tmp_path, options, labels, columns):
     pixelcnn("sample", class_model, "-o", tmp_path / "g.png", *options)

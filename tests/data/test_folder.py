@@ -16,7 +16,7 @@ def test_splits_and_classes_are_folders(tmp_path):
     (tmp_path / "train" / "b" / "notes.txt").write_text("no image")
     (tmp_path / "train" / "b" / "._1.png").write_text("what another system leaves behind")
     train = load("folder", "train", data_dir=tmp_path, labels=True)
-    assert train.spec == ImageSpec(4, 6, 1, 256, 3)
+    assert train.spec == ImageSpec(4, 6, 1, 256, 3, None, ("a", "b", "c"))
     assert train.description == f"{tmp_path.name} train"
     assert np.array_equal(images_of(train), ramp(4)[[1, 0, 2]])
     assert train.labels().tolist() == [1, 1, 2]  # a, which only test has, is 0
@@ -38,7 +38,9 @@ def test_a_folder_of_classes_without_splits(tmp_path):
     for i, path in enumerate(["dog/1.png", "cat/x/1.png", "cat/1.png"]):
         save(pillow(ramp(3)[i]), tmp_path, path)
     dataset = load("folder", "all", data_dir=tmp_path, labels=True)
-    assert dataset.spec.classes == 2
+    assert (dataset.spec.classes, dataset.spec.class_names) == (2, ("cat", "dog"))
+    with pytest.raises(InputError, match=r"all\[:90%\]"):
+        load("folder", "train[:90%]", data_dir=tmp_path, labels=True)
     assert dataset.labels().tolist() == [0, 0, 1]
 
 

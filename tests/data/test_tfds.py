@@ -255,7 +255,7 @@ def test_refusals(tiny, tmp_path):
         (tiny, "tiny", {"split": "train where number is 1"}, "number.*label"),
         (tmp_path, "tiny", {}, "dataset"),
         (tiny, "tiny:/1.0.0", {}, "tiny:/1.0.0.*version"),
-        (tmp_path, "mnist", {}, "download"),
+        (tmp_path, "mnist", {}, "data_source"),
         (tmp_path, "deep", {}, "8-bit"),
         (tmp_path, "bare", {"labels": True}, "labels"),
         (tmp_path, "poem", {}, "image"),

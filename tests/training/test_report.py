@@ -69,7 +69,7 @@ def test_the_page_names_tensorboard_where_it_has_files(whole, tmp_path):
     shutil.copy(whole / "config.json", tmp_path)
     assert "tensorboard" not in report_html(tmp_path)
     (tmp_path / "tensorboard").mkdir()
-    assert f"tensorboard --logdir={tmp_path}" in report_html(tmp_path)
+    assert f"tensorboard.main --logdir={tmp_path}" in report_html(tmp_path)
 
 
 def test_the_page_of_a_run_that_a_command_began_holds_the_command(whole, tmp_path):
@@ -82,9 +82,9 @@ def test_the_page_of_a_run_that_a_command_began_holds_the_command(whole, tmp_pat
 @pytest.mark.parametrize(
     ("data", "wanted"),
     [
-        ({"data_dir": None}, "pixelcnn evaluate '{}'\n"),
-        ({"data_dir": "my images"}, "pixelcnn evaluate '{}' '--data-dir=my images'\n"),
-        ({"test_split": ""}, "pixelcnn evaluate '{}' --split=validation\n"),
+        ({"data_dir": None}, ["evaluate", "{}"]),
+        ({"data_dir": "my images"}, ["evaluate", "{}", "--data-dir=my images"]),
+        ({"test_split": ""}, ["evaluate", "{}", "--split=validation"]),
     ],
 )
 def test_the_commands_of_the_page_are_as_a_shell_takes_them(whole, tmp_path, data, wanted):
@@ -93,19 +93,21 @@ def test_the_commands_of_the_page_are_as_a_shell_takes_them(whole, tmp_path, dat
     config = read_json(whole / "config.json")
     config["config"]["data"] |= data
     write_json(workdir / "config.json", config)
-    page = html.unescape(report_html(workdir))
-    assert wanted.format(workdir) in page
-    assert f"pixelcnn sample '{workdir}' -o grid.png\n" in page
-    code = shlex.split(next(line for line in page.splitlines() if line.startswith("python -c")))[-1]
-    assert f'load_pretrained("{workdir}")' in code
+    printed = html.unescape(re.search("<pre>(.*)</pre>", report_html(workdir), re.DOTALL)[1])
+    words = [shlex.split(line)[3:] for line in printed.splitlines()]
+    assert [word.format(workdir) for word in wanted] in words
+    assert ["sample", str(workdir), "-o", str(workdir / "grid.png")] in words
 
 
-def test_published_figures_stand_above_in_both_units(whole, tmp_path):
+def test_published_figures_and_baselines_stand_above_in_both_units(whole, tmp_path):
     config = read_json(whole / "config.json")
     config["config"]["train"]["published"] = [["Somebody <2022>", "test", "nats", 64 * np.log(2)]]
     write_json(tmp_path / "config.json", config)
+    result = read_json(whole / "result.json") | {"baselines": {"uniform": {"test": 128 * np.log(2)}}}
+    write_json(tmp_path / "result.json", result)
     page = report_html(tmp_path)
-    assert re.search(r"Somebody &lt;2022&gt;</td><td>test</td><td class=\"number\">1.000</td>.*44.36", page)
+    assert re.search(r"uniform</td><td>test</td><td class=\"number\">2.0000</td>.*88.72", page)
+    assert re.search(r"Somebody &lt;2022&gt;</td><td>test</td><td class=\"number\">1.0000</td>.*44.36", page)
 
 
 def test_a_run_without_a_validation_yet_and_one_that_is_not_finished_have_pages(whole, tmp_path):
