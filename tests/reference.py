@@ -5,6 +5,7 @@ the image being zero, and a product with the current pixel asks of each pair of 
 """
 
 import numpy as np
+from scipy import special, stats
 
 
 def group(feature, features, channels):
@@ -12,7 +13,7 @@ def group(feature, features, channels):
 
 
 def reference_logits(model, params, image, h=None, s=None):
-    """Logits [height, width, channels, levels] of one image [height, width, channels]."""
+    """Outputs [height, width, channels, outputs] for one image [height, width, channels]: logits without a mixture."""
     params = {name: _numpy(value) for name, value in params.items()}
     height, width, channels = image.shape
     first, pixel_groups = read(model, params, image)
@@ -26,13 +27,27 @@ def reference_logits(model, params, image, h=None, s=None):
             layer, vertical, horizontal, h, s, model.kernel_size, feature_groups, feature_groups, strict=False
         )
     hidden_groups = [group(j, model.head_width, channels) for j in range(model.head_width)]
-    class_groups = [j // model.levels for j in range(channels * model.levels)]
-    head, out = params["head"], np.zeros((height, width, channels * model.levels))
+    class_groups = [j // model.outputs for j in range(channels * model.outputs)]
+    head, out = params["head"], np.zeros((height, width, channels * model.outputs))
     for r, c in np.ndindex(height, width):
         hidden = _masked(np.maximum(horizontal[r, c], 0), head["hidden"]["kernel"], feature_groups, hidden_groups)
         hidden = np.maximum(hidden + head["hidden"]["bias"], 0)
         out[r, c] = _masked(hidden, head["logits"]["kernel"], hidden_groups, class_groups) + head["logits"]["bias"]
-    return out.reshape(height, width, channels, model.levels)
+    return out.reshape(height, width, channels, model.outputs)
+
+
+def reference_mixture(numbers, levels):
+    """Probabilities [..., levels] of a mixture: differences of SciPy's cumulative distribution."""
+    count = numbers.shape[-1] // 3
+    weights, means, scales, ends = np.split(np.float64(numbers)[..., None], (count, 2 * count, 3 * count), axis=-2)
+    weights = special.softmax(np.concatenate([weights, ends - 6], axis=-2), axis=-2)
+    means = means + ((2 * np.arange(count) + 1) / count - 1)[:, None]
+    edges = np.concatenate([[-np.inf], (2 * np.arange(levels - 1) + 1) / (levels - 1) - 1, [np.inf]])
+    cumulative = stats.logistic.cdf(edges, means, np.exp(np.clip(scales - np.log(2 * count), -7, 7)))
+    probabilities = (weights[..., :count, :] * np.diff(cumulative)).sum(axis=-2)
+    if ends.shape[-2]:
+        probabilities[..., [0, -1]] += weights[..., count:, 0]
+    return probabilities
 
 
 def read(model, params, image):

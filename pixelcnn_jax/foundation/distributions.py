@@ -102,6 +102,8 @@ def mixture_logits(numbers: Float[Array, "*subpixels numbers"], *, levels: int) 
     smallest normal number, without a gradient: train by ``mixture_log_probs``. Neighbouring levels share an edge, so
     that a level costs two sigmoids per component and one logarithm in all.
     """
+    *subpixels, count = numbers.shape
+    numbers = numbers.reshape(-1, count)  # jaxlib 0.10.2 crashes in sums of products of eight axes (jax issue 40412)
     mixture = mixture_of(numbers)
     components = mixture.means.shape[-1]
     weights, ends = jnp.split(jnp.exp(mixture.log_weights), (components,), axis=-1)
@@ -114,7 +116,7 @@ def mixture_logits(numbers: Float[Array, "*subpixels numbers"], *, levels: int) 
     probabilities = (weights[..., None] * masses).sum(axis=-2)
     if ends.shape[-1]:
         probabilities = probabilities.at[..., :: levels - 1].add(ends)
-    return jnp.log(jnp.maximum(probabilities, jnp.finfo(probabilities.dtype).tiny))
+    return jnp.log(jnp.maximum(probabilities, jnp.finfo(probabilities.dtype).tiny)).reshape(*subpixels, levels)
 
 
 def noise(

@@ -13,7 +13,7 @@ from proofs import (
     random_images,
     randomised,
 )
-from scipy import stats
+from reference import reference_mixture
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM
 from pixelcnn_jax.foundation.distributions import draw, log_probs_of, mixture_log_probs, mixture_logits, mixture_of
@@ -45,14 +45,8 @@ def test_each_level_has_what_lies_around_it(levels, point_masses):
     """Against differences of SciPy's cumulative distribution, in float64."""
     numbers = np.random.default_rng(0).normal(size=(7, 3 * 4 + point_masses)).astype(np.float32)
     numbers[:, 12:] += 6  # as heavy as the components
-    weights, means, scales = (np.asarray(x, np.float64) for x in mixture_of(jnp.asarray(numbers)))
-    edges = (2 * np.arange(levels - 1) + 1) / (levels - 1) - 1
-    cumulative = stats.logistic.cdf(edges[:, None, None], means, np.exp(scales))
-    whole = np.concatenate([np.zeros_like(cumulative[:1]), cumulative, np.ones_like(cumulative[:1])])
-    expected = np.einsum("lnk,nk->nl", np.diff(whole, axis=0), np.exp(weights[:, :4]))
-    expected[:, [0, -1][:point_masses]] += np.exp(weights[:, 4:])
     actual = np.exp(np.asarray(mixture_logits(jnp.asarray(numbers), levels=levels), np.float64))
-    np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=1e-9)
+    np.testing.assert_allclose(actual, reference_mixture(numbers, levels), rtol=2e-4, atol=1e-9)
     np.testing.assert_allclose(actual.sum(axis=1), 1, atol=1e-5)
 
 
