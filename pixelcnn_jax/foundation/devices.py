@@ -5,6 +5,7 @@ reads its own rows of a batch: a computation over the mesh waits until every pro
 """
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import platform
@@ -45,7 +46,7 @@ def on_one_device(tree: Any) -> Any:
 
 
 def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> None:
-    """Makes each CPU core a device, before the first array is made: XLA alone leaves some of them idle.
+    """Makes each CPU core a device and keeps freed memory, before the first array is made.
 
     Args:
       batch_sizes: sizes over all processes that the devices must be able to share; fewer cores are devices if need be.
@@ -53,12 +54,29 @@ def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> Non
 
     In a process that has used JAX, such as a notebook, the number of devices cannot change any more: they stay.
     """
+    keep_memory()
     if "JAX_NUM_CPU_DEVICES" in os.environ:
         return
     granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     fitting = (n for n in range(granted, 1, -1) if not any(size % (n * processes) for size in batch_sizes))
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", next(fitting, 1))
+
+
+def keep_memory() -> None:
+    """Keeps freed memory, which XLA takes anew at each step, in the process: where libc is glibc.
+
+    For commands, not for ``fit``: the setting is the whole process's, which belongs to the host program.
+    ``PIXELCNN_JAX_KEEP_MEMORY=0`` leaves malloc as it is.
+    """
+    if os.environ.get("PIXELCNN_JAX_KEEP_MEMORY") == "0" or platform.libc_ver()[0] != "glibc":
+        return
+    malloc_arena_max, mmap_threshold, trim_threshold, top_pad = -8, -3, -1, -2
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(malloc_arena_max, 1)  # the arenas of other threads, in which XLA allocates, are always trimmed
+    mallopt(mmap_threshold, 2**30)
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(top_pad, 2**26)
 
 
 def keep_programs(folder: str | None = None) -> None:

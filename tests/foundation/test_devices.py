@@ -1,5 +1,9 @@
 """One device, many, other platforms: the same loss, gradient and step."""
 
+import os
+import platform
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -31,6 +35,16 @@ from pixelcnn_jax.training.experiment import Training
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
 
+FAULTS = """
+import resource, threading
+from pixelcnn_jax.foundation.devices import keep_memory
+keep_memory()
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    thread = threading.Thread(target=lambda: [b"x" * 2**24 for _ in range(8)])
+    thread.start(), thread.join()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
 # Every experiment that digits and their labels are enough for.
 EXPERIMENTS = (
     "unconditional",
@@ -208,3 +222,11 @@ def test_programs_are_kept_in_the_cache_of_the_user_where_it_can_be_written(tmp_
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+@pytest.mark.parametrize("keep", [True, False])
+def test_freed_memory_is_kept_unless_the_environment_says_no(keep):
+    environment = os.environ | {"PIXELCNN_JAX_KEEP_MEMORY": str(int(keep))}
+    faults = subprocess.run([sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True)
+    assert (int(faults.stdout) < 20) == keep
