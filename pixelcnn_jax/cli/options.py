@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -64,6 +65,7 @@ class UserGroup(UserCommand, click.Group):
 # What the conditioner must have to read them from a command line: the most examples, a sentence as tokens.
 CONDITIONERS = {"examples": "most", "caption": "tokens"}
 PATH = PathType()
+SECONDS = 10  # between two lines of progress
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", type=int, help="Number of a class, from 0, for a class-conditional model.")
 seed_option = click.option(
@@ -212,9 +214,20 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: 
 
 @contextmanager
 def progress(label: str, rows: int) -> Iterator[Callable[[int], None]]:
-    """Shows a bar on a terminal, and nothing elsewhere; yields a function to be called after each row."""
-    with click.progressbar(length=rows, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        yield lambda _: bar.update(1)
+    """Shows a bar on a terminal and a line every ten seconds elsewhere; yields a function to call after each row."""
+    hidden, done = not sys.stderr.isatty(), threading.Event()
+    with click.progressbar(length=rows, label=label, file=sys.stderr, hidden=hidden) as bar:
+
+        def tell() -> None:
+            while not done.wait(SECONDS):
+                click.echo(f"{label}: {bar.pos} of {rows}", err=True)
+
+        if hidden:
+            threading.Thread(target=tell, daemon=True).start()
+        try:
+            yield lambda _: bar.update(1)
+        finally:
+            done.set()
 
 
 def report(summary: dict[str, Any], sentence: str, *, as_json: bool) -> None:

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
 import pytest
 
 from pixelcnn_jax import pretrained_names
+from pixelcnn_jax.cli import options
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
@@ -83,3 +85,11 @@ def test_an_output_that_cannot_be_written_is_found_before_any_work(pixelcnn, tmp
 def test_an_export_overwrites_nothing(pixelcnn, tmp_path):
     (tmp_path / "mine").write_text("")
     assert "--hub must be new" in pixelcnn("export", "digits", "--hub", tmp_path, mistake=True)
+
+
+def test_progress_is_told_without_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(options, "SECONDS", 0.01)
+    with options.progress("working", 3) as on_row:
+        on_row(0)
+        time.sleep(0.5)
+    assert "working: 1 of 3\n" in capsys.readouterr().err
