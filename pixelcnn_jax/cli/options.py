@@ -1,6 +1,7 @@
 """Shared parts of the verbs: their common options, the model they name, progress bars, checks of outputs."""
 
 import json
+import math
 import os
 import sys
 import threading
@@ -48,7 +49,7 @@ class UserCommand(click.Command):
         """Runs the command."""
         try:
             return super().invoke(context)
-        except (InputError, OSError) as error:
+        except (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
             if (message := user_message(error)) is None:
                 raise
             raise click.ClickException(message) from error
@@ -65,6 +66,7 @@ class UserGroup(UserCommand, click.Group):
 # What the conditioner must have to read them from a command line: the most examples, a sentence as tokens.
 CONDITIONERS = {"examples": "most", "caption": "tokens"}
 PATH = PathType()
+MOST_SUBPIXELS = 2**22  # of all images that are computed at a time
 SECONDS = 10  # between two lines of progress
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", type=int, help="Number of a class, from 0, for a class-conditional model.")
@@ -210,6 +212,11 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: 
     part = output.with_name(output.name + ".part")  # as atomic_write will call it
     part.touch(exist_ok=False)  # a user may have a file of that name
     part.unlink()
+
+
+def at_most(count: int, spec: ImageSpec) -> int:
+    """Returns the number of images of ``count`` whose sub-pixels fit into memory together: at least one."""
+    return min(count, max(1, MOST_SUBPIXELS // math.prod(spec.shape)))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from click.testing import CliRunner
 
 from pixelcnn_jax import pretrained_names
 from pixelcnn_jax.cli import options
@@ -93,3 +94,13 @@ def test_progress_is_told_without_a_terminal(monkeypatch, capsys):
         on_row(0)
         time.sleep(0.5)
     assert "working: 1 of 3\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")])
+def test_a_lack_of_memory_is_one_sentence(error):
+    def fail():
+        raise error
+
+    result = CliRunner().invoke(options.UserCommand("work", callback=fail))
+    assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
+    assert "too little memory" in result.output
