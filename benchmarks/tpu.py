@@ -14,7 +14,6 @@ them: a rough estimate, in which nothing overlaps. Collectives are counted apart
 
 import importlib
 import json
-import math
 import os
 import time
 from collections import Counter
@@ -31,6 +30,7 @@ from experiments.paper import unconditional
 from pixelcnn_jax import InputError, sample
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.codec import groups
+from pixelcnn_jax.codec.batches import STRIP, Places
 from pixelcnn_jax.codec.integer_stream import IntegerStream
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh, data_parallel, replicated
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, params_of
@@ -146,21 +146,22 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
 
 
 def lowered_coder(program: str, name: str, mesh: Mesh, images: int) -> jax.stages.Lowered:
-    """Returns, for a group of images, the pass that finds all intervals to encode, or the loop that decodes."""
+    """Returns, for a strip of a group, the pass that finds all intervals to encode, or the loop that decodes."""
     model, variables, _ = load_pretrained(integer_model_of(name))
-    (*size, channels), lanes = SHAPES[name][0].shape, groups.lanes_of(model, images)
+    (_, width, channels), lanes = SHAPES[name][0].shape, groups.lanes_of(model, images)
 
     def abstract(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=replicated(mesh))
 
     variables = jax.tree.map(lambda x: abstract(x.dtype, *x.shape), variables)
+    stream, params = IntegerStream(model), params_of(variables)
+    rows = jax.tree.map(lambda x: abstract(x.dtype, *x.shape), groups.first_rows(model, params, images, width))
+    places = Places(abstract(jnp.bool, 1, images), abstract(jnp.int32, 1), abstract(jnp.int32, 1))
     if program == "encode":
-        pixels = abstract(jnp.int32, images, *size, channels)
-        return groups._intervals.lower(model, variables, pixels, Condition(), size[1])
-    states, data = abstract(jnp.uint32, 1, lanes), abstract(jnp.uint8, 1, images * math.prod(size) * channels)
-    coded = abstract(jnp.bool, 1, images), states, data, abstract(jnp.int32, 1)
-    size = tuple(size)
-    return groups._decode.lower(IntegerStream(model), size, params_of(variables), size, *coded, Condition())
+        pixels = abstract(jnp.int32, images, STRIP, width, channels)
+        return groups._intervals.lower(stream, params, rows, pixels, Condition(), places)
+    states, data = abstract(jnp.uint32, 1, lanes), abstract(jnp.uint8, 1, images * STRIP * width * channels * 3)
+    return groups._decode.lower(stream, params, rows, states, data, abstract(jnp.int32, 1), Condition(), places)
 
 
 def measure(lowered: jax.stages.Lowered, chip: Chip, *, images: int) -> tuple[dict[str, Any], Account]:

@@ -70,11 +70,11 @@ def model_page(name: str, card: Mapping[str, Any]) -> str:
     except ModuleNotFoundError:
         raise InputError("--hub needs huggingface_hub: pip install 'pixelcnn-jax[hub]'.") from None
     scores = {split: score for split, score in card.get("scores", {}).items() if "bits_per_dim" in score}
-    dataset, task = card["config"].get("data", {}).get("dataset"), "unconditional-image-generation"
+    task = "unconditional-image-generation"
     results = [
         EvalResult(
             task_type=task,
-            dataset_type=dataset or "images",
+            dataset_type="images",
             dataset_name=score["data"],
             dataset_split=split,
             metric_type="bits_per_dim",
@@ -84,11 +84,9 @@ def model_page(name: str, card: Mapping[str, Any]) -> str:
         for split, score in scores.items()
     ]
     metadata = ModelCardData(
-        license="apache-2.0",
         library_name="pixelcnn-jax",
         pipeline_tag=task,
         tags=["jax", "flax", "pixelcnn", "density-estimation", "arxiv:1606.05328"],
-        datasets=[dataset] if dataset else None,
         metrics=["bits_per_dim"],
         model_name=name,
         eval_results=results or None,

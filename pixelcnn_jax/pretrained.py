@@ -20,8 +20,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
-from safetensors.flax import load, save
+from safetensors.flax import load
+from safetensors.numpy import save
 
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
@@ -164,14 +164,15 @@ def save_pretrained(
         card["score_of"], classes = _density(model, variables)
         spec = spec._replace(classes=spec.classes or classes)
     flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))), sep=".")
-    content = save({key: _as_float32(x) for key, x in flat.items()})
+    content = save({key: np.asarray(x) for key, x in flat.items()})
+    floats = [x for x in flat.values() if jnp.issubdtype(x.dtype, jnp.floating)]
     digest = hashlib.sha256(content).hexdigest()
     facts = {
         "format": FORMAT,
         "networks": describe(model),
         "image_spec": spec._asdict(),
         "parameters": sum(x.size for x in flat.values()),
-        "dtype": "integer" if isinstance(model, IntegerPixelCNN) else "float32",
+        "dtype": "integer" if isinstance(model, IntegerPixelCNN) else np.result_type(np.float32, *floats).name,
         "sha256": digest,
     }
     side = _side_file(file, digest)
@@ -245,11 +246,6 @@ def _say_once(sentence: str) -> None:
 
 def _side_file(file: Path, digest: str) -> Path:
     return file.with_name(f"{file.stem}.{digest[:12]}.safetensors")
-
-
-def _as_float32(x: Any) -> Array:
-    """Returns floating-point values as float32; integers stay."""
-    return jnp.asarray(x, jnp.float32 if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype)
 
 
 def _check_fit(model: Model, variables: Variables, spec: ImageSpec | None) -> None:

@@ -83,6 +83,16 @@ def save(path, name="network", seed=0, **changes):
     save_pretrained(path, MODELS[name][0], variables_of(name, seed), {"image_spec": SPEC, "step": seed} | changes)
 
 
+def test_float64_stays_float64(tmp_path):
+    with jax.enable_x64(True):
+        model = NETWORK.clone(dtype="float64")
+        variables = jax.tree.map(lambda x: x + np.pi, model.init(jax.random.key(0), IMAGE))
+        save_pretrained(tmp_path, model, variables, {"image_spec": SPEC})
+        loaded = load_pretrained(tmp_path)
+        jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
+        assert {x.dtype.name for x in jax.tree.leaves(loaded.variables)} == {loaded.card["dtype"]} == {"float64"}
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("place", ["run", "copies/mine.safetensors"])
 def test_a_saved_model_is_loaded(name, place, tmp_path):

@@ -23,7 +23,8 @@ class Config:
 
 def grey(images: Images) -> Images:
     """Returns the luma of RGB images (ITU-R 601), rounded to levels, as three equal channels."""
-    return jnp.repeat((images @ jnp.array([[19595], [38470], [7471]]) + 2**15) >> 16, 3, axis=3)
+    weights = jnp.array([[19595], [38470], [7471]], jnp.uint32)  # 65,536 levels need all 32 bits
+    return jnp.repeat(((images.astype(jnp.uint32) @ weights + 2**15) >> 16).astype(jnp.int32), 3, axis=3)
 
 
 def map_of(images: Images, levels: int) -> Map:

@@ -1,7 +1,7 @@
 """The verbs ``compress`` and ``decompress``: image files to one file and back, to the last bit.
 
-Images of one size are coded together, in a part of the file. Each part is a container that ``pixelcnn_jax.decompress``
-reads; the names of its images are kept in it.
+Images of one size are in one part of the file, a container that ``pixelcnn_jax.decompress`` reads; the names of its
+images are kept in it.
 """
 
 import math
@@ -20,7 +20,7 @@ from pixelcnn_jax.codec import coding
 from pixelcnn_jax.codec.coding import integer_network
 from pixelcnn_jax.codec.container import Container, check_size, length_of, unpack
 from pixelcnn_jax.codec.groups import digest_of_integers
-from pixelcnn_jax.data.image_files import write_image
+from pixelcnn_jax.data.image_files import png_bits_per_dim, write_image
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.pretrained import integer_model_of, pretrained_names, read_card
@@ -51,7 +51,7 @@ def compress(
     """Compress image files into one file, without loss.
 
     MODEL is a published model that has an integer model, or the folder or file of an integer model. Any machine reads
-    the file. Images of about one size share a program, which takes some seconds to compile.
+    the file. Images of any sizes share a few programs, which take some seconds to compile.
     """
     options.check_output(output)
     density = options.load_density(integer_model_of(name))
@@ -61,29 +61,24 @@ def compress(
     for one, file in named.items():
         image = reoriented(read_exact(file, density), density)
         by_shape.setdefault(image.shape, {})[one] = image
-    rows = sum(-(-len(images) // batch_size) * shape[0] for shape, images in by_shape.items())
-    parts: list[bytes] = []
+    sizes: list[coding.Uncoded] = []
+    for images in by_shape.values():
+        alike = batch_size if len(by_shape) == 1 else 16 if len(images) >= 16 else 1  # to share their programs
+        h, names = density.h_of(label, len(images)), pack_names([*images], part=len(sizes), parts=len(by_shape))
+        sizes.append(coding.Uncoded(np.stack([*images.values()]), h, None, min(batch_size, alike), names))
+    rows = sum(-(-len(one.images) // one.batch_size) * one.images.shape[1] for one in sizes)
     with options.progress("compressing", rows * (1 + verify)) as on_row:
-        for images in by_shape.values():
-            parts.append(
-                coding.compress(
-                    density.model,
-                    density.variables,
-                    np.stack([*images.values()]),
-                    h=density.h_of(label, len(images)),
-                    batch_size=batch_size,
-                    verify=verify,
-                    extra=pack_names([*images], part=len(parts), parts=len(by_shape)),
-                    on_row=on_row,
-                )
-            )
-    data = b"".join(parts)
+        data = b"".join(coding.compress_sizes(density.model, density.variables, sizes, verify=verify, on_row=on_row))
     atomic_write(output, data)
-    subpixels = sum(image.size for images in by_shape.values() for image in images.values())
+    every = [image for images in by_shape.values() for image in images.values()]
+    subpixels, levels = sum(image.size for image in every), density.model.levels
+    png = sum(round(png_bits_per_dim(image, levels=levels) * image.size / 8) for image in every)
     note = f", by {density.name}"
     if subpixels > DEFAULT_MAX_SUBPIXELS:
         note += f": decompress them with --max-subpixels={subpixels}"
-    _report(len(named), len(data), subpixels, output, as_json, note=note, model=density.name)
+    if png < len(data):
+        note += f"\nPNG would be smaller: {png:,} bytes."
+    _report(len(named), len(data), subpixels, output, as_json, note=note, model=density.name, png_bytes=png)
 
 
 @click.command()
@@ -121,15 +116,15 @@ def decompress(
     ):
         images = Path(folder) / "images"
         images.mkdir()
-        for data, _, (_, _, names, prepared) in parts:
-            h = density.h_of(label, len(names))
-            decoded = coding.decompress(density.model, density.variables, data, h=h, on_row=on_row)
-            for one, image in zip(names, decoded, strict=True):
+        coded = [(part.container, density.h_of(label, len(part.names.names)), None) for part in parts]
+        decoded = coding.decompress_sizes(density.model, density.variables, coded, on_row=on_row)
+        for part, pictures in zip(parts, decoded, strict=True):
+            for one, image in zip(part.names.names, pictures, strict=True):
                 file = images / one
                 if file.exists():
                     raise InputError(f"{one} exists here where case makes no difference: decompress elsewhere.")
                 file.parent.mkdir(parents=True, exist_ok=True)
-                write_image(file, to_pixels(reoriented(image, density) if prepared else image, density))
+                write_image(file, to_pixels(reoriented(image, density), density))
         if target.exists():  # an empty folder; it stays, since it may be the current one
             for path in images.iterdir():
                 path.rename(target / path.name)

@@ -99,9 +99,9 @@ def evaluate_split(
             scores = jax.lax.map(of_view, (jnp.stack([x(images) for x in views.values()]), jnp.array([*views])))
         return math.log(len(scores)) - jax.nn.logsumexp(-scores, axis=0)
 
-    micro = train.get("microbatch_size")
+    micro, most = train.get("microbatch_size"), options.at_most(MOST, density.spec)
     losses_of = evaluation.make_evaluator(
-        loss, batch_size=min(train.get("eval_batch_size", 64), MOST), microbatch_size=micro and min(micro, MOST)
+        loss, batch_size=min(train.get("eval_batch_size", 64), most), microbatch_size=micro and min(micro, most)
     )
     return evaluation.score(evaluation.in_full_precision(losses_of, density.variables, dataset), dataset)
 

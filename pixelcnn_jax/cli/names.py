@@ -20,18 +20,16 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECA
 
 
 class Names(NamedTuple):
-    """The names and the preparation of the images in one part of a compressed file.
+    """The names of the images in one part of a compressed file.
 
     Attributes:
       part, parts: which part of how many it is.
       names: the name of each image.
-      prepared: whether the images were inverted and scanned as the model's card says; older files never were.
     """
 
     part: int
     parts: int
     names: list[str]
-    prepared: bool = False
 
 
 def check_names(names: Iterable[Any]) -> None:
@@ -64,7 +62,7 @@ def pack_names(names: list[str], *, part: int, parts: int) -> bytes:
     """Returns the names of the images of one part, as bytes to keep in its container."""
     if len(names) > MAX_COUNT:
         raise InputError(f"At most {MAX_COUNT:,} images of one size can be compressed together, got {len(names):,}.")
-    text = json.dumps(Names(part, parts, names, prepared=True)._asdict(), ensure_ascii=False).encode()
+    text = json.dumps(Names(part, parts, names)._asdict(), ensure_ascii=False).encode()
     if len(text) > MAX_TEXT:
         raise InputError(f"The names of images of one size must have at most {MAX_TEXT:,} bytes, got {len(text):,}.")
     return zlib.compress(text, 9)
@@ -81,7 +79,7 @@ def unpack_names(content: bytes, count: int) -> Names:
     try:
         facts = json.loads(zlib.decompressobj().decompress(content, min(MAX_TEXT, 100 + count * (4 * MAX_LENGTH + 4))))
         parsed = Names(**facts)
-        whole = type(parsed.part) is type(parsed.parts) is int and type(parsed.prepared) is bool
+        whole = type(parsed.part) is type(parsed.parts) is int
         whole = whole and type(parsed.names) is list and all(type(x) is str for x in parsed.names)
     except (zlib.error, ValueError, TypeError, RecursionError):
         whole = False

@@ -1,8 +1,10 @@
 """Shared parts of the verbs: their common options, the model they name, progress bars, checks of outputs."""
 
 import json
+import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -47,7 +49,7 @@ class UserCommand(click.Command):
         """Runs the command."""
         try:
             return super().invoke(context)
-        except (InputError, OSError) as error:
+        except (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
             if (message := user_message(error)) is None:
                 raise
             raise click.ClickException(message) from error
@@ -64,6 +66,8 @@ class UserGroup(UserCommand, click.Group):
 # What the conditioner must have to read them from a command line: the most examples, a sentence as tokens.
 CONDITIONERS = {"examples": "most", "caption": "tokens"}
 PATH = PathType()
+MOST_SUBPIXELS = 2**22  # of all images that are computed at a time
+SECONDS = 10  # between two lines of progress
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", help="Name or number of a class, from 0, for a class-conditional model.")
 seed_option = click.option(
@@ -214,11 +218,27 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: 
     part.unlink()
 
 
+def at_most(count: int, spec: ImageSpec) -> int:
+    """Returns the number of images of ``count`` whose sub-pixels fit into memory together: at least one."""
+    return min(count, max(1, MOST_SUBPIXELS // math.prod(spec.shape)))
+
+
 @contextmanager
 def progress(label: str, rows: int) -> Iterator[Callable[[int], None]]:
-    """Shows a bar on a terminal, and nothing elsewhere; yields a function to be called after each row."""
-    with click.progressbar(length=rows, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        yield lambda _: bar.update(1)
+    """Shows a bar on a terminal and a line every ten seconds elsewhere; yields a function to call after each row."""
+    hidden, done = not sys.stderr.isatty(), threading.Event()
+    with click.progressbar(length=rows, label=label, file=sys.stderr, hidden=hidden) as bar:
+
+        def tell() -> None:
+            while not done.wait(SECONDS):
+                click.echo(f"{label}: {bar.pos} of {rows}", err=True)
+
+        if hidden:
+            threading.Thread(target=tell, daemon=True).start()
+        try:
+            yield lambda _: bar.update(1)
+        finally:
+            done.set()
 
 
 def report(summary: dict[str, Any], sentence: str, *, as_json: bool) -> None:

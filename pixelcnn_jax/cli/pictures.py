@@ -46,8 +46,10 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
     _check_kind(density)
     if data.scan == "columns":
         height, width = width, height
-    image = resize(decode(file, colour=channels == 3), height=height, width=width)
-    for step in replace(data, grey=False, resize=None).steps(256).values():
+    # Training thresholds the stored levels; resizing and fewer bits are of 8 bits.
+    stored = min(256, data.stored_levels) if data.binarize == "threshold" else 256
+    image = as_levels(resize(decode(file, colour=channels == 3), height=height, width=width), levels=stored)
+    for step in replace(data, grey=False, resize=None).steps(stored).values():
         image = step(image)
     image = SCANS[data.scan](image)
     if _holds_levels(density):

@@ -86,6 +86,8 @@ def sample(
         whole, mask = read_fitted(image, density), given_mask(hide, share, density.spec)
         kept = {"given": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
         shown = np.stack([whole, np.where(mask, whole, density.model.levels // 2)])
+    if count > (most := options.at_most(count, density.spec)):
+        raise InputError(f"--count must be at most {most} of the images of {name}, got {count} in all.")
     with options.progress("sampling", height) as on_row:
         images = sampling.sample(
             density.model,

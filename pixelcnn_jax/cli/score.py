@@ -33,10 +33,10 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
     density.h_of(label, 1)
     paths = find_images(files)
     rows: list[dict[str, Any]] = []
-    names = list(paths)
+    names, batch = list(paths), options.at_most(BATCH, density.spec)
     with options.progress("scoring", len(names)) as on_image:
-        for start in range(0, len(names), BATCH):
-            images = np.stack([read_fitted(paths[one], density) for one in names[start : start + BATCH]])
+        for start in range(0, len(names), batch):
+            images = np.stack([read_fitted(paths[one], density) for one in names[start : start + batch]])
             h = density.h_of(label, len(images))
             scores = bits_per_dim(density.model, density.variables, images, h=h).tolist()
             for index, (image, score) in enumerate(zip(images, scores, strict=True)):

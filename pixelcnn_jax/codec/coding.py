@@ -1,12 +1,14 @@
 """Lossless compression of images: the public functions and their checks. ``groups.py`` does the work."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import flax.linen as nn
 import numpy as np
 from jaxtyping import UInt
 
-from pixelcnn_jax.codec import groups
-from pixelcnn_jax.codec.container import MAX_CODED_SUBPIXELS, MAX_ROW, check_size, pack, unpack
-from pixelcnn_jax.codec.groups import OnRow
+from pixelcnn_jax.codec.container import MAX_CODED_SUBPIXELS, MAX_ROW, Container, check_size, pack, unpack
+from pixelcnn_jax.codec.groups import Coder, OnRow, digest_of_integers, lanes_of
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.codec.quantise import has_integer_form
 from pixelcnn_jax.foundation.errors import InputError
@@ -43,15 +45,49 @@ def compress(
       InputError: for a model that is not computed in integers, for arguments that do not fit the model, and for more
         than 2**28 sub-pixels, the limit of the format.
     """
-    network = integer_network(model)
-    images = np.asarray(as_images(images, channels=model.channels, levels=model.levels))
-    _, weights, condition = resolve(model, variables, h, s, shape=images.shape)
-    batch_size = min(batch_size, len(images), max(1, MAX_ROW // max(1, images.shape[2])))
-    check_size(images.shape, batch_size)
-    data = pack(groups.compress(network, weights, images, condition, group_size=batch_size, extra=extra, on_row=on_row))
-    if verify and not np.array_equal(decompress(model, variables, data, h=h, s=s, on_row=on_row), images):
-        raise InputError("images cannot be compressed on this machine: it decodes different images from those encoded.")
-    return data
+    one = Uncoded(images, h, s, batch_size, extra)
+    return compress_sizes(model, variables, [one], verify=verify, on_row=on_row)[0]
+
+
+class Uncoded(NamedTuple):
+    """Images of one size, with what else ``compress`` is given."""
+
+    images: GivenImages
+    h: Given | None = None
+    s: Map | None = None
+    batch_size: int = 256
+    extra: bytes = b""
+
+
+def compress_sizes(
+    model: nn.Module | ConditionalModel,
+    variables: Variables,
+    sizes: Sequence[Uncoded],
+    *,
+    verify: bool,
+    on_row: OnRow | None,
+) -> list[bytes]:
+    """Compresses images of several sizes, each as ``compress`` does, by a few programs for all of them."""
+    network, arrays, containers, conditions = integer_network(model), [], [], []
+    for images, h, s, batch_size, extra in sizes:
+        arrays.append(images := np.asarray(as_images(images, channels=network.channels, levels=network.levels)))
+        _, weights, condition = resolve(model, variables, h, s, shape=images.shape)
+        batch_size = min(batch_size, len(images), max(1, MAX_ROW // max(1, images.shape[2])))
+        check_size(images.shape, batch_size)
+        conditions.append(condition)
+        containers.append(
+            Container(
+                model=digest_of_integers(network, weights),
+                shape=images.shape,
+                levels=network.levels,
+                batch_size=batch_size,
+                lanes=lanes_of(network, batch_size),
+                extra=extra,
+                streams=(),
+            )
+        )
+    coder = Coder(network, weights, containers, conditions, on_row)
+    return [pack(one) for one in coder.compress(arrays, verify=verify)]
 
 
 def decompress(
@@ -77,13 +113,27 @@ def decompress(
     Raises:
       InputError: for damaged bytes, and for a different model, variables, h or s.
     """
-    network = integer_network(model)
+    integer_network(model)
     container = unpack(data)
     check_size(container.shape, container.batch_size, most=max_subpixels)
     if group is not None:
         container = container.only(group)
-    _, weights, condition = resolve(model, variables, h, s, shape=container.shape)
-    return groups.decompress(network, weights, container, condition, on_row=on_row)
+    return decompress_sizes(model, variables, [(container, h, s)], on_row=on_row)[0]
+
+
+def decompress_sizes(
+    model: nn.Module | ConditionalModel,
+    variables: Variables,
+    coded: Sequence[tuple[Container, Given | None, Map | None]],
+    *,
+    on_row: OnRow | None,
+) -> list[UInt[np.ndarray, "..."]]:
+    """Decompresses the images of several containers, each with its h and s, by a few programs for all of them."""
+    network, conditions = integer_network(model), []
+    for container, h, s in coded:
+        _, weights, condition = resolve(model, variables, h, s, shape=container.shape)
+        conditions.append(condition)
+    return Coder(network, weights, [container for container, *_ in coded], conditions, on_row).decompress()
 
 
 def integer_network(model: nn.Module | ConditionalModel) -> IntegerPixelCNN:

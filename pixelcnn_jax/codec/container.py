@@ -3,7 +3,7 @@
     magic, version, length of all | digest of the model | numbers | extra | length of each group | groups | digest
 
 It names no software, machine or batch size, because none matters. Numbers are little-endian; the lengths of the groups
-have 7 bits a byte. Nothing here needs JAX. Version 1 was for networks that compute in floating point.
+have 7 bits a byte. Nothing here needs JAX.
 
 Streams are padded with zeros to at least one byte for every ``SUBPIXELS_PER_BYTE`` sub-pixels. The length of a file
 therefore bounds the work that it can declare.
@@ -58,9 +58,18 @@ class Container:
         shape = (self.images_of(group), *self.shape[1:])
         return dataclasses.replace(self, shape=shape, streams=self.streams[group : group + 1])
 
+    @property
+    def groups(self) -> int:
+        """The number of groups."""
+        return -(-self.shape[0] // self.batch_size)
+
     def images_of(self, group: int) -> int:
         """Returns the number of images in a group."""
         return min(self.batch_size, self.shape[0] - group * self.batch_size)
+
+    def subpixels_of(self, group: int) -> int:
+        """Returns the number of sub-pixels in a group."""
+        return self.images_of(group) * math.prod(self.shape[1:])
 
 
 def digest(*parts: bytes | memoryview) -> bytes:
@@ -108,8 +117,6 @@ def length_of(data: bytes) -> int:
     if len(data) < _START.size or not data.startswith(MAGIC):
         raise InputError("data was not compressed by pixelcnn_jax, or its start is damaged.")
     _, version, length = _START.unpack_from(data)
-    if version == 1:
-        raise InputError("data has version 1 of the format, of a float model: use the commit that wrote it.")
     if version != VERSION:
         raise InputError(f"data has version {version} of the format, but this release reads version {VERSION}.")
     if length < _START.size + _SIZE:
@@ -156,7 +163,7 @@ def _unpack_body(body: bytes) -> Container:
         streams=tuple(body[end - length : end] for end, length in zip(ends, lengths, strict=True)),
     )
     for group, length in enumerate(lengths):
-        subpixels = container.images_of(group) * math.prod(shape[1:])
+        subpixels = container.subpixels_of(group)
         # A sub-pixel has at most 20 bits, and a stream is filled up.
         if not max(4 * lanes, subpixels / SUBPIXELS_PER_BYTE) <= length <= 4 * lanes + 3 * subpixels:
             raise IndexError

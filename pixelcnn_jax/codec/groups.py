@@ -1,149 +1,176 @@
-"""Compression by an integer model: one parallel pass to encode, one compiled loop to decode, in groups of images.
+"""Compression by an integer model: a parallel pass to encode and a compiled loop to decode, in groups of images.
 
 The files can be read on any machine, by any version, in batches of any size: all probabilities are integers. Each group
-can be decoded by itself.
+can be decoded by itself. Images are computed in strips of a few rows, with the rows above remembered.
 """
 
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, UInt, UInt8, UInt32
+from jaxtyping import Array, Int, UInt, UInt8, UInt32
 
 from pixelcnn_jax.codec import rans
+from pixelcnn_jax.codec.batches import STRIP, Batch, Places, plan
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, filled
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
-from pixelcnn_jax.codec.integer_layers import distribution_of, dot, inside
+from pixelcnn_jax.codec.integer_layers import distribution_of, exact_product, prepare
 from pixelcnn_jax.codec.integer_stream import IntegerStream
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 
-PIXELS = 2**18  # of a batch, about
-ENCODED_PIXELS = 2**16  # of a part, computed together in encoding: more do not fit into the caches
-BOUNDS = 2**25  # of the intervals of all levels of a part; two parts are held together
 IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
 OnRow = Callable[[int], None]
 
 
-def compress(
-    model: IntegerPixelCNN,
-    variables: Variables,
-    images: Images,
-    condition: Condition,
-    *,
-    group_size: int,
-    extra: bytes,
-    on_row: OnRow | None,
-) -> Container:
-    """Returns images as a container of groups, as about -log2 p(x | h) bits and 5 bytes per group."""
-    _check(model, variables)
-    count, height, width, channels = images.shape
-    size = common_size(height), common_size(width)
-    bounds = math.prod(size) * channels * (model.outputs + 1)  # of an image
-    most = max(1, min(ENCODED_PIXELS // math.prod(size), BOUNDS // bounds))
-    lanes = lanes_of(model, group_size)
-    streams: list[bytes] = []
-    for groups, where, present in _batches(-(-count // group_size), count, group_size, lanes, height * width):
-        indices = np.split(where.ravel(), range(most, where.size, most))  # large groups in parts
-        parts = (jax.tree.map(lambda x, index=index: x[index], (images, condition)) for index in indices)
-        intervals = _in_pairs(lambda part: _exact_intervals(model, variables, part[0], part[1], size), parts)
-        starts, frequencies = (
-            np.concatenate(x)[:, :height, :width].reshape(*where.shape, -1) for x in zip(*intervals, strict=True)
-        )
-        frequencies = np.where(present[..., None], frequencies, np.uint32(0))
-        images_in = present.sum(axis=1) * math.prod(images.shape[1:])
-        coded = rans.encode(starts, frequencies, lanes=lanes, total_bits=model.total_bits)[:groups]
-        streams += [filled(*each) for each in zip(coded, images_in.tolist(), strict=False)]
-        _report(on_row, groups, height)
-    return Container(
-        model=digest_of_integers(model, variables),
-        shape=images.shape,
-        levels=model.levels,
-        batch_size=group_size,
-        lanes=lanes,
-        extra=extra,
-        streams=tuple(streams),
-    )
+@dataclass(frozen=True)
+class Coder:
+    """Codes images of any sizes by a model, each size in a container.
 
-
-def decompress(
-    model: IntegerPixelCNN,
-    variables: Variables,
-    container: Container,
-    condition: Condition,
-    *,
-    on_row: OnRow | None,
-) -> UInt[np.ndarray, "count height width channels"]:
-    """Returns the images of a container.
-
-    Raises:
-      InputError: if the container was made with a different model, variables or h, or holds no images.
+    Attributes:
+      model, variables: the model.
+      containers: one for each size; to encode, without their streams.
+      conditions: the condition of each container's images.
+      on_row: called with the index of each finished row of a group.
     """
-    if container.model != digest_of_integers(model, variables):
-        raise InputError("data was compressed with a different model or weights: decompress with the same.")
-    _check(model, variables)
-    (count, height, width, channels), group_size, lanes = container.shape, container.batch_size, container.lanes
-    if (channels, container.levels) != (model.channels, model.levels):
-        raise InputError("data is damaged: it does not have the channels and levels of this model.")
-    head = 4 * lanes  # bytes of the states
-    longest = max(map(len, container.streams)) - head
-    buffer = 1 << max(8, longest.bit_length())  # a power of two, so that few shapes are compiled
-    images = np.zeros(container.shape, np.uint8 if model.levels <= 256 else np.uint16)
-    batches = [*_batches(len(container.streams), count, group_size, lanes, height * width)]
 
-    def decode(number: int) -> None:
-        groups, where, present = batches[number]
-        done = number * len(where)
-        states, data = np.full((len(where), lanes), rans.LOW, np.uint32), np.zeros((len(where), buffer), np.uint8)
-        ends = np.zeros(len(where), np.int32)
-        streams = container.streams[done : done + groups]
+    model: IntegerPixelCNN
+    variables: Variables
+    containers: Sequence[Container]
+    conditions: Sequence[Condition]
+    on_row: OnRow | None
+
+    def compress(self, images: Sequence[Any], *, verify: bool) -> list[Container]:
+        """Returns the containers with their streams: about -log2 p(x | h) bits, and 5 bytes per group.
+
+        Raises:
+          InputError: if this machine does not compute exactly or, with ``verify``, decodes different images.
+        """
+        encode = lambda batch: self._encode(batch, batch.gather(images))  # noqa: E731
+        batches = self._batches(encode, *([self._decode] if verify else []))
+        streams: dict[tuple[int, int], bytes] = {}
+        for batch, coded in zip(batches, _in_pairs(encode, batches), strict=True):
+            streams |= dict(zip(batch.members, coded, strict=True))
+        containers = [
+            replace(one, streams=tuple(streams[index, group] for group in range(one.groups)))
+            for index, one in enumerate(self.containers)
+        ]
+        if verify and not all(map(np.array_equal, replace(self, containers=containers).decompress(), images)):
+            raise InputError("images cannot be compressed here: this machine decodes different images from its own.")
+        return containers
+
+    def decompress(self) -> list[UInt[np.ndarray, "..."]]:
+        """Returns the images of every container.
+
+        Raises:
+          InputError: if a container was made with a different model, variables or h, or holds no images.
+        """
+        digest, kind = digest_of_integers(self.model, self.variables), (self.model.channels, self.model.levels)
+        if any(one.model != digest for one in self.containers):
+            raise InputError("data was compressed with a different model or weights: decompress with the same.")
+        if any((one.shape[-1], one.levels) != kind for one in self.containers):
+            raise InputError("data is damaged: it does not have the channels and levels of this model.")
+        batches = self._batches(self._decode)
+        images = [np.zeros(one.shape, np.uint8 if one.levels <= 256 else np.uint16) for one in self.containers]
+        for batch, decoded in zip(batches, _in_pairs(self._decode, batches), strict=True):
+            batch.scatter(decoded, images)
+        return images
+
+    def _batches(self, *works: Callable[[Batch], Any]) -> list[Batch]:
+        """Returns the batches of all groups, after compiling their programs, two at a time."""
+        check_bounds(self.model, self.variables)
+        batches, params = plan(self.containers), params_of(self.variables)
+        first = {batch.program: replace(batch, members=()) for batch in batches}.values()
+        for batch in first:
+            shape = batch.images, STRIP, batch.program.columns
+            kernels = (params[name]["vertical"]["kernel"].shape[-5:] for name in ("strict", "layers"))
+            if not all(products_are_exact(shape, kernel) for kernel in kernels):
+                raise InputError(
+                    "This machine does not compute float32 products exactly: it cannot code with integers."
+                )
+        list(_in_pairs(lambda work: work(), [partial(work, batch) for batch in first for work in works]))
+        return batches
+
+    def _encode(self, batch: Batch, images: Images) -> list[bytes]:
+        """Returns the stream of each group of a batch."""
+        condition, places, strips = batch.condition(self.conditions), batch.places(), []
+        rows = first_rows(self.model, params_of(self.variables), batch.images, batch.program.columns)
+        for first in range(0, images.shape[1], STRIP):
+            strip = images[:, first : first + STRIP], _strip(condition, first), places.below(first)
+            intervals, rows = _intervals(IntegerStream(self.model), params_of(self.variables), rows, *strip)
+            strips.append(intervals)
+            self._report(places, first)
+        coded = rans.encode(strips, lanes=batch.program.lanes, total_bits=self.model.total_bits)
+        return [filled(*each) for each in zip(coded, batch.subpixels, strict=False)]
+
+    def _decode(self, batch: Batch) -> UInt[np.ndarray, "batch rows columns channels"]:
+        """Returns the images of a batch, padded."""
+        condition, places, head = batch.condition(self.conditions), batch.places(), 4 * batch.program.lanes
+        streams = [self.containers[index].streams[group] for index, group in batch.members]
+        states = np.full((batch.program.groups, batch.program.lanes), rans.LOW, np.uint32)
+        ends, positions = np.zeros((2, batch.program.groups), np.int32)
         for row, stream in enumerate(streams):
             states[row], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
-            data[row, : ends[row]] = np.frombuffer(stream[head:], np.uint8)
-        given = jax.tree.map(lambda x, where=where: x[where.ravel()], condition)
-        padded = common_size(height), common_size(width)
-        given = given._replace(s=None if given.s is None else _padded(given.s, padded))
-        coded_groups = present, states, data, ends
-        result = _decode(IntegerStream(model), padded, params_of(variables), (height, width), *coded_groups, given)
-        decoded, last_states, positions = (np.asarray(x) for x in result)
-        decoded = decoded[:, :, :height, :width]
-        ended = (states >= rans.LOW).all() and (last_states == rans.LOW).all() and (positions <= ends).all()
-        coded = tuple(
-            filled(stream[: head + end], int(images_in) * height * width * channels)
-            for stream, images_in, end in zip(streams, present.sum(axis=1), positions, strict=False)
+        ended, coder, strips = (states >= rans.LOW).all(), jnp.asarray(states), []
+        rows = first_rows(self.model, params_of(self.variables), batch.images, batch.program.columns)
+        most = STRIP * batch.program.columns * batch.program.images * self.model.channels * 3  # bytes of a strip
+        for first in range(0, max(1, places.heights.max()), STRIP):
+            data = np.zeros((batch.program.groups, most), np.uint8)
+            for row, stream in enumerate(streams):
+                piece = stream[head + positions[row] :][:most]
+                data[row, : len(piece)] = np.frombuffer(piece, np.uint8)
+            strip = data, ends - positions, _strip(condition, first), places.below(first)
+            values, rows, coder, read = _decode(
+                IntegerStream(self.model), params_of(self.variables), rows, coder, *strip
+            )
+            strips.append(np.asarray(values, np.uint16))
+            positions = positions + np.asarray(read)
+            if (positions > ends).any():
+                break
+            self._report(places, first)
+        ended = ended and (np.asarray(coder) == rans.LOW).all() and (positions <= ends).all()
+        whole = (
+            filled(stream[: head + end], size) == stream
+            for stream, end, size in zip(streams, positions, batch.subpixels, strict=False)
         )
-        if not ended or coded != streams:
+        if not ended or not all(whole):
             raise InputError("data does not decode to images: it is damaged, or h is not what compress was given.")
-        images[where[present]] = decoded[present]
+        return np.concatenate(strips, axis=1)
 
-    for (groups, *_), _ in zip(batches, _in_pairs(decode, range(len(batches))), strict=True):
-        _report(on_row, groups, height)
-    return images
+    def _report(self, places: Places, first: int) -> None:
+        if self.on_row is None:
+            return
+        with _reporting:
+            for height in places.heights:
+                for row in range(first, min(first + STRIP, height)):
+                    self.on_row(row)
 
 
-def _batches(
-    groups: int, count: int, group_size: int, lanes: int, pixels: int
-) -> Iterator[tuple[int, Int[np.ndarray, "groups images"], Bool[np.ndarray, "groups images"]]]:
-    """Yields batches of equal shape: number of groups, index of each image [groups, images], mask of real images.
+_reporting = threading.Lock()
 
-    Missing groups of the last batch and missing images of a group are filled with copies of the last image.
-    """
-    together = max(1, min(groups, PIXELS // (pixels * group_size)))
-    padded = -(-group_size // lanes) * lanes
-    for first in range(0, groups, together):
-        group, place = np.arange(first, first + together)[:, None], np.arange(padded)[None]
-        where = group * group_size + place
-        yield min(together, groups - first), np.minimum(where, count - 1), (place < group_size) & (where < count)
+
+def first_rows(model: IntegerPixelCNN, params: Params, images: int, columns: int) -> Rows:
+    """Returns the zero border above images."""
+    shapes = jax.eval_shape(lambda x: IntegerStream(model).first_rows(prepare(model, x), images, columns), params)
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+
+def _strip(condition: Condition, first: int) -> Condition:
+    """Returns the condition of a strip."""
+    return condition._replace(s=None if condition.s is None else condition.s[:, first : first + STRIP])
 
 
 def _in_pairs(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
@@ -158,25 +185,20 @@ def _in_pairs(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]
         yield from pool.map(on_device, items)
 
 
-def _report(on_row: OnRow | None, groups: int, height: int) -> None:
-    if on_row is not None:
-        for row in range(groups * height):
-            on_row(row % height)
-
-
-def _check(model: IntegerPixelCNN, variables: Variables) -> None:
-    check_bounds(model, variables)
-    if not products_are_exact():
-        raise InputError(_INEXACT)
-
-
 @functools.cache
-def products_are_exact() -> bool:
-    """Returns whether sums of products just below 2**24 come out exactly, as they do not in TF32 or bfloat16."""
-    generator = np.random.default_rng(0)
-    left, right = generator.integers(-511, 512, (64, 96)), generator.integers(-340, 341, (96, 64))
-    result = jax.jit(dot)(left.astype(np.float32), right.astype(np.float32))
-    return bool((np.asarray(result) == left @ right).all())
+def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> bool:
+    """Whether products just below 2**24 of a kernel with images come out exactly, in several rows and in one.
+
+    They do not in TF32 or bfloat16, nor by Winograd's or Fourier's algorithms, and a compiler chooses for each shape.
+    """
+    generator, (images, rows, columns), (height, width, features, *_) = np.random.default_rng(0), shape, kernel
+    most = math.isqrt(2**24 // (height * width * features))
+    size = images, rows + height - 1, columns + width - 1, features
+    weights, window = (generator.integers(-most, most + 1, x, np.int16).astype(np.float32) for x in (kernel, size))
+    patches = np.lib.stride_tricks.sliding_window_view(window[0, :, : 64 + width - 1], (height, width), axis=(0, 1))
+    expected = np.tensordot(patches.astype(float), np.moveaxis(weights, 2, 0).astype(float), 3)
+    products = (jax.jit(exact_product)(x, weights)[0, :, :64] for x in (window, window[:, :height]))
+    return all((np.asarray(x) == expected[: len(x)]).all() for x in products)
 
 
 def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
@@ -188,79 +210,46 @@ def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
     return state.digest()[:16]
 
 
-def common_size(pixels: int) -> int:
-    """Returns the padded size of a side: beyond 32 pixels, one of four per octave, so few programs are compiled."""
-    step = max(1, 1 << (pixels.bit_length() - 3)) if pixels > 32 else 1
-    return -(-pixels // step) * step
-
-
 def lanes_of(model: IntegerPixelCNN, group_size: int) -> int:
     """Returns the number of states of a group."""
     return max(1, group_size // IMAGES_PER_LANE["mixture" if model.mixture else "softmax"])
 
 
-def _padded(x: Array | np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns images or maps padded below and to the right."""
-    return np.pad(x, ((0, 0), (0, size[0] - x.shape[1]), (0, size[1] - x.shape[2]), (0, 0)))
-
-
-def _exact_intervals(
-    model: IntegerPixelCNN, variables: Variables, images: Images, condition: Condition, size: tuple[int, int]
-) -> tuple[Array, Array]:
-    """Returns start and frequency of every sub-pixel's value, of images padded to a size.
-
-    The first image of the first batch of each shape is computed in float64 too, and must come out the same.
-    """
-    width, images = images.shape[2], _padded(images, size)
-    condition = condition._replace(s=None if condition.s is None else _padded(condition.s, size))
-    result = _intervals(model, variables, images, condition, width)
-    if (shape := (model, images.shape)) not in _tested:
-        with jax.enable_x64(True):
-            first = jax.tree.map(lambda x: x[:1], (images, condition))
-            expected = _intervals(model, variables, *first, width, dtype="float64")
-        if not all((a[:1] == b).all() for a, b in zip(result, expected, strict=True)):
-            raise InputError(_INEXACT)
-        _tested.add(shape)
-    return result
-
-
-_tested: set[tuple[IntegerPixelCNN, tuple[int, ...]]] = set()  # by this process
-_INEXACT = "This machine does not compute float32 products exactly: it cannot code with integers."
-
-
-@partial(jax.jit, static_argnums=0, static_argnames="dtype")
+@partial(jax.jit, static_argnames="stream")
 def _intervals(
-    model: IntegerPixelCNN,
-    variables: Variables,
-    images: Images,
-    condition: Condition,
-    width: Array | int,
-    dtype: str = "float32",
-) -> tuple[Array, Array]:
-    return cast(Any, model.apply(variables, images, condition, method="intervals", width=width, dtype=dtype))
+    stream: IntegerStream, params: Params, rows: Rows, images: Images, condition: Condition, places: Places
+) -> tuple[tuple[Array, Array], Rows]:
+    """Returns start and frequency of every value in a strip, [groups, images, sub-pixels], and the memory."""
+    net = prepare(stream.model, params) | {"inside": places.inside(images.shape[2])}
+    outputs, rows = stream.read_rows(net, rows, images, condition)
+    distribution = distribution_of(stream.model, net["tables"])
+    by_row = (jnp.moveaxis(jnp.asarray(x), 1, 0) for x in (outputs, images))  # all levels of all rows are much memory
+    by_row = jax.lax.map(lambda row: distribution.interval(distribution.read(row[0]), row[1]), tuple(by_row))
+    starts, frequencies = (jnp.moveaxis(x, 0, 1) for x in by_row)
+    held = places.hold(jnp.arange(STRIP), jnp.arange(images.shape[2])).reshape(*images.shape[:3], 1)
+    intervals = starts, jnp.where(held, frequencies, np.uint32(0))
+    return jax.tree.map(lambda x: x.reshape(*places.present.shape, -1), intervals), rows
 
 
-@partial(jax.jit, static_argnames=("stream", "size"))
+@partial(jax.jit, static_argnames="stream")
 def _decode(
     stream: IntegerStream,
-    size: tuple[int, int],
     params: Params,
-    own_size: tuple[Array | int, Array | int],
-    present: Bool[Array | np.ndarray, "groups images"],
+    rows: Rows,
     states: UInt32[Array | np.ndarray, "groups lanes"],
     data: UInt8[Array | np.ndarray, "groups bytes"],
     lengths: Int[Array | np.ndarray, " groups"],
     condition: Condition,
-) -> tuple[Int[Array, "groups images height width channels"], Array | np.ndarray, Array | np.ndarray]:
-    """Decodes all groups of a batch at once: as ``sample``, with the coder in place of the noise.
+    places: Places,
+) -> tuple[Int[Array, "batch rows columns channels"], Rows, Array | np.ndarray, Array | np.ndarray]:
+    """Decodes a strip of all groups at once: as ``sample``, with the coder in place of the noise.
 
-    Decoding ends after the row in which a group's bytes run out. The program is compiled for images of up to ``size``
-    and leaves everything outside ``own_size`` unchanged.
+    Decoding ends after the row in which a group's bytes run out.
     """
-    (rows_at_most, columns_at_most), (height, width), channels = size, own_size, stream.model.channels
-    groups, images = present.shape
-    batch = groups * images
-    params = stream.prepare(params) | {"inside": inside(columns_at_most, width)}
+    batch, _, columns_at_most, _ = rows.last.shape
+    channels, (groups, images) = stream.model.channels, places.present.shape
+    height, width = jnp.minimum(places.heights.max(), STRIP), places.widths.max()
+    params = stream.prepare(params) | {"inside": places.inside(columns_at_most)}
     distribution = distribution_of(stream.model, params["tables"])
 
     def continues(carry: Any) -> Array:
@@ -275,6 +264,7 @@ def _decode(
         def decode_pixel(column: Array, carry: Any) -> Any:
             finished, columns, known, coder = carry
             pixel = jnp.zeros((batch, 1, 1, channels), jnp.int32)
+            present = places.hold(row, column)[:, :, 0, 0]
             for colour in range(channels):
                 outputs, known = stream.read_outputs(params, known, pixel, colour=colour)
                 numbers = distribution.read(outputs.reshape(groups, images, -1))
@@ -292,9 +282,7 @@ def _decode(
         pixels = jax.lax.dynamic_update_slice_in_dim(pixels, finished, row, axis=1)
         return row + 1, pixels, stream.close_row(params, rows, above, finished), coder
 
-    pixels = jnp.zeros((batch, rows_at_most, columns_at_most, channels), jnp.int32)
+    pixels = jnp.zeros((batch, STRIP, columns_at_most, channels), jnp.int32)
     coder = states, jnp.zeros(groups, jnp.int32)
-    _, pixels, _, (ends, positions) = jax.lax.while_loop(
-        continues, decode_row, (0, pixels, stream.first_rows(params, batch, columns_at_most), coder)
-    )
-    return pixels.reshape(groups, images, *size, channels), ends, positions
+    _, pixels, rows, (states, read) = jax.lax.while_loop(continues, decode_row, (0, pixels, rows, coder))
+    return pixels, rows, states, read

@@ -4,24 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float
 
 from pixelcnn_jax.codec.frequencies import EXP_SIZE, Distribution, Softmax, log_of_frequency
 from pixelcnn_jax.codec.integer_layers import (
     SIGMOID_RANGE,
     TANH_RANGE,
     distribution_of,
-    encode_integers,
-    head_hidden,
-    head_last,
-    horizontal_stack,
-    inside,
     precision_of,
     prepare,
-    vertical_stack,
 )
 from pixelcnn_jax.codec.integer_stream import IntegerStream
 from pixelcnn_jax.codec.logistics import ARGUMENT_RANGE, ARGUMENT_STEP, SCALE_STEP, Mixture
@@ -29,7 +22,6 @@ from pixelcnn_jax.foundation.distributions import NARROWEST, WIDEST
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, as_images
-from pixelcnn_jax.models.layers import rows_border, shift_down
 from pixelcnn_jax.models.parameters import Bias, Params
 from pixelcnn_jax.models.registry import DESCRIBED
 
@@ -91,30 +83,13 @@ class IntegerPixelCNN(GatedPixelCNN):
         _, frequencies = distribution.interval(distribution.read(outputs), images)
         return log_of_frequency(frequencies, distribution.total_bits)
 
-    def intervals(
-        self, images: Images, condition: Condition, *, width: Array | int | None = None, dtype: Any = jnp.float32
-    ) -> tuple[UInt32[Array, "batch height width channels"], UInt32[Array, "batch height width channels"]]:
-        """Returns the sum of the frequencies below every sub-pixel's value, and the frequency of the value.
-
-        Images may be padded below and, if ``width`` is the width without padding, to the right. Padding does not change
-        the result. float64 gives the same integers and holds sums far above the bound, so it is used to test float32.
-        """
-        distribution, outputs = self.integer_outputs(images, condition, width=width, dtype=dtype)
-        return distribution.interval(distribution.read(outputs), images)
-
     def integer_outputs(
-        self, images: Images, condition: Condition, *, width: Array | int | None = None, dtype: Any = jnp.float32
+        self, images: Images, condition: Condition
     ) -> tuple[Distribution, Float[Array, "batch height width channels outputs"]]:
         """Returns the distribution of the outputs, and the head's outputs for every sub-pixel, by one parallel pass."""
         images = as_images(images, channels=self.channels, levels=self.levels)
-        net = prepare(self, self.parameters(images, *condition), dtype)
-        if width is not None:
-            net["inside"] = inside(images.shape[2], width, dtype)
-        x = encode_integers(self, net, images)
-        condition = jax.tree.map(lambda x: jnp.asarray(x, dtype), condition)
-        crossings, _ = vertical_stack(net, shift_down(x), [rows_border(layer, x) for layer in net["layers"]], condition)
-        features = horizontal_stack(net["layers"], x, crossings)
-        outputs = head_last(net["head"], head_hidden(net["head"], features)).reshape(*images.shape, self.outputs)
+        net, stream = prepare(self, self.parameters(images, *condition)), IntegerStream(self)
+        outputs, _ = stream.read_rows(net, stream.first_rows(net, len(images), images.shape[2]), images, condition)
         return distribution_of(self, net["tables"]), outputs
 
     @property

@@ -9,7 +9,7 @@ A value with a *step* s stands for itself times 2**-s. The only operations are s
 look-ups in stored tables.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,14 +61,14 @@ def distribution_of(model: Network, tables: Params) -> Distribution:
     return Mixture(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
 
 
-def prepare(model: Network, params: Params, dtype: Any = jnp.float32) -> Params:
+def prepare(model: Network, params: Params) -> Params:
     """Returns the parameters as the stacks read them: a list of layers in floating point, shifts as powers of two."""
 
     def one(path: tuple[jax.tree_util.DictKey, ...], x: Array) -> Array:
         names = [entry.key for entry in path]
         if names[0] == "shifts":  # 2**-k, by its exponent: exp2 may round
             x = jax.lax.bitcast_convert_type((127 - jnp.asarray(x, jnp.int32)) << 23, jnp.float32)
-        x = jnp.asarray(x, dtype)
+        x = jnp.asarray(x, jnp.float32)
         is_kernel = names[-1] == "kernel" or condition_of(names[-1])
         return x if is_kernel else x.reshape(1, 1, 1, *(x.shape or (1,)))
 
@@ -78,14 +78,9 @@ def prepare(model: Network, params: Params, dtype: Any = jnp.float32) -> Params:
         for part in (layers_of(params, model.layers), others)
     )
     types = {"exp": jnp.uint32, "logistic": jnp.uint32, "slopes": jnp.int32, "slope_shifts": jnp.int32}
-    tables = {name: jnp.asarray(x, types.get(name, dtype)) for name, x in params["tables"].items()}
-    tables["gate"] = jnp.asarray(2.0 ** -precision_of(model).gate_shift, dtype)
+    tables = {name: jnp.asarray(x, types.get(name, jnp.float32)) for name, x in params["tables"].items()}
+    tables["gate"] = jnp.asarray(2.0 ** -precision_of(model).gate_shift, jnp.float32)
     return net | {"layers": [layer | {"tables": tables} for layer in layers], "tables": tables}
-
-
-def inside(columns: int, width: Array | int, dtype: Any = jnp.float32) -> Float[Array, "1 1 columns 1"]:
-    """Returns 1 for the columns of an image and 0 for those that pad it."""
-    return (jnp.arange(columns) < width).astype(dtype)[None, None, :, None]
 
 
 def encode_integers(model: Network, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
@@ -111,7 +106,7 @@ def exact_product(
     """Returns the VALID product of a kernel with every position of a window.
 
     Winograd's and Fourier's algorithms, which convolutions may use, are not exact. Only several rows in float32 on a
-    CPU are convolved: XLA sums the products there, in less time, and compress tests each shape against float64.
+    CPU are convolved: XLA sums the products there, in less time, and ``products_are_exact`` tests each shape.
     """
     rows, columns, _, *out = kernel.shape
 
@@ -124,7 +119,7 @@ def exact_product(
         sums = jax.lax.conv_general_dilated(window, flat, (1, 1), "VALID", dimension_numbers=layout, precision=HIGHEST)
         return sums.reshape(*sums.shape[:3], *out)
 
-    if window.shape[1] == rows or window.dtype != jnp.float32:
+    if window.shape[1] == rows:
         return gathered_product(window, kernel)
     return jax.lax.platform_dependent(window, kernel, cpu=convolved, default=gathered_product)
 

@@ -16,6 +16,7 @@ from pixelcnn_jax.codec.integer_layers import (
     head_hidden,
     head_last,
     horizontal_half,
+    horizontal_stack,
     into_layer,
     prepare,
     vertical_stack,
@@ -23,7 +24,7 @@ from pixelcnn_jax.codec.integer_layers import (
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import group_slice
 from pixelcnn_jax.models.gated_stream import Rows
-from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.layers import rows_border
 from pixelcnn_jax.models.parameters import Params
 
@@ -102,6 +103,17 @@ class IntegerStream:
         """Returns the zero border above the image, for every layer."""
         above = jnp.zeros((batch, 1, width, self.model.inputs))
         return Rows(above, [rows_border(layer, above) for layer in params["layers"]])
+
+    def read_rows(
+        self, params: Params, rows: Rows, images: Images, condition: Condition
+    ) -> tuple[Float[Array, "batch height width channels outputs"], Rows]:
+        """Returns the outputs of the head for every sub-pixel of some rows, by one parallel pass, and the memory."""
+        x = encode_integers(self.model, params, images)
+        above = jnp.concatenate([rows.last, x], axis=1)
+        crossings, remembered = vertical_stack(params, above[:, :-1], rows.layers, condition)
+        features = horizontal_stack(params["layers"], x, crossings)
+        outputs = head_last(params["head"], head_hidden(params["head"], features))
+        return outputs.reshape(*images.shape, self.model.outputs), Rows(above[:, -1:], remembered)
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[list[Array], Rows]:
         """Advances the vertical stack by a row."""

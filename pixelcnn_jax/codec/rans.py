@@ -5,6 +5,7 @@ share one stream of bytes. States stay in [2**24, 2**32), and frequencies sum to
 every product. The encoder starts each lane at 2**24, where the decoder must end.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -21,23 +22,31 @@ Coder = tuple[UInt32[Array | np.ndarray, "groups lanes"], Int[Array | np.ndarray
 Counts = UInt32[Array | np.ndarray, "groups images subpixels"]
 
 
-def encode(starts: Counts, frequencies: Counts, *, lanes: int, total_bits: int) -> list[bytes]:
+def encode(strips: Sequence[tuple[Counts, Counts]], *, lanes: int, total_bits: int) -> list[bytes]:
     """Returns the stream of each group: its lanes' states, then their bytes in the order of decoding.
 
     Args:
-      starts, frequencies: the interval of each sub-pixel's value, in the order of decoding. A frequency of 0 marks
-        padding. The number of images is a multiple of the number of lanes.
+      strips: start and frequency of the interval of each sub-pixel's value, in the order of decoding. A frequency of 0
+        marks padding. The number of images is a multiple of the number of lanes.
       lanes: number of states of a group.
       total_bits: frequencies sum to two to this power.
     """
-    states, pushed, used = (np.asarray(x) for x in _encode(starts, frequencies, lanes, total_bits))
-    groups = range(len(states))
-    return [states[group].astype("<u4").tobytes() + pushed[:, group][used[:, group]].tobytes() for group in groups]
+    groups = range(len(strips[0][0]))
+    states = jnp.full((len(groups), lanes), LOW, jnp.uint32)
+    pieces: list[list[bytes]] = []
+    for starts, frequencies in reversed(strips):
+        states, *coded = _encode(states, starts, frequencies, total_bits)
+        pushed, used = map(np.asarray, coded)
+        pieces.append([pushed[:, group][used[:, group]].tobytes() for group in groups])
+    heads = [state.astype("<u4").tobytes() for state in np.asarray(states)]
+    return [b"".join(parts) for parts in zip(heads, *reversed(pieces), strict=True)]
 
 
-@partial(jax.jit, static_argnames=("lanes", "total_bits"))
-def _encode(starts: Counts, frequencies: Counts, lanes: int, total_bits: int) -> tuple[Array, Array, Array]:
-    groups, images, subpixels = starts.shape
+@partial(jax.jit, static_argnames="total_bits")
+def _encode(
+    states: UInt32[Array, "groups lanes"], starts: Counts, frequencies: Counts, total_bits: int
+) -> tuple[Array, Array, Array]:
+    (groups, images, subpixels), lanes = starts.shape, states.shape[1]
 
     def in_order(x: Array | np.ndarray) -> Array:
         steps = x.reshape(groups, images // lanes, lanes, subpixels)
@@ -56,8 +65,8 @@ def _encode(starts: Counts, frequencies: Counts, lanes: int, total_bits: int) ->
         # The decoder reads first what was pushed last.
         return state, (jnp.stack(pushed[::-1], axis=-1), jnp.stack(used[::-1], axis=-1))
 
-    first = jnp.full((groups, lanes), LOW, jnp.uint32)
-    states, (pushed, used) = jax.lax.scan(push, first, (in_order(starts), in_order(frequencies)), reverse=True)
+    steps = in_order(starts), in_order(frequencies)
+    states, (pushed, used) = jax.lax.scan(push, states, steps, reverse=True)
     return states, pushed, used
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pixelcnn_jax.data.arrays import array_source, read_arrays
 from pixelcnn_jax.data.checks import checked, highest_of_some, written
+from pixelcnn_jax.data.digits import LEVELS as DIGITS_LEVELS
 from pixelcnn_jax.data.digits import read_digits
 from pixelcnn_jax.data.examples import with_examples
 from pixelcnn_jax.data.folder import read_folder
@@ -48,6 +49,11 @@ class DataConfig(Preparation):
     images_per_class: int = field(1, "consecutive training images of one class", least=1)
     examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
     fewest_examples: int = field(0, "smallest number of these, as far as the class has them", least=0)
+
+    @property
+    def stored_levels(self) -> int:
+        """The number of levels of the images before they are prepared."""
+        return {"digits": DIGITS_LEVELS, "array": self.levels}.get(self.dataset, 256)
 
     def __post_init__(self) -> None:
         if self.flip and self.captions:

@@ -73,22 +73,26 @@ def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int,
     Args:
       pools: splits that carry examples; an episode's classes come from one of them.
       count: number of episodes.
-      ways: classes of an episode, or all of the pool if it has fewer.
+      ways: classes of an episode, or all of the pools if each has as many fewer.
       shots: examples of each class.
       seed: of every choice.
 
     Raises:
-      InputError: for a pool without a class of more than ``shots`` images.
+      InputError: for a pool with fewer classes of more than ``shots`` images than the others, or none.
     """
-    for pool in pools:
-        if all(len(members) <= shots for members in pool.members.values()):
-            raise InputError(f"{pool.description} must have a class of more than {shots} images: choose other images.")
+    known = [[label for label, members in pool.members.items() if len(members) > shots] for pool in pools]
+    least = max(1, min(ways, max(map(len, known))))
+    for pool, classes in zip(pools, known, strict=True):
+        if len(classes) < least:
+            raise InputError(
+                f"{pool.description} must have {least} classes of more than {shots} images, got {len(classes)}: choose "
+                "other images."
+            )
 
     def episode(index: int) -> Example:
         random = random_generator(seed, index)
         pool = pools[index % len(pools)]
-        known = [label for label, members in pool.members.items() if len(members) > shots]
-        classes = random.permutation(known)[:ways]
+        classes = random.permutation(known[index % len(pools)])[:ways]
         right = int(random.integers(len(classes)))
         members = [random.permutation(pool.members[label])[: shots + 1] for label in classes]
         images = [[pool.images.draw(int(one), seed=0)["image"] for one in each] for each in members]

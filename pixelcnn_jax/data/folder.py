@@ -19,6 +19,8 @@ from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
 
+SPLITS = {"train", "validation", "val", "test"}  # folders that are no classes of the split "all" if there are no others
+
 
 def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: bool = False) -> Source:
     """Returns the images below data_dir/SPLIT, or all images below data_dir for the split "all".
@@ -39,11 +41,12 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     if not every:
         raise InputError(f"{root} holds no images: their names must end in {' '.join(EXTENSIONS)}.")
     inside = {file: file.relative_to(root).parts[:-1] for file in every}  # the folders that contain each file
+    tops = {folders[0] for folders in inside.values() if folders}
     hint = f": folders of classes are read as {split.text.replace(split.name, 'all', 1)}"
-    split.check_name(str(root), sorted({folders[0] for folders in inside.values() if folders} | {"all"}), hint=hint)
+    split.check_name(str(root), sorted(tops | {"all"}), hint=hint)
     kept = [row for row, file in enumerate(every) if split.name == "all" or inside[file][:1] == (split.name,)]
     files = [every[row] for row in kept]
-    depth = 0 if split.name == "all" else 1
+    depth = 1 if split.name != "all" or tops <= SPLITS else 0
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     names = sorted(set(class_of.values()))
     labelled = class_of.keys() >= set(files)

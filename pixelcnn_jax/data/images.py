@@ -78,9 +78,9 @@ class Dataset:
         )
 
     def stack(self, examples: Sequence[Example]) -> Example:
-        """Returns examples as one batch of arrays: int32, or float32 where an example holds no integers."""
+        """Returns examples as one batch of arrays; integers as int32."""
         stacked = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
-        return {name: x.astype(np.int32 if x.dtype.kind in "bui" else np.float32) for name, x in stacked.items()}
+        return {name: x.astype(np.int32) if x.dtype.kind in "bui" else x for name, x in stacked.items()}
 
 
 def read_all(dataset: Dataset) -> Example:

@@ -26,10 +26,12 @@ def first_line(error: Exception) -> str:
 def user_message(error: Exception) -> str | None:
     """Returns the sentence to print for an exception, or None if it is not the user's to mend.
 
-    A sentence exists for every ``InputError``, and for an ``OSError`` that concerns a file or a full disk.
+    A sentence exists for every ``InputError``, and for what concerns a file, a full disk or a lack of memory.
     """
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in first_line(error):
+        return "There is too little memory: ask for fewer or smaller images at a time."
     if not isinstance(error, OSError):
         return None
     if error.filename is not None:

@@ -13,7 +13,8 @@ from pixelcnn_jax.foundation.files import read_json
 from pixelcnn_jax.models.inputs import ImageSpec
 
 FORMAT = 2
-MAX_SUBPIXELS = 2**22  # of an image
+MAX_SUBPIXELS = 2**20  # of an image
+MAX_BYTES = 2**24  # of a card
 # The densities of images that a "score_of" may name, by the part of a batch that holds what they are given.
 DENSITIES = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
 
@@ -54,6 +55,8 @@ def read_card_file(path: Path) -> dict[str, Any]:
     Raises:
       InputError: for a file that is damaged, was edited since it was written, or has a different format.
     """
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise InputError(f"{path} is no card: it has {size:,} bytes, and a card at most {MAX_BYTES:,}.")
     try:
         card = read_json(path)
     except (ValueError, TypeError, RecursionError):

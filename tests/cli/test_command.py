@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
 import pytest
+from click.testing import CliRunner
 
 from pixelcnn_jax import pretrained_names
+from pixelcnn_jax.cli import options
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
@@ -85,3 +88,21 @@ def test_an_output_that_cannot_be_written_is_found_before_any_work(pixelcnn, tmp
 def test_an_export_overwrites_nothing(pixelcnn, tmp_path):
     (tmp_path / "mine").write_text("")
     assert "--hub must be new" in pixelcnn("export", "digits", "--hub", tmp_path, mistake=True)
+
+
+def test_progress_is_told_without_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(options, "SECONDS", 0.01)
+    with options.progress("working", 3) as on_row:
+        on_row(0)
+        time.sleep(0.5)
+    assert "working: 1 of 3\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")])
+def test_a_lack_of_memory_is_one_sentence(error):
+    def fail():
+        raise error
+
+    result = CliRunner().invoke(options.UserCommand("work", callback=fail))
+    assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
+    assert "too little memory" in result.output

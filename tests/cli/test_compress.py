@@ -15,7 +15,7 @@ from PIL import Image
 from pixelcnn_jax import compress, load_pretrained
 from pixelcnn_jax.cli import compress as module
 from pixelcnn_jax.codec.container import length_of, unpack
-from pixelcnn_jax.data.image_files import as_levels, as_pixels
+from pixelcnn_jax.data.image_files import as_pixels
 from pixelcnn_jax.pretrained import save_pretrained
 
 ROOT, GOLDEN = Path(__file__).parents[2], Path(__file__).parent / "golden"
@@ -32,7 +32,6 @@ def test_files_come_back_from_another_process(pixelcnn, integer_model, folder, t
     line = [sys.executable, "-m", "pixelcnn_jax.cli", "compress", integer_model, folder, "-o", tmp_path / "x", "--json"]
     done = subprocess.run([str(word) for word in line], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["images"] == 3
-    assert not done.stderr
     summary = json.loads(pixelcnn("decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out", "--json"))
     assert summary["bytes"] == (tmp_path / "x").stat().st_size
     check_same(folder, tmp_path / "out")
@@ -40,7 +39,8 @@ def test_files_come_back_from_another_process(pixelcnn, integer_model, folder, t
 
 def test_a_model_with_a_constant_condition_codes_and_draws(pixelcnn, integer_form, views_model, folder, tmp_path):
     model = integer_form(views_model)
-    pixelcnn("compress", model, folder / "one.png", "-o", tmp_path / "x")
+    told = pixelcnn("compress", model, folder / "one.png", "-o", tmp_path / "x")
+    assert "\nPNG would be smaller: " in told
     pixelcnn("decompress", model, tmp_path / "x", "-o", tmp_path / "out")
     np.testing.assert_array_equal(Image.open(folder / "one.png"), Image.open(tmp_path / "out/one.png"))
     pixelcnn("sample", model, "-o", tmp_path / "grid.png", "--count", 1)
@@ -65,7 +65,6 @@ def test_a_published_name_codes_with_its_integer_model(pixelcnn, tmp_path):
 
 
 def test_images_are_prepared_as_the_card_says_and_given_back(pixelcnn, integer_model, folder, tmp_path):
-    """Also those of a file that commit 1165a4b wrote, which did not prepare them."""
     model, variables, card = load_pretrained(integer_model)
     config = {"data": {"bits": 2, "invert": True, "scan": "columns"}}
     (tmp_path / "model").mkdir()
@@ -73,12 +72,6 @@ def test_images_are_prepared_as_the_card_says_and_given_back(pixelcnn, integer_m
     pixelcnn("compress", tmp_path / "model", folder, "-o", tmp_path / "x")
     pixelcnn("decompress", tmp_path / "model", tmp_path / "x", "-o", tmp_path / "out")
     check_same(folder, tmp_path / "out")
-    with Image.open(folder / "one.png") as image:
-        levels = as_levels(np.asarray(image), levels=4)[None]
-    extra = zlib.compress(json.dumps({"part": 0, "parts": 1, "names": ["one.png"]}).encode())
-    (tmp_path / "old").write_bytes(compress(model, variables, levels, verify=False, extra=extra))
-    pixelcnn("decompress", tmp_path / "model", tmp_path / "old", "-o", tmp_path / "old-out")
-    np.testing.assert_array_equal(Image.open(folder / "one.png"), Image.open(tmp_path / "old-out/one.png"))
 
 
 @pytest.mark.parametrize("verb", ["compress", "decompress"])

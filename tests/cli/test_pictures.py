@@ -8,6 +8,7 @@ from pixelcnn_jax import GatedPixelCNN, InputError
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import read_exact, read_fitted, reoriented, to_pixels
 from pixelcnn_jax.data.dataset import load
+from pixelcnn_jax.data.image_files import as_levels
 from pixelcnn_jax.models.inputs import ImageSpec
 
 
@@ -25,6 +26,8 @@ def test_an_image_is_read_as_training_read_it(tmp_path):
         (density(8, bits=3), pixels >> 5),
         (density(256, invert=True), 255 - pixels),
         (density(2, binarize="threshold"), pixels >= 128),
+        (density(2, dataset="digits", binarize="threshold"), as_levels(pixels.astype(np.uint8), levels=17) >= 9),
+        (density(2, dataset="digits", invert=True, binarize="threshold"), pixels < 120),
         (density(256, dataset="folder"), pixels),
     ):
         np.testing.assert_array_equal(read_fitted(tmp_path / "1.png", model), expected)

@@ -28,8 +28,8 @@ def few_shot(*shape):
 LARGE = {
     "model": few_shot(8, 6),
     "h": np.zeros((1, 1, 8, 6, 1), int),
-    "networks": few_shot(2048, 2048),
-    "spec": ImageSpec(2048, 2048, 1, 4),
+    "networks": few_shot(1024, 1024),
+    "spec": ImageSpec(1024, 1024, 1, 4),
     "score_of": "p(x|examples)",
 }
 
@@ -80,6 +80,8 @@ def stranger(folder, model=NETWORK, h=None, networks=None, score_of="p(x)", spec
         (LARGE, "h must have the shape that the model was made for"),
         ({"spec": SPEC._replace(channels=3)}, "1 channels of 4 levels"),
         ({"spec": SPEC._replace(levels=5)}, "1 channels of 4 levels"),
+        ({"spec": ImageSpec(1, 2**21, 1, 4)}, "at most 1,048,576 sub-pixels"),
+        ({"spec": SPEC._replace(words=("x" * 2**24,))}, "is no card: it has 16,7"),
         ({"resize": 10**6}, "resize"),
         ({"examples": 10**9}, "examples"),
     ],
@@ -95,6 +97,12 @@ def test_a_card_says_what_it_is_and_decides_nothing_else(pixelcnn, prepared, tmp
     assert re.search(named.format(data=prepared), sentence)
     assert "strange_module" not in sys.modules
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_samples_are_as_many_as_a_computer_can_hold(pixelcnn, tmp_path):
+    stranger(tmp_path / "model", spec=ImageSpec(1, 2**20, 1, 4))
+    told = pixelcnn("sample", tmp_path / "model", "-o", tmp_path / "x.png", mistake=True)
+    assert "--count must be at most 4" in told
 
 
 def test_a_data_set_from_a_stranger_imports_nothing(pixelcnn, prepared, tmp_path):

@@ -17,7 +17,8 @@ from proofs import random_images
 from safetensors.numpy import load_file
 
 from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrained, log_prob, sample
-from pixelcnn_jax.codec import groups, integer_layers
+from pixelcnn_jax.codec import batches, groups, integer_layers, rans
+from pixelcnn_jax.codec.coding import Uncoded, compress_sizes
 from pixelcnn_jax.codec.container import Container, pack, unpack
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.pretrained import save_pretrained
@@ -136,7 +137,7 @@ def test_a_group_is_decoded_alone(small):
 
 def test_the_batch_of_the_coder_does_not_matter(small, monkeypatch):
     model, variables, images, data = small
-    monkeypatch.setattr(groups, "PIXELS", 12 * 3 * 2)  # two groups at a time, and then one
+    monkeypatch.setattr(batches, "COLUMNS", 3 * 3 * 2)  # two groups at a time, and then one
     assert compress(model, variables, images, batch_size=3) == data
 
 
@@ -146,24 +147,40 @@ def test_padding_is_exact_and_not_coded(monkeypatch):
     images = np.asarray(random_images(model, (3, 5, 4), key=6))
     condition = condition_of(images.shape, *sizes, seed=7)._asdict()
     data = compress(model, variables, images, **condition, batch_size=2, verify=False)
-    monkeypatch.setattr(groups, "common_size", lambda pixels: pixels + 3)
+    monkeypatch.setattr(batches, "common_size", lambda pixels: pixels + 3)
     assert compress(model, variables, images, **condition, batch_size=2, verify=False) == data
     np.testing.assert_array_equal(decompress(model, variables, data, **condition), images)
 
 
-def test_images_of_about_one_size_share_their_programs(monkeypatch):
-    monkeypatch.setattr(groups, "common_size", lambda pixels: 8)
-    _, model, variables = make_integer(GREY)
-    compiled = [program._cache_size() for program in (groups._intervals, groups._decode)]
-    for height, width in ((8, 8), (5, 7), (6, 3)):
-        compress(model, variables, np.asarray(random_images(model, (1, height, width))))
-    now = [program._cache_size() for program in (groups._intervals, groups._decode)]
-    assert [after - before for before, after in zip(compiled, now, strict=True)] == [2, 1]  # float64 too
+def test_images_of_all_sizes_share_their_programs():
+    sizes = 3, 2
+    _, model, variables = make_integer(GREY, *sizes)
+    parts = []
+    for index, size in enumerate([(8, 8), (5, 7), (19, 3), (1, 1), (6, 9)]):
+        images = np.asarray(random_images(model, (1, *size), key=index))
+        parts.append(Uncoded(images, *condition_of(images.shape, *sizes, seed=index)))
+    programs = groups._intervals, groups._decode, rans._encode
+    compiled = [program._cache_size() for program in programs]
+    together = compress_sizes(model, variables, parts, verify=True, on_row=None)
+    now = [program._cache_size() for program in programs]
+    assert [after - before for before, after in zip(compiled, now, strict=True)] == [1, 1, 1]
+    for data, part in zip(together, parts, strict=True):
+        assert compress(model, variables, part.images, h=part.h, s=part.s, verify=False) == data
+
+
+def test_narrow_images_share_the_programs_of_wide_ones_until_padding_costs_more(monkeypatch):
+    containers = [
+        Container(model=b"", shape=(4, 2, 2**width, 1), levels=5, batch_size=1, lanes=1, extra=b"", streams=())
+        for width in range(12)
+    ]
+    assert {batch.program.columns for batch in batches.plan(containers)} == {2**11}
+    monkeypatch.setattr(batches, "PADDING", 2**13)
+    assert {batch.program.columns for batch in batches.plan(containers)} == {2**11, 2**9, 2**6}
 
 
 @pytest.mark.parametrize(("pixels", "padded"), [(1, 1), (28, 28), (32, 32), (33, 40), (64, 64), (427, 448), (640, 640)])
 def test_common_sizes(pixels, padded):
-    assert groups.common_size(pixels) == padded
+    assert batches.common_size(pixels) == padded
 
 
 def test_lanes_share_a_stream(small, monkeypatch):
@@ -287,7 +304,7 @@ def test_another_h_is_detected():
 
 
 def test_the_self_test_passes_here():
-    assert groups.products_are_exact()
+    assert groups.products_are_exact((2, 8, 5), (2, 3, 16, 2, 16))
 
 
 def test_a_machine_that_rounds_is_refused(small, monkeypatch):
@@ -297,10 +314,10 @@ def test_a_machine_that_rounds_is_refused(small, monkeypatch):
         x, kernel = (a.astype(jnp.bfloat16).astype(a.dtype) if a.dtype == jnp.float32 else a for a in (x, kernel))
         return jnp.tensordot(x, kernel, axes=axes)
 
-    monkeypatch.setattr(groups, "_tested", set())
-    monkeypatch.setattr(groups, "products_are_exact", lambda: True)
     monkeypatch.setattr(integer_layers, "dot", in_bfloat16)
+    groups.products_are_exact.cache_clear()
     jax.clear_caches()
     with pytest.raises(InputError, match="exactly"):
         compress(model, variables, images, verify=False)
+    groups.products_are_exact.cache_clear()
     jax.clear_caches()

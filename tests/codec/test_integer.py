@@ -51,7 +51,8 @@ def outputs(model, variables, images, condition):
 def frequencies_and_intervals(model, variables, images, condition):
     """Frequencies of all levels, from their logarithms; the sum below each value, and its frequency."""
     log_frequencies = model.apply(variables, images, *condition)
-    intervals = model.apply(variables, images, condition, method="intervals")
+    distribution, numbers = model.apply(variables, images, condition, method="integer_outputs")
+    intervals = distribution.interval(distribution.read(numbers), images)
     return jnp.rint(2**model.total_bits * jnp.exp(log_frequencies)).astype(jnp.int32), *intervals
 
 

@@ -105,8 +105,11 @@ def test_an_episode_asks_for_an_image_that_is_none_of_its_examples(characters, s
 def test_the_classes_of_an_episode_come_from_one_pool(characters):
     parts = [
         dataclasses.replace(characters, members={c: characters.members[c] for c in part})
-        for part in (range(3), range(3, 9))
+        for part in (range(3), range(3, 6), range(5))
     ]
+    with pytest.raises(InputError, match="must have 5 classes of more than 2 images, got 3"):
+        episodes(parts, 8, ways=20, shots=2, seed=0)
+    parts.pop()
     for index, example in enumerate(episodes(parts, 8, ways=20, shots=2, seed=0)):
         shown = {*(example["examples"][:, 0, 0, 0, 0] // 10).tolist()}
-        assert shown == {*(range(3), range(3, 9))[index % 2]}
+        assert shown == {*(range(3), range(3, 6))[index % 2]}
