@@ -129,5 +129,5 @@ def test_a_card_that_does_not_fit_is_refused(pixelcnn, tmp_path, changes, named)
 
 
 def test_data_that_is_not_there_is_one_sentence(pixelcnn, tmp_path):
-    assert pretrained.read_card("mnist_half")["config"]["data"]["dataset"] == "mnist"
-    assert "mnist" in pixelcnn("evaluate", "mnist_half", "--data-dir", tmp_path, mistake=True)
+    assert pretrained.read_card("mnist")["config"]["data"]["dataset"] == "mnist"
+    assert "mnist" in pixelcnn("evaluate", "mnist", "--data-dir", tmp_path, mistake=True)
