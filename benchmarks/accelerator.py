@@ -11,8 +11,8 @@ It needs jax, flax, optax, numpy, pillow, ml_collections and absl, and no Tensor
    peak, and if it only moved the bytes of the compiled step (benchmarks/hlo.py) at the bandwidth of its memory.
 3. Cached sampling, on GPUs also with the loop as a command buffer.
 4. A profile of training steps: the operations that take the most time.
-5. With --train_seconds: configs/cifar10.py for that long, with the output and the optimizer of
-   configs/cifar10_mixture.py. What follows -- is passed on to the training command.
+5. With --train_seconds: configs/cifar10_full.py for that long, with the output and the optimizer of
+   configs/cifar10_small.py. What follows -- is passed on to the training command.
 """
 
 import importlib
@@ -184,7 +184,7 @@ def sampling(name: str, batches: tuple[int, ...], **model: Any) -> list[dict[str
 @click.option("--config", "names", multiple=True, default=("cifar10", "imagenet64"), show_default=True)
 @click.option("--batch_size", default=256, show_default=True, help="Images of a training step.")
 @click.option("--quick", is_flag=True, help="Two layers of digits: everything in two minutes of a CPU.")
-@click.option("--train_seconds", type=int, help="Train configs/cifar10.py for so long at the end.")
+@click.option("--train_seconds", type=int, help="Train configs/cifar10_full.py for so long at the end.")
 @click.option("--workdir", help="Of that training.")
 @click.argument("flags", nargs=-1)
 def main(
@@ -210,7 +210,7 @@ def main(
         result.setdefault(title, []).append(figures)
         print(f"{title}: {json.dumps(figures)}", flush=True)
 
-    for name in ("digits",) if quick else ("digits", "cifar10_small"):
+    for name in ("digits",) if quick else ("digits", "cifar10"):
         say("numerics", numerics(name, 4))
     say("files", same_files(16))
     for name in names:
@@ -220,7 +220,7 @@ def main(
             say("sampling", row)
     print(json.dumps(result), flush=True)
     if train_seconds:
-        command = ["-m", "experiments.train", "--config=configs/cifar10.py", "--config.model.dtype=bfloat16"]
+        command = ["-m", "experiments.train", "--config=configs/cifar10_full.py", "--config.model.dtype=bfloat16"]
         command += [f"--config.{name}={value}" for name, value in RECIPE.items()]
         command += [f"--config.train.seconds={train_seconds}", f"--workdir={workdir}", *flags]
         os.execv(sys.executable, [sys.executable, *command])

@@ -20,8 +20,8 @@ from pixelcnn_jax.likelihood import bits_per_dim
 
 # model: name and changed fields of the unusual data; all else is as the model's own data is prepared.
 PAIRS: dict[str, dict[str, Any]] = {
-    "mnist_half": {"dataset": "omniglot28", "labels": False},
-    "cifar10_small": {"dataset": "mnist", "resize": 32, "labels": False},
+    "binarized_mnist": {"dataset": "omniglot28", "binarize": "threshold", "invert": True, "labels": False},
+    "cifar10": {"dataset": "mnist", "resize": 32, "labels": False},
 }
 BATCH = 50
 

@@ -2,7 +2,7 @@
 
 python -m benchmarks.input [--data_dir=DIR] [--blocks=8] [--steps=12]
 
-The network of configs/cifar10.py, reduced for a CPU: 24 features x 4 layers, head 48, batch 32, mirrored at random.
+The network of configs/cifar10_full.py, reduced for a CPU: 24 features x 4 layers, head 48, batch 32, flips.
 With --data_dir, where TFDS keeps its data sets, the images are CIFAR-10's training images. Without, they are random
 arrays of the same shape, which take the same path.
 
@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from configs import cifar10
+from configs import cifar10_full
 from experiments.paper import unconditional
 from experiments.train import use_all_cores
 from pixelcnn_jax.data.batches import read_ahead, training_batches
@@ -48,7 +48,7 @@ def load_images(data_dir: str | None) -> Dataset:
 
 def main(_: list[str]) -> None:
     """Prints the seconds per step and, as the last line, all results as JSON."""
-    settings = cifar10.get_config()
+    settings = cifar10_full.get_config()
     settings.model.update({"features": 24, "layers": 4, "head_features": 48})
     settings.train.microbatch_size = 4
     config = resolve(settings, unconditional.Config)

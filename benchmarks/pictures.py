@@ -60,7 +60,7 @@ def in_bands(picture: np.ndarray, rows: int) -> list[np.ndarray]:
 
 
 @click.command(cls=UserCommand, help=__doc__)
-@click.option("--model", "name", default="cifar10_mixture", show_default=True, help="Published name.")
+@click.option("--model", "name", default="cifar10", show_default=True, help="Published name.")
 @click.option("--rows", default=32, show_default=True, help="Rows of a band.")
 @click.option("--decode/--no-decode", default=False, show_default=True, help="Decode and compare.")
 def main(name: str, rows: int, decode: bool) -> None:

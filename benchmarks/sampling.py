@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.timing import fastest
-from configs import cifar10
+from configs import cifar10_full
 from pixelcnn_jax import GatedPixelCNN, log_prob, sample, sample_and_log_prob
 from pixelcnn_jax.cli.evaluate import use_all_cores
 from pixelcnn_jax.cli.options import UserCommand, load_density
@@ -115,13 +115,13 @@ def compare_fixed_point(name: str, batch: int) -> dict[str, Any]:
 
 @click.command(cls=UserCommand, help=__doc__)
 @click.option("--batch", multiple=True, type=int, default=(1, 16, 64), show_default=True, help="Batch of network R.")
-@click.option("--cifar10", "with_cifar10", is_flag=True, help="Time the network of configs/cifar10.py too.")
+@click.option("--cifar10", "with_cifar10", is_flag=True, help="Time the network of configs/cifar10_full.py too.")
 @click.option("--model", "name", help="Model to sample by fixed-point iteration too: a published name or a workdir.")
 def main(batch: tuple[int, ...], with_cifar10: bool, name: str | None) -> None:
     use_all_cores()
     networks: list[tuple[str, GatedPixelCNN, int, tuple[int, ...]]] = [("R", R, 28, batch)]
     if with_cifar10:
-        fields = {name: x for name, x in cifar10.get_config().model.items() if name != "network"}
+        fields = {name: x for name, x in cifar10_full.get_config().model.items() if name != "network"}
         networks.append(("cifar10", GatedPixelCNN(levels=256, channels=3, **fields), 32, (16,)))
     result: dict[str, Any] = {"benchmark": "sampling", "device": jax.devices()[0].device_kind}
 

@@ -48,7 +48,7 @@ TRACKS = {
     "binarized_mnist": Track(
         82.0,
         "nats",
-        "configs/binarized_mnist_wide.py",
+        "configs/binarized_mnist.py",
         {
             "train.batch_size": 16,
             "train.microbatch_size": 1,
@@ -64,7 +64,7 @@ TRACKS = {
     "cifar10": Track(
         3.80,
         "bits_per_dim",
-        "configs/cifar10_mixture.py",
+        "configs/cifar10_small.py",
         {
             "train.steps": 900,
             "train.ema_decay": 0.99,

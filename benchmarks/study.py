@@ -21,7 +21,7 @@ from pixelcnn_jax.training.metrics import read_records
 
 MEASURE = "validation_bits_per_dim"
 NATS = 28 * 28 * math.log(2)  # of an image, for each bit/dim
-CONFIG = "configs/binarized_mnist.py"
+CONFIG = "configs/predecessors.py"
 BASE: Fields = SAME | {
     "optimizer.name": "muon",
     "optimizer.learning_rate": 1e-2,

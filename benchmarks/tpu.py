@@ -66,8 +66,8 @@ CHIPS = {
 # Of each config: the shape of its images, and images a chip and training step.
 SHAPES = {
     "digits": (ImageSpec(8, 8, 1, 17), 64),
+    "cifar10_full": (ImageSpec(32, 32, 3, 256), 32),
     "cifar10": (ImageSpec(32, 32, 3, 256), 32),
-    "cifar10_small": (ImageSpec(32, 32, 3, 256), 32),
     "imagenet32": (ImageSpec(32, 32, 3, 256), 16),
     "imagenet64": (ImageSpec(64, 64, 3, 256), 16),
 }

@@ -1,40 +1,37 @@
-"""CIFAR-10: 32x32 RGB, 15 gated layers of 128 features, filters of 7x7 then 3x3, 1,024 feature maps in the head.
+"""CIFAR-10 by 7 layers of 64 features and a mixture of ten logistics: two trainings, the second from the first.
 
-Paper row: 1606.05328 table 1, Gated PixelCNN 3.03 bits/dim on test (2.90 on train). The paper does not state the size
-of its network; this one is our choice.
-Command: python -m experiments.train --config=configs/cifar10.py --workdir=runs/cifar10
-Result: not yet run at this width. configs/cifar10_mixture.py, 8 layers of 48 features, has 3.283 after 93 minutes of
-one core.
+Paper row: 1606.05328 table 1, Gated PixelCNN 3.03 bits/dim on test. The best published model of at most 0.72 million
+parameters has 3.247 (NeLLoC, 721,000 parameters).
+Commands, in order:
+  python -m experiments.train --config=configs/cifar10.py:1 --workdir=runs/cifar10_1
+  python -m experiments.train --config=configs/cifar10.py:2 --workdir=runs/cifar10_2
+Step 1 is in bfloat16, step 2 in float32: the last 800 steps in bfloat16 raise validation from 3.230 to 3.246.
+Time: 234 and 46 minutes, 600,000 and 70,400 images, on one core of an AMD EPYC (2026-11-28).
+Result: test 3.229 bits/dim after step 1; 3.214 after step 2, validation 3.216, train 3.194 (1,000 images): the
+published model "cifar10", 657,882 parameters. The mean of p(x) and p(mirrored x) has 3.209 on test
+(pixelcnn evaluate cifar10 --mean-over=mirrored).
 """
 
 from ml_collections import ConfigDict
 
-from experiments import default_config
+from configs import cifar10_small
 
 
-def get_config(experiment: str = "unconditional") -> ConfigDict:
-    config = default_config(experiment)
-    config.data.dataset = "cifar10"
-    config.data.train_split = "train[:45000]"
-    config.data.validation_split = "train[45000:]"
-    config.data.flip = True
-    config.model.features = 128
-    config.model.layers = 15
-    config.model.head_features = 1024
-    config.optimizer.learning_rate = 4e-4
-    config.optimizer.warmup_steps = 1_000
-    config.train.batch_size = 32
-    config.train.steps = 300_000
-    config.train.ema_decay = 0.9995
-    config.train.eval_batch_size = 128
-    config.train.eval_every = 5_000
-    config.train.checkpoint_every = 1_000
-    config.train.sample_rows = 4
-    if experiment == "unconditional":
-        config.train.published = (
-            ("PixelCNN (1601.06759)", "test", "bits/dim", 3.14),
-            ("Row LSTM (1601.06759)", "test", "bits/dim", 3.07),
-            ("Gated PixelCNN (1606.05328)", "test", "bits/dim", 3.03),
-            ("Gated PixelCNN (1606.05328)", "train", "bits/dim", 2.90),
-        )
+def get_config(step: str = "1") -> ConfigDict:
+    config = cifar10_small.get_config()
+    config.model.features = 64
+    config.model.layers = 7
+    config.model.head_features = 128
+    config.model.mixture = 10
+    config.model.dtype = "bfloat16"
+    config.train.steps = 37_500
+    config.train.ema_decay = 0.999
+    config.train.eval_every = 2_500
+    if step == "2":
+        config.model.dtype = "float32"
+        config.optimizer.learning_rate = 3e-4
+        config.train.start_from = "runs/cifar10_1"
+        config.train.steps = 4_400
+        config.train.ema_decay = 0.998
+        config.train.eval_every = 2_200
     return config

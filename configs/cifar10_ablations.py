@@ -11,11 +11,11 @@ Result: validation bits/dim, mean of three seeds (standard deviation): red first
 
 from ml_collections import ConfigDict
 
-from configs import cifar10
+from configs import cifar10_full
 
 
 def get_config() -> ConfigDict:
-    config = cifar10.get_config("ablations")
+    config = cifar10_full.get_config("ablations")
     config.data.resize = 16
     config.data.bits = 5
     config.data.train_split = "train[:20000]"

@@ -1,4 +1,4 @@
-"""CIFAR-10 given its grey version: the network of configs/cifar10_mixture.py, whose picture colours images again.
+"""CIFAR-10 given its grey version: the network of configs/cifar10_small.py, whose picture colours images again.
 
 Paper row: none.
 Command: python -m experiments.train --config=configs/cifar10_colourise.py --workdir=runs/cifar10_colourise
@@ -9,11 +9,11 @@ Result: test 2.570 bits/dim, validation 2.565, train 2.584 (1,000 images). Witho
 
 from ml_collections import ConfigDict
 
-from configs import cifar10_mixture
+from configs import cifar10_small
 
 
 def get_config() -> ConfigDict:
-    config = cifar10_mixture.get_config("colourise")
+    config = cifar10_small.get_config("colourise")
     config.optimizer.learning_rate = 1e-2  # as on the track "cifar10" of benchmarks/speedrun.py
     config.optimizer.warmup_steps = 50
     config.train.steps = 900

@@ -3,7 +3,7 @@
 Paper row: figure 6 shows ImageNet 32x32 at m = 10 and 100; the paper prints no figure.
 Command: python -m experiments.train --config=configs/mnist_autoencoder.py --workdir=runs/mnist_autoencoder
   --config.train.microbatch_size=2
-  --config.autoencoder.unconditional=mnist_half (the model to compare with)
+  --config.autoencoder.unconditional=runs/mnist_half (the workdir of configs/mnist_half.py)
 Time: 30 minutes for m = 10, 19 for m = 100, on one shared core of an AMD EPYC (2026-11-25).
 Result: m = 10: test 39.85 nats, 19.51 fewer than without h; linear probe 89.4 % (encoder trained on MSE 90.9 %).
 m = 100: 7.68 nats, 51.68 fewer; linear probe 90.2 % (90.5 %).

@@ -49,9 +49,10 @@ WORKDIRS = {option(command, "--workdir") for chain in PRINTED.values() for comma
 def test_what_a_command_reads_is_published_or_made_by_a_printed_command(name):
     chain = PRINTED[name] if name in PRINTED else commands(read_card(name)["trained_by"])
     for command in chain:
-        assert (ROOT / option(command, "--config").partition(":")[0]).is_file()
+        path, _, step = option(command, "--config").partition(":")
+        config = importlib.import_module(path.removesuffix(".py").replace("/", ".")).get_config(*[step] * bool(step))
         for field in (".start_from", ".classifier", ".embedder", ".single_scale"):
-            read = option(command, field)
+            read = option(command, field) or (config.train.start_from if field == ".start_from" else None)
             assert read is None or read in WORKDIRS or read in pretrained_names(), f"{field}={read}"
 
 

@@ -1,6 +1,7 @@
 """Every config: it names its experiment, is valid, and its docstring says how to run it."""
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,8 @@ def test_a_config_is_valid_and_says_how_to_run_it(name):
     make_optimizer(run.optimizer, steps=run.train.steps)
     make_network(run.model, ImageSpec(32, 32, 3, levels=256, classes=10))
     assert run.train.batch_size % 8 == run.train.eval_batch_size % 8 == 0  # eight devices can share a batch
-    assert f"python -m experiments.train --config=configs/{name}.py --workdir=runs/" in module.__doc__
-    for part in ("Paper row:", "Command:", "Result:"):
+    assert re.search(rf"python -m experiments.train --config=configs/{name}.py(:1)? --workdir=runs/", module.__doc__)
+    for part in ("Paper row:", "Command", "Result:"):
         assert part in module.__doc__
 
 

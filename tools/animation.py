@@ -26,7 +26,7 @@ PALETTE = [232, 226, 210, 16, 16, 16, 250, 250, 250]
 @click.option("--seed", default=3, show_default=True)
 def main(output: Path, seed: int) -> None:
     """Draw the animation."""
-    model, variables, _ = load_pretrained("mnist_classes_wide")
+    model, variables, _ = load_pretrained("mnist_classes")
     h = jax.nn.one_hot(np.arange(10), 10)
     images = np.asarray(sample(model, variables, jax.random.key(seed), shape=(10, 28, 28), h=h))[..., 0]
     drawn = range(STEP, 28 * 28 + 1, STEP)

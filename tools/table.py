@@ -23,23 +23,13 @@ BEGIN, END = "<!-- make table: begin -->\n", "<!-- make table: end -->\n"
 DIGITS = {"nats": 2, "bits_per_dim": 4}  # printed after the decimal point
 COLUMNS = ("model", "data", "bits/dim (train)", "nats (train)", "hardware, time")
 MORE_COLUMNS = ("network", "split", "parameters", "published", "trained by")
-IN_README = (
-    "digits",
-    "binarized_mnist",
-    "binarized_mnist_orders",
-    "mnist_classes",
-    "mnist_classes_wide",
-    "mnist_long",
-    "cifar10_mixture",
-    "cifar10_mixture_float32",
-)
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
     """Returns a row for each held-out split of a model, with the figures of training in brackets as in the papers."""
     card = read_card(name)
     scores, model, train = card["scores"], card["config"]["model"], card["config"]["train"]
-    start = f", from `{train['start_from']}`" if train.get("start_from") in pretrained_names() else ""
+    start = f", from {train['start_from']}" if train["start_from"] else ""
 
     def figure(split: str, measure: str) -> str:
         held_out, of_training = (f"{scores[one][measure]:.{DIGITS[measure]}f}" for one in (split, "train"))
@@ -65,7 +55,7 @@ def rows_of(name: str) -> list[dict[str, str]]:
 
 def tables() -> dict[Path, str]:
     """Returns the tables by the file that holds them: the test scores of some models, and all of all models."""
-    short = [rows_of(name)[0] for name in IN_README]
+    short = [rows_of(name)[0] for name in pretrained_names() if not name.endswith("_integer")]
     long = [row for name in pretrained_names() for row in rows_of(name)]
     return {
         ROOT / "README.md": markdown(COLUMNS, short),

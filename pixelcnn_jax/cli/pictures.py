@@ -75,7 +75,7 @@ def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width 
         listed = ", ".join(stored if len(stored) < 6 else [*stored[:3], "...", stored[-1]])
         raise InputError(
             f"{file} holds the value {strange[0]}, but the model's levels are the values {listed}: take a model of 256 "
-            "levels, such as cifar10_small for files in colour."
+            "levels, such as cifar10 for files in colour."
         )
     return values
 

@@ -129,7 +129,7 @@ def test_a_card_that_does_not_fit_is_refused(pixelcnn, tmp_path, changes, named)
 
 
 def test_data_that_is_not_there_is_one_sentence(pixelcnn, tmp_path):
-    assert pretrained.read_card("mnist_half")["config"]["data"]["dataset"] == "mnist"
-    sentence = pixelcnn("evaluate", "mnist_half", "--data-dir", tmp_path, mistake=True)
+    assert pretrained.read_card("mnist")["config"]["data"]["dataset"] == "mnist"
+    sentence = pixelcnn("evaluate", "mnist", "--data-dir", tmp_path, mistake=True)
     assert "mnist" in sentence
     assert "--config" not in sentence  # evaluate has no such option

@@ -1,0 +1,44 @@
+"""Binary MNIST, fixed binarisation: the Gated PixelCNN and its predecessors at equal size, ten minutes of a core each.
+
+Paper row: 1601.06759 table 4, nats: PixelCNN 81.30, Row LSTM 80.54, Diagonal BiLSTM 79.20.
+Command: python -m experiments.train --config=configs/predecessors.py --workdir=runs/predecessors_gated
+and, each with a workdir of its own,
+  --config.model.network=PixelCNN --config.model.features=47 --config.train.steps=1800
+  --config.model.network=RowLSTM --config.model.features=27 --config.train.steps=1050
+  --config.model.network=DiagonalBiLSTM --config.model.features=26 --config.train.steps=480
+Time: 14, 14, 12 and 11 minutes on one shared core of an AMD EPYC (2026-11-25).
+Result: test nats: gated 84.37, PixelCNN 87.40, Row LSTM 86.56, Diagonal BiLSTM 92.58; 207,000 to 216,000 parameters.
+After 125 minutes (12,000 steps of 32 images) the gated network has 81.39.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import default_config
+
+
+def get_config(experiment: str = "unconditional") -> ConfigDict:
+    config = default_config(experiment)
+    config.data.dataset = "binarized_mnist"
+    config.data.levels = 2
+    config.data.validation_split = "validation[:2000]"
+    config.model.features = 32
+    config.model.layers = 8
+    config.model.head_features = 32
+    config.model.first_kernel_size = 23  # sees the whole digit, and costs next to nothing on one channel
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.warmup_steps = 50
+    config.train.batch_size = 16
+    config.train.microbatch_size = 2
+    config.train.steps = 2_300
+    config.train.ema_decay = 0.99
+    config.train.eval_batch_size = 200
+    config.train.eval_every = 250
+    config.train.checkpoint_every = 250
+    config.train.score_train_images = 2_000
+    config.train.published = (
+        ("PixelCNN (1601.06759)", "test", "nats", 81.30),
+        ("Row LSTM (1601.06759)", "test", "nats", 80.54),
+        ("Diagonal BiLSTM (1601.06759)", "test", "nats", 79.20),
+        ("Gated PixelCNN (1611.05013)", "test", "nats", 80.10),
+    )
+    return config
