@@ -337,7 +337,7 @@ PROGRAMS = {
     "ising": ([], {"LAYERS": {4: 1}}),
     "netket_energy": (["gated", "--length=2", "--seeds=1", "--steps=1", "--samples=16"], {}),
     "peers": None,
-    "pictures": ([], {"pictures": lambda: {"grey": np.full((8, 8, 3), 128, np.uint8)}}),
+    "pictures": (["--rows=4"], {"pictures": lambda: {"grey": np.full((8, 8, 3), 128, np.uint8)}}),
     "sampling": (["--batch=1"], {"R": TINY}),
     "speedrun": None,
     "study": None,

@@ -78,18 +78,15 @@ PLAIN = {name: x for name, x in os.environ.items() if name != "PYTHONPATH"} | {"
 
 
 def pasted(line, cwd):
-    """Runs a line in a shell, a server until it says that it listens; returns its errors."""
-    shell = subprocess.Popen(
-        line, shell=True, cwd=cwd, env=PLAIN, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    lines = []
-    for one in shell.stderr:
-        lines.append(one)
-        if "TensorBoard" in one and "http://" in one:
-            os.killpg(shell.pid, signal.SIGTERM)
-            return ""
-    return "" if shell.wait() == 0 else "".join(lines) or "no error, and no success"
+    """Runs a line in a shell, a server until it listens; returns its exit status."""
+    own = {"start_new_session": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(line, shell=True, cwd=cwd, env=PLAIN, **own) as shell:
+        for error in shell.stderr:
+            print(error, end="")
+            if "TensorBoard" in error and "http://" in error:
+                os.killpg(shell.pid, signal.SIGTERM)
+                return 0
+        return shell.wait()
 
 
 @pytest.mark.long
@@ -105,7 +102,7 @@ def test_what_a_run_and_its_report_print_works_as_it_is_pasted(experiment, tmp_p
     assert printed == commands[1:]  # the first is that of the run
     assert len(printed) == (4 if experiment == "unconditional" else 2)
     for one in commands:
-        assert pasted(f"{place} && {one}", tmp_path) == "", one
+        assert pasted(f"{place} && {one}", tmp_path) == 0, one
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Int32, UInt32
+from jaxtyping import Array, Float, Int, Int32, Integer, UInt32
 
 from pixelcnn_jax.codec.frequencies import cumulative_shares, log_of_frequency
 
@@ -88,7 +88,7 @@ class Mixture:
         return jnp.where(values <= 0, np.uint32(0), jnp.where(values >= self.levels, last, inner))
 
     def interval(
-        self, numbers: Logistics, values: Int[Array | np.ndarray, "*subpixels"]
+        self, numbers: Logistics, values: Integer[Array | np.ndarray, "*subpixels"]
     ) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
         """Returns the bound below a value, and the value's frequency."""
         values = jnp.asarray(values).astype(jnp.int32)

@@ -42,8 +42,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         raise InputError(f"{root} holds no images: their names must end in {' '.join(EXTENSIONS)}.")
     inside = {file: file.relative_to(root).parts[:-1] for file in every}  # the folders that contain each file
     tops = {folders[0] for folders in inside.values() if folders}
-    hint = f": folders of classes are read as {split.text.replace(split.name, 'all', 1)}"
-    split.check_name(str(root), sorted(tops | {"all"}), hint=hint)
+    split.check_name(str(root), sorted(tops | {"all"}))
     kept = [row for row, file in enumerate(every) if split.name == "all" or inside[file][:1] == (split.name,)]
     files = [every[row] for row in kept]
     depth = 1 if split.name != "all" or tops <= SPLITS else 0

@@ -36,9 +36,11 @@ class Split(NamedTuple):
     start: str | None
     stop: str | None
 
-    def check_name(self, dataset: str, names: Collection[str], *, hint: str = "") -> None:
+    def check_name(self, dataset: str, names: Collection[str]) -> None:
         """Raises InputError unless the data set has this split."""
         if self.name not in names:
+            every = self.text.replace(self.name, "all", 1)  # which folders of classes have in place of train
+            hint = f"; {every} is of all its images" if "all" in names else ""
             raise InputError(f'{dataset} has no split "{self.name}", it has {", ".join(names)}{hint}.')
 
     def rows(self, count: int, classes: Mapping[str, Callable[[], Classes]]) -> Sequence[int]:

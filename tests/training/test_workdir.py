@@ -11,7 +11,7 @@ import pytest
 from tiny_runs import assert_same_bits, run, tiny
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.foundation.files import read_json
+from pixelcnn_jax.foundation.files import interpreter, read_json
 from pixelcnn_jax.training.workdir import claim, locked, open_workdir, prepare_once, read_result, write_result
 
 
@@ -58,7 +58,7 @@ def test_the_command_that_began_the_run_is_kept(tmp_path, monkeypatch):
     claimed(tmp_path)
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "experiments.train", "--workdir=./a b"])
     claimed(tmp_path)
-    assert read_json(tmp_path / "config.json")["command"] == "python -m experiments.train '--workdir=a b'"
+    assert read_json(tmp_path / "config.json")["command"] == f"{interpreter()} -m experiments.train '--workdir=a b'"
 
 
 def test_a_field_that_an_older_version_did_not_have_has_its_default(tmp_path):
