@@ -8,7 +8,6 @@ best validation of the last one. Time is that of the train loop: steps, validati
 
 import io
 import json
-import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,12 +55,8 @@ def main(runs: tuple[str, ...], output: Path, by: str, top: float | None) -> Non
     check_output(output, suffix=".png")
     curves = [read_curve(run, by) for run in runs]
     last = curves[-1]
-    if len({curve.label for curve in curves}) < len(curves):
-        raise InputError("Each run must have its own label.")
     if len(measures := {curve.measure for curve in curves}) > 1:
         raise InputError(f"All runs must have the same measure, got {' and '.join(sorted(measures))}.")
-    if top is not None and not math.isfinite(top):
-        raise InputError(f"--top must be finite, got {top}.")
     plot(curves, output, by=by, top=top)
     facts: dict[str, Any] = {
         curve.label: {"best": curve.best, f"{by}_to_the_last": curve.reached(last.best)} for curve in curves

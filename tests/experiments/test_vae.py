@@ -1,7 +1,5 @@
 """The bounds of a variational auto-encoder, and what training adds to them."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,14 +18,6 @@ def test_the_weight_of_the_kl_rises_and_free_bits_count_in_full():
     first, last, later = (np.asarray(loss(jnp.int32(step))) for step in (0, 9, 99))
     np.testing.assert_allclose(last - first, 0.9 * 6 * 100, rtol=1e-3)  # 6 latent dimensions
     np.testing.assert_array_equal(later, last)
-
-
-def test_the_bound_of_many_latents_is_tighter(workdirs):
-    report = json.loads((workdirs("vae") / "result.json").read_text())["report"]
-    assert report["importance_weighted_bound_nats"] < report["negative_elbo_nats"]
-    np.testing.assert_allclose(
-        report["negative_elbo_nats"], report["decoder_nats_given_the_code"] + report["kl_nats"], rtol=1e-5
-    )
 
 
 def test_the_bound_reaches_a_likelihood_that_is_known():
