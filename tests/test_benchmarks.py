@@ -16,7 +16,6 @@ from PIL import Image
 from tiny_runs import ROOT
 
 from benchmarks import accelerator, curves, few_shot, peers, speedrun
-from benchmarks.accelerator import slowest
 from pixelcnn_jax import GatedPixelCNN, InputError, pretrained_names
 from pixelcnn_jax.data.dataset import load, read_all
 from pixelcnn_jax.foundation.files import atomic_write
@@ -143,19 +142,6 @@ def test_what_cannot_be_compared_is_refused(arguments, named, tmp_path, monkeypa
     assert not (tmp_path / "c.png").exists()
 
 
-def test_a_profile_names_the_operations_that_take_longest(tmp_path):
-    def work(x):
-        return jax.lax.fori_loop(0, 50, lambda _, x: jnp.tanh(x @ x), x)
-
-    compiled, x = jax.jit(work), jnp.ones((200, 200))
-    jax.block_until_ready(compiled(x))
-    with jax.profiler.trace(str(tmp_path)):
-        jax.block_until_ready(compiled(x))
-    actual = slowest(tmp_path)
-    assert any("dot" in one["operation"] or "fusion" in one["operation"] for one in actual[:3]), actual
-    assert [one["ms"] for one in actual] == sorted((one["ms"] for one in actual), reverse=True)
-
-
 @pytest.mark.long
 def test_an_accelerator_that_is_a_thousandth_off_is_found_out(monkeypatch):
     log_prob, calls = accelerator.log_prob, []
@@ -199,15 +185,6 @@ def test_drawings_are_recognised_by_the_nearest_reference_and_copies_are_not_div
     assert few_shot.diversity(characters) == 0
     characters[:, 0] = 1 - characters[:, 0]  # half of the six pairs of a character then differ in every pixel
     assert few_shot.diversity(characters) == 32
-
-
-def test_drawings_are_centred_on_their_ink():
-    shapes = np.stack([drawing((1, 1), (1, 2), (2, 1)), drawing((7, 0), (0, 7)), np.zeros((8, 8, 1), int)])
-    moved = np.stack([drawing((6, 6), (6, 7), (7, 6)), drawing((7, 0), (0, 7)), np.zeros((8, 8, 1), int)])
-    actual = few_shot.centred(shapes)
-    np.testing.assert_array_equal(actual, few_shot.centred(moved))
-    np.testing.assert_array_equal(actual.sum(axis=(1, 2, 3)), [3, 2, 0])
-    assert actual[0, 8, 8, 0] == 1  # of paper twice as wide
 
 
 def test_samples_are_compared_with_real_drawings(tmp_path, monkeypatch):

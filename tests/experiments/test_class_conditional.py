@@ -41,17 +41,6 @@ def test_bayes_rule_by_hand():
     assert actual["max_label_information_nats"] == np.log(2)
 
 
-def test_a_map_of_the_label_acts_by_position():
-    """Equation 5: other labels change the map, and the map the likelihood; m is trained."""
-    experiment, params, splits = tiny_experiment("class_conditional", {"settings.map_features": 3})
-    batch = {"image": take_images(splits.test, 4), "label": np.arange(4)}
-    loss = jax.jit(lambda params, batch: experiment.loss(params, batch, None))
-    gradient = jax.jit(jax.grad(lambda params: jnp.sum(loss(params, batch))))(params)
-    assert all(np.any(x) for x in jax.tree.leaves(gradient["map"]["Dense_0"]["kernel"]))
-    assert np.all(loss(params, batch) != loss(params, {**batch, "label": np.arange(4) + 1}))
-    assert experiment.sample(params, jax.random.key(1), None).shape == (4, 4, 8, 8, 1)
-
-
 @pytest.mark.parametrize("name", ["class_conditional", "multiscale"])
 def test_samples_follow_the_likelihood_of_their_class(name):
     """Over all images of 2x2, whose probabilities sum to one. With two scales one pixel of them is the small image."""

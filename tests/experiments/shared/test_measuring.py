@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_splits
 
-from experiments.beyond import classifier
-from experiments.shared import measuring
-from experiments.shared.measuring import class_accuracy, distance, linear_probe, nats_of_run, nearest, squared_error
+from experiments.shared.measuring import class_accuracy, distance, nats_of_run, nearest, squared_error
 from pixelcnn_jax import InputError, load_pretrained
 from pixelcnn_jax.data.dataset import load, read_all
 from pixelcnn_jax.training.step import keys
@@ -52,21 +50,6 @@ def test_differences_of_images_by_hand():
     few, known = generator.integers(0, 5, (3, 2, 2, 1)), generator.integers(0, 5, (6, 2, 2, 1))
     expected = np.mean([min(distance(x[None], y[None], 5) for y in known) for x in few])
     np.testing.assert_allclose(nearest(few, known, 5), expected, rtol=1e-5)
-
-
-def test_a_linear_probe_finds_what_is_linear():
-    generator = np.random.default_rng(0)
-    labels, noise = np.arange(40) % 2, generator.normal(size=(40, 3))
-    codes = noise + np.array([100.0, 0, 0]) * labels[:, None]
-    assert linear_probe(codes[:20], codes[20:], labels[:20], labels[20:]) == 1
-    assert linear_probe(codes[:20], codes[20:], labels[:20], 1 - labels[20:]) == 0
-
-
-def test_a_report_compiles_its_evaluator_once_for_all_splits(monkeypatch):
-    config, made = tiny_config("classifier"), []
-    monkeypatch.setattr(measuring, "make_evaluator", lambda *_, **__: made.append(1) or (lambda params, images: 1.0))
-    figures = classifier.report(config, None, tiny_splits(config), {}, {})
-    assert (len(figures), len(made)) == (2, 1)
 
 
 def test_real_images_have_the_accuracy_of_the_classifier(workdirs):
