@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import per_image
-from experiments.shared.pieces import draw_grid, init_of
+from experiments.shared.pieces import draw_grid, init_of, nats_given_each
 from experiments.shared.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -99,10 +99,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
 
     def given_each(params: Params, batch: Batch) -> Float[Array, "batch candidates"]:
-        def given(caption: Int[Array, " words"]) -> Float[Array, " batch"]:
-            return nats(model, params, batch["image"], h=jnp.repeat(caption[None], len(batch["image"]), axis=0))
-
-        return jax.lax.map(given, candidates).T
+        return nats_given_each(model, params, batch["image"], candidates)
 
     def draw(key: Key[Array, ""], captions: Tokens) -> Array:
         shape = (len(captions), splits.spec.height, splits.spec.width)

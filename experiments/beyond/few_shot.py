@@ -60,10 +60,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     if not most:
         raise InputError("config.data.examples must be at least 1: this experiment learns from examples.")
     if len(group.encoder_features) != 2 or group.encoder_features[1] % group.heads:
-        raise InputError(
-            f"config.few_shot.encoder_features must be two numbers, the second a multiple of heads={group.heads}, got "
-            f"{group.encoder_features}."
-        )
+        raise InputError(f"config.few_shot.encoder_features must be two, the second a multiple of heads={group.heads}.")
     if group.augment and spec.height != spec.width:
         raise InputError("config.few_shot.augment needs square images: set config.data.resize.")
     shape = (spec.height, spec.width, group.map_features)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import apply, linear_probe, nats_of_run, per_image, report_split, squared_error
+from experiments.shared.measuring import apply, nats_of_run, per_image, report_split, squared_error
 from experiments.shared.pieces import blank, key_of
 from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
@@ -147,7 +147,12 @@ def nats_lost(networks: Networks, params: Params, batch: Batch, others: Images) 
 
 
 def probe(config: RunConfig, encoder: Encoder, params: Params, learned: Dataset, images: Dataset) -> float:
-    """Returns the accuracy of a linear probe of an encoder's h."""
+    """Returns the accuracy of logistic regression from an encoder's standardised h to classes."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     codes_of = per_image(config, lambda p, b: apply(encoder, p, b["image"]))
-    codes, test_codes = codes_of(params, learned), codes_of(params, images)
-    return linear_probe(codes, test_codes, learned.labels(), images.labels())
+    regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    fitted = regression.fit(codes_of(params, learned), learned.labels())
+    return float(fitted.score(codes_of(params, images), images.labels()))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import check_classifier, class_accuracy, per_image, report_split
-from experiments.shared.pieces import blank, draw_grid, key_of
+from experiments.shared.pieces import blank, draw_grid, key_of, nats_given_each
 from experiments.shared.settings import Classified, Mapped
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -74,11 +74,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     images = report_split(splits).subset(config.group.report_images)
 
     def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
-        def given(label: Int[Array, ""]) -> Float[Array, " batch"]:
-            h = jax.nn.one_hot(jnp.full_like(batch["label"], label), number_of_classes(spec))
-            return nats(model, params, batch["image"], h=h)
-
-        return jax.lax.map(given, jnp.arange(number_of_classes(spec))).T
+        return nats_given_each(model, params, batch["image"], jnp.eye(number_of_classes(spec)))
 
     figures = bayes(-per_image(config, of_each_class)(params, images), images.labels(), spec.shape)
     local = on_one_device(params)

@@ -129,19 +129,14 @@ def check_pairs(images: Dataset) -> None:
     """Raises InputError unless there are several identities, and several images of one of them."""
     _, counts = np.unique(images.labels(), return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
-        raise InputError(
-            f"config.data.test_split must hold several images of several identities, got {images.description}."
-        )
+        raise InputError(f"config.data.test_split must hold images of several identities: {images.description}.")
 
 
 def check_batches(images: Dataset, batch_size: int) -> None:
     """Raises InputError if a batch in the order of the split holds a single identity."""
     labels = images.labels()
     if any(len(set(labels[i : i + batch_size].tolist())) < 2 for i in range(0, len(labels), batch_size)):
-        raise InputError(
-            f"config.train.eval_batch_size must give each batch of {images.description} several identities, got "
-            f"{batch_size}."
-        )
+        raise InputError("config.train.eval_batch_size must give each validation batch several identities: raise it.")
 
 
 def identities_of(images: Dataset, count: int) -> dict[int, Int[np.ndarray, "images height width channels"]]:

@@ -1,4 +1,4 @@
-"""Measures that reports share: values per image, a second run, linear probes, differences, class accuracy."""
+"""Measures that reports share: values per image, a second run, differences, class accuracy."""
 
 from collections.abc import Callable
 from functools import partial
@@ -76,21 +76,6 @@ def check_experiment(run: str, card: dict[str, Any], experiment: str) -> None:
         raise InputError(f"{run} must be a run of experiment {experiment}, got one of {card['experiment']}.")
 
 
-def linear_probe(
-    codes: Float[np.ndarray, "learned m"],
-    test_codes: Float[np.ndarray, "count m"],
-    labels: Int[np.ndarray, " learned"],
-    test_labels: Int[np.ndarray, " count"],
-) -> float:
-    """Returns the test accuracy of logistic regression from standardised vectors to classes."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return float(probe.fit(codes, labels).score(test_codes, test_labels))
-
-
 def squared_error(means: Float[Array, "batch height width channels"], images: Images, levels: int) -> float:
     """Returns the mean squared error over all sub-pixels, in intensities from 0 to 1."""
     return float(jnp.mean((means - images / (levels - 1)) ** 2))
@@ -115,9 +100,7 @@ def check_classifier(config: RunConfig, spec: ImageSpec) -> None:
         card = read_card(config.group.classifier)
         check_experiment(config.group.classifier, card, "classifier")
         if card["image_spec"] != spec:
-            raise InputError(
-                f"config.{config.experiment}.classifier must be of images of {spec}, got one of {card['image_spec']}."
-            )
+            raise InputError(f"config.{config.experiment}.classifier must be of {spec}, got {card['image_spec']}.")
 
 
 def class_accuracy(config: RunConfig, spec: ImageSpec, draw: DrawClasses) -> dict[str, Any]:
@@ -132,9 +115,9 @@ def class_accuracy(config: RunConfig, spec: ImageSpec, draw: DrawClasses) -> dic
         return {}
     network, variables, _ = load_pretrained(config.group.classifier)
     labels = np.arange(spec.classes).repeat(-(-config.group.report_samples // spec.classes))
-    predicted = draw_in_parts(
-        lambda key, part: jnp.argmax(apply(network, variables, draw(key, part)), axis=1),
-        keys(config).report,
-        labels,
-    )
+
+    def predict(key: Key[Array, ""], part: Array) -> Array:
+        return jnp.argmax(apply(network, variables, draw(key, part)), axis=1)
+
+    predicted = draw_in_parts(predict, keys(config).report, labels)
     return {"samples": len(labels), "class_accuracy_of_samples": float(np.mean(predicted == labels))}

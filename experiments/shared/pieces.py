@@ -1,12 +1,14 @@
-"""Pieces of which experiments are made: initialisation, the key of a loss, grids of samples."""
+"""Pieces of which experiments are made: initialisation, the key of a loss, nats by condition, grids of samples."""
 
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
-from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.inputs import Images, ImageSpec
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.experiment import Params, Training
 
@@ -24,6 +26,15 @@ def init_of(model: Any, spec: ImageSpec, *condition: Any) -> Callable[[Key[Array
 def key_of(training: Training | None) -> Key[Array, ""] | None:
     """Returns the key of a training step; None in evaluation."""
     return None if training is None else training.key
+
+
+def nats_given_each(model: Any, params: Params, images: Images, conditions: Array) -> Float[Array, "batch conditions"]:
+    """Returns the nats of each image given each condition."""
+
+    def given(h: Array) -> Float[Array, " batch"]:
+        return nats(model, params, images, h=jnp.repeat(h[None], len(images), axis=0))
+
+    return jax.lax.map(given, conditions).T
 
 
 def draw_grid(
