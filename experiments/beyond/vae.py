@@ -19,7 +19,6 @@ from experiments.shared.settings import Encoded, Mapped, Reported
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.conditioning.conditional import init_conditional
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
@@ -48,7 +47,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     def init(key: Key[Array, ""]) -> Params:
         decoder_key, encoder_key = jax.random.split(key)
         return {
-            "decoder": init_conditional(decoder, decoder_key, blank(spec), jnp.zeros((1, m))),
+            "decoder": dict(decoder.init(decoder_key, blank(spec), jnp.zeros((1, m)))),
             "encoder": dict(networks["encoder"].init(encoder_key, blank(spec))),
         }
 

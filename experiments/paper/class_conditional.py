@@ -11,13 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import check_classifier, class_accuracy, per_image, report_split
-from experiments.shared.pieces import blank, draw_grid, key_of, nats_given_each
+from experiments.shared.pieces import draw_grid, init_of, key_of, nats_given_each
 from experiments.shared.settings import Classified, Mapped
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
-from pixelcnn_jax.models.conditioning.conditional import init_conditional
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
@@ -42,9 +41,6 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     classes = number_of_classes(spec)
     model = make_conditional(config.model, spec, map_features=config.group.map_features)
 
-    def init(key: Key[Array, ""]) -> Params:
-        return init_conditional(model, key, blank(spec), jnp.zeros((1, classes)))
-
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         h, key = jax.nn.one_hot(batch["label"], classes), key_of(training)
         if key is not None and config.group.drop_condition:
@@ -58,6 +54,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         h = jax.nn.one_hot(jnp.arange(rows).repeat(columns), classes)
         return draw_grid(model, params, key, spec, rows, columns, h=h)
 
+    init = init_of(model, spec, jnp.zeros((1, classes)))
     return Experiment(init, loss, draw, model, score_of="p(x|y)", caption="Samples, a row for each class.")
 
 

@@ -6,7 +6,7 @@ import pytest
 from proofs import assert_causal, assert_normalised, random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, naive_sample, sample
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, part_of
 from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import Condition
@@ -54,8 +54,8 @@ def test_a_network_given_a_sentence_is_causal_normalised_and_sampled_from_cache(
     network = GatedPixelCNN(levels=2, features=8, layers=1)
     model, shape = ConditionalModel(network, ENCODER), (3, 3, 4)
     variables = variables_of(model, random_images(network, shape), TOKENS)
-    s = model.condition(variables, TOKENS, batch=3).s
-    of_network = {"params": variables["params"]}
+    s = model.apply(variables, TOKENS, 3, method="condition").s
+    of_network = part_of(variables, "network")
     assert_causal(network, of_network, shape[1:], Condition(s=s[:1]))
     for row in s:
         assert_normalised(network, of_network, shape[1:], Condition(s=row[None]))
