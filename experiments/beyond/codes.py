@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import per_image, report_split
-from experiments.shared.pieces import key_of
+from experiments.shared.pieces import init_of_each, key_of
 from experiments.shared.quantiser import Codes, codes_of, fit_patches, images_of
 from experiments.shared.settings import Reported
 from pixelcnn_jax.data.dataset import Splits, take_images
@@ -57,11 +57,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         "quantiser": {str(size): jnp.zeros((config.group.codes, size**2 * spec.channels)) for size in (COARSE, FINE)}
     }
 
-    def init(key: Key[Array, ""]) -> Params:
-        keys, h = jax.random.split(key), jnp.zeros((1, classes))
-        c, d = (jnp.zeros((1, *size, 1), jnp.int32) for size in sizes)
-        s = map_of(c, config.group.codes)
-        return {"coarse": dict(network.init(keys[0], c, h)), "fine": dict(network.init(keys[1], d, h, s))}
+    networks, h = {"coarse": network, "fine": network}, jnp.zeros((1, classes))
+    c, d = (jnp.zeros((1, *size, 1), jnp.int32) for size in sizes)
+    init = init_of_each(networks, {"coarse": (c, h), "fine": (d, h, map_of(c, config.group.codes))})
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         return jnp.sum(nats_by_map(network, spec, params, fixed, batch, key=key_of(training)), axis=1)
@@ -77,7 +75,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     caption = "Samples from their codes, a row for each class."
     words = {"measure": "nats_of_codes", "score_of": "codes given y", "caption": caption}
-    return Experiment(init, loss, draw, {"coarse": network, "fine": network}, **words)
+    return Experiment(init, loss, draw, networks, **words)
 
 
 def map_of(codes: Codes, count: int) -> Float[Array, "batch fine_rows fine_columns codes"]:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import apply, nats_of_run, per_image, report_split
-from experiments.shared.pieces import blank, draw_grid
+from experiments.shared.pieces import blank, draw_grid, init_of_each
 from experiments.shared.posterior import Posterior, bounds, keys_of
 from experiments.shared.settings import Encoded, Mapped, Reported
 from pixelcnn_jax.data.dataset import Splits, take_images
@@ -44,12 +44,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     networks = {"decoder": decoder, "encoder": Encoder(2 * m, spec.levels, config.group.encoder_features)}
     nats_given = partial(nats, decoder)
 
-    def init(key: Key[Array, ""]) -> Params:
-        decoder_key, encoder_key = jax.random.split(key)
-        return {
-            "decoder": dict(decoder.init(decoder_key, blank(spec), jnp.zeros((1, m)))),
-            "encoder": dict(networks["encoder"].init(encoder_key, blank(spec))),
-        }
+    inputs = {"decoder": (blank(spec), jnp.zeros((1, m))), "encoder": (blank(spec),)}
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         images, q = batch["image"], posterior(networks, params, batch["image"])
@@ -78,7 +73,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     caption = "Above, in each row one number of the latent rises from -3 to 3 and the noise stays the same. "
     caption += "Below, samples given the latent of the first image."
-    return Experiment(init, loss, draw, networks, score_of="bound", caption=caption)
+    return Experiment(init_of_each(networks, inputs), loss, draw, networks, score_of="bound", caption=caption)
 
 
 def posterior(networks: Networks, params: Params, images: Images) -> Posterior:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import apply, nats_of_run, per_image, report_split, squared_error
-from experiments.shared.pieces import blank, key_of
+from experiments.shared.pieces import blank, init_of_each, key_of
 from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -48,15 +48,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     mse_decoder = Deconvolution(spec.shape)
     networks: Networks = dict(decoder=decoder, encoder=encoder, mse_decoder=mse_decoder, mse_encoder=encoder)
 
-    def init(key: Key[Array, ""]) -> Params:
-        keys = jax.random.split(key, 4)
-        image, h = blank(spec), jnp.zeros((1, config.group.bottleneck))
-        return {
-            "decoder": dict(networks["decoder"].init(keys[0], image, h)),
-            "encoder": dict(networks["encoder"].init(keys[1], image)),
-            "mse_decoder": dict(networks["mse_decoder"].init(keys[2], h)),
-            "mse_encoder": dict(networks["mse_encoder"].init(keys[3], image)),
-        }
+    image, h = blank(spec), jnp.zeros((1, config.group.bottleneck))
+    inputs = {"decoder": (image, h), "encoder": (image,), "mse_decoder": (h,), "mse_encoder": (image,)}
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         images = batch["image"]
@@ -75,7 +68,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return jnp.concatenate([originals[:, None], smooth.astype(jnp.int32)[:, None], drawn], axis=1)
 
     caption = "In each row an image, its reconstruction by squared error, and samples given its code."
-    return Experiment(init, loss, draw, networks, score_of="p(x|h)", caption=caption)
+    return Experiment(init_of_each(networks, inputs), loss, draw, networks, score_of="p(x|h)", caption=caption)
 
 
 def encode(networks: Networks, params: Params, images: Images, name: str = "encoder") -> Float[Array, "batch m"]:

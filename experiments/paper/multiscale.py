@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import apply, check_classifier, class_accuracy, nats_of_run, per_image, report_split
-from experiments.shared.pieces import blank, key_of
+from experiments.shared.pieces import blank, init_of_each, key_of
 from experiments.shared.settings import Classified
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -50,15 +50,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     upsampling = Upsampling(config.group.map_features, spec.levels)  # of the small image, to the map s of the large one
     networks = {"small": large.clone(layers=config.group.small_layers), "map": upsampling, "large": large}
 
-    def init(key: Key[Array, ""]) -> Params:
-        keys, image = jax.random.split(key, 3), blank(spec)
-        h = None if spec.classes is None else jnp.zeros((1, spec.classes))
-        s = jnp.zeros((1, spec.height, spec.width, config.group.map_features))
-        return {
-            "small": dict(networks["small"].init(keys[0], image[:, ::2, ::2], h)),
-            "map": dict(networks["map"].init(keys[1], image[:, ::2, ::2])),
-            "large": dict(networks["large"].init(keys[2], image, h, s)),
-        }
+    image, h = blank(spec), None if spec.classes is None else jnp.zeros((1, spec.classes))
+    half, s = image[:, ::2, ::2], jnp.zeros((1, spec.height, spec.width, config.group.map_features))
+    init = init_of_each(networks, {"small": (half, h), "map": (half,), "large": (image, h, s)})
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         small, rest = nats_by_part(networks, spec, params, batch, key_of(training))

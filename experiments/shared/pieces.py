@@ -1,6 +1,6 @@
 """Pieces of which experiments are made: initialisation, the key of a loss, nats by condition, grids of samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.inputs import Images, ImageSpec
 from pixelcnn_jax.sampling import sample
-from pixelcnn_jax.training.experiment import Params, Training
+from pixelcnn_jax.training.experiment import Networks, Params, Training
 
 
 def blank(spec: ImageSpec) -> Array:
@@ -21,6 +21,16 @@ def blank(spec: ImageSpec) -> Array:
 def init_of(model: Any, spec: ImageSpec, *condition: Any) -> Callable[[Key[Array, ""]], Params]:
     """Returns the init of an experiment with one model, given the condition of an image."""
     return lambda key: dict(model.init(key, blank(spec), *condition))
+
+
+def init_of_each(networks: Networks, inputs: Mapping[str, tuple[Any, ...]]) -> Callable[[Key[Array, ""]], Params]:
+    """Returns the init of an experiment with several networks, given the inputs of each."""
+
+    def init(key: Key[Array, ""]) -> Params:
+        keys = zip(inputs, jax.random.split(key, len(inputs)), strict=True)
+        return {name: dict(networks[name].init(its_key, *inputs[name])) for name, its_key in keys}
+
+    return init
 
 
 def key_of(training: Training | None) -> Key[Array, ""] | None:
