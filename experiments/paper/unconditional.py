@@ -11,7 +11,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
@@ -51,7 +51,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             return plain.loss(params, batch, None)
         key, view_key = jax.random.split(training.key)
         images, h = random_view(view_key, batch["image"], config.group.augment, config.group.views)
-        return nats(network, params, images, h=h, key=key)
+        return nats(network, part_of(params, "network"), images, h=h, key=key)
 
     return plain._replace(loss=loss)
 
