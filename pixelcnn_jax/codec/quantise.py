@@ -115,10 +115,10 @@ def _with_constant_h(model: ConditionalModel, variables: Variables) -> tuple[Gat
 
     def folded(layer: Params) -> Params:
         parts = {name: x for name, x in layer.items() if not condition_of(name)}
-        for name in layer.keys() - parts.keys():
-            sum_ = name.removesuffix("_h")
-            parts[sum_] = parts[sum_] | {"bias": parts[sum_]["bias"] + layer[name][..., model.conditioner.index, :, :]}
-        return parts
+        terms = {name: layer[f"{name}_h"][..., model.conditioner.index, :, :] for name in ("vertical", "horizontal")}
+        # The crossing is taken before V h is added.
+        terms["horizontal"] -= jnp.einsum("...gp,...gphq->...hq", terms["vertical"], layer["crossing"]["kernel"])
+        return parts | {name: parts[name] | {"bias": parts[name]["bias"] + x} for name, x in terms.items()}
 
     return model.network, {"params": params | {name: folded(params[name]) for name in ("strict", "layers")}}
 
