@@ -6,10 +6,6 @@
 PYTHON ?= python3
 ARGS   ?=
 CPU    ?=
-QUICK  := $(addprefix tests/,data foundation/test_distributions.py foundation/test_fields.py foundation/test_files.py \
-          models/test_gated_pixelcnn.py models/test_layers.py models/test_streaming.py codec/test_coding.py \
-          training/test_config.py training/test_step.py training/test_workdir.py cli/test_names.py test_configs.py \
-          test_docs.py test_likelihood.py)
 
 VENV := .venv$(addprefix -,$(filter-out python3,$(notdir $(PYTHON))))
 PY   := $(VENV)/bin/python
@@ -18,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-netket test-readme quick bench planted-bugs stress table portability figures notebooks docs linkcheck lint format types dist clean train-environment dev-environment
+.PHONY: help demo test test-all test-netket test-readme bench planted-bugs stress table portability docs lint types clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -41,11 +37,6 @@ test-netket: dev-environment  ## install NetKet into the environment, and test n
 test-readme: dev-environment  ## follow README in fresh environments, as printed: minutes and the index
 	"$(PY)" -m pytest tests/readme.py --numprocesses=0 $(ARGS)
 
-quick: dev-environment  ## lint, types and chosen tests in three minutes: before each commit
-	"$(PY)" -m ruff check .
-	"$(PY)" -m mypy
-	"$(PY)" -m pytest -m 'not long' $(QUICK) $(ARGS)
-
 bench: train-environment  ## run the benchmarks; ARGS=--data_dir=DIR reads real CIFAR-10
 	"$(PY)" -m benchmarks.sampling
 	"$(PY)" -m benchmarks.train_step
@@ -65,31 +56,15 @@ table: train-environment  ## derive every published figure again and check the t
 portability: train-environment  ## decode files of the integer models in many environments; ARGS=--python=PATH adds one
 	"$(PY)" -m tools.portability $(ARGS)
 
-figures: train-environment  ## plot the receptive fields: docs/pictures/receptive_fields.png
-	"$(PY)" -m tools.receptive_field
-
-notebooks: dev-environment  ## write the notebooks from their text; ARGS="compress" executes that one
-	"$(PY)" docs/render_notebooks.py $(ARGS)
-
 docs: dev-environment  ## build the documentation into docs/_build/html, warnings as errors
 	"$(PY)" -m sphinx -q -W -b html docs docs/_build/html
-
-linkcheck: dev-environment  ## check the external links of the documentation
-	"$(PY)" -m sphinx -q -b linkcheck docs docs/_build/linkcheck
 
 lint: dev-environment  ## check style and likely mistakes
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
 
-format: dev-environment  ## fix what lint reports and can be fixed automatically
-	"$(PY)" -m ruff check --fix .
-	"$(PY)" -m ruff format .
-
 types: dev-environment  ## check types
 	"$(PY)" -m mypy
-
-dist: dev-environment  ## build the sdist and the wheel into dist/
-	"$(PY)" -m build
 
 clean:  ## remove environments and caches; runs/ stays
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache build dist docs/_build docs/notebooks *.egg-info

@@ -7,9 +7,8 @@ It needs jax, flax, optax, numpy, pillow, ml_collections and absl, and no Tensor
 1. Numerics: likelihood, gradient and samples of published models on the accelerator and on the CPU of the same machine,
    and whether files of an integer model are the same bytes.
 2. Throughput of the training step in bfloat16. Of known chips also the share of peak arithmetic, counting operations
-   of a network without masks, and the two bounds that no program exceeds: images/s if the chip only computed at its
-   peak, and if it only moved the bytes of the compiled step (benchmarks/hlo.py) at the bandwidth of its memory.
-3. Cached sampling, on GPUs also with the loop as a command buffer.
+   of a network without masks.
+3. Cached sampling.
 4. A profile of training steps: the operations that take the most time.
 5. With --train_seconds: configs/cifar10_full.py for that long, with the output and the optimizer of
    configs/cifar10_small.py. What follows -- is passed on to the training command.
@@ -30,29 +29,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.hlo import account
 from benchmarks.timing import fastest
-from benchmarks.tpu import CHIPS, SHAPES
 from benchmarks.train_step import stepper
 from experiments.paper import unconditional
 from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, naive_sample, sample
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
+from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import RunConfig, resolve
 
-# Peak operations a second in bfloat16, without sparsity, and bytes a second of the main memory (data sheets; the A100
-# is that of 80 GB).
-ROOFS = {
-    "H100": (989e12, 3.35e12),
-    "H200": (989e12, 4.8e12),
-    "A100": (312e12, 2.04e12),
-    "L4": (121e12, 0.3e12),
-    "T4": (65e12, 0.32e12),
+# Peak operations a second in bfloat16, without sparsity (data sheets).
+PEAKS = {
+    "H100": 989e12,
+    "H200": 989e12,
+    "A100": 312e12,
+    "L4": 121e12,
+    "T4": 65e12,
+    "TPU v5 lite": 197e12,
+    "TPU v6 lite": 918e12,
+    "TPU v5": 459e12,
 }
-ROOFS |= {name: (chip.flops, chip.bandwidth) for name, chip in CHIPS.items()}
-COMMAND_BUFFER = {
-    "xla_gpu_enable_command_buffer": "+WHILE",
-    "xla_gpu_command_buffer_unroll_loops": True,
+# The images of each config.
+SHAPES = {
+    "digits": ImageSpec(8, 8, 1, 17),
+    "cifar10_full": ImageSpec(32, 32, 3, 256),
+    "cifar10": ImageSpec(32, 32, 3, 256),
+    "imagenet32": ImageSpec(32, 32, 3, 256),
+    "imagenet64": ImageSpec(64, 64, 3, 256),
 }
 INTEGER_MODEL = "digits_integer"
 # What learned fastest at 48 features (docs/quick_training.md); not tried at this width.
@@ -64,10 +67,10 @@ RECIPE = {
 }
 
 
-def roof() -> tuple[float, float] | None:
-    """Returns the peak operations and bytes a second of this machine's accelerator, if they are known."""
+def peak() -> float | None:
+    """Returns the peak operations a second of this machine's accelerator, if they are known."""
     kind = jax.devices()[0].device_kind
-    return next((rates for name, rates in ROOFS.items() if name in kind), None)
+    return next((rate for name, rate in PEAKS.items() if name in kind), None)
 
 
 def resolved(name: str, **model: Any) -> RunConfig:
@@ -116,36 +119,21 @@ def same_files(count: int) -> dict[str, bool]:
 
 def training(name: str, batch_size: int, rounds: int, trace: Path, **model: Any) -> dict[str, Any]:
     """Returns the speed of the training step of a config, and its slowest operations."""
-    config, spec, mesh = resolved(name, **model), SHAPES[name][0], data_mesh()
+    config, spec, mesh = resolved(name, **model), SHAPES[name], data_mesh()
     experiment = unconditional.make_experiment(config, spec)
     images = np.random.default_rng(0).integers(0, spec.levels, (batch_size, *spec.shape)).astype(np.int32)
-    step, compiled = stepper(experiment, config, shard_batch(mesh, {"image": images}), replicated(mesh))
+    step, *_ = stepper(experiment, config, shard_batch(mesh, {"image": images}), replicated(mesh))
     seconds = fastest({"step": step}, rounds=rounds)["step"]
     with jax.profiler.trace(str(trace)):
         jax.block_until_ready([step() for _ in range(3)])
     leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(experiment.init, jax.random.key(0)))
     weights = sum(x.size for path, x in leaves if path[-1].key == "kernel")
     flops = 3 * 2 * spec.height * spec.width * weights * batch_size
-    row = {
-        "config": name,
-        "batch_size": batch_size,
-        "images_per_second": batch_size / seconds,
-        "flops": flops / seconds,
-    }
-    if rates := roof():
-        row["share_of_peak"] = flops / seconds / mesh.size / rates[0]
-        row["bounds"] = {"arithmetic": batch_size / flops * mesh.size * rates[0]}
-        if moved := moved_bytes(compiled):
-            row["bounds"]["memory"] = batch_size / moved * rates[1]
+    speed = {"images_per_second": batch_size / seconds, "flops": flops / seconds}
+    row = {"config": name, "batch_size": batch_size, **speed}
+    if rate := peak():
+        row["share_of_peak"] = flops / seconds / mesh.size / rate
     return row | {"slowest": slowest(trace)}
-
-
-def moved_bytes(compiled: jax.stages.Compiled) -> int | None:
-    """Returns the bytes that each device moves to and from its main memory in a compiled step, if they can be told."""
-    try:
-        return account(compiled.as_text()).main_bytes
-    except (LookupError, ValueError, TypeError, AttributeError):  # it reads a TPU compiler's text
-        return None
 
 
 def slowest(trace: Path, count: int = 8) -> list[dict[str, Any]]:
@@ -164,19 +152,14 @@ def slowest(trace: Path, count: int = 8) -> list[dict[str, Any]]:
 
 
 def sampling(name: str, batches: tuple[int, ...], **model: Any) -> list[dict[str, Any]]:
-    """Returns the seconds of cached sampling, on GPUs also with the loops as command buffers."""
-    config, spec, rows = resolved(name, **model), SHAPES[name][0], []
+    """Returns the seconds of cached sampling."""
+    config, spec, rows = resolved(name, **model), SHAPES[name], []
     experiment = unconditional.make_experiment(config, spec)
     network, key = experiment.networks, jax.random.key(0)
     variables = jax.jit(experiment.init)(key)
-    on_gpu = jax.default_backend() == "gpu"
     for count in batches:
-        draw = jax.jit(lambda v, k, n=count: sample(network, v, k, shape=(n, spec.height, spec.width)))
-        lowered, row = draw.lower(variables, key), {"config": name, "batch": count}
-        for title, options in {"seconds": {}, **({"seconds_command_buffer": COMMAND_BUFFER} if on_gpu else {})}.items():
-            compiled = lowered.compile(compiler_options=options)
-            row[title] = fastest({title: partial(compiled, variables, key)}, rounds=2)[title]
-        rows.append(row)
+        draw = partial(sample, network, variables, key, shape=(count, spec.height, spec.width))
+        rows.append({"config": name, "batch": count} | fastest({"seconds": draw}, rounds=2))
     return rows
 
 
@@ -202,7 +185,7 @@ def main(
     names, batch_size = (("digits",), 8) if quick else (names, batch_size)
     changes: dict[str, Any] = {"layers": 2} if quick else {}
     batches = (1, 2) if quick else (1, 16, 256)
-    result: dict[str, Any] = {"benchmark": "accelerator", "jax": jax.__version__, "roof": roof()}
+    result: dict[str, Any] = {"benchmark": "accelerator", "jax": jax.__version__, "peak": peak()}
     result["device"] = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     print(result["device"], flush=True)
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import numpy as np
 from jaxtyping import Float, Integer
+from sklearn.metrics import roc_auc_score
 
 from pixelcnn_jax.cli.options import Density, UserCommand, load_density
 from pixelcnn_jax.data.dataset import DataConfig, load, read_all
@@ -31,9 +32,7 @@ Scores = Float[np.ndarray, " count"]
 
 def auroc(usual: Scores, unusual: Scores) -> float:
     """Returns the probability that an unusual score exceeds a usual one, ties counting half."""
-    ordered = np.sort(usual)
-    below, up_to = (np.searchsorted(ordered, unusual, side=side) for side in ("left", "right"))
-    return float(np.mean(below + up_to) / 2 / len(usual))
+    return float(roc_auc_score(np.repeat([0, 1], [len(usual), len(unusual)]), np.concatenate([usual, unusual])))
 
 
 def held_out_images(density: Density, changes: dict[str, Any], *, count: int) -> Images:

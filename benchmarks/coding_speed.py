@@ -30,7 +30,7 @@ def main(name: str, counts: str, many: int, rounds: int) -> None:
     integer, integers, _ = load_pretrained(integer_model_of(name))
     height, width, _ = card["image_spec"].shape
     result: dict[str, Any] = {"benchmark": "coding_speed", "model": name, "device": jax.devices()[0].device_kind}
-    print("images  log_prob s   encode s  ratio    sample s   decode s  ratio")
+    print("images  log_prob s    encode s       ratio    sample s    decode s       ratio")
     images = np.zeros(0)
     for count in map(int, counts.split(",")):
 
@@ -49,11 +49,8 @@ def main(name: str, counts: str, many: int, rounds: int) -> None:
             rounds=rounds,
         )
         encoding, decoding = times["encode"] / times["log_prob"], times["decode"] / times["sample"]
-        print(
-            f"{count:6} {times['log_prob']:11.4f} {times['encode']:10.4f} {encoding:6.2f} {times['sample']:11.4f} "
-            f"{times['decode']:10.4f} {decoding:6.2f}",
-            flush=True,
-        )
+        row = (times["log_prob"], times["encode"], encoding, times["sample"], times["decode"], decoding)
+        print(f"{count:6}", *(f"{x:11.4f}" for x in row), flush=True)
         result[str(count)] = times | {"encode_over_log_prob": encoding, "decode_over_sample": decoding}
     data = compress(integer, integers, np.resize(images, (many, *images.shape[1:])), batch_size=16, verify=False)
     one = fastest({"one": lambda: decompress(integer, integers, data, group=many // 32)}, rounds=rounds)["one"]

@@ -7,14 +7,14 @@ best validation of the last one. Time is that of the train loop: steps, validati
 """
 
 import io
-import math
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
-from pixelcnn_jax.cli.options import UserCommand, check_output, json_option, output_option, report
+from pixelcnn_jax.cli.options import UserCommand, check_output, output_option
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.pretrained import PUBLISHED
@@ -49,30 +49,23 @@ class Curve(NamedTuple):
 @click.argument("runs", nargs=-1, required=True, metavar="LABEL=RUN...")
 @output_option("PNG to write")
 @click.option("--by", type=click.Choice([*AXES]), default="minutes", show_default=True, help="Horizontal axis.")
-@click.option("--title", default="", help="Title of the plot.")
 @click.option("--top", type=float, help="Upper end of the vertical axis; everything is shown if not given.")
-@json_option
-def main(runs: tuple[str, ...], output: Path, by: str, title: str, top: float | None, as_json: bool) -> None:
+def main(runs: tuple[str, ...], output: Path, by: str, top: float | None) -> None:
     """Plot how fast runs learn, and say when each reached the best validation of the last one."""
     check_output(output, suffix=".png")
     curves = [read_curve(run, by) for run in runs]
     last = curves[-1]
-    if len({curve.label for curve in curves}) < len(curves):
-        raise InputError("Each run must have its own label.")
     if len(measures := {curve.measure for curve in curves}) > 1:
         raise InputError(f"All runs must have the same measure, got {' and '.join(sorted(measures))}.")
-    if top is not None and not math.isfinite(top):
-        raise InputError(f"--top must be finite, got {top}.")
-    plot(curves, output, by=by, title=title, top=top)
+    plot(curves, output, by=by, top=top)
     facts: dict[str, Any] = {
         curve.label: {"best": curve.best, f"{by}_to_the_last": curve.reached(last.best)} for curve in curves
     }
-    lines = [f"{'run':24} {display_name(last.measure):>12}  {by} until {last.best:.4f}, the best of {last.label}"]
+    print(f"{'run':24} {display_name(last.measure):>12}  {by} until {last.best:.4f}, the best of {last.label}")
     for curve in curves:
         reached = curve.reached(last.best)
-        lines.append(f"{curve.label:24} {curve.best:12.4f}  {'never' if reached is None else f'{reached:.1f}'}")
-    summary = {"measure": last.measure, "output": str(output), "runs": facts}
-    report(summary, "\n".join(lines), as_json=as_json)
+        print(f"{curve.label:24} {curve.best:12.4f}  {'never' if reached is None else f'{reached:.1f}'}")
+    print(json.dumps({"benchmark": "curves", "measure": last.measure, "runs": facts}))
 
 
 def read_curve(argument: str, by: str) -> Curve:
@@ -94,7 +87,7 @@ def read_curve(argument: str, by: str) -> Curve:
     return Curve(label, name.removeprefix("validation_"), points)
 
 
-def plot(curves: list[Curve], output: Path, *, by: str, title: str, top: float | None) -> None:
+def plot(curves: list[Curve], output: Path, *, by: str, top: float | None) -> None:
     """Writes the plot, with a level line at the lowest loss of the last curve."""
     from matplotlib.figure import Figure
 
@@ -104,7 +97,6 @@ def plot(curves: list[Curve], output: Path, *, by: str, title: str, top: float |
         axes.plot(*zip(*curve.points, strict=True), label=curve.label, marker=".")
     axes.axhline(curves[-1].best, color="grey", linewidth=0.8, linestyle="--")
     axes.set(xlabel=by, ylabel=f"validation, {display_name(curves[-1].measure)}")
-    axes.set_title(title, parse_math=False)
     axes.set_ylim(top=top)
     axes.grid(alpha=0.3)
     for text in axes.legend().get_texts():

@@ -6,7 +6,6 @@ on a machine that does other work, the seconds depend on that work.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,14 +14,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.timing import NOTHING_COMPILED
+from benchmarks.timing import NOTHING_COMPILED, children_cpu_seconds
 from pixelcnn_jax.cli.options import UserCommand
-
-
-def cpu_seconds() -> float:
-    """Returns the CPU time of all child processes that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def first_step(config: str) -> tuple[float, float]:
@@ -32,7 +25,7 @@ def first_step(config: str) -> tuple[float, float]:
         record = workdir / "metrics.jsonl"
         command = [sys.executable, "-m", "experiments.train", f"--config={config}", f"--workdir={workdir}"]
         with log.open("w") as output:
-            began, cpu_began = time.perf_counter(), cpu_seconds()
+            began, cpu_began = time.perf_counter(), children_cpu_seconds()
             process = subprocess.Popen(
                 [*command, "--config.train.log_every=1"], stdout=output, stderr=output, env=NOTHING_COMPILED
             )
@@ -45,7 +38,7 @@ def first_step(config: str) -> tuple[float, float]:
             finally:
                 process.kill()
                 process.wait()
-            return seconds, cpu_seconds() - cpu_began
+            return seconds, children_cpu_seconds() - cpu_began
 
 
 @click.command(cls=UserCommand, help=__doc__)

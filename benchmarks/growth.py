@@ -7,23 +7,21 @@ measured for 1 and 20 layers of a very small network.
 """
 
 import json
-import time
-from functools import partial
 from typing import Any
 
 import click
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from benchmarks.timing import fastest
+from benchmarks.train_step import stepper
 from experiments import default_config
 from experiments.paper import unconditional
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import resolve
-from pixelcnn_jax.training.optimizer import make_optimizer
-from pixelcnn_jax.training.step import init_state, train_step
 
 BASE = {"layers": 4, "features": 32, "size": 16, "batch": 8}
 VARIED = {"layers": (1, 2, 4, 8, 16), "features": (16, 32, 64, 128), "size": (8, 16, 32), "batch": (2, 8, 32)}
@@ -35,17 +33,12 @@ def measure(rounds: int, *, layers: int, features: int, size: int, batch: int) -
     config.model.update({"layers": layers, "features": features, "first_kernel_size": 3})
     config = resolve(config, unconditional.Config)
     experiment = unconditional.make_experiment(config, ImageSpec(size, size, 1, 16))
-    optimizer, key = make_optimizer(config.optimizer, steps=config.train.steps), jax.random.key(0)
-    state = jax.jit(partial(init_state, experiment, optimizer))(key)
     images = {"image": jnp.zeros((batch, size, size, 1), jnp.int32)}
-    step = partial(train_step, experiment=experiment, optimizer=optimizer, ema_decay=config.train.ema_decay)
-    lowered = jax.jit(step).lower(state, images, key)
-    began = time.perf_counter()
-    compiled = lowered.compile()
-    compile_s = time.perf_counter() - began
-    step_s = fastest({"step": lambda: compiled(state, images, key)}, rounds=rounds)["step"]
-    memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
-    return {"step_s": step_s, "compile_s": compile_s, "memory_mib": memory}
+    one_device = SingleDeviceSharding(jax.devices()[0])
+    step, compiled, compile_s = stepper(experiment, config, images, one_device)
+    step_s = fastest({"step": step}, rounds=rounds)["step"]
+    memory: Any = compiled.memory_analysis()
+    return {"step_s": step_s, "compile_s": compile_s, "memory_mib": memory.temp_size_in_bytes / 2**20}
 
 
 def exponent(sizes: tuple[int, ...], values: list[float]) -> float:

@@ -15,27 +15,22 @@ else the machine did during the run.
 import json
 import time
 from collections.abc import Iterator
-from functools import partial
 from itertools import repeat
 from typing import Any
 
+import click
 import jax
 import numpy as np
-from absl import app, flags
 
+from benchmarks.train_step import stepper
 from configs import cifar10_full
 from experiments.paper import unconditional
-from experiments.train import use_all_cores
+from pixelcnn_jax.cli.evaluate import use_all_cores
+from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, from_array, load
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.training.config import resolve
-from pixelcnn_jax.training.optimizer import make_optimizer
-from pixelcnn_jax.training.step import init_state, train_step
-
-DATA_DIR = flags.DEFINE_string("data_dir", None, "where TFDS keeps CIFAR-10; random images without")
-BLOCKS = flags.DEFINE_integer("blocks", 8, "number of blocks of steps each way")
-STEPS = flags.DEFINE_integer("steps", 12, "steps in a block")
 
 
 def load_images(data_dir: str | None) -> Dataset:
@@ -46,51 +41,39 @@ def load_images(data_dir: str | None) -> Dataset:
     return from_array(random, levels=256, description="random images")
 
 
-def main(_: list[str]) -> None:
-    """Prints the seconds per step and, as the last line, all results as JSON."""
+@click.command(cls=UserCommand, help=__doc__)
+@click.option("--data_dir", help="Where TFDS keeps CIFAR-10; random images without.")
+@click.option("--blocks", default=8, show_default=True, help="Blocks of steps each way.")
+@click.option("--steps", default=12, show_default=True, help="Steps in a block.")
+def main(data_dir: str | None, blocks: int, steps: int) -> None:
+    use_all_cores()
     settings = cifar10_full.get_config()
     settings.model.update({"features": 24, "layers": 4, "head_features": 48})
-    settings.train.microbatch_size = 4
-    config = resolve(settings, unconditional.Config)
-    use_all_cores(config.train)
-    dataset, mesh = load_images(DATA_DIR.value), data_mesh()
+    config, dataset, mesh = resolve(settings, unconditional.Config), load_images(data_dir), data_mesh()
     experiment = unconditional.make_experiment(config, dataset.spec)
-    optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
-    key = jax.random.key(0)
-    state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))(key)
-    step = partial(
-        train_step,
-        experiment=experiment,
-        optimizer=optimizer,
-        ema_decay=config.train.ema_decay,
-        microbatch_size=config.train.microbatch_size,
-    )
-    next_state = jax.jit(step, donate_argnames="state", out_shardings=replicated(mesh))
-
     began = time.perf_counter()
     for _ in dataset:
         pass
     decoding = time.perf_counter() - began
     batches = read_ahead(training_batches(dataset, batch_size=config.train.batch_size, seed=0, flip=config.data.flip))
     constant = shard_batch(mesh, next(batches))
+    step, *_ = stepper(experiment, config, constant, replicated(mesh), 4)
 
     def block(inputs: Iterator[Any]) -> float:
         """Returns the seconds per step of some steps, done as the train loop does them."""
-        nonlocal state
-        measured_steps: list[Any] = []
+        measured: list[Any] = []
         began = time.perf_counter()
-        for _ in range(STEPS.value):
-            state, measured = next_state(state, next(inputs), key)
-            measured_steps.append(measured)
-            wait_for_older(measured_steps)
-        jax.block_until_ready(measured_steps)
-        return (time.perf_counter() - began) / STEPS.value
+        for _ in range(steps):
+            measured.append(step(next(inputs)))
+            wait_for_older(measured)
+        jax.block_until_ready(measured)
+        return (time.perf_counter() - began) / steps
 
     ways = {"reading": (shard_batch(mesh, batch) for batch in batches), "constant": repeat(constant)}
     for inputs in ways.values():
         block(inputs)
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(BLOCKS.value):
+    for number in range(blocks):
         for name in list(ways)[:: 1 if number % 2 else -1]:  # neither always comes first
             times[name].append(block(ways[name]))
 
@@ -100,13 +83,9 @@ def main(_: list[str]) -> None:
     print(f"{least['reading']:.4f} s per step reading, {least['constant']:.4f} s on one batch")
     print(f"reading / one batch {ratio:.3f}, over all blocks {overall:.3f}")
     result = {"benchmark": "input", "device": f"{mesh.size} x {jax.devices()[0].device_kind}", "ratio": ratio}
-    print(
-        json.dumps(
-            result
-            | {"data": dataset.description, "seconds_decoding": decoding, "overall": overall, "seconds_a_step": least}
-        )
-    )
+    result |= {"data": dataset.description, "seconds_decoding": decoding}
+    print(json.dumps(result | {"overall": overall, "seconds_a_step": least}))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

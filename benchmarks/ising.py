@@ -18,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.beyond.ising import Recipe, make_step
-from experiments.shared.checkerboard import lattice
-from experiments.shared.exact_ising import CRITICAL, infinite_magnetisation, mean_energy
+from experiments.shared.ising_lattice import CRITICAL, infinite_magnetisation, lattice, mean_energy
 from experiments.shared.spin_density import draw, estimate, make_network, new_variables
 from pixelcnn_jax import load_pretrained, naive_sample, nats, sample_and_log_prob
 from pixelcnn_jax.cli.options import PATH, UserCommand

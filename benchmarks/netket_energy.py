@@ -13,7 +13,7 @@ Needs pixelcnn-jax[netket].
 import json
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import jax
@@ -34,16 +34,7 @@ NETWORKS = {
     "arnn": dict(layers=4, features=16, kernel_size=(2, 3)),
     "arnn-wide": dict(layers=4, features=10, kernel_size=(3, 5)),
 }
-
-
-class Report(NamedTuple):
-    """The energy of a wave function after some steps, and its standard error."""
-
-    seed: int
-    steps: int
-    cpu_seconds: float
-    energy: float
-    error: float
+Report = dict[str, Any]  # the energy of a wave function after some steps, and its standard error
 
 
 def wave_function(name: str, hilbert: Any, length: int) -> Any:
@@ -75,7 +66,8 @@ def optimise(model: Any, hamiltonian: Any, *, seed: int, steps: int, samples: in
         jax.block_until_ready(state.parameters)
         spent += time.process_time() - began if step > 2 else 0
         if step % (steps // REPORTS) == 0:
-            yield Report(seed, step, spent, *energy(state, hamiltonian))
+            value, error = energy(state, hamiltonian)
+            yield {"seed": seed, "steps": step, "cpu_seconds": spent, "energy": value, "error": error}
 
 
 @click.command(cls=UserCommand, help=__doc__)
@@ -99,12 +91,9 @@ def main(name: str, length: int, field: float, seeds: int, steps: int, samples: 
     reports = []
     for seed in range(seeds):
         for one in optimise(model, hamiltonian, seed=seed, steps=steps, samples=samples, rate=rate):
-            relative = f"{1 - one.energy / exact:15.1e}" if exact is not None else ""
-            print(
-                f"{seed:4} {one.steps:6} {one.cpu_seconds:7.1f} {one.energy:12.5f} {one.error:9.5f} {relative}",
-                flush=True,
-            )
-            reports.append(one._asdict())
+            line = "{seed:4} {steps:6} {cpu_seconds:7.1f} {energy:12.5f} {error:9.5f}".format(**one)
+            print(line, "" if exact is None else f"{1 - one['energy'] / exact:15.1e}", flush=True)
+            reports.append(one)
     settings = {"length": length, "field": field, "samples": samples, "rate": rate}
     result = {"benchmark": "netket_energy", "network": name, "parameters": parameters, **settings, "exact": exact}
     print(json.dumps(result | {"reports": reports}))

@@ -27,6 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 BATCH, SIZE, LEVELS, FEATURES, LAYERS, FIRST, KERNEL = 32, 28, 256, 64, 7, 7, 3
+SAMPLES = (1, 16, 64)  # batches of images that are drawn
 SECONDS = 8.0  # of measurement of one part size in one round
 
 
@@ -173,7 +174,7 @@ def seconds_of(step: Callable[[], Any], *, least: float = SECONDS) -> float:
     return min(times)
 
 
-def with_torch(dtype: str, compiled: bool, batches: list[int]) -> dict[str, float]:
+def with_torch(dtype: str, compiled: bool) -> dict[str, float]:
     """Returns images a second in training by part, seconds of sampling by batch, and the rate of a product."""
     import torch
     from torch.nn import functional
@@ -201,13 +202,13 @@ def with_torch(dtype: str, compiled: bool, batches: list[int]) -> dict[str, floa
     result = {f"train {part}": BATCH / seconds_of(partial(step, part)) for part in (8, BATCH)}
     if not compiled and not half:
         with torch.no_grad():
-            for batch in batches:
+            for batch in SAMPLES:
                 result[f"sample {batch}"] = seconds_of(lambda batch=batch: network.sample(batch), least=1)
     square = torch.ones(2048, 2048, dtype=getattr(torch, dtype))
     return result | {"product": 2e-9 * 2048**3 / seconds_of(lambda: square @ square, least=1)}
 
 
-def with_package(dtype: str, batches: list[int]) -> dict[str, float]:
+def with_package(dtype: str) -> dict[str, float]:
     """The same of the package; its devices are the cores, as in training."""
     import dataclasses
 
@@ -227,11 +228,11 @@ def with_package(dtype: str, batches: list[int]) -> dict[str, float]:
     images = np.random.default_rng(0).integers(0, LEVELS, (BATCH, *SPEC.shape)).astype(np.int32)
     batch, result = shard_batch(mesh, {"image": images}), {}
     for part in (4, 8, BATCH):
-        step, _ = stepper(experiment, config, batch, replicated(mesh), part)
+        step, *_ = stepper(experiment, config, batch, replicated(mesh), part)
         result[f"train {part}"] = BATCH / seconds_of(lambda step=step: jax.block_until_ready(step()))
     if dtype == "float32":
         variables = {"params": experiment.init(jax.random.key(0))["params"]}
-        for count in batches:
+        for count in SAMPLES:
             draw = partial(sample, experiment.networks, variables, jax.random.key(1), shape=(count, SIZE, SIZE))
             result[f"sample {count}"] = seconds_of(lambda draw=draw: jax.block_until_ready(draw()), least=1)
     square = jnp.ones((2048, 2048), dtype)
@@ -258,7 +259,7 @@ def check_logits() -> None:
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
-ROWS: dict[str, Callable[[list[int]], dict[str, float]]] = {
+ROWS: dict[str, Callable[[], dict[str, float]]] = {
     "pixelcnn-jax, float32": partial(with_package, "float32"),
     "PyTorch, float32": partial(with_torch, "float32", False),
     "PyTorch compiled, float32": partial(with_torch, "float32", True),
@@ -275,12 +276,10 @@ def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 @click.command(help=__doc__)
 @click.option("--rounds", default=3, show_default=True, help="Number of processes of each row.")
-@click.option("--samples", default="1,16,64", show_default=True, help="Batches of images that are drawn.")
 @click.option("--row", type=click.Choice([*ROWS]), help="Measure one row in this process.")
-def main(rounds: int, samples: str, row: str | None) -> None:
-    batches = [int(size) for size in samples.split(",")]
+def main(rounds: int, row: str | None) -> None:
     if row:
-        print(json.dumps(ROWS[row](batches)))
+        print(json.dumps(ROWS[row]()))
         return
     check_logits()
     best: dict[str, dict[str, float]] = {}
@@ -288,7 +287,7 @@ def main(rounds: int, samples: str, row: str | None) -> None:
     for name in ROWS.keys() - names:
         print(f"{name}: skipped, since this processor has no instructions for it", file=sys.stderr)
     for name in tqdm(names * rounds, "measuring", unit="row", disable=None):
-        command = [sys.executable, "-m", "benchmarks.peers", f"--row={name}", f"--samples={samples}"]
+        command = [sys.executable, "-m", "benchmarks.peers", f"--row={name}"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             print(f"{name}: {done.stderr.strip().splitlines()[-1:]}, exit status {done.returncode}", file=sys.stderr)
@@ -297,10 +296,10 @@ def main(rounds: int, samples: str, row: str | None) -> None:
         for what, value in json.loads(done.stdout.splitlines()[-1]).items():
             better = min if what.startswith("sample") else max
             result[what] = better(value, result.get(what, value))
-    print(f"{'':36} images/s  of part   GFLOP/s" + "".join(f"  {size:>3} drawn, s" for size in batches))
+    print(f"{'':36} images/s  of part   GFLOP/s" + "".join(f"  {size:>3} drawn, s" for size in SAMPLES))
     for name, result in best.items():
         part = max((what for what in result if what.startswith("train")), key=lambda what: result[what])
-        drawn = "".join(f"  {result[one]:12.3f}" if (one := f"sample {size}") in result else "" for size in batches)
+        drawn = "".join(f"  {result[one]:12.3f}" if (one := f"sample {size}") in result else "" for size in SAMPLES)
         print(
             f"{name:36} {result[part]:8.1f} {part.removeprefix('train '):>8} {result['product']:9.0f}{drawn}",
             flush=True,

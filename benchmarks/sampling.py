@@ -6,9 +6,7 @@ to all of them. Each CPU core is a device, and batches that they divide are spli
 faster of one device, which can use all cores, and all devices.
 
 The colour table compares three channels with one. A third table has ``sample_and_log_prob`` beside ``sample`` and a
-second pass by ``log_prob``, on one device. With --model a trained model is also sampled by fixed-point
-iteration (Song et al. 2021): the whole image is drawn again from the same noise until it no longer changes. The number
-of iterations depends on the weights.
+second pass by ``log_prob``, on one device.
 """
 
 import json
@@ -24,11 +22,8 @@ from benchmarks.timing import fastest
 from configs import cifar10_full
 from pixelcnn_jax import GatedPixelCNN, log_prob, sample, sample_and_log_prob
 from pixelcnn_jax.cli.evaluate import use_all_cores
-from pixelcnn_jax.cli.options import UserCommand, load_density
+from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.foundation.devices import match_sharding, shard
-from pixelcnn_jax.foundation.distributions import draw, noise
-from pixelcnn_jax.models.conditioning.conditional import resolve
-from pixelcnn_jax.models.inputs import Condition, apply
 
 R = GatedPixelCNN(levels=256, features=64, layers=7, head_features=64)
 
@@ -80,44 +75,10 @@ def compare_log_prob(model: GatedPixelCNN, batch: int, size: int) -> dict[str, A
     return row | {"nats_off": float(jnp.max(jnp.abs(log_probs - drawn["log_prob_s"]())))}
 
 
-@partial(jax.jit, static_argnames=("model", "shape"))
-def fixed_point(
-    model: Any, variables: Any, condition: Condition, key: jax.Array, shape: tuple[int, ...]
-) -> tuple[jax.Array, jax.Array]:
-    """Returns the images that a second draw from the same noise leaves unchanged, and the number of draws."""
-    batch, height, width, channels = shape
-    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(batch))
-    of_row = partial(noise, keys, width=width, channels=channels, levels=model.levels)
-    gumbel = jnp.moveaxis(jax.vmap(of_row)(jnp.arange(height)), 0, 1)
-
-    def again(state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        images, _, count = state
-        logits = apply(model, variables, images, condition).reshape(-1, model.levels)
-        drawn = draw(logits, gumbel.reshape(-1, gumbel.shape[-1])).reshape(shape)
-        return drawn, jnp.any(drawn != images), count + 1
-
-    start = (jnp.zeros(shape, jnp.int32), jnp.array(True), jnp.array(0))
-    images, _, count = jax.lax.while_loop(lambda state: state[1], again, start)
-    return images, count
-
-
-def compare_fixed_point(name: str, batch: int) -> dict[str, Any]:
-    """Returns the times of fixed-point iteration and of cached sampling by a trained model."""
-    density, key = load_density(name), jax.random.key(1)
-    shape = (batch, *density.spec.shape)
-    network, weights, condition = resolve(density.model, density.variables, None, None, shape=shape)
-    cached = partial(sample, density.model, density.variables, key, shape=shape[:3])
-    iterated = partial(fixed_point, network, weights, condition, key, shape)
-    images, count = iterated()
-    row = {"batch": batch, "iterations": int(count), "same": bool((images == cached()).all())}
-    return row | {"fixed_point_s": seconds(iterated), "cached_s": seconds(cached)}
-
-
 @click.command(cls=UserCommand, help=__doc__)
 @click.option("--batch", multiple=True, type=int, default=(1, 16, 64), show_default=True, help="Batch of network R.")
 @click.option("--cifar10", "with_cifar10", is_flag=True, help="Time the network of configs/cifar10_full.py too.")
-@click.option("--model", "name", help="Model to sample by fixed-point iteration too: a published name or a workdir.")
-def main(batch: tuple[int, ...], with_cifar10: bool, name: str | None) -> None:
+def main(batch: tuple[int, ...], with_cifar10: bool) -> None:
     use_all_cores()
     networks: list[tuple[str, GatedPixelCNN, int, tuple[int, ...]]] = [("R", R, 28, batch)]
     if with_cifar10:
@@ -143,13 +104,6 @@ def main(batch: tuple[int, ...], with_cifar10: bool, name: str | None) -> None:
     for row in result["log_prob"]:
         times = f"{row['sample_s']:9.4f} {row['sample_and_log_prob_s']:22.4f} {row['log_prob_s']:11.4f}"
         print(f"{row['batch']:10} {times}  {row['same_images']!s:>11} {row['nats_off']:9.1g}")
-
-    if name is not None:
-        print("\nbatch  iterations  fixed point s  cached s  same images")
-        result["fixed_point"] = [compare_fixed_point(name, count) for count in (1, 16)]
-        for row in result["fixed_point"]:
-            times = f"{row['fixed_point_s']:14.3f} {row['cached_s']:9.3f}"
-            print(f"{row['batch']:5} {row['iterations']:11} {times}  {row['same']}")
     print(json.dumps(result))
 
 

@@ -9,7 +9,6 @@ change the recipe of a track below; the network may change, the data and its spl
 """
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from benchmarks.timing import NOTHING_COMPILED
+from benchmarks.timing import NOTHING_COMPILED, children_cpu_seconds
 from pixelcnn_jax.cli.evaluate import evaluate_split
 from pixelcnn_jax.cli.options import UserCommand, load_density
 from pixelcnn_jax.foundation.errors import InputError
@@ -80,13 +79,13 @@ def train(config: str, fields: Fields, workdir: str, data_dir: str | None) -> di
     """Trains in a process of its own; returns its wall-clock and CPU seconds."""
     fields = fields | {"data.test_split": ""} | ({"data.data_dir": data_dir} if data_dir else {})
     line = [sys.executable, "-m", "experiments.train", f"--config={config}", f"--workdir={workdir}"]
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, began = children_cpu_seconds(), time.perf_counter()
     line += [f"--config.{name}={x}" for name, x in fields.items()]
     done = subprocess.run(line, stdout=2, check=False, env=NOTHING_COMPILED)  # stderr: output is for figures
-    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    times = {"seconds": time.perf_counter() - began, "cpu_seconds": children_cpu_seconds() - before}
     if done.returncode:
         raise InputError(f"The training ended with status {done.returncode}.")
-    return {"seconds": seconds, "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+    return times
 
 
 @click.command(cls=UserCommand, help=__doc__)

@@ -7,6 +7,7 @@ Each training is a process of its own on binary MNIST. Time is CPU time, so that
 a VARIANT all of VARIANTS are run. ``benchmarks.curves`` plots the logs.
 """
 
+import json
 import math
 import shutil
 import statistics
@@ -62,6 +63,7 @@ def main(
 ) -> None:
     base = BASE | {"model.features": features, "model.head_features": features}
     print(f"{'variant':38} {'features':>8} {'images':>8} {'CPU s':>6} {'nats':>8} {'spread':>7}", flush=True)
+    rows = {}
     for name in variants or VARIANTS:
         fields, times, last = base | VARIANTS[name], [], []
         steps = images // fields["train.batch_size"]
@@ -77,6 +79,8 @@ def main(
         spread = statistics.stdev(last) if seeds > 1 else 0.0
         mean, seconds = statistics.fmean(last), statistics.fmean(times)
         print(f"{name:38} {features:8} {images:8} {seconds:6.0f} {mean:8.3f} {spread:7.3f}", flush=True)
+        rows[name] = {"nats": mean, "spread": spread, "cpu_seconds": seconds}
+    print(json.dumps({"benchmark": "study", "features": features, "images": images, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,12 @@ import jax
 NOTHING_COMPILED = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"}
 
 
+def children_cpu_seconds() -> float:
+    """Returns the CPU time of all child processes that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def fastest(functions: dict[str, Callable[[], Any]], *, rounds: int) -> dict[str, float]:
     """Returns the seconds of the fastest call of each function.
 

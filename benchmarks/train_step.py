@@ -13,6 +13,7 @@ pass. Executed operations are those that XLA counts in the compiled step.
 """
 
 import json
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -117,20 +118,23 @@ def network_r() -> RunConfig:
 
 def stepper(
     experiment: Experiment, config: RunConfig, batch: Batch, sharding: Any, microbatch_size: int | None = None
-) -> tuple[Callable[[], Any], jax.stages.Compiled]:
-    """Returns a function that does the next training step, and the compiled step."""
+) -> tuple[Callable[..., Any], jax.stages.Compiled, float]:
+    """Returns a function that does the next training step, the compiled step, and the seconds that compiling took."""
     optimizer, key = make_optimizer(config.optimizer, steps=config.train.steps), jax.random.key(0)
     state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=sharding)(key)
     options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": config.train.ema_decay}
     step = partial(train_step, **options, microbatch_size=microbatch_size)
-    compiled = jax.jit(step, donate_argnames="state", out_shardings=sharding).lower(state, batch, key).compile()
+    lowered = jax.jit(step, donate_argnames="state", out_shardings=sharding).lower(state, batch, key)
+    began = time.perf_counter()
+    compiled = lowered.compile()
+    seconds = time.perf_counter() - began
 
-    def next_step() -> Any:
+    def next_step(batch: Batch = batch) -> Any:
         nonlocal state
         state, measured = compiled(state, batch, key)
         return measured
 
-    return next_step, compiled
+    return next_step, compiled, seconds
 
 
 def gflop_of(compiled: jax.stages.Compiled) -> float:
@@ -151,11 +155,11 @@ def main(microbatch_size: tuple[int, ...], rounds: int) -> None:
 
     steps, executed = {}, {}
     for size in microbatch_size:
-        steps[f"microbatch {size}"], compiled = stepper(experiment, config, batch, replicated(mesh), size)
+        steps[f"microbatch {size}"], compiled, _ = stepper(experiment, config, batch, replicated(mesh), size)
         if size == BATCH:  # for others XLA counts the body of the loop once
             executed["package"] = gflop_of(compiled) * mesh.size / BATCH
     naive = naive_experiment(experiment)
-    steps["naive"], compiled = stepper(naive, config, jax.device_put({"image": images}, one), one)
+    steps["naive"], compiled, _ = stepper(naive, config, jax.device_put({"image": images}, one), one)
     executed["naive"] = gflop_of(compiled) / BATCH
     square, product = jnp.ones((2048, 2048)), jax.jit(jnp.matmul)
     seconds = fastest({**steps, "product": lambda: product(square, square)}, rounds=rounds)

@@ -47,7 +47,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from experiments.beyond import ising
-from experiments.shared import checkerboard, exact_ising
+from experiments.shared import ising_lattice
 from pixelcnn_jax.data.image_files import grid
 
 key = jax.random.key(0)
@@ -69,7 +69,7 @@ variables = ising.train(network, variables, key, size=SIZE, recipe=ising.Recipe(
 
 # %%
 found = ising.estimate(network, variables, key, BETA, size=SIZE, samples=10_000)
-exact = exact_ising.log_partition(BETA, size=SIZE)
+exact = ising_lattice.log_partition(BETA, size=SIZE)
 sites = SIZE**2
 print(f"free energy per site at beta = {BETA}: F = -log Z / beta, for energies -J times products of neighbours, J = 1")
 print(f"exact                {-exact / BETA / sites:.6f}")
@@ -77,7 +77,7 @@ for name in ("importance_weighted", "variational"):
     value, error = getattr(found, name), getattr(found, f"{name}_error")
     print(f"{name:20} {-value / BETA / sites:.6f} +- {error / BETA / sites:.6f}")
 print(f"effective sample size {found.effective_sample_size:.1%}")
-print(f"energy per site {found.energy:.4f}, exact {exact_ising.mean_energy(BETA, size=SIZE) / sites:.4f}")
+print(f"energy per site {found.energy:.4f}, exact {ising_lattice.mean_energy(BETA, size=SIZE) / sites:.4f}")
 
 # %% [markdown]
 # ## Spins from cold to hot
@@ -87,6 +87,6 @@ print(f"energy per site {found.energy:.4f}, exact {exact_ising.mean_energy(BETA,
 # %%
 betas = jnp.repeat(jnp.linspace(0.6, 0.2, 5), 8)
 even, _ = ising.draw(network, variables, key, betas, size=SIZE)
-spins = checkerboard.lattice(key, even, betas)
+spins = ising_lattice.lattice(key, even, betas)
 pictures = np.asarray(spins > 0, int).reshape(5, 8, SIZE, SIZE, 1)
 ImageOps.scale(Image.fromarray(grid(pictures, levels=2)[..., 0]), 6, Image.Resampling.NEAREST)

@@ -140,9 +140,7 @@ def parse(argv: list[str]) -> Command:
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
     flags.DEFINE_bool("dry_run", False, "print what a step needs and train nothing", flag_values=values)
     flags.DEFINE_string("coordinator", None, "host:port of process 0", flag_values=values)
-    flags.DEFINE_integer(
-        "processes", None, "number of processes that train together", lower_bound=1, flag_values=values
-    )
+    flags.DEFINE_integer("processes", None, "number of processes", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("process", None, "number of this process, from 0", flag_values=values)
     for file in config_files(argv):  # one that is missing would be a traceback
         if not Path(file.partition(":")[0]).is_file():  # configs/imagenet32.py:autoencoder

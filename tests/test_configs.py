@@ -25,8 +25,6 @@ def test_a_config_is_valid_and_says_how_to_run_it(name):
     make_network(run.model, ImageSpec(32, 32, 3, levels=256, classes=10))
     assert run.train.batch_size % 8 == run.train.eval_batch_size % 8 == 0  # eight devices can share a batch
     assert re.search(rf"python -m experiments.train --config=configs/{name}.py(:1)? --workdir=runs/", module.__doc__)
-    for part in ("Paper row:", "Command", "Result:"):
-        assert part in module.__doc__
 
 
 def test_a_config_can_be_of_another_experiment():

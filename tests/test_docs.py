@@ -117,8 +117,3 @@ def test_no_link_of_readme_is_relative_on_a_package_index():
     for (mark, was), (_, link) in zip(before, re.findall(LINK, text), strict=True):
         assert link == (was if was.startswith("https:") else f"https://{places[mark]}/{was}")
         assert was.startswith("https:") or (ROOT / was).is_file(), was
-
-
-def test_every_picture_is_shown():
-    text = "".join(page.read_text() for page in PAGES)
-    assert [picture.name for picture in (ROOT / "docs" / "pictures").iterdir() if picture.name not in text] == []

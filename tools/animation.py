@@ -23,12 +23,11 @@ PALETTE = [232, 226, 210, 16, 16, 16, 250, 250, 250]
 
 @click.command(cls=UserCommand)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("docs/pictures/sampling.gif"))
-@click.option("--seed", default=3, show_default=True)
-def main(output: Path, seed: int) -> None:
+def main(output: Path) -> None:
     """Draw the animation."""
     model, variables, _ = load_pretrained("mnist_classes")
     h = jax.nn.one_hot(np.arange(10), 10)
-    images = np.asarray(sample(model, variables, jax.random.key(seed), shape=(10, 28, 28), h=h))[..., 0]
+    images = np.asarray(sample(model, variables, jax.random.key(3), shape=(10, 28, 28), h=h))[..., 0]
     drawn = range(STEP, 28 * 28 + 1, STEP)
     frames = [frame(images, count) for count in drawn]
     times = [60] * (len(frames) - 1) + [2500]

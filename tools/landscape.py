@@ -35,21 +35,13 @@ COSTS: dict[str, Callable[[dict[str, Any]], float]] = {
 }
 
 
-class Published(NamedTuple):
-    """A figure of others."""
-
-    name: str
-    score: float
-    parameters: float | None  # None: not printed
-
-
 class Data(NamedTuple):
     """Test images, the unit of their scores, and what others have."""
 
     title: str
     dataset: str
     measure: str
-    published: tuple[Published, ...]
+    published: tuple[tuple[str, float, float | None], ...]  # name, score, parameters if they are printed
 
 
 PANELS = (
@@ -58,13 +50,13 @@ PANELS = (
         "cifar10",
         "bits_per_dim",
         (
-            Published("NeLLoC", 3.383, 0.129 * MILLION),  # zmtomorrow/NeLLoC, BPD_test.ipynb
-            Published("NeLLoC", 3.282, 0.326 * MILLION),
-            Published("NeLLoC", 3.247, 0.721 * MILLION),
-            Published("PixelCNN++", 2.92, 53 * MILLION),  # 1701.05517
-            Published("PixelSNAIL", 2.85, 46 * MILLION),  # 1712.09763
-            Published("PixelCNN 3.14", 3.14, None),  # 1601.06759
-            Published("Gated PixelCNN 3.03", 3.03, None),  # 1606.05328
+            ("NeLLoC", 3.383, 0.129 * MILLION),  # zmtomorrow/NeLLoC, BPD_test.ipynb
+            ("NeLLoC", 3.282, 0.326 * MILLION),
+            ("NeLLoC", 3.247, 0.721 * MILLION),
+            ("PixelCNN++", 2.92, 53 * MILLION),  # 1701.05517
+            ("PixelSNAIL", 2.85, 46 * MILLION),  # 1712.09763
+            ("PixelCNN 3.14", 3.14, None),  # 1601.06759
+            ("Gated PixelCNN 3.03", 3.03, None),  # 1606.05328
         ),
     ),
     Data(
@@ -72,9 +64,9 @@ PANELS = (
         "binarized_mnist",
         "nats",
         (
-            Published("PixelCNN 81.30", 81.30, None),  # 1601.06759
-            Published("Gated PixelCNN 80.10", 80.10, None),  # the authors of PixelVAE, 1611.05013
-            Published("Diagonal BiLSTM 79.20", 79.20, None),  # 1601.06759
+            ("PixelCNN 81.30", 81.30, None),  # 1601.06759
+            ("Gated PixelCNN 80.10", 80.10, None),  # the authors of PixelVAE, 1611.05013
+            ("Diagonal BiLSTM 79.20", 79.20, None),  # 1601.06759
         ),
     ),
 )
@@ -88,7 +80,7 @@ def main(output: Path) -> None:
     for row, data in zip(figure.subplots(2, 2), PANELS, strict=True):
         cards = [card for card in map(read_card, pretrained_names()) if is_ours(card, data)]
         for axes, by in zip(row, COSTS, strict=True):
-            draw(axes, data, [point(card, data, by=by) for card in cards], by=by)
+            draw(axes, data, cards, by=by)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=130)
     atomic_write(output, png.getvalue())
@@ -100,25 +92,21 @@ def is_ours(card: dict[str, Any], data: Data) -> bool:
     return same and card["score_of"] == "p(x)" and "test" in card["scores"]
 
 
-def point(card: dict[str, Any], data: Data, *, by: str) -> tuple[float, float, str]:
-    """Returns the cost of a model, its score of the test images, and the class of its network."""
-    return COSTS[by](card), card["scores"]["test"][data.measure], card["config"]["model"]["network"]
-
-
-def draw(axes: Axes, data: Data, ours: list[tuple[float, float, str]], *, by: str) -> None:
+def draw(axes: Axes, data: Data, cards: list[dict[str, Any]], *, by: str) -> None:
     """Draws the points of one data set against one measure of cost."""
     for kind, colour in COLOURS.items():
-        if points := [(cost, score) for cost, score, name in ours if name == kind]:
+        ours = [card for card in cards if card["config"]["model"]["network"] == kind]
+        if points := [(COSTS[by](card), card["scores"]["test"][data.measure]) for card in ours]:
             axes.plot(*zip(*points, strict=True), "o", color=colour, label=f"{kind}, here")
-    for one in data.published:
-        if one.parameters is None:
-            axes.axhline(one.score, color="grey", linewidth=0.8, linestyle=":")
-            axes.annotate(one.name, (0.02, one.score), xycoords=("axes fraction", "data"), va="bottom", size=8)
+    for name, score, parameters in data.published:
+        if parameters is None:
+            axes.axhline(score, color="grey", linewidth=0.8, linestyle=":")
+            axes.annotate(name, (0.02, score), xycoords=("axes fraction", "data"), va="bottom", size=8)
         elif by == "parameters":
-            axes.plot(one.parameters, one.score, "x", color="black")
-            left = one.parameters > 10 * MILLION
+            axes.plot(parameters, score, "x", color="black")
+            left = parameters > 10 * MILLION
             place = {"xytext": (-5 if left else 5, 3), "textcoords": "offset points", "ha": "right" if left else "left"}
-            axes.annotate(one.name, (one.parameters, one.score), size=8, **place)
+            axes.annotate(name, (parameters, score), size=8, **place)
     axes.set(xscale="log" if by == "parameters" else "linear", xlabel=by, ylabel=data.title)
     axes.set_xlim((0.1 * MILLION, max(MILLION, axes.get_xlim()[1])) if by == "parameters" else (0, None))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x / MILLION:g} M" if x >= 1e4 else f"{x:g}")

@@ -1,10 +1,10 @@
 """Plants the bugs of ``planted_bugs.toml`` one at a time and checks that the tests named with each find it.
 
-python -m tools.planted_bugs [--only TEXT] [--tests DIR]
+python -m tools.planted_bugs [--only TEXT]
 
 Everything happens in a copy of the checkout in a temporary folder. The named tests are run once without a bug, where
 all must pass, and then with each: a bug is found if a test fails. Prints a table, and ends with exit status 1 if a bug
-was missed. ``--tests`` takes tests from a different checkout, such as an older commit, to compare two versions of them.
+was missed.
 """
 
 import contextlib
@@ -21,19 +21,19 @@ from typing import Any
 
 import click
 
+from benchmarks.timing import children_cpu_seconds
+
 ROOT = Path(__file__).parents[1]
 BUGS = Path(__file__).with_suffix(".toml")
 PASSED, FAILED = 0, 1  # exit status of pytest; others are for tests that are not there or cannot be collected
 
 
-def copy_checkout(target: Path, tests: Path) -> None:
-    """Copies the files that git tracks: the tests and their settings from ``tests``, all others from this checkout."""
-    for checkout, of_tests in ((ROOT, False), (tests, True)):
-        listed = subprocess.run(["git", "ls-files"], cwd=checkout, capture_output=True, text=True, check=True).stdout
-        for name in listed.splitlines():
-            if (name.startswith("tests/") or name == "pyproject.toml") == of_tests:
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(checkout / name, target / name)
+def copy_checkout(target: Path) -> None:
+    """Copies the files that git tracks."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target / name)
 
 
 @contextlib.contextmanager
@@ -52,25 +52,12 @@ def planted(place: Path, bug: dict[str, Any]) -> Iterator[None]:
 
 def run_tests(place: Path, tests: list[str]) -> tuple[int, str, float]:
     """Runs tests until one fails. Returns the exit status of pytest, its last lines, and the CPU seconds."""
-    before = os.times()
-    line = [
-        sys.executable,
-        "-B",
-        "-m",
-        "pytest",
-        "--numprocesses=0",
-        "--exitfirst",
-        "--durations=0",
-        "-p",
-        "no:cacheprovider",
-        *tests,
-    ]
+    before = children_cpu_seconds()
+    line = [sys.executable, "-B", "-m", "pytest", "--numprocesses=0", "--exitfirst", "-p", "no:cacheprovider", *tests]
     # Programs that a bug does not change are compiled once for all bugs.
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(place / "compiled")}
     done = subprocess.run(line, cwd=place, env=environment, capture_output=True, text=True)
-    after = os.times()
-    seconds = after.children_user + after.children_system - before.children_user - before.children_system
-    return done.returncode, done.stdout[-2000:] + done.stderr[-500:], seconds
+    return done.returncode, done.stdout[-2000:] + done.stderr[-500:], children_cpu_seconds() - before
 
 
 def outcome_of(place: Path, bug: dict[str, Any]) -> tuple[str, float]:
@@ -84,13 +71,12 @@ def outcome_of(place: Path, bug: dict[str, Any]) -> tuple[str, float]:
 
 @click.command(help=__doc__.partition("\n")[0])
 @click.option("--only", default="", help="Plant only the bugs whose file or description contains this text.")
-@click.option("--tests", default=ROOT, type=click.Path(path_type=Path), help="A checkout whose tests are run.")
-def main(only: str, tests: Path) -> None:
+def main(only: str) -> None:
     bugs = [bug for bug in tomllib.loads(BUGS.read_text())["bug"] if only in bug["file"] + bug["what"]]
     began, missed = time.monotonic(), 0
     with tempfile.TemporaryDirectory(prefix="planted-bugs-") as folder:
         place = Path(folder)
-        copy_checkout(place, tests)
+        copy_checkout(place)
         status, output, _ = run_tests(place, sorted({test for bug in bugs for test in bug["tests"]}))
         if status != PASSED:
             raise click.ClickException(f"The tests must pass without a bug:\n{output}")

@@ -5,8 +5,7 @@ without a caption. Where images have labels, the captions of one label count as 
 """
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import per_image
-from experiments.shared.scene_reader import accuracy_of_scenes, check_reader
-from experiments.shared.sentences import one_caption_of_each, word_by_word
+from experiments.shared.pieces import draw_grid, init_of, nats_given_each
+from experiments.shared.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.errors import InputError
@@ -30,13 +29,14 @@ from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
 
+TEXT_FEATURES = 32  # width of the words' embeddings, of the GRU, and of the attention
+HEADS = 4  # of the attention
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Fields of ``config.captions``."""
 
-    text_features: int = field(32, "width of the words' embeddings, of the GRU, and of the attention", least=1)
-    heads: int = field(4, "number of attention heads, which share the width", least=1)
     map_features: int = field(16, "feature maps of s, the map that the sentence becomes", least=1)
     drop_condition: float = field(0.1, "share of training images without caption, for guidance", least=0, below=1)
     guidance: float = field(0.0, "guidance of the samples in the picture and the report", least=0)
@@ -49,18 +49,13 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """Returns the experiment: the likelihood given the caption as the loss, samples of captions as the picture.
 
     Raises:
-      InputError: for images without captions, and a width that the heads cannot share.
+      InputError: for images without captions.
     """
     group = config.group
     if spec.words is None:
         raise InputError("config.data.captions must be set: experiment captions needs a sentence for each image.")
-    if group.text_features % group.heads:
-        raise InputError(f"config.captions.text_features must be a multiple of heads={group.heads}.")
-    encoder = TextEncoder((spec.height, spec.width, group.map_features), spec.words, group.text_features, group.heads)
+    encoder = TextEncoder((spec.height, spec.width, group.map_features), spec.words, TEXT_FEATURES, HEADS)
     model = ConditionalModel(make_network(config.model, spec), encoder)
-
-    def init(key: Key[Array, ""]) -> Params:
-        return model.init(key, jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, 1), jnp.int32))
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         captions, key = batch["caption"], None
@@ -74,19 +69,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         rows, columns, _ = source.shape
         keys = jnp.broadcast_to(jax.random.split(key, columns)[None], (rows, columns))
         keys = keys.at[-1].set(keys[-1, 0]).reshape(-1)  # the last row changes the sentence alone
-        drawn = draw_captions(model, config, params, keys, jnp.asarray(source.reshape(len(keys), -1)))
-        return drawn.reshape(rows, columns, *spec.shape)
+        h = jnp.asarray(source.reshape(len(keys), -1))
+        return draw_grid(model, params, keys, spec, rows, columns, h=h, guidance=group.guidance)
 
     words = "Held-out captions, a row for each. In the last row one word changes at a time, the noise does not."
+    init = init_of(model, spec, jnp.zeros((1, 1), jnp.int32))
     return Experiment(init, loss, draw, model, score_of="p(x|caption)", caption=words)
-
-
-def draw_captions(
-    model: ConditionalModel, config: RunConfig, params: Params, keys: Key[Array, "..."], captions: Tokens
-) -> Int[Array, "count height width channels"]:
-    """Draws an image of each caption."""
-    shape = (len(captions), *cast(TextEncoder, model.conditioner).shape[:2])
-    return sample(model, params, keys, shape=shape, h=captions, guidance=config.group.guidance)
 
 
 def check(config: RunConfig, splits: Splits) -> None:
@@ -111,10 +99,11 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
 
     def given_each(params: Params, batch: Batch) -> Float[Array, "batch candidates"]:
-        def given(caption: Int[Array, " words"]) -> Float[Array, " batch"]:
-            return nats(model, params, batch["image"], h=jnp.repeat(caption[None], len(batch["image"]), axis=0))
+        return nats_given_each(model, params, batch["image"], candidates)
 
-        return jax.lax.map(given, candidates).T
+    def draw(key: Key[Array, ""], captions: Tokens) -> Array:
+        shape = (len(captions), splits.spec.height, splits.spec.width)
+        return sample(model, local, key, shape=shape, h=captions, guidance=config.group.guidance)
 
     nats_of = per_image(config, given_each)
     figures: dict[str, Any] = {
@@ -125,7 +114,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         images = split.subset(config.group.report_images)
         right = meaning[np.arange(len(images)) * len(split) // len(images)]
         scores = worth(nats_of(params, images), right, np.random.default_rng(config.seed))
-        scores |= accuracy_of_scenes(config, split, partial(draw_captions, model, config, local))
+        scores |= accuracy_of_scenes(config, split, draw)
         figures |= {f"{name}_{key}": value for key, value in ({"images": len(images)} | scores).items()}
     return figures
 

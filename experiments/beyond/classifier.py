@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import apply, per_image
+from experiments.shared.pieces import init_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.encoders import Encoder
@@ -20,9 +21,7 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params,
 class Config:
     """Fields of ``config.classifier``."""
 
-    encoder_features: tuple[int, ...] = field(
-        (32, 64, 128), "feature maps of each stage; a stage halves the image", least=1
-    )
+    encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of each stage", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
@@ -33,9 +32,6 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """
     network = Encoder(number_of_classes(spec), spec.levels, config.group.encoder_features)
 
-    def init(key: Key[Array, ""]) -> Params:
-        return dict(network.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))
-
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         logits = apply(network, params, batch["image"])
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
@@ -44,15 +40,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         order = jnp.argsort(jnp.argmax(apply(network, params, source), axis=1))
         return jnp.asarray(source)[order].reshape(config.train.sample_rows, config.train.sample_columns, *spec.shape)
 
-    return Experiment(
-        init,
-        loss,
-        draw,
-        network,
-        measure="cross_entropy",
-        score_of="p(y|x)",
-        caption="Validation images, ordered by their predicted class.",
-    )
+    caption = "Validation images, ordered by their predicted class."
+    words = {"measure": "cross_entropy", "score_of": "p(y|x)", "caption": caption}
+    return Experiment(init_of(network, spec), loss, draw, network, **words)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:

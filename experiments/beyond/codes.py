@@ -15,7 +15,9 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import per_image, report_split
+from experiments.shared.pieces import init_of_each, key_of
 from experiments.shared.quantiser import Codes, codes_of, fit_patches, images_of
+from experiments.shared.settings import Reported
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
@@ -32,11 +34,10 @@ POOL = 64  # images whose coarse map is given in place of the right one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Reported):
     """Fields of ``config.codes``."""
 
     codes: int = field(64, "K, the number of codes of the vector quantiser", least=2)
-    report_images: int = field(2000, "test images used in the report", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
@@ -56,15 +57,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         "quantiser": {str(size): jnp.zeros((config.group.codes, size**2 * spec.channels)) for size in (COARSE, FINE)}
     }
 
-    def init(key: Key[Array, ""]) -> Params:
-        keys, h = jax.random.split(key), jnp.zeros((1, classes))
-        c, d = (jnp.zeros((1, *size, 1), jnp.int32) for size in sizes)
-        s = map_of(c, config.group.codes)
-        return {"coarse": dict(network.init(keys[0], c, h)), "fine": dict(network.init(keys[1], d, h, s))}
+    networks, h = {"coarse": network, "fine": network}, jnp.zeros((1, classes))
+    c, d = (jnp.zeros((1, *size, 1), jnp.int32) for size in sizes)
+    init = init_of_each(networks, {"coarse": (c, h), "fine": (d, h, map_of(c, config.group.codes))})
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        key = None if training is None else training.key
-        return jnp.sum(nats_by_map(network, spec, params, fixed, batch, key=key), axis=1)
+        return jnp.sum(nats_by_map(network, spec, params, fixed, batch, key=key_of(training)), axis=1)
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
         rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns
@@ -75,16 +73,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         images = images_of(d, fixed["quantiser"][str(FINE)], spec.channels)
         return jnp.round(images * (spec.levels - 1)).astype(jnp.int32).reshape(rows, columns, *spec.shape)
 
-    networks = {"coarse": network, "fine": network}
-    return Experiment(
-        init,
-        loss,
-        draw,
-        networks,
-        measure="nats_of_codes",
-        score_of="codes given y",
-        caption="Samples from their codes, a row for each class.",
-    )
+    caption = "Samples from their codes, a row for each class."
+    words = {"measure": "nats_of_codes", "score_of": "codes given y", "caption": caption}
+    return Experiment(init, loss, draw, networks, **words)
 
 
 def map_of(codes: Codes, count: int) -> Float[Array, "batch fine_rows fine_columns codes"]:

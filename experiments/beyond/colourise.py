@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from experiments.shared.pieces import blank, draw_grid, init_of, key_of
 from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.data.preparation import luma
 from pixelcnn_jax.foundation.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Map, Variables
 from pixelcnn_jax.models.registry import make_network
-from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
 
@@ -22,9 +23,8 @@ class Config:
 
 
 def grey(images: Images) -> Images:
-    """Returns the luma of RGB images (ITU-R 601), rounded to levels, as three equal channels."""
-    weights = jnp.array([[19595], [38470], [7471]], jnp.uint32)  # 65,536 levels need all 32 bits
-    return jnp.repeat(((images.astype(jnp.uint32) @ weights + 2**15) >> 16).astype(jnp.int32), 3, axis=3)
+    """Returns the luma of RGB images as three equal channels."""
+    return jnp.repeat(luma(images), 3, axis=3)
 
 
 def map_of(images: Images, levels: int) -> Map:
@@ -39,29 +39,19 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     if spec.channels != 3:
         raise InputError(f"config.data.dataset must hold RGB images, got images of {spec.channels} channels.")
 
-    def init(key: Key[Array, ""]) -> Params:
-        image = jnp.zeros((1, *spec.shape), jnp.int32)
-        return dict(network.init(key, image, None, map_of(image, spec.levels)))
-
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        x, key = batch["image"], None if training is None else training.key
-        return nats(network, params, x, s=map_of(x, spec.levels), key=key)
+        x = batch["image"]
+        return nats(network, params, x, s=map_of(x, spec.levels), key=key_of(training))
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         originals, each = jnp.asarray(source), max(1, config.train.sample_columns - 2)
         s = jnp.repeat(map_of(originals, spec.levels), each, axis=0)
-        drawn = sample(network, params, key, shape=(len(s), *spec.shape[:2]), s=s)
-        rows = drawn.reshape(-1, each, *spec.shape)
-        return jnp.concatenate([grey(originals)[:, None], rows, originals[:, None]], axis=1)
+        drawn = draw_grid(network, params, key, spec, len(originals), each, s=s)
+        return jnp.concatenate([grey(originals)[:, None], drawn, originals[:, None]], axis=1)
 
-    return Experiment(
-        init,
-        loss,
-        draw,
-        network,
-        score_of="p(x|grey x)",
-        caption="In each row a grey image, samples given it, and the original.",
-    )
+    init = init_of(network, spec, None, map_of(blank(spec), spec.levels))
+    caption = "In each row a grey image, samples given it, and the original."
+    return Experiment(init, loss, draw, network, score_of="p(x|grey x)", caption=caption)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:

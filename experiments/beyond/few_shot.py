@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
 from experiments.shared.measuring import per_image, report_split
+from experiments.shared.pieces import blank, draw_grid, init_of
 from pixelcnn_jax.data.dataset import Dataset, Splits, load
 from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.data.views import ROTATIONS, random_index, rotate
@@ -24,7 +25,6 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
-from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
 from pixelcnn_jax.training.progress import progress_bar
@@ -60,19 +60,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     if not most:
         raise InputError("config.data.examples must be at least 1: this experiment learns from examples.")
     if len(group.encoder_features) != 2 or group.encoder_features[1] % group.heads:
-        raise InputError(
-            f"config.few_shot.encoder_features must be two numbers, the second a multiple of heads={group.heads}, got "
-            f"{group.encoder_features}."
-        )
+        raise InputError(f"config.few_shot.encoder_features must be two, the second a multiple of heads={group.heads}.")
     if group.augment and spec.height != spec.width:
         raise InputError("config.few_shot.augment needs square images: set config.data.resize.")
     shape = (spec.height, spec.width, group.map_features)
     encoder = SetEncoder(shape, spec.levels, most, group.encoder_features, group.heads)
     model = ConditionalModel(make_network(config.model, spec), encoder)
-
-    def init(key: Key[Array, ""]) -> Params:
-        image = jnp.zeros((1, *spec.shape), jnp.int32)
-        return model.init(key, image, image[None])
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         if training is None:
@@ -87,10 +80,11 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     def draw(params: Params, key: Key[Array, ""], source: Integer[np.ndarray, "rows shown height width 1"]) -> Pictures:
         each = max(1, config.train.sample_columns - source.shape[1])
         h = jnp.repeat(jnp.asarray(source), each, axis=0)
-        drawn = sample(model, params, key, shape=(len(h), spec.height, spec.width), h=h)
-        return jnp.concatenate([jnp.maximum(source, 0), drawn.reshape(-1, each, *spec.shape)], axis=1)
+        drawn = draw_grid(model, params, key, spec, len(source), each, h=h)
+        return jnp.concatenate([jnp.maximum(source, 0), drawn], axis=1)
 
     caption = "In each row one or three examples, and samples given them."
+    init = init_of(model, spec, blank(spec)[None])
     return Experiment(init, loss, draw, model, score_of="p(x|examples)", caption=caption)
 
 

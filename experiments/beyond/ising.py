@@ -21,8 +21,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.checkerboard import log_weight
-from experiments.shared.exact_ising import CRITICAL, log_partition, mean_energy
+from experiments.shared.ising_lattice import CRITICAL, log_partition, log_weight, mean_energy
 from experiments.shared.spin_density import (
     Estimates,
     Sampler,
@@ -40,6 +39,7 @@ from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.pretrained import save_pretrained
 from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer
 from pixelcnn_jax.training.progress import progress_bar
+from pixelcnn_jax.training.step import averaged
 
 HIGHEST = 0.6  # beta, of training
 
@@ -128,8 +128,7 @@ def make_step(
         )
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.variables)
         variables = optax.apply_updates(state.variables, updates)
-        decay = jnp.minimum(recipe.ema_decay, (1 + step) / (10 + step))
-        average = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.average, variables)
+        average = averaged(state.average, variables, step, decay=recipe.ema_decay)
         return State(variables, average, optimizer_state), excess[0].std()
 
     return start, one_step
@@ -167,37 +166,20 @@ def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
 @click.option("--layers", default=4, show_default=True, help="Layers of the network.")
 @click.option("--features", default=24, show_default=True, help="Feature maps of the network.")
 @click.option(
-    "--steps",
-    type=click.IntRange(min=0),
-    default=Recipe().steps,
-    show_default=True,
-    help="Training steps; 0 with --start-from.",
+    "--samples", type=click.IntRange(2), default=32, show_default=True, help="Samples of a step at each beta."
 )
-@click.option(
-    "--samples",
-    type=click.IntRange(min=2),
-    default=Recipe().samples,
-    help="Samples of a step at each of 8 betas. [default: 32]",
-)
+@click.option("--steps", default=Recipe().steps, show_default=True, help="Training steps; 0 with --start-from.")
 @click.option("--seed", default=0, show_default=True, help="Of parameters and samples.")
-@click.option(
-    "--beta", default=[CRITICAL], multiple=True, help="Where to evaluate; may be repeated. [default: critical]"
-)
-@click.option(
-    "--evaluated",
-    type=click.IntRange(min=1),
-    default=100_000,
-    show_default=True,
-    help="Fresh samples of an evaluation.",
-)
+@click.option("--beta", default=[CRITICAL], multiple=True, help="Where to evaluate, if not at the critical one.")
+@click.option("--evaluated", default=100_000, show_default=True, help="Fresh samples of an evaluation.")
 @click.option("--start-from", type=PATH, help="Folder of an earlier run whose variables to start from.")
 @click.option("-o", "--output", type=PATH, help="Folder for the trained model.")
 def main(
     size: int | None,
     layers: int,
     features: int,
-    steps: int,
     samples: int,
+    steps: int,
     seed: int,
     beta: tuple[float, ...],
     evaluated: int,

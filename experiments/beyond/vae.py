@@ -13,32 +13,27 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import apply, nats_of_run, per_image, report_split
+from experiments.shared.pieces import blank, draw_grid, init_of_each
 from experiments.shared.posterior import Posterior, bounds, keys_of
+from experiments.shared.settings import Encoded, Mapped, Reported
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
-from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
 from pixelcnn_jax.training.step import keys
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Encoded, Mapped, Reported):
     """Fields of ``config.vae``."""
 
-    encoder_features: tuple[int, ...] = field(
-        (32, 64, 128), "feature maps of each stage of the encoder; a stage halves the image", least=1
-    )
-    bottleneck: int = field(10, "length of the latent", least=1)
-    map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
     kl_warmup: int = field(0, "steps over which the weight of the KL term rises to 1", least=0)
     free_nats: float = field(0.0, "nats of KL per latent dimension exempt from the penalty", least=0)
     unconditional: str | None = field(None, "unconditional run on the same data to compare with: workdir or name")
-    report_images: int = field(2000, "test images used in the report", least=1)
     importance_samples: int = field(32, "latents of each image for the importance-weighted bound", least=1)
 
 
@@ -49,13 +44,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     networks = {"decoder": decoder, "encoder": Encoder(2 * m, spec.levels, config.group.encoder_features)}
     nats_given = partial(nats, decoder)
 
-    def init(key: Key[Array, ""]) -> Params:
-        decoder_key, encoder_key = jax.random.split(key)
-        image = jnp.zeros((1, *spec.shape), jnp.int32)
-        return {
-            "decoder": dict(decoder.init(decoder_key, image, jnp.zeros((1, m)))),
-            "encoder": dict(networks["encoder"].init(encoder_key, image)),
-        }
+    inputs = {"decoder": (blank(spec), jnp.zeros((1, m))), "encoder": (blank(spec),)}
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         images, q = batch["image"], posterior(networks, params, batch["image"])
@@ -79,18 +68,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         shared, different = jax.random.split(key)
         same = jnp.broadcast_to(shared, shown * columns)
         keys = jnp.concatenate([same, jax.random.split(different, len(of_images) * columns)])
-        drawn = sample(decoder, params["decoder"], keys, shape=(len(z), spec.height, spec.width), h=z)
-        return drawn.reshape(rows, columns, *spec.shape).at[shown:, 0].set(originals)
+        drawn = draw_grid(decoder, params["decoder"], keys, spec, rows, columns, h=z)
+        return drawn.at[shown:, 0].set(originals)
 
-    return Experiment(
-        init,
-        loss,
-        draw,
-        networks,
-        score_of="bound",
-        caption="Above, in each row one number of the latent rises from -3 to 3 and the noise stays the same. "
-        "Below, samples given the latent of the first image.",
-    )
+    caption = "Above, in each row one number of the latent rises from -3 to 3 and the noise stays the same. "
+    caption += "Below, samples given the latent of the first image."
+    return Experiment(init_of_each(networks, inputs), loss, draw, networks, score_of="bound", caption=caption)
 
 
 def posterior(networks: Networks, params: Params, images: Images) -> Posterior:

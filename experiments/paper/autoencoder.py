@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import apply, linear_probe, nats_of_run, per_image, report_split, squared_error
+from experiments.shared.measuring import apply, nats_of_run, per_image, report_split, squared_error
+from experiments.shared.pieces import blank, init_of_each, key_of
+from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
@@ -31,12 +33,9 @@ POOL = 64  # images whose h is given to the decoder of a different image
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Encoded, Mapped):
     """Fields of ``config.autoencoder``."""
 
-    encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of each stage of an encoder", least=1)
-    bottleneck: int = field(10, "m, the length of h", least=1)
-    map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
     unconditional: str | None = field(None, "unconditional run on the same data to compare with: workdir or name")
     report_images: int = field(2000, "test images used in the report; 0 for no report", least=0)
     report_samples: int = field(1000, "images reconstructed in the report", least=1)
@@ -49,20 +48,13 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     mse_decoder = Deconvolution(spec.shape)
     networks: Networks = dict(decoder=decoder, encoder=encoder, mse_decoder=mse_decoder, mse_encoder=encoder)
 
-    def init(key: Key[Array, ""]) -> Params:
-        keys = jax.random.split(key, 4)
-        image, h = jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, config.group.bottleneck))
-        return {
-            "decoder": dict(networks["decoder"].init(keys[0], image, h)),
-            "encoder": dict(networks["encoder"].init(keys[1], image)),
-            "mse_decoder": dict(networks["mse_decoder"].init(keys[2], h)),
-            "mse_encoder": dict(networks["mse_encoder"].init(keys[3], image)),
-        }
+    image, h = blank(spec), jnp.zeros((1, config.group.bottleneck))
+    inputs = {"decoder": (image, h), "encoder": (image,), "mse_decoder": (h,), "mse_encoder": (image,)}
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        images, key = batch["image"], None if training is None else training.key
+        images = batch["image"]
         h = encode(networks, params, images)
-        likelihood = nats(networks["decoder"], params["decoder"], images, h=h, key=key)
+        likelihood = nats(networks["decoder"], params["decoder"], images, h=h, key=key_of(training))
         if training is None:
             return likelihood
         error = jnp.sum((reconstruct(networks, params, images) - images / (spec.levels - 1)) ** 2, axis=(1, 2, 3))
@@ -75,14 +67,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         drawn = draw_given(networks, params, key, originals, max(1, config.train.sample_columns - 2))
         return jnp.concatenate([originals[:, None], smooth.astype(jnp.int32)[:, None], drawn], axis=1)
 
-    return Experiment(
-        init,
-        loss,
-        draw,
-        networks,
-        score_of="p(x|h)",
-        caption="In each row an image, its reconstruction by squared error, and samples given its code.",
-    )
+    caption = "In each row an image, its reconstruction by squared error, and samples given its code."
+    return Experiment(init_of_each(networks, inputs), loss, draw, networks, score_of="p(x|h)", caption=caption)
 
 
 def encode(networks: Networks, params: Params, images: Images, name: str = "encoder") -> Float[Array, "batch m"]:
@@ -153,7 +139,12 @@ def nats_lost(networks: Networks, params: Params, batch: Batch, others: Images) 
 
 
 def probe(config: RunConfig, encoder: Encoder, params: Params, learned: Dataset, images: Dataset) -> float:
-    """Returns the accuracy of a linear probe of an encoder's h."""
+    """Returns the accuracy of logistic regression from an encoder's standardised h to classes."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     codes_of = per_image(config, lambda p, b: apply(encoder, p, b["image"]))
-    codes, test_codes = codes_of(params, learned), codes_of(params, images)
-    return linear_probe(codes, test_codes, learned.labels(), images.labels())
+    regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    fitted = regression.fit(codes_of(params, learned), learned.labels())
+    return float(fitted.score(codes_of(params, images), images.labels()))

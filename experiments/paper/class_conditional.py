@@ -4,21 +4,19 @@ With ``map_features`` above 0 the label acts by position: s = m(h), m a deconvol
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.class_accuracy import check_classifier, class_accuracy
-from experiments.shared.measuring import per_image, report_split
+from experiments.shared.measuring import check_classifier, class_accuracy, per_image, report_split
+from experiments.shared.pieces import draw_grid, init_of, key_of, nats_given_each
+from experiments.shared.settings import Classified, Mapped
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
-from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
@@ -27,14 +25,11 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params,
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Mapped, Classified):
     """Fields of ``config.class_conditional``."""
 
-    map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
     drop_condition: float = field(0.0, "share of training images without label, for guidance", least=0, below=1)
-    classifier: str | None = field(None, "workdir of a classifier that measures the class accuracy of samples")
     report_images: int = field(2000, "test images used in the report; 0 for no report", least=0)
-    report_samples: int = field(1000, "samples given to the classifier", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
@@ -46,11 +41,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     classes = number_of_classes(spec)
     model = make_conditional(config.model, spec, map_features=config.group.map_features)
 
-    def init(key: Key[Array, ""]) -> Params:
-        return dict(model.init(key, jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, classes))))
-
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        h, key = jax.nn.one_hot(batch["label"], classes), None if training is None else training.key
+        h, key = jax.nn.one_hot(batch["label"], classes), key_of(training)
         if key is not None and config.group.drop_condition:
             key, drop_key = jax.random.split(key)
             kept = jax.random.bernoulli(drop_key, 1 - config.group.drop_condition, (len(h), 1))
@@ -59,23 +51,11 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
         rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns
-        labels = jnp.arange(rows).repeat(columns)
-        return draw_classes(model, spec, params, key, labels).reshape(rows, columns, *spec.shape)
+        h = jax.nn.one_hot(jnp.arange(rows).repeat(columns), classes)
+        return draw_grid(model, params, key, spec, rows, columns, h=h)
 
+    init = init_of(model, spec, jnp.zeros((1, classes)))
     return Experiment(init, loss, draw, model, score_of="p(x|y)", caption="Samples, a row for each class.")
-
-
-def draw_classes(
-    model: Network | ConditionalModel,
-    spec: ImageSpec,
-    params: Params,
-    key: Key[Array, ""],
-    labels: Int[Array, " count"],
-) -> Int[Array, "count height width channels"]:
-    """Draws an image of each label."""
-    return sample(
-        model, params, key, shape=(len(labels), *spec.shape[:2]), h=jax.nn.one_hot(labels, number_of_classes(spec))
-    )
 
 
 def check(config: RunConfig, splits: Splits) -> None:
@@ -91,15 +71,16 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     images = report_split(splits).subset(config.group.report_images)
 
     def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
-        def given(label: Int[Array, ""]) -> Float[Array, " batch"]:
-            h = jax.nn.one_hot(jnp.full_like(batch["label"], label), number_of_classes(spec))
-            return nats(model, params, batch["image"], h=h)
-
-        return jax.lax.map(given, jnp.arange(number_of_classes(spec))).T
+        return nats_given_each(model, params, batch["image"], jnp.eye(number_of_classes(spec)))
 
     figures = bayes(-per_image(config, of_each_class)(params, images), images.labels(), spec.shape)
-    accuracy = class_accuracy(config, spec, partial(draw_classes, model, spec, on_one_device(params)))
-    return {"report_images": len(images)} | figures | accuracy
+    local = on_one_device(params)
+
+    def draw(key: Key[Array, ""], labels: Int[Array, " count"]) -> Array:
+        h = jax.nn.one_hot(labels, number_of_classes(spec))
+        return sample(model, local, key, shape=(len(labels), *spec.shape[:2]), h=h)
+
+    return {"report_images": len(images)} | figures | class_accuracy(config, spec, draw)
 
 
 def bayes(

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import apply, per_image, report_split
+from experiments.shared.pieces import init_of
+from experiments.shared.settings import Encoded, Reported
 from pixelcnn_jax.data.dataset import Dataset, Splits, read_all, take_images
 from pixelcnn_jax.data.views import ROTATIONS, rotate
 from pixelcnn_jax.foundation.errors import InputError
@@ -25,14 +27,10 @@ SEARCHED = 1000  # held-out images among which the picture looks for neighbours
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Encoded, Reported):
     """Fields of ``config.embedding``."""
 
-    encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of each stage of the network", least=1)
-    bottleneck: int = field(10, "length of the embedding", least=1)
-    margin: float = field(0.2, "margin of the triplet loss", least=0)
     rotate: bool = field(False, "show training images rotated and mirrored, each way as a separate identity")
-    report_images: int = field(2000, "test images used in the report", least=1)
 
 
 def make_embedder(config: RunConfig, spec: ImageSpec) -> Encoder:
@@ -58,9 +56,6 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         raise InputError("config.train.microbatch_size must be None: the triplet loss compares all images of a batch.")
     network = make_embedder(config, spec)
 
-    def init(key: Key[Array, ""]) -> Params:
-        return dict(network.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))
-
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         images, labels = batch["image"], batch["label"]
         if training is not None and config.group.rotate:  # all images of an identity alike, or few pairs would be left
@@ -69,22 +64,16 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             images, labels = rotate(images, ways), labels * ROTATIONS + ways
         number = fingerprint(images)
         copies = number[:, None] == number[None]  # includes the images that fill up the last batch
-        return triplet_loss(embed(network, params, images), labels, copies=copies, margin=config.group.margin)
+        return triplet_loss(embed(network, params, images), labels, copies=copies)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         images, places = jnp.asarray(source), embed(network, params, source)
         rows, columns = config.train.sample_rows, min(config.train.sample_columns, len(images))
         return images[jnp.argsort(squared_distances(places[:rows], places), axis=1)[:, :columns]]
 
-    return Experiment(
-        init,
-        loss,
-        draw,
-        network,
-        measure="triplet_loss",
-        score_of="triplets",
-        caption="In each row a held-out image and its nearest neighbours.",
-    )
+    caption = "In each row a held-out image and its nearest neighbours."
+    words = {"measure": "triplet_loss", "score_of": "triplets", "caption": caption}
+    return Experiment(init_of(network, spec), loss, draw, network, **words)
 
 
 def check(config: RunConfig, splits: Splits) -> None:
@@ -140,19 +129,14 @@ def check_pairs(images: Dataset) -> None:
     """Raises InputError unless there are several identities, and several images of one of them."""
     _, counts = np.unique(images.labels(), return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
-        raise InputError(
-            f"config.data.test_split must hold several images of several identities, got {images.description}."
-        )
+        raise InputError(f"config.data.test_split must hold images of several identities: {images.description}.")
 
 
 def check_batches(images: Dataset, batch_size: int) -> None:
     """Raises InputError if a batch in the order of the split holds a single identity."""
     labels = images.labels()
     if any(len(set(labels[i : i + batch_size].tolist())) < 2 for i in range(0, len(labels), batch_size)):
-        raise InputError(
-            f"config.train.eval_batch_size must give each batch of {images.description} several identities, got "
-            f"{batch_size}."
-        )
+        raise InputError("config.train.eval_batch_size must give each validation batch several identities: raise it.")
 
 
 def identities_of(images: Dataset, count: int) -> dict[int, Int[np.ndarray, "images height width channels"]]:

@@ -15,6 +15,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder
 from experiments.shared.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
+from experiments.shared.pieces import blank, key_of
+from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.data.views import ROTATIONS, rotate
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -36,21 +38,18 @@ Places = Float[Array, "batch features"]  # on the unit sphere
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Encoded, Mapped):
     """Fields of ``config.embedding_conditional``."""
 
     embedder: str | None = field(None, "workdir of the embedding network whose vectors are h")
-    encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of the embedder's stages", least=1)
-    bottleneck: int = field(10, "length of the embedding", least=1)
-    embedding_noise: float = field(0.0, "standard deviation of training noise on h, whose numbers are near 1", least=0)
-    map_features: int = field(0, "feature maps of s = m(h) (equation 5); 0 adds V h to the biases", least=0)
     rotate: bool = field(False, "show training images rotated and mirrored")
     report_samples: int = field(1000, "samples whose identity the report looks for", least=1)
+    embedding_noise: float = field(0.0, "standard deviation of training noise on h, whose numbers are near 1", least=0)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Returns the experiment: the likelihood given the image's own embedding as the loss."""
-    group, image = config.group, jnp.zeros((1, *spec.shape), jnp.int32)
+    group, image = config.group, blank(spec)
     decoder = make_conditional(config.model, spec, map_features=group.map_features)
     networks: Networks = {"decoder": decoder, "embedder": make_embedder(config, spec)}
     # A dry run has no embedder yet, and needs the shapes alone.
@@ -61,7 +60,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return {"decoder": dict(decoder.init(key, image, h))}
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        images, key = batch["image"], None if training is None else training.key
+        images, key = batch["image"], key_of(training)
         if key is not None and group.rotate:
             key, rotate_key = jax.random.split(key)
             images = rotate(images, jax.random.randint(rotate_key, (len(images),), 0, ROTATIONS))
@@ -87,14 +86,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         walks = jnp.concatenate([images[:pairs, None], walked, images[pairs:][:pairs, None]], axis=1)
         return jnp.concatenate([fans, walks])
 
-    return Experiment(
-        init,
-        loss,
-        draw,
-        networks,
-        score_of="p(x|h)",
-        caption="An unseen image and samples given its embedding; below, interpolations between the two at the ends.",
-    )
+    caption = "An unseen image and samples given its embedding; below, interpolations between the two at the ends."
+    return Experiment(init, loss, draw, networks, score_of="p(x|h)", caption=caption)
 
 
 def scaled(places: Places) -> Float[Array, "batch features"]:

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.class_accuracy import check_classifier, class_accuracy
-from experiments.shared.measuring import apply, nats_of_run, per_image, report_split
+from experiments.shared.measuring import apply, check_classifier, class_accuracy, nats_of_run, per_image, report_split
+from experiments.shared.pieces import blank, init_of_each, key_of
+from experiments.shared.settings import Classified
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.errors import InputError
@@ -29,14 +30,12 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Classified):
     """Fields of ``config.multiscale``."""
 
     small_layers: int = field(8, "layers of the network of the small image", least=1)
     map_features: int = field(16, "feature maps of the map of the small image that the large one is given", least=1)
     single_scale: str | None = field(None, "run of one scale on the same data to compare with: workdir or name")
-    classifier: str | None = field(None, "workdir of a classifier that measures the class accuracy of samples")
-    report_samples: int = field(1000, "samples given to the classifier", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
@@ -51,18 +50,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     upsampling = Upsampling(config.group.map_features, spec.levels)  # of the small image, to the map s of the large one
     networks = {"small": large.clone(layers=config.group.small_layers), "map": upsampling, "large": large}
 
-    def init(key: Key[Array, ""]) -> Params:
-        keys, image = jax.random.split(key, 3), jnp.zeros((1, *spec.shape), jnp.int32)
-        h = None if spec.classes is None else jnp.zeros((1, spec.classes))
-        s = jnp.zeros((1, spec.height, spec.width, config.group.map_features))
-        return {
-            "small": dict(networks["small"].init(keys[0], image[:, ::2, ::2], h)),
-            "map": dict(networks["map"].init(keys[1], image[:, ::2, ::2])),
-            "large": dict(networks["large"].init(keys[2], image, h, s)),
-        }
+    image, h = blank(spec), None if spec.classes is None else jnp.zeros((1, spec.classes))
+    half, s = image[:, ::2, ::2], jnp.zeros((1, spec.height, spec.width, config.group.map_features))
+    init = init_of_each(networks, {"small": (half, h), "map": (half,), "large": (image, h, s)})
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        small, rest = nats_by_part(networks, spec, params, batch, None if training is None else training.key)
+        small, rest = nats_by_part(networks, spec, params, batch, key_of(training))
         return small + rest
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:

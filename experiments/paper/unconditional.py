@@ -3,18 +3,17 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from experiments.shared.pieces import draw_grid, init_of, key_of
 from pixelcnn_jax.data.views import random_view, views
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
-from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
 
@@ -52,7 +51,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             return plain.loss(params, batch, None)
         key, view_key = jax.random.split(training.key)
         images, h = random_view(view_key, batch["image"], config.group.augment, config.group.views)
-        return nats(network, params, images, h=h, key=key)
+        return nats(network, part_of(params, "network"), images, h=h, key=key)
 
     return plain._replace(loss=loss)
 
@@ -60,15 +59,10 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 def likelihood_experiment(model: Network | ConditionalModel, config: RunConfig, spec: ImageSpec) -> Experiment:
     """Returns the experiment of a model of p(x)."""
 
-    def init(key: Key[Array, ""]) -> Params:
-        return dict(model.init(key, jnp.zeros((1, *spec.shape), jnp.int32)))
-
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        return nats(model, params, batch["image"], key=None if training is None else training.key)
+        return nats(model, params, batch["image"], key=key_of(training))
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
-        rows, columns = config.train.sample_rows, config.train.sample_columns
-        images = sample(model, params, key, shape=(rows * columns, spec.height, spec.width))
-        return images.reshape(rows, columns, *spec.shape)
+        return draw_grid(model, params, key, spec, config.train.sample_rows, config.train.sample_columns)
 
-    return Experiment(init, loss, draw, model)
+    return Experiment(init_of(model, spec), loss, draw, model)

@@ -1,4 +1,4 @@
-"""Measures that reports share: values per image, the score of a second run, linear probes, image differences."""
+"""Measures that reports share: values per image, a second run, differences, class accuracy."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,13 +12,16 @@ from jaxtyping import Array, Float, Int, Key, Shaped
 
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import Images, Variables
-from pixelcnn_jax.pretrained import read_card
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.pretrained import load_pretrained, read_card
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import make_evaluator
 from pixelcnn_jax.training.experiment import Batch, Params
+from pixelcnn_jax.training.step import keys
 
 DRAWN_TOGETHER = 100
+
+DrawClasses = Callable[[Key[Array, ""], Int[Array, " count"]], Array]
 
 
 @partial(jax.jit, static_argnames="module")
@@ -73,21 +76,6 @@ def check_experiment(run: str, card: dict[str, Any], experiment: str) -> None:
         raise InputError(f"{run} must be a run of experiment {experiment}, got one of {card['experiment']}.")
 
 
-def linear_probe(
-    codes: Float[np.ndarray, "learned m"],
-    test_codes: Float[np.ndarray, "count m"],
-    labels: Int[np.ndarray, " learned"],
-    test_labels: Int[np.ndarray, " count"],
-) -> float:
-    """Returns the test accuracy of logistic regression from standardised vectors to classes."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return float(probe.fit(codes, labels).score(test_codes, test_labels))
-
-
 def squared_error(means: Float[Array, "batch height width channels"], images: Images, levels: int) -> float:
     """Returns the mean squared error over all sub-pixels, in intensities from 0 to 1."""
     return float(jnp.mean((means - images / (levels - 1)) ** 2))
@@ -104,3 +92,32 @@ def nearest(images: np.ndarray, known: np.ndarray, levels: int) -> float:
     a, b = (x.reshape(len(x), -1).astype(np.float32) / (levels - 1) for x in (images, known))
     squares = np.maximum(np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T, 0)
     return float(np.mean(np.sqrt(np.min(squares, axis=1) / a.shape[1])))
+
+
+def check_classifier(config: RunConfig, spec: ImageSpec) -> None:
+    """Raises InputError unless ``classifier`` is unset or a classifier of images of this spec."""
+    if config.group.classifier is not None:
+        card = read_card(config.group.classifier)
+        check_experiment(config.group.classifier, card, "classifier")
+        if card["image_spec"] != spec:
+            raise InputError(f"config.{config.experiment}.classifier must be of {spec}, got {card['image_spec']}.")
+
+
+def class_accuracy(config: RunConfig, spec: ImageSpec, draw: DrawClasses) -> dict[str, Any]:
+    """Draws ``report_samples`` images, equally many of each class, and returns the share of correct ones.
+
+    Args:
+      config: names the classifier; without one nothing is drawn, and there are no figures.
+      spec: the images.
+      draw: draws an image of each label.
+    """
+    if config.group.classifier is None or spec.classes is None:
+        return {}
+    network, variables, _ = load_pretrained(config.group.classifier)
+    labels = np.arange(spec.classes).repeat(-(-config.group.report_samples // spec.classes))
+
+    def predict(key: Key[Array, ""], part: Array) -> Array:
+        return jnp.argmax(apply(network, variables, draw(key, part)), axis=1)
+
+    predicted = draw_in_parts(predict, keys(config).report, labels)
+    return {"samples": len(labels), "class_accuracy_of_samples": float(np.mean(predicted == labels))}

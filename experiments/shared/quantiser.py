@@ -49,8 +49,6 @@ def fit_patches(images: Dataset, size: int, *, count: int, seed: int) -> Patches
     patches = np.asarray(patches_of(few, size, images.spec.levels))
     numbers = patches.reshape(-1, patches.shape[-1])
     if len(numbers) < count:
-        raise InputError(
-            f"config.codes.codes must be at most {len(numbers)}, the number of training patches, got {count}."
-        )
+        raise InputError(f"config.codes.codes must be at most the {len(numbers)} training patches, got {count}.")
     fitted = MiniBatchKMeans(count, random_state=seed, n_init=1, batch_size=4096).fit(numbers)
     return fitted.cluster_centers_.astype(np.float32)

@@ -1,26 +1,27 @@
-"""Reads an image of ``mnist_scenes``: places by the bounding box of the ink, digits by a classifier.
+"""Captions, and the reading of ``mnist_scenes``: places by the bounding box of the ink, digits by a classifier.
 
 The classifier is a run of experiment classifier on single digits. It has learned nothing from scenes or samples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from experiments.shared.class_accuracy import check_classifier
-from experiments.shared.measuring import apply, draw_in_parts
+from experiments.shared.measuring import apply, check_classifier, draw_in_parts
 from pixelcnn_jax.data.dataset import Dataset, read_all
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import Batch
 from pixelcnn_jax.training.step import keys
 
 Image = Int[np.ndarray, "height width 1"]
+Captions = Int[np.ndarray, "captions words"]
 
 
 def check_reader(config: RunConfig, spec: ImageSpec) -> None:
@@ -94,3 +95,32 @@ def accuracy_of_scenes(
 
     (samples, places), (images, _) = right(drawn), right(asked["image"])
     return {"samples": len(drawn), "samples_right": samples, "places_right": places, "real_images_read_right": images}
+
+
+def one_caption_of_each(
+    batches: Sequence[Batch],
+) -> tuple[list[Int[np.ndarray, " images"]], Captions]:
+    """Returns the index of each image's caption, batch by batch, and the captions: one of each label, or all."""
+    captions = np.concatenate([batch["caption"] for batch in batches])
+    labelled = "label" in batches[0]
+    meanings = np.concatenate([batch["label"] for batch in batches])[:, None] if labelled else captions
+    _, first, index = np.unique(meanings, axis=0, return_index=True, return_inverse=True)
+    ends = np.cumsum([len(batch["caption"]) for batch in batches])[:-1]
+    return np.split(index.reshape(-1), ends), captions[first]
+
+
+def word_by_word(start: Int[np.ndarray, " words"], captions: Captions, count: int) -> Int[np.ndarray, "{count} words"]:
+    """Returns a walk through different captions, each of which differs from the one before in a single word.
+
+    Words at all positions take turns. The walk stays where it is once there is nowhere to go.
+    """
+    walk, turns = [start], np.zeros(len(start), int)
+    known = np.unique(captions, axis=0)
+    while len(walk) < count:
+        unseen = known[(known[:, None] != np.stack(walk)[None]).any(axis=2).all(axis=1)]
+        near = unseen[np.sum(unseen != walk[-1], axis=1) == 1]
+        changed = np.argmax(near != walk[-1], axis=1)
+        best = int(np.argmin(turns[changed])) if len(near) else None
+        walk.append(walk[-1] if best is None else near[best])
+        turns += walk[-1] != walk[-2]
+    return np.stack(walk)

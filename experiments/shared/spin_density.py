@@ -17,8 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.checkerboard import Betas, Even, energy, lattice, log_weight
-from experiments.shared.exact_ising import CRITICAL
+from experiments.shared.ising_lattice import CRITICAL, Betas, Even, energy, lattice, log_weight
 from pixelcnn_jax import GatedPixelCNN, nats, sample_and_log_prob
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Variables

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -93,8 +94,8 @@ class Preparation:
         return source._replace(title=title, read=read, levels=min(self.levels, left))
 
 
-def luma(image: UInt[np.ndarray, "height width channels"]) -> UInt[np.ndarray, "height width 1"]:
-    """Returns the ITU-R 601-2 luma of an image, equal to Pillow's in every bit.
+def luma(image: Any) -> Any:
+    """Returns the ITU-R 601-2 luma of images [..., channels], of NumPy or JAX, equal to Pillow's in every bit.
 
     Raises:
       InputError: for images of two channels, or more than three.
@@ -103,7 +104,8 @@ def luma(image: UInt[np.ndarray, "height width channels"]) -> UInt[np.ndarray, "
         return image
     if image.shape[-1] != 3:
         raise InputError(f"grey needs images of 1 or 3 channels, got {image.shape[-1]}: set grey=False.")
-    return (image @ np.array([19595, 38470, 7471]) + 2**15 >> 16).astype(image.dtype)[..., None]
+    weights = np.array([19595, 38470, 7471], np.uint32)  # 65,536 levels need all 32 bits
+    return (image.astype(np.uint32) @ weights + 2**15 >> 16).astype(image.dtype)[..., None]
 
 
 def resize(

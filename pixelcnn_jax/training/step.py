@@ -81,6 +81,13 @@ def microbatches(batch: Batch, size: int | None) -> dict[str, Array]:
     return {name: jnp.moveaxis(x.reshape(size or len(x), -1, *x.shape[1:]), 1, 0) for name, x in batch.items()}
 
 
+def averaged(average: Params, params: Params, step: Int[Array, ""], *, decay: float) -> Params:
+    """Returns the exponential moving average after a step. Early on it is short, so that it forgets initial values."""
+    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    # Written so that a parameter that does not move keeps its average to the bit.
+    return jax.tree.map(lambda old, new: old + (1 - kept) * (new - old), average, params)
+
+
 def train_step(
     state: TrainState,
     batch: Batch,
@@ -130,10 +137,7 @@ def train_step(
     is_finite = jnp.isfinite(norm)
     updates, optimizer_state = optimizer.update(gradient, at_step(state.optimizer, state.step), state.params)
     params = optax.apply_updates(state.params, updates)
-    # Early on the average is short, so that it forgets the initial values.
-    decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-    # Written so that a parameter that does not move keeps its average to the bit.
-    ema = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.ema, params)
+    ema = averaged(state.ema, params, state.step, decay=ema_decay)
     # Chosen, not branched: a branch would be compiled on its own and round in a different way.
     new, old = (params, ema, optimizer_state), (state.params, state.ema, state.optimizer)
     params, ema, optimizer_state = jax.tree.map(partial(jnp.where, is_finite), new, old)

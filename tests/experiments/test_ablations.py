@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 from proofs import random_images
-from tiny import tiny_config
 
 from configs import digits_ablations
 from experiments.paper import ablations
@@ -30,8 +29,3 @@ def test_another_order_is_the_same_network_with_other_colours():
     seen = turned.loss({}, {"image": images}, None)
     np.testing.assert_array_equal(seen, images[..., np.array(order)])
     np.testing.assert_array_equal(turned.sample({}, jax.random.key(0), None)[..., np.array(order)], images)
-
-
-def test_a_run_is_of_its_variant():
-    config = tiny_config("ablations", {"settings.variant": "relu"})
-    assert not ablations.make_experiment(config, ImageSpec(8, 8, 1, levels=17)).networks.gated

@@ -16,31 +16,6 @@ from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.experiment import Training
 
 
-@pytest.fixture(scope="module")
-def joint():
-    """log p(x|y) of some images for every label, their labels, and their losses."""
-    experiment, _, splits = tiny_experiment("class_conditional")
-    params = randomised(experiment, scale=0.3)
-    images, labels = take_images(splits.test.subset(12), 12), splits.test.subset(12).labels()
-    each = [log_prob(experiment.networks, params, images, h=jnp.tile(jnp.eye(10)[y], (12, 1))) for y in range(10)]
-    return np.stack(each, axis=1), labels, experiment.loss(params, {"image": images, "label": labels}, None)
-
-
-def test_the_loss_is_the_likelihood_of_the_label(joint):
-    log_likelihoods, labels, losses = joint
-    np.testing.assert_allclose(-losses, log_likelihoods[np.arange(12), labels], rtol=1e-5)
-
-
-def test_the_label_is_worth_at_most_its_own_entropy(joint):
-    log_likelihoods, labels, _ = joint
-    marginal = np.logaddexp.reduce(log_likelihoods, axis=1) - np.log(10)
-    worth = log_likelihoods - marginal[:, None]
-    assert np.all(worth <= np.log(10))
-    assert np.max(worth) > 0.5  # the label has an effect
-    actual = bayes(log_likelihoods, labels, (8, 8, 1))
-    np.testing.assert_allclose(actual["nats_the_label_is_worth"], np.mean(worth[np.arange(12), labels]))
-
-
 def test_a_dropped_label_is_the_condition_of_zeros_in_training_alone():
     changes = {"settings.drop_condition": 0.5, "model.dropout": 0.0}
     experiment, _, splits = tiny_experiment("class_conditional", changes)
@@ -64,17 +39,6 @@ def test_bayes_rule_by_hand():
     np.testing.assert_allclose(actual["bits_per_dim_without"], -np.mean(np.log2([0.375, 0.2])))
     assert actual["bayes_accuracy"] == 0.5
     assert actual["max_label_information_nats"] == np.log(2)
-
-
-def test_a_map_of_the_label_acts_by_position():
-    """Equation 5: other labels change the map, and the map the likelihood; m is trained."""
-    experiment, params, splits = tiny_experiment("class_conditional", {"settings.map_features": 3})
-    batch = {"image": take_images(splits.test, 4), "label": np.arange(4)}
-    loss = jax.jit(lambda params, batch: experiment.loss(params, batch, None))
-    gradient = jax.jit(jax.grad(lambda params: jnp.sum(loss(params, batch))))(params)
-    assert all(np.any(x) for x in jax.tree.leaves(gradient["params"]["conditioner"]["Dense_0"]["kernel"]))
-    assert np.all(loss(params, batch) != loss(params, {**batch, "label": np.arange(4) + 1}))
-    assert experiment.sample(params, jax.random.key(1), None).shape == (4, 4, 8, 8, 1)
 
 
 @pytest.mark.parametrize("name", ["class_conditional", "multiscale"])

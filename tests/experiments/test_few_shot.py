@@ -21,17 +21,6 @@ def test_the_picture_shows_its_examples_one_and_three_by_turns():
     assert tiny_splits(config).test.spec.shape == images.shape[2:]
 
 
-def test_no_example_is_a_likelihood_too():
-    experiment, params, splits = tiny_experiment("few_shot")
-    batch = splits.test.stack([with_all_examples(splits.test).draw(i, seed=0) for i in range(4)])
-    losses = [
-        experiment.loss(params, batch | {"examples": jnp.asarray(batch["examples"][:, :count])}, None)
-        for count in (0, 1, 2)
-    ]
-    assert np.isfinite(losses).all()
-    assert len(np.unique(losses)) == 12
-
-
 def test_training_rotates_an_image_and_its_examples_alike():
     experiment, params, splits = tiny_experiment("few_shot", {"settings.augment": 1.0, "model.dropout": 0.0})
     batch = splits.test.stack([with_all_examples(splits.test).draw(i, seed=0) for i in range(8)])

@@ -3,21 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from tiny import tiny_experiment, tiny_run
 
 from pixelcnn_jax import load_pretrained, log_prob, sample
 from pixelcnn_jax.data.dataset import take_images
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.training.experiment import Training
-
-
-def test_the_loss_is_the_likelihood_of_the_model():
-    experiment, params, splits = tiny_experiment("unconditional")
-    images = take_images(splits.test, 8)
-    losses = experiment.loss(params, {"image": images}, None)
-    np.testing.assert_allclose(-log_prob(experiment.networks, params, images), losses, rtol=1e-6)
 
 
 def test_an_augmented_run_is_a_model_of_unchanged_images(tmp_path):
@@ -30,11 +21,6 @@ def test_an_augmented_run_is_a_model_of_unchanged_images(tmp_path):
     np.testing.assert_allclose(np.mean(nats), result["scores"]["test"]["nats"], rtol=1e-5)
     np.testing.assert_allclose(experiment.loss(variables, {"image": images}, None), nats, rtol=1e-5)
     assert sample(model, variables, jax.random.key(0), shape=(2, 8, 8)).shape == (2, 8, 8, 1)
-
-
-def test_a_view_that_does_not_exist_is_refused():
-    with pytest.raises(InputError, match="below 16"):
-        tiny_experiment("unconditional", {"settings.augment": 0.5, "settings.views": (3, 16)})
 
 
 def test_training_shows_a_share_of_images_in_other_views():

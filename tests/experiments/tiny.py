@@ -32,7 +32,6 @@ TINY = {
     "settings.bottleneck": 6,
     "settings.report_images": 32,
     "settings.report_episodes": 4,
-    "settings.report_codes": 3,
     "settings.report_samples": 16,  # as many as the picture shows, which saves a compilation
     "settings.small_layers": 1,
     "settings.rotate": True,
@@ -40,7 +39,6 @@ TINY = {
     "settings.kl_warmup": 10,
     "settings.free_nats": 0.1,
     "settings.codes": 5,
-    "settings.text_features": 8,
 }
 ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},

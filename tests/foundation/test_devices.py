@@ -16,7 +16,6 @@ from jax.sharding import Mesh
 from proofs import as_on_an_accelerator
 from tiny_runs import tiny
 
-from benchmarks.hlo import account
 from pixelcnn_jax import GatedPixelCNN, InputError
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.devices import (
@@ -98,9 +97,9 @@ def test_any_number_of_devices_gives_the_same_loss_and_gradient(name):
 def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch):
     """On accelerators: the same loss and gradient as on one device, dropout included, and no sum in the loop."""
     as_on_an_accelerator(monkeypatch)
-    actual, sums = {}, {}
-    for count, layers in ((1, 2), (4, 2), (4, 3)):
-        experiment, *_ = made(name, model__layers=layers)
+    actual = {}
+    for count in (1, 4):
+        experiment, *_ = made(name, model__layers=2)
 
         @jax.jit
         def function(params, batch, key, experiment=experiment):
@@ -113,10 +112,11 @@ def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch
         whole = jax.device_put((jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)), replicated(mesh))
         with data_parallel(mesh):
             compiled = function.lower(whole[0], shard_batch(mesh, batch_of(16)), whole[1]).compile()
-        actual[count, layers] = compiled(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
-        sums[count, layers] = account(compiled.as_text()).collectives.get("all-reduce", {}).get("count", 0)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), actual[4, 2], actual[1, 2])
-    assert sums[4, 2] == sums[4, 3] > 0
+        actual[count] = compiled(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), actual[4], actual[1])
+    sums = [line for line in compiled.as_text().splitlines() if " all-reduce(" in line]
+    assert sums
+    assert not any("/while/" in line for line in sums), sums
 
 
 def test_layers_ignore_a_mesh_of_the_user():

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_splits
 
-from experiments.beyond import classifier
-from experiments.shared import measuring
-from experiments.shared.measuring import distance, linear_probe, nats_of_run, nearest, squared_error
-from pixelcnn_jax import InputError
-from pixelcnn_jax.data.dataset import load
+from experiments.shared.measuring import class_accuracy, distance, nats_of_run, nearest, squared_error
+from pixelcnn_jax import InputError, load_pretrained
+from pixelcnn_jax.data.dataset import load, read_all
+from pixelcnn_jax.training.step import keys
 
 
 def test_reports_agree_with_scores(workdirs):
@@ -53,16 +52,22 @@ def test_differences_of_images_by_hand():
     np.testing.assert_allclose(nearest(few, known, 5), expected, rtol=1e-5)
 
 
-def test_a_linear_probe_finds_what_is_linear():
-    generator = np.random.default_rng(0)
-    labels, noise = np.arange(40) % 2, generator.normal(size=(40, 3))
-    codes = noise + np.array([100.0, 0, 0]) * labels[:, None]
-    assert linear_probe(codes[:20], codes[20:], labels[:20], labels[20:]) == 1
-    assert linear_probe(codes[:20], codes[20:], labels[:20], 1 - labels[20:]) == 0
+def test_real_images_have_the_accuracy_of_the_classifier(workdirs):
+    classifier = str(workdirs("classifier"))
+    config = tiny_config("class_conditional", {"settings.classifier": classifier, "settings.report_samples": 40})
+    splits = tiny_splits(config)
+    train, asked, drawn_with = read_all(splits.train), [], []
+    firsts = np.array([np.flatnonzero(train["label"] == label)[0] for label in range(10)])
 
+    def real(key, wanted):
+        asked.append(wanted)
+        drawn_with.append(key)
+        return train["image"][firsts[np.asarray(wanted)]]
 
-def test_a_report_compiles_its_evaluator_once_for_all_splits(monkeypatch):
-    config, made = tiny_config("classifier"), []
-    monkeypatch.setattr(measuring, "make_evaluator", lambda *_, **__: made.append(1) or (lambda params, images: 1.0))
-    figures = classifier.report(config, None, tiny_splits(config), {}, {})
-    assert (len(figures), len(made)) == (2, 1)
+    actual = class_accuracy(config, splits.spec, real)
+    network, variables, _ = load_pretrained(classifier)
+    correct = jnp.argmax(network.apply(variables, train["image"][firsts]), axis=1) == jnp.arange(10)
+    assert drawn_with[0] not in keys(config)
+    assert actual["samples"] == 40
+    np.testing.assert_allclose(actual["class_accuracy_of_samples"], np.mean(correct), rtol=1e-6)
+    np.testing.assert_array_equal(np.concatenate(asked), np.arange(10).repeat(4))

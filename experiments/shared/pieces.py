@@ -1,0 +1,55 @@
+"""Pieces of which experiments are made: initialisation, the key of a loss, nats by condition, grids of samples."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.inputs import Images, ImageSpec
+from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.training.experiment import Networks, Params, Training
+
+
+def blank(spec: ImageSpec) -> Array:
+    """Returns an image of zeros, to initialise a network with."""
+    return jnp.zeros((1, *spec.shape), jnp.int32)
+
+
+def init_of(model: Any, spec: ImageSpec, *condition: Any) -> Callable[[Key[Array, ""]], Params]:
+    """Returns the init of an experiment with one model, given the condition of an image."""
+    return lambda key: dict(model.init(key, blank(spec), *condition))
+
+
+def init_of_each(networks: Networks, inputs: Mapping[str, tuple[Any, ...]]) -> Callable[[Key[Array, ""]], Params]:
+    """Returns the init of an experiment with several networks, given the inputs of each."""
+
+    def init(key: Key[Array, ""]) -> Params:
+        keys = zip(inputs, jax.random.split(key, len(inputs)), strict=True)
+        return {name: dict(networks[name].init(its_key, *inputs[name])) for name, its_key in keys}
+
+    return init
+
+
+def key_of(training: Training | None) -> Key[Array, ""] | None:
+    """Returns the key of a training step; None in evaluation."""
+    return None if training is None else training.key
+
+
+def nats_given_each(model: Any, params: Params, images: Images, conditions: Array) -> Float[Array, "batch conditions"]:
+    """Returns the nats of each image given each condition."""
+
+    def given(h: Array) -> Float[Array, " batch"]:
+        return nats(model, params, images, h=jnp.repeat(h[None], len(images), axis=0))
+
+    return jax.lax.map(given, conditions).T
+
+
+def draw_grid(
+    model: Any, params: Params, key: Key[Array, "..."], spec: ImageSpec, rows: int, columns: int, **options: Any
+) -> Array:
+    """Draws a grid of images, row by row."""
+    images = sample(model, params, key, shape=(rows * columns, spec.height, spec.width), **options)
+    return images.reshape(rows, columns, *spec.shape)
