@@ -23,8 +23,6 @@ import numpy as np
 from safetensors.flax import load
 from safetensors.numpy import save
 
-from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.hub import fetch_model
@@ -172,7 +170,7 @@ def save_pretrained(
         "networks": describe(model),
         "image_spec": spec._asdict(),
         "parameters": sum(x.size for x in flat.values()),
-        "dtype": "integer" if isinstance(model, IntegerPixelCNN) else np.result_type(np.float32, *floats).name,
+        "dtype": np.result_type(np.float32, *floats).name if floats or not flat else "integer",
         "sha256": digest,
     }
     side = _side_file(file, digest)
@@ -265,12 +263,11 @@ def _check_fit(model: Model, variables: Variables, spec: ImageSpec | None) -> No
         raise InputError(f"model must be a Linen module or a ConditionalModel, got {type(network).__name__}.")
     if isinstance(network, Network):
         check_params(network, variables["params"])
+        network.check_variables(variables)
     elif network is model and spec is not None:
         _check_shapes(network, variables.get("params", {}), spec)
     if isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
         model.conditioner.check(condition_sizes(variables["params"]).get("h"))
-    if isinstance(network, IntegerPixelCNN):
-        check_bounds(network, variables)
 
 
 def _check_shapes(model: nn.Module, params: Params, spec: ImageSpec) -> None:
