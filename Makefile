@@ -7,7 +7,7 @@ PYTHON ?= python3
 ARGS   ?=
 CPU    ?=
 QUICK  := $(addprefix tests/,data foundation/test_distributions.py foundation/test_fields.py foundation/test_files.py \
-          models/test_gated_pixelcnn.py models/test_layers.py models/test_streaming.py codec/test_coding.py \
+          models/test_networks.py models/test_layers.py models/test_streaming.py codec/test_coding.py \
           training/test_config.py training/test_step.py training/test_workdir.py cli/test_names.py test_configs.py \
           test_docs.py test_likelihood.py)
 

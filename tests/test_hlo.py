@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.hlo import account
-from benchmarks.hlo_text import array_sizes
 
 BLOCK = 8 * 128 * 4  # bytes of f32[8,128]
 SCALAR = 4
@@ -86,43 +85,6 @@ def test_a_loop_of_unknown_length_is_named_and_counted_once():
     actual = account(PROGRAM.replace("LIMIT", "get-tuple-element(%state.1), index=0"))
     assert actual.unknown_loops == 1
     assert account(KNOWN).main_bytes - actual.main_bytes == 3 * 2 * (2 * BLOCK + SCALAR)
-
-
-@pytest.mark.parametrize(
-    ("labels", "window", "shapes", "taps"),
-    [
-        # One axis of four, three taps, a border of one: two of twelve pairs read the border.
-        ("b0f_0io->b0f", "size=3 pad=1_1", ((2, 4, 8), (3, 8, 16), (2, 4, 16)), 10),
-        ("b0f_0io->b0f", "size=3 stride=2 pad=1_1", ((2, 4, 8), (3, 8, 16), (2, 2, 16)), 5),
-        # Every second place is a gap between the inputs.
-        ("b0f_0io->b0f", "size=2 pad=1_1 lhs_dilate=2", ((2, 4, 8), (2, 8, 16), (2, 8, 16)), 8),
-    ],
-)
-def test_taps_in_the_border_are_no_arithmetic(labels, window, shapes, taps):
-    inputs, kernel, output = ("f32[" + ",".join(map(str, shape)) + "]{2,1,0}" for shape in shapes)
-    lines = [
-        "ENTRY %main (x: f32[], w: f32[]) -> f32[] {",
-        f"  %x = {inputs} parameter(0)",
-        f"  %w = {kernel} parameter(1)",
-        f"  ROOT %y = {output} convolution(%x, %w), window={{{window}}}, dim_labels={labels}",
-        "}",
-    ]
-    assert account("\n".join(lines)).flops == 2 * 2 * 8 * 16 * taps
-
-
-@pytest.mark.parametrize(
-    ("type_", "main", "on_chip"),
-    [
-        ("bf16[3,5]{1,0:T(8,128)(2,1)}", 8 * 128 * 2, 0),
-        ("bf16[3,5]{0,1:T(8,128)(2,1)}", 8 * 128 * 2, 0),
-        ("f32[2,3,200]{2,0,1:T(2,128)S(1)}", 0, 3 * 2 * 256 * 4),
-        ("(pred[7], u32[]{:S(2)})", 7, 4),
-        ("f32[300]{0:T(256)}", 512 * 4, 0),
-    ],
-)
-def test_an_array_takes_its_padded_size_where_it_lies(type_, main, on_chip):
-    sizes = array_sizes(type_)
-    assert (sizes["main"], sizes["on chip"]) == (main, on_chip)
 
 
 @pytest.mark.long
