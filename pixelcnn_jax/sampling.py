@@ -129,7 +129,7 @@ class Drawn(NamedTuple):
         return self.log_probs + jnp.where(kept, 0.0, log_probs_of(logits, values))
 
 
-class Inputs(NamedTuple):
+class SamplerInputs(NamedTuple):
     """What draws depend on, image by image: its key, which sub-pixels are kept, and its condition in each pass."""
 
     keys: Key[Array, " batch"]
@@ -141,7 +141,7 @@ def _sample(
     model: nn.Module,
     variables: Variables,
     adjustment: Adjustment,
-    inputs: Inputs,
+    inputs: SamplerInputs,
     drawn: Drawn,
     *,
     on_row: Callable[[int], None] | None,
@@ -210,7 +210,7 @@ def _sample_rows(
     stream: Stream,
     params: Params,
     adjustment: Adjustment,
-    inputs: Inputs,
+    inputs: SamplerInputs,
     drawn: Drawn,
     rows: Any,
     first: Int[Array, ""] | int,
@@ -226,12 +226,13 @@ def _sample_rows(
 
     def sample_row(row: Array, carry: Any) -> Any:
         (images, log_probs), cache = carry
-        given, stays = _row(images, row), _row(inputs.mask, row)
+        given, stays = (jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1) for x in (images, inputs.mask))
         gumbel = noise(inputs.keys, row, width=width, channels=channels, levels=stream.model.levels)[:, None]
 
         def sample_pixel(column: Array, carry: Any) -> Any:
             drawn, cache = carry
-            pixel, fixed, random = (_column(x, column)[:, 0, 0] for x in (given, stays, gumbel))
+            at = partial(jax.lax.dynamic_slice_in_dim, start_index=column, slice_size=1, axis=2)
+            pixel, fixed, random = (at(x)[:, 0, 0] for x in (given, stays, gumbel))
             for colour in range(channels):
                 logits, cache = cache.read(column, colour)
                 logits, kept = adjustment.logits(logits), fixed[:, colour]
@@ -256,7 +257,7 @@ def _sample_rows(
 
 @partial(jax.jit, static_argnames="model")
 def _sample_naively(
-    model: nn.Module, variables: Variables, adjustment: Adjustment, inputs: Inputs, drawn: Drawn
+    model: nn.Module, variables: Variables, adjustment: Adjustment, inputs: SamplerInputs, drawn: Drawn
 ) -> Drawn:
     keys, mask, condition = inputs
     _, height, width, channels = drawn.images.shape
@@ -278,14 +279,6 @@ def _sample_naively(
     return jax.lax.fori_loop(0, height, sample_row, drawn)
 
 
-def _row(x: Array, row: Array) -> Array:
-    return jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1)
-
-
-def _column(x: Array, column: Array) -> Array:
-    return jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2)
-
-
 def _prepared(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -297,7 +290,7 @@ def _prepared(
     mask: Mask | None,
     temperature: Scalar,
     guidance: Scalar,
-) -> tuple[nn.Module, Variables, Adjustment, Inputs, Drawn]:
+) -> tuple[nn.Module, Variables, Adjustment, SamplerInputs, Drawn]:
     """Makes the arguments of ``_sample``."""
     adjustment = make_adjustment(temperature, guidance)
     network, weights, condition = resolve(model, variables, h, s, shape=shape)
@@ -316,5 +309,5 @@ def _prepared(
     # Under vmap, keys of any other implementation draw all their numbers from the first of them.
     key = jax.random.wrap_key_data(key[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
-    inputs = Inputs(keys, jnp.broadcast_to(jnp.asarray(mask, bool), full), condition)
+    inputs = SamplerInputs(keys, jnp.broadcast_to(jnp.asarray(mask, bool), full), condition)
     return network, weights, adjustment, inputs, Drawn(images, None)

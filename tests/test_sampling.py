@@ -11,7 +11,7 @@ from networks import build_model
 from proofs import assert_faithful, random_condition, random_images, randomised
 from scipy import stats
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, log_prob, naive_sample, sample, sample_and_log_prob
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, log_prob, naive_sample, sample, sample_and_log_prob
 from pixelcnn_jax.foundation.devices import shard
 from pixelcnn_jax.foundation.distributions import draw, noise
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
@@ -32,13 +32,6 @@ def build(name):
     model, (batch, *size) = VARIANTS[name]
     model, variables, *_ = build_model(model, size, batch=batch)
     return model, variables, (batch, *size)
-
-
-def test_a_mask_of_rows_broadcasts():
-    model, variables, shape = build("grey")
-    given, upper = random_images(model, shape, key=9), jnp.arange(6) < 3
-    completed = sample(model, variables, jax.random.key(0), shape=shape, given=given, mask=upper[None, :, None, None])
-    np.testing.assert_array_equal(completed[:, :3], given[:, :3])
 
 
 @pytest.mark.parametrize("sampler", [sample, naive_sample])
@@ -95,29 +88,6 @@ def test_an_image_does_not_depend_on_its_batch():
     model, variables, shape = build("colour")
     few, many = (sample(model, variables, jax.random.key(4), shape=(n, *shape[1:])) for n in (2, 5))
     np.testing.assert_array_equal(few, many[:2])
-
-
-GIVEN, KEPT = np.zeros((2, 6, 5, 1), np.int32), np.ones((1, 1, 1, 1), bool)
-
-
-@pytest.mark.usefixtures("unchecked_shapes")
-@pytest.mark.parametrize(
-    ("arguments", "field"),
-    [
-        (dict(h=np.zeros((2, 1), np.float32)), "h"),
-        (dict(temperature=0.0), "temperature"),
-        (dict(guidance=-1.0), "guidance"),
-        (dict(guidance=1.0), "guidance"),
-        (dict(given=GIVEN.astype(float), mask=KEPT), "given"),
-        (dict(given=GIVEN + 5, mask=KEPT), "given"),
-        (dict(given=np.full((2, 6, 5, 1), 2**32), mask=KEPT), "given"),
-        (dict(key=jax.random.split(jax.random.key(0), 3)), "key"),
-    ],
-)
-def test_refused_arguments(arguments, field):
-    model, variables, _ = build("grey")
-    with pytest.raises(InputError, match=f"^{field} must"):
-        sample(model, variables, **(dict(shape=(2, 6, 5), key=jax.random.key(0)) | arguments))
 
 
 class Adjusted(nn.Module):

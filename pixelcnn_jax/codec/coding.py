@@ -113,7 +113,6 @@ def decompress(
     Raises:
       InputError: for damaged bytes, and for a different model, variables, h or s.
     """
-    integer_network(model)
     container = unpack(data)
     check_size(container.shape, most=max_subpixels)
     if group is not None:

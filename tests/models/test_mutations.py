@@ -21,6 +21,14 @@ def causal_and_complete(model):
     assert_complete(*built)
 
 
+def spatial():
+    causal_and_complete(GREY)
+
+
+def colour():
+    causal_and_complete(COLOUR)
+
+
 def figure_2():
     matches_the_reference(*build_model(COLOUR.clone(layers=2), (3, 3), 2, scale=0.1))
 
@@ -122,51 +130,33 @@ def h_in_one_half_of_the_gate(monkeypatch):
     monkeypatch.setattr(layers, "condition_terms", lambda *args: original(*args).at[..., 1, :].set(0.0))
 
 
-@pytest.mark.parametrize(
-    "trap",
-    [no_shift, own_row_excluded_in_every_layer, left_columns_include_the_pixel],
-)
-def test_spatial_traps(monkeypatch, trap):
-    causal_and_complete(GREY)
-    trap(monkeypatch)
-    with pytest.raises(AssertionError):
-        causal_and_complete(GREY)
-
-
-@pytest.mark.parametrize(
-    "trap",
-    [
+TRAPS = {
+    spatial: (no_shift, own_row_excluded_in_every_layer, left_columns_include_the_pixel),
+    colour: (
         mask_a_in_every_layer,
         mask_b_in_the_first_layer,
         mask_a_in_the_head,
         no_mask_in_the_head,
         no_mask_before_the_residual,
         interleaved_colour_groups,
-    ],
-)
-def test_colour_traps(monkeypatch, trap):
-    causal_and_complete(COLOUR)
-    trap(monkeypatch)
-    with pytest.raises(AssertionError):
-        causal_and_complete(COLOUR)
-
-
-@pytest.mark.parametrize(
-    "trap",
-    [
+    ),
+    figure_2: (
         crossing_after_the_gate,
         residual_in_the_vertical_stack,
         no_residual,
         zero_border_that_looks_like_grey,
         h_in_one_stack_only,
         h_in_one_half_of_the_gate,
-    ],
-)
-def test_traps_of_figure_2(monkeypatch, trap):
-    figure_2()
+    ),
+}
+
+
+@pytest.mark.parametrize(("law", "trap"), [(law, trap) for law, traps in TRAPS.items() for trap in traps])
+def test_traps(monkeypatch, law, trap):
+    law()
     trap(monkeypatch)
     with pytest.raises(AssertionError):
-        figure_2()
+        law()
 
 
 def test_a_sampler_that_forgets_a_column_fails(monkeypatch):
