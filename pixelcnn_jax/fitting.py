@@ -288,7 +288,7 @@ def _experiment(model: Any, train: "Dataset", start: Variables | None) -> "Exper
 def _in_float32(model: Any) -> Any:
     """Returns a network of this package that computes in float32 at least, as it is scored and saved."""
     if isinstance(model, ConditionalModel):
-        return dataclasses.replace(model, network=_in_float32(model.network))
+        return model.clone(network=_in_float32(model.network))
     dtype = getattr(model, "dtype", None)
     return model if dtype is None or wide(dtype) == dtype else model.clone(dtype=wide(dtype))
 

@@ -108,7 +108,8 @@ def nats(
       counted: true at the sub-pixels to score (default: all). Unscored sub-pixels still condition later ones.
     """
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
-    model, variables, condition = resolve(model, variables, h, s, shape=images.shape)
+    rngs = options.get("rngs")
+    model, variables, condition = resolve(model, variables, h, s, shape=images.shape, rngs=rngs)
     each = -log_probs(model, variables, images, condition, **options)
     return jnp.sum(each if counted is None else jnp.where(counted, each, 0), axis=(1, 2, 3))
 

@@ -28,7 +28,7 @@ from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.hub import fetch_model
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.cards import FORMAT, read_card_file
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params, part_of
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
@@ -187,7 +187,7 @@ def _density(model: Model, variables: Variables) -> tuple[str, int | None]:
     """Returns the density that a model is of, as ``DENSITIES`` names them, and its number of classes."""
     conditioner = getattr(model, "conditioner", None)
     if isinstance(conditioner, Deconvolution):
-        return "p(x|y)", len(variables["map"]["Dense_0"]["kernel"])
+        return "p(x|y)", len(variables["params"]["conditioner"]["Dense_0"]["kernel"])
     kinds = {SetEncoder: "p(x|examples)", TextEncoder: "p(x|caption)", ConstantCondition: "p(x)"}
     sizes = condition_sizes(variables["params"]) if isinstance(model, Network) else {}
     density = "p(x|y)" if sizes.keys() == {"h"} else f"p(x|{', '.join(sizes)})" if sizes else "p(x)"
@@ -258,16 +258,16 @@ def _check_fit(model: Model, variables: Variables, spec: ImageSpec | None) -> No
         for name, one in model.items():
             _check_fit(one, variables[name], None)
         return
-    network = model.network if isinstance(model, ConditionalModel) else model
-    if not isinstance(network, nn.Module):
-        raise InputError(f"model must be a Linen module or a ConditionalModel, got {type(network).__name__}.")
-    if isinstance(network, Network):
-        check_params(network, variables["params"])
-        network.check_variables(variables)
-    elif network is model and spec is not None:
-        _check_shapes(network, variables.get("params", {}), spec)
-    if isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
-        model.conditioner.check(condition_sizes(variables["params"]).get("h"))
+    if isinstance(model, ConditionalModel):
+        _check_fit(model.network, of_network := part_of(variables, "network"), None)
+        if isinstance(model.conditioner, ConstantCondition):
+            model.conditioner.check(condition_sizes(of_network["params"]).get("h"))
+        return
+    if isinstance(model, Network):
+        check_params(model, variables["params"])
+        model.check_variables(variables)
+    elif spec is not None:
+        _check_shapes(model, variables.get("params", {}), spec)
 
 
 def _check_shapes(model: nn.Module, params: Params, spec: ImageSpec) -> None:

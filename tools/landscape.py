@@ -25,9 +25,8 @@ COLOURS = {"GatedPixelCNN": "C0", "PixelCNN": "C1", "RowLSTM": "C2", "DiagonalBi
 
 
 def seconds_of(card: dict[str, Any]) -> float:
-    """Returns how long a model was trained, with the training of the one that it started from."""
-    start = card["config"]["train"].get("start_from")
-    return card["train_seconds"] + (seconds_of(read_card(start)) if start in pretrained_names() else 0)
+    """Returns how long a model was trained, with the trainings that it started from."""
+    return card["train_seconds"] + card.get("earlier_seconds", 0)
 
 
 COSTS: dict[str, Callable[[dict[str, Any]], float]] = {

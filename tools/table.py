@@ -29,7 +29,7 @@ def rows_of(name: str) -> list[dict[str, str]]:
     """Returns a row for each held-out split of a model, with the figures of training in brackets as in the papers."""
     card = read_card(name)
     scores, model, train = card["scores"], card["config"]["model"], card["config"]["train"]
-    start = f", from {train['start_from']}" if train["start_from"] else ""
+    minutes = (card["train_seconds"] + card.get("earlier_seconds", 0)) / 60
 
     def figure(split: str, measure: str) -> str:
         held_out, of_training = (f"{scores[one][measure]:.{DIGITS[measure]}f}" for one in (split, "train"))
@@ -41,7 +41,7 @@ def rows_of(name: str) -> list[dict[str, str]]:
             "data": f"{card['score_of']}, {scores[split]['data']}",
             "bits/dim (train)": figure(split, "bits_per_dim"),
             "nats (train)": figure(split, "nats"),
-            "hardware, time": f"{card['hardware']}, {card['train_seconds'] / 60:.0f} min{start}",
+            "hardware, time": f"{card['hardware']}, {minutes:.0f} min",
             "network": f"{model['network']}, {model['layers']} x {model['features']}",
             "split": f"{split}, {scores[split]['images']:,}",
             "parameters": f"{card['parameters']:,}",

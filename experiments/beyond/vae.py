@@ -17,7 +17,6 @@ from experiments.shared.posterior import Posterior, bounds, keys_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.conditioning.conditional import init_conditional
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
@@ -54,7 +53,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         decoder_key, encoder_key = jax.random.split(key)
         image = jnp.zeros((1, *spec.shape), jnp.int32)
         return {
-            "decoder": init_conditional(decoder, decoder_key, image, jnp.zeros((1, m))),
+            "decoder": dict(decoder.init(decoder_key, image, jnp.zeros((1, m)))),
             "encoder": dict(networks["encoder"].init(encoder_key, image)),
         }
 

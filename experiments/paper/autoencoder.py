@@ -19,7 +19,6 @@ from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.conditioning.conditional import init_conditional
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_different_image
 from pixelcnn_jax.models.registry import make_conditional
@@ -54,7 +53,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         keys = jax.random.split(key, 4)
         image, h = jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, config.group.bottleneck))
         return {
-            "decoder": init_conditional(networks["decoder"], keys[0], image, h),
+            "decoder": dict(networks["decoder"].init(keys[0], image, h)),
             "encoder": dict(networks["encoder"].init(keys[1], image)),
             "mse_decoder": dict(networks["mse_decoder"].init(keys[2], h)),
             "mse_encoder": dict(networks["mse_encoder"].init(keys[3], image)),

@@ -18,7 +18,7 @@ from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, init_conditional
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
@@ -47,7 +47,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     model = make_conditional(config.model, spec, map_features=config.group.map_features)
 
     def init(key: Key[Array, ""]) -> Params:
-        return init_conditional(model, key, jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, classes)))
+        return dict(model.init(key, jnp.zeros((1, *spec.shape), jnp.int32), jnp.zeros((1, classes))))
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         h, key = jax.nn.one_hot(batch["label"], classes), None if training is None else training.key

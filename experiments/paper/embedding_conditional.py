@@ -21,7 +21,6 @@ from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.conditioning.conditional import init_conditional
 from pixelcnn_jax.models.conditioning.encoders import between, on_unit_sphere, squared_distances
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import describe, make_conditional
@@ -59,7 +58,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     def init(key: Key[Array, ""]) -> Params:
         h = jnp.zeros((1, group.bottleneck))
-        return {"decoder": init_conditional(decoder, jax.random.split(key)[0], image, h)}
+        return {"decoder": dict(decoder.init(key, image, h))}
 
     def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
         images, key = batch["image"], None if training is None else training.key

@@ -16,6 +16,7 @@ from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.conditioning.conditional import part_of
 
 MOST = 1024  # images a batch, whatever a card says
 SPLITS = ("train", "validation", "test")
@@ -89,8 +90,8 @@ def evaluate_split(
             return nats(density.model, variables, images, h=h)
 
         def of_view(view: tuple[Array, Array]) -> Array:
-            named = jax.nn.one_hot(jnp.full(len(images), view[1]), density.conditioner.size)
-            return nats(density.model.network, variables, view[0], h=named)
+            network, named = density.model.network, jnp.full(len(images), view[1])
+            return nats(network, part_of(variables, "network"), view[0], h=named)
 
         if views is None:
             pair = jnp.stack([images, jnp.flip(images, 1 if data["scan"] == "columns" else 2)])

@@ -33,9 +33,19 @@ from pixelcnn_jax.codec.tables import make_tables, output_units
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.colours import masked
-from pixelcnn_jax.models.conditioning.conditional import resolve
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of, resolve
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, rows_border
-from pixelcnn_jax.models.inputs import Condition, GivenImages, Images, Map, Variables, Vector, as_images, params_of
+from pixelcnn_jax.models.inputs import (
+    Condition,
+    GivenImages,
+    Images,
+    Map,
+    Variables,
+    Vector,
+    as_images,
+    condition_of,
+    params_of,
+)
 from pixelcnn_jax.models.layers import shift_down, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe
@@ -46,7 +56,7 @@ GIVEN = 2**9  # about the largest value of a map and of an embedded code
 
 
 def quantise(
-    model: GatedPixelCNN,
+    model: GatedPixelCNN | ConditionalModel,
     variables: Variables,
     images: GivenImages,
     *,
@@ -56,7 +66,8 @@ def quantise(
     """Returns the integer model of a trained network, and its variables. ``save_pretrained`` stores both.
 
     Args:
-      model: a network with a softmax over intensities or codes, or with a mixture of logistics.
+      model: a network with a softmax over intensities or codes, or with a mixture of logistics; if its condition is
+        constant, the integer model needs none.
       variables: its variables.
       images: a few hundred images typical of those to be compressed. They determine the clip ranges, the
         steps and how weights are rounded.
@@ -68,7 +79,9 @@ def quantise(
     Raises:
       InputError: for a model, images, h or s of a different kind, and if a sum cannot be bounded.
     """
-    if not has_integer_form(model):
+    if isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
+        model, variables = _with_constant_h(model, variables)
+    if isinstance(model, ConditionalModel) or not has_integer_form(model):
         raise InputError(
             f"model must be a GatedPixelCNN with at most {MAX_LEVELS} levels: other networks have no integer form."
         )
@@ -92,6 +105,20 @@ def quantise(
     quantised = {"params": jax.tree.map(in_16_bits, _quantise_params(model, exact, seen))}
     check_bounds(integer_model, quantised)
     return integer_model, quantised
+
+
+def _with_constant_h(model: ConditionalModel, variables: Variables) -> tuple[GatedPixelCNN, Variables]:
+    """Adds V h of a constant h to the biases."""
+    params = params_of(part_of(variables, "network"))
+
+    def folded(layer: Params) -> Params:
+        parts = {name: x for name, x in layer.items() if not condition_of(name)}
+        terms = {name: layer[f"{name}_h"][..., model.conditioner.index, :, :] for name in ("vertical", "horizontal")}
+        # The crossing is taken before V h is added.
+        terms["horizontal"] -= jnp.einsum("...gp,...gphq->...hq", terms["vertical"], layer["crossing"]["kernel"])
+        return parts | {name: parts[name] | {"bias": parts[name]["bias"] + x} for name, x in terms.items()}
+
+    return model.network, {"params": params | {name: folded(params[name]) for name in ("strict", "layers")}}
 
 
 def _are_statistics(x: Any) -> bool:

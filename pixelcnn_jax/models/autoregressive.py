@@ -33,6 +33,11 @@ from pixelcnn_jax.models.products import product
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
+def init_parameters(model: nn.Module, rngs: Any, *inputs: Any, **options: Any) -> Any:
+    """Draws the variables by ``parameters``, without the logits that Flax would compute and drop."""
+    return nn.Module.init(model, rngs, *inputs, **{"method": "parameters", **options})
+
+
 class Network(nn.Module):
     """A network that gives each sub-pixel a distribution over its levels, given all sub-pixels before it.
 
@@ -82,9 +87,7 @@ class Network(nn.Module):
         check_hyperparameters(self)
         super().__post_init__()
 
-    def init(self, rngs: Any, *inputs: Any, **options: Any) -> Any:
-        """Draws the variables, without the logits that Flax would compute and drop."""
-        return super().init(rngs, *inputs, **{"method": "parameters", **options})
+    init = init_parameters
 
     def __call__(
         self, images: GivenImages, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True

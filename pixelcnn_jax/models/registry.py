@@ -91,7 +91,7 @@ def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
 
 
 def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int) -> Network | ConditionalModel:
-    """Returns a model of p(x | h) for vectors h, to be initialised by ``init_conditional``.
+    """Returns a model of p(x | h) for vectors h.
 
     Args:
       config: the network.

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.conditioning.conditional import part_of
 from pixelcnn_jax.models.inputs import condition_of
 from pixelcnn_jax.pretrained import read_weights
 from pixelcnn_jax.training.checkpoint import shapes_of
@@ -32,7 +33,10 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
             raise InputError(f"config.train.start_without names {part}, which config.train.start_from={name} lacks.")
     variables = unflatten_dict({path: x for path, x in trained.items() if not set(path) & set(without)})
     whole = {part: variables[part] for part in wanted if part in variables}
-    candidates = (whole, *({part: variables} for part in wanted))
+    # A network may stand alone in one of the two, and in a ConditionalModel or beside other networks in the other.
+    networks = [x for x in (variables, part_of(variables, "network")) if x]
+    networks += [{"params": {"network": x.get("params")}} for x in networks]
+    candidates = [whole, *networks, *({part: x} for x in networks for part in wanted)]
     if params := next((one for one in candidates if one and shapes_of(one).items() <= mine.items()), None):
         return params
     theirs = shapes_of(whole)

@@ -76,23 +76,19 @@ def views_model(tmp_path_factory):
 @pytest.fixture(scope="session")
 def integer_form(tmp_path_factory):
     """Returns the folder of the integer model of a model in a folder."""
-    from dataclasses import replace
-
     import numpy as np
 
     from pixelcnn_jax import load_pretrained, quantise
-    from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
     from pixelcnn_jax.pretrained import save_pretrained
 
     def make(folder):
         model, variables, card = load_pretrained(folder)
-        spec, conditional = card["image_spec"], isinstance(model, ConditionalModel)
+        spec = card["image_spec"]
         images = np.random.default_rng(0).integers(spec.levels, size=(20, *spec.shape))
         h = np.eye(spec.classes, dtype=np.float32)[np.arange(20) % spec.classes] if spec.classes else None
-        network, h = (model.network, model.conditioner(20)) if conditional else (model, h)
-        integer, variables = quantise(network, variables, images, h=h)
+        integer, variables = quantise(model, variables, images, h=h)
         new = tmp_path_factory.mktemp("integer")
-        save_pretrained(new, replace(model, network=integer) if conditional else integer, variables, card)
+        save_pretrained(new, integer, variables, card)
         return new
 
     return make

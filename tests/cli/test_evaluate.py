@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pixelcnn_jax import GatedPixelCNN, load_pretrained, pretrained
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.pretrained import read_card, save_pretrained
 
 
@@ -91,7 +91,7 @@ def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_p
     save_pretrained(tmp_path, model, variables, card)
     images = read_all(load("digits", "test", levels=17))["image"]
     each = [
-        log_prob(network, variables, view(images), h=jax.nn.one_hot(np.full(len(images), index), 16))
+        log_prob(network, part_of(variables, "network"), view(images), h=np.full(len(images), index))
         for index, view in enumerate(symmetries(8, 8))
     ]
     actual = json.loads(pixelcnn("evaluate", tmp_path, "--mean-over=views", "--json"))

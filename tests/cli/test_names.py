@@ -37,7 +37,7 @@ def test_names_in_each_others_way(names):
 
 
 def test_names_come_back():
-    assert unpack_names(pack_names(["ü.png", "b.png"], part=1, parts=3), 2) == (1, 3, ["ü.png", "b.png"], True)
+    assert unpack_names(pack_names(["ü.png", "b.png"], part=1, parts=3), 2) == (1, 3, ["ü.png", "b.png"])
 
 
 @pytest.mark.parametrize(

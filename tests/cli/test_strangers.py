@@ -19,6 +19,7 @@ NETWORK = GatedPixelCNN(levels=4, features=8, layers=1)
 DATA = {"dataset": "digits", "levels": 4, "data_dir": None, "download": False}
 SPEC = ImageSpec(8, 6, 1, 4)
 LABEL = np.zeros((1, 5), np.float32)
+CONSTANT = ConditionalModel(NETWORK, ConstantCondition(5))
 
 
 def few_shot(*shape):
@@ -71,13 +72,13 @@ def stranger(folder, model=NETWORK, h=None, networks=None, score_of="p(x)", spec
         ({"dataset": "strange", "data_dir": "{data}"}, '"strange" is unknown.*--data-dir={data}'),
         ({"dataset": "folder", "data_dir": "{data}"}, "data_dir=None.*--data-dir={data}"),
         ({"dataset": "mnist", "download": True}, "mnist is not prepared"),
-        ({"h": LABEL, "networks": ConditionalModel(NETWORK, ConstantCondition(10_000_000))}, "h must have size 5"),
+        ({"model": CONSTANT, "networks": CONSTANT.clone(conditioner=ConstantCondition(10**7))}, "h must have size 5"),
         ({"score_of": "p(x|y)", "h": LABEL, "spec": SPEC._replace(classes=2**20)}, r"no model of p\(x\|y\)"),
         ({"score_of": "p(x|caption)"}, r"no model of p\(x\|caption\)"),
         ({"score_of": "p(x|examples)"}, r"no model of p\(x\|examples\)"),
         ({"score_of": "p(x|y)", "h": LABEL}, r"no model of p\(x\|y\)"),
         ({"score_of": "p(x|smell)"}, "must be a model of"),
-        (LARGE, "h must have the shape that the model was made for"),
+        (LARGE, r"no model of p\(x\|examples\)"),
         ({"spec": SPEC._replace(channels=3)}, "1 channels of 4 levels"),
         ({"spec": SPEC._replace(levels=5)}, "1 channels of 4 levels"),
         ({"spec": ImageSpec(1, 2**21, 1, 4)}, "at most 1,048,576 sub-pixels"),

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from integer_models import BINARY, CODES, COLOUR, GREY, MIXTURE, condition_of, make_integer
-from proofs import assert_faithful, assert_normalised, assert_same, random_images, receptive_field
+from proofs import assert_faithful, assert_normalised, assert_same, random_images, randomised, receptive_field
 
 from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, quantise
 from pixelcnn_jax.codec.bounds import check_bounds
+from pixelcnn_jax.codec.quantise import _with_constant_h
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.registry import build, describe
 from pixelcnn_jax.pretrained import save_pretrained
@@ -127,14 +128,15 @@ def test_an_integer_model_is_saved_and_loaded_as_integers(tmp_path):
     assert all(jnp.issubdtype(x.dtype, jnp.integer) for x in jax.tree.leaves(loaded.variables))
 
 
-def test_a_constant_condition_makes_a_model_of_p_x():
-    _, model, variables = make_integer(BINARY, 3)
-    images, alone = random_images(model, (2, 4, 4)), ConditionalModel(model, ConstantCondition(3, 1))
-    h = np.eye(3, dtype=np.float32)[[1, 1]]
-    expected = log_prob(model, variables, images, h=h)
-    np.testing.assert_array_equal(log_prob(alone, variables, images), expected)
-    data = compress(alone, variables, images)
-    np.testing.assert_array_equal(decompress(model, variables, data, h=h), images)
+def test_the_integer_model_of_a_constant_condition_needs_no_h():
+    images = random_images(BINARY, (20, 4, 4))
+    variables = randomised(BINARY.init(jax.random.key(0), images, jnp.zeros((20, 3))))
+    alone, of_alone = ConditionalModel(BINARY, ConstantCondition(3, 1)), {"params": {"network": variables["params"]}}
+    folded = log_prob(*_with_constant_h(alone, of_alone), images)
+    np.testing.assert_allclose(folded, log_prob(alone, of_alone, images), rtol=1e-5)
+    model, integers = quantise(alone, of_alone, images)
+    data = compress(model, integers, images)
+    np.testing.assert_array_equal(decompress(model, integers, data), images)
 
 
 DAMAGES = {

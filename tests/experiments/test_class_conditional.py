@@ -72,7 +72,7 @@ def test_a_map_of_the_label_acts_by_position():
     batch = {"image": take_images(splits.test, 4), "label": np.arange(4)}
     loss = jax.jit(lambda params, batch: experiment.loss(params, batch, None))
     gradient = jax.jit(jax.grad(lambda params: jnp.sum(loss(params, batch))))(params)
-    assert all(np.any(x) for x in jax.tree.leaves(gradient["map"]["Dense_0"]["kernel"]))
+    assert all(np.any(x) for x in jax.tree.leaves(gradient["params"]["conditioner"]["Dense_0"]["kernel"]))
     assert np.all(loss(params, batch) != loss(params, {**batch, "label": np.arange(4) + 1}))
     assert experiment.sample(params, jax.random.key(1), None).shape == (4, 4, 8, 8, 1)
 

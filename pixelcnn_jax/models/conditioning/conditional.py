@@ -4,7 +4,6 @@ The public functions (``sample``, ``log_prob``, ``compress`` ...) take a ``Condi
 network. They call ``resolve`` once, and see only a network and its ``Condition`` after that.
 """
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import flax
@@ -12,14 +11,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.autoregressive import Network, check_precision
+from pixelcnn_jax.models.autoregressive import Network, check_precision, init_parameters
 from pixelcnn_jax.models.inputs import (
     Condition,
     Given,
-    Images,
+    GivenImages,
     Map,
     Variables,
     as_rows,
@@ -31,11 +30,10 @@ from pixelcnn_jax.models.inputs import (
 from pixelcnn_jax.models.parameters import Params
 
 
-@dataclass(frozen=True)
-class ConstantCondition:
+class ConstantCondition(nn.Module):
     """A conditioner without parameters: every image has the same one-hot h.
 
-    It makes a model of p(x) out of one trained on several views of each image, by naming the view.
+    It makes p(x) of a model trained on several views of each image, by naming the view.
 
     Attributes:
       size: length of h.
@@ -46,20 +44,17 @@ class ConstantCondition:
     index: int = 0
 
     def __call__(self, batch: int) -> Float[Array, "batch size"]:
-        """Returns the h of a batch."""
         return jax.nn.one_hot(jnp.full(batch, self.index, jnp.int32), self.size)
 
+    @nn.nowrap
     def check(self, size: int | None) -> None:
         """Raises InputError unless the network was made for an h of this size, which has the index."""
         if self.size != size or not 0 <= self.index < size:
             raise InputError(f"The constant h must have size {size} and an index in it, got {self.size}, {self.index}.")
 
 
-@dataclass(frozen=True)
-class ConditionalModel:
+class ConditionalModel(nn.Module):
     """p(x | h), where a conditioner decides how the network receives h.
-
-    The variables are those of the network and, if the conditioner is a module, its parameters as "map".
 
     Attributes:
       network: the network.
@@ -68,8 +63,14 @@ class ConditionalModel:
         condition" in place of h: without it, samples cannot be guided.
     """
 
-    network: Network
-    conditioner: nn.Module | ConstantCondition
+    network: Any
+    conditioner: Any
+
+    init = init_parameters
+
+    def parameters(self, images: GivenImages, h: Given | None = None) -> None:
+        """Draws the parameters of both modules."""
+        self.network.parameters(images, *self.condition(h, len(images)))
 
     @property
     def levels(self) -> int:
@@ -81,18 +82,14 @@ class ConditionalModel:
         """Number of channels of an image."""
         return self.network.channels
 
-    def init(self, key: Key[Array, ""], images: Images, h: Given | None = None) -> dict[str, Any]:
-        """Returns new variables, given a batch of images and their h; only shapes matter."""
-        if isinstance(self.conditioner, ConstantCondition):
-            return dict(self.network.init(key, images, self.conditioner(len(images))))
-        if h is None:
-            raise InputError("h must be given: this model is conditional.")
-        network_key, map_key = jax.random.split(key)
-        s, variables = self.conditioner.init_with_output(map_key, h)
-        return {**self.network.init(network_key, images, None, s), "map": variables.get("params", {})}
+    def __call__(
+        self, images: GivenImages, h: Given | None = None, **options: Any
+    ) -> Float[Array, "batch height width channels levels"]:
+        """Computes the logits of every sub-pixel."""
+        return self.network(images, *self.condition(h, len(images)), **options)
 
-    def condition(self, variables: Variables, h: Given | None, *, batch: int) -> Condition:
-        """Returns what the network is given.
+    def condition(self, h: Given | None, batch: int) -> Condition:
+        """Makes what the network is given of h.
 
         Raises:
           InputError: if h is missing, or given to a model whose condition is constant.
@@ -103,12 +100,15 @@ class ConditionalModel:
             return Condition(h=self.conditioner(batch))
         if h is None:
             raise InputError(f"h must be given for each of the {batch} images: this model is conditional.")
-        return Condition(s=cast(Array, self.conditioner.apply({"params": variables.get("map", {})}, h)))
+        return Condition(s=self.conditioner(h))
 
 
-def unconditional(
-    model: nn.Module | ConditionalModel, variables: Variables, h: Given | None, condition: Condition
-) -> Condition:
+def part_of(variables: Variables, name: str) -> dict[str, Any]:
+    """Returns the variables of a submodule."""
+    return {collection: tree[name] for collection, tree in variables.items() if name in tree}
+
+
+def unconditional(model: nn.Module, variables: Variables, h: Given | None, condition: Condition) -> Condition:
     """Returns the condition that stands for "no condition", as training with dropped conditions has it.
 
     Args:
@@ -124,13 +124,19 @@ def unconditional(
             raise InputError('guidance must be 0: the zeros of "no condition" would be a class of this model.')
         return jax.tree.map(jnp.zeros_like, condition)
     nothing = getattr(getattr(model, "conditioner", None), "nothing", None)
-    if nothing is None:
+    if nothing is None or h is None:
         raise InputError("guidance must be 0: the model has no condition, or its conditioner has no method nothing(h).")
-    return cast(ConditionalModel, model).condition(variables, nothing(h), batch=len(cast(Array, h)))
+    return cast(Condition, model.apply(variables, nothing(h), len(h), method="condition"))
 
 
 def resolve(
-    model: nn.Module | ConditionalModel, variables: Variables, h: Given | None, s: Map | None, *, shape: tuple[int, ...]
+    model: nn.Module,
+    variables: Variables,
+    h: Given | None,
+    s: Map | None,
+    *,
+    shape: tuple[int, ...],
+    rngs: Any = None,
 ) -> tuple[nn.Module, Variables, Condition]:
     """Returns the network of a model, the network's variables, and its condition.
 
@@ -139,6 +145,7 @@ def resolve(
       variables: its variables.
       h, s: what the caller of a public function gave.
       shape: that of the images, or their batch, height and width.
+      rngs: random keys of the conditioner, by name.
 
     Raises:
       InputError: if variables, h and s do not fit the model and the images, as far as traced values can be checked.
@@ -147,9 +154,8 @@ def resolve(
     if isinstance(model, ConditionalModel):
         if s is not None:
             raise InputError("s must be left out: this model makes its own map from h.")
-        condition = model.condition(variables, h, batch=shape[0])
-        variables = {name: value for name, value in variables.items() if name != "map"}
-        model = model.network
+        condition = cast(Condition, model.apply(variables, h, shape[0], method="condition", rngs=rngs))
+        variables, model = part_of(variables, "network"), model.network
     else:
         condition = Condition(as_vectors(variables, h) if isinstance(model, Network) else h, s)
     condition = jax.tree.map(jnp.asarray, condition)
@@ -198,15 +204,3 @@ def as_vectors(variables: Variables, h: Any) -> Any:
     # A traced label is not checked: one that is too high gives NaN, and not the zeros of "no condition".
     is_class = ((h >= 0) & (h < sizes["h"]))[:, None]
     return jnp.where(is_class, vectors, jnp.nan) if isinstance(h, jax.core.Tracer) else vectors
-
-
-def init_conditional(
-    model: Network | ConditionalModel, key: Key[Array, ""], images: Images, h: Given
-) -> dict[str, Any]:
-    """Returns new variables of a model of p(x | h) that receives h by its biases (V h) or by a map (s = m(h)).
-
-    The network draws its parameters from the same key in both cases.
-    """
-    if isinstance(model, ConditionalModel):
-        return model.init(key, images, h)
-    return dict(model.init(jax.random.split(key)[0], images, h))

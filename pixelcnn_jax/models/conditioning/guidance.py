@@ -13,7 +13,7 @@ from pixelcnn_jax.foundation.distributions import at_least_float32
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition
 
-Scalar = float | Float[Array, ""]
+Scalar = float | int | Float[Array, ""]
 
 
 class Adjustment(NamedTuple):

@@ -8,7 +8,7 @@ from proofs import random_condition, random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, naive_sample, sample
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, init_conditional
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Upsampling
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
@@ -33,10 +33,10 @@ MODELS = {
 def build(name):
     model, h = MODELS[name]
     variables = randomised(model.init(jax.random.key(0), random_images(NETWORK, SHAPE), h))
-    of_network = {"params": variables["params"]}
+    of_network = part_of(variables, "network")
     if name == "constant":
         return model, variables, h, of_network, dict(h=jnp.tile(jnp.eye(4)[2:3], (3, 1)))
-    return model, variables, h, of_network, dict(s=model.conditioner.apply({"params": variables["map"]}, h))
+    return model, variables, h, of_network, dict(s=model.conditioner.apply(part_of(variables, "conditioner"), h))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -66,13 +66,13 @@ def test_guidance_of_nothing_changes_nothing(name, nothing):
     assert (other != plain).any()
 
 
-def test_the_network_draws_its_parameters_from_the_same_key_with_a_map_or_without():
-    image = jnp.zeros((1, 6, 4, 1), jnp.int32)
-    model, _ = MODELS["map of a vector"]
-    mapped, biased = (init_conditional(m, jax.random.key(0), image, LABELS[:1]) for m in (model, NETWORK))
-    np.testing.assert_array_equal(*(x["params"]["head"]["logits"]["kernel"] for x in (mapped, biased)))
-    assert "map" in mapped
-    assert "map" not in biased
+def test_it_is_a_module_like_any_other():
+    model, variables, h, *_ = build("map of a vector")
+    images = random_images(NETWORK, SHAPE)
+    logits = model.apply(variables, images, h)
+    np.testing.assert_allclose(model.bind(variables)(images, h), logits, rtol=1e-5)
+    each = jnp.take_along_axis(jax.nn.log_softmax(logits), images[..., None], axis=-1)
+    np.testing.assert_allclose(log_prob(model, variables, images, h=h), each.sum(axis=(1, 2, 3, 4)), rtol=1e-5)
 
 
 def test_variables_of_a_conditional_model_need_h():
