@@ -40,12 +40,11 @@ class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
         states, sites = self.hilbert.local_size, self.hilbert.size
         height, width = self.lattice
         for name, network in (("network", self.network), ("phase", self.phase)):
-            if network is None:
-                continue
-            if network.levels != states:
-                raise InputError(f"{name}.levels must be the number of local states, {states}, got {network.levels}.")
-            if (got := height * width * network.channels) != sites:
-                raise InputError(f"lattice and {name}.channels must make the {sites} sites of hilbert, got {got}.")
+            if network and (network.levels, height * width * network.channels) != (states, sites):
+                raise InputError(
+                    f"{name} must have {states} levels, and lattice and its channels make {sites} sites, as hilbert "
+                    f"has, got {network.levels} and {height * width * network.channels}."
+                )
 
     def conditionals_log_psi(
         self, inputs: Real[Array, "batch sites"]

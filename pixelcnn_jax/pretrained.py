@@ -23,8 +23,6 @@ import numpy as np
 from safetensors.flax import load
 from safetensors.numpy import save
 
-from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.hub import fetch_model
@@ -172,7 +170,7 @@ def save_pretrained(
         "networks": describe(model),
         "image_spec": spec._asdict(),
         "parameters": sum(x.size for x in flat.values()),
-        "dtype": "integer" if isinstance(model, IntegerPixelCNN) else np.result_type(np.float32, *floats).name,
+        "dtype": np.result_type(np.float32, *floats).name if floats or not flat else "integer",
         "sha256": digest,
     }
     side = _side_file(file, digest)
@@ -267,10 +265,9 @@ def _check_fit(model: Model, variables: Variables, spec: ImageSpec | None) -> No
         return
     if isinstance(model, Network):
         check_params(model, variables["params"])
+        model.check_variables(variables)
     elif spec is not None:
         _check_shapes(model, variables.get("params", {}), spec)
-    if isinstance(model, IntegerPixelCNN):
-        check_bounds(model, variables)
 
 
 def _check_shapes(model: nn.Module, params: Params, spec: ImageSpec) -> None:

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from pixelcnn_jax.foundation.devices import match_sharding
 from pixelcnn_jax.foundation.distributions import draw, log_probs_of, noise
@@ -80,7 +80,7 @@ def sample(
         without ``drop_condition``: the variables do not record it. `pixelcnn sample` reads it from the card.
     """
     prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
-    return _checked(_sample(*prepared, None, on_row=on_row)).images
+    return _checked(_sample(*prepared, on_row=on_row)).images
 
 
 def sample_and_log_prob(
@@ -105,8 +105,11 @@ def sample_and_log_prob(
       The images, and the log-probability of the sub-pixels that were drawn, in nats per image. It is that of the
       distribution they were drawn from: with ``temperature`` and ``guidance``, conditional on the given sub-pixels.
     """
-    prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
-    drawn = _checked(_sample(*prepared, jnp.zeros(shape[0]), on_row=on_row))
+    network, weights, adjustment, inputs, drawn = _prepared(
+        model, variables, key, shape, h, s, given, mask, temperature, guidance
+    )
+    drawn = drawn._replace(log_probs=jnp.zeros(shape[0]))
+    drawn = _checked(_sample(network, weights, adjustment, inputs, drawn, on_row=on_row))
     is_drawn = (drawn.images >= 0).all(axis=(1, 2, 3))
     return drawn.images, jnp.where(is_drawn, cast(Array, drawn.log_probs), jnp.nan)
 
@@ -126,28 +129,32 @@ class Drawn(NamedTuple):
         return self.log_probs + jnp.where(kept, 0.0, log_probs_of(logits, values))
 
 
+class SamplerInputs(NamedTuple):
+    """What draws depend on, image by image: its key, which sub-pixels are kept, and its condition in each pass."""
+
+    keys: Key[Array, " batch"]
+    mask: Bool[Array, "batch height width channels"]
+    condition: Condition
+
+
 def _sample(
     model: nn.Module,
     variables: Variables,
-    keys: Array,
-    images: Array,
-    mask: Array,
-    condition: Condition,
     adjustment: Adjustment,
-    log_probs: Array | None,
+    inputs: SamplerInputs,
+    drawn: Drawn,
     *,
     on_row: Callable[[int], None] | None,
 ) -> Drawn:
     """Draws by the cached sampler where the model has one."""
-    drawn = Drawn(images, log_probs)
-    (drawn, mask, condition), variables = match_sharding(keys, (drawn, mask, condition), variables)
+    (drawn, inputs), variables = match_sharding(inputs.keys, (drawn, inputs), variables)
     stream = stream_of(model)
     if stream is None:
-        return _sample_naively(model, variables, keys, drawn, mask, condition, adjustment)
-    batch, height, width, _ = images.shape
+        return _sample_naively(model, variables, adjustment, inputs, drawn)
+    batch, height, width, _ = drawn.images.shape
     params = params_of(variables)
-    rows, _ = match_sharding(keys, _first_rows(stream, params, (batch * adjustment.passes, width)), None)
-    advance = partial(_sample_rows, stream, params, condition, keys, mask, adjustment)
+    rows, _ = match_sharding(inputs.keys, _first_rows(stream, params, (batch * adjustment.passes, width)), None)
+    advance = partial(_sample_rows, stream, params, adjustment, inputs)
     if on_row is None:
         return advance(drawn, rows, 0, height)[0]
     row, count = 0, 1
@@ -181,10 +188,8 @@ def naive_sample(
     channels, levels]. It is the reference for the cached sampler in float32. In half precision the two round sums
     differently, and some draws differ.
     """
-    network, weights, keys, images, *rest = _prepared(
-        model, variables, key, shape, h, s, given, mask, temperature, guidance
-    )
-    return _checked(_sample_naively(network, weights, keys, Drawn(images, None), *rest)).images
+    prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
+    return _checked(_sample_naively(*prepared)).images
 
 
 def _checked(drawn: Drawn) -> Drawn:
@@ -204,10 +209,8 @@ def _first_rows(stream: Stream, params: Params, size: tuple[int, int]) -> Any:
 def _sample_rows(
     stream: Stream,
     params: Params,
-    condition: Condition,
-    keys: Array,
-    mask: Array,
     adjustment: Adjustment,
+    inputs: SamplerInputs,
     drawn: Drawn,
     rows: Any,
     first: Int[Array, ""] | int,
@@ -219,16 +222,17 @@ def _sample_rows(
     return them and pass them to the next.
     """
     _, _, width, channels = drawn.images.shape
-    cache = Cache(stream, stream.prepare(params), condition, rows)
+    cache = Cache(stream, stream.prepare(params), inputs.condition, rows)
 
     def sample_row(row: Array, carry: Any) -> Any:
         (images, log_probs), cache = carry
-        given, stays = _row(images, row), _row(mask, row)
-        gumbel = noise(keys, row, width=width, channels=channels, levels=stream.model.levels)[:, None]
+        given, stays = (jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1) for x in (images, inputs.mask))
+        gumbel = noise(inputs.keys, row, width=width, channels=channels, levels=stream.model.levels)[:, None]
 
         def sample_pixel(column: Array, carry: Any) -> Any:
             drawn, cache = carry
-            pixel, fixed, random = (_column(x, column)[:, 0, 0] for x in (given, stays, gumbel))
+            at = partial(jax.lax.dynamic_slice_in_dim, start_index=column, slice_size=1, axis=2)
+            pixel, fixed, random = (at(x)[:, 0, 0] for x in (given, stays, gumbel))
             for colour in range(channels):
                 logits, cache = cache.read(column, colour)
                 logits, kept = adjustment.logits(logits), fixed[:, colour]
@@ -253,14 +257,9 @@ def _sample_rows(
 
 @partial(jax.jit, static_argnames="model")
 def _sample_naively(
-    model: nn.Module,
-    variables: Variables,
-    keys: Array,
-    drawn: Drawn,
-    mask: Array,
-    condition: Condition,
-    adjustment: Adjustment,
+    model: nn.Module, variables: Variables, adjustment: Adjustment, inputs: SamplerInputs, drawn: Drawn
 ) -> Drawn:
+    keys, mask, condition = inputs
     _, height, width, channels = drawn.images.shape
 
     def sample_row(row: Array, drawn: Drawn) -> Drawn:
@@ -280,14 +279,6 @@ def _sample_naively(
     return jax.lax.fori_loop(0, height, sample_row, drawn)
 
 
-def _row(x: Array, row: Array) -> Array:
-    return jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1)
-
-
-def _column(x: Array, column: Array) -> Array:
-    return jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2)
-
-
 def _prepared(
     model: nn.Module | ConditionalModel,
     variables: Variables,
@@ -299,36 +290,24 @@ def _prepared(
     mask: Mask | None,
     temperature: Scalar,
     guidance: Scalar,
-) -> tuple[nn.Module, Variables, Array, Array, Array, Condition, Adjustment]:
-    """Returns the arguments of ``_sample``: images to fill in, a mask of what stays, a key for each image."""
+) -> tuple[nn.Module, Variables, Adjustment, SamplerInputs, Drawn]:
+    """Makes the arguments of ``_sample``."""
     adjustment = make_adjustment(temperature, guidance)
     network, weights, condition = resolve(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:
         condition = interleave(condition, unconditional(model, variables, h, condition))
-    full = (*shape, network.channels)
+    full, levels = (*shape, network.channels), network.levels
     if given is None and mask is None:
-        images, mask = jnp.zeros(full, jnp.int32), jnp.zeros(full, bool)
-    else:
-        images, mask = _completion(given, mask, full, network.levels)
+        given, mask = np.zeros(full, np.int32), np.zeros(full, bool)
+    # Values that are not given are overwritten before they are read. Zeros keep them out of an embedding's table.
+    images = as_images(given, channels=full[-1], levels=levels, name="given", mask=as_array(mask))
+    images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
+    images = jnp.where((images >= 0) & (images < levels), images, -1)
     key = jax.random.key_data(key)
     if key.ndim > 1 and len(key) != shape[0]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got {len(key)} keys.")
     # Under vmap, keys of any other implementation draw all their numbers from the first of them.
     key = jax.random.wrap_key_data(key[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
-    return network, weights, keys, images, mask, condition, adjustment
-
-
-def _completion(
-    given: GivenImages | None, mask: Mask | None, full: tuple[int, ...], levels: int
-) -> tuple[Array, Array]:
-    if given is None or mask is None:
-        raise InputError("given and mask must be passed together: the images to complete, and where they are kept.")
-    mask = as_array(mask)
-    if mask.ndim != 4 or mask.dtype != bool:
-        raise InputError(f"mask must be bool [batch, height, width, channels], got {mask.dtype} {[*mask.shape]}.")
-    # Values that are not given are overwritten before they are read. Zeros keep them out of an embedding's table.
-    images = jnp.asarray(as_images(given, channels=full[-1], levels=levels, name="given", mask=mask), jnp.int32)
-    if images.shape != full:
-        raise InputError(f"given and mask must be of {full[0]} images, {full[1]}x{full[2]}, got {[*images.shape]}.")
-    return jnp.where((images >= 0) & (images < levels), images, -1), jnp.broadcast_to(mask, full)
+    inputs = SamplerInputs(keys, jnp.broadcast_to(jnp.asarray(mask, bool), full), condition)
+    return network, weights, adjustment, inputs, Drawn(images, None)

@@ -227,8 +227,8 @@ class Own(nn.Module):
 
 
 def test_a_network_of_ones_own_is_passed_or_registered(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "DESCRIBED", dict(registry.DESCRIBED))
-    monkeypatch.setattr(registry, "NETWORKS", dict(registry.NETWORKS))
+    monkeypatch.setattr(registry, "REGISTERED", {})
+    monkeypatch.setitem(registry.NETWORKS, "Own", "")
     custom = Own(3)
     variables = custom.init(jax.random.key(0), IMAGE)
     save_pretrained(tmp_path, custom, variables, {"image_spec": SPEC})

@@ -74,7 +74,7 @@ def test_one_program_serves_all_batches_and_the_next_call():
         (IMAGES, LABELS[:10], "h must have a row for each of the 11"),
         (IMAGES, LABELS + 1, "h must hold integers 0 to 2"),
         (IMAGES, np.full((11, 3), np.nan, np.float32), "h must be finite"),
-        (IMAGES, np.ones((11, 4), np.float32), "h must have shape"),
+        (IMAGES, np.ones((11, 4), np.float32), "h must be given as floats of shape"),
         (IMAGES, None, "h must be given"),
         (IMAGES + 1, LABELS, "images must hold integers 0 to 2, got 1 to 3"),
         (IMAGES / 2, LABELS, "images must hold integers"),

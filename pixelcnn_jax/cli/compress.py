@@ -201,7 +201,7 @@ def read_parts(file: Path) -> list[Part]:
         while start < len(data) or not parts:
             part = data[start : start + length_of(data[start : start + 64])]
             container = unpack(part)
-            check_size(container.shape, container.batch_size)
+            check_size(container.shape)
             names = unpack_names(container.extra, container.shape[0])
             if names.part != len(parts):
                 raise InputError("its parts are not in order")

@@ -8,19 +8,19 @@ import numpy as np
 from jaxtyping import Num
 
 from pixelcnn_jax.codec.frequencies import MAX_LEVELS, SHARE_BITS
-from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.codec.integer_layers import LIMIT, precision_of
 from pixelcnn_jax.codec.logistics import HEIGHT_BITS, SLOPE_BITS
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks
 from pixelcnn_jax.models.inputs import Variables, params_of
 from pixelcnn_jax.models.parameters import Params, layers_of
 
 
-def check_bounds(model: IntegerPixelCNN, variables: Variables) -> None:
+def check_bounds(model: Network, variables: Variables) -> None:
     """Raises InputError unless every sum of the network stays within 2**24, and the parameters are causal integers."""
-    if not all(jnp.issubdtype(x.dtype, jnp.integer) for x in jax.tree.leaves(variables)):
-        raise InputError("variables must be integers: make them with quantise.")
+    are_integers = all(jnp.issubdtype(x.dtype, jnp.integer) for x in jax.tree.leaves(variables))
+    _require(are_integers, "they must be integers, which quantise makes")
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), params_of(variables))  # exact, and cannot overflow
     masks, tables = colour_masks(model), params["tables"]
     for path, x in jax.tree_util.tree_leaves_with_path(params):

@@ -72,8 +72,8 @@ def compress_sizes(
     for images, h, s, batch_size, extra in sizes:
         arrays.append(images := np.asarray(as_images(images, channels=network.channels, levels=network.levels)))
         _, weights, condition = resolve(model, variables, h, s, shape=images.shape)
-        batch_size = min(batch_size, len(images), max(1, MAX_ROW // max(1, images.shape[2])))
-        check_size(images.shape, batch_size)
+        check_size(images.shape)
+        batch_size = max(1, min(batch_size, len(images), MAX_ROW // images.shape[2]))
         conditions.append(condition)
         containers.append(
             Container(
@@ -113,9 +113,8 @@ def decompress(
     Raises:
       InputError: for damaged bytes, and for a different model, variables, h or s.
     """
-    integer_network(model)
     container = unpack(data)
-    check_size(container.shape, container.batch_size, most=max_subpixels)
+    check_size(container.shape, most=max_subpixels)
     if group is not None:
         container = container.only(group)
     return decompress_sizes(model, variables, [(container, h, s)], on_row=on_row)[0]

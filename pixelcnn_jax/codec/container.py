@@ -100,12 +100,8 @@ def _varint(number: int) -> bytes:
 
 def unpack(data: bytes) -> Container:
     """Reads a container. Raises InputError for damaged bytes."""
-    length = length_of(data)
-    if length != len(data):
-        raise InputError(f"data is damaged: it has {len(data)} bytes, its header declares {length}.")
-    view = memoryview(data)
-    if digest(view[:-_SIZE]) != view[-_SIZE:]:
-        raise InputError("data is damaged: its checksum does not match.")
+    if length_of(data) != len(data) or digest(data[:-_SIZE]) != data[-_SIZE:]:
+        raise InputError(f"data is damaged: its checksum or its length, {len(data)} bytes, does not match.")
     try:
         return _unpack_body(data[_START.size : -_SIZE])
     except (struct.error, IndexError) as error:
@@ -114,27 +110,20 @@ def unpack(data: bytes) -> Container:
 
 def length_of(data: bytes) -> int:
     """Returns the bytes of the container at the start of ``data``. Raises InputError if none starts there."""
-    if len(data) < _START.size or not data.startswith(MAGIC):
+    magic, version, length = _START.unpack(data[: _START.size].ljust(_START.size, b"\0"))
+    if magic != MAGIC or length < _START.size + _SIZE:
         raise InputError("data was not compressed by pixelcnn_jax, or its start is damaged.")
-    _, version, length = _START.unpack_from(data)
     if version != VERSION:
         raise InputError(f"data has version {version} of the format, but this release reads version {VERSION}.")
-    if length < _START.size + _SIZE:
-        raise InputError(f"data is damaged: its header declares {length} bytes.")
-    return length
+    return int(length)
 
 
-def check_size(shape: tuple[int, ...], batch_size: int, *, most: int = MAX_CODED_SUBPIXELS) -> None:
-    """Raises InputError for images that exceed the limits on memory."""
-    count, height, width, channels = shape
-    if min(*shape, batch_size) < 1:
-        raise InputError(f"images must not be empty, got shape {list(shape)} in batches of {batch_size}.")
-    if count * height * width * channels > most:
-        raise InputError(f"images must have at most {most} sub-pixels, got shape {list(shape)}: code them in parts.")
-    if batch_size > count or batch_size * width > MAX_ROW:
+def check_size(shape: tuple[int, ...], *, most: int = MAX_CODED_SUBPIXELS) -> None:
+    """Raises InputError for no images, and for images that exceed the limits on memory."""
+    if not 0 < math.prod(shape) <= most or shape[2] > MAX_ROW:
         raise InputError(
-            f"batch_size must be at most {count}, with at most {MAX_ROW} columns in all, got {batch_size} images of "
-            f"{width} columns."
+            f"images must have at least 1 and at most {most} sub-pixels, in rows of at most {MAX_ROW} pixels, got "
+            f"shape {[*shape]}: code them in parts."
         )
 
 
@@ -142,7 +131,7 @@ def _unpack_body(body: bytes) -> Container:
     model, *shape, levels, batch_size, lanes, extra_length = _NUMBERS.unpack_from(body)
     at = _NUMBERS.size + extra_length
     extra, lengths = body[_NUMBERS.size : at], []
-    if min(*shape, batch_size) < 1 or not 1 <= lanes <= batch_size:
+    if min(shape) < 1 or not 1 <= lanes <= batch_size <= min(shape[0], max(1, MAX_ROW // shape[2])):
         raise IndexError
     for _ in range(min(-(-shape[0] // batch_size), len(body))):
         length = shift = 0

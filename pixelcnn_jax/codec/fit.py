@@ -187,6 +187,6 @@ def _for_kernel(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return x.reshape(x.shape + (1,) * bias.ndim)
 
 
-def narrow(x: np.ndarray | int) -> Array:
+def in_16_bits(x: np.ndarray | int) -> Array:
     """Returns integers in 16 bits where they fit."""
     return jnp.asarray(x, jnp.int16 if np.abs(x).max() < 2**15 else jnp.int32)

@@ -7,7 +7,7 @@ For the softmax: the logits are multiples of 2**-8 and their exponentials a stor
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,27 +18,6 @@ MAX_LEVELS = 2**12  # every level has a frequency of at least 1, which costs lit
 SHARE_BITS = 16
 LOGIT_STEP = 8
 EXP_SIZE = 3018  # 2**16 exp(-d 2**-8) rounds to 0 from d = 3017 on
-
-
-@runtime_checkable
-class Distribution(Protocol):
-    """Converts the outputs of a head to frequencies. Each class defines the pytree that ``read`` returns."""
-
-    @property
-    def total_bits(self) -> int:
-        """Frequencies sum to two to this power."""
-
-    def read(self, outputs: Float[Array, "*subpixels outputs"]) -> Any:
-        """Returns the numbers of each distribution that the other methods take."""
-
-    def interval(self, numbers: Any, values: Array | np.ndarray) -> tuple[Array, Array]:
-        """Returns the sum of the frequencies below a value, and the value's frequency."""
-
-    def level_at(self, numbers: Any, slot: Array) -> tuple[Array, Array, Array]:
-        """Returns the value whose interval holds a slot, and the interval."""
-
-    def log_frequencies(self, numbers: Any) -> Array:
-        """Returns the log-probability of every level."""
 
 
 class Cumulative(NamedTuple):
@@ -62,8 +41,8 @@ class Softmax:
     exp: UInt32[Array, " entries"]
     total_bits = 16
 
-    def read(self, outputs: Float[Array, "*subpixels levels"]) -> Cumulative:
-        """Returns the bounds from the logits."""
+    def read(self, outputs: Float[Array, "*subpixels levels"]) -> Any:
+        """Converts logits to the ``Cumulative`` of their bounds."""
         sums = cumulative_shares(self.exp, outputs)
         return Cumulative(sums * np.uint32((1 << self.total_bits) - outputs.shape[-1]), sums[..., -1:])
 

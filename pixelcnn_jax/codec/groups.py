@@ -78,11 +78,9 @@ class Coder:
         Raises:
           InputError: if a container was made with a different model, variables or h, or holds no images.
         """
-        digest, kind = digest_of_integers(self.model, self.variables), (self.model.channels, self.model.levels)
-        if any(one.model != digest for one in self.containers):
+        expected = digest_of_integers(self.model, self.variables), self.model.channels, self.model.levels
+        if any((one.model, one.shape[-1], one.levels) != expected for one in self.containers):
             raise InputError("data was compressed with a different model or weights: decompress with the same.")
-        if any((one.shape[-1], one.levels) != kind for one in self.containers):
-            raise InputError("data is damaged: it does not have the channels and levels of this model.")
         batches = self._batches(self._decode)
         images = [np.zeros(one.shape, np.uint8 if one.levels <= 256 else np.uint16) for one in self.containers]
         for batch, decoded in zip(batches, _in_pairs(self._decode, batches), strict=True):

@@ -8,22 +8,16 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.codec.frequencies import EXP_SIZE, Distribution, Softmax, log_of_frequency
-from pixelcnn_jax.codec.integer_layers import (
-    SIGMOID_RANGE,
-    TANH_RANGE,
-    distribution_of,
-    precision_of,
-    prepare,
-)
+from pixelcnn_jax.codec.bounds import check_bounds
+from pixelcnn_jax.codec.frequencies import Softmax, log_of_frequency
+from pixelcnn_jax.codec.integer_layers import distribution_of, prepare
 from pixelcnn_jax.codec.integer_stream import IntegerStream
-from pixelcnn_jax.codec.logistics import ARGUMENT_RANGE, ARGUMENT_STEP, SCALE_STEP, Mixture
-from pixelcnn_jax.foundation.distributions import NARROWEST, WIDEST
+from pixelcnn_jax.codec.logistics import Distribution, Mixture
+from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, Images, Map, Vector, as_images
+from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector, as_images
 from pixelcnn_jax.models.parameters import Bias, Params
-from pixelcnn_jax.models.registry import DESCRIBED
 
 
 class IntegerPixelCNN(GatedPixelCNN):
@@ -50,19 +44,7 @@ class IntegerPixelCNN(GatedPixelCNN):
             shifts={"copy": (), "hidden": (width,), "logits": (self.channels * self.outputs,)},
             clips={"copy": (self.features,), "hidden": (width,)},
         )
-        precision = precision_of(self)
-        tables = {
-            "tanh": (_entries(precision.tanh, TANH_RANGE),),
-            "sigmoid": (_entries(precision.sigmoid, SIGMOID_RANGE),),
-            "exp": (EXP_SIZE,),
-        }
-        if self.mixture:
-            scales = (int(WIDEST - NARROWEST) << SCALE_STEP) + 1
-            tables |= {
-                "logistic": (_entries(ARGUMENT_STEP, ARGUMENT_RANGE),),
-                "slopes": (scales,),
-                "slope_shifts": (scales,),
-            }
+        tables = {name: table.shape for name, table in make_tables(self).items()}
         integer_parts = {"strict": layer("strict"), "layers": layer("layers"), "head": shapes["head"] | head}
         if condition.s is not None:
             integer_parts["map"] = _sizes(shifts={"s": ()}, clips={"s": (condition.s.shape[-1],)})
@@ -102,15 +84,12 @@ class IntegerPixelCNN(GatedPixelCNN):
         check_one_hot(condition.h)
 
     @nn.nowrap
+    def check_variables(self, variables: Variables) -> None:
+        check_bounds(self, variables)
+
+    @nn.nowrap
     def stream(self) -> Any:
         return IntegerStream(self)
-
-
-DESCRIBED[IntegerPixelCNN.__name__] = IntegerPixelCNN  # cards name it
-
-
-def _entries(step: int, reach: int) -> int:
-    return 2 * (reach << step) + 1
 
 
 def _sizes(**groups: Mapping[str, tuple[int, ...]]) -> Params:

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.codec.frequencies import Distribution, Softmax
-from pixelcnn_jax.codec.logistics import Mixture
+from pixelcnn_jax.codec.frequencies import Softmax
+from pixelcnn_jax.codec.logistics import Distribution, Mixture
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.inputs import Condition, Images, condition_of
-from pixelcnn_jax.models.layers import condition_terms
+from pixelcnn_jax.models.layers import append, condition_terms
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.products import gathered
 
@@ -219,11 +219,6 @@ def horizontal_half(
     gated = append(gated, new)
     out = rescale(dot(gated, layer["out"]["kernel"]) + layer["out"]["bias"], layer["shifts"]["out"])
     return clipped(out if features is None else features + out, layer["clips"]["residual"]), gated
-
-
-def append(earlier: Array | None, new: Array) -> Array:
-    """Returns the features of a colour after those of earlier colours."""
-    return new if earlier is None else jnp.concatenate([earlier, new], axis=-1)
 
 
 def head_hidden(head: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:

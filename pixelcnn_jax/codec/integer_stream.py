@@ -9,7 +9,6 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.codec.integer_layers import (
     Memory,
-    append,
     columns_left,
     distribution_of,
     encode_integers,
@@ -22,10 +21,10 @@ from pixelcnn_jax.codec.integer_layers import (
     vertical_stack,
 )
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.colours import group_slice
+from pixelcnn_jax.models.colours import colour_block, group_slice
 from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition, Images
-from pixelcnn_jax.models.layers import rows_border
+from pixelcnn_jax.models.layers import append, rows_border
 from pixelcnn_jax.models.parameters import Params
 
 
@@ -66,18 +65,15 @@ class IntegerStream:
         features = group_slice(model.features, model.channels, colour)
         hidden = group_slice(model.head_width, model.channels, colour)
         outputs = slice(colour * model.outputs, (colour + 1) * model.outputs)
-        inputs = [self._inputs(colour)] + [features.stop] * model.layers
+        inputs = [model.inputs_before(colour)] + [features.stop] * model.layers
 
         def cut(group: Params, names: tuple[str, ...], part: slice) -> Params:
             return {name: group[name][..., part] for name in names if name in group}
 
-        def block(part: Params, known: int, outputs: slice) -> Params:
-            return {"kernel": part["kernel"][:known, outputs], "bias": part["bias"][..., outputs]}
-
         layers = [
             {
                 "horizontal": {"kernel": layer["horizontal"]["kernel"][-1:, :known, :, features]},
-                "out": block(layer["out"], features.stop, features),
+                "out": colour_block(layer["out"], features.stop, features),
                 "shifts": layer["shifts"] | cut(layer["shifts"], ("horizontal", "out"), features),
                 "clips": cut(layer["clips"], ("copy", "residual"), features),
                 "tables": layer["tables"],
@@ -88,16 +84,12 @@ class IntegerStream:
         return {
             "layers": layers,
             "head": {
-                "hidden": block(head["hidden"], features.stop, hidden),
-                "logits": block(head["logits"], hidden.stop, outputs),
+                "hidden": colour_block(head["hidden"], features.stop, hidden),
+                "logits": colour_block(head["logits"], hidden.stop, outputs),
                 "shifts": shifts | cut(shifts, ("hidden",), hidden) | cut(shifts, ("logits",), outputs),
                 "clips": cut(clips, ("copy",), slice(features.stop)) | cut(clips, ("hidden",), hidden),
             },
         }
-
-    def _inputs(self, colour: int) -> int:
-        """Returns how many inputs of a pixel are known before one of its colours is."""
-        return 1 + colour * max(1, self.model.code_features)
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         """Returns the zero border above the image, for every layer."""
@@ -143,7 +135,7 @@ class IntegerStream:
     ) -> tuple[Float[Array, "batch outputs"], Known]:
         """Returns the outputs of the head for a colour, given those before it in ``pixel``."""
         weights, group = params["colours"][colour], group_slice(self.model.features, self.model.channels, colour)
-        x: Array = encode_integers(self.model, params, pixel)[..., : self._inputs(colour)]
+        x: Array = encode_integers(self.model, params, pixel)[..., : self.model.inputs_before(colour)]
         outs: list[Array] = []
         inputs, gated = [], []
         for layer, context, before, gated_before in zip(weights["layers"], *known[:3], strict=True):

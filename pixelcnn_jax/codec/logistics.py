@@ -7,14 +7,14 @@ the next. A value costs two such sums to encode and one for each of its bits to 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Int32, Integer, UInt32
 
-from pixelcnn_jax.codec.frequencies import cumulative_shares, log_of_frequency
+from pixelcnn_jax.codec.frequencies import Softmax, cumulative_shares, log_of_frequency
 
 TOTAL_BITS = 20
 WEIGHT_BITS, HEIGHT_BITS = 16, 16  # of all weights together, and of the sigmoid's largest value
@@ -58,8 +58,8 @@ class Mixture:
     slope_shifts: Int32[Array, " scales"]
     total_bits = TOTAL_BITS
 
-    def read(self, outputs: Float[Array, "*subpixels outputs"]) -> Logistics:
-        """Converts the outputs of a head, in the order of ``mixture_of``, to the integers of the mixtures."""
+    def read(self, outputs: Float[Array, "*subpixels outputs"]) -> Any:
+        """Converts the outputs of a head, in the order of ``mixture_of``, to ``Logistics``."""
         count = outputs.shape[-1] // 3
         weights, means, scales, ends = jnp.split(outputs, (count, 2 * count, 3 * count), axis=-1)
         sums = cumulative_shares(self.exp, jnp.concatenate([weights, ends], axis=-1))
@@ -121,6 +121,9 @@ class Mixture:
         )
         bounds = self.bound(numbers, values)
         return log_of_frequency(bounds[..., 1:] - bounds[..., :-1], TOTAL_BITS)
+
+
+Distribution = Softmax | Mixture  # converts the outputs of a head to frequencies
 
 
 def _share_of_ones(levels: int) -> int:

@@ -22,7 +22,7 @@ from pixelcnn_jax.codec.fit import (
     Sum,
     finest_operand_step,
     fit_sum,
-    narrow,
+    in_16_bits,
     range_of,
     step_within,
 )
@@ -86,8 +86,6 @@ def quantise(
             f"model must be a GatedPixelCNN with at most {MAX_LEVELS} levels: other networks have no integer form."
         )
     images = as_images(images, channels=model.channels, levels=model.levels)
-    if not images.size:
-        raise InputError(f"images must not be empty, got shape {list(images.shape)}.")
     model = model.clone(dropout=0.0, dtype="float32", remat=False)
     _, variables, condition = resolve(model, variables, h, s, shape=images.shape)
     check_one_hot(condition.h)
@@ -104,7 +102,7 @@ def quantise(
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), masked(model, params))
     if not all(np.isfinite(x).all() for x in jax.tree.leaves((exact, seen))):
         raise InputError("variables must be finite: the model has NaN or infinity on these images.")
-    quantised = {"params": jax.tree.map(narrow, _quantise_params(model, exact, seen))}
+    quantised = {"params": jax.tree.map(in_16_bits, _quantise_params(model, exact, seen))}
     check_bounds(integer_model, quantised)
     return integer_model, quantised
 

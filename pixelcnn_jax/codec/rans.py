@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, UInt8, UInt32
 
-from pixelcnn_jax.codec.frequencies import Distribution
+from pixelcnn_jax.codec.logistics import Distribution
 
 LOW = 1 << 24  # smallest state
 

@@ -100,22 +100,28 @@ def _plain(kind: Any) -> Any:
 def _checked(name: str, value: Any, kind: Any, metadata: Mapping[str, Any]) -> Any:
     if value is None and _is_optional(kind):
         return None
-    wanted = typing.get_origin(_plain(kind)) or _plain(kind)
-    inner, *repeated = typing.get_args(_plain(kind)) or (None,)
-    if wanted is tuple and isinstance(value, list | tuple):
+    if isinstance(value, list):
         value = tuple(tuple(x) if isinstance(x, list) else x for x in value)
-    elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
+    elif _plain(kind) is float and type(value) is int:
         value = float(value)
+    if wanted := _unmet(value, _plain(kind), metadata):
+        raise InputError(f"{name} must be {wanted}, got {value!r}.")
+    return value
+
+
+def _unmet(value: Any, kind: Any, metadata: Mapping[str, Any]) -> str | None:
+    """Finds what a value must be and is not."""
+    wanted, (inner, *repeated) = typing.get_origin(kind) or kind, typing.get_args(kind) or (None,)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise InputError(f"{name} must be of type {wanted.__name__}, got {value!r}.")
+        return f"of type {wanted.__name__}"
     if repeated == [...] and not all(type(x) is inner for x in value):
-        raise InputError(f"{name} must be a tuple of type {inner.__name__}, got {value!r}.")
+        return f"a tuple of type {inner.__name__}"
     if metadata["choices"] and value not in metadata["choices"]:
-        raise InputError(f"{name} must be one of {', '.join(map(str, metadata['choices']))}, got {value}.")
+        return f"one of {', '.join(map(str, metadata['choices']))}"
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):
-            raise InputError(f"{name} must be finite, got {value}.")
+            return "finite"
         for relation, bound in metadata["bounds"].items():
             if not RELATIONS[relation](number, bound):
-                raise InputError(f"{name} must be {relation} {bound}, got {value}.")
-    return value
+                return f"{relation} {bound}"
+    return None

@@ -4,8 +4,6 @@ The layers between input and head tell the networks apart: ``gated_pixelcnn.py``
 and ``pixelrnn.py``.
 """
 
-import dataclasses
-import numbers
 from functools import partial
 from typing import Any
 
@@ -18,7 +16,16 @@ from jaxtyping import Array, DTypeLike, Float, Key
 
 from pixelcnn_jax.foundation.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import Condition, GivenImages, Images, Map, Vector, as_images, check_condition
+from pixelcnn_jax.models.inputs import (
+    Condition,
+    GivenImages,
+    Images,
+    Map,
+    Variables,
+    Vector,
+    as_images,
+    check_condition,
+)
 from pixelcnn_jax.models.layers import add_bias, one_by_one
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
 from pixelcnn_jax.models.products import product
@@ -107,14 +114,12 @@ class Network(nn.Module):
         """Draws or reads the parameters, those of h and s only if h and s are given, and checks that these fit."""
         condition = Condition(h, s)
         as_images(images, channels=self.channels, levels=self.levels)
-        if not self.is_initializing():
-            check_condition(dict(self.variables["params"]), condition, np.shape(images))
         stacked = partial(initialise_stacked, count=self.layers)
         params = {
             name: flax.core.unfreeze(self.param(name, stacked if name == "layers" else initialise, shape))
             for name, shape in self.parameter_shapes(condition).items()
         }
-        check_condition(params, condition, np.shape(images))
+        check_condition(params if self.is_initializing() else self.variables["params"], condition, np.shape(images))
         return params
 
     def head_outputs(
@@ -130,6 +135,10 @@ class Network(nn.Module):
     @nn.nowrap
     def check_given(self, condition: Condition) -> None:
         """Raises InputError for values of h or s that the network does not take. Traced values are not checked."""
+
+    @nn.nowrap
+    def check_variables(self, variables: Variables) -> None:
+        """Raises InputError for values of parameters, read from a file, that the network cannot compute with."""
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
@@ -161,10 +170,15 @@ class Network(nn.Module):
         """
         return None
 
+    @nn.nowrap
+    def inputs_before(self, colour: int) -> int:
+        """Features that ``encode`` makes of a pixel whose colours are known up to one."""
+        return 1 + colour * max(1, self.code_features)
+
     @property
     def inputs(self) -> int:
         """Features that ``encode`` makes of a pixel."""
-        return 1 + self.channels * max(1, self.code_features)
+        return self.inputs_before(self.channels)
 
     @property
     def maps(self) -> int:
@@ -296,33 +310,19 @@ def check_precision(model: Network) -> None:
 
 
 def check_hyperparameters(model: Network) -> None:
-    """Raises InputError for a network that cannot be built."""
-    kinds: dict[Any, Any] = {int: numbers.Integral, float: numbers.Real, bool: bool}
-    for field in dataclasses.fields(model):
-        value = getattr(model, field.name)
-        if field.type in kinds and (
-            not isinstance(value, kinds[field.type]) or (type(value) is bool and field.type is not bool)
-        ):
-            raise InputError(f"{field.name} must be of type {getattr(field.type, '__name__', '')}, got {value!r:.50}.")
-    if not isinstance(model.head_features, numbers.Integral | None):
-        raise InputError(f"head_features must be of type int or None, got {model.head_features!r:.50}.")
-    for name in ("kernel_size", "first_kernel_size"):
-        if getattr(model, name) < 3 or getattr(model, name) % 2 == 0:
-            raise InputError(f"{name} must be odd and at least 3, got {getattr(model, name)}.")
-    for name, least in (("channels", 1), ("layers", 1), ("code_features", 0), ("mixture", 0)):
-        if getattr(model, name) < least:
-            raise InputError(f"{name} must be at least {least}, got {getattr(model, name)}.")
-    for name, width in (("features", model.features), ("head_features", model.head_width)):
-        if width < model.channels:
-            raise InputError(f"{name} must be at least the number of channels, {model.channels}, got {width}.")
-    if not 2 <= model.levels <= 65536:
-        raise InputError(f"levels must be between 2 and 65536, got {model.levels}.")
-    if not 0 <= model.dropout <= 0.99:
-        raise InputError(f"dropout must be between 0 and 0.99, got {model.dropout}.")
-    if model.dtype not in DTYPES:
-        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {model.dtype}.")
+    """Raises InputError for hyperparameters that would give a network of another kind without a word."""
+    channels, kernels = model.channels, ("kernel_size", "first_kernel_size")
+    rules = {name: (getattr(model, name) % 2 and getattr(model, name) >= 3, "odd and at least 3") for name in kernels}
+    rules |= {
+        "features": (model.features >= channels, f"at least the number of channels, {channels}"),
+        "head_features": (model.head_width >= channels, f"at least the number of channels, {channels}"),
+        "levels": (2 <= model.levels <= 65536, "between 2 and 65536"),
+        "dropout": (0 <= model.dropout <= 0.99, "between 0 and 0.99"),
+        "dtype": (model.dtype in DTYPES, f"one of {', '.join(DTYPES)}"),
+        "point_masses": (model.mixture or not model.point_masses, "False without a mixture"),
+        "mixture": (not (model.mixture and model.code_features), "0 with code_features, whose order means nothing"),
+    }
+    for name, (holds, wanted) in rules.items():
+        if not holds:
+            raise InputError(f"{name} must be {wanted}, got {getattr(model, name)}.")
     check_precision(model)
-    if model.point_masses and not model.mixture:
-        raise InputError("point_masses must be False without a mixture: a softmax has a number for each level.")
-    if model.mixture and model.code_features:
-        raise InputError("mixture must be 0 with code_features: the order of codes means nothing.")

@@ -24,6 +24,11 @@ def group_slice(features: int, channels: int, colour: int) -> slice:
     return slice(int(start), int(stop))
 
 
+def colour_block(part: Params, known: int, outputs: slice) -> Params:
+    """Cuts a 1x1 to some outputs, and to the features that they may read, which come first."""
+    return {"kernel": part["kernel"][:known, outputs], "bias": part["bias"][..., outputs]}
+
+
 def colour_mask(
     inputs: Int[np.ndarray, " inputs"], outputs: Int[np.ndarray, " outputs"], *, strict: bool = False
 ) -> Bool[np.ndarray, "inputs outputs"]:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
-from pixelcnn_jax.models.colours import group_slice, masked
+from pixelcnn_jax.models.colours import colour_block, group_slice, masked
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Context, columns_left, horizontal_half, rows_border, vertical_half
+from pixelcnn_jax.models.layers import Context, append, columns_left, horizontal_half, rows_border, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
 
 
@@ -79,7 +79,7 @@ class GatedStream:
         hidden = group_slice(model.head_width, model.channels, colour)
         outputs = slice(colour * model.outputs, (colour + 1) * model.outputs)
         later = slice(features.stop, None)
-        inputs = [slice(self._inputs(colour))] + [features] * model.layers
+        inputs = [slice(model.inputs_before(colour))] + [features] * model.layers
         return {
             "layers": [
                 {
@@ -93,14 +93,10 @@ class GatedStream:
                 "out": jnp.stack([layer["out"]["kernel"][features, later] for layer in layers]),
             },
             "head": {
-                "hidden": _block(head["hidden"], features.stop, hidden),
-                "logits": _block(head["logits"], hidden.stop, outputs),
+                "hidden": colour_block(head["hidden"], features.stop, hidden),
+                "logits": colour_block(head["logits"], hidden.stop, outputs),
             },
         }
-
-    def _inputs(self, colour: int) -> int:
-        """Returns how many features that ``encode`` makes of a pixel are known before one of its colours is."""
-        return 1 + colour * max(1, self.model.code_features)
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         """Returns the zero border above the image, for every layer."""
@@ -152,7 +148,7 @@ class GatedStream:
         model, weights = self.model, params["colours"][colour]
         group = group_slice(model.features, model.channels, colour)
         size = group.stop - group.start
-        x = encode(model, params, pixel)[..., : self._inputs(colour)]
+        x = encode(model, params, pixel)[..., : model.inputs_before(colour)]
         outputs: list[Array] = []
         gated: list[Array] = []
         for layer, gate_context, out in zip(weights["layers"], [known.strict, *known.gates], known.outs, strict=True):
@@ -161,8 +157,8 @@ class GatedStream:
             outputs.append(x)
             gated.append(now_gated)
         inputs = jnp.stack(outputs[:-1])
-        features = _append(known.features, x)
-        hidden = _append(known.hidden, head_hidden(weights["head"], features))
+        features = append(known.features, x)
+        hidden = append(known.hidden, head_hidden(weights["head"], features))
         known = Pixel(
             strict=known.strict[..., size:],
             gates=known.gates[..., size:] + _to_later(inputs, weights["later"]["pixel"]),
@@ -184,16 +180,8 @@ class GatedStream:
         )
 
 
-def _block(layer: Params, known: int, outputs: slice) -> Params:
-    return {"kernel": layer["kernel"][:known, outputs], "bias": layer["bias"][outputs]}
-
-
 def _to_later(
     x: Float[Array, "layers batch 1 1 group"], kernel: Float[Array, "layers group *later"]
 ) -> Float[Array, "layers batch 1 1 *later"]:
     """Returns what one colour adds to the colours after it, in all layers at once."""
     return jax.vmap(partial(jnp.tensordot, axes=1))(x, kernel)
-
-
-def _append(known: Array | None, new: Array) -> Array:
-    return new if known is None else jnp.concatenate([known, new], axis=-1)

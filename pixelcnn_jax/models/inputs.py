@@ -81,17 +81,15 @@ def apply(model: nn.Module, variables: Variables, images: Images, condition: Con
     takes = inspect.signature(type(model).__call__).parameters.values()
     if not any(one.name == "deterministic" or one.kind is one.VAR_KEYWORD for one in takes):
         options.pop("deterministic", None)  # a network without dropout may take images alone
-    logits = model.apply(variables, images, **given, **options)
+    logits = cast(Array, model.apply(variables, images, **given, **options))
     wanted = (*images.shape, model.levels)
-    if (shape := getattr(logits, "shape", type(logits).__name__)) != wanted:
-        raise InputError(f"model must return logits of shape {wanted}, got {shape}.")
-    return cast(Array, logits)
+    if logits.shape != wanted:
+        raise InputError(f"model must return logits of shape {wanted}, got {logits.shape}.")
+    return logits
 
 
 def params_of(variables: Variables) -> Params:
-    """Returns the parameters inside variables, as a plain dict. Raises InputError if there are none."""
-    if not isinstance(variables.get("params"), Mapping):
-        raise InputError('variables must be what model.init returned: {"params": ...}.')
+    """Returns the parameters inside variables, as a plain dict."""
     return flax.core.unfreeze(variables["params"])
 
 
@@ -126,8 +124,6 @@ def as_images(images: Any, *, channels: int, levels: int, name: str = "images", 
     if x.ndim != 4 or x.shape[-1] != channels or 0 in x.shape[1:]:
         raise InputError(f"{name} must have shape [batch, height, width, {channels}], got {[*x.shape]}.")
     x = x.astype(np.uint8) if x.dtype == bool else x
-    if not jnp.issubdtype(x.dtype, jnp.integer):
-        raise InputError(f"{name} must hold integers 0 to {levels - 1}, got {x.dtype}.")
     if mask is not None:
         x = (jnp if isinstance(x, jax.Array) or isinstance(mask, jax.core.Tracer) else np).where(mask, x, 0)
     check_values(x, levels, name=name)
@@ -149,10 +145,8 @@ def as_rows(name: str, values: Any, count: int) -> Any:
     host = np.asarray(x)
     with np.errstate(over="ignore"):
         stored = host.astype(jax.dtypes.canonicalize_dtype(host.dtype))
-    if not np.isfinite(stored).all():
-        raise InputError(f"{name} must be finite, got NaN or infinity as {stored.dtype}.")
-    if stored.dtype.kind in "iu" and not np.array_equal(stored, host):
-        raise InputError(f"{name} must hold integers that fit into {stored.dtype}, got up to {host.max()}.")
+    if not (np.array_equal(stored, host) if stored.dtype.kind in "iu" else np.isfinite(stored).all()):
+        raise InputError(f"{name} must be finite and fit into {stored.dtype}, got up to {np.abs(host).max()}.")
     return x if isinstance(x, jax.Array) else stored
 
 
@@ -162,36 +156,34 @@ def as_array(values: Any) -> Any:
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
-def condition_sizes(params: Params) -> dict[str, int]:
+def condition_sizes(params: Mapping[str, Any]) -> dict[str, int]:
     """Returns the sizes of h and s that parameters were made for, from the kernels of the sums that h and s join."""
     layers = params.get("layers", {}) if isinstance(params.get("layers"), Mapping) else {}
     parts = ((condition_of(name), np.shape(x)) for name, x in layers.items())
     return {part: shape[1] for part, shape in parts if part and len(shape) > 1}
 
 
-def check_condition(params: Params, condition: Condition, shape: tuple[int, ...]) -> None:
+def check_condition(params: Mapping[str, Any], condition: Condition, shape: tuple[int, ...]) -> None:
     """Raises InputError unless h and s are what the parameters were made for, for images of ``shape``."""
     sizes = condition_sizes(params)
     for name, value, leading in (("h", condition.h, shape[:1]), ("s", condition.s, shape[:3])):
-        if name not in sizes and value is not None:
-            raise InputError(f"{name} must be left out: the model was initialised without it.")
-        if name in sizes:
-            wanted = [*leading, sizes[name]]
-            if value is None:
-                raise InputError(f"{name} must be given, of shape {wanted}: the model was initialised with it.")
-            if (shape_given := [*np.shape(value)]) != wanted:
-                hint = ": a class is a one-hot vector" if jnp.issubdtype(value.dtype, jnp.integer) else ""
-                raise InputError(f"{name} must have shape {wanted}, got {shape_given}{hint}.")
-            value = jnp.asarray(value)
-            if not jnp.issubdtype(value.dtype, jnp.floating):
-                raise InputError(f"{name} must be floating point, got {value.dtype}: pass a class as a one-hot vector.")
+        wanted = (*leading, sizes[name]) if name in sizes else None
+        got = None if value is None else np.shape(value)
+        if got != wanted or (value is not None and not jnp.issubdtype(value.dtype, jnp.floating)):
+            what = f"be given as floats of shape {[*wanted]}" if wanted else "be left out"
+            given = "none" if value is None else f"{value.dtype} of shape {[*np.shape(value)]}"
+            raise InputError(f"{name} must {what}, as the model was initialised, got {given}.")
 
 
 def check_values(values: Array | np.ndarray, levels: int, *, name: str = "images") -> None:
-    """Raises InputError for integers outside 0 to ``levels - 1``. Traced values are not checked."""
-    if isinstance(values, jax.core.Tracer) or not values.size:
-        return
-    with jax.ensure_compile_time_eval():  # a jit around the caller may close over values that are not traced
-        least, most = int(values.min()), int(values.max())
-    if not 0 <= least <= most < levels:
-        raise InputError(f"{name} must hold integers 0 to {levels - 1}, got {least} to {most}.")
+    """Raises InputError for other than integers 0 to ``levels - 1``. Of traced ones, only the type is checked."""
+    got = str(values.dtype)
+    if jnp.issubdtype(values.dtype, jnp.integer):
+        if isinstance(values, jax.core.Tracer) or not values.size:
+            return
+        with jax.ensure_compile_time_eval():  # a jit around the caller may close over values that are not traced
+            least, most = int(values.min()), int(values.max())
+        if 0 <= least <= most < levels:
+            return
+        got = f"{least} to {most}"
+    raise InputError(f"{name} must hold integers 0 to {levels - 1}, got {got}.")

@@ -83,6 +83,11 @@ def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*ou
     return x + bias[None, None, None]
 
 
+def append(earlier: Array | None, new: Array) -> Array:
+    """Appends the features of a colour to those of earlier colours, if there are any."""
+    return new if earlier is None else jnp.concatenate([earlier, new], axis=-1)
+
+
 def one_by_one(
     layer: Params, x: Float[Array, "batch height width inputs"]
 ) -> Float[Array, "batch height width *outputs"]:

@@ -80,21 +80,21 @@ def _mixed_product(
 
 
 def _forward_product(read: Callable[[Array], Array], x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    narrow = x.astype(kernel.dtype)
-    return jnp.tensordot(_copied(read, narrow), kernel, axes=1, preferred_element_type=x.dtype), (narrow, kernel)
+    operand = x.astype(kernel.dtype)
+    return jnp.tensordot(_copied(read, operand), kernel, axes=1, preferred_element_type=x.dtype), (operand, kernel)
 
 
 def _backward_product(
     read: Callable[[Array], Array], saved: tuple[Array, Array], gradient: Float[Array, "*positions out"]
 ) -> tuple[Array, Array]:
-    (x, kernel), narrow = saved, gradient.astype(saved[1].dtype)
-    to_read = jnp.tensordot(narrow, kernel.T, axes=1, preferred_element_type=gradient.dtype)
+    (x, kernel), operand = saved, gradient.astype(saved[1].dtype)
+    to_read = jnp.tensordot(operand, kernel.T, axes=1, preferred_element_type=gradient.dtype)
     (to_x,) = jax.linear_transpose(read, jax.ShapeDtypeStruct(x.shape, gradient.dtype))(to_read)
     # Contracted over all positions at once, and with the gradient first: XLA's other ways to this sum are slower on a
     # CPU. The barrier keeps it from merging the transposition into the product, which jaxlib 0.10.2 cannot run.
     positions = tuple(range(gradient.ndim - 1))
     over = ((positions, positions), ((), ()))
-    to_kernel = jax.lax.dot_general(narrow, _copied(read, x), over, preferred_element_type=gradient.dtype)
+    to_kernel = jax.lax.dot_general(operand, _copied(read, x), over, preferred_element_type=gradient.dtype)
     return to_x, jax.lax.optimization_barrier(to_kernel).T.astype(kernel.dtype)
 
 

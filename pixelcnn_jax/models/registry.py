@@ -1,6 +1,7 @@
 """Models by name: from a config to a network, and from any module of this package to JSON and back."""
 
 import dataclasses
+import importlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,53 +13,57 @@ import numpy as np
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
-from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
-from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
-from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
-from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.models.predecessors.pixelcnn import PixelCNN
-from pixelcnn_jax.models.predecessors.pixelrnn import DiagonalBiLSTM, RowLSTM
 
-NETWORKS: dict[str, type[Any]] = {
-    network.__name__: network for network in (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
+NETWORKS = {  # classes that a config names, and their modules
+    "GatedPixelCNN": "pixelcnn_jax.models.gated_pixelcnn",
+    "PixelCNN": "pixelcnn_jax.models.predecessors.pixelcnn",
+    "RowLSTM": "pixelcnn_jax.models.predecessors.pixelrnn",
+    "DiagonalBiLSTM": "pixelcnn_jax.models.predecessors.pixelrnn",
 }
-DESCRIBED: dict[str, type] = NETWORKS | {
-    one.__name__: one
-    for one in (
-        ConditionalModel,
-        ConstantCondition,
-        Deconvolution,
-        Encoder,
-        SetEncoder,
-        TextEncoder,
-        Upsampling,
-    )
+MODULES = NETWORKS | {  # of this package's classes that a card names
+    "ConditionalModel": "pixelcnn_jax.models.conditioning.conditional",
+    "ConstantCondition": "pixelcnn_jax.models.conditioning.conditional",
+    "Deconvolution": "pixelcnn_jax.models.conditioning.encoders",
+    "Encoder": "pixelcnn_jax.models.conditioning.encoders",
+    "IntegerPixelCNN": "pixelcnn_jax.codec.integer",
+    "SetEncoder": "pixelcnn_jax.models.conditioning.set_encoder",
+    "TextEncoder": "pixelcnn_jax.models.conditioning.text_encoder",
+    "Upsampling": "pixelcnn_jax.models.conditioning.encoders",
 }
-
-BUILT_IN = frozenset({*DESCRIBED, "IntegerPixelCNN"})  # the codec adds that one to DESCRIBED
+REGISTERED: dict[str, type] = {}  # users' classes
 Class = TypeVar("Class", bound=type)
+
+
+def class_named(name: str) -> Any:
+    """Loads the class that a card names. Raises InputError for one that is neither ours nor registered."""
+    if name in MODULES:
+        return getattr(importlib.import_module(MODULES[name]), name)
+    if name not in REGISTERED:
+        raise InputError(
+            f"class {name!s:.50} is unknown: register it first with @pixelcnn_jax.register, or pass the networks: "
+            "load_pretrained(..., model=...)."
+        )
+    return REGISTERED[name]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The network of a run.
 
-    The fields are those of ``Network``, without ``levels`` and ``channels``, which the data decides.
+    The fields are those of ``Network``, which checks them too, without ``levels`` and ``channels``, which the data
+    decides.
     """
 
     network: str = field("GatedPixelCNN", "class of the network", choices=NETWORKS)
-    features: int = field(
-        64, "p, feature maps of each stack; of the older networks h, half of their maps", least=1, most=2**20
-    )
+    features: int = field(64, "p, feature maps of each stack; of the older networks h, half of their maps", most=2**20)
     layers: int = field(7, "number of layers after the first", least=1, most=2**12)
-    kernel_size: int = field(3, "n of the n x n filters, odd", least=3, most=2**10)
-    first_kernel_size: int = field(7, "n of the first layer, odd", least=3, most=2**10)
-    head_features: int | None = field(
-        None, "feature maps between the two 1x1 of the head; None for p", least=1, most=2**20
-    )
-    dropout: float = field(0.0, "fraction of features dropped in training, in steps of 1/256", least=0, most=0.99)
+    kernel_size: int = field(3, "n of the n x n filters, odd", most=2**10)
+    first_kernel_size: int = field(7, "n of the first layer, odd", most=2**10)
+    head_features: int | None = field(None, "feature maps between the two 1x1 of the head; None for p", most=2**20)
+    dropout: float = field(0.0, "fraction of features dropped in training, in steps of 1/256")
     code_features: int = field(
         0, "0 to read intensities; else the size of the embedding of a code", least=0, most=2**20
     )
@@ -78,7 +83,7 @@ def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
       InputError: if the network cannot be built.
     """
     fields, defaults = dataclasses.asdict(config), dataclasses.asdict(ModelConfig())
-    network = NETWORKS[fields.pop("network")]
+    network = class_named(fields.pop("network"))
     for name in fields.keys() - {one.name for one in dataclasses.fields(network)}:
         if fields.pop(name) != defaults[name]:
             raise InputError(f"config.model.{name} must stay {defaults[name]}: {config.network} has no such field.")
@@ -112,15 +117,13 @@ def register(network: Class) -> Class:
       The class.
 
     Raises:
-      InputError: if it is not a dataclass, or has the name of a class of this package.
+      InputError: if it has the name of a class of this package.
     """
-    if not isinstance(network, type) or not dataclasses.is_dataclass(network):
-        raise InputError(f"register takes a class of Linen modules, got {network!r:.100}.")
-    if network.__name__ in BUILT_IN:
+    if network.__name__ in MODULES:
         raise InputError(f"{network.__name__} is a class of this package: give yours a different name.")
-    DESCRIBED[network.__name__] = network
     if {"levels", "channels"} <= {one.name for one in dataclasses.fields(network)}:
-        NETWORKS[network.__name__] = network
+        NETWORKS[network.__name__] = network.__module__
+    REGISTERED[network.__name__] = network
     return network
 
 
@@ -132,17 +135,14 @@ def describe(model: Any) -> dict[str, Any]:
         registered classes can be rebuilt from the description. A hyperparameter that is not JSON, for example a
         function, is omitted if it is the default of its class. Otherwise it is described by name, and the model cannot
         be rebuilt.
-
-    Raises:
-      InputError: for any other model.
     """
     if isinstance(model, Mapping):
         return {str(name): describe(part) for name, part in model.items()}
-    if isinstance(model, type) or not dataclasses.is_dataclass(model):
-        raise InputError(f"model must be a Linen module or a ConditionalModel, got {model!r:.100}.")
     kind, skipped = type(model), ("parent", "name") if isinstance(model, nn.Module) else ()
-    is_known = DESCRIBED.get(kind.__name__, kind) is kind  # a class of the same name would be built in its place
-    described: dict[str, Any] = {"class": kind.__name__ if is_known else f"{kind.__module__}.{kind.__name__}"}
+    name, module = kind.__name__, kind.__module__
+    # Else a class of the same name would be built in its place.
+    is_known = MODULES.get(name, module) == module and REGISTERED.get(name, kind) is kind
+    described: dict[str, Any] = {"class": name if is_known else f"{module}.{name}"}
     for one in dataclasses.fields(model):
         if one.init and one.name not in skipped:
             value = getattr(model, one.name)
@@ -169,25 +169,16 @@ def _as_json(value: Any, name: str = "") -> Any:
     return {"class": getattr(value, "__qualname__", type(value).__name__)}
 
 
-def build(description: Any) -> Any:
-    """Returns the model that ``describe`` described.
+def build(description: Mapping[str, Any]) -> Any:
+    """Builds the model that ``describe`` described.
 
     Raises:
-      InputError: for a class that is neither of this package nor registered, and for hyperparameters that it lacks.
+      InputError: for a class that is neither of this package nor registered.
     """
-    if not isinstance(description, Mapping):
-        raise InputError(f"networks must be described by class and hyperparameters, got {description!r:.50}.")
     if "class" not in description:
         return {name: build(part) for name, part in description.items()}
-    if (kind := description["class"]) not in DESCRIBED:
-        raise InputError(
-            f"class {kind!s:.50} is unknown: register it first with @pixelcnn_jax.register, or pass the networks: "
-            "load_pretrained(..., model=...)."
-        )
-    try:
-        return DESCRIBED[kind](**{name: _from_json(x) for name, x in description.items() if name != "class"})
-    except TypeError as error:
-        raise InputError(f"{kind} cannot be built: {error}.") from None
+    fields = {name: _from_json(x) for name, x in description.items() if name != "class"}
+    return class_named(description["class"])(**fields)
 
 
 def _from_json(value: Any) -> Any:

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
 from pixelcnn_jax.foundation.distributions import at_least_float32
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
 from pixelcnn_jax.models.inputs import Condition, Given, Map, Variables, params_of
@@ -151,16 +150,11 @@ def start(
       variables: its variables.
       shape: batch, height and width.
       h, s: as ``sample`` takes them.
-
-    Raises:
-      InputError: for a model without a stream, and for arguments that do not fit the model or the shape.
     """
     network, variables, condition = resolve(model, variables, h, s, shape=shape)
-    stream = stream_of(network)
-    if stream is None:
-        raise InputError(f"model must have a stream, which {type(network).__name__} does not: call it on whole images.")
     batch, _, width = shape
-    return _first_site(begin(stream, params_of(variables), condition, batch=batch, width=width), batch, width)
+    cache = begin(cast(Stream, stream_of(network)), params_of(variables), condition, batch=batch, width=width)
+    return _first_site(cache, batch, width)
 
 
 @jax.jit

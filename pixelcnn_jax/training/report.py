@@ -16,7 +16,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write, interpreter, read_json
 from pixelcnn_jax.models.cards import drawn_by_class
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.models.registry import BUILT_IN, DESCRIBED
+from pixelcnn_jax.models.registry import MODULES, REGISTERED
 from pixelcnn_jax.training.best import title
 from pixelcnn_jax.training.metrics import read_records
 from pixelcnn_jax.training.summary import display_figures, score_rows
@@ -77,7 +77,7 @@ def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[
     python, commands = interpreter(), list[str]()
     data, network = run["config"]["data"], card.get("networks", {})
     classes = {*re.findall('"class": "([^"]*)"', json.dumps(network))}
-    own = [DESCRIBED.get(name) for name in sorted(classes - BUILT_IN)]
+    own = [REGISTERED.get(name) for name in sorted(classes - MODULES.keys())]
     if "class" in network and not own and drawn_by_class(card):
         split = [] if data["test_split"] else ["--split=validation"]
         where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []

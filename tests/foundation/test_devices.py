@@ -70,20 +70,23 @@ def batch_of(count):
     return {"image": images, "label": np.arange(count, dtype=np.int32) // 2}
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_any_number_of_devices_gives_the_same_loss_and_gradient(name):
-    experiment, *_ = made(name)
-    params, key = jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)
-
+def loss_and_gradient(experiment, of_gradient=lambda gradient: gradient):
     @jax.jit
     def function(params, batch, key):
         def mean_loss(params):
             return jnp.mean(experiment.loss(params, batch, Training(key, jnp.zeros((), jnp.int32))))
 
         loss, gradient = jax.value_and_grad(mean_loss)(params)
-        return loss, optax.tree.norm(gradient)
+        return loss, of_gradient(gradient)
 
-    actual = {}
+    return function
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_any_number_of_devices_gives_the_same_loss_and_gradient(name):
+    experiment, *_ = made(name)
+    params, key = jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)
+    function, actual = loss_and_gradient(experiment, of_gradient=optax.tree.norm), {}
     for count in (1, 2, 4, 8) if name == "unconditional" else (1, 8):
         mesh = data_mesh(jax.devices()[:count])
         whole = jax.device_put((params, key), replicated(mesh))
@@ -100,18 +103,12 @@ def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch
     actual = {}
     for count in (1, 4):
         experiment, *_ = made(name, model__layers=2)
-
-        @jax.jit
-        def function(params, batch, key, experiment=experiment):
-            def mean_loss(params):
-                return jnp.mean(experiment.loss(params, batch, Training(key, jnp.zeros((), jnp.int32))))
-
-            return jax.value_and_grad(mean_loss)(params)
-
         mesh = data_mesh(jax.devices()[:count])
         whole = jax.device_put((jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)), replicated(mesh))
         with data_parallel(mesh):
-            compiled = function.lower(whole[0], shard_batch(mesh, batch_of(16)), whole[1]).compile()
+            compiled = (
+                loss_and_gradient(experiment).lower(whole[0], shard_batch(mesh, batch_of(16)), whole[1]).compile()
+            )
         actual[count] = compiled(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), actual[4], actual[1])
     sums = [line for line in compiled.as_text().splitlines() if " all-reduce(" in line]

@@ -4,31 +4,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from proofs import (
-    assert_causal,
-    assert_complete,
-    assert_faithful,
-    assert_normalised,
-    random_condition,
-    random_images,
-    randomised,
-)
+from networks import NETWORKS, build_model
+from proofs import assert_causal, assert_complete, assert_faithful, assert_normalised
 from reference import reference_mixture
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM
+from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.foundation.distributions import draw, log_probs_of, mixture_log_probs, mixture_logits, mixture_of
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
-
-NETWORKS = (GatedPixelCNN, PixelCNN, RowLSTM, DiagonalBiLSTM)
 
 
 def build(network, shape, channels=2, levels=5, h=0, s=0):
     sizes = dict(features=8, layers=1, first_kernel_size=3, head_features=24)
     model = network(levels=levels, channels=channels, mixture=3, point_masses=levels < 5, **sizes)
-    condition = random_condition((1, *shape), h, s)
-    variables = model.init(jax.random.key(0), random_images(model, (1, *shape)), condition.h, condition.s)
-    return model, randomised(variables), shape, condition
+    return build_model(model, shape, h, s)
 
 
 def test_logits_of_half_precision_are_read_in_float32():

@@ -1,6 +1,9 @@
 """Networks from configs, and modules as JSON."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -45,8 +48,8 @@ class Own(nn.Module):
 
 
 def test_a_registered_class_can_be_the_network_of_a_config(monkeypatch):
-    monkeypatch.setattr(registry, "DESCRIBED", dict(registry.DESCRIBED))
-    monkeypatch.setitem(NETWORKS, "Own", None)
+    monkeypatch.setattr(registry, "REGISTERED", {})
+    monkeypatch.setitem(NETWORKS, "Own", "")
     assert register(Own) is Own
     config = read_group(ModelConfig, {"network": "Own", "features": 4}, name="config.model")
     assert make_network(config, SPEC) == Own(17, 3, 4)
@@ -89,17 +92,22 @@ def test_types_are_described_by_name():
     assert describe(GATED.clone(dtype=jnp.float16))["dtype"] == "float16"
 
 
-@pytest.mark.parametrize(
-    "description",
-    [
-        {"class": "Transformer"},
-        {"class": "Encoder", "outputs": 3},
-        {"class": "GatedPixelCNN", "heads": 3},
-        {"class": "GatedPixelCNN", "levels": 1},
-        {"class": "GatedPixelCNN", "levels": "3"},
-        {"coarse": {"class": "Transformer"}},
-    ],
-)
-def test_refused_descriptions(description):
-    with pytest.raises(InputError):
-        build(description)
+def test_a_class_that_is_neither_ours_nor_registered_is_named():
+    with pytest.raises(InputError, match=r"class Transformer .*register"):
+        build({"coarse": {"class": "Transformer"}})
+
+
+@pytest.mark.parametrize("name", registry.MODULES)
+def test_a_class_lies_where_the_table_says(name):
+    assert registry.class_named(name).__module__ == registry.MODULES[name]
+
+
+def test_models_on_disk_do_not_import_the_codec_until_a_card_names_it():
+    """In a process of its own, without the package's own imports."""
+    code = (
+        "import sys, types; package = types.ModuleType('pixelcnn_jax'); package.__path__ = ['pixelcnn_jax']; "
+        "sys.modules['pixelcnn_jax'] = package; import pixelcnn_jax.pretrained as p; "
+        "codec = lambda: 'pixelcnn_jax.codec.integer' in sys.modules; assert not codec(); "
+        "p.load_pretrained('tests/codec/golden'); assert codec()"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from proofs import assert_faithful, assert_same, random_condition, random_images, randomised
+from networks import build_model
+from proofs import assert_faithful, assert_same, random_condition, random_images
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN, RowLSTM, sample
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, sample
 from pixelcnn_jax.foundation.devices import shard
 from pixelcnn_jax.models.streaming import conditional, start, stream_of
 
@@ -29,10 +30,9 @@ each_stream = pytest.mark.parametrize("network", [GatedPixelCNN, PixelCNN, RowLS
 
 
 def build(network, name):
-    attributes, shape, h, s = VARIANTS[name]
-    model, condition = network(**attributes), random_condition(shape, h, s)
-    variables = model.init(jax.random.key(1), random_images(model, shape), condition.h, condition.s)
-    return model, randomised(variables), shape, condition
+    attributes, (batch, *size), h, s = VARIANTS[name]
+    model, variables, _, condition = build_model(network(**attributes), size, h, s, batch=batch)
+    return model, variables, (batch, *size), condition
 
 
 @each_stream
@@ -60,12 +60,6 @@ def test_conditionals_from_the_cache_are_those_of_the_whole_network(network):
         log_probs, cache = conditional(cache, values)
         actual.append(log_probs)
     np.testing.assert_allclose(np.stack(actual, axis=1), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_model_without_a_stream_has_no_cache():
-    model, variables, shape, condition = build(DiagonalBiLSTM, "h and s")
-    with pytest.raises(InputError, match="stream"):
-        start(model, variables, shape=shape, **condition._asdict())
 
 
 @each_stream
@@ -107,10 +101,7 @@ def test_completions_equal_and_keep_what_is_given(network, name):
 
 @each_stream
 def test_samples_follow_the_model(network):
-    model, shape = network(levels=3, features=8, layers=1), (2, 2)
-    condition = random_condition((1, *shape), 2)
-    variables = randomised(model.init(jax.random.key(0), random_images(model, (1, *shape)), condition.h), scale=0.5)
-    assert_faithful(model, variables, shape, condition)
+    assert_faithful(*build_model(network(levels=3, features=8, layers=1), (2, 2), 2, scale=0.5))
 
 
 @each_stream

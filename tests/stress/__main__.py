@@ -28,7 +28,6 @@ COUNTS = {  # of a whole run, the longest sections first
     "cards": 1000,
     "weights": 800,
     "configs": 900,
-    "calls": 667,
     "names": 800,
     "command lines": 154,
     "full disks": 2,
@@ -56,8 +55,6 @@ def attack(section, count, seed):
 
     if section in fuzz.SECTIONS:
         fuzz.fuzz(section, count, seed, report)
-    elif section == "calls":
-        calls.attack_calls(report=report, every=max(1, COUNTS[section] // count))
     elif section == "command lines":
         calls.attack_lines(report=report, every=max(1, COUNTS[section] // count))
     elif section == "damaged workdirs":

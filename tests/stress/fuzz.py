@@ -78,12 +78,6 @@ def signed(data):
 
 
 @functools.cache
-def float_model():
-    variables = randomised(GREY.init(jax.random.key(1), random_images(GREY, (1, 3, 3))))
-    return GREY, variables, np.asarray(random_images(GREY, (4, 5, 3), key=3))
-
-
-@functools.cache
 def compressed(mixture=False):
     _, model, variables = make_integer(GREY.clone(mixture=2, point_masses=True) if mixture else GREY)
     images = np.asarray(random_images(model, (7, 4, 3), key=3))

@@ -53,13 +53,13 @@ def make_adjustment(temperature: Scalar, guidance: Scalar) -> Adjustment:
     Raises:
       InputError: for a temperature or guidance that float32 cannot apply.
     """
-    for name, value, least in (("temperature", temperature, 1e-30), ("guidance", guidance, 0)):
-        if not isinstance(value, jax.core.Tracer) and not least <= value <= 1e30:
+    parts = []
+    for name, value, least, neutral in (("temperature", temperature, 1e-30, 1), ("guidance", guidance, 0, 0)):
+        is_traced = isinstance(value, jax.core.Tracer)
+        if not is_traced and not least <= value <= 1e30:
             raise InputError(f"{name} must be from {least} to 1e30, got {value}.")
-    traced = [isinstance(x, jax.core.Tracer) for x in (temperature, guidance)]
-    return Adjustment(
-        temperature if traced[0] or temperature != 1 else None, guidance if traced[1] or guidance != 0 else None
-    )
+        parts.append(value if is_traced or value != neutral else None)
+    return Adjustment(*parts)
 
 
 def interleave(condition: Condition, unconditional: Condition) -> Condition:

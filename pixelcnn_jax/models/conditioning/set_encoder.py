@@ -37,12 +37,8 @@ class SetEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, examples: Examples) -> Float[Array, "batch height width outputs"]:
-        if examples.shape[1] > self.most:
-            raise InputError(f"examples must be 0 to {self.most} images, got {examples.shape[1]}.")
-        if examples.shape[2:4] != self.shape[:2]:
-            raise InputError(f"examples must have height and width {self.shape[:2]}, got {examples.shape[2:4]}.")
-        if not jnp.issubdtype(examples.dtype, jnp.integer):
-            raise InputError(f"h must hold integers, got {examples.dtype}.")
+        if examples.shape[1] > self.most or examples.shape[2:4] != self.shape[:2]:
+            raise InputError(f"h must be at most {self.most} images of {self.shape[:2]}, got {examples.shape[1:4]}.")
         check_values(jnp.maximum(examples, 0), self.levels, name="h")
         (batch, count), image, size = examples.shape[:2], examples.shape[2:], self.features[1]
         x = intensities(jnp.maximum(examples, 0), self.levels).reshape(-1, *image)

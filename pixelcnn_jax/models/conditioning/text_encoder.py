@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32
 
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.text import PADDING, split_words, tokenise
 from pixelcnn_jax.models.inputs import Tokens, Variables, check_values
 
@@ -81,8 +80,6 @@ class TextEncoder(nn.Module):
 
     def tokens(self, sentences: Sequence[str]) -> Int32[np.ndarray, "sentences length"]:
         """Returns sentences as tokens, padded to the longest. Raises InputError as ``tokenise`` does."""
-        if isinstance(sentences, str) or not len(sentences):
-            raise InputError(f"sentences must be a list of at least one sentence, got {sentences!r:.50}.")
         length = max(len(split_words(sentence)) for sentence in sentences)
         return np.stack([tokenise(sentence, self.words, length=length) for sentence in sentences])
 

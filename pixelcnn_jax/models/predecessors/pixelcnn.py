@@ -54,22 +54,22 @@ class PixelCNN(ResidualNetwork):
     @nn.nowrap
     def block(self, layer: Params, x: Array, condition: Condition, drop: Dropout) -> Array:
         """ReLU, 1x1, ReLU, n x n, ReLU, 1x1 (1601.06759, figure 5, left)."""
-        read = narrow(layer, x, condition_terms(layer, "masked", condition))
-        return widen(layer, drop(masked_convolution(layer["masked"], read)))
+        read = before_convolution(layer, x, condition_terms(layer, "masked", condition))
+        return after_convolution(layer, drop(masked_convolution(layer["masked"], read)))
 
     @nn.nowrap
     def stream(self) -> Any:
         return PixelCNNStream(self)
 
 
-def narrow(
+def before_convolution(
     layer: Params, x: Float[Array, "batch height width maps"], terms: Float[Array, "..."] | float
 ) -> Float[Array, "batch height width features"]:
     """Returns what the n x n convolution of a block reads; ``terms`` are those of h and s."""
     return jax.nn.relu(one_by_one(layer["down"], jax.nn.relu(x)) + terms)
 
 
-def widen(
+def after_convolution(
     layer: Params, convolved: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width maps"]:
     """Returns what a block adds, from the output of its n x n convolution."""
@@ -91,10 +91,10 @@ class PixelCNNStream(ResidualStream):
         return taps, jnp.zeros_like(taps) + condition_terms(layer, "masked", condition)
 
     def read(self, layer: Params, x: Array, above: tuple[Array, Array]) -> Array:
-        return narrow(layer, x, above[1])
+        return before_convolution(layer, x, above[1])
 
     def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, Array]:
-        return widen(layer, convolve(layer["masked"], read, above[0] + left)), read
+        return after_convolution(layer, convolve(layer["masked"], read, above[0] + left)), read
 
     def remember(self, memory: Array, new: Array) -> Array:
         return jnp.concatenate([memory, new], axis=1)[:, 1:]

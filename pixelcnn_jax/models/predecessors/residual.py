@@ -46,6 +46,16 @@ class ResidualNetwork(Network):
         """Returns what a layer adds to its input."""
         raise NotImplementedError
 
+    @nn.nowrap
+    def mask(self, params: Params) -> Params:
+        """Masks the parameters by colour where they read the current pixel, as the layers read them."""
+        masks = colour_masks(self)
+        return params | {
+            "strict": split_taps(params["strict"], masks.strict),
+            "layers": self.masked_layer(params["layers"], masks),
+            "head": masked_head(params["head"], masks),
+        }
+
     @property
     def maps(self) -> int:
         """Feature maps that pass from layer to layer."""
@@ -63,7 +73,7 @@ class ResidualNetwork(Network):
     def forward(
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
-        params = masked(self, params)
+        params = self.mask(params)
 
         def layer(x: Array, layer_and_key: tuple[Params, Array | None]) -> tuple[Array, None]:
             layer, key = layer_and_key
@@ -75,16 +85,6 @@ class ResidualNetwork(Network):
         layer = jax.checkpoint(layer) if self.remat else layer
         x, _ = jax.lax.scan(layer, x, (params["layers"], keys), unroll=True)  # as in gated_pixelcnn.py
         return whole_head(self, params["head"], x)
-
-
-def masked(model: ResidualNetwork, params: Params) -> Params:
-    """Returns the parameters as the layers read them, masked by colour where they read the current pixel."""
-    masks = colour_masks(model)
-    return params | {
-        "strict": split_taps(params["strict"], masks.strict),
-        "layers": model.masked_layer(params["layers"], masks),
-        "head": masked_head(params["head"], masks),
-    }
 
 
 def convolution_shapes(n: int, inputs: int, outputs: int, *, gain: float = 1.0) -> Params:

@@ -15,7 +15,7 @@ from pixelcnn_jax.models.autoregressive import as_dtypes, as_logits, encode, hea
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import columns_left, rows_left, taps_above
 from pixelcnn_jax.models.parameters import Params, layers_of
-from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve, masked
+from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve
 
 
 class Pixel(NamedTuple):
@@ -69,7 +69,7 @@ class ResidualStream:
 
     def prepare(self, params: Params) -> Params:
         """Masks the kernels, lists the layers, and splits the head's outputs by colour."""
-        model, params = self.model, masked(self.model, as_dtypes(self.model, params, self.model.dtype))
+        model, params = self.model, self.model.mask(as_dtypes(self.model, params, self.model.dtype))
         logits = params["head"]["logits"]
         colours = [slice(colour * model.outputs, (colour + 1) * model.outputs) for colour in range(model.channels)]
         of_colours = [{"kernel": logits["kernel"][:, part], "bias": logits["bias"][part]} for part in colours]

@@ -11,18 +11,21 @@ from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Upsampling
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
+from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ABSENT
 
 NETWORK = GatedPixelCNN(levels=5, features=8, layers=2)
 SHAPE = (3, 6, 4)
 LABELS = jnp.eye(3)
 SMALL = jax.random.randint(jax.random.key(3), (3, 3, 2, 1), 0, 5)
+TOKENS = np.array([[1, 2], [2, 1], [1, 0]], np.int32)
 SETS = jax.random.randint(jax.random.key(4), (3, 2, 6, 4, 1), 0, 5)
 # name: (model, its h)
 MODELS = {
     "map of a vector": (ConditionalModel(NETWORK, Deconvolution((6, 4, 3))), LABELS),
     "map of small images": (ConditionalModel(NETWORK, Upsampling(3, 5)), SMALL),
     "map of examples": (ConditionalModel(NETWORK, SetEncoder((6, 4, 3), 5, 2, (4, 6), 2)), SETS),
+    "map of a sentence": (ConditionalModel(NETWORK, TextEncoder((6, 4, 3), ("a", "b"), 8, 2)), TOKENS),
     "constant": (ConditionalModel(NETWORK, ConstantCondition(4, 2)), None),
 }
 

@@ -1,4 +1,4 @@
-"""The encoder of a set of examples: blind to their order, and a density given the set stays one."""
+"""The encoder of a set of examples, blind to their order."""
 
 import itertools
 
@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from proofs import all_images, assert_causal, assert_same, random_images, randomised
+from proofs import randomised
 
-from pixelcnn_jax import GatedPixelCNN, InputError, log_prob
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, part_of
+from pixelcnn_jax import InputError
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder, nearness
-from pixelcnn_jax.models.inputs import ABSENT, Condition
+from pixelcnn_jax.models.inputs import ABSENT
 from pixelcnn_jax.training.optimizer import muon_axes
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -19,7 +18,6 @@ pytestmark = pytest.mark.usefixtures("strict_dtypes")
 ENCODER = SetEncoder((10, 7, 3), 2, features=(4, 6), heads=2)
 SETS = jax.random.randint(jax.random.key(3), (2, 3, 10, 7, 1), 0, 2)
 VARIABLES = randomised(ENCODER.init(jax.random.key(1), SETS[:, :1]))
-MODEL = ConditionalModel(GatedPixelCNN(levels=2, features=8, layers=2), SetEncoder((3, 4, 3), 2, 3, (4, 6), 2))
 
 
 @jax.jit
@@ -66,34 +64,16 @@ def test_muon_treats_its_kernels_as_matrices_and_leaves_its_tables_to_adam():
             assert axes is None, path
 
 
-def given(count):
-    sets = random_images(MODEL.network, (1, 3, 4), key=5)[None, :, :, :, :]
-    return jnp.concatenate([(sets + i) % 2 for i in range(count)], axis=1) if count else sets[:, :0]
-
-
-@pytest.fixture(scope="module")
-def variables():
-    return randomised(MODEL.init(jax.random.key(0), random_images(MODEL.network, (1, 3, 4)), given(2)), scale=0.1)
-
-
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_given_a_set_it_is_causal_normalised_and_sampled_as_it_scores(count, variables):
-    h, images = given(count), all_images(MODEL, (3, 4))
-    condition = MODEL.apply(variables, h, 1, method="condition")
-    assert_causal(MODEL.network, part_of(variables, "network"), (3, 4), condition)
-    repeated = jnp.repeat(h, len(images), axis=0)
-    np.testing.assert_allclose(np.exp(log_prob(MODEL, variables, images, h=repeated)).sum(), 1, rtol=1e-4)
-    assert_same(MODEL, variables, (5, 3, 4), Condition(h=jnp.repeat(h, 5, axis=0)))
-
-
 @pytest.mark.usefixtures("unchecked_shapes")
-def test_what_is_no_set_of_examples_is_refused(variables):
-    for wrong, named in (
-        (jnp.repeat(given(1), 40, axis=1), "0 to 3 images, got 40"),
-        (given(1)[:, :, :2], "height and width"),
-        (255 * given(1), "h must hold integers 0 to 1"),
-        (given(1) / 2, "h must hold integers"),
-        (None, "h must be given"),
-    ):
-        with pytest.raises(InputError, match=named):
-            log_prob(MODEL, variables, random_images(MODEL.network, (1, 3, 4)), h=wrong)
+@pytest.mark.parametrize(
+    ("examples", "named"),
+    [
+        (jnp.repeat(SETS, 4, axis=1), "at most 9 images"),
+        (SETS[:, :, :9], "at most 9 images"),
+        (255 * SETS, "h must hold integers 0 to 1"),
+        (SETS / 2, "h must hold integers"),
+    ],
+)
+def test_what_is_no_set_of_examples_is_refused(examples, named):
+    with pytest.raises(InputError, match=named):
+        ENCODER.apply(VARIABLES, examples)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from predecessors import build, matches_the_reference
+from networks import build, matches_the_reference
 from proofs import assert_causal
 
 from pixelcnn_jax import DiagonalBiLSTM, PixelCNN, RowLSTM
@@ -80,7 +80,7 @@ def initial_states_that_are_not_learned(monkeypatch):
 
 
 def a_block_without_a_relu(monkeypatch):
-    monkeypatch.setattr(pixelcnn, "narrow", partial(_without_relu, pixelcnn.narrow))
+    monkeypatch.setattr(pixelcnn, "before_convolution", partial(_without_relu, pixelcnn.before_convolution))
 
 
 def _without_relu(function, *args):
