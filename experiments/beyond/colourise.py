@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.data.preparation import luma
 from pixelcnn_jax.foundation.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
@@ -22,14 +23,13 @@ class Config:
 
 
 def grey(images: Images) -> Images:
-    """Returns the luma of RGB images (ITU-R 601), rounded to levels, as three equal channels."""
-    weights = jnp.array([[19595], [38470], [7471]], jnp.uint32)  # 65,536 levels need all 32 bits
-    return jnp.repeat(((images.astype(jnp.uint32) @ weights + 2**15) >> 16).astype(jnp.int32), 3, axis=3)
+    """Repeats the luma of RGB images as three equal channels."""
+    return jnp.repeat(luma(images), 3, axis=3)
 
 
 def map_of(images: Images, levels: int) -> Map:
     """Returns s: the grey image in [-1, 1], and a constant 1 that distinguishes it from the zeros around it."""
-    s = intensities(grey(images)[..., :1], levels)
+    s = intensities(luma(images), levels)
     return jnp.concatenate([s, jnp.ones_like(s)], axis=3)
 
 

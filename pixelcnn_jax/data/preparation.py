@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import PIL.Image
-from jaxtyping import UInt
+from jaxtyping import Array, Integer, UInt
 
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.foundation.errors import InputError
@@ -62,7 +62,7 @@ class Preparation:
             raise InputError(f"bits={self.bits} needs 8-bit images and binarize=none: set one of bits and binarize.")
         steps: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
         if self.grey:
-            steps["grey"] = luma
+            steps["grey"] = lambda image: image if image.shape[-1] == 1 else np.asarray(luma(image))
         if size := self.resize:
             steps[f"resized to {size}x{size}"] = functools.partial(resize, height=size, width=size)
         if self.invert:
@@ -93,17 +93,12 @@ class Preparation:
         return source._replace(title=title, read=read, levels=min(self.levels, left))
 
 
-def luma(image: UInt[np.ndarray, "height width channels"]) -> UInt[np.ndarray, "height width 1"]:
-    """Returns the ITU-R 601-2 luma of an image, equal to Pillow's in every bit.
-
-    Raises:
-      InputError: for images of two channels, or more than three.
-    """
-    if image.shape[-1] == 1:
-        return image
-    if image.shape[-1] != 3:
-        raise InputError(f"grey needs images of 1 or 3 channels, got {image.shape[-1]}: set grey=False.")
-    return (image @ np.array([19595, 38470, 7471]) + 2**15 >> 16).astype(image.dtype)[..., None]
+def luma(
+    images: Integer[np.ndarray | Array, "*batch height width channels"],
+) -> Integer[np.ndarray | Array, "*batch height width 1"]:
+    """Computes the ITU-R 601-2 luma of RGB images as one channel, equal to Pillow's in every bit."""
+    weights = np.array([19595, 38470, 7471], np.uint32)  # 65,536 levels need all 32 bits
+    return (images.astype(np.uint32) @ weights + 2**15 >> 16).astype(images.dtype)[..., None]
 
 
 def resize(
