@@ -38,7 +38,7 @@ from experiments.paper import unconditional
 from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, naive_sample, sample
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
-from pixelcnn_jax.training.config import RunConfig, resolve
+from pixelcnn_jax.training.config import RunConfig, parse_config
 
 # Peak operations a second in bfloat16, without sparsity, and bytes a second of the main memory (data sheets; the A100
 # is that of 80 GB).
@@ -74,7 +74,7 @@ def resolved(name: str, **model: Any) -> RunConfig:
     """Returns a config in bfloat16."""
     config = importlib.import_module(f"configs.{name}").get_config()
     config.model.update({"dtype": "bfloat16", **model})
-    return resolve(config, unconditional.Config)
+    return parse_config(config, unconditional.Config)
 
 
 def numerics(name: str, count: int) -> dict[str, Any]:

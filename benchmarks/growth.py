@@ -21,7 +21,7 @@ from experiments import default_config
 from experiments.paper import unconditional
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
 
@@ -33,7 +33,7 @@ def measure(rounds: int, *, layers: int, features: int, size: int, batch: int) -
     """Returns the step time, the compile time and the temporary memory of a training step."""
     config = default_config("unconditional")
     config.model.update({"layers": layers, "features": features, "first_kernel_size": 3})
-    config = resolve(config, unconditional.Config)
+    config = parse_config(config, unconditional.Config)
     experiment = unconditional.make_experiment(config, ImageSpec(size, size, 1, 16))
     optimizer, key = make_optimizer(config.optimizer, steps=config.train.steps), jax.random.key(0)
     state = jax.jit(partial(init_state, experiment, optimizer))(key)

@@ -29,7 +29,7 @@ from experiments.train import use_all_cores
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, from_array, load
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
 
@@ -51,7 +51,7 @@ def main(_: list[str]) -> None:
     settings = cifar10_full.get_config()
     settings.model.update({"features": 24, "layers": 4, "head_features": 48})
     settings.train.microbatch_size = 4
-    config = resolve(settings, unconditional.Config)
+    config = parse_config(settings, unconditional.Config)
     use_all_cores(config.train)
     dataset, mesh = load_images(DATA_DIR.value), data_mesh()
     experiment = unconditional.make_experiment(config, dataset.spec)

@@ -35,7 +35,7 @@ from pixelcnn_jax.codec.integer_stream import IntegerStream
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh, data_parallel, replicated
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, params_of
 from pixelcnn_jax.pretrained import integer_model_of, load_pretrained
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
 
@@ -121,7 +121,7 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
         return lowered_coder(program, name, mesh, images)
     config = importlib.import_module(f"configs.{name}").get_config()
     config.model.update({"dtype": "bfloat16", **model})
-    config = resolve(config, unconditional.Config)
+    config = parse_config(config, unconditional.Config)
     spec, _ = SHAPES[name]
     experiment = unconditional.make_experiment(config, spec)
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
