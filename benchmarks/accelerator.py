@@ -36,7 +36,7 @@ from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, naive_
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.training.config import RunConfig, resolve
+from pixelcnn_jax.training.config import RunConfig, parse_config
 
 # Peak operations a second in bfloat16, without sparsity (data sheets).
 PEAKS = {
@@ -77,7 +77,7 @@ def resolved(name: str, **model: Any) -> RunConfig:
     """Returns a config in bfloat16."""
     config = importlib.import_module(f"configs.{name}").get_config()
     config.model.update({"dtype": "bfloat16", **model})
-    return resolve(config, unconditional.Config)
+    return parse_config(config, unconditional.Config)
 
 
 def numerics(name: str, count: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from experiments import default_config
 from experiments.paper import unconditional
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 
 BASE = {"layers": 4, "features": 32, "size": 16, "batch": 8}
 VARIED = {"layers": (1, 2, 4, 8, 16), "features": (16, 32, 64, 128), "size": (8, 16, 32), "batch": (2, 8, 32)}
@@ -31,7 +31,7 @@ def measure(rounds: int, *, layers: int, features: int, size: int, batch: int) -
     """Returns the step time, the compile time and the temporary memory of a training step."""
     config = default_config("unconditional")
     config.model.update({"layers": layers, "features": features, "first_kernel_size": 3})
-    config = resolve(config, unconditional.Config)
+    config = parse_config(config, unconditional.Config)
     experiment = unconditional.make_experiment(config, ImageSpec(size, size, 1, 16))
     images = {"image": jnp.zeros((batch, size, size, 1), jnp.int32)}
     one_device = SingleDeviceSharding(jax.devices()[0])

@@ -30,7 +30,7 @@ from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, from_array, load
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 
 
 def load_images(data_dir: str | None) -> Dataset:
@@ -49,7 +49,7 @@ def main(data_dir: str | None, blocks: int, steps: int) -> None:
     use_all_cores()
     settings = cifar10_full.get_config()
     settings.model.update({"features": 24, "layers": 4, "head_features": 48})
-    config, dataset, mesh = resolve(settings, unconditional.Config), load_images(data_dir), data_mesh()
+    config, dataset, mesh = parse_config(settings, unconditional.Config), load_images(data_dir), data_mesh()
     experiment = unconditional.make_experiment(config, dataset.spec)
     began = time.perf_counter()
     for _ in dataset:

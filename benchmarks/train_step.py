@@ -36,7 +36,7 @@ from pixelcnn_jax.models.autoregressive import encode
 from pixelcnn_jax.models.colours import masked
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.training.config import RunConfig, resolve
+from pixelcnn_jax.training.config import RunConfig, parse_config
 from pixelcnn_jax.training.experiment import Batch, Experiment
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
@@ -113,7 +113,7 @@ def network_r() -> RunConfig:
     """Returns the config of network R."""
     config = default_config("unconditional")
     config.train.batch_size = BATCH
-    return resolve(config, unconditional.Config)
+    return parse_config(config, unconditional.Config)
 
 
 def stepper(

@@ -52,7 +52,7 @@ from experiments.paper import autoencoder
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.data.dataset import load_splits, take_images
 from pixelcnn_jax.data.image_files import grid
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.run import train
 
@@ -69,7 +69,7 @@ config.train.microbatch_size = 8
 config.autoencoder.bottleneck = 10
 config.autoencoder.encoder_features = (32, 64)
 config.autoencoder.report_images = 0
-config = resolve(config, autoencoder.Config)
+config = parse_config(config, autoencoder.Config)
 splits = load_splits(config.data)
 workdir = Path(tempfile.mkdtemp())
 result = train(config, Recipe.of(autoencoder), splits, workdir)

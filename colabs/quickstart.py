@@ -53,7 +53,7 @@ from experiments.paper import unconditional
 from pixelcnn_jax import bits_per_dim, load_pretrained, log_prob, sample
 from pixelcnn_jax.data.dataset import load_splits, read_all
 from pixelcnn_jax.data.image_files import grid
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.run import train
 from pixelcnn_jax.training.summary import table
@@ -68,7 +68,7 @@ print(jax.devices())
 # %%
 config = digits.get_config()
 config.train.steps = STEPS
-config = resolve(config, unconditional.Config)
+config = parse_config(config, unconditional.Config)
 splits = load_splits(config.data)
 images = read_all(splits.validation)["image"]
 

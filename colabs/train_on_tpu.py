@@ -54,7 +54,7 @@ import jax
 
 from experiments import experiment_module
 from pixelcnn_jax.data.dataset import load_splits
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.cost import estimate_cost
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.run import train
@@ -73,7 +73,7 @@ print(jax.devices())
 config = importlib.import_module(f"configs.{CONFIG}").get_config()
 config.update_from_flattened_dict(CHANGES)
 module = experiment_module(config.experiment)
-config, recipe = resolve(config, module.Config), Recipe.of(module)
+config, recipe = parse_config(config, module.Config), Recipe.of(module)
 splits = load_splits(config.data)
 cost = estimate_cost(config, recipe.make_experiment(config, splits.spec, {}), splits.spec)
 for name, value in cost.items():

@@ -30,8 +30,8 @@ from pixelcnn_jax.data.dataset import image_spec, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.errors import InputError, user_message
-from pixelcnn_jax.training.config import RunConfig, TrainConfig, help_text, resolve
-from pixelcnn_jax.training.cost import check_memory, estimate_cost, faster_type
+from pixelcnn_jax.training.config import RunConfig, TrainConfig, help_text, parse_config
+from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.processes import Processes, is_first, join
 from pixelcnn_jax.training.report import next_steps
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
             return
         command = parse(argv)
         module = experiment_module(command.config.experiment)
-        config = resolve(command.config, module.Config)
+        config = parse_config(command.config, module.Config)
         if command.workdir is None:
             print(json.dumps(dry_run(config, module)))
             return
@@ -115,8 +115,6 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     for name, value in cost.items():
         unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)
         print(f"{name.replace('_', ' '):18} {value * scale:>12,.{0 if scale == 1 else 1}f} {unit}")
-    if hint := faster_type(config, experiment.networks, parameters=cost["parameters"]):
-        print(hint)
     return {"dataset": config.data.dataset, **spec._asdict(), **cost}
 
 

@@ -3,8 +3,10 @@
 from pixelcnn_jax.foundation import interrupts  # noqa: F401 (before all that takes seconds to import)
 
 # isort: split
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from pixelcnn_jax.codec import compress, decompress, quantise
-from pixelcnn_jax.fitting import fit
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import bits_per_dim, check_causal, log_prob, nats
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
@@ -13,7 +15,10 @@ from pixelcnn_jax.models.predecessors.pixelrnn import DiagonalBiLSTM, RowLSTM
 from pixelcnn_jax.models.registry import register
 from pixelcnn_jax.pretrained import load_pretrained, pretrained_names, save_pretrained
 from pixelcnn_jax.sampling import naive_sample, sample, sample_and_log_prob
-from pixelcnn_jax.scoring import evaluate
+
+if TYPE_CHECKING:
+    from pixelcnn_jax.training.evaluation import evaluate
+    from pixelcnn_jax.training.fit import fit
 
 __version__ = "0.1.0"
 
@@ -40,3 +45,12 @@ __all__ = [
     "sample_and_log_prob",
     "save_pretrained",
 ]
+
+LATE = {"evaluate": "pixelcnn_jax.training.evaluation", "fit": "pixelcnn_jax.training.fit"}  # they need optax
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what trains on first use (PEP 562)."""
+    if name not in LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(LATE[name]), name)

@@ -6,6 +6,7 @@ It needs the extra ``[hub]``. huggingface_hub caches downloads; with HF_HUB_OFFL
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pixelcnn_jax.foundation.errors import InputError, first_line
@@ -43,16 +44,21 @@ def fetch_model(address: str) -> Path:
         raise InputError(
             f"A model on the Hub must be named hf://OWNER/NAME or hf://OWNER/NAME@REVISION, got {address}."
         )
-    try:
-        from huggingface_hub import hf_hub_download
-    except ModuleNotFoundError:
-        raise InputError(f"{address} needs huggingface_hub: pip install 'pixelcnn-jax[hub]'.") from None
+    hub = _huggingface_hub()
     repository, revision = parts.groups()
     try:
-        files = [hf_hub_download(repository, name, revision=revision) for name in ("config.json", "model.safetensors")]
+        hub.hf_hub_download(repository, "config.json", revision=revision)
+        return Path(hub.hf_hub_download(repository, "model.safetensors", revision=revision))
     except Exception as error:  # no network, no such repository, revision or file: the Hub has an error for each
         raise InputError(f"{address} cannot be fetched: {first_line(error):.300}") from error
-    return Path(files[1])
+
+
+def _huggingface_hub() -> ModuleType:
+    try:
+        import huggingface_hub
+    except ModuleNotFoundError:
+        raise InputError("The Hub needs huggingface_hub: pip install 'pixelcnn-jax[hub]'.") from None
+    return huggingface_hub
 
 
 def model_page(name: str, card: Mapping[str, Any]) -> str:
@@ -65,14 +71,11 @@ def model_page(name: str, card: Mapping[str, Any]) -> str:
     Raises:
       InputError: without huggingface_hub.
     """
-    try:
-        from huggingface_hub import EvalResult, ModelCardData
-    except ModuleNotFoundError:
-        raise InputError("--hub needs huggingface_hub: pip install 'pixelcnn-jax[hub]'.") from None
+    hub = _huggingface_hub()
     scores = {split: score for split, score in card.get("scores", {}).items() if "bits_per_dim" in score}
     task = "unconditional-image-generation"
     results = [
-        EvalResult(
+        hub.EvalResult(
             task_type=task,
             dataset_type="images",
             dataset_name=score["data"],
@@ -83,7 +86,7 @@ def model_page(name: str, card: Mapping[str, Any]) -> str:
         )
         for split, score in scores.items()
     ]
-    metadata = ModelCardData(
+    metadata = hub.ModelCardData(
         library_name="pixelcnn-jax",
         pipeline_tag=task,
         tags=["jax", "flax", "pixelcnn", "density-estimation", "arxiv:1606.05328"],

@@ -73,7 +73,7 @@ def shell_commands(page):
 def test_options_of_commands_exist_and_take_their_values(page, monkeypatch):
     from experiments import experiment_module, train
     from pixelcnn_jax.cli import main
-    from pixelcnn_jax.training.config import resolve
+    from pixelcnn_jax.training.config import parse_config
 
     monkeypatch.chdir(ROOT)
     for program, *words in shell_commands(page):
@@ -86,7 +86,7 @@ def test_options_of_commands_exist_and_take_their_values(page, monkeypatch):
         elif words[:2] == ["-m", "experiments.train"]:
             monkeypatch.delitem(sys.modules, "config_config", raising=False)
             config = train.parse(words[1:]).config
-            resolve(config, experiment_module(config.experiment).Config)
+            parse_config(config, experiment_module(config.experiment).Config)
 
 
 @every_page

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from experiments import default_config, experiment_module
 from pixelcnn_jax.data.dataset import load_splits
 from pixelcnn_jax.training.checkpoint import Checkpoints
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.metrics import read_records
 from pixelcnn_jax.training.optimizer import make_optimizer
@@ -57,7 +57,7 @@ def tiny_config(experiment="unconditional", **changes):
 def tiny(experiment="unconditional", **changes):
     """The typed config, the recipe and the splits."""
     module = experiment_module(experiment)
-    config = resolve(tiny_config(experiment, **changes), module.Config)
+    config = parse_config(tiny_config(experiment, **changes), module.Config)
     return config, Recipe.of(module), load_splits(config.data)
 
 

@@ -23,13 +23,13 @@ class Config:
 
 
 def grey(images: Images) -> Images:
-    """Returns the luma of RGB images as three equal channels."""
+    """Repeats the luma of RGB images as three equal channels."""
     return jnp.repeat(luma(images), 3, axis=3)
 
 
 def map_of(images: Images, levels: int) -> Map:
     """Returns s: the grey image in [-1, 1], and a constant 1 that distinguishes it from the zeros around it."""
-    s = intensities(grey(images)[..., :1], levels)
+    s = intensities(luma(images), levels)
     return jnp.concatenate([s, jnp.ones_like(s)], axis=3)
 
 

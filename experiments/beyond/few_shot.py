@@ -20,6 +20,7 @@ from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.data.views import ROTATIONS, random_index, rotate
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
@@ -27,7 +28,6 @@ from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
-from pixelcnn_jax.training.progress import progress_bar
 
 COUNTS = (0, 1, 2, 3, 4, 9)  # numbers of examples in the report, those of 1612.02192
 SHOWN = 3  # examples in a row of the picture

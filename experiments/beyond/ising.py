@@ -35,10 +35,10 @@ from experiments.shared.spin_density import (
 from pixelcnn_jax import GatedPixelCNN, load_pretrained, sample_and_log_prob
 from pixelcnn_jax.cli.options import PATH, UserCommand
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.pretrained import save_pretrained
 from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer
-from pixelcnn_jax.training.progress import progress_bar
 from pixelcnn_jax.training.step import averaged
 
 HIGHEST = 0.6  # beta, of training

@@ -149,14 +149,12 @@ def find_named(places: tuple[Path, ...]) -> dict[str, Path]:
       InputError: for names that not every system takes, or that differ in their endings alone.
     """
     images = find_images(places)
-    named = {Path(name).with_suffix(".png").as_posix(): file for name, file in images.items()}
-    if len(named) < len(images):
-        raise InputError("Images must differ in more than the ending of their names: each becomes a .png.")
+    names = [Path(name).with_suffix(".png").as_posix() for name in images]
     try:
-        check_names(named)
+        check_names(names)
     except InputError as error:
         raise InputError(f"{', '.join(map(str, places))} cannot be compressed: {error}.") from None
-    return named
+    return dict(zip(names, images.values(), strict=True))
 
 
 def check_work(subpixels: int, most: int) -> None:
@@ -196,20 +194,17 @@ def read_parts(file: Path) -> list[Part]:
     """
     data = file.read_bytes()
     parts: list[Part] = []
-    start, total = 0, 1
+    start = 0
     try:
         while start < len(data) or not parts:
             part = data[start : start + length_of(data[start : start + 64])]
             container = unpack(part)
             check_size(container.shape)
             names = unpack_names(container.extra, container.shape[0])
-            if names.part != len(parts):
-                raise InputError("its parts are not in order")
             parts.append(Part(part, container, names))
-            total = names.parts
             start += len(part)
-        if total != len(parts):
-            raise InputError(f"it ends after {len(parts)} of {total} parts")
+        if [part.names[:2] for part in parts] != [(number, len(parts)) for number in range(len(parts))]:
+            raise InputError(f"it holds {len(parts)} of {parts[0].names.parts} parts, or in a different order")
     except InputError as error:
         raise InputError(f"{file} cannot be decompressed: {error}") from None
     return parts

@@ -13,10 +13,14 @@ from jaxtyping import Array
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.options import Density
+from pixelcnn_jax.data.dataset import DataConfig, load
+from pixelcnn_jax.data.views import symmetries, views
 from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.conditional import part_of
+from pixelcnn_jax.training.config import TrainConfig
+from pixelcnn_jax.training.evaluation import in_full_precision, make_evaluator, score
 
 MOST = 1024  # images a batch, whatever a card says
 SPLITS = ("train", "validation", "test")
@@ -39,10 +43,10 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:
     """Compute the likelihood of a whole split. Without --mean-over it is the figure of the table of results."""
     use_all_cores()
-    score = evaluate_split(options.load_density(name), split, data_dir, mean_over=mean_over)
-    sentence = "{data}: {images:,} images, {nats:.2f} nats, {bits_per_dim:.4f} bits/dim".format(**score)
+    figures = evaluate_split(options.load_density(name), split, data_dir, mean_over=mean_over)
+    sentence = "{data}: {images:,} images, {nats:.2f} nats, {bits_per_dim:.4f} bits/dim".format(**figures)
     sentence += f", mean over {MEANS[mean_over]}" if mean_over else ""
-    options.report({"model": name, "split": split, "mean_over": mean_over} | score, sentence, as_json=as_json)
+    options.report({"model": name, "split": split, "mean_over": mean_over} | figures, sentence, as_json=as_json)
 
 
 def evaluate_split(
@@ -56,15 +60,9 @@ def evaluate_split(
       InputError: if the model has no config, or its data set is not there or differs from the images of training; if
         its h does not name the views that ``mean_over`` asks for.
     """
-    from pixelcnn_jax.data.dataset import DataConfig, load  # here, because the other verbs start sooner without
-    from pixelcnn_jax.training import evaluation
-    from pixelcnn_jax.training.config import TrainConfig
-
     data, train = density.settings("data", DataConfig), density.settings("train", TrainConfig)
-    if not data:
-        raise InputError(f"{density.name} must have a config in its card: it names the data set.")
-    if not data[f"{split}_split"]:
-        raise InputError(f"{density.name} has no {split} split in its config: choose --split=validation.")
+    if not data.get(f"{split}_split"):
+        raise InputError(f"{density.name} has no {split} split in the config of its card: choose --split=validation.")
     largest = {"resize": max(density.spec.shape[:2]), "examples": getattr(density.conditioner, "most", 0)}
     for name, most in largest.items():
         if (data[name] or 0) > most:
@@ -82,7 +80,7 @@ def evaluate_split(
     if dataset.spec != density.spec:
         raise InputError(f"{dataset.description} has images of {dataset.spec}, but {density.name} of {density.spec}.")
 
-    views = _named_views(density) if mean_over == "views" else None
+    seen = _named_views(density) if mean_over == "views" else None
 
     def loss(variables: Any, batch: Any) -> Array:
         images, h = batch["image"], density.h_in(batch)
@@ -93,24 +91,22 @@ def evaluate_split(
             network, named = density.model.network, jnp.full(len(images), view[1])
             return nats(network, part_of(variables, "network"), view[0], h=named)
 
-        if views is None:
+        if seen is None:
             pair = jnp.stack([images, jnp.flip(images, 1 if data["scan"] == "columns" else 2)])
             scores = jax.lax.map(partial(nats, density.model, variables, h=h), pair)
         else:
-            scores = jax.lax.map(of_view, (jnp.stack([x(images) for x in views.values()]), jnp.array([*views])))
+            scores = jax.lax.map(of_view, (jnp.stack([x(images) for x in seen.values()]), jnp.array([*seen])))
         return math.log(len(scores)) - jax.nn.logsumexp(-scores, axis=0)
 
     micro, most = train.get("microbatch_size"), options.at_most(MOST, density.spec)
-    losses_of = evaluation.make_evaluator(
+    losses_of = make_evaluator(
         loss, batch_size=min(train.get("eval_batch_size", 64), most), microbatch_size=micro and min(micro, most)
     )
-    return evaluation.score(evaluation.in_full_precision(losses_of, density.variables, dataset), dataset)
+    return score(in_full_precision(losses_of, density.variables, dataset), dataset)
 
 
 def _named_views(density: Density) -> dict[int, Callable[[Array], Array]]:
     """Returns the symmetries of an image that a model was trained on, by their position in h."""
-    from pixelcnn_jax.data.views import symmetries, views
-
     height, width, _ = density.spec.shape
     own, size = density.card["config"].get("unconditional"), getattr(density.conditioner, "size", None)
     if not own or not own.get("augment") or size != len(views(height, width)):

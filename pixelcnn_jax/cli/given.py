@@ -20,10 +20,9 @@ def read_given(density: Density, words: Sequence[str], label: str | None, count:
       InputError: if the words or the label are missing, given to a model that takes none, or do not fit.
     """
     reader = READERS.get(density.part or "")
-    if words and reader is None:
-        raise InputError(f'"{words[0]}" must be left out: {density.name} is a model of {density.score_of}.')
-    if label is not None and reader is not None:
-        raise InputError(f"--label must be left out: {density.name} is a model of {density.score_of}.")
+    if words if reader is None else label is not None:
+        excess = f'"{words[0]}"' if reader is None else "--label"
+        raise InputError(f"{excess} must be left out: {density.name} is a model of {density.score_of}.")
     if reader is None:
         return density.h_of(label, count)
     return jnp.repeat(jnp.asarray(reader(density, words))[None], count, axis=0)

@@ -6,7 +6,9 @@ They are untrusted, so everything is bounded before it is parsed and checked bef
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from pixelcnn_jax.foundation.errors import InputError
@@ -34,18 +36,11 @@ class Names(NamedTuple):
 
 def check_names(names: Iterable[Any]) -> None:
     """Raises InputError unless the names are those of different PNGs in one folder, on any system."""
-    files: set[str] = set()
-    folders: set[str] = set()
-    for name in names:
-        if not is_safe(name):
-            raise InputError(f"an image is called {name if len(name) < 100 else name[:100] + '...'!r}: rename it")
-        if name in files:
-            raise InputError(f"two images are called {name!r}")
-        files.add(name)
-        parts = name.split("/")
-        folders |= {"/".join(parts[:end]) for end in range(1, len(parts))}
-    if both := files & folders:
-        raise InputError(f"{min(both)!r} is both a file and a folder")
+    counts = Counter(names)
+    folders = {str(folder) for name in counts for folder in PurePosixPath(name).parents}
+    for name, count in counts.items():
+        if count > 1 or not is_safe(name) or name in folders:
+            raise InputError(f"an image is called {name:.100}, which is no safe name of one file: rename it")
 
 
 def is_safe(name: str) -> bool:
@@ -60,11 +55,12 @@ def is_safe(name: str) -> bool:
 
 def pack_names(names: list[str], *, part: int, parts: int) -> bytes:
     """Returns the names of the images of one part, as bytes to keep in its container."""
-    if len(names) > MAX_COUNT:
-        raise InputError(f"At most {MAX_COUNT:,} images of one size can be compressed together, got {len(names):,}.")
     text = json.dumps(Names(part, parts, names)._asdict(), ensure_ascii=False).encode()
-    if len(text) > MAX_TEXT:
-        raise InputError(f"The names of images of one size must have at most {MAX_TEXT:,} bytes, got {len(text):,}.")
+    if len(names) > MAX_COUNT or len(text) > MAX_TEXT:
+        raise InputError(
+            f"At most {MAX_COUNT:,} images of one size, with names of {MAX_TEXT:,} bytes, fit into a file, got "
+            f"{len(names):,} with {len(text):,}: make two."
+        )
     return zlib.compress(text, 9)
 
 
@@ -74,10 +70,9 @@ def unpack_names(content: bytes, count: int) -> Names:
     Raises:
       InputError: if they cannot be read, or are not one safe name for each image.
     """
-    if count > MAX_COUNT:
-        raise InputError(f"it declares {count:,} images, more than {MAX_COUNT:,}")
+    most = min(MAX_TEXT, 100 + count * (4 * MAX_LENGTH + 4)) if count <= MAX_COUNT else 1
     try:
-        facts = json.loads(zlib.decompressobj().decompress(content, min(MAX_TEXT, 100 + count * (4 * MAX_LENGTH + 4))))
+        facts = json.loads(zlib.decompressobj().decompress(content, most))
         parsed = Names(**facts)
         whole = type(parsed.part) is type(parsed.parts) is int
         whole = whole and type(parsed.names) is list and all(type(x) is str for x in parsed.names)

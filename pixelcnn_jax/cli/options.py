@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.foundation.errors import InputError, first_line, user_message
 from pixelcnn_jax.foundation.fields import read_group
+from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.cards import DENSITIES, drawn_by_class
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -226,19 +226,24 @@ def at_most(count: int, spec: ImageSpec) -> int:
 @contextmanager
 def progress(label: str, rows: int) -> Iterator[Callable[[int], None]]:
     """Shows a bar on a terminal and a line every ten seconds elsewhere; yields a function to call after each row."""
-    hidden, done = not sys.stderr.isatty(), threading.Event()
-    with click.progressbar(length=rows, label=label, file=sys.stderr, hidden=hidden) as bar:
+    count, ended = 0, threading.Event()
 
-        def tell() -> None:
-            while not done.wait(SECONDS):
-                click.echo(f"{label}: {bar.pos} of {rows}", err=True)
+    def tell() -> None:
+        while not ended.wait(SECONDS):
+            click.echo(f"{label}: {count} of {rows}", err=True)
 
-        if hidden:
+    def on_row(_: int) -> None:
+        nonlocal count
+        count += 1
+        bar.update()
+
+    with progress_bar(None, label, total=rows) as bar:
+        if bar.disable:
             threading.Thread(target=tell, daemon=True).start()
         try:
-            yield lambda _: bar.update(1)
+            yield on_row
         finally:
-            done.set()
+            ended.set()
 
 
 def report(summary: dict[str, Any], sentence: str, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.inputs import as_images, check_values
 
 
 def array_source(
@@ -23,22 +24,15 @@ def array_source(
       classes: number of classes; by default the largest label plus one.
 
     Raises:
-      InputError: if the images or labels have a different shape, type or range.
+      InputError: for images of a different shape or type, and values outside of the levels or classes.
     """
-    images = np.asarray(images)
     levels = 2 if images.dtype == bool else levels
-    if images.ndim not in (3, 4) or not images.size or images.dtype.kind not in "bui":
-        given = f"{images.dtype} {list(images.shape)}"
-        raise InputError(f"images must be an array of integers [count, height, width, channels], got {given}.")
-    if images.min() < 0 or images.max() >= levels:
-        raise InputError(f"images must hold 0 to {levels - 1}, got {images.min()} to {images.max()}: set levels.")
-    stored = images.reshape(*images.shape[:3], -1).astype(np.uint8 if levels <= 256 else np.uint16)
+    channels = images.shape[3] if images.ndim == 4 else 1
+    stored = np.asarray(as_images(images, channels=channels, levels=levels))
+    stored = stored.astype(np.uint8 if levels <= 256 else np.uint16)
     if labels is not None:
-        labels = np.asarray(labels)
-        _check_labels("labels", labels, len(images))
         classes = classes or int(labels.max()) + 1
-        if labels.min() < 0 or labels.max() >= classes:
-            raise InputError(f"labels must be 0 to {classes - 1}, got {labels.min()} to {labels.max()}: set classes.")
+        check_values(labels, classes, name="labels")
 
     def read(rows: Sequence[int]) -> list[Example]:
         if labels is None:
@@ -73,7 +67,9 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     if labels and split_labels is None:
         raise InputError(f"{path} has no array {split.name}_label: add it or set labels=False.")
     for name, array in arrays.items() if labels or split.feature else ():
-        _check_labels(f"{path}: {name}", array, len(images) if array is split_labels else array.size)
+        count = len(images) if array is split_labels else array.size
+        if array.dtype.kind not in "ui" or array.shape != (count,):
+            raise InputError(f"{path}: {name} must be integers [{count}], got {array.dtype} {list(array.shape)}.")
 
     def classes_of_images() -> Classes:
         assert split_labels is not None
@@ -84,11 +80,6 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     source = array_source(path.stem, images, split_labels if labels else None, levels=levels, classes=classes)
     rows = split.rows(len(images), {} if split_labels is None else {"label": classes_of_images})
     return source._replace(rows=rows, stored=split.name)
-
-
-def _check_labels(name: str, labels: np.ndarray, count: int) -> None:
-    if labels.dtype.kind not in "ui" or labels.shape != (count,):
-        raise InputError(f"{name} must be integers [{count}], got {labels.dtype} {list(labels.shape)}.")
 
 
 def _classes(labels: Iterable[np.ndarray]) -> int:

@@ -28,7 +28,7 @@ def training_batches(
 
     Args:
       dataset: the training images.
-      batch_size: number of images over all processes; each gets its consecutive rows of batch k.
+      batch_size: number of images over all processes, a multiple of their number; each gets its consecutive rows.
       seed: of the order, the augmentation and dynamic binarisation.
       flip: mirror half of the images, left to right.
       shift: move images by up to this many pixels in both directions, over zeros.
@@ -37,10 +37,9 @@ def training_batches(
       process_count: number of processes.
 
     Raises:
-      InputError: if the processes cannot share a batch equally, or images_per_class is given without labels; when a
-        batch is read, as of `Dataset.stack`.
+      InputError: if images_per_class is given without labels.
     """
-    rows = _rows_of_process(batch_size, process_count)
+    rows = batch_size // process_count
     if images_per_class > 1 and dataset.spec.classes is None:
         raise InputError(f"images_per_class={images_per_class} needs class labels: set labels.")
     draw_seed, flip_seed, shift_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
@@ -77,12 +76,9 @@ def evaluation_batches(
     """Yields every image once and in order, in batches of equal size.
 
     "mask", bool [batch], is False where the last batch was filled up with copies of the last image. ``batch_size``
-    counts all processes together; each gets its consecutive rows of every batch.
-
-    Raises:
-      InputError: if the processes cannot share a batch equally; when a batch is read, as of `Dataset.stack`.
+    counts all processes together, a multiple of their number; each gets its consecutive rows of every batch.
     """
-    rows, last = _rows_of_process(batch_size, process_count), len(dataset) - 1
+    rows, last = batch_size // process_count, len(dataset) - 1
 
     def batch(number: int) -> Example:
         start = number * batch_size + process_index * rows
@@ -91,14 +87,6 @@ def evaluation_batches(
         return dataset.stack(examples) | {"mask": places <= last}
 
     return read_ahead(batch, stop=-(-len(dataset) // batch_size))
-
-
-def _rows_of_process(batch_size: int, process_count: int) -> int:
-    if batch_size < 1 or batch_size % process_count:
-        raise InputError(
-            f"batch_size={batch_size} must be a positive multiple of the number of processes, {process_count}."
-        )
-    return batch_size // process_count
 
 
 def _group_classes(

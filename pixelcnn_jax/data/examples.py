@@ -53,10 +53,11 @@ def with_examples(images: Dataset, most: int, fewest: int = 0) -> ExampleSets:
     Raises:
       InputError: if the images carry no labels, or ``fewest`` is above ``most``.
     """
-    if fewest > most:
-        raise InputError(f"config.data.fewest_examples={fewest} must be at most config.data.examples={most}.")
-    if images.spec.classes is None:
-        raise InputError(f"config.data.examples={most} needs class labels: set config.data.labels.")
+    if fewest > most or images.spec.classes is None:
+        raise InputError(
+            f"config.data.examples={most} needs config.data.labels=True and config.data.fewest_examples of at most "
+            f"{most}, got {fewest}."
+        )
     labels = images.labels()
     fields = {one.name: getattr(images, one.name) for one in dataclasses.fields(Dataset)}
     fields["example"] = lambda index: images.example(index) | {"index": index}  # which a subset keeps

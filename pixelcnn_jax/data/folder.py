@@ -34,12 +34,9 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         captions where an image has none.
     """
     root = pathlib.Path(data_dir or "").expanduser()
-    if data_dir is None or not root.is_dir():
-        state = "is not a folder" if root.exists() else "does not exist"
-        raise InputError(f"data_dir={data_dir} {state}: it must name your folder of images.")
-    every = find_image_files(root)
+    every = find_image_files(root) if data_dir else []
     if not every:
-        raise InputError(f"{root} holds no images: their names must end in {' '.join(EXTENSIONS)}.")
+        raise InputError(f"data_dir={data_dir} must be a folder of images, with names in {' '.join(EXTENSIONS)}.")
     inside = {file: file.relative_to(root).parts[:-1] for file in every}  # the folders that contain each file
     tops = {folders[0] for folders in inside.values() if folders}
     split.check_name(str(root), sorted(tops | {"all"}))

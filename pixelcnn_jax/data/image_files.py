@@ -141,27 +141,25 @@ def save_grid(
 @contextmanager
 def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
     name = file if isinstance(file, pathlib.Path) else "An image of the data set"
-    too_large = InputError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller.")
     PIL.Image.init()  # else Pillow knows some of the formats only
     try:
         with PIL.Image.open(file, formats=FORMATS) as image, _large if _pixels(image) > LARGE else nullcontext():
-            if _pixels(image) > MAX_PIXELS:
-                raise too_large
-            if _has_more_bits(image):
-                raise InputError(f"{name} has more than 8 bits per value: convert it to 8 bits.")
-            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
-                raise InputError(f"{name} holds several pictures: save each as a file.")
+            if excess := _excess(image):
+                raise InputError(f"{name} has {excess}: convert it.")
             yield image
     except InputError:
         raise
-    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):  # Pillow's own limit
-        raise too_large from None
-    except FileNotFoundError:
-        raise InputError(f"{name} does not exist: name an image file or a folder.") from None
-    except IsADirectoryError:
-        raise InputError(f"{name} is a folder: name an image file.") from None
     except Exception as error:  # Pillow raises half a dozen types for damaged files
         raise InputError(f"{name} cannot be read as an image, {error}: repair or remove it.") from error
+
+
+def _excess(image: PIL.Image.Image) -> str | None:
+    if _pixels(image) > MAX_PIXELS:
+        return f"more than {MAX_PIXELS:,} pixels"
+    if _has_more_bits(image):
+        return "more than 8 bits per value"
+    several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1  # MPO: a photograph and its previews
+    return "several pictures" if several else None
 
 
 def _pixels(image: PIL.Image.Image) -> int:

@@ -63,7 +63,7 @@ class Preparation:
             raise InputError(f"bits={self.bits} needs 8-bit images and binarize=none: set one of bits and binarize.")
         steps: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
         if self.grey:
-            steps["grey"] = luma
+            steps["grey"] = lambda image: image if image.shape[-1] == 1 else np.asarray(luma(image))
         if size := self.resize:
             steps[f"resized to {size}x{size}"] = functools.partial(resize, height=size, width=size)
         if self.invert:

@@ -1,6 +1,6 @@
 """The image data sets of TensorFlow Datasets (TFDS), prepared as array_record and read without TensorFlow.
 
-This module is imported only when such a data set is read, because importing TFDS takes seconds.
+TFDS itself is imported when such a data set is read, because that takes seconds.
 """
 
 import difflib
@@ -14,8 +14,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import downloader
 
 from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.data.source import Example, Source
@@ -26,6 +24,15 @@ from pixelcnn_jax.foundation.files import interpreter
 BLOCK = 64  # records read together: a sixth of the time of one after the other
 FEATURES = "tensorflow_datasets.core.features."  # where TFDS keeps its classes of features
 RETRIES = 3  # of a download; TFDS's own 10 take minutes on a machine without network
+
+
+@functools.cache
+def _tfds() -> Any:
+    import tensorflow_datasets
+    from tensorflow_datasets.core.download import downloader
+
+    downloader.MAX_RETRIES = RETRIES
+    return tensorflow_datasets
 
 
 def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, download: bool) -> Source:
@@ -44,7 +51,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     _check_labels(name, features, labels=labels)
     key = _image_feature(name, features)
     # Pillow decodes the images: TFDS would use OpenCV where it is installed, whose values differ for some JPEGs.
-    decoders = {feature: tfds.decode.SkipDecoding() for feature in features if _is_image(features[feature])}
+    decoders = {feature: _tfds().decode.SkipDecoding() for feature in features if _is_image(features[feature])}
     sources = {known: builder.as_data_source(known, decoders=decoders) for known in filled}
 
     def records(known: str, rows: Sequence[int]) -> list[dict[str, Any]]:
@@ -63,7 +70,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     @functools.cache
     def numbers(feature: str) -> dict[str, int]:
         """Returns the number of each class; texts of all splits together are classes, so that each has one number."""
-        if isinstance(features[feature], tfds.features.ClassLabel):
+        if isinstance(features[feature], _tfds().features.ClassLabel):
             return {name: number for number, name in enumerate(features[feature].names)}
         texts = {_text(value) for known in filled for value in values(known, feature)}
         return {text: number for number, text in enumerate(sorted(texts))}
@@ -97,7 +104,7 @@ def describe_tfds(name: str, *, labels: bool) -> tuple[tuple[int, int, int], int
     """
     _check_known(name)
     try:
-        features = tfds.builder(name).info.features
+        features = _tfds().builder(name).info.features
     except Exception as error:  # TFDS's scripts for data sets raise many types
         raise InputError(f"TFDS cannot describe {name}: {first_line(error)}") from error
     feature = features[_image_feature(name, features)]
@@ -117,22 +124,22 @@ def is_prepared(name: str, data_dir: str | None) -> bool:
 
 
 def _root(data_dir: str | None) -> pathlib.Path:
-    return pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    return pathlib.Path(data_dir or _tfds().core.constants.DATA_DIR).expanduser()
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:
     """Returns the builder of a prepared data set. Raises InputError for one that is damaged or no array_record."""
     try:
         _check_features(folder / "features.json")
-        builder = tfds.builder_from_directory(folder)
-        is_readable = builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD
+        builder = _tfds().builder_from_directory(folder)
+        if builder.info.file_format is _tfds().core.FileFormat.ARRAY_RECORD:
+            return builder
+        error = None
     except InputError:
         raise
-    except Exception as error:  # protobuf, json and TFDS raise several types for a damaged file
-        raise InputError(f"The description of the data set in {folder} is damaged: {remedy}.") from error
-    if not is_readable:
-        raise InputError(f"{folder} is not in the array_record format: {remedy}.")
-    return builder
+    except Exception as raised:  # protobuf, json and TFDS raise several types for a damaged file
+        error = raised
+    raise InputError(f"{folder} must hold a data set as array_record, and is damaged or none: {remedy}.") from error
 
 
 def _check_features(file: pathlib.Path) -> None:
@@ -153,7 +160,7 @@ def _named_classes(description: Any) -> Iterator[str]:
 
 
 def _is_image(feature: Any) -> bool:
-    return type(feature) is tfds.features.Image
+    return type(feature) is _tfds().features.Image
 
 
 def _image_feature(name: str, features: Any) -> str:
@@ -167,7 +174,7 @@ def _image_feature(name: str, features: Any) -> str:
 
 def _class_features(features: Any) -> list[str]:
     """Returns the features that say by a number or a text which class an image belongs to."""
-    return [key for key in features if isinstance(features[key], tfds.features.ClassLabel | tfds.features.Text)]
+    return [key for key in features if isinstance(features[key], _tfds().features.ClassLabel | _tfds().features.Text)]
 
 
 def _check_labels(name: str, features: Any, *, labels: bool) -> None:
@@ -186,11 +193,9 @@ def _text(value: str | bytes) -> str:
 
 def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
     """Returns the folder root/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default of the newest version."""
+    if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)*(:[\d.*]*)?", name):
+        raise InputError(f"dataset={name} must be a name such as mnist:3.0.1 or lsun/church, not a path.")
     name, _, version = name.partition(":")
-    if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)*", name):
-        raise InputError(f"dataset={name} must be a name such as mnist or downsampled_imagenet/32x32, not a path.")
-    if not re.fullmatch(r"[\d.*]*", version):
-        raise InputError(f"dataset={name}:{version} must name a version of three numbers, such as {name}:1.0.0.")
     prepared = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]
     folders = [folder for folder in prepared if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     configs = sorted({file.parents[1].name for file in (root / name).glob("*/*/dataset_info.json")})
@@ -206,7 +211,7 @@ def _command(name: str, root: pathlib.Path) -> str:
 
 def _check_known(name: str) -> None:
     plain = re.split("[/:]", name)[0]
-    known = tfds.list_builders(with_community_datasets=False)  # those of the community need the network
+    known = _tfds().list_builders(with_community_datasets=False)  # those of the community need the network
     if plain not in known:
         local = ["digits", "folder", "array"]
         close = difflib.get_close_matches(plain, [*known, *local]) or [*local, "mnist"]
@@ -219,9 +224,8 @@ def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
         raise InputError(
             f"{name} is not prepared in {root}: name a different data_dir, or prepare it by {_command(name, root)}"
         )
-    downloader.MAX_RETRIES = RETRIES
     try:
-        builder = tfds.builder(name, data_dir=root, file_format="array_record")
+        builder = _tfds().builder(name, data_dir=root, file_format="array_record")
         builder.download_and_prepare()
     except Exception as error:  # TFDS's scripts for data sets raise many types
         raise InputError(f"TFDS could not download and prepare {name} in {root}: {first_line(error)}") from error

@@ -13,10 +13,8 @@ from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import read_json
 from pixelcnn_jax.models.inputs import Variables
-from pixelcnn_jax.models.registry import build, describe
 from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
-from pixelcnn_jax.training.evaluation import score_of_mean
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.processes import is_first, run_on_first_process
 
@@ -30,20 +28,20 @@ def title(description: Mapping[str, Any]) -> str:
 
 
 class BestModel:
-    """The EMA parameters with the lowest validation loss so far, kept in the workdir with their card.
+    """The EMA parameters with the lowest validation loss so far, kept in the workdir with their card, or in memory.
 
     Attributes:
       step: the step of that validation.
-      loss: its loss, in the experiment's measure; infinite before the first one.
+      score: its score.
     """
 
     def __init__(
-        self, workdir: Path, config: RunConfig, experiment: Experiment, fixed: Variables, splits: Splits
+        self, workdir: Path | None, config: RunConfig, experiment: Experiment, fixed: Variables, splits: Splits
     ) -> None:
-        self.step, self.loss = 0, math.inf
+        self.step, self.score = 0, dict[str, Any]()
         self._workdir, self._fixed = workdir, fixed
+        self._params: Params = None
         self._networks, self._measure = experiment.networks, experiment.measure
-        self._validation = splits.validation
         self._card: dict[str, Any] = {
             "experiment": config.experiment,
             "image_spec": splits.spec,
@@ -53,41 +51,37 @@ class BestModel:
             "config": to_dict(config),
         }
 
-    def how_to_load(self) -> str | None:
-        """Returns how to load this model, if its card alone cannot build its networks; else None."""
-        described = describe(self._networks)
-        try:
-            build(described)
-        except Exception:  # a class of one's own may raise anything
-            load = f"load_pretrained({str(self._workdir)!r}, model=...)"
-            return f"Its card alone cannot build {title(described)}: load it with {load}, or register its class first."
-        return None
+    @property
+    def loss(self) -> float:
+        """The validation loss in the experiment's measure; infinite before the first one."""
+        return float(self.score.get(self._measure, math.inf))
 
     def resume(self) -> None:
         """Reads which validation was the best before the run was stopped.
 
         A model that is damaged is named on standard error; the next validation then takes its place.
         """
-        if not (self._workdir / "model.json").exists():
+        if self._workdir is None or not (self._workdir / "model.json").exists():
             return
         try:
             read_weights(self._workdir)
             card = read_json(self._workdir / "model.json")
-            self.step, self.loss = card["step"], float(card["scores"]["validation"][self._measure])
+            float(card["scores"]["validation"][self._measure])
+            self.step, self.score = card["step"], card["scores"]["validation"]
         except (InputError, KeyError, TypeError, ValueError):
             if is_first():
                 lost = f"The best model in {self._workdir} is damaged"
                 print(f"{lost}: the next validation is kept in its place.", file=sys.stderr)
 
-    def offer(self, step: int, loss: float, params: Params) -> None:
+    def offer(self, step: int, score: dict[str, Any], params: Params) -> None:
         """Keeps the parameters if their validation loss is the lowest so far."""
-        if loss < self.loss or self.step == 0:
-            self.step, self.loss = step, loss
-            run_on_first_process(lambda: self._save(params, {"validation": self.score()}))
-
-    def score(self) -> dict[str, Any]:
-        """Returns the score of that validation, as a result has it."""
-        return score_of_mean(self.loss, self._validation, measure=self._measure)
+        if self.step and score[self._measure] >= self.loss:
+            return
+        self.step, self.score = step, score
+        if self._workdir is None:
+            self._params = jax.device_get(params)
+        else:
+            run_on_first_process(lambda: self._save(params, {"validation": score}))
 
     def params(self) -> Params:
         """Returns the best parameters as NumPy arrays.
@@ -95,6 +89,8 @@ class BestModel:
         Raises:
           InputError: if they are damaged.
         """
+        if self._workdir is None:
+            return self._params
         variables, _ = read_weights(self._workdir)
         return jax.tree.map(np.asarray, {name: x for name, x in variables.items() if name not in self._fixed})
 
@@ -105,25 +101,6 @@ class BestModel:
         run_on_first_process(lambda: self._save(self.params(), result["scores"], **added))
 
     def _save(self, params: Params, scores: dict[str, Any], **facts: Any) -> None:
+        assert self._workdir is not None
         card = self._card | {"step": self.step, "scores": scores} | facts
         save_pretrained(self._workdir, self._networks, {**params, **self._fixed}, card)
-
-
-class BestInMemory:
-    """The best parameters of a run without a workdir. Its attributes are those of ``BestModel``."""
-
-    def __init__(self) -> None:
-        self.step, self.loss = 0, math.inf
-        self._params: Params = None
-
-    def resume(self) -> None:
-        """Has nothing to read."""
-
-    def offer(self, step: int, loss: float, params: Params) -> None:
-        """Keeps the parameters if their validation loss is the lowest so far."""
-        if loss < self.loss or self.step == 0:
-            self.step, self.loss, self._params = step, loss, jax.device_get(params)
-
-    def params(self) -> Params:
-        """Returns the best parameters as NumPy arrays."""
-        return self._params

@@ -23,18 +23,18 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Attributes:
-      folder: where they lie.
-      keep: number of checkpoints to keep.
+      folder: where they lie; None to keep none, which needs no orbax.
+      keep: number of checkpoints to keep. Orbax's own retention would remove the oldest before the manifest is written.
     """
 
-    # Orbax is imported where it is used: a run without a folder does not need it.
-
-    def __init__(self, folder: Path, *, keep: int) -> None:
-        self.folder = folder.absolute()
-        self.keep = keep
+    def __init__(self, folder: Path | None, *, keep: int) -> None:
+        self.folder = (folder or Path()).absolute()
+        self.keep = 0 if folder is None else keep
 
     def steps(self) -> list[int]:
-        """Returns the steps of all finished checkpoints, in order."""
+        """Lists the steps of all finished checkpoints, in order."""
+        if not self.keep:
+            return []
         names = [file.parent.name for file in self.folder.glob("*/manifest.json")]
         return sorted(int(name) for name in names if name.isdecimal())
 
@@ -52,6 +52,8 @@ class Checkpoints:
         Raises:
           InputError: if it cannot be written. The checkpoints before it stay.
         """
+        if not self.keep:
+            return
         from orbax.checkpoint import v1 as ocp
 
         place = self.folder / str(step)
@@ -64,8 +66,7 @@ class Checkpoints:
             with context:
                 ocp.save(place / "state", state)
             if is_first():
-                atomic_write(place / "measured.json", json.dumps(measured))
-                atomic_write(place / "shapes.json", json.dumps(shapes_of(state), indent=1))
+                atomic_write(place / "facts.json", json.dumps({"measured": measured, "shapes": shapes_of(state)}))
                 atomic_write(place / "manifest.json", json.dumps(_hashes(place), indent=1))
                 self.discard_from(step + 1)
                 for old in self.steps()[: -self.keep]:
@@ -80,9 +81,11 @@ class Checkpoints:
                 shutil.rmtree(self.folder / str(later))
 
     def measured(self, step: int) -> Any:
-        """Returns what was saved with a checkpoint as ``measured``; None if there is no such file."""
-        file = self.folder / str(step) / "measured.json"
-        return json.loads(file.read_text()) if file.exists() else None
+        """Reads what was saved with a checkpoint as ``measured``."""
+        return self._facts(step)["measured"]
+
+    def _facts(self, step: int) -> dict[str, Any]:
+        return dict(json.loads((self.folder / str(step) / "facts.json").read_text()))
 
     def restore(self, like: Any) -> Any | None:
         """Returns the state of the latest whole checkpoint, or None if there is none.
@@ -95,7 +98,7 @@ class Checkpoints:
         Raises:
           InputError: if the latest whole checkpoint is of a different network or may not be read.
         """
-        step = run_on_first_process(lambda: self._latest_whole(shapes_of(like)))
+        step = run_on_first_process(lambda: self._latest_whole(shapes_of(like))) if self.keep else None
         if step is None:
             return None
         from orbax.checkpoint import v1 as ocp
@@ -108,29 +111,13 @@ class Checkpoints:
             place = self.folder / str(step)
             if not _is_whole(place):
                 print(f"The checkpoint {place} is damaged and is passed over.", file=sys.stderr)
-            elif json.loads((place / "shapes.json").read_text()) != shapes:
+            elif self._facts(step)["shapes"] != shapes:
                 raise InputError(f"The checkpoint {place} is of a different network: choose a different workdir.")
             else:
                 return step
         if (self.folder.parent / "metrics.jsonl").exists():
             print(f"{self.folder} holds no whole checkpoint: training begins again at step 0.", file=sys.stderr)
         return None
-
-
-class NoCheckpoints:
-    """The checkpoints of a run without a folder: none."""
-
-    def save(self, step: int, state: Any, *, measured: Any = None) -> None:
-        """Saves nothing."""
-
-    def discard_from(self, step: int) -> None:
-        """Finds nothing to remove."""
-
-    def measured(self, step: int) -> Any:
-        """Returns None."""
-
-    def restore(self, like: Any) -> Any | None:
-        """Returns None: training begins at step 0."""
 
 
 def _is_whole(place: Path) -> bool:

@@ -1,15 +1,12 @@
 """The cost of a training step, estimated by the compiler without allocating or computing any of it."""
 
-import functools
 import os
-import time
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, DTypeLike, Float, Key
+from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -18,8 +15,6 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import TrainState, init_state
 
-FASTER = 1.5  # ratio of the speeds of products from which a step, about half of which are products, gains enough
-MANY_PARAMETERS = 50_000
 CAPTION = 16  # words of a caption; how long captions are is known only from the data
 
 
@@ -84,41 +79,6 @@ def memory_bytes() -> int:
     """Returns the memory of the first device, or of the machine where the device does not say."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return int(stats.get("bytes_limit", 0)) or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def faster_type(config: RunConfig, networks: Any, *, parameters: int) -> str | None:
-    """Returns a sentence if networks in float32 would train faster in bfloat16 on this CPU; takes half a second.
-
-    A network of few `parameters` spends its time outside of products: nothing is measured for it.
-    """
-    several = networks.values() if isinstance(networks, Mapping) else (networks,)
-    has_type = any(hasattr(getattr(one, "network", one), "dtype") for one in several)
-    if (
-        not has_type
-        or config.model.dtype != "float32"
-        or jax.default_backend() != "cpu"
-        or parameters < MANY_PARAMETERS
-    ):
-        return None
-    gain = _product_seconds(jnp.float32) / _product_seconds(jnp.bfloat16)
-    if gain < FASTER:
-        return None
-    return (
-        f"This CPU multiplies bfloat16 {gain:.1f} times as fast as float32: config.model.dtype=bfloat16 trains faster."
-    )
-
-
-@functools.cache
-def _product_seconds(dtype: DTypeLike) -> float:
-    """Returns the shortest time of a product of two matrices as a step has them, summed in float32."""
-    square = jnp.ones((768, 768), dtype)
-    product = jax.jit(lambda x: jnp.matmul(x, x, preferred_element_type=jnp.float32))
-    times = []
-    for _ in range(8):  # the first compiles
-        began = time.perf_counter()
-        product(square).block_until_ready()
-        times.append(time.perf_counter() - began)
-    return min(times)
 
 
 def _bytes(tree: Any) -> int:

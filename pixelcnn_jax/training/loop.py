@@ -19,8 +19,9 @@ from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.foundation.devices import data_mesh, data_parallel, replicated, shard_batch
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.training.best import BestInMemory, BestModel
-from pixelcnn_jax.training.checkpoint import Checkpoints, NoCheckpoints
+from pixelcnn_jax.foundation.progress import progress_bar
+from pixelcnn_jax.training.best import BestModel
+from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.evaluation import score
 from pixelcnn_jax.training.experiment import Experiment, Params
@@ -28,7 +29,6 @@ from pixelcnn_jax.training.loggers import make_loggers
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows
-from pixelcnn_jax.training.progress import progress_bar
 from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import Measured, TrainState, init_state, keys, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
@@ -43,7 +43,7 @@ def train_steps(
     splits: Splits,
     workdir: Path | None,
     *,
-    best: BestModel | BestInMemory,
+    best: BestModel,
     losses_of: Callable[[Params, Dataset], Float[np.ndarray, " count"]],
     draw: Callable[[str, Params, int], None] = lambda *_: None,
     report: Callable[[Metrics], None] = lambda _: None,
@@ -83,7 +83,7 @@ def train_steps(
         microbatch_size=settings.microbatch_size,
     )
     next_state = jax.jit(step_function, donate_argnames="state", out_shardings=replicated(mesh))
-    checkpoints = Checkpoints(workdir / "checkpoints", keep=settings.keep_checkpoints) if workdir else NoCheckpoints()
+    checkpoints = Checkpoints(workdir and workdir / "checkpoints", keep=settings.keep_checkpoints)
     # A fresh state is made only where there is none to restore: the two would take twice the memory.
     state: TrainState = checkpoints.restore(jax.eval_shape(fresh_state, init_key)) or fresh_state(
         init_key, trained_params(settings.start_from, experiment, without=settings.start_without)
@@ -95,7 +95,7 @@ def train_steps(
     due = [(step, "learning_rate") for step in range(settings.log_every, start + 1, settings.log_every)]
     due += [(step, f"validation_{measure}") for step in range(settings.eval_every, start, settings.eval_every)]
     metrics = Metrics(workdir, resumed_step=start, due=due, writes=is_first(), loggers=loggers)
-    unread = (Measured(*np.asarray(one, np.float32)) for one in checkpoints.measured(start) or ())
+    unread = (Measured(*np.asarray(one, np.float32)) for one in (checkpoints.measured(start) if start else ()))
     watch = Stopwatch(settings.batch_size, measured=unread)
     began, earlier = time.monotonic(), metrics.last("seconds")
     batches = training_batches(
@@ -114,8 +114,8 @@ def train_steps(
         images = f"{splits.train.description}, {len(splits.train):,} images"
         print(f"training on {images}, from step {start:,} to {settings.steps:,}; compiling first", flush=True)
 
-    def mean(losses: Float[np.ndarray, " count"]) -> float:
-        return float(score(losses, splits.train, measure=measure)[measure])
+    def validation_score() -> dict[str, Any]:
+        return score(losses_of(state.ema, splits.validation), splits.validation, measure=measure)
 
     def is_due(step: int, interval: int) -> bool:
         return step == settings.steps or step % interval == 0
@@ -125,10 +125,10 @@ def train_steps(
         metrics.write(step, **{k: x for k, x in scalars.items() if math.isfinite(x)}, seconds=seconds)
 
     def validate(step: int) -> None:
-        loss = mean(losses_of(state.ema, splits.validation))
-        if not math.isfinite(loss):
+        scored = validation_score()
+        if not math.isfinite(loss := scored[measure]):
             raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
-        best.offer(step, loss, state.ema)
+        best.offer(step, scored, state.ema)
         draw(samples_file(step), state.ema, step)
         record(step, **{f"validation_{measure}": loss})
         report(metrics)
@@ -166,7 +166,8 @@ def train_steps(
                 if is_due(step, settings.log_every):
                     steps, rate = watch.read()
                     check_skipped(step, int(steps.skipped[-1]))
-                    norm, loss = float(np.mean(steps.gradient_norm)), mean(steps.loss)
+                    norm = float(np.mean(steps.gradient_norm))
+                    loss = score(steps.loss, splits.train, measure=measure)[measure]
                     scalars = {"learning_rate": float(learning_rate(step - 1)), "gradient_norm": norm}
                     record(step, **{f"train_{measure}": loss}, images_per_second=rate, **scalars)
                     shown = {display_name(measure): f"{loss:.3f}", "images/s": f"{rate:.0f}"}
@@ -190,5 +191,5 @@ def train_steps(
             message = f"Stopped after step {step}, which is saved: repeat the command or call to resume."
             raise Interrupted(message, stop.signal or signal.SIGTERM) from None
     if best.step == 0:  # its model was damaged after the last validation
-        best.offer(start, mean(losses_of(state.ema, splits.validation)), state.ema)
+        best.offer(start, validation_score(), state.ema)
     return metrics

@@ -24,7 +24,7 @@ from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.training.loggers import Log
 
 Record = dict[str, int | float]
-CHECK = "crc32"  # of the rest of a line; earlier versions wrote none
+CHECK = "crc32"  # of the rest of a line
 
 
 def samples_file(step: int) -> str:
@@ -46,7 +46,7 @@ def read_records(file: Path) -> list[Record]:
         except (ValueError, RecursionError):
             continue
         numbers = isinstance(record, dict) and all(isinstance(value, int | float) for value in record.values())
-        if numbers and isinstance(record.get("step"), int) and record.pop(CHECK, None) in (None, _checksum(record)):
+        if numbers and isinstance(record.get("step"), int) and record.pop(CHECK, None) == _checksum(record):
             records.append(record)
     return records
 

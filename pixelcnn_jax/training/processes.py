@@ -35,10 +35,12 @@ def join(processes: Processes) -> None:
       InputError: for an address or a number that cannot be.
     """
     host, _, port = processes.coordinator.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise InputError(f"--coordinator must be HOST:PORT, got {processes.coordinator}.")
-    if not 0 <= processes.this < processes.number:
-        raise InputError(f"--process must be from 0 to {processes.number - 1}, got {processes.this}.")
+    port_fits = port.isdecimal() and 0 < int(port) < 2**16
+    if not (host and port_fits and 0 <= processes.this < processes.number):
+        raise InputError(
+            f"--coordinator must be HOST:PORT and --process from 0 to {processes.number - 1}, got "
+            f"{processes.coordinator} and {processes.this}."
+        )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
         processes.coordinator,

@@ -1,6 +1,5 @@
 """A run from beginning to end: set up, train, score the best parameters."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,15 @@ from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, in_float32, to_dict
-from pixelcnn_jax.training.cost import faster_type
 from pixelcnn_jax.training.evaluation import make_evaluator, score
-from pixelcnn_jax.training.experiment import LIKELIHOOD, Experiment, Params, Recipe
+from pixelcnn_jax.training.experiment import LIKELIHOOD, Params, Recipe
 from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.metrics import Metrics, save_curve
 from pixelcnn_jax.training.processes import is_first
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import keys
-from pixelcnn_jax.training.workdir import is_finished, open_workdir, prepare_once, write_result
+from pixelcnn_jax.training.workdir import finished_result, open_workdir, prepare_once, write_result
 
 
 def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     names = ("batch_size", "eval_batch_size") if config.train.microbatch_size is None else ("microbatch_size",)
     for name in names:
         check_batch_size(data_mesh(), getattr(config.train, name), name=f"config.train.{name}")
-    if not is_finished(workdir, config):  # before the workdir is claimed: a mistake must not claim it
+    if not finished_result(workdir, config):  # before the workdir is claimed: a mistake must not claim it
         if not Checkpoints(workdir / "checkpoints", keep=1).steps():  # which hold all that is needed
             experiment = recipe.make_experiment(config, splits.spec, None)
             trained_params(config.train.start_from, experiment, without=config.train.start_without)
@@ -86,8 +84,6 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             metrics.later(save_curve, workdir / "curve.png", records, experiment.measure, title)
             metrics.later(write_report, workdir)
 
-        if is_first() and not Checkpoints(workdir / "checkpoints", keep=1).steps():
-            _print_hints(config, experiment, best)
         metrics = train_steps(
             config, in_training, splits, workdir, best=best, losses_of=losses_of, draw=draw, report=report
         )
@@ -101,7 +97,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         def score_split(dataset: Dataset) -> dict[str, Any]:
             return score(losses_of(params, dataset), dataset, measure=measure)
 
-        scores = {"train": score_split(splits.train.subset(train_images)), "validation": best.score()}
+        scores = {"train": score_split(splits.train.subset(train_images)), "validation": best.score}
         if splits.test is not None:
             scores["test"] = score_split(splits.test)
         result = {
@@ -125,10 +121,3 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         if is_first():
             write_report(workdir)
         return written
-
-
-def _print_hints(config: RunConfig, experiment: Experiment, best: BestModel) -> None:
-    """Says on standard error, before the first step, how to load the model, and whether a different type is faster."""
-    parameters = sum(x.size for x in jax.tree.leaves(jax.eval_shape(experiment.init, keys(config).init)))
-    for hint in filter(None, (best.how_to_load(), faster_type(config, experiment.networks, parameters=parameters))):
-        print(hint, file=sys.stderr, flush=True)

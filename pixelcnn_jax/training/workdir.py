@@ -17,7 +17,6 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +29,9 @@ from safetensors.numpy import save as to_bytes
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write, interpreter, read_json, write_json
-from pixelcnn_jax.training.config import RunConfig, resolve, to_dict
+from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
-FORMAT = 2
 # These change no result.
 MAY_DIFFER = {"config.data.download", *(f"config.train.{name}" for name in ("compilation_cache", "loggers", "seconds"))}
 STEPS = "config.train.steps"
@@ -53,9 +51,10 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
 
         def begin() -> dict[str, Any] | None:
             longer = claim(workdir, config, splits)
-            result = read_result(workdir)
-            if result is not None and result.get("steps", config.train.steps) == config.train.steps:
+            if result := finished_result(workdir, config):
                 return result
+            if (workdir / "result.json").exists() and not longer:
+                print(f"{workdir / 'result.json'} is damaged and is written again.", file=sys.stderr)
             held.enter_context(locked(workdir))
             if longer:
                 write_json(workdir / "config.json", longer)
@@ -80,29 +79,22 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
     if workdir.parts and workdir.parts[0].endswith(":"):  # Path("gs://bucket/run")
         raise InputError(f"{workdir} must be a folder on a file system: mount the bucket, or copy the run to it later.")
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
-    mine = {"format": FORMAT, "config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
+    mine: dict[str, Any] = {"config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
     if "experiments.train" in sys.orig_argv:
         mine["command"] = shlex.join([interpreter(), *sys.orig_argv[1:]])
     mine = json.loads(json.dumps(mine))
-    default = json.loads(json.dumps(to_dict(resolve({"experiment": config.experiment}, type(config.group)))))
     file = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if all(path.name == "config.json.part" for path in workdir.iterdir()):
             write_json(file, mine)
-        theirs = read_json(file) if file.exists() else None
+        theirs = read_json(file)
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is damaged: restore it, or choose a different workdir.") from error
-    except OSError as error:
-        raise InputError(f"{workdir} cannot be used as a workdir: {error.strerror}.") from None
-    if theirs is None:
-        raise InputError(f"{workdir} holds files, but no config.json of a run: choose a different workdir.")
-    if theirs.get("format") != FORMAT:
-        raise InputError(f"{workdir} was made by a different version of pixelcnn_jax: choose a different workdir.")
+    except OSError as error:  # it may hold files that are not of a run
+        raise InputError(f"{workdir} cannot be used as a workdir ({error}): choose a different one.") from None
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
-    # A field that the version which made the workdir did not have has its default.
-    flat = partial(flax.traverse_util.flatten_dict, sep=".")
-    my_fields, their_fields = flat(mine), flat({"config": default}) | flat(theirs)
+    my_fields, their_fields = (flax.traverse_util.flatten_dict(facts, sep=".") for facts in (mine, theirs))
     constant = config.optimizer.schedule == "constant" and not config.optimizer.decay
     is_longer = constant and their_fields.get(STEPS, 0) < config.train.steps
     movable |= {"command", "checksum"} | ({STEPS} if is_longer else set())
@@ -136,30 +128,13 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
-def is_finished(workdir: Path, config: RunConfig) -> bool:
-    """Whether a workdir holds the result of a run of as many steps as the config has."""
+def finished_result(workdir: Path, config: RunConfig) -> dict[str, Any] | None:
+    """Reads ``result.json`` of a run of as many steps as the config has; None if there is none, or a damaged one."""
     try:
-        return bool(read_json(workdir / "result.json").get("steps", config.train.steps) == config.train.steps)
-    except (OSError, ValueError, TypeError, RecursionError):
-        return False
-
-
-def read_result(workdir: Path) -> dict[str, Any] | None:
-    """Returns what ``result.json`` holds, None for a run that is not finished.
-
-    Raises:
-      InputError: if the file is damaged.
-    """
-    file = workdir / "result.json"
-    try:
-        result = read_json(file)
-        if not {"measure", "scores", "report"} <= result.keys():
-            raise ValueError
-    except FileNotFoundError:
+        result = read_json(workdir / "result.json")
+        return result if result["steps"] == config.train.steps else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{file} is damaged: remove it, and the training command writes it again.") from error
-    return result
 
 
 def write_result(workdir: Path, result: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +167,7 @@ def prepare_once(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Map
     try:
         arrays = from_bytes(file.read_bytes())
         with safe_open(file, "numpy") as opened:
-            if (opened.metadata() or {}).get("sha256") not in (None, _hash(arrays)):
+            if (opened.metadata() or {}).get("sha256") != _hash(arrays):
                 raise ValueError
         return dict(flax.traverse_util.unflatten_dict(arrays, sep="."))
     except Exception as error:  # safetensors raises its own error

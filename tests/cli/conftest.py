@@ -31,46 +31,61 @@ def pixelcnn():
 
 
 @pytest.fixture(scope="session")
-def colour_model(tmp_path_factory):
-    """A model of 6x5 images with three channels of 4 levels."""
+def saved(tmp_path_factory):
+    """Returns the folder of a small model of images with a spec, made for an h, and with a conditioner or none."""
     from pixelcnn_jax import GatedPixelCNN
+    from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
     from pixelcnn_jax.models.inputs import ImageSpec
     from pixelcnn_jax.pretrained import save_pretrained
 
-    model = GatedPixelCNN(levels=4, channels=3, features=12, layers=1)
-    variables = model.init(jax.random.key(0), jnp.zeros((1, 6, 5, 3), jnp.int32))
-    folder = tmp_path_factory.mktemp("colour")
-    save_pretrained(folder, model, variables, {"image_spec": ImageSpec(6, 5, 3, 4)})
-    return folder
+    def save(*spec, h=None, conditioner=None, **card):
+        spec = ImageSpec(*spec)
+        network = GatedPixelCNN(levels=spec.levels, channels=spec.channels, features=8, layers=1)
+        model = ConditionalModel(network, conditioner) if conditioner else network
+        variables = model.init(jax.random.key(0), jnp.zeros((1, *spec.shape), jnp.int32), h)
+        folder = tmp_path_factory.mktemp("model")
+        save_pretrained(folder, model, variables, {"image_spec": spec} | card)
+        return folder
+
+    return save
 
 
 @pytest.fixture(scope="session")
-def class_model(tmp_path_factory):
-    """A model of 4x4 grey images with 3 levels, given one of two classes."""
-    from pixelcnn_jax import GatedPixelCNN
-    from pixelcnn_jax.models.inputs import ImageSpec
-    from pixelcnn_jax.pretrained import save_pretrained
-
-    model = GatedPixelCNN(levels=3, features=8, layers=1)
-    variables = model.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1), jnp.int32), jnp.zeros((1, 2)))
-    folder = tmp_path_factory.mktemp("class")
-    save_pretrained(folder, model, variables, {"image_spec": ImageSpec(4, 4, 1, 3, None, None, ("red", "1"))})
-    return folder
+def colour_model(saved):
+    return saved(6, 5, 3, 4)
 
 
 @pytest.fixture(scope="session")
-def views_model(tmp_path_factory):
-    """A model of p(x) with a constant condition, of 6x5 images with three channels of 4 levels."""
-    from pixelcnn_jax import GatedPixelCNN
-    from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
-    from pixelcnn_jax.models.inputs import ImageSpec
-    from pixelcnn_jax.pretrained import save_pretrained
+def class_model(saved):
+    return saved(4, 4, 1, 3, None, None, ("red", "1"), h=jnp.zeros((1, 2)))
 
-    model = ConditionalModel(GatedPixelCNN(levels=4, channels=3, features=12, layers=1), ConstantCondition(7, 2))
-    variables = model.init(jax.random.key(0), jnp.zeros((1, 6, 5, 3), jnp.int32))
-    folder = tmp_path_factory.mktemp("views")
-    save_pretrained(folder, model, variables, {"image_spec": ImageSpec(6, 5, 3, 4), "score_of": "p(x)"})
-    return folder
+
+@pytest.fixture(scope="session")
+def views_model(saved):
+    """A model of p(x) with a constant condition."""
+    from pixelcnn_jax.models.conditioning.conditional import ConstantCondition
+
+    return saved(6, 5, 3, 4, conditioner=ConstantCondition(7, 2), score_of="p(x)")
+
+
+@pytest.fixture(scope="session")
+def few_shot_model(saved):
+    """A model that is given up to two examples."""
+    from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
+
+    encoder, card = SetEncoder((8, 6, 3), 4, 2, (4, 6), 2), {"experiment": "few_shot", "config": {"few_shot": {}}}
+    image = jnp.zeros((1, 1, 8, 6, 1), jnp.int32)
+    return saved(8, 6, 1, 4, h=image, conditioner=encoder, score_of="p(x|examples)", **card)
+
+
+@pytest.fixture(scope="session")
+def caption_model(saved):
+    """A model that is given sentences of three words."""
+    from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
+
+    words = ("blue", "circle", "red")
+    encoder, h = TextEncoder((4, 4, 2), words, 4, 2), jnp.ones((1, 2), jnp.int32)
+    return saved(4, 4, 1, 3, None, words, h=h, conditioner=encoder, score_of="p(x|caption)")
 
 
 @pytest.fixture(scope="session")
@@ -98,24 +113,6 @@ def integer_form(tmp_path_factory):
 def integer_model(integer_form, colour_model):
     """The integer model of ``colour_model``."""
     return integer_form(colour_model)
-
-
-@pytest.fixture(scope="session")
-def few_shot_model(tmp_path_factory):
-    """A model of 8x6 grey images with 4 levels, given up to two examples."""
-    from pixelcnn_jax import GatedPixelCNN
-    from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
-    from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
-    from pixelcnn_jax.models.inputs import ImageSpec
-    from pixelcnn_jax.pretrained import save_pretrained
-
-    model = ConditionalModel(GatedPixelCNN(levels=4, features=8, layers=1), SetEncoder((8, 6, 3), 4, 2, (4, 6), 2))
-    image = jnp.zeros((1, 8, 6, 1), jnp.int32)
-    folder = tmp_path_factory.mktemp("few_shot")
-    card = {"image_spec": ImageSpec(8, 6, 1, 4), "experiment": "few_shot", "score_of": "p(x|examples)"}
-    card["config"] = {"few_shot": {}}
-    save_pretrained(folder, model, model.init(jax.random.key(0), image, image[None]), card)
-    return folder
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from pixelcnn_jax import compress, load_pretrained
 from pixelcnn_jax.cli import compress as module
 from pixelcnn_jax.codec.container import length_of, unpack
 from pixelcnn_jax.data.image_files import as_pixels
-from pixelcnn_jax.pretrained import save_pretrained
 
 ROOT, GOLDEN = Path(__file__).parents[2], Path(__file__).parent / "golden"
 
@@ -64,16 +63,6 @@ def test_a_published_name_codes_with_its_integer_model(pixelcnn, tmp_path):
         assert "it was digits_integer" in told
 
 
-def test_images_are_prepared_as_the_card_says_and_given_back(pixelcnn, integer_model, folder, tmp_path):
-    model, variables, card = load_pretrained(integer_model)
-    config = {"data": {"bits": 2, "invert": True, "scan": "columns"}}
-    (tmp_path / "model").mkdir()
-    save_pretrained(tmp_path / "model", model, variables, card | {"config": config})
-    pixelcnn("compress", tmp_path / "model", folder, "-o", tmp_path / "x")
-    pixelcnn("decompress", tmp_path / "model", tmp_path / "x", "-o", tmp_path / "out")
-    check_same(folder, tmp_path / "out")
-
-
 @pytest.mark.parametrize("verb", ["compress", "decompress"])
 def test_a_float_model_is_refused_by_name(pixelcnn, colour_model, verb, tmp_path):
     told = pixelcnn(verb, colour_model, GOLDEN / "digits.pcnn", "-o", tmp_path / "x", mistake=True)
@@ -106,10 +95,9 @@ def test_the_label_is_needed_again(pixelcnn, integer_form, class_model, tmp_path
         (lambda folder: Image.new("L", (5, 6)).save(folder / "grey.png"), "grey.png"),
         (lambda folder: Image.new("RGBA", (5, 6)).save(folder / "clear.png"), "clear.png"),
         (lambda folder: Image.new("RGB", (5, 6), (9, 0, 0)).save(folder / "nine.png"), "value 9"),
-        (lambda folder: Image.new("RGB", (5, 6)).save(folder / "one.bmp"), "differ"),
+        (lambda folder: Image.new("RGB", (5, 6)).save(folder / "one.bmp"), "one.png.*rename"),
         (lambda folder: [file.unlink() for file in folder.rglob("*.*")], "must hold images"),
         (lambda folder: (folder / "one.png").rename(folder / "o:ne.png"), "o:ne.png.*rename"),
-        (lambda folder: (folder / "one.png").rename(folder / "o\nne.png"), "rename"),
         (lambda folder: (folder / "one.png").rename(folder / f"{220 * 'x'}.png"), "rename"),
         (lambda folder: (folder.parent / "x").write_text(""), "must be new"),
     ],
@@ -178,5 +166,5 @@ def test_a_file_cut_between_two_sizes_is_refused(pixelcnn, integer_model, folder
     for content in (data[: length_of(data)], b"", data[length_of(data) :], data[:-1], data + b"x"):
         cut.write_bytes(content)
         assert "cut cannot be decompressed" in pixelcnn("decompress", integer_model, cut, "-o", out, mistake=True)
-    assert "two images" in pixelcnn("decompress", integer_model, whole, whole, "-o", out, mistake=True)
+    assert "no safe name of one file" in pixelcnn("decompress", integer_model, whole, whole, "-o", out, mistake=True)
     assert not out.exists()

@@ -9,7 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from pixelcnn_jax import GatedPixelCNN, load_pretrained, pretrained
+from pixelcnn_jax import GatedPixelCNN, load_pretrained, log_prob, pretrained
+from pixelcnn_jax.data.dataset import load, read_all
+from pixelcnn_jax.data.views import symmetries
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.pretrained import read_card, save_pretrained
 
@@ -45,45 +47,25 @@ def test_a_class_conditional_model_is_given_the_labels(pixelcnn, tmp_path):
     card = {"image_spec": spec, "score_of": "p(x|y)", "config": {"data": data}}
     save_pretrained(tmp_path, model, variables, card)
     actual = json.loads(pixelcnn("evaluate", tmp_path, "--json"))
-    from pixelcnn_jax import log_prob
-    from pixelcnn_jax.data.dataset import load, read_all
-
     everything = read_all(load("digits", "test", levels=17, labels=True))
     h = jax.nn.one_hot(everything["label"], 10)
     expected = -log_prob(model, variables, everything["image"], h=h).mean()
     np.testing.assert_allclose(actual["nats"], expected, rtol=1e-5)
 
 
-def test_the_mean_with_the_mirrored_image_is_a_density_of_both(pixelcnn):
-    from pixelcnn_jax import log_prob
-    from pixelcnn_jax.data.dataset import load, read_all
-
-    model, variables, _ = load_pretrained("digits")
+@pytest.mark.parametrize(("scan", "axes"), [("rows", (0, 1, 2, 3)), ("columns", (0, 2, 1, 3))])
+def test_the_mean_with_the_mirror_image_is_a_density_of_both_as_a_person_sees_them(pixelcnn, tmp_path, scan, axes):
+    model, variables, card = load_pretrained("digits")
+    card["config"]["data"]["scan"] = scan  # by columns, the model reads each image transposed
+    save_pretrained(tmp_path, model, variables, card)
     images = read_all(load("digits", "test", levels=17))["image"]
-    both = [log_prob(model, variables, x) for x in (images, images[:, :, ::-1])]
-    actual = json.loads(pixelcnn("evaluate", "digits", "--mean-over=mirrored", "--json"))
+    both = [log_prob(model, variables, x.transpose(axes)) for x in (images, images[:, :, ::-1])]
+    actual = json.loads(pixelcnn("evaluate", tmp_path, "--mean-over=mirrored", "--json"))
     assert actual["mean_over"] == "mirrored"
     np.testing.assert_allclose(actual["nats"], -np.mean(np.logaddexp(*both) - np.log(2)), rtol=1e-5)
 
 
-def test_the_mirror_image_is_as_a_person_sees_it(pixelcnn, tmp_path):
-    from pixelcnn_jax import log_prob
-    from pixelcnn_jax.data.dataset import load, read_all
-
-    model, variables, card = load_pretrained("digits")
-    card["config"]["data"]["scan"] = "columns"  # the model reads each image transposed
-    save_pretrained(tmp_path, model, variables, card)
-    images = read_all(load("digits", "test", levels=17))["image"]
-    both = [log_prob(model, variables, np.swapaxes(x, 1, 2)) for x in (images, images[:, :, ::-1])]
-    actual = json.loads(pixelcnn("evaluate", tmp_path, "--mean-over=mirrored", "--json"))
-    np.testing.assert_allclose(actual["nats"], -np.mean(np.logaddexp(*both) - np.log(2)), rtol=1e-5)
-
-
 def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_path):
-    from pixelcnn_jax import log_prob
-    from pixelcnn_jax.data.dataset import load, read_all
-    from pixelcnn_jax.data.views import symmetries
-
     _, _, card = load_pretrained("digits")
     network = GatedPixelCNN(levels=17, features=4, layers=1)
     model = ConditionalModel(network, ConstantCondition(16, index=5))

@@ -46,18 +46,6 @@ def test_an_image_is_cropped_and_resized_as_training_does(size, channels, tmp_pa
     assert abs(difference).max() <= (1 if channels == 1 else 0)  # grey before resizing or after: one rounding
 
 
-@pytest.mark.parametrize("size", [(1, 9), (9, 1)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_line_of_pixels_is_an_image(size, channels, tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "1.png")
-    actual = read_fitted(tmp_path / "1.png", density(256, size=1, channels=channels))
-    middle = pixels[size[0] // 2, size[1] // 2]
-    assert actual.shape == (1, 1, channels)
-    if channels == 3:
-        np.testing.assert_array_equal(actual[0, 0], middle)
-
-
 def test_a_model_that_reads_columns_reads_the_columns_of_a_file(tmp_path):
     pixels = np.arange(32).reshape(8, 4).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "1.png")

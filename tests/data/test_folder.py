@@ -125,7 +125,7 @@ def test_refusals(tmp_path):
     for folder, options, match in (
         (None, {}, "data_dir"),
         ("nowhere", {}, "data_dir"),
-        ("empty", {}, "no images"),
+        ("empty", {}, "data_dir=.*empty must be a folder of images"),
         ("images", {"split": "test"}, '"test".*train'),
         ("images", {"labels": True}, "labels"),
         ("images", {"split": "train where label is a"}, "label"),

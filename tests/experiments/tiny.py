@@ -8,7 +8,7 @@ import proofs
 
 from experiments import default_config, experiment_module
 from pixelcnn_jax.data.dataset import Splits, from_array, load_splits, read_all
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.run import train
 
@@ -62,7 +62,7 @@ def tiny_config(name, changes=None):
     for key, value in (settings | ONLY.get(name, {}) | (changes or {})).items():
         group, field = key.replace("settings.", f"{name}.").split(".")
         config[group][field] = value
-    return resolve(config, module.Config)
+    return parse_config(config, module.Config)
 
 
 def tiny_splits(config):

@@ -27,7 +27,7 @@ from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.foundation.files import checksum
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import save_pretrained
-from pixelcnn_jax.training.config import resolve
+from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.cost import check_memory
 from stress.judge import RIGHT, judge
 
@@ -222,7 +222,7 @@ def read_config(case):
     fields = [f"--config.{name}={value}" for name, value in case.items()]
     command = parse(["train", "--config=tests/tiny_runs.py", "--dry_run", *fields])
     module = experiment_module(command.config.experiment)
-    config = resolve(command.config, module.Config)
+    config = parse_config(command.config, module.Config)
     check_memory(config, module.make_experiment(config, ImageSpec(8, 8, 1, 17)))
     return RIGHT
 

@@ -11,10 +11,10 @@ from tiny_runs import tiny, tiny_experiment
 from experiments.beyond import captions
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.training.config import resolve
-from pixelcnn_jax.training.cost import check_memory, estimate_cost, faster_type
+from pixelcnn_jax.training.config import parse_config
+from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.experiment import Training
-from pixelcnn_jax.training.step import init_state, train_step
+from pixelcnn_jax.training.step import init_state
 
 
 def cost_of(name="unconditional", spec=None, **changes):
@@ -28,15 +28,6 @@ def test_sizes_are_those_of_the_state():
     state = jax.jit(partial(init_state, experiment, optimizer))(jax.random.key(0))
     assert actual["parameters"] == sum(x.size for x in jax.tree.leaves(state.params))
     assert actual["state_bytes"] == sum(x.nbytes for x in jax.tree.leaves(state))
-
-
-def test_operations_are_those_that_xla_counts_for_a_step():
-    _, experiment, optimizer = tiny_experiment()
-    state = jax.eval_shape(lambda: init_state(experiment, optimizer, jax.random.key(0)))
-    step = jax.jit(partial(train_step, experiment=experiment, optimizer=optimizer, ema_decay=0.9))
-    batch = {"image": jax.ShapeDtypeStruct((16, 8, 8, 1), jnp.int32)}
-    lowered = step.lower(state, batch, jax.eval_shape(lambda: jax.random.key(0)))
-    np.testing.assert_allclose(cost_of()["step_flops"], lowered.cost_analysis()["flops"], rtol=0.3)
 
 
 def test_half_a_microbatch_takes_half_the_memory_and_as_many_operations():
@@ -77,11 +68,10 @@ def test_large_images_cost_no_memory_and_the_networks_own_operations():
     np.testing.assert_allclose(actual["step_flops"], 2 * macs, rtol=0.1)
 
 
-@pytest.mark.parametrize("features", [10**5, 10**6])
-def test_a_network_that_does_not_fit_into_memory_is_refused_at_once(features, monkeypatch):
+def test_a_network_that_does_not_fit_into_memory_is_refused_at_once(monkeypatch):
     """By its shapes: nothing is compiled."""
     monkeypatch.setattr(jax, "jit", None)
-    config, experiment, _ = tiny_experiment(model__features=features, model__layers=20)
+    config, experiment, _ = tiny_experiment(model__features=10**5, model__layers=20)
     with pytest.raises(InputError, match=r"config\.model has [0-9,]+ parameters"):
         check_memory(config, experiment)
 
@@ -96,27 +86,6 @@ def test_a_network_that_fits_is_not_refused(monkeypatch):
 
 def test_captions_are_part_of_the_batch():
     fields = {"experiment": "captions", "data": {"captions": True}, "model": {"features": 8, "layers": 1}}
-    config, spec = resolve(fields, captions.Config), ImageSpec(8, 8, 1, 2, None, ("a", "blue", "square"))
+    config, spec = parse_config(fields, captions.Config), ImageSpec(8, 8, 1, 2, None, ("a", "blue", "square"))
     actual = estimate_cost(config, captions.make_experiment(config, spec), spec)
     assert actual["step_flops"] > 0
-
-
-def test_labels_are_part_of_the_batch():
-    assert cost_of("class_conditional", data__labels=True)["parameters"] > cost_of()["parameters"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "name", "dtype", "parameters", "named"),
-    [
-        (2.0, "unconditional", "float32", 100_000, True),
-        (2.0, "unconditional", "float32", 1_000, False),
-        (1.1, "unconditional", "float32", 100_000, False),
-        (2.0, "unconditional", "bfloat16", 100_000, False),
-        (2.0, "autoencoder", "float32", 100_000, True),
-        (2.0, "classifier", "float32", 100_000, False),  # its network has no type
-    ],
-)
-def test_a_cpu_that_is_faster_in_bfloat16_is_named(seconds, name, dtype, parameters, named, monkeypatch):
-    monkeypatch.setattr("pixelcnn_jax.training.cost._product_seconds", lambda x: seconds if x == jnp.float32 else 1.0)
-    config, experiment, _ = tiny_experiment(name, model__dtype=dtype, data__labels=name == "classifier")
-    assert bool(faster_type(config, experiment.networks, parameters=parameters)) is named

@@ -1,13 +1,84 @@
-"""Values of a whole split: every image once and in order, however it is cut into batches, parts and processes."""
+"""The likelihood of a data set: every image once and in order, its mean and interval, and one program."""
 
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from proofs import random_images, randomised
 
-from pixelcnn_jax import InputError
-from pixelcnn_jax.data.batches import evaluation_batches
+from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, log_prob
 from pixelcnn_jax.data.dataset import from_array
 from pixelcnn_jax.training.evaluation import make_evaluator, score
+
+MODEL = GatedPixelCNN(levels=3, features=4, layers=1, first_kernel_size=3)
+IMAGES = np.asarray(random_images(MODEL, (11, 2, 3)))
+LABELS = np.arange(11) % 3
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return randomised(MODEL.init(jax.random.key(0), IMAGES[:1], np.zeros((1, 3), np.float32)))
+
+
+@pytest.mark.parametrize("images", [IMAGES, IMAGES.astype(np.uint8), jax.numpy.asarray(IMAGES), IMAGES[..., 0]])
+def test_the_interval_is_that_of_the_mean_by_hand(variables, images):
+    nats = -np.asarray(log_prob(MODEL, variables, IMAGES, h=LABELS), np.float64)
+    actual = evaluate(MODEL, variables, images, h=LABELS, batch_size=8)  # the second batch has 3 of 8
+    mean, error = nats.sum() / 11, np.sqrt(((nats - nats.mean()) ** 2).sum() / 10 / 11)
+    expected = (mean, mean / (6 * np.log(2)), error, (mean - 1.96 * error, mean + 1.96 * error), 11)
+    for mine, theirs in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4)
+
+
+def test_h_may_have_any_type_of_floating_point(variables):
+    h = jax.random.normal(jax.random.key(0), (11, 3), jax.numpy.bfloat16)
+    expected = -log_prob(MODEL, variables, IMAGES, h=h).mean()
+    np.testing.assert_allclose(evaluate(MODEL, variables, IMAGES, h=h).nats, expected, rtol=1e-5)
+
+
+def test_one_image_has_no_interval(variables):
+    actual = evaluate(MODEL, variables, IMAGES[:1], h=LABELS[:1])
+    assert (actual.standard_error, actual.interval) == (np.inf, (-np.inf, np.inf))
+
+
+TRACED = []
+
+
+class Uniform(nn.Module):
+    """A user's module: all levels are equally likely."""
+
+    levels: int = 4
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, images):
+        TRACED.append(images.shape)
+        return jax.numpy.zeros((*images.shape, self.levels))
+
+
+def test_one_program_serves_all_batches_and_the_next_call():
+    for seed in (0, 1):
+        images = np.random.default_rng(seed).integers(0, 4, (19, 2, 2, 1))
+        actual = evaluate(Uniform(), {"params": {}}, images, batch_size=8)
+        np.testing.assert_allclose(actual.bits_per_dim, 2, rtol=1e-6)
+        assert actual.standard_error < 1e-6
+    assert TRACED.count((8, 2, 2, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "h", "named"),
+    [
+        (IMAGES, LABELS[:10], "h must have a row for each of the 11"),
+        (IMAGES, LABELS + 1, "h must hold integers 0 to 2"),
+        (IMAGES + 1, LABELS, "images must hold integers 0 to 2, got 1 to 3"),
+        (IMAGES[:0], LABELS[:0], "images must hold at least one"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_what_does_not_fit_is_refused(variables, images, h, named):
+    with pytest.raises(InputError, match=f"^{named}"):
+        evaluate(MODEL, variables, images, h=h)
 
 
 def numbered(count):
@@ -21,8 +92,8 @@ def value(params, batch):
 @pytest.mark.parametrize(("batch_size", "microbatch_size"), [(8, None), (5, None), (16, 8), (6, 3), (48, 3), (48, 24)])
 @pytest.mark.parametrize("count", [7, 48, 50])
 def test_every_image_is_counted_once_and_in_order(count, batch_size, microbatch_size):
-    evaluate = make_evaluator(value, batch_size=batch_size, microbatch_size=microbatch_size)
-    actual = evaluate(jnp.float32(2), numbered(count))
+    values_of = make_evaluator(value, batch_size=batch_size, microbatch_size=microbatch_size)
+    actual = values_of(jnp.float32(2), numbered(count))
     np.testing.assert_array_equal(actual, 2 * np.arange(count))
 
 
@@ -38,20 +109,3 @@ def test_a_score_is_the_mean_in_nats_and_in_bits_per_dim():
     actual = score(np.arange(7, dtype=np.float32), numbered(7))
     assert (actual["images"], actual["nats"], actual["data"]) == (7, 3.0, "array")
     np.testing.assert_allclose(actual["bits_per_dim"], 3.0 / np.log(2))
-
-
-def test_a_loss_that_is_no_likelihood_has_its_own_measure():
-    actual = score(np.arange(7, dtype=np.float32), numbered(7), measure="triplet_loss")
-    assert actual == {"data": "array", "images": 7, "triplet_loss": 3.0}
-
-
-def test_processes_share_the_batches():
-    few = numbered(9)
-    whole = list(evaluation_batches(few, batch_size=6))
-    shares = [list(evaluation_batches(few, batch_size=6, process_index=i, process_count=3)) for i in range(3)]
-    for name in ("image", "mask"):
-        for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
-            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), batch[name])
-    assert sum(batch["mask"].sum() for batch in whole) == 9
-    with pytest.raises(InputError, match="batch_size"):
-        list(evaluation_batches(few, batch_size=6, process_count=4))

@@ -1,7 +1,5 @@
 """Loggers of a user's own: called with every record of a run, refused where there is no such function."""
 
-import json
-
 import pytest
 from tiny_runs import records, run
 
@@ -49,11 +47,6 @@ def test_a_logger_that_fails_is_named_once_and_dropped(tmp_path, capsys):
             log(step, {}, {})
     told = capsys.readouterr().err.splitlines()
     assert ["no network" in told[0], "forgetful" in told[1], len(told)] == [True, True, 2]
-
-
-def test_a_workdir_does_not_belong_to_its_loggers(copied):
-    run(copied, train__loggers=("test_loggers:remember",))
-    assert json.loads((copied / "result.json").read_text())["steps"] == 12
 
 
 @pytest.mark.parametrize("name", ["nowhere:log", "json", "json:nothing", ":", "json:"])

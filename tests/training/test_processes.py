@@ -24,13 +24,9 @@ from pixelcnn_jax.training.processes import Processes, is_first, join, run_on_fi
     ("processes", "named"),
     [
         (Processes("localhost", 2, 0), "--coordinator"),
-        (Processes(":1234", 2, 0), "--coordinator"),
-        (Processes("localhost:", 2, 0), "--coordinator"),
         (Processes("localhost:http", 2, 0), "--coordinator"),
-        (Processes("localhost:0", 2, 0), "--coordinator"),
         (Processes("localhost:65536", 2, 0), "--coordinator"),
         (Processes("localhost:1234", 2, 2), "--process "),
-        (Processes("localhost:1234", 2, -1), "--process "),
     ],
 )
 def test_an_address_or_a_number_that_cannot_be_is_refused(processes, named, monkeypatch):

@@ -65,13 +65,6 @@ def test_the_page_holds_scores_facts_and_pictures_and_asks_for_nothing_else(whol
     assert "Move the slider" in page
 
 
-def test_the_page_names_tensorboard_where_it_has_files(whole, tmp_path):
-    shutil.copy(whole / "config.json", tmp_path)
-    assert "tensorboard" not in report_html(tmp_path)
-    (tmp_path / "tensorboard").mkdir()
-    assert f"tensorboard.main --logdir={tmp_path}" in report_html(tmp_path)
-
-
 def test_the_page_of_a_run_that_a_command_began_holds_the_command(whole, tmp_path):
     config = read_json(whole / "config.json")
     assert "experiments.train" not in report_html(whole)  # it was begun by a test
@@ -99,17 +92,6 @@ def test_the_commands_of_the_page_are_as_a_shell_takes_them(whole, tmp_path, dat
     assert ["sample", str(workdir), "-o", str(workdir / "grid.png")] in words
 
 
-def test_published_figures_and_baselines_stand_above_in_both_units(whole, tmp_path):
-    config = read_json(whole / "config.json")
-    config["config"]["train"]["published"] = [["Somebody <2022>", "test", "nats", 64 * np.log(2)]]
-    write_json(tmp_path / "config.json", config)
-    result = read_json(whole / "result.json") | {"baselines": {"uniform": {"test": 128 * np.log(2)}}}
-    write_json(tmp_path / "result.json", result)
-    page = report_html(tmp_path)
-    assert re.search(r"uniform</td><td>test</td><td class=\"number\">2.0000</td>.*88.72", page)
-    assert re.search(r"Somebody &lt;2022&gt;</td><td>test</td><td class=\"number\">1.0000</td>.*44.36", page)
-
-
 def test_a_run_without_a_validation_yet_and_one_that_is_not_finished_have_pages(whole, tmp_path):
     shutil.copy(whole / "config.json", tmp_path)
     write_report(tmp_path)
@@ -133,13 +115,6 @@ def test_a_damaged_file_is_left_out_of_the_page(whole, tmp_path, name, damage):
     before = report_html(tmp_path)
     (tmp_path / name).write_bytes(damage((whole / name).read_bytes()))
     assert report_html(tmp_path) != before
-
-
-def test_a_picture_of_somebodys_is_no_validation(whole, tmp_path):
-    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
-    before = report_html(tmp_path)
-    shutil.copy(whole / "samples.png", tmp_path / "samples_best.png")
-    assert report_html(tmp_path) == before
 
 
 def test_a_picture_of_other_than_samples_is_not_animated(whole, tmp_path):

@@ -18,10 +18,6 @@ def started(name, experiment):
     return replaced(experiment.init(jax.random.key(5)), trained_params(name, experiment))
 
 
-def test_without_a_name_there_are_none():
-    assert trained_params(None, tiny_experiment()[1]) is None
-
-
 def test_parameters_begin_as_those_of_the_model(whole):
     experiment = tiny_experiment()[1]
     params = started(str(whole), experiment)
@@ -84,8 +80,3 @@ def test_a_part_that_is_left_out_may_differ(whole):
         trained_params(str(whole), tiny_experiment(model__first_kernel_size=5)[1], without=("head",))
     with pytest.raises(InputError, match=r"start_without needs config\.train\.start_from"):
         TrainConfig(start_without=("head",))
-
-
-def test_a_model_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(InputError, match=str(tmp_path)):
-        trained_params(str(tmp_path), tiny_experiment()[1])

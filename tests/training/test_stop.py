@@ -7,7 +7,7 @@ from tiny_runs import assert_same_bits, checkpoints, records, run, with_experime
 
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.metrics import Stopwatch
-from pixelcnn_jax.training.stop import SIGNALS, Interrupted, StopNow, StopRequest, stop_requests
+from pixelcnn_jax.training.stop import SIGNALS, Interrupted, StopNow, stop_requests
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +38,6 @@ def test_a_signal_ends_only_work_that_may_be_done_again():
         assert stop.signal == signal.SIGTERM
         with pytest.raises(StopNow), stop.may_raise():
             pytest.fail("work began after a signal")
-
-
-def test_a_signal_after_such_work_does_not_raise():
-    stop = StopRequest()
-    with stop.may_raise():
-        pass
-    stop.handle(signal.SIGINT, None)
-    assert stop.signal == signal.SIGINT
 
 
 def at_step(monkeypatch, number, *, signal_number=signal.SIGTERM):
@@ -123,21 +115,6 @@ def test_a_signal_after_the_last_validation_is_heard(tmp_path, whole, monkeypatc
     assert_same_bits(tmp_path, whole)
 
 
-def test_what_is_saved_is_not_removed_to_be_saved_again(tmp_path, monkeypatch):
-    save, saved = Checkpoints.save, []
-
-    def saving(self, step, state, **more):
-        saved.append(step)
-        save(self, step, state, **more)
-        if saved.count(12) == 1:  # a second signal would end the process
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(Checkpoints, "save", saving)
-    with pytest.raises(Interrupted):
-        run(tmp_path)
-    assert saved.count(12) == 1
-
-
 def test_ctrl_c_is_passed_on_where_jax_listens_for_sigterm(monkeypatch):
     heard = []
     signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
@@ -148,17 +125,6 @@ def test_ctrl_c_is_passed_on_where_jax_listens_for_sigterm(monkeypatch):
             pass
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
     assert heard == [signal.SIGTERM]
-
-
-def test_a_run_may_be_stopped_again_and_again(tmp_path, whole, monkeypatch):
-    for _ in range(4):  # after steps 2, 4, 6 and 8; 4 and 8 are validated
-        with monkeypatch.context() as patch:
-            at_step(patch, 2)
-            with pytest.raises(Interrupted):
-                run(tmp_path)
-    assert checkpoints(tmp_path)[-1] == 8
-    run(tmp_path)
-    assert_same_bits(tmp_path, whole)
 
 
 def test_a_run_in_slices_of_time_ends_with_the_same_bits(tmp_path, whole):

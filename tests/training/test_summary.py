@@ -49,11 +49,6 @@ def test_baselines_stand_above_this_run():
     assert "uniform" not in table(config, splits, result_of())
 
 
-def test_a_conditional_likelihood_is_named():
-    config, _, splits = tiny()
-    assert "p(x|y)" in table(config, splits, result_of() | {"score_of": "p(x|y)"})
-
-
 def test_a_loss_that_is_no_likelihood_has_its_own_name():
     config, _, splits = tiny()
     text = table(config, splits, result_of("triplet_loss", report={}))

@@ -9,10 +9,7 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from tiny_runs import ROOT, command, finished, tiny_config
 
 from experiments import default_config, experiment_module, train
@@ -51,34 +48,25 @@ def complaint(capsys, line):
     ("line", "named"),
     [
         ([], "--config"),
-        (["--workdir=DIR"], "--config"),
         ([CONFIG], "--workdir"),
         ([CONFIG, "--workdir=DIR", "--dry_run"], "--dry_run"),
         (["--config=configs/nowhere.py", "--dry_run"], "configs/nowhere.py"),
-        (["--config", "configs/nowhere.py", "--dry_run"], "configs/nowhere.py"),
         (["--config=tests", "--dry_run"], "--config=tests"),
-        (["--config=README.md", "--dry_run"], ""),
         (["--config=experiments/__init__.py", "--dry_run"], "get_config"),
         ([CONFIG, "--workdri=DIR"], "workdri"),
         ([CONFIG, "--dry_run", "steps=3"], "steps=3"),
-        ([CONFIG, "--dry_run", "--config.nosuch=1"], "config.nosuch"),
         ([CONFIG, "--dry_run", "--config.train.stpes=1"], "did you mean config.train.steps"),
-        ([CONFIG, "--dry_run", "--config.modle.features=1"], "did you mean config.model.features"),
         ([CONFIG, "--dry_run", "--config.steps=1"], "did you mean config.train.steps"),
         ([CONFIG[:8], CONFIG[9:], "--dry_run", "--config.model.steps"], "did you mean config.train.steps"),
         ([CONFIG, "--dry_run", "--config.train.steps=many"], "many"),
         ([CONFIG, "--dry_run", "--config.train.steps=0"], "config.train.steps"),
-        ([CONFIG, "--dry_run", "--config.train.steps"], "steps"),
-        ([CONFIG, "--dry_run", "--config.optimizer.learning_rate=nan"], "config.optimizer.learning_rate"),
         ([CONFIG, "--dry_run", "--config.model.kernel_size=4"], "kernel_size"),
         ([CONFIG, "--dry_run", "--config.experiment=unconditonal"], "unconditional"),
         ([CONFIG, "--workdir=DIR", "--config.data.dataset=mnsit"], "mnist"),
         ([CONFIG, "--workdir=DIR", "--config.data.dataset=mnist", "--config.data.data_dir=nowhere"], "mnist"),
-        ([CONFIG, "--workdir=DIR", "--config.data.levels=16"], "levels"),
         ([CONFIG, "--workdir=DIR", "--config.data.train_split=train[:x]"], "train[:x]"),
         ([CONFIG, "--workdir=DIR", "--processes=2"], "--coordinator"),
         ([CONFIG, "--workdir=DIR", "--processes=0"], "processes"),
-        ([CONFIG, "--workdir=DIR", "--processes=2", "--process=2", "--coordinator=localhost:1"], "--process"),
         ([CONFIG, "--workdir=DIR", "--processes=2", "--process=0", "--coordinator=localhost"], "--coordinator"),
         ([CONFIG, "--workdir=README.md"], "README.md"),
         ([CONFIG, "--workdir=gs://bucket/run"], "mount the bucket"),
@@ -90,26 +78,15 @@ def test_a_mistake_on_the_command_line_is_one_sentence_that_names_it(tmp_path, c
     assert not new.exists()
 
 
-def test_a_file_that_is_no_python_is_one_sentence(tmp_path, capsys):
-    for content in ("def get_config(:", "raise OSError('broken')", "def get_config():\n    return 3\n", "\x00"):
+def test_a_config_file_that_fails_is_one_sentence(tmp_path, capsys):
+    wrong = "from experiments import *\ndef get_config():\n    default_config('vae').train.batchsize = 3"
+    for content in (wrong, "def get_config(:", "raise OSError('broken')", "def get_config():\n    return 3", "\x00"):
         (tmp_path / "config.py").write_text(content)
         complaint(capsys, [f"--config={tmp_path}/config.py", "--dry_run"])
 
 
-def test_a_misspelt_field_in_a_config_file_is_one_sentence_with_the_right_name(tmp_path, capsys):
-    file = tmp_path / "config.py"
-    file.write_text(
-        "from experiments import default_config\n"
-        "def get_config():\n"
-        "    config = default_config('unconditional')\n"
-        "    config.train.batchsize = 3\n"
-        "    return config\n"
-    )
-    assert "batch_size" in complaint(capsys, [f"--config={file}", "--dry_run"])
-
-
 def test_help_lists_every_field_and_every_config(capsys):
-    for line in (["--help"], ["-h"], [CONFIG, "--help"], [CONFIG, "--workdir=x", "--config.train.steps=3", "--help"]):
+    for line in (["-h"], [CONFIG, "--workdir=x", "--help"]):
         train.main(["train", *line])
         text = capsys.readouterr().out
         for group, fields in default_config("unconditional").to_dict().items():
@@ -118,21 +95,7 @@ def test_help_lists_every_field_and_every_config(capsys):
         for file in (ROOT / "configs").glob("[a-z]*.py"):
             assert file.stem in text
         assert "--workdir" in text
-
-
-def test_help_with_a_config_lists_its_own_group_and_values(tmp_path, capsys):
-    file = tmp_path / "config.py"
-    file.write_text(
-        "from experiments import default_config\n"
-        "def get_config():\n"
-        "    config = default_config('vae')\n"
-        "    config.train.steps = 77\n"
-        "    return config\n"
-    )
-    train.main(["train", f"--config={file}", "--help"])
-    out = capsys.readouterr().out
-    assert "--config.vae." in out
-    assert "--config.train.steps=77 " in out
+    assert "--config.train.steps=12 " in text
 
 
 def test_fields_on_the_command_line_change_the_config():
@@ -172,10 +135,6 @@ def test_a_run_prints_its_table_and_its_summary(whole, capsys):
     assert (actual["dataset"], actual["split"], actual["images"]) == ("digits", "validation", 20)
     assert actual["workdir"] == str(whole)
     assert any(line.startswith("this run") and "test" in line for line in table)
-
-
-def test_a_workdir_of_another_config_is_one_sentence(whole, capsys):
-    assert "config.seed" in complaint(capsys, arguments(whole, seed=4))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +189,6 @@ def test_an_experiment_that_is_not_there_is_refused_with_the_nearest_name():
     [
         (4, 1, dict(), 4),
         (6, 1, dict(batch_size=64, eval_batch_size=64), 4),
-        (4, 1, dict(batch_size=6, eval_batch_size=9), 3),
         (4, 1, dict(microbatch_size=2), 2),
         (4, 2, dict(batch_size=4, eval_batch_size=4), 2),
         (8, 1, dict(batch_size=7, eval_batch_size=5), 1),
@@ -243,31 +201,6 @@ def test_every_core_is_a_device_as_far_as_they_share_the_batches(monkeypatch, co
     monkeypatch.setattr(jax.config, "update", actual.__setitem__)
     train.use_all_cores(TrainConfig(**sizes), processes=processes)
     assert actual == {"jax_num_cpu_devices": expected}
-
-
-def test_compiled_programs_are_kept_and_give_the_same_bits(tmp_path, whole):
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before, folder = {name: jax.config.values[name] for name in names}, tmp_path / "compiled"
-    x = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
-
-    def compute(x):
-        return jnp.tanh(x @ x.T).sum(axis=0)
-
-    results, files = [], []
-    try:
-        train.main(["train", *arguments(whole, train__compilation_cache=folder)])
-        compilation_cache.reset_cache()
-        for _ in range(2):
-            jax.clear_caches()
-            results.append(np.asarray(jax.jit(compute)(x)))
-            files.append({file.name for file in folder.glob("jit_compute*-cache")})
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-    assert len(files[0]) == 1
-    assert files[1] == files[0]
-    np.testing.assert_array_equal(*results)
 
 
 def test_published_figures_are_not_compared_with_other_data():

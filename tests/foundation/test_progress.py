@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pixelcnn_jax.training import progress
+from pixelcnn_jax.foundation import progress
 
 
 class Terminal(io.StringIO):
@@ -59,6 +59,6 @@ def test_bars_in_a_notebook_share_a_line(monkeypatch, run_by):
 
 
 def test_only_the_first_process_has_a_bar(monkeypatch, run_by):
-    monkeypatch.setattr(progress, "is_first", lambda: False)
+    monkeypatch.setattr("jax.process_index", lambda: 1)
     run_by(SimpleNamespace(config={"IPKernelApp": {}}))
     assert shown(monkeypatch, terminal=True) == (False, False)

@@ -4,9 +4,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+import jax
 from tqdm import tqdm
-
-from pixelcnn_jax.training.processes import is_first
 
 
 def in_notebook() -> bool:
@@ -22,7 +21,7 @@ def is_watched() -> bool:
     return in_notebook() or sys.stderr.isatty()
 
 
-def progress_bar(items: Iterable[Any], title: str, *, shown: bool = True, **options: Any) -> Any:
+def progress_bar(items: Iterable[Any] | None, title: str, *, shown: bool = True, **options: Any) -> Any:
     """Returns a tqdm bar over some items, ``shown`` by the first process only, and not where the output is piped.
 
     It goes to standard error. In a notebook it goes to standard output, since a notebook shows standard error like a
@@ -30,6 +29,7 @@ def progress_bar(items: Iterable[Any], title: str, *, shown: bool = True, **opti
     state of it.
     """
     notebook = in_notebook()
-    hidden = not (shown and is_first()) or (False if notebook else None)  # None: where there is no terminal
+    # None: hidden where there is no terminal.
+    hidden = not (shown and jax.process_index() == 0) or (False if notebook else None)
     place = {"file": sys.stdout, "position": 0, "mininterval": 5} if notebook else {"file": sys.stderr}
     return tqdm(items, title, disable=hidden, **place | options)

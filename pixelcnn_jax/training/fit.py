@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,9 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
+from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.foundation.progress import is_watched
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network, wide
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
@@ -37,12 +39,12 @@ from pixelcnn_jax.models.inputs import (
 )
 from pixelcnn_jax.models.registry import ModelConfig, describe, make_network
 from pixelcnn_jax.sampling import sample
-from pixelcnn_jax.scoring import given_rows
-
-if TYPE_CHECKING:  # what trains is imported on first use
-    from pixelcnn_jax.data.dataset import Dataset, Splits
-    from pixelcnn_jax.training.config import RunConfig
-    from pixelcnn_jax.training.experiment import Experiment
+from pixelcnn_jax.training.best import BestModel
+from pixelcnn_jax.training.config import RunConfig, parse_config
+from pixelcnn_jax.training.evaluation import given_rows, make_evaluator
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
+from pixelcnn_jax.training.loop import train_steps
+from pixelcnn_jax.training.workdir import open_workdir
 
 LEVELS = {"bool": 2, "uint8": 2**8, "uint16": 2**16}
 SOFTMAX_LEVELS = 32  # with more, a mixture of logistics is learned sooner than as many logits
@@ -149,48 +151,50 @@ def fit(
         identity: dict[str, Any] = {name: _digest(*jax.tree.leaves(x)) for name, x in arrays.items()}
         identity |= {"model_or_config": json.dumps(model_or_config and describe(model_or_config)), "key": seed}
         identity |= dict(levels=levels, steps=steps, microbatch_size=microbatch_size, eval_every=eval_every)
-        config = _config(
-            {"steps": steps, "batch_size": batch_size, "microbatch_size": microbatch_size, "ema_decay": ema_decay},
-            eval_every,
-            learning_rate,
-            FitConfig(arguments=identity),
-            seed,
-        )
+        tenth, part = max(1, steps // 10), microbatch_size or 1
+        every = tenth if eval_every is None else eval_every
+        train = dict(steps=steps, batch_size=batch_size, microbatch_size=microbatch_size, ema_decay=ema_decay)
+        train |= dict(eval_every=every, checkpoint_every=every, log_every=max(1, tenth // 4))
+        fields = {
+            "data": {"dataset": "array"},
+            "optimizer": {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)},
+            "train": train | {"eval_batch_size": -(-64 // part) * part},
+        }
+        config = parse_config({"experiment": "fit", "seed": seed, "fit": {"arguments": identity}, **fields}, FitConfig)
         return _train(config, model, splits, variables, None if folder is None else Path(folder), progress)
     except InputError as error:  # settings have the names of a config's fields
         raise InputError(re.sub(r"(?<!\S)config\.(\w+\.)+(?=\w)", "", str(error))) from None
 
 
 def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int:
-    """Returns the number of levels: as stated, as the model has them, or as the type of the images says."""
+    """Finds the number of levels: as stated, as the model has them, or as the type of the images says."""
     if images.dtype.kind not in "bui":
         raise InputError(
             f"images must be integers, got {images.dtype}: make levels of intensities from 0 to 1 by "
             "numpy.round(255 * images).astype(numpy.uint8)."
         )
-    if None not in (stated, of_model) and stated != of_model:
-        raise InputError(f"levels must be those of the model, {of_model}, got {stated}.")
-    known = [one for one in (stated, of_model, LEVELS.get(images.dtype.name)) if one is not None]
-    if not known:
-        raise InputError(f"levels must be given for images of {images.dtype}: the number of values of a sub-pixel.")
-    if stated is of_model is None and images.size and 8 * (used := max(2, int(images.max()) + 1)) <= known[0]:
-        unused = f"{images.dtype} images have {known[0]:,} levels, none of them above {images.max()} here"
+    known = {stated, of_model} - {None} or {LEVELS.get(images.dtype.name)}
+    if len(known) > 1 or None in known:
+        raise InputError(
+            f"levels must be those of model and images, got {stated} for {images.dtype} images and a model of "
+            f"{of_model}."
+        )
+    levels = int(known.pop() or 0)
+    if stated is of_model is None and images.size and 8 * (used := max(2, int(images.max()) + 1)) <= levels:
+        unused = f"{images.dtype} images have {levels:,} levels, none of them above {images.max()} here"
         print(f"{unused}: if there are no more, levels={used} gives a better likelihood.", file=sys.stderr)
-    return known[0]
+    return levels
 
 
 def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_out"]:
     """Returns the indices of the images to hold out, in order."""
-    if isinstance(validation, np.ndarray | jax.Array):
+    if np.ndim(validation):
         rows = np.unique(np.asarray(validation))
-        if rows.dtype.kind not in "ui" or not rows.size or not 0 <= rows[0] <= rows[-1] < count:
-            raise InputError(f"validation must hold indices from 0 to {count - 1}, got {validation!r:.100}.")
-    elif not isinstance(validation, float) or not 0 < validation < 1:
-        raise InputError(f"validation must be a share between 0 and 1, or indices of images, got {validation!r:.50}.")
     else:
-        rows = np.sort(np.random.default_rng(seed).permutation(count)[: max(1, round(validation * count))])
-    if len(rows) >= count:
-        raise InputError(f"images must be more than those held out, {len(rows)}, got {count}.")
+        size = max(round(validation * count), validation > 0)
+        rows = np.sort(np.random.default_rng(seed).permutation(count)[:size])
+    if rows.dtype.kind not in "ui" or not 0 < len(rows) < count or rows[0] < 0 or rows[-1] >= count:
+        raise InputError(f"validation must hold out some of the {count} images, not all, got {validation!r:.100}.")
     return rows
 
 
@@ -203,9 +207,7 @@ def _classes(model: Any, h: Any, variables: Variables | None) -> int | None:
     return trained or int(h.max()) + 1
 
 
-def _splits(images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarray], spec: ImageSpec) -> "Splits":
-    from pixelcnn_jax.data.dataset import Dataset, Splits
-
+def _splits(images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarray], spec: ImageSpec) -> Splits:
     every = Dataset(lambda i: {"image": images[i]}, len(images), spec, "array").carry(**given)
     learned = np.setdiff1d(np.arange(len(images)), held_out)
     return Splits(every.take(learned, "the array"), every.take(held_out, "the images held out"))
@@ -220,30 +222,9 @@ def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
     return make_network(model, spec) if isinstance(model, ModelConfig) else model
 
 
-def _config(
-    settings: dict[str, Any], eval_every: int | None, learning_rate: float, identity: FitConfig, seed: int
-) -> "RunConfig":
-    from pixelcnn_jax.training.config import resolve
-
-    steps, size = settings["steps"], settings["microbatch_size"] or 1
-    tenth = max(1, steps // 10)
-    validated = tenth if eval_every is None else eval_every
-    every = {"eval_every": validated, "checkpoint_every": validated, "log_every": max(1, tenth // 4)}
-    train = settings | every | {"eval_batch_size": -(-64 // size) * size}
-    optimizer = {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)}
-    groups = {"data": {"dataset": "array"}, "optimizer": optimizer, "train": train}
-    return resolve({"experiment": "fit", "seed": seed, "fit": dataclasses.asdict(identity), **groups}, FitConfig)
-
-
 def _train(
-    config: "RunConfig", model: Any, splits: "Splits", start: Variables | None, folder: Path | None, progress: bool
+    config: RunConfig, model: Any, splits: Splits, start: Variables | None, folder: Path | None, progress: bool
 ) -> Fitted:
-    from pixelcnn_jax.training.best import BestInMemory, BestModel
-    from pixelcnn_jax.training.evaluation import make_evaluator
-    from pixelcnn_jax.training.loop import train_steps
-    from pixelcnn_jax.training.progress import is_watched
-    from pixelcnn_jax.training.workdir import open_workdir
-
     check_batch_size(data_mesh(), config.train.microbatch_size or config.train.batch_size)
     experiment, exact = (_experiment(one, splits.train, start) for one in (model, _in_float32(model)))
     shows = progress and is_watched()
@@ -254,15 +235,13 @@ def _train(
         shows=shows,
     )
     with nullcontext() if folder is None else open_workdir(folder, config, splits):
-        best = BestInMemory() if folder is None else BestModel(folder, config, exact, {}, splits)
+        best = BestModel(folder, config, exact, {}, splits)
         metrics = train_steps(config, experiment, splits, folder, best=best, losses_of=losses_of, shows=shows)
         return Fitted(exact.networks, jax.tree.map(jnp.asarray, best.params()), metrics.records)
 
 
-def _experiment(model: Any, train: "Dataset", start: Variables | None) -> "Experiment":
+def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experiment:
     """Returns the density of images, given what their batches carry, as an experiment."""
-    from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
-
     first, classes = train.stack([train.example(0)]), train.spec.classes
 
     def given(batch: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, fit, fitting, load_pretrained, sample
+from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, load_pretrained, sample
 from pixelcnn_jax.cli import main
-from pixelcnn_jax.fitting import Fitted
 from pixelcnn_jax.models.registry import ModelConfig
-from pixelcnn_jax.training.best import BestInMemory
+from pixelcnn_jax.training import fit as module
 from pixelcnn_jax.training.checkpoint import Checkpoints
+from pixelcnn_jax.training.fit import Fitted, fit
 
 TINY = ModelConfig(features=8, layers=1, first_kernel_size=3)
 STAYS = 0.9  # probability that a pixel equals the one to its left
@@ -60,19 +60,12 @@ def test_what_is_learned_is_near_the_entropy_of_the_images(monkeypatch):
 
 
 def test_the_parameters_are_those_of_the_best_validation(short):
-    held_out = fitting._held_out(0.1, 400, int(jax.random.bits(jax.random.key(0))))
+    held_out = module._held_out(0.1, 400, int(jax.random.bits(jax.random.key(0))))
     actual = evaluate(short.model, short.variables, IMAGES[held_out])
     validated = [record["validation_bits_per_dim"] for record in short.history if "validation_bits_per_dim" in record]
     assert len(held_out) == 40
     assert len(validated) == 3
     np.testing.assert_allclose(actual.bits_per_dim, min(validated), rtol=1e-5)
-
-
-def test_a_later_validation_that_is_worse_does_not_replace_the_best():
-    best = BestInMemory()
-    for step, loss in ((1, 3.0), (2, 1.0), (3, 2.0)):
-        best.offer(step, loss, {"x": jax.numpy.full(2, step)})
-    assert (best.step, best.loss, best.params()["x"].tolist()) == (2, 1.0, [2, 2])
 
 
 def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkeypatch):
@@ -129,7 +122,7 @@ def test_codes_given_labels_and_a_map_make_a_prior():
 def test_the_images_decide_the_levels_and_channels_of_the_default_network(
     images, levels, expected, monkeypatch, capsys
 ):
-    monkeypatch.setattr(fitting, "_train", lambda config, model, *rest: Fitted(model, {}, []))
+    monkeypatch.setattr(module, "_train", lambda config, model, *rest: Fitted(model, {}, []))
     model = fit(None, images, levels=levels).model
     assert (model.levels, model.channels, model.mixture) == expected
     assert ("levels=2 gives" in capsys.readouterr().err) == (images.dtype.kind == "u" and levels is None)
@@ -139,24 +132,19 @@ def test_the_images_decide_the_levels_and_channels_of_the_default_network(
     ("changes", "named"),
     [
         ({"images": IMAGES / 2}, "images must be integers, got float64"),
-        ({"images": np.full((40, 4, 4), np.nan, np.float32)}, "images must be integers, got float32"),
-        ({"images": IMAGES.astype(int)}, "levels must be given for images of int64"),
+        ({"images": IMAGES.astype(int)}, "levels must be .* got None for int64"),
         ({"images": IMAGES.astype(int) * 3, "levels": 3}, "images must hold integers 0 to 2, got 0 to 3"),
-        ({"images": IMAGES[0]}, "images must have shape"),
-        ({"images": IMAGES[:1]}, "images must be more than those held out"),
-        ({"images": IMAGES[:0]}, "images must"),
-        ({"model_or_config": GatedPixelCNN(levels=2), "levels": 3}, "levels must be those of the model, 2, got 3"),
-        ({"model_or_config": GatedPixelCNN(levels=2, channels=3)}, "images must have shape .*3"),
+        ({"images": IMAGES[:1]}, "validation must hold out some of the 1 images"),
+        (
+            {"model_or_config": GatedPixelCNN(levels=2), "levels": 3},
+            "levels must be .* got 3 for .* a model of 2",
+        ),
         ({"h": np.arange(399)}, "h must have a row for each of the 400 images"),
-        ({"h": np.arange(400) - 1}, "h must hold integers 0 to 65535"),
         ({"h": np.full(400, 10**6)}, "h must hold integers 0 to 65535"),
-        ({"h": np.full((400, 2), np.nan, np.float32)}, "h must be finite"),
         ({"s": np.ones((400, 4, 5, 1), np.float32)}, "s must have shape"),
-        ({"validation": 0.0}, "validation must be a share"),
-        ({"validation": np.array([400])}, "validation must hold indices from 0 to 399"),
-        ({"steps": 0}, "steps must be at least 1"),
+        ({"validation": 0.0}, "validation must hold out some"),
+        ({"validation": np.array([400])}, "validation must hold out some of the 400"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"batch_size": 12}, "batch_size must be a multiple of the number of devices"),
         ({"microbatch_size": 3}, "batch_size must be a multiple of microbatch_size"),
     ],
@@ -176,18 +164,15 @@ def test_a_loss_that_diverges_names_the_learning_rate():
 
 
 def test_a_folder_needs_the_extra(monkeypatch, tmp_path):
-    monkeypatch.setattr(fitting, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pixelcnn-jax\[train\]"):
         fit(TINY, IMAGES, folder=tmp_path)
 
 
 def test_training_needs_no_extra():
     """``fit`` runs in a process that can import no extra, nor what Windows lacks."""
-    modules, absent = ("best", "evaluation", "loop", "progress", "workdir"), (*EXTRAS, "fcntl")
-    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); import pixelcnn_jax.fitting, " + ", ".join(
-        f"pixelcnn_jax.training.{name}" for name in modules
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    code = f"import sys; sys.modules.update(dict.fromkeys({(*EXTRAS, 'fcntl')})); from pixelcnn_jax import fit"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
