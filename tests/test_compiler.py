@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 CODE = """
-from models import test_gated_pixelcnn as network, test_streaming as streaming
+from models import test_networks as networks, test_streaming as streaming
 streaming.assert_same(*streaming.build(streaming.GatedPixelCNN, "colour"))
-network.test_causal("h")
-network.test_figure_2("h")
+networks.test_causal_and_complete(streaming.GatedPixelCNN, "h")
+networks.test_as_the_paper_says_pixel_by_pixel(streaming.GatedPixelCNN, "h")
 """
 GATES = """
 import jax, jax.numpy as jnp

@@ -27,10 +27,12 @@ NATS_OF_A_PATTERN = {
     "captions": 2511.2563,
     "cifar10": 1079.4895,
     "cifar10_classes": 1569.1683,
+    "cifar10_integer": 864.3716,
     "digits": 818.7372,
     "digits_integer": 743.1775,
     "mnist": 1025.2078,
     "mnist_classes": 57.1310,
+    "mnist_classes_integer": 53.1498,
     "omniglot_few_shot": 400.0806,
 }
 SPEC = ImageSpec(4, 4, 1, 3)

@@ -57,7 +57,7 @@ def test_a_published_name_codes_with_its_integer_model(pixelcnn, tmp_path):
         np.testing.assert_array_equal(Image.open(tmp_path / "1" / file), pixels)
     assert "by digits_integer" in pixelcnn("compress", "digits", tmp_path / "0", "-o", new)
     assert unpack(new.read_bytes()).streams == unpack(old.read_bytes()).streams
-    for other in ("mnist_classes", "binarized_mnist_integer"):
+    for other in ("mnist_classes", "cifar10_integer"):
         told = pixelcnn("decompress", other, old, "-o", tmp_path / "no", mistake=True)
         assert f"{other} is not" in told
         assert "it was digits_integer" in told

@@ -23,7 +23,7 @@ REFUSALS = [
     ("few_shot", {"data.examples": 0}, r"config\.data\.examples"),
     ("few_shot", {"settings.heads": 3}, r"config\.few_shot\.encoder_features"),
     ("few_shot", {"settings.alphabets": ("test where label is nobody",)}, "nobody"),
-    ("few_shot", {"data.test_split": "test where label is 3[:1]"}, "a class of more than 1 images"),
+    ("few_shot", {"data.test_split": "test where label is 3[:1]"}, "classes of more than 1 images"),
     ("ablations", {"settings.variant": "blue first"}, r"config\.ablations\.variant"),
     ("ablations", {"model.network": "RowLSTM"}, r"config\.model\.network"),
 ]

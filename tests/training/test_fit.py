@@ -141,7 +141,7 @@ def test_the_images_decide_the_levels_and_channels_of_the_default_network(
         ),
         ({"h": np.arange(399)}, "h must have a row for each of the 400 images"),
         ({"h": np.full(400, 10**6)}, "h must hold integers 0 to 65535"),
-        ({"s": np.ones((400, 4, 5, 1), np.float32)}, "s must have shape"),
+        ({"s": np.ones((400, 4, 5, 1), np.float32)}, "s must be given as floats of shape"),
         ({"validation": 0.0}, "validation must hold out some"),
         ({"validation": np.array([400])}, "validation must hold out some of the 400"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0"),
