@@ -10,8 +10,8 @@ import pytest
 CODE = """
 from models import test_networks as networks, test_streaming as streaming
 streaming.assert_same(*streaming.build(streaming.GatedPixelCNN, "colour"))
-networks.test_causal_and_complete(streaming.GatedPixelCNN, "h")
-networks.test_as_the_paper_says_pixel_by_pixel(streaming.GatedPixelCNN, "h")
+networks.test_causal_and_complete(streaming.GatedPixelCNN, "h and s")
+networks.test_as_the_paper_says_pixel_by_pixel(streaming.GatedPixelCNN, "h and s")
 """
 GATES = """
 import jax, jax.numpy as jnp
