@@ -24,6 +24,7 @@ from pixelcnn_jax.pretrained import read_card, read_weights, save_pretrained
 
 NATS_OF_A_PATTERN = {
     "binarized_mnist": 66.5966,
+    "binarized_mnist_integer": 65.2129,
     "captions": 2511.2563,
     "cifar10": 1079.4895,
     "cifar10_classes": 1569.1683,
