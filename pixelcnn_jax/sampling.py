@@ -130,7 +130,7 @@ class Drawn(NamedTuple):
 
 
 class SamplerInputs(NamedTuple):
-    """What draws depend on, image by image: its key, which sub-pixels are kept, and its condition in each pass."""
+    """Inputs of the samplers for each image: its key, the mask of kept sub-pixels, and its condition in each pass."""
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]

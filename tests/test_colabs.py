@@ -39,7 +39,7 @@ def outputs(notebook, kind):
 
 
 def complaints(notebook):
-    """Returns what a notebook wrote to standard error."""
+    """Reads the standard error of a notebook."""
     return [output.text for output in outputs(notebook, "stream") if output.name == "stderr"]
 
 

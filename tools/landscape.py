@@ -25,7 +25,7 @@ COLOURS = {"GatedPixelCNN": "C0", "PixelCNN": "C1", "RowLSTM": "C2", "DiagonalBi
 
 
 def seconds_of(card: dict[str, Any]) -> float:
-    """Returns how long a model was trained, with the trainings that it started from."""
+    """Adds up the training time of a model and of those it started from."""
     return card["train_seconds"] + card.get("earlier_seconds", 0)
 
 

@@ -45,7 +45,7 @@ class Places(NamedTuple):
         return mask[:, None, :, None].astype(jnp.float32)
 
     def hold(self, rows: Any, columns: Any) -> Bool[Array, "groups images rows columns"]:
-        """Returns which images hold the pixels of some rows and columns."""
+        """Computes the mask of pixels inside each image, of some rows and columns."""
         rows, columns = jnp.reshape(rows, (1, 1, -1, 1)), jnp.reshape(columns, (1, 1, 1, -1))
         heights, widths = (x[:, None, None, None] for x in (self.heights, self.widths))
         return self.present[:, :, None, None] & (rows < heights) & (columns < widths)

@@ -33,6 +33,7 @@ from pixelcnn_jax.models.products import product
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
+@nn.nowrap
 def init_parameters(model: nn.Module, rngs: Any, *inputs: Any, **options: Any) -> Any:
     """Draws the variables by ``parameters``, without the logits that Flax would compute and drop."""
     return nn.Module.init(model, rngs, *inputs, **{"method": "parameters", **options})

@@ -75,7 +75,7 @@ def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=8)
 def _nats_of(model: Any, batch_size: int) -> Callable[..., Float[np.ndarray, " count"]]:
-    """Returns what scores data sets, compiled once for equal models."""
+    """Compiles the evaluator of a model, once for equal models."""
     return make_evaluator(
         lambda params, batch: nats(model, params, batch["image"], h=batch.get("h"), s=batch.get("s")),
         batch_size=batch_size,

@@ -73,7 +73,7 @@ def next_steps(workdir: Path) -> str:
 
 
 def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[str]:
-    """Returns what can be done with the model of a run, as a shell in the current folder takes it."""
+    """Lists commands for the model of a run, relative to the current folder."""
     python, commands = interpreter(), list[str]()
     data, network = run["config"]["data"], card.get("networks", {})
     classes = {*re.findall('"class": "([^"]*)"', json.dumps(network))}

@@ -71,6 +71,8 @@ def test_it_is_a_module_like_any_other():
     images = random_images(NETWORK, SHAPE)
     logits = model.apply(variables, images, h)
     np.testing.assert_allclose(model.bind(variables)(images, h), logits, rtol=1e-5)
+    for module, given in ((model, (h,)), (NETWORK, ())):
+        assert "GatedPixelCNN" in module.tabulate(jax.random.key(0), images, *given)
     each = jnp.take_along_axis(jax.nn.log_softmax(logits), images[..., None], axis=-1)
     np.testing.assert_allclose(log_prob(model, variables, images, h=h), each.sum(axis=(1, 2, 3, 4)), rtol=1e-5)
 
