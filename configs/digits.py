@@ -4,8 +4,9 @@ Paper row: none. Tomczak's ARM has 88.7 nats, 2.00 bits/dim, on the same 350 val
 Command: make demo, or python -m experiments.train --config=configs/digits.py --workdir=runs/digits
 Time: 167 s on two cores of an AMD EPYC, 8 minutes while they were shared (2026-11-25).
 Result: validation 1.822 bits/dim (80.81 nats), test 1.764, train 1.666: the published model "digits". On an Intel Xeon,
-two cores, 141 s: 1.823, 1.759, 1.664. Without distribution augmentation (--config.unconditional.augment=0
---config.model.dropout=0.3 --config.train.steps=1500) validation was 1.851 on an AMD EPYC.
+two cores, 141 s: 1.823, 1.759, 1.664. Repeated on 2026-11-28, AMD EPYC: 1.815 and 1.754. Without distribution
+augmentation (--config.unconditional.augment=0 --config.model.dropout=0.3 --config.train.steps=1500) validation was
+1.851 on an AMD EPYC.
 """
 
 from ml_collections import ConfigDict

@@ -27,7 +27,8 @@ SMALL = "--config.model.features=8 --config.model.layers=1 --config.model.first_
 CHAINS = {
     "mnist_captions": f"{SMALL} --config.captions.report_images=2 --config.captions.report_samples=2",
     "mnist_multiscale": f"{SMALL} --config.multiscale.report_samples=2",
-    "cifar10_classes": "--config.class_conditional.report_images=2 --config.class_conditional.report_samples=10",
+    "cifar10_classes": f"{SMALL} "
+    "--config.class_conditional.report_images=2 --config.class_conditional.report_samples=10",
 }
 
 
@@ -108,14 +109,13 @@ def test_what_a_run_and_its_report_print_works_as_it_is_pasted(experiment, tmp_p
 @pytest.mark.long
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_chain_of_printed_commands_trains(name, data_dir, tmp_path):
-    (tmp_path / "runs").mkdir()
     for command in PRINTED[name]:
         config = option(command, "--config").partition(":")[0]
         changes = "" if "classifier" in config else CHAINS[name] if name in config else SMALL
         settings = [*QUICK.split(), *changes.split(), f"--config.data.data_dir={data_dir}"]
         settings += [] if "captions" in config else FEW.split()
         words = [sys.executable, "-m", "experiments.train", *command, *settings]
-        words = [word.replace("=runs/", f"={tmp_path}/runs/") for word in words]
-        one_device = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}
-        done = subprocess.run(words, cwd=ROOT, env=one_device, capture_output=True, text=True)
+        words = [word.replace("=configs/", f"={ROOT}/configs/") for word in words]
+        environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
