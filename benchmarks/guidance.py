@@ -21,7 +21,7 @@ from pixelcnn_jax import load_pretrained, sample
 from pixelcnn_jax.cli.options import PATH, Density, UserCommand, load_density
 from pixelcnn_jax.data.dataset import DataConfig, load, read_all
 from pixelcnn_jax.data.image_files import save_grid
-from pixelcnn_jax.foundation.distributions import log_probs_of
+from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.models.conditioning.guidance import Adjustment
 

@@ -41,22 +41,22 @@ def make_network() -> Any:
     from torch.nn import functional
 
     class Layer(nn.Module):  # type: ignore[misc]
-        """A gated layer (1606.05328, figure 2); the strict one reads neither its own row nor its own pixel."""
+        """A gated layer (1606.05328, figure 2); the first one reads neither its own row nor its own pixel."""
 
-        def __init__(self, inputs: int, n: int, *, strict: bool) -> None:
+        def __init__(self, inputs: int, n: int, *, first: bool) -> None:
             super().__init__()
-            rows, columns, self.strict = n // 2 + (not strict), n // 2 + 1, strict
+            rows, columns, self.first = n // 2 + (not first), n // 2 + 1, first
             self.vertical = nn.Conv2d(inputs, 2 * FEATURES, (rows, n))
             self.crossing = nn.Conv2d(2 * FEATURES, 2 * FEATURES, 1, bias=False)
             self.horizontal = nn.Conv2d(inputs, 2 * FEATURES, (1, columns))
             self.out = nn.Conv2d(FEATURES, FEATURES, 1)
             mask = torch.ones(1, inputs, 1, columns)
-            mask[:, 1:, :, -1] = not strict  # of the current pixel only the constant is known
+            mask[:, 1:, :, -1] = not first  # of the current pixel only the constant is known
             self.register_buffer("mask", mask)
 
         def across(self, x: Any) -> Any:
             """The horizontal convolution over columns that begin left of the first one wanted."""
-            kernel = self.horizontal.weight * self.mask if self.strict else self.horizontal.weight
+            kernel = self.horizontal.weight * self.mask if self.first else self.horizontal.weight
             return functional.conv2d(x, kernel, self.horizontal.bias)
 
         def forward(self, vertical: Any, horizontal: Any) -> tuple[Any, Any]:
@@ -64,19 +64,19 @@ def make_network() -> Any:
             sums = self.vertical(functional.pad(vertical, (n // 2, n // 2, rows - 1, 0)))
             gated = gate(self.across(functional.pad(horizontal, (n // 2, 0, 0, 0))) + self.crossing(sums))
             out = self.out(gated)
-            return gate(sums), out if self.strict else out + horizontal
+            return gate(sums), out if self.first else out + horizontal
 
     def gate(x: Any) -> Any:
         tanh, sigmoid = x.chunk(2, dim=1)
         return torch.tanh(tanh) * torch.sigmoid(sigmoid)
 
     class Network(nn.Module):  # type: ignore[misc]
-        """A strict layer, the stacked layers, and the head."""
+        """A first layer, the stacked layers, and the head."""
 
         def __init__(self) -> None:
             super().__init__()
             self.layers = nn.ModuleList(
-                [Layer(2, FIRST, strict=True), *(Layer(FEATURES, KERNEL, strict=False) for _ in range(LAYERS))]
+                [Layer(2, FIRST, first=True), *(Layer(FEATURES, KERNEL, first=False) for _ in range(LAYERS))]
             )
             self.hidden, self.logits = nn.Conv2d(FEATURES, FEATURES, 1), nn.Conv2d(FEATURES, LEVELS, 1)
 
@@ -121,7 +121,7 @@ def make_network() -> Any:
                         window = torch.cat([left[number], x], 3)
                         left[number] = window[..., 1:]
                         out = layer.out(gate(layer.across(window) + crossings[number][..., column : column + 1]))
-                        x = out if layer.strict else out + x
+                        x = out if layer.first else out + x
                     chances = torch.softmax(self.head(x)[:, :, 0, 0], 1)
                     image[:, row, column] = torch.multinomial(chances, 1)[:, 0]
                     # The first layer kept the pixel as it was before it was drawn.
@@ -140,7 +140,7 @@ def copy_parameters(network: Any, params: dict[str, Any]) -> None:
     def tensor(x: Any) -> Any:
         return torch.from_numpy(np.array(x))
 
-    layers = [params["strict"], *(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(LAYERS))]
+    layers = [params["first"], *(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(LAYERS))]
     with torch.no_grad():
         for layer, ours in zip(network.layers, layers, strict=True):
             rows, n, inputs = ours["vertical"]["kernel"].shape[:3]

@@ -1,6 +1,6 @@
 """How long exact sampling takes, compared with naive sampling and with one forward pass.
 
-Network R is untrained, since time does not depend on the weights: 28x28x1, 256 levels, a strict layer of 7x7, 7 gated
+Network R is untrained, since time does not depend on the weights: 28x28x1, 256 levels, a first layer of 7x7, 7 gated
 layers of 3x3, 64 features, head 64. Naive sampling is one forward pass per sub-pixel; the time of one pass is scaled
 to all of them. Each CPU core is a device, and batches that they divide are split. The forward pass counts by the
 faster of one device, which can use all cores, and all devices.

@@ -1,6 +1,6 @@
 """How fast a training step is, compared with masked convolutions and with a matrix product.
 
-Network R: 28x28x1, 256 levels, a strict layer of 7x7, 7 gated layers of 3x3, 64 features, head 64. A step of the
+Network R: 28x28x1, 256 levels, a first layer of 7x7, 7 gated layers of 3x3, 64 features, head 64. A step of the
 package takes a batch of 32 through clipping, AdamW and EMA, with each CPU core as a device and the gradient summed
 over microbatches of several sizes.
 
@@ -30,8 +30,8 @@ from experiments.paper import unconditional
 from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.cli.evaluate import use_all_cores
 from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
-from pixelcnn_jax.foundation.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import encode
 from pixelcnn_jax.models.colours import masked
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -67,7 +67,7 @@ def whole_kernels(model: GatedPixelCNN, params: Params) -> Params:
 
     of_layer = [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
     head = jax.tree.map(lambda x: x[None, None] if x.ndim == 2 else x, params["head"])
-    return {"layers": [layer(one) for one in (params["strict"], *of_layer)], "head": head}
+    return {"layers": [layer(one) for one in (params["first"], *of_layer)], "head": head}
 
 
 def naive_logits(model: GatedPixelCNN, params: Params, masks: Params, images: jax.Array) -> jax.Array:

@@ -36,7 +36,7 @@ def get_config() -> ConfigDict:
     config.data.resize = 28
     config.data.binarize = "threshold"
     config.data.labels = True
-    config.data.examples = 9
+    config.data.max_examples = 9
     config.few_shot.alphabets = tuple(f"test where alphabet is {name}" for name in UNSEEN.split())
     config.few_shot.encoder_features = (16, 48)
     config.few_shot.heads = 3

@@ -98,7 +98,7 @@ def model_page(name: str, card: Mapping[str, Any]) -> str:
     page = PAGE.format(
         name=name,
         title=card["networks"].get("class", "Several networks"),
-        density=card["score_of"],
+        density=card["density"],
         rows=rows,
         parameters=card["parameters"],
         **card["image_spec"]._asdict(),

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from pixelcnn_jax.foundation.distributions import log_probs_of
+from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
 from pixelcnn_jax.models.inputs import (
     Condition,
     Given,
@@ -80,7 +80,7 @@ def log_prob(
       InputError: for images, h or s that do not fit the model. Under ``jit``, images out of range have NaN.
     """
     images = as_images(images, channels=model.channels, levels=model.levels)
-    model, variables, condition = resolve(model, variables, h, s, shape=images.shape)
+    model, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
     return _log_prob(model, variables, images, condition)
 
 
@@ -109,7 +109,7 @@ def nats(
     """
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
     rngs = options.get("rngs")
-    model, variables, condition = resolve(model, variables, h, s, shape=images.shape, rngs=rngs)
+    model, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape, rngs=rngs)
     each = -log_probs(model, variables, images, condition, **options)
     return jnp.sum(each if counted is None else jnp.where(counted, each, 0), axis=(1, 2, 3))
 
@@ -156,7 +156,7 @@ def check_causal(
         and for arguments that ``log_prob`` refuses.
     """
     images = jax.random.randint(jax.random.key(0), (*shape, model.channels), 0, model.levels)
-    network, weights, condition = resolve(model, variables, h, s, shape=images.shape)
+    network, weights, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
     leaks, has_nan = map(np.asarray, _leaks(network, weights, images, condition))
     if has_nan:
         raise InputError("model has logits that are NaN: nothing can be said of what they depend on.")

@@ -137,7 +137,7 @@ def save_pretrained(
       model: a network, a ``ConditionalModel``, or a dict of these by name.
       variables: its variables; for a dict of networks a dict by the same names.
       card: "image_spec", an ``ImageSpec``, and any other facts about the model. The networks, the number of
-        parameters, the dtype, the format and the SHA-256 of the weights are added, and a missing "score_of" (the
+        parameters, the dtype, the format and the SHA-256 of the weights are added, and a missing "density" (the
         density, in which a vector h counts as a class).
       image_shape: height and width of the images, if the card has no "image_spec".
 
@@ -158,8 +158,8 @@ def save_pretrained(
         raise InputError(
             'image_shape must be (height, width), for a model of images, or the card have an "image_spec".'
         ) from None
-    if "score_of" not in card and not isinstance(model, Mapping):
-        card["score_of"], classes = _density(model, variables)
+    if "density" not in card and not isinstance(model, Mapping):
+        card["density"], classes = _density(model, variables)
         spec = spec._replace(classes=spec.classes or classes)
     flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))), sep=".")
     content = save({key: np.asarray(x) for key, x in flat.items()})

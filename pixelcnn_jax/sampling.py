@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from pixelcnn_jax.distributions import draw, log_probs_of, noise
 from pixelcnn_jax.foundation.devices import match_sharding
-from pixelcnn_jax.foundation.distributions import draw, log_probs_of, noise
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve, unconditional
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner, unconditional
 from pixelcnn_jax.models.conditioning.guidance import Adjustment, Scalar, interleave, make_adjustment
 from pixelcnn_jax.models.inputs import (
     Condition,
@@ -69,7 +69,7 @@ def sample(
       guidance: the weight w of classifier-free guidance (Ho and Salimans 2022). Images are drawn from (1 + w) times the
         conditional minus w times the unconditional logits, renormalised for each sub-pixel. The model must be trained
         with ``drop_condition``. The unconditional logits are those given zeros, or given what the conditioner's
-        ``nothing(h)`` returns. Doubles the cost.
+        ``null_condition(h)`` returns. Doubles the cost.
       on_row: called with the index of each finished row, for a progress bar; ignored for a model without a stream.
 
     Returns:
@@ -293,7 +293,7 @@ def _prepared(
 ) -> tuple[nn.Module, Variables, Adjustment, SamplerInputs, Drawn]:
     """Makes the arguments of ``_sample``."""
     adjustment = make_adjustment(temperature, guidance)
-    network, weights, condition = resolve(model, variables, h, s, shape=shape)
+    network, weights, condition = apply_conditioner(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:
         condition = interleave(condition, unconditional(model, variables, h, condition))
     full, levels = (*shape, network.channels), network.levels

@@ -19,12 +19,12 @@ def reference_logits(model, params, image, h=None, s=None):
     first, pixel_groups = read(model, params, image)
     feature_groups = [group(j, model.features, channels) for j in range(model.features)]
     vertical, horizontal = _layer(
-        params["strict"], first, first, h, s, model.first_kernel_size, pixel_groups, feature_groups, strict=True
+        params["first"], first, first, h, s, model.first_kernel_size, pixel_groups, feature_groups, first=True
     )
     for index in range(model.layers):
         layer = _at(params["layers"], index)
         vertical, horizontal = _layer(
-            layer, vertical, horizontal, h, s, model.kernel_size, feature_groups, feature_groups, strict=False
+            layer, vertical, horizontal, h, s, model.kernel_size, feature_groups, feature_groups, first=False
         )
     hidden_groups = [group(j, model.head_width, channels) for j in range(model.head_width)]
     class_groups = [j // model.outputs for j in range(channels * model.outputs)]
@@ -65,14 +65,14 @@ def read(model, params, image):
     return np.concatenate([np.ones((height, width, 1)), values], axis=-1), groups
 
 
-def _layer(layer, vertical, horizontal, h, s, n, input_groups, feature_groups, *, strict):
+def _layer(layer, vertical, horizontal, h, s, n, input_groups, feature_groups, *, first):
     height, width, _ = vertical.shape
     features = len(feature_groups)
     next_vertical, next_horizontal = np.zeros((height, width, features)), np.zeros((height, width, features))
     for r, c in np.ndindex(height, width):
         above = layer["vertical"]["bias"].copy()
         top = n // 2
-        for i in range(-top, 0 if strict else 1):
+        for i in range(-top, 0 if first else 1):
             for j in range(-(n // 2), n // 2 + 1):
                 if r + i >= 0 and 0 <= c + j < width:
                     above += np.einsum(
@@ -84,7 +84,7 @@ def _layer(layer, vertical, horizontal, h, s, n, input_groups, feature_groups, *
                 across += np.einsum("i,iho->ho", horizontal[r, c + j], layer["horizontal"]["kernel"][j + n // 2])
         for half in range(2):
             kernel = layer["horizontal"]["kernel"][-1, :, half]
-            across[half] += _masked(horizontal[r, c], kernel, input_groups, feature_groups, strict=strict)
+            across[half] += _masked(horizontal[r, c], kernel, input_groups, feature_groups, first=first)
         if h is not None:
             above = above + np.einsum("i,iho->ho", h, layer["vertical_h"])
             across = across + np.einsum("i,iho->ho", h, layer["horizontal_h"])
@@ -93,7 +93,7 @@ def _layer(layer, vertical, horizontal, h, s, n, input_groups, feature_groups, *
             across = across + np.einsum("i,iho->ho", s[r, c], layer["horizontal_s"])
         next_vertical[r, c] = _gate(above)
         out = _masked(_gate(across), layer["out"]["kernel"], feature_groups, feature_groups) + layer["out"]["bias"]
-        next_horizontal[r, c] = out if strict else horizontal[r, c] + out
+        next_horizontal[r, c] = out if first else horizontal[r, c] + out
     return next_vertical, next_horizontal
 
 
@@ -101,8 +101,8 @@ def _gate(pair):
     return np.tanh(pair[0]) / (1 + np.exp(-pair[1]))
 
 
-def _masked(x, kernel, inputs, outputs, *, strict=False):
-    allowed = [[i < o if strict else i <= o for o in outputs] for i in inputs]
+def _masked(x, kernel, inputs, outputs, *, first=False):
+    allowed = [[i < o if first else i <= o for o in outputs] for i in inputs]
     return x @ (kernel * np.array(allowed))
 
 

@@ -23,7 +23,7 @@ def reference_logits(model, params, image, h=None, s=None):
         "classes": [j // model.levels for j in range(channels * model.levels)],
     }
     first, groups["pixel"] = read(model, params, image)
-    x = _convolution(params["strict"], first, groups["pixel"], groups["maps"], strict=True)
+    x = _convolution(params["first"], first, groups["pixel"], groups["maps"], first=True)
     layer_of = {PixelCNN: _block, RowLSTM: _row_lstm, DiagonalBiLSTM: _diagonal_lstm}[type(model)]
     for index in range(model.layers):
         x = x + layer_of(_at(params["layers"], index), x, groups, h, s)
@@ -35,7 +35,7 @@ def reference_logits(model, params, image, h=None, s=None):
     return (out + head["logits"]["bias"]).reshape(height, width, channels, model.levels)
 
 
-def _convolution(layer, x, inputs, outputs, *, strict=False):
+def _convolution(layer, x, inputs, outputs, *, first=False):
     height, width, _ = x.shape
     taps = len(layer["kernel"])
     n = next(n for n in range(1, 100, 2) if n * n // 2 + 1 == taps)
@@ -45,7 +45,7 @@ def _convolution(layer, x, inputs, outputs, *, strict=False):
             i, j = r + tap // n - n // 2, c + tap % n - n // 2
             if i >= 0 and 0 <= j < width:
                 out[r, c] += x[i, j] @ layer["kernel"][tap]
-        out[r, c] += _masked(x[r, c], layer["kernel"][-1], inputs, outputs, strict=strict)
+        out[r, c] += _masked(x[r, c], layer["kernel"][-1], inputs, outputs, first=first)
     return out
 
 

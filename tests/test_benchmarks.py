@@ -129,7 +129,7 @@ def test_published_models_have_their_log(name, tmp_path):
     ("arguments", "named"),
     [
         (["a=torn.jsonl"], "torn.jsonl"),
-        (["a=nothing"], "nothing"),
+        (["a=nothing"], "null_condition"),
         (["good.jsonl"], "LABEL=RUN"),
         (["a=good.jsonl", "b=other.jsonl"], "same measure"),
     ],
@@ -191,8 +191,8 @@ def test_drawings_are_recognised_by_the_nearest_reference_and_copies_are_not_div
 def test_samples_are_compared_with_real_drawings(tmp_path, monkeypatch):
     model = ConditionalModel(GatedPixelCNN(levels=2, features=8, layers=1), SetEncoder((8, 8, 3), 2, 2, (4, 6), 2))
     image = jnp.zeros((1, 8, 8, 1), jnp.int32)
-    data = {"dataset": "digits", "labels": True, "binarize": "threshold", "examples": 2}
-    card = {"image_spec": ImageSpec(8, 8, 1, 2), "score_of": "p(x|examples)", "config": {"data": data}}
+    data = {"dataset": "digits", "labels": True, "binarize": "threshold", "max_examples": 2}
+    card = {"image_spec": ImageSpec(8, 8, 1, 2), "density": "p(x|examples)", "config": {"data": data}}
     save_pretrained(tmp_path, model, model.init(jax.random.key(0), image, image[None]), card)
     monkeypatch.setattr(few_shot, "WAYS", 4)
     asked = (tmp_path, "--groups", 2, "--count", 3, "--temperature", 0.5)

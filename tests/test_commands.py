@@ -48,7 +48,7 @@ WORKDIRS = {option(command, "--workdir") for chain in PRINTED.values() for comma
 
 @pytest.mark.parametrize("name", [*NAMES, *pretrained_names()])
 def test_what_a_command_reads_is_published_or_made_by_a_printed_command(name):
-    chain = PRINTED[name] if name in PRINTED else commands(read_card(name)["trained_by"])
+    chain = PRINTED[name] if name in PRINTED else commands(read_card(name)["command"])
     for command in chain:
         path, _, step = option(command, "--config").partition(":")
         config = importlib.import_module(path.removesuffix(".py").replace("/", ".")).get_config(*[step] * bool(step))

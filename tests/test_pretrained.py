@@ -176,15 +176,15 @@ def spoil_values(folder):
         (lambda folder: (folder / "model.json").write_text("{"), r"model\.json"),
         (lambda folder: (folder / "model.json").write_text("[" * 100_000), r"model\.json"),
         (lambda folder: (folder / "model.json").write_text("[]"), r"model\.json"),
-        (spoil_card(format=1), "format 2"),
-        (spoil_card(format=None), "format 2"),
+        (spoil_card(format=2), "format 1"),
+        (spoil_card(format=None), "format 1"),
         (spoil_card(sha256="../" * 20), r"model\.json"),
         (spoil_card(image_spec=[8, 8]), "image_spec must"),
         (spoil_card(image_spec={"height": 8.5, "width": 8, "channels": 1, "levels": 3}), "height must"),
         (spoil_card(image_spec={"height": 2**20, "width": 2**20, "channels": 1, "levels": 3}), "sub-pixels"),
         (spoil_card(config={"data": 5}), "config.data"),
         (spoil_card(config=5), "config must"),
-        (spoil_card(score_of=None), "score_of must"),
+        (spoil_card(density=None), "density must"),
         (spoil_card(networks={"class": "Transformer"}), r"Transformer.*register.*model="),
         (spoil_card(networks={"class": ["GatedPixelCNN"]}), "cannot be loaded"),
         (spoil_card(networks=5), "networks must"),
@@ -335,7 +335,7 @@ def test_a_name_too_long_for_a_path_is_refused():
 
 def nats_of_a_pattern(name):
     model, variables, card = load_pretrained(name)
-    kind, spec = card["score_of"], card["image_spec"]
+    kind, spec = card["density"], card["image_spec"]
     has_map = kind in ("p(x|examples)", "p(x|caption)")  # a map has the size of the images
     shape = (1, *spec.shape) if has_map else (1, 12, 12, model.channels)
     pattern = (np.arange(math.prod(shape)) * 7 // 3 % model.levels).reshape(shape)
@@ -357,6 +357,6 @@ def test_published_models_compute_what_they_did(name):
 def test_published_cards_say_what_the_table_needs():
     for name in pretrained_names():
         card = read_card(name)
-        assert {"scores", "config", "trained_by", "hardware", "train_seconds", "parameters", "score_of"} <= card.keys()
+        assert {"scores", "config", "command", "hardware", "train_seconds", "parameters", "density"} <= card.keys()
         assert card["config"]["experiment"] in card["config"]
         assert "checksum" in card, name

@@ -12,8 +12,8 @@ from proofs import assert_faithful, random_condition, random_images, randomised
 from scipy import stats
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, log_prob, naive_sample, sample, sample_and_log_prob
+from pixelcnn_jax.distributions import draw, noise
 from pixelcnn_jax.foundation.devices import shard
-from pixelcnn_jax.foundation.distributions import draw, noise
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.conditioning.guidance import make_adjustment

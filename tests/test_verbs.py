@@ -193,5 +193,5 @@ def test_logits_of_another_shape_are_refused(shape):
 
 def test_the_first_parameter_that_differs_is_named():
     variables = OURS.clone(features=9).init(KEY, IMAGES)
-    with pytest.raises(InputError, match=r"strict.* \(1, 3, 2, 2, 4\), got \(1, 3, 2, 2, 9\)"):
+    with pytest.raises(InputError, match=r"first.* \(1, 3, 2, 2, 4\), got \(1, 3, 2, 2, 9\)"):
         sample(OURS, variables, KEY, shape=SHAPE)

@@ -89,7 +89,7 @@ def main(output: Path) -> None:
 def is_ours(card: dict[str, Any], data: Data) -> bool:
     """Whether a card is of a model of p(x) in floating point that was scored on these test images."""
     same = card["config"].get("data", {}).get("dataset") == data.dataset and card["dtype"] == "float32"
-    return same and card["score_of"] == "p(x)" and "test" in card["scores"]
+    return same and card["density"] == "p(x)" and "test" in card["scores"]
 
 
 def draw(axes: Axes, data: Data, cards: list[dict[str, Any]], *, by: str) -> None:

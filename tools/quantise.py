@@ -36,7 +36,7 @@ def main(name: str, data_dir: str | None) -> None:
     model, variables = quantise(density.model, density.variables, images["image"], h=h)
     integer = density._replace(name=file.stem, model=model, variables=variables)
     scores = {split: evaluate_split(integer, split, data_dir) for split in density.card["scores"]}
-    card = density.card | {"scores": scores, "trained_by": f"python -m tools.quantise {name}"}
+    card = density.card | {"scores": scores, "command": f"python -m tools.quantise {name}"}
     save_pretrained(file, model, variables, card)
     training = PUBLISHED / f"{name}.jsonl"
     shutil.copy(training, file.with_suffix(".jsonl"))

@@ -38,7 +38,7 @@ def rows_of(name: str) -> list[dict[str, str]]:
     return [
         {
             "model": f"`{name}`",
-            "data": f"{card['score_of']}, {scores[split]['data']}",
+            "data": f"{card['density']}, {scores[split]['data']}",
             "bits/dim (train)": figure(split, "bits_per_dim"),
             "nats (train)": figure(split, "nats"),
             "hardware, time": f"{card['hardware']}, {minutes:.0f} min",
@@ -46,7 +46,7 @@ def rows_of(name: str) -> list[dict[str, str]]:
             "split": f"{split}, {scores[split]['images']:,}",
             "parameters": f"{card['parameters']:,}",
             "published": "; ".join(f"{x} {value} {unit}" for x, of, unit, value in train["published"] if of == split),
-            "trained by": f"`{card['trained_by']}`",
+            "trained by": f"`{card['command']}`",
         }
         for split in ("test", "validation")
         if split in scores

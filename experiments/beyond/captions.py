@@ -74,7 +74,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     words = "Held-out captions, a row for each. In the last row one word changes at a time, the noise does not."
     init = init_of(model, spec, jnp.zeros((1, 1), jnp.int32))
-    return Experiment(init, loss, draw, model, score_of="p(x|caption)", caption=words)
+    return Experiment(init, loss, draw, model, density="p(x|caption)", caption=words)
 
 
 def check(config: RunConfig, splits: Splits) -> None:

@@ -41,7 +41,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return jnp.asarray(source)[order].reshape(config.train.sample_rows, config.train.sample_columns, *spec.shape)
 
     caption = "Validation images, ordered by their predicted class."
-    words = {"measure": "cross_entropy", "score_of": "p(y|x)", "caption": caption}
+    words = {"measure": "cross_entropy", "density": "p(y|x)", "caption": caption}
     return Experiment(init_of(network, spec), loss, draw, network, **words)
 
 

@@ -74,7 +74,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return jnp.round(images * (spec.levels - 1)).astype(jnp.int32).reshape(rows, columns, *spec.shape)
 
     caption = "Samples from their codes, a row for each class."
-    words = {"measure": "nats_of_codes", "score_of": "codes given y", "caption": caption}
+    words = {"measure": "nats_of_codes", "density": "codes given y", "caption": caption}
     return Experiment(init, loss, draw, networks, **words)
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key
 from experiments.shared.pieces import blank, draw_grid, init_of, key_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.data.preparation import luma
-from pixelcnn_jax.foundation.distributions import intensities
+from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Map, Variables
@@ -51,7 +51,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     init = init_of(network, spec, None, map_of(blank(spec), spec.levels))
     caption = "In each row a grey image, samples given it, and the original."
-    return Experiment(init, loss, draw, network, score_of="p(x|grey x)", caption=caption)
+    return Experiment(init, loss, draw, network, density="p(x|grey x)", caption=caption)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:

@@ -37,7 +37,7 @@ SHOTS = (1, 5)  # examples of each class of an episode
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Fields of ``config.few_shot``; ``config.data.examples`` is the largest number of examples."""
+    """Fields of ``config.few_shot``; ``config.data.max_examples`` is the largest number of examples."""
 
     map_features: int = field(32, "feature maps of s = m(examples) (equation 5)", least=1)
     encoder_features: tuple[int, ...] = field((24, 64), "feature maps of an example at half and quarter size", least=1)
@@ -56,9 +56,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     Raises:
       InputError: if the data carries no examples, the encoder cannot be built, or ``augment`` cannot rotate the images.
     """
-    group, most = config.group, config.data.examples
+    group, most = config.group, config.data.max_examples
     if not most:
-        raise InputError("config.data.examples must be at least 1: this experiment learns from examples.")
+        raise InputError("config.data.max_examples must be at least 1: this experiment learns from examples.")
     if len(group.encoder_features) != 2 or group.encoder_features[1] % group.heads:
         raise InputError(f"config.few_shot.encoder_features must be two, the second a multiple of heads={group.heads}.")
     if group.augment and spec.height != spec.width:
@@ -85,7 +85,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     caption = "In each row one or three examples, and samples given them."
     init = init_of(model, spec, blank(spec)[None])
-    return Experiment(init, loss, draw, model, score_of="p(x|examples)", caption=caption)
+    return Experiment(init, loss, draw, model, density="p(x|examples)", caption=caption)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "rows shown height width channels"]:
@@ -100,7 +100,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "ro
 
 def with_all_examples(images: Dataset) -> ExampleSets:
     """Returns a split whose images carry all examples."""
-    assert isinstance(images, ExampleSets)  # as config.data.examples is not 0
+    assert isinstance(images, ExampleSets)  # as config.data.max_examples is not 0
     return replace(images, fewest=images.most)
 
 
@@ -117,7 +117,7 @@ def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
         f"{shots}_shot_{kind}": episodes(pools, config.group.report_episodes, ways=WAYS, shots=shots, seed=config.seed)
         for kind, pools in pools_of.items()
         for shots in SHOTS
-        if pools and shots <= config.data.examples
+        if pools and shots <= config.data.max_examples
     }
 
 
@@ -132,7 +132,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     p(x | e) / p(x) and p(e | x) / p(e) are one ratio, were the model exact; "both ways" multiplies the two.
     """
     model, images = experiment.networks, with_all_examples(report_split(splits))
-    counts = [count for count in COUNTS if count <= config.data.examples]
+    counts = [count for count in COUNTS if count <= config.data.max_examples]
 
     def of_each_count(params: Params, batch: Batch) -> Float[Array, "batch counts"]:
         return jnp.stack([nats(model, params, batch["image"], h=batch["examples"][:, :k]) for k in counts], axis=1)

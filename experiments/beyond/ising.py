@@ -213,7 +213,7 @@ def main(
     result = {"experiment": "ising", "size": size, "seed": seed, **settings, "figures": outcome}
     if output is not None:
         spec = ImageSpec(size, size // 2, 1, 2)
-        save_pretrained(output, network, variables, result | {"image_spec": spec, "score_of": "p(even spins|beta)"})
+        save_pretrained(output, network, variables, result | {"image_spec": spec, "density": "p(even spins|beta)"})
     print(json.dumps(result))
 
 

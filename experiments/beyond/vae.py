@@ -73,7 +73,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     caption = "Above, in each row one number of the latent rises from -3 to 3 and the noise stays the same. "
     caption += "Below, samples given the latent of the first image."
-    return Experiment(init_of_each(networks, inputs), loss, draw, networks, score_of="bound", caption=caption)
+    return Experiment(init_of_each(networks, inputs), loss, draw, networks, density="bound", caption=caption)
 
 
 def posterior(networks: Networks, params: Params, images: Images) -> Posterior:

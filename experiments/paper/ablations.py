@@ -53,7 +53,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     if name in COLOURS and spec.channels != 3:
         raise InputError(f"config.ablations.variant: {name} needs three channels, got {spec.channels}.")
     plain = likelihood_experiment(variant(config, name, spec), config, spec)
-    return reordered(plain._replace(score_of=f"p(x), {name}"), COLOURS.get(name, ()))
+    return reordered(plain._replace(density=f"p(x), {name}"), COLOURS.get(name, ()))
 
 
 def reordered(experiment: Experiment, order: tuple[int, ...]) -> Experiment:

@@ -68,7 +68,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return jnp.concatenate([originals[:, None], smooth.astype(jnp.int32)[:, None], drawn], axis=1)
 
     caption = "In each row an image, its reconstruction by squared error, and samples given its code."
-    return Experiment(init_of_each(networks, inputs), loss, draw, networks, score_of="p(x|h)", caption=caption)
+    return Experiment(init_of_each(networks, inputs), loss, draw, networks, density="p(x|h)", caption=caption)
 
 
 def encode(networks: Networks, params: Params, images: Images, name: str = "encoder") -> Float[Array, "batch m"]:

@@ -72,7 +72,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return images[jnp.argsort(squared_distances(places[:rows], places), axis=1)[:, :columns]]
 
     caption = "In each row a held-out image and its nearest neighbours."
-    words = {"measure": "triplet_loss", "score_of": "triplets", "caption": caption}
+    words = {"measure": "triplet_loss", "density": "triplets", "caption": caption}
     return Experiment(init_of(network, spec), loss, draw, network, **words)
 
 

@@ -87,7 +87,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return jnp.concatenate([fans, walks])
 
     caption = "An unseen image and samples given its embedding; below, interpolations between the two at the ends."
-    return Experiment(init, loss, draw, networks, score_of="p(x|h)", caption=caption)
+    return Experiment(init, loss, draw, networks, density="p(x|h)", caption=caption)
 
 
 def scaled(places: Places) -> Float[Array, "batch features"]:

@@ -63,8 +63,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         labels = jnp.repeat(jnp.arange(rows) % (spec.classes or 1), columns)
         return draw_classes(networks, spec, params, key, labels).reshape(rows, columns, *spec.shape)
 
-    score_of, caption = ("p(x)", "Samples.") if spec.classes is None else ("p(x|y)", "Samples, a row for each class.")
-    return Experiment(init, loss, draw, networks, score_of=score_of, caption=caption)
+    density, caption = ("p(x)", "Samples.") if spec.classes is None else ("p(x|y)", "Samples, a row for each class.")
+    return Experiment(init, loss, draw, networks, density=density, caption=caption)
 
 
 def in_small_image(spec: ImageSpec) -> np.ndarray:

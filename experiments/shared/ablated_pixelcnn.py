@@ -50,7 +50,7 @@ class AblatedPixelCNN(Network):
 
         n, first = self.kernel_size, self.first_kernel_size
         return {
-            "strict": layer(inputs, first // 2, first),
+            "first": layer(inputs, first // 2, first),
             "layers": layer(p, n // 2 + int(self.two_stacks), n),  # a separate vertical stack may read its own row
             **shared_shapes(self),
         }

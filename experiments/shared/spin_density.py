@@ -26,7 +26,7 @@ Sampler = Callable[..., tuple[Int[Array, "batch size half 1"], Float[Array, " ba
 
 
 def make_network(*, size: int, layers: int, features: int) -> GatedPixelCNN:
-    """Returns a network whose last site sees the first: the strict layer reaches as far as the others leave to reach.
+    """Returns a network whose last site sees the first: the first layer reaches as far as the others leave to reach.
 
     Raises:
       InputError: unless the size is even.

@@ -63,7 +63,7 @@ def evaluate_split(
     data, train = density.settings("data", DataConfig), density.settings("train", TrainConfig)
     if not data.get(f"{split}_split"):
         raise InputError(f"{density.name} has no {split} split in the config of its card: choose --split=validation.")
-    largest = {"resize": max(density.spec.shape[:2]), "examples": getattr(density.conditioner, "most", 0)}
+    largest = {"resize": max(density.spec.shape[:2]), "max_examples": getattr(density.conditioner, "max_examples", 0)}
     for name, most in largest.items():
         if (data[name] or 0) > most:
             raise InputError(f"config.data.{name} of {density.name} must be at most {most}, got {data[name]}.")

@@ -22,7 +22,7 @@ def read_given(density: Density, words: Sequence[str], label: str | None, count:
     reader = READERS.get(density.part or "")
     if words if reader is None else label is not None:
         excess = f'"{words[0]}"' if reader is None else "--label"
-        raise InputError(f"{excess} must be left out: {density.name} is a model of {density.score_of}.")
+        raise InputError(f"{excess} must be left out: {density.name} is a model of {density.density}.")
     if reader is None:
         return density.h_of(label, count)
     return jnp.repeat(jnp.asarray(reader(density, words))[None], count, axis=0)
@@ -30,7 +30,7 @@ def read_given(density: Density, words: Sequence[str], label: str | None, count:
 
 def read_examples(density: Density, files: Sequence[str]) -> UInt8[np.ndarray, "examples height width channels"]:
     """Returns image files as a set of examples, cropped and resized as the training images were."""
-    most = density.conditioner.most
+    most = density.conditioner.max_examples
     if not 1 <= len(files) <= most:
         raise InputError(
             f"--examples must be 1 to {most} images for {density.name} to draw others like them, got {len(files)}."

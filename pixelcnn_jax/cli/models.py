@@ -17,7 +17,7 @@ def row(name: str) -> dict[str, Any]:
     split = "test" if "test" in card["scores"] else "validation"
     score = card["scores"][split]
     figures = (round(score["bits_per_dim"], 4), round(score["nats"], 2), card["parameters"])
-    values = (name, score["data"], card["image_spec"].levels, card["score_of"], *figures)
+    values = (name, score["data"], card["image_spec"].levels, card["density"], *figures)
     return dict(zip(COLUMNS, values, strict=True))
 
 

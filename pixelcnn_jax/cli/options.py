@@ -64,7 +64,7 @@ class UserGroup(UserCommand, click.Group):
 
 
 # What the conditioner must have to read them from a command line: the most examples, a sentence as tokens.
-CONDITIONERS = {"examples": "most", "caption": "tokens"}
+CONDITIONERS = {"examples": "max_examples", "caption": "tokens"}
 PATH = PathType()
 MOST_SUBPIXELS = 2**22  # of all images that are computed at a time
 SECONDS = 10  # between two lines of progress
@@ -107,14 +107,14 @@ class Density(NamedTuple):
         return getattr(self.model, "conditioner", None)
 
     @property
-    def score_of(self) -> str:
+    def density(self) -> str:
         """The density that the model is of."""
-        return str(self.card["score_of"])
+        return str(self.card["density"])
 
     @property
     def part(self) -> str | None:
         """The part of a batch that holds what the density is given; None for a model of p(x)."""
-        return DENSITIES[self.score_of]
+        return DENSITIES[self.density]
 
     def check(self) -> None:
         """Raises InputError unless the model takes the images and the condition that its card names.
@@ -135,7 +135,7 @@ class Density(NamedTuple):
             jax.eval_shape(lambda image, h: nats(self.model, self.variables, image, h=h), image, given.get(str(part)))
         except Exception as error:  # JAX, Flax and a module of one's own raise many kinds of errors
             raise InputError(
-                f"{self.name} is no model of {self.score_of} for images of {self.spec}: {first_line(error):.200}"
+                f"{self.name} is no model of {self.density} for images of {self.spec}: {first_line(error):.200}"
             ) from None
 
     def settings(self, group: str, kind: type) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Density(NamedTuple):
             labels.
         """
         if not drawn_by_class(self.card):
-            raise InputError(f"{self.name} is a model of {self.score_of}: of the verbs, sample and evaluate take it.")
+            raise InputError(f"{self.name} is a model of {self.density}: of the verbs, sample and evaluate take it.")
         if not self.classes:
             if label is not None:
                 raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
@@ -183,12 +183,12 @@ def load_density(name: str) -> Density:
       InputError: for a model that is not there, and for one of an experiment with other conditions or several networks.
     """
     model, variables, card = load_pretrained(name)
-    if not (hasattr(model, "levels") and hasattr(model, "channels")) or card["score_of"] not in DENSITIES:
+    if not (hasattr(model, "levels") and hasattr(model, "channels")) or card["density"] not in DENSITIES:
         raise InputError(
             f"{name} must be a model of {' or '.join(DENSITIES)}, got experiment {card['experiment']!r}: training "
             "drew its pictures into its workdir, and load_pretrained loads it in Python."
         )
-    classes = (DENSITIES[card["score_of"]] == "label" and card["image_spec"].classes) or 0
+    classes = (DENSITIES[card["density"]] == "label" and card["image_spec"].classes) or 0
     density = Density(name, model, variables, card, classes)
     density.check()
     return density

@@ -66,7 +66,7 @@ def sample(
     density = options.load_density(name)
     config = density.card["config"]
     settings = config.get(density.card["experiment"])  # None for a model that was not trained here
-    empty_sets = density.part == "examples" and not config.get("data", {}).get("fewest_examples")
+    empty_sets = density.part == "examples" and not config.get("data", {}).get("min_examples")
     if guidance and settings is not None and not (settings.get("drop_condition") or empty_sets):
         raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
     h: Given | None

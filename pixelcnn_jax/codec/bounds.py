@@ -25,7 +25,7 @@ def check_bounds(model: Network, variables: Variables) -> None:
     masks, tables = colour_masks(model), params["tables"]
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         name = jax.tree_util.keystr(path)
-        least = -24 if "map" in name else 1  # a map may have fractions
+        least = -24 if "condition" in name else 1  # a map may have fractions
         low, high = (least, 25) if "shifts" in name else (0, 2**23) if "clips" in name else (-LIMIT, LIMIT)
         _require((low <= x).all() and (x <= high).all(), f"{name} must be between {low} and {high}")
     _require(model.levels <= MAX_LEVELS, f"levels must be at most {MAX_LEVELS}")
@@ -44,10 +44,10 @@ def check_bounds(model: Network, variables: Variables) -> None:
     for index, layer in enumerate(layers_of(params, model.layers)):
         name, shifts, clips = f"layer {index}", layer["shifts"], layer["clips"]
         if index:
-            above, own_row = gates, clips["copy"]
-            holds = (before + 2 ** (shifts["copy"] - 1)).max() <= LIMIT
+            above, own_row = gates, clips["input"]
+            holds = (before + 2 ** (shifts["input"] - 1)).max() <= LIMIT
             _require(holds, f"the rescaled residual of {name} may exceed 2**24")
-        mask = (masks.inner if index else masks.strict)[:, None]
+        mask = (masks.inner if index else masks.first)[:, None]
         _require(not (layer["horizontal"]["kernel"][-1] * ~mask).any(), f"{name} must be masked by colour")
         _require(not (layer["out"]["kernel"] * ~masks.inner).any(), f"{name} must be masked by colour")
         across = [(layer["crossing"]["kernel"], clips["crossing"]), (layer["horizontal"]["kernel"], own_row)]
@@ -58,7 +58,7 @@ def check_bounds(model: Network, variables: Variables) -> None:
         }
         for part, (operands, shift) in sums.items():
             if f"{part}_s" in layer:
-                operands.append((layer[f"{part}_s"], params["map"]["clips"]["s"]))
+                operands.append((layer[f"{part}_s"], params["condition"]["clips"]["s"]))
             largest = largest_sums(operands, layer[part]["bias"], layer.get(f"{part}_h"), shift)
             _require(largest.max() <= LIMIT, f"{name} must have {part} sums of at most 2**24")
         _require((before + 2.0 ** (24 - shifts["out"])).max() <= LIMIT, f"{name} must have features of at most 2**24")
@@ -68,8 +68,8 @@ def check_bounds(model: Network, variables: Variables) -> None:
 
 def _check_head(head: Params, features: np.ndarray, masks: ColourMasks) -> None:
     shifts, clips = head["shifts"], head["clips"]
-    _require((features + 2 ** (shifts["copy"] - 1)).max() <= LIMIT, "the input of the head may exceed 2**24")
-    for name, reach, mask in (("hidden", clips["copy"], masks.hidden), ("logits", clips["hidden"], masks.logits)):
+    _require((features + 2 ** (shifts["input"] - 1)).max() <= LIMIT, "the input of the head may exceed 2**24")
+    for name, reach, mask in (("hidden", clips["input"], masks.hidden), ("logits", clips["hidden"], masks.logits)):
         kernel, bias = head[name]["kernel"], head[name]["bias"]
         _require(not (kernel * ~mask).any(), f"{name} must be masked by colour")
         largest = largest_sums([(kernel, reach)], bias, None, shifts[name])
@@ -94,7 +94,7 @@ def largest_sums(
 
 
 def input_range(model: Any, params: Params) -> Num[np.ndarray, " inputs"]:
-    """Returns the largest magnitude of each input of the strict layer."""
+    """Returns the largest magnitude of each input of the first layer."""
     if model.code_features:
         return np.append(1, np.abs(params["embedding"]["kernel"]).max(axis=1))
     return np.append(1, np.full(model.channels, model.levels - 1))

@@ -12,7 +12,7 @@ from pixelcnn_jax.codec.groups import Coder, OnRow, digest_of_integers, lanes_of
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.codec.quantise import has_integer_form
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
 from pixelcnn_jax.models.inputs import Given, GivenImages, Map, Variables, as_images
 
 
@@ -71,7 +71,7 @@ def compress_sizes(
     network, arrays, containers, conditions = integer_network(model), [], [], []
     for images, h, s, batch_size, extra in sizes:
         arrays.append(images := np.asarray(as_images(images, channels=network.channels, levels=network.levels)))
-        _, weights, condition = resolve(model, variables, h, s, shape=images.shape)
+        _, weights, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
         check_size(images.shape)
         batch_size = max(1, min(batch_size, len(images), MAX_ROW // images.shape[2]))
         conditions.append(condition)
@@ -130,7 +130,7 @@ def decompress_sizes(
     """Decompresses the images of several containers, each with its h and s, by a few programs for all of them."""
     network, conditions = integer_network(model), []
     for container, h, s in coded:
-        _, weights, condition = resolve(model, variables, h, s, shape=container.shape)
+        _, weights, condition = apply_conditioner(model, variables, h, s, shape=container.shape)
         conditions.append(condition)
     return Coder(network, weights, [container for container, *_ in coded], conditions, on_row).decompress()
 

@@ -94,7 +94,7 @@ class Coder:
         first = {batch.program: replace(batch, members=()) for batch in batches}.values()
         for batch in first:
             shape = batch.images, STRIP, batch.program.columns
-            kernels = (params[name]["vertical"]["kernel"].shape[-5:] for name in ("strict", "layers"))
+            kernels = (params[name]["vertical"]["kernel"].shape[-5:] for name in ("first", "layers"))
             if not all(products_are_exact(shape, kernel) for kernel in kernels):
                 raise InputError(
                     "This machine does not compute float32 products exactly: it cannot code with integers."

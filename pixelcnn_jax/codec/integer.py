@@ -37,17 +37,17 @@ class IntegerPixelCNN(GatedPixelCNN):
             shifts = {"crossing": pair, "vertical": pair, "horizontal": pair, "out": (self.features,)}
             clips = {"crossing": pair, "residual": (self.features,)}
             if name == "layers":
-                shifts, clips = shifts | {"copy": ()}, clips | {"copy": (self.features,)}
+                shifts, clips = shifts | {"input": ()}, clips | {"input": (self.features,)}
             return shapes[name] | _sizes(shifts=shifts, clips=clips)
 
         head = _sizes(
-            shifts={"copy": (), "hidden": (width,), "logits": (self.channels * self.outputs,)},
-            clips={"copy": (self.features,), "hidden": (width,)},
+            shifts={"input": (), "hidden": (width,), "logits": (self.channels * self.outputs,)},
+            clips={"input": (self.features,), "hidden": (width,)},
         )
         tables = {name: table.shape for name, table in make_tables(self).items()}
-        integer_parts = {"strict": layer("strict"), "layers": layer("layers"), "head": shapes["head"] | head}
+        integer_parts = {"first": layer("first"), "layers": layer("layers"), "head": shapes["head"] | head}
         if condition.s is not None:
-            integer_parts["map"] = _sizes(shifts={"s": ()}, clips={"s": (condition.s.shape[-1],)})
+            integer_parts["condition"] = _sizes(shifts={"s": ()}, clips={"s": (condition.s.shape[-1],)})
         return shapes | integer_parts | _sizes(tables=tables)
 
     def __call__(

@@ -72,7 +72,7 @@ def prepare(model: Network, params: Params) -> Params:
         is_kernel = names[-1] == "kernel" or condition_of(names[-1])
         return x if is_kernel else x.reshape(1, 1, 1, *(x.shape or (1,)))
 
-    others = {name: part for name, part in params.items() if name not in ("strict", "layers", "tables")}
+    others = {name: part for name, part in params.items() if name not in ("first", "layers", "tables")}
     layers, net = (
         jax.tree.map_with_path(lambda path, x: one(path[1:], x), part)
         for part in (layers_of(params, model.layers), others)
@@ -84,7 +84,7 @@ def prepare(model: Network, params: Params) -> Params:
 
 
 def encode_integers(model: Network, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
-    """Returns the input of the strict layer: a constant 1, then 2 x - (levels - 1) or the code of each channel."""
+    """Returns the input of the first layer: a constant 1, then 2 x - (levels - 1) or the code of each channel."""
     if model.code_features:
         values = net["embedding"]["kernel"][jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
     else:
@@ -156,8 +156,8 @@ def vertical_stack(
     """
     crossings, remembered = [], []
     if condition.s is not None:
-        rounded = clipped(rescale(jnp.asarray(condition.s), net["map"]["shifts"]["s"]), net["map"]["clips"]["s"])
-        condition = condition._replace(s=rounded)
+        shifts, clips = net["condition"]["shifts"], net["condition"]["clips"]
+        condition = condition._replace(s=clipped(rescale(jnp.asarray(condition.s), shifts["s"]), clips["s"]))
     for layer, above in zip(net["layers"], memory, strict=True):
         x = x * net["inside"] if "inside" in net else x
         window, kernel = jnp.concatenate([above, x], axis=1), layer["vertical"]["kernel"]
@@ -182,7 +182,7 @@ def horizontal_stack(
         left = layer["horizontal"]["kernel"].shape[0] - 1
         window = jnp.pad(x, ((0, 0), (0, 0), (left, 0), (0, 0)))[:, :, :-1]
         features, _ = horizontal_half(layer, x, crossing + columns_left(layer, window), features)
-    assert features is not None  # there is a strict layer
+    assert features is not None  # there is a first layer
     return features
 
 
@@ -193,7 +193,7 @@ def columns_left(layer: Params, window: Float[Array, "batch height _ features"])
 
 def into_layer(layer: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
     """Returns features as a layer multiplies them, at their step and within their clip range."""
-    return clipped(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
+    return clipped(rescale(features, layer["shifts"]["input"]), layer["clips"]["input"])
 
 
 def horizontal_half(
@@ -209,7 +209,7 @@ def horizontal_half(
       layer: the layer, its kernels cut to what leads to the colours computed.
       x: the input of the pixel's product.
       context: what crosses over, and the columns to the left.
-      features: the features so far; None in the strict layer.
+      features: the features so far; None in the first layer.
       gated: the gated features of earlier colours.
 
     Returns:
@@ -223,7 +223,7 @@ def horizontal_half(
 
 def head_hidden(head: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
     """Returns the features between the two 1x1 of the head. Clips from 0 are the ReLUs."""
-    known = jnp.clip(rescale(features, head["shifts"]["copy"]), 0, head["clips"]["copy"])
+    known = jnp.clip(rescale(features, head["shifts"]["input"]), 0, head["clips"]["input"])
     sums = dot(known, head["hidden"]["kernel"]) + head["hidden"]["bias"]
     return jnp.clip(rescale(sums, head["shifts"]["hidden"]), 0, head["clips"]["hidden"])
 

@@ -75,7 +75,7 @@ class IntegerStream:
                 "horizontal": {"kernel": layer["horizontal"]["kernel"][-1:, :known, :, features]},
                 "out": colour_block(layer["out"], features.stop, features),
                 "shifts": layer["shifts"] | cut(layer["shifts"], ("horizontal", "out"), features),
-                "clips": cut(layer["clips"], ("copy", "residual"), features),
+                "clips": cut(layer["clips"], ("input", "residual"), features),
                 "tables": layer["tables"],
             }
             for layer, known in zip(net["layers"], inputs, strict=True)
@@ -87,7 +87,7 @@ class IntegerStream:
                 "hidden": colour_block(head["hidden"], features.stop, hidden),
                 "logits": colour_block(head["logits"], hidden.stop, outputs),
                 "shifts": shifts | cut(shifts, ("hidden",), hidden) | cut(shifts, ("logits",), outputs),
-                "clips": cut(clips, ("copy",), slice(features.stop)) | cut(clips, ("hidden",), hidden),
+                "clips": cut(clips, ("input",), slice(features.stop)) | cut(clips, ("hidden",), hidden),
             },
         }
 

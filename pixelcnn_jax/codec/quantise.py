@@ -33,7 +33,7 @@ from pixelcnn_jax.codec.tables import make_tables, output_units
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.colours import masked
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of, resolve
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, apply_conditioner, part_of
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, rows_border
 from pixelcnn_jax.models.inputs import (
     Condition,
@@ -87,7 +87,7 @@ def quantise(
         )
     images = as_images(images, channels=model.channels, levels=model.levels)
     model = model.clone(dropout=0.0, dtype="float32", remat=False)
-    _, variables, condition = resolve(model, variables, h, s, shape=images.shape)
+    _, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
     check_one_hot(condition.h)
     params = params_of(variables)
     integer_model = build(describe(model) | {"class": IntegerPixelCNN.__name__})
@@ -118,7 +118,7 @@ def _with_constant_h(model: ConditionalModel, variables: Variables) -> tuple[Gat
         terms["horizontal"] -= jnp.einsum("...gp,...gphq->...hq", terms["vertical"], layer["crossing"]["kernel"])
         return parts | {name: parts[name] | {"bias": parts[name]["bias"] + x} for name, x in terms.items()}
 
-    return model.network, {"params": params | {name: folded(params[name]) for name in ("strict", "layers")}}
+    return model.network, {"params": params | {name: folded(params[name]) for name in ("first", "layers")}}
 
 
 def _are_statistics(x: Any) -> bool:
@@ -143,9 +143,9 @@ def _statistics(model: GatedPixelCNN, params: Params, images: Images, condition:
         vertical = above.out
         x, gated = horizontal_rows(layer, x, above.crossing, residual=bool(layers))
         layers.append({**parts, "crossing": above.sums, "gated": gated, "residual": x})
-    result = {"layers": layers, "copy": jax.nn.relu(x), "hidden": head_hidden(net["head"], x)}
+    result = {"layers": layers, "input": jax.nn.relu(x), "hidden": head_hidden(net["head"], x)}
     if condition.s is not None:
-        result["map"] = condition.s
+        result["condition"] = condition.s
 
     def seen(x: Array) -> Statistics:
         axes = (0, 1, 2)
@@ -167,11 +167,11 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
         common["embedding"] = {"kernel": np.rint(table * 2.0**step)}
         unit = np.full(model.channels * model.code_features, 2.0**-step)
     given = None
-    if "map" in seen:
-        step, reach = range_of(seen["map"], step_within(seen["map"].largest, GIVEN))
+    if "condition" in seen:
+        step, reach = range_of(seen["condition"], step_within(seen["condition"].largest, GIVEN))
         reach = np.full(reach.shape, reach.max())
-        given = seen["map"], (step, reach)
-        common["map"] = {"shifts": {"s": -step}, "clips": {"s": reach}}
+        given = seen["condition"], (step, reach)
+        common["condition"] = {"shifts": {"s": -step}, "clips": {"s": reach}}
     first = Inputs((0, input_range(model, common)), np.append(1.0, unit)[:, None, None])
     precision = precision_of(model)
     layers = [
@@ -179,7 +179,7 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
         for index, (layer, now) in enumerate(zip(layers_of(params, model.layers), seen["layers"], strict=True))
     ]
     return {
-        "strict": layers[0],
+        "first": layers[0],
         "layers": jax.tree.map(lambda *x: np.stack(x), *layers[1:]),
         "head": _quantise_head(model, params["head"], seen, residual_step),
         "tables": make_tables(model),
@@ -188,7 +188,7 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
 
 
 class Inputs(NamedTuple):
-    """The inputs of the strict layer: their step and clip range, and the value of one unit of each."""
+    """The inputs of the first layer: their step and clip range, and the value of one unit of each."""
 
     range: Range
     unit: np.ndarray
@@ -210,7 +210,7 @@ def _quantise_layer(
 
     Args:
       layer, seen: its parameters, and what calibration saw in it.
-      inputs: what it reads, if it is the strict layer.
+      inputs: what it reads, if it is the first layer.
       given: what calibration saw of s, and its range.
       precision: the steps of its gates.
       residual_step: the step of the sums that pass from layer to layer.
@@ -255,13 +255,13 @@ def _quantise_layer(
     }
     clips = {"crossing": crossing_reach, "residual": range_of(seen["residual"], residual_step)[1]}
     if inputs is None:
-        shifts["copy"], clips["copy"] = residual_step - own_step, own_reach
+        shifts["input"], clips["input"] = residual_step - own_step, own_reach
     return result | {"shifts": shifts, "clips": clips}
 
 
 def _quantise_head(model: GatedPixelCNN, head: Params, seen: Params, residual_step: int) -> Params:
     units, offsets, goals = output_units(model)
-    copy = Operand(head["hidden"]["kernel"], seen["copy"], most=residual_step - 1, shared=True)
+    copy = Operand(head["hidden"]["kernel"], seen["input"], most=residual_step - 1, shared=True)
     kernel = head["logits"]["kernel"] * units
     last = Operand(kernel, seen["hidden"], most=finest_operand_step([copy], head["hidden"]["bias"]))
     logits = fit_sum([last], head["logits"]["bias"] * units + offsets, goals)
@@ -273,9 +273,9 @@ def _quantise_head(model: GatedPixelCNN, head: Params, seen: Params, residual_st
         "hidden": {"kernel": hidden.kernels[0], "bias": hidden.bias},
         "logits": {"kernel": logits.kernels[0], "bias": logits.bias},
         "shifts": {
-            "copy": residual_step - copy_step,
+            "input": residual_step - copy_step,
             "hidden": hidden.step - hidden_step,
             "logits": logits.step - goals,
         },
-        "clips": {"copy": copy_reach, "hidden": hidden_reach},
+        "clips": {"input": copy_reach, "hidden": hidden_reach},
     }

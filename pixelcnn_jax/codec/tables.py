@@ -13,7 +13,7 @@ from pixelcnn_jax.codec.logistics import (
     SLOPE_BITS,
     mean_step,
 )
-from pixelcnn_jax.foundation.distributions import FAINT, NARROWEST, WIDEST
+from pixelcnn_jax.distributions import FAINT, NARROWEST, WIDEST
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.parameters import Params
 

@@ -48,8 +48,8 @@ class DataConfig(Preparation):
     flip: bool = field(False, "mirror half of the training images, left to right")
     shift: int = field(0, "move training images by up to this many pixels, over zeros", least=0)
     images_per_class: int = field(1, "consecutive training images of one class", least=1)
-    examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
-    fewest_examples: int = field(0, "smallest number of these, as far as the class has them", least=0)
+    max_examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
+    min_examples: int = field(0, "smallest number of these, as far as the class has them", least=0)
 
     @property
     def stored_levels(self) -> int:
@@ -201,7 +201,7 @@ def _warn_of_overlap(train: Source, held_out: Source, name: str) -> None:
 
 
 def _load(config: DataConfig, source: Source) -> Dataset:
-    images, most, fewest = _prepare(source, config), config.examples, config.fewest_examples
+    images, most, fewest = _prepare(source, config), config.max_examples, config.min_examples
     return with_examples(images, most, fewest) if most or fewest else images
 
 

@@ -55,7 +55,7 @@ def with_examples(images: Dataset, most: int, fewest: int = 0) -> ExampleSets:
     """
     if fewest > most or images.spec.classes is None:
         raise InputError(
-            f"config.data.examples={most} needs config.data.labels=True and config.data.fewest_examples of at most "
+            f"config.data.max_examples={most} needs config.data.labels=True and config.data.min_examples of at most "
             f"{most}, got {fewest}."
         )
     labels = images.labels()

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float, Key
 
-from pixelcnn_jax.foundation.distributions import intensities, log_probs_of, mixture_log_probs, mixture_logits
+from pixelcnn_jax.distributions import accumulation_dtype, intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import (
     Condition,
@@ -43,7 +43,7 @@ class Network(nn.Module):
     """A network that gives each sub-pixel a distribution over its levels, given all sub-pixels before it.
 
     ``model.init(key, images, h, s)`` returns the variables; images of one pixel are enough. ``model.apply(variables,
-    images, h, s)`` returns the logits. The first layer (``strict``) does not read the current sub-pixel; ``layers``
+    images, h, s)`` returns the logits. The first layer (``first``) does not read the current sub-pixel; ``layers``
     more layers and the head follow. A subclass defines ``parameter_shapes`` and ``forward``.
 
     Attributes:
@@ -51,9 +51,9 @@ class Network(nn.Module):
       channels: channels of an image; each is predicted from the earlier ones of the same pixel.
       features: p, the feature maps of each stack, at least one per channel. For the predecessors: h, half of the maps
         that pass from layer to layer.
-      layers: number of layers after the strict one.
+      layers: number of layers after the first one.
       kernel_size: n, odd and at least 3. A Diagonal BiLSTM does not use it.
-      first_kernel_size: n of the strict layer (7 in 1601.06759).
+      first_kernel_size: n of the first layer (7 in 1601.06759).
       head_features: feature maps between the two 1x1 of the head; None for ``features``.
       dropout: fraction of the features dropped in training, in each layer, rounded to 1/256 but not to 0.
       code_features: 0 reads a sub-pixel as an intensity in [-1, 1]. A positive number reads it as a code through a
@@ -207,15 +207,10 @@ def _head_outputs(model: Network, params: Params, images: Images, condition: Con
         return model.forward(as_dtypes(model, params, dtype), inputs, condition, dropout_key=key)
 
     # On a CPU only products are fast in half precision: whatever is between them stays float32.
-    on_cpu, elsewhere = partial(outputs, dtype=wide(model.dtype)), partial(outputs, dtype=model.dtype)
-    if wide(model.dtype) == model.dtype:
+    on_cpu, elsewhere = partial(outputs, dtype=accumulation_dtype(model.dtype)), partial(outputs, dtype=model.dtype)
+    if accumulation_dtype(model.dtype) == model.dtype:
         return on_cpu(params, images, condition, key)
     return jax.lax.platform_dependent(params, images, condition, key, cpu=on_cpu, default=elsewhere)
-
-
-def wide(dtype: DTypeLike) -> DTypeLike:
-    """Returns float32 for a type of half precision, and any other type unchanged."""
-    return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
 
 
 def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Float[Array, "*subpixels levels"]:
@@ -226,7 +221,7 @@ def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Fl
 def encode(
     model: Network, params: Params, images: Images, dtype: DTypeLike | None = None
 ) -> Float[Array, "batch height width inputs"]:
-    """Returns the input of the strict layer: a constant 1, then the intensity or embedded code of each channel.
+    """Returns the input of the first layer: a constant 1, then the intensity or embedded code of each channel.
 
     The constant distinguishes the image from the zero border. The type is ``dtype``, or the model's if it is None.
     """
@@ -236,7 +231,7 @@ def encode(
         values = table[jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
     else:
         # Half precision is cast last: bfloat16 would round 2 / 255 and make the two brightest levels equal.
-        values = intensities(images, model.levels, wide(dtype)).astype(dtype)
+        values = intensities(images, model.levels, accumulation_dtype(dtype)).astype(dtype)
     return jnp.concatenate([jnp.ones_like(values[..., :1]), values], axis=-1)
 
 
@@ -280,7 +275,7 @@ def head_last(
 ) -> Float[Array, "batch height width *group"]:
     """Returns the last 1x1, in float32 or better: the outputs of one colour or of all, channel by channel."""
     last = head["logits"]
-    return add_bias(product(hidden, last["kernel"], result=wide(hidden.dtype)), last["bias"])
+    return add_bias(product(hidden, last["kernel"], result=accumulation_dtype(hidden.dtype)), last["bias"])
 
 
 def whole_head(

@@ -12,16 +12,16 @@ from pixelcnn_jax.foundation.fields import field, read_group
 from pixelcnn_jax.foundation.files import read_json
 from pixelcnn_jax.models.inputs import ImageSpec
 
-FORMAT = 2
+FORMAT = 1
 MAX_SUBPIXELS = 2**20  # of an image
 MAX_BYTES = 2**24  # of a card
-# The densities of images that a "score_of" may name, by the part of a batch that holds what they are given.
+# The densities of images that a "density" may name, by the part of a batch that holds what they are given.
 DENSITIES = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
 
 
 def drawn_by_class(card: Mapping[str, Any]) -> bool:
     """Whether a model draws images from nothing or from a class label."""
-    return card.get("score_of") in [density for density, part in DENSITIES.items() if part in (None, "label")]
+    return card.get("density") in [density for density, part in DENSITIES.items() if part in (None, "label")]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class CardFields:
     image_spec: Mapping[str, Any] = field(None, "the images")
     config: Mapping[str, Any] | None = field(None, "the config of the run")
     experiment: str = field("", "the experiment of the run")
-    score_of: str = field("p(x)", "the density that was learned")
+    density: str = field("p(x)", "the density that was learned")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,9 +64,9 @@ def read_card_file(path: Path) -> dict[str, Any]:
             f"{path} is not the card of a model, or was changed since it was written: fetch the file again, or remove "
             "its checksum if the change is yours."
         ) from None
-    if (given := card.get("format", 1)) != FORMAT:
+    if (version := card.get("format")) != FORMAT:
         raise InputError(
-            f"{path} must be a card of format {FORMAT}, got format {given!r:.20}: train or fetch the model again."
+            f"{path} must be a card of format {FORMAT}, got format {version!r:.20}: train or fetch the model again."
         )
     known = {one.name for one in dataclasses.fields(CardFields)}
     fields = read_group(CardFields, {name: x for name, x in card.items() if name in known}, name=str(path))
@@ -78,5 +78,5 @@ def read_card_file(path: Path) -> dict[str, Any]:
             raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
     if math.prod((spec.height, spec.width, spec.channels)) > MAX_SUBPIXELS:
         raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
-    read = {"config": fields.config or {}, "score_of": fields.score_of, "experiment": fields.experiment}
+    read = {"config": fields.config or {}, "density": fields.density, "experiment": fields.experiment}
     return card | read | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}

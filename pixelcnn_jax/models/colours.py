@@ -12,7 +12,7 @@ from pixelcnn_jax.models.parameters import Params
 def colour_groups(features: int, channels: int) -> Int[np.ndarray, " features"]:
     """Returns the channel whose group each feature belongs to: feature j of p is in group floor(j C / p).
 
-    Groups may differ in size. A feature of group c may depend on all earlier pixels and, after the strict layer, on the
+    Groups may differ in size. A feature of group c may depend on all earlier pixels and, after the first layer, on the
     channels before c of its own pixel.
     """
     return np.arange(features) * channels // features
@@ -30,14 +30,14 @@ def colour_block(part: Params, known: int, outputs: slice) -> Params:
 
 
 def colour_mask(
-    inputs: Int[np.ndarray, " inputs"], outputs: Int[np.ndarray, " outputs"], *, strict: bool = False
+    inputs: Int[np.ndarray, " inputs"], outputs: Int[np.ndarray, " outputs"], *, first: bool = False
 ) -> Bool[np.ndarray, "inputs outputs"]:
     """Returns which input feature of the current pixel an output feature may read, from the groups of both.
 
-    Mask A is ``strict``, earlier groups only, and belongs to the first layer. Mask B, for all other layers, adds the
+    Mask A is ``first``, earlier groups only, and belongs to the first layer. Mask B, for all other layers, adds the
     feature's own group. An input that is always known (the constant-1 channel) has group -1.
     """
-    return inputs[:, None] < outputs if strict else inputs[:, None] <= outputs
+    return inputs[:, None] < outputs if first else inputs[:, None] <= outputs
 
 
 class ColourMasks(NamedTuple):
@@ -47,7 +47,7 @@ class ColourMasks(NamedTuple):
     its predecessors twice as many maps.
 
     Attributes:
-      strict: inputs to maps, in the first layer.
+      first: inputs to maps, in the first layer.
       down: maps to features; the same in each gate of an LSTM.
       inner: features to features.
       up: features to maps.
@@ -55,7 +55,7 @@ class ColourMasks(NamedTuple):
       logits: those to the outputs.
     """
 
-    strict: Bool[np.ndarray, "inputs maps"]
+    first: Bool[np.ndarray, "inputs maps"]
     down: Bool[np.ndarray, "maps features"]
     inner: Bool[np.ndarray, "features features"]
     up: Bool[np.ndarray, "features maps"]
@@ -73,7 +73,7 @@ def colour_masks(model: Network) -> ColourMasks:
     widths = (model.maps, model.features, model.head_width, model.channels * model.outputs)
     maps, features, hidden, classes = (colour_groups(width, model.channels) for width in widths)
     return ColourMasks(
-        strict=colour_mask(input_groups(model), maps, strict=True),
+        first=colour_mask(input_groups(model), maps, first=True),
         down=colour_mask(maps, features),
         inner=colour_mask(features, features),
         up=colour_mask(features, maps),
@@ -116,7 +116,7 @@ def masked(model: Network, params: Params) -> Params:
         return layer | parts
 
     return params | {
-        "strict": layer(params["strict"], masks.strict),
+        "first": layer(params["first"], masks.first),
         "layers": layer(params["layers"], masks.inner),
         "head": masked_head(params["head"], masks),
     }

@@ -33,7 +33,7 @@ class GatedPixelCNN(Network):
     """The conditional Gated PixelCNN of 1606.05328.
 
     Its attributes and its call are those of ``pixelcnn_jax.models.autoregressive.Network``. The parameters are one
-    strict layer (``strict``, not counted in ``layers``), ``layers`` gated layers stacked along their first axis
+    first layer (``first``, not counted in ``layers``), ``layers`` gated layers stacked along their first axis
     (``layers``), the two 1x1 of the head (``head``) and, for codes, their ``embedding``. h and s reach both stacks of
     every layer.
     """
@@ -54,7 +54,7 @@ class GatedPixelCNN(Network):
 
         n, first = self.kernel_size, self.first_kernel_size
         return {
-            "strict": layer(inputs, first // 2, first),
+            "first": layer(inputs, first // 2, first),
             "layers": layer(features, n // 2 + 1, n),
             **shared_shapes(self),
         }
@@ -64,13 +64,13 @@ class GatedPixelCNN(Network):
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
         params = masked(self, params)
-        layers = {name: params[name] for name in ("strict", "layers")}
+        layers = {name: params[name] for name in ("first", "layers")}
         keys = None if dropout_key is None else jax.random.split(dropout_key, self.layers + 1)
 
-        def gated_layer(strict: bool, condition: Condition, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
+        def gated_layer(first: bool, condition: Condition, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
             drop, drop_vertical = dropouts(key, self.dropout)
             above = vertical_half(layer, stacks.vertical, rows_border(layer, stacks.vertical), condition)
-            out, _ = horizontal_rows(layer, stacks.horizontal, above.crossing, residual=not strict, drop=drop)
+            out, _ = horizontal_rows(layer, stacks.horizontal, above.crossing, residual=not first, drop=drop)
             return Stacks(drop_vertical(above.out), out)
 
         # Unrolled on CPU: what the backward pass needs of each layer is then not copied into a stack and out of it.
@@ -83,12 +83,12 @@ class GatedPixelCNN(Network):
             again = partial(jax.checkpoint, static_argnums=0, policy=saved, prevent_cse=on_cpu)
             one_layer = gated_layer if on_cpu and not self.remat else again(gated_layer)
             layers = layers if on_cpu else {name: joined(layer) for name, layer in layers.items()}
-            first, rest = (None, None) if keys is None else (keys[0], keys[1:])
-            stacks = one_layer(True, condition, Stacks(shift_down(inputs), inputs), layers["strict"], first)
+            first_key, keys = (None, None) if keys is None else (keys[0], keys[1:])
+            stacks = one_layer(True, condition, Stacks(shift_down(inputs), inputs), layers["first"], first_key)
             stacks, _ = jax.lax.scan(
                 lambda stacks, layer: (one_layer(False, condition, stacks, *layer), None),
                 stacks,
-                (layers["layers"], rest),
+                (layers["layers"], keys),
                 unroll=on_cpu,
             )
             return stacks.horizontal

@@ -26,7 +26,7 @@ class Rows(NamedTuple):
 class Columns(NamedTuple):
     """The input of every horizontal product in the columns left of a pixel."""
 
-    strict: Float[Array, "batch 1 _ inputs"]
+    first: Float[Array, "batch 1 _ inputs"]
     layers: Float[Array, "stacked batch 1 _ features"]
 
 
@@ -34,15 +34,15 @@ class Pixel(NamedTuple):
     """The state of the current pixel. Contexts are cut to the colours still to come.
 
     Attributes:
-      strict: the context of the gate in the strict layer.
-      gates: that of the stacked layers, which, unlike the strict one's, includes the earlier colours.
+      first: the context of the gate in the first layer.
+      gates: that of the stacked layers, which, unlike the first one's, includes the earlier colours.
       outs: the context of the 1x1 before the residual, in all layers.
       inputs: the inputs of the stacked layers, one colour each.
       features: the features that the head reads, of the colours so far.
       hidden: those between its two 1x1.
     """
 
-    strict: Float[Array, "batch 1 1 pair _"]
+    first: Float[Array, "batch 1 1 pair _"]
     gates: Float[Array, "stacked batch 1 1 pair _"]
     outs: Float[Array, "layers #batch 1 1 _"]
     inputs: Sequence[Float[Array, "stacked batch 1 1 _"]] = ()
@@ -59,15 +59,15 @@ class GatedStream:
     def prepare(self, params: Params) -> Params:
         """Sorts the parameters by when they are read: once per row, per pixel, or per colour.
 
-        Layers are listed, the strict one first, but stacked where all are computed at once: the columns left of a
-        pixel, and what a colour adds to the ``later`` ones. The kernels that a colour reads are cut to
-        the block that leads to it, in which all masks are ones.
+        Layers are listed, but stacked where all are computed at once: the columns left of a pixel, and what a colour
+        adds to the ``later`` ones. The kernels that a colour reads are cut to the block that leads to it, in which all
+        masks are ones.
         """
         model, params = self.model, masked(self.model, as_dtypes(self.model, params, self.model.dtype))
         layers = layers_of(params, model.layers)
         prepared = {
             "rows": [{name: part for name, part in layer.items() if name != "out"} for layer in layers],
-            "left": {name: params[name]["horizontal"]["left"] for name in ("strict", "layers")},
+            "left": {name: params[name]["horizontal"]["left"] for name in ("first", "layers")},
             "out": jnp.stack([layer["out"]["bias"][None, None, None] for layer in layers]),
             "colours": [self._of_colour(params, layers, colour) for colour in range(model.channels)],
         }
@@ -122,9 +122,9 @@ class GatedStream:
 
     def first_columns(self, params: Params, batch: int) -> Columns:
         """Returns the zero border left of the image, for every layer."""
-        model, (_, inputs, *_) = self.model, params["left"]["strict"].shape
-        strict = jnp.zeros((batch, 1, model.first_kernel_size // 2, inputs), model.dtype)
-        return Columns(strict, jnp.zeros((model.layers, batch, 1, model.kernel_size // 2, model.features), model.dtype))
+        model, (_, inputs, *_) = self.model, params["left"]["first"].shape
+        first = jnp.zeros((batch, 1, model.first_kernel_size // 2, inputs), model.dtype)
+        return Columns(first, jnp.zeros((model.layers, batch, 1, model.kernel_size // 2, model.features), model.dtype))
 
     def open_pixel(
         self,
@@ -136,7 +136,7 @@ class GatedStream:
         """Returns the contexts of a pixel before its first colour: what crossed over, and the columns left."""
         crossing = jax.lax.dynamic_slice_in_dim(above, column, 1, axis=3)
         return Pixel(
-            strict=crossing[0] + columns_left(params["left"]["strict"], columns.strict),
+            first=crossing[0] + columns_left(params["left"]["first"], columns.first),
             gates=crossing[1:] + jax.vmap(columns_left)(params["left"]["layers"], columns.layers),
             outs=params["out"],
         )
@@ -151,7 +151,7 @@ class GatedStream:
         x = encode(model, params, pixel)[..., : model.inputs_before(colour)]
         outputs: list[Array] = []
         gated: list[Array] = []
-        for layer, gate_context, out in zip(weights["layers"], [known.strict, *known.gates], known.outs, strict=True):
+        for layer, gate_context, out in zip(weights["layers"], [known.first, *known.gates], known.outs, strict=True):
             context = Context(gate_context[..., :size], out[..., :size])
             x, now_gated = horizontal_half(layer, x, context, residual=bool(outputs))
             outputs.append(x)
@@ -160,7 +160,7 @@ class GatedStream:
         features = append(known.features, x)
         hidden = append(known.hidden, head_hidden(weights["head"], features))
         known = Pixel(
-            strict=known.strict[..., size:],
+            first=known.first[..., size:],
             gates=known.gates[..., size:] + _to_later(inputs, weights["later"]["pixel"]),
             outs=known.outs[..., size:] + _to_later(jnp.stack(gated), weights["later"]["out"]),
             inputs=[*known.inputs, inputs],
@@ -175,7 +175,7 @@ class GatedStream:
         """Appends a finished pixel to the memory of every layer."""
         inputs = jnp.concatenate(known.inputs, axis=-1)
         return Columns(
-            jnp.concatenate([columns.strict, encode(self.model, params, pixel)], axis=2)[:, :, 1:],
+            jnp.concatenate([columns.first, encode(self.model, params, pixel)], axis=2)[:, :, 1:],
             jnp.concatenate([columns.layers, inputs], axis=3)[:, :, :, 1:],
         )
 

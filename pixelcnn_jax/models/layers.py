@@ -29,7 +29,7 @@ SUMS = "sums of a layer"  # the name of what enters the gates, for checkpoint po
 
 
 def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "batch height width features"]:
-    """Moves every row down by one; the first becomes zero. Applied once, it makes a vertical stack strict."""
+    """Moves every row down by one; the first becomes zero. Applied once, it makes a vertical stack strictly causal."""
     return jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
 
 

@@ -60,5 +60,5 @@ def initialise_stacked(key: Key[Array, ""], shapes: Mapping[str, Any], count: in
 
 
 def layers_of(params: Params, count: int) -> list[Params]:
-    """Returns the strict layer and the ``count`` stacked ones as a list."""
-    return [params["strict"], *(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(count))]
+    """Returns the first layer and the ``count`` stacked ones as a list."""
+    return [params["first"], *(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(count))]

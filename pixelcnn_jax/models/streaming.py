@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
-from pixelcnn_jax.foundation.distributions import at_least_float32
+from pixelcnn_jax.distributions import promoted
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, resolve
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
 from pixelcnn_jax.models.inputs import Condition, Given, Map, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 
@@ -151,7 +151,7 @@ def start(
       shape: batch, height and width.
       h, s: as ``sample`` takes them.
     """
-    network, variables, condition = resolve(model, variables, h, s, shape=shape)
+    network, variables, condition = apply_conditioner(model, variables, h, s, shape=shape)
     batch, _, width = shape
     cache = begin(cast(Stream, stream_of(network)), params_of(variables), condition, batch=batch, width=width)
     return _first_site(cache, batch, width)
@@ -175,7 +175,7 @@ def conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[Float
     cache = jax.lax.switch(jnp.where(stays, 0, moves), [lambda cache: cache, _next_pixel, _next_row], cache)
     reads = [partial(Cache.read, column=column, colour=colour) for colour in range(channels)]
     logits, cache = jax.lax.switch(colour, reads, cache)
-    return jax.nn.log_softmax(at_least_float32(logits)), cache.replace(site=cache.site + 1)
+    return jax.nn.log_softmax(promoted(logits)), cache.replace(site=cache.site + 1)
 
 
 @partial(jax.jit, static_argnums=(1, 2))

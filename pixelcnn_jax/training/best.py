@@ -46,7 +46,7 @@ class BestModel:
             "experiment": config.experiment,
             "image_spec": splits.spec,
             "measure": experiment.measure,
-            "score_of": experiment.score_of,
+            "density": experiment.density,
             "caption": experiment.caption,
             "config": to_dict(config),
         }

@@ -29,7 +29,7 @@ class TrainConfig:
         None, "save and stop after this time; the same command resumes, with the bits of an unbroken run", above=0
     )
     start_from: str | None = field(None, "model to start from: a published name, a workdir or a .safetensors file")
-    start_without: tuple[str, ...] = field((), "parts of that model to initialise as usual, for example head")
+    reinitialise: tuple[str, ...] = field((), "parts of that model to initialise as usual, for example head")
     log_every: int = field(50, "steps between two records of the training loss", least=1)
     eval_every: int = field(500, "steps between two validations, each with a picture of samples", least=1)
     checkpoint_every: int = field(500, "steps between two checkpoints", least=1)
@@ -49,8 +49,8 @@ class TrainConfig:
                     f"config.train.{name} must be a multiple of config.train.microbatch_size, got "
                     f"{getattr(self, name)} and {self.microbatch_size}."
                 )
-        if self.start_without and self.start_from is None:
-            raise InputError("config.train.start_without needs config.train.start_from: it names parts of that model.")
+        if self.reinitialise and self.start_from is None:
+            raise InputError("config.train.reinitialise needs config.train.start_from: it names parts of that model.")
         for row in self.published:
             if not (isinstance(row, tuple) and len(row) == 4 and row[2] in ("bits/dim", "nats")):
                 raise InputError(

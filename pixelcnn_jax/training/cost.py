@@ -40,8 +40,8 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
         batch["label"] = jax.ShapeDtypeStruct((size,), jnp.int32)
     if spec.words is not None:
         batch["caption"] = jax.ShapeDtypeStruct((size, CAPTION), jnp.int32)
-    if config.data.examples:
-        batch["examples"] = jax.ShapeDtypeStruct((size, config.data.examples, *spec.shape), jnp.int32)
+    if config.data.max_examples:
+        batch["examples"] = jax.ShapeDtypeStruct((size, config.data.max_examples, *spec.shape), jnp.int32)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
         return jnp.mean(experiment.loss(params, batch, Training(key, jnp.zeros((), jnp.int32))))

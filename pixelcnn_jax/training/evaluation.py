@@ -18,7 +18,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import Evaluation, nats, summarise
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, as_vectors, resolve
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner, as_vectors
 from pixelcnn_jax.models.inputs import Given, ImageSpec, Map, Variables, as_images, as_rows
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
 from pixelcnn_jax.training.processes import own_rows
@@ -59,7 +59,8 @@ def evaluate(
     given = given_rows(count, h, s)
     if isinstance(model, Network) and "h" in given:
         given["h"] = np.asarray(as_vectors(variables, given["h"]))
-    resolve(model, variables, *(given[x][:1] if x in given else None for x in "hs"), shape=(1, *pixels.shape[1:]))
+    h, s = (given[x][:1] if x in given else None for x in "hs")
+    apply_conditioner(model, variables, h, s, shape=(1, *pixels.shape[1:]))
     height, width, channels = pixels.shape[1:]
     spec = ImageSpec(height, width, channels, model.levels)
     dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").carry(**given)

@@ -44,7 +44,7 @@ class Experiment(NamedTuple):
         from, or None.
       networks: the networks that the parameters belong to: one, or a dict of them by the names in the tree.
       measure: "bits_per_dim" for a loss that is a likelihood in nats; else the name of the loss, in its own unit.
-      score_of: the density that the loss belongs to, for tables.
+      density: the density that the loss belongs to, for tables.
       caption: what the grid of samples shows, for the report.
     """
 
@@ -53,7 +53,7 @@ class Experiment(NamedTuple):
     sample: Callable[[Params, Key[Array, ""], Any], Pictures]
     networks: Any
     measure: str = LIKELIHOOD
-    score_of: str = "p(x)"
+    density: str = "p(x)"
     caption: str = "Samples."
 
 

@@ -23,7 +23,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import is_watched
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.autoregressive import Network, wide
+from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import (
     Given,
@@ -261,7 +261,7 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
 
     names = ["y" if name == "h" and classes else name for name in given(first)]
     density = f"p(x|{', '.join(names)})" if names else "p(x)"
-    return Experiment(init, loss, draw, model, score_of=density)
+    return Experiment(init, loss, draw, model, density=density)
 
 
 def _in_float32(model: Any) -> Any:
@@ -269,7 +269,7 @@ def _in_float32(model: Any) -> Any:
     if isinstance(model, ConditionalModel):
         return model.clone(network=_in_float32(model.network))
     dtype = getattr(model, "dtype", None)
-    return model if dtype is None or wide(dtype) == dtype else model.clone(dtype=wide(dtype))
+    return model if dtype is None or jnp.dtype(dtype).itemsize >= 4 else model.clone(dtype=jnp.float32)
 
 
 def _digest(*arrays: Any) -> str:

@@ -86,7 +86,7 @@ def train_steps(
     checkpoints = Checkpoints(workdir and workdir / "checkpoints", keep=settings.keep_checkpoints)
     # A fresh state is made only where there is none to restore: the two would take twice the memory.
     state: TrainState = checkpoints.restore(jax.eval_shape(fresh_state, init_key)) or fresh_state(
-        init_key, trained_params(settings.start_from, experiment, without=settings.start_without)
+        init_key, trained_params(settings.start_from, experiment, without=settings.reinitialise)
     )
     start = saved = int(state.step)
     best.resume()

@@ -110,7 +110,7 @@ def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, An
     counts = ", ".join(f"{count:,} {name}" for name, count in run["images"]["counts"].items())
     size = "{height}x{width}x{channels}, {levels} levels".format(**spec)
     facts = {
-        "experiment": f"{config['experiment']}, {card['score_of']}" if card else config["experiment"],
+        "experiment": f"{config['experiment']}, {card['density']}" if card else config["experiment"],
         "data": f"{config['data']['dataset']}: {counts} images, {size}",
         "optimizer": "{name}, {schedule} learning rate {learning_rate}".format(**config["optimizer"]),
     }

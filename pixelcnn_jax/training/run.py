@@ -57,7 +57,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     if not finished_result(workdir, config):  # before the workdir is claimed: a mistake must not claim it
         if not Checkpoints(workdir / "checkpoints", keep=1).steps():  # which hold all that is needed
             experiment = recipe.make_experiment(config, splits.spec, None)
-            trained_params(config.train.start_from, experiment, without=config.train.start_without)
+            trained_params(config.train.start_from, experiment, without=config.train.reinitialise)
         recipe.check(config, splits)
     with open_workdir(workdir, config, splits) as finished:
         if finished is not None:
@@ -103,7 +103,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         result = {
             "measure": measure,
             "scores": scores,
-            "score_of": experiment.score_of,
+            "density": experiment.density,
             "baselines": baselines(splits) if config.train.baselines and measure == LIKELIHOOD else {},
             "report": recipe.report(config, experiment, splits, params, fixed),
             "best_step": best.step,

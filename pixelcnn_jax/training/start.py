@@ -30,7 +30,7 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     trained, mine = flatten_dict(read_weights(name)[0]), shapes_of(wanted)
     for part in without:
         if not any(part in path for path in trained):
-            raise InputError(f"config.train.start_without names {part}, which config.train.start_from={name} lacks.")
+            raise InputError(f"config.train.reinitialise names {part}, which config.train.start_from={name} lacks.")
     variables = unflatten_dict({path: x for path, x in trained.items() if not set(path) & set(without)})
     whole = {part: variables[part] for part in wanted if part in variables}
     # A network may stand alone in one of the two, and in a ConditionalModel or beside other networks in the other.

@@ -19,7 +19,7 @@ def score_rows(published: Iterable[Any], scored: Mapping[str, Any], shape: tuple
       shape: that of an image.
     """
     measure, bits_per_nat = scored.get("measure", LIKELIHOOD), nats_to_bits_per_dim(1.0, shape)
-    this = "this run" if scored.get("score_of", "p(x)") == "p(x)" else f"this run, {scored['score_of']}"
+    this = "this run" if scored.get("density", "p(x)") == "p(x)" else f"this run, {scored['density']}"
     this += f", step {scored['step']:,}" if "step" in scored else ""
     own = [(this, split, x) for split, x in scored.get("scores", {}).items()]
     if measure != LIKELIHOOD:

@@ -65,7 +65,7 @@ def views_model(saved):
     """A model of p(x) with a constant condition."""
     from pixelcnn_jax.models.conditioning.conditional import ConstantCondition
 
-    return saved(6, 5, 3, 4, conditioner=ConstantCondition(7, 2), score_of="p(x)")
+    return saved(6, 5, 3, 4, conditioner=ConstantCondition(7, 2), density="p(x)")
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +75,7 @@ def few_shot_model(saved):
 
     encoder, card = SetEncoder((8, 6, 3), 4, 2, (4, 6), 2), {"experiment": "few_shot", "config": {"few_shot": {}}}
     image = jnp.zeros((1, 1, 8, 6, 1), jnp.int32)
-    return saved(8, 6, 1, 4, h=image, conditioner=encoder, score_of="p(x|examples)", **card)
+    return saved(8, 6, 1, 4, h=image, conditioner=encoder, density="p(x|examples)", **card)
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +85,7 @@ def caption_model(saved):
 
     words = ("blue", "circle", "red")
     encoder, h = TextEncoder((4, 4, 2), words, 4, 2), jnp.ones((1, 2), jnp.int32)
-    return saved(4, 4, 1, 3, None, words, h=h, conditioner=encoder, score_of="p(x|caption)")
+    return saved(4, 4, 1, 3, None, words, h=h, conditioner=encoder, density="p(x|caption)")
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_a_model_of_several_networks_or_another_condition_is_one_sentence(pixelc
     encoder = Encoder(outputs=5, levels=4, features=(4,))
     images = jax.numpy.zeros((1, 6, 5, 3), int)
     several = {"decoder": variables, "encoder": encoder.init(jax.random.key(0), images)}
-    card = {"image_spec": ImageSpec(*card["image_spec"]), "experiment": "autoencoder", "score_of": "p(x|h)"}
+    card = {"image_spec": ImageSpec(*card["image_spec"]), "experiment": "autoencoder", "density": "p(x|h)"}
     save_pretrained(tmp_path / "several.safetensors", {"decoder": model, "encoder": encoder}, several, card)
     save_pretrained(tmp_path / "h.safetensors", model, variables, card)
     for name in ("several", "h"):

@@ -47,7 +47,6 @@ def test_a_model_with_a_constant_condition_codes_and_draws(pixelcnn, integer_for
 
 
 def test_a_published_name_codes_with_its_integer_model(pixelcnn, tmp_path):
-    """A file that commit 1165a4b wrote, by the name that the model had then, is read by both names of now."""
     generator, (old, new) = np.random.default_rng(0), (GOLDEN / "digits.pcnn", tmp_path / "new")
     for index, name in enumerate(("digits", "digits_integer")):
         pixelcnn("decompress", name, old, "-o", tmp_path / str(index))

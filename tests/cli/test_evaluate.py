@@ -44,7 +44,7 @@ def test_a_class_conditional_model_is_given_the_labels(pixelcnn, tmp_path):
     data = card["config"]["data"] | {"labels": True}
     spec = card["image_spec"]._replace(classes=10)
     variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int), np.zeros((1, 10), np.float32))
-    card = {"image_spec": spec, "score_of": "p(x|y)", "config": {"data": data}}
+    card = {"image_spec": spec, "density": "p(x|y)", "config": {"data": data}}
     save_pretrained(tmp_path, model, variables, card)
     actual = json.loads(pixelcnn("evaluate", tmp_path, "--json"))
     everything = read_all(load("digits", "test", levels=17, labels=True))

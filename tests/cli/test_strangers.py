@@ -31,7 +31,7 @@ LARGE = {
     "h": np.zeros((1, 1, 8, 6, 1), int),
     "networks": few_shot(1024, 1024),
     "spec": ImageSpec(1024, 1024, 1, 4),
-    "score_of": "p(x|examples)",
+    "density": "p(x|examples)",
 }
 
 
@@ -52,13 +52,13 @@ def prepared(tmp_path, monkeypatch):
     return tmp_path / "data"
 
 
-def stranger(folder, model=NETWORK, h=None, networks=None, score_of="p(x)", spec=SPEC, **data):
+def stranger(folder, model=NETWORK, h=None, networks=None, density="p(x)", spec=SPEC, **data):
     """A model with the arrays of one network, and a card that describes others, and has this config of the data."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8, 6, 1), int), h)
     variables = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     sizes = dict.fromkeys(("batch_size", "eval_batch_size", "microbatch_size"), 10**12)
     config = {"data": DATA | data, "train": sizes}
-    save_pretrained(folder, model, variables, {"image_spec": spec, "score_of": score_of, "config": config})
+    save_pretrained(folder, model, variables, {"image_spec": spec, "density": density, "config": config})
     card = json.loads((folder / "model.json").read_text())
     write_json(folder / "model.json", card | ({"networks": describe(networks)} if networks else {}))
     return folder
@@ -73,18 +73,18 @@ def stranger(folder, model=NETWORK, h=None, networks=None, score_of="p(x)", spec
         ({"dataset": "folder", "data_dir": "{data}"}, "data_dir=None.*--data-dir={data}"),
         ({"dataset": "mnist", "download": True}, "mnist is not prepared"),
         ({"model": CONSTANT, "networks": CONSTANT.clone(conditioner=ConstantCondition(10**7))}, "h must have size 5"),
-        ({"score_of": "p(x|y)", "h": LABEL, "spec": SPEC._replace(classes=2**20)}, r"no model of p\(x\|y\)"),
-        ({"score_of": "p(x|caption)"}, r"no model of p\(x\|caption\)"),
-        ({"score_of": "p(x|examples)"}, r"no model of p\(x\|examples\)"),
-        ({"score_of": "p(x|y)", "h": LABEL}, r"no model of p\(x\|y\)"),
-        ({"score_of": "p(x|smell)"}, "must be a model of"),
+        ({"density": "p(x|y)", "h": LABEL, "spec": SPEC._replace(classes=2**20)}, r"no model of p\(x\|y\)"),
+        ({"density": "p(x|caption)"}, r"no model of p\(x\|caption\)"),
+        ({"density": "p(x|examples)"}, r"no model of p\(x\|examples\)"),
+        ({"density": "p(x|y)", "h": LABEL}, r"no model of p\(x\|y\)"),
+        ({"density": "p(x|smell)"}, "must be a model of"),
         (LARGE, r"no model of p\(x\|examples\)"),
         ({"spec": SPEC._replace(channels=3)}, "1 channels of 4 levels"),
         ({"spec": SPEC._replace(levels=5)}, "1 channels of 4 levels"),
         ({"spec": ImageSpec(1, 2**21, 1, 4)}, "at most 1,048,576 sub-pixels"),
         ({"spec": SPEC._replace(words=("x" * 2**24,))}, "is no card: it has 16,7"),
         ({"resize": 10**6}, "resize"),
-        ({"examples": 10**9}, "examples"),
+        ({"max_examples": 10**9}, "max_examples"),
     ],
 )
 def test_a_card_says_what_it_is_and_decides_nothing_else(pixelcnn, prepared, tmp_path, monkeypatch, card, named):

@@ -1,4 +1,4 @@
-"""A decoder of version 2 in plain NumPy integers: no JAX, no floating point, nothing of the package.
+"""A decoder of version 1 in plain NumPy integers: no JAX, no floating point, nothing of the package.
 
 It shares no code with the package, so that its agreement is a proof: the files depend on integers alone.
 """
@@ -13,7 +13,7 @@ LOW = 1 << 24
 def read_file(data):
     """Returns shape, levels, images of a group, lanes, and the stream of each group."""
     magic, version, length = struct.unpack_from("<8sHQ", data)
-    assert (magic, version, length) == (b"\x93PCNN\r\n\x1a", 2, len(data))
+    assert (magic, version, length) == (b"\x93PCNN\r\n\x1a", 1, len(data))
     _, *shape, levels, group_size, lanes, extra = struct.unpack_from("<16sQIIIIIII", data, 18)
     at, lengths = 18 + 52 + extra, []
     for _ in range(-(-shape[0] // group_size)):
@@ -42,7 +42,7 @@ def read_params(arrays):
         return {name: pick(x, index) if isinstance(x, dict) else x[index] for name, x in part.items()}
 
     count = len(tree["layers"]["out"]["bias"])
-    return tree | {"layers": [tree["strict"], *(pick(tree["layers"], index) for index in range(count))]}
+    return tree | {"layers": [tree["first"], *(pick(tree["layers"], index) for index in range(count))]}
 
 
 def rescale(sums, shift):
@@ -113,7 +113,8 @@ class Network:
         if self.h is not None:
             terms = np.tensordot(self.h, layer[f"{stack}_h"], axes=1)[:, None]
         if self.s is not None:
-            rounded = clip(self.s[:, row] << -self.params["map"]["shifts"]["s"], self.params["map"]["clips"]["s"])
+            shifts, clips = self.params["condition"]["shifts"], self.params["condition"]["clips"]
+            rounded = clip(self.s[:, row] << -shifts["s"], clips["s"])
             terms = terms + np.tensordot(rounded, layer[f"{stack}_s"], axes=1)
         return terms
 
@@ -145,7 +146,7 @@ class Network:
         for layer, crossing, left in zip(self.params["layers"], self.crossings, self.columns, strict=True):
             current = inputs(self.params, pixel, self.levels)
             if features is not None:
-                current = clip(rescale(features, layer["shifts"]["copy"]), layer["clips"]["copy"])
+                current = clip(rescale(features, layer["shifts"]["input"]), layer["clips"]["input"])
             self.inputs.append(current)
             window = np.concatenate([left, current[:, None]], axis=1)
             sums = crossing[:, column] + np.tensordot(window, layer["horizontal"]["kernel"], axes=2)
@@ -155,7 +156,7 @@ class Network:
         head, size = self.params["head"], self.params["head"]["logits"]["bias"].size // self.channels
         outputs = slice(colour * size, (colour + 1) * size)
         shifts, clips = head["shifts"], head["clips"]
-        x = np.clip(rescale(features, shifts["copy"]), 0, clips["copy"])
+        x = np.clip(rescale(features, shifts["input"]), 0, clips["input"])
         x = rescale(x @ head["hidden"]["kernel"] + head["hidden"]["bias"], shifts["hidden"])
         x = np.clip(x, 0, clips["hidden"])
         sums = x @ head["logits"]["kernel"][:, outputs] + head["logits"]["bias"][outputs]

@@ -140,15 +140,15 @@ def test_the_integer_model_of_a_constant_condition_needs_no_h():
 
 
 DAMAGES = {
-    ("strict", "vertical", "kernel"): "vertical sums",
+    ("first", "vertical", "kernel"): "vertical sums",
     ("layers", "vertical_h"): "vertical sums",
     ("layers", "horizontal", "bias"): "horizontal sums",
     ("layers", "out", "bias"): "out sums",
     ("layers", "clips", "crossing"): "horizontal sums",
-    ("layers", "shifts", "copy"): "between 1 and 25",
+    ("layers", "shifts", "input"): "between 1 and 25",
     ("head", "hidden", "bias"): "hidden",
     ("head", "logits", "bias"): "logits",
-    ("head", "clips", "copy"): "hidden",
+    ("head", "clips", "input"): "hidden",
     ("tables", "tanh"): "tables",
     ("tables", "exp"): "exp",
 }

@@ -70,12 +70,12 @@ def test_batches_carry_them(sets):
 
 
 def test_the_field_of_the_config_carries_them_and_needs_labels():
-    batch = load("digits", "train[:50]", labels=True, examples=2).draw(3, seed=0)
+    batch = load("digits", "train[:50]", labels=True, max_examples=2).draw(3, seed=0)
     assert batch["examples"].shape == (2, 8, 8, 1)
     with pytest.raises(InputError, match=r"config\.data\.labels"):
-        load("digits", "train[:50]", examples=2)
-    with pytest.raises(InputError, match=r"config\.data\.fewest_examples"):
-        load("digits", "train[:50]", labels=True, examples=2, fewest_examples=3)
+        load("digits", "train[:50]", max_examples=2)
+    with pytest.raises(InputError, match=r"config\.data\.min_examples"):
+        load("digits", "train[:50]", labels=True, max_examples=2, min_examples=3)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ REFUSALS = [
     ("embedding", {"data.validation_split": "train where label is 3[:64]"}, r"config\.train\.eval_batch_size"),
     ("codes", {"data.resize": 12}, r"config\.data\.resize"),
     ("codes", {"settings.codes": 4096}, r"config\.codes\.codes"),
-    ("few_shot", {"data.examples": 0}, r"config\.data\.examples"),
+    ("few_shot", {"data.max_examples": 0}, r"config\.data\.max_examples"),
     ("few_shot", {"settings.heads": 3}, r"config\.few_shot\.encoder_features"),
     ("few_shot", {"settings.alphabets": ("test where label is nobody",)}, "nobody"),
     ("few_shot", {"data.test_split": "test where label is 3[:1]"}, "classes of more than 1 images"),

@@ -64,8 +64,8 @@ def mask_a_in_every_layer(monkeypatch):
 def mask_b_in_the_first_layer(monkeypatch):
     patch_masks(
         monkeypatch,
-        strict=lambda masks: (
-            np.concatenate([masks.strict[:1], np.roll(masks.strict, -1, 0)[1:]])
+        first=lambda masks: (
+            np.concatenate([masks.first[:1], np.roll(masks.first, -1, 0)[1:]])
             | (np.arange(4)[:, None] - 1 <= np.arange(24) // 8)
         ),
     )

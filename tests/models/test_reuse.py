@@ -9,7 +9,7 @@ from flax import nnx
 from proofs import random_images
 
 from pixelcnn_jax import GatedPixelCNN, sample
-from pixelcnn_jax.foundation.distributions import log_probs_of
+from pixelcnn_jax.distributions import log_probs_of
 
 
 def mean_log_prob(logits, images):

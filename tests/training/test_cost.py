@@ -63,7 +63,7 @@ def test_large_images_cost_no_memory_and_the_networks_own_operations():
     wide = tiny()[1].make_experiment(config, spec, {})
     actual = estimate_cost(config, wide, spec)
     assert sum(x.nbytes for x in jax.live_arrays()) - before < 1e6
-    per_pixel = 2 * 12_096 + 7_680 + 19_008  # the layers, the strict layer, the head; masked weights count
+    per_pixel = 2 * 12_096 + 7_680 + 19_008  # the layers, the first layer, the head; masked weights count
     macs = 3 * config.train.batch_size * 64 * 64 * per_pixel
     np.testing.assert_allclose(actual["step_flops"], 2 * macs, rtol=0.1)
 

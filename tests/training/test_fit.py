@@ -89,7 +89,7 @@ def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkey
         jax.tree.map(np.testing.assert_array_equal, one.variables, short.variables)
         assert one.model == short.model
     assert without_times(resumed.history) == without_times(again.history) == without_times(short.history)
-    assert loaded.card["score_of"] == "p(x)"
+    assert loaded.card["density"] == "p(x)"
     changes = {"images": ~IMAGES, "steps": 7, "key": jax.random.key(1), "validation": 0.2, "ema_decay": 0.8}
     for name, value in (changes | {"model_or_config": None, "learning_rate": 1e-3, "eval_every": None}).items():
         with pytest.raises(InputError, match=rf"data\.v2/run has a different config: {name} was"):

@@ -121,7 +121,7 @@ def test_a_picture_of_other_than_samples_is_not_animated(whole, tmp_path):
     for name in ("config.json", "model.json", "samples_0000004.png"):
         shutil.copy(whole / name, tmp_path)
     assert "<canvas" in report_html(tmp_path)
-    write_json(tmp_path / "model.json", read_json(tmp_path / "model.json") | {"score_of": "p(x|h)"})
+    write_json(tmp_path / "model.json", read_json(tmp_path / "model.json") | {"density": "p(x|h)"})
     assert "<canvas" not in report_html(tmp_path)
 
 

@@ -72,11 +72,11 @@ def test_a_model_of_another_network_is_refused_by_the_parameter_that_differs(who
 
 def test_a_part_that_is_left_out_may_differ(whole):
     params = trained_params(str(whole), tiny_experiment(model__head_features=20)[1], without=("head",))
-    assert "strict" in params["params"]
+    assert "first" in params["params"]
     assert "head" not in params["params"]
-    with pytest.raises(InputError, match=r"start_without names heads"):
+    with pytest.raises(InputError, match=r"reinitialise names heads"):
         trained_params(str(whole), tiny_experiment()[1], without=("heads",))
-    with pytest.raises(InputError, match=r"\['strict'\]"):
+    with pytest.raises(InputError, match=r"\['first'\]"):
         trained_params(str(whole), tiny_experiment(model__first_kernel_size=5)[1], without=("head",))
-    with pytest.raises(InputError, match=r"start_without needs config\.train\.start_from"):
-        TrainConfig(start_without=("head",))
+    with pytest.raises(InputError, match=r"reinitialise needs config\.train\.start_from"):
+        TrainConfig(reinitialise=("head",))

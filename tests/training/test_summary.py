@@ -18,7 +18,7 @@ def result_of(measure="bits_per_dim", **more):
         "samples": "s.png",
         "workdir": "w",
     }
-    return {"measure": measure, "scores": scores, "score_of": "p(x)", **rest} | more
+    return {"measure": measure, "scores": scores, "density": "p(x)", **rest} | more
 
 
 def rows(text):

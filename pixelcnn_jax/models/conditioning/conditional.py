@@ -1,7 +1,7 @@
 """A network together with the module that turns what is given into its condition.
 
 The public functions (``sample``, ``log_prob``, ``compress`` ...) take a ``ConditionalModel`` wherever they take a
-network. They call ``resolve`` once, and see only a network and its ``Condition`` after that.
+network. They call ``apply_conditioner`` once, and see only a network and its ``Condition`` after that.
 """
 
 from typing import Any, cast
@@ -59,7 +59,7 @@ class ConditionalModel(nn.Module):
     Attributes:
       network: the network.
       conditioner: a module that turns h (a vector, small images or tokens) into the map s = m(h) of equation 5, or a
-        ``ConstantCondition``, in which case no h is given. A method ``nothing(h)`` returns what stands for "no
+        ``ConstantCondition``, in which case no h is given. A method ``null_condition(h)`` returns what stands for "no
         condition" in place of h: without it, samples cannot be guided.
     """
 
@@ -114,7 +114,7 @@ def unconditional(model: nn.Module, variables: Variables, h: Given | None, condi
     Args:
       model, variables: the model.
       h: what the caller of a public function gave.
-      condition: what ``resolve`` made of it.
+      condition: what ``apply_conditioner`` made of it.
 
     Raises:
       InputError: if the model has no condition, or its conditioner does not say what stands for none.
@@ -123,13 +123,13 @@ def unconditional(model: nn.Module, variables: Variables, h: Given | None, condi
         if not all(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(condition)):
             raise InputError('guidance must be 0: the zeros of "no condition" would be a class of this model.')
         return jax.tree.map(jnp.zeros_like, condition)
-    nothing = getattr(getattr(model, "conditioner", None), "nothing", None)
-    if nothing is None or h is None:
-        raise InputError("guidance must be 0: the model has no condition, or its conditioner has no method nothing(h).")
-    return cast(Condition, model.apply(variables, nothing(h), len(h), method="condition"))
+    null_condition = getattr(getattr(model, "conditioner", None), "null_condition", None)
+    if null_condition is None or h is None:
+        raise InputError("guidance must be 0: the model has no condition, or its conditioner no `null_condition(h)`.")
+    return cast(Condition, model.apply(variables, null_condition(h), len(h), method="condition"))
 
 
-def resolve(
+def apply_conditioner(
     model: nn.Module,
     variables: Variables,
     h: Given | None,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from pixelcnn_jax.foundation.distributions import intensities
+from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Images, Vector
 from pixelcnn_jax.models.layers import add_bias
@@ -34,7 +34,7 @@ class Convolution(nn.Module):
         return add_bias(window_product(window, kernel, stride=self.stride), bias)
 
 
-class Enlargement(nn.Module):
+class PixelShuffle(nn.Module):
     """A transposed convolution that doubles height and width: each input gives 2x2 outputs (Shi et al. 2016).
 
     Attributes:
@@ -105,11 +105,11 @@ class Deconvolution(nn.Module):
         rows, columns = -(-height // scale), -(-width // scale)
         x = nn.Dense(rows * columns * self.features[0])(h).reshape(-1, rows, columns, self.features[0])
         for features in self.features:
-            x = Enlargement(features)(nn.silu(x))
+            x = PixelShuffle(features)(nn.silu(x))
         return Convolution(outputs)(nn.silu(x))[:, :height, :width]
 
     @nn.nowrap
-    def nothing(self, h: Vector) -> Vector:
+    def null_condition(self, h: Vector) -> Vector:
         """Returns zeros, which stands for "no condition"."""
         return jnp.zeros_like(h)
 
@@ -133,7 +133,7 @@ class Upsampling(nn.Module):
         x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes the image from zero padding
         for _ in range(self.layers):
             x = nn.silu(Convolution(self.outputs)(x))
-        return Enlargement(self.outputs)(x)
+        return PixelShuffle(self.outputs)(x)
 
 
 def on_unit_sphere(x: Float[Array, "batch features"]) -> Float[Array, "batch features"]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from pixelcnn_jax.foundation.distributions import at_least_float32
+from pixelcnn_jax.distributions import promoted
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition
 
@@ -39,11 +39,11 @@ class Adjustment(NamedTuple):
     def logits(self, logits: Float[Array, "passes_batch levels"]) -> Float[Array, "batch levels"]:
         """Returns the logits to draw from; the softmax renormalises them."""
         if self.guidance is not None:
-            pairs = at_least_float32(logits).reshape(-1, 2, logits.shape[-1])
+            pairs = promoted(logits).reshape(-1, 2, logits.shape[-1])
             logits = pairs[:, 0] + self.guidance * (pairs[:, 0] - pairs[:, 1])
         if self.temperature is None:
             return logits
-        logits = at_least_float32(logits)
+        logits = promoted(logits)
         return (logits - logits.max(axis=-1, keepdims=True)) / self.temperature  # so that nothing grows to infinity
 
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
-from pixelcnn_jax.foundation.distributions import intensities
+from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditioning.encoders import Convolution, Enlargement
+from pixelcnn_jax.models.conditioning.encoders import Convolution, PixelShuffle
 from pixelcnn_jax.models.inputs import ABSENT, Examples, check_values
 
 
@@ -24,21 +24,23 @@ class SetEncoder(nn.Module):
     Attributes:
       shape: height, width and feature maps of s; the examples have this height and width.
       levels: number of values of a sub-pixel.
-      most: largest number of examples.
+      max_examples: largest number of examples.
       features: feature maps of an example at half and at a quarter of its size; the second is the attention's width.
       heads: number of attention heads.
     """
 
     shape: tuple[int, int, int]
     levels: int
-    most: int = 9
+    max_examples: int = 9
     features: tuple[int, int] = (24, 64)
     heads: int = 4
 
     @nn.compact
     def __call__(self, examples: Examples) -> Float[Array, "batch height width outputs"]:
-        if examples.shape[1] > self.most or examples.shape[2:4] != self.shape[:2]:
-            raise InputError(f"h must be at most {self.most} images of {self.shape[:2]}, got {examples.shape[1:4]}.")
+        if examples.shape[1] > self.max_examples or examples.shape[2:4] != self.shape[:2]:
+            raise InputError(
+                f"h must be at most {self.max_examples} images of {self.shape[:2]}, got {examples.shape[1:4]}."
+            )
         check_values(jnp.maximum(examples, 0), self.levels, name="h")
         (batch, count), image, size = examples.shape[:2], examples.shape[2:], self.features[1]
         x = intensities(jnp.maximum(examples, 0), self.levels).reshape(-1, *image)
@@ -52,13 +54,13 @@ class SetEncoder(nn.Module):
         def near(_: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
             if not self.is_initializing():  # the size of trained parameters is compared, which costs nothing
                 return jnp.zeros(shape, dtype)
-            return jnp.asarray(nearness((rows, columns), (x.shape[1], x.shape[2]), self.heads))
+            return jnp.asarray(position_bias((rows, columns), (x.shape[1], x.shape[2]), self.heads))
 
         biases = rows * columns * (1 + places)
-        bias = nn.Embed(self.heads, biases, embedding_init=near, name="nearness").embedding
+        bias = nn.Embed(self.heads, biases, embedding_init=near, name="position_bias").embedding
         bias = bias.reshape(self.heads, rows * columns, 1 + places)
         # The token comes first, then the places of each example. They differ by a learned vector for each.
-        where = nn.Embed(1 + places, size, name="places").embedding
+        where = nn.Embed(1 + places, size, name="positions").embedding
         seen = x.reshape(batch, count, places, size) + where[None, None, 1:]
         token = jnp.broadcast_to(where[None, :1], (batch, 1, size))
         seen = nn.LayerNorm()(jnp.concatenate([token, seen.reshape(batch, count * places, size)], axis=1))
@@ -78,15 +80,15 @@ class SetEncoder(nn.Module):
         )
         maps = nn.LayerNorm()(queries + nn.Dense(size)(attended.reshape(batch, rows * columns, size)))
         maps = nn.silu(Convolution(size)(maps.reshape(batch, rows, columns, size)))
-        return Enlargement(self.shape[2])(maps)[:, : self.shape[0], : self.shape[1]]
+        return PixelShuffle(self.shape[2])(maps)[:, : self.shape[0], : self.shape[1]]
 
     @nn.nowrap
-    def nothing(self, examples: Examples) -> Examples:
+    def null_condition(self, examples: Examples) -> Examples:
         """Returns sets without an example, which stands for "no condition"."""
         return jnp.full(examples.shape, ABSENT)
 
 
-def nearness(
+def position_bias(
     queries: tuple[int, int], places: tuple[int, int], heads: int
 ) -> Float[np.ndarray, "heads queries_times_tokens"]:
     """Returns the initial bias of attention: -d^2 / 2 for places d apart, half of it in each further head.

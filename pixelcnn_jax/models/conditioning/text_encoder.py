@@ -52,13 +52,13 @@ class TextEncoder(nn.Module):
         forward, backward = (nn.RNN(nn.GRUCell(self.features)) for _ in range(2))
         context = cast(Array, nn.Bidirectional(forward, backward)(words, seq_lengths=jnp.sum(known, axis=1)))
 
-        def with_nothing(name: str, x: Array) -> Array:
+        def with_null(name: str, x: Array) -> Array:
             nothing = self.param(name, nn.initializers.normal(1.0), (self.features,))
             nothing = jnp.broadcast_to(nothing[None, None], (len(x), 1, self.features))
             return jnp.concatenate([nothing, x], axis=1).reshape(len(x), -1, self.heads, each)
 
-        keys = with_nothing("nothing_key", nn.Dense(self.features)(jnp.concatenate([words, context], axis=2)))
-        values = with_nothing("nothing_value", nn.Dense(self.features)(words))
+        keys = with_null("null_key", nn.Dense(self.features)(jnp.concatenate([words, context], axis=2)))
+        values = with_null("null_value", nn.Dense(self.features)(words))
         scores = jnp.einsum("hwnd,blnd->bhwnl", self._queries(each), keys)
         attended = jnp.pad(known, ((0, 0), (1, 0)), constant_values=True)[:, None, None, None]
         weights = jax.nn.softmax(jnp.where(attended, scores, -jnp.inf))
@@ -68,7 +68,7 @@ class TextEncoder(nn.Module):
         return nn.Dense(self.shape[2])(local) + everywhere
 
     @nn.nowrap
-    def nothing(self, tokens: Tokens) -> Tokens:
+    def null_condition(self, tokens: Tokens) -> Tokens:
         """Returns sentences without a word, which stands for "no condition"."""
         return jnp.full_like(tokens, PADDING)
 

@@ -25,7 +25,7 @@ class ResidualNetwork(Network):
     """A network of 1601.06759; a subclass defines the three methods of a layer.
 
     Its attributes and its call are those of ``pixelcnn_jax.models.autoregressive.Network``. The parameters are the
-    first masked convolution (``strict``, not counted in ``layers``), ``layers`` residual layers stacked along their
+    first masked convolution (``first``, not counted in ``layers``), ``layers`` residual layers stacked along their
     first axis (``layers``), the two 1x1 of the head (``head``) and, for codes, their ``embedding``.
     """
 
@@ -51,7 +51,7 @@ class ResidualNetwork(Network):
         """Masks the parameters by colour where they read the current pixel, as the layers read them."""
         masks = colour_masks(self)
         return params | {
-            "strict": split_taps(params["strict"], masks.strict),
+            "first": split_taps(params["first"], masks.first),
             "layers": self.masked_layer(params["layers"], masks),
             "head": masked_head(params["head"], masks),
         }
@@ -64,7 +64,7 @@ class ResidualNetwork(Network):
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
         return {
-            "strict": convolution_shapes(self.first_kernel_size, self.inputs, self.maps),
+            "first": convolution_shapes(self.first_kernel_size, self.inputs, self.maps),
             "layers": self.layer_shapes(condition),
             **shared_shapes(self),
         }
@@ -81,7 +81,7 @@ class ResidualNetwork(Network):
             return x + self.block(layer, x, condition, drop), None
 
         keys = None if dropout_key is None else jax.random.split(dropout_key, self.layers)
-        x = masked_convolution(params["strict"], inputs)
+        x = masked_convolution(params["first"], inputs)
         layer = jax.checkpoint(layer) if self.remat else layer
         x, _ = jax.lax.scan(layer, x, (params["layers"], keys), unroll=True)  # as in gated_pixelcnn.py
         return whole_head(self, params["head"], x)

@@ -19,7 +19,7 @@ from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve
 
 
 class Pixel(NamedTuple):
-    """The state of the current pixel, for the strict layer and then the others.
+    """The state of the current pixel, for the first layer and then the others.
 
     Attributes:
       above: what each layer sees from above.
@@ -80,25 +80,25 @@ class ResidualStream:
 
     def first_rows(self, params: Params, batch: int, width: int) -> list[Any]:
         """Returns the border above the image, for every layer."""
-        reach, _, inputs, _ = params["strict"]["above"].shape
-        strict = jnp.zeros((batch, reach, width, inputs), self.model.dtype)
-        return [strict, *(self.border(layer, batch, width) for layer in params["layers"])]
+        reach, _, inputs, _ = params["first"]["above"].shape
+        first = jnp.zeros((batch, reach, width, inputs), self.model.dtype)
+        return [first, *(self.border(layer, batch, width) for layer in params["layers"])]
 
     def open_row(self, params: Params, rows: list[Any], condition: Condition) -> tuple[list[Any], list[Any]]:
         """Returns what every layer sees from above in the next row, and the memory."""
-        condition, (strict, *memories) = jax.tree.map(lambda x: x.astype(self.model.dtype), condition), rows
+        condition, (first, *memories) = jax.tree.map(lambda x: x.astype(self.model.dtype), condition), rows
         layers = zip(params["layers"], memories, strict=True)
         above = [self.context_from_above(layer, memory, condition) for layer, memory in layers]
-        return [taps_above(params["strict"]["above"], strict), *above], rows
+        return [taps_above(params["first"]["above"], first), *above], rows
 
     def close_row(
         self, params: Params, rows: list[Any], above: list[Any], row: Int[Array, "batch 1 width channels"]
     ) -> list[Any]:
         """Passes a finished row through the network, and remembers it."""
-        (strict, *memories), inputs = rows, encode(self.model, params, row)
+        (first, *memories), inputs = rows, encode(self.model, params, row)
         _, _, new = self._pass(params, inputs, above, None)
         remembered = [self.remember(memory, x) for memory, x in zip(memories, new, strict=True)]
-        return [jnp.concatenate([strict, inputs], axis=1)[:, 1:], *remembered]
+        return [jnp.concatenate([first, inputs], axis=1)[:, 1:], *remembered]
 
     def first_columns(self, params: Params, batch: int) -> list[Array]:
         """Returns the zero border left of the image, for every layer."""
@@ -128,7 +128,7 @@ class ResidualStream:
         return [jnp.concatenate([memory, x], axis=2)[:, :, 1:] for memory, x in zip(columns, new, strict=True)]
 
     def _kernels_left(self, params: Params) -> list[Array]:
-        return [params["strict"]["left"], *(self.taps_left(layer) for layer in params["layers"])]
+        return [params["first"]["left"], *(self.taps_left(layer) for layer in params["layers"])]
 
     def _pass(
         self, params: Params, inputs: Float[Array, "batch 1 width inputs"], above: list[Any], left: list[Array] | None
@@ -142,7 +142,7 @@ class ResidualStream:
         def product(index: int, x: Array) -> Array:
             return rows_left(kernels[index], x) if left is None else left[index]
 
-        x = convolve(params["strict"], inputs, above[0] + product(0, inputs))
+        x = convolve(params["first"], inputs, above[0] + product(0, inputs))
         reads, new = [], []
         for index, (layer, from_above) in enumerate(zip(params["layers"], above[1:], strict=True), start=1):
             reads.append(self.read(layer, x, from_above))

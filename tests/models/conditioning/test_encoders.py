@@ -9,7 +9,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.encoders import (
     Deconvolution,
     Encoder,
-    Enlargement,
+    PixelShuffle,
     Upsampling,
     between,
     on_unit_sphere,
@@ -66,7 +66,7 @@ def test_networks_around_the_decoder_take_any_size(height, width):
 def test_an_enlargement_sees_its_surroundings_and_keeps_its_place():
     """Output [2i + k, 2j + l] depends on inputs next to [i, j], and on no others."""
     x = jax.random.normal(jax.random.key(0), (1, 4, 5, 2))
-    module = Enlargement(3)
+    module = PixelShuffle(3)
     variables = module.init(jax.random.key(1), x)
     jacobian = jax.jacfwd(lambda x: module.apply(variables, x)[0].sum(axis=-1))(x)[:, :, 0].sum(axis=-1)
     for row, column in ((0, 0), (3, 6), (7, 9)):

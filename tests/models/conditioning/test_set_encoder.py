@@ -9,7 +9,7 @@ import pytest
 from proofs import randomised
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder, nearness
+from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder, position_bias
 from pixelcnn_jax.models.inputs import ABSENT
 from pixelcnn_jax.training.optimizer import muon_axes
 
@@ -42,7 +42,7 @@ def test_an_absent_example_counts_as_left_out():
 
 
 def test_the_first_head_begins_with_its_surroundings():
-    bias = nearness((14, 14), (7, 7), 3).reshape(3, 14, 14, 50)
+    bias = position_bias((14, 14), (7, 7), 3).reshape(3, 14, 14, 50)
     assert (bias[..., 0] == 0).all()
     for row, column in ((0, 0), (5, 8), (13, 13)):
         assert bias[0, row, column, 1:].argmax() == row // 2 * 7 + column // 2

@@ -30,7 +30,7 @@ def open_masks(monkeypatch, name):
 
 
 def mask_b_in_the_first_layer(monkeypatch):
-    open_masks(monkeypatch, "strict")
+    open_masks(monkeypatch, "first")
 
 
 def no_mask_on_a_1x1(monkeypatch):

@@ -28,14 +28,19 @@ def intensities(
 
 def log_probs_of(logits: Float[Array, "*subpixels levels"], values: Values) -> Float[Array, "*subpixels"]:
     """Returns the log-probability of each value under a softmax, in nats, computed in float32 or better."""
-    logits = at_least_float32(logits)
+    logits = promoted(logits)
     chosen = jnp.take_along_axis(logits, values.astype(jnp.int32)[..., None], axis=-1)[..., 0]
     return chosen - jax.nn.logsumexp(logits, axis=-1)
 
 
-def at_least_float32(logits: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Returns logits of half precision in float32, others unchanged."""
-    return logits.astype(jnp.float32) if logits.dtype.itemsize < 4 else logits
+def accumulation_dtype(dtype: DTypeLike) -> DTypeLike:
+    """Promotes half precision to float32; keeps any other type."""
+    return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
+
+
+def promoted(logits: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Converts logits of half precision to float32."""
+    return logits.astype(accumulation_dtype(logits.dtype))
 
 
 class Mixture(NamedTuple):
@@ -141,7 +146,7 @@ def draw(
     Logits with a NaN give -1, which is no level.
     """
     groups, members = _square(levels := logits.shape[-1])
-    padded = jnp.pad(at_least_float32(logits), ((0, 0), (0, groups * members - levels)), constant_values=-jnp.inf)
+    padded = jnp.pad(promoted(logits), ((0, 0), (0, groups * members - levels)), constant_values=-jnp.inf)
     square = padded.reshape(-1, groups, members)
     shares = jnp.exp(square - jnp.max(square, axis=(1, 2), keepdims=True)).sum(axis=-1)
     group = jnp.argmax(jnp.log(shares) + gumbel[:, :groups], axis=-1)

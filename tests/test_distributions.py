@@ -9,7 +9,7 @@ from proofs import assert_causal, assert_complete, assert_faithful, assert_norma
 from reference import reference_mixture
 
 from pixelcnn_jax import GatedPixelCNN
-from pixelcnn_jax.foundation.distributions import draw, log_probs_of, mixture_log_probs, mixture_logits, mixture_of
+from pixelcnn_jax.distributions import draw, log_probs_of, mixture_log_probs, mixture_logits, mixture_of
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
