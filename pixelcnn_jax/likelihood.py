@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Key
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
+from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
 from pixelcnn_jax.models.inputs import (
     Condition,
     Given,
@@ -60,12 +60,7 @@ def log_probs(
 
 
 def log_prob(
-    model: nn.Module | ConditionalModel,
-    variables: Variables,
-    images: GivenImages,
-    *,
-    h: Given | None = None,
-    s: Map | None = None,
+    model: nn.Module, variables: Variables, images: GivenImages, *, h: Given | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
     """Returns log p(x | h, s), exact, in nats per image (negative): the joint of equation 1.
 
@@ -91,7 +86,7 @@ def _log_prob(model: nn.Module, variables: Variables, images: Images, condition:
 
 
 def nats(
-    model: nn.Module | ConditionalModel,
+    model: nn.Module,
     variables: Variables,
     images: GivenImages,
     *,
@@ -115,12 +110,7 @@ def nats(
 
 
 def bits_per_dim(
-    model: nn.Module | ConditionalModel,
-    variables: Variables,
-    images: GivenImages,
-    *,
-    h: Given | None = None,
-    s: Map | None = None,
+    model: nn.Module, variables: Variables, images: GivenImages, *, h: Given | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
     """Returns -log2 p(x | h, s) per sub-pixel for each image; its mean over a split is the figure papers report.
 
@@ -131,12 +121,7 @@ def bits_per_dim(
 
 
 def check_causal(
-    model: nn.Module | ConditionalModel,
-    variables: Variables,
-    *,
-    shape: tuple[int, int, int],
-    h: Given | None = None,
-    s: Map | None = None,
+    model: nn.Module, variables: Variables, *, shape: tuple[int, int, int], h: Given | None = None, s: Map | None = None
 ) -> None:
     """Checks that the logits of a sub-pixel depend only on the sub-pixels before it. Otherwise likelihoods are wrong.
 

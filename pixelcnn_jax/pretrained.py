@@ -6,8 +6,6 @@ Published models, the workdir of a run, and a file copied from either share one 
 import difflib
 import functools
 import hashlib
-import inspect
-import operator
 import os
 import re
 import sys
@@ -33,13 +31,12 @@ from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables, condition_sizes
-from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.registry import build, describe
 
 # In a checkout it holds also what the wheel leaves out: models for comparisons, and those that would make it too large.
 PUBLISHED = Path(__file__).parent / "weights"
 
-Model = nn.Module | ConditionalModel | Mapping[str, Any]
+Model = nn.Module | Mapping[str, Any]
 
 
 class Pretrained(NamedTuple):
@@ -84,7 +81,7 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     variables, card = read_weights(name)
     try:
         model = build(card["networks"]) if model is None else model
-        _check_fit(model, variables, card["image_spec"])
+        _check_fit(model, variables)
     except Exception as error:  # a card can name anything, and JAX and Flax raise many kinds of errors
         raise InputError(f"The networks of {name} cannot be loaded: {first_line(error):.300}") from None
     return Pretrained(model, variables, card)
@@ -142,22 +139,15 @@ def save_pretrained(
       image_shape: height and width of the images, if the card has no "image_spec".
 
     Raises:
-      InputError: if the parent folder does not exist, neither the card nor ``image_shape`` says what the images are, or
-        the model is no Linen module.
+      InputError: if neither the card nor ``image_shape`` says what the images are.
     """
     file, card = _file_in(Path(path)), dict(card or {})
-    for folder in (file.parent if file == Path(path) else file.parent.parent, file.parent):
-        if not folder.is_dir() and (folder.exists() or folder != Path(path)):
-            raise InputError(f"{folder} must be a folder that exists: make it first.")
-    try:
-        if "image_spec" not in card and not isinstance(model, Mapping):
-            height, width = map(operator.index, image_shape or ())
-            card["image_spec"] = (height, width, model.channels, model.levels)
-        spec = ImageSpec(*card["image_spec"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise InputError(
-            'image_shape must be (height, width), for a model of images, or the card have an "image_spec".'
-        ) from None
+    if image_shape is not None and isinstance(model, nn.Module):
+        height, width = image_shape
+        card.setdefault("image_spec", (height, width, model.channels, model.levels))
+    if "image_spec" not in card:
+        raise InputError('image_shape must be (height, width), or the card have an "image_spec".')
+    spec = ImageSpec(*card["image_spec"])
     if "density" not in card and not isinstance(model, Mapping):
         card["density"], classes = _density(model, variables)
         spec = spec._replace(classes=spec.classes or classes)
@@ -174,7 +164,7 @@ def save_pretrained(
         "sha256": digest,
     }
     side = _side_file(file, digest)
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(side, content)
     write_json(file.with_suffix(".json"), {**facts, **card, **facts})
     side.replace(file)
@@ -246,45 +236,17 @@ def _side_file(file: Path, digest: str) -> Path:
     return file.with_name(f"{file.stem}.{digest[:12]}.safetensors")
 
 
-def _check_fit(model: Model, variables: Variables, spec: ImageSpec | None) -> None:
-    """Raises InputError unless the arrays are those of the networks, so that nothing is built that they do not back.
-
-    Args:
-      model: the networks.
-      variables: their arrays.
-      spec: the images that the model reads, if that is known; a network next to others may read anything.
-    """
+def _check_fit(model: Model, variables: Variables) -> None:
+    """Raises InputError unless the arrays are those of this package's networks; Flax checks those of other modules."""
     if isinstance(model, Mapping):
         for name, one in model.items():
-            _check_fit(one, variables[name], None)
+            _check_fit(one, variables[name])
         return
     if isinstance(model, ConditionalModel):
-        _check_fit(model.network, of_network := part_of(variables, "network"), None)
+        _check_fit(model.network, of_network := part_of(variables, "network"))
         if isinstance(model.conditioner, ConstantCondition):
             model.conditioner.check(condition_sizes(of_network["params"]).get("h"))
         return
     if isinstance(model, Network):
         check_params(model, variables["params"])
         model.check_variables(variables)
-    elif spec is not None:
-        _check_shapes(model, variables.get("params", {}), spec)
-
-
-def _check_shapes(model: nn.Module, params: Params, spec: ImageSpec) -> None:
-    """Raises InputError for parameters of other shapes than those of a module that reads images alone."""
-    if {"h", "s"} & inspect.signature(type(model).__call__).parameters.keys():
-        return
-    images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.int32)
-    try:
-        initial = jax.eval_shape(lambda images: model.init(jax.random.key(0), images), images).get("params", {})
-    except Exception:  # it reads more than images, or others
-        return
-    wanted, shapes = (
-        {".".join(name): x.shape for name, x in flax.traverse_util.flatten_dict(tree).items()}
-        for tree in (flax.core.unfreeze(initial), params)
-    )
-    for name in [*wanted, *shapes]:
-        if wanted.get(name) != shapes.get(name):
-            raise InputError(
-                f"{type(model).__name__} needs {name} of shape {wanted.get(name)}, got {shapes.get(name)}."
-            )

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from pixelcnn_jax.distributions import draw, log_probs_of, noise
 from pixelcnn_jax.foundation.devices import match_sharding
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner, unconditional
+from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, unconditional
 from pixelcnn_jax.models.conditioning.guidance import Adjustment, Scalar, interleave, make_adjustment
 from pixelcnn_jax.models.inputs import (
     Condition,
@@ -37,7 +37,7 @@ Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
 
 def sample(
-    model: nn.Module | ConditionalModel,
+    model: nn.Module,
     variables: Variables,
     key: RandomKeys,
     *,
@@ -79,23 +79,19 @@ def sample(
       InputError: for arguments that do not fit the model or the shape. Guidance is not refused for a model trained
         without ``drop_condition``: the variables do not record it. `pixelcnn sample` reads it from the card.
     """
-    prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
+    prepared = _prepared(
+        model, variables, key, shape=shape, h=h, s=s, given=given, mask=mask, temperature=temperature, guidance=guidance
+    )
     return _checked(_sample(*prepared, on_row=on_row)).images
 
 
 def sample_and_log_prob(
-    model: nn.Module | ConditionalModel,
+    model: nn.Module,
     variables: Variables,
     key: RandomKeys,
     *,
-    shape: tuple[int, int, int],
-    h: Given | None = None,
-    s: Map | None = None,
-    given: GivenImages | None = None,
-    mask: Mask | None = None,
-    temperature: Scalar = 1.0,
-    guidance: Scalar = 0.0,
     on_row: Callable[[int], None] | None = None,
+    **arguments: Any,
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, " batch"]]:
     """Draws the images that ``sample`` draws, and computes the log-probability of each in the same pass.
 
@@ -105,10 +101,8 @@ def sample_and_log_prob(
       The images, and the log-probability of the sub-pixels that were drawn, in nats per image. It is that of the
       distribution they were drawn from: with ``temperature`` and ``guidance``, conditional on the given sub-pixels.
     """
-    network, weights, adjustment, inputs, drawn = _prepared(
-        model, variables, key, shape, h, s, given, mask, temperature, guidance
-    )
-    drawn = drawn._replace(log_probs=jnp.zeros(shape[0]))
+    network, weights, adjustment, inputs, drawn = _prepared(model, variables, key, **arguments)
+    drawn = drawn._replace(log_probs=jnp.zeros(len(drawn.images)))
     drawn = _checked(_sample(network, weights, adjustment, inputs, drawn, on_row=on_row))
     is_drawn = (drawn.images >= 0).all(axis=(1, 2, 3))
     return drawn.images, jnp.where(is_drawn, cast(Array, drawn.log_probs), jnp.nan)
@@ -170,26 +164,14 @@ def _sample(
 
 
 def naive_sample(
-    model: nn.Module | ConditionalModel,
-    variables: Variables,
-    key: RandomKeys,
-    *,
-    shape: tuple[int, int, int],
-    h: Given | None = None,
-    s: Map | None = None,
-    given: GivenImages | None = None,
-    mask: Mask | None = None,
-    temperature: Scalar = 1.0,
-    guidance: Scalar = 0.0,
+    model: nn.Module, variables: Variables, key: RandomKeys, **arguments: Any
 ) -> Int[Array, "batch height width channels"]:
     """Draws what ``sample`` draws from the same key, by running the whole network again for every sub-pixel.
 
-    Takes, returns and raises the same as ``sample``, for any module that maps images to logits [batch, height, width,
-    channels, levels]. It is the reference for the cached sampler in float32. In half precision the two round sums
-    differently, and some draws differ.
+    Takes, returns and raises the same as ``sample``. It is the reference for the cached sampler in float32; in half
+    precision the two round sums differently, and some draws differ.
     """
-    prepared = _prepared(model, variables, key, shape, h, s, given, mask, temperature, guidance)
-    return _checked(_sample_naively(*prepared)).images
+    return _checked(_sample_naively(*_prepared(model, variables, key, **arguments))).images
 
 
 def _checked(drawn: Drawn) -> Drawn:
@@ -280,16 +262,17 @@ def _sample_naively(
 
 
 def _prepared(
-    model: nn.Module | ConditionalModel,
+    model: nn.Module,
     variables: Variables,
     key: Array,
+    *,
     shape: tuple[int, int, int],
-    h: Given | None,
-    s: Map | None,
-    given: GivenImages | None,
-    mask: Mask | None,
-    temperature: Scalar,
-    guidance: Scalar,
+    h: Given | None = None,
+    s: Map | None = None,
+    given: GivenImages | None = None,
+    mask: Mask | None = None,
+    temperature: Scalar = 1.0,
+    guidance: Scalar = 0.0,
 ) -> tuple[nn.Module, Variables, Adjustment, SamplerInputs, Drawn]:
     """Makes the arguments of ``_sample``."""
     adjustment = make_adjustment(temperature, guidance)

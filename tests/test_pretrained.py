@@ -238,9 +238,8 @@ def test_a_network_of_ones_own_is_passed_or_registered(tmp_path, monkeypatch):
     loaded = load_pretrained(tmp_path, model=custom)
     assert loaded.model is custom
     np.testing.assert_array_equal(log_prob(custom, loaded.variables, IMAGE), log_prob(custom, variables, IMAGE))
-    for wrong in (Own(3, features=6), GatedPixelCNN(levels=3, features=4, layers=1)):
-        with pytest.raises(InputError, match="cannot be loaded"):
-            load_pretrained(tmp_path, model=wrong)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_pretrained(tmp_path, model=GatedPixelCNN(levels=3, features=4, layers=1))
     with pytest.raises(InputError, match=r"class Own .*register.*model="):
         load_pretrained(tmp_path)
     register(Own)
@@ -289,31 +288,12 @@ def test_a_published_name_is_the_published_model_and_a_path_is_a_path(tmp_path, 
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
-    ("path", "changes", "named"),
-    [
-        ("missing/deeper", {}, "missing must be a folder"),
-        ("missing/m.safetensors", {}, "missing must be a folder"),
-        (".", {"image_spec": None}, "image_spec"),
-    ],
-)
-def test_what_cannot_be_saved_is_one_sentence(path, changes, named, tmp_path):
-    with pytest.raises(InputError, match=named):
-        save(tmp_path / path, **changes)
+def test_height_and_width_make_a_card(tmp_path):
     with pytest.raises(InputError, match="image_spec"):
         save_pretrained(tmp_path, NETWORK, variables_of("network"), {})
-
-
-@pytest.mark.usefixtures("unchecked_shapes")
-@pytest.mark.parametrize("wrong", [6, (6, 6, 1)])
-def test_an_image_has_a_height_and_a_width(wrong, tmp_path):
-    with pytest.raises(InputError, match=r"image_shape must be \(height, width\)"):
-        save_pretrained(tmp_path, NETWORK, variables_of("network"), image_shape=wrong)
-
-
-def test_height_and_width_make_a_card(tmp_path):
-    save_pretrained(tmp_path / "new", NETWORK, variables_of("network"), image_shape=(4, 5))
-    assert load_pretrained(tmp_path / "new").card["image_spec"] == ImageSpec(4, 5, NETWORK.channels, NETWORK.levels)
+    save_pretrained(tmp_path / "a" / "new", NETWORK, variables_of("network"), image_shape=(4, 5))
+    card = load_pretrained(tmp_path / "a" / "new").card
+    assert card["image_spec"] == ImageSpec(4, 5, NETWORK.channels, NETWORK.levels)
 
 
 def test_a_card_without_a_config_has_an_empty_one(tmp_path):

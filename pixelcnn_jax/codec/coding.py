@@ -10,14 +10,13 @@ from jaxtyping import UInt
 from pixelcnn_jax.codec.container import MAX_CODED_SUBPIXELS, MAX_ROW, Container, check_size, pack, unpack
 from pixelcnn_jax.codec.groups import Coder, OnRow, digest_of_integers, lanes_of
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
-from pixelcnn_jax.codec.quantise import has_integer_form
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
 from pixelcnn_jax.models.inputs import Given, GivenImages, Map, Variables, as_images
 
 
 def compress(
-    model: nn.Module | ConditionalModel,
+    model: nn.Module,
     variables: Variables,
     images: GivenImages,
     *,
@@ -60,12 +59,7 @@ class Uncoded(NamedTuple):
 
 
 def compress_sizes(
-    model: nn.Module | ConditionalModel,
-    variables: Variables,
-    sizes: Sequence[Uncoded],
-    *,
-    verify: bool,
-    on_row: OnRow | None,
+    model: nn.Module, variables: Variables, sizes: Sequence[Uncoded], *, verify: bool, on_row: OnRow | None
 ) -> list[bytes]:
     """Compresses images of several sizes, each as ``compress`` does, by a few programs for all of them."""
     network, arrays, containers, conditions = integer_network(model), [], [], []
@@ -91,7 +85,7 @@ def compress_sizes(
 
 
 def decompress(
-    model: nn.Module | ConditionalModel,
+    model: nn.Module,
     variables: Variables,
     data: bytes,
     *,
@@ -121,7 +115,7 @@ def decompress(
 
 
 def decompress_sizes(
-    model: nn.Module | ConditionalModel,
+    model: nn.Module,
     variables: Variables,
     coded: Sequence[tuple[Container, Given | None, Map | None]],
     *,
@@ -135,14 +129,12 @@ def decompress_sizes(
     return Coder(network, weights, [container for container, *_ in coded], conditions, on_row).decompress()
 
 
-def integer_network(model: nn.Module | ConditionalModel) -> IntegerPixelCNN:
+def integer_network(model: nn.Module) -> IntegerPixelCNN:
     """Returns the network of a model. Raises InputError if it is not an integer network, and names the remedy."""
     network = model.network if isinstance(model, ConditionalModel) else model
     if isinstance(network, IntegerPixelCNN):
         return network
-    remedy = (
-        "make one with pixelcnn_jax.quantise(model, variables, images)"
-        if has_integer_form(network)
-        else "this network has no integer form, and docs/compression.md lists those that have one"
+    raise InputError(
+        f"model must be an IntegerPixelCNN, got {type(network).__name__}: make one of a GatedPixelCNN with "
+        "pixelcnn_jax.quantise(model, variables, images)."
     )
-    raise InputError(f"model must be an IntegerPixelCNN to compress, got {type(network).__name__}: {remedy}.")

@@ -8,7 +8,6 @@ as ``load_pretrained`` does with a model from disk.
 from functools import partial
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,7 +80,7 @@ def quantise(
     """
     if isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
         model, variables = _with_constant_h(model, variables)
-    if isinstance(model, ConditionalModel) or not has_integer_form(model):
+    if type(model) is not GatedPixelCNN or model.levels > MAX_LEVELS:
         raise InputError(
             f"model must be a GatedPixelCNN with at most {MAX_LEVELS} levels: other networks have no integer form."
         )
@@ -123,11 +122,6 @@ def _with_constant_h(model: ConditionalModel, variables: Variables) -> tuple[Gat
 
 def _are_statistics(x: Any) -> bool:
     return isinstance(x, Statistics)
-
-
-def has_integer_form(model: nn.Module) -> bool:
-    """Returns whether ``quantise`` takes a network."""
-    return type(model) is GatedPixelCNN and model.levels <= MAX_LEVELS
 
 
 @jax.jit(static_argnums=0)

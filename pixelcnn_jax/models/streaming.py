@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Integer
 
 from pixelcnn_jax.distributions import promoted
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
+from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
 from pixelcnn_jax.models.inputs import Condition, Given, Map, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 
@@ -136,12 +136,7 @@ def begin(stream: Stream, params: Params, condition: Condition, *, batch: int, w
 
 
 def start(
-    model: nn.Module | ConditionalModel,
-    variables: Variables,
-    *,
-    shape: tuple[int, int, int],
-    h: Given | None = None,
-    s: Map | None = None,
+    model: nn.Module, variables: Variables, *, shape: tuple[int, int, int], h: Given | None = None, s: Map | None = None
 ) -> Cache:
     """Returns the cache from which ``conditional`` reads images of this shape, before their first sub-pixel.
 

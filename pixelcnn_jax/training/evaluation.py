@@ -18,7 +18,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import Evaluation, nats, summarise
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner, as_vectors
+from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, as_vectors
 from pixelcnn_jax.models.inputs import Given, ImageSpec, Map, Variables, as_images, as_rows
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
 from pixelcnn_jax.training.processes import own_rows
@@ -28,7 +28,7 @@ PerImage = Callable[[Params, Batch], Any]  # an array [batch, ...], or a tree of
 
 
 def evaluate(
-    model: nn.Module | ConditionalModel,
+    model: nn.Module,
     variables: Variables,
     images: np.ndarray | Array,
     *,

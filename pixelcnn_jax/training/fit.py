@@ -77,7 +77,7 @@ class FitConfig:
 
 
 def fit(
-    model_or_config: nn.Module | ConditionalModel | ModelConfig | None,
+    model_or_config: nn.Module | ModelConfig | None,
     images: np.ndarray | Array,
     *,
     h: Given | None = None,

@@ -255,17 +255,11 @@ def test_another_model_and_other_weights_are_refused(small):
         decompress(model, changed, data)
 
 
-@pytest.mark.parametrize(
-    ("model", "remedy"),
-    [
-        (ConditionalModel(GREY, ConstantCondition(3)), "quantise"),
-        (RowLSTM(levels=5, features=8), "no integer form"),
-    ],
-)
-def test_a_network_that_does_not_compute_in_integers_is_refused(small, model, remedy):
+@pytest.mark.parametrize("model", [ConditionalModel(GREY, ConstantCondition(3)), RowLSTM(levels=5, features=8)])
+def test_a_network_that_does_not_compute_in_integers_is_refused(small, model):
     *_, images, data = small
     for work in (lambda: compress(model, {}, images), lambda: decompress(model, {}, data)):
-        with pytest.raises(InputError, match=f"^model must be an IntegerPixelCNN.*{remedy}"):
+        with pytest.raises(InputError, match="^model must be an IntegerPixelCNN.*quantise"):
             work()
 
 
