@@ -259,7 +259,7 @@ def test_another_model_and_other_weights_are_refused(small):
 def test_a_network_that_does_not_compute_in_integers_is_refused(small, model):
     *_, images, data = small
     for work in (lambda: compress(model, {}, images), lambda: decompress(model, {}, data)):
-        with pytest.raises(InputError, match="^model must be an IntegerPixelCNN.*quantise"):
+        with pytest.raises(InputError, match=r"^model must be an IntegerPixelCNN.*quantise"):
             work()
 
 
