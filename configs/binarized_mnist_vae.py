@@ -21,10 +21,7 @@ def get_config(step: str = "1") -> ConfigDict:
     config.vae.bottleneck = 32
     config.vae.encoder_features = (32, 64)
     config.vae.map_features = 16
-    config.vae.kl_warmup = 1
     config.vae.free_nats = 0.35 if step == "1" else 0.32  # of KL for each of 32 numbers: the decoder needs none of them
-    config.vae.unconditional = "runs/binarized_mnist_1"
-    config.vae.report_images = 500
     config.vae.importance_samples = 256
     config.data.validation_split = "validation"
     config.model.features = 48
@@ -38,6 +35,7 @@ def get_config(step: str = "1") -> ConfigDict:
     config.train.steps = 2_000 if step == "1" else 2_400
     config.train.ema_decay = 0.998
     config.train.eval_every = 500
+    config.train.report_images = 500
     config.train.sample_rows = 40
     config.train.sample_columns = 12
     return config

@@ -15,7 +15,6 @@ from experiments import default_config
 
 def get_config(experiment: str = "autoencoder") -> ConfigDict:
     config = default_config(experiment)
-    config[experiment].report_samples = 200
     config.data.dataset = "cifar10"
     config.data.train_split = "train[:45000]"
     config.data.validation_split = "train[-2000:]"
@@ -34,6 +33,7 @@ def get_config(experiment: str = "autoencoder") -> ConfigDict:
     config.train.eval_every = 250
     config.train.checkpoint_every = 200
     config.train.score_train_images = 2_000
+    config.train.report_samples = 200
     config.train.sample_rows = 10
     config.train.sample_columns = 6
     return config

@@ -27,7 +27,5 @@ def get_config() -> ConfigDict:
     config.optimizer.warmup_steps = 50
     config.train.start_from = "runs/cifar10_small"
     config.train.steps = 4_000
-    config.train.eval_every = 1_000
     config.train.sample_rows = 10
-    config.train.sample_columns = 8
     return config

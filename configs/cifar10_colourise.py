@@ -19,7 +19,6 @@ def get_config() -> ConfigDict:
     config.train.steps = 900
     config.train.ema_decay = 0.99
     config.train.eval_every = 300
-    config.train.checkpoint_every = 300
     config.train.sample_rows = 6
     config.train.sample_columns = 7  # a grey image, five colourisations, and the original
     return config

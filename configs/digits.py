@@ -26,7 +26,6 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
     config.train.ema_decay = 0.99
     config.train.eval_batch_size = 128
     config.train.eval_every = 300
-    config.train.checkpoint_every = 300
     config.train.baselines = True
     if experiment == "unconditional":
         config.train.published = (("ARM, Tomczak 2022", "validation", "bits/dim", 2.00),)

@@ -36,7 +36,6 @@ def get_config(step: str = "1") -> ConfigDict:
     config.train.ema_decay = 0.998
     config.train.eval_batch_size = 128
     config.train.eval_every = 1_000
-    config.train.checkpoint_every = 500
     config.train.score_train_images = 2_000
     config.train.published = (
         ("UvA tutorial 12, JAX", "test", "bits/dim", 0.820),

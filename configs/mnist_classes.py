@@ -26,7 +26,6 @@ def get_config(experiment: str = "class_conditional") -> ConfigDict:
     config.train.steps = 6_000
     config.train.ema_decay = 0.999
     config.train.eval_every = 1_000
-    config.train.checkpoint_every = 250
     config.train.sample_rows = 10
     config.train.sample_columns = 10
     return config

@@ -55,9 +55,8 @@ def get_config() -> ConfigDict:
     config.train.batch_size = 16
     config.train.microbatch_size = 4
     config.train.steps = 9_000
-    config.train.ema_decay = 0.999
     config.train.eval_every = 1_500
-    config.train.checkpoint_every = 250
     config.train.score_train_images = 2000
+    config.train.report_images = 1318  # two of each character
     config.train.sample_columns = 12
     return config

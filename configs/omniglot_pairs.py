@@ -17,7 +17,6 @@ from configs import omniglot_embedding
 def get_config() -> ConfigDict:
     config = omniglot_embedding.get_config("embedding_conditional")
     config.embedding_conditional.map_features = 16  # an embedding says where strokes go, so h acts by position
-    config.embedding_conditional.report_samples = 400
     config.data.images_per_class = 1
     config.data.shift = 1
     config.model.features = 32
@@ -30,5 +29,6 @@ def get_config() -> ConfigDict:
     config.train.microbatch_size = 4
     config.train.steps = 2_500
     config.train.ema_decay = 0.998
+    config.train.report_samples = 400
     config.train.sample_rows = 8
     return config

@@ -21,7 +21,6 @@ def get_config() -> ConfigDict:
     config = orl_embedding.get_config("embedding_conditional")
     config.embedding_conditional.embedding_noise = 0.5  # about the distance of two portraits of a person
     config.embedding_conditional.map_features = 16  # eyes and mouth have a fixed place, so h acts by position
-    config.embedding_conditional.report_samples = 100
     config.data.images_per_class = 1
     config.data.shift = 0
     config.model.features = 32
@@ -34,5 +33,6 @@ def get_config() -> ConfigDict:
     config.train.steps = 800
     config.train.ema_decay = 0.99
     config.train.eval_every = 200
+    config.train.report_samples = 100
     config.train.sample_rows = 6
     return config

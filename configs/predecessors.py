@@ -33,7 +33,6 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
     config.train.ema_decay = 0.99
     config.train.eval_batch_size = 200
     config.train.eval_every = 250
-    config.train.checkpoint_every = 250
     config.train.score_train_images = 2_000
     config.train.published = (
         ("PixelCNN (1601.06759)", "test", "nats", 81.30),

@@ -10,11 +10,8 @@ Many hosts train together if each runs the command with a workdir that all of th
 --coordinator=HOST:PORT --processes=N --process=I, where HOST is that of process 0.
 """
 
-import difflib
-import itertools
 import json
 import os
-import re
 import sys
 import textwrap
 from dataclasses import fields
@@ -49,6 +46,7 @@ class Command(NamedTuple):
     config: ConfigDict
     workdir: Path | None  # None for a dry run
     processes: Processes | None
+    help: bool = False
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -56,11 +54,13 @@ def main(argv: list[str] | None = None) -> None:
     argv = list(sys.argv) if argv is None else argv
     logging.set_verbosity(logging.FATAL)  # orbax logs every file
     try:
-        if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
-            print(help_of(argv))
-            return
         command = parse(argv)
         module = experiment_module(command.config.experiment)
+        if command.help:
+            configs = ", ".join(sorted(file.stem for file in Path("configs").glob("[a-z]*.py")))
+            print(__doc__, textwrap.fill(f"configs: {configs}", 120), "", sep="\n")
+            print(help_text(command.config, module.Config))
+            return
         config = parse_config(command.config, module.Config)
         if command.workdir is None:
             print(json.dumps(dry_run(config, module)))
@@ -118,15 +118,6 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     return {"dataset": config.data.dataset, **spec._asdict(), **cost}
 
 
-def help_of(argv: list[str]) -> str:
-    """Returns the help: with a config, its fields and values; else the defaults of unconditional."""
-    named = [f"--config={file}" for file in config_files(argv)]
-    config = parse([argv[0], *named, "--dry_run"]).config if named else default_config("unconditional")
-    configs = ", ".join(sorted(file.stem for file in Path("configs").glob("[a-z]*.py")))
-    listed = textwrap.fill(f"configs: {configs}", 120)
-    return "\n".join([__doc__ or "", listed, "", help_text(config, experiment_module(config.experiment).Config)])
-
-
 def parse(argv: list[str]) -> Command:
     """Reads a command line.
 
@@ -140,22 +131,23 @@ def parse(argv: list[str]) -> Command:
     flags.DEFINE_string("coordinator", None, "host:port of process 0", flag_values=values)
     flags.DEFINE_integer("processes", None, "number of processes", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("process", None, "number of this process, from 0", flag_values=values)
-    for file in config_files(argv):  # one that is missing would be a traceback
-        if not Path(file.partition(":")[0]).is_file():  # configs/imagenet32.py:autoencoder
-            raise InputError(f"--config={file} is not a file; --help lists the configs.")
+    flags.DEFINE_bool("help", False, "list the configs and the fields", short_name="h", flag_values=values)
     try:
         rest = values(argv)[1:]
-        config = values.config
+        config: Any = values.config or (default_config("unconditional") if values.help else None)
+        experiment = getattr(config, "experiment", None)  # a missing file is noticed here
     except Exception as error:  # whatever a config file, absl or ml_collections raises
-        check_fields(argv)
         text = str(error.args[0] if isinstance(error, KeyError | AttributeError) else error).strip()
         text = text.replace("\\n", "\n").strip().split("\n")[-1] if "Traceback" in text else text
         text = text.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")  # raised by the config file
-        raise InputError(f"{one_line(text) or type(error).__name__} (--help lists the fields).") from error
+        missing = "There is no field " * isinstance(error, AttributeError)
+        raise InputError(f"{missing}{one_line(text) or type(error).__name__} (--help lists the fields).") from error
     if rest:
         raise InputError(f"{rest[0]} is not a flag: fields are given as --config.GROUP.FIELD=VALUE (see --help).")
-    if not isinstance(config, ConfigDict) or not isinstance(config.get("experiment"), str):
+    if not isinstance(experiment, str):
         raise InputError("--config=configs/NAME.py is needed, a file whose get_config() returns a config (see --help).")
+    if values.help:
+        return Command(config, None, None, help=True)
     changed = {name.removeprefix("data.") for name in config_flags.get_override_values(values["config"])}
     if changed & PREPARATION and config.get("train", {}).get("published"):
         config.train.published = ()  # they are figures of the config's own data
@@ -169,32 +161,6 @@ def parse(argv: list[str]) -> Command:
         None if values.workdir is None else Path(values.workdir).expanduser(),
         None if values.coordinator is None else Processes(*several),
     )
-
-
-def check_fields(argv: list[str]) -> None:
-    """Checks that the config has the fields that a command line sets: ml_collections does not name the group.
-
-    Raises:
-      InputError: for an unknown field, naming the likeliest right one.
-    """
-    given = [re.split(r"[=[]", one.removeprefix("--config."))[0] for one in argv if one.startswith("--config.")]
-    if not given:
-        return
-    config = parse([argv[0], *(f"--config={file}" for file in config_files(argv)), "--dry_run"]).config
-    known = [f"{group}.{name}" for group in config if isinstance(config[group], ConfigDict) for name in config[group]]
-    known += [name for name in config if not isinstance(config[name], ConfigDict)]
-    for field in given:
-        if field not in known:
-            namesakes = [one for one in known if one.rpartition(".")[2] == field.rpartition(".")[2]]
-            near = [*namesakes, *difflib.get_close_matches(field, known, n=1, cutoff=0.8)]
-            hint = f": did you mean config.{near[0]}?" if near else ""
-            raise InputError(f"There is no field config.{field}{hint} (--help lists the fields).")
-
-
-def config_files(argv: list[str]) -> list[str]:
-    """Returns what a command line names as its config: absl takes --config=FILE and --config FILE."""
-    joined = [one.removeprefix("--config=") for one in argv if one.startswith("--config=")]
-    return [*joined, *(value for flag, value in itertools.pairwise(argv) if flag == "--config")]
 
 
 def one_line(message: object) -> str:

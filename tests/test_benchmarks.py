@@ -265,7 +265,7 @@ def test_a_program_runs(name, monkeypatch, tmp_path):
     for attribute, value in changes.items():
         monkeypatch.setattr(module, attribute, value)
     if name == "guidance":
-        trained = {"class_conditional__drop_condition": 0.1, "class_conditional__report_images": 0}
+        trained = {"class_conditional__drop_condition": 0.1, "train__report_images": 0}
         tiny_runs.run(tmp_path / "model", experiment="class_conditional", data__labels=True, **trained)
         tiny_runs.run(tmp_path / "classifier", experiment="classifier", data__labels=True)
     words = [word.format(model=tmp_path / "model", classifier=tmp_path / "classifier") for word in arguments]

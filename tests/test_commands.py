@@ -25,10 +25,9 @@ QUICK = "--config.train.steps=5 --config.train.eval_batch_size=8 --config.train.
 FEW = "--config.data.train_split=train[:20] --config.data.validation_split=train[:8] --config.data.test_split="
 SMALL = "--config.model.features=8 --config.model.layers=1 --config.model.first_kernel_size=3"
 CHAINS = {
-    "mnist_captions": f"{SMALL} --config.captions.report_images=2 --config.captions.report_samples=2",
-    "mnist_multiscale": f"{SMALL} --config.multiscale.report_samples=2",
-    "cifar10_classes": f"{SMALL} "
-    "--config.class_conditional.report_images=2 --config.class_conditional.report_samples=10",
+    "mnist_captions": f"{SMALL} --config.train.report_images=2 --config.train.report_samples=2",
+    "mnist_multiscale": f"{SMALL} --config.train.report_samples=2",
+    "cifar10_classes": f"{SMALL} --config.train.report_images=2 --config.train.report_samples=10",
 }
 
 
@@ -52,7 +51,7 @@ def test_what_a_command_reads_is_published_or_made_by_a_printed_command(name):
     for command in chain:
         path, _, step = option(command, "--config").partition(":")
         config = importlib.import_module(path.removesuffix(".py").replace("/", ".")).get_config(*[step] * bool(step))
-        for field in (".start_from", ".classifier", ".embedder", ".single_scale"):
+        for field in (".start_from", ".classifier", ".embedder"):
             read = option(command, field) or (config.train.start_from if field == ".start_from" else None)
             assert read is None or read in WORKDIRS or read in pretrained_names(), f"{field}={read}"
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.shared.measuring import per_image
 from experiments.shared.pieces import draw_grid, init_of, nats_given_each
 from experiments.shared.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
+from experiments.shared.settings import Classified
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.errors import InputError
@@ -27,22 +28,19 @@ from pixelcnn_jax.models.inputs import ImageSpec, Tokens, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
 
 TEXT_FEATURES = 32  # width of the words' embeddings, of the GRU, and of the attention
 HEADS = 4  # of the attention
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Classified):
     """Fields of ``config.captions``."""
 
     map_features: int = field(16, "feature maps of s, the map that the sentence becomes", least=1)
     drop_condition: float = field(0.1, "share of training images without caption, for guidance", least=0, below=1)
     guidance: float = field(0.0, "guidance of the samples in the picture and the report", least=0)
-    classifier: str | None = field(None, "workdir of a classifier of digits that reads samples of mnist_scenes")
-    report_images: int = field(200, "images of each held-out split used in the report", least=1)
-    report_samples: int = field(500, "samples for captions of each held-out split that the classifier reads", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
@@ -57,10 +55,10 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     encoder = TextEncoder((spec.height, spec.width, group.map_features), spec.words, TEXT_FEATURES, HEADS)
     model = ConditionalModel(make_network(config.model, spec), encoder)
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        captions, key = batch["caption"], None
-        if training is not None:
-            key, hiding = jax.random.split(training.key)
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        captions = batch["caption"]
+        if key is not None:
+            key, hiding = jax.random.split(key)
             hidden = jax.random.bernoulli(hiding, config.group.drop_condition, (len(captions), 1))
             captions = jnp.where(hidden, PADDING, captions)
         return nats(model, params, batch["image"], h=captions, key=key)
@@ -111,7 +109,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         "max_caption_information_nats": float(np.log(len(captions))),
     }
     for (name, split), meaning in zip(splits.held_out.items(), meanings, strict=True):
-        images = split.subset(config.group.report_images)
+        images = split.subset(config.train.report_images)
         right = meaning[np.arange(len(images)) * len(split) // len(images)]
         scores = worth(nats_of(params, images), right, np.random.default_rng(config.seed))
         scores |= accuracy_of_scenes(config, split, draw)

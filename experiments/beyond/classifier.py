@@ -10,18 +10,17 @@ from jaxtyping import Array, Float, Key
 from experiments.shared.measuring import apply, per_image
 from experiments.shared.pieces import init_of
 from pixelcnn_jax.data.dataset import Splits, take_images
-from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training, number_of_classes
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
+
+FEATURES = (32, 64, 128)  # of each stage of the network
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Fields of ``config.classifier``."""
-
-    encoder_features: tuple[int, ...] = field((32, 64, 128), "feature maps of each stage", least=1)
+    """``config.classifier`` has no fields."""
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
@@ -30,9 +29,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     Raises:
       InputError: for images without labels.
     """
-    network = Encoder(number_of_classes(spec), spec.levels, config.group.encoder_features)
+    network = Encoder(number_of_classes(spec), spec.levels, FEATURES)
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         logits = apply(network, params, batch["image"])
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
 

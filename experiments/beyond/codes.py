@@ -15,61 +15,53 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import per_image, report_split
-from experiments.shared.pieces import init_of_each, key_of
+from experiments.shared.pieces import init_of_each
 from experiments.shared.quantiser import Codes, codes_of, fit_patches, images_of
-from experiments.shared.settings import Reported
 from pixelcnn_jax.data.dataset import Splits, take_images
-from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_different_image
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training, number_of_classes
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
 COARSE, FINE = 8, 4  # height and width of the patches that a code stands for
+CODES = 64  # K, of the vector quantiser
 POOL = 64  # images whose coarse map is given in place of the right one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Reported):
-    """Fields of ``config.codes``."""
-
-    codes: int = field(64, "K, the number of codes of the vector quantiser", least=2)
+class Config:
+    """``config.codes`` has no fields."""
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Returns the experiment: nats of both maps of codes as the loss.
 
     Raises:
-      InputError: for images without labels, or whose sides are not multiples of 8.
+      InputError: for images without labels.
     """
     classes = number_of_classes(spec)
-    if spec.height % COARSE or spec.width % COARSE:
-        raise InputError(f"config.data.resize must be a multiple of {COARSE}, got {spec.height}x{spec.width}.")
     sizes = [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
     # Either network reads codes as images of one channel and K levels.
-    network = make_network(config.model, spec._replace(channels=1, levels=config.group.codes))
+    network = make_network(config.model, spec._replace(channels=1, levels=CODES))
     # A dry run has no quantiser yet, and needs the shapes alone.
-    fixed = fixed or {
-        "quantiser": {str(size): jnp.zeros((config.group.codes, size**2 * spec.channels)) for size in (COARSE, FINE)}
-    }
+    fixed = fixed or {"quantiser": {str(size): jnp.zeros((CODES, size**2 * spec.channels)) for size in (COARSE, FINE)}}
 
     networks, h = {"coarse": network, "fine": network}, jnp.zeros((1, classes))
     c, d = (jnp.zeros((1, *size, 1), jnp.int32) for size in sizes)
-    init = init_of_each(networks, {"coarse": (c, h), "fine": (d, h, map_of(c, config.group.codes))})
+    init = init_of_each(networks, {"coarse": (c, h), "fine": (d, h, map_of(c))})
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        return jnp.sum(nats_by_map(network, spec, params, fixed, batch, key=key_of(training)), axis=1)
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        return jnp.sum(nats_by_map(network, spec, params, fixed, batch, key=key), axis=1)
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
         rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns
         coarse_key, fine_key = jax.random.split(key)
         h = jnp.repeat(jnp.arange(rows), columns)
         c = sample(network, params["coarse"], coarse_key, shape=(len(h), *sizes[0]), h=h)
-        d = sample(network, params["fine"], fine_key, shape=(len(h), *sizes[1]), h=h, s=map_of(c, config.group.codes))
+        d = sample(network, params["fine"], fine_key, shape=(len(h), *sizes[1]), h=h, s=map_of(c))
         images = images_of(d, fixed["quantiser"][str(FINE)], spec.channels)
         return jnp.round(images * (spec.levels - 1)).astype(jnp.int32).reshape(rows, columns, *spec.shape)
 
@@ -78,10 +70,10 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     return Experiment(init, loss, draw, networks, **words)
 
 
-def map_of(codes: Codes, count: int) -> Float[Array, "batch fine_rows fine_columns codes"]:
+def map_of(codes: Codes) -> Float[Array, "batch fine_rows fine_columns codes"]:
     """Returns the map s of the fine network: the coarse code above each fine one, one-hot."""
     ratio = COARSE // FINE
-    return jnp.repeat(jnp.repeat(jax.nn.one_hot(codes[..., 0], count), ratio, axis=1), ratio, axis=2)
+    return jnp.repeat(jnp.repeat(jax.nn.one_hot(codes[..., 0], CODES), ratio, axis=1), ratio, axis=2)
 
 
 def nats_by_map(
@@ -102,19 +94,19 @@ def nats_by_map(
         maps = codes_of(others, fixed["quantiser"][str(COARSE)], spec.levels)
         given = maps[index_of_different_image(batch["image"], others)]
     of_c = nats(network, params["coarse"], c, h=h, key=keys[0])
-    of_d = nats(network, params["fine"], d, h=h, s=map_of(given, network.levels), key=keys[1])
+    of_d = nats(network, params["fine"], d, h=h, s=map_of(given), key=keys[1])
     return jnp.stack([of_c, of_d], axis=1)
 
 
 def prepare(config: RunConfig, splits: Splits) -> Variables:
     """Returns the quantiser: for each size the patches that codes stand for."""
-    learn = partial(fit_patches, splits.train, count=config.group.codes, seed=config.seed)
+    learn = partial(fit_patches, splits.train, count=CODES, seed=config.seed)
     return {"quantiser": {str(size): learn(size) for size in (COARSE, FINE)}}
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns the nats of each map, and what the label and the coarse map are worth."""
-    spec, images = splits.spec, report_split(splits).subset(config.group.report_images)
+    spec, images = splits.spec, report_split(splits).subset(config.train.report_images)
     others = jnp.asarray(take_images(images, POOL))
 
     def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:

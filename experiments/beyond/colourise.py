@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.pieces import blank, draw_grid, init_of, key_of
+from experiments.shared.pieces import blank, draw_grid, init_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.data.preparation import luma
 from pixelcnn_jax.distributions import intensities
@@ -14,7 +14,7 @@ from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Map, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     if spec.channels != 3:
         raise InputError(f"config.data.dataset must hold RGB images, got images of {spec.channels} channels.")
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         x = batch["image"]
-        return nats(network, params, x, s=map_of(x, spec.levels), key=key_of(training))
+        return nats(network, params, x, s=map_of(x, spec.levels), key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         originals, each = jnp.asarray(source), max(1, config.train.sample_columns - 2)

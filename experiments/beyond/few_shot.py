@@ -27,7 +27,7 @@ from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig, to_dict
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
 
 COUNTS = (0, 1, 2, 3, 4, 9)  # numbers of examples in the report, those of 1612.02192
 SHOWN = 3  # examples in a row of the picture
@@ -45,7 +45,6 @@ class Config:
     augment: float = field(
         0.0, "share of training images shown rotated or mirrored, and their examples alike", least=0, most=1
     )
-    report_images: int = field(1318, "test images whose likelihood the report computes", least=1)
     report_episodes: int = field(1000, "20-way classifications in the report, of each kind; 0 for none", least=0)
     alphabets: tuple[str, ...] = field((), "splits that classes of one episode come from, besides the test split")
 
@@ -54,23 +53,19 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """Returns the experiment: the likelihood given as many examples as the batch carries as the loss.
 
     Raises:
-      InputError: if the data carries no examples, the encoder cannot be built, or ``augment`` cannot rotate the images.
+      InputError: if the data carries no examples.
     """
     group, most = config.group, config.data.max_examples
     if not most:
         raise InputError("config.data.max_examples must be at least 1: this experiment learns from examples.")
-    if len(group.encoder_features) != 2 or group.encoder_features[1] % group.heads:
-        raise InputError(f"config.few_shot.encoder_features must be two, the second a multiple of heads={group.heads}.")
-    if group.augment and spec.height != spec.width:
-        raise InputError("config.few_shot.augment needs square images: set config.data.resize.")
     shape = (spec.height, spec.width, group.map_features)
     encoder = SetEncoder(shape, spec.levels, most, group.encoder_features, group.heads)
     model = ConditionalModel(make_network(config.model, spec), encoder)
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        if training is None:
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        if key is None:
             return nats(model, params, batch["image"], h=batch["examples"])
-        key, view_key = jax.random.split(training.key)
+        key, view_key = jax.random.split(key)
         image, examples = batch["image"], batch["examples"]
         if group.augment:  # each way makes new characters of the known ones
             ways = random_index(view_key, len(image), group.augment, range(1, ROTATIONS))
@@ -150,7 +145,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
         return jnp.transpose(jax.lax.map(of_class, sets), (2, 0, 1))
 
-    values = per_image(config, of_each_count)(params, images.subset(config.group.report_images))
+    values = per_image(config, of_each_count)(params, images.subset(config.train.report_images))
     figures: dict[str, Any] = {"report_images": len(values)}
     figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, values.mean(axis=0), strict=True)}
     nats_of = per_image(config, of_each_class)

@@ -1,7 +1,7 @@
 """A variational auto-encoder with a PixelCNN as its decoder, which the paper names as future work (section 4).
 
 The score is a bound: the negative ELBO in nats per image. A decoder that does not need its latent ignores it, and the
-KL term falls to zero. ``kl_warmup`` and ``free_nats`` counteract that, and the report shows how far.
+KL term falls to zero. ``free_nats`` counteracts that, and the report shows how far.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.measuring import apply, nats_of_run, per_image, report_split
+from experiments.shared.measuring import apply, per_image, report_split
 from experiments.shared.pieces import blank, draw_grid, init_of_each
 from experiments.shared.posterior import Posterior, bounds, keys_of
-from experiments.shared.settings import Encoded, Mapped, Reported
+from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
@@ -23,17 +23,15 @@ from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 from pixelcnn_jax.training.step import keys
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Encoded, Mapped, Reported):
+class Config(Encoded, Mapped):
     """Fields of ``config.vae``."""
 
-    kl_warmup: int = field(0, "steps over which the weight of the KL term rises to 1", least=0)
     free_nats: float = field(0.0, "nats of KL per latent dimension exempt from the penalty", least=0)
-    unconditional: str | None = field(None, "unconditional run on the same data to compare with: workdir or name")
     importance_samples: int = field(32, "latents of each image for the importance-weighted bound", least=1)
 
 
@@ -46,17 +44,16 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     inputs = {"decoder": (blank(spec), jnp.zeros((1, m))), "encoder": (blank(spec),)}
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images, q = batch["image"], posterior(networks, params, batch["image"])
-        if training is None:  # the latent is drawn here too, but always the same for an image
+        if key is None:  # the latent is drawn here too, but always the same for an image
             z = q.draw(keys_of(keys(config).score, images))
             return nats_given(params["decoder"], images, h=z) + jnp.sum(q.kl(), axis=1)
-        code_key, dropout_key = jax.random.split(training.key)
+        code_key, dropout_key = jax.random.split(key)
         z = q.draw(jax.random.split(code_key, len(images)))
         # Free bits apply to the mean over a microbatch: an image may use less if others use more.
         kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.group.free_nats)
-        weight = jnp.minimum(1, (training.step + 1) / max(1, config.group.kl_warmup))
-        return nats_given(params["decoder"], images, h=z, key=dropout_key) + weight * jnp.sum(kl)
+        return nats_given(params["decoder"], images, h=z, key=dropout_key) + jnp.sum(kl)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         """Draws rows in which one number of the latent rises from -3 to 3, then rows given the latent of an image."""
@@ -87,14 +84,9 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows - config.train.sample_rows // 2)
 
 
-def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError before any training if the run to compare with does not fit."""
-    nats_of_run(config.group.unconditional, report_split(splits), "unconditional")
-
-
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns both bounds, the KL divergence, and what the decoder does without the latent."""
-    networks, images = experiment.networks, report_split(splits).subset(config.group.report_images)
+    """Returns both bounds, the KL divergence, and the decoder's nats without the latent of an image."""
+    networks, images = experiment.networks, report_split(splits).subset(config.train.report_images)
     count = config.group.importance_samples
 
     def bounds_of(params: Params, batch: Batch) -> dict[str, Array]:
@@ -104,7 +96,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
     values = per_image(config, bounds_of)(params, images)
     mean = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
-    figures = {
+    return {
         "report_images": len(images),
         "negative_elbo_nats": mean["negative_elbo"],
         "importance_samples": count,
@@ -115,5 +107,3 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         "decoder_nats_given_the_code": mean["given_code"],
         "decoder_nats_given_a_code_of_the_prior": mean["given_prior"],
     }
-    without = nats_of_run(config.group.unconditional, report_split(splits), "unconditional")
-    return figures if without is None else figures | {"nats_of_the_unconditional_run": without}

@@ -8,9 +8,6 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from jaxtyping import Array, Float, Key
-
 from experiments.paper.unconditional import likelihood_experiment
 from experiments.shared.ablated_pixelcnn import AblatedPixelCNN
 from pixelcnn_jax.foundation.errors import InputError
@@ -18,7 +15,7 @@ from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.conditional import array_shapes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Experiment
 
 WHOLE = "whole"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -28,10 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vertical residual": {"vertical_residual": True},
     "5x5": {"kernel_size": 5},
     "first 3x3": {"first_kernel_size": 3},
-    "blue first": {},
-    "green first": {},
 }
-COLOURS = {"blue first": (2, 1, 0), "green first": (1, 0, 2)}  # the order in which channels are predicted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,30 +39,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """Returns the experiment: p(x) by a network without a part.
 
     Raises:
-      InputError: if the network is different, or for an order of colours if the images have no three channels.
+      InputError: if the network is different.
     """
     name = config.group.variant
     if config.model.network != "GatedPixelCNN":
         raise InputError(f"config.model.network must be GatedPixelCNN, whose parts these are: {config.model.network}.")
-    if name in COLOURS and spec.channels != 3:
-        raise InputError(f"config.ablations.variant: {name} needs three channels, got {spec.channels}.")
-    plain = likelihood_experiment(variant(config, name, spec), config, spec)
-    return reordered(plain._replace(density=f"p(x), {name}"), COLOURS.get(name, ()))
-
-
-def reordered(experiment: Experiment, order: tuple[int, ...]) -> Experiment:
-    """Returns an experiment whose network sees the channels in a different order than losses and samples have them."""
-    if not order:
-        return experiment
-    colours, back = np.array(order), np.argsort(order)
-
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        return experiment.loss(params, {**batch, "image": batch["image"][..., colours]}, training)
-
-    def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
-        return experiment.sample(params, key, source)[..., back]
-
-    return experiment._replace(loss=loss, sample=draw)
+    return likelihood_experiment(variant(config, name, spec), config, spec)._replace(density=f"p(x), {name}")
 
 
 def variant(config: RunConfig, name: str, spec: ImageSpec) -> AblatedPixelCNN:

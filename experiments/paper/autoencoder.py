@@ -14,19 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import apply, nats_of_run, per_image, report_split, squared_error
-from experiments.shared.pieces import blank, init_of_each, key_of
+from experiments.shared.measuring import apply, per_image, report_split, squared_error
+from experiments.shared.pieces import blank, init_of_each
 from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.foundation.devices import on_one_device
-from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_different_image
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 from pixelcnn_jax.training.step import keys
 
 POOL = 64  # images whose h is given to the decoder of a different image
@@ -35,10 +34,6 @@ POOL = 64  # images whose h is given to the decoder of a different image
 @dataclass(frozen=True, kw_only=True)
 class Config(Encoded, Mapped):
     """Fields of ``config.autoencoder``."""
-
-    unconditional: str | None = field(None, "unconditional run on the same data to compare with: workdir or name")
-    report_images: int = field(2000, "test images used in the report; 0 for no report", least=0)
-    report_samples: int = field(1000, "images reconstructed in the report", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
@@ -51,11 +46,11 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     image, h = blank(spec), jnp.zeros((1, config.group.bottleneck))
     inputs = {"decoder": (image, h), "encoder": (image,), "mse_decoder": (h,), "mse_encoder": (image,)}
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images = batch["image"]
         h = encode(networks, params, images)
-        likelihood = nats(networks["decoder"], params["decoder"], images, h=h, key=key_of(training))
-        if training is None:
+        likelihood = nats(networks["decoder"], params["decoder"], images, h=h, key=key)
+        if key is None:
             return likelihood
         error = jnp.sum((reconstruct(networks, params, images) - images / (spec.levels - 1)) ** 2, axis=(1, 2, 3))
         # The pairs share no parameters: this adds the gradient of the second, but the value stays that of the first.
@@ -90,11 +85,6 @@ def draw_given(
     return drawn.reshape(len(images), each, *images.shape[1:])
 
 
-def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError before any training if the run to compare with does not fit."""
-    nats_of_run(config.group.unconditional, report_split(splits), "unconditional")
-
-
 def picture_source(config: RunConfig, splits: Splits) -> Images:
     """Returns the validation images that the picture reconstructs."""
     return take_images(splits.validation, config.train.sample_rows)
@@ -102,11 +92,9 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns squared errors, how much the decoder uses h, and what a linear probe finds in h."""
-    if not config.group.report_images:
-        return {}
-    networks, levels, group = experiment.networks, splits.spec.levels, config.group
-    images, local = report_split(splits).subset(group.report_images), on_one_device(params)
-    few = jnp.asarray(take_images(images, min(len(images), group.report_samples)))
+    networks, levels, train = experiment.networks, splits.spec.levels, config.train
+    images, local = report_split(splits).subset(train.report_images), on_one_device(params)
+    few = jnp.asarray(take_images(images, min(len(images), train.report_samples)))
     drawn = draw_given(networks, local, keys(config).report, few, 1)[:, 0] / (levels - 1)
     smooth = jnp.clip(reconstruct(networks, local, few), 0, 1)
     figures: dict[str, Any] = {
@@ -119,11 +107,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     if len(np.unique(others, axis=0)) > 1:
         lost = np.mean(per_image(config, lambda p, b: nats_lost(networks, p, b, others))(params, images), dtype=float)
         figures |= {"nats_lost_with_the_h_of_another_image": float(lost), "decoder_uses_h": bool(lost > 1)}
-    unconditional = nats_of_run(group.unconditional, report_split(splits), "unconditional")
-    if unconditional is not None:
-        values = per_image(config, lambda p, b: experiment.loss(p, b, None))(params, report_split(splits))
-        figures["nats_gained_over_unconditional"] = unconditional - float(np.mean(values, dtype=float))
-    learned = splits.train.subset(5 * group.report_images)
+    learned = splits.train.subset(5 * train.report_images)
     if splits.spec.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, images)):
         for name in ("encoder", "mse_encoder"):
             figures[f"linear_probe_of_{name}"] = probe(config, networks[name], params[name], learned, images)

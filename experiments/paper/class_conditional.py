@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import check_classifier, class_accuracy, per_image, report_split
-from experiments.shared.pieces import draw_grid, init_of, key_of, nats_given_each
+from experiments.shared.pieces import draw_grid, init_of, nats_given_each
 from experiments.shared.settings import Classified, Mapped
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -21,7 +21,7 @@ from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training, number_of_classes
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,6 @@ class Config(Mapped, Classified):
     """Fields of ``config.class_conditional``."""
 
     drop_condition: float = field(0.0, "share of training images without label, for guidance", least=0, below=1)
-    report_images: int = field(2000, "test images used in the report; 0 for no report", least=0)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
@@ -41,8 +40,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     classes = number_of_classes(spec)
     model = make_conditional(config.model, spec, map_features=config.group.map_features)
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        h, key = jax.nn.one_hot(batch["label"], classes), key_of(training)
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        h = jax.nn.one_hot(batch["label"], classes)
         if key is not None and config.group.drop_condition:
             key, drop_key = jax.random.split(key)
             kept = jax.random.bernoulli(drop_key, 1 - config.group.drop_condition, (len(h), 1))
@@ -66,9 +65,7 @@ def check(config: RunConfig, splits: Splits) -> None:
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns what the label is worth, and the class accuracy of samples."""
     spec, model = splits.spec, experiment.networks
-    if not config.group.report_images:
-        return {}
-    images = report_split(splits).subset(config.group.report_images)
+    images = report_split(splits).subset(config.train.report_images)
 
     def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
         return nats_given_each(model, params, batch["image"], jnp.eye(number_of_classes(spec)))

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import apply, per_image, report_split
 from experiments.shared.pieces import init_of
-from experiments.shared.settings import Encoded, Reported
+from experiments.shared.settings import Encoded
 from pixelcnn_jax.data.dataset import Dataset, Splits, read_all, take_images
 from pixelcnn_jax.data.views import ROTATIONS, rotate
 from pixelcnn_jax.foundation.errors import InputError
@@ -21,27 +21,25 @@ from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.encoders import Encoder, on_unit_sphere, squared_distances, triplet_loss
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, fingerprint
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, Training, number_of_classes
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
 SEARCHED = 1000  # held-out images among which the picture looks for neighbours
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Encoded, Reported):
+class Config(Encoded):
     """Fields of ``config.embedding``."""
 
-    rotate: bool = field(False, "show training images rotated and mirrored, each way as a separate identity")
+    rotate: bool = field(False, "show training images rotated and mirrored")
 
 
 def make_embedder(config: RunConfig, spec: ImageSpec) -> Encoder:
     """Returns the network of a config group with ``encoder_features`` and ``bottleneck``.
 
     Raises:
-      InputError: for images without labels, and for images that ``rotate`` cannot rotate.
+      InputError: for images without labels.
     """
     number_of_classes(spec)
-    if config.group.rotate and spec.height != spec.width:
-        raise InputError(f"config.{config.experiment}.rotate needs square images: set config.data.resize.")
     return Encoder(config.group.bottleneck, spec.levels, config.group.encoder_features)
 
 
@@ -56,10 +54,10 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         raise InputError("config.train.microbatch_size must be None: the triplet loss compares all images of a batch.")
     network = make_embedder(config, spec)
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images, labels = batch["image"], batch["label"]
-        if training is not None and config.group.rotate:  # all images of an identity alike, or few pairs would be left
-            keys = jax.vmap(lambda label: jax.random.fold_in(training.key, label))(labels)
+        if key is not None and config.group.rotate:  # all images of an identity alike, or few pairs would be left
+            keys = jax.vmap(lambda label: jax.random.fold_in(key, label))(labels)
             ways = jax.vmap(lambda key: jax.random.randint(key, (), 0, ROTATIONS))(keys)
             images, labels = rotate(images, ways), labels * ROTATIONS + ways
         number = fingerprint(images)
@@ -78,7 +76,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError before any training if there is nothing to compare."""
-    check_pairs(report_split(splits).subset(config.group.report_images))
+    check_pairs(report_split(splits).subset(config.train.report_images))
     check_batches(splits.validation, config.train.eval_batch_size)
 
 
@@ -90,7 +88,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Returns how well distances tell whether two held-out images are of one identity."""
-    network, images = experiment.networks, report_split(splits).subset(config.group.report_images)
+    network, images = experiment.networks, report_split(splits).subset(config.train.report_images)
     embeddings = per_image(config, lambda p, b: embed(network, p, b["image"]))(params, images)
     identities, trained = ({*split.labels().tolist()} for split in (images, splits.train))
     return {

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from experiments.paper import embedding
 from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder
 from experiments.shared.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
-from experiments.shared.pieces import blank, key_of
-from experiments.shared.settings import Encoded, Mapped
+from experiments.shared.pieces import blank
+from experiments.shared.settings import Mapped
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.data.views import ROTATIONS, rotate
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -29,7 +30,7 @@ from pixelcnn_jax.models.registry import describe, make_conditional
 from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 from pixelcnn_jax.training.step import keys
 
 IDENTITIES = 20  # identities among which the nearest one is looked for
@@ -38,12 +39,10 @@ Places = Float[Array, "batch features"]  # on the unit sphere
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Encoded, Mapped):
+class Config(embedding.Config, Mapped):
     """Fields of ``config.embedding_conditional``."""
 
     embedder: str | None = field(None, "workdir of the embedding network whose vectors are h")
-    rotate: bool = field(False, "show training images rotated and mirrored")
-    report_samples: int = field(1000, "samples whose identity the report looks for", least=1)
     embedding_noise: float = field(0.0, "standard deviation of training noise on h, whose numbers are near 1", least=0)
 
 
@@ -59,8 +58,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         h = jnp.zeros((1, group.bottleneck))
         return {"decoder": dict(decoder.init(key, image, h))}
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        images, key = batch["image"], key_of(training)
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        images = batch["image"]
         if key is not None and group.rotate:
             key, rotate_key = jax.random.split(key)
             images = rotate(images, jax.random.randint(rotate_key, (len(images),), 0, ROTATIONS))
@@ -153,7 +152,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         return float(np.mean(np.argmin(squared_distances(places, centres), axis=1) == right))
 
     sources, places = np.stack([images[0] for images in identities]), np.stack([places[0] for places in placed])
-    each = max(2, config.group.report_samples // count)
+    each = max(2, config.train.report_samples // count)
     given, right = np.repeat(places, each, axis=0), np.repeat(np.arange(count), each)
     drawn = draw_in_parts(partial(draw_at, networks, spec, local), keys(config).report, given)
     neighbour = np.roll(np.arange(len(drawn)).reshape(-1, each), 1, axis=1).ravel()  # the previous sample of its place

@@ -6,19 +6,17 @@ bits(small) + bits(rest | small) = bits(large).
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import apply, check_classifier, class_accuracy, nats_of_run, per_image, report_split
-from experiments.shared.pieces import blank, init_of_each, key_of
+from experiments.shared.measuring import apply, check_classifier, class_accuracy, per_image, report_split
+from experiments.shared.pieces import blank, init_of_each
 from experiments.shared.settings import Classified
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.encoders import Upsampling
@@ -26,7 +24,7 @@ from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,17 +33,10 @@ class Config(Classified):
 
     small_layers: int = field(8, "layers of the network of the small image", least=1)
     map_features: int = field(16, "feature maps of the map of the small image that the large one is given", least=1)
-    single_scale: str | None = field(None, "run of one scale on the same data to compare with: workdir or name")
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the likelihood of the large image, in two parts, as the loss.
-
-    Raises:
-      InputError: for an odd height or width.
-    """
-    if spec.height % 2 or spec.width % 2:
-        raise InputError(f"config.data.resize must give an even height and width, got {spec.height}x{spec.width}.")
+    """Returns the experiment: the likelihood of the large image, in two parts, as the loss."""
     large = make_network(config.model, spec)
     upsampling = Upsampling(config.group.map_features, spec.levels)  # of the small image, to the map s of the large one
     networks = {"small": large.clone(layers=config.group.small_layers), "map": upsampling, "large": large}
@@ -54,8 +45,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     half, s = image[:, ::2, ::2], jnp.zeros((1, spec.height, spec.width, config.group.map_features))
     init = init_of_each(networks, {"small": (half, h), "map": (half,), "large": (image, h, s)})
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        small, rest = nats_by_part(networks, spec, params, batch, key_of(training))
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        small, rest = nats_by_part(networks, spec, params, batch, key)
         return small + rest
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
@@ -103,9 +94,8 @@ def draw_classes(
 
 
 def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError before any training for other runs that do not fit."""
+    """Raises InputError before any training if the classifier does not fit the images."""
     check_classifier(config, splits.spec)
-    _nats_of_single_scale(config, splits)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
@@ -115,13 +105,5 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     parts_of = partial(nats_by_part, networks, spec)
     both = per_image(config, lambda p, b: jnp.stack(parts_of(p, b, None), axis=1))(params, report_split(splits))
     small, rest = both.mean(axis=0, dtype=np.float64)
-    figures: dict[str, Any] = {"nats_of_the_small_image": float(small), "nats_of_the_rest": float(rest)}
-    single = _nats_of_single_scale(config, splits)
-    if single is not None:
-        figures["nats_gained_over_single_scale"] = single - float(small + rest)
+    figures = {"nats_of_the_small_image": float(small), "nats_of_the_rest": float(rest)}
     return figures | class_accuracy(config, spec, partial(draw_classes, networks, spec, local))
-
-
-def _nats_of_single_scale(config: RunConfig, splits: Splits) -> float | None:
-    experiment = "unconditional" if splits.spec.classes is None else "class_conditional"
-    return nats_of_run(config.group.single_scale, report_split(splits), experiment)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.pieces import draw_grid, init_of, key_of
+from experiments.shared.pieces import draw_grid, init_of
 from pixelcnn_jax.data.views import random_view, views
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
@@ -15,7 +15,7 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, Const
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,10 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     model = ConditionalModel(network, ConstantCondition(count))
     plain = likelihood_experiment(model, config, spec)
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        if training is None:
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        if key is None:
             return plain.loss(params, batch, None)
-        key, view_key = jax.random.split(training.key)
+        key, view_key = jax.random.split(key)
         images, h = random_view(view_key, batch["image"], config.group.augment, config.group.views)
         return nats(network, part_of(params, "network"), images, h=h, key=key)
 
@@ -59,8 +59,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 def likelihood_experiment(model: Network | ConditionalModel, config: RunConfig, spec: ImageSpec) -> Experiment:
     """Returns the experiment of a model of p(x)."""
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Float[Array, " batch"]:
-        return nats(model, params, batch["image"], key=key_of(training))
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        return nats(model, params, batch["image"], key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
         return draw_grid(model, params, key, spec, config.train.sample_rows, config.train.sample_columns)

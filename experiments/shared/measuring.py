@@ -49,27 +49,6 @@ def report_split(splits: Splits) -> Dataset:
     return splits.validation if splits.test is None else splits.test
 
 
-def nats_of_run(run: str | None, images: Dataset, experiment: str) -> float | None:
-    """Returns the mean nats per image that a different model has on a split, from its card; None without a run.
-
-    Args:
-      run: the workdir of a run, or the name of a published model.
-      images: the split.
-      experiment: the experiment that the run must be of.
-
-    Raises:
-      InputError: for a run of a different experiment, or one that has not scored the same images.
-    """
-    if run is None:
-        return None
-    card = read_card(run)
-    check_experiment(run, card, experiment)
-    for score in card["scores"].values():
-        if score["data"] == images.description and score["images"] == len(images) and "nats" in score:
-            return float(score["nats"])
-    raise InputError(f"{run} has not scored the {len(images)} images of {images.description}: name a different run.")
-
-
 def check_experiment(run: str, card: dict[str, Any], experiment: str) -> None:
     """Raises InputError if a card is of a different experiment."""
     if card["experiment"] != experiment:
@@ -114,7 +93,7 @@ def class_accuracy(config: RunConfig, spec: ImageSpec, draw: DrawClasses) -> dic
     if config.group.classifier is None or spec.classes is None:
         return {}
     network, variables, _ = load_pretrained(config.group.classifier)
-    labels = np.arange(spec.classes).repeat(-(-config.group.report_samples // spec.classes))
+    labels = np.arange(spec.classes).repeat(-(-config.train.report_samples // spec.classes))
 
     def predict(key: Key[Array, ""], part: Array) -> Array:
         return jnp.argmax(apply(network, variables, draw(key, part)), axis=1)

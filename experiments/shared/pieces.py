@@ -1,4 +1,4 @@
-"""Pieces of which experiments are made: initialisation, the key of a loss, nats by condition, grids of samples."""
+"""Pieces of which experiments are made: initialisation, nats by condition, grids of samples."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.inputs import Images, ImageSpec
 from pixelcnn_jax.sampling import sample
-from pixelcnn_jax.training.experiment import Networks, Params, Training
+from pixelcnn_jax.training.experiment import Networks, Params
 
 
 def blank(spec: ImageSpec) -> Array:
@@ -31,11 +31,6 @@ def init_of_each(networks: Networks, inputs: Mapping[str, tuple[Any, ...]]) -> C
         return {name: dict(networks[name].init(its_key, *inputs[name])) for name, its_key in keys}
 
     return init
-
-
-def key_of(training: Training | None) -> Key[Array, ""] | None:
-    """Returns the key of a training step; None in evaluation."""
-    return None if training is None else training.key
 
 
 def nats_given_each(model: Any, params: Params, images: Images, conditions: Array) -> Float[Array, "batch conditions"]:

@@ -52,9 +52,8 @@ def bounds(
     """Returns bounds of the nats of each image, and what they are made of.
 
     Returns:
-      "negative_elbo"; "importance_weighted", the bound of Burda et al. 2016; "mixture", the nats of the mixture of
-      p(x|z) over latents of q; "given_code" and "given_prior", the decoder's nats given a latent of q and of the prior;
-      "kl"; and "latent" [batch, m], the mean of q.
+      "negative_elbo"; "importance_weighted", the bound of Burda et al. 2016; "given_code" and "given_prior", the
+      decoder's nats given a latent of q and of the prior; "kl"; and "latent" [batch, m], the mean of q.
 
     Args:
       q: a distribution of the latent for each image, such as the posterior.
@@ -77,7 +76,6 @@ def bounds(
     return {
         "negative_elbo": given + kl,
         "importance_weighted": -bound,
-        "mixture": jnp.log(count) - jax.nn.logsumexp(-terms[:, 1], axis=0),
         "given_code": given,
         "given_prior": given_prior,
         "kl": kl,

@@ -5,7 +5,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.data.dataset import Dataset, take_images
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Images
 
 LEARNED_FROM = 2000  # images whose patches the quantiser is fitted to
@@ -38,17 +37,11 @@ def images_of(codes: Codes, known: Patches, channels: int) -> Float[Array, "batc
 
 
 def fit_patches(images: Dataset, size: int, *, count: int, seed: int) -> Patches:
-    """Returns the centres of k-means of patches.
-
-    Raises:
-      InputError: if there are fewer patches than codes.
-    """
+    """Returns the centres of k-means of patches."""
     from sklearn.cluster import MiniBatchKMeans
 
     few = take_images(images, min(len(images), LEARNED_FROM))
     patches = np.asarray(patches_of(few, size, images.spec.levels))
     numbers = patches.reshape(-1, patches.shape[-1])
-    if len(numbers) < count:
-        raise InputError(f"config.codes.codes must be at most the {len(numbers)} training patches, got {count}.")
     fitted = MiniBatchKMeans(count, random_state=seed, n_init=1, batch_size=4096).fit(numbers)
     return fitted.cluster_centers_.astype(np.float32)

@@ -84,7 +84,7 @@ def accuracy_of_scenes(
     if config.group.classifier is None:
         return {}
     network, variables, _ = load_pretrained(config.group.classifier)
-    asked = read_all(split.subset(config.group.report_samples))
+    asked = read_all(split.subset(config.train.report_samples))
     drawn = draw_in_parts(draw, keys(config).report, asked["caption"])
 
     def right(images: np.ndarray) -> tuple[float, float]:

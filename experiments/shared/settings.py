@@ -21,15 +21,7 @@ class Mapped:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reported:
-    """Images of the report."""
-
-    report_images: int = field(2000, "test images used in the report", least=1)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Classified:
     """A classifier of samples."""
 
     classifier: str | None = field(None, "workdir of a classifier that measures the class accuracy of samples")
-    report_samples: int = field(1000, "samples given to the classifier", least=1)

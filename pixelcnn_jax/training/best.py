@@ -2,7 +2,6 @@
 
 import math
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,6 @@ from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.processes import is_first, run_on_first_process
-
-
-def title(description: Mapping[str, Any]) -> str:
-    """Returns networks, as a card describes them, for a reader: their classes and the hyperparameters that are set."""
-    hidden = ("class", "levels", "channels")  # the last two are those of the images
-    shown = {name: value for name, value in description.items() if name not in hidden and value not in (None, 0)}
-    parts = [f"{name} ({title(x)})" if isinstance(x, Mapping) else f"{name}: {x}" for name, x in shown.items()]
-    return ", ".join([*filter(None, [description.get("class")]), *parts])
 
 
 class BestModel:

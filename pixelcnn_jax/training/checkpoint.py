@@ -27,7 +27,7 @@ class Checkpoints:
       keep: number of checkpoints to keep. Orbax's own retention would remove the oldest before the manifest is written.
     """
 
-    def __init__(self, folder: Path | None, *, keep: int) -> None:
+    def __init__(self, folder: Path | None, *, keep: int = 2) -> None:
         self.folder = (folder or Path()).absolute()
         self.keep = 0 if folder is None else keep
 
@@ -38,7 +38,7 @@ class Checkpoints:
         names = [file.parent.name for file in self.folder.glob("*/manifest.json")]
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def save(self, step: int, state: Any, *, measured: Any = None) -> None:
+    def save(self, step: int, state: Any) -> None:
         """Writes a checkpoint and removes the oldest ones; all processes call it together.
 
         Later ones were passed over as damaged when the run resumed, and are removed first.
@@ -47,7 +47,6 @@ class Checkpoints:
         Args:
           step: its name.
           state: a tree of arrays.
-          measured: JSON that belongs to it, which ``measured`` returns.
 
         Raises:
           InputError: if it cannot be written. The checkpoints before it stay.
@@ -66,7 +65,7 @@ class Checkpoints:
             with context:
                 ocp.save(place / "state", state)
             if is_first():
-                atomic_write(place / "facts.json", json.dumps({"measured": measured, "shapes": shapes_of(state)}))
+                atomic_write(place / "facts.json", json.dumps({"shapes": shapes_of(state)}))
                 atomic_write(place / "manifest.json", json.dumps(_hashes(place), indent=1))
                 self.discard_from(step + 1)
                 for old in self.steps()[: -self.keep]:
@@ -79,13 +78,6 @@ class Checkpoints:
         for later in self.steps() if is_first() else ():
             if later >= step:
                 shutil.rmtree(self.folder / str(later))
-
-    def measured(self, step: int) -> Any:
-        """Reads what was saved with a checkpoint as ``measured``."""
-        return self._facts(step)["measured"]
-
-    def _facts(self, step: int) -> dict[str, Any]:
-        return dict(json.loads((self.folder / str(step) / "facts.json").read_text()))
 
     def restore(self, like: Any) -> Any | None:
         """Returns the state of the latest whole checkpoint, or None if there is none.
@@ -111,7 +103,7 @@ class Checkpoints:
             place = self.folder / str(step)
             if not _is_whole(place):
                 print(f"The checkpoint {place} is damaged and is passed over.", file=sys.stderr)
-            elif self._facts(step)["shapes"] != shapes:
+            elif json.loads((place / "facts.json").read_text())["shapes"] != shapes:
                 raise InputError(f"The checkpoint {place} is of a different network: choose a different workdir.")
             else:
                 return step

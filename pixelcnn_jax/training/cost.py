@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import TrainState, init_state
 
@@ -44,7 +44,7 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
         batch["examples"] = jax.ShapeDtypeStruct((size, config.data.max_examples, *spec.shape), jnp.int32)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
-        return jnp.mean(experiment.loss(params, batch, Training(key, jnp.zeros((), jnp.int32))))
+        return jnp.mean(experiment.loss(params, batch, key))
 
     compiled = jax.jit(jax.value_and_grad(loss)).lower(state.params, batch, key).compile()
     memory: Any = compiled.memory_analysis()

@@ -22,24 +22,12 @@ Figures = dict[str, Any]  # of a report, by their names
 Pictures = Int[Array | np.ndarray, "rows columns height width channels"]
 
 
-class Training(NamedTuple):
-    """The inputs of a loss in training that evaluation does not have.
-
-    Attributes:
-      key: for dropout and other noise.
-      step: number of steps done before this one.
-    """
-
-    key: Key[Array, ""]
-    step: Int[Array, ""]
-
-
 class Experiment(NamedTuple):
     """The task to learn, as three pure functions. The train loop knows nothing else.
 
     Attributes:
       init: ``key -> params``, everything that is trained.
-      loss: ``params, batch, training -> nats [batch]``, the loss of each image. ``training`` is None in evaluation.
+      loss: ``params, batch, key -> nats [batch]``, the loss of each image. The key of dropout is None in evaluation.
       sample: ``params, key, source -> images``, a grid of samples. ``source`` holds the images that the picture starts
         from, or None.
       networks: the networks that the parameters belong to: one, or a dict of them by the names in the tree.
@@ -49,7 +37,7 @@ class Experiment(NamedTuple):
     """
 
     init: Callable[[Key[Array, ""]], Params]
-    loss: Callable[[Params, Batch, Training | None], Float[Array, " batch"]]
+    loss: Callable[[Params, Batch, Key[Array, ""] | None], Float[Array, " batch"]]
     sample: Callable[[Params, Key[Array, ""], Any], Pictures]
     networks: Any
     measure: str = LIKELIHOOD

@@ -42,7 +42,7 @@ from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.config import RunConfig, parse_config
 from pixelcnn_jax.training.evaluation import given_rows, make_evaluator
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.workdir import open_workdir
 
@@ -251,8 +251,7 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
         vectors = {"h": jax.nn.one_hot(first["h"], classes)} if classes else {}
         return dict(model.init(key, first["image"], **given(first) | vectors) if start is None else start)
 
-    def loss(params: Params, batch: Batch, training: Training | None) -> Array:
-        key = None if training is None else training.key
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Array:
         return nats(model, params, batch["image"], **given(batch), key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Batch) -> Array:

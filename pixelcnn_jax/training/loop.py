@@ -30,11 +30,11 @@ from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samp
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows
 from pixelcnn_jax.training.start import trained_params
-from pixelcnn_jax.training.step import Measured, TrainState, init_state, keys, train_step
+from pixelcnn_jax.training.step import TrainState, init_state, keys, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
 
 MOST_SKIPPED = 10  # steps in a row without a finite gradient after which a run stops
-REMEDY = "lower config.optimizer.learning_rate or config.optimizer.max_grad_norm, or set config.model.dtype=float32."
+REMEDY = "lower config.optimizer.learning_rate, or set config.model.dtype=float32."
 
 
 def train_steps(
@@ -83,7 +83,7 @@ def train_steps(
         microbatch_size=settings.microbatch_size,
     )
     next_state = jax.jit(step_function, donate_argnames="state", out_shardings=replicated(mesh))
-    checkpoints = Checkpoints(workdir and workdir / "checkpoints", keep=settings.keep_checkpoints)
+    checkpoints = Checkpoints(workdir and workdir / "checkpoints")
     # A fresh state is made only where there is none to restore: the two would take twice the memory.
     state: TrainState = checkpoints.restore(jax.eval_shape(fresh_state, init_key)) or fresh_state(
         init_key, trained_params(settings.start_from, experiment, without=settings.reinitialise)
@@ -91,12 +91,8 @@ def train_steps(
     start = saved = int(state.step)
     best.resume()
     loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if workdir and is_first() else ()
-    # A process that was stopped may have saved a step before it was validated.
-    due = [(step, "learning_rate") for step in range(settings.log_every, start + 1, settings.log_every)]
-    due += [(step, f"validation_{measure}") for step in range(settings.eval_every, start, settings.eval_every)]
-    metrics = Metrics(workdir, resumed_step=start, due=due, writes=is_first(), loggers=loggers)
-    unread = (Measured(*np.asarray(one, np.float32)) for one in (checkpoints.measured(start) if start else ()))
-    watch = Stopwatch(settings.batch_size, measured=unread)
+    metrics = Metrics(workdir, resumed_step=start, writes=is_first(), loggers=loggers)
+    watch = Stopwatch(settings.batch_size)
     began, earlier = time.monotonic(), metrics.last("seconds")
     batches = training_batches(
         splits.train,
@@ -146,10 +142,11 @@ def train_steps(
 
     def save(step: int) -> None:
         with watch.paused():
-            checkpoints.save(step, state, measured=[[*map(float, one)] for one in watch.unread()])
+            checkpoints.save(step, state)
 
     with closing(metrics), bar, stop_requests(settings.seconds, listens=workdir is not None) as stop:
         try:
+            # A process that was stopped may have saved a step before it was validated.
             if start and is_due(start, settings.eval_every) and not metrics.has(start, f"validation_{measure}"):
                 with stop.may_raise(), watch.paused():
                     validate(start)

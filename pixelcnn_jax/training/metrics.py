@@ -5,10 +5,8 @@ import io
 import json
 import os
 import shutil
-import sys
 import time
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,12 +17,11 @@ import numpy as np
 
 from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.foundation.devices import wait_for_older
-from pixelcnn_jax.foundation.errors import InputError, first_line
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.training.loggers import Log
 
 Record = dict[str, int | float]
-CHECK = "crc32"  # of the rest of a line
 
 
 def samples_file(step: int) -> str:
@@ -38,38 +35,27 @@ def display_name(measure: str) -> str:
 
 
 def read_records(file: Path) -> list[Record]:
-    """Returns the records of a ``metrics.jsonl``. The last line of a killed process may be torn; it is left out."""
+    """Returns the records of a ``metrics.jsonl``. The torn last line of a killed process is left out."""
     records: list[Record] = []
     for line in file.read_text(errors="replace").splitlines():
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        numbers = isinstance(record, dict) and all(isinstance(value, int | float) for value in record.values())
-        if numbers and isinstance(record.get("step"), int) and record.pop(CHECK, None) == _checksum(record):
+        if isinstance(record, dict) and "step" in record:
             records.append(record)
     return records
-
-
-def _line(record: Record) -> str:
-    return json.dumps({**record, CHECK: _checksum(record)}) + "\n"
-
-
-def _checksum(record: Record) -> int:
-    return zlib.crc32(json.dumps(record).encode())
 
 
 class Metrics:
     """Writes scalars by step.
 
     Everything else is derived from the records, in a thread beside the training: importing TensorFlow takes seconds.
-    TensorBoard's files are rewritten when a run resumes, so that they hold every point. Records that a damaged file
-    has lost are named on standard error; nothing else is lost with them.
+    TensorBoard's files are rewritten when a run resumes, so that they hold every point.
 
     Args:
       workdir: the folder of the run; without one nothing is written.
       resumed_step: the step of the checkpoint; later records happen again.
-      due: steps and names of scalars that must have been recorded until then.
 
     Attributes:
       records: all records of the run, those of earlier processes included.
@@ -80,7 +66,6 @@ class Metrics:
         workdir: Path | None,
         *,
         resumed_step: int,
-        due: Collection[tuple[int, str]] = (),
         writes: bool = True,
         loggers: Sequence[Log] = (),
     ) -> None:
@@ -95,11 +80,8 @@ class Metrics:
         # What a killed process recorded after its last checkpoint will happen again.
         written = read_records(self._file) if workdir is not None and self._file.exists() else []
         self.records: list[Record] = [record for record in written if record["step"] <= resumed_step]
-        lost = {*due} - {(record["step"], name) for record in self.records for name in record}
-        if self._writes and lost:
-            print(f"{self._file} is damaged: {len(lost)} of its records are lost.", file=sys.stderr)
         if self._writes:
-            atomic_write(self._file, "".join(map(_line, self.records)))
+            atomic_write(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
             self.later(self._begin_tensorboard, list(self.records))
 
     def write(self, step: int, **scalars: float) -> None:
@@ -109,7 +91,7 @@ class Metrics:
         if not self._writes:
             return
         with self._file.open("a") as file:
-            file.write(_line(record))
+            file.write(json.dumps(record) + "\n")
         self.later(self._write_tensorboard, record)
         for log in self._loggers:
             self.later(log, step, scalars, self._pictures(record))
@@ -154,8 +136,7 @@ class Metrics:
         except ImportError:  # there is no TensorFlow, which it needs
             return
         shutil.rmtree(self._tensorboard, ignore_errors=True)
-        with self._tensorboard_errors():
-            self._writer = metric_writers.SummaryWriter(str(self._tensorboard))
+        self._writer = metric_writers.SummaryWriter(str(self._tensorboard))
         for record in records:
             self._write_tensorboard(record)
 
@@ -163,19 +144,11 @@ class Metrics:
         if self._writer is None:
             return
         step = int(record["step"])
-        with self._tensorboard_errors():
-            self._writer.write_scalars(step, {key: x for key, x in record.items() if key != "step"})
-            for name, file in self._pictures(record).items():
-                with suppress(InputError):  # a picture of an earlier process, damaged since
-                    self._writer.write_images(step, {name: decode(file, colour=True)[None]})
-            self._writer.flush()
-
-    @contextmanager
-    def _tensorboard_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # TensorFlow raises its own errors for a full disk
-            raise InputError(f"{self._tensorboard} cannot be written: {first_line(error)}.") from error
+        self._writer.write_scalars(step, {key: x for key, x in record.items() if key != "step"})
+        for name, file in self._pictures(record).items():
+            with suppress(InputError):  # a picture of an earlier process, damaged since
+                self._writer.write_images(step, {name: decode(file, colour=True)[None]})
+        self._writer.flush()
 
 
 def save_curve(path: Path, records: list[Record], measure: str, title: str) -> None:
@@ -208,12 +181,11 @@ class Stopwatch:
 
     Args:
       batch_size: images a step.
-      measured: what steps of an earlier process measured since its last reading, which the next one includes.
     """
 
-    def __init__(self, batch_size: int, *, measured: Iterable[Any] = ()) -> None:
+    def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
-        self._reset(measured)
+        self._reset()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -230,16 +202,11 @@ class Stopwatch:
 
     def read(self) -> tuple[Any, float]:
         """Returns what the steps since the last reading measured, as arrays [steps], and images a second."""
-        measured = jax.tree.map(lambda *steps: np.array(steps), *self.unread())
+        measured = jax.tree.map(lambda *steps: np.array(steps), *jax.device_get(self._measured))
         rate = len(self._measured) * self._batch_size / max(1e-9, time.monotonic() - self._began)
         self._reset()
         return measured, rate
 
-    def unread(self) -> list[Any]:
-        """Returns what each step since the last reading measured."""
-        return [*self._earlier, *jax.device_get(self._measured)]
-
-    def _reset(self, earlier: Iterable[Any] = ()) -> None:
-        self._earlier = [*earlier]
+    def _reset(self) -> None:
         self._measured: list[Any] = []
         self._began = time.monotonic()

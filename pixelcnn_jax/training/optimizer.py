@@ -13,6 +13,9 @@ from pixelcnn_jax.models.inputs import condition_of
 
 GATED = ("vertical", "crossing", "horizontal", "input", "state")  # kernels whose outputs are [gates, features]
 
+ADAM_B2 = 0.99  # decay of the second moment
+MAX_GRAD_NORM = 1.0  # gradients are clipped to this global norm
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
@@ -23,9 +26,7 @@ class OptimizerConfig:
     warmup_steps: int = field(100, "steps of linear warm-up to the learning rate", least=0)
     schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
     decay: float = field(0.0, "share of the steps, the last, over which a constant rate falls to zero", least=0, most=1)
-    adam_b2: float = field(0.99, "decay of Adam's second moment", above=0, below=1)
     weight_decay: float = field(0.0, "weight decay of kernels; biases, norm scales and embeddings have none", least=0)
-    max_grad_norm: float = field(1.0, "gradients are clipped to this global norm", above=0)
 
 
 def make_optimizer(config: OptimizerConfig, *, steps: int) -> optax.GradientTransformation:
@@ -36,13 +37,13 @@ def make_optimizer(config: OptimizerConfig, *, steps: int) -> optax.GradientTran
             schedule,
             weight_decay=config.weight_decay,
             weight_decay_mask=_kernels,
-            adam_b2=config.adam_b2,
+            adam_b2=ADAM_B2,
             consistent_rms=0.2,  # updates as large as Adam's, so that one learning rate serves both
             muon_weight_dimension_numbers=muon_axes,
         )
     else:
-        update = optax.adamw(schedule, b2=config.adam_b2, weight_decay=config.weight_decay, mask=_kernels)
-    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), update)
+        update = optax.adamw(schedule, b2=ADAM_B2, weight_decay=config.weight_decay, mask=_kernels)
+    return optax.chain(optax.clip_by_global_norm(MAX_GRAD_NORM), update)
 
 
 def make_schedule(config: OptimizerConfig, *, steps: int) -> optax.Schedule:

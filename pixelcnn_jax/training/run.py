@@ -55,7 +55,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     for name in names:
         check_batch_size(data_mesh(), getattr(config.train, name), name=f"config.train.{name}")
     if not finished_result(workdir, config):  # before the workdir is claimed: a mistake must not claim it
-        if not Checkpoints(workdir / "checkpoints", keep=1).steps():  # which hold all that is needed
+        if not Checkpoints(workdir / "checkpoints").steps():  # which hold all that is needed
             experiment = recipe.make_experiment(config, splits.spec, None)
             trained_params(config.train.start_from, experiment, without=config.train.reinitialise)
         recipe.check(config, splits)
@@ -105,7 +105,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             "scores": scores,
             "density": experiment.density,
             "baselines": baselines(splits) if config.train.baselines and measure == LIKELIHOOD else {},
-            "report": recipe.report(config, experiment, splits, params, fixed),
+            "report": recipe.report(config, experiment, splits, params, fixed) if config.train.report_images else {},
             "best_step": best.step,
             "steps": config.train.steps,
             "parameters": sum(x.size for x in jax.tree.leaves(params)),

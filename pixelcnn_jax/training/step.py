@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from pixelcnn_jax.training.config import RunConfig
-from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Training
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import at_step
 from pixelcnn_jax.training.start import replaced
 
@@ -114,7 +114,7 @@ def train_step(
     """
 
     def mean_loss(params: Params, part: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
-        return jnp.mean(experiment.loss(params, part, Training(key, state.step)))
+        return jnp.mean(experiment.loss(params, part, key))
 
     step_key = jax.random.fold_in(key, state.step)
     parts = microbatches(batch, microbatch_size)

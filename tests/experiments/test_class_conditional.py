@@ -13,7 +13,6 @@ from experiments.paper.class_conditional import bayes
 from pixelcnn_jax import log_prob
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.training.experiment import Training
 
 
 def test_a_dropped_label_is_the_condition_of_zeros_in_training_alone():
@@ -21,11 +20,11 @@ def test_a_dropped_label_is_the_condition_of_zeros_in_training_alone():
     experiment, _, splits = tiny_experiment("class_conditional", changes)
     params, labels = randomised(experiment, scale=0.3), np.arange(32) % 10
     images = take_images(splits.test, 32)
-    batch, training = {"image": images, "label": labels}, Training(jax.random.key(2), jnp.int32(0))
+    batch, key = {"image": images, "label": labels}, jax.random.key(2)
     given, dropped = (
         -log_prob(experiment.networks, params, images, h=h) for h in (jnp.eye(10)[labels], jnp.zeros((32, 10)))
     )
-    loss = experiment.loss(params, batch, training)
+    loss = experiment.loss(params, batch, key)
     is_dropped = np.isclose(loss, dropped, rtol=1e-5)
     np.testing.assert_allclose(loss, np.where(is_dropped, dropped, given), rtol=1e-5)
     assert 5 < is_dropped.sum() < 27

@@ -27,18 +27,16 @@ TINY = {
     "train.eval_batch_size": 32,
     "train.sample_rows": 4,
     "train.sample_columns": 4,
+    "train.report_images": 32,
+    "train.report_samples": 16,  # as many as the picture shows, which saves a compilation
     # The experiment's own, where it has them.
     "settings.encoder_features": (8, 8),
     "settings.bottleneck": 6,
-    "settings.report_images": 32,
     "settings.report_episodes": 4,
-    "settings.report_samples": 16,  # as many as the picture shows, which saves a compilation
     "settings.small_layers": 1,
     "settings.rotate": True,
     "settings.embedding_noise": 0.1,
-    "settings.kl_warmup": 10,
     "settings.free_nats": 0.1,
-    "settings.codes": 5,
 }
 ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
@@ -49,8 +47,7 @@ ONLY = {
 NEEDS = {
     "class_conditional": {"settings.classifier": "classifier"},
     "embedding_conditional": {"settings.embedder": "embedding"},
-    "autoencoder": {"settings.unconditional": "unconditional"},
-    "multiscale": {"settings.single_scale": "class_conditional", "settings.classifier": "classifier"},
+    "multiscale": {"settings.classifier": "classifier"},
 }
 
 

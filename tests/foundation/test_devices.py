@@ -30,7 +30,6 @@ from pixelcnn_jax.foundation.devices import (
     shard_batch,
     wait_for_older,
 )
-from pixelcnn_jax.training.experiment import Training
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
 
@@ -74,7 +73,7 @@ def loss_and_gradient(experiment, of_gradient=lambda gradient: gradient):
     @jax.jit
     def function(params, batch, key):
         def mean_loss(params):
-            return jnp.mean(experiment.loss(params, batch, Training(key, jnp.zeros((), jnp.int32))))
+            return jnp.mean(experiment.loss(params, batch, key))
 
         loss, gradient = jax.value_and_grad(mean_loss)(params)
         return loss, of_gradient(gradient)

@@ -146,7 +146,7 @@ def resources():
 
 def attack_by_saves(*, report, count):
     """Saves that many checkpoints: open files, threads and memory stay as they were after the first ones."""
-    checkpoints = Checkpoints(new_folder() / "checkpoints", keep=2)
+    checkpoints = Checkpoints(new_folder() / "checkpoints")
     state = {"a": jax.numpy.zeros(1000), "step": np.zeros((), np.int32)}
     before = []
 

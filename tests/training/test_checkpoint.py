@@ -35,7 +35,7 @@ def saved(folder, *steps, keep=3):
 
 def restored_step(folder):
     """The step that a run would resume from; the whole state must be that of the step."""
-    state = Checkpoints(folder, keep=3).restore(state_of(0))
+    state = Checkpoints(folder).restore(state_of(0))
     if state is None:
         return None
     jax.tree.map(np.testing.assert_array_equal, state, state_of(int(state.step)))
@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_made_ends_the_process(tmp_path):
     (tmp_path / "checkpoints").touch()
     code = (
         "import pathlib, sys; from pixelcnn_jax.training.checkpoint import Checkpoints; import jax.numpy as jnp\n"
-        "Checkpoints(pathlib.Path(sys.argv[1]), keep=2).save(1, jnp.ones(3))"
+        "Checkpoints(pathlib.Path(sys.argv[1])).save(1, jnp.ones(3))"
     )
     line = [sys.executable, "-c", code, str(tmp_path / "checkpoints")]
     ended = subprocess.run(line, capture_output=True, text=True, timeout=30)

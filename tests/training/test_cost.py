@@ -13,7 +13,6 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.cost import check_memory, estimate_cost
-from pixelcnn_jax.training.experiment import Training
 from pixelcnn_jax.training.step import init_state
 
 
@@ -43,7 +42,7 @@ def test_layers_that_are_computed_again_keep_less_and_have_the_same_gradient():
     for changes in (deep, deep | {"model__remat": True}):
         _, experiment, _ = tiny_experiment(**changes)
         params = jax.jit(experiment.init)(jax.random.key(0))
-        training = Training(jax.random.key(1), jnp.zeros((), jnp.int32))
+        training = jax.random.key(1)
 
         def loss(params, experiment=experiment, training=training):
             return jnp.mean(experiment.loss(params, {"image": images}, training))

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixelcnn_jax import InputError
 from pixelcnn_jax.data.image_files import write_image
 from pixelcnn_jax.training import metrics as module
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, read_records, samples_file, save_curve
@@ -40,31 +39,6 @@ def test_what_was_recorded_after_the_last_checkpoint_is_dropped_and_recorded_aga
         assert not metrics.has(4, "none")
         metrics.write(6, loss=3.0)
     assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl")] == [2, 4, 6]
-
-
-@pytest.mark.parametrize(
-    ("damage", "lost"),
-    [
-        (lambda text: text, None),
-        (lambda text: text + '{"step": 8, "lo', None),  # of a killed process
-        (lambda text: text[: text.index("\n") + 9], 4),
-        (lambda text: text.replace('{"step": 4, "train', '["step": 4, "train'), 1),
-        (lambda text: text.replace('"train_loss": 2.0', '"train_loss": 3.0'), 1),
-        (lambda text: "[" * 100_000, 5),
-    ],
-)
-def test_records_that_are_lost_are_named(tmp_path, without_tensorflow, capsys, damage, lost):
-    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
-        for step in (2, 4, 6):
-            metrics.write(step, train_loss=step / 2, seconds=1.0)
-            metrics.write(step, validation_loss=step / 2)
-    due = [(step, name) for step in (2, 4, 6) for name in ("train_loss", "validation_loss")][:-1]
-    file = tmp_path / "metrics.jsonl"
-    file.write_text(damage(file.read_text()))
-    for _ in range(2):
-        with closing(Metrics(tmp_path, resumed_step=6, due=due)):
-            told = capsys.readouterr().err
-        assert told == (f"{file} is damaged: {lost} of its records are lost.\n" if lost else "")
 
 
 def test_a_process_that_is_not_the_first_writes_nothing(tmp_path):
@@ -121,14 +95,6 @@ def test_a_damaged_picture_is_left_out_of_tensorboard(tmp_path):
     with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
         metrics.write(4, validation_loss=1.0)
     assert points(tmp_path / "tensorboard", "validation_loss") == [(4, 1.0)]
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_file_where_tensorboards_folder_should_be_is_named(tmp_path):
-    (tmp_path / "tensorboard").write_text("")
-    metrics = Metrics(tmp_path, resumed_step=0)
-    with pytest.raises(InputError, match="tensorboard"):
-        metrics.close()
 
 
 @pytest.mark.parametrize("where", ["close", "next write"])

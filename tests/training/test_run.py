@@ -189,8 +189,8 @@ def test_a_network_of_ones_own_is_trained_resumed_scored_and_reported_by_its_nam
 
 def test_a_loss_that_is_no_likelihood_is_scored_in_its_own_measure(tmp_path):
     def change(experiment):
-        def loss(params, batch, training):
-            return jnp.mean(experiment.loss(params, batch, training)) * jnp.ones(len(batch["image"])) / 100
+        def loss(params, batch, key):
+            return jnp.mean(experiment.loss(params, batch, key)) * jnp.ones(len(batch["image"])) / 100
 
         return experiment._replace(loss=loss, measure="triplet_loss")
 

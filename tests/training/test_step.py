@@ -21,7 +21,7 @@ def toy(loss):
     return Experiment(lambda key: {"x": jnp.zeros(())}, loss, lambda params, key, source: None, None)
 
 
-def linear(params, batch, training):
+def linear(params, batch, key):
     return params["x"] * batch["image"][:, 0, 0, 0]
 
 
@@ -67,8 +67,8 @@ def test_microbatches_make_the_step_of_the_whole_batch():
 
 
 def test_every_microbatch_and_every_step_has_noise_of_its_own():
-    def noisy(params, batch, training):
-        return params["x"] * jax.random.normal(training.key, (len(batch["image"]),))
+    def noisy(params, batch, key):
+        return params["x"] * jax.random.normal(key, (len(batch["image"]),))
 
     optimizer = optax.sgd(1.0)
     state, expected = init_state(toy(noisy), optimizer, KEY), 0.0
@@ -80,18 +80,6 @@ def test_every_microbatch_and_every_step_has_noise_of_its_own():
         parts = [jax.random.normal(jax.random.fold_in(step_key, i), (8,)) for i in range(2)]
         expected = expected - float(jnp.mean(jnp.stack(parts)))
         np.testing.assert_allclose(state.params["x"], expected, rtol=1e-5)
-
-
-def test_a_loss_is_given_the_number_of_steps_before():
-    def counting(params, batch, training):
-        return params["x"] * (training.step + 1) * jnp.ones(len(batch["image"]))
-
-    optimizer = optax.sgd(1.0)
-    state = init_state(toy(counting), optimizer, KEY)
-    step = jax.jit(partial(train_step, experiment=toy(counting), optimizer=optimizer, ema_decay=0.9))
-    for expected in (-1, -3, -6):
-        state, _ = step(state, numbers(0, 0), KEY)
-        assert float(state.params["x"]) == expected
 
 
 @pytest.mark.parametrize("microbatch_size", [None, 1])
