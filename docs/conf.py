@@ -10,7 +10,9 @@ from typing import Any
 import flax.linen as nn
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent))  # experiments
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # generate, experiments
+
+from generate import write_pages  # noqa: E402
 
 project = "pixelcnn-jax"
 author = "The pixelcnn-jax authors"
@@ -73,5 +75,6 @@ def escape(app: Any, kind: str, name: str, thing: Any, options: Any, lines: list
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     copy_notebooks()
+    write_pages()
     app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-process-docstring", escape)

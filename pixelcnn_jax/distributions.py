@@ -4,6 +4,7 @@ Both give every level a probability. Samplers read log-probabilities and do not 
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ Values = Integer[Array | np.ndarray, "*#subpixels"]
 # Bounds of the log-scales, for intensities in [-1, 1]. At -7 one of 256 levels holds nearly all of the mass, at 7 all
 # levels hold the same.
 NARROWEST, WIDEST = -7.0, 7.0
+NARROWED = 0.25  # initial distances of components around a linear prediction, as a share of those without one
 FAINT = -6.0  # initial log-weight of a point mass, next to components of 0
 
 
@@ -46,7 +48,7 @@ def promoted(logits: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 class Mixture(NamedTuple):
     """A mixture of logistic distributions of an intensity in [-1, 1] (Salimans et al. 2017, section 2.1).
 
-    Unlike there, no coefficients tie the channels of a pixel: the network reads the earlier channels.
+    Unlike there, coefficients tie the channels only in ``predicted``: the network reads the earlier ones anyway.
 
     Attributes:
       log_weights: of the components, then of the point masses at the lowest and the highest level, if there are any.
@@ -67,12 +69,62 @@ def mixture_of(numbers: Float[Array, "*subpixels numbers"]) -> Mixture:
     """
     count = numbers.shape[-1] // 3
     weights, means, scales, ends = jnp.split(numbers, (count, 2 * count, 3 * count), axis=-1)
-    centres = ((2 * np.arange(count) + 1) / count - 1).reshape((1,) * (numbers.ndim - 1) + (count,))
+    centres = centres_of(count).reshape((1,) * (numbers.ndim - 1) + (count,))
     return Mixture(
         log_weights=jax.nn.log_softmax(jnp.concatenate([weights, ends + FAINT], axis=-1)),
         means=means + centres.astype(numbers.dtype),
         log_scales=jnp.clip(scales - math.log(2 * count), NARROWEST, WIDEST),
     )
+
+
+def centres_of(count: int) -> Float[np.ndarray, " components"]:
+    """Returns the initial means of a mixture, evenly spaced."""
+    return (2 * np.arange(count) + 1) / count - 1
+
+
+def neighbours(x: Float[Array, "batch height width channels"]) -> list[Float[Array, "batch height width channels"]]:
+    """Returns the pixels to the left, above, and above to the left, with zeros beyond the border."""
+    padded = jnp.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)))
+    return [padded[:, 1:, :-1], padded[:, :-1, 1:], padded[:, :-1, :-1]]
+
+
+def differences(x: Float[Array, "*pixels channels"], around: list[Array]) -> Float[Array, "*pixels channels terms"]:
+    """Returns twice the prediction of each channel, the mean of left and above, and what coefficients add to it.
+
+    Twice, so that integers stay integers: left minus above, and the errors of the same prediction for the corner and
+    the earlier channels. ``around`` is what ``neighbours`` returns.
+    """
+    left, above, corner = around
+    twice, channels = left + above, x.shape[-1]
+    earlier = np.tri(channels, channels - 1, -1, dtype=bool).reshape((1,) * (x.ndim - 1) + (channels, channels - 1))
+    errors = jnp.where(earlier, (2 * x - twice)[..., None, :-1], 0.0)
+    return jnp.concatenate([jnp.stack([twice, left - above, 2 * corner - twice], axis=-1), errors], axis=-1)
+
+
+def split_coefficients(
+    outputs: Float[Array, "*subpixels outputs"], terms: Float[Array, "*subpixels terms"], components: int
+) -> tuple[Float[Array, "*subpixels numbers"], Float[Array, "*subpixels coefficients components"]]:
+    """Splits the outputs of a head into the numbers of a mixture and the coefficients of ``differences``."""
+    shape = *outputs.shape[:-1], terms.shape[-1] - 1, components
+    numbers, coefficients = jnp.split(outputs, (outputs.shape[-1] - shape[-2] * components,), axis=-1)
+    return numbers, coefficients.reshape(shape)
+
+
+@partial(jax.jit, static_argnames="components", inline=True)
+def predicted(
+    outputs: Float[Array, "*subpixels outputs"], terms: Float[Array, "*subpixels terms"], *, components: int
+) -> Float[Array, "*subpixels numbers"]:
+    """Returns the numbers of a mixture that is centred on a linear prediction, closer together at first.
+
+    Args:
+      outputs: those numbers relative to the prediction, then its coefficients for each component.
+      terms: of ``differences``.
+      components: number of components.
+    """
+    numbers, coefficients = split_coefficients(outputs, terms, components)
+    twice = terms[..., :1] + jnp.sum(coefficients * terms[..., 1:, None], axis=-2)
+    nearer = (NARROWED - 1) * centres_of(components).reshape((1,) * (twice.ndim - 1) + (components,))
+    return numbers.at[..., components : 2 * components].add(twice / 2 + nearer.astype(twice.dtype))
 
 
 def mixture_log_probs(

@@ -15,6 +15,7 @@ COLOUR = GatedPixelCNN(levels=4, channels=3, features=9, layers=2, head_features
 CODES = GatedPixelCNN(levels=6, channels=2, features=8, layers=2, code_features=3)
 
 MIXTURE = GatedPixelCNN(levels=6, channels=2, features=6, layers=1, mixture=2, point_masses=True)
+PREDICTION = MIXTURE.clone(linear_prediction=True)
 
 
 def one_hot(count, classes, seed=0):

@@ -1,8 +1,4 @@
-"""The commands of README, run as printed: a fresh environment, an empty directory, nothing else. ``make test-readme``.
-
-They install from a package index and train for minutes, so they are not part of ``make test``. In place of the name on
-the index, the package of this checkout is installed.
-"""
+"""The commands of README, run as printed: fresh environments, a package index, nothing else. ``make test-readme``."""
 
 import os
 import re
@@ -16,25 +12,6 @@ import pytest
 from test_docs import ROOT, python_blocks
 
 README = ROOT / "README.md"
-IMAGES = """
-import jax, numpy, pathlib
-from pixelcnn_jax import load_pretrained, sample
-from pixelcnn_jax.data.image_files import as_pixels, write_image
-model, variables, card = load_pretrained("digits")
-pathlib.Path("FOLDER_OF_IMAGES").mkdir()
-for number, image in enumerate(sample(model, variables, jax.random.key(0), shape=(3, 8, 8))):
-    write_image(pathlib.Path(f"FOLDER_OF_IMAGES/{number}.png"), as_pixels(image, levels=17))
-pathlib.Path("FOLDER_OF_COLOUR_IMAGES").mkdir()
-for number, image in enumerate(numpy.random.default_rng(0).integers(0, 256, (3, 8, 9, 3), dtype="uint8")):
-    write_image(pathlib.Path(f"FOLDER_OF_COLOUR_IMAGES/{number}.png"), image)
-"""
-
-
-def shell_lines(beginning):
-    """The lines of README's shell blocks that begin with a command, without their comments."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", README.read_text(), flags=re.MULTILINE | re.DOTALL)
-    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith(beginning)]
 
 
 def kept():
@@ -56,22 +33,6 @@ def walk(line, place, shell):
     return done.stdout
 
 
-def test_the_commands_of_a_library_user(tmp_path):
-    shell, place = environment(tmp_path / "environment"), tmp_path / "empty"
-    place.mkdir()
-    for line in shell_lines("pip install"):
-        walk(re.sub(r"pixelcnn-jax(\[\w+\])?", lambda match: f"{ROOT}{match[1] or ''}", line), place, shell)
-    for number, block in enumerate(python_blocks(README)):
-        (place / f"block{number}.py").write_text(block)
-        walk(f"python block{number}.py", place, shell)
-    (place / "images.py").write_text(IMAGES)
-    walk("python images.py", place, shell)
-    for line in shell_lines("pixelcnn"):
-        walk(line, place, shell)
-    assert (place / "threes.png").stat().st_size > 1000
-    assert len(list((place / "NEW_FOLDER").iterdir())) == 3
-
-
 @pytest.fixture
 def checkout(tmp_path):
     """A copy of what git tracks, as a clone has it."""
@@ -88,3 +49,15 @@ def test_the_commands_of_an_experimenter(checkout, tmp_path):
     assert {"samples.png", "report.html", "model.safetensors"} <= {
         one.name for one in Path(checkout / "runs/digits").iterdir()
     }
+
+
+def test_the_example_prints_what_is_printed(checkout, tmp_path):
+    shell, place = environment(tmp_path / "environment"), tmp_path / "empty"
+    place.mkdir()
+    assert "\npip install . " in README.read_text()
+    walk("pip install .", checkout, shell)
+    (block,) = python_blocks(README)
+    (place / "block.py").write_text(block)
+    printed = re.findall(r"^print.*  # (.*)$", block, flags=re.MULTILINE)
+    assert walk("python block.py", place, shell).splitlines() == printed
+    assert "mnist_classes" in walk("pixelcnn models", place, shell)

@@ -14,9 +14,9 @@ from pixelcnn_jax.distributions import draw, log_probs_of, mixture_log_probs, mi
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
 
-def build(network, shape, channels=2, levels=5, h=0, s=0):
+def build(network, shape, channels=2, levels=5, h=0, s=0, **options):
     sizes = dict(features=8, layers=1, first_kernel_size=3, head_features=24)
-    model = network(levels=levels, channels=channels, mixture=3, point_masses=levels < 5, **sizes)
+    model = network(levels=levels, channels=channels, mixture=3, point_masses=levels < 5, **sizes, **options)
     return build_model(model, shape, h, s)
 
 
@@ -107,12 +107,14 @@ def test_the_gradient_of_a_point_mass_is_a_number(value):
     np.testing.assert_array_equal(gradient[6:] > 0, [value == 0, value == 255])
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_proofs(network):
-    built = build(network, (3, 3), h=2, s=2)
+@pytest.mark.parametrize(
+    ("network", "options"), [(GatedPixelCNN, {"linear_prediction": True}), *((one, {}) for one in NETWORKS)]
+)
+def test_proofs(network, options):
+    built = build(network, (3, 3), h=2, s=2, **options)
     assert_causal(*built)
     assert_complete(*built)
-    assert_normalised(*build(network, (2, 1), channels=2, levels=3, h=2))
+    assert_normalised(*build(network, (2, 1), channels=2, levels=3, h=2, **options))
 
 
 def test_samples_follow_the_model():

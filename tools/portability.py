@@ -1,10 +1,9 @@
 """Decodes files of the published integer models in many environments: the proof that they can be read anywhere.
 
-python -m tools.portability [--model=digits_integer ...] [--python=.venv-python3.13/bin/python ...] [--write]
+python -m tools.portability [--model=digits_integer ...] [--python=.venv-python3.13/bin/python ...]
 
 Each model compresses samples of its own in groups of 1, 16 and 256 images. A process for each environment decodes the
-files, and so does the tests' decoder in NumPy integers. Fails if one pixel differs; --write puts the table into
-docs/integer_codec.md.
+files, and so does the tests' decoder in NumPy integers. Fails if one pixel differs.
 """
 
 import hashlib
@@ -23,8 +22,7 @@ from safetensors.numpy import load_file
 from pixelcnn_jax import compress, decompress, pretrained_names, sample
 from pixelcnn_jax.cli.options import UserCommand, load_density
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.files import atomic_write
-from tools.table import ROOT, markdown, replace_table
+from tools.table import ROOT, markdown
 
 GROUPS = (1, 16, 256)
 SETTINGS = {  # by what the table calls them
@@ -112,9 +110,8 @@ def read_elsewhere(folder: Path, python: str, settings: dict[str, str]) -> tuple
 @click.option("--model", "names", multiple=True, help="An integer model, several times; all if not given.")
 @click.option("--python", "pythons", multiple=True, help="One more interpreter; may be repeated.")
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Images of each file.")
-@click.option("--write", is_flag=True, help="Replace the table.")
 @click.option("--decode", type=Path, hidden=True)
-def main(names: tuple[str, ...], pythons: tuple[str, ...], count: int, write: bool, decode: Path | None) -> None:
+def main(names: tuple[str, ...], pythons: tuple[str, ...], count: int, decode: Path | None) -> None:
     """Decode files of the integer models in many environments."""
     versions = f"{sys.version_info.major}.{sys.version_info.minor}, jax {jax.__version__}"
     if decode is not None:
@@ -131,11 +128,7 @@ def main(names: tuple[str, ...], pythons: tuple[str, ...], count: int, write: bo
         if wrong := [file for file, pixels in digests.items() if pixels != expected[file]]:
             raise InputError(f"{setting}: {', '.join(wrong)} decoded to other pixels.")
         rows.append({"compiled for": setting, "Python": where, "files equal": f"{len(digests)} of {len(digests)}"})
-    table = markdown(("compiled for", "Python", "files equal"), rows)
-    if write:
-        page = ROOT / "docs/integer_codec.md"
-        atomic_write(page, replace_table(page.read_text(), table))
-    click.echo(table)
+    click.echo(markdown(rows))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""The results tables, from the cards of the published models; every figure is derived again where its data is.
+"""The table of results in README, from the cards of published models; every figure is derived again where its data is.
 
 python -m tools.table [MODEL ...] [--data-dir=DIR] [--write]
 
-Fails if a figure differs from its card, or if the table in README.md or docs/published_models.md does; --write replaces
-both tables. Models whose data is missing are named, and their figures taken from their cards; so are those of
-all but the models that are given, if any are.
+Fails if a figure differs from its card, or the table in README.md does; --write replaces it. Models whose data is
+missing are named.
 """
 
 from pathlib import Path
@@ -21,15 +20,39 @@ from pixelcnn_jax.pretrained import pretrained_names, read_card
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- make table: begin -->\n", "<!-- make table: end -->\n"
 DIGITS = {"nats": 2, "bits_per_dim": 4}  # printed after the decimal point
-COLUMNS = ("model", "data", "bits/dim (train)", "nats (train)", "hardware, time")
-MORE_COLUMNS = ("network", "split", "parameters", "published", "trained by")
+
+
+def training_of(card: dict[str, Any]) -> dict[str, str]:
+    """Formats the parameters, the time of all trainings and the augmentation of a model."""
+    config = card["config"]
+    views = config[card["experiment"]].get("augment", 0)
+    minutes = (card["train_seconds"] + card.get("earlier_seconds", 0)) / 60
+    return {
+        "parameters": f"{card['parameters']:,}",
+        "training": f"{minutes:.0f} min",
+        "augmentation": "views" if views else "flips" if config["data"]["flip"] else "none",
+    }
+
+
+def published(card: dict[str, Any], split: str) -> str:
+    """Formats the published figures for a split."""
+    return "; ".join(f"{who} {value}" for who, of, _, value in card["config"]["train"]["published"] if of == split)
+
+
+def short_row(name: str) -> dict[str, str]:
+    """Formats the test score of a model beside the published ones."""
+    card = read_card(name)
+    measure = "nats" if card["image_spec"].levels == 2 else "bits/dim"
+    score = card["scores"]["test"]["nats" if measure == "nats" else "bits_per_dim"]
+    task = f"{card['density']}, {card['scores']['test']['data'].partition(' ')[0]}"
+    here = {"model": f"`{name}`", "task": task, "here": f"{score:.{2 if measure == 'nats' else 3}f} {measure}"}
+    return here | {"published": published(card, "test") or "-"} | training_of(card)
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
-    """Returns a row for each held-out split of a model, with the figures of training in brackets as in the papers."""
+    """Formats each held-out split of a model, with the figures of training images in brackets."""
     card = read_card(name)
-    scores, model, train = card["scores"], card["config"]["model"], card["config"]["train"]
-    minutes = (card["train_seconds"] + card.get("earlier_seconds", 0)) / 60
+    scores, model = card["scores"], card["config"]["model"]
 
     def figure(split: str, measure: str) -> str:
         held_out, of_training = (f"{scores[one][measure]:.{DIGITS[measure]}f}" for one in (split, "train"))
@@ -38,43 +61,34 @@ def rows_of(name: str) -> list[dict[str, str]]:
     return [
         {
             "model": f"`{name}`",
-            "data": f"{card['density']}, {scores[split]['data']}",
+            "data": f"{card['density']}, {scores[split]['data']}, {scores[split]['images']:,} images",
             "bits/dim (train)": figure(split, "bits_per_dim"),
             "nats (train)": figure(split, "nats"),
-            "hardware, time": f"{card['hardware']}, {minutes:.0f} min",
+            "published": published(card, split),
             "network": f"{model['network']}, {model['layers']} x {model['features']}",
-            "split": f"{split}, {scores[split]['images']:,}",
-            "parameters": f"{card['parameters']:,}",
-            "published": "; ".join(f"{x} {value} {unit}" for x, of, unit, value in train["published"] if of == split),
-            "trained by": f"`{card['command']}`",
+            **training_of(card),
+            "hardware": card["hardware"],
+            "command": f"`{card['command']}`",
         }
         for split in ("test", "validation")
         if split in scores
     ]
 
 
-def tables() -> dict[Path, str]:
-    """Returns the tables by the file that holds them: the test scores of some models, and all of all models."""
-    short = [rows_of(name)[0] for name in pretrained_names() if not name.endswith("_integer")]
-    long = [row for name in pretrained_names() for row in rows_of(name)]
-    return {
-        ROOT / "README.md": markdown(COLUMNS, short),
-        ROOT / "docs/published_models.md": markdown(COLUMNS + MORE_COLUMNS, long),
-    }
+def short_table() -> str:
+    """Formats the table of README."""
+    return markdown([short_row(name) for name in pretrained_names() if not name.endswith("_integer")])
 
 
-def markdown(columns: tuple[str, ...], rows: list[dict[str, str]]) -> str:
-    """Returns a table in Markdown."""
-    lines = [
-        columns,
-        ["---"] * len(columns),
-        *([row[column].replace("|", "\\|") for column in columns] for row in rows),
-    ]
+def markdown(rows: list[dict[str, str]]) -> str:
+    """Formats rows as a table in Markdown."""
+    columns = list(rows[0])
+    lines = [columns, ["---"] * len(columns), *([x.replace("|", "\\|") for x in row.values()] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def replace_table(text: str, table: str) -> str:
-    """Returns a page with a different table between its marks."""
+    """Replaces the table between the marks of a page."""
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise InputError(f"The page must hold the marks {BEGIN.strip()} and {END.strip()} once each.")
     return text.partition(BEGIN)[0] + BEGIN + table + END + text.partition(END)[2]
@@ -107,20 +121,19 @@ def derive(name: str, data_dir: str | None) -> None:
 @click.command(cls=UserCommand)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
-@click.option("--write", is_flag=True, help="Replace the tables.")
+@click.option("--write", is_flag=True, help="Replace the table.")
 def main(models: tuple[str, ...], data_dir: str | None, write: bool) -> None:
-    """Derive every published figure again, or those of some models, and compare or write the tables."""
+    """Derive every published figure again, or those of some models, and compare or write the table."""
     use_all_cores()
     for name in models or pretrained_names():
         derive(name, data_dir)
-    for page, table in tables().items():
-        text = page.read_text()
-        new = replace_table(text, table)
-        if write:
-            atomic_write(page, new)
-        elif new != text:
-            raise InputError(f"{page} holds a different table: run python -m tools.table --write and see git diff.")
-        click.echo(table)
+    page, table = ROOT / "README.md", short_table()
+    new = replace_table(text := page.read_text(), table)
+    if write:
+        atomic_write(page, new)
+    elif new != text:
+        raise InputError(f"{page} holds a different table: run python -m tools.table --write and see git diff.")
+    click.echo(table)
 
 
 if __name__ == "__main__":

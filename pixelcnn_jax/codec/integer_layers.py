@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.codec.frequencies import Softmax
-from pixelcnn_jax.codec.logistics import Distribution, Mixture
+from pixelcnn_jax.codec.logistics import COEFFICIENT_SHIFT, Distribution, Mixture, mean_step
+from pixelcnn_jax.distributions import split_coefficients
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.inputs import Condition, Images, condition_of
 from pixelcnn_jax.models.layers import append, condition_terms
@@ -129,7 +130,7 @@ def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | float) -> Fl
     return jnp.floor(sums * power + 0.5)
 
 
-def clipped(x: Float[Array, "..."], reach: Float[Array, "..."]) -> Float[Array, "..."]:
+def clipped(x: Float[Array, "..."], reach: Float[Array, "..."] | int) -> Float[Array, "..."]:
     """Returns x clipped to [-reach, reach]."""
     return jnp.clip(x, -reach, reach)
 
@@ -219,6 +220,17 @@ def horizontal_half(
     gated = append(gated, new)
     out = rescale(dot(gated, layer["out"]["kernel"]) + layer["out"]["bias"], layer["shifts"]["out"])
     return clipped(out if features is None else features + out, layer["clips"]["residual"]), gated
+
+
+def predicted(
+    model: Network, outputs: Float[Array, "*subpixels outputs"], terms: Float[Array, "*subpixels terms"]
+) -> Float[Array, "*subpixels numbers"]:
+    """Adds a linear prediction to the means, as ``distributions.predicted`` does: the sum stays within 2**24."""
+    count = model.mixture
+    numbers, coefficients = split_coefficients(outputs, terms, count)
+    coefficients = clipped(coefficients, LIMIT // (4 * coefficients.shape[-2] * (model.levels - 1)) - 1)
+    shifts = rescale(jnp.sum(coefficients * terms[..., 1:, None], axis=-2), 2.0**-COEFFICIENT_SHIFT)
+    return numbers.at[..., count : 2 * count].add(shifts + terms[..., :1] * 2.0 ** (mean_step(model.levels) - 1))
 
 
 def head_hidden(head: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:

@@ -17,12 +17,14 @@ from pixelcnn_jax.codec.integer_layers import (
     horizontal_half,
     horizontal_stack,
     into_layer,
+    predicted,
     prepare,
     vertical_stack,
 )
+from pixelcnn_jax.distributions import differences, neighbours
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_block, group_slice
-from pixelcnn_jax.models.gated_stream import Rows
+from pixelcnn_jax.models.gated_stream import Rows, neighbours_of, terms_of
 from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.layers import append, rows_border
 from pixelcnn_jax.models.parameters import Params
@@ -35,6 +37,7 @@ class Known(NamedTuple):
       contexts: what crosses over, and the columns left of the pixel, in every layer.
       inputs: the inputs of the pixel's own products, in every layer.
       gated: the gated features of every layer.
+      neighbours: the encoded pixels to the left, above, and above to the left.
       features: what the head reads.
       hidden: what is between its two 1x1.
     """
@@ -42,6 +45,7 @@ class Known(NamedTuple):
     contexts: list[Float[Array, "batch 1 1 pair features"]]
     inputs: list[Array] | list[None]
     gated: list[Array] | list[None]
+    neighbours: list[Float[Array, "batch 1 1 inputs"]]
     features: Float[Array, "batch 1 1 _"] | None = None
     hidden: Float[Array, "batch 1 1 _"] | None = None
 
@@ -105,12 +109,16 @@ class IntegerStream:
         crossings, remembered = vertical_stack(params, above[:, :-1], rows.layers, condition)
         features = horizontal_stack(params["layers"], x, crossings)
         outputs = head_last(params["head"], head_hidden(params["head"], features))
-        return outputs.reshape(*images.shape, self.model.outputs), Rows(above[:, -1:], remembered)
+        outputs = outputs.reshape(*images.shape, self.model.outputs)
+        if self.model.linear_prediction:
+            around = [y[:, 1:] for y in neighbours(above[..., 1:])]
+            outputs = predicted(self.model, outputs, differences(x[..., 1:], around))
+        return outputs, Rows(above[:, -1:], remembered)
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[list[Array], Rows]:
         """Advances the vertical stack by a row."""
         crossings, remembered = vertical_stack(params, rows.last, rows.layers, condition)
-        return crossings, Rows(rows.last, remembered)
+        return [*crossings, rows.last], Rows(rows.last, remembered)
 
     def close_row(
         self, params: Params, rows: Rows, above: list[Array], row: Int[Array, "batch 1 width channels"]
@@ -126,9 +134,9 @@ class IntegerStream:
     def open_pixel(self, params: Params, columns: Memory, above: list[Array], column: Int[Array, ""] | int) -> Known:
         """Returns the contexts of a pixel before its first colour."""
         layers, nothing = params["layers"], [None] * (1 + self.model.layers)
-        crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above]
+        crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above[:-1]]
         contexts = [x + columns_left(*each) for x, *each in zip(crossings, layers, columns, strict=True)]
-        return Known(contexts, nothing, nothing)
+        return Known(contexts, nothing, nothing, neighbours_of(columns[0], above[-1], column))
 
     def read_outputs(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
@@ -146,8 +154,11 @@ class IntegerStream:
             gated.append(now)
         features = append(known.features, outs[-1])
         hidden = append(known.hidden, head_hidden(weights["head"], features))
-        known = Known(known.contexts, inputs, gated, features, hidden)
-        return head_last(weights["head"], hidden)[:, 0, 0], known
+        outputs = head_last(weights["head"], hidden)
+        if self.model.linear_prediction:
+            terms = terms_of(encode_integers(self.model, params, pixel), known.neighbours, colour)
+            outputs = predicted(self.model, outputs, terms)
+        return outputs[:, 0, 0], Known(known.contexts, inputs, gated, known.neighbours, features, hidden)
 
     def read_colour(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int

@@ -22,6 +22,7 @@ SUM_SHIFT = WEIGHT_BITS + HEIGHT_BITS - TOTAL_BITS
 ARGUMENT_STEP, ARGUMENT_RANGE = 10, 12  # step of the sigmoid's argument, and its largest value
 SCALE_STEP = 6  # of a log-scale
 SLOPE_BITS = 10  # of the largest slope
+COEFFICIENT_SHIFT = 5  # from the step of a coefficient's product to that of a mean
 FARTHEST = 2**20 - 1  # clip range of a distance
 
 

@@ -8,12 +8,13 @@ from pixelcnn_jax.codec.integer_layers import SIGMOID_BITS, SIGMOID_RANGE, TANH_
 from pixelcnn_jax.codec.logistics import (
     ARGUMENT_RANGE,
     ARGUMENT_STEP,
+    COEFFICIENT_SHIFT,
     HEIGHT_BITS,
     SCALE_STEP,
     SLOPE_BITS,
     mean_step,
 )
-from pixelcnn_jax.distributions import FAINT, NARROWEST, WIDEST
+from pixelcnn_jax.distributions import FAINT, NARROWED, NARROWEST, WIDEST, centres_of
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.parameters import Params
 
@@ -62,10 +63,12 @@ def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, np.ndarray, np.ndarr
         return each, 0 * each, np.full(each.shape, LOGIT_STEP)
     count, half, step = model.mixture, model.levels - 1, mean_step(model.levels)
     ends = [FAINT] * (2 * model.point_masses)
-    centres = (2 * np.arange(count) + 1) / count - 1
+    coefficients = [0.5] * (model.outputs - 3 * count - len(ends))  # of twice the differences
+    centres = centres_of(count) * (NARROWED if model.linear_prediction else 1)
     widths = [-np.log(2 * count) - NARROWEST] * count
-    units = [1] * count + [half] * count + [1] * count + [1 for _ in ends]
-    offsets = [0] * count + [*(centres * half)] + widths + ends
+    units = [1] * count + [half] * count + [1] * count + [1 for _ in ends] + coefficients
+    offsets = [0] * count + [*(centres * half)] + widths + ends + [0 for _ in coefficients]
     steps = [LOGIT_STEP] * count + [step] * count + [SCALE_STEP] * count + [LOGIT_STEP for _ in ends]
+    steps += [step + COEFFICIENT_SHIFT for _ in coefficients]
     units_of_all, offsets_of_all, steps_of_all = (np.tile(x, model.channels) for x in (units, offsets, steps))
     return units_of_all, offsets_of_all, steps_of_all

@@ -10,11 +10,13 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float, Key
 
+from pixelcnn_jax.distributions import differences, intensities, neighbours, predicted
 from pixelcnn_jax.foundation.devices import per_device
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import masked
 from pixelcnn_jax.models.gated_stream import GatedStream
-from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.layers import (
     SUMS,
     Context,
@@ -36,7 +38,13 @@ class GatedPixelCNN(Network):
     first layer (``first``, not counted in ``layers``), ``layers`` gated layers stacked along their first axis
     (``layers``), the two 1x1 of the head (``head``) and, for codes, their ``embedding``. h and s reach both stacks of
     every layer.
+
+    Attributes:
+      linear_prediction: centres the mixture on a linear prediction from the pixels left and above and from the earlier
+        channels, with coefficients of every component from the head (compare PixelCNN++).
     """
+
+    linear_prediction: bool = False
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
@@ -97,6 +105,24 @@ class GatedPixelCNN(Network):
         arguments = inputs, condition, layers, keys
         features = jax.lax.platform_dependent(*arguments, cpu=on_cpu, default=elsewhere)
         return whole_head(self, params["head"], features)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.linear_prediction and not self.mixture:
+            raise InputError("linear_prediction must be False without a mixture, whose means it shifts.")
+
+    def head_outputs(
+        self, images: Images, condition: Condition, *, deterministic: bool
+    ) -> Float[Array, "batch height width channels outputs"]:
+        outputs = super().head_outputs(images, condition, deterministic=deterministic)
+        if not self.linear_prediction:
+            return outputs
+        x = intensities(images, self.levels, outputs.dtype)
+        return predicted(outputs, differences(x, neighbours(x)), components=self.mixture)
+
+    @property
+    def outputs(self) -> int:
+        return super().outputs + self.linear_prediction * self.mixture * (self.channels + 1)
 
     @nn.nowrap
     def stream(self) -> Any:

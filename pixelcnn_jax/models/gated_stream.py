@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from pixelcnn_jax.distributions import differences, predicted
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import colour_block, group_slice, masked
 from pixelcnn_jax.models.inputs import Condition
@@ -21,6 +22,13 @@ class Rows(NamedTuple):
 
     last: Float[Array, "batch 1 width inputs"]
     layers: list[Float[Array, "batch _ width _"]]
+
+
+class Above(NamedTuple):
+    """What crosses over to a row in every layer, and the encoded row above it."""
+
+    crossings: Float[Array, "layers batch 1 width pair features"]
+    last: Float[Array, "batch 1 width inputs"]
 
 
 class Columns(NamedTuple):
@@ -37,6 +45,7 @@ class Pixel(NamedTuple):
       first: the context of the gate in the first layer.
       gates: that of the stacked layers, which, unlike the first one's, includes the earlier colours.
       outs: the context of the 1x1 before the residual, in all layers.
+      neighbours: the encoded pixels to the left, above, and above to the left.
       inputs: the inputs of the stacked layers, one colour each.
       features: the features that the head reads, of the colours so far.
       hidden: those between its two 1x1.
@@ -45,6 +54,7 @@ class Pixel(NamedTuple):
     first: Float[Array, "batch 1 1 pair _"]
     gates: Float[Array, "stacked batch 1 1 pair _"]
     outs: Float[Array, "layers #batch 1 1 _"]
+    neighbours: list[Float[Array, "batch 1 1 inputs"]]
     inputs: Sequence[Float[Array, "stacked batch 1 1 _"]] = ()
     features: Float[Array, "batch 1 1 _"] | None = None
     hidden: Float[Array, "batch 1 1 _"] | None = None
@@ -103,9 +113,7 @@ class GatedStream:
         last = jnp.zeros((batch, 1, width, self.model.inputs), self.model.dtype)
         return Rows(last, [rows_border(layer, last) for layer in params["rows"]])
 
-    def open_row(
-        self, params: Params, rows: Rows, condition: Condition
-    ) -> tuple[Float[Array, "layers batch 1 width pair features"], Rows]:
+    def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[Above, Rows]:
         """Advances the vertical stack by a row. Returns what crosses over to the horizontal stack in every layer."""
         x, condition = rows.last, jax.tree.map(lambda x: x.astype(self.model.dtype), condition)
         crossings, remembered = [], []
@@ -114,9 +122,9 @@ class GatedStream:
             crossings.append(above.crossing)
             remembered.append(above.memory)
             x = above.out
-        return jnp.stack(crossings), Rows(rows.last, remembered)
+        return Above(jnp.stack(crossings), rows.last), Rows(rows.last, remembered)
 
-    def close_row(self, params: Params, rows: Rows, above: Array, row: Int[Array, "batch 1 width channels"]) -> Rows:
+    def close_row(self, params: Params, rows: Rows, above: Above, row: Int[Array, "batch 1 width channels"]) -> Rows:
         """Returns the memory with a finished row as the last one."""
         return rows._replace(last=encode(self.model, params, row))
 
@@ -126,19 +134,14 @@ class GatedStream:
         first = jnp.zeros((batch, 1, model.first_kernel_size // 2, inputs), model.dtype)
         return Columns(first, jnp.zeros((model.layers, batch, 1, model.kernel_size // 2, model.features), model.dtype))
 
-    def open_pixel(
-        self,
-        params: Params,
-        columns: Columns,
-        above: Float[Array, "layers batch 1 width pair features"],
-        column: Int[Array, ""] | int,
-    ) -> Pixel:
+    def open_pixel(self, params: Params, columns: Columns, above: Above, column: Int[Array, ""] | int) -> Pixel:
         """Returns the contexts of a pixel before its first colour: what crossed over, and the columns left."""
-        crossing = jax.lax.dynamic_slice_in_dim(above, column, 1, axis=3)
+        crossing = jax.lax.dynamic_slice_in_dim(above.crossings, column, 1, axis=3)
         return Pixel(
             first=crossing[0] + columns_left(params["left"]["first"], columns.first),
             gates=crossing[1:] + jax.vmap(columns_left)(params["left"]["layers"], columns.layers),
             outs=params["out"],
+            neighbours=neighbours_of(columns.first, above.last, column),
         )
 
     def read_colour(
@@ -149,25 +152,31 @@ class GatedStream:
         group = group_slice(model.features, model.channels, colour)
         size = group.stop - group.start
         x = encode(model, params, pixel)[..., : model.inputs_before(colour)]
-        outputs: list[Array] = []
+        outs: list[Array] = []
         gated: list[Array] = []
         for layer, gate_context, out in zip(weights["layers"], [known.first, *known.gates], known.outs, strict=True):
             context = Context(gate_context[..., :size], out[..., :size])
-            x, now_gated = horizontal_half(layer, x, context, residual=bool(outputs))
-            outputs.append(x)
+            x, now_gated = horizontal_half(layer, x, context, residual=bool(outs))
+            outs.append(x)
             gated.append(now_gated)
-        inputs = jnp.stack(outputs[:-1])
+        inputs = jnp.stack(outs[:-1])
         features = append(known.features, x)
         hidden = append(known.hidden, head_hidden(weights["head"], features))
+        outputs = head_last(weights["head"], hidden)
+        if model.linear_prediction:
+            outputs = predicted(
+                outputs, terms_of(encode(model, params, pixel), known.neighbours, colour), components=model.mixture
+            )
         known = Pixel(
             first=known.first[..., size:],
             gates=known.gates[..., size:] + _to_later(inputs, weights["later"]["pixel"]),
             outs=known.outs[..., size:] + _to_later(jnp.stack(gated), weights["later"]["out"]),
+            neighbours=known.neighbours,
             inputs=[*known.inputs, inputs],
             features=features,
             hidden=hidden,
         )
-        return as_logits(model, head_last(weights["head"], hidden)[:, 0, 0]), known
+        return as_logits(model, outputs[:, 0, 0]), known
 
     def close_pixel(
         self, params: Params, columns: Columns, known: Pixel, pixel: Int[Array, "batch 1 1 channels"]
@@ -178,6 +187,18 @@ class GatedStream:
             jnp.concatenate([columns.first, encode(self.model, params, pixel)], axis=2)[:, :, 1:],
             jnp.concatenate([columns.layers, inputs], axis=3)[:, :, :, 1:],
         )
+
+
+def neighbours_of(columns: Array, last: Array, column: Int[Array, ""] | int) -> list[Float[Array, "batch 1 1 inputs"]]:
+    """Returns the encoded pixels left of a pixel, above it, and above to the left, from the row above."""
+    behind_border = jnp.pad(last, ((0, 0), (0, 0), (1, 0), (0, 0)))
+    corner, above = jnp.split(jax.lax.dynamic_slice_in_dim(behind_border, column, 2, axis=2), 2, axis=2)
+    return [columns[:, :, -1:], above, corner]
+
+
+def terms_of(pixel: Array, neighbours: list[Array], colour: int) -> Float[Array, "batch 1 1 terms"]:
+    """Returns the ``differences`` of one colour, from encoded pixels."""
+    return differences(pixel[..., 1:], [x[..., 1:] for x in neighbours])[..., colour, :]
 
 
 def _to_later(

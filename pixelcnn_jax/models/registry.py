@@ -71,6 +71,7 @@ class ModelConfig:
         0, "0 for a softmax over the levels; else the number of discretised logistics", least=0, most=2**12
     )
     point_masses: bool = field(False, "add point masses at the lowest and the highest level to a mixture")
+    linear_prediction: bool = field(False, "centre a mixture on a linear prediction from known neighbours")
     # float16 needs loss scaling, which the train loop has not; as the type of a trained model it is fine.
     dtype: str = field("float32", "type of the products in training", choices=("float32", "bfloat16"))
     remat: bool = field(False, "recompute each layer in the backward pass: a third more time, far less memory")

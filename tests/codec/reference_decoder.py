@@ -122,7 +122,7 @@ class Network:
         """Reads the finished row above [count, width, channels], or None above the image."""
         x = np.zeros((self.count, self.width, self.rows[0].shape[-1]), np.int64)
         x = x if above is None else inputs(self.params, above, self.levels)
-        self.crossings, self.columns = [], []
+        self.crossings, self.columns, self.above = [], [], np.pad(x[..., 1:], ((0, 0), (1, 0), (0, 0)))
         for index, layer in enumerate(self.params["layers"]):
             kernel = layer["vertical"]["kernel"]
             window = np.concatenate([self.rows[index], x[:, None]], axis=1)
@@ -160,7 +160,23 @@ class Network:
         x = rescale(x @ head["hidden"]["kernel"] + head["hidden"]["bias"], shifts["hidden"])
         x = np.clip(x, 0, clips["hidden"])
         sums = x @ head["logits"]["kernel"][:, outputs] + head["logits"]["bias"][outputs]
-        return rescale(sums, shifts["logits"][outputs])
+        outputs = rescale(sums, shifts["logits"][outputs])
+        count = self.params.get("components", 0)
+        return self.predicted(outputs, count, column, pixel, colour) if size > 3 * count + 2 > 2 else outputs
+
+    def predicted(self, outputs, count, column, pixel, colour):
+        """Adds to the means a linear prediction, the mean of left and above, and coefficients times differences."""
+        x, left = inputs(self.params, pixel, self.levels)[:, 1:], self.columns[0][:, -1, 1:]
+        corner, above = self.above[:, column], self.above[:, column + 1]
+        twice = left + above
+        terms = [(left - above)[:, colour], (2 * corner - twice)[:, colour]]
+        terms += [(2 * x - twice)[:, i] if i < colour else 0 * x[:, i] for i in range(self.channels - 1)]
+        numbers, coefficients = np.split(outputs, [-count * len(terms)], axis=1)
+        reach = (1 << 24) // (4 * len(terms) * (self.levels - 1)) - 1
+        pairs = zip(np.split(clip(coefficients, reach), len(terms), axis=1), terms, strict=True)
+        shift = twice[:, colour, None] << (13 - (self.levels - 1).bit_length())
+        numbers[:, count : 2 * count] += shift + rescale(sum(c * term[:, None] for c, term in pairs), 5)
+        return numbers
 
     def finish_pixel(self, column, pixel):
         self.outputs(column, pixel, 0)  # the inputs of all layers, now that all colours are known
@@ -200,10 +216,10 @@ def decode_group(params, levels, shape, lanes, stream, h, s, trace=None):
     return images
 
 
-def decode(arrays, data, h=None, s=None):
+def decode(arrays, data, h=None, s=None, components=0):
     """Returns all images of a file, with the arrays of the network's safetensors file; h and s hold integers."""
     (count, *size), levels, group_size, lanes, streams = read_file(data)
-    params, images = read_params(arrays), []
+    params, images = read_params(arrays) | {"components": components}, []
     for start, stream in zip(range(0, count, group_size), streams, strict=True):
         rows = slice(start, min(start + group_size, count))
         conditions = [None if x is None else np.asarray(x)[rows].astype(np.int64) for x in (h, s)]

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_decoder
-from integer_models import CODES, COLOUR, GREY, MIXTURE, condition_of, make_integer, one_hot
+from integer_models import CODES, COLOUR, GREY, MIXTURE, PREDICTION, condition_of, make_integer, one_hot
 from proofs import random_images
 from safetensors.numpy import load_file
 
@@ -88,7 +88,9 @@ def test_a_decoder_in_numpy_integers_reads_the_golden_file():
 
 
 @pytest.mark.parametrize(
-    ("model", "sizes"), [(COLOUR, (4, 2)), (CODES, ()), (MIXTURE, ())], ids=["colour, h and s", "codes", "mixture"]
+    ("model", "sizes"),
+    [(COLOUR, (4, 2)), (CODES, ()), (MIXTURE, ()), (PREDICTION, ())],
+    ids=["colour, h and s", "codes", "mixture", "prediction"],
 )
 def test_it_reads_files_of_other_networks(model, sizes, tmp_path):
     _, model, variables = make_integer(model, *sizes)
@@ -96,7 +98,9 @@ def test_it_reads_files_of_other_networks(model, sizes, tmp_path):
     condition = condition_of(images.shape, *sizes, seed=7)
     save_pretrained(tmp_path, model, variables, {"image_spec": (4, 5, model.channels, model.levels)})
     data = compress(model, variables, images, **condition._asdict(), batch_size=3)
-    decoded = reference_decoder.decode(load_file(tmp_path / "model.safetensors"), data, *condition)
+    decoded = reference_decoder.decode(
+        load_file(tmp_path / "model.safetensors"), data, *condition, components=model.mixture
+    )
     np.testing.assert_array_equal(decoded, images)
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from integer_models import BINARY, CODES, COLOUR, GREY, MIXTURE, condition_of, make_integer
+from integer_models import BINARY, CODES, COLOUR, GREY, MIXTURE, PREDICTION, condition_of, make_integer
 from proofs import assert_faithful, assert_normalised, assert_same, random_images, randomised, receptive_field
 
 from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, quantise
@@ -23,6 +23,7 @@ MODELS = {
     "colour": (COLOUR, 4, 2),
     "codes": (CODES,),
     "mixture": (MIXTURE,),
+    "prediction": (PREDICTION,),
 }  # classes, maps
 
 

@@ -1,4 +1,4 @@
-"""The test vectors of docs/container_format.md: files, the integers of the network that wrote them, and the pixels."""
+"""The test vectors of docs/integer_codec.md: files, the integers of the network that wrote them, and the pixels."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from pixelcnn_jax.pretrained import save_pretrained
 
 VECTORS = Path(__file__).parent / "vectors"  # made by make_vectors, and never again
 WEIGHTS = VECTORS / "mixture.safetensors"
-PAGE = Path(__file__).parents[2] / "docs" / "container_format.md"
+PAGE = Path(__file__).parents[2] / "docs" / "integer_codec.md"
 
 
 def make_vectors():

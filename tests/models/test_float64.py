@@ -24,7 +24,7 @@ SMALL = dict(levels=3, channels=2, features=4, layers=1, first_kernel_size=3)
     ("kind", "options"),
     [
         (GatedPixelCNN, {}),
-        (GatedPixelCNN, dict(mixture=2, point_masses=True)),
+        (GatedPixelCNN, dict(mixture=2, point_masses=True, linear_prediction=True)),
         (DiagonalBiLSTM, {}),
     ],
 )

@@ -29,9 +29,9 @@ VARIANTS = {
 each_stream = pytest.mark.parametrize("network", [GatedPixelCNN, PixelCNN, RowLSTM])
 
 
-def build(network, name):
+def build(network, name, **options):
     attributes, (batch, *size), h, s = VARIANTS[name]
-    model, variables, _, condition = build_model(network(**attributes), size, h, s, batch=batch)
+    model, variables, _, condition = build_model(network(**attributes, **options), size, h, s, batch=batch)
     return model, variables, (batch, *size), condition
 
 
@@ -42,6 +42,10 @@ def test_cached_equals_naive(network, name):
     assert stream_of(built[0]) is not None
     images = assert_same(*built)
     assert len(np.unique(images)) > 1  # two black images would be equal too
+
+
+def test_a_linear_prediction_is_cached():
+    assert_same(*build(GatedPixelCNN, "mixture", linear_prediction=True))
 
 
 def test_a_diagonal_bilstm_is_run_again():
