@@ -18,24 +18,21 @@ from configs import predecessors
 
 def get_config(step: str = "1") -> ConfigDict:
     config = predecessors.get_config("vae")
-    config.vae.bottleneck = 32
-    config.vae.encoder_features = (32, 64)
-    config.vae.map_features = 16
+    config.vae.update(bottleneck=32, encoder_features=(32, 64), map_features=16)
     config.vae.free_nats = 0.35 if step == "1" else 0.32  # of KL for each of 32 numbers: the decoder needs none of them
     config.vae.importance_samples = 256
     config.data.validation_split = "validation"
-    config.model.features = 48
-    config.model.head_features = 48
-    config.optimizer.name = "muon"
-    config.optimizer.learning_rate = 3e-3 if step == "1" else 2.5e-3
-    config.optimizer.weight_decay = 0.03
-    config.train.start_from = "runs/binarized_mnist_1" if step == "1" else "runs/binarized_mnist_vae_1"
-    config.train.batch_size = 32
-    config.train.microbatch_size = 4
-    config.train.steps = 2_000 if step == "1" else 2_400
-    config.train.ema_decay = 0.998
-    config.train.eval_every = 500
-    config.train.report_images = 500
-    config.train.sample_rows = 40
-    config.train.sample_columns = 12
+    config.model.update(features=48, head_features=48)
+    config.optimizer.update(name="muon", learning_rate=3e-3 if step == "1" else 2.5e-3, weight_decay=0.03)
+    config.train.update(
+        start_from="runs/binarized_mnist_1" if step == "1" else "runs/binarized_mnist_vae_1",
+        batch_size=32,
+        microbatch_size=4,
+        steps=2_000 if step == "1" else 2_400,
+        ema_decay=0.998,
+        eval_every=500,
+        report_images=500,
+        sample_rows=40,
+        sample_columns=12,
+    )
     return config

@@ -19,19 +19,10 @@ from configs import cifar10_small
 
 def get_config(step: str = "1") -> ConfigDict:
     config = cifar10_small.get_config()
-    config.model.features = 64
-    config.model.layers = 7
-    config.model.head_features = 128
-    config.model.mixture = 10
-    config.model.dtype = "bfloat16"
-    config.train.steps = 37_500
-    config.train.ema_decay = 0.999
-    config.train.eval_every = 2_500
+    config.model.update(features=64, layers=7, head_features=128, mixture=10, dtype="bfloat16")
+    config.train.update(steps=37_500, ema_decay=0.999, eval_every=2_500)
     if step == "2":
         config.model.dtype = "float32"
         config.optimizer.learning_rate = 3e-4
-        config.train.start_from = "runs/cifar10_1"
-        config.train.steps = 4_400
-        config.train.ema_decay = 0.998
-        config.train.eval_every = 2_200
+        config.train.update(start_from="runs/cifar10_1", steps=4_400, ema_decay=0.998, eval_every=2_200)
     return config

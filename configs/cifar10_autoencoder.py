@@ -15,25 +15,22 @@ from experiments import default_config
 
 def get_config(experiment: str = "autoencoder") -> ConfigDict:
     config = default_config(experiment)
-    config.data.dataset = "cifar10"
-    config.data.train_split = "train[:45000]"
-    config.data.validation_split = "train[-2000:]"
-    config.data.bits = 5
-    config.data.labels = True
-    config.data.flip = True
-    config.model.features = 48
-    config.model.layers = 8
-    config.model.head_features = 96
+    config.data.update(
+        dataset="cifar10", train_split="train[:45000]", validation_split="train[-2000:]", bits=5, labels=True, flip=True
+    )
+    config.model.update(features=48, layers=8, head_features=96)
     config.optimizer.learning_rate = 2e-3
-    config.train.batch_size = 32
-    config.train.microbatch_size = 4
-    config.train.steps = 250
-    config.train.ema_decay = 0.998
-    config.train.eval_batch_size = 200
-    config.train.eval_every = 250
-    config.train.checkpoint_every = 200
-    config.train.score_train_images = 2_000
-    config.train.report_samples = 200
-    config.train.sample_rows = 10
-    config.train.sample_columns = 6
+    config.train.update(
+        batch_size=32,
+        microbatch_size=4,
+        steps=250,
+        ema_decay=0.998,
+        eval_batch_size=200,
+        eval_every=250,
+        checkpoint_every=200,
+        score_train_images=2_000,
+        report_samples=200,
+        sample_rows=10,
+        sample_columns=6,
+    )
     return config

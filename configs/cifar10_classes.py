@@ -25,7 +25,5 @@ def get_config() -> ConfigDict:
     config.class_conditional.drop_condition = 0.1  # for guidance
     config.optimizer.learning_rate = 2e-3  # at 7e-3 the loss was 4.4 after 400 steps
     config.optimizer.warmup_steps = 50
-    config.train.start_from = "runs/cifar10_small"
-    config.train.steps = 4_000
-    config.train.sample_rows = 10
+    config.train.update(start_from="runs/cifar10_small", steps=4_000, sample_rows=10)
     return config

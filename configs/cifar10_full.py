@@ -14,22 +14,18 @@ from experiments import default_config
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:
     config = default_config(experiment)
-    config.data.dataset = "cifar10"
-    config.data.train_split = "train[:45000]"
-    config.data.validation_split = "train[45000:]"
-    config.data.flip = True
-    config.model.features = 128
-    config.model.layers = 15
-    config.model.head_features = 1024
-    config.optimizer.learning_rate = 4e-4
-    config.optimizer.warmup_steps = 1_000
-    config.train.batch_size = 32
-    config.train.steps = 300_000
-    config.train.ema_decay = 0.9995
-    config.train.eval_batch_size = 128
-    config.train.eval_every = 5_000
-    config.train.checkpoint_every = 1_000
-    config.train.sample_rows = 4
+    config.data.update(dataset="cifar10", train_split="train[:45000]", validation_split="train[45000:]", flip=True)
+    config.model.update(features=128, layers=15, head_features=1024)
+    config.optimizer.update(learning_rate=4e-4, warmup_steps=1_000)
+    config.train.update(
+        batch_size=32,
+        steps=300_000,
+        ema_decay=0.9995,
+        eval_batch_size=128,
+        eval_every=5_000,
+        checkpoint_every=1_000,
+        sample_rows=4,
+    )
     if experiment == "unconditional":
         config.train.published = (
             ("PixelCNN (1601.06759)", "test", "bits/dim", 3.14),

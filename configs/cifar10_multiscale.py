@@ -17,8 +17,5 @@ def get_config() -> ConfigDict:
     config.multiscale.map_features = 32
     config.data.labels = False
     config.model.layers = 6  # with the 8 of the small image, about the arithmetic of 8 layers
-    config.train.steps = 400
-    config.train.eval_every = 200
-    config.train.sample_rows = 4
-    config.train.sample_columns = 8
+    config.train.update(steps=400, eval_every=200, sample_rows=4, sample_columns=8)
     return config

@@ -17,20 +17,16 @@ from configs import cifar10_full
 def get_config(experiment: str = "unconditional") -> ConfigDict:
     config = cifar10_full.get_config(experiment)
     config.data.validation_split = "train[-1000:]"
-    config.model.features = 48
-    config.model.layers = 8
-    config.model.head_features = 96
-    config.model.mixture = 8
-    config.optimizer.name = "muon"
-    config.optimizer.learning_rate = 7e-3
-    config.optimizer.weight_decay = 0.1
-    config.optimizer.warmup_steps = 100
-    config.train.batch_size = 16
-    config.train.microbatch_size = 2
-    config.train.steps = 10_000
-    config.train.ema_decay = 0.998
-    config.train.eval_every = 1_000
-    config.train.checkpoint_every = 500
-    config.train.score_train_images = 1_000
-    config.train.sample_rows = 1
+    config.model.update(features=48, layers=8, head_features=96, mixture=8)
+    config.optimizer.update(name="muon", learning_rate=7e-3, weight_decay=0.1, warmup_steps=100)
+    config.train.update(
+        batch_size=16,
+        microbatch_size=2,
+        steps=10_000,
+        ema_decay=0.998,
+        eval_every=1_000,
+        checkpoint_every=500,
+        score_train_images=1_000,
+        sample_rows=1,
+    )
     return config

@@ -16,17 +16,10 @@ from experiments import default_config
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:
     config = default_config(experiment)
-    config.data.dataset = "digits"
-    config.data.levels = 17
-    config.model.features = 32
-    config.model.layers = 8
-    config.model.dropout = 0.2
+    config.data.update(dataset="digits", levels=17)
+    config.model.update(features=32, layers=8, dropout=0.2)
     config.optimizer.learning_rate = 4e-3
-    config.train.steps = 1800
-    config.train.ema_decay = 0.99
-    config.train.eval_batch_size = 128
-    config.train.eval_every = 300
-    config.train.baselines = True
+    config.train.update(steps=1800, ema_decay=0.99, eval_batch_size=128, eval_every=300, baselines=True)
     if experiment == "unconditional":
         config.train.published = (("ARM, Tomczak 2022", "validation", "bits/dim", 2.00),)
         config.unconditional.augment = 0.8

@@ -19,11 +19,6 @@ from configs import digits
 def get_config() -> ConfigDict:
     config = digits.get_config("ablations")
     config.data.test_split = ""
-    config.model.dropout = 0.3
-    config.model.layers = 6
-    config.train.steps = 300
-    config.train.eval_every = 75
-    config.train.sample_rows = 1
-    config.train.sample_columns = 1
-    config.train.score_train_images = 100
+    config.model.update(dropout=0.3, layers=6)
+    config.train.update(steps=300, eval_every=75, sample_rows=1, sample_columns=1, score_train_images=100)
     return config

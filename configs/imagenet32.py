@@ -22,23 +22,19 @@ from experiments import default_config
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:
     config = default_config(experiment)
-    config.data.dataset = "downsampled_imagenet/32x32"
-    config.data.test_split = ""
-    config.model.features = 384
-    config.model.layers = 20
-    config.model.kernel_size = 5
-    config.model.head_features = 1024
-    config.model.dtype = "bfloat16"
-    config.optimizer.learning_rate = 4e-4
-    config.optimizer.warmup_steps = 2_000
-    config.train.batch_size = 128
-    config.train.steps = 200_000
-    config.train.ema_decay = 0.9999
-    config.train.eval_batch_size = 128
-    config.train.log_every = 100
-    config.train.eval_every = 10_000
-    config.train.checkpoint_every = 1_000
-    config.train.sample_rows = 4
+    config.data.update(dataset="downsampled_imagenet/32x32", test_split="")
+    config.model.update(features=384, layers=20, kernel_size=5, head_features=1024, dtype="bfloat16")
+    config.optimizer.update(learning_rate=4e-4, warmup_steps=2_000)
+    config.train.update(
+        batch_size=128,
+        steps=200_000,
+        ema_decay=0.9999,
+        eval_batch_size=128,
+        log_every=100,
+        eval_every=10_000,
+        checkpoint_every=1_000,
+        sample_rows=4,
+    )
     if experiment == "unconditional":
         config.train.published = (
             ("PixelRNN (1601.06759)", "validation", "bits/dim", 3.86),

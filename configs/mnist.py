@@ -20,34 +20,26 @@ from experiments import default_config
 
 def get_config(step: str = "1") -> ConfigDict:
     config = default_config("unconditional")
-    config.data.dataset = "mnist"
-    config.data.train_split = "train[:50000]"
-    config.data.validation_split = "train[-2000:]"
-    config.model.features = 48
-    config.model.layers = 8
-    config.model.head_features = 64
-    config.model.first_kernel_size = 23
-    config.optimizer.name = "muon"
-    config.optimizer.learning_rate = 7e-3
-    config.optimizer.weight_decay = 0.1
-    config.train.batch_size = 16
-    config.train.microbatch_size = 2
-    config.train.steps = 10_000
-    config.train.ema_decay = 0.998
-    config.train.eval_batch_size = 128
-    config.train.eval_every = 1_000
-    config.train.score_train_images = 2_000
+    config.data.update(dataset="mnist", train_split="train[:50000]", validation_split="train[-2000:]")
+    config.model.update(features=48, layers=8, head_features=64, first_kernel_size=23)
+    config.optimizer.update(name="muon", learning_rate=7e-3, weight_decay=0.1)
+    config.train.update(
+        batch_size=16,
+        microbatch_size=2,
+        steps=10_000,
+        ema_decay=0.998,
+        eval_batch_size=128,
+        eval_every=1_000,
+        score_train_images=2_000,
+    )
     config.train.published = (
         ("UvA tutorial 12, JAX", "test", "bits/dim", 0.820),
         ("UvA tutorial 12, PyTorch", "test", "bits/dim", 0.808),
     )
     if step == "2":
-        config.model.head_features = 128
-        config.model.dtype = "bfloat16"
+        config.model.update(head_features=128, dtype="bfloat16")
         config.optimizer.learning_rate = 1e-3
-        config.train.start_from = "runs/mnist_1"
-        config.train.reinitialise = ("head",)
-        config.train.steps = 37_500
-        config.train.ema_decay = 0.999
-        config.train.eval_every = 2_500
+        config.train.update(
+            start_from="runs/mnist_1", reinitialise=("head",), steps=37_500, ema_decay=0.999, eval_every=2_500
+        )
     return config

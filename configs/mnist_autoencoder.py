@@ -20,8 +20,5 @@ def get_config() -> ConfigDict:
     config = mnist_half.get_config("autoencoder")
     config.autoencoder.map_features = 16  # h says where the ink is, so it acts by position
     config.data.labels = True
-    config.train.steps = 1_500
-    config.train.report_samples = 200
-    config.train.sample_rows = 10
-    config.train.sample_columns = 6
+    config.train.update(steps=1_500, report_samples=200, sample_rows=10, sample_columns=6)
     return config

@@ -26,26 +26,20 @@ from experiments import default_config
 
 def get_config(size: str = "32") -> ConfigDict:
     config = default_config("captions")
-    config.data.dataset = f"mnist_scenes/{size}x{size}"
-    config.data.binarize = "threshold"
-    config.data.captions = True
+    config.data.update(dataset=f"mnist_scenes/{size}x{size}", binarize="threshold", captions=True)
     config.data.labels = True  # the number of a scene, which all of its captions share
     config.data.test_split = "held_out"
-    config.model.features = 24
-    config.model.layers = 5
-    config.model.head_features = 24
-    config.model.first_kernel_size = 23
-    config.optimizer.name = "muon"
-    config.optimizer.learning_rate = 6e-3
-    config.train.batch_size = 16
-    config.train.microbatch_size = 4
-    config.train.steps = 2_200
-    config.train.ema_decay = 0.998
-    config.train.eval_batch_size = 200
-    config.train.eval_every = 550
-    config.train.score_train_images = 500
+    config.model.update(features=24, layers=5, head_features=24, first_kernel_size=23)
+    config.optimizer.update(name="muon", learning_rate=6e-3)
+    config.train.update(
+        batch_size=16,
+        microbatch_size=4,
+        steps=2_200,
+        ema_decay=0.998,
+        eval_batch_size=200,
+        eval_every=550,
+        score_train_images=500,
+    )
     config.train.report_images = 48  # each of them is scored given 241 captions
-    config.train.report_samples = 500
-    config.train.sample_rows = 9
-    config.train.sample_columns = 6
+    config.train.update(report_samples=500, sample_rows=9, sample_columns=6)
     return config

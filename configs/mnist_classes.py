@@ -17,15 +17,9 @@ from configs import mnist_half
 def get_config(experiment: str = "class_conditional") -> ConfigDict:
     config = mnist_half.get_config(experiment)
     config.data.labels = True
-    config.model.features = 48
-    config.model.head_features = 48
-    config.optimizer.name = "muon"
-    config.optimizer.learning_rate = 4e-3
-    config.optimizer.weight_decay = 0.03
-    config.train.microbatch_size = 2
-    config.train.steps = 6_000
-    config.train.ema_decay = 0.999
-    config.train.eval_every = 1_000
-    config.train.sample_rows = 10
-    config.train.sample_columns = 10
+    config.model.update(features=48, head_features=48)
+    config.optimizer.update(name="muon", learning_rate=4e-3, weight_decay=0.03)
+    config.train.update(
+        microbatch_size=2, steps=6_000, ema_decay=0.999, eval_every=1_000, sample_rows=10, sample_columns=10
+    )
     return config

@@ -13,18 +13,7 @@ from configs import mnist_half
 
 def get_config() -> ConfigDict:
     config = mnist_half.get_config("codes")
-    config.data.binarize = "none"
-    config.data.resize = 32
-    config.data.labels = True
-    config.model.code_features = 16
-    config.model.features = 48
-    config.model.layers = 4
-    config.model.head_features = 64
-    config.model.dropout = 0.1
-    config.model.first_kernel_size = 3
-    config.train.batch_size = 64
-    config.train.microbatch_size = 32
-    config.train.eval_batch_size = 256
-    config.train.sample_rows = 10
-    config.train.sample_columns = 10
+    config.data.update(binarize="none", resize=32, labels=True)
+    config.model.update(code_features=16, features=48, layers=4, head_features=64, dropout=0.1, first_kernel_size=3)
+    config.train.update(batch_size=64, microbatch_size=32, eval_batch_size=256, sample_rows=10, sample_columns=10)
     return config

@@ -14,19 +14,13 @@ from experiments import default_config
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:
     config = default_config(experiment)
-    config.data.dataset = "mnist"
-    config.data.train_split = "train[:50000]"
-    config.data.validation_split = "train[-2000:]"
-    config.data.binarize = "threshold"
-    config.model.features = 32
-    config.model.layers = 8
-    config.model.head_features = 32
+    config.data.update(
+        dataset="mnist", train_split="train[:50000]", validation_split="train[-2000:]", binarize="threshold"
+    )
+    config.model.update(features=32, layers=8, head_features=32)
     config.model.first_kernel_size = 23  # sees the whole digit, and costs next to nothing on one channel
     config.optimizer.learning_rate = 3e-3
-    config.train.batch_size = 32
-    config.train.microbatch_size = 4
-    config.train.steps = 2_000
-    config.train.ema_decay = 0.998
-    config.train.eval_batch_size = 200
-    config.train.score_train_images = 2_000
+    config.train.update(
+        batch_size=32, microbatch_size=4, steps=2_000, ema_decay=0.998, eval_batch_size=200, score_train_images=2_000
+    )
     return config

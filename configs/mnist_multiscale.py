@@ -19,9 +19,5 @@ def get_config() -> ConfigDict:
     config = mnist_half.get_config("multiscale")
     config.data.labels = True
     config.model.layers = 6  # with the 8 of the small image, about the arithmetic of 8 layers
-    config.train.microbatch_size = 2
-    config.train.steps = 1_800
-    config.train.eval_every = 600
-    config.train.sample_rows = 10
-    config.train.sample_columns = 10
+    config.train.update(microbatch_size=2, steps=1_800, eval_every=600, sample_rows=10, sample_columns=10)
     return config

@@ -18,20 +18,18 @@ def get_config(experiment: str = "embedding") -> ConfigDict:
     config = default_config(experiment)
     config[experiment].bottleneck = 64
     config[experiment].rotate = True
-    config.data.dataset = "omniglot"
-    config.data.train_split = "small1[:90%]"
-    config.data.validation_split = "small1[90%:]"
-    config.data.test_split = UNSEEN
-    config.data.grey = True
-    config.data.invert = True
-    config.data.resize = 28
-    config.data.binarize = "threshold"
-    config.data.labels = True
-    config.data.images_per_class = 4
-    config.data.shift = 2
-    config.train.batch_size = 128
-    config.train.steps = 3_000
-    config.train.eval_batch_size = 128
-    config.train.sample_rows = 10
-    config.train.sample_columns = 10
+    config.data.update(
+        dataset="omniglot",
+        train_split="small1[:90%]",
+        validation_split="small1[90%:]",
+        test_split=UNSEEN,
+        grey=True,
+        invert=True,
+        resize=28,
+        binarize="threshold",
+        labels=True,
+        images_per_class=4,
+        shift=2,
+    )
+    config.train.update(batch_size=128, steps=3_000, eval_batch_size=128, sample_rows=10, sample_columns=10)
     return config

@@ -31,32 +31,18 @@ def get_config() -> ConfigDict:
     config.data.dataset = "omniglot"
     config.data.train_split = "train where alphabet is below 41"  # 26 alphabets
     config.data.validation_split = "train where alphabet is at least 41[:640]"  # Sanskrit, Syriac, Tagalog and Tifinagh
-    config.data.grey = True
-    config.data.invert = True
-    config.data.resize = 28
-    config.data.binarize = "threshold"
-    config.data.labels = True
-    config.data.max_examples = 9
-    config.few_shot.alphabets = tuple(f"test where alphabet is {name}" for name in UNSEEN.split())
-    config.few_shot.encoder_features = (16, 48)
-    config.few_shot.heads = 3
-    config.few_shot.map_features = 24
-    config.few_shot.augment = 0.5
-    config.few_shot.report_episodes = 200
-    config.model.features = 32
-    config.model.layers = 8
-    config.model.head_features = 32
-    config.model.dtype = "bfloat16"
-    config.model.first_kernel_size = 23
-    config.optimizer.name = "muon"
-    config.optimizer.learning_rate = 6e-3
-    config.optimizer.weight_decay = 0.1
-    config.optimizer.warmup_steps = 50
-    config.train.batch_size = 16
-    config.train.microbatch_size = 4
-    config.train.steps = 9_000
-    config.train.eval_every = 1_500
-    config.train.score_train_images = 2000
+    config.data.update(grey=True, invert=True, resize=28, binarize="threshold", labels=True, max_examples=9)
+    config.few_shot.update(
+        alphabets=tuple(f"test where alphabet is {name}" for name in UNSEEN.split()),
+        encoder_features=(16, 48),
+        heads=3,
+        map_features=24,
+        augment=0.5,
+        report_episodes=200,
+    )
+    config.model.update(features=32, layers=8, head_features=32, dtype="bfloat16", first_kernel_size=23)
+    config.optimizer.update(name="muon", learning_rate=6e-3, weight_decay=0.1, warmup_steps=50)
+    config.train.update(batch_size=16, microbatch_size=4, steps=9_000, eval_every=1_500, score_train_images=2000)
     config.train.report_images = 1318  # two of each character
     config.train.sample_columns = 12
     return config

@@ -17,18 +17,10 @@ from configs import omniglot_embedding
 def get_config() -> ConfigDict:
     config = omniglot_embedding.get_config("embedding_conditional")
     config.embedding_conditional.map_features = 16  # an embedding says where strokes go, so h acts by position
-    config.data.images_per_class = 1
-    config.data.shift = 1
-    config.model.features = 32
-    config.model.layers = 8
-    config.model.head_features = 32
-    config.model.first_kernel_size = 23
-    config.model.dropout = 0.1
+    config.data.update(images_per_class=1, shift=1)
+    config.model.update(features=32, layers=8, head_features=32, first_kernel_size=23, dropout=0.1)
     config.optimizer.learning_rate = 3e-3
-    config.train.batch_size = 32
-    config.train.microbatch_size = 4
-    config.train.steps = 2_500
-    config.train.ema_decay = 0.998
-    config.train.report_samples = 400
-    config.train.sample_rows = 8
+    config.train.update(
+        batch_size=32, microbatch_size=4, steps=2_500, ema_decay=0.998, report_samples=400, sample_rows=8
+    )
     return config

@@ -17,18 +17,17 @@ def get_config(experiment: str = "embedding") -> ConfigDict:
     config[experiment].bottleneck = 64
     config.data.dataset = "folder"
     config.data.train_split = "train where label is below 27"  # the other three people choose the best parameters
-    config.data.validation_split = "train where label is at least 27"
-    config.data.grey = True
-    config.data.resize = 32
-    config.data.bits = 5
-    config.data.labels = True
-    config.data.flip = True
-    config.data.shift = 2
-    config.data.images_per_class = 4
-    config.train.batch_size = 128
-    config.train.steps = 600
-    config.train.eval_batch_size = 32
-    config.train.eval_every = 100
-    config.train.sample_rows = 10
-    config.train.sample_columns = 10
+    config.data.update(
+        validation_split="train where label is at least 27",
+        grey=True,
+        resize=32,
+        bits=5,
+        labels=True,
+        flip=True,
+        shift=2,
+        images_per_class=4,
+    )
+    config.train.update(
+        batch_size=128, steps=600, eval_batch_size=32, eval_every=100, sample_rows=10, sample_columns=10
+    )
     return config

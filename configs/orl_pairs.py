@@ -21,18 +21,10 @@ def get_config() -> ConfigDict:
     config = orl_embedding.get_config("embedding_conditional")
     config.embedding_conditional.embedding_noise = 0.5  # about the distance of two portraits of a person
     config.embedding_conditional.map_features = 16  # eyes and mouth have a fixed place, so h acts by position
-    config.data.images_per_class = 1
-    config.data.shift = 0
-    config.model.features = 32
-    config.model.layers = 10
-    config.model.first_kernel_size = 15
-    config.model.dropout = 0.3
+    config.data.update(images_per_class=1, shift=0)
+    config.model.update(features=32, layers=10, first_kernel_size=15, dropout=0.3)
     config.optimizer.learning_rate = 3e-3
-    config.train.batch_size = 32
-    config.train.microbatch_size = 4
-    config.train.steps = 800
-    config.train.ema_decay = 0.99
-    config.train.eval_every = 200
-    config.train.report_samples = 100
-    config.train.sample_rows = 6
+    config.train.update(
+        batch_size=32, microbatch_size=4, steps=800, ema_decay=0.99, eval_every=200, report_samples=100, sample_rows=6
+    )
     return config

@@ -18,22 +18,19 @@ from experiments import default_config
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:
     config = default_config(experiment)
-    config.data.dataset = "binarized_mnist"
-    config.data.levels = 2
-    config.data.validation_split = "validation[:2000]"
-    config.model.features = 32
-    config.model.layers = 8
-    config.model.head_features = 32
+    config.data.update(dataset="binarized_mnist", levels=2, validation_split="validation[:2000]")
+    config.model.update(features=32, layers=8, head_features=32)
     config.model.first_kernel_size = 23  # sees the whole digit, and costs next to nothing on one channel
-    config.optimizer.learning_rate = 3e-3
-    config.optimizer.warmup_steps = 50
-    config.train.batch_size = 16
-    config.train.microbatch_size = 2
-    config.train.steps = 2_300
-    config.train.ema_decay = 0.99
-    config.train.eval_batch_size = 200
-    config.train.eval_every = 250
-    config.train.score_train_images = 2_000
+    config.optimizer.update(learning_rate=3e-3, warmup_steps=50)
+    config.train.update(
+        batch_size=16,
+        microbatch_size=2,
+        steps=2_300,
+        ema_decay=0.99,
+        eval_batch_size=200,
+        eval_every=250,
+        score_train_images=2_000,
+    )
     config.train.published = (
         ("PixelCNN (1601.06759)", "test", "nats", 81.30),
         ("Row LSTM (1601.06759)", "test", "nats", 80.54),
