@@ -37,7 +37,7 @@ def auroc(usual: Scores, unusual: Scores) -> float:
 
 def held_out_images(density: Density, changes: dict[str, Any], *, count: int) -> Images:
     """Returns images of a test split, prepared as the model's training images were; grey ones repeat their channel."""
-    split = load(split="test", **(density.settings("data", DataConfig) | changes))
+    split = load(split="test", **(vars(density.settings("data", DataConfig)) | changes))
     return np.broadcast_to(read_all(split.subset(count))["image"], (count, *density.spec.shape))
 
 

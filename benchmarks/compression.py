@@ -102,7 +102,7 @@ def damage(data: bytes, flips: int) -> list[bytes]:
 def main(name: str, count: int, data_dir: str | None, batch_sizes: str, rounds: int, flips: int) -> None:
     density = load_density(integer_model_of(name))
     model, variables = density.model, density.variables
-    data = density.settings("data", DataConfig) | {"data_dir": data_dir}
+    data = vars(density.settings("data", DataConfig)) | {"data_dir": data_dir}
     dataset = load(split=data["test_split"], **data)
     images = read_all(dataclasses.replace(dataset, count=min(count, len(dataset))))["image"]
     result: dict[str, Any] = {"benchmark": "compression", "data": dataset.description, "images": len(images)}

@@ -99,7 +99,7 @@ def main(name: str, data_dir: str | None, groups: int, count: int, temperatures:
     density = load_density(name)
     if density.part != "examples" or density.model.levels != 2:
         raise InputError(f"{name} must be a model of p(x|examples) of images of two levels.")
-    settings = density.settings("data", DataConfig)
+    settings = vars(density.settings("data", DataConfig))
     images = load(split=settings["test_split"], **settings | {"data_dir": data_dir})
     assert isinstance(images, ExampleSets)  # as the model was given examples
     characters = read_characters(images, groups * WAYS, 1 + REFERENCES + count)

@@ -61,7 +61,7 @@ def diversity(images: Images, labels: Labels) -> float:
 @click.option("-o", "--output", type=PATH, help="PNG of samples to write.")
 def main(name: str, classifier: str, data_dir: str | None, count: int, output: Path | None) -> None:
     density, (network, weights, _) = load_density(name), load_pretrained(classifier)
-    test = read_all(load(split="test", **(density.settings("data", DataConfig) | {"data_dir": data_dir})))
+    test = read_all(load(split="test", **(vars(density.settings("data", DataConfig)) | {"data_dir": data_dir})))
     real = diversity(test["image"], test["label"])
     labels, rows = np.arange(density.classes).repeat(count), []
     result: dict[str, Any] = {"benchmark": "guidance", "model": name, "samples": len(labels)}

@@ -22,7 +22,7 @@ from benchmarks.accelerator import SHAPES, resolved
 from experiments.paper import unconditional
 from pixelcnn_jax import InputError, sample
 from pixelcnn_jax.cli.options import UserCommand
-from pixelcnn_jax.foundation.devices import AXIS, data_mesh, data_parallel, replicated
+from pixelcnn_jax.foundation.devices import AXIS, data_mesh, replicated
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
 
@@ -66,7 +66,7 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
     if program == "train":
         options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": config.train.ema_decay}
         step = partial(train_step, **options)
-        with data_parallel(mesh):
+        with jax.set_mesh(mesh):
             return jax.jit(step, donate_argnames="state", out_shardings=whole).lower(state, batch, key)
     if program == "evaluate":
         loss = jax.jit(experiment.loss, static_argnums=2, out_shardings=whole)

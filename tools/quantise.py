@@ -30,7 +30,7 @@ def main(name: str, data_dir: str | None) -> None:
     if file.exists():
         raise InputError(f"{file.stem} exists and must not change.")
     density = load_density(name)
-    data = density.settings("data", DataConfig) | {"data_dir": data_dir}
+    data = vars(density.settings("data", DataConfig)) | {"data_dir": data_dir}
     images = read_all(load(split=data["validation_split"], **data).subset(CALIBRATION_IMAGES))
     h = density.h(images["label"]) if density.classes else None
     model, variables = quantise(density.model, density.variables, images["image"], h=h)

@@ -5,25 +5,24 @@ images are kept in it.
 """
 
 import math
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import numpy as np
 
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.cli.names import Names, check_names, pack_names, unpack_names
-from pixelcnn_jax.cli.options import Density
+from pixelcnn_jax.cli.names import check_names, pack_names, unpack_names
 from pixelcnn_jax.cli.pictures import find_images, read_exact, reoriented, to_pixels
 from pixelcnn_jax.codec import coding
 from pixelcnn_jax.codec.coding import integer_network
 from pixelcnn_jax.codec.container import Container, check_size, length_of, unpack
-from pixelcnn_jax.codec.groups import digest_of_integers
 from pixelcnn_jax.data.image_files import png_bits_per_dim, write_image
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
-from pixelcnn_jax.pretrained import integer_model_of, pretrained_names, read_card
+from pixelcnn_jax.pretrained import integer_model_of
 
 DEFAULT_MAX_SUBPIXELS = 2**25  # that ``decompress`` takes unasked: 10,000 images of CIFAR-10 are fewer
 SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU core: docs/integer_codec.md
@@ -56,9 +55,11 @@ def compress(
     options.check_output(output)
     density = options.load_density(integer_model_of(name))
     integer_network(density.model)
-    named = find_named(files)
+    paths = find_images(files)
+    named = [Path(name).with_suffix(".png").as_posix() for name in paths]
+    check_names(named)
     by_shape: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
-    for one, file in named.items():
+    for one, file in zip(named, paths.values(), strict=True):
         image = reoriented(read_exact(file, density), density)
         by_shape.setdefault(image.shape, {})[one] = image
     sizes: list[coding.Uncoded] = []
@@ -70,8 +71,8 @@ def compress(
     with options.progress("compressing", rows * (1 + verify)) as on_row:
         data = b"".join(coding.compress_sizes(density.model, density.variables, sizes, verify=verify, on_row=on_row))
     atomic_write(output, data)
-    every = [image for images in by_shape.values() for image in images.values()]
-    subpixels, levels = sum(image.size for image in every), density.model.levels
+    every, levels = [image for one in sizes for image in one.images], density.model.levels
+    subpixels = sum(image.size for image in every)
     png = sum(round(png_bits_per_dim(image, levels=levels) * image.size / 8) for image in every)
     note = f", by {density.name}"
     if subpixels > DEFAULT_MAX_SUBPIXELS:
@@ -103,108 +104,53 @@ def decompress(
     """
     options.check_output(output, folder=True)
     target = output.resolve()
-    read_card(integer_model_of(name))  # a wrong name is found before the files are read
+    density = options.load_density(integer_model_of(name))
     parts = [part for file in files for part in read_parts(file)]
-    check_names([one for part in parts for one in part.names.names])
-    subpixels = sum(math.prod(part.container.shape) for part in parts)
-    check_work(subpixels, max_subpixels)
-    density = load_coder(name, parts[0].container)
-    rows = sum(len(part.container.streams) * part.container.shape[1] for part in parts)
-    with (
-        TemporaryDirectory(prefix=".pixelcnn", dir=target.parent) as folder,
-        options.progress("decompressing", rows) as on_row,
-    ):
-        images = Path(folder) / "images"
-        images.mkdir()
-        coded = [(part.container, density.h_of(label, len(part.names.names)), None) for part in parts]
-        decoded = coding.decompress_sizes(density.model, density.variables, coded, on_row=on_row)
-        for part, pictures in zip(parts, decoded, strict=True):
-            for one, image in zip(part.names.names, pictures, strict=True):
-                file = images / one
-                if file.exists():
-                    raise InputError(f"{one} exists here where case makes no difference: decompress elsewhere.")
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_image(file, to_pixels(reoriented(image, density), density))
-        if target.exists():  # an empty folder; it stays, since it may be the current one
-            for path in images.iterdir():
-                path.rename(target / path.name)
-        else:
-            images.rename(target)
-    count, size = sum(len(part.names.names) for part in parts), sum(len(part.data) for part in parts)
-    _report(count, size, subpixels, output, as_json)
-
-
-class Part(NamedTuple):
-    """A part of a compressed file: a container, as bytes and read, and what it says of its images."""
-
-    data: bytes
-    container: Container
-    names: Names
-
-
-def find_named(places: tuple[Path, ...]) -> dict[str, Path]:
-    """Returns image files as ``find_images`` does, by the names that they keep in a compressed file.
-
-    Raises:
-      InputError: for names that not every system takes, or that differ in their endings alone.
-    """
-    images = find_images(places)
-    names = [Path(name).with_suffix(".png").as_posix() for name in images]
-    try:
-        check_names(names)
-    except InputError as error:
-        raise InputError(f"{', '.join(map(str, places))} cannot be compressed: {error}.") from None
-    return dict(zip(names, images.values(), strict=True))
-
-
-def check_work(subpixels: int, most: int) -> None:
-    """Raises InputError if files declare more sub-pixels than the user wants decoded, and says how long they take."""
-    if subpixels > most:
+    every = [one for _, names in parts for one in names]
+    check_names(every)
+    subpixels = sum(math.prod(container.shape) for container, _ in parts)
+    if subpixels > max_subpixels:
         minutes = math.ceil(subpixels / SUBPIXELS_PER_SECOND / 60)
         raise InputError(
             f"--max-subpixels must be at least {subpixels} to decompress these images, which takes about {minutes} "
-            f"minutes of a CPU core; it is {most}."
+            f"minutes of a CPU core; it is {max_subpixels}."
         )
+    rows = sum(len(container.streams) * container.shape[1] for container, _ in parts)
+    with (
+        TemporaryDirectory(prefix=".pixelcnn", dir=target.parent) as temporary,
+        options.progress("decompressing", rows) as on_row,
+    ):
+        folder = Path(temporary)
+        coded = [(container, density.h_of(label, len(names)), None) for container, names in parts]
+        decoded = coding.decompress_sizes(density.model, density.variables, coded, on_row=on_row)
+        for one, image in zip(every, chain(*decoded), strict=True):
+            (folder / one).parent.mkdir(parents=True, exist_ok=True)
+            write_image(folder / one, to_pixels(reoriented(image, density), density))
+        target.mkdir(exist_ok=True)  # an empty one stays, since it may be the current folder
+        for path in folder.iterdir():
+            path.rename(target / path.name)
+    _report(len(every), sum(file.stat().st_size for file in files), subpixels, output, as_json)
 
 
-def load_coder(name: str, container: Container) -> Density:
-    """Returns the model that compressed a file: the integer model of the one that is named.
-
-    Raises:
-      InputError: if it was a different integer model, which is named if it is a published one.
-    """
-    density = options.load_density(integer_model_of(name))
-    if is_of(container, density):
-        return density
-    others = (options.load_density(one) for one in pretrained_names() if one.endswith("_integer"))
-    right = next((f": it was {one.name}" for one in others if is_of(container, one)), "")
-    raise InputError(f"{name} is not the model that compressed these images{right}.")
-
-
-def is_of(container: Container, density: Density) -> bool:
-    """Whether an integer model compressed the images of a container."""
-    return container.model == digest_of_integers(integer_network(density.model), density.variables)
-
-
-def read_parts(file: Path) -> list[Part]:
+def read_parts(file: Path) -> list[tuple[Container, tuple[str, ...]]]:
     """Returns the containers in a compressed file, with the names of the images in each.
 
     Raises:
       InputError: if the file is damaged or incomplete.
     """
     data = file.read_bytes()
-    parts: list[Part] = []
-    start = 0
+    parts, order, start = list[tuple[Container, tuple[str, ...]]](), list[tuple[int, int]](), 0
     try:
         while start < len(data) or not parts:
-            part = data[start : start + length_of(data[start : start + 64])]
-            container = unpack(part)
+            end = start + length_of(data[start : start + 64])
+            container = unpack(data[start:end])
             check_size(container.shape)
-            names = unpack_names(container.extra, container.shape[0])
-            parts.append(Part(part, container, names))
-            start += len(part)
-        if [part.names[:2] for part in parts] != [(number, len(parts)) for number in range(len(parts))]:
-            raise InputError(f"it holds {len(parts)} of {parts[0].names.parts} parts, or in a different order")
+            known = unpack_names(container.extra, container.shape[0])
+            parts.append((container, known.names))
+            order.append((known.part, known.parts))
+            start = end
+        if order != [(number, len(parts)) for number in range(len(parts))]:
+            raise InputError(f"it holds {len(parts)} of {order[0][1]} parts, or in a different order")
     except InputError as error:
         raise InputError(f"{file} cannot be decompressed: {error}") from None
     return parts

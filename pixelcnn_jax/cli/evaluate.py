@@ -1,7 +1,6 @@
 """The verb ``evaluate``: the likelihood of a whole split, as a table prints it."""
 
 import math
-import shlex
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -61,22 +60,19 @@ def evaluate_split(
         its h does not name the views that ``mean_over`` asks for.
     """
     data, train = density.settings("data", DataConfig), density.settings("train", TrainConfig)
-    if not data.get(f"{split}_split"):
+    name = getattr(data, f"{split}_split")
+    if "data" not in density.card["config"] or not name:
         raise InputError(f"{density.name} has no {split} split in the config of its card: choose --split=validation.")
-    largest = {"resize": max(density.spec.shape[:2]), "max_examples": getattr(density.conditioner, "max_examples", 0)}
-    for name, most in largest.items():
-        if (data[name] or 0) > most:
-            raise InputError(f"config.data.{name} of {density.name} must be at most {most}, got {data[name]}.")
+    examples = getattr(density.conditioner, "max_examples", 0)
+    if (data.resize or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
+        raise InputError(f"config.data.resize or max_examples of {density.name} is larger than the model takes.")
     # A card names a data set. Where it lies, and whether to download it, is the user's to say.
-    hint = f" The run had --data-dir={shlex.quote(data['data_dir'])}." if data["data_dir"] and not data_dir else ""
     try:
-        dataset = load(split=data[f"{split}_split"], **data | {"data_dir": data_dir, "download": False})
+        dataset = load(split=name, **vars(data) | {"data_dir": data_dir, "download": False})
     except ModuleNotFoundError as error:  # of the library that reads the data set
         raise InputError(f"evaluate needs {error.name}: pip install 'pixelcnn-jax[train]'.") from None
-    except InputError as error:
-        raise InputError(f"{error}{hint}") from None
-    if split == "train" and train.get("score_train_images"):
-        dataset = dataset.subset(train["score_train_images"])
+    if split == "train" and train.score_train_images:
+        dataset = dataset.subset(train.score_train_images)
     if dataset.spec != density.spec:
         raise InputError(f"{dataset.description} has images of {dataset.spec}, but {density.name} of {density.spec}.")
 
@@ -92,16 +88,15 @@ def evaluate_split(
             return nats(network, part_of(variables, "network"), view[0], h=named)
 
         if seen is None:
-            pair = jnp.stack([images, jnp.flip(images, 1 if data["scan"] == "columns" else 2)])
+            pair = jnp.stack([images, jnp.flip(images, 1 if data.scan == "columns" else 2)])
             scores = jax.lax.map(partial(nats, density.model, variables, h=h), pair)
         else:
             scores = jax.lax.map(of_view, (jnp.stack([x(images) for x in seen.values()]), jnp.array([*seen])))
         return math.log(len(scores)) - jax.nn.logsumexp(-scores, axis=0)
 
-    micro, most = train.get("microbatch_size"), options.at_most(MOST, density.spec)
-    losses_of = make_evaluator(
-        loss, batch_size=min(train.get("eval_batch_size", 64), most), microbatch_size=micro and min(micro, most)
-    )
+    micro, most = train.microbatch_size, options.at_most(MOST, density.spec)
+    batch_size = min(train.eval_batch_size, most)
+    losses_of = make_evaluator(loss, batch_size=batch_size, microbatch_size=micro and min(micro, most))
     return score(in_full_precision(losses_of, density.variables, dataset), dataset)
 
 

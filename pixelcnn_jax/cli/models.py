@@ -14,8 +14,7 @@ COLUMNS = ("model", "data", "levels", "density", "bits/dim", "nats", "parameters
 def row(name: str) -> dict[str, Any]:
     """Returns the line of a published model: its score on test images, or else on validation images."""
     card = read_card(name)
-    split = "test" if "test" in card["scores"] else "validation"
-    score = card["scores"][split]
+    score = card["scores"].get("test") or card["scores"]["validation"]
     figures = (round(score["bits_per_dim"], 4), round(score["nats"], 2), card["parameters"])
     values = (name, score["data"], card["image_spec"].levels, card["density"], *figures)
     return dict(zip(COLUMNS, values, strict=True))
@@ -29,9 +28,7 @@ def models(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
-    form = "{:{width}}  {:18}  {:>6}  {:13}  {:>8}  {:>8}  {:>10}"
-    width = max(len(one["model"]) for one in rows)
-    click.echo(form.format(*COLUMNS, width=width))
-    for name, data, levels, density, *figures in (one.values() for one in rows):
-        values = (x.format(y) for x, y in zip(("{:.4f}", "{:.2f}", "{:,}"), figures, strict=True))
-        click.echo(form.format(name, data.split()[0], levels, density, *values, width=width))
+    start, width = "{:{width}}  {:18}  {:>6}  {:13}  ", max(len(one["model"]) for one in rows)
+    click.echo((start + "{:>8}  {:>8}  {:>10}").format(*COLUMNS, width=width))
+    for name, data, *facts in (one.values() for one in rows):
+        click.echo((start + "{:>8.4f}  {:>8.2f}  {:>10,}").format(name, data.split()[0], *facts, width=width))

@@ -3,15 +3,17 @@
 They are untrusted, so everything is bounded before it is parsed and checked before a path is built.
 """
 
+import dataclasses
 import json
 import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field, read_group
 
 MAX_COUNT = 2**16  # images in one part
 MAX_LENGTH = 1000  # characters of a name
@@ -21,17 +23,13 @@ PART = re.compile(r'[^/\\:*?"<>|\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}')
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # device names of Windows
 
 
-class Names(NamedTuple):
-    """The names of the images in one part of a compressed file.
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """The names of the images in one part of a compressed file."""
 
-    Attributes:
-      part, parts: which part of how many it is.
-      names: the name of each image.
-    """
-
-    part: int
-    parts: int
-    names: list[str]
+    part: int = field(None, "which part it is")
+    parts: int = field(None, "number of parts")
+    names: tuple[str, ...] = field(None, "name of each image")
 
 
 def check_names(names: Iterable[Any]) -> None:
@@ -55,7 +53,7 @@ def is_safe(name: str) -> bool:
 
 def pack_names(names: list[str], *, part: int, parts: int) -> bytes:
     """Returns the names of the images of one part, as bytes to keep in its container."""
-    text = json.dumps(Names(part, parts, names)._asdict(), ensure_ascii=False).encode()
+    text = json.dumps({"part": part, "parts": parts, "names": names}, ensure_ascii=False).encode()
     if len(names) > MAX_COUNT or len(text) > MAX_TEXT:
         raise InputError(
             f"At most {MAX_COUNT:,} images of one size, with names of {MAX_TEXT:,} bytes, fit into a file, got "
@@ -72,13 +70,10 @@ def unpack_names(content: bytes, count: int) -> Names:
     """
     most = min(MAX_TEXT, 100 + count * (4 * MAX_LENGTH + 4)) if count <= MAX_COUNT else 1
     try:
-        facts = json.loads(zlib.decompressobj().decompress(content, most))
-        parsed = Names(**facts)
-        whole = type(parsed.part) is type(parsed.parts) is int
-        whole = whole and type(parsed.names) is list and all(type(x) is str for x in parsed.names)
+        parsed = read_group(Names, dict(json.loads(zlib.decompressobj().decompress(content, most))), name="names")
     except (zlib.error, ValueError, TypeError, RecursionError):
-        whole = False
-    if not whole or len(parsed.names) != count:
+        parsed = Names()
+    if len(parsed.names or ()) != count:
         raise InputError("it does not hold one name for each image")
     check_names(parsed.names)
     return parsed

@@ -3,12 +3,10 @@
 import json
 import math
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import click
 import jax
@@ -23,6 +21,8 @@ from pixelcnn_jax.models.cards import DENSITIES, drawn_by_class
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained
 
+Section = TypeVar("Section")
+
 
 class PathType(click.ParamType):
     """A path, in which ``~`` is expanded even where a shell leaves it: ``--output=~/grid.png``."""
@@ -30,14 +30,9 @@ class PathType(click.ParamType):
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Path:
-        """Returns the path."""
-        try:
-            path = Path(value).expanduser()
-            special = path.exists() and not (path.is_file() or path.is_dir())
-        except (OSError, RuntimeError, ValueError) as error:  # a name too long, no home of a user, a null byte
-            reason = getattr(error, "strerror", None) or error
-            raise click.ClickException(f"{value!r:.100} cannot be a path: {reason}.") from error
-        if special:
+        """Returns the path, unless it is a device or a pipe, which may have no end."""
+        path = Path(os.path.expanduser(value))
+        if os.path.exists(path) and not (path.is_file() or path.is_dir()):
             raise click.ClickException(f"{value} is neither a file nor a folder.")
         return path
 
@@ -56,23 +51,13 @@ class UserCommand(click.Command):
 
 
 class UserGroup(UserCommand, click.Group):
-    """A group of commands, listed in the order of their definition, with errors as in ``UserCommand``."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        """Returns the names of the commands."""
-        return list(self.commands)
+    """A group of commands, with errors as in ``UserCommand``."""
 
 
-# What the conditioner must have to read them from a command line: the most examples, a sentence as tokens.
-CONDITIONERS = {"examples": "max_examples", "caption": "tokens"}
 PATH = PathType()
 MOST_SUBPIXELS = 2**22  # of all images that are computed at a time
-SECONDS = 10  # between two lines of progress
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", help="Name or number of a class, from 0, for a class-conditional model.")
-seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the random numbers."
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -87,14 +72,12 @@ class Density(NamedTuple):
     Attributes:
       name: what the user called it.
       model, variables, card: as ``load_pretrained`` returns them.
-      classes: number of class labels; 0 for a model that takes none.
     """
 
     name: str
     model: Any  # of one's own too: a module with levels and channels
     variables: dict[str, Any]
     card: dict[str, Any]
-    classes: int
 
     @property
     def spec(self) -> ImageSpec:
@@ -107,45 +90,22 @@ class Density(NamedTuple):
         return getattr(self.model, "conditioner", None)
 
     @property
-    def density(self) -> str:
-        """The density that the model is of."""
-        return str(self.card["density"])
-
-    @property
     def part(self) -> str | None:
         """The part of a batch that holds what the density is given; None for a model of p(x)."""
-        return DENSITIES[self.density]
+        return DENSITIES[self.card["density"]]
 
-    def check(self) -> None:
-        """Raises InputError unless the model takes the images and the condition that its card names.
+    @property
+    def classes(self) -> int:
+        """The number of class labels; 0 for a model that takes none."""
+        return (self.part == "label" and self.spec.classes) or 0
 
-        Everything is computed for shapes alone, so that a card which lies about them costs no memory.
-        """
-        part, image = self.part, jax.ShapeDtypeStruct((1, *self.spec.shape), jnp.int32)
-        try:
-            if (self.model.channels, self.model.levels) != (self.spec.channels, self.spec.levels):
-                raise InputError(f"it has {self.model.channels} channels of {self.model.levels} levels.")
-            if part in CONDITIONERS:
-                getattr(self.conditioner, CONDITIONERS[part])
-            given = {
-                "label": jax.ShapeDtypeStruct((1, self.classes), jnp.float32),
-                "examples": jax.ShapeDtypeStruct((1, 1, *self.spec.shape), jnp.int32),
-                "caption": jax.ShapeDtypeStruct((1, 1), jnp.int32),
-            }
-            jax.eval_shape(lambda image, h: nats(self.model, self.variables, image, h=h), image, given.get(str(part)))
-        except Exception as error:  # JAX, Flax and a module of one's own raise many kinds of errors
-            raise InputError(
-                f"{self.name} is no model of {self.density} for images of {self.spec}: {first_line(error):.200}"
-            ) from None
-
-    def settings(self, group: str, kind: type) -> dict[str, Any]:
-        """Returns a group of the config that the model was trained with; empty for a model without a config.
+    def settings(self, section: str, kind: type[Section]) -> Section:
+        """Returns a section of the config that the model was trained with; its defaults for a model without a config.
 
         Raises:
-          InputError: if the card does not hold the fields of the group's class.
+          InputError: if the card does not hold the fields of the section's class.
         """
-        given = self.card["config"].get(group)
-        return asdict(read_group(kind, given, name=f"config.{group} of {self.name}")) if given else {}
+        return read_group(kind, self.card["config"].get(section, {}), name=f"config.{section} of {self.name}")
 
     def h(self, labels: Any) -> Float[Array, "batch classes"] | None:
         """Returns the one-hot condition of a batch of labels; None for a model of p(x)."""
@@ -163,7 +123,8 @@ class Density(NamedTuple):
             labels.
         """
         if not drawn_by_class(self.card):
-            raise InputError(f"{self.name} is a model of {self.density}: of the verbs, sample and evaluate take it.")
+            density = self.card["density"]
+            raise InputError(f"{self.name} is a model of {density}: of the verbs, sample and evaluate take it.")
         if not self.classes:
             if label is not None:
                 raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
@@ -179,18 +140,33 @@ class Density(NamedTuple):
 def load_density(name: str) -> Density:
     """Loads a model that gives the likelihood of an image, alone or given something that a user can name.
 
+    That it takes the images and the condition that its card names is computed for shapes alone, so that a card which
+    lies about them costs no memory.
+
     Raises:
-      InputError: for a model that is not there, and for one of an experiment with other conditions or several networks.
+      InputError: for a model that is not there or does not fit its card, and for one of an experiment with other
+        conditions or several networks.
     """
-    model, variables, card = load_pretrained(name)
+    density = Density(name, *load_pretrained(name))
+    model, card, spec = density.model, density.card, density.spec
     if not (hasattr(model, "levels") and hasattr(model, "channels")) or card["density"] not in DENSITIES:
         raise InputError(
             f"{name} must be a model of {' or '.join(DENSITIES)}, got experiment {card['experiment']!r}: training "
             "drew its pictures into its workdir, and load_pretrained loads it in Python."
         )
-    classes = (DENSITIES[card["density"]] == "label" and card["image_spec"].classes) or 0
-    density = Density(name, model, variables, card, classes)
-    density.check()
+    image = jax.ShapeDtypeStruct((1, *spec.shape), jnp.int32)
+    given = {
+        "label": jax.ShapeDtypeStruct((1, density.classes), jnp.float32),
+        "examples": jax.ShapeDtypeStruct((1, 1, *spec.shape), jnp.int32),
+        "caption": jax.ShapeDtypeStruct((1, 1), jnp.int32),
+    }.get(str(density.part))
+    try:
+        if (model.channels, model.levels) != (spec.channels, spec.levels):
+            raise ValueError(f"it has {model.channels} channels of {model.levels} levels.")
+        jax.eval_shape(lambda image, h: nats(model, density.variables, image, h=h), image, given)
+    except Exception as error:  # JAX, Flax and a module of one's own raise many kinds of errors
+        what = f"model of {card['density']} for images of {spec}"
+        raise InputError(f"{name} is no {what}: {first_line(error):.200}") from None
     return density
 
 
@@ -224,26 +200,10 @@ def at_most(count: int, spec: ImageSpec) -> int:
 
 
 @contextmanager
-def progress(label: str, rows: int) -> Iterator[Callable[[int], None]]:
-    """Shows a bar on a terminal and a line every ten seconds elsewhere; yields a function to call after each row."""
-    count, ended = 0, threading.Event()
-
-    def tell() -> None:
-        while not ended.wait(SECONDS):
-            click.echo(f"{label}: {count} of {rows}", err=True)
-
-    def on_row(_: int) -> None:
-        nonlocal count
-        count += 1
-        bar.update()
-
+def progress(label: str, rows: int) -> Iterator[Callable[[int], Any]]:
+    """Shows a bar on a terminal; yields a function to call after each row."""
     with progress_bar(None, label, total=rows) as bar:
-        if bar.disable:
-            threading.Thread(target=tell, daemon=True).start()
-        try:
-            yield on_row
-        finally:
-            ended.set()
+        yield lambda _: bar.update()
 
 
 def report(summary: dict[str, Any], sentence: str, *, as_json: bool) -> None:

@@ -7,10 +7,12 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pixelcnn_jax.cli.options import Density
+from pixelcnn_jax.data.arrays import DIGITS_LEVELS
 from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
 from pixelcnn_jax.data.preparation import SCANS, resize
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.inputs import check_values
 
 
 def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
@@ -21,15 +23,12 @@ def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
     """
     images: dict[str, Path] = {}
     for place in places:
-        named = (
-            [(x.relative_to(place), x) for x in find_image_files(place)]
-            if place.is_dir()
-            else [(Path(place.name), place)]
-        )
-        for name, file in named:
-            if (key := name.as_posix()) in images:
-                raise InputError(f"Files must have different names, but {images[key]} and {file} are both {key}.")
-            images[key] = file
+        root, files = (place, find_image_files(place)) if place.is_dir() else (place.parent, [place])
+        for file in files:
+            name = file.relative_to(root).as_posix()
+            if name in images:
+                raise InputError(f"Files must have different names, but {images[name]} and {file} are both {name}.")
+            images[name] = file
     if not images:
         raise InputError(f"{', '.join(map(str, places))} must hold images, with names in {' '.join(EXTENSIONS)}.")
     return images
@@ -41,19 +40,21 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
     Raises:
       InputError: for a file that holds no image, and for a model whose images no file holds.
     """
-    data, levels = DataConfig(**density.settings("data", DataConfig)), density.model.levels
+    data, levels = density.settings("data", DataConfig), density.model.levels
     height, width, channels = density.spec.shape
     _check_kind(density)
     if data.scan == "columns":
         height, width = width, height
     # Training thresholds the stored levels; resizing and fewer bits are of 8 bits.
-    stored = min(256, data.stored_levels) if data.binarize == "threshold" else 256
+    few = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)} if data.binarize == "threshold" else {}
+    stored = few.get(data.dataset, 256)
     image = as_levels(resize(decode(file, colour=channels == 3), height=height, width=width), levels=stored)
     for step in replace(data, grey=False, resize=None).steps(stored).values():
         image = step(image)
     image = SCANS[data.scan](image)
     if _holds_levels(density):
-        return _check_levels(file, image, levels)
+        check_values(image, levels, name=str(file))
+        return image
     return image if data.bits or data.binarize == "threshold" else as_levels(image, levels=levels)
 
 
@@ -64,18 +65,16 @@ def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width 
       InputError: for a file that holds more than pixels, or a pixel that stands for no level.
     """
     _check_kind(density)
-    pixels = read_image(file, channels=density.model.channels)
+    pixels, levels = read_image(file, channels=density.model.channels), density.model.levels
     if _holds_levels(density):
-        return _check_levels(file, pixels, density.model.levels)
-    values = as_levels(pixels, levels=density.model.levels)
-    strange = pixels[as_pixels(values, levels=density.model.levels) != pixels]
+        check_values(pixels, levels, name=str(file))
+        return pixels
+    values = as_levels(pixels, levels=levels)
+    strange = pixels[as_pixels(values, levels=levels) != pixels]
     if strange.size:
-        levels = np.arange(density.model.levels)[:, None, None]
-        stored = [str(value) for value in as_pixels(levels, levels=len(levels)).flat]
-        listed = ", ".join(stored if len(stored) < 6 else [*stored[:3], "...", stored[-1]])
         raise InputError(
-            f"{file} holds the value {strange[0]}, but the model's levels are the values {listed}: take a model of 256 "
-            "levels, such as cifar10 for files in colour."
+            f"{file} holds the value {strange[0]}, which is none of the {levels} levels of the model: take a model of "
+            "256 levels, such as cifar10 for files in colour."
         )
     return values
 
@@ -91,20 +90,14 @@ def reoriented(
     image: Integer[np.ndarray, "height width channels"], density: Density
 ) -> Integer[np.ndarray, "rows columns channels"]:
     """Returns levels inverted and scanned as the model reads them; a second call undoes the first."""
-    data = DataConfig(**density.settings("data", DataConfig))
+    data = density.settings("data", DataConfig)
     return SCANS[data.scan](density.model.levels - 1 - image if data.invert else image)
 
 
 def _holds_levels(density: Density) -> bool:
     """Whether the files of the training images held levels, not intensities: a folder whose values nothing reduced."""
     data = density.settings("data", DataConfig)
-    return data.get("dataset") == "folder" and data["bits"] is None and data["binarize"] == "none"
-
-
-def _check_levels(file: Path, pixels: np.ndarray, levels: int) -> np.ndarray:
-    if pixels.max() >= levels:
-        raise InputError(f"{file} holds the value {pixels.max()}, but the model's levels are 0 to {levels - 1}.")
-    return pixels
+    return data.dataset == "folder" and data.bits is None and data.binarize == "none"
 
 
 def _check_kind(density: Density) -> None:

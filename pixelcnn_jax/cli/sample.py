@@ -1,17 +1,19 @@
 """The verb ``sample``: a grid of new images, or an image and completions of it."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
 from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.cli.given import read_given
+from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import read_fitted
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.foundation.errors import InputError
@@ -23,7 +25,6 @@ PARTS = ("bottom", "top", "left", "right", "centre")
 @click.command()
 @options.model_argument
 @click.argument("given", nargs=-1)
-@click.option("--examples", multiple=True, metavar="FILE...", help="Images to draw others like, for a few-shot model.")
 @click.option("--complete", "image", type=options.PATH, help="Image file of which a part is hidden and drawn again.")
 @click.option("--hide", type=click.Choice(PARTS), default="bottom", show_default=True, help="Part to draw again.")
 @click.option("--share", type=float, default=0.5, show_default=True, help="Share of height or width that is hidden.")
@@ -32,12 +33,11 @@ PARTS = ("bottom", "top", "left", "right", "centre")
 @click.option("--count", type=click.IntRange(1, 1024), help="Images (64; 8 to complete), or images per class (10).")
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1 draws likelier images.")
 @click.option("--guidance", type=float, default=0.0, show_default=True, help="For models trained with drop_condition.")
-@options.seed_option
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of all draws.")
 @options.json_option
 def sample(
     name: str,
     given: tuple[str, ...],
-    examples: tuple[str, ...],
     image: Path | None,
     hide: str,
     share: float,
@@ -52,8 +52,7 @@ def sample(
     """Draw new images into a grid.
 
     A class-conditional model without --label draws one row for each class. A model of p(x|...) needs GIVEN: a sentence
-    such as "the digit seven is at the top left" for p(x|caption), image files for p(x|examples), which may follow
-    --examples.
+    such as "the digit seven is at the top left" for p(x|caption), image files to draw others like for p(x|examples).
 
     With --complete IMAGE, which is cropped, resized and reduced as the images of training were, the picture shows the
     image, what is left of it, and its completions. With the bottom hidden, and neither temperature
@@ -70,15 +69,14 @@ def sample(
     if guidance and settings is not None and not (settings.get("drop_condition") or empty_sets):
         raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
     h: Given | None
-    words = (*examples, *given)
-    if density.classes and label is None and not words and image is None:
+    if density.classes and label is None and not given and image is None:
         columns = count or 10
         labels = np.repeat(np.arange(density.classes), columns)
         h, count = density.h(labels), len(labels)
     else:
         count = count or (64 if image is None else 8)
         columns = math.isqrt(count - 1) + 1 if image is None else count + 2
-        h = read_given(density, words, label, count)
+        h = read_condition(density, given, label, count)
     height, width, channels = density.spec.shape
     kept: dict[str, Any] = {}
     shown = np.zeros((0, height, width, channels), np.int32)
@@ -106,13 +104,29 @@ def sample(
     save_grid(output, filled.reshape(rows, columns, *density.spec.shape), levels=density.model.levels)
     summary = {"model": name, "images": count, "seed": seed, "output": str(output)}
     if image is not None:
-        summary |= {
-            "completed": str(image),
-            "hidden": hide,
-            "share": share,
-            "exact": hide == "bottom" and temperature == 1 and not guidance,
-        }
+        summary |= {"completed": str(image), "exact": hide == "bottom" and temperature == 1 and not guidance}
     options.report(summary, f"{output}: {count} samples of {name}", as_json=as_json)
+
+
+def read_condition(density: Density, words: Sequence[str], label: str | None, count: int) -> Given | None:
+    """Returns the h that ``count`` images share: of a label, of the examples in files, or of a sentence.
+
+    Raises:
+      InputError: if the words or the label are missing, given to a model that takes none, or do not fit.
+    """
+    by_words = density.part in ("examples", "caption")
+    excess = label if by_words else next(iter(words), None)
+    if excess is not None:
+        raise InputError(f'"{excess}" must be left out: {density.name} is a model of {density.card["density"]}.')
+    if not by_words:
+        return density.h_of(label, count)
+    if density.part == "caption":  # one argument, or a word each
+        h = density.conditioner.tokens([" ".join(words)])[0]
+    elif words:
+        h = np.stack([read_fitted(Path(file).expanduser(), density) for file in words])
+    else:
+        raise InputError(f"{density.name} needs image files after its name, to draw others like them.")
+    return jnp.repeat(jnp.asarray(h)[None], count, axis=0)
 
 
 def given_mask(part: str, share: float, spec: ImageSpec) -> Bool[np.ndarray, "height width 1"]:

@@ -1,4 +1,4 @@
-"""NumPy arrays as a data set: in memory, or in an .npz file, which needs no further package."""
+"""NumPy arrays as a data set: in memory, in an .npz file, or scikit-learn's 1797 digits, which need no download."""
 
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,9 @@ from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import as_images, check_values
+
+DIGITS_LEVELS = 17
+DIGITS = {"train": range(1000), "validation": range(1000, 1350), "test": range(1350, 1797), "all": range(1797)}
 
 
 def array_source(
@@ -63,23 +66,38 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     except Exception as error:  # NumPy raises several types for files of a different format
         raise InputError(f"data_dir={data_dir} must be an .npz file of arrays such as train_image: {error}.") from error
     split.check_name(str(path), names)
-    images, split_labels = arrays.pop(f"{split.name}_image"), arrays.get(f"{split.name}_label")
-    if labels and split_labels is None:
-        raise InputError(f"{path} has no array {split.name}_label: add it or set labels=False.")
+    images, own = arrays.pop(f"{split.name}_image"), f"{split.name}_label"
+    if labels and own not in arrays:
+        raise InputError(f"{path} has no array {own}: add it or set labels=False.")
     for name, array in arrays.items() if labels or split.feature else ():
-        count = len(images) if array is split_labels else array.size
+        count = len(images) if name == own else array.size
         if array.dtype.kind not in "ui" or array.shape != (count,):
             raise InputError(f"{path}: {name} must be integers [{count}], got {array.dtype} {list(array.shape)}.")
 
     def classes_of_images() -> Classes:
-        assert split_labels is not None
-        return split_labels.tolist(), [str(index) for index in range(_classes(arrays.values()))]
+        return arrays[own].tolist(), [str(index) for index in range(_classes(arrays.values()))]
 
     # The classes of all splits together, so that a label has one meaning.
     classes = _classes(arrays.values()) if labels else None
-    source = array_source(path.stem, images, split_labels if labels else None, levels=levels, classes=classes)
-    rows = split.rows(len(images), {} if split_labels is None else {"label": classes_of_images})
+    source = array_source(path.stem, images, arrays[own] if labels else None, levels=levels, classes=classes)
+    rows = split.rows(len(images), {"label": classes_of_images} if own in arrays else {})
     return source._replace(rows=rows, stored=split.name)
+
+
+def read_digits(split: Split, *, labels: bool) -> Source:
+    """Returns a split of the digits, in the order of the file and with the parts of Tomczak.
+
+    Raises:
+      InputError: if there is no such split.
+    """
+    from sklearn.datasets import load_digits
+
+    split.check_name("digits", DIGITS)
+    digits, part = load_digits(), DIGITS[split.name]
+    labels_of_all = digits.target if labels else None
+    source = array_source("digits", digits.images.astype(np.uint8), labels_of_all, levels=DIGITS_LEVELS, classes=10)
+    classes = digits.target[part].tolist(), [str(digit) for digit in range(10)]
+    return source._replace(rows=[part[row] for row in split.rows(len(part), {"label": lambda: classes})])
 
 
 def _classes(labels: Iterable[np.ndarray]) -> int:

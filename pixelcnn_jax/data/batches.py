@@ -8,7 +8,6 @@ from jaxtyping import Int
 
 from pixelcnn_jax.data.images import Dataset, random_generator
 from pixelcnn_jax.data.source import Example, read_ahead
-from pixelcnn_jax.foundation.errors import InputError
 
 
 def training_batches(
@@ -35,13 +34,8 @@ def training_batches(
       images_per_class: number of consecutive images of one class, for losses that compare images.
       process_index: the process that reads.
       process_count: number of processes.
-
-    Raises:
-      InputError: if images_per_class is given without labels.
     """
     rows = batch_size // process_count
-    if images_per_class > 1 and dataset.spec.classes is None:
-        raise InputError(f"images_per_class={images_per_class} needs class labels: set labels.")
     draw_seed, flip_seed, shift_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
     labels = dataset.labels() if images_per_class > 1 else None
     count = len(dataset)

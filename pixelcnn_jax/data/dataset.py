@@ -11,18 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pixelcnn_jax.data.arrays import array_source, read_arrays
-from pixelcnn_jax.data.checks import checked, highest_of_some, written
-from pixelcnn_jax.data.digits import LEVELS as DIGITS_LEVELS
-from pixelcnn_jax.data.digits import read_digits
+from pixelcnn_jax.data.arrays import array_source, read_arrays, read_digits
 from pixelcnn_jax.data.examples import with_examples
 from pixelcnn_jax.data.folder import read_folder
 from pixelcnn_jax.data.images import Dataset, read_all, take_images
 from pixelcnn_jax.data.preparation import SCANS, Preparation
 from pixelcnn_jax.data.scenes import SCENES, SIZES, WORDS, read_scenes
-from pixelcnn_jax.data.source import Source
+from pixelcnn_jax.data.source import Source, checked, highest_of_some
 from pixelcnn_jax.data.splits import parse_split
-from pixelcnn_jax.data.tfds import describe_tfds, is_prepared, read_tfds
+from pixelcnn_jax.data.tfds import describe_tfds, find_prepared, read_tfds
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field, read_group
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -50,11 +47,6 @@ class DataConfig(Preparation):
     images_per_class: int = field(1, "consecutive training images of one class", least=1)
     max_examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
     min_examples: int = field(0, "smallest number of these, as far as the class has them", least=0)
-
-    @property
-    def stored_levels(self) -> int:
-        """The number of levels of the images before they are prepared."""
-        return {"digits": DIGITS_LEVELS, "array": self.levels}.get(self.dataset, 256)
 
     def __post_init__(self) -> None:
         if self.flip and self.captions:
@@ -86,18 +78,13 @@ def load_splits(config: DataConfig) -> Splits:
       InputError: if a split cannot be loaded, or the splits' images differ in shape.
     """
     names = ("train", "validation", "test") if config.test_split else ("train", "validation")
-    sources, datasets = {}, {}
-    for name in names:
-        sources[name] = _source(config, getattr(config, f"{name}_split"))
-        datasets[name] = _load(config, sources[name])
-    splits = Splits(**datasets)
+    sources = {name: _source(config, getattr(config, f"{name}_split")) for name in names}
+    splits = Splits(**{name: _load(config, source) for name, source in sources.items()})
     for name, dataset in splits.held_out.items():
         _warn_of_overlap(sources["train"], sources[name], name)
         if dataset.spec != splits.spec:
-            mine, theirs = (f"{one.description} has {written(one.spec.shape)}" for one in (splits.train, dataset))
-            raise InputError(
-                f"The splits differ in the shape of their images, {mine} and {theirs}: set resize or grey."
-            )
+            shapes = " and ".join(f"{x.description} has {x.spec.shape}" for x in (splits.train, dataset))
+            raise InputError(f"The splits differ in the shape of their images, {shapes}: set resize or grey.")
     return splits
 
 
@@ -179,15 +166,13 @@ def _source(config: DataConfig, text: str) -> Source:
 
 def _described(config: DataConfig) -> Source:
     """Returns the training split; for scenes, and for data that is not prepared, one black image of its shape."""
-    words, size = None, SIZES.get(config.dataset)
-    if config.dataset in ("digits", "folder", "array"):
-        return _source(config, config.train_split)
-    if size:
+    words = None
+    if size := SIZES.get(config.dataset):
         shape, classes = (size, size, 1), len(SCENES) if config.labels else None
         words = WORDS if config.captions else None
+    elif config.dataset in ("digits", "folder", "array") or find_prepared(config.dataset, config.data_dir):
+        return _source(config, config.train_split)
     else:
-        if is_prepared(config.dataset, config.data_dir):
-            return _source(config, config.train_split)
         shape, classes = describe_tfds(config.dataset, labels=config.labels)
     black = [{"image": np.zeros(shape, np.uint8)}]
     return Source(config.dataset, range(1), lambda _: black, classes=classes, words=words)
@@ -218,8 +203,7 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
         intensities=source.levels if dynamic else None,
         scan=preparation.scan,
     )
-    read = dataset.example if source.block == 1 else prepared.example  # images far apart would each fill a block
-    highest = highest_of_some(read, len(dataset))
+    highest = highest_of_some(prepared.example, len(dataset))  # not of the cache: each would fill a block
     if preparation.binarize != "none" and highest <= dynamic:
         raise InputError(
             f"binarize={preparation.binarize} leaves {source.title} black: for images of 0 and 1, set levels=2 alone."

@@ -59,8 +59,7 @@ def with_examples(images: Dataset, most: int, fewest: int = 0) -> ExampleSets:
             f"{most}, got {fewest}."
         )
     labels = images.labels()
-    fields = {one.name: getattr(images, one.name) for one in dataclasses.fields(Dataset)}
-    fields["example"] = lambda index: images.example(index) | {"index": index}  # which a subset keeps
+    fields = vars(images) | {"example": lambda index: images.example(index) | {"index": index}}  # which a subset keeps
     members = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
     return ExampleSets(**fields, images=images, members=members, most=most, fewest=fewest)
 
@@ -82,13 +81,9 @@ def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int,
       InputError: for a pool with fewer classes of more than ``shots`` images than the others, or none.
     """
     known = [[label for label, members in pool.members.items() if len(members) > shots] for pool in pools]
-    least = max(1, min(ways, max(map(len, known))))
-    for pool, classes in zip(pools, known, strict=True):
-        if len(classes) < least:
-            raise InputError(
-                f"{pool.description} must have {least} classes of more than {shots} images, got {len(classes)}: choose "
-                "other images."
-            )
+    sizes = [min(ways, len(labels)) for labels in known]
+    if min(sizes) < max(1, *sizes):
+        raise InputError(f"The pools of an episode must have as many classes of more than {shots} images, got {sizes}.")
 
     def episode(index: int) -> Example:
         random = random_generator(seed, index)

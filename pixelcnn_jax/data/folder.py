@@ -12,9 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pixelcnn_jax.data.checks import some
 from pixelcnn_jax.data.image_files import EXTENSIONS, decode, find_image_files, has_colour
-from pixelcnn_jax.data.source import Example, Source
+from pixelcnn_jax.data.source import Example, Source, some
 from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary

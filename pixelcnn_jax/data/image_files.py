@@ -3,9 +3,8 @@
 import glob
 import io
 import pathlib
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import PIL.Image
@@ -17,15 +16,9 @@ from pixelcnn_jax.foundation.files import atomic_write
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
 MAX_PIXELS = 89_478_485  # of one file: those above which Pillow, too, warns
-LARGE = 2**22  # pixels above which images are decoded one at a time, whatever the number of threads
 GREY = ("1", "L", "LA")  # Pillow's modes
-EXTENSIONS = (
-    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
-)
-
-
-_large = threading.Lock()
+PNM = (".ppm", ".pgm", ".pbm", ".pnm")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", *PNM)
 
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
@@ -77,8 +70,9 @@ def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "heigh
 
 
 def write_image(path: pathlib.Path, pixels: UInt8[np.ndarray, "height width channels"]) -> None:
-    """Writes an image of 1 or 3 channels as PNG, into a folder that nobody reads yet: not atomically."""
-    path.write_bytes(as_png(pixels))
+    """Writes an image of 1 or 3 channels as PNG, to a new file in a folder that nobody reads yet: not atomically."""
+    with path.open("xb") as file:
+        file.write(as_png(pixels))
 
 
 def as_png(pixels: UInt8[np.ndarray, "height width channels"], *, optimize: bool = False, bits: int = 8) -> bytes:
@@ -143,27 +137,18 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
     name = file if isinstance(file, pathlib.Path) else "An image of the data set"
     PIL.Image.init()  # else Pillow knows some of the formats only
     try:
-        with PIL.Image.open(file, formats=FORMATS) as image, _large if _pixels(image) > LARGE else nullcontext():
-            if excess := _excess(image):
-                raise InputError(f"{name} has {excess}: convert it.")
+        with PIL.Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+            if _has_more_bits(image):
+                raise ValueError("it has more than 8 bits per value")
+            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
+                raise ValueError("it has several pictures")
             yield image
     except InputError:
         raise
     except Exception as error:  # Pillow raises half a dozen types for damaged files
-        raise InputError(f"{name} cannot be read as an image, {error}: repair or remove it.") from error
-
-
-def _excess(image: PIL.Image.Image) -> str | None:
-    if _pixels(image) > MAX_PIXELS:
-        return f"more than {MAX_PIXELS:,} pixels"
-    if _has_more_bits(image):
-        return "more than 8 bits per value"
-    several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1  # MPO: a photograph and its previews
-    return "several pictures" if several else None
-
-
-def _pixels(image: PIL.Image.Image) -> int:
-    return image.width * image.height
+        raise InputError(f"{name} cannot be read as an image, {error}: convert, repair or remove it.") from error
 
 
 def _has_more_bits(image: PIL.Image.Image) -> bool:

@@ -63,7 +63,7 @@ class Preparation:
             raise InputError(f"bits={self.bits} needs 8-bit images and binarize=none: set one of bits and binarize.")
         steps: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
         if self.grey:
-            steps["grey"] = lambda image: image if image.shape[-1] == 1 else np.asarray(luma(image))
+            steps["grey"] = luma
         if size := self.resize:
             steps[f"resized to {size}x{size}"] = functools.partial(resize, height=size, width=size)
         if self.invert:
@@ -74,7 +74,7 @@ class Preparation:
             threshold = (stored + 1) // 2
             steps[f"binarised at {threshold}"] = lambda image: (image >= threshold).astype(np.uint8)
         if self.binarize == "dynamic":
-            steps["binarised at random"] = lambda image: image  # drawn when a batch is read
+            steps["binarised at random"] = unchanged  # drawn when a batch is read
         return steps
 
     def apply(self, source: Source) -> Source:
@@ -95,15 +95,9 @@ class Preparation:
 
 
 def luma(image: Any) -> Any:
-    """Returns the ITU-R 601-2 luma of images [..., channels], of NumPy or JAX, equal to Pillow's in every bit.
-
-    Raises:
-      InputError: for images of two channels, or more than three.
-    """
+    """Returns the ITU-R 601-2 luma of grey or RGB images, of NumPy or JAX, equal to Pillow's in every bit."""
     if image.shape[-1] == 1:
         return image
-    if image.shape[-1] != 3:
-        raise InputError(f"grey needs images of 1 or 3 channels, got {image.shape[-1]}: set grey=False.")
     weights = np.array([19595, 38470, 7471], np.uint32)  # 65,536 levels need all 32 bits
     return (image.astype(np.uint32) @ weights + 2**15 >> 16).astype(image.dtype)[..., None]
 

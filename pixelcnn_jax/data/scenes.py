@@ -63,19 +63,12 @@ WORDS = vocabulary(CAPTIONS)
 LENGTH = max(len(split_words(caption)) for caption in CAPTIONS)
 
 
-class Part(NamedTuple):
-    """A split of the scenes: the drawings of MNIST it uses, whether its scenes are held out, and how many it has."""
-
-    drawings: str
-    held_out: bool
-    images: int
-
-
+# The drawings of MNIST that a split uses, and the number of its scenes.
 SPLITS = {
-    "train": Part("train[:50000]", held_out=False, images=100_000),
-    "validation": Part("train[50000:]", held_out=False, images=2_000),
-    "test": Part("test", held_out=False, images=10_000),
-    "held_out": Part("test", held_out=True, images=2_000),
+    "train": ("train[:50000]", 100_000),
+    "validation": ("train[50000:]", 2_000),
+    "test": ("test", 10_000),
+    "held_out": ("test", 2_000),
 }
 
 Drawings = Sequence[Sequence[UInt8[np.ndarray, "height width"]]]  # by digit
@@ -95,7 +88,7 @@ def draw_scene(
 
 def example_of(split: str, drawings: Drawings, *, size: int) -> Callable[[int], Example]:
     """Returns the pure function from an index to the scene there: image, caption as tokens, and number as label."""
-    numbers = [i for i, scene in enumerate(SCENES) if scene.is_held_out() == SPLITS[split].held_out]
+    numbers = [i for i, scene in enumerate(SCENES) if scene.is_held_out() == (split == "held_out")]
     seed = list(SPLITS).index(split)
 
     def example(index: int) -> Example:
@@ -116,7 +109,7 @@ def read_scenes(
 
     Args:
       name: a key of ``SIZES``.
-      split: a split; its classes are the numbers of scenes.
+      split: a split.
       read_mnist: returns a split of MNIST with labels.
       labels: whether to carry the number of each scene as its label.
       captions: whether to carry the captions.
@@ -127,20 +120,17 @@ def read_scenes(
     if name not in SIZES:
         raise InputError(f"dataset={name} must be one of {', '.join(SIZES)}.")
     split.check_name(name, SPLITS)
-    size, count = SIZES[name], SPLITS[split.name].images
-    mnist = read_mnist(parse_split(SPLITS[split.name].drawings))
+    size, (drawn_from, count) = SIZES[name], SPLITS[split.name]
+    mnist = read_mnist(parse_split(drawn_from))
     side = size // 2 - MARGIN
     drawings: list[list[np.ndarray]] = [[] for _ in DIGITS]
-    for start in range(0, len(mnist.rows), mnist.block):
-        for one in mnist.read(mnist.rows[start : start + mnist.block]):
-            drawings[one["label"]].append(resize(one["image"], height=side, width=side)[..., 0])
+    for one in mnist.read(mnist.rows):
+        drawings[one["label"]].append(resize(one["image"], height=side, width=side)[..., 0])
     example = example_of(split.name, drawings, size=size)
     carried = {"image"} | ({"caption"} if captions else set()) | ({"label"} if labels else set())
 
     def read(rows: Sequence[int]) -> list[Example]:
         return [{key: x for key, x in example(row).items() if key in carried} for row in rows]
 
-    names = [scene.captions()[0] for scene in SCENES]
-    rows = split.rows(count, {"label": lambda: ([int(example(row)["label"]) for row in range(count)], names)})
-    classes, words = len(names) if labels else None, WORDS if captions else None
-    return Source(name, rows, read, classes=classes, words=words, stored=split.name)
+    classes, words = len(SCENES) if labels else None, WORDS if captions else None
+    return Source(name, split.rows(count, {}), read, classes=classes, words=words, stored=split.name)

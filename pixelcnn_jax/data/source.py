@@ -1,19 +1,25 @@
-"""A split as it is stored, before any option is applied: what the modules for each kind of data set return."""
+"""A split as it is stored, before any option is applied, and the checks of its images."""
 
 import concurrent.futures
 import functools
 import itertools
+import math
 import pathlib
 import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from pixelcnn_jax.foundation.errors import InputError
 
 # {"image": [height, width, channels]} and, if they are carried, {"label": int32} and {"caption": int32 [words]}
 Example = dict[str, Any]
 
 CACHE_BYTES = 2**30  # of the decoded images of a split that are kept in memory
+INSPECTED = 256  # number of images that are looked at before training
+
+Item = TypeVar("Item")
 
 
 class Source(NamedTuple):
@@ -78,3 +84,42 @@ def read_ahead(
             ready = waiting.popleft().result()
             waiting.extend(pool.submit(read, index) for index in itertools.islice(indices, 1))
             yield ready
+
+
+def some(items: Sequence[Item]) -> Sequence[Item]:
+    """Returns at most ``INSPECTED`` of the items, evenly spaced."""
+    return items[:: math.ceil(len(items) / INSPECTED)]
+
+
+def highest_of_some(read: Callable[[int], Example], count: int) -> int:
+    """Returns the highest value in some of the images of a split."""
+    indices = some(range(count))
+    examples = read_ahead(lambda i: read(indices[i]), stop=len(indices), threads=8)
+    return max(int(example["image"].max()) for example in examples)
+
+
+def checked(source: Source, *, levels: int) -> Source:
+    """Returns a source that names an image that it refuses when it reads it.
+
+    Refused are images that differ in shape from the first, values that are not below ``levels``, and a missing label,
+    which TFDS marks by -1.
+    """
+    shape = source.example(0)["image"].shape
+
+    def name(row: int) -> str:
+        return str(source.files[row]) if source.files else f"image {row}"
+
+    def check(row: int, example: Example) -> Example:
+        image = example["image"]
+        if image.shape != shape:
+            different = f"{name(source.rows[0])} is {shape} and {name(row)} is {image.shape}"
+            remedy = "grey" if image.shape[:2] == shape[:2] else "resize"
+            raise InputError(f"The images of {source.title} differ in shape, {different}: set {remedy}.")
+        if (highest := int(image.max())) >= levels:
+            values = f"{name(row)} of {source.title} holds the value {highest}, above levels={levels}"
+            raise InputError(f"{values}: set levels, bits or binarize.")
+        if source.classes is not None and not 0 <= example["label"] < source.classes:
+            raise InputError(f"{name(row)} of {source.title} has no label: set labels=False or choose other images.")
+        return example
+
+    return source._replace(read=lambda rows: [check(*pair) for pair in zip(rows, source.read(rows), strict=True)])

@@ -39,9 +39,7 @@ class Split(NamedTuple):
     def check_name(self, dataset: str, names: Collection[str]) -> None:
         """Raises InputError unless the data set has this split."""
         if self.name not in names:
-            every = self.text.replace(self.name, "all", 1)  # which folders of classes have in place of train
-            hint = f"; {every} is of all its images" if "all" in names else ""
-            raise InputError(f'{dataset} has no split "{self.name}", it has {", ".join(names)}{hint}.')
+            raise InputError(f'{dataset} has no split "{self.name}", it has {", ".join(names)}.')
 
     def rows(self, count: int, classes: Mapping[str, Callable[[], Classes]]) -> Sequence[int]:
         """Returns the rows of the stored split that belong to this one.

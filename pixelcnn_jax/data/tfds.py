@@ -39,88 +39,59 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     """Returns a split of a data set that lies prepared below ``data_dir``.
 
     Raises:
-      InputError: if the data set is missing or damaged, or has no such split, 8-bit images, or labels.
+      InputError: if the data set is missing or damaged, or has no such split, images, or labels.
     """
     root = _root(data_dir)
-    folder = _find_prepared(name, root) or _download(name, root, allowed=download)
+    folder = find_prepared(name, data_dir) or _download(name, root, allowed=download)
     remedy = f"move it away and prepare it again, {_command(name, root)}"
     builder = _open(folder, remedy)
     features, stored = builder.info.features, builder.info.splits
-    filled = [known for known, described in stored.items() if described.num_examples]
-    split.check_name(name, filled)
-    _check_labels(name, features, labels=labels)
-    key = _image_feature(name, features)
+    split.check_name(name, [known for known, described in stored.items() if described.num_examples])
+    key = _image_feature(name, features, labels=labels)
     # Pillow decodes the images: TFDS would use OpenCV where it is installed, whose values differ for some JPEGs.
     decoders = {feature: _tfds().decode.SkipDecoding() for feature in features if _is_image(features[feature])}
-    sources = {known: builder.as_data_source(known, decoders=decoders) for known in filled}
+    source = builder.as_data_source(split.name, decoders=decoders)
 
-    def records(known: str, rows: Sequence[int]) -> list[dict[str, Any]]:
-        source = sources[known]
+    def records(rows: Sequence[int]) -> list[dict[str, Any]]:
         try:
             # A single record is read faster alone.
             return [source[rows[0]]] if len(rows) == 1 else list(source.__getitems__(rows))
         except RuntimeError as error:  # array_record's exception for a file that is damaged or missing
             raise InputError(f"{folder} is damaged, {error}: {remedy}.") from error
 
-    def values(known: str, feature: str) -> Iterator[Any]:
-        rows = range(len(sources[known]))
-        for start in rows[::BLOCK]:
-            yield from (record[feature] for record in records(known, rows[start : start + BLOCK]))
-
-    @functools.cache
-    def numbers(feature: str) -> dict[str, int]:
-        """Returns the number of each class; texts of all splits together are classes, so that each has one number."""
-        if isinstance(features[feature], _tfds().features.ClassLabel):
-            return {name: number for number, name in enumerate(features[feature].names)}
-        texts = {_text(value) for known in filled for value in values(known, feature)}
-        return {text: number for number, text in enumerate(sorted(texts))}
-
-    def number(feature: str, value: Any) -> int:
-        return numbers(feature)[_text(value)] if isinstance(value, str | bytes) else int(value)
-
     def classes(feature: str) -> Classes:
-        return [number(feature, value) for value in values(split.name, feature)], list(numbers(feature))
+        rows = range(len(source))
+        blocks = (records(rows[start : start + BLOCK]) for start in rows[::BLOCK])
+        return [int(record[feature]) for block in blocks for record in block], features[feature].names
 
     def read(rows: Sequence[int]) -> list[Example]:
         return [
             {"image": decode(io.BytesIO(record[key]), colour=_channels(features[key]) == 3)}
-            | ({"label": np.int32(number("label", record["label"]))} if labels else {})
-            for record in records(split.name, rows)
+            | ({"label": np.int32(record["label"])} if labels else {})
+            for record in records(rows)
         ]
 
-    named = {feature: functools.partial(classes, feature) for feature in _class_features(features)}
-    rows = split.rows(len(sources[split.name]), named)
-    title, count = f"{name.partition(':')[0]} {folder.name}", len(numbers("label")) if labels else None
-    return Source(title, rows, read, classes=count, block=BLOCK, stored=split.name)
+    rows = split.rows(len(source), {name: functools.partial(classes, name) for name in _class_features(features)})
+    count = features["label"].num_classes if labels else None
+    return Source(f"{name.partition(':')[0]} {folder.name}", rows, read, classes=count, block=BLOCK, stored=split.name)
 
 
 def describe_tfds(name: str, *, labels: bool) -> tuple[tuple[int, int, int], int | None]:
     """Returns the shape of the images and the number of classes of a data set that need not be prepared.
 
-    Classes that are texts count as one, because only the prepared data set tells how many there are.
-
     Raises:
       InputError: if TFDS does not know the data set, the size of its images or their labels.
     """
     _check_known(name)
-    try:
-        features = _tfds().builder(name).info.features
-    except Exception as error:  # TFDS's scripts for data sets raise many types
-        raise InputError(f"TFDS cannot describe {name}: {first_line(error)}") from error
-    feature = features[_image_feature(name, features)]
-    _check_labels(name, features, labels=labels)
+    features = _tfds().builder(name).info.features
+    feature = features[_image_feature(name, features, labels=labels)]
     height, width, _ = feature.shape
     if height is None and (size := re.search(r"/(\d+)x(\d+)", name)):  # the name of some sets has the size
         height, width = map(int, size.groups())
     if height is None or width is None:
         raise InputError(f"TFDS does not know the size of the images of {name}: prepare it first.")
-    classes = getattr(features["label"], "num_classes", 1) if labels else None
+    classes = features["label"].num_classes if labels else None
     return (height, width, _channels(feature)), classes
-
-
-def is_prepared(name: str, data_dir: str | None) -> bool:
-    """Whether a data set is ready to be read."""
-    return _find_prepared(name, _root(data_dir)) is not None
 
 
 def _root(data_dir: str | None) -> pathlib.Path:
@@ -128,25 +99,22 @@ def _root(data_dir: str | None) -> pathlib.Path:
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:
-    """Returns the builder of a prepared data set. Raises InputError for one that is damaged or no array_record."""
+    """Returns the builder of a prepared data set.
+
+    Raises:
+      InputError: for one that is damaged or no array_record, or with a class that is not TFDS's own: its module would
+        be imported.
+    """
     try:
-        _check_features(folder / "features.json")
+        for name in _named_classes(json.loads((folder / "features.json").read_text())):
+            if not name.startswith(FEATURES):
+                raise ValueError(f"its features.json names the class {name}")
         builder = _tfds().builder_from_directory(folder)
-        if builder.info.file_format is _tfds().core.FileFormat.ARRAY_RECORD:
-            return builder
-        error = None
-    except InputError:
-        raise
-    except Exception as raised:  # protobuf, json and TFDS raise several types for a damaged file
-        error = raised
-    raise InputError(f"{folder} must hold a data set as array_record, and is damaged or none: {remedy}.") from error
-
-
-def _check_features(file: pathlib.Path) -> None:
-    """Raises InputError for a class that is not TFDS's own: its module would be imported."""
-    for name in _named_classes(json.loads(file.read_text())):
-        if not name.startswith(FEATURES):
-            raise InputError(f"{file} names the class {name}, but only features of TFDS are read: prepare other data.")
+        if builder.info.file_format is not _tfds().core.FileFormat.ARRAY_RECORD:
+            raise ValueError(f"its format is {builder.info.file_format}")
+    except Exception as error:  # protobuf, json and TFDS raise several types for a damaged file
+        raise InputError(f"{folder} must be an array_record of TFDS, {first_line(error)}: {remedy}.") from error
+    return builder
 
 
 def _named_classes(description: Any) -> Iterator[str]:
@@ -163,23 +131,19 @@ def _is_image(feature: Any) -> bool:
     return type(feature) is _tfds().features.Image
 
 
-def _image_feature(name: str, features: Any) -> str:
-    """Returns the name of the feature that is the image: "image", or the only one."""
+def _image_feature(name: str, features: Any, *, labels: bool) -> str:
+    """Returns the name of the feature that is the image: "image", or the only one. Checks that there are labels."""
     images = [key for key in features if _is_image(features[key])]
-    key = "image" if "image" in images or len(images) != 1 else images[0]
-    if key not in images or features[key].np_dtype != np.uint8:
-        raise InputError(f"{name} has no 8-bit image among its features, {', '.join(sorted(features))}.")
+    key = images[0] if len(images) == 1 else "image"
+    if key not in images or (labels and "label" not in _class_features(features)):
+        wanted = "image with a label" if labels else "image"
+        raise InputError(f"{name} has no {wanted} among its features, {', '.join(sorted(features))}.")
     return key
 
 
 def _class_features(features: Any) -> list[str]:
-    """Returns the features that say by a number or a text which class an image belongs to."""
-    return [key for key in features if isinstance(features[key], _tfds().features.ClassLabel | _tfds().features.Text)]
-
-
-def _check_labels(name: str, features: Any, *, labels: bool) -> None:
-    if labels and "label" not in _class_features(features):
-        raise InputError(f"{name} has no class labels: set labels=False or choose a different data set.")
+    """Returns the features that say which class an image belongs to."""
+    return [key for key in features if isinstance(features[key], _tfds().features.ClassLabel)]
 
 
 def _channels(feature: Any) -> int:
@@ -187,20 +151,13 @@ def _channels(feature: Any) -> int:
     return 1 if feature.shape[-1] in (1, 2) else 3
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
-    """Returns the folder root/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default of the newest version."""
+def find_prepared(name: str, data_dir: str | None) -> pathlib.Path | None:
+    """Returns the folder DIR/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default of the newest version."""
     if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)*(:[\d.*]*)?", name):
         raise InputError(f"dataset={name} must be a name such as mnist:3.0.1 or lsun/church, not a path.")
     name, _, version = name.partition(":")
-    prepared = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]
+    prepared = [file.parent for file in (_root(data_dir) / name).glob(f"{version or '*'}/dataset_info.json")]
     folders = [folder for folder in prepared if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
-    configs = sorted({file.parents[1].name for file in (root / name).glob("*/*/dataset_info.json")})
-    if configs and not folders:
-        raise InputError(f"dataset={name} must be one of {', '.join(f'{name}/{config}' for config in configs)}.")
     return max(folders, key=lambda folder: [int(number) for number in folder.name.split(".")], default=None)
 
 
@@ -213,17 +170,14 @@ def _check_known(name: str) -> None:
     plain = re.split("[/:]", name)[0]
     known = _tfds().list_builders(with_community_datasets=False)  # those of the community need the network
     if plain not in known:
-        local = ["digits", "folder", "array"]
-        close = difflib.get_close_matches(plain, [*known, *local]) or [*local, "mnist"]
+        close = difflib.get_close_matches(plain, [*known, "digits", "folder", "array"]) or ["digits", "mnist"]
         raise InputError(f'dataset="{plain}" is unknown: did you mean {" or ".join(close)}?')
 
 
 def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
     _check_known(name)
     if not allowed:
-        raise InputError(
-            f"{name} is not prepared in {root}: name a different data_dir, or prepare it by {_command(name, root)}"
-        )
+        raise InputError(f"{name} is not prepared in {root}: set data_dir, or prepare it by {_command(name, root)}")
     try:
         builder = _tfds().builder(name, data_dir=root, file_format="array_record")
         builder.download_and_prepare()

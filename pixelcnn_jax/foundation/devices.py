@@ -11,7 +11,6 @@ import os
 import platform
 import re
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,9 @@ def keep_programs(folder: str | None = None) -> None:
         set. A cache that cannot be written is not used.
     """
     if folder is None and jax.config.values["jax_compilation_cache_dir"] is None:
-        processor = re.findall(r"^(?:flags|Features)\s*:.*$", _read("/proc/cpuinfo"), re.MULTILINE)[:1]
+        cpuinfo = Path("/proc/cpuinfo")  # Linux's
+        about = cpuinfo.read_text() if cpuinfo.exists() else ""
+        processor = re.findall(r"^(?:flags|Features)\s*:.*$", about, re.MULTILINE)[:1]
         made_for = f"{jax.lib.__version__} {platform.machine()} {platform.processor()} {processor}"
         try:
             place = cache_folder() / "programs" / hashlib.sha256(made_for.encode()).hexdigest()[:16]
@@ -101,13 +102,6 @@ def keep_programs(folder: str | None = None) -> None:
     if folder is not None:
         jax.config.update("jax_compilation_cache_dir", os.path.abspath(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:  # it is Linux's
-        return ""
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, *, name: str = "batch_size") -> None:
@@ -148,20 +142,11 @@ def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
     return jax.device_put(batched, sharding), jax.device_put(whole, NamedSharding(sharding.mesh, PartitionSpec()))
 
 
-def data_parallel(mesh: Mesh) -> AbstractContextManager[None]:
-    """Returns a context in which layers compute each device's images apart, where ``per_device`` says so.
-
-    Args:
-      mesh: the mesh of ``data_mesh``, which also holds the images.
-    """
-    return jax.set_mesh(mesh)
-
-
 def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Maps a function over the mesh of ``data_parallel``, each device with its own images.
+    """Maps a function over the mesh of ``jax.set_mesh(data_mesh())``, each device with its own images.
 
     The gradients of the whole arguments are then summed over the devices once, after the function's backward pass. Left
-    to itself, XLA sums them in every iteration of the function's loops. Outside of ``data_parallel``, or if its devices
+    to itself, XLA sums them in every iteration of the function's loops. Without such a mesh, or if its devices
     cannot share the images evenly, the function stays as it is.
 
     Args:

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import math
 import operator
+import shlex
 import typing
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
@@ -79,32 +80,27 @@ def read_group(group: type[Group], values: Mapping[str, Any], *, name: str) -> G
 def help_lines(group: type, values: Mapping[str, Any], *, name: str) -> list[str]:
     """Returns a line of help for each field of a group, with its value in a config."""
     return [
-        f"  --{name}.{one.name}={_written(values.get(one.name, one.default))}".ljust(52) + f" {one.metadata['help']}"
+        f"  --{name}.{one.name}={shlex.quote(str(values.get(one.name, one.default)))}".ljust(52)
+        + f" {one.metadata['help']}"
         for one in dataclasses.fields(group)
     ]
 
 
-def _written(value: Any) -> str:
-    return f"'{value}'" if isinstance(value, str) and not value else str(value)
-
-
-def _is_optional(kind: Any) -> bool:
-    return typing.get_origin(kind) is not tuple and type(None) in typing.get_args(kind)
-
-
 def _plain(kind: Any) -> Any:
     """The type itself of a type such as ``int | None``."""
-    return next(one for one in typing.get_args(kind) if one is not type(None)) if _is_optional(kind) else kind
+    kinds = typing.get_args(kind)
+    return next(one for one in kinds if one is not type(None)) if type(None) in kinds else kind
 
 
 def _checked(name: str, value: Any, kind: Any, metadata: Mapping[str, Any]) -> Any:
-    if value is None and _is_optional(kind):
+    plain = _plain(kind)
+    if value is None and plain is not kind:
         return None
     if isinstance(value, list):
         value = tuple(tuple(x) if isinstance(x, list) else x for x in value)
-    elif _plain(kind) is float and type(value) is int:
+    elif plain is float and type(value) is int:
         value = float(value)
-    if wanted := _unmet(value, _plain(kind), metadata):
+    if wanted := _unmet(value, plain, metadata):
         raise InputError(f"{name} must be {wanted}, got {value!r}.")
     return value
 

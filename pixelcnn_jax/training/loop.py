@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, Splits
-from pixelcnn_jax.foundation.devices import data_mesh, data_parallel, replicated, shard_batch
+from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.training.best import BestModel
@@ -151,7 +151,7 @@ def train_steps(
                 with stop.may_raise(), watch.paused():
                     validate(start)
             for step, batch in bar:
-                with data_parallel(mesh):
+                with jax.set_mesh(mesh):
                     state, measured = next_state(state, shard_batch(mesh, batch), step_key)
                 watch.count(measured)
                 recent.append((step, measured.skipped))

@@ -58,8 +58,7 @@ def test_a_published_name_codes_with_its_integer_model(pixelcnn, tmp_path):
     assert unpack(new.read_bytes()).streams == unpack(old.read_bytes()).streams
     for other in ("mnist_classes", "cifar10_integer"):
         told = pixelcnn("decompress", other, old, "-o", tmp_path / "no", mistake=True)
-        assert f"{other} is not" in told
-        assert "it was digits_integer" in told
+        assert re.search("different model|--label is needed", told)
 
 
 @pytest.mark.parametrize("verb", ["compress", "decompress"])

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.cli.names import MAX_COUNT, check_names, pack_names, unpack_names
+from pixelcnn_jax.cli.names import MAX_COUNT, Names, check_names, pack_names, unpack_names
 
 UNSAFE = (
     *("../x.png", "/x.png", "x", "x.jpg", "a\\x.png", "a\0.png", "\ud800.png", "a//x.png", "./x.png", "x.png/"),
@@ -30,7 +30,7 @@ def test_safe_names(name):
 
 
 def test_names_come_back():
-    assert unpack_names(pack_names(["ü.png", "b.png"], part=1, parts=3), 2) == (1, 3, ["ü.png", "b.png"])
+    assert unpack_names(pack_names(["ü.png", "b.png"], part=1, parts=3), 2) == Names(1, 3, ("ü.png", "b.png"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def density(levels, *, size=16, channels=1, **data):
     spec = ImageSpec(size, size, channels, levels)
     config = {"data": {"dataset": "mnist", "bits": None, "binarize": "none", "invert": False} | data}
     model = GatedPixelCNN(levels=levels, channels=channels)
-    return Density("a model", model, {}, {"image_spec": spec, "config": config}, 0)
+    return Density("a model", model, {}, {"image_spec": spec, "config": config})
 
 
 def test_an_image_is_read_as_training_read_it(tmp_path):
@@ -31,7 +31,7 @@ def test_an_image_is_read_as_training_read_it(tmp_path):
         (density(256, dataset="folder"), pixels),
     ):
         np.testing.assert_array_equal(read_fitted(tmp_path / "1.png", model), expected)
-    with pytest.raises(InputError, match="levels are 0 to 16"):
+    with pytest.raises(InputError, match=r"1\.png must hold integers 0 to 16"):
         read_fitted(tmp_path / "1.png", density(17, dataset="folder"))
 
 
@@ -64,7 +64,7 @@ def test_files_of_a_folder_of_levels_are_levels(tmp_path):
     np.testing.assert_array_equal(read_exact(tmp_path / "1.png", model), levels)
     np.testing.assert_array_equal(read_fitted(tmp_path / "1.png", model), levels)
     np.testing.assert_array_equal(to_pixels(levels, model)[..., 0], pixels)
-    with pytest.raises(InputError, match="holds the value 4"):
+    with pytest.raises(InputError, match=r"1\.png must hold integers 0 to 3"):
         read_exact(tmp_path / "1.png", density(4, size=6, dataset="folder"))
 
 
@@ -90,5 +90,5 @@ def test_a_model_whose_images_no_file_holds_is_refused(tmp_path):
 
 def test_a_value_between_two_levels_names_a_model_that_takes_it(tmp_path):
     Image.fromarray(np.full((4, 8), 3, np.uint8)).save(tmp_path / "1.png")
-    with pytest.raises(InputError, match=r"holds the value 3, .*0, 16, 32, .*cifar10"):
+    with pytest.raises(InputError, match=r"holds the value 3, .*cifar10"):
         read_exact(tmp_path / "1.png", density(17))

@@ -69,8 +69,8 @@ def stranger(folder, model=NETWORK, h=None, networks=None, density="p(x)", spec=
     [
         ({"dataset": "{data}/strange"}, "not a path"),
         ({"dataset": "../data/strange"}, "not a path"),
-        ({"dataset": "strange", "data_dir": "{data}"}, '"strange" is unknown.*--data-dir={data}'),
-        ({"dataset": "folder", "data_dir": "{data}"}, "data_dir=None.*--data-dir={data}"),
+        ({"dataset": "strange", "data_dir": "{data}"}, '"strange" is unknown'),
+        ({"dataset": "folder", "data_dir": "{data}"}, "data_dir=None"),
         ({"dataset": "mnist", "download": True}, "mnist is not prepared"),
         ({"model": CONSTANT, "networks": CONSTANT.clone(conditioner=ConstantCondition(10**7))}, "h must have size 5"),
         ({"density": "p(x|y)", "h": LABEL, "spec": SPEC._replace(classes=2**20)}, r"no model of p\(x\|y\)"),

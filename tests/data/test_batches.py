@@ -6,7 +6,6 @@ from image_helpers import ramp, same
 
 from pixelcnn_jax.data.batches import evaluation_batches, read_ahead, training_batches
 from pixelcnn_jax.data.dataset import from_array
-from pixelcnn_jax.foundation.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +120,3 @@ def test_processes_share_evaluation(ramps):
     parts = [list(evaluation_batches(ramps, batch_size=6, process_index=p, process_count=3)) for p in range(3)]
     for batch, *shares in zip(whole, *parts, strict=True):
         assert same(batch, {key: np.concatenate([share[key] for share in shares]) for key in batch})
-
-
-def test_images_of_a_class_need_labels():
-    with pytest.raises(InputError, match="labels"):
-        training_batches(from_array(ramp(10), levels=256), seed=0, batch_size=4, images_per_class=2)

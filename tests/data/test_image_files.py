@@ -1,8 +1,6 @@
-import concurrent.futures
 import io
 import os
 import struct
-import time
 import warnings
 import zlib
 from functools import partial
@@ -12,7 +10,6 @@ import PIL.Image
 import pytest
 from image_helpers import pillow, ramp, save
 
-from pixelcnn_jax.data import image_files
 from pixelcnn_jax.data.image_files import (
     as_levels,
     as_pixels,
@@ -69,26 +66,6 @@ def test_images_of_too_many_pixels_are_refused_before_they_are_decoded(tmp_path,
     (tmp_path / "a.png").write_bytes(png_of(size, size, 8, 0, b""))
     with pytest.raises(InputError, match=r"a\.png .*pixels"):
         read(tmp_path / "a.png")
-
-
-def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_files, "LARGE", 20)
-    inside, most = [], []
-
-    def load(image, wanted):
-        inside.append(1)
-        most.append(len(inside))
-        time.sleep(0.02)
-        inside.pop()
-        return convert(image, wanted)
-
-    convert = PIL.Image.Image.convert
-    monkeypatch.setattr(PIL.Image.Image, "convert", load)
-    for count in range(4):
-        PIL.Image.new("L", (6, 4), count).save(tmp_path / f"{count}.png")
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        [*pool.map(partial(decode, colour=True), sorted(tmp_path.iterdir()))]
-    assert max(most) == 1
 
 
 def test_programs_are_not_run(tmp_path):

@@ -20,9 +20,9 @@ FEATURES = "tensorflow_datasets.core.features"
 
 
 def prepare_ramps(data_dir, count):
-    """A small data set of grey images with texts as labels."""
-    features = {"image": tfds.features.Image(shape=(4, 6, 1)), "label": tfds.features.Text()}
-    examples = [{"image": pillow(image), "label": "ab"[i % 2]} for i, image in enumerate(ramp(count))]
+    """A small data set of grey images."""
+    features = {"image": tfds.features.Image(shape=(4, 6, 1))}
+    examples = [{"image": pillow(image)} for image in ramp(count)]
     return prepare(data_dir, {"train": examples, "test": examples}, features)
 
 
@@ -81,8 +81,6 @@ def test_versions_and_configs(tmp_path):
     for config in ["a", "b"]:
         shutil.copytree(tmp_path / "tiny" / "9.0.0", tmp_path / "other" / config / "9.0.0")
     assert load("other/b", "train", data_dir=tmp_path).description == "other/b 9.0.0 train"
-    with pytest.raises(InputError, match="other/a, other/b"):
-        load("other", "train", data_dir=tmp_path)
 
 
 @pytest.mark.parametrize(("channels", "mode", "left"), [(2, "LA", "L"), (4, "RGBA", "RGB")])
@@ -96,7 +94,7 @@ def test_images_lose_their_transparency_as_files_do(tmp_path, channels, mode, le
 def test_images_of_several_sizes(tmp_path):
     examples = [{"image": PIL.Image.new("L", size[::-1], 9)} for size in [(4, 6), (4, 6), (8, 8)]]
     prepare(tmp_path, {"train": examples}, {"image": tfds.features.Image(shape=(None, None, 1))})
-    with pytest.raises(InputError, match=r"image 0 is 4x6x1 and image 2 is 8x8x1.*resize"):
+    with pytest.raises(InputError, match=r"image 0 is \(4, 6, 1\) and image 2 is \(8, 8, 1\).*resize"):
         load("tiny", "train", data_dir=tmp_path)
     assert load("tiny", "train[:2]", data_dir=tmp_path).spec.shape == (4, 6, 1)
     assert load("tiny", "train", data_dir=tmp_path, resize=3).spec.shape == (3, 3, 1)
@@ -104,30 +102,14 @@ def test_images_of_several_sizes(tmp_path):
     assert image_spec(config) == load("tiny", "train", data_dir=tmp_path, resize=3).spec
 
 
-def test_classes_are_labels_or_texts(tmp_path):
-    features = {
-        "image": tfds.features.Image(shape=(4, 6, 1)),
-        "label": tfds.features.Text(),
-        "alphabet": tfds.features.ClassLabel(names=["greek", "latin"]),
-    }
-    people = ["ann", "bob", "cy", "ann", "dee", "bob"]
-    examples = [
-        {"image": pillow(image), "label": person, "alphabet": i % 2}
-        for i, (image, person) in enumerate(zip(ramp(6), people, strict=True))
-    ]
-    prepare(tmp_path, {"train": examples[:4], "test": examples[4:]}, features)
-
-    def loaded(split):
-        return load("tiny", split, data_dir=tmp_path, labels=True)
-
-    # The texts of all splits together are the classes, so that a class has one number.
-    assert loaded("train").spec.classes == loaded("test").spec.classes == 4
-    assert loaded("train").labels().tolist() == [0, 1, 2, 0]
-    assert loaded("test").labels().tolist() == [3, 1]
-    assert loaded("train where label is ann").labels().tolist() == [0, 0]
-    assert loaded("train where label is at least 1").labels().tolist() == [1, 2]
-    assert np.array_equal(images_of(loaded("train where alphabet is latin")), ramp(6)[[1, 3]])
-    assert np.array_equal(images_of(loaded("train where alphabet is 0[1:]")), ramp(6)[[2]])
+def test_a_condition_may_be_about_another_class_than_the_label(tmp_path):
+    classes = tfds.features.ClassLabel(names=["greek", "latin"])
+    features = {"image": tfds.features.Image(shape=(4, 6, 1)), "alphabet": classes}
+    prepare(
+        tmp_path, {"train": [{"image": pillow(image), "alphabet": i % 2} for i, image in enumerate(ramp(6))]}, features
+    )
+    for split, wanted in (("train where alphabet is latin", [1, 3, 5]), ("train where alphabet is 0[1:]", [2, 4])):
+        assert np.array_equal(images_of(load("tiny", split, data_dir=tmp_path)), ramp(6)[wanted])
 
 
 def test_missing_labels(tmp_path):
@@ -143,10 +125,9 @@ def test_missing_labels(tmp_path):
 def test_what_tfds_knows_of_a_data_set_that_is_missing():
     assert describe_tfds("downsampled_imagenet/32x32", labels=False) == ((32, 32, 3), None)
     assert describe_tfds("imagenet_resized/64x64", labels=True) == ((64, 64, 3), 1000)
-    assert describe_tfds("lfw", labels=True) == ((250, 250, 3), 1)  # texts, whose number nobody knows
     for name, labels, match in (
         ("mnsit", False, "mnist"),
-        ("downsampled_imagenet/32x32", True, "labels"),
+        ("downsampled_imagenet/32x32", True, "label"),
         ("stanford_dogs", False, "size"),
         ("imdb_reviews", False, "image"),
     ):
@@ -191,7 +172,7 @@ def delete(folder):
 @pytest.mark.parametrize(
     ("damage", "match"),
     [
-        (damage_description, "array_record.*damaged.*prepare it again"),
+        (damage_description, "array_record.*prepare it again"),
         (make_tfrecord, "array_record.*prepare it again"),
         (truncate, "damaged.*prepare it again"),
         (delete, "damaged.*prepare it again"),
@@ -250,8 +231,8 @@ def test_refusals(tiny, tmp_path):
         (tiny, "tiny", {"split": "train where number is 1"}, "number.*label"),
         (tiny, "tiny:/1.0.0", {}, "tiny:/1.0.0.*not a path"),
         (tmp_path, "mnist", {}, "data_source"),
-        (tmp_path, "deep", {}, "8-bit"),
-        (tmp_path, "bare", {"labels": True}, "labels"),
+        (tmp_path, "deep", {}, "8 bits"),
+        (tmp_path, "bare", {"labels": True}, "label"),
         (tmp_path, "poem", {}, "image"),
     ):
         with pytest.raises(InputError, match=match):

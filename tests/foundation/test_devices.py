@@ -21,7 +21,6 @@ from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.devices import (
     check_batch_size,
     data_mesh,
-    data_parallel,
     keep_programs,
     match_sharding,
     on_one_device,
@@ -104,7 +103,7 @@ def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch
         experiment, *_ = made(name, model__layers=2)
         mesh = data_mesh(jax.devices()[:count])
         whole = jax.device_put((jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)), replicated(mesh))
-        with data_parallel(mesh):
+        with jax.set_mesh(mesh):
             compiled = (
                 loss_and_gradient(experiment).lower(whole[0], shard_batch(mesh, batch_of(16)), whole[1]).compile()
             )
@@ -119,7 +118,7 @@ def test_layers_ignore_a_mesh_of_the_user():
     model, images = GatedPixelCNN(levels=2, features=8, layers=1), jnp.zeros((8, 2, 2, 1), jnp.int32)
     variables, contexts = model.init(jax.random.key(0), images), {}
     for mesh in (Mesh(jax.devices(), "data"), data_mesh()):
-        with data_parallel(mesh):
+        with jax.set_mesh(mesh):
             contexts[mesh.axis_names] = "shard_map" in str(jax.make_jaxpr(model.apply)(variables, images))
     assert [*contexts.values()] == [False, True]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shlex
 
 import pytest
 from ml_collections import ConfigDict
@@ -78,5 +79,6 @@ def test_help_has_a_line_for_every_field_with_its_value_or_default():
     lines = help_lines(Group, {"count": 7}, name="config.group")
     assert len(lines) == len(dataclasses.fields(Group))
     for line, one in zip(lines, dataclasses.fields(Group), strict=True):
-        assert line.strip().startswith(f"--config.group.{one.name}={7 if one.name == 'count' else one.default}")
+        value = shlex.quote(str(7 if one.name == "count" else one.default))
+        assert line.strip().startswith(f"--config.group.{one.name}={value}")
         assert line.endswith(one.metadata["help"])
