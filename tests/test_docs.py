@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 GENERATED = {"api", "models", "config", "commands", "modules", "notebooks"}  # by docs/generate.py
 WRITTEN = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem not in GENERATED]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *WRITTEN]
-NETKET_PAGE = ROOT / "docs" / "netket.md"
+NETKET_PAGE = ROOT / "docs" / "physics.md"
 EXAMPLES = {"experiments/lower_half.py", "configs/lower_half.py"}  # written by the reader of a guide
 LINK = r"(!?)\[[^]]*\]\(([^)]*)\)"
 EXAMPLE_GROUPS = {"lower_half", "group"}
@@ -21,22 +21,20 @@ EXAMPLE_GROUPS = {"lower_half", "group"}
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
-def python_blocks(page):
-    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+def python_blocks(page, mark=""):
+    return re.findall(rf"^```python{mark}\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("page", [*filter(python_blocks, PAGES)], ids=lambda page: page.stem)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
-    if page == NETKET_PAGE:
-        pytest.skip("run by tests/test_netket.py, in 64 bits")
     monkeypatch.chdir(tmp_path)
     run_blocks(page)
 
 
-def run_blocks(page):
+def run_blocks(page, mark=""):
     namespace = {"__name__": page.stem}
-    for block in python_blocks(page):
+    for block in python_blocks(page, mark):
         exec(compile(block, page.name, "exec"), namespace)
 
 

@@ -132,4 +132,4 @@ def test_a_network_that_does_not_fit_is_refused(network, lattice, words):
 
 
 def test_the_page_runs():
-    run_blocks(NETKET_PAGE)
+    run_blocks(NETKET_PAGE, mark=" netket")

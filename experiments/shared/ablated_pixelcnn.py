@@ -22,7 +22,7 @@ from pixelcnn_jax.models.registry import register
 class AblatedPixelCNN(Network):
     """A Gated PixelCNN without one of its parts. It takes neither h nor s, and is sampled by ``naive_sample``.
 
-    Attributes, besides those of ``Network``:
+    Attributes:
       gated: tanh times sigmoid (equation 2); else one ReLU, of half as many feature maps.
       two_stacks: a vertical and a horizontal stack (figure 2). With one stack the horizontal one reads its own rows
         above, as a masked convolution does, and has its blind spot.

@@ -43,7 +43,7 @@ class Operand(NamedTuple):
     """One input of a sum, with its weights.
 
     Attributes:
-      kernel: its weights [*taps, *channels, *outputs].
+      kernel: its weights ``[*taps, *channels, *outputs]``.
       seen: its values in calibration.
       range: its step and clip range; None to choose them.
       most: the finest step to choose.
@@ -103,9 +103,9 @@ def fit_sum(
 
     Args:
       operands: what it reads.
-      bias: its bias [*outputs]. It absorbs the mean error of the rounded weights.
+      bias: its bias ``[*outputs]``. It absorbs the mean error of the rounded weights.
       steps: those that the sum is rescaled to.
-      h: the terms of a one-hot h [classes, *outputs].
+      h: the terms of a one-hot h ``[classes, *outputs]``.
       importance: the weight of the noise of each output. By default 4**steps: noise counts equally after rescaling.
 
     Raises:

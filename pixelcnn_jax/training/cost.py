@@ -22,13 +22,9 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
     """Estimates a training step from shapes.
 
     Returns:
-      parameters: how many numbers are trained.
-      state_bytes: parameters, EMA and optimizer state; every device holds all of it.
-      microbatch_size: images computed at a time.
-      microbatch_bytes: temporary memory of the forward and backward pass of a microbatch, over all devices, as XLA
-        plans it for this machine's CPU. ``config.train.microbatch_size`` lowers it. ``config.model.remat`` lowers it
-        on accelerators only: the CPU's scheduler computes the layers again too early.
-      step_flops: floating-point operations of a step, by XLA's cost analysis.
+      ``parameters``; ``state_bytes`` of parameters, EMA and optimizer on each device; ``microbatch_size`` in images;
+      ``microbatch_bytes``, the temporary memory of a microbatch over all devices, as XLA plans it for this CPU, where
+      ``config.model.remat`` does not lower it; ``step_flops``, by XLA's cost analysis.
 
     Raises:
       InputError: if the parameters alone do not fit into this machine's memory.
