@@ -175,23 +175,17 @@ def spoil_values(folder):
         (lambda folder: (folder / "model.json").unlink(), r"model\.json"),
         (lambda folder: (folder / "model.json").write_text("{"), r"model\.json"),
         (lambda folder: (folder / "model.json").write_text("[" * 100_000), r"model\.json"),
-        (lambda folder: (folder / "model.json").write_text("[]"), r"model\.json"),
         (spoil_card(format=1), "format 2"),
-        (spoil_card(format=None), "format 2"),
         (spoil_card(sha256="../" * 20), r"model\.json"),
         (spoil_card(image_spec=[8, 8]), "image_spec must"),
         (spoil_card(image_spec={"height": 8.5, "width": 8, "channels": 1, "levels": 3}), "height must"),
         (spoil_card(image_spec={"height": 2**20, "width": 2**20, "channels": 1, "levels": 3}), "sub-pixels"),
         (spoil_card(config={"data": 5}), "config.data"),
-        (spoil_card(config=5), "config must"),
         (spoil_card(score_of=None), "score_of must"),
         (spoil_card(networks={"class": "Transformer"}), r"Transformer.*register.*model="),
-        (spoil_card(networks={"class": ["GatedPixelCNN"]}), "cannot be loaded"),
-        (spoil_card(networks=5), "networks must"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "code_features": 10**15}), "cannot be loaded"),
         (spoil_card(networks={"decoder": {"class": "GatedPixelCNN", "levels": 3}}), "cannot be loaded"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "wings": 2}), "cannot be loaded"),
-        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": "x"}), "cannot be loaded"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": 5, "layers": 1}), "variables"),
         (spoil_card(networks={"class": "GatedPixelCNN", "features": 10**12, "layers": 1}), "cannot be loaded"),
     ],
@@ -266,7 +260,7 @@ class Uniform(nn.Module):
 def test_a_network_without_parameters_is_saved_and_loaded(tmp_path):
     save_pretrained(tmp_path, Uniform(), Uniform().init(jax.random.key(0), IMAGE), image_shape=IMAGE.shape[1:3])
     _, variables, card = load_pretrained(tmp_path, model=Uniform())
-    assert (variables, card["parameters"]) == ({}, 0)
+    assert (variables, card["parameters"], card["image_spec"]) == ({}, 0, SPEC)
     assert np.isfinite(log_prob(Uniform(), variables, IMAGE)).all()
 
 
@@ -290,30 +284,18 @@ def test_a_published_name_is_the_published_model_and_a_path_is_a_path(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("path", "changes", "named"),
+    ("path", "arguments", "named"),
     [
-        ("missing/deeper", {}, "missing must be a folder"),
-        ("missing/m.safetensors", {}, "missing must be a folder"),
-        (".", {"image_spec": None}, "image_spec"),
+        ("missing/deeper", dict(image_shape=(4, 4)), "missing must be a folder"),
+        ("missing/m.safetensors", dict(image_shape=(4, 4)), "missing must be a folder"),
+        (".", dict(card={}), "image_spec"),
+        (".", dict(image_shape=(4, 4, 1)), r"image_shape must be \(height, width\)"),
     ],
 )
-def test_what_cannot_be_saved_is_one_sentence(path, changes, named, tmp_path):
-    with pytest.raises(InputError, match=named):
-        save(tmp_path / path, **changes)
-    with pytest.raises(InputError, match="image_spec"):
-        save_pretrained(tmp_path, NETWORK, variables_of("network"), {})
-
-
 @pytest.mark.usefixtures("unchecked_shapes")
-@pytest.mark.parametrize("wrong", [6, (6, 6, 1)])
-def test_an_image_has_a_height_and_a_width(wrong, tmp_path):
-    with pytest.raises(InputError, match=r"image_shape must be \(height, width\)"):
-        save_pretrained(tmp_path, NETWORK, variables_of("network"), image_shape=wrong)
-
-
-def test_height_and_width_make_a_card(tmp_path):
-    save_pretrained(tmp_path / "new", NETWORK, variables_of("network"), image_shape=(4, 5))
-    assert load_pretrained(tmp_path / "new").card["image_spec"] == ImageSpec(4, 5, NETWORK.channels, NETWORK.levels)
+def test_what_cannot_be_saved_is_one_sentence(path, arguments, named, tmp_path):
+    with pytest.raises(InputError, match=named):
+        save_pretrained(tmp_path / path, NETWORK, variables_of("network"), **arguments)
 
 
 def test_a_card_without_a_config_has_an_empty_one(tmp_path):
@@ -352,11 +334,3 @@ def nats_of_a_pattern(name):
 def test_published_models_compute_what_they_did(name):
     """Without their data: whatever reorders what a kernel's numbers mean would make noise of them."""
     np.testing.assert_allclose(nats_of_a_pattern(name), NATS_OF_A_PATTERN[name], rtol=1e-4)
-
-
-def test_published_cards_say_what_the_table_needs():
-    for name in pretrained_names():
-        card = read_card(name)
-        assert {"scores", "config", "trained_by", "hardware", "train_seconds", "parameters", "score_of"} <= card.keys()
-        assert card["config"]["experiment"] in card["config"]
-        assert "checksum" in card, name
