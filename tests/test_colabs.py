@@ -38,29 +38,19 @@ def outputs(notebook, kind):
     return [output for cell in notebook.cells for output in cell.get("outputs", ()) if output.output_type == kind]
 
 
-def complaints(notebook):
-    """Reads the standard error of a notebook."""
-    return [output.text for output in outputs(notebook, "stream") if output.name == "stderr"]
-
-
-def executed(notebook, folder):
-    """The notebook with its outputs."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        # Neither kernels nor startup files of the user's; what the notebook writes is pytest's to remove.
-        for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "TMPDIR"):
-            monkeypatch.setenv(variable, str(folder))
-        # In the checkout, where configs and experiments are found.
-        return NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(ROOT)}}).execute()
-
-
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "parameters", "pictures"), REDUCED, ids=[name for name, *_ in REDUCED])
-def test_notebooks_run_at_reduced_size_without_a_warning(name, parameters, pictures, tmp_path):
+def test_notebooks_run_at_reduced_size_without_a_warning(name, parameters, pictures, tmp_path, monkeypatch):
     if "WORKDIR" in parameters:
         parameters = parameters | {"WORKDIR": str(tmp_path / "run")}
-    notebook = executed(with_parameters(jupytext.read(COLABS / f"{name}.py"), **parameters), tmp_path)
+    # Neither kernels nor startup files of the user's; what the notebook writes is pytest's to remove.
+    for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "TMPDIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    notebook = with_parameters(jupytext.read(COLABS / f"{name}.py"), **parameters)
+    # In the checkout, where configs and experiments are found.
+    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(ROOT)}}).execute()
     assert len([one for one in outputs(notebook, "execute_result") if "image/png" in one.data]) == pictures
-    assert complaints(notebook) == []
+    assert [output.text for output in outputs(notebook, "stream") if output.name == "stderr"] == []
 
 
 def test_every_notebook_is_run():

@@ -13,16 +13,6 @@ streaming.assert_same(*streaming.build(streaming.GatedPixelCNN, "colour"))
 networks.test_causal_and_complete(streaming.GatedPixelCNN, "h and s")
 networks.test_as_the_paper_says_pixel_by_pixel(streaming.GatedPixelCNN, "h and s")
 """
-GATES = """
-import jax, jax.numpy as jnp
-from pixelcnn_jax import GatedPixelCNN, sample
-model = GatedPixelCNN(levels=4, features=8, layers=2)
-variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4, 4, 1), jnp.int32))
-text = jax.jit(lambda key: sample(model, variables, key, shape=(16, 4, 4))).lower(jax.random.key(0)).compile().as_text()
-kernels = [part for part in text.split("\\n\\n") if " tanh(" in part]
-assert kernels and not any(" dynamic-slice(" in part for part in kernels), kernels
-"""
-
 KNOWN = """
 import jax, numpy as np
 from proofs import randomised
@@ -64,11 +54,6 @@ np.testing.assert_allclose(actual, expected, rtol=1e-4)
 def test_proofs_hold_in_programs_that_xla_optimises():
     """Likelihoods and files are tested so, too: test_evaluate.py, test_coding.py."""
     run(CODE)
-
-
-def test_no_gate_looks_up_its_place_in_the_row():
-    """XLA's CPU compiler would run such a gate number by number, and sampling would take a quarter longer."""
-    run(GATES)
 
 
 @pytest.mark.parametrize("mixture", [0, 3])

@@ -175,23 +175,17 @@ def spoil_values(folder):
         (lambda folder: (folder / "model.json").unlink(), r"model\.json"),
         (lambda folder: (folder / "model.json").write_text("{"), r"model\.json"),
         (lambda folder: (folder / "model.json").write_text("[" * 100_000), r"model\.json"),
-        (lambda folder: (folder / "model.json").write_text("[]"), r"model\.json"),
         (spoil_card(format=2), "format 1"),
-        (spoil_card(format=None), "format 1"),
         (spoil_card(sha256="../" * 20), r"model\.json"),
         (spoil_card(image_spec=[8, 8]), "image_spec must"),
         (spoil_card(image_spec={"height": 8.5, "width": 8, "channels": 1, "levels": 3}), "height must"),
         (spoil_card(image_spec={"height": 2**20, "width": 2**20, "channels": 1, "levels": 3}), "sub-pixels"),
         (spoil_card(config={"data": 5}), "config.data"),
-        (spoil_card(config=5), "config must"),
         (spoil_card(density=None), "density must"),
         (spoil_card(networks={"class": "Transformer"}), r"Transformer.*register.*model="),
-        (spoil_card(networks={"class": ["GatedPixelCNN"]}), "cannot be loaded"),
-        (spoil_card(networks=5), "networks must"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "code_features": 10**15}), "cannot be loaded"),
         (spoil_card(networks={"decoder": {"class": "GatedPixelCNN", "levels": 3}}), "cannot be loaded"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "wings": 2}), "cannot be loaded"),
-        (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": "x"}), "cannot be loaded"),
         (spoil_card(networks={"class": "GatedPixelCNN", "levels": 3, "features": 5, "layers": 1}), "variables"),
         (spoil_card(networks={"class": "GatedPixelCNN", "features": 10**12, "layers": 1}), "cannot be loaded"),
     ],
@@ -265,7 +259,7 @@ class Uniform(nn.Module):
 def test_a_network_without_parameters_is_saved_and_loaded(tmp_path):
     save_pretrained(tmp_path, Uniform(), Uniform().init(jax.random.key(0), IMAGE), image_shape=IMAGE.shape[1:3])
     _, variables, card = load_pretrained(tmp_path, model=Uniform())
-    assert (variables, card["parameters"]) == ({}, 0)
+    assert (variables, card["parameters"], card["image_spec"]) == ({}, 0, SPEC)
     assert np.isfinite(log_prob(Uniform(), variables, IMAGE)).all()
 
 
@@ -332,11 +326,3 @@ def nats_of_a_pattern(name):
 def test_published_models_compute_what_they_did(name):
     """Without their data: whatever reorders what a kernel's numbers mean would make noise of them."""
     np.testing.assert_allclose(nats_of_a_pattern(name), NATS_OF_A_PATTERN[name], rtol=1e-4)
-
-
-def test_published_cards_say_what_the_table_needs():
-    for name in pretrained_names():
-        card = read_card(name)
-        assert {"scores", "config", "command", "hardware", "train_seconds", "parameters", "density"} <= card.keys()
-        assert card["config"]["experiment"] in card["config"]
-        assert "checksum" in card, name

@@ -82,6 +82,15 @@ def test_one_density_by_every_verb(name):
     )
 
 
+def test_labels_are_one_hot_vectors():
+    (model, variables, labels), vectors = case("ours, labels"), np.eye(CLASSES)
+    by_labels, by_vectors = (log_prob(model, variables, IMAGES, h=h) for h in (labels, vectors))
+    np.testing.assert_array_equal(by_labels, by_vectors)
+    options = dict(shape=SHAPE, guidance=1.0)
+    by_labels, by_vectors = (sample(model, variables, KEY, h=h, **options) for h in (labels, vectors))
+    np.testing.assert_array_equal(by_labels, by_vectors)
+
+
 @pytest.mark.parametrize("name", ["ours, labels", "own, labels"])
 @pytest.mark.parametrize("change", [lambda x: x[..., 0], lambda x: x.astype(">i4"), lambda x: x.astype(np.uint64)])
 def test_one_rule_for_images(name, change):

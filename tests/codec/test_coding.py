@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrained, log_prob, sample
 from pixelcnn_jax.codec import batches, groups, integer_layers, rans
 from pixelcnn_jax.codec.coding import Uncoded, compress_sizes
-from pixelcnn_jax.codec.container import Container, digest, filled, pack, unpack
+from pixelcnn_jax.codec.container import digest, filled, pack, unpack
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.pretrained import save_pretrained
 
@@ -61,11 +61,7 @@ def test_the_golden_file_is_read_and_written():
 
 
 @pytest.mark.parametrize(
-    "flags",
-    [
-        "--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false",
-        "--xla_cpu_enable_fast_math=true",
-    ],
+    "flags", ["--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false", "--xla_cpu_enable_fast_math=true"]
 )
 def test_the_golden_file_does_not_depend_on_the_compiler(flags):
     done = subprocess.run(
@@ -115,15 +111,8 @@ def test_images_come_back_from_groups_of_any_size(small, batch_size):
 
 def test_decoding_ends_when_the_bytes_run_out(small):
     model, variables, _, data = small
-    lying = Container(
-        model=unpack(data).model,
-        shape=(1, 2**15, 2**4, 1),
-        levels=5,
-        batch_size=1,
-        lanes=1,
-        extra=b"",
-        streams=(np.random.default_rng(0).bytes(512),),
-    )
+    streams = (np.random.default_rng(0).bytes(512),)
+    lying = dataclasses.replace(unpack(data), shape=(1, 2**15, 2**4, 1), batch_size=1, lanes=1, streams=streams)
     began = time.process_time()
     with pytest.raises(InputError, match="does not decode"):
         decompress(model, variables, pack(lying))
@@ -173,16 +162,6 @@ def test_images_of_all_sizes_share_their_programs():
         assert compress(model, variables, part.images, h=part.h, s=part.s, verify=False) == data
 
 
-def test_narrow_images_share_the_programs_of_wide_ones_until_padding_costs_more(monkeypatch):
-    containers = [
-        Container(model=b"", shape=(4, 2, 2**width, 1), levels=5, batch_size=1, lanes=1, extra=b"", streams=())
-        for width in range(12)
-    ]
-    assert {batch.program.columns for batch in batches.plan(containers)} == {2**11}
-    monkeypatch.setattr(batches, "PADDING", 2**13)
-    assert {batch.program.columns for batch in batches.plan(containers)} == {2**11, 2**9, 2**6}
-
-
 def test_lanes_share_a_stream(small, monkeypatch):
     model, variables, images, _ = small
     monkeypatch.setitem(groups.IMAGES_PER_LANE, "softmax", 2)
@@ -230,15 +209,9 @@ def test_damaged_streams_are_detected(small):
         ({"model": bytes(16)}, "a different model"),
         ({"levels": 6}, "a different model"),
         ({"shape": (7, 4, 4, 1)}, "damaged"),
-        ({"shape": (10, 4, 3, 1)}, "damaged"),
-        ({"shape": (2**31, 2**31, 1, 1)}, "damaged"),
         ({"shape": (7, 1, 1, 1)}, "damaged"),  # streams longer than images of that size can be
-        ({"batch_size": 2}, "damaged"),
-        ({"batch_size": 2**31}, "damaged"),
         ({"lanes": 2}, "damaged"),
-        ({"lanes": 2**31}, "damaged"),
         ({"lanes": 0}, "damaged"),
-        ({"streams": (bytes(3),) * 3}, "damaged"),
         ({"streams": (bytes(4),) * 3}, "damaged"),
         ({"streams": (bytes(12), bytes(12), bytes(8), b"")}, "damaged"),
     ],
@@ -261,10 +234,9 @@ def test_another_model_and_other_weights_are_refused(small):
 
 @pytest.mark.parametrize("model", [ConditionalModel(GREY, ConstantCondition(3)), RowLSTM(levels=5, features=8)])
 def test_a_network_that_does_not_compute_in_integers_is_refused(small, model):
-    *_, images, data = small
-    for work in (lambda: compress(model, {}, images), lambda: decompress(model, {}, data)):
+    for work, what in zip((compress, decompress), small[2:], strict=True):
         with pytest.raises(InputError, match=r"^model must be an IntegerPixelCNN.*quantise"):
-            work()
+            work(model, {}, what)
 
 
 @pytest.mark.parametrize(

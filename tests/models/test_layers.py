@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from proofs import as_on_an_accelerator
 
-from pixelcnn_jax.models.layers import dropout, shift_down
+from pixelcnn_jax.models.layers import dropout
 from pixelcnn_jax.models.products import window_product
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -31,10 +31,3 @@ def test_dropout_keeps_the_mean(rate, scale):
     np.testing.assert_allclose(jnp.unique(dropped), [0, scale], rtol=1e-6)
     np.testing.assert_allclose(dropped.mean(axis=(0, 1, 2)), np.ones(11), atol=0.05)
     np.testing.assert_allclose(dropped.mean(), 1, atol=0.01)
-
-
-def test_a_shift_moves_every_row_down_by_one():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
-    shifted = shift_down(x)
-    np.testing.assert_array_equal(shifted[:, 0], np.zeros((2, 4, 5)))
-    np.testing.assert_array_equal(shifted[:, 1:], x[:, :-1])

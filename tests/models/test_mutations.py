@@ -1,185 +1,213 @@
-"""Known mistakes of public implementations, planted on purpose: each must fail the test that guards against it."""
+"""Known mistakes of public implementations, planted on purpose: each must fail the law that guards against it."""
+
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from networks import build_model, matches_the_reference
+from networks import GREY, build, build_model, matches_the_reference
 from proofs import assert_causal, assert_complete, assert_normalised, assert_same
 
-from pixelcnn_jax import GatedPixelCNN, sampling
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, sampling
 from pixelcnn_jax.models import autoregressive, colours, gated_pixelcnn, layers
 from pixelcnn_jax.models.gated_stream import GatedStream
+from pixelcnn_jax.models.predecessors import pixelcnn, pixelrnn, residual
 
-GREY = GatedPixelCNN(levels=2, features=8, layers=2, first_kernel_size=3)
-COLOUR = GatedPixelCNN(levels=2, channels=3, features=24, layers=1, first_kernel_size=3)
+COLOUR = dict(levels=2, channels=3, features=24, layers=1, first_kernel_size=3)
+COLOUR_OF = np.arange(24)[:, None] // 8  # of a feature
 
 
-def causal_and_complete(model):
-    built = build_model(model, (4, 4) if model.channels == 1 else (2, 3), scale=0.1)
-    assert_causal(*built)
-    assert_complete(*built)
+def gated(attributes, *args, scale=0.1):
+    return build_model(GatedPixelCNN(**attributes), *args, scale=scale)
 
 
 def spatial():
-    causal_and_complete(GREY)
+    assert_complete(*gated(GREY, (4, 4)))
 
 
 def colour():
-    causal_and_complete(COLOUR)
+    assert_complete(*gated(COLOUR, (2, 3)))
 
 
 def figure_2():
-    matches_the_reference(*build_model(COLOUR.clone(layers=2), (3, 3), 2, scale=0.1))
+    matches_the_reference(*gated(COLOUR | dict(layers=2), (3, 3), 2))
 
 
-def patch_masks(monkeypatch, **changes):
-    original = colours.colour_masks
-
-    def changed(model):
-        masks = original(model)
-        return masks._replace(**{name: change(masks) for name, change in changes.items()})
-
-    monkeypatch.setattr(colours, "colour_masks", changed)
+def normalised():
+    assert_normalised(*gated(GREY, (2, 2)))
 
 
-def no_shift(monkeypatch):
-    monkeypatch.setattr(gated_pixelcnn, "shift_down", lambda x: x)
+def cached_is_naive():
+    model, variables, shape, _ = gated(GREY, (4, 5), scale=0.5)
+    assert_same(model, variables, (8, *shape))
 
 
-def own_row_excluded_in_every_layer(monkeypatch):
-    original = layers.rows_above
-    monkeypatch.setattr(layers, "rows_above", lambda kernel, x, memory: original(kernel, layers.shift_down(x), memory))
+def causal(network):
+    assert_causal(*build(network, "colour"))
 
 
-def left_columns_include_the_pixel(monkeypatch):
-    original = layers.columns_left
-    monkeypatch.setattr(layers, "columns_left", lambda kernel, x: original(kernel, jnp.roll(x, -1, axis=2)))
+def as_its_paper_says(network):
+    matches_the_reference(*build(network, "grey"))
 
 
-def mask_a_in_every_layer(monkeypatch):
-    patch_masks(monkeypatch, inner=lambda masks: np.tril(masks.inner.T, -8).T)
+masked, row, diagonal = (partial(causal, network) for network in (PixelCNN, RowLSTM, DiagonalBiLSTM))
+TRAPS = []  # the law that must fail, a module, the name of a function in it, and what makes a wrong function of it
 
 
-def mask_b_in_the_first_layer(monkeypatch):
-    patch_masks(
-        monkeypatch,
-        first=lambda masks: (
-            np.concatenate([masks.first[:1], np.roll(masks.first, -1, 0)[1:]])
-            | (np.arange(4)[:, None] - 1 <= np.arange(24) // 8)
-        ),
-    )
+def trap(law, module, name):
+    def add(mistake):
+        TRAPS.append(pytest.param(law, module, name, mistake, id=f"{mistake.__name__}-{len(TRAPS)}"))
+        return mistake
+
+    return add
 
 
-def mask_a_in_the_head(monkeypatch):
-    patch_masks(monkeypatch, logits=lambda masks: masks.logits & (np.arange(24)[:, None] // 8 < np.arange(6) // 2))
+@trap(diagonal, pixelrnn, "shift_down")
+@trap(spatial, gated_pixelcnn, "shift_down")
+def no_shift(_):
+    return lambda x: x
 
 
-def no_mask_in_the_head(monkeypatch):
-    patch_masks(monkeypatch, hidden=lambda masks: np.ones_like(masks.hidden))
+@trap(spatial, layers, "rows_above")
+def own_row_excluded_in_every_layer(right):
+    return lambda kernel, x, memory: right(kernel, layers.shift_down(x), memory)
 
 
-def no_mask_before_the_residual(monkeypatch):
-    patch_masks(monkeypatch, inner=lambda masks: np.ones_like(masks.inner))
+@trap(spatial, layers, "columns_left")
+def left_columns_include_the_pixel(right):
+    return lambda kernel, x: right(kernel, jnp.roll(x, -1, axis=2))
 
 
-def interleaved_colour_groups(monkeypatch):
-    monkeypatch.setattr(colours, "colour_groups", lambda features, channels: np.arange(features) % channels)
+@trap(colour, colours, "colour_groups")
+def interleaved_colour_groups(_):
+    return lambda features, channels: np.arange(features) % channels
 
 
-def crossing_after_the_gate(monkeypatch):
-    def vertical_half(layer, x, memory, condition):
-        half = layers.vertical_half(layer, x, memory, condition)
-        kernel = layer["crossing"]["kernel"]  # its inputs are one axis or two
+def mask_b(mask):
+    shifted = np.concatenate([mask[:1], np.roll(mask, -1, 0)[1:]])
+    return shifted | (np.arange(4)[:, None] - 1 <= COLOUR_OF.T)
+
+
+# A law, the module whose masks are changed, which of them, and how.
+for law, module, name, change in [
+    (colour, colours, "first", mask_b),
+    (colour, colours, "inner", lambda mask: np.tril(mask.T, -8).T),  # mask A
+    (colour, colours, "logits", lambda mask: mask & (COLOUR_OF < np.arange(6) // 2)),  # mask A
+    (colour, colours, "hidden", np.ones_like),
+    (colour, colours, "inner", np.ones_like),
+    (masked, residual, "first", np.ones_like),
+    (row, residual, "first", np.ones_like),
+    (masked, residual, "up", np.ones_like),
+    (diagonal, residual, "up", np.ones_like),
+    (row, residual, "down", np.ones_like),
+    (diagonal, residual, "down", np.ones_like),
+]:
+
+    @trap(law, module, "colour_masks")
+    def another_mask(right, name=name, change=change):
+        return lambda model: right(model)._replace(**{name: change(getattr(right(model), name))})
+
+
+@trap(figure_2, gated_pixelcnn, "vertical_half")
+def crossing_after_the_gate(right):
+    def changed(layer, *inputs):
+        half, kernel = right(layer, *inputs), layer["crossing"]["kernel"]  # its inputs are one axis or two
         kernel = kernel.reshape(-1, *kernel.shape[kernel.ndim // 2 :])
         crossing = jnp.tensordot(jnp.tile(half.out, 2), kernel, axes=1)
         return half._replace(crossing=layers.add_bias(crossing, layer["horizontal"]["bias"]))
 
-    monkeypatch.setattr(gated_pixelcnn, "vertical_half", vertical_half)
+    return changed
 
 
-def residual_in_the_vertical_stack(monkeypatch):
-    def vertical_half(layer, x, memory, condition):
-        half = layers.vertical_half(layer, x, memory, condition)
+@trap(figure_2, gated_pixelcnn, "vertical_half")
+def residual_in_the_vertical_stack(right):
+    def changed(layer, x, *inputs):
+        half = right(layer, x, *inputs)
         return half._replace(out=half.out + x) if x.shape == half.out.shape else half
 
-    monkeypatch.setattr(gated_pixelcnn, "vertical_half", vertical_half)
+    return changed
 
 
-def no_residual(monkeypatch):
-    original = layers.horizontal_half
-    monkeypatch.setattr(
-        gated_pixelcnn, "horizontal_half", lambda *args, residual, **kwargs: original(*args, residual=False, **kwargs)
-    )
+@trap(figure_2, gated_pixelcnn, "horizontal_half")
+def no_residual(right):
+    return lambda *args, **options: right(*args, **options | dict(residual=False))
 
 
-def zero_border_that_looks_like_grey(monkeypatch):
-    original = autoregressive.encode
-    monkeypatch.setattr(autoregressive, "encode", lambda *args: original(*args).at[..., 0].set(0.0))
+@trap(figure_2, autoregressive, "encode")
+def zero_border_that_looks_like_grey(right):
+    return lambda *args: right(*args).at[..., 0].set(0.0)
 
 
-def h_in_one_stack_only(monkeypatch):
-    original = layers.condition_terms
-    monkeypatch.setattr(
-        layers, "condition_terms", lambda layer, stack, c: original(layer, stack, c) if stack == "vertical" else 0.0
-    )
+@trap(figure_2, layers, "condition_terms")
+def h_in_one_stack_only(right):
+    return lambda layer, stack, condition: right(layer, stack, condition) if stack == "vertical" else 0.0
 
 
-def h_in_one_half_of_the_gate(monkeypatch):
-    original = layers.condition_terms
-    monkeypatch.setattr(layers, "condition_terms", lambda *args: original(*args).at[..., 1, :].set(0.0))
+@trap(figure_2, layers, "condition_terms")
+def h_in_one_half_of_the_gate(right):
+    return lambda *args: right(*args).at[..., 1, :].set(0.0)
 
 
-TRAPS = {
-    spatial: (no_shift, own_row_excluded_in_every_layer, left_columns_include_the_pixel),
-    colour: (
-        mask_a_in_every_layer,
-        mask_b_in_the_first_layer,
-        mask_a_in_the_head,
-        no_mask_in_the_head,
-        no_mask_before_the_residual,
-        interleaved_colour_groups,
-    ),
-    figure_2: (
-        crossing_after_the_gate,
-        residual_in_the_vertical_stack,
-        no_residual,
-        zero_border_that_looks_like_grey,
-        h_in_one_stack_only,
-        h_in_one_half_of_the_gate,
-    ),
-}
+@trap(normalised, autoregressive, "log_probs_of")
+def softmax_over_columns(_):
+    def changed(logits, images):
+        chosen = jnp.take_along_axis(logits, images[..., None], axis=-1)[..., 0]
+        return chosen - jax.nn.logsumexp(logits, axis=2)[:, :, None].max(-1)
+
+    return changed
 
 
-@pytest.mark.parametrize(("law", "trap"), [(law, trap) for law, traps in TRAPS.items() for trap in traps])
-def test_traps(monkeypatch, law, trap):
-    law()
-    trap(monkeypatch)
-    with pytest.raises(AssertionError):
-        law()
-
-
-def test_a_sampler_that_forgets_a_column_fails(monkeypatch):
-    model, variables, shape, _ = build_model(GREY.clone(levels=5), (4, 5), scale=0.5)
-
+@trap(cached_is_naive, sampling, "stream_of")
+def a_sampler_that_forgets_a_column(_):
     class Forgetful(GatedStream):
         def close_pixel(self, params, columns, known, pixel):
             return columns
 
-    monkeypatch.setattr(sampling, "stream_of", Forgetful)
-    with pytest.raises(AssertionError):
-        assert_same(model, variables, (8, *shape))
+    return Forgetful
 
 
-def test_a_softmax_over_the_wrong_axis_fails(monkeypatch):
-    built = build_model(GREY.clone(levels=3), (2, 2), scale=0.1)
-    assert_normalised(*built)
+@trap(row, pixelrnn, "row_lstm")
+def states_of_the_row_itself(right):
+    def changed(layer, *rest):
+        hidden = right(layer, *rest)
+        window = jnp.pad(hidden, ((0, 0), (0, 0), (1, 1), (0, 0)))
+        return hidden + pixelrnn.window_product(window, layer["state"]["kernel"])[..., 0, :]
 
-    def softmax_over_columns(logits, images):
-        chosen = jnp.take_along_axis(logits, images[..., None], axis=-1)[..., 0]
-        return chosen - jax.nn.logsumexp(logits, axis=2)[:, :, None].max(-1)
+    return changed
 
+
+@trap(partial(as_its_paper_says, DiagonalBiLSTM), pixelrnn, "window_product")
+def one_state_for_both_neighbours(right):
+    return lambda window, kernel: right(jnp.roll(window, -1, 1), kernel)
+
+
+@trap(partial(as_its_paper_says, RowLSTM), pixelrnn, "initial_state")
+@trap(partial(as_its_paper_says, DiagonalBiLSTM), pixelrnn, "initial_state")
+def initial_states_that_are_not_learned(right):
+    return lambda *args: jax.tree.map(jnp.zeros_like, right(*args))
+
+
+@trap(partial(as_its_paper_says, PixelCNN), pixelcnn, "before_convolution")
+def a_block_without_a_relu(right):
+    def changed(*args):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(jax.nn, "relu", lambda x: x)
+            return right(*args)
+
+    return changed
+
+
+@cache
+def assert_holds(law):
+    law()
+
+
+@pytest.mark.parametrize(("law", "module", "name", "mistake"), TRAPS)
+def test_traps(monkeypatch, law, module, name, mistake):
+    assert_holds(law)
+    monkeypatch.setattr(module, name, mistake(getattr(module, name)))
     jax.clear_caches()
-    monkeypatch.setattr(autoregressive, "log_probs_of", softmax_over_columns)
     with pytest.raises(AssertionError):
-        assert_normalised(*built)
+        law()
+    jax.clear_caches()

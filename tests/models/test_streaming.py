@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from networks import build_model
-from proofs import assert_faithful, assert_same, random_condition, random_images
+from proofs import assert_same, random_condition, random_images
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, sample
 from pixelcnn_jax.foundation.devices import shard
@@ -101,20 +101,6 @@ def test_completions_equal_and_keep_what_is_given(network, name):
     completed = assert_same(model, variables, shape, condition, given=given, mask=mask)
     assert (completed == given)[mask].all()
     assert (completed != given)[~mask].any()
-
-
-@each_stream
-def test_samples_follow_the_model(network):
-    assert_faithful(*build_model(network(levels=3, features=8, layers=1), (2, 2), 2, scale=0.5))
-
-
-@each_stream
-def test_half_precision_samples_are_levels(network):
-    model = network(levels=7, channels=3, features=12, layers=2, dtype="bfloat16")
-    variables = model.init(jax.random.key(0), random_images(model, (1, 4, 4)))
-    images = sample(model, variables, jax.random.key(0), shape=(4, 4, 4))
-    assert images.dtype == np.int32
-    assert 0 <= images.min() < images.max() <= 6
 
 
 @each_stream

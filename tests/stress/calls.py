@@ -2,15 +2,19 @@
 
 import contextlib
 import io
+import random
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from click.testing import CliRunner
+from PIL import Image
 
 from experiments import train
 from pixelcnn_jax.cli import main
 from stress.judge import REFUSED, judge, one_sentence
+
+LINES = Path(__file__).with_name("command_lines.txt").read_text().splitlines()
 
 
 def places():
@@ -20,8 +24,6 @@ def places():
     (root / "empty").mkdir()
     (root / "full").mkdir()
     (root / "full" / "a").write_text("somebody's")
-    from PIL import Image
-
     Image.fromarray(np.full((8, 8), 77, np.uint8)).save(root / "image.png")
     return {name: root / name for name in ("file", "empty", "full", "new", "none")} | {"image": root / "image.png"}
 
@@ -49,10 +51,10 @@ def run_train(line):
     return "accepted"
 
 
-def attack_lines(*, report, every=1):
-    """Runs each wrong command line (or some of them), and reports how it ends."""
+def attack_lines(report, *, seed, count):
+    """Runs some of the wrong command lines, and reports how each ends."""
     files = places()
-    for line in Path(__file__).with_name("command_lines.txt").read_text().splitlines()[::every]:
+    for line in random.Random(seed).sample(LINES, min(count, len(LINES))):
         command, _, rest = line.format(**files).partition(" ")
         run = run_pixelcnn if command == "pixelcnn" else run_train
         report(judge(lambda run=run, rest=rest: run(rest), line))

@@ -20,28 +20,18 @@ def one_sentence(text):
 
 def judge(work, description):
     """Does some work, which returns how it ended; returns a record, whose outcome is a failure unless listed above."""
-    reset_peak()
-    before = peak()
-    began = time.process_time()
+    with contextlib.suppress(OSError):  # Linux only: the peak of memory from now on
+        Path("/proc/self/clear_refs").write_text("5")
+    before, began = peak(), time.process_time()
     try:
         outcome = work()
     except Exception as error:
-        message = user_message(error)
-        if message is None:
-            outcome = f"{type(error).__name__}: {error}"[:500]
-        else:
-            outcome = REFUSED if one_sentence(message) else f"not one sentence: {message}"[:500]
+        message = user_message(error) or f"{type(error).__name__}: {error}"
+        outcome = REFUSED if user_message(error) and one_sentence(message) else message[:500]
     seconds, megabytes = time.process_time() - began, peak() - before
-    if outcome in (REFUSED, RIGHT) and seconds > SECONDS:
-        outcome = "slow"
-    if outcome in (REFUSED, RIGHT) and megabytes > MEGABYTES:
-        outcome = "large"
+    if outcome in (REFUSED, RIGHT) and (seconds > SECONDS or megabytes > MEGABYTES):
+        outcome = "slow or large"
     return {"outcome": outcome, "seconds": seconds, "megabytes": megabytes, "case": description[:500]}
-
-
-def reset_peak():
-    with contextlib.suppress(OSError):  # Linux only
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak():
@@ -50,7 +40,3 @@ def peak():
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def is_failure(record):
-    return record["outcome"] not in (REFUSED, RIGHT)

@@ -9,9 +9,8 @@ import pytest
 from proofs import randomised
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder, position_bias
+from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT
-from pixelcnn_jax.training.optimizer import muon_axes
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -39,29 +38,6 @@ def test_an_absent_example_counts_as_left_out():
     np.testing.assert_allclose(encoded(jnp.concatenate([SETS, empty], axis=1)), encoded(SETS), atol=2e-5)
     np.testing.assert_allclose(encoded(empty), encoded(SETS[:, :0]), atol=2e-5)
     assert jnp.abs(encoded(empty) - encoded(SETS)).max() > 1e-3
-
-
-def test_the_first_head_begins_with_its_surroundings():
-    bias = position_bias((14, 14), (7, 7), 3).reshape(3, 14, 14, 50)
-    assert (bias[..., 0] == 0).all()
-    for row, column in ((0, 0), (5, 8), (13, 13)):
-        assert bias[0, row, column, 1:].argmax() == row // 2 * 7 + column // 2
-    np.testing.assert_allclose(bias[1], bias[0] / 2)
-
-
-def test_muon_treats_its_kernels_as_matrices_and_leaves_its_tables_to_adam():
-    params = VARIABLES["params"]
-    for (path, axes), x in zip(
-        jax.tree_util.tree_leaves_with_path(
-            muon_axes(params), is_leaf=lambda x: x is None or hasattr(x, "output_axis")
-        ),
-        jax.tree.leaves(params),
-        strict=True,
-    ):
-        if path[-1].key == "kernel":
-            assert (len(axes.reduction_axis), len(axes.output_axis)) == (x.ndim - 1, 1)
-        else:
-            assert axes is None, path
 
 
 @pytest.mark.usefixtures("unchecked_shapes")

@@ -8,7 +8,6 @@ from proofs import randomised
 from pixelcnn_jax import InputError
 from pixelcnn_jax.models.conditioning.text import split_words, vocabulary
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
-from pixelcnn_jax.models.registry import build, describe
 
 WORDS = ("blue", "circle", "on", "red", "square")
 ENCODER = TextEncoder((3, 4, 5), WORDS, features=8, heads=2)
@@ -42,11 +41,6 @@ def test_no_caption_is_a_sentence_of_padding():
     s = np.asarray(map_of(np.zeros((1, 4), np.int32)))
     assert np.isfinite(s).all()
     np.testing.assert_allclose(s, np.broadcast_to(s[:, :1, :1], s.shape), atol=1e-5)  # "nothing" is everywhere
-
-
-def test_its_vocabulary_is_in_its_description():
-    assert build(describe(ENCODER)) == ENCODER
-    assert describe(ENCODER)["words"] == list(WORDS)
 
 
 @pytest.mark.parametrize(
