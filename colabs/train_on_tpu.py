@@ -23,7 +23,7 @@
 # this config has been finished yet.
 #
 # The options are those that the compiler's account favours
-# ([What a TPU would do](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/accelerators.md)): layers in bfloat16, the
+# ([Accelerators](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/accelerators.md)): layers in bfloat16, the
 # whole batch at once (`train.microbatch_size` stays unset), and no `model.remat`. With 32 images a chip the step needs
 # 1.5 GB of the 16 GB of a v5e chip. What depends on the kind of device, such as the loop over the layers, the package
 # chooses itself.
