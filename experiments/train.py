@@ -98,6 +98,8 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
         join(command.processes)
     splits = load_splits(config.data)
     check_memory(config, module.make_experiment(config, splits.spec, None))
+    if is_first() and (hint := dtype_hint(config)) and config.model.dtype == "bfloat16":
+        print(hint, file=sys.stderr)
     result = train(config, Recipe.of(module), splits, command.workdir)
     if is_first():
         print(table(config, splits, result))
@@ -112,10 +114,21 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     devices.keep_programs(config.train.compilation_cache)
     print("compiling a step, which may take a minute", file=sys.stderr, flush=True)
     cost = estimate_cost(config, experiment, spec)
+    if hint := dtype_hint(config):
+        print(hint, file=sys.stderr)
     for name, value in cost.items():
         unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)
         print(f"{name.replace('_', ' '):18} {value * scale:>12,.{0 if scale == 1 else 1}f} {unit}")
     return {"dataset": config.data.dataset, **spec._asdict(), **cost}
+
+
+def dtype_hint(config: RunConfig) -> str | None:
+    """Names the matmul dtype that trains faster, if this is a CPU and the config has the other."""
+    faster = devices.faster_dtype()
+    if jax.default_backend() != "cpu" or config.model.dtype == faster:
+        return None
+    units = "has" if faster == "bfloat16" else "has no"
+    return f"config.model.dtype={faster} may train faster: this CPU {units} bfloat16 units."
 
 
 def parse(argv: list[str]) -> Command:

@@ -89,10 +89,7 @@ def keep_programs(folder: str | None = None) -> None:
         set. A cache that cannot be written is not used.
     """
     if folder is None and jax.config.values["jax_compilation_cache_dir"] is None:
-        cpuinfo = Path("/proc/cpuinfo")  # Linux's
-        about = cpuinfo.read_text() if cpuinfo.exists() else ""
-        processor = re.findall(r"^(?:flags|Features)\s*:.*$", about, re.MULTILINE)[:1]
-        made_for = f"{jax.lib.__version__} {platform.machine()} {platform.processor()} {processor}"
+        made_for = f"{jax.lib.__version__} {platform.machine()} {platform.processor()} {_instruction_sets()}"
         try:
             place = cache_folder() / "programs" / hashlib.sha256(made_for.encode()).hexdigest()[:16]
             place.mkdir(parents=True, exist_ok=True)
@@ -102,6 +99,18 @@ def keep_programs(folder: str | None = None) -> None:
     if folder is not None:
         jax.config.update("jax_compilation_cache_dir", os.path.abspath(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+def faster_dtype() -> str:
+    """Names the matmul dtype that this CPU is faster in."""
+    units = {"avx512_bf16", "amx_bf16"} & {*_instruction_sets()}
+    return "bfloat16" if units else "float32"
+
+
+def _instruction_sets() -> list[str]:
+    cpuinfo = Path("/proc/cpuinfo")  # Linux's
+    about = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    return about[1].split() if about else []
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, *, name: str = "batch_size") -> None:

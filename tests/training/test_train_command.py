@@ -208,3 +208,13 @@ def test_published_figures_are_not_compared_with_other_data():
     assert len(train.parse(["train", named, "--dry_run"]).config.train.published) == 1
     assert len(train.parse(["train", named, "--dry_run", "--config.data.flip"]).config.train.published) == 1
     assert train.parse(["train", named, "--dry_run", other]).config.train.published == ()
+
+
+@pytest.mark.parametrize(
+    ("instructions", "dtype", "named"),
+    [("avx2", "bfloat16", "float32"), ("avx512_bf16", "float32", "bfloat16"), ("avx2", "float32", None)],
+)
+def test_the_dtype_that_a_processor_is_slow_in_is_named(instructions, dtype, named, monkeypatch):
+    monkeypatch.setattr(train.devices, "_instruction_sets", instructions.split)
+    hint = train.dtype_hint(tiny_config(model__dtype=dtype))
+    assert hint is named or f"config.model.dtype={named} " in hint
