@@ -32,14 +32,9 @@ QUANTILE = 1.959964  # 97.5 % of the standard normal
 
 
 class Evaluation(NamedTuple):
-    """Likelihood of a set of images.
+    """Likelihood of a set of images; error and 95 % interval are those of ``nats``.
 
-    Attributes:
-      nats: mean of -log p(x | h, s) per image.
-      bits_per_dim: the same in bits per sub-pixel.
-      standard_error: of ``nats``, over images; excludes the randomness of training.
-      interval: 95 % confidence interval of ``nats``, by the normal approximation.
-      images: number of images.
+    The error covers the choice of images, not the randomness of training.
     """
 
     nats: float
@@ -108,7 +103,7 @@ def nats(
 def bits_per_dim(
     model: nn.Module, variables: Variables, images: GivenImages, *, h: Given | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
-    """Computes -log2 p(x | h, s) per sub-pixel, the figure of papers."""
+    """Computes -log2 p(x | h, s) per sub-pixel, as reported in papers."""
     shape = (*np.shape(images)[1:3], model.channels)
     return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), shape)
 
@@ -116,12 +111,13 @@ def bits_per_dim(
 def check_causal(
     model: nn.Module, variables: Variables, *, shape: tuple[int, int, int], h: Given | None = None, s: Map | None = None
 ) -> None:
-    """Checks that logits depend only on earlier sub-pixels.
+    """Checks that logits depend only on earlier sub-pixels, with random images.
 
-    Takes one forward pass per sub-pixel of random images; misses changes below 1e-5.
+    Takes one forward pass per sub-pixel. Misses changes of logits below 1e-5 and any that these images hide.
 
     Args:
-      shape: batch, height and width of the random images; small ones suffice.
+      variables: kernels of zeros would hide a leak.
+      shape: batch, height and width of the images; small ones suffice.
 
     Raises:
       InputError: the logits are not causal, or NaN.

@@ -14,7 +14,7 @@ from pixelcnn_jax.models.streaming import Cache, conditional, start, stream_of
 
 
 class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
-    """Wave function with a network's conditionals: |psi(x)| ** machine_pow = p(x).
+    """Wave function of a network's conditionals: ``|psi(x)| ** machine_pow = p(x)``.
 
     For ``netket.sampler.ARDirectSampler``; sites are in raster order, as in ``netket.graph.Grid``.
 

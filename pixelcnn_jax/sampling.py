@@ -31,7 +31,7 @@ from pixelcnn_jax.models.inputs import (
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Cache, Stream, stream_of
 
-REPORT_SECONDS = 0.02  # minimum time between calls of on_row
+REPORT_SECONDS = 0.02  # minimum time between reports of finished rows
 
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
@@ -54,7 +54,7 @@ def sample(
 
     Args:
       model: a network or ``ConditionalModel``; without a stream it is rerun for every sub-pixel.
-      key: one key, or one per image; images with equal keys share their noise.
+      key: one key, or one per image; equal keys share their noise, sharded keys sample on several devices.
       shape: batch, height and width.
       h: vectors [batch, condition] or class labels [batch].
       s: maps [batch, height, width, map_features].
@@ -253,7 +253,7 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if given is None and mask is None:
         given, mask = np.zeros(full, np.int32), np.zeros(full, bool)
-    # Values out of range at unobserved sub-pixels are overwritten before they are read.
+    # Unobserved values are overwritten before they are read; zeros are valid indices of an embedding.
     images = as_images(given, channels=full[-1], levels=levels, name="given", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)

@@ -27,7 +27,10 @@ class Config:
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Builds the experiment; ``augment`` follows Jun et al. 2020, exporting p(x)."""
+    """Builds the experiment, with distribution augmentation (Jun et al. 2020).
+
+    With ``augment``, h is the index of the transform; the exported p(x) fixes h to the identity.
+    """
     network = make_network(config.model, spec)
     if not config.group.augment:
         return likelihood_experiment(network, config, spec)

@@ -36,7 +36,7 @@ def init_parameters(model: nn.Module, rngs: Any, *inputs: Any, **options: Any) -
 
 
 class Network(nn.Module):
-    """Base class of autoregressive networks: subclasses define the layers.
+    """Base class of autoregressive networks over sub-pixels.
 
     ``model.init(key, images, h, s)`` gives variables, ``model.apply(variables, images, h, s)`` logits.
 
@@ -52,7 +52,7 @@ class Network(nn.Module):
       code_features: embedding size of VQ-VAE codes; 0 reads intensities.
       mixture: number of discretised logistics (PixelCNN++, 1701.05517); 0 for a softmax.
       point_masses: add point masses at the lowest and highest level to the mixture.
-      dtype: matmul dtype; logits are at least float32. bfloat16 merges neighbouring levels above 512.
+      dtype: matmul dtype; logits are at least float32. bfloat16 cannot separate more than 512 levels.
       remat: recompute layers in the backward pass.
     """
 
@@ -135,7 +135,10 @@ class Network(nn.Module):
         *,
         dropout_key: Key[Array, ""] | None = None,
     ) -> Float[Array, "batch height width channels outputs"]:
-        """Computes the head's outputs from encoded images; pure, called unbound."""
+        """Computes the head's outputs from encoded images.
+
+        Must be pure: it is compiled once for equal models, and called on an unbound module.
+        """
         raise NotImplementedError
 
     @nn.nowrap

@@ -20,7 +20,7 @@ DENSITIES = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|
 
 
 def drawn_by_class(card: Mapping[str, Any]) -> bool:
-    """Whether a model is p(x) or p(x|y)."""
+    """Checks for a density p(x) or p(x|y)."""
     return card.get("density") in [density for density, part in DENSITIES.items() if part in (None, "label")]
 
 

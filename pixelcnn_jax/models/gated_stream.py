@@ -41,7 +41,7 @@ class Columns(NamedTuple):
 class Pixel(NamedTuple):
     """State of the current pixel; contexts cover only the colours still to come.
 
-    Contexts: ``first`` and ``gates`` (stacked layers) of the gates, ``outs`` of the 1x1. The head reads ``features``.
+    ``first`` and ``gates`` are the contexts of the gates (first and stacked layers), ``outs`` those of the 1x1.
     """
 
     first: Float[Array, "batch 1 1 pair _"]

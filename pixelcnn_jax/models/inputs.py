@@ -65,7 +65,7 @@ class Condition(NamedTuple):
 
 
 def condition_of(kernel: str) -> str | None:
-    """Parses the part that a kernel reads, "h" or "s"; None for other parameters."""
+    """Parses which of "h" and "s" a kernel reads; None for other parameters."""
     sum_, _, name = kernel.rpartition("_")
     return name if sum_ and name in Condition._fields else None
 

@@ -1,4 +1,7 @@
-"""Layers of the Gated PixelCNN, shared by training and cached sampling."""
+"""Layers of the Gated PixelCNN, shared by training and cached sampling.
+
+The rows above come in as ``memory``: zero padding in training, cached rows in sampling.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -35,7 +38,7 @@ def rows_above(
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
 ) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
-    """Convolves rows and the memory above (shifted n/2 x n); also the next memory."""
+    """Convolves rows with the memory above (shifted n/2 x n); also the next memory."""
     window = jnp.concatenate([memory, x], axis=1)
     return taps_above(kernel, window), window[:, x.shape[1] :]
 
@@ -49,7 +52,7 @@ def rows_border(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Arra
 def columns_left(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height columns features"]
 ) -> Float[Array, "batch height new_columns *out"]:
-    """Convolves the ``kernel_columns`` left of each pixel (shifted 1 x n/2), unpadded."""
+    """Convolves the columns left of each pixel (shifted 1 x n/2), without padding."""
     return window_product(x, kernel[None])
 
 
@@ -78,7 +81,7 @@ def one_by_one(
 
 
 def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch height width features"]:
-    """Applies tanh(W_f x) * sigmoid(W_g x), equation 2. Tanh halves come first."""
+    """Applies tanh(W_f x) * sigmoid(W_g x), equation 2; halves stacked or joined."""
     tanh_half, sigmoid_half = (x[..., 0, :], x[..., 1, :]) if x.ndim == 5 else jnp.split(x, 2, axis=-1)
     return jnp.tanh(tanh_half) * jax.nn.sigmoid(sigmoid_half)
 
@@ -148,7 +151,7 @@ def horizontal_half(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width group"]]:
-    """Computes the right half of Figure 2: new features, and those after the gate."""
+    """Computes the right half of Figure 2: the features, and those before the 1x1."""
     sums = context.gate + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(sums, SUMS)))
     out = context.out + product(gated, layer["out"]["kernel"])

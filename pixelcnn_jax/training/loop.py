@@ -147,7 +147,7 @@ def train_steps(
                     state, measured = next_state(state, shard_batch(mesh, batch), step_key)
                 watch.count(measured)
                 recent.append((step, measured.skipped))
-                if len(recent) == recent.maxlen:  # computed: the stopwatch waited for the first
+                if len(recent) == recent.maxlen:  # the first is done: the stopwatch waited for it
                     check_skipped(recent[0][0], int(recent[0][1]))
                 if step == start + 1:
                     bar.unpause()  # excludes compilation from the estimate
