@@ -1,6 +1,6 @@
 """Conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv 1606.05328) in JAX and Flax."""
 
-from pixelcnn_jax.foundation import interrupts  # noqa: F401 (before all that takes seconds to import)
+from pixelcnn_jax.foundation import interrupts  # noqa: F401 (before slow imports)
 
 # isort: split
 import importlib
@@ -50,7 +50,7 @@ LATE = {"evaluate": "pixelcnn_jax.training.evaluation", "fit": "pixelcnn_jax.tra
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what trains on first use (PEP 562)."""
+    """Imports ``evaluate`` and ``fit`` lazily (PEP 562)."""
     if name not in LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(LATE[name]), name)

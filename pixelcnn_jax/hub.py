@@ -1,7 +1,4 @@
-"""Models on the Hugging Face Hub: fetched by ``load_pretrained("hf://OWNER/NAME@REVISION")``, and their page there.
-
-It needs the extra ``[hub]``. huggingface_hub caches downloads; with HF_HUB_OFFLINE set it reads only this cache.
-"""
+"""Models on the Hugging Face Hub; needs ``pixelcnn-jax[hub]``."""
 
 import re
 from collections.abc import Mapping
@@ -32,13 +29,13 @@ model, variables, card = load_pretrained("hf://OWNER/{name}")
 
 
 def fetch_model(address: str) -> Path:
-    """Returns the path of a model's weights from the Hub, with its card next to them. Downloads what is not cached.
+    """Downloads weights and card from the Hub, or finds them in its cache.
 
     Args:
-      address: "hf://OWNER/NAME", or "hf://OWNER/NAME@REVISION" for a branch, a tag or a commit.
+      address: "hf://OWNER/NAME", or "hf://OWNER/NAME@REVISION".
 
     Raises:
-      InputError: for an address of a different form, if huggingface_hub is missing, and if the download fails.
+      InputError: wrong address, no huggingface_hub, or failed download.
     """
     if (parts := ADDRESS.fullmatch(address)) is None:
         raise InputError(
@@ -49,7 +46,7 @@ def fetch_model(address: str) -> Path:
     try:
         hub.hf_hub_download(repository, "config.json", revision=revision)
         return Path(hub.hf_hub_download(repository, "model.safetensors", revision=revision))
-    except Exception as error:  # no network, no such repository, revision or file: the Hub has an error for each
+    except Exception as error:  # huggingface_hub raises many kinds
         raise InputError(f"{address} cannot be fetched: {first_line(error):.300}") from error
 
 
@@ -62,14 +59,10 @@ def _huggingface_hub() -> ModuleType:
 
 
 def model_page(name: str, card: Mapping[str, Any]) -> str:
-    """Returns the README.md of a model's repository on the Hub: metadata, scores, and how to load it.
-
-    Args:
-      name: of the model.
-      card: its card, as ``load_pretrained`` returns it.
+    """Builds a model's README.md for the Hub.
 
     Raises:
-      InputError: without huggingface_hub.
+      InputError: huggingface_hub is missing.
     """
     hub = _huggingface_hub()
     scores = {split: score for split, score in card.get("scores", {}).items() if "bits_per_dim" in score}

@@ -1,4 +1,4 @@
-"""Exact likelihoods of integer images, in nats per image and in bits per sub-pixel."""
+"""Exact likelihoods, in nats per image and bits per sub-pixel."""
 
 import math
 from functools import partial
@@ -26,21 +26,15 @@ from pixelcnn_jax.models.inputs import (
     as_images,
 )
 
-ROUNDING = 1e-5  # relative difference of logits that two programs may round differently
+ROUNDING = 1e-5  # relative tolerance of logits
 Nats = TypeVar("Nats", Array, np.ndarray, float)
-QUANTILE = 1.959964  # of the standard normal distribution at 97.5 %
+QUANTILE = 1.959964  # 97.5 % of the standard normal
 
 
 class Evaluation(NamedTuple):
-    """The likelihood of a set of images.
+    """Likelihood of a set of images; error and 95 % interval are those of ``nats``.
 
-    Attributes:
-      nats: mean of -log p(x | h, s), in nats per image.
-      bits_per_dim: the same in bits per sub-pixel.
-      standard_error: the standard error of ``nats``: the standard deviation over the images, divided by the square root
-        of their number. It covers the choice of images, not the randomness of training.
-      interval: ends of the 95 % confidence interval of ``nats``, by the normal approximation.
-      images: number of images.
+    The error covers the choice of images, not the randomness of training.
     """
 
     nats: float
@@ -53,7 +47,7 @@ class Evaluation(NamedTuple):
 def log_probs(
     model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any
 ) -> Float[Array, "batch height width channels"]:
-    """Returns the log-probability of each sub-pixel given those before it, in nats; takes any module."""
+    """Computes the log-probability of each sub-pixel, in nats, for any module."""
     if isinstance(model, Network):
         return cast(Array, model.apply(variables, images, condition, method="log_probs", **options))
     return log_probs_of(apply(model, variables, images, condition, **options), images)
@@ -62,17 +56,15 @@ def log_probs(
 def log_prob(
     model: nn.Module, variables: Variables, images: GivenImages, *, h: Given | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
-    """Returns log p(x | h, s), exact, in nats per image (negative): the joint of equation 1.
+    """Computes log p(x | h, s) exactly, in nats per image (equation 1).
 
     Args:
-      model: a model of this package, or any module that maps images to logits.
-      variables: its variables.
-      images: integers 0 to ``model.levels - 1``, or bool; the axis of one channel may be left out.
-      h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
-      s: maps [batch, height, width, map_features], for a model made with one.
+      images: integers 0 to ``levels - 1``, or bool; out of range gives NaN under ``jit``.
+      h: vectors [batch, condition] or class labels [batch].
+      s: maps [batch, height, width, map_features].
 
     Raises:
-      InputError: for images, h or s that do not fit the model. Under ``jit``, images out of range have NaN.
+      InputError: images, h or s do not fit the model.
     """
     images = as_images(images, channels=model.channels, levels=model.levels)
     model, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
@@ -95,12 +87,11 @@ def nats(
     key: Key[Array, ""] | None = None,
     counted: Bool[np.ndarray | Array, "#batch #height #width #channels"] | None = None,
 ) -> Float[Array, " batch"]:
-    """Returns -log p(x | h, s) in nats per image, as a loss: pure, differentiable, to be jitted by the caller.
+    """Computes the loss -log p(x | h, s) in nats per image; values are not checked.
 
     Args:
-      model, variables, images, h, s: as in ``log_prob``; values are not checked.
-      key: random key for dropout; None disables dropout.
-      counted: true at the sub-pixels to score (default: all). Unscored sub-pixels still condition later ones.
+      key: dropout key; None disables dropout.
+      counted: true at the sub-pixels to score; the others still condition later ones.
     """
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
     rngs = options.get("rngs")
@@ -112,10 +103,7 @@ def nats(
 def bits_per_dim(
     model: nn.Module, variables: Variables, images: GivenImages, *, h: Given | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
-    """Returns -log2 p(x | h, s) per sub-pixel for each image; its mean over a split is the figure papers report.
-
-    Takes and raises the same as ``log_prob``.
-    """
+    """Computes -log2 p(x | h, s) per sub-pixel, as reported in papers."""
     shape = (*np.shape(images)[1:3], model.channels)
     return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), shape)
 
@@ -123,22 +111,16 @@ def bits_per_dim(
 def check_causal(
     model: nn.Module, variables: Variables, *, shape: tuple[int, int, int], h: Given | None = None, s: Map | None = None
 ) -> None:
-    """Checks that the logits of a sub-pixel depend only on the sub-pixels before it. Otherwise likelihoods are wrong.
+    """Checks that logits depend only on earlier sub-pixels, with random images.
 
-    Each sub-pixel of random images is changed in turn, so the check takes as many forward passes as an image has
-    sub-pixels. Small images are enough. The check misses a dependence that does not show in these images, and changes
-    of a logit of less than about 1e-5.
+    Takes one forward pass per sub-pixel. Misses changes of logits below 1e-5 and any that these images hide.
 
     Args:
-      model: a model of this package, or any module that maps images to logits.
-      variables: its variables. Freshly initialised ones are enough if none of them is zero.
-      shape: batch, height and width of the random images. A few images detect more than one image does.
-      h: vectors [batch, condition], or class labels [batch], for a model made with one.
-      s: maps [batch, height, width, map_features], for a model made with one.
+      variables: kernels of zeros would hide a leak.
+      shape: batch, height and width of the images; small ones suffice.
 
     Raises:
-      InputError: if the logits of a sub-pixel depend on it or on a later one (the error names both), if they are NaN,
-        and for arguments that ``log_prob`` refuses.
+      InputError: the logits are not causal, or NaN.
     """
     images = jax.random.randint(jax.random.key(0), (*shape, model.channels), 0, model.levels)
     network, weights, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
@@ -157,7 +139,6 @@ def check_causal(
 def _leaks(
     model: nn.Module, variables: Variables, images: Images, condition: Condition
 ) -> tuple[Bool[Array, "changed subpixels"], Bool[Array, ""]]:
-    """Finds the logits that change with each sub-pixel, of those that come before it or are its own; and any NaN."""
     size = math.prod(images.shape[1:])
 
     def logits(changed: Array) -> Array:
@@ -175,12 +156,12 @@ def _leaks(
 
 
 def nats_to_bits_per_dim(nats: Nats, shape: tuple[int, ...]) -> Nats:
-    """Converts nats per image of ``shape`` (height, width, channels) to bits per sub-pixel."""
+    """Converts nats per image to bits per sub-pixel."""
     return nats / (math.prod(shape) * math.log(2))
 
 
 def summarise(each: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluation:
-    """Returns the mean and the interval of the nats of images."""
+    """Summarises nats per image as an ``Evaluation``."""
     each = each.astype(np.float64)
     mean, count = float(each.mean()), len(each)
     error = float(each.std(ddof=1)) / count**0.5 if count > 1 else float("inf")

@@ -1,7 +1,4 @@
-"""Trained models on disk: safetensors weights and a JSON card that says what they are and what they reached.
-
-Published models, the workdir of a run, and a file copied from either share one format and load in the same way.
-"""
+"""Trained models on disk: safetensors weights and a JSON card."""
 
 import difflib
 import functools
@@ -33,7 +30,7 @@ from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables, condition_sizes
 from pixelcnn_jax.models.registry import build, describe
 
-# In a checkout it holds also what the wheel leaves out: models for comparisons, and those that would make it too large.
+# A checkout has more models than the wheel.
 PUBLISHED = Path(__file__).parent / "weights"
 
 Model = nn.Module | Mapping[str, Any]
@@ -43,10 +40,9 @@ class Pretrained(NamedTuple):
     """A trained model.
 
     Attributes:
-      model: a network, a network with its conditioner, or, for an experiment with several networks, a dict of them.
-      variables: the parameters, as ``model.apply``, ``log_prob`` and ``sample`` take them; for several networks, a dict
-        of these by network name.
-      card: what the model is and what it reached; ``card["image_spec"]`` is an ``ImageSpec``.
+      model: a network, a ``ConditionalModel``, or a dict of networks.
+      variables: for ``model.apply``, ``log_prob`` and ``sample``; a dict by name for several networks.
+      card: metadata and scores; ``card["image_spec"]`` is an ``ImageSpec``.
     """
 
     model: Any
@@ -55,50 +51,45 @@ class Pretrained(NamedTuple):
 
 
 def pretrained_names() -> list[str]:
-    """Returns the names of the published models."""
+    """Lists the published models."""
     return sorted(_published())
 
 
 def integer_model_of(name: str) -> str:
-    """Returns the name of a published model's integer model, or the given name if it has none."""
+    """Resolves a published name to its integer model, if it has one."""
     return one if (one := f"{name}_integer") in _published() else name
 
 
 def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrained:
-    """Loads a trained model. The weights are read without pickle and must match the SHA-256 of their card.
+    """Loads a trained model, checked against the SHA-256 of its card.
 
     Args:
-      name: a name of ``pretrained_names()``, the workdir of a run, a .safetensors file with its card next to it, or a
-        model on the Hugging Face Hub, "hf://OWNER/NAME@REVISION", which is fetched once and needs the extra ``[hub]``.
-        A path that is also a published name is written "./NAME", or given as a ``Path``.
-      model: the networks, if their classes are neither of this package nor registered (``register``): a module, a
-        ``ConditionalModel``, or a dict of these by name. By default they are built from the card.
+      name: published name, run directory, .safetensors file with its card, or "hf://OWNER/NAME@REVISION". "./NAME" is a
+        path even if NAME is published.
+      model: networks, for classes that are neither of this package nor registered (``register``).
 
     Raises:
-      InputError: if the model does not exist, its card or weights are damaged, its weights are not finite or do not
-        match its networks, or this version cannot build its networks.
+      InputError: model not found, damaged, not finite, or not loadable by this version.
     """
     variables, card = read_weights(name)
     try:
         model = build(card["networks"]) if model is None else model
         _check_fit(model, variables)
-    except Exception as error:  # a card can name anything, and JAX and Flax raise many kinds of errors
+    except Exception as error:  # a card can name anything
         raise InputError(f"The networks of {name} cannot be loaded: {first_line(error):.300}") from None
     return Pretrained(model, variables, card)
 
 
 def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the variables of a model and its card without building its networks, whose classes may be unknown.
-
-    Takes what ``load_pretrained`` takes.
+    """Reads variables and card without building the networks.
 
     Raises:
-      InputError: if there is no such model, or its weights are damaged or not finite.
+      InputError: model not found, damaged or not finite.
     """
     file, card_file = find_model(name)
     card = read_card_file(card_file)
     digest = card["sha256"]
-    # An interrupted ``save_pretrained`` left the weights next to the file.
+    # An interrupted ``save_pretrained`` leaves the weights in the side file.
     candidates = (path.read_bytes() for path in (file, _side_file(file, digest)) if path.is_file())
     content = next((x for x in candidates if hashlib.sha256(x).hexdigest() == digest), None)
     if content is None:
@@ -106,7 +97,7 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         flat = load(content)
         variables = flax.traverse_util.unflatten_dict(flat, sep=".")
-    except Exception as error:  # safetensors and JAX raise many kinds of errors
+    except Exception as error:  # safetensors and JAX raise many kinds
         raise InputError(f"{file} holds no arrays that can be read: {first_line(error):.300}") from None
     if not all(np.isfinite(np.asarray(x)).all() for x in flat.values()):
         raise InputError(f"{file} holds parameters that are NaN or infinite: the run that wrote it has diverged.")
@@ -114,7 +105,7 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_card(name: str | Path) -> dict[str, Any]:
-    """Returns the card of a model without loading its weights. Takes and refuses what ``load_pretrained`` does."""
+    """Reads the card of a model, named as in ``load_pretrained``."""
     return read_card_file(find_model(name)[1])
 
 
@@ -126,20 +117,16 @@ def save_pretrained(
     *,
     image_shape: tuple[int, int] | None = None,
 ) -> None:
-    """Writes a model so that ``load_pretrained`` finds the old or the new one complete, even if this is interrupted.
+    """Writes a model for ``load_pretrained``, atomically.
 
     Args:
-      path: a folder, which is made and gets model.safetensors and model.json, or a .safetensors file, whose card is put
-        next to it.
-      model: a network, a ``ConditionalModel``, or a dict of these by name.
-      variables: its variables; for a dict of networks a dict by the same names.
-      card: "image_spec", an ``ImageSpec``, and any other facts about the model. The networks, the number of
-        parameters, the dtype, the format and the SHA-256 of the weights are added, and a missing "density" (the
-        density, in which a vector h counts as a class).
-      image_shape: height and width of the images, if the card has no "image_spec".
+      path: folder (model.safetensors, model.json) or .safetensors file.
+      variables: for a dict of networks, a dict by the same names.
+      card: "image_spec" and any other metadata; missing facts are added ("density" counts a vector h as a class).
+      image_shape: height and width, if the card has no "image_spec".
 
     Raises:
-      InputError: if neither the card nor ``image_shape`` says what the images are.
+      InputError: neither ``image_shape`` nor "image_spec" is given.
     """
     file, card = _file_in(Path(path)), dict(card or {})
     if image_shape is not None and isinstance(model, nn.Module):
@@ -174,7 +161,6 @@ def save_pretrained(
 
 
 def _density(model: Model, variables: Variables) -> tuple[str, int | None]:
-    """Returns the density that a model is of, as ``DENSITIES`` names them, and its number of classes."""
     conditioner = getattr(model, "conditioner", None)
     if isinstance(conditioner, Deconvolution):
         return "p(x|y)", len(variables["params"]["conditioner"]["Dense_0"]["kernel"])
@@ -193,21 +179,17 @@ def _file_in(path: Path) -> Path:
 
 
 def _card_file(file: Path) -> Path:
-    """Returns the path of the card of some weights: next to them, or config.json in a folder of the Hub."""
     beside = file.with_suffix(".json")
     is_of_hub = file.name == "model.safetensors" and file.is_file() and not beside.is_file()
     return file.with_name("config.json") if is_of_hub else beside
 
 
 def find_model(name: str | Path) -> tuple[Path, Path]:
-    """Returns the files of a model, its weights and its card. Takes and refuses what ``load_pretrained`` does.
-
-    A published name that is written as a path is a path.
-    """
+    """Locates the weights and the card of a model, named as in ``load_pretrained``."""
     if str(name).startswith("hf://"):
         file = fetch_model(str(name))
         return file, _card_file(file)
-    file = _file_in(Path(os.path.expanduser(name)))  # which leaves an unknown user as it is
+    file = _file_in(Path(os.path.expanduser(name)))  # keeps unknown users
     try:
         exists = (card := _card_file(file)).is_file()
     except OSError as error:
@@ -237,7 +219,6 @@ def _side_file(file: Path, digest: str) -> Path:
 
 
 def _check_fit(model: Model, variables: Variables) -> None:
-    """Raises InputError unless the arrays are those of this package's networks; Flax checks those of other modules."""
     if isinstance(model, Mapping):
         for name, one in model.items():
             _check_fit(one, variables[name])

@@ -1,4 +1,4 @@
-"""Exact ancestral sampling: cached, and the naive sampler that it must equal."""
+"""Exact ancestral sampling: cached, and naive as its reference."""
 
 import time
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from pixelcnn_jax.models.inputs import (
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Cache, Stream, stream_of
 
-REPORT_SECONDS = 0.02  # shortest time between two reports of finished rows
+REPORT_SECONDS = 0.02  # minimum time between reports of finished rows
 
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
@@ -50,34 +50,23 @@ def sample(
     guidance: Scalar = 0.0,
     on_row: Callable[[int], None] | None = None,
 ) -> Int[Array, "batch height width channels"]:
-    """Draws images from p(x | h, s). The whole costs about as much as one forward pass.
+    """Draws images from p(x | h, s) at about the cost of one forward pass.
 
     Args:
-      model: a module that maps images to logits, or a ``ConditionalModel``. Without a stream of its own
-        (``models.streaming.stream_of``) it is run again for every sub-pixel, as ``naive_sample`` does.
-      variables: its variables, from ``init`` or from training.
-      key: one key or one per image: images with equal keys share their noise, and differ only by h, s or given. With
-        keys sharded over devices (``devices.shard``) each device draws its share of the images.
+      model: a network or ``ConditionalModel``; without a stream it is rerun for every sub-pixel.
+      key: one key, or one per image; equal keys share their noise, sharded keys sample on several devices.
       shape: batch, height and width.
-      h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
-      s: maps [batch, height, width, map_features], for a model made with one.
-      given: images whose sub-pixels are kept where ``mask`` is true.
-      mask: true where a sub-pixel is given. If those are a raster-order prefix (rows, then part of a row), the rest is
-        drawn from the exact conditional. For any other mask each pixel is drawn given all pixels *before* it, sampled
-        or given: an exact draw from the model's ordered conditionals, which ignores given pixels further down.
-      temperature: divides the logits of each sub-pixel. Below 1, likely values are drawn more often.
-      guidance: the weight w of classifier-free guidance (Ho and Salimans 2022). Images are drawn from (1 + w) times the
-        conditional minus w times the unconditional logits, renormalised for each sub-pixel. The model must be trained
-        with ``drop_condition``. The unconditional logits are those given zeros, or given what the conditioner's
-        ``null_condition(h)`` returns. Doubles the cost.
-      on_row: called with the index of each finished row, for a progress bar; ignored for a model without a stream.
-
-    Returns:
-      Integers 0 to ``model.levels - 1``, int32.
+      h: vectors [batch, condition] or class labels [batch].
+      s: maps [batch, height, width, map_features].
+      given: observed images, kept where ``mask`` is true.
+      mask: true at observed sub-pixels. Exact for a raster prefix; pixels ignore observed ones further down.
+      temperature: divisor of the logits.
+      guidance: weight w of classifier-free guidance (Ho and Salimans 2022): (1 + w) conditional - w unconditional
+        logits. Assumes training with ``drop_condition``; not checked.
+      on_row: called with the index of each finished row; ignored without a stream.
 
     Raises:
-      InputError: for arguments that do not fit the model or the shape. Guidance is not refused for a model trained
-        without ``drop_condition``: the variables do not record it. `pixelcnn sample` reads it from the card.
+      InputError: arguments do not fit the model.
     """
     prepared = _prepared(
         model, variables, key, shape=shape, h=h, s=s, given=given, mask=mask, temperature=temperature, guidance=guidance
@@ -93,13 +82,9 @@ def sample_and_log_prob(
     on_row: Callable[[int], None] | None = None,
     **arguments: Any,
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, " batch"]]:
-    """Draws the images that ``sample`` draws, and computes the log-probability of each in the same pass.
+    """Draws images as ``sample`` does, with their log-probabilities in nats.
 
-    Takes and raises the same as ``sample``.
-
-    Returns:
-      The images, and the log-probability of the sub-pixels that were drawn, in nats per image. It is that of the
-      distribution they were drawn from: with ``temperature`` and ``guidance``, conditional on the given sub-pixels.
+    Log-probabilities include temperature and guidance, and are conditional on observed sub-pixels.
     """
     network, weights, adjustment, inputs, drawn = _prepared(model, variables, key, **arguments)
     drawn = drawn._replace(log_probs=jnp.zeros(len(drawn.images)))
@@ -109,7 +94,7 @@ def sample_and_log_prob(
 
 
 class Drawn(NamedTuple):
-    """Partly drawn images, and the log-probability of the sub-pixels drawn so far in each; None if not requested."""
+    """Partly drawn images and their log-probabilities; None if not requested."""
 
     images: Int[Array, "batch height width channels"]
     log_probs: Float[Array, " batch"] | None
@@ -117,14 +102,13 @@ class Drawn(NamedTuple):
     def add(
         self, logits: Float[Array, "batch levels"], values: Int[Array, " batch"], kept: Bool[Array, " batch"]
     ) -> Float[Array, " batch"] | None:
-        """Returns the log-probabilities with those of one sub-pixel of each image, where it was not given."""
         if self.log_probs is None:
             return None
         return self.log_probs + jnp.where(kept, 0.0, log_probs_of(logits, values))
 
 
 class SamplerInputs(NamedTuple):
-    """Inputs of the samplers for each image: its key, the mask of kept sub-pixels, and its condition in each pass."""
+    """Keys, mask of observed sub-pixels, and condition of each pass."""
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
@@ -140,7 +124,6 @@ def _sample(
     *,
     on_row: Callable[[int], None] | None,
 ) -> Drawn:
-    """Draws by the cached sampler where the model has one."""
     (drawn, inputs), variables = match_sharding(inputs.keys, (drawn, inputs), variables)
     stream = stream_of(model)
     if stream is None:
@@ -155,7 +138,7 @@ def _sample(
     while row < height:
         began, end = time.monotonic(), min(row + count, height)
         drawn, rows = jax.block_until_ready(advance(drawn, rows, row, end))
-        # Fast rows are advanced together: one call for each would slow them down.
+        # Fast rows are batched: a call for each would slow them down.
         count = max(1, int((end - row) * REPORT_SECONDS / max(1e-9, time.monotonic() - began)))
         for finished in range(row, end):
             on_row(finished)
@@ -166,16 +149,11 @@ def _sample(
 def naive_sample(
     model: nn.Module, variables: Variables, key: RandomKeys, **arguments: Any
 ) -> Int[Array, "batch height width channels"]:
-    """Draws what ``sample`` draws from the same key, by running the whole network again for every sub-pixel.
-
-    Takes, returns and raises the same as ``sample``. It is the reference for the cached sampler in float32; in half
-    precision the two round sums differently, and some draws differ.
-    """
+    """Draws as ``sample`` does, without a cache; half precision may differ."""
     return _checked(_sample_naively(*_prepared(model, variables, key, **arguments))).images
 
 
 def _checked(drawn: Drawn) -> Drawn:
-    """Raises InputError for sub-pixels that could not be drawn. Traced ones are not checked."""
     if not isinstance(drawn.images, jax.core.Tracer) and drawn.images.size and int(drawn.images.min()) < 0:
         raise InputError("The logits are NaN or infinite: the parameters have diverged, or h or s is too large.")
     return drawn
@@ -183,7 +161,6 @@ def _checked(drawn: Drawn) -> Drawn:
 
 @partial(jax.jit, static_argnames=("stream", "size"))
 def _first_rows(stream: Stream, params: Params, size: tuple[int, int]) -> Any:
-    """Returns the memory of the rows above images of a batch and a width."""
     return stream.first_rows(stream.prepare(params), *size)
 
 
@@ -198,11 +175,7 @@ def _sample_rows(
     first: Int[Array, ""] | int,
     stop: Int[Array, ""] | int,
 ) -> tuple[Drawn, Any]:
-    """Draws rows ``first`` to ``stop - 1`` of the images. Compiled once for any number of rows.
-
-    Returns them and the memory of the rows. The parameters are prepared in every call, which takes less time than to
-    return them and pass them to the next.
-    """
+    """Draws rows ``first`` to ``stop - 1``, compiled once for any number of rows."""
     _, _, width, channels = drawn.images.shape
     cache = Cache(stream, stream.prepare(params), inputs.condition, rows)
 
@@ -222,9 +195,8 @@ def _sample_rows(
                 drawn = drawn._replace(log_probs=drawn.add(logits, values, kept))
                 values = jnp.where(kept, pixel[:, colour], values)
                 cache = cache.write(column * channels + colour, adjustment.repeat(values))
-            # The next pixel is opened here, so that its contexts are carried into the next iteration. A gate that reads
-            # them from their place in the row is one kernel with that lookup, which XLA's CPU compiler runs number by
-            # number, ten times as slow.
+            # Opened here and carried into the next iteration: XLA on CPU would fuse the gate with the lookup of its
+            # context, which runs ten times as slow.
             return drawn, cache.close_pixel(column).open_pixel(jnp.minimum(column + 1, width - 1))
 
         cache = cache.open_row(row, adjustment.repeat(given)).open_pixel(0)
@@ -274,7 +246,6 @@ def _prepared(
     temperature: Scalar = 1.0,
     guidance: Scalar = 0.0,
 ) -> tuple[nn.Module, Variables, Adjustment, SamplerInputs, Drawn]:
-    """Makes the arguments of ``_sample``."""
     adjustment = make_adjustment(temperature, guidance)
     network, weights, condition = apply_conditioner(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:
@@ -282,14 +253,14 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if given is None and mask is None:
         given, mask = np.zeros(full, np.int32), np.zeros(full, bool)
-    # Values that are not given are overwritten before they are read. Zeros keep them out of an embedding's table.
+    # Unobserved values are overwritten before they are read; zeros are valid indices of an embedding.
     images = as_images(given, channels=full[-1], levels=levels, name="given", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)
     key = jax.random.key_data(key)
     if key.ndim > 1 and len(key) != shape[0]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got {len(key)} keys.")
-    # Under vmap, keys of any other implementation draw all their numbers from the first of them.
+    # Under vmap, other PRNG implementations draw all numbers from the first key.
     key = jax.random.wrap_key_data(key[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
     inputs = SamplerInputs(keys, jnp.broadcast_to(jnp.asarray(mask, bool), full), condition)

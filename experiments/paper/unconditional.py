@@ -1,4 +1,4 @@
-"""p(x): the Gated PixelCNN of sections 2.1 and 2.2, without a condition."""
+"""p(x): the unconditional Gated PixelCNN (1606.05328, sections 2.1 and 2.2)."""
 
 from dataclasses import dataclass
 
@@ -22,20 +22,14 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
 class Config:
     """Fields of ``config.unconditional``."""
 
-    augment: float = field(
-        0.0, "share of training images shown rotated, mirrored or moved; h says how", least=0, most=1
-    )
-    views: tuple[int, ...] = field((), "which views these are, as indices into data.views.views; all if empty", least=1)
+    augment: float = field(0.0, "fraction of training images to augment", least=0, most=1)
+    views: tuple[int, ...] = field((), "indices into data.views.views to augment with; empty for all", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the likelihood as the loss, a grid of samples as the picture.
+    """Builds the experiment, with distribution augmentation (Jun et al. 2020).
 
-    With ``augment`` training shows images in several views, and h names the view (distribution augmentation, Jun et al.
-    2020). Scores and samples are of unchanged images: the exported model is p(x), its h fixed to that view.
-
-    Raises:
-      InputError: for a view that does not exist.
+    With ``augment``, h is the index of the transform; the exported p(x) fixes h to the identity.
     """
     network = make_network(config.model, spec)
     if not config.group.augment:
@@ -57,7 +51,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def likelihood_experiment(model: Network | ConditionalModel, config: RunConfig, spec: ImageSpec) -> Experiment:
-    """Returns the experiment of a model of p(x)."""
+    """Builds the experiment of a model of p(x)."""
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         return nats(model, params, batch["image"], key=key)

@@ -1,1 +1,1 @@
-"""The networks, their layers, and how they advance pixel by pixel."""
+"""Networks, layers, and their streams for cached sampling."""

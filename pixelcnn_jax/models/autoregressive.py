@@ -1,8 +1,4 @@
-"""The common part of all networks: hyperparameters, the call, how an image is read, and the head.
-
-The layers between input and head tell the networks apart: ``gated_pixelcnn.py``, and its predecessors ``pixelcnn.py``
-and ``pixelrnn.py``.
-"""
+"""Base class of all networks: hyperparameters, call, encoding and head."""
 
 from functools import partial
 from typing import Any
@@ -35,38 +31,29 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 @nn.nowrap
 def init_parameters(model: nn.Module, rngs: Any, *inputs: Any, **options: Any) -> Any:
-    """Draws the variables by ``parameters``, without the logits that Flax would compute and drop."""
+    """Draws the variables without computing logits."""
     return nn.Module.init(model, rngs, *inputs, **{"method": "parameters", **options})
 
 
 class Network(nn.Module):
-    """A network that gives each sub-pixel a distribution over its levels, given all sub-pixels before it.
+    """Base class of autoregressive networks over sub-pixels.
 
-    ``model.init(key, images, h, s)`` returns the variables; images of one pixel are enough. ``model.apply(variables,
-    images, h, s)`` returns the logits. The first layer (``first``) does not read the current sub-pixel; ``layers``
-    more layers and the head follow. A subclass defines ``parameter_shapes`` and ``forward``.
+    ``model.init(key, images, h, s)`` gives variables, ``model.apply(variables, images, h, s)`` logits.
 
     Attributes:
-      levels: number of values of a sub-pixel, 2 to 65,536; images hold integers 0 to ``levels - 1``.
-      channels: channels of an image; each is predicted from the earlier ones of the same pixel.
-      features: p, the feature maps of each stack, at least one per channel. For the predecessors: h, half of the maps
-        that pass from layer to layer.
-      layers: number of layers after the first one.
-      kernel_size: n, odd and at least 3. A Diagonal BiLSTM does not use it.
-      first_kernel_size: n of the first layer (7 in 1601.06759).
-      head_features: feature maps between the two 1x1 of the head; None for ``features``.
-      dropout: fraction of the features dropped in training, in each layer, rounded to 1/256 but not to 0.
-      code_features: 0 reads a sub-pixel as an intensity in [-1, 1]. A positive number reads it as a code through a
-        learned embedding of that size (VQ-VAE codes, whose order means nothing).
-      mixture: 0 gives each level its own logit, as in the papers of these networks. A positive number gives the
-        intensity a mixture of that many discretised logistics (PixelCNN++, 1701.05517).
-      point_masses: adds to a mixture a point mass at the lowest and one at the highest level, for images with many
-        black or white pixels, which logistics learn slowly.
-      dtype: type of the operands of all products; parameters and logits stay float32. Features have this type too,
-        except in ``apply`` on a CPU, where they stay float32. With more than 512 levels, bfloat16 cannot tell
-        neighbouring levels apart, which makes the likelihood worse but not wrong. With float64, for which JAX must
-        have ``jax_enable_x64``, logits and likelihoods are float64 too.
-      remat: recompute each layer in the backward pass instead of storing what it needs: less memory, more time.
+      levels: number of intensity levels, 2 to 65,536.
+      channels: channels per image, predicted in order.
+      features: hidden channels per stack (p); for the predecessors h, with 2h between layers.
+      layers: number of layers after the first.
+      kernel_size: filter size n, odd, at least 3; unused by Diagonal BiLSTM.
+      first_kernel_size: filter size of the first layer (mask A).
+      head_features: hidden channels of the head; None for ``features``.
+      dropout: dropout rate, rounded to 1/256 but not to 0.
+      code_features: embedding size of VQ-VAE codes; 0 reads intensities.
+      mixture: number of discretised logistics (PixelCNN++, 1701.05517); 0 for a softmax.
+      point_masses: add point masses at the lowest and highest level to the mixture.
+      dtype: matmul dtype; logits are at least float32. bfloat16 cannot separate more than 512 levels.
+      remat: recompute layers in the backward pass.
     """
 
     levels: int = 256
@@ -84,7 +71,7 @@ class Network(nn.Module):
     remat: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", jnp.dtype(self.dtype))  # equal models compare equal, however it is written
+        object.__setattr__(self, "dtype", jnp.dtype(self.dtype))  # for equality
         check_hyperparameters(self)
         super().__post_init__()
 
@@ -93,26 +80,19 @@ class Network(nn.Module):
     def __call__(
         self, images: GivenImages, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
-        """Returns the logits of every sub-pixel given all before it in raster order, colour within pixel, and h and s.
-
-        Unless ``deterministic``, dropout draws from the "dropout" stream.
-
-        Raises:
-          InputError: for images of the wrong shape or type, and for an h or s of the wrong shape, missing, or given to
-            a model initialised without.
-        """
+        """Computes logits given all earlier sub-pixels; dropout uses rng "dropout"."""
         return as_logits(self, self.head_outputs(images, Condition(h, s), deterministic=deterministic))
 
     def log_probs(
         self, images: Images, condition: Condition, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels"]:
-        """Returns the log-probability of every sub-pixel in nats. For a mixture, other levels are not computed."""
+        """Computes the log-probability of every sub-pixel, in nats."""
         outputs = self.head_outputs(images, condition, deterministic=deterministic)
         return mixture_log_probs(outputs, images, levels=self.levels) if self.mixture else log_probs_of(outputs, images)
 
     @nn.compact
     def parameters(self, images: GivenImages, h: Vector | None = None, s: Map | None = None, **_: Any) -> Params:
-        """Draws or reads the parameters, those of h and s only if h and s are given, and checks that these fit."""
+        """Draws or reads the parameters; those of h and s only if given."""
         condition = Condition(h, s)
         as_images(images, channels=self.channels, levels=self.levels)
         stacked = partial(initialise_stacked, count=self.layers)
@@ -126,7 +106,7 @@ class Network(nn.Module):
     def head_outputs(
         self, images: GivenImages, condition: Condition, *, deterministic: bool
     ) -> Float[Array, "batch height width channels outputs"]:
-        """Returns the outputs of the head for every sub-pixel: logits, or the parameters of a mixture."""
+        """Computes logits, or mixture parameters, of every sub-pixel."""
         params = self.parameters(images, *condition)
         images = as_images(images, channels=self.channels, levels=self.levels)
         drop = self.make_rng("dropout") if self.dropout and not deterministic else None
@@ -135,15 +115,15 @@ class Network(nn.Module):
 
     @nn.nowrap
     def check_given(self, condition: Condition) -> None:
-        """Raises InputError for values of h or s that the network does not take. Traced values are not checked."""
+        """Raises InputError for invalid values of h or s."""
 
     @nn.nowrap
     def check_variables(self, variables: Variables) -> None:
-        """Raises InputError for values of parameters, read from a file, that the network cannot compute with."""
+        """Raises InputError for invalid parameters from a file."""
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
-        """Returns the shape of every parameter, those of h and s only if h and s are given."""
+        """Declares the parameters; those of h and s only if given."""
         raise NotImplementedError
 
     @nn.nowrap
@@ -155,50 +135,40 @@ class Network(nn.Module):
         *,
         dropout_key: Key[Array, ""] | None = None,
     ) -> Float[Array, "batch height width channels outputs"]:
-        """Returns the outputs of the head over whole images, from the features that ``encode`` made of them.
+        """Computes the head's outputs from encoded images.
 
-        It must depend only on its arguments and the hyperparameters: it is compiled once for equal models, and called
-        on an unbound module. Parameters, inputs and condition have the types that ``products.product`` expects.
+        Must be pure: it is compiled once for equal models, and called on an unbound module.
         """
         raise NotImplementedError
 
     @nn.nowrap
     def stream(self) -> Any:
-        """Returns the steps of cached sampling, or None to run the whole network again for every sub-pixel.
-
-        They are a ``models.streaming.Stream``, for which ``stream_of`` asks. A class whose layers differ from its
-        parent's returns its own.
-        """
+        """Builds the ``Stream`` of cached sampling; None reruns the network instead."""
         return None
 
     @nn.nowrap
     def inputs_before(self, colour: int) -> int:
-        """Features that ``encode`` makes of a pixel whose colours are known up to one."""
+        """Counts the inputs of a pixel from the channels before ``colour``."""
         return 1 + colour * max(1, self.code_features)
 
     @property
     def inputs(self) -> int:
-        """Features that ``encode`` makes of a pixel."""
         return self.inputs_before(self.channels)
 
     @property
     def maps(self) -> int:
-        """Feature maps that pass from layer to layer."""
         return self.features
 
     @property
     def head_width(self) -> int:
-        """Feature maps between the two 1x1 of the head."""
         return self.features if self.head_features is None else self.head_features
 
     @property
     def outputs(self) -> int:
-        """Outputs of the head per sub-pixel."""
         return 3 * self.mixture + 2 * self.point_masses if self.mixture else self.levels
 
 
-# One function for all calls, so that a call outside of ``jit`` is compiled once for equal models, and not each time.
-# Inlined, it leaves the programs of callers, and the bits of a training run, as they are without it.
+# Jitted so that eager calls compile once for equal models; inlined so that callers' programs stay the same.
 @partial(jax.jit, static_argnames="model", inline=True)
 def _head_outputs(model: Network, params: Params, images: Images, condition: Condition, key: Array | None) -> Array:
     def outputs(params: Params, images: Images, condition: Condition, key: Array | None, *, dtype: Any) -> Array:
@@ -206,7 +176,7 @@ def _head_outputs(model: Network, params: Params, images: Images, condition: Con
         inputs = encode(model, params, images, dtype)
         return model.forward(as_dtypes(model, params, dtype), inputs, condition, dropout_key=key)
 
-    # On a CPU only products are fast in half precision: whatever is between them stays float32.
+    # On CPU only matmuls are fast in half precision: the rest stays float32.
     on_cpu, elsewhere = partial(outputs, dtype=accumulation_dtype(model.dtype)), partial(outputs, dtype=model.dtype)
     if accumulation_dtype(model.dtype) == model.dtype:
         return on_cpu(params, images, condition, key)
@@ -214,17 +184,14 @@ def _head_outputs(model: Network, params: Params, images: Images, condition: Con
 
 
 def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Float[Array, "*subpixels levels"]:
-    """Returns the outputs of the head as logits of the levels; those of a mixture are log-probabilities."""
+    """Converts the head's outputs to logits over the levels."""
     return mixture_logits(outputs, levels=model.levels) if model.mixture else outputs
 
 
 def encode(
     model: Network, params: Params, images: Images, dtype: DTypeLike | None = None
 ) -> Float[Array, "batch height width inputs"]:
-    """Returns the input of the first layer: a constant 1, then the intensity or embedded code of each channel.
-
-    The constant distinguishes the image from the zero border. The type is ``dtype``, or the model's if it is None.
-    """
+    """Encodes pixels as 1 (distinguishes padding), then intensities or embeddings."""
     dtype = model.dtype if dtype is None else dtype
     if model.code_features:
         table = params["embedding"]["kernel"].astype(dtype)
@@ -236,7 +203,7 @@ def encode(
 
 
 def shared_shapes(model: Network) -> Params:
-    """Returns the shapes of the head and of the embedding of codes."""
+    """Declares the parameters of the head and the embedding."""
     width, classes = model.head_width, model.channels * model.outputs
     shapes: Params = {
         "head": {"hidden": affine((model.maps,), (width,), gain=2.0), "logits": affine((width,), (classes,))}
@@ -247,13 +214,13 @@ def shared_shapes(model: Network) -> Params:
 
 
 def condition_shapes(condition: Condition, outputs: tuple[int, ...], *sums: str) -> Params:
-    """Returns the shapes of V h and V s, as far as h and s are given, for each sum that they join."""
+    """Declares V h and V s for each of ``sums``."""
     kernels = [item for sum_ in sums for item in condition.kernels(sum_).items()]
     return {name: Kernel((value.shape[-1],), outputs) for name, value in kernels}
 
 
 def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:
-    """Returns kernels in the model's type and biases in that of the features, the logits' bias in float32 or better."""
+    """Casts kernels to the matmul dtype and biases to ``features``."""
 
     def one(path: tuple[Any, ...], x: Array) -> Array:
         if jax.tree_util.keystr(path) == "['head']['logits']['bias']":
@@ -266,14 +233,14 @@ def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:
 def head_hidden(
     head: Params, features: Float[Array, "batch height width known"]
 ) -> Float[Array, "batch height width group"]:
-    """Returns ReLU, 1x1, ReLU: the first half of the head."""
+    """Applies ReLU, 1x1, ReLU."""
     return jax.nn.relu(one_by_one(head["hidden"], jax.nn.relu(features)))
 
 
 def head_last(
     head: Params, hidden: Float[Array, "batch height width known"]
 ) -> Float[Array, "batch height width *group"]:
-    """Returns the last 1x1, in float32 or better: the outputs of one colour or of all, channel by channel."""
+    """Applies the last 1x1, in float32 or better."""
     last = head["logits"]
     return add_bias(product(hidden, last["kernel"], result=accumulation_dtype(hidden.dtype)), last["bias"])
 
@@ -281,11 +248,8 @@ def head_last(
 def whole_head(
     model: Network, head: Params, features: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width channels outputs"]:
-    """Returns the masked head over whole images, all colours at once.
-
-    On GPU and TPU the last product itself separates the channels: they would rearrange its result several times.
-    """
-    separate = (model.channels, model.outputs)
+    """Applies the masked head to whole images."""
+    separate = (model.channels, model.outputs)  # by the last matmul on GPU and TPU, which saves transposes
 
     def together(hidden: Array, head: Params) -> Array:
         flat = head_last(head, hidden)
@@ -300,13 +264,13 @@ def whole_head(
 
 
 def check_precision(model: Network) -> None:
-    """Raises InputError for a network in float64 where JAX has 32 bits."""
+    """Raises InputError for float64 without ``jax_enable_x64``."""
     if model.dtype == jnp.float64 and jnp.zeros(()).dtype != jnp.float64:
         raise InputError("dtype float64 needs 64 bits in JAX: call jax.config.update('jax_enable_x64', True) first.")
 
 
 def check_hyperparameters(model: Network) -> None:
-    """Raises InputError for hyperparameters that would give a network of another kind without a word."""
+    """Raises InputError for hyperparameters that would silently change the network."""
     channels, kernels = model.channels, ("kernel_size", "first_kernel_size")
     rules = {name: (getattr(model, name) % 2 and getattr(model, name) >= 3, "odd and at least 3") for name in kernels}
     rules |= {

@@ -1,4 +1,4 @@
-"""The cards of trained models: JSON that says what a model is, checked here because it may be made up."""
+"""Cards of trained models: JSON metadata, validated as untrusted input."""
 
 import dataclasses
 import math
@@ -13,47 +13,47 @@ from pixelcnn_jax.foundation.files import read_json
 from pixelcnn_jax.models.inputs import ImageSpec
 
 FORMAT = 1
-MAX_SUBPIXELS = 2**20  # of an image
-MAX_BYTES = 2**24  # of a card
-# The densities of images that a "density" may name, by the part of a batch that holds what they are given.
+MAX_SUBPIXELS = 2**20  # per image
+MAX_BYTES = 2**24  # per card
+# Densities, and the key of a batch that holds their condition.
 DENSITIES = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
 
 
 def drawn_by_class(card: Mapping[str, Any]) -> bool:
-    """Whether a model draws images from nothing or from a class label."""
+    """Checks for a density p(x) or p(x|y)."""
     return card.get("density") in [density for density, part in DENSITIES.items() if part in (None, "label")]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CardFields:
-    """The fields of a card that the package reads; a card may hold more."""
+    """Fields of a card that the package reads; others are kept."""
 
-    networks: Mapping[str, Any] = field(None, "the networks as ``describe`` writes them")
-    sha256: str = field(None, "digest of the weights")
-    image_spec: Mapping[str, Any] = field(None, "the images")
-    config: Mapping[str, Any] | None = field(None, "the config of the run")
-    experiment: str = field("", "the experiment of the run")
-    density: str = field("p(x)", "the density that was learned")
+    networks: Mapping[str, Any] = field(None, "networks, from ``describe``")
+    sha256: str = field(None, "SHA-256 of the weights")
+    image_spec: Mapping[str, Any] = field(None, "image format")
+    config: Mapping[str, Any] | None = field(None, "config of the run")
+    experiment: str = field("", "experiment of the run")
+    density: str = field("p(x)", "learned density")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpecFields:
-    """The fields of an ``ImageSpec`` in a card."""
+    """Fields of ``ImageSpec`` in a card."""
 
     height: int = field(None, "rows", least=1)
     width: int = field(None, "columns", least=1)
     channels: int = field(None, "channels", least=1)
-    levels: int = field(None, "values of a sub-pixel", least=2, most=2**16)
+    levels: int = field(None, "number of intensity levels", least=2, most=2**16)
     classes: int | None = field(None, "number of class labels", least=1, most=2**20)
     words: tuple[str, ...] | None = field(None, "vocabulary of captions")
     class_names: tuple[str, ...] | None = field(None, "names of the classes")
 
 
 def read_card_file(path: Path) -> dict[str, Any]:
-    """Returns a card, in which ``image_spec`` is an ``ImageSpec`` and ``config`` a dict.
+    """Reads a card, with ``image_spec`` as an ``ImageSpec``.
 
     Raises:
-      InputError: for a file that is damaged, was edited since it was written, or has a different format.
+      InputError: the card is damaged, edited or of a different format.
     """
     if (size := path.stat().st_size) > MAX_BYTES:
         raise InputError(f"{path} is no card: it has {size:,} bytes, and a card at most {MAX_BYTES:,}.")

@@ -1,4 +1,4 @@
-"""Colour groups and masks: which features of the current pixel a feature may read (1601.06759, section 3.4)."""
+"""Colour groups and masks of the current pixel (1601.06759, section 3.4)."""
 
 from typing import NamedTuple
 
@@ -10,49 +10,41 @@ from pixelcnn_jax.models.parameters import Params
 
 
 def colour_groups(features: int, channels: int) -> Int[np.ndarray, " features"]:
-    """Returns the channel whose group each feature belongs to: feature j of p is in group floor(j C / p).
-
-    Groups may differ in size. A feature of group c may depend on all earlier pixels and, after the first layer, on the
-    channels before c of its own pixel.
-    """
+    """Assigns each feature to a channel: feature j of p to floor(j C / p)."""
     return np.arange(features) * channels // features
 
 
 def group_slice(features: int, channels: int, colour: int) -> slice:
-    """Returns the features of one colour group, which are contiguous."""
+    """Slices the features of one colour group."""
     start, stop = np.searchsorted(colour_groups(features, channels), [colour, colour + 1])
     return slice(int(start), int(stop))
 
 
 def colour_block(part: Params, known: int, outputs: slice) -> Params:
-    """Cuts a 1x1 to some outputs, and to the features that they may read, which come first."""
+    """Cuts a 1x1 to ``outputs`` and their first ``known`` inputs."""
     return {"kernel": part["kernel"][:known, outputs], "bias": part["bias"][..., outputs]}
 
 
 def colour_mask(
     inputs: Int[np.ndarray, " inputs"], outputs: Int[np.ndarray, " outputs"], *, first: bool = False
 ) -> Bool[np.ndarray, "inputs outputs"]:
-    """Returns which input feature of the current pixel an output feature may read, from the groups of both.
+    """Builds mask A (``first``: earlier groups only) or B (also its own group).
 
-    Mask A is ``first``, earlier groups only, and belongs to the first layer. Mask B, for all other layers, adds the
-    feature's own group. An input that is always known (the constant-1 channel) has group -1.
+    Group -1 is always visible.
     """
     return inputs[:, None] < outputs if first else inputs[:, None] <= outputs
 
 
 class ColourMasks(NamedTuple):
-    """The mask of every kernel that reads the current pixel.
-
-    *Maps* pass from layer to layer; *features* are inside a layer. A Gated PixelCNN has as many of one as of the other,
-    its predecessors twice as many maps.
+    """Masks of the kernels that read the current pixel.
 
     Attributes:
-      first: inputs to maps, in the first layer.
-      down: maps to features; the same in each gate of an LSTM.
+      first: mask A, inputs to maps.
+      down: maps to features, or to each gate of an LSTM.
       inner: features to features.
       up: features to maps.
-      hidden: maps to the features between the two 1x1 of the head.
-      logits: those to the outputs.
+      hidden: maps to the hidden channels of the head.
+      logits: these to the outputs.
     """
 
     first: Bool[np.ndarray, "inputs maps"]
@@ -64,12 +56,12 @@ class ColourMasks(NamedTuple):
 
 
 def input_groups(model: Network) -> Int[np.ndarray, " inputs"]:
-    """Returns the colour group of each feature that ``encode`` makes; the constant 1 has group -1, always known."""
+    """Assigns colour groups to the encoded inputs; -1 for the constant 1."""
     return np.append(-1, np.repeat(np.arange(model.channels), max(1, model.code_features)))
 
 
 def colour_masks(model: Network) -> ColourMasks:
-    """Returns the masks of a network."""
+    """Builds the masks of a network."""
     widths = (model.maps, model.features, model.head_width, model.channels * model.outputs)
     maps, features, hidden, classes = (colour_groups(width, model.channels) for width in widths)
     return ColourMasks(
@@ -83,32 +75,29 @@ def colour_masks(model: Network) -> ColourMasks:
 
 
 def mask_kernel(kernel: Array, mask: Bool[np.ndarray, "..."]) -> Array:
-    """Returns a kernel [..., inputs, (pair,) outputs] with zeros where a mask over its last axes is false."""
+    """Masks the last axes of a kernel [..., inputs, (pair,) outputs]."""
     return kernel * np.reshape(mask, (1,) * (kernel.ndim - mask.ndim) + mask.shape).astype(kernel.dtype)
 
 
 def mask_part(part: Params, mask: Bool[np.ndarray, "..."]) -> Params:
-    """Returns the parameters of a part of a layer, its kernel masked."""
+    """Masks the kernel of ``part``."""
     return part | {"kernel": mask_kernel(part["kernel"], mask)}
 
 
 def split_columns(part: Params, mask: Bool[np.ndarray, "inputs features"]) -> Params:
-    """Splits a kernel [..., columns, inputs, gates, features] by what it reads: the columns to the left, or the pixel.
-
-    The last column reads the current pixel and is masked, alike in all gates.
-    """
+    """Splits a kernel [..., columns, inputs, gates, features] into left and pixel."""
     kernel = part["kernel"]
     pixel = mask_kernel(kernel[..., -1, :, :, :], mask[:, None])
     return {"left": kernel[..., :-1, :, :, :], "pixel": pixel, "bias": part["bias"]}
 
 
 def masked_head(head: Params, masks: ColourMasks) -> Params:
-    """Returns the parameters of the head with both kernels masked."""
+    """Masks both kernels of the head."""
     return {"hidden": mask_part(head["hidden"], masks.hidden), "logits": mask_part(head["logits"], masks.logits)}
 
 
 def masked(model: Network, params: Params) -> Params:
-    """Returns the parameters of a Gated PixelCNN, masked by colour where they read the current pixel."""
+    """Masks the parameters of a Gated PixelCNN."""
     masks = colour_masks(model)
 
     def layer(layer: Params, mask: Bool[np.ndarray, "inputs features"]) -> Params:

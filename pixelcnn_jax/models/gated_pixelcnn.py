@@ -1,7 +1,4 @@
-"""Gated PixelCNN (1606.05328, sections 2.2 to 2.4): its parameters, and the network over a whole image.
-
-``gated_stream.py`` advances the same layers by one row, one pixel or one colour at a time.
-"""
+"""Gated PixelCNN (1606.05328, sections 2.2 to 2.4): parameters and forward pass."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,16 +29,10 @@ from pixelcnn_jax.models.parameters import Kernel, Params, affine
 
 
 class GatedPixelCNN(Network):
-    """The conditional Gated PixelCNN of 1606.05328.
-
-    Its attributes and its call are those of ``pixelcnn_jax.models.autoregressive.Network``. The parameters are one
-    first layer (``first``, not counted in ``layers``), ``layers`` gated layers stacked along their first axis
-    (``layers``), the two 1x1 of the head (``head``) and, for codes, their ``embedding``. h and s reach both stacks of
-    every layer.
+    """Conditional Gated PixelCNN (1606.05328); h and s enter both stacks of a layer.
 
     Attributes:
-      linear_prediction: centres the mixture on a linear prediction from the pixels left and above and from the earlier
-        channels, with coefficients of every component from the head (compare PixelCNN++).
+      linear_prediction: centre the mixture on a learned linear prediction from neighbours and earlier channels.
     """
 
     linear_prediction: bool = False
@@ -81,9 +72,8 @@ class GatedPixelCNN(Network):
             out, _ = horizontal_rows(layer, stacks.horizontal, above.crossing, residual=not first, drop=drop)
             return Stacks(drop_vertical(above.out), out)
 
-        # Unrolled on CPU: what the backward pass needs of each layer is then not copied into a stack and out of it.
-        # An accelerator needs minutes to compile layers that are not in a loop, and 100 MB for the program. The copies
-        # are fewer if the gates are computed again from their sums.
+        # Unrolled on CPU, where a loop would copy residuals in and out of a stack. Accelerators take minutes to compile
+        # unrolled layers; their loop saves only the sums and recomputes the gates.
         def all_layers(
             inputs: Array, condition: Condition, layers: Params, keys: Array | None, *, on_cpu: bool
         ) -> Array:
@@ -130,14 +120,14 @@ class GatedPixelCNN(Network):
 
 
 class Stacks(NamedTuple):
-    """The vertical and the horizontal feature maps of Figure 2."""
+    """Feature maps of the two stacks of Figure 2."""
 
     vertical: Float[Array, "batch height width vertical_features"]
     horizontal: Float[Array, "batch height width horizontal_features"]
 
 
 def joined(layer: Params) -> Params:
-    """Returns the parameters of a layer, stacked or not, with each gate pair and its features as one axis."""
+    """Merges each gate pair and its features into one axis: faster on accelerators."""
     kernel = layer["crossing"]["kernel"]
     pairs = {name: part for name, part in layer.items() if name not in ("crossing", "out")}
     return jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), pairs) | {
@@ -152,14 +142,14 @@ def horizontal_rows(
     crossing: Float[Array, "batch height width *gates"],
     **options: Any,
 ) -> tuple[Float[Array, "batch height width features"], Float[Array, "batch height width features"]]:
-    """Computes ``layers.horizontal_half`` over whole rows, with its options."""
+    """Computes ``horizontal_half`` over whole rows."""
     before = crossing + rows_left(layer["horizontal"]["left"], x)
     context = Context(gate=before, out=layer["out"]["bias"][None, None, None])
     return horizontal_half(layer, x, context, **options)
 
 
 def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]:
-    """Returns the dropout of the horizontal and of the vertical stack of a layer; identities without a key."""
+    """Builds the dropout of the horizontal and the vertical stack."""
     if key is None:
         return (lambda x: x), (lambda x: x)
     horizontal, vertical = jax.random.split(key)

@@ -1,4 +1,4 @@
-"""The stream of a Gated PixelCNN: the layers of ``layers.py``, with remembered rows and columns as memory."""
+"""The ``Stream`` of a Gated PixelCNN: its layers over cached rows and columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,37 +18,30 @@ from pixelcnn_jax.models.parameters import Params, layers_of
 
 
 class Rows(NamedTuple):
-    """The encoded row above, and the input of every vertical product in the rows above it."""
+    """The encoded row above, and each layer's vertical inputs above it."""
 
     last: Float[Array, "batch 1 width inputs"]
     layers: list[Float[Array, "batch _ width _"]]
 
 
 class Above(NamedTuple):
-    """What crosses over to a row in every layer, and the encoded row above it."""
+    """The crossings of a row in every layer, and the encoded row above."""
 
     crossings: Float[Array, "layers batch 1 width pair features"]
     last: Float[Array, "batch 1 width inputs"]
 
 
 class Columns(NamedTuple):
-    """The input of every horizontal product in the columns left of a pixel."""
+    """Each layer's horizontal inputs left of a pixel."""
 
     first: Float[Array, "batch 1 _ inputs"]
     layers: Float[Array, "stacked batch 1 _ features"]
 
 
 class Pixel(NamedTuple):
-    """The state of the current pixel. Contexts are cut to the colours still to come.
+    """State of the current pixel; contexts cover only the colours still to come.
 
-    Attributes:
-      first: the context of the gate in the first layer.
-      gates: that of the stacked layers, which, unlike the first one's, includes the earlier colours.
-      outs: the context of the 1x1 before the residual, in all layers.
-      neighbours: the encoded pixels to the left, above, and above to the left.
-      inputs: the inputs of the stacked layers, one colour each.
-      features: the features that the head reads, of the colours so far.
-      hidden: those between its two 1x1.
+    ``first`` and ``gates`` are the contexts of the gates (first and stacked layers), ``outs`` those of the 1x1.
     """
 
     first: Float[Array, "batch 1 1 pair _"]
@@ -67,12 +60,7 @@ class GatedStream:
     model: Network
 
     def prepare(self, params: Params) -> Params:
-        """Sorts the parameters by when they are read: once per row, per pixel, or per colour.
-
-        Layers are listed, but stacked where all are computed at once: the columns left of a pixel, and what a colour
-        adds to the ``later`` ones. The kernels that a colour reads are cut to the block that leads to it, in which all
-        masks are ones.
-        """
+        """Sorts the masked parameters by use: per row, per pixel, per colour."""
         model, params = self.model, masked(self.model, as_dtypes(self.model, params, self.model.dtype))
         layers = layers_of(params, model.layers)
         prepared = {
@@ -109,12 +97,10 @@ class GatedStream:
         }
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
-        """Returns the zero border above the image, for every layer."""
         last = jnp.zeros((batch, 1, width, self.model.inputs), self.model.dtype)
         return Rows(last, [rows_border(layer, last) for layer in params["rows"]])
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[Above, Rows]:
-        """Advances the vertical stack by a row. Returns what crosses over to the horizontal stack in every layer."""
         x, condition = rows.last, jax.tree.map(lambda x: x.astype(self.model.dtype), condition)
         crossings, remembered = [], []
         for layer, memory in zip(params["rows"], rows.layers, strict=True):
@@ -125,17 +111,14 @@ class GatedStream:
         return Above(jnp.stack(crossings), rows.last), Rows(rows.last, remembered)
 
     def close_row(self, params: Params, rows: Rows, above: Above, row: Int[Array, "batch 1 width channels"]) -> Rows:
-        """Returns the memory with a finished row as the last one."""
         return rows._replace(last=encode(self.model, params, row))
 
     def first_columns(self, params: Params, batch: int) -> Columns:
-        """Returns the zero border left of the image, for every layer."""
         model, (_, inputs, *_) = self.model, params["left"]["first"].shape
         first = jnp.zeros((batch, 1, model.first_kernel_size // 2, inputs), model.dtype)
         return Columns(first, jnp.zeros((model.layers, batch, 1, model.kernel_size // 2, model.features), model.dtype))
 
     def open_pixel(self, params: Params, columns: Columns, above: Above, column: Int[Array, ""] | int) -> Pixel:
-        """Returns the contexts of a pixel before its first colour: what crossed over, and the columns left."""
         crossing = jax.lax.dynamic_slice_in_dim(above.crossings, column, 1, axis=3)
         return Pixel(
             first=crossing[0] + columns_left(params["left"]["first"], columns.first),
@@ -147,7 +130,6 @@ class GatedStream:
     def read_colour(
         self, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Pixel]:
-        """Computes the horizontal stack and the head for one colour."""
         model, weights = self.model, params["colours"][colour]
         group = group_slice(model.features, model.channels, colour)
         size = group.stop - group.start
@@ -181,7 +163,6 @@ class GatedStream:
     def close_pixel(
         self, params: Params, columns: Columns, known: Pixel, pixel: Int[Array, "batch 1 1 channels"]
     ) -> Columns:
-        """Appends a finished pixel to the memory of every layer."""
         inputs = jnp.concatenate(known.inputs, axis=-1)
         return Columns(
             jnp.concatenate([columns.first, encode(self.model, params, pixel)], axis=2)[:, :, 1:],
@@ -190,19 +171,18 @@ class GatedStream:
 
 
 def neighbours_of(columns: Array, last: Array, column: Int[Array, ""] | int) -> list[Float[Array, "batch 1 1 inputs"]]:
-    """Returns the encoded pixels left of a pixel, above it, and above to the left, from the row above."""
+    """Slices the encoded pixels left, above, and above left of a pixel."""
     behind_border = jnp.pad(last, ((0, 0), (0, 0), (1, 0), (0, 0)))
     corner, above = jnp.split(jax.lax.dynamic_slice_in_dim(behind_border, column, 2, axis=2), 2, axis=2)
     return [columns[:, :, -1:], above, corner]
 
 
 def terms_of(pixel: Array, neighbours: list[Array], colour: int) -> Float[Array, "batch 1 1 terms"]:
-    """Returns the ``differences`` of one colour, from encoded pixels."""
+    """Computes the ``differences`` of one colour from encoded pixels."""
     return differences(pixel[..., 1:], [x[..., 1:] for x in neighbours])[..., colour, :]
 
 
 def _to_later(
     x: Float[Array, "layers batch 1 1 group"], kernel: Float[Array, "layers group *later"]
 ) -> Float[Array, "layers batch 1 1 *later"]:
-    """Returns what one colour adds to the colours after it, in all layers at once."""
     return jax.vmap(partial(jnp.tensordot, axes=1))(x, kernel)

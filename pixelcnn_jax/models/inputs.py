@@ -1,4 +1,4 @@
-"""The inputs of a model, and the checks that they fit."""
+"""Inputs of a model, and their validation."""
 
 import inspect
 from collections.abc import Mapping
@@ -16,28 +16,28 @@ from pixelcnn_jax.models.parameters import Params
 
 Images = Integer[Array | np.ndarray, "batch height width channels"]
 GivenImages = Shaped[Array | np.ndarray, "batch height width *channels"]  # integers or bool
-RandomKeys = Key[Array, "..."] | UInt32[Array, "*batch words"]  # typed, or as PRNGKey makes them
+RandomKeys = Key[Array, "..."] | UInt32[Array, "*batch words"]  # typed, or from PRNGKey
 Vector = Float[Array | np.ndarray, "batch condition"]
 Map = Float[Array | np.ndarray, "batch height width map_features"]
 SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_channels"]
 Labels = Integer[Array | np.ndarray, " batch"]
-# A set of images for each image of a batch. All values of an example are ABSENT where a set has fewer than others.
+# A set of images for each image of a batch; shorter sets are padded with ABSENT.
 Examples = Integer[Array | np.ndarray, "batch examples example_height example_width example_channels"]
 ABSENT = -1
 Tokens = Integer[Array | np.ndarray, "batch words"]
-Given = Vector | Labels | SmallImages | Examples | Tokens  # what may be given as h
-Variables = Mapping[str, Any]  # what model.init returns
+Given = Vector | Labels | SmallImages | Examples | Tokens  # types of h
+Variables = Mapping[str, Any]  # from model.init
 
 
 class ImageSpec(NamedTuple):
-    """The format of a data set's images: all that is needed to build a network for them.
+    """Image format of a data set.
 
     Attributes:
       height, width, channels: shape of an image.
-      levels: number of values of a sub-pixel.
-      classes: number of class labels; None if images have no label.
-      words: the vocabulary of the captions; None if images have no caption.
-      class_names: the name of each class, where a folder has them.
+      levels: number of intensity levels.
+      classes: number of class labels, or None.
+      words: vocabulary of the captions, or None.
+      class_names: names of the classes, if known.
     """
 
     height: int
@@ -50,37 +50,36 @@ class ImageSpec(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels."""
         return self.height, self.width, self.channels
 
 
 class Condition(NamedTuple):
-    """The inputs of a network besides the image: a vector h (equation 4), a map s (equation 5), both or neither."""
+    """Inputs besides the image: vector h (equation 4) and map s (equation 5)."""
 
     h: Vector | None = None
     s: Map | None = None
 
     def kernels(self, sum_: str) -> dict[str, Any]:
-        """Returns the parts that are given, by the names of the kernels from them to a sum of a layer."""
+        """Maps kernel names of a sum to the parts they read, if given."""
         return {f"{sum_}_{name}": value for name, value in self._asdict().items() if value is not None}
 
 
 def condition_of(kernel: str) -> str | None:
-    """Returns which part of a condition the kernel of this name reads, "h" or "s"; None for any other parameter."""
+    """Parses which of "h" and "s" a kernel reads; None for other parameters."""
     sum_, _, name = kernel.rpartition("_")
     return name if sum_ and name in Condition._fields else None
 
 
 def apply(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> Array:
-    """Returns the logits [batch, height, width, channels, levels] of any module, whose call may lack h and s.
+    """Computes the logits of any module, whose call may lack h and s.
 
     Raises:
-      InputError: if the module returns something of another shape.
+      InputError: the logits have a wrong shape.
     """
     given = {name: value for name, value in condition._asdict().items() if value is not None}
     takes = inspect.signature(type(model).__call__).parameters.values()
     if not any(one.name == "deterministic" or one.kind is one.VAR_KEYWORD for one in takes):
-        options.pop("deterministic", None)  # a network without dropout may take images alone
+        options.pop("deterministic", None)  # not every network has dropout
     logits = cast(Array, model.apply(variables, images, **given, **options))
     wanted = (*images.shape, model.levels)
     if logits.shape != wanted:
@@ -89,12 +88,12 @@ def apply(model: nn.Module, variables: Variables, images: Images, condition: Con
 
 
 def params_of(variables: Variables) -> Params:
-    """Returns the parameters inside variables, as a plain dict."""
+    """Extracts the parameters as a plain dict."""
     return flax.core.unfreeze(variables["params"])
 
 
 def fingerprint(images: Images) -> UInt32[Array, " batch"]:
-    """Returns a hash of each image's pixels, to seed draws that do not depend on the rest of the batch."""
+    """Hashes each image, to seed draws independently of the batch."""
     flat = jnp.asarray(images).reshape(len(images), -1).astype(jnp.uint32)
     weights = np.random.default_rng(0).integers(2**32, size=(1, flat.shape[1]), dtype=np.uint32)
     return jnp.sum(flat * weights, axis=1, dtype=jnp.uint32)  # modulo 2**32
@@ -103,7 +102,7 @@ def fingerprint(images: Images) -> UInt32[Array, " batch"]:
 def index_of_different_image(
     images: Images, pool: Integer[Array | np.ndarray, "pool height width channels"]
 ) -> UInt32[Array, " batch"]:
-    """Returns for each image the index of an image in the pool with other pixels, or any index if there is none."""
+    """Picks for each image a different one of the pool; any if there is none."""
     mine, theirs = fingerprint(images), fingerprint(pool)
     places = (mine[:, None] + jnp.arange(len(pool), dtype=jnp.uint32)[None]) % len(pool)
     first = jnp.argmax(theirs[places] != mine[:, None], axis=1)
@@ -111,13 +110,12 @@ def index_of_different_image(
 
 
 def as_images(images: Any, *, channels: int, levels: int, name: str = "images", mask: Any = None) -> Images:
-    """Converts images to integers [batch, height, width, channels] in native byte order.
+    """Converts images to native integers [batch, height, width, channels].
 
-    Takes bool too, and [batch, height, width] for one channel. Where a mask is given and False, they become 0.
+    Accepts bool, and [batch, height, width] for one channel. Values where ``mask`` is False become 0.
 
     Raises:
-      InputError: for a different shape, and for values that are not integers 0 to levels - 1. Traced values are not
-        checked.
+      InputError: wrong shape, or not integers 0 to ``levels - 1``; traced values are not checked.
     """
     x = as_array(images)
     x = x[..., None] if x.ndim == 3 and channels == 1 else x
@@ -131,11 +129,10 @@ def as_images(images: Any, *, channels: int, levels: int, name: str = "images", 
 
 
 def as_rows(name: str, values: Any, count: int) -> Any:
-    """Converts an h or s, with a row for each image, to the types in which JAX stores it.
+    """Converts h or s, one row per image, to JAX's canonical dtypes.
 
     Raises:
-      InputError: for a different number of rows, and for values that are not finite or do not fit into those types.
-        Traced values are not checked.
+      InputError: wrong number of rows, or not finite or representable; traced values are not checked.
     """
     x = as_array(values)
     if not x.ndim or len(x) != count:
@@ -151,20 +148,20 @@ def as_rows(name: str, values: Any, count: int) -> Any:
 
 
 def as_array(values: Any) -> Any:
-    """Converts to an array of native byte order. NumPy's stay in NumPy: JAX would truncate int64 to 32 bits."""
+    """Converts to native byte order; NumPy stays NumPy, as JAX would truncate int64."""
     x = values if isinstance(values, jax.Array) else np.asarray(values)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def condition_sizes(params: Mapping[str, Any]) -> dict[str, int]:
-    """Returns the sizes of h and s that parameters were made for, from the kernels of the sums that h and s join."""
+    """Reads the sizes of h and s from the parameters."""
     layers = params.get("layers", {}) if isinstance(params.get("layers"), Mapping) else {}
     parts = ((condition_of(name), np.shape(x)) for name, x in layers.items())
     return {part: shape[1] for part, shape in parts if part and len(shape) > 1}
 
 
 def check_condition(params: Mapping[str, Any], condition: Condition, shape: tuple[int, ...]) -> None:
-    """Raises InputError unless h and s are what the parameters were made for, for images of ``shape``."""
+    """Raises InputError unless h and s fit the parameters and images of ``shape``."""
     sizes = condition_sizes(params)
     for name, value, leading in (("h", condition.h, shape[:1]), ("s", condition.s, shape[:3])):
         wanted = (*leading, sizes[name]) if name in sizes else None
@@ -176,12 +173,12 @@ def check_condition(params: Mapping[str, Any], condition: Condition, shape: tupl
 
 
 def check_values(values: Array | np.ndarray, levels: int, *, name: str = "images") -> None:
-    """Raises InputError for other than integers 0 to ``levels - 1``. Of traced ones, only the type is checked."""
+    """Raises InputError unless integers 0 to ``levels - 1``; traced: type only."""
     got = str(values.dtype)
     if jnp.issubdtype(values.dtype, jnp.integer):
         if isinstance(values, jax.core.Tracer) or not values.size:
             return
-        with jax.ensure_compile_time_eval():  # a jit around the caller may close over values that are not traced
+        with jax.ensure_compile_time_eval():  # a jit may close over concrete values
             least, most = int(values.min()), int(values.max())
         if 0 <= least <= most < levels:
             return

@@ -1,7 +1,4 @@
-"""The products of all networks: a contraction, and that of a kernel with every position of a window.
-
-The operands of a product have the type that a run trains in, and what is between products may have a wider one.
-"""
+"""Mixed-precision matmuls and convolutions."""
 
 import math
 from collections.abc import Callable
@@ -20,18 +17,13 @@ def product(
     result: DTypeLike | None = None,
     precision: jax.lax.Precision | None = None,
 ) -> Float[Array, "*positions_and_outputs"]:
-    """Contracts the last axes of ``x`` with the first of a kernel, in the types of the two.
+    """Contracts the last axes of ``x`` with the first of a kernel.
 
-    The operands are multiplied in the kernel's type. If ``x`` has a different type, as in bfloat16 training on a CPU,
-    the result and both gradients are summed and returned in the type of ``x``: processors with bfloat16 units multiply
-    it into float32, and anything else that bfloat16 does is slow there (``docs/benchmarks.md``).
+    Multiplies in the kernel's dtype; accumulates and returns, also in gradients, in the dtype of ``x`` if they differ.
 
     Args:
-      x: what is multiplied.
-      kernel: the kernel.
-      axes: number of axes that are summed.
-      result: type of the result if both have one type; None for that type.
-      precision: as ``jax.lax.dot`` takes it.
+      axes: number of contracted axes.
+      result: result dtype if both dtypes are equal; None keeps it.
     """
     if x.dtype == kernel.dtype:
         return jnp.tensordot(x, kernel, axes=axes, precision=precision, preferred_element_type=result)
@@ -46,11 +38,9 @@ def window_product(
     *,
     stride: int = 1,
 ) -> Float[Array, "batch new_rows new_columns *out"]:
-    """Returns the VALID product of a kernel with every position of a window, or every ``stride``-th row and column.
+    """Convolves a window without padding (VALID).
 
-    On GPU and TPU it is a convolution. On CPU, where the forward pass of XLA's convolutions uses one core, it is a
-    matrix product with the gathered taps (measured in ``docs/benchmarks.md``). Both compute the same sums. The types
-    are those of ``product``.
+    A convolution on GPU and TPU, im2col on CPU, where XLA's convolutions use one core. Dtypes as in ``product``.
     """
     rows, columns, features, *out = kernel.shape
     flat, gather = kernel.reshape(rows * columns * features, -1), partial(gathered, rows=rows, columns=columns)
@@ -75,7 +65,7 @@ def window_product(
 def _mixed_product(
     read: Callable[[Array], Array], x: Float[Array, "*shape"], kernel: Float[Array, "inputs out"]
 ) -> Float[Array, "*positions out"]:
-    """Returns the product of a kernel with ``read(x)``, a linear rearrangement, in the types of ``product``."""
+    """Multiplies ``read(x)``, a linear rearrangement, by a kernel, as ``product``."""
     return _forward_product(read, x, kernel)[0]
 
 
@@ -90,8 +80,8 @@ def _backward_product(
     (x, kernel), operand = saved, gradient.astype(saved[1].dtype)
     to_read = jnp.tensordot(operand, kernel.T, axes=1, preferred_element_type=gradient.dtype)
     (to_x,) = jax.linear_transpose(read, jax.ShapeDtypeStruct(x.shape, gradient.dtype))(to_read)
-    # Contracted over all positions at once, and with the gradient first: XLA's other ways to this sum are slower on a
-    # CPU. The barrier keeps it from merging the transposition into the product, which jaxlib 0.10.2 cannot run.
+    # All positions at once and gradient first: other orders are slower on CPU. The barrier keeps XLA from fusing the
+    # transpose into the matmul, which jaxlib 0.10.2 cannot run.
     positions = tuple(range(gradient.ndim - 1))
     over = ((positions, positions), ((), ()))
     to_kernel = jax.lax.dot_general(operand, _copied(read, x), over, preferred_element_type=gradient.dtype)
@@ -99,7 +89,7 @@ def _backward_product(
 
 
 def _copied(read: Callable[[Array], Array], x: Array) -> Array:
-    """Returns ``read(x)``, moved as integers: XLA on a CPU would convert bfloat16 to float32 and back to copy it."""
+    """Applies ``read`` to bits: XLA on CPU would copy bfloat16 through float32."""
     return jax.lax.bitcast_convert_type(read(jax.lax.bitcast_convert_type(x, jnp.uint16)), x.dtype)
 
 
@@ -109,7 +99,7 @@ _mixed_product.defvjp(_forward_product, _backward_product)
 def gathered(
     window: Shaped[Array, "batch rows columns features"], rows: int, columns: int, stride: int = 1
 ) -> Shaped[Array, "batch new_rows new_columns taps_times_features"]:
-    """Returns what a kernel of ``rows`` x ``columns`` taps reads at each of its positions in a window, side by side."""
+    """Gathers the taps of each position of a window (im2col)."""
     height, width = window.shape[1] - rows + 1, window.shape[2] - columns + 1
     taps = [window[:, i : i + height : stride, j : j + width : stride] for i in range(rows) for j in range(columns)]
     return jnp.concatenate(taps, axis=-1)

@@ -1,4 +1,4 @@
-"""Models by name: from a config to a network, and from any module of this package to JSON and back."""
+"""Models by name: from configs, and to JSON and back."""
 
 import dataclasses
 import importlib
@@ -17,13 +17,13 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import ImageSpec
 
-NETWORKS = {  # classes that a config names, and their modules
+NETWORKS = {  # classes in configs, and their modules
     "GatedPixelCNN": "pixelcnn_jax.models.gated_pixelcnn",
     "PixelCNN": "pixelcnn_jax.models.predecessors.pixelcnn",
     "RowLSTM": "pixelcnn_jax.models.predecessors.pixelrnn",
     "DiagonalBiLSTM": "pixelcnn_jax.models.predecessors.pixelrnn",
 }
-MODULES = NETWORKS | {  # of this package's classes that a card names
+MODULES = NETWORKS | {  # classes in cards
     "ConditionalModel": "pixelcnn_jax.models.conditioning.conditional",
     "ConstantCondition": "pixelcnn_jax.models.conditioning.conditional",
     "Deconvolution": "pixelcnn_jax.models.conditioning.encoders",
@@ -38,7 +38,7 @@ Class = TypeVar("Class", bound=type)
 
 
 def class_named(name: str) -> Any:
-    """Loads the class that a card names. Raises InputError for one that is neither ours nor registered."""
+    """Loads a class of this package, or a registered one."""
     if name in MODULES:
         return getattr(importlib.import_module(MODULES[name]), name)
     if name not in REGISTERED:
@@ -51,37 +51,29 @@ def class_named(name: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The network of a run.
-
-    The fields are those of ``Network``, which checks them too, without ``levels`` and ``channels``, which the data
-    decides.
-    """
+    """The network of a run; ``levels`` and ``channels`` come from the data."""
 
     network: str = field("GatedPixelCNN", "class of the network", choices=NETWORKS)
-    features: int = field(64, "p, feature maps of each stack; of the older networks h, half of their maps", most=2**20)
+    features: int = field(64, "hidden channels per stack (p); for the predecessors h", most=2**20)
     layers: int = field(7, "number of layers after the first", least=1, most=2**12)
-    kernel_size: int = field(3, "n of the n x n filters, odd", most=2**10)
-    first_kernel_size: int = field(7, "n of the first layer, odd", most=2**10)
-    head_features: int | None = field(None, "feature maps between the two 1x1 of the head; None for p", most=2**20)
-    dropout: float = field(0.0, "fraction of features dropped in training, in steps of 1/256")
-    code_features: int = field(
-        0, "0 to read intensities; else the size of the embedding of a code", least=0, most=2**20
-    )
-    mixture: int = field(
-        0, "0 for a softmax over the levels; else the number of discretised logistics", least=0, most=2**12
-    )
-    point_masses: bool = field(False, "add point masses at the lowest and the highest level to a mixture")
-    linear_prediction: bool = field(False, "centre a mixture on a linear prediction from known neighbours")
-    # float16 needs loss scaling, which the train loop has not; as the type of a trained model it is fine.
-    dtype: str = field("float32", "type of the products in training", choices=("float32", "bfloat16"))
-    remat: bool = field(False, "recompute each layer in the backward pass: a third more time, far less memory")
+    kernel_size: int = field(3, "filter size n, odd", most=2**10)
+    first_kernel_size: int = field(7, "filter size of the first layer, odd", most=2**10)
+    head_features: int | None = field(None, "hidden channels of the head; None for `features`", most=2**20)
+    dropout: float = field(0.0, "dropout rate, rounded to 1/256 but not to 0")
+    code_features: int = field(0, "embedding size of codes; 0 reads intensities", least=0, most=2**20)
+    mixture: int = field(0, "number of discretised logistics; 0 for a softmax", least=0, most=2**12)
+    point_masses: bool = field(False, "add point masses at both end levels to a mixture")
+    linear_prediction: bool = field(False, "centre a mixture on a linear prediction from neighbours")
+    # No float16: it would need loss scaling.
+    dtype: str = field("float32", "matmul dtype in training", choices=("float32", "bfloat16"))
+    remat: bool = field(False, "recompute layers in the backward pass (rematerialisation)")
 
 
 def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
-    """Returns the network of a config for images of a spec.
+    """Builds the network of a config.
 
     Raises:
-      InputError: if the network cannot be built.
+      InputError: the class lacks a field, or a value is invalid.
     """
     fields, defaults = dataclasses.asdict(config), dataclasses.asdict(ModelConfig())
     network = class_named(fields.pop("network"))
@@ -92,12 +84,10 @@ def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
 
 
 def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int) -> Network | ConditionalModel:
-    """Returns a model of p(x | h) for vectors h.
+    """Builds a model of p(x | h) for vectors h.
 
     Args:
-      config: the network.
-      spec: the images.
-      map_features: 0 to add V h to the biases (equation 4); else the number of feature maps of s = m(h) (equation 5).
+      map_features: channels of s = m(h) (equation 5); 0 for V h (equation 4).
     """
     network = make_network(config, spec)
     if not map_features:
@@ -106,19 +96,12 @@ def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int)
 
 
 def register(network: Class) -> Class:
-    """Registers a user's class, so that cards can name it. Use it as a decorator, or call it before loading.
+    """Registers a class (decorator), so that cards can name it.
 
-    A class with the fields ``levels`` and ``channels`` can also be ``config.model.network``: a config file is Python
-    and can import it.
-
-    Args:
-      network: a class of Linen modules, or any dataclass.
-
-    Returns:
-      The class.
+    A class with fields ``levels`` and ``channels`` can also be ``config.model.network``.
 
     Raises:
-      InputError: if it has the name of a class of this package.
+      InputError: the name is taken by a class of this package.
     """
     if network.__name__ in MODULES:
         raise InputError(f"{network.__name__} is a class of this package: give yours a different name.")
@@ -129,26 +112,22 @@ def register(network: Class) -> Class:
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """Returns a model as JSON: its class and hyperparameters; or each model of a dict by its name.
+    """Describes a model, or a dict of models, as JSON: class and hyperparameters.
 
-    Args:
-      model: a Linen module, a ``ConditionalModel``, or a dict of these, nested or not. Only classes of this package and
-        registered classes can be rebuilt from the description. A hyperparameter that is not JSON, for example a
-        function, is omitted if it is the default of its class. Otherwise it is described by name, and the model cannot
-        be rebuilt.
+    Hyperparameters that are not JSON are omitted if they are the default; otherwise the model cannot be rebuilt.
     """
     if isinstance(model, Mapping):
         return {str(name): describe(part) for name, part in model.items()}
     kind, skipped = type(model), ("parent", "name") if isinstance(model, nn.Module) else ()
     name, module = kind.__name__, kind.__module__
-    # Else a class of the same name would be built in its place.
+    # Otherwise a class of the same name would be built instead.
     is_known = MODULES.get(name, module) == module and REGISTERED.get(name, kind) is kind
     described: dict[str, Any] = {"class": name if is_known else f"{module}.{name}"}
     for one in dataclasses.fields(model):
         if one.init and one.name not in skipped:
             value = getattr(model, one.name)
             text = _as_json(value, one.name)
-            # An object that is the default, such as an activation function, comes back with the class.
+            # A default object, such as an activation function, comes back with the class.
             if not (isinstance(text, dict) and value is one.default):
                 described[one.name] = text
     return described
@@ -174,7 +153,7 @@ def build(description: Mapping[str, Any]) -> Any:
     """Builds the model that ``describe`` described.
 
     Raises:
-      InputError: for a class that is neither of this package nor registered.
+      InputError: the class is unknown.
     """
     if "class" not in description:
         return {name: build(part) for name, part in description.items()}

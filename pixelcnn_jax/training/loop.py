@@ -1,4 +1,4 @@
-"""The train loop. It knows an experiment only as three pure functions."""
+"""The train loop."""
 
 import collections
 import math
@@ -33,7 +33,7 @@ from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import TrainState, init_state, keys, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
 
-MOST_SKIPPED = 10  # steps in a row without a finite gradient after which a run stops
+MOST_SKIPPED = 10  # non-finite gradients in a row that stop a run
 REMEDY = "lower config.optimizer.learning_rate, or set config.model.dtype=float32."
 
 
@@ -52,22 +52,14 @@ def train_steps(
     """Trains from the latest checkpoint to the last step.
 
     Args:
-      config: all settings.
-      experiment: the three functions.
-      splits: the data sets.
-      workdir: the folder of the run, which this process has locked; None to keep no checkpoints and write no files.
-      best: keeps the parameters of the best validation.
-      losses_of: the loss of every image of a split.
-      draw: draws the picture of samples: file name, parameters, step.
-      report: writes what is derived from the record, after each validation.
-      shows: whether to show progress.
-
-    Returns:
-      The record of the run, that of earlier processes included.
+      workdir: locked run directory; None disables checkpoints, files and signal handling.
+      losses_of: computes the loss of every image of a split.
+      draw: draws samples: file name, parameters, step.
+      report: called after each validation.
 
     Raises:
-      InputError: for a loss that is no longer finite.
-      Interrupted: after a signal, when the state is saved. Without a workdir, a signal has its usual effect.
+      InputError: loss or gradient is no longer finite.
+      Interrupted: stopped by a signal; the state is saved.
     """
     settings, measure, mesh = config.train, experiment.measure, data_mesh()
     shows = shows and is_first()
@@ -84,7 +76,7 @@ def train_steps(
     )
     next_state = jax.jit(step_function, donate_argnames="state", out_shardings=replicated(mesh))
     checkpoints = Checkpoints(workdir and workdir / "checkpoints")
-    # A fresh state is made only where there is none to restore: the two would take twice the memory.
+    # Initialised only if there is nothing to restore: both would take twice the memory.
     state: TrainState = checkpoints.restore(jax.eval_shape(fresh_state, init_key)) or fresh_state(
         init_key, trained_params(settings.start_from, experiment, without=settings.reinitialise)
     )
@@ -104,7 +96,7 @@ def train_steps(
         **own_rows(),
     )
     numbered = zip(range(start + 1, settings.steps + 1), read_ahead(batches, start=start), strict=False)
-    recent: collections.deque[tuple[int, Any]] = collections.deque(maxlen=3)  # steps that were begun
+    recent: collections.deque[tuple[int, Any]] = collections.deque(maxlen=3)  # dispatched steps
     bar = progress_bar(numbered, "compiling", shown=shows, initial=start, total=settings.steps, unit="step")
     if shows:
         images = f"{splits.train.description}, {len(splits.train):,} images"
@@ -133,7 +125,7 @@ def train_steps(
             sys.stdout.flush()
 
     def check_skipped(step: int, skipped: int) -> int:
-        if skipped >= MOST_SKIPPED:  # no gradient was ever finite at these parameters
+        if skipped >= MOST_SKIPPED:  # at unchanged parameters
             checkpoints.discard_from(step - skipped)
             raise InputError(
                 f"The gradient was not finite in {skipped} steps up to {step}; the last checkpoint is good: {REMEDY}"
@@ -146,7 +138,7 @@ def train_steps(
 
     with closing(metrics), bar, stop_requests(settings.seconds, listens=workdir is not None) as stop:
         try:
-            # A process that was stopped may have saved a step before it was validated.
+            # A stopped process may have saved a step before its validation.
             if start and is_due(start, settings.eval_every) and not metrics.has(start, f"validation_{measure}"):
                 with stop.may_raise(), watch.paused():
                     validate(start)
@@ -155,10 +147,10 @@ def train_steps(
                     state, measured = next_state(state, shard_batch(mesh, batch), step_key)
                 watch.count(measured)
                 recent.append((step, measured.skipped))
-                if len(recent) == recent.maxlen:  # the first of these is computed: the stopwatch has waited for it
+                if len(recent) == recent.maxlen:  # the first is done: the stopwatch waited for it
                     check_skipped(recent[0][0], int(recent[0][1]))
                 if step == start + 1:
-                    bar.unpause()  # the estimate of the time left does not count compilation
+                    bar.unpause()  # excludes compilation from the estimate
                     bar.set_description("training")
                 if is_due(step, settings.log_every):
                     steps, rate = watch.read()
@@ -179,14 +171,14 @@ def train_steps(
                 if is_due(step, settings.checkpoint_every) and not check_skipped(step, int(state.skipped)):
                     save(step)
                     saved = step
-            with stop.may_raise():  # the last place where a request is heard: scoring begins after it
+            with stop.may_raise():  # last chance to stop before scoring
                 report(metrics)
         except StopNow:
             step = int(state.step)
-            if step > saved:  # saving removes an older folder of the same step first
+            if step > saved:  # saving a step again would first remove it
                 save(step)
             message = f"Stopped after step {step}, which is saved: repeat the command or call to resume."
             raise Interrupted(message, stop.signal or signal.SIGTERM) from None
-    if best.step == 0:  # its model was damaged after the last validation
+    if best.step == 0:  # the best model was damaged
         best.offer(start, validation_score(), state.ema)
     return metrics

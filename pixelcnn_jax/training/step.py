@@ -1,4 +1,4 @@
-"""One training step as a pure function of the state, a batch and a key, and the keys of a run."""
+"""The training step as a pure function, and the keys of a run."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from pixelcnn_jax.training.start import replaced
 
 
 class Keys(NamedTuple):
-    """The keys of a run: of the initial parameters, of the steps' noise, of the pictures, of scores, of the report."""
+    """PRNG keys of a run."""
 
     init: Key[Array, ""]
     step: Key[Array, ""]
@@ -25,20 +25,12 @@ class Keys(NamedTuple):
 
 
 def keys(config: RunConfig) -> Keys:
-    """Returns the keys of a run, functions of its seed."""
+    """Derives the keys from the seed."""
     return Keys(*jax.random.split(jax.random.key(config.seed), len(Keys._fields)))
 
 
 class TrainState(NamedTuple):
-    """Everything that the next step depends on, besides the seed.
-
-    Attributes:
-      step: number of steps done.
-      params: the parameters.
-      ema: their exponential moving average, which is evaluated and sampled.
-      optimizer: the optimizer's state.
-      skipped: steps in a row, up to this one, whose gradient was not finite and was not applied.
-    """
+    """Training state; ``skipped`` counts consecutive non-finite steps."""
 
     step: Int[Array, ""]
     params: Params
@@ -48,13 +40,7 @@ class TrainState(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The measurements of one step.
-
-    Attributes:
-      loss: mean loss of the batch; NaN where the gradient was not finite.
-      gradient_norm: global norm of the gradient before clipping; NaN where it was not finite.
-      skipped: steps in a row, up to this one, whose gradient was not finite.
-    """
+    """Loss and gradient norm before clipping, NaN if not finite; and ``skipped``."""
 
     loss: Float[Array, ""]
     gradient_norm: Float[Array, ""]
@@ -67,24 +53,24 @@ def init_state(
     key: Key[Array, ""],
     trained: Params | None = None,
 ) -> TrainState:
-    """Returns the state before the first step, a pure function of the key and of trained parameters to start from."""
+    """Builds the initial state, with a warm start from ``trained``."""
     params = experiment.init(key)
     if trained is not None:
         params = replaced(params, trained)
     zero = jnp.zeros((), jnp.int32)
-    # The average is a copy: one buffer that stands in the state twice could not be donated to the next step.
+    # Copies: a buffer that occurs twice cannot be donated.
     return TrainState(zero, params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.copy(zero))
 
 
 def microbatches(batch: Batch, size: int | None) -> dict[str, Array]:
-    """Splits a batch into microbatches, interleaved so that each keeps the batch's sharding."""
+    """Splits a batch into interleaved microbatches, which keep its sharding."""
     return {name: jnp.moveaxis(x.reshape(size or len(x), -1, *x.shape[1:]), 1, 0) for name, x in batch.items()}
 
 
 def averaged(average: Params, params: Params, step: Int[Array, ""], *, decay: float) -> Params:
-    """Returns the exponential moving average after a step. Early on it is short, so that it forgets initial values."""
+    """Updates the exponential moving average, which is shorter early on."""
     kept = jnp.minimum(decay, (1 + step) / (10 + step))
-    # Written so that a parameter that does not move keeps its average to the bit.
+    # In this form a constant parameter keeps its average to the bit.
     return jax.tree.map(lambda old, new: old + (1 - kept) * (new - old), average, params)
 
 
@@ -98,19 +84,9 @@ def train_step(
     ema_decay: float,
     microbatch_size: int | None = None,
 ) -> tuple[TrainState, Measured]:
-    """Does one step on one batch.
+    """Takes one step; a non-finite gradient only advances the counters.
 
-    Gradients of microbatches are summed one after the other. On CPU a microbatch of 2 to 4 images stays in the cache
-    and trains up to 1.8 times as fast. A step whose gradient is not finite changes nothing but the counters, and the
-    learning-rate schedule counts it.
-
-    Args:
-      state: the state before the step; it is donated.
-      batch: images and labels.
-      key: the run's key for noise; the step's own is derived from it by the step.
-
-    Returns:
-      The next state, and what the step measured.
+    Microbatch gradients are accumulated; ``state`` is donated; ``key`` is the run's, folded with the step.
     """
 
     def mean_loss(params: Params, part: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
@@ -124,7 +100,7 @@ def train_step(
         result = jax.value_and_grad(mean_loss)(state.params, part, jax.random.fold_in(step_key, number))
         return jax.tree.map(lambda x: x / count, result)
 
-    if count == 1:  # without a loop, in which XLA on CPU is slower
+    if count == 1:  # XLA on CPU is slower in a loop
         loss, gradient = loss_and_gradient(0, batch)
     else:
         zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
@@ -138,7 +114,7 @@ def train_step(
     updates, optimizer_state = optimizer.update(gradient, at_step(state.optimizer, state.step), state.params)
     params = optax.apply_updates(state.params, updates)
     ema = averaged(state.ema, params, state.step, decay=ema_decay)
-    # Chosen, not branched: a branch would be compiled on its own and round in a different way.
+    # Selected, not branched: a branch compiles separately and rounds differently.
     new, old = (params, ema, optimizer_state), (state.params, state.ema, state.optimizer)
     params, ema, optimizer_state = jax.tree.map(partial(jnp.where, is_finite), new, old)
     skipped = jnp.where(is_finite, 0, state.skipped + 1)

@@ -1,8 +1,4 @@
-"""A network together with the module that turns what is given into its condition.
-
-The public functions (``sample``, ``log_prob``, ``compress`` ...) take a ``ConditionalModel`` wherever they take a
-network. They call ``apply_conditioner`` once, and see only a network and its ``Condition`` after that.
-"""
+"""Conditional models: a network and the conditioner that computes its h or s."""
 
 from typing import Any, cast
 
@@ -31,9 +27,7 @@ from pixelcnn_jax.models.parameters import Params
 
 
 class ConstantCondition(nn.Module):
-    """A conditioner without parameters: every image has the same one-hot h.
-
-    It makes p(x) of a model trained on several views of each image, by naming the view.
+    """Conditioner that gives every image the same one-hot h.
 
     Attributes:
       size: length of h.
@@ -48,19 +42,18 @@ class ConstantCondition(nn.Module):
 
     @nn.nowrap
     def check(self, size: int | None) -> None:
-        """Raises InputError unless the network was made for an h of this size, which has the index."""
+        """Raises InputError unless size and index fit the network."""
         if self.size != size or not 0 <= self.index < size:
             raise InputError(f"The constant h must have size {size} and an index in it, got {self.size}, {self.index}.")
 
 
 class ConditionalModel(nn.Module):
-    """p(x | h), where a conditioner decides how the network receives h.
+    """p(x | h): a network and its conditioner.
 
     Attributes:
       network: the network.
-      conditioner: a module that turns h (a vector, small images or tokens) into the map s = m(h) of equation 5, or a
-        ``ConstantCondition``, in which case no h is given. A method ``null_condition(h)`` returns what stands for "no
-        condition" in place of h: without it, samples cannot be guided.
+      conditioner: maps h (vector, small images or tokens) to s = m(h), equation 5; or a ``ConstantCondition``. Guidance
+        needs its method ``null_condition(h)``.
     """
 
     network: Any
@@ -74,12 +67,10 @@ class ConditionalModel(nn.Module):
 
     @property
     def levels(self) -> int:
-        """Number of values of a sub-pixel."""
         return self.network.levels
 
     @property
     def channels(self) -> int:
-        """Number of channels of an image."""
         return self.network.channels
 
     def __call__(
@@ -89,10 +80,10 @@ class ConditionalModel(nn.Module):
         return self.network(images, *self.condition(h, len(images)), **options)
 
     def condition(self, h: Given | None, batch: int) -> Condition:
-        """Makes what the network is given of h.
+        """Computes the condition of the network from h.
 
         Raises:
-          InputError: if h is missing, or given to a model whose condition is constant.
+          InputError: h is missing, or given to a constant condition.
         """
         if isinstance(self.conditioner, ConstantCondition):
             if h is not None:
@@ -104,20 +95,19 @@ class ConditionalModel(nn.Module):
 
 
 def part_of(variables: Variables, name: str) -> dict[str, Any]:
-    """Returns the variables of a submodule."""
+    """Extracts the variables of a submodule."""
     return {collection: tree[name] for collection, tree in variables.items() if name in tree}
 
 
 def unconditional(model: nn.Module, variables: Variables, h: Given | None, condition: Condition) -> Condition:
-    """Returns the condition that stands for "no condition", as training with dropped conditions has it.
+    """Computes the null condition.
 
     Args:
-      model, variables: the model.
-      h: what the caller of a public function gave.
-      condition: what ``apply_conditioner`` made of it.
+      h: the caller's h.
+      condition: from ``apply_conditioner``.
 
     Raises:
-      InputError: if the model has no condition, or its conditioner does not say what stands for none.
+      InputError: the model has no condition, or its conditioner no ``null_condition``.
     """
     if not isinstance(model, ConditionalModel) and jax.tree.leaves(condition):
         if not all(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(condition)):
@@ -138,17 +128,14 @@ def apply_conditioner(
     shape: tuple[int, ...],
     rngs: Any = None,
 ) -> tuple[nn.Module, Variables, Condition]:
-    """Returns the network of a model, the network's variables, and its condition.
+    """Splits a model into its network, the network's variables, and its condition.
 
     Args:
-      model: a module, or a ``ConditionalModel``.
-      variables: its variables.
-      h, s: what the caller of a public function gave.
-      shape: that of the images, or their batch, height and width.
-      rngs: random keys of the conditioner, by name.
+      shape: of the images, or their batch, height and width.
+      rngs: PRNG keys of the conditioner.
 
     Raises:
-      InputError: if variables, h and s do not fit the model and the images, as far as traced values can be checked.
+      InputError: variables, h or s do not fit; traced values are not checked.
     """
     h, s = (x if x is None else as_rows(name, x, shape[0]) for name, x in (("h", h), ("s", s)))
     if isinstance(model, ConditionalModel):
@@ -159,7 +146,7 @@ def apply_conditioner(
     else:
         condition = Condition(as_vectors(variables, h) if isinstance(model, Network) else h, s)
     condition = jax.tree.map(jnp.asarray, condition)
-    if isinstance(model, Network):  # any other module checks its own
+    if isinstance(model, Network):  # other modules check their own
         params = params_of(variables)
         check_precision(model)
         check_params(model, params)
@@ -169,7 +156,7 @@ def apply_conditioner(
 
 
 def array_shapes(model: Network, condition: Condition) -> dict[tuple[str, ...], tuple[int, ...]]:
-    """Returns the shapes of a network's parameters by their paths, those of the layers stacked."""
+    """Lists the shapes of a network's parameters by path."""
     return {
         name: (model.layers,) * (name[0] == "layers") + shape.inputs + shape.outputs
         for name, shape in flax.traverse_util.flatten_dict(model.parameter_shapes(condition)).items()
@@ -177,7 +164,7 @@ def array_shapes(model: Network, condition: Condition) -> dict[tuple[str, ...], 
 
 
 def check_params(model: Network, params: Params) -> None:
-    """Raises InputError unless parameters have the names and shapes of a network's."""
+    """Raises InputError unless parameters have the network's names and shapes."""
     sizes = condition_sizes(params)
     condition = Condition(*(np.zeros(sizes[name]) if name in sizes else None for name in ("h", "s")))
     wanted = array_shapes(model, condition)
@@ -191,16 +178,16 @@ def check_params(model: Network, params: Params) -> None:
 
 
 def as_vectors(variables: Variables, h: Any) -> Any:
-    """Makes one-hot vectors of class labels [batch]; any other h stays as it is.
+    """Converts class labels [batch] to one-hot vectors; keeps any other h.
 
     Raises:
-      InputError: for a label that is not below the length of the h that the variables were made for.
+      InputError: a label is out of range; traced ones give NaN.
     """
     sizes = condition_sizes(params_of(variables))
     if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
         return h
     check_values(h, sizes["h"], name="h")
     vectors = jax.nn.one_hot(h, sizes["h"])
-    # A traced label is not checked: one that is too high gives NaN, and not the zeros of "no condition".
+    # Traced labels out of range give NaN, not the zeros of the null condition.
     is_class = ((h >= 0) & (h < sizes["h"]))[:, None]
     return jnp.where(is_class, vectors, jnp.nan) if isinstance(h, jax.core.Tracer) else vectors

@@ -1,7 +1,4 @@
-"""The networks around a PixelCNN: from an image to a vector h, and from a vector or small image to an image or map s.
-
-None of them is autoregressive, so nothing in them is masked.
-"""
+"""Convolutional encoders and decoders around a PixelCNN; nothing is masked."""
 
 import flax.linen as nn
 import jax
@@ -16,11 +13,11 @@ from pixelcnn_jax.models.products import window_product
 
 
 class Convolution(nn.Module):
-    """A 3x3 convolution with zero padding, computed by ``products.window_product`` for speed on CPU.
+    """3x3 convolution with zero padding; faster than Flax's on CPU.
 
     Attributes:
-      features: number of feature maps.
-      stride: step between outputs, in rows and columns.
+      features: output channels.
+      stride: stride in rows and columns.
     """
 
     features: int
@@ -35,10 +32,10 @@ class Convolution(nn.Module):
 
 
 class PixelShuffle(nn.Module):
-    """A transposed convolution that doubles height and width: each input gives 2x2 outputs (Shi et al. 2016).
+    """Sub-pixel convolution that doubles height and width (Shi et al. 2016).
 
     Attributes:
-      features: number of feature maps.
+      features: output channels.
     """
 
     features: int
@@ -51,23 +48,17 @@ class PixelShuffle(nn.Module):
 
 
 def normalised_groups(features: int) -> int:
-    """Returns the number of groups in which an encoder normalises its maps: at most eight, of four maps or more.
-
-    The last maps may have one pixel or a few. A group of one of them is nearly constant: normalising it would amplify
-    rounding errors, or give zeros for every image.
-    """
+    """Chooses the number of GroupNorm groups: at most 8, of at least 4 channels."""
     return max(count for count in (1, 2, 4, 8) if count == 1 or (features % count == 0 and features >= 4 * count))
 
 
 class Encoder(nn.Module):
-    """Convolutional encoder from an image to a vector: of an auto-encoder (section 2.4), an embedding, a classifier.
-
-    Each stage halves the map and convolves it once more. A dense layer reads the last map.
+    """Convolutional encoder from an image to a vector (section 2.4).
 
     Attributes:
       outputs: length of the vector.
-      levels: number of values of a sub-pixel.
-      features: feature maps of each stage.
+      levels: number of intensity levels.
+      features: channels of each stage; each halves the resolution.
     """
 
     outputs: int
@@ -80,17 +71,17 @@ class Encoder(nn.Module):
         for features in self.features:
             for stride in (2, 1):
                 x = Convolution(features, stride)(x)
-                # Flax's fast variance, E[x^2] - E[x]^2, cancels where a group hardly varies.
+                # The fast variance, E[x^2] - E[x]^2, cancels where a group hardly varies.
                 x = nn.silu(nn.GroupNorm(normalised_groups(features), use_fast_variance=False)(x))
         return nn.Dense(self.outputs)(x.reshape(len(x), -1))
 
 
 class Deconvolution(nn.Module):
-    """Deconvolutional network from a vector to a map: m of s = m(h) (equation 5), or the MSE decoder of section 3.4.
+    """Deconvolutional network from a vector to a map: m of s = m(h) (equation 5).
 
     Attributes:
-      shape: height, width and feature maps of the map; any size.
-      features: feature maps of each stage; each doubles the map.
+      shape: height, width and channels of the map.
+      features: channels of each stage; each doubles the resolution.
     """
 
     shape: tuple[int, int, int]
@@ -110,17 +101,17 @@ class Deconvolution(nn.Module):
 
     @nn.nowrap
     def null_condition(self, h: Vector) -> Vector:
-        """Returns zeros, which stands for "no condition"."""
+        """Builds the null condition: zeros."""
         return jnp.zeros_like(h)
 
 
 class Upsampling(nn.Module):
-    """Convolutional network from a small image to a map s of twice its size, for a multi-scale model (1601.06759).
+    """Network from a small image to s of twice its size (multi-scale, 1601.06759).
 
     Attributes:
-      outputs: feature maps of s.
-      levels: number of values of a sub-pixel.
-      layers: number of convolutions before the enlargement.
+      outputs: channels of s.
+      levels: number of intensity levels.
+      layers: number of convolutions before upsampling.
     """
 
     outputs: int
@@ -130,28 +121,28 @@ class Upsampling(nn.Module):
     @nn.compact
     def __call__(self, images: Images) -> Float[Array, "batch twice_height twice_width outputs"]:
         x = intensities(images, self.levels)
-        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes the image from zero padding
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes padding
         for _ in range(self.layers):
             x = nn.silu(Convolution(self.outputs)(x))
         return PixelShuffle(self.outputs)(x)
 
 
 def on_unit_sphere(x: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
-    """Scales vectors to length one."""
+    """Normalises vectors to length one."""
     return x * jax.lax.rsqrt(jnp.sum(x**2, axis=1, keepdims=True) + 1e-12)
 
 
 def squared_distances(
     a: Float[Array, "first features"], b: Float[Array, "second features"]
 ) -> Float[Array, "first second"]:
-    """Returns the squared distances of all pairs of vectors on the unit sphere, 0 to 4."""
+    """Computes pairwise squared distances of unit vectors."""
     return 2 - 2 * a @ b.T
 
 
 def between(
     a: Float[Array, " features"], b: Float[Array, " features"], share: Float[Array, ""]
 ) -> Float[Array, " features"]:
-    """Returns the point a ``share`` of the way from a to b along the great circle, on the unit sphere."""
+    """Interpolates from a to b along the great circle (slerp)."""
     angle = jnp.arccos(jnp.clip(jnp.sum(a * b), -1 + 1e-6, 1 - 1e-6))
     return (jnp.sin((1 - share) * angle) * a + jnp.sin(share * angle) * b) / jnp.sin(angle)
 
@@ -163,15 +154,13 @@ def triplet_loss(
     copies: Bool[Array, "batch batch"] | None = None,
     margin: float = 0.2,
 ) -> Float[Array, " batch"]:
-    """Returns FaceNet's loss of each anchor, averaged over its positives: |a - p|^2 - |a - n|^2 + margin, or zero.
+    """Computes FaceNet's semi-hard triplet loss of each anchor over its positives.
 
-    The positives are the other images of its class. The negative is semi-hard: the nearest that is farther than the
-    positive, or the farthest if there is none. The loss is zero for an image without a positive or without a negative.
+    Zero for an anchor without positive or negative.
 
     Args:
-      embeddings: vectors on the unit sphere.
-      labels: class of each image.
-      copies: true where two images are the same one, which is no pair; the diagonal if None.
+      embeddings: unit vectors.
+      copies: true for pairs of the same image, which are no positives; default: the diagonal.
       margin: in squared distance.
     """
     distance = jnp.maximum(squared_distances(embeddings, embeddings), 0)

@@ -1,7 +1,4 @@
-"""Changes of a model's conditionals while it is sampled: temperature, and guidance by a condition.
-
-A guided sampler runs the network on each image twice, with the condition and without it, in one batch of neighbours.
-"""
+"""Temperature and classifier-free guidance."""
 
 from typing import NamedTuple
 
@@ -17,11 +14,11 @@ Scalar = float | int | Float[Array, ""]
 
 
 class Adjustment(NamedTuple):
-    """How the logits of each sub-pixel are changed before it is drawn.
+    """Adjustment of the logits before sampling.
 
     Attributes:
-      temperature: what logits are divided by; None for 1.
-      guidance: the weight w of (1 + w) conditional - w unconditional logits; None for 0, which needs no second pass.
+      temperature: divisor of the logits; None for 1.
+      guidance: w in (1 + w) conditional - w unconditional logits; None for 0.
     """
 
     temperature: Scalar | None
@@ -29,29 +26,29 @@ class Adjustment(NamedTuple):
 
     @property
     def passes(self) -> int:
-        """Number of times that the network sees each image."""
+        """Forward passes per image."""
         return 1 if self.guidance is None else 2
 
     def repeat(self, images: Shaped[Array, "batch ..."]) -> Shaped[Array, "passes_batch ..."]:
-        """Returns images as the network sees them, each followed by its copy for the unconditional pass."""
+        """Repeats each image for the unconditional pass."""
         return images if self.passes == 1 else jnp.repeat(images, self.passes, axis=0)
 
     def logits(self, logits: Float[Array, "passes_batch levels"]) -> Float[Array, "batch levels"]:
-        """Returns the logits to draw from; the softmax renormalises them."""
+        """Computes the logits to draw from, up to a constant."""
         if self.guidance is not None:
             pairs = promoted(logits).reshape(-1, 2, logits.shape[-1])
             logits = pairs[:, 0] + self.guidance * (pairs[:, 0] - pairs[:, 1])
         if self.temperature is None:
             return logits
         logits = promoted(logits)
-        return (logits - logits.max(axis=-1, keepdims=True)) / self.temperature  # so that nothing grows to infinity
+        return (logits - logits.max(axis=-1, keepdims=True)) / self.temperature  # avoids overflow
 
 
 def make_adjustment(temperature: Scalar, guidance: Scalar) -> Adjustment:
-    """Makes the adjustment, without the parts that change nothing. Traced values are not checked.
+    """Builds the adjustment; traced values are not checked.
 
     Raises:
-      InputError: for a temperature or guidance that float32 cannot apply.
+      InputError: temperature or guidance is out of range.
     """
     parts = []
     for name, value, least, neutral in (("temperature", temperature, 1e-30, 1), ("guidance", guidance, 0, 0)):
@@ -63,5 +60,5 @@ def make_adjustment(temperature: Scalar, guidance: Scalar) -> Adjustment:
 
 
 def interleave(condition: Condition, unconditional: Condition) -> Condition:
-    """Returns the conditions of both passes, in neighbouring rows."""
+    """Interleaves the conditions of both passes."""
     return jax.tree.map(lambda *pair: jnp.stack(pair, axis=1).reshape(-1, *pair[0].shape[1:]), condition, unconditional)

@@ -1,7 +1,4 @@
-"""The network from a set of example images to a map s: m of s = m(h) (equation 5), h being the examples.
-
-It is a module of its own because its input is a set: of any number of images, none included, in any order.
-"""
+"""Network from a set of example images to a map s = m(h) (equation 5)."""
 
 import flax.linen as nn
 import jax
@@ -16,16 +13,13 @@ from pixelcnn_jax.models.inputs import ABSENT, Examples, check_values
 
 
 class SetEncoder(nn.Module):
-    """Network from the examples of an image to a map s: attention over what they show, blind to their order.
-
-    Convolutions halve each example twice. Every place of a map of half the image's size attends to all places of all
-    examples and to a learned token, which is alone if the set is empty. An enlargement gives each pixel its features.
+    """Permutation-invariant attention from image positions to a set of examples.
 
     Attributes:
-      shape: height, width and feature maps of s; the examples have this height and width.
-      levels: number of values of a sub-pixel.
-      max_examples: largest number of examples.
-      features: feature maps of an example at half and at a quarter of its size; the second is the attention's width.
+      shape: height, width and channels of s; examples have this height and width.
+      levels: number of intensity levels.
+      max_examples: maximum number of examples.
+      features: channels at half and quarter resolution; the second is the attention width.
       heads: number of attention heads.
     """
 
@@ -44,7 +38,7 @@ class SetEncoder(nn.Module):
         check_values(jnp.maximum(examples, 0), self.levels, name="h")
         (batch, count), image, size = examples.shape[:2], examples.shape[2:], self.features[1]
         x = intensities(jnp.maximum(examples, 0), self.levels).reshape(-1, *image)
-        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes the image from zero padding
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes padding
         for features in self.features:
             for stride in (2, 1):
                 x = nn.silu(Convolution(features, stride)(x))
@@ -52,14 +46,14 @@ class SetEncoder(nn.Module):
         places = x.shape[1] * x.shape[2]
 
         def near(_: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-            if not self.is_initializing():  # the size of trained parameters is compared, which costs nothing
+            if not self.is_initializing():  # Flax only compares shapes
                 return jnp.zeros(shape, dtype)
             return jnp.asarray(position_bias((rows, columns), (x.shape[1], x.shape[2]), self.heads))
 
         biases = rows * columns * (1 + places)
         bias = nn.Embed(self.heads, biases, embedding_init=near, name="position_bias").embedding
         bias = bias.reshape(self.heads, rows * columns, 1 + places)
-        # The token comes first, then the places of each example. They differ by a learned vector for each.
+        # The null token comes first, then the positions of each example.
         where = nn.Embed(1 + places, size, name="positions").embedding
         seen = x.reshape(batch, count, places, size) + where[None, None, 1:]
         token = jnp.broadcast_to(where[None, :1], (batch, 1, size))
@@ -84,17 +78,14 @@ class SetEncoder(nn.Module):
 
     @nn.nowrap
     def null_condition(self, examples: Examples) -> Examples:
-        """Returns sets without an example, which stands for "no condition"."""
+        """Builds the null condition: empty sets."""
         return jnp.full(examples.shape, ABSENT)
 
 
 def position_bias(
     queries: tuple[int, int], places: tuple[int, int], heads: int
 ) -> Float[np.ndarray, "heads queries_times_tokens"]:
-    """Returns the initial bias of attention: -d^2 / 2 for places d apart, half of it in each further head.
-
-    A head thus begins near or wide, and not with the mean over all places. The token's bias, the first, is zero.
-    """
+    """Computes the initial attention bias, -d^2 / 2 at distance d, halved per head."""
     at, to = (
         np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), axis=-1).reshape(-1, 2)
         for grid in (queries, places)

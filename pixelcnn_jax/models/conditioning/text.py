@@ -1,4 +1,4 @@
-"""Sentences as the numbers of their words."""
+"""Tokenisation of sentences by words."""
 
 import difflib
 import re
@@ -9,29 +9,24 @@ from jaxtyping import Int32
 
 from pixelcnn_jax.foundation.errors import InputError
 
-PADDING = 0  # the token after the last word of a sentence; a caption of nothing else is no caption
+PADDING = 0  # a sentence of padding alone is no caption
 
 
 def split_words(sentence: str) -> list[str]:
-    """Returns the words of a sentence in lower case, without punctuation."""
+    """Splits a sentence into lower-case words without punctuation."""
     return re.findall(r"[\w'-]+", sentence.lower())
 
 
 def vocabulary(sentences: Iterable[str]) -> tuple[str, ...]:
-    """Returns all words of sentences, sorted."""
+    """Collects the sorted words of sentences."""
     return tuple(sorted({word for sentence in sentences for word in split_words(sentence)}))
 
 
 def tokenise(sentence: str, words: Sequence[str], *, length: int) -> Int32[np.ndarray, " length"]:
-    """Returns a sentence as the numbers of its words, counted from 1, followed by zeros.
-
-    Args:
-      sentence: the sentence.
-      words: the vocabulary.
-      length: number of tokens.
+    """Converts a sentence to word indices from 1, padded with 0 to ``length``.
 
     Raises:
-      InputError: for a sentence without words, or with a word that is not known.
+      InputError: no word, or an unknown one.
     """
     parts = split_words(sentence)
     for word in parts or [""]:

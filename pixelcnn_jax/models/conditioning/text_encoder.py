@@ -1,7 +1,4 @@
-"""From a sentence to a map s (equation 5): every position of the image attends to the words that concern it.
-
-The module holds its vocabulary, so that a card says which sentences a model understands.
-"""
+"""Network from a sentence to a map s (equation 5)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,16 +15,14 @@ from pixelcnn_jax.models.inputs import Tokens, Variables, check_values
 
 
 class TextEncoder(nn.Module):
-    """Attention from the positions of an image to the words of a sentence.
+    """Attention from image positions to words and a learned null token.
 
-    The keys come from a bidirectional GRU, which says what a word means in its sentence. The values are the embeddings
-    of the words alone. So a word looks the same wherever the sentence puts it, also where it never was in training. A
-    learned key and value for "nothing" stand for the positions that no word concerns.
+    Keys are from a bidirectional GRU, values from word embeddings alone.
 
     Attributes:
-      shape: height, width and feature maps of s.
-      words: the vocabulary; token i + 1 is word i.
-      features: width of the embeddings, of the GRU in each direction, and of keys and values over all heads.
+      shape: height, width and channels of s.
+      words: vocabulary; token i + 1 is word i.
+      features: width of embeddings, of the GRU per direction, and of attention.
       heads: number of attention heads.
     """
 
@@ -37,7 +32,7 @@ class TextEncoder(nn.Module):
     heads: int = 4
 
     def __call__(self, tokens: Tokens) -> Float[Array, "batch height width outputs"]:
-        """Returns s of place plus a part that all places share, which is the V h of equation 4."""
+        """Computes s: attention, plus a V h shared by all positions (equation 4)."""
         tokens = jnp.asarray(tokens)
         check_values(tokens, len(self.words) + 1, name="h")
         if self.is_initializing():
@@ -46,7 +41,7 @@ class TextEncoder(nn.Module):
 
     @nn.compact
     def attend(self, tokens: Int32[Array, "batch length"]) -> Float[Array, "batch height width outputs"]:
-        """Returns what a call does, of tokens that were checked."""
+        """Computes s from checked tokens."""
         known, each = tokens != PADDING, self.features // self.heads
         words = nn.Embed(len(self.words) + 1, self.features)(tokens)
         forward, backward = (nn.RNN(nn.GRUCell(self.features)) for _ in range(2))
@@ -69,7 +64,7 @@ class TextEncoder(nn.Module):
 
     @nn.nowrap
     def null_condition(self, tokens: Tokens) -> Tokens:
-        """Returns sentences without a word, which stands for "no condition"."""
+        """Builds the null condition: sentences of padding."""
         return jnp.full_like(tokens, PADDING)
 
     def _queries(self, each: int) -> Float[Array, "height width heads {each}"]:
@@ -79,12 +74,12 @@ class TextEncoder(nn.Module):
         return queries.reshape(*self.shape[:2], self.heads, each)
 
     def tokens(self, sentences: Sequence[str]) -> Int32[np.ndarray, "sentences length"]:
-        """Returns sentences as tokens, padded to the longest. Raises InputError as ``tokenise`` does."""
+        """Tokenises sentences, padded to the longest."""
         length = max(len(split_words(sentence)) for sentence in sentences)
         return np.stack([tokenise(sentence, self.words, length=length) for sentence in sentences])
 
 
-# Outside of ``jit`` the loops of the GRU would be compiled at every call. See ``autoregressive._head_outputs``.
+# Jitted so that eager calls do not compile the GRU each time; see ``autoregressive._head_outputs``.
 @partial(jax.jit, static_argnames="model", inline=True)
 def _attend(model: TextEncoder, variables: Variables, tokens: Array) -> Array:
     return cast(Array, model.apply(variables, tokens, method="attend"))

@@ -1,8 +1,4 @@
-"""The PixelCNN of 1601.06759, section 3.3 and table 1: masked convolutions and ReLUs.
-
-It precedes the Gated PixelCNN, and has a blind spot: no stack of masked filters reaches a cone of pixels above and to
-the right (1606.05328, figure 1).
-"""
+"""PixelCNN of 1601.06759 (section 3.3, table 1), which has a blind spot."""
 
 from typing import Any
 
@@ -27,10 +23,9 @@ from pixelcnn_jax.models.predecessors.residual_stream import ResidualStream
 
 
 class PixelCNN(ResidualNetwork):
-    """The masked ReLU PixelCNN of 1601.06759.
+    """Masked ReLU PixelCNN (1601.06759); attributes and call of ``Network``.
 
-    Attributes, call and parameters are those of ``residual.ResidualNetwork``. h and s are added to
-    what the n x n convolution of each block reads; the paper has neither, so this is our convention.
+    h and s are added to the inputs of each n x n convolution: our convention, the paper has neither.
     """
 
     @nn.nowrap
@@ -65,19 +60,19 @@ class PixelCNN(ResidualNetwork):
 def before_convolution(
     layer: Params, x: Float[Array, "batch height width maps"], terms: Float[Array, "..."] | float
 ) -> Float[Array, "batch height width features"]:
-    """Returns what the n x n convolution of a block reads; ``terms`` are those of h and s."""
+    """Computes the inputs of the n x n convolution; ``terms`` are V h + V s."""
     return jax.nn.relu(one_by_one(layer["down"], jax.nn.relu(x)) + terms)
 
 
 def after_convolution(
     layer: Params, convolved: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width maps"]:
-    """Returns what a block adds, from the output of its n x n convolution."""
+    """Computes the residual from the n x n convolution."""
     return one_by_one(layer["up"], jax.nn.relu(convolved))
 
 
 class PixelCNNStream(ResidualStream):
-    """The ``Stream`` of a PixelCNN, whose layers remember as many rows as their convolutions reach."""
+    """The ``Stream`` of a PixelCNN, which caches rows."""
 
     def taps_left(self, layer: Params) -> Array:
         return layer["masked"]["left"]

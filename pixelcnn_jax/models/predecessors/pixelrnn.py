@@ -1,10 +1,4 @@
-"""The PixelRNNs of 1601.06759, sections 3.1 and 3.2: Row LSTM and Diagonal BiLSTM.
-
-Their layers have the frame of a PixelCNN's. Each turns 2h maps into the states of an LSTM with h features per gate and,
-through a 1x1, into the 2h maps that it adds. The input-to-state convolution, which reads the current pixel, keeps the
-colour groups in each gate. States belong to earlier pixels and are read whole. Around the image every state is the
-initial one, which is learned.
-"""
+"""PixelRNNs of 1601.06759 (sections 3.1 and 3.2): Row LSTM and Diagonal BiLSTM."""
 
 from typing import Any, NamedTuple
 
@@ -26,11 +20,9 @@ GATES = 4  # o, f, i, g
 
 
 class RowLSTM(ResidualNetwork):
-    """The Row LSTM of 1601.06759, section 3.1: it reads an image row by row, from a triangle of pixels above.
+    """Row LSTM (1601.06759, section 3.1); attributes and call of ``Network``.
 
-    Attributes, call and parameters are those of ``residual.ResidualNetwork``. ``kernel_size`` is k,
-    the number of pixels of a row, and of states of the row above, that a state reads. h and s are added to the
-    input-to-state map of each layer, as in the paper's multi-scale model (section 3.6).
+    ``kernel_size`` is k, of both 1 x k convolutions. h and s enter the input-to-state map of each layer (section 3.6).
     """
 
     @nn.nowrap
@@ -58,14 +50,10 @@ class RowLSTM(ResidualNetwork):
 
 
 class DiagonalBiLSTM(ResidualNetwork):
-    """The Diagonal BiLSTM of 1601.06759, section 3.2: it reads an image along its diagonals, from both sides.
+    """Diagonal BiLSTM (1601.06759, section 3.2); attributes and call of ``Network``.
 
-    Attributes, call and parameters are those of ``residual.ResidualNetwork``; ``kernel_size`` is
-    not used. h and s are added to the input-to-state maps of each layer.
-
-    A sub-pixel depends on all before it except one, unless the first convolution reaches that far: the last channel of
-    the last pixel of the row above. The paper does not say so, but it follows from its two rules: no map knows the last
-    channel of its own pixel, and what comes from the right is taken from the row above.
+    ``kernel_size`` is unused; h and s enter the input-to-state maps. As the paper defines it, a sub-pixel does not
+    depend on the last channel of the last pixel of the row above, unless the first convolution reaches it.
     """
 
     @nn.nowrap
@@ -84,11 +72,7 @@ class DiagonalBiLSTM(ResidualNetwork):
 
     @nn.nowrap
     def block(self, layer: Params, x: Array, condition: Condition, drop: Dropout) -> Array:
-        """The LSTM from the left, the one from the right a row lower, and the 1x1.
-
-        A state from the right knows later pixels of its own row. One row lower all of them are earlier, so that this
-        LSTM may read its pixel whole.
-        """
+        """Sums both LSTMs, the right one shifted down by a row to be causal."""
         hidden = diagonal_lstm(layer["from_left"], x, condition_terms(layer, "from_left", condition))
         terms = condition_terms(layer, "from_right", condition)
         terms = jnp.flip(terms, axis=2) if isinstance(terms, jax.Array) else terms
@@ -97,14 +81,14 @@ class DiagonalBiLSTM(ResidualNetwork):
 
 
 class State(NamedTuple):
-    """The state of an LSTM at some pixels: h, which others read, and c, its memory."""
+    """LSTM state: h (hidden) and c (cell)."""
 
     hidden: Float[Array, "*pixels features"]
     cell: Float[Array, "*pixels features"]
 
 
 def lstm_shapes(model: Network, inputs: tuple[int, ...], states: tuple[int, ...]) -> Params:
-    """Returns the shapes of an LSTM that reads ``inputs`` taps of the maps and ``states`` taps of the states."""
+    """Declares an LSTM that reads ``inputs`` and ``states`` taps."""
     gates = (GATES, model.features)
     return {
         "input": affine((*inputs, model.maps), gates),
@@ -114,14 +98,14 @@ def lstm_shapes(model: Network, inputs: tuple[int, ...], states: tuple[int, ...]
 
 
 def lstm(gates: Float[Array, "*pixels gate features"], cell: Float[Array, "*pixels features"]) -> State:
-    """Returns the new state, from the sums of the gates and the previous cell (1601.06759, equation 3)."""
+    """Computes the new state (1601.06759, equation 3)."""
     out, forget, write = jnp.moveaxis(jax.nn.sigmoid(gates[..., :3, :]), -2, 0)
     cell = forget * cell + write * jnp.tanh(gates[..., 3, :])
     return State(out * jnp.tanh(cell), cell)
 
 
 def initial_state(layer: Params, pixels: tuple[int, ...]) -> State:
-    """Returns the learned state around the image, for each of some pixels."""
+    """Broadcasts the learned initial state."""
     return State(*(jnp.broadcast_to(x, (*pixels, *x.shape)) for x in layer["initial"]["bias"]))
 
 
@@ -133,10 +117,7 @@ def row_lstm(
     x: Float[Array, "batch height width maps"],
     terms: Float[Array, "#batch #height #width gate features"] | float,
 ) -> Float[Array, "batch height width features"]:
-    """Computes the states row by row, from the masked 1 x k over the row and the 1 x k over the row above.
-
-    ``terms`` are those of h and s. The share of the image is computed for all rows at once.
-    """
+    """Computes hidden states row by row; ``terms`` are V h + V s."""
     gates = convolve(layer["input"], x, rows_left(layer["input"]["left"], x)) + terms
     batch, _, width, _ = x.shape
     border = border_states(layer, batch)
@@ -150,20 +131,20 @@ def row_lstm(
 
 
 def border_states(layer: Params, batch: int) -> Float[Array, "batch border features"]:
-    """Returns the states left and right of a row, as many as the state-to-state kernel reads."""
+    """Builds the padding of states left and right of a row."""
     return initial_state(layer, (batch, layer["state"]["kernel"].shape[1] // 2)).hidden
 
 
 def states_above(
     layer: Params, hidden: Float[Array, "batch width features"], border: Float[Array, "batch border features"]
 ) -> Float[Array, "batch 1 width gate features"]:
-    """Returns what the gates of a row read of the states of the row above."""
+    """Convolves the states of the row above."""
     window = jnp.concatenate([border, hidden, border], axis=1)[:, None]
     return window_product(window, layer["state"]["kernel"])
 
 
 class RowLSTMStream(ResidualStream):
-    """The ``Stream`` of a Row LSTM, whose layers remember the states of the row above."""
+    """The ``Stream`` of a Row LSTM, which caches the states of the row above."""
 
     def taps_left(self, layer: Params) -> Array:
         return layer["rows"]["input"]["left"]
@@ -196,10 +177,7 @@ def diagonal_lstm(
     x: Float[Array, "batch height width maps"],
     terms: Float[Array, "#batch #height #width gate features"] | float,
 ) -> Float[Array, "batch height width features"]:
-    """Computes the states diagonal by diagonal, each from its pixel and the states left of it and above it.
-
-    ``terms`` are those of h and s. The cell that is carried on is the left one.
-    """
+    """Computes hidden states by diagonals, with the left cell; ``terms``: V h + V s."""
     gates = one_by_one(layer["input"], x) + terms
     batch, height, width, *_ = gates.shape
     inside = skew(jnp.ones((1, height, width, 1), bool))
@@ -207,7 +185,7 @@ def diagonal_lstm(
 
     def diagonal(before: State, now: tuple[Array, Array]) -> tuple[State, Array]:
         gates, inside = now
-        # On the previous diagonal, the pixel to the left lies in the same row, the one above in the row above.
+        # On the previous diagonal, the left pixel has the same row index, the upper one the index before.
         window = jnp.concatenate([initial.hidden[:, :1], before.hidden], axis=1)[:, :, None]
         state = lstm(gates + window_product(window, layer["state"]["kernel"])[:, :, 0], before.cell)
         state = jax.tree.map(lambda new, outside: jnp.where(inside, new, outside), state, initial)
@@ -219,13 +197,10 @@ def diagonal_lstm(
 
 
 def skew(x: Shaped[Array, "batch height width *features"]) -> Shaped[Array, "batch height diagonals *features"]:
-    """Moves row r to the right by r columns, so that a diagonal becomes a column; zeros fill up (1601.06759, figure 3).
-
-    There are height + width - 1 diagonals.
-    """
+    """Shifts row r right by r: diagonals become columns (1601.06759, figure 3)."""
     batch, height, width, *features = x.shape
     padded = jnp.pad(x, ((0, 0), (0, 0), (0, height), *(((0, 0),) * len(features))))
-    # Read in rows that are one shorter, row r begins r columns further right.
+    # Reshaped to rows shorter by one, row r starts r columns further right.
     flat = padded.reshape(batch, height * (width + height), *features)[:, : height * (width + height - 1)]
     return flat.reshape(batch, height, width + height - 1, *features)
 

@@ -1,8 +1,4 @@
-"""The common part of the networks of 1601.06759: a masked convolution, layers that each add a block, and the head.
-
-``pixelcnn.py`` and ``pixelrnn.py`` define the blocks. ``residual_stream.py`` advances those of PixelCNN and Row LSTM by
-a row, a pixel, a colour.
-"""
+"""Base class of the networks of 1601.06759, and masked convolutions."""
 
 import math
 from functools import partial
@@ -22,33 +18,28 @@ from pixelcnn_jax.models.products import product
 
 
 class ResidualNetwork(Network):
-    """A network of 1601.06759; a subclass defines the three methods of a layer.
-
-    Its attributes and its call are those of ``pixelcnn_jax.models.autoregressive.Network``. The parameters are the
-    first masked convolution (``first``, not counted in ``layers``), ``layers`` residual layers stacked along their
-    first axis (``layers``), the two 1x1 of the head (``head``) and, for codes, their ``embedding``.
-    """
+    """Base class of the networks of 1601.06759; attributes and call of ``Network``."""
 
     @nn.nowrap
     def layer_shapes(self, condition: Condition) -> Params:
-        """Returns the shape of every parameter of a layer."""
+        """Declares the parameters of a layer."""
         raise NotImplementedError
 
     @nn.nowrap
     def masked_layer(self, layer: Params, masks: ColourMasks) -> Params:
-        """Returns the parameters of the layers as ``block`` reads them."""
+        """Masks the parameters of the layers."""
         raise NotImplementedError
 
     @nn.nowrap
     def block(
         self, layer: Params, x: Float[Array, "batch height width maps"], condition: Condition, drop: Dropout
     ) -> Float[Array, "batch height width maps"]:
-        """Returns what a layer adds to its input."""
+        """Computes the residual of a layer."""
         raise NotImplementedError
 
     @nn.nowrap
     def mask(self, params: Params) -> Params:
-        """Masks the parameters by colour where they read the current pixel, as the layers read them."""
+        """Masks all parameters."""
         masks = colour_masks(self)
         return params | {
             "first": split_taps(params["first"], masks.first),
@@ -58,7 +49,6 @@ class ResidualNetwork(Network):
 
     @property
     def maps(self) -> int:
-        """Feature maps that pass from layer to layer."""
         return 2 * self.features
 
     @nn.nowrap
@@ -88,14 +78,14 @@ class ResidualNetwork(Network):
 
 
 def convolution_shapes(n: int, inputs: int, outputs: int, *, gain: float = 1.0) -> Params:
-    """Returns the shapes of a masked n x n convolution. Its kernel has only the open taps, in raster order."""
+    """Declares a masked n x n convolution, whose kernel has only the open taps."""
     return affine((n * n // 2 + 1, inputs), (outputs,), gain=gain)
 
 
 def split_taps(layer: Params, mask: Bool[np.ndarray, "inputs outputs"]) -> Params:
-    """Splits the kernel of a masked convolution, stacked or not, by the taps above, left, and at the pixel (masked)."""
+    """Splits a masked kernel into the taps above, left, and at the pixel."""
     kernel = layer["kernel"]  # [..., taps, inputs, outputs]
-    n = math.isqrt(2 * kernel.shape[-3])  # the centre of n x n taps and those before it are open
+    n = math.isqrt(2 * kernel.shape[-3])  # the open taps of n x n, up to the centre
     above = kernel[..., : n // 2 * n, :, :]
     return {
         "above": above.reshape(*kernel.shape[:-3], n // 2, n, *kernel.shape[-2:]),
@@ -108,16 +98,13 @@ def split_taps(layer: Params, mask: Bool[np.ndarray, "inputs outputs"]) -> Param
 def convolve(
     layer: Params, x: Float[Array, "batch height width inputs"], taps: Float[Array, "batch height width *outputs"]
 ) -> Float[Array, "batch height width *outputs"]:
-    """Returns a masked convolution, given the share of the taps before the centre."""
+    """Adds the masked centre and the bias to ``taps``."""
     return add_bias(taps + product(x, layer["pixel"]), layer["bias"])
 
 
 def masked_convolution(
     layer: Params, x: Float[Array, "batch height width inputs"]
 ) -> Float[Array, "batch height width outputs"]:
-    """Returns the masked n x n convolution of a whole image, its centre masked by colour.
-
-    Taps below and right of the centre are not multiplied by zero: they do not exist.
-    """
+    """Applies a masked n x n convolution to whole images."""
     rows = jnp.pad(x, ((0, 0), (layer["above"].shape[0], 0), (0, 0), (0, 0)))[:, :-1]
     return convolve(layer, x, taps_above(layer["above"], rows) + rows_left(layer["left"], x))

@@ -1,8 +1,4 @@
-"""The stream of a residual network, over one row or one pixel; ``pixelcnn.py`` and ``pixelrnn.py`` add their layers.
-
-Rows above are remembered as each layer reads them. A finished row passes through the network once more, all its pixels
-at once, to be remembered; the pixels of the current row pass through one by one.
-"""
+"""The ``Stream`` of a residual network."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,12 +15,12 @@ from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve
 
 
 class Pixel(NamedTuple):
-    """The state of the current pixel, for the first layer and then the others.
+    """State of the current pixel, per layer.
 
     Attributes:
-      above: what each layer sees from above.
-      left: the product of each layer with the columns to the left.
-      read: what the pixels to the right will read of this one; final after the last colour.
+      above: contexts from above.
+      left: products with the columns to the left.
+      read: inputs that later pixels will read; final after the last colour.
     """
 
     above: list[Any]
@@ -34,41 +30,41 @@ class Pixel(NamedTuple):
 
 @dataclass(frozen=True)
 class ResidualStream:
-    """The ``Stream`` of a ``ResidualNetwork``; a subclass defines the steps of a layer.
+    """The ``Stream`` of a ``ResidualNetwork``; a subclass defines the layer.
 
-    All colours of a pixel are computed again for each of them. The masks keep the later ones out.
+    Each colour recomputes the whole pixel; masks hide later colours.
     """
 
     model: ResidualNetwork
 
     def taps_left(self, layer: Params) -> Float[Array, "columns inputs *out"]:
-        """Returns the kernel of a layer over the columns left of a pixel."""
+        """Selects the kernel over the columns left of a pixel."""
         raise NotImplementedError
 
     def border(self, layer: Params, batch: int, width: int) -> Any:
-        """Returns what a layer remembers above the image."""
+        """Builds a layer's memory above the image."""
         raise NotImplementedError
 
     def context_from_above(self, layer: Params, memory: Any, condition: Condition) -> Any:
-        """Returns what a layer sees from above in the next row, arrays [batch, 1, width, ...]."""
+        """Computes a layer's context of the next row."""
         raise NotImplementedError
 
     def read(self, layer: Params, x: Float[Array, "batch 1 width maps"], above: Any) -> Float[Array, "batch 1 width _"]:
-        """Returns what a layer, and its pixels to the right, read of its input."""
+        """Computes the inputs of a layer's masked convolution."""
         raise NotImplementedError
 
     def block(
         self, layer: Params, read: Array, above: Any, left: Array
     ) -> tuple[Float[Array, "batch 1 width maps"], Any]:
-        """Returns what a layer adds to its input, and what the rows below see of it."""
+        """Computes a layer's residual, and a row of its memory."""
         raise NotImplementedError
 
     def remember(self, memory: Any, new: Any) -> Any:
-        """Returns the memory of a layer with a row of what ``block`` returned."""
+        """Updates a layer's memory with a row from ``block``."""
         raise NotImplementedError
 
     def prepare(self, params: Params) -> Params:
-        """Masks the kernels, lists the layers, and splits the head's outputs by colour."""
+        """Masks the kernels, lists the layers, and splits the head by colour."""
         model, params = self.model, self.model.mask(as_dtypes(self.model, params, self.model.dtype))
         logits = params["head"]["logits"]
         colours = [slice(colour * model.outputs, (colour + 1) * model.outputs) for colour in range(model.channels)]
@@ -79,13 +75,11 @@ class ResidualStream:
         }
 
     def first_rows(self, params: Params, batch: int, width: int) -> list[Any]:
-        """Returns the border above the image, for every layer."""
         reach, _, inputs, _ = params["first"]["above"].shape
         first = jnp.zeros((batch, reach, width, inputs), self.model.dtype)
         return [first, *(self.border(layer, batch, width) for layer in params["layers"])]
 
     def open_row(self, params: Params, rows: list[Any], condition: Condition) -> tuple[list[Any], list[Any]]:
-        """Returns what every layer sees from above in the next row, and the memory."""
         condition, (first, *memories) = jax.tree.map(lambda x: x.astype(self.model.dtype), condition), rows
         layers = zip(params["layers"], memories, strict=True)
         above = [self.context_from_above(layer, memory, condition) for layer, memory in layers]
@@ -94,19 +88,17 @@ class ResidualStream:
     def close_row(
         self, params: Params, rows: list[Any], above: list[Any], row: Int[Array, "batch 1 width channels"]
     ) -> list[Any]:
-        """Passes a finished row through the network, and remembers it."""
+        """Passes a finished row through the network to cache it."""
         (first, *memories), inputs = rows, encode(self.model, params, row)
         _, _, new = self._pass(params, inputs, above, None)
         remembered = [self.remember(memory, x) for memory, x in zip(memories, new, strict=True)]
         return [jnp.concatenate([first, inputs], axis=1)[:, 1:], *remembered]
 
     def first_columns(self, params: Params, batch: int) -> list[Array]:
-        """Returns the zero border left of the image, for every layer."""
         shapes = [kernel.shape[:2] for kernel in self._kernels_left(params)]
         return [jnp.zeros((batch, 1, *shape), self.model.dtype) for shape in shapes]
 
     def open_pixel(self, params: Params, columns: list[Array], above: list[Any], column: Int[Array, ""] | int) -> Pixel:
-        """Returns what every layer knows at a pixel before its first colour."""
         column_above = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2), above)
         kernels = zip(self._kernels_left(params), columns, strict=True)
         return Pixel(column_above, [columns_left(kernel, memory) for kernel, memory in kernels], [])
@@ -114,7 +106,6 @@ class ResidualStream:
     def read_colour(
         self, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Pixel]:
-        """Passes the colours so far through the network."""
         maps, read, _ = self._pass(params, encode(self.model, params, pixel), known.above, known.left)
         head = params["head"][colour]
         logits = head_last(head, head_hidden(head, maps))[:, 0, 0]
@@ -123,7 +114,6 @@ class ResidualStream:
     def close_pixel(
         self, params: Params, columns: list[Array], known: Pixel, pixel: Int[Array, "batch 1 1 channels"]
     ) -> list[Array]:
-        """Appends a finished pixel to the memory of every layer."""
         new = [encode(self.model, params, pixel), *known.read]
         return [jnp.concatenate([memory, x], axis=2)[:, :, 1:] for memory, x in zip(columns, new, strict=True)]
 
@@ -133,9 +123,9 @@ class ResidualStream:
     def _pass(
         self, params: Params, inputs: Float[Array, "batch 1 width inputs"], above: list[Any], left: list[Array] | None
     ) -> tuple[Float[Array, "batch 1 width maps"], list[Array], list[Any]]:
-        """Computes all layers over a pixel, or over a whole row, whose products to the left are not known.
+        """Runs all layers on a pixel, or on a whole row if ``left`` is None.
 
-        Returns the maps that the head reads, what each layer read, and what the rows below see of each.
+        Returns the final channels, each layer's inputs, and new memory.
         """
         kernels = self._kernels_left(params)
 
