@@ -1,4 +1,4 @@
-"""The best model of a run so far: a workdir is a model that ``load_pretrained`` loads."""
+"""The best model of a run so far."""
 
 import math
 import sys
@@ -19,10 +19,10 @@ from pixelcnn_jax.training.processes import is_first, run_on_first_process
 
 
 class BestModel:
-    """The EMA parameters with the lowest validation loss so far, kept in the workdir with their card, or in memory.
+    """EMA parameters of the lowest validation loss, in the workdir or in memory.
 
     Attributes:
-      step: the step of that validation.
+      step: step of that validation.
       score: its score.
     """
 
@@ -44,14 +44,11 @@ class BestModel:
 
     @property
     def loss(self) -> float:
-        """The validation loss in the experiment's measure; infinite before the first one."""
+        """Validation loss; infinite before the first validation."""
         return float(self.score.get(self._measure, math.inf))
 
     def resume(self) -> None:
-        """Reads which validation was the best before the run was stopped.
-
-        A model that is damaged is named on standard error; the next validation then takes its place.
-        """
+        """Restores step and score; a damaged model is replaced at the next validation."""
         if self._workdir is None or not (self._workdir / "model.json").exists():
             return
         try:
@@ -75,7 +72,7 @@ class BestModel:
             run_on_first_process(lambda: self._save(params, {"validation": score}))
 
     def params(self) -> Params:
-        """Returns the best parameters as NumPy arrays.
+        """Reads the best parameters, as NumPy arrays.
 
         Raises:
           InputError: if they are damaged.
