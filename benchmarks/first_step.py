@@ -1,8 +1,7 @@
-"""How long it takes from the training command to the first recorded step.
+"""Time from the training command to the first record.
 
-Starts the command in a new folder, with a record after each step, and stops it when metrics.jsonl has its first line.
-Compiled programs are not kept between runs. The fastest run counts, and all are printed. The CPU time is printed too:
-on a machine that does other work, the seconds depend on that work.
+Each run starts in a new folder, without compilation cache, and ends at the first line of metrics.jsonl. The fastest
+counts; CPU time is printed too.
 """
 
 import json
@@ -19,7 +18,7 @@ from pixelcnn_jax.cli.options import UserCommand
 
 
 def first_step(config: str) -> tuple[float, float]:
-    """Returns the seconds to the first record, and the CPU time; raises RuntimeError if the run ends before."""
+    """Measures wall-clock and CPU seconds to the first record."""
     with tempfile.TemporaryDirectory() as folder:
         workdir, log = Path(folder) / "run", Path(folder) / "log"
         record = workdir / "metrics.jsonl"

@@ -1,11 +1,10 @@
-"""Ground-state energy of the transverse-field Ising model, by a Gated PixelCNN or by one of NetKet's own networks.
+"""Ground states of the transverse-field Ising model: PixelCNNs and NetKet's networks.
 
 python -m benchmarks.netket_energy NETWORK [--length=4] [--field=1] [--seeds=3] [--steps=200] [--samples=256]
 
-The lattice is periodic: H = -sum of Z Z over neighbours - FIELD sum of X. All networks have about as many parameters
-and are optimised alike, by natural gradient in float64. Times are CPU seconds of optimisation after the first two
-steps, which compile. On up to 16 sites the energy of a wave function is summed over all configurations, and its error
-is relative to the energy of exact diagonalisation. On more sites it is the mean over fresh samples.
+Periodic lattice, H = -sum of Z Z over neighbours - FIELD sum of X. Networks have about equal parameter counts and are
+optimised by natural gradient in float64. Times are CPU seconds after the first two steps, which compile. Up to 16 sites
+energies are summed over all configurations, relative to exact diagonalisation; beyond, averaged over fresh samples.
 
 Needs pixelcnn-jax[netket].
 """

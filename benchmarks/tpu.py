@@ -1,9 +1,9 @@
-"""Training, evaluation and sampling, compiled for TPUs that need not be there: compile time, program size, memory.
+"""Programs compiled for TPUs without a TPU: compile time, program size, memory.
 
 python -m benchmarks.tpu [--config=digits ...] [--topology=v5e:2x4 ...] [--program=train ...] [--quick]
 
-The TPU compiler runs on any x86-64 Linux machine: pip install 'pixelcnn-jax[tpu]'. Nothing is executed. Layers are in
-bfloat16. Sampling is compiled for one chip. Compile times are seconds of a core.
+Needs x86-64 Linux and pip install 'pixelcnn-jax[tpu]'. Nothing is executed. Matmul dtype is bfloat16; sampling is for
+one chip. Compile times are seconds of a core.
 """
 
 import json
@@ -31,7 +31,7 @@ IMAGES = {"train": (32,), "evaluate": (32,), "sample": (1, 64, 256)}  # images a
 
 
 def mesh_of(topology: str) -> Mesh:
-    """Returns a mesh over the chips of a topology such as "v5e:2x4"; "v5e:1" is one chip.
+    """Builds a mesh over the chips of a topology, e.g. "v5e:2x4" or "v5e:1".
 
     Raises:
       InputError: if the TPU compiler is missing or does not know the topology.
@@ -51,7 +51,7 @@ def mesh_of(topology: str) -> Mesh:
 
 
 def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> jax.stages.Lowered:
-    """Returns a program of a config before it is compiled, for a number of images a chip."""
+    """Lowers a program of a config, for a number of images per chip."""
     config, spec = resolved(name, **model), SHAPES[name]
     experiment = unconditional.make_experiment(config, spec)
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
