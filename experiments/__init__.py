@@ -1,4 +1,4 @@
-"""The experiments. Each module defines ``Config`` and the functions of ``Recipe``."""
+"""The experiments: modules with ``Config`` and the functions of ``Recipe``."""
 
 import difflib
 import importlib
@@ -28,11 +28,7 @@ EXPERIMENTS = {
 
 
 def experiment_module(name: str) -> ModuleType:
-    """Imports the module of an experiment.
-
-    Raises:
-      InputError: for an unknown name, suggesting the nearest.
-    """
+    """Imports an experiment; raises InputError for an unknown name."""
     if name not in EXPERIMENTS:
         near = "".join(f"; did you mean {one}?" for one in difflib.get_close_matches(name, EXPERIMENTS, n=1))
         raise InputError(f"experiment must be one of experiments.EXPERIMENTS, got {name}{near}")
@@ -40,5 +36,5 @@ def experiment_module(name: str) -> ModuleType:
 
 
 def default_config(name: str) -> ConfigDict:
-    """Builds the default config of an experiment, the base of ``configs/``."""
+    """Builds the default config of an experiment."""
     return compose(name, experiment_module(name).Config)

@@ -2,8 +2,8 @@
 
 python -m experiments.train --config=configs/digits.py --workdir=runs/digits [--config.train.steps=3000 ...]
 
-Writes the best model (model.safetensors, model.json), report.html, checkpoints, samples.png, curve.png, metrics.jsonl
-and result.json to the workdir. The same command resumes.
+Writes model.safetensors, model.json, report.html, checkpoints, samples.png, curve.png, metrics.jsonl and result.json.
+The same command resumes.
 
 --dry_run in place of --workdir prints parameters, memory and FLOPs of a step.
 For several hosts run the command on each, with a shared workdir and
@@ -119,11 +119,7 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
 
 
 def parse(argv: list[str]) -> Command:
-    """Parses a command line.
-
-    Raises:
-      InputError: for an invalid one.
-    """
+    """Parses a command line; raises InputError for an invalid one."""
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", None, "the run's config", flag_values=values, sys_argv=argv)
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
@@ -164,13 +160,13 @@ def parse(argv: list[str]) -> Command:
 
 
 def one_line(message: object) -> str:
-    """Joins the lines of an error message and strips escapes and quotes."""
+    """Joins the lines of a message, without escapes and quotes."""
     line = " ".join(str(message).replace("\\n", ". ").replace("\\", "").split())
     return line[1:-1] if len(line) > 1 and line[0] == line[-1] and line[0] in "'\"" else line
 
 
 def use_all_cores(config: TrainConfig, *, processes: int = 1) -> None:
-    """Makes each CPU core a device, as far as they divide the batches."""
+    """Makes CPU cores devices, as far as they divide the batches."""
     sizes = (config.batch_size, config.eval_batch_size, config.microbatch_size or config.batch_size)
     devices.use_all_cores(sizes, processes=processes)
 

@@ -1,6 +1,6 @@
 """p(x|sentence): attention to the words gives the map s of equation 5 (section 4).
 
-Captions are dropped at random in training, for p(x) and guidance. The captions of one label count as one.
+Captions are dropped at random, for p(x) and guidance.
 """
 
 from dataclasses import dataclass
@@ -43,11 +43,7 @@ class Config(Classified):
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Builds the experiment: nats given the caption.
-
-    Raises:
-      InputError: for images without captions.
-    """
+    """Builds the experiment: nats given the caption."""
     group = config.group
     if spec.words is None:
         raise InputError("config.data.captions must be set: experiment captions needs a sentence for each image.")

@@ -24,11 +24,7 @@ class Config:
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Builds the experiment: cross-entropy; images sorted by predicted class.
-
-    Raises:
-      InputError: for images without labels.
-    """
+    """Builds the experiment: cross-entropy; images sorted by predicted class."""
     network = Encoder(number_of_classes(spec), spec.levels, FEATURES)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:

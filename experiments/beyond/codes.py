@@ -1,7 +1,6 @@
 """p(c|y) and p(d|c,y): the prior of a hierarchical VQ-VAE, given h and s.
 
-k-means of patches turns an image into a coarse map c (8x8 patches) and a fine map d (4x4 patches) of K-way codes. c is
-learned given the label, d given the label and the coarse code above. The score is the nats of both maps.
+c and d are coarse and fine maps of K-way codes (k-means of 8x8 and 4x4 patches). The score is the nats of both.
 """
 
 from dataclasses import dataclass
@@ -35,11 +34,7 @@ class Config:
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Builds the experiment: nats of both maps of codes.
-
-    Raises:
-      InputError: for images without labels.
-    """
+    """Builds the experiment: nats of both maps of codes."""
     classes = number_of_classes(spec)
     sizes = [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
     # Codes are images of one channel and K levels.

@@ -1,7 +1,7 @@
 """p(x|x1 ... xk): an image given k examples of its class, 0 to 9 (section 4).
 
-The condition of equation 5 is s = m(h), with attention over the examples; training draws k per image. Picture rows,
-in pairs: samples of an unseen character given one example, then three.
+s = m(examples) by attention (equation 5); training draws k per image. Picture rows, in pairs: samples given one example
+of an unseen character, then three.
 """
 
 from dataclasses import dataclass, replace
@@ -47,11 +47,7 @@ class Config:
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Builds the experiment: nats given the examples of the batch.
-
-    Raises:
-      InputError: for data without examples.
-    """
+    """Builds the experiment: nats given the examples of the batch."""
     group, most = config.group, config.data.max_examples
     if not most:
         raise InputError("config.data.max_examples must be at least 1: this experiment learns from examples.")
@@ -121,7 +117,7 @@ def check(config: RunConfig, splits: Splits) -> None:
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures nats by number of examples, and classification by Bayes' rule.
 
-    p(x | e) / p(x) and p(e | x) / p(e) are equal for an exact model; "both ways" multiplies them.
+    "Both ways" multiplies p(x | e) / p(x) and p(e | x) / p(e), equal for an exact model.
     """
     model, images = experiment.networks, with_all_examples(report_split(splits))
     counts = [count for count in COUNTS if count <= config.data.max_examples]
@@ -130,7 +126,6 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         return jnp.stack([nats(model, params, batch["image"], h=batch["examples"][:, :k]) for k in counts], axis=1)
 
     def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch ways directions"]:
-        """Computes nats given each class; for single examples also minus what they gain."""
         image, sets = batch["image"], jnp.moveaxis(batch["examples"], 1, 0)
 
         def of_class(examples: Examples) -> Float[Array, "directions batch"]:

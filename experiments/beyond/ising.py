@@ -1,7 +1,6 @@
 """p(spins|beta) of the periodic Ising model, without data (Wu, Wang, Zhang 2019).
 
-Minimises the variational free energy E[log q + beta E] by REINFORCE; the baseline is the mean of the other samples at
-the same beta. q is normalised, so the mean bounds the free energy and importance weights estimate it.
+Minimises the variational free energy E[log q + beta E] by REINFORCE, with the mean of the other samples as baseline.
 
 python -m experiments.beyond.ising --size=16 --layers=6 -o runs/ising_16
 """
@@ -88,7 +87,7 @@ def gradient(
     """Estimates the gradient of the mean over beta of E[log q - log weight].
 
     Returns:
-      The unbiased gradient, and log q - log weight of each sample in nats.
+      The unbiased gradient, and log q - log weight per sample.
     """
     each = jnp.repeat(beta, samples)
     even, log_q = draw(network, variables, key, each, size=size, sampler=sampler)
@@ -120,7 +119,6 @@ def make_step(
 
     @jax.jit
     def one_step(state: State, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[State, Float[Array, ""]]:
-        """Updates the state; also the spread of log q - log weight at the critical beta."""
         of_betas, of_draws = jax.random.split(jax.random.fold_in(key, step))
         beta = betas(of_betas, step, recipe)
         gradients, excess = gradient(

@@ -55,7 +55,6 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return nats_given(params["decoder"], images, h=z, key=dropout_key) + jnp.sum(kl)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
-        """Draws rows by latent dimension, -3 to 3, then rows given an image's latent."""
         rows, columns = config.train.sample_rows, max(2, config.train.sample_columns)
         shown, originals = rows // 2, jnp.asarray(source)
         rising = jnp.linspace(-3, 3, columns)[None, :, None] * jnp.eye(m)[jnp.arange(shown) % m, None]

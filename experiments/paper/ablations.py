@@ -1,7 +1,4 @@
-"""Ablations of the Gated PixelCNN, at equal parameter counts.
-
-A run trains ``config.ablations.variant``, with hidden channels chosen to match the parameters of the whole network.
-"""
+"""Ablations of the Gated PixelCNN, at equal parameter counts."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -35,11 +32,7 @@ class Config:
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Builds the experiment: p(x) by an ablated network.
-
-    Raises:
-      InputError: for a network other than GatedPixelCNN.
-    """
+    """Builds the experiment: p(x) by an ablated network."""
     name = config.group.variant
     if config.model.network != "GatedPixelCNN":
         raise InputError(f"config.model.network must be GatedPixelCNN, whose parts these are: {config.model.network}.")

@@ -1,7 +1,7 @@
 """An auto-encoder with a PixelCNN decoder (sections 2.4, 3.4; figures 6, 11).
 
-An auto-encoder on MSE is trained on the same batches; the best step is chosen by the likelihood alone. Each
-row of the picture is an image, its MSE reconstruction, and samples given h.
+An auto-encoder on MSE is trained beside it; validation is of the likelihood alone. Picture rows: image, MSE
+reconstruction, samples given h.
 """
 
 from dataclasses import dataclass

@@ -32,11 +32,7 @@ class Config(Mapped, Classified):
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Builds the experiment: nats given the label.
-
-    Raises:
-      InputError: for images without labels.
-    """
+    """Builds the experiment: nats given the label."""
     classes = number_of_classes(spec)
     model = make_conditional(config.model, spec, map_features=config.group.map_features)
 
@@ -83,9 +79,9 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 def bayes(
     log_likelihoods: Float[np.ndarray, "images classes"], labels: Int[np.ndarray, " images"], shape: tuple[int, ...]
 ) -> dict[str, float]:
-    """Measures the information in the label under a uniform prior p(y).
+    """Measures the information in the label, under a uniform p(y).
 
-    log p(x|y) - log p(x) is at most ln(classes). ``bayes_accuracy`` is that of p(y|x).
+    log p(x|y) - log p(x) is at most ln(classes).
     """
     classes = log_likelihoods.shape[1]
     with_label = log_likelihoods[np.arange(len(labels)), labels]

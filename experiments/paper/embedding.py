@@ -1,7 +1,6 @@
 """An image embedding by the triplet loss (FaceNet), as in section 3.3.
 
-The report verifies identities that were not trained on. Each row of the picture is a held-out image and its nearest
-neighbours.
+Picture rows: a held-out image and its nearest neighbours.
 """
 
 from dataclasses import dataclass
@@ -34,11 +33,7 @@ class Config(Encoded):
 
 
 def make_embedder(config: RunConfig, spec: ImageSpec) -> Encoder:
-    """Builds the encoder.
-
-    Raises:
-      InputError: for images without labels.
-    """
+    """Builds the encoder, for labelled images."""
     number_of_classes(spec)
     return Encoder(config.group.bottleneck, spec.levels, config.group.encoder_features)
 
@@ -104,8 +99,7 @@ def verification(
     """Measures verification over all pairs of images (FaceNet, section 4).
 
     Returns:
-      "auc", area under the ROC curve; "equal_error_rate"; "verification_rate_at_far_0.01", the true accept rate at a
-      false accept rate of 0.01.
+      "auc"; "equal_error_rate"; "verification_rate_at_far_0.01".
     """
     from sklearn.metrics import auc, roc_curve
 

@@ -1,7 +1,7 @@
 """p(x|h), h an embedding by a fixed network (section 3.3; figures 4, 5, 9 and 10).
 
-Upper rows of the picture: an unseen image and samples given its embedding. Lower rows: interpolations between two
-unseen images, at the ends, with the same noise along a row.
+Picture rows: an unseen image and samples given its embedding; below, interpolations between the unseen images at both
+ends, with one noise per row.
 """
 
 from dataclasses import dataclass
@@ -108,11 +108,7 @@ def check(config: RunConfig, splits: Splits) -> None:
 
 
 def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Loads the embedder.
-
-    Raises:
-      InputError: if it is of other images or a different network.
-    """
+    """Loads the embedder; raises InputError if it does not fit."""
     if config.group.embedder is None:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
     model, variables, card = load_pretrained(config.group.embedder)

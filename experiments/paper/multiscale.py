@@ -1,7 +1,6 @@
 """p(small image) p(large | small) (1601.06759, section 3.6; 1606.05328, figure 7).
 
-The small image is every second pixel of every second row, so the likelihood is exact:
-bits(small) + bits(rest | small) = bits(large).
+The small image is every second pixel of every second row, so the likelihood is exact.
 """
 
 from dataclasses import dataclass

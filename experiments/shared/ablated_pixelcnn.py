@@ -19,12 +19,12 @@ from pixelcnn_jax.models.registry import register
 class AblatedPixelCNN(Network):
     """A Gated PixelCNN without one of its parts; takes neither h nor s.
 
-    With all parts it is the same function of the same parameters as the Gated PixelCNN. Sampled by ``naive_sample``.
+    Whole, it is the same function of the same parameters. Sampled by ``naive_sample``.
 
     Attributes:
-      gated: tanh times sigmoid (equation 2), else a ReLU of half as many hidden channels.
+      gated: tanh times sigmoid (equation 2), else a ReLU of half as many channels.
       two_stacks: vertical and horizontal stack (figure 2); one stack has the blind spot.
-      vertical_residual: residual connection in the vertical stack; the paper has none.
+      vertical_residual: residual in the vertical stack, not in the paper.
     """
 
     gated: bool = True

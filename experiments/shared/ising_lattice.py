@@ -2,8 +2,8 @@
 
 Units: J = 1, inverse temperature beta, energies of the whole lattice. With size 2, two spins share two bonds.
 
-The odd sites are independent given the size x size/2 even ones. In coordinates u = (row + column) / 2 and
-v = (row - column) / 2 these form a twisted torus: after the last v comes the first, u shifted by half.
+Odd sites are independent given the size x size/2 even ones, a twisted torus in u = (row + column) / 2 and
+v = (row - column) / 2: after the last v comes the first, u shifted by half.
 """
 
 import math
@@ -23,11 +23,7 @@ Betas = Float[Array, " batch"]
 
 
 def log_partition(beta: float, *, size: int) -> float:
-    """Computes log Z in nats (Kaufman 1949, Phys. Rev. 76, 1232).
-
-    Raises:
-      InputError: unless beta is positive.
-    """
+    """Computes log Z in nats (Kaufman 1949, Phys. Rev. 76, 1232), for beta > 0."""
     if not beta > 0:
         raise InputError(f"beta must be positive, got {beta}.")
     angles = np.pi * np.arange(2 * size) / size

@@ -39,7 +39,7 @@ def per_image(config: RunConfig, function: Callable[[Params, Batch], Any]) -> Ca
 def draw_in_parts(
     draw: Callable[[Key[Array, ""], Array], Array], key: Key[Array, ""], given: np.ndarray
 ) -> Shaped[np.ndarray, "count ..."]:
-    """Draws for each row of ``given``, in batches of at most ``DRAWN_TOGETHER``."""
+    """Draws for each row of ``given``, ``DRAWN_TOGETHER`` at a time."""
     parts = np.array_split(given, -(-len(given) // DRAWN_TOGETHER))
     return np.concatenate([draw(jax.random.fold_in(key, i), jnp.asarray(part)) for i, part in enumerate(parts)])
 

@@ -53,14 +53,14 @@ def bounds(
 
     Args:
       q: posterior of the images.
-      nats_given: decoder nats of the images given latents.
+      nats_given: decoder nats given latents.
       images: the images.
       key: folded with each image's pixels.
       count: latents per image.
 
     Returns:
-      "negative_elbo"; "importance_weighted" (Burda et al. 2016); "given_code" and "given_prior", decoder nats given
-      latents of q and of the prior; "kl"; "latent" [batch, m], the mean of q.
+      "negative_elbo"; "importance_weighted" (Burda et al. 2016); "given_code" and "given_prior", decoder nats given q
+      and the prior; "kl"; "latent" [batch, m], the mean of q.
     """
 
     def one_latent(key: Key[Array, ""]) -> Float[Array, "terms batch"]:

@@ -30,9 +30,9 @@ def check_reader(config: RunConfig, spec: ImageSpec) -> None:
 
 
 def windows(image: Image) -> dict[str, Image]:
-    """Crops a window around each digit, by place; none for a blank image.
+    """Crops a window around each digit, by place.
 
-    Ink within one quarter is one digit, other ink is two, along the longer side of its bounding box.
+    Ink within one quarter is one digit, other ink two, along the longer side of its bounding box.
     """
     rows, columns = (np.flatnonzero(image.any(axis=axes)) for axes in ((1, 2), (0, 2)))
     if not rows.size:
@@ -47,7 +47,6 @@ def windows(image: Image) -> dict[str, Image]:
 
 
 def _window(image: Int[np.ndarray, "rows columns 1"]) -> Image:
-    """Centres the ink in a window, cropped to its size."""
     size = max(image.shape) // 2 - MARGIN if image.shape[0] == image.shape[1] else min(image.shape[:2]) - MARGIN
     window = np.zeros((size, size, 1), image.dtype)
     if image.any():
@@ -71,11 +70,11 @@ def recognise(
 def accuracy_of_scenes(
     config: RunConfig, split: Dataset, draw: Callable[[Key[Array, ""], Array], Array]
 ) -> dict[str, Any]:
-    """Measures the fractions of samples and of real images that match their captions.
+    """Measures the fractions of samples and real images that match their captions.
 
     Args:
       config: names the classifier; without one there are no figures.
-      split: source of ``report_samples`` captions.
+      split: source of captions.
       draw: draws an image per caption.
     """
     if config.group.classifier is None:
@@ -107,10 +106,7 @@ def one_caption_of_each(
 
 
 def word_by_word(start: Int[np.ndarray, " words"], captions: Captions, count: int) -> Int[np.ndarray, "{count} words"]:
-    """Walks through distinct captions, changing one word at a time, positions in turn.
-
-    Stays in place once there is nowhere to go.
-    """
+    """Walks through distinct captions, one changed word at a time."""
     walk, turns = [start], np.zeros(len(start), int)
     known = np.unique(captions, axis=0)
     while len(walk) < count:

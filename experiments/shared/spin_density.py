@@ -23,11 +23,7 @@ Sampler = Callable[..., tuple[Int[Array, "batch size half 1"], Float[Array, " ba
 
 
 def make_network(*, size: int, layers: int, features: int) -> GatedPixelCNN:
-    """Builds a network whose receptive field reaches from the last site to the first.
-
-    Raises:
-      InputError: unless the size is even.
-    """
+    """Builds a network that sees the first site from the last, for an even size."""
     check_size(size)
     reach = max(1, size - 1 - layers)
     return GatedPixelCNN(levels=2, features=features, layers=layers, first_kernel_size=2 * reach + 1)
@@ -73,7 +69,7 @@ def draw(
 
 
 def log_prob(network: GatedPixelCNN, variables: Variables, even: Even, beta: Betas) -> Float[Array, " batch"]:
-    """Computes log q of the even sites in nats, symmetric under a flip of all spins."""
+    """Computes log q of the even sites in nats, invariant to a flip of all."""
     turned = jnp.where(even[:, :1, :1] == 1, even, 1 - even)
     counted = ~first_site(even.shape[1])
     return -nats(network, variables, turned, h=condition(beta), counted=counted) - jnp.log(2)
@@ -85,11 +81,11 @@ class Estimates(NamedTuple):
     Attributes:
       variational: mean of log weight - log q, in nats: a lower bound of log Z.
       variational_error: its standard error.
-      importance_weighted: log of the mean of weight / q, in nats: an estimate of log Z.
-      importance_weighted_error: its standard error, meaningless if the effective sample size is a few samples.
-      effective_sample_size: (sum w)^2 / sum w^2 of the importance weights, as a fraction of the samples.
-      energy: importance-weighted mean energy per site.
-      magnetisation: importance-weighted mean of |sum of spins| per site.
+      importance_weighted: log of the mean of weight / q, in nats: estimates log Z.
+      importance_weighted_error: its standard error, meaningless at an effective sample size of a few.
+      effective_sample_size: of the importance weights, as a fraction of the samples.
+      energy: importance-weighted energy per site.
+      magnetisation: importance-weighted mean absolute magnetisation per site.
     """
 
     variational: float
@@ -132,7 +128,6 @@ def estimate(
 def _measure(
     network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], beta: Betas, *, size: int
 ) -> tuple[Float[Array, " batch"], ...]:
-    """Draws a sample per beta; computes log weight - log q, energy and magnetisation."""
     of_even, of_odd = jax.random.split(key)
     even, log_q = draw(network, variables, of_even, beta, size=size)
     magnetisation = jnp.abs(jnp.mean(lattice(of_odd, even, beta), axis=(1, 2)))

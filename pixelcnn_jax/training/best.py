@@ -62,7 +62,7 @@ class BestModel:
                 print(f"{lost}: the next validation is kept in its place.", file=sys.stderr)
 
     def offer(self, step: int, score: dict[str, Any], params: Params) -> None:
-        """Keeps the parameters if their validation loss is the lowest so far."""
+        """Keeps the parameters if their loss is the lowest so far."""
         if self.step and score[self._measure] >= self.loss:
             return
         self.step, self.score = step, score
@@ -83,7 +83,7 @@ class BestModel:
         return jax.tree.map(np.asarray, {name: x for name, x in variables.items() if name not in self._fixed})
 
     def complete(self, result: dict[str, Any]) -> None:
-        """Adds the scores and facts of a finished run to the card."""
+        """Adds the results of a finished run to the card."""
         facts = ("steps", "train_seconds", "devices", "versions", "report")
         added = {name: result[name] for name in facts}
         run_on_first_process(lambda: self._save(self.params(), result["scores"], **added))

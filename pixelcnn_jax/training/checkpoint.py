@@ -1,7 +1,6 @@
 """Checkpoints of the train state, through orbax.
 
-A manifest with the SHA-256 of every file is written last: without one a checkpoint is unfinished, with a mismatch it is
-damaged and skipped.
+A manifest of SHA-256 hashes is written last: without it a checkpoint is unfinished, with a mismatch damaged.
 """
 
 import hashlib
@@ -22,8 +21,8 @@ class Checkpoints:
     """The checkpoints of one run, in folders named by step.
 
     Attributes:
-      folder: parent folder; None keeps none, without orbax.
-      keep: number of checkpoints to keep. Orbax's own retention would delete before the manifest is written.
+      folder: parent folder, or None.
+      keep: number of checkpoints. Orbax's own retention would delete before the manifest is written.
     """
 
     def __init__(self, folder: Path | None, *, keep: int = 2) -> None:
@@ -31,7 +30,7 @@ class Checkpoints:
         self.keep = 0 if folder is None else keep
 
     def steps(self) -> list[int]:
-        """Lists the steps of all finished checkpoints, in order."""
+        """Lists the steps of finished checkpoints."""
         if not self.keep:
             return []
         names = [file.parent.name for file in self.folder.glob("*/manifest.json")]
@@ -40,7 +39,7 @@ class Checkpoints:
     def save(self, step: int, state: Any) -> None:
         """Writes a checkpoint, then removes later ones and the oldest; a collective call.
 
-        Synchronous: orbax's asynchronous saves leak a thread and three file descriptors each.
+        Synchronous, as orbax's asynchronous saves leak a thread and three file descriptors each.
 
         Raises:
           InputError: if it cannot be written; earlier checkpoints stay.
@@ -68,7 +67,6 @@ class Checkpoints:
             raise InputError(f"The checkpoint {place} cannot be written: {first_line(error)}.") from error
 
     def discard_from(self, step: int) -> None:
-        """Removes the checkpoints of a step and later."""
         for later in self.steps() if is_first() else ():
             if later >= step:
                 shutil.rmtree(self.folder / str(later))
@@ -80,7 +78,7 @@ class Checkpoints:
           like: a state with the shapes, dtypes and shardings to restore.
 
         Raises:
-          InputError: if that checkpoint is of a different network or unreadable.
+          InputError: for a different network or an unreadable folder.
         """
         step = run_on_first_process(lambda: self._latest_whole(shapes_of(like))) if self.keep else None
         if step is None:

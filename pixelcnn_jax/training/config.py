@@ -65,11 +65,11 @@ class RunConfig:
     Attributes:
       experiment: a key of ``experiments.EXPERIMENTS``.
       seed: seed of parameters, batches, dropout and samples.
-      data: see ``DataConfig``.
-      model: see ``ModelConfig``.
-      optimizer: see ``OptimizerConfig``.
-      train: see ``TrainConfig``.
-      group: the experiment's own section, ``config.<experiment>`` on the command line.
+      data: data set and splits.
+      model: the network.
+      optimizer: optimizer and schedule.
+      train: the train loop.
+      group: the experiment's own section, ``config.<experiment>``.
     """
 
     experiment: str
@@ -95,7 +95,7 @@ def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type) -> RunCon
     """Validates a config and converts it to dataclasses.
 
     Raises:
-      InputError: for an unknown field, a wrong type or a value out of bounds.
+      InputError: for an unknown field, wrong type or value out of bounds.
     """
     fields = dict(config) if isinstance(config, Mapping) else config.to_dict()
     name = str(fields.get("experiment"))
@@ -110,7 +110,7 @@ def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type) -> RunCon
 
 
 def in_float32(config: RunConfig) -> RunConfig:
-    """Copies a config with model dtype float32, as validated, sampled and saved."""
+    """Copies a config with dtype float32."""
     return dataclasses.replace(config, model=dataclasses.replace(config.model, dtype="float32"))
 
 

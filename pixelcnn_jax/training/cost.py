@@ -19,12 +19,12 @@ CAPTION = 16  # words of a caption, a guess
 
 
 def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) -> dict[str, int]:
-    """Estimates parameters, memory and FLOPs of a training step.
+    """Estimates a training step.
 
     Returns:
       ``parameters``; ``state_bytes`` of parameters, EMA and optimizer per device; ``microbatch_size``;
-      ``microbatch_bytes``, temporary memory over all devices, as planned for this CPU, where ``config.model.remat`` has
-      no effect; ``step_flops``.
+      ``microbatch_bytes``, temporary memory over all devices as planned for this CPU, without the effect of
+      ``config.model.remat``; ``step_flops``.
 
     Raises:
       InputError: if the train state exceeds the memory.
@@ -55,10 +55,10 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
 
 
 def check_memory(config: RunConfig, experiment: Experiment) -> TrainState:
-    """Computes the shapes of the train state, without compiling.
+    """Computes the shapes of the train state.
 
     Raises:
-      InputError: if parameters, gradient, EMA and optimizer state exceed the memory.
+      InputError: if they exceed the memory with a gradient.
     """
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.eval_shape(lambda: jax.random.key(0)))

@@ -41,12 +41,12 @@ def evaluate(
     Matmuls have full precision, even on a GPU or TPU.
 
     Args:
-      model: a model of this package, or any module that maps images to logits.
+      model: a model of this package, or any module from images to logits.
       variables: its variables.
       images: integers 0 to ``model.levels - 1``, or bool, [count, height, width] or [count, height, width, channels].
-      h: vectors [batch, condition] or class labels [batch].
-      s: maps [batch, height, width, map_features].
-      batch_size: images per batch over all devices, rounded up to a multiple of their number.
+      h: vectors [count, condition] or class labels [count].
+      s: maps [count, height, width, map_features].
+      batch_size: images per batch, rounded up to a multiple of the devices.
 
     Raises:
       InputError: for images, h or s that do not fit the model or differ in length.
@@ -65,7 +65,11 @@ def evaluate(
 
 
 def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
-    """Collects h and s, one row per image; raises ``InputError`` without images."""
+    """Collects h and s, one row per image.
+
+    Raises:
+      InputError: without images, or for rows that differ in number.
+    """
     if not count:
         raise InputError("images must hold at least one image, got none.")
     return {name: np.asarray(as_rows(name, x, count)) for name, x in (("h", h), ("s", s)) if x is not None}
@@ -85,14 +89,14 @@ def make_evaluator(
     """Compiles a per-image function for whole splits, on all devices.
 
     Args:
-      function: pure ``params, batch -> values [batch, ...]``, an array or a pytree. Unless ``microbatch_size`` is None,
-        the value of an image must not depend on the rest of its batch.
-      batch_size: images per batch over all devices and processes, rounded up to a multiple of the devices.
-      microbatch_size: images computed at a time, rounded likewise.
+      function: pure ``params, batch -> values [batch, ...]``, an array or a pytree. With microbatches, the value of an
+        image must not depend on the rest of its batch.
+      batch_size: images per batch over all processes, rounded up to a multiple of the devices.
+      microbatch_size: images at a time, rounded likewise.
       shows: show a progress bar.
 
     Returns:
-      ``params, dataset -> values [count, ...]``, in the order of the data set.
+      ``params, dataset -> values [count, ...]``, in order.
     """
     mesh = data_mesh()
     shared = math.lcm(microbatch_size or 1, mesh.size)
@@ -122,13 +126,13 @@ def make_evaluator(
 
 
 def in_full_precision(losses_of: Callable[[Params, Dataset], Any], params: Params, dataset: Dataset) -> Any:
-    """Computes the values of a data set with float32 matmuls, also on a GPU or TPU."""
+    """Computes the values of a data set with float32 matmuls on any device."""
     with jax.default_matmul_precision("highest"):
         return losses_of(jax.device_put(params, replicated(data_mesh())), dataset)
 
 
 def score(losses: Float[np.ndarray, " count"], dataset: Dataset, *, measure: str = LIKELIHOOD) -> dict[str, Any]:
-    """Averages the losses of a split, in nats and bits/dim or its own measure."""
+    """Averages losses, in nats and bits/dim or the experiment's own measure."""
     if measure != LIKELIHOOD:
         result = {measure: float(np.mean(losses, dtype=np.float64))}
     else:

@@ -27,11 +27,11 @@ class Experiment(NamedTuple):
 
     Attributes:
       init: ``key -> params``.
-      loss: ``params, batch, key -> nats [batch]``; key is that of dropout, None in evaluation.
-      sample: ``params, key, source -> images``, a grid; ``source`` is the value of ``Recipe.picture_source``.
-      networks: the network, or a dict of networks named as in the parameter tree.
-      measure: "bits_per_dim" if the loss is a likelihood in nats, else the name of the loss.
-      density: the density, for tables.
+      loss: ``params, batch, key -> nats [batch]``; key is None in evaluation.
+      sample: ``params, key, source -> images``, a grid.
+      networks: the network, or a dict of them as in the parameter tree.
+      measure: "bits_per_dim" for a likelihood in nats, else the name of the loss.
+      density: name of the density.
       caption: caption of the sample grid.
     """
 
@@ -45,14 +45,14 @@ class Experiment(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """The functions that a module of ``experiments`` defines.
+    """The functions of a module of ``experiments``.
 
     Attributes:
       make_experiment: ``config, spec, fixed -> Experiment``; ``fixed`` is None where only shapes matter.
       check: ``config, splits -> None``; raises InputError before training.
-      prepare: ``config, splits -> fixed``: variables fitted before training, e.g. a quantiser's.
-      picture_source: ``config, splits -> source`` of ``Experiment.sample``, or None.
-      report: ``config, experiment, splits, params, fixed -> figures`` of the best parameters, at the end.
+      prepare: ``config, splits -> fixed``, variables fitted before training, e.g. a quantiser's.
+      picture_source: ``config, splits -> source`` of ``Experiment.sample``.
+      report: ``config, experiment, splits, params, fixed -> figures`` at the end.
     """
 
     make_experiment: Callable[[RunConfig, ImageSpec, Variables | None], Experiment]

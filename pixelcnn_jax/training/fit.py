@@ -58,8 +58,8 @@ class Fitted(NamedTuple):
     Attributes:
       model: the network, in float32 at least.
       variables: EMA parameters of the best validation.
-      history: dicts with "step", "seconds" and either "validation_bits_per_dim" or, since the previous training record,
-        the means "train_bits_per_dim" and "gradient_norm", "images_per_second", and the last "learning_rate".
+      history: dicts with "step", "seconds" and either "validation_bits_per_dim" or "train_bits_per_dim",
+        "gradient_norm" (means since the previous such record), "images_per_second" and "learning_rate".
     """
 
     model: Any
@@ -95,29 +95,27 @@ def fit(
 ) -> Fitted:
     """Trains p(x) or p(x | h, s) on arrays; returns the best EMA parameters.
 
-    Muon, with Adam for biases; cosine schedule with warm-up; gradients clipped to global norm 1; exponential moving
-    average (EMA) of the parameters, validated every ``eval_every`` steps. Deterministic: equal calls on one CPU return
-    equal bits.
+    Muon, with Adam for biases; cosine schedule with warm-up; global-norm clipping at 1. The exponential moving average
+    (EMA) of the parameters is validated every ``eval_every`` steps. Equal calls on one CPU return equal bits.
 
     Args:
       model_or_config: a model of this package, any Linen module from images to logits, a ``ModelConfig`` (levels and
         channels follow from the images), or None for a Gated PixelCNN with 8 layers of 32 features: a softmax up to 32
-        levels, else a mixture of 8 logistics with point masses at both ends; dropout 0.2 beyond ten epochs.
+        levels, else a mixture of 8 logistics with point masses; dropout 0.2 beyond ten epochs.
       images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
-      h: vectors [count, condition] or class labels [count]. Labels become one-hot for a network of this package; other
-        networks and conditioners receive them unchanged.
+      h: vectors [count, condition] or class labels [count], one-hot for a network of this package, else unchanged.
       s: maps [count, height, width, map_features].
       levels: intensity levels per sub-pixel; default: the model's, else 2 for bool, 256 for uint8, 65,536 for uint16.
       validation: fraction of images to hold out at random, or their indices.
       steps: number of training steps.
       key: for initialisation, held-out images, batches and dropout; default ``jax.random.key(0)``.
-      variables: warm start; default: initialised from ``key``.
-      batch_size: images per step over all devices, a multiple of their number.
-      microbatch_size: images per gradient computation; 2 to 4 are fastest on a CPU for larger images.
+      variables: warm start.
+      batch_size: images per step, a multiple of the number of devices.
+      microbatch_size: images per gradient; 2 to 4 are fastest on a CPU for larger images.
       learning_rate: peak of the schedule.
       ema_decay: decay of the EMA parameters.
       eval_every: steps between validations; default ``steps // 10``.
-      folder: run directory for checkpoints, metrics and the best model (``load_pretrained(folder)``), in float32; an
+      folder: run directory for checkpoints, metrics and the best model, in float32 (``load_pretrained(folder)``). An
         equal call resumes bit for bit. Needs ``pip install 'pixelcnn-jax[train]'``.
       progress: show a progress bar.
 
@@ -160,7 +158,6 @@ def fit(
 
 
 def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int:
-    """Infers the number of levels from the argument, the model or the dtype."""
     if images.dtype.kind not in "bui":
         raise InputError(
             f"images must be integers, got {images.dtype}: make levels of intensities from 0 to 1 by "
@@ -180,7 +177,6 @@ def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int
 
 
 def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_out"]:
-    """Draws the sorted indices of the held-out images."""
     if np.ndim(validation):
         rows = np.unique(np.asarray(validation))
     else:
@@ -192,7 +188,7 @@ def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_
 
 
 def _classes(model: Any, h: Any, variables: Variables | None) -> int | None:
-    """Counts the classes if h holds labels to be one-hot encoded."""
+    """Counts the classes of labels h to be one-hot encoded."""
     if not isinstance(model, Network) or h is None or h.ndim != 1 or h.dtype.kind not in "iu":
         return None
     trained = condition_sizes(params_of(variables)).get("h", 0) if variables else 0
@@ -207,7 +203,6 @@ def _splits(images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarra
 
 
 def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
-    """Builds the network; by default with dropout if images are seen often."""
     if model is None:
         features, many = max(32, spec.channels), spec.levels > SOFTMAX_LEVELS
         dropout = 0.2 if seen > OFTEN else 0.0
@@ -234,7 +229,6 @@ def _train(
 
 
 def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experiment:
-    """Wraps p(x | h, s) as an experiment."""
     first, classes = train.stack([train.example(0)]), train.spec.classes
 
     def given(batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,7 +251,6 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
 
 
 def _in_float32(model: Any) -> Any:
-    """Clones a model with dtype float32 at least."""
     if isinstance(model, ConditionalModel):
         return model.clone(network=_in_float32(model.network))
     dtype = getattr(model, "dtype", None)
@@ -265,7 +258,6 @@ def _in_float32(model: Any) -> Any:
 
 
 def _digest(*arrays: Any) -> str:
-    """Computes 16 hex digits of the SHA-256 of arrays, dtypes and shapes."""
     digest = hashlib.sha256()
     for array in map(np.asarray, arrays):
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data.cast("B"))

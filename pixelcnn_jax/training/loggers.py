@@ -15,10 +15,10 @@ def make_loggers(names: Iterable[str], workdir: Path, config: Mapping[str, Any])
     """Builds the loggers of a run. A logger that raises is dropped with a warning.
 
     Args:
-      names: functions "module:function", called with workdir and config (nested dicts), that return
+      names: functions "module:function" of workdir and config (nested dicts) that return
         ``log(step, scalars, pictures)``; pictures are paths of PNG files by name.
       workdir: run directory.
-      config: the config of the run.
+      config: config of the run.
 
     Raises:
       InputError: for a function that cannot be imported.
@@ -27,7 +27,6 @@ def make_loggers(names: Iterable[str], workdir: Path, config: Mapping[str, Any])
 
 
 def _unless_failed(name: str, make: Callable[..., Log], workdir: Path, config: Mapping[str, Any]) -> Log:
-    """Wraps a logger: a no-op after its first error."""
     failed = False
 
     def attempt(work: Any, *inputs: Any) -> Any:

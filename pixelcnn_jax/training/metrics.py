@@ -48,14 +48,14 @@ def read_records(file: Path) -> list[Record]:
 
 
 class Metrics:
-    """Writer of scalars by step, with TensorBoard and loggers in a background thread.
+    """Writer of scalars by step; TensorBoard and loggers run in a thread.
 
     Args:
-      workdir: run directory; None writes nothing.
+      workdir: run directory, if any.
       resumed_step: step of the checkpoint; later records are discarded.
 
     Attributes:
-      records: all records of the run, including earlier processes.
+      records: all records of the run.
     """
 
     def __init__(
@@ -82,7 +82,6 @@ class Metrics:
             self.later(self._begin_tensorboard, list(self.records))
 
     def write(self, step: int, **scalars: float) -> None:
-        """Records finite scalars of one step."""
         record = {"step": step, **scalars}
         self.records.append(record)
         if not self._writes:
@@ -94,21 +93,17 @@ class Metrics:
             self.later(log, step, scalars, self._pictures(record))
 
     def later(self, work: Callable[..., None], *inputs: Any) -> None:
-        """Queues work, in order, on the first process; ``close`` waits for it.
-
-        Shares TensorFlow's thread: matplotlib would inspect modules half imported.
-        """
+        """Queues work, in order, on the first process; ``close`` waits for it."""
         while self._begun and self._begun[0].done():
             self._begun.popleft().result()
-        if self._writes:
+        if self._writes:  # in TensorFlow's thread: matplotlib would inspect modules half imported
             self._begun.append(self._thread.submit(work, *inputs))
 
     def last(self, name: str) -> float:
-        """Looks up the latest value of a scalar, 0 if there is none."""
+        """Looks up the latest value of a scalar, else 0."""
         return next((record[name] for record in reversed(self.records) if name in record), 0.0)
 
     def has(self, step: int, name: str) -> bool:
-        """Whether a step has a scalar."""
         return any(record["step"] == step and name in record for record in self.records)
 
     def close(self) -> None:
@@ -171,7 +166,7 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
 
 
 class Stopwatch:
-    """Throughput and step measurements since the last reading.
+    """Throughput and measurements of steps.
 
     Args:
       batch_size: images per step.
@@ -190,12 +185,12 @@ class Stopwatch:
         self._began += time.monotonic() - paused
 
     def count(self, measured: Any) -> None:
-        """Counts a step and its pytree of scalars; waits for the step two before."""
+        """Counts a step with its scalars; waits for the step two before."""
         self._measured.append(measured)
         wait_for_older(self._measured)
 
     def read(self) -> tuple[Any, float]:
-        """Collects the measurements [steps] since the last reading, and images per second."""
+        """Collects measurements [steps] since the last call, and images per second."""
         measured = jax.tree.map(lambda *steps: np.array(steps), *jax.device_get(self._measured))
         rate = len(self._measured) * self._batch_size / max(1e-9, time.monotonic() - self._began)
         self._reset()

@@ -86,7 +86,6 @@ def at_step(state: Any, step: Int[Array, ""]) -> Any:
 
 
 def _names(path: tuple[Any, ...]) -> list[str]:
-    """Splits a path into names, after an empty one."""
     return ["", *(jax.tree_util.keystr((entry,), simple=True) for entry in path)]
 
 
@@ -95,6 +94,5 @@ def _kernels(params: Any) -> Any:
 
 
 def _is_kernel(path: tuple[Any, ...], x: Any) -> bool:
-    """Whether Muon and weight decay apply."""
     names = _names(path)
     return names[-1] != "bias" and "embedding" not in names and x.ndim - ("layers" in names) >= 2

@@ -20,7 +20,7 @@ class Processes(NamedTuple):
     Attributes:
       coordinator: "host:port" of process 0.
       number: number of processes.
-      this: index of this process.
+      this: index.
     """
 
     coordinator: str
@@ -57,15 +57,12 @@ def is_first() -> bool:
 
 
 def own_rows() -> dict[str, int]:
-    """Builds the arguments of ``data.batches`` that select this process's rows."""
+    """Selects this process's rows, as arguments of ``data.batches``."""
     return {"process_index": jax.process_index(), "process_count": jax.process_count()}
 
 
 def run_on_first_process(work: Callable[[], Any]) -> Any:
-    """Runs ``work`` on the first process and broadcasts its result or error.
-
-    Args:
-      work: returns a JSON value.
+    """Runs ``work`` on the first process and broadcasts its JSON result or error.
 
     Raises:
       InputError: if ``work`` raised one, or an OSError.

@@ -59,7 +59,7 @@ def report_html(workdir: Path) -> str:
 
 
 def next_steps(workdir: Path) -> str:
-    """Lists the report and the commands that use a finished run's model."""
+    """Lists commands that use a finished run's model."""
     commands = _commands(workdir, _read(workdir / "config.json"), _read(workdir / "model.json"))
     return "\n".join([f"\nThe report is {workdir / 'report.html'}. Next:", *(f"  {one}" for one in commands)])
 
@@ -112,7 +112,6 @@ def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, An
 
 
 def _embed(file: Path) -> str | None:
-    """Encodes a PNG as a data URI."""
     try:
         decode(file, colour=None)
     except InputError:  # not there yet, or damaged

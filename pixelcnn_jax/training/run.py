@@ -28,15 +28,14 @@ from pixelcnn_jax.training.workdir import finished_result, open_workdir, prepare
 def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str) -> dict[str, Any]:
     """Trains or resumes a run, then scores the best EMA parameters.
 
-    ``config.model.dtype`` affects the training loss only; validation, samples, scores and the saved model are float32.
-    A resumed run ends with the same bits as an uninterrupted one. The test split is scored once, at the end. Every
-    process calls this with one workdir.
+    ``config.model.dtype`` affects the training loss only; all else is float32. A resumed run ends with the same bits as
+    an uninterrupted one. Every process calls this with one workdir.
 
     Args:
       config: all settings.
       recipe: the experiment.
       splits: the data sets.
-      workdir: run directory, new or of the same config; see ``workdir.py``.
+      workdir: run directory, see ``workdir.py``.
 
     Returns:
       The content of ``result.json``.

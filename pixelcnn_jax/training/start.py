@@ -17,11 +17,11 @@ from pixelcnn_jax.training.experiment import Experiment, Params
 def trained_params(name: str | None, experiment: Experiment, *, without: tuple[str, ...] = ()) -> Params | None:
     """Loads a trained model as initial parameters; None if no model is named.
 
-    The model may be one of the experiment's networks, e.g. the decoder of an auto-encoder. Other networks and any
-    submodules named in ``without`` are initialised from scratch; missing kernels of h and s start at zero.
+    The model may be one of several networks, e.g. the decoder of an auto-encoder. Other networks and submodules in
+    ``without`` are initialised; missing kernels of h and s start at zero.
 
     Raises:
-      InputError: for an unknown model, different shapes, or an unknown submodule in ``without``.
+      InputError: for an unknown model or submodule, or different shapes.
     """
     if name is None:
         return None
@@ -48,7 +48,7 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
 
 
 def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Merges ``new`` into a parameter tree; missing conditional kernels become zero."""
+    """Merges ``new`` into parameters; missing conditional kernels become zero."""
 
     def begin(name: str, x: Any) -> Any:
         if name in new:

@@ -1,4 +1,4 @@
-"""Graceful stops: signals and the time limit end a run with a checkpoint."""
+"""Graceful stops by signals and a time limit."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ class StopNow(BaseException):
 
 
 class StopRequest:
-    """Stop flag, set by a signal; a second signal ends the process at once.
+    """Stop flag, set by a signal; a second one ends the process at once.
 
     Attributes:
       signal: number of the signal, or None.
@@ -63,7 +63,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def may_raise(self) -> Iterator[None]:
-        """Lets a signal raise ``StopNow`` in repeatable work, e.g. a validation."""
+        """Lets a signal raise ``StopNow``, in repeatable work."""
         self._raises = True
         try:
             if self.signal is not None and not self.several:
@@ -73,7 +73,7 @@ class StopRequest:
             self._raises = False
 
     def reached(self, step: int) -> bool:
-        """Whether to stop after this step, the same in all processes."""
+        """Whether to stop after this step; all processes agree."""
         if not self.several:
             return self.signal is not None
         reached = multihost_utils.reached_preemption_sync_point(step)

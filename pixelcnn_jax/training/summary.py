@@ -11,11 +11,11 @@ from pixelcnn_jax.training.metrics import display_name
 
 
 def score_rows(published: Iterable[Any], scored: Mapping[str, Any], shape: tuple[int, ...]) -> list[list[str]]:
-    """Builds a header and rows (model, split, figures), this run last.
+    """Builds rows (model, split, figures), this run last, below a header.
 
     Args:
       published: ``config.train.published``.
-      scored: content of ``result.json``, or the card of an unfinished run.
+      scored: ``result.json``, or the card of an unfinished run.
       shape: image shape.
     """
     measure, bits_per_nat = scored.get("measure", LIKELIHOOD), nats_to_bits_per_dim(1.0, shape)

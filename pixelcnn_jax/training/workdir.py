@@ -1,13 +1,13 @@
 """Run directory: lock, prepared variables, best model.
 
-config.json           config and facts of the data; other configs are refused
-prepared.safetensors  variables fitted before training, if any
+config.json           config and facts of the data
+prepared.safetensors  variables fitted before training
 checkpoints/          train states
 model.safetensors     best EMA parameters
-model.json            model card, for ``load_pretrained(workdir)``
+model.json            model card
 metrics.jsonl, tensorboard/, curve.png, samples*.png
 report.html           all of it on one page
-result.json           scores of the finished run
+result.json           final scores
 """
 
 import errno
@@ -62,13 +62,13 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
 
 
 def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | None:
-    """Claims a workdir by its ``config.json``: config, image spec, counts, command.
+    """Claims a workdir by its ``config.json``.
 
     Returns:
       The new content of the file if the run is extended, to be written once locked; else None.
 
     Raises:
-      InputError: for different settings or data, naming the first field that differs, or an unusable folder.
+      InputError: for different settings or data, or an unusable folder.
     """
     if workdir.parts and workdir.parts[0].endswith(":"):  # Path("gs://bucket/run")
         raise InputError(f"{workdir} must be a folder on a file system: mount the bucket, or copy the run to it later.")
