@@ -2,14 +2,10 @@
 
 python -m benchmarks.accelerator [--config=cifar10 ...] [--quick] [--train_seconds=540 --workdir=DIR -- CONFIG FLAGS]
 
-Needs jax, flax, optax, numpy, pillow, ml_collections and absl, no TensorFlow.
-
-1. Numerics: likelihood, gradient and samples on the accelerator and the CPU, and integer-model files bit for bit.
-2. Throughput of training in bfloat16, for known chips also as a fraction of peak FLOPs (of an unmasked network).
-3. Cached sampling.
-4. A profile: the slowest operations of training.
-5. With --train_seconds: configs/cifar10_full.py with the output and optimizer of configs/cifar10_small.py. Flags
-   after -- go to the training command.
+Compares likelihood, gradient, samples and integer-model files with the CPU; measures training in bfloat16, for known
+chips as a fraction of peak FLOPs (of an unmasked network), and cached sampling; lists the slowest operations. With
+--train_seconds trains configs/cifar10_full.py with the output and optimizer of configs/cifar10_small.py; flags after
+-- go to the training command. Needs no TensorFlow.
 """
 
 import importlib
@@ -66,7 +62,6 @@ RECIPE = {
 
 
 def peak() -> float | None:
-    """Looks up the peak FLOP/s of this machine's accelerator."""
     kind = jax.devices()[0].device_kind
     return next((rate for name, rate in PEAKS.items() if name in kind), None)
 
@@ -105,7 +100,6 @@ def numerics(name: str, count: int) -> dict[str, Any]:
 
 
 def same_files(count: int) -> dict[str, bool]:
-    """Compares an integer model's file with the CPU's and decodes it."""
     model, variables, card = load_pretrained(INTEGER_MODEL)
     images = sample(model, variables, jax.random.key(0), shape=(count, *card["image_spec"].shape[:2]))
     file = compress(model, variables, images)
@@ -115,7 +109,6 @@ def same_files(count: int) -> dict[str, bool]:
 
 
 def training(name: str, batch_size: int, rounds: int, trace: Path, **model: Any) -> dict[str, Any]:
-    """Measures the training step of a config and its slowest operations."""
     config, spec, mesh = resolved(name, **model), SHAPES[name], data_mesh()
     experiment = unconditional.make_experiment(config, spec)
     images = np.random.default_rng(0).integers(0, spec.levels, (batch_size, *spec.shape)).astype(np.int32)

@@ -1,7 +1,7 @@
 """Encoding and decoding times of an integer model, against the float model.
 
-Encoding is compared with ``log_prob``, decoding with sampling, of as many images. Times are the fastest of several
-rounds, without compilation. Random access decodes one image with its batch.
+Encoding is compared with ``log_prob``, decoding with sampling. Times are the fastest of several rounds, without
+compilation. Random access decodes one image with its batch.
 """
 
 import json

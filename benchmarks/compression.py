@@ -1,11 +1,10 @@
 """Compressed size and speed of a split, by the codec and by image formats.
 
-The codec writes one file, in batches of several sizes; every file is decoded and compared. PNG, WebP and JPEG XL encode
-each image as a file, headers included, and all images as one square picture. Binary images have one bit in PNG, 0 and
-255 elsewhere. Times include compilation.
+The codec writes one file; every file is decoded and compared. PNG, WebP and JPEG XL encode each image, headers
+included, and all images as one picture. Binary images have one bit in PNG, 0 and 255 elsewhere. Times include
+compilation.
 
-With --damage=N the first stream is decoded after cuts at every tenth of its length and after each of N flipped bits;
-all should be refused.
+--damage=N decodes the first stream after cuts at every tenth and after each of N bit flips; all should be refused.
 """
 
 import dataclasses
@@ -64,7 +63,6 @@ def as_picture(image: np.ndarray, levels: int) -> Image.Image:
 
 
 def tile(images: np.ndarray) -> np.ndarray:
-    """Tiles all images into one nearly square picture, padded with zeros."""
     count, height, width, channels = images.shape
     side = math.ceil(math.sqrt(count))
     full = np.zeros((side * math.ceil(count / side), height, width, channels), images.dtype)
@@ -136,7 +134,6 @@ def main(name: str, count: int, data_dir: str | None, batch_sizes: str, rounds: 
 
 
 def _measure(kind: str, encode: Any, decode: Any, images: np.ndarray, levels: int) -> dict[str, float]:
-    """Measures size and speed of a format, and the size of one picture of all images."""
     pictures = [as_picture(image, levels) for image in images]
     began = time.perf_counter()
     files = [encode(picture) for picture in pictures]

@@ -2,8 +2,8 @@
 
 python -m benchmarks.curves -o curves.png LABEL=RUN [LABEL=RUN ...]
 
-A run is a workdir, a metrics.jsonl, or a published model. The table says when each run reached the best validation of
-the last one. Time includes validations and pictures.
+A run is a workdir, a metrics.jsonl, or a published model. The table says when each reached the best validation of the
+last. Time includes validations and pictures.
 """
 
 import io
@@ -68,7 +68,6 @@ def main(runs: tuple[str, ...], output: Path, by: str, top: float | None) -> Non
 
 
 def read_curve(argument: str, by: str) -> Curve:
-    """Reads a run, given as LABEL=RUN."""
     label, equals, where = argument.partition("=")
     if not equals:
         raise InputError(f"Runs must be given as LABEL=RUN, got {argument}.")
@@ -87,7 +86,6 @@ def read_curve(argument: str, by: str) -> Curve:
 
 
 def plot(curves: list[Curve], output: Path, *, by: str, top: float | None) -> None:
-    """Plots the curves, with a line at the lowest loss of the last."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

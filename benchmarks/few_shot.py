@@ -2,10 +2,9 @@
 
 python -m benchmarks.few_shot MODEL [--data-dir=DIR]
 
-Samples are given one drawing of an unseen character; nine others of each character are references. A sample is
-recognised if the nearest reference of 20 characters, by the modified Hausdorff distance (Dubuisson and Jain 1994) of
-drawings centred on their ink, is of its own. Diversity is the number of pixels in which two samples of one character
-differ, as a fraction of that of two real drawings.
+Samples are given one drawing of an unseen character; nine others are references. A sample is recognised if the nearest
+reference of 20 characters is of its own, by the modified Hausdorff distance (Dubuisson and Jain 1994) of centred
+drawings. Diversity is the number of differing pixels of two samples of a character, relative to real drawings.
 """
 
 import json
@@ -30,10 +29,7 @@ Characters = Int[np.ndarray, "characters drawings height width 1"]
 
 
 def hausdorff(a: Drawings, b: Drawings) -> Float[np.ndarray, "first second"]:
-    """Computes modified Hausdorff distances of all pairs, in pixels; ink is 1.
-
-    A blank drawing is at the distance of the image width.
-    """
+    """Computes modified Hausdorff distances of all pairs, in pixels; ink is 1."""
     return np.maximum(_to_nearest_ink(a, b), _to_nearest_ink(b, a).T)
 
 
@@ -66,17 +62,12 @@ def recognised(drawings: Characters, references: Characters) -> float:
 
 
 def diversity(drawings: Characters) -> float:
-    """Computes the mean number of pixels in which drawings of a character differ."""
     first, second = np.triu_indices(drawings.shape[1], 1)
     return float(np.mean(np.sum(drawings[:, first] != drawings[:, second], axis=(2, 3, 4))))
 
 
 def read_characters(images: ExampleSets, count: int, drawings: int) -> Characters:
-    """Reads drawings of evenly spaced characters of a split.
-
-    Raises:
-      InputError: if too few characters have as many drawings.
-    """
+    """Reads drawings of evenly spaced characters of a split."""
     known = [members for members in images.members.values() if len(members) >= drawings]
     if len(known) < count:
         raise InputError(

@@ -1,8 +1,4 @@
-"""Time from the training command to the first record.
-
-Each run starts in a new folder, without compilation cache, and ends at the first line of metrics.jsonl. The fastest
-counts; CPU time is printed too.
-"""
+"""Time from the training command to the first record, without compilation cache."""
 
 import json
 import subprocess
@@ -18,7 +14,6 @@ from pixelcnn_jax.cli.options import UserCommand
 
 
 def first_step(config: str) -> tuple[float, float]:
-    """Measures wall-clock and CPU seconds to the first record."""
     with tempfile.TemporaryDirectory() as folder:
         workdir, log = Path(folder) / "run", Path(folder) / "log"
         record = workdir / "metrics.jsonl"

@@ -1,8 +1,7 @@
 """Scaling of time and memory with layers, features, image and batch size.
 
 One varies at a time around 4 layers of 32 features, 16x16x1 with 16 levels, batch 8, one device. Exponents are
-least-squares slopes in log-log. Memory is XLA's temporary memory. Compile time is also measured for 1 and 20 layers of
-a very small network.
+least-squares slopes in log-log. Memory is XLA's temporary memory.
 """
 
 import json
@@ -27,7 +26,6 @@ VARIED = {"layers": (1, 2, 4, 8, 16), "features": (16, 32, 64, 128), "size": (8,
 
 
 def measure(rounds: int, *, layers: int, features: int, size: int, batch: int) -> dict[str, float]:
-    """Measures step time, compile time and temporary memory."""
     config = default_config("unconditional")
     config.model.update({"layers": layers, "features": features, "first_kernel_size": 3})
     config = parse_config(config, unconditional.Config)

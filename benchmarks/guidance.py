@@ -2,9 +2,9 @@
 
 python -m benchmarks.guidance MODEL --classifier=WORKDIR [--data-dir=DIR] [-o docs/pictures/guidance.png]
 
-Assumes MODEL was trained with config.class_conditional.drop_condition; not checked. Diversity is the mean squared
-distance of two samples of one class, as a fraction of that of test images. The likelihood is that of test images under
-the guided conditionals, renormalised per sub-pixel. The picture has a row of samples per weight.
+Assumes training with config.class_conditional.drop_condition; not checked. Diversity is the mean squared distance of
+two samples of a class, relative to test images. The likelihood is under the guided conditionals, renormalised per
+sub-pixel.
 """
 
 import json
@@ -34,8 +34,6 @@ Labels = Int[np.ndarray, " count"]
 
 
 def guided_bits(density: Density, images: Images, labels: Labels, weight: float) -> float:
-    """Computes the mean bits/dim of images under the guided conditionals."""
-
     @jax.jit
     def nats(images: Array, h: Array) -> Float[Array, " batch"]:
         given, without = (density.model.apply(density.variables, images, x) for x in (h, jnp.zeros_like(h)))

@@ -2,11 +2,9 @@
 
 python -m benchmarks.input [--data_dir=DIR] [--blocks=8] [--steps=12]
 
-The network of configs/cifar10_full.py at 24 features x 4 layers, head 48, batch 32, flips. Images are CIFAR-10's with
---data_dir, else random.
-
-The time to decode the split into memory is printed separately. Blocks with and without input alternate; the fastest
-counts, and the ratio of the sums is printed too.
+The network of configs/cifar10_full.py at 24 features x 4 layers, head 48, batch 32, flips; CIFAR-10 with --data_dir,
+else random images. Decoding into memory is timed separately. Blocks alternate; the fastest counts, and the ratio of
+sums is printed too.
 """
 
 import json
@@ -31,7 +29,6 @@ from pixelcnn_jax.training.config import parse_config
 
 
 def load_images(data_dir: str | None) -> Dataset:
-    """Reads CIFAR-10's training images, or draws random ones."""
     if data_dir:
         return load("cifar10", "train[:45000]", data_dir=data_dir)
     random = np.random.default_rng(0).integers(0, 256, (5_000, 32, 32, 3)).astype(np.uint8)

@@ -2,8 +2,7 @@
 
 python -m benchmarks.ising [MODEL -o docs/pictures/ising.png]
 
-MODEL is the folder of a run of experiments.beyond.ising. Step: 8 betas of 32 samples; naive sampling takes a forward
-pass per site and one for the log-probability.
+MODEL is the folder of a run of experiments.beyond.ising.
 """
 
 import json

@@ -2,9 +2,9 @@
 
 python -m benchmarks.netket_energy NETWORK [--length=4] [--field=1] [--seeds=3] [--steps=200] [--samples=256]
 
-Periodic lattice, H = -sum of Z Z over neighbours - FIELD sum of X. Networks have about equal parameter counts and are
-optimised by natural gradient in float64. Times are CPU seconds after the first two steps, which compile. Up to 16 sites
-energies are summed over all configurations, relative to exact diagonalisation; beyond, averaged over fresh samples.
+Periodic lattice, H = -sum of Z Z over neighbours - FIELD sum of X; about equal parameter counts; natural gradient in
+float64. CPU seconds exclude the first two steps, which compile. Up to 16 sites energies are exact sums, relative to
+exact diagonalisation; beyond, means of fresh samples.
 
 Needs pixelcnn-jax[netket].
 """

@@ -1,12 +1,10 @@
-"""Training and sampling speed of network R, against the same network in PyTorch.
+"""Training and sampling speed of network R (``benchmarks.train_step``), against PyTorch.
 
 python -m benchmarks.peers [--rounds=3]     needs the extra [peers]: torch, built for CPUs
 
-Network R is that of ``benchmarks.train_step``. The PyTorch network uses shifted channels-last convolutions, masks on a
-single tap, and PyTorch's AdamW, clipping and EMA over all tensors at once; its logits are compared first.
-
-Rows are processes that take turns; the best round counts. Both train on batches of 32, whole or in microbatches, of
-which the best counts. Without bfloat16 instructions PyTorch's bfloat16 rows are skipped.
+PyTorch uses shifted channels-last convolutions, masks on a single tap, and its own multi-tensor AdamW, clipping and
+EMA; logits are compared first. Rows are processes that take turns; the best round and microbatch size count. Without
+bfloat16 instructions PyTorch's bfloat16 rows are skipped.
 """
 
 import json
@@ -53,7 +51,6 @@ def make_network() -> Any:
             self.register_buffer("mask", mask)
 
         def across(self, x: Any) -> Any:
-            """Applies the horizontal convolution."""
             kernel = self.horizontal.weight * self.mask if self.first else self.horizontal.weight
             return functional.conv2d(x, kernel, self.horizontal.bias)
 
@@ -69,8 +66,6 @@ def make_network() -> Any:
         return torch.tanh(tanh) * torch.sigmoid(sigmoid)
 
     class Network(nn.Module):  # type: ignore[misc]
-        """First layer, stacked layers and head."""
-
         def __init__(self) -> None:
             super().__init__()
             self.layers = nn.ModuleList(
@@ -130,7 +125,6 @@ def make_network() -> Any:
 
 
 def copy_parameters(network: Any, params: dict[str, Any]) -> None:
-    """Copies the package's parameters to PyTorch."""
     import jax
     import torch
 
@@ -160,7 +154,6 @@ def copy_parameters(network: Any, params: dict[str, Any]) -> None:
 
 
 def seconds_of(step: Callable[[], Any], *, least: float = SECONDS) -> float:
-    """Measures the fastest step, after one that compiles."""
     step()
     times: list[float] = []
     began = time.perf_counter()
@@ -238,7 +231,6 @@ def with_package(dtype: str) -> dict[str, float]:
 
 
 def check_logits() -> None:
-    """Raises AssertionError unless both libraries compute the same logits."""
     import jax
     import torch
 

@@ -1,11 +1,8 @@
 """Time of exact sampling, against naive sampling and one forward pass.
 
 Network R, untrained: 28x28x1, 256 levels, a first layer of 7x7, 7 gated layers of 3x3, 64 features, head 64. Naive
-sampling is extrapolated from one forward pass, the faster of one device and all. Cores are devices, and batches that
-they divide are split.
-
-Two more tables: three channels against one, and ``sample_and_log_prob`` against ``sample`` and then ``log_prob``, on
-one device.
+sampling is extrapolated from one forward pass, the faster of one device and all cores. Also: three channels against
+one, and ``sample_and_log_prob`` against ``sample`` then ``log_prob``, on one device.
 """
 
 import json
@@ -36,7 +33,6 @@ def new_variables(model: GatedPixelCNN) -> dict[str, Any]:
 
 
 def compare(model: GatedPixelCNN, batch: int, size: int) -> dict[str, float]:
-    """Times one forward pass, cached sampling and naive sampling."""
     variables, images = new_variables(model), jnp.zeros((batch, size, size, model.channels), jnp.int32)
     keys = shard(jax.random.split(jax.random.key(0), batch))
     forward, (split_images, copies) = jax.jit(model.apply), match_sharding(keys, images, variables)
@@ -48,8 +44,6 @@ def compare(model: GatedPixelCNN, batch: int, size: int) -> dict[str, float]:
 
 
 def compare_colours(model: GatedPixelCNN, size: int) -> dict[str, float]:
-    """Times 16 images in microseconds per pixel, with three channels and with one."""
-
     def per_pixel(model: GatedPixelCNN) -> float:
         keys = shard(jax.random.split(jax.random.key(0), 16))
         return (
@@ -61,7 +55,6 @@ def compare_colours(model: GatedPixelCNN, size: int) -> dict[str, float]:
 
 
 def compare_log_prob(model: GatedPixelCNN, batch: int, size: int) -> dict[str, Any]:
-    """Times sampling with and without log-probabilities, and ``log_prob`` alone."""
     variables, key, shape = new_variables(model), jax.random.key(0), (batch, size, size)
     images, log_probs = sample_and_log_prob(model, variables, key, shape=shape)
     drawn: dict[str, Callable[[], Any]] = {

@@ -2,9 +2,9 @@
 
 python -m benchmarks.speedrun digits [--data-dir=DIR] [--seeds=3]
 
-A track is a config, a number of steps and a goal for the mean over seeds. Each seed is a process, so imports,
-compilation and the last validation count. The first seed's model scores the test split after the clock stops. To enter
-a record, change the recipe of a track; the network may change, data and splits may not.
+A track is a config, a number of steps and a goal for the mean over seeds. Imports, compilation and the last validation
+count. The first seed's model scores the test split. To enter a record, change the recipe of a track; data and splits
+may not change.
 """
 
 import json

@@ -3,8 +3,7 @@
 python -m benchmarks.study [VARIANT ...] [--data-dir=DIR] [--seeds=1] [--features=16] [--images=12800]
   [--logs=DIR]
 
-Each training is a process on binary MNIST, timed in CPU seconds; by default all of VARIANTS. ``benchmarks.curves``
-plots the logs.
+Each training is a process on binary MNIST, timed in CPU seconds; ``benchmarks.curves`` plots the logs.
 """
 
 import json

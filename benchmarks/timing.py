@@ -12,7 +12,6 @@ NOTHING_COMPILED = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"}
 
 
 def children_cpu_seconds() -> float:
-    """Reads the CPU time of finished child processes."""
     times = os.times()
     return times.children_user + times.children_system
 

@@ -2,8 +2,7 @@
 
 python -m benchmarks.tpu [--config=digits ...] [--topology=v5e:2x4 ...] [--program=train ...] [--quick]
 
-Needs x86-64 Linux and pip install 'pixelcnn-jax[tpu]'. Nothing is executed. Matmul dtype is bfloat16; sampling is for
-one chip. Compile times are seconds of a core.
+Needs x86-64 Linux and pip install 'pixelcnn-jax[tpu]'. Matmul dtype is bfloat16; sampling is for one chip.
 """
 
 import json
@@ -31,11 +30,7 @@ IMAGES = {"train": (32,), "evaluate": (32,), "sample": (1, 64, 256)}  # images a
 
 
 def mesh_of(topology: str) -> Mesh:
-    """Builds a mesh over the chips of a topology, e.g. "v5e:2x4" or "v5e:1".
-
-    Raises:
-      InputError: if the TPU compiler is missing or does not know the topology.
-    """
+    """Builds a mesh over the chips of a topology, e.g. "v5e:2x4" or "v5e:1"."""
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # otherwise it looks for a TPU machine's metadata server
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # the lock guards TPUs; none is used here
     from jax.experimental import topologies
@@ -51,7 +46,6 @@ def mesh_of(topology: str) -> Mesh:
 
 
 def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> jax.stages.Lowered:
-    """Lowers a program of a config, for a number of images per chip."""
     config, spec = resolved(name, **model), SHAPES[name]
     experiment = unconditional.make_experiment(config, spec)
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)

@@ -1,11 +1,11 @@
 """Training step against masked convolutions and a matmul.
 
-Network R: 28x28x1, 256 levels, a first layer of 7x7, 7 gated layers of 3x3, 64 features, head 64. A step is a batch of
-32 with clipping, AdamW and EMA, with cores as devices and several microbatch sizes.
+Network R: 28x28x1, 256 levels, a first layer of 7x7, 7 gated layers of 3x3, 64 features, head 64, batch 32, with
+clipping, AdamW and EMA.
 
 "naive" is figure 2 with masked n x n and 1 x n kernels, on one device; its logits are compared first. The ceiling is a
-float32 matmul of 2048 x 2048 x 2048. Functions are timed in turn, the fastest round counts. Useful FLOPs are three
-forward passes of an unmasked network, executed FLOPs are XLA's count.
+float32 matmul of 2048 x 2048 x 2048. The fastest round counts. Useful FLOPs are three forward passes of an unmasked
+network, executed FLOPs XLA's count.
 """
 
 import json
@@ -106,7 +106,6 @@ def naive_experiment(experiment: Experiment) -> Experiment:
 
 
 def network_r() -> RunConfig:
-    """Builds the config of network R."""
     config = default_config("unconditional")
     config.train.batch_size = BATCH
     return parse_config(config, unconditional.Config)
@@ -134,7 +133,6 @@ def stepper(
 
 
 def gflop_of(compiled: jax.stages.Compiled) -> float:
-    """Reads XLA's GFLOP count on one device."""
     analysis: Any = compiled.cost_analysis()
     return 1e-9 * float(analysis["flops"])
 

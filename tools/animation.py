@@ -33,7 +33,6 @@ def main(output: Path) -> None:
 
 
 def frame(images: np.ndarray, count: int) -> Image.Image:
-    """Draws the first ``count`` pixels of each image."""
     is_drawn = np.arange(28 * 28).reshape(28, 28) < count
     cells = np.where(is_drawn, images + BLACK, NOT_DRAWN).repeat(SCALE, axis=1).repeat(SCALE, axis=2)
     row = np.pad(cells, ((0, 0), (GAP, GAP), (GAP, GAP)), constant_values=NOT_DRAWN)

@@ -20,7 +20,6 @@ NO_CODE = {
 
 
 def code_lines(source: str) -> int:
-    """Counts the lines of code of a module."""
     docstrings: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:

@@ -92,7 +92,6 @@ def is_ours(card: dict[str, Any], data: Data) -> bool:
 
 
 def draw(axes: Axes, data: Data, cards: list[dict[str, Any]], *, by: str) -> None:
-    """Plots one data set against one measure of cost."""
     for kind, colour in COLOURS.items():
         ours = [card for card in cards if card["config"]["model"]["network"] == kind]
         if points := [(COSTS[by](card), card["scores"]["test"][data.measure]) for card in ours]:

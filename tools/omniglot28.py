@@ -3,8 +3,8 @@
 git clone https://github.com/sbos/gmn
 python -m tools.omniglot28 gmn/data --data-dir=DIR
 
-Omniglot (Lake et al. 2015) at 28x28, black ink on white, from the code of Generative Matching Networks (Bartunov and
-Vetrov 2016; MIT licence): 964 characters of 30 alphabets in train, 659 of 20 in test, 20 drawings each. Read it with
+Omniglot (Lake et al. 2015) at 28x28, black on white, from the code of Generative Matching Networks (Bartunov and Vetrov
+2016; MIT licence): 20 drawings each of 964 characters of 30 alphabets (train) and 659 of 20 (test). To read it:
 --config.data.dataset=omniglot28 --config.data.data_dir=DIR.
 """
 
@@ -30,7 +30,6 @@ def read_characters(file: Path) -> dict[str, np.ndarray]:
 
 
 def label_of(name: str) -> str:
-    """Shortens a name to "Alphabet/characterNN"."""
     return name.partition("/")[2]
 
 

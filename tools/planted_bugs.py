@@ -2,8 +2,7 @@
 
 python -m tools.planted_bugs [--only TEXT]
 
-Works in a temporary copy of the checkout, where the tests first pass without a bug. Prints a table; exit status 1 if a
-bug is missed.
+Works in a temporary copy of the checkout. Exit status 1 if a bug is missed.
 """
 
 import contextlib
@@ -28,7 +27,6 @@ PASSED, FAILED = 0, 1  # exit status of pytest; others are for tests that are no
 
 
 def copy_checkout(target: Path) -> None:
-    """Copies the files that git tracks."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in listed.splitlines():
         (target / name).parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,7 @@
 
 python -m tools.portability [--model=digits_integer ...] [--python=.venv-python3.13/bin/python ...]
 
-Samples are compressed in batches of 1, 16 and 256 images, and decoded by a process per environment and by the tests'
-decoder in NumPy.
+Samples are compressed in batches of 1, 16 and 256, and also decoded by the tests' NumPy decoder.
 """
 
 import hashlib

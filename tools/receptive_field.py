@@ -2,10 +2,8 @@
 
 python -m tools.receptive_field
 
-Untrained networks, six layers of 3x3 after one of 5x5. The plot shows |d logit / d pixel| of the centre pixel's logits,
-averaged over random parameters and images, relative to the maximum, in logarithmic scale. Earlier pixels without
-influence are grey: the blind spot of the PixelCNN, the outside of the Row LSTM's triangle, and the one pixel that the
-Diagonal BiLSTM misses. Writes docs/pictures/receptive_fields.png.
+Untrained networks, six layers of 3x3 after one of 5x5: |d logit / d pixel| of the centre pixel, averaged over random
+parameters and images, relative to the maximum, in logarithmic scale. Earlier pixels without influence are grey.
 """
 
 from pathlib import Path
@@ -59,7 +57,6 @@ def dependence(model: Network) -> np.ndarray:
 
 
 def panel(axes: Axes, name: str, strength: np.ndarray) -> AxesImage:
-    """Draws one network."""
     before = np.arange(SIZE * SIZE).reshape(SIZE, SIZE) < CENTRE[0] * SIZE + CENTRE[1]
     axes.imshow(np.where(before, UNSEEN, LATER), cmap="gray", vmin=0, vmax=1)
     seen = np.ma.masked_equal(strength / strength.max(), 0)

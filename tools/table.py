@@ -22,7 +22,7 @@ DIGITS = {"nats": 2, "bits_per_dim": 4}  # printed after the decimal point
 
 
 def training_of(card: dict[str, Any]) -> dict[str, str]:
-    """Formats parameters, training time of the whole chain and augmentation."""
+    """Formats parameters, training time of the chain and augmentation."""
     config = card["config"]
     views = config[card["experiment"]].get("augment", 0)
     minutes = (card["train_seconds"] + card.get("earlier_seconds", 0)) / 60
@@ -74,7 +74,6 @@ def rows_of(name: str) -> list[dict[str, str]]:
 
 
 def short_table() -> str:
-    """Formats the README's table."""
     return markdown([short_row(name) for name in pretrained_names() if not name.endswith("_integer")])
 
 
