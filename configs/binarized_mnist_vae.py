@@ -1,12 +1,12 @@
 """Binary MNIST by a VAE whose decoder starts from configs/binarized_mnist.py:1.
 
-Paper row: none (future work, section 4). Bounds of PixelVAE (1611.05013) and VLAE (1611.02731): 79.02 and 79.03 nats.
+Paper row: none (section 4). Bounds of PixelVAE (1611.05013) and VLAE (1611.02731): 79.02 and 79.03 nats.
 Commands, in order, after step 1 of configs/binarized_mnist.py:
   python -m experiments.train --config=configs/binarized_mnist_vae.py:1 --workdir=runs/binarized_mnist_vae_1
   python -m experiments.train --config=configs/binarized_mnist_vae.py:2 --workdir=runs/binarized_mnist_vae_2
-Time: 30 and 47 minutes (64,000 and 76,800 images), scores 16, one partly shared core of an AMD EPYC (2026-11-26).
-Result: test negative ELBO 82.79 nats (step 1: 83.77). On 500 test images: negative ELBO 83.07, 80.53 with 256
-importance samples (step 1: 81.01), KL 11.73, 32 of 32 units active; the decoder's warm start has 80.67.
+Time: 30 and 47 minutes (64,000 and 76,800 images), scores 16, one partly shared AMD EPYC core, 2026-11-26.
+Result: test negative ELBO 82.79 nats (step 1: 83.77). 500 test images: negative ELBO 83.07, 80.53 with 256 importance
+samples (step 1: 81.01), KL 11.73, 32 of 32 units active; warm start of the decoder 80.67.
 """
 
 from ml_collections import ConfigDict

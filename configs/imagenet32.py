@@ -7,8 +7,7 @@ Result: not yet run.
 
 Given the label (figures 3 and 8), on the resized set of 2017, not comparable to table 2. Not yet run:
   --config=configs/imagenet32.py:class_conditional --config.data.dataset=imagenet_resized/32x32
-  --config.data.labels=True --config.train.score_train_images=50000 --config.train.report_images=0 (a report takes
-  1,000 forward passes per image)
+  --config.data.labels=True --config.train.score_train_images=50000 --config.train.report_images=0
 Auto-encoder (section 3.4, figures 6 and 11; m = 10 and 100). Not yet run:
   --config=configs/imagenet32.py:autoencoder --config.autoencoder.bottleneck=100
   --config.autoencoder.encoder_features='(64, 128, 256)' --config.train.score_train_images=50000

@@ -1,16 +1,14 @@
 """MNIST with 256 levels, by 8 layers of 48 features; two trainings, the second a warm start.
 
-Paper row: none. The UvA tutorial's gated PixelCNN (852,160 parameters): 0.820 (JAX) and 0.808 (PyTorch) bits/dim after
-150 epochs.
+Paper row: none. The UvA tutorial's gated PixelCNN (852,160 parameters, 150 epochs): 0.820 (JAX), 0.808 (PyTorch).
 Commands, in order:
   python -m experiments.train --config=configs/mnist.py:1 --workdir=runs/mnist_1
   python -m experiments.train --config=configs/mnist.py:2 --workdir=runs/mnist_2
 Step 2 has a wider head, a lower learning rate and bfloat16.
-Time: 62 and 172 minutes (160,000 and 600,000 images), one partly shared core of an AMD EPYC (2026-11-27).
-Result: test 0.921, then 0.849 bits/dim (461.2 nats), validation 0.853, train 0.851: the published model "mnist", which
-underfits.
-Not run: --config.data.dataset=fashion_mnist, --config.data.dataset=emnist/letters (stored transposed). Sparse PC
-(NeurIPS 2022): 3.27 and 1.58.
+Time: 62 and 172 minutes (160,000 and 600,000 images), one partly shared AMD EPYC core, 2026-11-27.
+Result: test 0.921, then 0.849 bits/dim (461.2 nats), validation 0.853, train 0.851: the published "mnist"; underfits.
+Not run: --config.data.dataset=fashion_mnist, --config.data.dataset=emnist/letters (stored transposed); Sparse PC
+(NeurIPS 2022) has 3.27 and 1.58.
 """
 
 from ml_collections import ConfigDict

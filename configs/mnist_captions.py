@@ -1,21 +1,20 @@
 """Scenes of one or two MNIST digits given a sentence, 32x32, binarised at half.
 
-Paper row: none (future work, section 4). The scenes follow alignDRAW (1511.02793).
+Paper row: none (section 4). The scenes follow alignDRAW (1511.02793).
 Command: python -m experiments.train --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier_14
   --config.data.resize=14 --config.data.shift=1 --config.train.steps=4000
-  (a classifier to read samples; 97.7 % on test), then
+  (reads samples; 97.7 % on test), then
   python -m experiments.train --config=configs/mnist_captions.py --workdir=runs/mnist_captions
   --config.captions.classifier=runs/mnist_classifier_14 and, as a warm start,
   python -m experiments.train --config=configs/mnist_captions.py --workdir=runs/mnist_captions_2
   --config.captions.classifier=runs/mnist_classifier_14 --config.train.start_from=runs/mnist_captions
   --config.train.steps=3000 --config.train.eval_every=1000 --config.optimizer.warmup_steps=50
-Time: 1 to 8, 28 and 33 minutes (35,000 and 48,000 images), without reports, one shared core of an AMD EPYC
-(2026-11-26).
-Result: 51.87 nats of held-out scenes, 47.52 of seen ones: the published model "captions". Bayes accuracy over 240
-scenes, 48 images each: 89.6 % held out, 89.6 % seen. Samples that match their caption, of 500: 81.4 % held out, 81.4 %
-seen; with guidance 1, 98.4 % and 98.6 %; real held-out images 94.0 %.
+Time: 1 to 8, 28 and 33 minutes (35,000 and 48,000 images), without reports, one shared AMD EPYC core, 2026-11-26.
+Result: 51.87 nats of held-out scenes, 47.52 of seen ones: the published "captions". Bayes accuracy over 240 scenes, 48
+images each: 89.6 % held out, 89.6 % seen. Samples that match their caption, of 500: 81.4 % held out, 81.4 % seen; with
+guidance 1, 98.4 % and 98.6 %; real held-out images 94.0 %.
 
-configs/mnist_captions.py:60 has alignDRAW's 60x60 images with digits of 28x28, at 3.5 times the FLOPs; not run.
+configs/mnist_captions.py:60 has alignDRAW's 60x60 images, digits of 28x28, 3.5 times the FLOPs; not run.
 """
 
 from ml_collections import ConfigDict

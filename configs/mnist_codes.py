@@ -1,8 +1,8 @@
 """MNIST as maps of 64-way codes, 4x4 then 8x8, given the label: a small VQ-VAE prior.
 
-Paper row: none; the VQ-VAE priors of 1711.00937 and 1906.00446 are conditioned like this.
+Paper row: none; after the priors of 1711.00937 and 1906.00446.
 Command: python -m experiments.train --config=configs/mnist_codes.py --workdir=runs/mnist_codes
-Time: 11 minutes, one shared core of an AMD EPYC (2026-11-25).
+Time: 11 minutes, one shared AMD EPYC core, 2026-11-25.
 Result: test 55.25 nats of codes, 19.1 more given a wrong label, 119.7 more given another image's coarse map.
 """
 

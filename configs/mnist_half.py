@@ -1,9 +1,9 @@
-"""MNIST binarised at half: the unconditional baseline of the conditional models.
+"""MNIST binarised at half: the unconditional baseline.
 
-Paper row: none; published binary MNIST is the fixed binarisation, configs/predecessors.py.
+Paper row: none; published binary MNIST is configs/predecessors.py.
 Command: python -m experiments.train --config=configs/mnist_half.py --workdir=runs/mnist_half
   --config.train.microbatch_size=2
-Time: 28 minutes, one shared core of an AMD EPYC (2026-11-25).
+Time: 28 minutes, one shared AMD EPYC core, 2026-11-25.
 Result: test 59.36 nats (0.1092 bits/dim), validation 59.56.
 """
 

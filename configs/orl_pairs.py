@@ -1,14 +1,13 @@
 """Portraits given their embedding, 32x32 grey, 32 levels: unseen people.
 
-Paper row: section 3.3, figures 4 and 5, without figures.
+Paper row: section 3.3, figures 4 and 5, no numbers.
 Command: python -m experiments.train --config=configs/orl_pairs.py --workdir=runs/orl_pairs
   --config.train.microbatch_size=2
   --config.embedding_conditional.embedder=runs/orl_embedding --config.data.data_dir=DIR (as for
   configs/orl_embedding.py)
-Time: 17 minutes, one shared core of an AMD EPYC (2026-11-25).
+Time: 17 minutes, one shared AMD EPYC core, 2026-11-25.
 Result: 67 % of 100 samples of ten unseen people are nearest to their own (chance 10 %, source images 70 %); test 2.887
-bits/dim. With V h, after 1,200 steps: 51 %, faces without features, but 2.696 bits/dim, as a map of h memorises 270
-portraits.
+bits/dim. With V h, 1,200 steps: 51 %, faces without features, 2.696 bits/dim; a map of h memorises 270 portraits.
 """
 
 from ml_collections import ConfigDict
