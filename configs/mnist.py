@@ -1,6 +1,6 @@
 """MNIST with 256 levels, by 8 layers of 48 features; two trainings, the second a warm start.
 
-Paper row: none. The UvA tutorial's gated PixelCNN (852,160 parameters, 150 epochs): 0.820 (JAX), 0.808 (PyTorch).
+Paper row: none. UvA tutorial's gated PixelCNN (852,160 parameters, 150 epochs): 0.820 bits/dim (JAX), 0.808 (PyTorch).
 Commands, in order:
   python -m experiments.train --config=configs/mnist.py:1 --workdir=runs/mnist_1
   python -m experiments.train --config=configs/mnist.py:2 --workdir=runs/mnist_2
