@@ -32,7 +32,7 @@ from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import RunConfig, parse_config
 
-# Peak operations a second in bfloat16, without sparsity (data sheets).
+# Peak FLOP/s in bfloat16, without sparsity (data sheets).
 PEAKS = {
     "H100": 989e12,
     "H200": 989e12,
@@ -52,7 +52,7 @@ SHAPES = {
     "imagenet64": ImageSpec(64, 64, 3, 256),
 }
 INTEGER_MODEL = "digits_integer"
-# What learned fastest at 48 features (docs/quick_training.md); not tried at this width.
+# The fastest recipe at 48 features (docs/quick_training.md); not tried at this width.
 RECIPE = {
     "model.mixture": 8,
     "optimizer.name": "muon",
@@ -169,7 +169,7 @@ def main(
 ) -> None:
     if train_seconds and not workdir:
         raise click.UsageError("--train_seconds needs --workdir.")
-    # XLA otherwise takes three quarters of a GPU's memory for this process, and the training run is a second process.
+    # Leave GPU memory for the training run, a second process.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     names, batch_size = (("digits",), 8) if quick else (names, batch_size)
     changes: dict[str, Any] = {"layers": 2} if quick else {}

@@ -18,7 +18,7 @@ from pixelcnn_jax.data.dataset import DataConfig, load, read_all
 from pixelcnn_jax.data.image_files import png_bits_per_dim
 from pixelcnn_jax.likelihood import bits_per_dim
 
-# model: name and changed fields of the unusual data; all else is as the model's own data is prepared.
+# model: data set of anomalies and its changed fields.
 PAIRS: dict[str, dict[str, Any]] = {
     "binarized_mnist": {"dataset": "omniglot28", "binarize": "threshold", "invert": True, "labels": False},
     "cifar10": {"dataset": "mnist", "resize": 32, "labels": False},

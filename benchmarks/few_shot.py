@@ -21,8 +21,8 @@ from pixelcnn_jax.cli.options import UserCommand, load_density
 from pixelcnn_jax.data.dataset import DataConfig, load
 from pixelcnn_jax.data.examples import ExampleSets
 
-WAYS = 20  # characters among which a drawing is recognised
-REFERENCES = 9  # drawings of each character that others are compared with
+WAYS = 20  # characters to choose from
+REFERENCES = 9  # drawings per character
 
 Drawings = Int[np.ndarray, "count height width 1"]
 Characters = Int[np.ndarray, "characters drawings height width 1"]

@@ -47,7 +47,7 @@ def exponent(sizes: tuple[int, ...], values: list[float]) -> float:
 @click.option("--rounds", default=3, show_default=True, help="Number of times that each step is timed.")
 def main(rounds: int) -> None:
     result: dict[str, Any] = {"benchmark": "growth", "device": jax.devices()[0].device_kind, "base": BASE}
-    measure(rounds, **BASE)  # the first compilation of a process takes longer
+    measure(rounds, **BASE)  # the first compilation is slower
     print("varied       size     step s  compile s  memory MiB")
     for name, sizes in VARIED.items():
         rows = [measure(rounds, **BASE | {name: size}) for size in sizes]

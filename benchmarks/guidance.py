@@ -27,7 +27,7 @@ from pixelcnn_jax.models.conditioning.guidance import Adjustment
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 BATCH = 50
-IMAGES = 500  # test images whose likelihood is computed, at most
+IMAGES = 500  # test images to score, at most
 
 Images = Int[np.ndarray, "count height width channels"]
 Labels = Int[np.ndarray, " count"]

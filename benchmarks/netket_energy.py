@@ -24,8 +24,8 @@ from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.netket import PixelARNN
 
-SUMMED = 16  # most sites whose configurations are all summed over
-FRESH = 2**13  # samples of an energy otherwise
+SUMMED = 16  # most sites for exact sums
+FRESH = 2**13  # samples beyond
 REPORTS = 4  # energies of each run
 SHIFT = 1e-2  # added to the diagonal of the metric
 NETWORKS = {
@@ -33,7 +33,7 @@ NETWORKS = {
     "arnn": dict(layers=4, features=16, kernel_size=(2, 3)),
     "arnn-wide": dict(layers=4, features=10, kernel_size=(3, 5)),
 }
-Report = dict[str, Any]  # the energy of a wave function after some steps, and its standard error
+Report = dict[str, Any]  # energy and standard error after some steps
 
 
 def wave_function(name: str, hilbert: Any, length: int) -> Any:

@@ -23,8 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 BATCH, SIZE, LEVELS, FEATURES, LAYERS, FIRST, KERNEL = 32, 28, 256, 64, 7, 7, 3
-SAMPLES = (1, 16, 64)  # batches of images that are drawn
-SECONDS = 8.0  # of measurement of one part size in one round
+SAMPLES = (1, 16, 64)  # batch sizes
+SECONDS = 8.0  # per microbatch size and round
 
 
 # The network in PyTorch
@@ -116,7 +116,7 @@ def make_network() -> Any:
                         x = out if layer.first else out + x
                     chances = torch.softmax(self.head(x)[:, :, 0, 0], 1)
                     image[:, row, column] = torch.multinomial(chances, 1)[:, 0]
-                    # The first layer kept the pixel as it was before it was drawn.
+                    # The first layer cached the pixel before it was drawn.
                     left[0][..., -1:] = self.encode(image[:, row : row + 1, column : column + 1])
                 last = self.encode(image[:, row : row + 1])
             return image

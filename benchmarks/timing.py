@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-# The environment of a process that compiles all it runs, whatever earlier ones have compiled.
+# Environment of a process without compilation cache.
 NOTHING_COMPILED = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"}
 
 

@@ -26,12 +26,12 @@ from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
 
 MEMORY = {"TPU v5 lite": 16e9, "TPU v5": 95e9, "TPU v6 lite": 32e9}  # bytes of a chip
-IMAGES = {"train": (32,), "evaluate": (32,), "sample": (1, 64, 256)}  # images a chip of each program
+IMAGES = {"train": (32,), "evaluate": (32,), "sample": (1, 64, 256)}  # images per chip
 
 
 def mesh_of(topology: str) -> Mesh:
     """Builds a mesh over the chips of a topology, e.g. "v5e:2x4" or "v5e:1"."""
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # otherwise it looks for a TPU machine's metadata server
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no TPU metadata server here
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # the lock guards TPUs; none is used here
     from jax.experimental import topologies
 

@@ -107,7 +107,7 @@ def verification(
     same = labels[first] == labels[second]
     closeness = (embeddings @ embeddings.T)[first, second]
     false_accepts, true_accepts, _ = roc_curve(same, closeness)
-    # False accepts minus false rejects rise from -1 to 1 along the curve, and cross zero at the equal error rate.
+    # False accepts minus false rejects cross zero at the equal error rate.
     excess = false_accepts - (1 - true_accepts)
     return {
         "auc": float(auc(false_accepts, true_accepts)),

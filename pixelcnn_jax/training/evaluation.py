@@ -116,7 +116,7 @@ def make_evaluator(
         total, title = -(-len(dataset) // batch_size), f"scoring {dataset.description}"
         batches = evaluation_batches(dataset, batch_size=batch_size, **own_rows())
         for batch in progress_bar(batches, title, shown=shows, total=total, delay=2, leave=False):
-            # The mask only marks the end of the last batch, which may lie in a different process's rows.
+            # The mask only marks padding, which ``len(dataset)`` cuts off.
             rows = {name: x for name, x in batch.items() if name != "mask"}
             values.append(compiled(params, shard_batch(mesh, rows)))
             wait_for_older(values)

@@ -48,8 +48,8 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     names = ("batch_size", "eval_batch_size") if config.train.microbatch_size is None else ("microbatch_size",)
     for name in names:
         check_batch_size(data_mesh(), getattr(config.train, name), name=f"config.train.{name}")
-    if not finished_result(workdir, config):  # before the workdir is claimed: a mistake must not claim it
-        if not Checkpoints(workdir / "checkpoints").steps():  # which hold all that is needed
+    if not finished_result(workdir, config):  # check before the workdir is claimed
+        if not Checkpoints(workdir / "checkpoints").steps():
             experiment = recipe.make_experiment(config, splits.spec, None)
             trained_params(config.train.start_from, experiment, without=config.train.reinitialise)
         recipe.check(config, splits)

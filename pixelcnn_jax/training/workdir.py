@@ -109,7 +109,7 @@ def locked(workdir: Path) -> Iterator[None]:
     Raises:
       InputError: if another process holds the lock.
     """
-    import fcntl  # which Windows does not have, nor ``fit`` without a folder need
+    import fcntl  # not on Windows; ``fit`` without a folder works there
 
     with (workdir / "lock").open("w") as file:
         try:
