@@ -2,16 +2,10 @@
 
 python -m benchmarks.accelerator [--config=cifar10 ...] [--quick] [--train_seconds=540 --workdir=DIR -- CONFIG FLAGS]
 
-It needs jax, flax, optax, numpy, pillow, ml_collections and absl, and no TensorFlow. In order:
-
-1. Numerics: likelihood, gradient and samples of published models on the accelerator and on the CPU of the same machine,
-   and whether files of an integer model are the same bytes.
-2. Throughput of the training step in bfloat16. Of known chips also the share of peak arithmetic, counting operations
-   of a network without masks.
-3. Cached sampling.
-4. A profile of training steps: the operations that take the most time.
-5. With --train_seconds: configs/cifar10_full.py for that long, with the output and the optimizer of
-   configs/cifar10_small.py. What follows -- is passed on to the training command.
+Compares likelihood, gradient, samples and integer-model files with the CPU; measures training in bfloat16, for known
+chips as a fraction of peak FLOPs (of an unmasked network), and cached sampling; lists the slowest operations. With
+--train_seconds trains configs/cifar10_full.py with the output and optimizer of configs/cifar10_small.py; flags after
+-- go to the training command. Needs no TensorFlow.
 """
 
 import importlib
@@ -38,7 +32,7 @@ from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import RunConfig, parse_config
 
-# Peak operations a second in bfloat16, without sparsity (data sheets).
+# Peak FLOP/s in bfloat16, without sparsity (data sheets).
 PEAKS = {
     "H100": 989e12,
     "H200": 989e12,
@@ -58,7 +52,7 @@ SHAPES = {
     "imagenet64": ImageSpec(64, 64, 3, 256),
 }
 INTEGER_MODEL = "digits_integer"
-# What learned fastest at 48 features (docs/quick_training.md); not tried at this width.
+# The fastest recipe at 48 features (docs/quick_training.md); not tried at this width.
 RECIPE = {
     "model.mixture": 8,
     "optimizer.name": "muon",
@@ -68,20 +62,18 @@ RECIPE = {
 
 
 def peak() -> float | None:
-    """Returns the peak operations a second of this machine's accelerator, if they are known."""
     kind = jax.devices()[0].device_kind
     return next((rate for name, rate in PEAKS.items() if name in kind), None)
 
 
 def resolved(name: str, **model: Any) -> RunConfig:
-    """Returns a config in bfloat16."""
     config = importlib.import_module(f"configs.{name}").get_config()
     config.model.update({"dtype": "bfloat16", **model})
     return parse_config(config, unconditional.Config)
 
 
 def numerics(name: str, count: int) -> dict[str, Any]:
-    """Returns how far a model's nats, gradient and samples on the accelerator are from those on the CPU."""
+    """Compares nats, gradient and samples on the accelerator with the CPU."""
     model, variables, card = load_pretrained(name)
     shape, key = (count, *card["image_spec"].shape[:2]), jax.random.key(0)
     images = sample(model, variables, key, shape=shape)
@@ -108,7 +100,6 @@ def numerics(name: str, count: int) -> dict[str, Any]:
 
 
 def same_files(count: int) -> dict[str, bool]:
-    """Returns whether an integer model makes the same file here as on the CPU, and whether it decodes here."""
     model, variables, card = load_pretrained(INTEGER_MODEL)
     images = sample(model, variables, jax.random.key(0), shape=(count, *card["image_spec"].shape[:2]))
     file = compress(model, variables, images)
@@ -118,7 +109,6 @@ def same_files(count: int) -> dict[str, bool]:
 
 
 def training(name: str, batch_size: int, rounds: int, trace: Path, **model: Any) -> dict[str, Any]:
-    """Returns the speed of the training step of a config, and its slowest operations."""
     config, spec, mesh = resolved(name, **model), SHAPES[name], data_mesh()
     experiment = unconditional.make_experiment(config, spec)
     images = np.random.default_rng(0).integers(0, spec.levels, (batch_size, *spec.shape)).astype(np.int32)
@@ -137,7 +127,7 @@ def training(name: str, batch_size: int, rounds: int, trace: Path, **model: Any)
 
 
 def slowest(trace: Path, count: int = 8) -> list[dict[str, Any]]:
-    """Returns the operations that took the most time in a profile, by the devices or, on a CPU, by the threads."""
+    """Lists the slowest operations of a profile, by device or, on a CPU, by thread."""
     data = jax.profiler.ProfileData.from_file(str(next(trace.rglob("*.xplane.pb"))))
     planes = [plane for plane in data.planes if plane.name.startswith("/device:")]
     planes = [plane for plane in planes if "CUSTOM" not in plane.name] or list(data.planes)
@@ -152,7 +142,6 @@ def slowest(trace: Path, count: int = 8) -> list[dict[str, Any]]:
 
 
 def sampling(name: str, batches: tuple[int, ...], **model: Any) -> list[dict[str, Any]]:
-    """Returns the seconds of cached sampling."""
     config, spec, rows = resolved(name, **model), SHAPES[name], []
     experiment = unconditional.make_experiment(config, spec)
     network, key = experiment.networks, jax.random.key(0)
@@ -166,7 +155,7 @@ def sampling(name: str, batches: tuple[int, ...], **model: Any) -> list[dict[str
 @click.command(cls=UserCommand, help=__doc__, context_settings={"ignore_unknown_options": True})
 @click.option("--config", "names", multiple=True, default=("cifar10", "imagenet64"), show_default=True)
 @click.option("--batch_size", default=256, show_default=True, help="Images of a training step.")
-@click.option("--quick", is_flag=True, help="Two layers of digits: everything in two minutes of a CPU.")
+@click.option("--quick", is_flag=True, help="Two layers of digits: two minutes on a CPU.")
 @click.option("--train_seconds", type=int, help="Train configs/cifar10_full.py for so long at the end.")
 @click.option("--workdir", help="Of that training.")
 @click.argument("flags", nargs=-1)
@@ -180,7 +169,7 @@ def main(
 ) -> None:
     if train_seconds and not workdir:
         raise click.UsageError("--train_seconds needs --workdir.")
-    # XLA otherwise takes three quarters of a GPU's memory for this process, and the training run is a second process.
+    # Leave GPU memory for the training run, a second process.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     names, batch_size = (("digits",), 8) if quick else (names, batch_size)
     changes: dict[str, Any] = {"layers": 2} if quick else {}

@@ -1,7 +1,6 @@
-"""How well bits/dim tell unusual images from usual ones, with and without a correction for how plain they are.
+"""Anomaly detection by bits/dim, with and without a correction for complexity.
 
-The score of an image is its bits/dim, or these less the bits/dim of its PNG file (Serrà et al. 2020). AUROC is the
-probability that an unusual image has the higher score than a usual one: 0.5 is chance.
+The score is bits/dim, or bits/dim minus those of the PNG file (Serrà et al. 2020).
 
 python -m benchmarks.anomaly [--data-dir=DIR] [--count=500]
 """
@@ -19,7 +18,7 @@ from pixelcnn_jax.data.dataset import DataConfig, load, read_all
 from pixelcnn_jax.data.image_files import png_bits_per_dim
 from pixelcnn_jax.likelihood import bits_per_dim
 
-# model: name and changed fields of the unusual data; all else is as the model's own data is prepared.
+# model: data set of anomalies and its changed fields.
 PAIRS: dict[str, dict[str, Any]] = {
     "binarized_mnist": {"dataset": "omniglot28", "binarize": "threshold", "invert": True, "labels": False},
     "cifar10": {"dataset": "mnist", "resize": 32, "labels": False},
@@ -31,18 +30,17 @@ Scores = Float[np.ndarray, " count"]
 
 
 def auroc(usual: Scores, unusual: Scores) -> float:
-    """Returns the probability that an unusual score exceeds a usual one, ties counting half."""
+    """Computes the AUROC, ties counting half."""
     return float(roc_auc_score(np.repeat([0, 1], [len(usual), len(unusual)]), np.concatenate([usual, unusual])))
 
 
 def held_out_images(density: Density, changes: dict[str, Any], *, count: int) -> Images:
-    """Returns images of a test split, prepared as the model's training images were; grey ones repeat their channel."""
+    """Reads test images, prepared as the model's data; grey ones repeat their channel."""
     split = load(split="test", **(vars(density.settings("data", DataConfig)) | changes))
     return np.broadcast_to(read_all(split.subset(count))["image"], (count, *density.spec.shape))
 
 
 def scores_of(density: Density, images: Images) -> tuple[Scores, Scores]:
-    """Returns bits/dim, and bits/dim less those of PNG."""
     parts = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
     bits = np.concatenate([bits_per_dim(density.model, density.variables, part) for part in parts])
     return bits, bits - np.array([png_bits_per_dim(image, levels=density.model.levels) for image in images])

@@ -1,8 +1,7 @@
-"""How long an integer model encodes and decodes, compared with the float model's likelihood and sampling.
+"""Encoding and decoding times of an integer model, against the float model.
 
-Encoding is one forward pass and an entropy coder, so it is compared with ``log_prob`` of the same images. Decoding
-visits every sub-pixel in turn, so it is compared with drawing as many images. Times are the fastest of some rounds,
-without compilation. One image out of many is decoded with its group alone.
+Encoding is compared with ``log_prob``, decoding with sampling. Times are the fastest of several rounds, without
+compilation. Random access decodes one image with its batch.
 """
 
 import json

@@ -1,11 +1,10 @@
-"""How many bits per sub-pixel a split takes, and how fast, by the codec with a trained model and in other formats.
+"""Compressed size and speed of a split, by the codec and by image formats.
 
-The codec puts all images into one file, in groups of each of some sizes; every file is decoded again and compared. PNG,
-WebP and JPEG XL encode each image as a file of its own, headers included, and all images as one picture, tiled into a
-square. Binary images are pictures of one bit for PNG, and of 0 and 255 for the others. Times include compilation.
+The codec writes one file; every file is decoded and compared. PNG, WebP and JPEG XL encode each image, headers
+included, and all images as one picture. Binary images have one bit in PNG, 0 and 255 elsewhere. Times include
+compilation.
 
-With --damage=N the first stream is decoded again after cuts at every tenth of its length, and after each of N flipped
-bits; every one of them should be refused.
+--damage=N decodes the first stream after cuts at every tenth and after each of N bit flips; all should be refused.
 """
 
 import dataclasses
@@ -30,7 +29,6 @@ from pixelcnn_jax.pretrained import integer_model_of
 
 
 def bits(size: float, images: np.ndarray) -> float:
-    """Returns bytes as bits per sub-pixel."""
     return 8 * size / images.size
 
 
@@ -59,14 +57,12 @@ FORMATS = {"PNG": (png, decode_picture), "WebP": (webp, decode_picture), "JPEG X
 
 
 def as_picture(image: np.ndarray, levels: int) -> Image.Image:
-    """Returns levels [height, width, channels] as a Pillow image."""
     pixels = as_pixels(image, levels=levels)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     return picture.convert("1", dither=Image.Dither.NONE) if levels == 2 else picture
 
 
 def tile(images: np.ndarray) -> np.ndarray:
-    """Returns all images as one nearly square picture, filled up with zeros."""
     count, height, width, channels = images.shape
     side = math.ceil(math.sqrt(count))
     full = np.zeros((side * math.ceil(count / side), height, width, channels), images.dtype)
@@ -83,7 +79,7 @@ def is_refused(model: Any, variables: Any, data: bytes) -> bool:
 
 
 def damage(data: bytes, flips: int) -> list[bytes]:
-    """Returns a stream cut at every tenth of its length, and with each of some bits flipped."""
+    """Yields a stream cut at every tenth of its length, then with bits flipped."""
     streams = [data[: len(data) * tenth // 10] for tenth in range(10)]
     for position in np.random.default_rng(0).integers(8 * len(data), size=flips):
         flipped = bytearray(data)
@@ -95,7 +91,7 @@ def damage(data: bytes, flips: int) -> list[bytes]:
 @click.command(cls=UserCommand, help=__doc__)
 @click.option("--model", "name", default="binarized_mnist", show_default=True, help="Published name or integer model.")
 @click.option("--images", "count", default=10_000, show_default=True, help="Number of images, from the first on.")
-@click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
+@click.option("--data-dir", help="TFDS data directory. [default: that of TFDS]")
 @click.option("--batch-sizes", default="256", show_default=True, help="Images of a group, several sizes by commas.")
 @click.option("--rounds", default=1, show_default=True, help="Times that the codec runs; the first compiles.")
 @click.option("--damage", "flips", default=0, show_default=True, help="Number of bits to flip, one at a time.")
@@ -138,7 +134,6 @@ def main(name: str, count: int, data_dir: str | None, batch_sizes: str, rounds: 
 
 
 def _measure(kind: str, encode: Any, decode: Any, images: np.ndarray, levels: int) -> dict[str, float]:
-    """Returns size and speed of a format: a file for each image, and the size of all in one picture."""
     pictures = [as_picture(image, levels) for image in images]
     began = time.perf_counter()
     files = [encode(picture) for picture in pictures]

@@ -1,9 +1,9 @@
-"""How fast several runs learn, in one plot: validation loss by training time, or by steps.
+"""Validation loss of several runs by training time or steps, in one plot.
 
 python -m benchmarks.curves -o curves.png LABEL=RUN [LABEL=RUN ...]
 
-A run is a workdir, a log (metrics.jsonl), or the name of a published model. The table says when each run reached the
-best validation of the last one. Time is that of the train loop: steps, validations and pictures.
+A run is a workdir, a metrics.jsonl, or a published model. The table says when each reached the best validation of the
+last. Time includes validations and pictures.
 """
 
 import io
@@ -24,7 +24,7 @@ AXES = {"minutes": ("seconds", 60.0), "step": ("step", 1.0)}  # the field of a l
 
 
 class Curve(NamedTuple):
-    """The validations of a run, as (position on the axis, loss)."""
+    """Validations of a run, as (position on the axis, loss)."""
 
     label: str
     measure: str
@@ -32,11 +32,10 @@ class Curve(NamedTuple):
 
     @property
     def best(self) -> float:
-        """The lowest loss."""
         return min(value for _, value in self.points)
 
     def reached(self, level: float) -> float | None:
-        """Returns where the curve first comes down to a level, by linear interpolation; None if nowhere."""
+        """Interpolates where the curve first reaches a level; None if nowhere."""
         if self.points[0][1] <= level:
             return self.points[0][0]
         for (before, high), (after, low) in pairwise(self.points):
@@ -49,9 +48,9 @@ class Curve(NamedTuple):
 @click.argument("runs", nargs=-1, required=True, metavar="LABEL=RUN...")
 @output_option("PNG to write")
 @click.option("--by", type=click.Choice([*AXES]), default="minutes", show_default=True, help="Horizontal axis.")
-@click.option("--top", type=float, help="Upper end of the vertical axis; everything is shown if not given.")
+@click.option("--top", type=float, help="Upper limit of the y axis.")
 def main(runs: tuple[str, ...], output: Path, by: str, top: float | None) -> None:
-    """Plot how fast runs learn, and say when each reached the best validation of the last one."""
+    """Plot how fast runs learn."""
     check_output(output, suffix=".png")
     curves = [read_curve(run, by) for run in runs]
     last = curves[-1]
@@ -69,7 +68,6 @@ def main(runs: tuple[str, ...], output: Path, by: str, top: float | None) -> Non
 
 
 def read_curve(argument: str, by: str) -> Curve:
-    """Returns the validations of a run, given as LABEL=RUN."""
     label, equals, where = argument.partition("=")
     if not equals:
         raise InputError(f"Runs must be given as LABEL=RUN, got {argument}.")
@@ -88,7 +86,6 @@ def read_curve(argument: str, by: str) -> Curve:
 
 
 def plot(curves: list[Curve], output: Path, *, by: str, top: float | None) -> None:
-    """Writes the plot, with a level line at the lowest loss of the last curve."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

@@ -1,12 +1,10 @@
-"""Recognisability and diversity of a few-shot model's samples by temperature, and those of real drawings.
+"""Recognisability and diversity of few-shot samples by temperature.
 
 python -m benchmarks.few_shot MODEL [--data-dir=DIR]
 
-Samples are given one drawing of an unseen character, of the model's test split. Nine other drawings of each character
-are references. A sample is recognised if the nearest reference of 20 characters is of its own. The distance is the
-modified Hausdorff distance (Dubuisson and Jain 1994) of drawings centred on their ink. This classifier is our own
-choice; it has learned nothing. Diversity is the number of pixels in which two samples of one character differ, as a
-share of that of two real drawings.
+Samples are given one drawing of an unseen character; nine others are references. A sample is recognised if the nearest
+reference of 20 characters is of its own, by the modified Hausdorff distance (Dubuisson and Jain 1994) of centred
+drawings. Diversity is the number of differing pixels of two samples of a character, relative to real drawings.
 """
 
 import json
@@ -23,19 +21,15 @@ from pixelcnn_jax.cli.options import UserCommand, load_density
 from pixelcnn_jax.data.dataset import DataConfig, load
 from pixelcnn_jax.data.examples import ExampleSets
 
-WAYS = 20  # characters among which a drawing is recognised
-REFERENCES = 9  # drawings of each character that others are compared with
+WAYS = 20  # characters to choose from
+REFERENCES = 9  # drawings per character
 
 Drawings = Int[np.ndarray, "count height width 1"]
 Characters = Int[np.ndarray, "characters drawings height width 1"]
 
 
 def hausdorff(a: Drawings, b: Drawings) -> Float[np.ndarray, "first second"]:
-    """Returns the modified Hausdorff distances of all pairs of drawings, in pixels; ink is 1.
-
-    It is the mean distance of a pixel of ink from the nearest ink of the other drawing, in the direction in which that
-    is larger. A blank drawing is as far from all others as an image is wide.
-    """
+    """Computes modified Hausdorff distances of all pairs, in pixels; ink is 1."""
     return np.maximum(_to_nearest_ink(a, b), _to_nearest_ink(b, a).T)
 
 
@@ -50,7 +44,7 @@ def _to_nearest_ink(drawings: Drawings, others: Drawings) -> Float[np.ndarray, "
 
 
 def centred(drawings: Drawings) -> Drawings:
-    """Returns drawings on larger paper, the mean place of the ink in the middle."""
+    """Centres the ink on larger paper."""
     height, width = drawings.shape[1:3]
     paper = np.pad(drawings, ((0, 0), (height, height), (width, width), (0, 0)))
     for i in np.flatnonzero(drawings.any(axis=(1, 2, 3))):
@@ -61,24 +55,19 @@ def centred(drawings: Drawings) -> Drawings:
 
 
 def recognised(drawings: Characters, references: Characters) -> float:
-    """Returns the share of drawings whose nearest reference is of their own character; a blank one is of none."""
+    """Computes the fraction of drawings recognised; blank ones never are."""
     distances = hausdorff(*(centred(np.concatenate(one)) for one in (drawings, references)))
     nearest = np.argmin(distances, axis=1).reshape(drawings.shape[:2]) // references.shape[1]
     return float(np.mean((nearest == np.arange(len(drawings))[:, None]) & drawings.any(axis=(2, 3, 4))))
 
 
 def diversity(drawings: Characters) -> float:
-    """Returns the mean number of pixels in which two drawings of one character differ."""
     first, second = np.triu_indices(drawings.shape[1], 1)
     return float(np.mean(np.sum(drawings[:, first] != drawings[:, second], axis=(2, 3, 4))))
 
 
 def read_characters(images: ExampleSets, count: int, drawings: int) -> Characters:
-    """Returns drawings of evenly spaced characters of a split.
-
-    Raises:
-      InputError: if fewer characters have as many drawings.
-    """
+    """Reads drawings of evenly spaced characters of a split."""
     known = [members for members in images.members.values() if len(members) >= drawings]
     if len(known) < count:
         raise InputError(

@@ -1,9 +1,4 @@
-"""How long it takes from the training command to the first recorded step.
-
-Starts the command in a new folder, with a record after each step, and stops it when metrics.jsonl has its first line.
-Compiled programs are not kept between runs. The fastest run counts, and all are printed. The CPU time is printed too:
-on a machine that does other work, the seconds depend on that work.
-"""
+"""Time from the training command to the first record, without compilation cache."""
 
 import json
 import subprocess
@@ -19,7 +14,6 @@ from pixelcnn_jax.cli.options import UserCommand
 
 
 def first_step(config: str) -> tuple[float, float]:
-    """Returns the seconds to the first record, and the CPU time; raises RuntimeError if the run ends before."""
     with tempfile.TemporaryDirectory() as folder:
         workdir, log = Path(folder) / "run", Path(folder) / "log"
         record = workdir / "metrics.jsonl"

@@ -1,9 +1,7 @@
-"""How step time, compile time and memory grow with layers, features, image size and batch size.
+"""Scaling of time and memory with layers, features, image and batch size.
 
-One of them varies at a time around a small network: 4 layers of 32 features, 16x16x1 with 16 levels, batch 8, on one
-device. An exponent is the slope of a straight line through the logarithms, by least squares: 1 is growth in
-proportion. The memory is what XLA allots to a step in addition to parameters and optimizer. Compile time is also
-measured for 1 and 20 layers of a very small network.
+One varies at a time around 4 layers of 32 features, 16x16x1 with 16 levels, batch 8, one device. Exponents are
+least-squares slopes in log-log. Memory is XLA's temporary memory.
 """
 
 import json
@@ -28,7 +26,6 @@ VARIED = {"layers": (1, 2, 4, 8, 16), "features": (16, 32, 64, 128), "size": (8,
 
 
 def measure(rounds: int, *, layers: int, features: int, size: int, batch: int) -> dict[str, float]:
-    """Returns the step time, the compile time and the temporary memory of a training step."""
     config = default_config("unconditional")
     config.model.update({"layers": layers, "features": features, "first_kernel_size": 3})
     config = parse_config(config, unconditional.Config)
@@ -42,7 +39,7 @@ def measure(rounds: int, *, layers: int, features: int, size: int, batch: int) -
 
 
 def exponent(sizes: tuple[int, ...], values: list[float]) -> float:
-    """Returns b of values = a sizes^b."""
+    """Fits b of values = a sizes^b."""
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
@@ -50,7 +47,7 @@ def exponent(sizes: tuple[int, ...], values: list[float]) -> float:
 @click.option("--rounds", default=3, show_default=True, help="Number of times that each step is timed.")
 def main(rounds: int) -> None:
     result: dict[str, Any] = {"benchmark": "growth", "device": jax.devices()[0].device_kind, "base": BASE}
-    measure(rounds, **BASE)  # the first compilation of a process takes longer
+    measure(rounds, **BASE)  # the first compilation is slower
     print("varied       size     step s  compile s  memory MiB")
     for name, sizes in VARIED.items():
         rows = [measure(rounds, **BASE | {name: size}) for size in sizes]

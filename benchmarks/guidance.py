@@ -1,10 +1,10 @@
-"""Effects of guidance on a class-conditional model: class accuracy and diversity of samples, and the likelihood.
+"""Class accuracy, diversity and likelihood by guidance weight.
 
 python -m benchmarks.guidance MODEL --classifier=WORKDIR [--data-dir=DIR] [-o docs/pictures/guidance.png]
 
-MODEL was trained with config.class_conditional.drop_condition above 0. Diversity is the mean squared distance between
-two samples of one class, as a share of that between two test images of one class. The likelihood is that of test images
-under the guided conditionals, renormalised for each sub-pixel. The picture has a row of samples for each weight.
+Assumes training with config.class_conditional.drop_condition; not checked. Diversity is the mean squared distance of
+two samples of a class, relative to test images. The likelihood is under the guided conditionals, renormalised per
+sub-pixel.
 """
 
 import json
@@ -27,15 +27,13 @@ from pixelcnn_jax.models.conditioning.guidance import Adjustment
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 BATCH = 50
-IMAGES = 500  # test images whose likelihood is computed, at most
+IMAGES = 500  # test images to score, at most
 
 Images = Int[np.ndarray, "count height width channels"]
 Labels = Int[np.ndarray, " count"]
 
 
 def guided_bits(density: Density, images: Images, labels: Labels, weight: float) -> float:
-    """Returns the mean bits/dim of images under the conditionals that a guided sampler draws from."""
-
     @jax.jit
     def nats(images: Array, h: Array) -> Float[Array, " batch"]:
         given, without = (density.model.apply(density.variables, images, x) for x in (h, jnp.zeros_like(h)))
@@ -49,7 +47,7 @@ def guided_bits(density: Density, images: Images, labels: Labels, weight: float)
 
 
 def diversity(images: Images, labels: Labels) -> float:
-    """Returns the mean squared distance between two images of one class: twice the variance within classes."""
+    """Computes the mean squared distance of two images of one class."""
     return float(np.mean([2 * images[labels == one].var(axis=0, ddof=1).sum() for one in np.unique(labels)]))
 
 

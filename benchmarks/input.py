@@ -1,15 +1,10 @@
-"""Measures the cost of reading the data: the step of the train loop with the input pipeline and on one fixed batch.
+"""Cost of the input pipeline: training steps with it and on one fixed batch.
 
 python -m benchmarks.input [--data_dir=DIR] [--blocks=8] [--steps=12]
 
-The network of configs/cifar10_full.py, reduced for a CPU: 24 features x 4 layers, head 48, batch 32, flips.
-With --data_dir, where TFDS keeps its data sets, the images are CIFAR-10's training images. Without, they are random
-arrays of the same shape, which take the same path.
-
-A split of this size is decoded once and kept in memory, in about the first hundred steps of a run; the time of that is
-printed separately. Then blocks of steps that read and blocks of steps that do not alternate. Each block counts by its
-mean step, and each way by its fastest block. The ratio of the sums over all blocks is printed too: it includes whatever
-else the machine did during the run.
+The network of configs/cifar10_full.py at 24 features x 4 layers, head 48, batch 32, flips; CIFAR-10 with --data_dir,
+else random images. Decoding into memory is timed separately. Blocks alternate; the fastest counts, and the ratio of
+sums is printed too.
 """
 
 import json
@@ -34,7 +29,6 @@ from pixelcnn_jax.training.config import parse_config
 
 
 def load_images(data_dir: str | None) -> Dataset:
-    """Returns CIFAR-10's training images, or random images of the same shape."""
     if data_dir:
         return load("cifar10", "train[:45000]", data_dir=data_dir)
     random = np.random.default_rng(0).integers(0, 256, (5_000, 32, 32, 3)).astype(np.uint8)
@@ -60,7 +54,6 @@ def main(data_dir: str | None, blocks: int, steps: int) -> None:
     step, *_ = stepper(experiment, config, constant, replicated(mesh), 4)
 
     def block(inputs: Iterator[Any]) -> float:
-        """Returns the seconds per step of some steps, done as the train loop does them."""
         measured: list[Any] = []
         began = time.perf_counter()
         for _ in range(steps):

@@ -1,9 +1,8 @@
-"""Ising spins: CPU time of a training step with cached and with naive sampling, and a picture of a trained model.
+"""CPU time of an Ising training step by cached and naive sampling, and a picture.
 
 python -m benchmarks.ising [MODEL -o docs/pictures/ising.png]
 
-MODEL is the folder of a run of experiments.beyond.ising. The step is that of the run's recipe, 8 betas of 32 samples;
-naive sampling runs the whole network again for every site, and once more for the log-probability.
+MODEL is the folder of a run of experiments.beyond.ising.
 """
 
 import json
@@ -35,7 +34,6 @@ def naive(network: Any, variables: Any, key: Any, *, h: Any, mask: Any, **option
 
 
 def step_seconds(size: int, sampler: Any, *, rounds: int = 3) -> float:
-    """Returns the CPU seconds of the fastest training step."""
     network = make_network(size=size, layers=LAYERS[size], features=24)
     start, one_step = make_step(network, Recipe(), size=size, sampler=sampler)
     state, times = start(new_variables(network, jax.random.key(0))), []
@@ -47,7 +45,7 @@ def step_seconds(size: int, sampler: Any, *, rounds: int = 3) -> float:
 
 
 def picture(name: Path) -> bytes:
-    """Returns a PNG: spins by temperature above, energy and magnetisation with the exact curves below."""
+    """Plots spins by temperature, and energy and magnetisation with exact curves."""
     from matplotlib.figure import Figure
 
     (network, variables, card), key = load_pretrained(name), jax.random.key(0)

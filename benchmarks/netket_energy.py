@@ -1,11 +1,10 @@
-"""Ground-state energy of the transverse-field Ising model, by a Gated PixelCNN or by one of NetKet's own networks.
+"""Ground states of the transverse-field Ising model: PixelCNNs and NetKet's networks.
 
 python -m benchmarks.netket_energy NETWORK [--length=4] [--field=1] [--seeds=3] [--steps=200] [--samples=256]
 
-The lattice is periodic: H = -sum of Z Z over neighbours - FIELD sum of X. All networks have about as many parameters
-and are optimised alike, by natural gradient in float64. Times are CPU seconds of optimisation after the first two
-steps, which compile. On up to 16 sites the energy of a wave function is summed over all configurations, and its error
-is relative to the energy of exact diagonalisation. On more sites it is the mean over fresh samples.
+Periodic lattice, H = -sum of Z Z over neighbours - FIELD sum of X; about equal parameter counts; natural gradient in
+float64. CPU seconds exclude the first two steps, which compile. Up to 16 sites energies are exact sums, relative to
+exact diagonalisation; beyond, means of fresh samples.
 
 Needs pixelcnn-jax[netket].
 """
@@ -25,8 +24,8 @@ from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.netket import PixelARNN
 
-SUMMED = 16  # most sites whose configurations are all summed over
-FRESH = 2**13  # samples of an energy otherwise
+SUMMED = 16  # most sites for exact sums
+FRESH = 2**13  # samples beyond
 REPORTS = 4  # energies of each run
 SHIFT = 1e-2  # added to the diagonal of the metric
 NETWORKS = {
@@ -34,7 +33,7 @@ NETWORKS = {
     "arnn": dict(layers=4, features=16, kernel_size=(2, 3)),
     "arnn-wide": dict(layers=4, features=10, kernel_size=(3, 5)),
 }
-Report = dict[str, Any]  # the energy of a wave function after some steps, and its standard error
+Report = dict[str, Any]  # energy and standard error after some steps
 
 
 def wave_function(name: str, hilbert: Any, length: int) -> Any:

@@ -1,14 +1,10 @@
-"""How fast network R trains and samples, compared with the same network in PyTorch on the same machine.
+"""Training and sampling speed of network R (``benchmarks.train_step``), against PyTorch.
 
 python -m benchmarks.peers [--rounds=3]     needs the extra [peers]: torch, built for CPUs
 
-Network R is that of ``benchmarks.train_step``. The PyTorch network has the same layers, written for speed: shifted
-convolutions in the channels-last format, no masks but that of one tap, AdamW, clipping and EMA by PyTorch's own
-functions over all tensors at once. Its logits are compared with the package's before anything is timed.
-
-Every row is a process of its own, and the rows take turns, so that other programs slow each of them alike. The best
-round counts. Both libraries train on batches of 32, whole or in parts; the best part counts. Without instructions for
-bfloat16, where PyTorch takes minutes for a step, its rows of that type are skipped.
+PyTorch uses shifted channels-last convolutions, masks on a single tap, and its own multi-tensor AdamW, clipping and
+EMA; logits are compared first. Rows are processes that take turns; the best round and microbatch size count. Without
+bfloat16 instructions PyTorch's bfloat16 rows are skipped.
 """
 
 import json
@@ -27,21 +23,21 @@ import numpy as np
 from tqdm import tqdm
 
 BATCH, SIZE, LEVELS, FEATURES, LAYERS, FIRST, KERNEL = 32, 28, 256, 64, 7, 7, 3
-SAMPLES = (1, 16, 64)  # batches of images that are drawn
-SECONDS = 8.0  # of measurement of one part size in one round
+SAMPLES = (1, 16, 64)  # batch sizes
+SECONDS = 8.0  # per microbatch size and round
 
 
 # The network in PyTorch
 
 
 def make_network() -> Any:
-    """Returns network R as a PyTorch module, of images [batch, height, width] to logits [batch, levels, ...]."""
+    """Builds network R in PyTorch: [batch, height, width] to [batch, levels, ...]."""
     import torch
     from torch import nn
     from torch.nn import functional
 
     class Layer(nn.Module):  # type: ignore[misc]
-        """A gated layer (1606.05328, figure 2); the first one reads neither its own row nor its own pixel."""
+        """A gated layer (1606.05328, figure 2); the first has mask A."""
 
         def __init__(self, inputs: int, n: int, *, first: bool) -> None:
             super().__init__()
@@ -55,7 +51,6 @@ def make_network() -> Any:
             self.register_buffer("mask", mask)
 
         def across(self, x: Any) -> Any:
-            """The horizontal convolution over columns that begin left of the first one wanted."""
             kernel = self.horizontal.weight * self.mask if self.first else self.horizontal.weight
             return functional.conv2d(x, kernel, self.horizontal.bias)
 
@@ -71,8 +66,6 @@ def make_network() -> Any:
         return torch.tanh(tanh) * torch.sigmoid(sigmoid)
 
     class Network(nn.Module):  # type: ignore[misc]
-        """A first layer, the stacked layers, and the head."""
-
         def __init__(self) -> None:
             super().__init__()
             self.layers = nn.ModuleList(
@@ -81,7 +74,6 @@ def make_network() -> Any:
             self.hidden, self.logits = nn.Conv2d(FEATURES, FEATURES, 1), nn.Conv2d(FEATURES, LEVELS, 1)
 
         def encode(self, images: Any) -> Any:
-            """A constant 1, and the intensity."""
             x = images[:, None].float() * (2 / (LEVELS - 1)) - 1
             return torch.cat([torch.ones_like(x), x], 1).contiguous(memory_format=torch.channels_last)
 
@@ -96,7 +88,7 @@ def make_network() -> Any:
             return self.head(horizontal)
 
         def sample(self, batch: int) -> Any:
-            """Draws images with the rows above and the columns left of a pixel kept by every layer."""
+            """Draws images with cached rows above and columns left in every layer."""
             image = torch.zeros(batch, SIZE, SIZE, dtype=torch.long)
             rows = [
                 torch.zeros(batch, one.vertical.in_channels, one.vertical.kernel_size[0] - 1, SIZE)
@@ -124,7 +116,7 @@ def make_network() -> Any:
                         x = out if layer.first else out + x
                     chances = torch.softmax(self.head(x)[:, :, 0, 0], 1)
                     image[:, row, column] = torch.multinomial(chances, 1)[:, 0]
-                    # The first layer kept the pixel as it was before it was drawn.
+                    # The first layer cached the pixel before it was drawn.
                     left[0][..., -1:] = self.encode(image[:, row : row + 1, column : column + 1])
                 last = self.encode(image[:, row : row + 1])
             return image
@@ -133,7 +125,6 @@ def make_network() -> Any:
 
 
 def copy_parameters(network: Any, params: dict[str, Any]) -> None:
-    """Gives a PyTorch network the parameters of the package's."""
     import jax
     import torch
 
@@ -163,7 +154,6 @@ def copy_parameters(network: Any, params: dict[str, Any]) -> None:
 
 
 def seconds_of(step: Callable[[], Any], *, least: float = SECONDS) -> float:
-    """Returns the shortest time of a step, called for some seconds after a first call, which compiles."""
     step()
     times: list[float] = []
     began = time.perf_counter()
@@ -175,7 +165,7 @@ def seconds_of(step: Callable[[], Any], *, least: float = SECONDS) -> float:
 
 
 def with_torch(dtype: str, compiled: bool) -> dict[str, float]:
-    """Returns images a second in training by part, seconds of sampling by batch, and the rate of a product."""
+    """Measures training (images/s), sampling (s) and a matmul rate."""
     import torch
     from torch.nn import functional
 
@@ -209,7 +199,7 @@ def with_torch(dtype: str, compiled: bool) -> dict[str, float]:
 
 
 def with_package(dtype: str) -> dict[str, float]:
-    """The same of the package; its devices are the cores, as in training."""
+    """Measures the same of the package, with the cores as devices."""
     import dataclasses
 
     import jax
@@ -241,7 +231,6 @@ def with_package(dtype: str) -> dict[str, float]:
 
 
 def check_logits() -> None:
-    """Raises AssertionError unless both libraries compute the same logits from the same parameters."""
     import jax
     import torch
 
@@ -270,7 +259,7 @@ ROWS: dict[str, Callable[[], dict[str, float]]] = {
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this processor multiplies bfloat16; true where the system does not say."""
+    """Whether this CPU has bfloat16 instructions; true if unknown."""
     return not cpuinfo.exists() or bool(re.search(r"\b(amx_bf16|avx512_bf16|bf16)\b", cpuinfo.read_text()))
 
 

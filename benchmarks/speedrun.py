@@ -1,11 +1,10 @@
-"""The record for likelihood per minute on two CPU cores: from nothing to a stated validation score.
+"""Speedrun: time on two CPU cores to a stated validation score.
 
 python -m benchmarks.speedrun digits [--data-dir=DIR] [--seeds=3]
 
-A track is a config, a fixed number of steps and a goal. Each seed is a process of its own, so that imports, compilation
-and the last validation count; CPU time is that of all its threads. The goal is reached if the mean of the seeds is at
-most the goal. The test split is scored once, by the first seed's model, after the clock has stopped. To enter a record,
-change the recipe of a track below; the network may change, the data and its splits may not.
+A track is a config, a number of steps and a goal for the mean over seeds. Imports, compilation and the last validation
+count. The first seed's model scores the test split. To enter a record, change the recipe of a track; data and splits
+may not change.
 """
 
 import json
@@ -29,7 +28,7 @@ Fields = dict[str, Any]  # by the name of a field, such as train.steps
 
 
 class Track(NamedTuple):
-    """A goal and the fastest known way to it: a config, and the fields that the recipe changes."""
+    """A goal and its fastest recipe: a config with changed fields."""
 
     goal: float
     measure: str
@@ -76,7 +75,7 @@ SAME = {"train.sample_rows": 1, "train.sample_columns": 1, "train.score_train_im
 
 
 def train(config: str, fields: Fields, workdir: str, data_dir: str | None) -> dict[str, float]:
-    """Trains in a process of its own; returns its wall-clock and CPU seconds."""
+    """Trains in a new process; returns wall-clock and CPU seconds."""
     fields = fields | {"data.test_split": ""} | ({"data.data_dir": data_dir} if data_dir else {})
     line = [sys.executable, "-m", "experiments.train", f"--config={config}", f"--workdir={workdir}"]
     before, began = children_cpu_seconds(), time.perf_counter()
@@ -90,7 +89,7 @@ def train(config: str, fields: Fields, workdir: str, data_dir: str | None) -> di
 
 @click.command(cls=UserCommand, help=__doc__)
 @click.argument("name", metavar="TRACK", type=click.Choice([*TRACKS]))
-@click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
+@click.option("--data-dir", help="TFDS data directory. [default: that of TFDS]")
 @click.option("--seeds", default=3, show_default=True, help="Number of seeds; a record needs three.")
 def main(name: str, data_dir: str | None, seeds: int) -> None:
     track = TRACKS[name]

@@ -1,10 +1,9 @@
-"""Repeats one short training with one thing changed at a time, and compares the validation scores.
+"""Compares validation scores of a short training with one change at a time.
 
 python -m benchmarks.study [VARIANT ...] [--data-dir=DIR] [--seeds=1] [--features=16] [--images=12800]
   [--logs=DIR]
 
-Each training is a process of its own on binary MNIST. Time is CPU time, so that rows compare on a busy machine. Without
-a VARIANT all of VARIANTS are run. ``benchmarks.curves`` plots the logs.
+Each training is a process on binary MNIST, timed in CPU seconds; ``benchmarks.curves`` plots the logs.
 """
 
 import json
@@ -53,7 +52,7 @@ VARIANTS: dict[str, Fields] = {
 
 @click.command(cls=UserCommand, help=__doc__)
 @click.argument("variants", nargs=-1, type=click.Choice([*VARIANTS]), metavar="[VARIANT]...")
-@click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
+@click.option("--data-dir", help="TFDS data directory. [default: that of TFDS]")
 @click.option("--seeds", default=1, show_default=True, help="Number of seeds of each variant.")
 @click.option("--features", default=16, show_default=True, help="Width of the network.")
 @click.option("--images", default=12_800, show_default=True, help="Number of images that each training sees.")

@@ -1,4 +1,4 @@
-"""Times of functions, measured so that they can be compared."""
+"""Timing functions."""
 
 import os
 import time
@@ -7,21 +7,17 @@ from typing import Any
 
 import jax
 
-# The environment of a process that compiles all it runs, whatever earlier ones have compiled.
+# Environment of a process without compilation cache.
 NOTHING_COMPILED = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"}
 
 
 def children_cpu_seconds() -> float:
-    """Returns the CPU time of all child processes that have ended."""
     times = os.times()
     return times.children_user + times.children_system
 
 
 def fastest(functions: dict[str, Callable[[], Any]], *, rounds: int) -> dict[str, float]:
-    """Returns the seconds of the fastest call of each function.
-
-    The functions are called in turn, so that other programs slow each alike. First calls, which compile, do not count.
-    """
+    """Times the fastest call of each function, called in turn after one that compiles."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         jax.block_until_ready(function())

@@ -1,9 +1,8 @@
-"""Training, evaluation and sampling, compiled for TPUs that need not be there: compile time, program size, memory.
+"""Programs compiled for TPUs without a TPU: compile time, program size, memory.
 
 python -m benchmarks.tpu [--config=digits ...] [--topology=v5e:2x4 ...] [--program=train ...] [--quick]
 
-The TPU compiler runs on any x86-64 Linux machine: pip install 'pixelcnn-jax[tpu]'. Nothing is executed. Layers are in
-bfloat16. Sampling is compiled for one chip. Compile times are seconds of a core.
+Needs x86-64 Linux and pip install 'pixelcnn-jax[tpu]'. Matmul dtype is bfloat16; sampling is for one chip.
 """
 
 import json
@@ -27,16 +26,12 @@ from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
 
 MEMORY = {"TPU v5 lite": 16e9, "TPU v5": 95e9, "TPU v6 lite": 32e9}  # bytes of a chip
-IMAGES = {"train": (32,), "evaluate": (32,), "sample": (1, 64, 256)}  # images a chip of each program
+IMAGES = {"train": (32,), "evaluate": (32,), "sample": (1, 64, 256)}  # images per chip
 
 
 def mesh_of(topology: str) -> Mesh:
-    """Returns a mesh over the chips of a topology such as "v5e:2x4"; "v5e:1" is one chip.
-
-    Raises:
-      InputError: if the TPU compiler is missing or does not know the topology.
-    """
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # otherwise it looks for a TPU machine's metadata server
+    """Builds a mesh over the chips of a topology, e.g. "v5e:2x4" or "v5e:1"."""
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no TPU metadata server here
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # the lock guards TPUs; none is used here
     from jax.experimental import topologies
 
@@ -51,7 +46,6 @@ def mesh_of(topology: str) -> Mesh:
 
 
 def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> jax.stages.Lowered:
-    """Returns a program of a config before it is compiled, for a number of images a chip."""
     config, spec = resolved(name, **model), SHAPES[name]
     experiment = unconditional.make_experiment(config, spec)
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)

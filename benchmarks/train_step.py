@@ -1,15 +1,11 @@
-"""How fast a training step is, compared with masked convolutions and with a matrix product.
+"""Training step against masked convolutions and a matmul.
 
-Network R: 28x28x1, 256 levels, a first layer of 7x7, 7 gated layers of 3x3, 64 features, head 64. A step of the
-package takes a batch of 32 through clipping, AdamW and EMA, with each CPU core as a device and the gradient summed
-over microbatches of several sizes.
+Network R: 28x28x1, 256 levels, a first layer of 7x7, 7 gated layers of 3x3, 64 features, head 64, batch 32, with
+clipping, AdamW and EMA.
 
-"naive" is Figure 2 by masks: n x n and 1 x n convolutions whose kernels are multiplied by zeros and ones, with the
-same optimizer, on one device, which may use all cores. Its logits are compared with the package's before it is timed.
-
-The ceiling is a float32 matrix product of 2048 x 2048 x 2048. Everything is timed in turn, and the fastest round
-counts. Useful operations are those of a network without masks: one forward pass, and twice as much for the backward
-pass. Executed operations are those that XLA counts in the compiled step.
+"naive" is figure 2 with masked n x n and 1 x n kernels, on one device; its logits are compared first. The ceiling is a
+float32 matmul of 2048 x 2048 x 2048. The fastest round counts. Useful FLOPs are three forward passes of an unmasked
+network, executed FLOPs XLA's count.
 """
 
 import json
@@ -48,7 +44,7 @@ BATCH, SPEC = 32, ImageSpec(28, 28, 1, 256)
 
 
 def whole_kernels(model: GatedPixelCNN, params: Params) -> Params:
-    """Returns the package's parameters as n x n and 1 x n kernels, zero where masked; given ones it returns masks."""
+    """Embeds parameters in n x n and 1 x n masked kernels; ones give the masks."""
     params = masked(model, params)
 
     def layer(layer: Params) -> Params:
@@ -71,7 +67,7 @@ def whole_kernels(model: GatedPixelCNN, params: Params) -> Params:
 
 
 def naive_logits(model: GatedPixelCNN, params: Params, masks: Params, images: jax.Array) -> jax.Array:
-    """Returns the logits of Figure 2, each operation a SAME convolution with a masked kernel."""
+    """Computes the logits of figure 2 by SAME convolutions with masked kernels."""
     params = jax.tree.map(lambda x, mask: x * mask.astype(x.dtype) if x.ndim == 4 else x, params, masks)
 
     def convolution(part: Params, x: jax.Array) -> jax.Array:
@@ -93,7 +89,7 @@ def naive_logits(model: GatedPixelCNN, params: Params, masks: Params, images: ja
 
 
 def naive_experiment(experiment: Experiment) -> Experiment:
-    """Returns the same experiment with masked convolutions; raises AssertionError if the logits differ."""
+    """Builds the experiment with masked convolutions, and compares its logits."""
     model, params = experiment.networks, experiment.init(jax.random.key(1))["params"]
     masks = jax.tree.map(lambda x: np.asarray(x != 0), whole_kernels(model, jax.tree.map(jnp.ones_like, params)))
     images = jax.random.randint(jax.random.key(2), (1, *SPEC.shape), 0, model.levels)
@@ -110,7 +106,6 @@ def naive_experiment(experiment: Experiment) -> Experiment:
 
 
 def network_r() -> RunConfig:
-    """Returns the config of network R."""
     config = default_config("unconditional")
     config.train.batch_size = BATCH
     return parse_config(config, unconditional.Config)
@@ -119,7 +114,7 @@ def network_r() -> RunConfig:
 def stepper(
     experiment: Experiment, config: RunConfig, batch: Batch, sharding: Any, microbatch_size: int | None = None
 ) -> tuple[Callable[..., Any], jax.stages.Compiled, float]:
-    """Returns a function that does the next training step, the compiled step, and the seconds that compiling took."""
+    """Builds the next step's function, the compiled step and its compile time."""
     optimizer, key = make_optimizer(config.optimizer, steps=config.train.steps), jax.random.key(0)
     state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=sharding)(key)
     options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": config.train.ema_decay}
@@ -138,7 +133,6 @@ def stepper(
 
 
 def gflop_of(compiled: jax.stages.Compiled) -> float:
-    """Returns the GFLOP that XLA counts on one device."""
     analysis: Any = compiled.cost_analysis()
     return 1e-9 * float(analysis["flops"])
 

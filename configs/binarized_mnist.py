@@ -1,17 +1,16 @@
-"""Binary MNIST, fixed binarisation: four trainings, each from the weights of the one before.
+"""Binary MNIST, fixed binarisation: four trainings, each a warm start from the one before.
 
-Paper row: those of configs/predecessors.py; PixelVAE (1611.05013) reports 80.10 nats for a Gated PixelCNN.
+Paper row: see configs/predecessors.py; a Gated PixelCNN has 80.10 nats (PixelVAE, 1611.05013).
 Commands, in order:
   python -m experiments.train --config=configs/binarized_mnist.py:1 --workdir=runs/binarized_mnist_1
   python -m experiments.train --config=configs/binarized_mnist.py:2 --workdir=runs/binarized_mnist_2
   python -m experiments.train --config=configs/binarized_mnist.py:3 --workdir=runs/binarized_mnist_3
   python -m experiments.train --config=configs/binarized_mnist.py:4 --workdir=runs/binarized_mnist_4
-From step 2 on, training images are augmented with views (rotated, mirrored, moved), and h is the index of the view; in
-step 4 half of them are rotated by 180 degrees, so that the network learns two orders of the pixels.
-Time: 90, 52, 51 and 69 minutes (288,000, 192,000, 224,000 and 288,000 images) on one core of an AMD EPYC, 2026-11-28.
-Result: test nats 80.41, 80.22, 80.13, 79.97; after step 4 validation 80.34, train 79.35 (10,000 images): the published
-model "binarized_mnist", p(x) of unchanged images. The mean of p(x) and p(rotated x) has 79.55 on test
-(pixelcnn evaluate binarized_mnist --mean-over=views).
+From step 2 on images are augmented (rotated, mirrored, shifted; h is the index of the view), in step 4 half of them by
+180 degrees, for two pixel orders.
+Time: 90, 52, 51, 69 minutes (288,000, 192,000, 224,000, 288,000 images), one AMD EPYC core, 2026-11-28.
+Result: test nats 80.41, 80.22, 80.13, 79.97; validation 80.34, train 79.35 (10,000 images): the published
+"binarized_mnist". Mean of p(x) and p(rotated x): 79.55 (pixelcnn evaluate binarized_mnist --mean-over=views).
 """
 
 from ml_collections import ConfigDict
@@ -24,7 +23,7 @@ def get_config(step: str = "1") -> ConfigDict:
     config.data.validation_split = "validation"
     config.model.update(features=48, head_features=48)
     config.optimizer.update(name="muon", learning_rate=4e-3)
-    config.optimizer.weight_decay = 0.03  # without it the weights grow with every step, and the loss with them
+    config.optimizer.weight_decay = 0.03  # without it weights and loss grow
     config.optimizer.warmup_steps = 200
     config.train.update(
         batch_size=32, microbatch_size=4, steps=9_000, ema_decay=0.999, eval_every=1_500, score_train_images=10_000

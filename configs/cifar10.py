@@ -1,15 +1,14 @@
-"""CIFAR-10 by 7 layers of 64 features and a mixture of ten logistics: two trainings, the second from the first.
+"""CIFAR-10 by 7 layers of 64 features and a mixture of ten logistics; two trainings, the second a warm start.
 
-Paper row: 1606.05328 table 1, Gated PixelCNN 3.03 bits/dim on test. The best published model of at most 0.72 million
-parameters has 3.247 (NeLLoC, 721,000 parameters).
+Paper row: 1606.05328 table 1, Gated PixelCNN 3.03 bits/dim on test. NeLLoC, best of at most 0.72 million parameters:
+3.247 (721,000 parameters).
 Commands, in order:
   python -m experiments.train --config=configs/cifar10.py:1 --workdir=runs/cifar10_1
   python -m experiments.train --config=configs/cifar10.py:2 --workdir=runs/cifar10_2
-Step 1 is in bfloat16, step 2 in float32: the last 800 steps in bfloat16 raise validation from 3.230 to 3.246.
-Time: 234 and 46 minutes, 600,000 and 70,400 images, on one core of an AMD EPYC (2026-11-28).
-Result: test 3.229 bits/dim after step 1; 3.214 after step 2, validation 3.216, train 3.194 (1,000 images): the
-published model "cifar10", 657,882 parameters. The mean of p(x) and p(mirrored x) has 3.209 on test
-(pixelcnn evaluate cifar10 --mean-over=mirrored).
+Step 2 is in float32: in bfloat16, 800 final steps raise validation from 3.230 to 3.246.
+Time: 234 and 46 minutes (600,000 and 70,400 images), one AMD EPYC core, 2026-11-28.
+Result: test 3.229, then 3.214 bits/dim, validation 3.216, train 3.194 (1,000 images): the published "cifar10",
+657,882 parameters. Mean of p(x) and p(mirrored x): test 3.209 (pixelcnn evaluate cifar10 --mean-over=mirrored).
 """
 
 from ml_collections import ConfigDict

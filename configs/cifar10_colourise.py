@@ -1,9 +1,9 @@
-"""CIFAR-10 given its grey version: the network of configs/cifar10_small.py, whose picture colours images again.
+"""CIFAR-10 given the grey image, by the network of configs/cifar10_small.py.
 
 Paper row: none.
 Command: python -m experiments.train --config=configs/cifar10_colourise.py --workdir=runs/cifar10_colourise
-Time: 8 minutes (14,400 images) on one core of an AMD EPYC (2026-11-26), and 2 for the scores.
-Result: test 2.570 bits/dim, validation 2.565, train 2.584 (1,000 images). Without the grey image it is 3.70
+Time: 8 minutes (14,400 images), scores 2, one AMD EPYC core, 2026-11-26.
+Result: test 2.570 bits/dim, validation 2.565, train 2.584 (1,000 images); 3.70 without the grey image
 (docs/quick_training.md).
 """
 

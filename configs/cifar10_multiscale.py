@@ -1,10 +1,10 @@
-"""CIFAR-10 with 32 levels, 16x16 and then 32x32 given it, by networks small enough for two CPU cores.
+"""CIFAR-10 with 32 levels, 16x16 then 32x32, small enough for two CPU cores.
 
-Paper row: none for CIFAR-10; figure 7 shows ImageNet at 64x64 after 32x32.
+Paper row: none; figure 7 shows ImageNet 64x64 after 32x32.
 Command: python -m experiments.train --config=configs/cifar10_multiscale.py --workdir=runs/cifar10_multiscale
   --config.train.microbatch_size=2
-Time: 33 minutes on half a core of an AMD EPYC (2026-11-25).
-Result: test 2.581 bits/dim, 0.760 of them for 16x16.
+Time: 33 minutes, half an AMD EPYC core, 2026-11-25.
+Result: test 2.581 bits/dim, of which 0.760 for 16x16.
 """
 
 from ml_collections import ConfigDict
@@ -16,6 +16,6 @@ def get_config() -> ConfigDict:
     config = cifar10_autoencoder.get_config("multiscale")
     config.multiscale.map_features = 32
     config.data.labels = False
-    config.model.layers = 6  # with the 8 of the small image, about the arithmetic of 8 layers
+    config.model.layers = 6  # with 8 for the small image, about the FLOPs of 8
     config.train.update(steps=400, eval_every=200, sample_rows=4, sample_columns=8)
     return config

@@ -1,12 +1,11 @@
-"""scikit-learn's 1,797 handwritten digits, 8x8 pixels with 17 levels: real images without a download.
+"""scikit-learn's 1,797 handwritten digits, 8x8 with 17 levels; no download.
 
-Paper row: none. Tomczak's ARM has 88.7 nats, 2.00 bits/dim, on the same 350 validation images.
+Paper row: none. Tomczak's ARM: 88.7 nats, 2.00 bits/dim, on the same 350 validation images.
 Command: make demo, or python -m experiments.train --config=configs/digits.py --workdir=runs/digits
-Time: 167 s on two cores of an AMD EPYC, 8 minutes while they were shared (2026-11-25).
-Result: validation 1.822 bits/dim (80.81 nats), test 1.764, train 1.666: the published model "digits". On an Intel Xeon,
-two cores, 141 s: 1.823, 1.759, 1.664. Repeated on 2026-11-28, AMD EPYC: 1.815 and 1.754. Without distribution
-augmentation (--config.unconditional.augment=0 --config.model.dropout=0.3 --config.train.steps=1500) validation was
-1.851 on an AMD EPYC.
+Time: 167 s, two AMD EPYC cores, 2026-11-25.
+Result: validation 1.822 bits/dim (80.81 nats), test 1.764, train 1.666: the published "digits". Two Intel Xeon cores,
+141 s: 1.823, 1.759, 1.664. AMD EPYC, 2026-11-28: 1.815, 1.754. Without augmentation
+(--config.unconditional.augment=0 --config.model.dropout=0.3 --config.train.steps=1500) validation 1.851.
 """
 
 from ml_collections import ConfigDict

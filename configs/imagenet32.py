@@ -1,15 +1,14 @@
-"""ImageNet at 32x32 RGB, the original small set (TFDS downsampled_imagenet, 49,999 validation images, no labels).
+"""ImageNet 32x32, the original small set (TFDS downsampled_imagenet, 49,999 validation images, no labels).
 
-Paper row: 1606.05328 table 2, Gated PixelCNN 3.83 bits/dim on validation, PixelRNN 3.86. The network is that of section
-3.1: 20 layers, 384 features, 5x5, batches of 128, 200,000 updates (60 hours on 32 GPUs).
+Paper row: 1606.05328 table 2, Gated PixelCNN 3.83 bits/dim on validation, PixelRNN 3.86. Network of section 3.1: 20
+layers, 384 features, 5x5, batches of 128, 200,000 updates (60 hours on 32 GPUs).
 Command: python -m experiments.train --config=configs/imagenet32.py --workdir=runs/imagenet32
 Result: not yet run.
 
-Given the label (figures 3 and 8) on the resized set of 2017, which has labels; its likelihoods are not comparable to
-table 2. Not yet run: --config=configs/imagenet32.py:class_conditional --config.data.dataset=imagenet_resized/32x32
-  --config.data.labels=True --config.train.score_train_images=50000 --config.train.report_images=0 (a report would
-  take 1,000 forward passes per image)
-Through a bottleneck (section 3.4, figures 6 and 11; m = 10 and 100). Not yet run:
+Given the label (figures 3 and 8), on the resized set of 2017, not comparable to table 2. Not yet run:
+  --config=configs/imagenet32.py:class_conditional --config.data.dataset=imagenet_resized/32x32
+  --config.data.labels=True --config.train.score_train_images=50000 --config.train.report_images=0
+Auto-encoder (section 3.4, figures 6 and 11; m = 10 and 100). Not yet run:
   --config=configs/imagenet32.py:autoencoder --config.autoencoder.bottleneck=100
   --config.autoencoder.encoder_features='(64, 128, 256)' --config.train.score_train_images=50000
   --config.train.sample_rows=10 --config.train.sample_columns=6

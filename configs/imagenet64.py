@@ -1,4 +1,4 @@
-"""ImageNet at 64x64 RGB, the original small set, by the network of configs/imagenet32.py.
+"""ImageNet 64x64, the original small set, by the network of configs/imagenet32.py.
 
 Paper row: 1606.05328 table 2, Gated PixelCNN 3.57 bits/dim on validation, PixelRNN 3.63.
 Command: python -m experiments.train --config=configs/imagenet64.py --workdir=runs/imagenet64

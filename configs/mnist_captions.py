@@ -1,22 +1,20 @@
-"""Scenes of MNIST digits given a sentence, 32x32: one or two digits of 14x14 at eight places, binarised at half.
+"""Scenes of one or two MNIST digits given a sentence, 32x32, binarised at half.
 
-Paper row: none. Section 4 of 1606.05328 names captions as future work. The scenes follow alignDRAW (1511.02793).
+Paper row: none (section 4). The scenes follow alignDRAW (1511.02793).
 Command: python -m experiments.train --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier_14
   --config.data.resize=14 --config.data.shift=1 --config.train.steps=4000
-  (a classifier that reads samples and is right on 97.7 % of the test digits), then
+  (reads samples; 97.7 % on test), then
   python -m experiments.train --config=configs/mnist_captions.py --workdir=runs/mnist_captions
-  --config.captions.classifier=runs/mnist_classifier_14 and, from its weights,
+  --config.captions.classifier=runs/mnist_classifier_14 and, as a warm start,
   python -m experiments.train --config=configs/mnist_captions.py --workdir=runs/mnist_captions_2
   --config.captions.classifier=runs/mnist_classifier_14 --config.train.start_from=runs/mnist_captions
   --config.train.steps=3000 --config.train.eval_every=1000 --config.optimizer.warmup_steps=50
-Time: 1 to 8, 28 and 33 minutes on one shared core of an AMD EPYC (2026-11-26), 35,000 and 48,000 images; reports not
-counted.
-Result: 51.87 nats of held-out scenes, 47.52 of seen ones: the published model "captions". Caption by Bayes' rule over
-all 240 scenes, for 48 images of each kind: 89.6 % held out, 89.6 % seen. Samples read as their caption's scene, of 500:
-81.4 % held out, 81.4 % seen; with guidance 1, 98.4 % and 98.6 %. Real held-out images: 94.0 %.
+Time: 1 to 8, 28 and 33 minutes (35,000 and 48,000 images), without reports, one shared AMD EPYC core, 2026-11-26.
+Result: 51.87 nats of held-out scenes, 47.52 of seen ones: the published "captions". Bayes accuracy over 240 scenes, 48
+images each: 89.6 % held out, 89.6 % seen. Samples that match their caption, of 500: 81.4 % held out, 81.4 % seen; with
+guidance 1, 98.4 % and 98.6 %; real held-out images 94.0 %.
 
-configs/mnist_captions.py:60 has the size of alignDRAW's images, 60x60 with digits of 28x28. A step takes 3.5 times the
-arithmetic (--dry_run), so that these trainings would take three and a half hours; they were not run.
+configs/mnist_captions.py:60 has alignDRAW's 60x60 images, digits of 28x28, 3.5 times the FLOPs; not run.
 """
 
 from ml_collections import ConfigDict
@@ -27,7 +25,7 @@ from experiments import default_config
 def get_config(size: str = "32") -> ConfigDict:
     config = default_config("captions")
     config.data.update(dataset=f"mnist_scenes/{size}x{size}", binarize="threshold", captions=True)
-    config.data.labels = True  # the number of a scene, which all of its captions share
+    config.data.labels = True  # index of the scene, shared by its captions
     config.data.test_split = "held_out"
     config.model.update(features=24, layers=5, head_features=24, first_kernel_size=23)
     config.optimizer.update(name="muon", learning_rate=6e-3)
@@ -40,6 +38,6 @@ def get_config(size: str = "32") -> ConfigDict:
         eval_every=550,
         score_train_images=500,
     )
-    config.train.report_images = 48  # each of them is scored given 241 captions
+    config.train.report_images = 48  # each scored given 241 captions
     config.train.update(report_samples=500, sample_rows=9, sample_columns=6)
     return config

@@ -1,9 +1,9 @@
-"""MNIST as maps of 64-way codes, 4x4 and then 8x8 given it, both given the label: a small prior of a VQ-VAE.
+"""MNIST as maps of 64-way codes, 4x4 then 8x8, given the label: a small VQ-VAE prior.
 
-Paper row: none. Its successors for VQ-VAE (1711.00937, 1906.00446) are conditioned in this way.
+Paper row: none; after the priors of 1711.00937 and 1906.00446.
 Command: python -m experiments.train --config=configs/mnist_codes.py --workdir=runs/mnist_codes
-Time: 11 minutes on one shared core of an AMD EPYC (2026-11-25).
-Result: test 55.25 nats of codes, 19.1 more with a different label, 119.7 more with the coarse map of a different image.
+Time: 11 minutes, one shared AMD EPYC core, 2026-11-25.
+Result: test 55.25 nats of codes, 19.1 more given a wrong label, 119.7 more given another image's coarse map.
 """
 
 from ml_collections import ConfigDict

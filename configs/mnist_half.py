@@ -1,9 +1,9 @@
-"""MNIST binarised at half, without labels: the baseline of the conditional models of the same data and size.
+"""MNIST binarised at half: the unconditional baseline.
 
-Paper row: none. The published figures of binary MNIST are of a different binarisation, configs/predecessors.py.
+Paper row: none; published binary MNIST is configs/predecessors.py.
 Command: python -m experiments.train --config=configs/mnist_half.py --workdir=runs/mnist_half
   --config.train.microbatch_size=2
-Time: 28 minutes on one shared core of an AMD EPYC (2026-11-25).
+Time: 28 minutes, one shared AMD EPYC core, 2026-11-25.
 Result: test 59.36 nats (0.1092 bits/dim), validation 59.56.
 """
 
@@ -18,7 +18,7 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
         dataset="mnist", train_split="train[:50000]", validation_split="train[-2000:]", binarize="threshold"
     )
     config.model.update(features=32, layers=8, head_features=32)
-    config.model.first_kernel_size = 23  # sees the whole digit, and costs next to nothing on one channel
+    config.model.first_kernel_size = 23  # covers the digit, almost free on one channel
     config.optimizer.learning_rate = 3e-3
     config.train.update(
         batch_size=32, microbatch_size=4, steps=2_000, ema_decay=0.998, eval_batch_size=200, score_train_images=2_000

@@ -1,13 +1,13 @@
-"""MNIST binarised at half, 14x14 and then 28x28 given it, both given the label.
+"""MNIST binarised at half, 14x14 then 28x28, given the label.
 
-Paper row: figure 7 shows ImageNet at 64x64 after 32x32; the paper prints no figure.
+Paper row: figure 7 (ImageNet 64x64 after 32x32), no numbers.
 Commands, in order:
   python -m experiments.train --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier
   python -m experiments.train --config=configs/mnist_multiscale.py --workdir=runs/mnist_multiscale
   --config.multiscale.classifier=runs/mnist_classifier
-Time: 38 minutes on one shared core of an AMD EPYC (2026-11-25).
-Result: test 56.74 nats (24.79 for 14x14, 31.95 for the rest), 1.39 more than one scale after 2,500 steps; class
-accuracy of 1,000 samples 93.7 %.
+Time: 38 minutes, one shared AMD EPYC core, 2026-11-25.
+Result: test 56.74 nats (14x14: 24.79, rest: 31.95), 1.39 more than one scale after 2,500 steps; class accuracy of 1,000
+samples 93.7 %.
 """
 
 from ml_collections import ConfigDict
@@ -18,6 +18,6 @@ from configs import mnist_half
 def get_config() -> ConfigDict:
     config = mnist_half.get_config("multiscale")
     config.data.labels = True
-    config.model.layers = 6  # with the 8 of the small image, about the arithmetic of 8 layers
+    config.model.layers = 6  # with 8 for the small image, about the FLOPs of 8
     config.train.update(microbatch_size=2, steps=1_800, eval_every=600, sample_rows=10, sample_columns=10)
     return config

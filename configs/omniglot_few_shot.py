@@ -1,18 +1,15 @@
-"""Omniglot, 28x28: new drawings of a character given 0 to 9 drawings of it; measured on alphabets not trained on.
+"""Omniglot, 28x28: drawings of a character given 0 to 9 examples, of unseen alphabets.
 
-Paper row: section 4 names images "solely from a single example" as future work.
+Paper row: none; "solely from a single example" (section 4).
 Command: python -m experiments.train --config=configs/omniglot_few_shot.py --workdir=runs/omniglot_few_shot
   --config.data.dataset=omniglot28 --config.few_shot.report_episodes=1000
-  omniglot28 holds the arrays of the Generative Matching Networks code (github.com/sbos/gmn), 28x28 and black on white,
-  which tools.omniglot28 prepares. TFDS's own omniglot, reduced as below, has 6 to 11 % less ink in the same
-  strokes; no run on it has been done.
-Time: 43 minutes (144,000 drawings, 8.7 epochs), at times shared, on one core of an AMD EPYC; then 21 minutes, half of
-them shared, for scores and report (2026-11-28).
-Result: 67.16 nats without an example, 58.98 given one, 54.85 given nine (1,318 drawings of the 659 characters of test).
-20-way accuracy by Bayes' rule, 1,000 episodes each: 89.3 % from one example of each character, 90.8 % with the rule
-read both ways, and 98.3 % from five; among characters of one alphabet 76.5 %, 78.6 % and 91.5 %. The published model
-"omniglot_few_shot". Training and validation drawings score alike, so that more steps should help. Without rotated
-drawings, 245,000 drawings in three runs had 67.97, 60.02 and 56.30 nats, and had begun to overfit.
+  omniglot28 (tools.omniglot28) holds the arrays of github.com/sbos/gmn. TFDS's omniglot, the default, has 6 to 11 %
+  less ink; not run.
+Time: 43 minutes (144,000 drawings, 8.7 epochs), report 21, one partly shared AMD EPYC core, 2026-11-28.
+Result: 67.16 nats without examples, 58.98 given one, 54.85 given nine (1,318 drawings of 659 test characters): the
+published "omniglot_few_shot"; underfits. 20-way Bayes accuracy, 1,000 episodes: 89.3 % from one example (both ways
+90.8 %), 98.3 % from five; within one alphabet 76.5 %, 78.6 % and 91.5 %. Without rotations, 245,000 drawings: 67.97,
+60.02, 56.30 nats; overfits.
 """
 
 from ml_collections import ConfigDict

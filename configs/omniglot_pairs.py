@@ -1,12 +1,12 @@
-"""Omniglot's characters given their embedding, 28x28: new drawings of characters from alphabets not trained on.
+"""Omniglot characters given their embedding, 28x28: drawings of unseen alphabets.
 
-Paper row: section 3.3, figures 4 and 5, show faces; the paper prints no figure.
+Paper row: section 3.3, figures 4 and 5 (faces), no numbers.
 Command: python -m experiments.train --config=configs/omniglot_pairs.py --workdir=runs/omniglot_pairs
   --config.train.microbatch_size=2
-  --config.embedding_conditional.embedder=runs/omniglot_embedding (the workdir of configs/omniglot_embedding.py)
-Time: 34 minutes on one shared core of an AMD EPYC (2026-11-25).
-Result: 73.2 % of 400 samples of 20 unseen characters are nearest to their own (chance 5 %). With V h in place of a map
-of h (map_features) and a first filter of 7x7 it was 49.2 %.
+  --config.embedding_conditional.embedder=runs/omniglot_embedding (of configs/omniglot_embedding.py)
+Time: 34 minutes, one shared AMD EPYC core, 2026-11-25.
+Result: 73.2 % of 400 samples of 20 unseen characters are nearest to their own (chance 5 %); 49.2 % with V h and a first
+filter of 7x7.
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +16,7 @@ from configs import omniglot_embedding
 
 def get_config() -> ConfigDict:
     config = omniglot_embedding.get_config("embedding_conditional")
-    config.embedding_conditional.map_features = 16  # an embedding says where strokes go, so h acts by position
+    config.embedding_conditional.map_features = 16  # h encodes position
     config.data.update(images_per_class=1, shift=1)
     config.model.update(features=32, layers=8, head_features=32, first_kernel_size=23, dropout=0.1)
     config.optimizer.learning_rate = 3e-3

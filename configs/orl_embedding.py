@@ -1,10 +1,10 @@
-"""Portraits as identities, 32x32 grey: the ORL faces of AT&T Laboratories Cambridge, 30 people and 10 held out.
+"""Embedding of portraits, 32x32 grey: the ORL faces of AT&T Laboratories Cambridge, 30 people and 10 held out.
 
-Paper row: section 3.3 embeds faces from Flickr; the paper prints no figure.
+Paper row: section 3.3 embeds faces from Flickr, no numbers.
 Command: python -m experiments.train --config=configs/orl_embedding.py --workdir=runs/orl_embedding
-  --config.data.data_dir=DIR (which holds train/PERSON/*.png and test/PERSON/*.png)
-Time: 3 minutes on one core of an AMD EPYC (2026-11-25).
-Result: on 10 unseen people AUC 0.909, equal error rate 0.184, verification rate 0.542 at a false accept rate of 0.01.
+  --config.data.data_dir=DIR (with train/PERSON/*.png and test/PERSON/*.png)
+Time: 3 minutes, one AMD EPYC core, 2026-11-25.
+Result: on 10 unseen people AUC 0.909, equal error rate 0.184, verification rate 0.542 at FAR 0.01.
 """
 
 from ml_collections import ConfigDict

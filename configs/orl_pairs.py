@@ -1,15 +1,13 @@
-"""Portraits given their embedding, 32x32 grey, 32 levels: new portraits of people not trained on.
+"""Portraits given their embedding, 32x32 grey, 32 levels: unseen people.
 
-Paper row: section 3.3, figures 4 and 5; the paper prints no figure.
+Paper row: section 3.3, figures 4 and 5, no numbers.
 Command: python -m experiments.train --config=configs/orl_pairs.py --workdir=runs/orl_pairs
   --config.train.microbatch_size=2
   --config.embedding_conditional.embedder=runs/orl_embedding --config.data.data_dir=DIR (as for
   configs/orl_embedding.py)
-Time: 17 minutes on one shared core of an AMD EPYC (2026-11-25).
-Result: 67 % of 100 samples of ten unseen people are nearest to their own (chance 10 %; source images whose nearest
-identity is correct: 70 %); test 2.887 bits/dim. With V h in place of a map of h, and after 1,200 steps, it was 51 %
-with faces without features, but 2.696 bits/dim: a map of h memorises 270 portraits, and without embedding_noise
-validation was best after 400 steps.
+Time: 17 minutes, one shared AMD EPYC core, 2026-11-25.
+Result: 67 % of 100 samples of ten unseen people are nearest to their own (chance 10 %, source images 70 %); test 2.887
+bits/dim. With V h, 1,200 steps: 51 %, faces without features, 2.696 bits/dim; a map of h memorises 270 portraits.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +18,7 @@ from configs import orl_embedding
 def get_config() -> ConfigDict:
     config = orl_embedding.get_config("embedding_conditional")
     config.embedding_conditional.embedding_noise = 0.5  # about the distance of two portraits of a person
-    config.embedding_conditional.map_features = 16  # eyes and mouth have a fixed place, so h acts by position
+    config.embedding_conditional.map_features = 16  # eyes and mouth have a fixed position
     config.data.update(images_per_class=1, shift=0)
     config.model.update(features=32, layers=10, first_kernel_size=15, dropout=0.3)
     config.optimizer.learning_rate = 3e-3

@@ -1,4 +1,4 @@
-"""The experiments, one module each: ``Config``, ``make_experiment`` and, where data is needed, functions of splits."""
+"""The experiments: modules with ``Config`` and the functions of ``Recipe``."""
 
 import difflib
 import importlib
@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.config import compose
 
-# The module of each experiment by the experiment's name. A config file may add one of its own.
+# Modules by name of the experiment; a config file may add its own.
 EXPERIMENTS = {
     "unconditional": "experiments.paper.unconditional",
     "class_conditional": "experiments.paper.class_conditional",
@@ -28,11 +28,7 @@ EXPERIMENTS = {
 
 
 def experiment_module(name: str) -> ModuleType:
-    """Returns the module of an experiment.
-
-    Raises:
-      InputError: if there is no such experiment, naming the nearest one.
-    """
+    """Imports an experiment; raises InputError for an unknown name."""
     if name not in EXPERIMENTS:
         near = "".join(f"; did you mean {one}?" for one in difflib.get_close_matches(name, EXPERIMENTS, n=1))
         raise InputError(f"experiment must be one of experiments.EXPERIMENTS, got {name}{near}")
@@ -40,5 +36,5 @@ def experiment_module(name: str) -> ModuleType:
 
 
 def default_config(name: str) -> ConfigDict:
-    """Returns the config of an experiment with the default of every field, for a file of ``configs/`` to change."""
+    """Builds the default config of an experiment."""
     return compose(name, experiment_module(name).Config)

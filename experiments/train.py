@@ -1,12 +1,12 @@
-"""Trains an experiment: the one command for all of them.
+"""Trains an experiment.
 
 python -m experiments.train --config=configs/digits.py --workdir=runs/digits [--config.train.steps=3000 ...]
 
-The workdir then holds the best model (model.safetensors, model.json), report.html, checkpoints, samples.png, curve.png,
-metrics.jsonl and result.json. The same command on the same workdir goes on where it was stopped.
+Writes model.safetensors, model.json, report.html, checkpoints, samples.png, curve.png, metrics.jsonl and result.json.
+The same command resumes.
 
-With --dry_run in place of --workdir nothing is trained: parameters, memory and arithmetic of a step are printed.
-Many hosts train together if each runs the command with a workdir that all of them see and
+--dry_run in place of --workdir prints parameters, memory and FLOPs of a step.
+For several hosts run the command on each, with a shared workdir and
 --coordinator=HOST:PORT --processes=N --process=I, where HOST is that of process 0.
 """
 
@@ -36,12 +36,12 @@ from pixelcnn_jax.training.run import train
 from pixelcnn_jax.training.stop import Interrupted
 from pixelcnn_jax.training.summary import summary, table
 
-# Fields of config.data that make other images, or a different test.
+# Fields of config.data that change the images or the test split.
 PREPARATION = {"dataset", "validation_split", "test_split"} | {one.name for one in fields(Preparation)}
 
 
 class Command(NamedTuple):
-    """The request of a command line."""
+    """A parsed command line."""
 
     config: ConfigDict
     workdir: Path | None  # None for a dry run
@@ -50,7 +50,7 @@ class Command(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command. A user's mistake is one sentence on standard error and exit status 1."""
+    """Runs the command; input errors are one line on stderr and exit status 1."""
     argv = list(sys.argv) if argv is None else argv
     logging.set_verbosity(logging.FATAL)  # orbax logs every file
     try:
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         if is_first():
             ends = [line]
             if (command.workdir / "report.html").exists():
-                # A program reads the last line, a person on a terminal as well.
+                # Programs read the last line; on a terminal it comes first.
                 ends.insert(int(sys.stdout.isatty()), next_steps(command.workdir))
             print(*ends, sep="\n")
     except Interrupted as stopped:
@@ -84,11 +84,11 @@ def main(argv: list[str] | None = None) -> None:
             raise
         message = "A process of this training was lost: repeat the command of each to go on from the last checkpoint."
         print(f"error: {message}", file=sys.stderr, flush=True)
-        os._exit(1)  # at an ordinary exit JAX would wait for the lost one, and abort
+        os._exit(1)  # an ordinary exit would wait for the lost process, and abort
 
 
 def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
-    """Trains and prints the table; returns the summary."""
+    """Trains, prints the table and returns the summary."""
     assert command.workdir is not None
     use_all_cores(config.train, processes=command.processes.number if command.processes else 1)
     devices.keep_programs(config.train.compilation_cache)
@@ -107,8 +107,8 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
 
 
 def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
-    """Prints what a training step would need; returns the same as a summary. Needs no data."""
-    jax.config.update("jax_platforms", "cpu")  # an accelerator's memory would be taken at the first look at it
+    """Prints and returns the cost of a training step, without data."""
+    jax.config.update("jax_platforms", "cpu")  # leave an accelerator's memory alone
     spec = image_spec(config.data)
     experiment = module.make_experiment(config, spec, None)
     devices.keep_programs(config.train.compilation_cache)
@@ -132,11 +132,7 @@ def dtype_hint(config: RunConfig) -> str | None:
 
 
 def parse(argv: list[str]) -> Command:
-    """Reads a command line.
-
-    Raises:
-      InputError: for what it gets wrong.
-    """
+    """Parses a command line; raises InputError for an invalid one."""
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", None, "the run's config", flag_values=values, sys_argv=argv)
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
@@ -163,7 +159,7 @@ def parse(argv: list[str]) -> Command:
         return Command(config, None, None, help=True)
     changed = {name.removeprefix("data.") for name in config_flags.get_override_values(values["config"])}
     if changed & PREPARATION and config.get("train", {}).get("published"):
-        config.train.published = ()  # they are figures of the config's own data
+        config.train.published = ()  # figures of the unchanged data
     if (values.workdir is None) != values.dry_run:
         raise InputError("Give either --workdir=DIR or --dry_run (see --help).")
     several = (values.coordinator, values.processes, values.process)
@@ -177,13 +173,13 @@ def parse(argv: list[str]) -> Command:
 
 
 def one_line(message: object) -> str:
-    """Returns an error message without line breaks, escapes and quotes around it."""
+    """Joins the lines of a message, without escapes and quotes."""
     line = " ".join(str(message).replace("\\n", ". ").replace("\\", "").split())
     return line[1:-1] if len(line) > 1 and line[0] == line[-1] and line[0] in "'\"" else line
 
 
 def use_all_cores(config: TrainConfig, *, processes: int = 1) -> None:
-    """Makes each CPU core a device, as far as they divide the batches."""
+    """Makes CPU cores devices, as far as they divide the batches."""
     sizes = (config.batch_size, config.eval_batch_size, config.microbatch_size or config.batch_size)
     devices.use_all_cores(sizes, processes=processes)
 

@@ -1,8 +1,6 @@
-"""Draws the animation of the README: ten digits, one of each class, as sampling draws them pixel by pixel.
+"""Draws the README's animation: ten digits, one per class, pixel by pixel.
 
 python -m tools.animation [-o docs/pictures/sampling.gif]
-
-A sampled image is drawn in raster order, so its first pixels are what the sampler had drawn by then.
 """
 
 from pathlib import Path
@@ -35,7 +33,6 @@ def main(output: Path) -> None:
 
 
 def frame(images: np.ndarray, count: int) -> Image.Image:
-    """Returns a picture of the images, of which ``count`` pixels are drawn."""
     is_drawn = np.arange(28 * 28).reshape(28, 28) < count
     cells = np.where(is_drawn, images + BLACK, NOT_DRAWN).repeat(SCALE, axis=1).repeat(SCALE, axis=2)
     row = np.pad(cells, ((0, 0), (GAP, GAP), (GAP, GAP)), constant_values=NOT_DRAWN)

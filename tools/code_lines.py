@@ -1,4 +1,4 @@
-"""Counts lines of code: those that hold a token of the program. Blank lines, comments and docstrings do not count.
+"""Counts lines of code, without blank lines, comments and docstrings.
 
 python -m tools.code_lines [FOLDER ...]
 """
@@ -20,7 +20,6 @@ NO_CODE = {
 
 
 def code_lines(source: str) -> int:
-    """Returns the number of lines of code in a module."""
     docstrings: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:

@@ -1,9 +1,8 @@
-"""Draws where the published models stand: likelihood of test images by parameters and by hours of training.
+"""Plots the published models: test likelihood by parameters and by training hours.
 
 python -m tools.landscape [-o docs/pictures/landscape.png]
 
-Our points are the cards of the published models of p(x). The others are figures of papers, or outputs stored in the
-repository that is named.
+Other points are figures of papers, or outputs in the named repository.
 """
 
 import io
@@ -25,7 +24,7 @@ COLOURS = {"GatedPixelCNN": "C0", "PixelCNN": "C1", "RowLSTM": "C2", "DiagonalBi
 
 
 def seconds_of(card: dict[str, Any]) -> float:
-    """Adds up the training time of a model and of those it started from."""
+    """Sums the training times of a model and its warm starts."""
     return card["train_seconds"] + card.get("earlier_seconds", 0)
 
 
@@ -36,7 +35,7 @@ COSTS: dict[str, Callable[[dict[str, Any]], float]] = {
 
 
 class Data(NamedTuple):
-    """Test images, the unit of their scores, and what others have."""
+    """A test set, its unit and the published figures."""
 
     title: str
     dataset: str
@@ -87,13 +86,12 @@ def main(output: Path) -> None:
 
 
 def is_ours(card: dict[str, Any], data: Data) -> bool:
-    """Whether a card is of a model of p(x) in floating point that was scored on these test images."""
+    """Whether a card is of a float model of p(x) scored on this test set."""
     same = card["config"].get("data", {}).get("dataset") == data.dataset and card["dtype"] == "float32"
     return same and card["density"] == "p(x)" and "test" in card["scores"]
 
 
 def draw(axes: Axes, data: Data, cards: list[dict[str, Any]], *, by: str) -> None:
-    """Draws the points of one data set against one measure of cost."""
     for kind, colour in COLOURS.items():
         ours = [card for card in cards if card["config"]["model"]["network"] == kind]
         if points := [(COSTS[by](card), card["scores"]["test"][data.measure]) for card in ours]:

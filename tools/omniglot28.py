@@ -3,9 +3,9 @@
 git clone https://github.com/sbos/gmn
 python -m tools.omniglot28 gmn/data --data-dir=DIR
 
-It is all of Omniglot (Lake et al. 2015) at 28x28, black ink on white paper: the arrays of the code of Generative
-Matching Networks (Bartunov and Vetrov 2016; MIT licence). The train split has 964 characters of 30 alphabets, the test
-split 659 of 20 others, 20 drawings each. --config.data.dataset=omniglot28 --config.data.data_dir=DIR then reads it.
+Omniglot (Lake et al. 2015) at 28x28, black on white, from the code of Generative Matching Networks (Bartunov and Vetrov
+2016; MIT licence): 20 drawings each of 964 characters of 30 alphabets (train) and 659 of 20 (test). To read it:
+--config.data.dataset=omniglot28 --config.data.data_dir=DIR.
 """
 
 from collections.abc import Iterator
@@ -24,13 +24,12 @@ SPLITS = ("train", "test")
 
 
 def read_characters(file: Path) -> dict[str, np.ndarray]:
-    """Returns drawings [20, 28, 28] by names such as "images_background/Alphabet/characterNN", in order."""
+    """Reads drawings [20, 28, 28] by name, "images_background/Alphabet/characterNN"."""
     with np.load(file) as arrays:
         return {name: arrays[name].reshape(-1, 28, 28) for name in sorted(arrays.files)}
 
 
 def label_of(name: str) -> str:
-    """Returns "Alphabet/characterNN"."""
     return name.partition("/")[2]
 
 
@@ -67,7 +66,7 @@ class Omniglot28(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
 
 @click.command(cls=UserCommand, help=__doc__)
 @click.argument("folder", type=PATH)
-@click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
+@click.option("--data-dir", help="TFDS data directory. [default: that of TFDS]")
 def main(folder: Path, data_dir: str | None) -> None:
     for split in SPLITS:
         if not (folder / f"{split}_small.npz").is_file():

@@ -1,10 +1,8 @@
-"""Plants the bugs of ``planted_bugs.toml`` one at a time and checks that the tests named with each find it.
+"""Plants the bugs of ``planted_bugs.toml`` and checks that the tests find each.
 
 python -m tools.planted_bugs [--only TEXT]
 
-Everything happens in a copy of the checkout in a temporary folder. The named tests are run once without a bug, where
-all must pass, and then with each: a bug is found if a test fails. Prints a table, and ends with exit status 1 if a bug
-was missed.
+Works in a temporary copy of the checkout. Exit status 1 if a bug is missed.
 """
 
 import contextlib
@@ -29,7 +27,6 @@ PASSED, FAILED = 0, 1  # exit status of pytest; others are for tests that are no
 
 
 def copy_checkout(target: Path) -> None:
-    """Copies the files that git tracks."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in listed.splitlines():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +35,7 @@ def copy_checkout(target: Path) -> None:
 
 @contextlib.contextmanager
 def planted(place: Path, bug: dict[str, Any]) -> Iterator[None]:
-    """Replaces the text of a bug in a copy of the checkout, and puts it back."""
+    """Plants a bug in a copy of the checkout, then restores it."""
     file = place / bug["file"]
     text = file.read_text()
     if text.count(bug["old"]) != 1:
@@ -51,7 +48,7 @@ def planted(place: Path, bug: dict[str, Any]) -> Iterator[None]:
 
 
 def run_tests(place: Path, tests: list[str]) -> tuple[int, str, float]:
-    """Runs tests until one fails. Returns the exit status of pytest, its last lines, and the CPU seconds."""
+    """Runs pytest to the first failure; returns exit status, last lines, CPU seconds."""
     before = children_cpu_seconds()
     line = [sys.executable, "-B", "-m", "pytest", "--numprocesses=0", "--exitfirst", "-p", "no:cacheprovider", *tests]
     # Programs that a bug does not change are compiled once for all bugs.
@@ -61,7 +58,7 @@ def run_tests(place: Path, tests: list[str]) -> tuple[int, str, float]:
 
 
 def outcome_of(place: Path, bug: dict[str, Any]) -> tuple[str, float]:
-    """Returns what the tests of a bug say about the code with it: "found", "missed", or that they did not run."""
+    """Describes the tests of a bug: "found", "missed", or why they did not run."""
     with planted(place, bug):
         status, output, seconds = run_tests(place, bug["tests"])
     if status not in (PASSED, FAILED):
@@ -70,7 +67,7 @@ def outcome_of(place: Path, bug: dict[str, Any]) -> tuple[str, float]:
 
 
 @click.command(help=__doc__.partition("\n")[0])
-@click.option("--only", default="", help="Plant only the bugs whose file or description contains this text.")
+@click.option("--only", default="", help="Plant only bugs whose file or description contains this.")
 def main(only: str) -> None:
     bugs = [bug for bug in tomllib.loads(BUGS.read_text())["bug"] if only in bug["file"] + bug["what"]]
     began, missed = time.monotonic(), 0

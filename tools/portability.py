@@ -1,9 +1,8 @@
-"""Decodes files of the published integer models in many environments: the proof that they can be read anywhere.
+"""Decodes files of the published integer models in many environments, bit for bit.
 
 python -m tools.portability [--model=digits_integer ...] [--python=.venv-python3.13/bin/python ...]
 
-Each model compresses samples of its own in groups of 1, 16 and 256 images. A process for each environment decodes the
-files, and so does the tests' decoder in NumPy integers. Fails if one pixel differs.
+Samples are compressed in batches of 1, 16 and 256, and also decoded by the tests' NumPy decoder.
 """
 
 import hashlib
@@ -39,17 +38,16 @@ SETTINGS = {  # by what the table calls them
 
 
 def digest(images: np.ndarray) -> str:
-    """Returns the SHA-256 of pixels."""
     return hashlib.sha256(np.ascontiguousarray(images, "<u2").tobytes()).hexdigest()
 
 
 def labels(count: int, classes: int) -> np.ndarray | None:
-    """Returns one-hot labels in turn; None for a model of p(x)."""
+    """Cycles through one-hot labels; None for a model of p(x)."""
     return np.eye(classes, dtype=np.float32)[np.arange(count) % classes] if classes else None
 
 
 def write_files(folder: Path, names: tuple[str, ...], count: int) -> dict[str, str]:
-    """Writes the files of all models; returns the digest of the images of each."""
+    """Writes the files of all models; returns digests of the images."""
     expected = {}
     for name in names:
         density = load_density(name)
@@ -64,7 +62,7 @@ def write_files(folder: Path, names: tuple[str, ...], count: int) -> dict[str, s
 
 
 def read_files(folder: Path) -> dict[str, str]:
-    """Decodes the files of a folder; returns the digest of the images of each."""
+    """Decodes the files of a folder; returns digests of the images."""
     digests = {}
     for file in sorted(folder.iterdir()):
         density = load_density(file.stem)
@@ -77,7 +75,7 @@ def read_files(folder: Path) -> dict[str, str]:
 
 
 def read_in_numpy(folder: Path) -> dict[str, str]:
-    """Decodes the files in groups of 16 without JAX."""
+    """Decodes the files in batches of 16 without JAX."""
     sys.path.insert(0, str(ROOT / "tests" / "codec"))
     from reference_decoder import decode, read_file
 
@@ -91,7 +89,7 @@ def read_in_numpy(folder: Path) -> dict[str, str]:
 
 
 def read_elsewhere(folder: Path, python: str, settings: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """Returns the versions of a subprocess and what it decodes."""
+    """Decodes in a subprocess; returns its versions and digests."""
     done = subprocess.run(
         [python, "-m", "tools.portability", f"--decode={folder}"],
         cwd=ROOT,

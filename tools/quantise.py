@@ -1,9 +1,8 @@
-"""Makes the integer model of a published model: quantises it with validation images and scores every split.
+"""Quantises a published model with validation images and scores every split.
 
 python -m tools.quantise NAME [--data-dir=DIR]
 
-Writes NAME_integer next to the published models. A published integer model never changes, because files depend on its
-integers.
+Writes NAME_integer next to the published models. Never replace a published integer model: files depend on it.
 """
 
 import shutil
@@ -22,7 +21,7 @@ CALIBRATION_IMAGES = 350
 
 @click.command(cls=UserCommand)
 @click.argument("name")
-@click.option("--data-dir", help="Folder of the data set; for TFDS its own default if not given.")
+@click.option("--data-dir", help="Data directory. [default: that of TFDS]")
 def main(name: str, data_dir: str | None) -> None:
     """Quantise a published model."""
     use_all_cores()

@@ -1,12 +1,9 @@
-"""The pixels that a prediction depends on, through each network: figure 1 of 1606.05328, drawn from Jacobians.
+"""Receptive fields of each network by Jacobians, after figure 1 of 1606.05328.
 
 python -m tools.receptive_field
 
-The networks are untrained, with six layers of 3x3 after a first one of 5x5. For the pixel in the middle of an image,
-the plot shows how strongly its logits depend on each other pixel: |d logit / d pixel| summed over the logits, averaged
-over random parameters and images, relative to the strongest, on a logarithmic scale. An earlier pixel with no
-influence at all stays grey: the blind spot of the PixelCNN, the area outside the triangle of the Row LSTM, and the one
-pixel that the Diagonal BiLSTM misses. Writes docs/pictures/receptive_fields.png within a minute.
+Untrained networks, six layers of 3x3 after one of 5x5: |d logit / d pixel| of the centre pixel, averaged over random
+parameters and images, relative to the maximum, in logarithmic scale. Earlier pixels without influence are grey.
 """
 
 from pathlib import Path
@@ -41,7 +38,7 @@ FILE = Path(__file__).parents[1] / "docs" / "pictures" / "receptive_fields.png"
 
 
 def dependence(model: Network) -> np.ndarray:
-    """Returns the mean of |d logit / d pixel| for the pixel at the centre, over all draws."""
+    """Averages |d logit / d pixel| of the centre pixel over all draws."""
     condition = Condition()
 
     @jax.jit
@@ -60,7 +57,6 @@ def dependence(model: Network) -> np.ndarray:
 
 
 def panel(axes: Axes, name: str, strength: np.ndarray) -> AxesImage:
-    """Draws one network."""
     before = np.arange(SIZE * SIZE).reshape(SIZE, SIZE) < CENTRE[0] * SIZE + CENTRE[1]
     axes.imshow(np.where(before, UNSEEN, LATER), cmap="gray", vmin=0, vmax=1)
     seen = np.ma.masked_equal(strength / strength.max(), 0)

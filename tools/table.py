@@ -1,9 +1,8 @@
-"""The table of results in README, from the cards of published models; every figure is derived again where its data is.
+"""The README's table of results, from model cards, checked where data is available.
 
 python -m tools.table [MODEL ...] [--data-dir=DIR] [--write]
 
-Fails if a figure differs from its card, or the table in README.md does; --write replaces it. Models whose data is
-missing are named.
+Fails if a figure differs from its card or the table from README.md; --write replaces the table.
 """
 
 from pathlib import Path
@@ -23,7 +22,7 @@ DIGITS = {"nats": 2, "bits_per_dim": 4}  # printed after the decimal point
 
 
 def training_of(card: dict[str, Any]) -> dict[str, str]:
-    """Formats the parameters, the time of all trainings and the augmentation of a model."""
+    """Formats parameters, training time of the chain and augmentation."""
     config = card["config"]
     views = config[card["experiment"]].get("augment", 0)
     minutes = (card["train_seconds"] + card.get("earlier_seconds", 0)) / 60
@@ -35,12 +34,11 @@ def training_of(card: dict[str, Any]) -> dict[str, str]:
 
 
 def published(card: dict[str, Any], split: str) -> str:
-    """Formats the published figures for a split."""
     return "; ".join(f"{who} {value}" for who, of, _, value in card["config"]["train"]["published"] if of == split)
 
 
 def short_row(name: str) -> dict[str, str]:
-    """Formats the test score of a model beside the published ones."""
+    """Formats a model's test score beside published ones."""
     card = read_card(name)
     measure = "nats" if card["image_spec"].levels == 2 else "bits/dim"
     score = card["scores"]["test"]["nats" if measure == "nats" else "bits_per_dim"]
@@ -50,7 +48,7 @@ def short_row(name: str) -> dict[str, str]:
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
-    """Formats each held-out split of a model, with the figures of training images in brackets."""
+    """Formats each held-out split of a model, training figures in brackets."""
     card = read_card(name)
     scores, model = card["scores"], card["config"]["model"]
 
@@ -76,12 +74,10 @@ def rows_of(name: str) -> list[dict[str, str]]:
 
 
 def short_table() -> str:
-    """Formats the table of README."""
     return markdown([short_row(name) for name in pretrained_names() if not name.endswith("_integer")])
 
 
 def markdown(rows: list[dict[str, str]]) -> str:
-    """Formats rows as a table in Markdown."""
     columns = list(rows[0])
     lines = [columns, ["---"] * len(columns), *([x.replace("|", "\\|") for x in row.values()] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -95,10 +91,7 @@ def replace_table(text: str, table: str) -> str:
 
 
 def compare(what: str, derived: dict[str, Any], printed: dict[str, Any]) -> None:
-    """Raises InputError unless a score equals that of a card to the last digit that is printed, or to one in a million.
-
-    A float32 sum over an image holds no more.
-    """
+    """Raises InputError unless scores agree as printed, or to 1e-6 (float32)."""
     for name, digits in {"images": 0, **DIGITS}.items():
         # A figure on the edge of two roundings may fall to either side on a different processor.
         if not abs(derived[name] - printed[name]) <= max(0.05 * 10**-digits, 1e-6 * abs(printed[name])):
@@ -106,7 +99,7 @@ def compare(what: str, derived: dict[str, Any], printed: dict[str, Any]) -> None
 
 
 def derive(name: str, data_dir: str | None) -> None:
-    """Computes every score of a model again and compares; says so if the data is missing."""
+    """Recomputes and compares every score of a model, if its data is available."""
     density = load_density(name)
     for split, printed in density.card["scores"].items():
         try:
@@ -120,10 +113,10 @@ def derive(name: str, data_dir: str | None) -> None:
 
 @click.command(cls=UserCommand)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--data-dir", help="Where TFDS keeps its data sets; its own default if not given.")
+@click.option("--data-dir", help="TFDS data directory. [default: that of TFDS]")
 @click.option("--write", is_flag=True, help="Replace the table.")
 def main(models: tuple[str, ...], data_dir: str | None, write: bool) -> None:
-    """Derive every published figure again, or those of some models, and compare or write the table."""
+    """Derive published figures again, and compare or write the table."""
     use_all_cores()
     for name in models or pretrained_names():
         derive(name, data_dir)

@@ -1,1 +1,1 @@
-"""Experiments that the paper does not have: its future work, codes, colours, and a classifier that judges samples."""
+"""Experiments beyond the paper: future work, codes, colours and a classifier."""

@@ -1,7 +1,6 @@
-"""p(x|sentence): every position of the image attends to the words, which gives the map s of equation 5 (section 4).
+"""p(x|sentence): attention to the words gives the map s of equation 5 (section 4).
 
-Captions come with the images as tokens. In training some are hidden, so that the model also gives p(x) of an image
-without a caption. Where images have labels, the captions of one label count as one.
+Captions are dropped at random, for p(x) and guidance.
 """
 
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
 
-TEXT_FEATURES = 32  # width of the words' embeddings, of the GRU, and of the attention
+TEXT_FEATURES = 32  # width of embeddings, GRU and attention
 HEADS = 4  # of the attention
 
 
@@ -38,17 +37,13 @@ HEADS = 4  # of the attention
 class Config(Classified):
     """Fields of ``config.captions``."""
 
-    map_features: int = field(16, "feature maps of s, the map that the sentence becomes", least=1)
-    drop_condition: float = field(0.1, "share of training images without caption, for guidance", least=0, below=1)
-    guidance: float = field(0.0, "guidance of the samples in the picture and the report", least=0)
+    map_features: int = field(16, "hidden channels of s, the map of the sentence", least=1)
+    drop_condition: float = field(0.1, "fraction of captions to drop in training, for guidance", least=0, below=1)
+    guidance: float = field(0.0, "guidance of samples in picture and report", least=0)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the likelihood given the caption as the loss, samples of captions as the picture.
-
-    Raises:
-      InputError: for images without captions.
-    """
+    """Builds the experiment: nats given the caption."""
     group = config.group
     if spec.words is None:
         raise InputError("config.data.captions must be set: experiment captions needs a sentence for each image.")
@@ -76,12 +71,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError before any training if the classifier cannot read the scenes."""
+    """Raises InputError if the classifier cannot read the scenes."""
     check_reader(config, splits.spec)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows columns words"]:
-    """Returns captions of held-out images, one for each row, and a last row in which one word changes at a time."""
+    """Takes a held-out caption per row; in the last row one word changes at a time."""
     rows, columns = config.train.sample_rows - 1, config.train.sample_columns
     batches = [read_all(split) for split in splits.held_out.values()]
     captions = one_caption_of_each(batches[-1:])[1]
@@ -91,7 +86,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows c
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns the nats with the right, a wrong and no caption, Bayes' accuracy, and what is read in samples."""
+    """Measures nats with right, wrong and no caption, Bayes accuracy, and samples."""
     model, local = experiment.networks, on_one_device(params)
     meanings, captions = one_caption_of_each([read_all(split) for split in splits.held_out.values()])
     candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
@@ -120,7 +115,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 def worth(
     nats_given: Float[np.ndarray, "images candidates"], right: Int[np.ndarray, " images"], random: np.random.Generator
 ) -> dict[str, float]:
-    """Returns what captions are worth, from the nats given each of them and, in the last column, given none."""
+    """Measures the information in captions; the last column is given none."""
     each, rows, count = nats_given[:, :-1], np.arange(len(right)), nats_given.shape[1] - 1
     wrong = (right + random.integers(1, max(2, count), len(right))) % count
     return {

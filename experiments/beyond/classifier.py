@@ -1,4 +1,4 @@
-"""p(y|x) by a convolutional network: measures the class accuracy of class-conditional samples."""
+"""p(y|x) by a convolutional network, to measure the class accuracy of samples."""
 
 from dataclasses import dataclass
 
@@ -20,15 +20,11 @@ FEATURES = (32, 64, 128)  # of each stage of the network
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """``config.classifier`` has no fields."""
+    """No fields."""
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: cross-entropy as the loss, images ordered by their predicted class as the picture.
-
-    Raises:
-      InputError: for images without labels.
-    """
+    """Builds the experiment: cross-entropy; images sorted by predicted class."""
     network = Encoder(number_of_classes(spec), spec.levels, FEATURES)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
@@ -45,12 +41,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
-    """Returns the validation images that the picture orders."""
+    """Takes the validation images to sort."""
     return take_images(splits.validation, config.train.sample_rows * config.train.sample_columns)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns the accuracy on each held-out split."""
+    """Measures the accuracy on each held-out split."""
 
     def correct(params: Params, batch: Batch) -> Float[Array, " batch"]:
         logits = apply(experiment.networks, params, batch["image"])

@@ -1,9 +1,6 @@
-"""p(c|y) and p(d|c,y) of maps of codes: the prior of a hierarchical VQ-VAE, given a label as h and a map as s at once.
+"""p(c|y) and p(d|c,y): the prior of a hierarchical VQ-VAE, given h and s.
 
-A small vector quantiser (k-means of patches) turns an image into a coarse map c of K-way codes, of 8x8 patches, and a
-fine one d, of 4x4 patches. Two networks, which read codes through an embedding, learn them: c given the label, d given
-the label and the map s of the coarse code above each fine one. The score is the nats of both maps. The picture has a
-row per class, of images put together from the patches that the drawn fine codes stand for.
+c and d are coarse and fine maps of K-way codes (k-means of 8x8 and 4x4 patches). The score is the nats of both.
 """
 
 from dataclasses import dataclass
@@ -28,25 +25,21 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params,
 
 COARSE, FINE = 8, 4  # height and width of the patches that a code stands for
 CODES = 64  # K, of the vector quantiser
-POOL = 64  # images whose coarse map is given in place of the right one
+POOL = 64  # images that provide a wrong coarse map
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """``config.codes`` has no fields."""
+    """No fields."""
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: nats of both maps of codes as the loss.
-
-    Raises:
-      InputError: for images without labels.
-    """
+    """Builds the experiment: nats of both maps of codes."""
     classes = number_of_classes(spec)
     sizes = [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
-    # Either network reads codes as images of one channel and K levels.
+    # Codes are images of one channel and K levels.
     network = make_network(config.model, spec._replace(channels=1, levels=CODES))
-    # A dry run has no quantiser yet, and needs the shapes alone.
+    # A dry run has no quantiser and needs shapes only.
     fixed = fixed or {"quantiser": {str(size): jnp.zeros((CODES, size**2 * spec.channels)) for size in (COARSE, FINE)}}
 
     networks, h = {"coarse": network, "fine": network}, jnp.zeros((1, classes))
@@ -71,7 +64,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def map_of(codes: Codes) -> Float[Array, "batch fine_rows fine_columns codes"]:
-    """Returns the map s of the fine network: the coarse code above each fine one, one-hot."""
+    """Computes s of the fine network: the coarse code above, one-hot."""
     ratio = COARSE // FINE
     return jnp.repeat(jnp.repeat(jax.nn.one_hot(codes[..., 0], CODES), ratio, axis=1), ratio, axis=2)
 
@@ -86,7 +79,7 @@ def nats_by_map(
     key: Key[Array, ""] | None = None,
     others: Images | None = None,
 ) -> Float[Array, "batch coarse_and_fine"]:
-    """Returns the nats of both maps; those of the fine one also given a different image's coarse map."""
+    """Computes the nats of both maps; with ``others`` d is given another image's c."""
     keys = (None, None) if key is None else jax.random.split(key)
     c, d = (codes_of(batch["image"], fixed["quantiser"][str(size)], spec.levels) for size in (COARSE, FINE))
     given, h = c, batch["label"]
@@ -99,13 +92,13 @@ def nats_by_map(
 
 
 def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Returns the quantiser: for each size the patches that codes stand for."""
+    """Fits the quantiser: the patch of each code, by size."""
     learn = partial(fit_patches, splits.train, count=CODES, seed=config.seed)
     return {"quantiser": {str(size): learn(size) for size in (COARSE, FINE)}}
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns the nats of each map, and what the label and the coarse map are worth."""
+    """Measures the nats of each map, and the information in label and coarse map."""
     spec, images = splits.spec, report_split(splits).subset(config.train.report_images)
     others = jnp.asarray(take_images(images, POOL))
 

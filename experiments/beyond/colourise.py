@@ -1,4 +1,4 @@
-"""p(x|s): the colours of an image given its grey version, as the map s of equation 5."""
+"""p(x|s): colours given the grey image, as the map s of equation 5."""
 
 from dataclasses import dataclass
 
@@ -19,22 +19,22 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """``config.colourise`` has no fields."""
+    """No fields."""
 
 
 def grey(images: Images) -> Images:
-    """Repeats the luma of RGB images as three equal channels."""
+    """Repeats the luma of RGB images in three channels."""
     return jnp.repeat(luma(images), 3, axis=3)
 
 
 def map_of(images: Images, levels: int) -> Map:
-    """Returns s: the grey image in [-1, 1], and a constant 1 that distinguishes it from the zeros around it."""
+    """Computes s: the grey image in [-1, 1], and a constant 1 to mark the padding."""
     s = intensities(luma(images), levels)
     return jnp.concatenate([s, jnp.ones_like(s)], axis=3)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment; a row of its picture is a grey image, colourisations, and the original."""
+    """Builds the experiment; a picture row is a grey image, samples, the original."""
     network = make_network(config.model, spec)
     if spec.channels != 3:
         raise InputError(f"config.data.dataset must hold RGB images, got images of {spec.channels} channels.")
@@ -55,5 +55,5 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
-    """Returns the validation images that the picture colours again."""
+    """Takes the validation images to colourise."""
     return take_images(splits.validation, config.train.sample_rows)

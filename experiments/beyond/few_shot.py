@@ -1,8 +1,7 @@
-"""p(x|x1 ... xk): a new image of a class of which k examples are known, 0 to 9; section 4 names it as future work.
+"""p(x|x1 ... xk): an image given k examples of its class, 0 to 9 (section 4).
 
-The examples are the h of equation 5: s = m(h) by attention over what they show. Training draws their number for
-each image. Each pair of rows of the picture is an unseen character and new drawings of it, given one example and given
-three.
+s = m(examples) by attention (equation 5); training draws k per image. Picture rows, in pairs: samples given one example
+of an unseen character, then three.
 """
 
 from dataclasses import dataclass, replace
@@ -37,24 +36,18 @@ SHOTS = (1, 5)  # examples of each class of an episode
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Fields of ``config.few_shot``; ``config.data.max_examples`` is the largest number of examples."""
+    """Fields of ``config.few_shot``; see also ``config.data.max_examples``."""
 
-    map_features: int = field(32, "feature maps of s = m(examples) (equation 5)", least=1)
-    encoder_features: tuple[int, ...] = field((24, 64), "feature maps of an example at half and quarter size", least=1)
-    heads: int = field(4, "attention heads, which divide the last of encoder_features", least=1)
-    augment: float = field(
-        0.0, "share of training images shown rotated or mirrored, and their examples alike", least=0, most=1
-    )
-    report_episodes: int = field(1000, "20-way classifications in the report, of each kind; 0 for none", least=0)
-    alphabets: tuple[str, ...] = field((), "splits that classes of one episode come from, besides the test split")
+    map_features: int = field(32, "hidden channels of s = m(examples) (equation 5)", least=1)
+    encoder_features: tuple[int, ...] = field((24, 64), "hidden channels of examples at half and quarter size", least=1)
+    heads: int = field(4, "attention heads, a divisor of the last encoder_features", least=1)
+    augment: float = field(0.0, "fraction of training images to augment, with their examples", least=0, most=1)
+    report_episodes: int = field(1000, "20-way episodes of each kind in the report", least=0)
+    alphabets: tuple[str, ...] = field((), "splits for episodes within one alphabet")
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the likelihood given as many examples as the batch carries as the loss.
-
-    Raises:
-      InputError: if the data carries no examples.
-    """
+    """Builds the experiment: nats given the examples of the batch."""
     group, most = config.group, config.data.max_examples
     if not most:
         raise InputError("config.data.max_examples must be at least 1: this experiment learns from examples.")
@@ -67,7 +60,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             return nats(model, params, batch["image"], h=batch["examples"])
         key, view_key = jax.random.split(key)
         image, examples = batch["image"], batch["examples"]
-        if group.augment:  # each way makes new characters of the known ones
+        if group.augment:  # each transform makes new characters
             ways = random_index(view_key, len(image), group.augment, range(1, ROTATIONS))
             image, examples = rotate(image, ways), jax.vmap(rotate, (1, None), 1)(examples, ways)
         return nats(model, params, image, h=examples, key=key)
@@ -84,7 +77,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "rows shown height width channels"]:
-    """Returns the examples of each row: of evenly spaced characters of the test split, one and three by turns."""
+    """Takes examples of evenly spaced test characters, one and three in turn."""
     images, pairs = with_all_examples(report_split(splits)), -(-config.train.sample_rows // 2)
     firsts = [members[0] for members in images.members.values()]
     chosen = [firsts[pair * len(firsts) // pairs] for pair in range(pairs)]
@@ -94,13 +87,13 @@ def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "ro
 
 
 def with_all_examples(images: Dataset) -> ExampleSets:
-    """Returns a split whose images carry all examples."""
+    """Copies a split whose images carry all examples."""
     assert isinstance(images, ExampleSets)  # as config.data.max_examples is not 0
     return replace(images, fewest=images.most)
 
 
 def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
-    """Returns the episodes of the report, by their number of examples and where their classes come from."""
+    """Draws the episodes of the report, by number of examples and source of classes."""
     if not config.group.report_episodes:
         return {}
     alphabets = progress_bar(config.group.alphabets, "reading alphabets", delay=2, leave=False)
@@ -117,14 +110,14 @@ def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
 
 
 def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError before any training if the episodes of the report cannot be drawn."""
+    """Raises InputError if the episodes of the report cannot be drawn."""
     episodes_of_report(config, splits)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns the nats per image given each number of examples, and the accuracy of classification by Bayes' rule.
+    """Measures nats by number of examples, and classification by Bayes' rule.
 
-    p(x | e) / p(x) and p(e | x) / p(e) are one ratio, were the model exact; "both ways" multiplies the two.
+    "Both ways" multiplies p(x | e) / p(x) and p(e | x) / p(e), equal for an exact model.
     """
     model, images = experiment.networks, with_all_examples(report_split(splits))
     counts = [count for count in COUNTS if count <= config.data.max_examples]
@@ -133,7 +126,6 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         return jnp.stack([nats(model, params, batch["image"], h=batch["examples"][:, :k]) for k in counts], axis=1)
 
     def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch ways directions"]:
-        """Returns the nats of the image given each class; for single examples also less what they gain from it."""
         image, sets = batch["image"], jnp.moveaxis(batch["examples"], 1, 0)
 
         def of_class(examples: Examples) -> Float[Array, "directions batch"]:

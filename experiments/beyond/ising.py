@@ -1,11 +1,6 @@
-"""p(spins | beta) of the periodic square-lattice Ising model, learned without data (Wu, Wang, Zhang 2019).
+"""p(spins|beta) of the periodic Ising model, without data (Wu, Wang, Zhang 2019).
 
-Minimises the variational free energy E[log q + beta E] over samples of the network itself, by REINFORCE: the gradient
-of log q is weighted by how much a sample exceeds the mean of the others at its beta. q is normalised and its samples
-are independent, so that the mean bounds the free energy, and importance weights give it up to the noise of the samples.
-The density q is that of ``shared.spin_density``.
-
-The loop is its own: the shared one is built around images, their batches, splits and scores.
+Minimises the variational free energy E[log q + beta E] by REINFORCE, with the mean of the other samples as baseline.
 
 python -m experiments.beyond.ising --size=16 --layers=6 -o runs/ising_16
 """
@@ -45,14 +40,14 @@ HIGHEST = 0.6  # beta, of training
 
 
 class Recipe(NamedTuple):
-    """How to train: the settings of the published figures.
+    """Training settings, by default those of the published figures.
 
     Attributes:
       steps: number of training steps.
-      temperatures: values of beta in a step, a quarter of them critical.
-      samples: configurations drawn at each.
-      learning_rate: peak of a cosine schedule, of Muon.
-      ema_decay: decay of the average of the parameters, which is what training returns.
+      temperatures: values of beta per step, a quarter of them critical.
+      samples: configurations per beta.
+      learning_rate: peak of Muon's cosine schedule.
+      ema_decay: decay of the EMA parameters.
     """
 
     steps: int = 500
@@ -63,7 +58,7 @@ class Recipe(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that a training step depends on, besides the key."""
+    """The train state."""
 
     variables: Variables
     average: Variables
@@ -71,7 +66,7 @@ class State(NamedTuple):
 
 
 def betas(key: Key[Array, ""], step: Int[Array, ""] | int, recipe: Recipe) -> Float[Array, " temperatures"]:
-    """Returns the values of beta of a step: up to a highest one that grows during the first half of training."""
+    """Draws the values of beta, below a maximum that grows over half the training."""
     top = HIGHEST * jnp.minimum(1.0, 0.3 + 1.4 * step / recipe.steps)
     critical = recipe.temperatures // 4
     spread = recipe.temperatures - critical
@@ -89,11 +84,15 @@ def gradient(
     samples: int,
     sampler: Sampler = sample_and_log_prob,
 ) -> tuple[Variables, Float[Array, "temperatures samples"]]:
-    """Returns an unbiased gradient of the mean over beta of E[log q - log weight], and those differences in nats."""
+    """Estimates the gradient of the mean over beta of E[log q - log weight].
+
+    Returns:
+      The unbiased gradient, and log q - log weight per sample.
+    """
     each = jnp.repeat(beta, samples)
     even, log_q = draw(network, variables, key, each, size=size, sampler=sampler)
     excess = (log_q - log_weight(even, each)).reshape(-1, samples)
-    # The mean of the other samples is a baseline that does not depend on the sample itself.
+    # The leave-one-out mean as baseline keeps the gradient unbiased.
     advantage = (excess - excess.mean(axis=1, keepdims=True)) * samples / (samples - 1)
 
     def surrogate(variables: Variables, part: tuple[Array, ...]) -> Float[Array, ""]:
@@ -103,7 +102,7 @@ def gradient(
     def add(total: Variables, part: tuple[Array, ...]) -> tuple[Variables, None]:
         return jax.tree.map(jnp.add, total, jax.grad(surrogate)(variables, part)), None
 
-    # One beta after the other: what a gradient keeps of so few images stays in a CPU's cache.
+    # One beta at a time: the activations fit a CPU's cache.
     parts = jax.tree.map(lambda x: x.reshape(-1, samples, *x.shape[1:]), (even, each, advantage.reshape(-1)))
     return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, variables), parts)[0], excess
 
@@ -111,7 +110,7 @@ def gradient(
 def make_step(
     network: GatedPixelCNN, recipe: Recipe, *, size: int, sampler: Sampler = sample_and_log_prob
 ) -> tuple[Callable[[Variables], State], Callable[..., tuple[State, Float[Array, ""]]]]:
-    """Returns the function from variables to the state before training, and the jitted step."""
+    """Builds the init of the train state and the jitted step."""
     settings = OptimizerConfig(name="muon", learning_rate=recipe.learning_rate, warmup_steps=min(50, recipe.steps // 4))
     optimizer = make_optimizer(settings, steps=recipe.steps)
 
@@ -120,7 +119,6 @@ def make_step(
 
     @jax.jit
     def one_step(state: State, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[State, Float[Array, ""]]:
-        """Returns the next state, and the standard deviation of log q - log weight at the critical beta."""
         of_betas, of_draws = jax.random.split(jax.random.fold_in(key, step))
         beta = betas(of_betas, step, recipe)
         gradients, excess = gradient(
@@ -135,7 +133,7 @@ def make_step(
 
 
 def train(network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, size: int, recipe: Recipe) -> Variables:
-    """Trains from given variables, fresh or those of a lattice of a different size; returns the average of the last."""
+    """Trains from given variables, of a lattice of any size; returns the EMA."""
     start, one_step = make_step(network, recipe, size=size)
     state = start(variables)
     bar = progress_bar(range(recipe.steps), "training", unit="step")
@@ -147,7 +145,7 @@ def train(network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, 
 
 
 def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
-    """Returns the estimates with the free energy, the exact values and the relative errors of the free energy."""
+    """Compares the estimates with the exact free energy and energy."""
     exact = log_partition(beta, size=size)
     return {
         "beta": beta,
@@ -162,17 +160,15 @@ def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
 
 
 @click.command(cls=UserCommand, help=__doc__)
-@click.option("--size", type=int, help="Rows and columns of the lattice. [default: those of --start-from, or 8]")
-@click.option("--layers", default=4, show_default=True, help="Layers of the network.")
-@click.option("--features", default=24, show_default=True, help="Feature maps of the network.")
-@click.option(
-    "--samples", type=click.IntRange(2), default=32, show_default=True, help="Samples of a step at each beta."
-)
+@click.option("--size", type=int, help="Lattice size. [default: that of --start-from, or 8]")
+@click.option("--layers", default=4, show_default=True, help="Number of layers.")
+@click.option("--features", default=24, show_default=True, help="Hidden channels.")
+@click.option("--samples", type=click.IntRange(2), default=32, show_default=True, help="Samples per beta and step.")
 @click.option("--steps", default=Recipe().steps, show_default=True, help="Training steps; 0 with --start-from.")
-@click.option("--seed", default=0, show_default=True, help="Of parameters and samples.")
-@click.option("--beta", default=[CRITICAL], multiple=True, help="Where to evaluate, if not at the critical one.")
-@click.option("--evaluated", default=100_000, show_default=True, help="Fresh samples of an evaluation.")
-@click.option("--start-from", type=PATH, help="Folder of an earlier run whose variables to start from.")
+@click.option("--seed", default=0, show_default=True, help="Random seed.")
+@click.option("--beta", default=[CRITICAL], multiple=True, help="Betas to evaluate. [default: the critical one]")
+@click.option("--evaluated", default=100_000, show_default=True, help="Samples per evaluation.")
+@click.option("--start-from", type=PATH, help="Folder of a run for a warm start.")
 @click.option("-o", "--output", type=PATH, help="Folder for the trained model.")
 def main(
     size: int | None,
@@ -198,7 +194,7 @@ def main(
         variables = new_variables(network, of_init)
     check_size(size)
     for one in beta:
-        log_partition(one, size=size)  # refuses a wrong one before training
+        log_partition(one, size=size)  # validates beta before training
     if output is not None:
         if (output / "model.json").exists():
             raise InputError(f"{output} holds a model already: choose a different folder for --output.")

@@ -1,7 +1,6 @@
-"""A variational auto-encoder with a PixelCNN as its decoder, which the paper names as future work (section 4).
+"""A variational auto-encoder with a PixelCNN decoder, future work of section 4.
 
-The score is a bound: the negative ELBO in nats per image. A decoder that does not need its latent ignores it, and the
-KL term falls to zero. ``free_nats`` counteracts that, and the report shows how far.
+The score is the negative ELBO in nats. ``free_nats`` counteracts posterior collapse.
 """
 
 from dataclasses import dataclass
@@ -31,12 +30,12 @@ from pixelcnn_jax.training.step import keys
 class Config(Encoded, Mapped):
     """Fields of ``config.vae``."""
 
-    free_nats: float = field(0.0, "nats of KL per latent dimension exempt from the penalty", least=0)
-    importance_samples: int = field(32, "latents of each image for the importance-weighted bound", least=1)
+    free_nats: float = field(0.0, "KL nats per latent dimension exempt from the penalty", least=0)
+    importance_samples: int = field(32, "latents per image for the importance-weighted bound", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the negative ELBO as the loss; the effect of each latent number as the picture."""
+    """Builds the experiment: the negative ELBO; pictures by latent dimension."""
     m = config.group.bottleneck
     decoder = make_conditional(config.model, spec, map_features=config.group.map_features)
     networks = {"decoder": decoder, "encoder": Encoder(2 * m, spec.levels, config.group.encoder_features)}
@@ -46,17 +45,16 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images, q = batch["image"], posterior(networks, params, batch["image"])
-        if key is None:  # the latent is drawn here too, but always the same for an image
+        if key is None:  # drawn from a key of the image
             z = q.draw(keys_of(keys(config).score, images))
             return nats_given(params["decoder"], images, h=z) + jnp.sum(q.kl(), axis=1)
         code_key, dropout_key = jax.random.split(key)
         z = q.draw(jax.random.split(code_key, len(images)))
-        # Free bits apply to the mean over a microbatch: an image may use less if others use more.
+        # Free bits apply to the mean over a microbatch.
         kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.group.free_nats)
         return nats_given(params["decoder"], images, h=z, key=dropout_key) + jnp.sum(kl)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
-        """Draws rows in which one number of the latent rises from -3 to 3, then rows given the latent of an image."""
         rows, columns = config.train.sample_rows, max(2, config.train.sample_columns)
         shown, originals = rows // 2, jnp.asarray(source)
         rising = jnp.linspace(-3, 3, columns)[None, :, None] * jnp.eye(m)[jnp.arange(shown) % m, None]
@@ -74,18 +72,18 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def posterior(networks: Networks, params: Params, images: Images) -> Posterior:
-    """Returns q(z|x) of images."""
+    """Computes q(z|x)."""
     mean, log_scale = jnp.split(apply(networks["encoder"], params["encoder"], images), 2, axis=1)
     return Posterior(mean, jnp.clip(log_scale, -6, 3))
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
-    """Returns the validation images of the lower half of the picture."""
+    """Takes the validation images of the lower half."""
     return take_images(splits.validation, config.train.sample_rows - config.train.sample_rows // 2)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns both bounds, the KL divergence, and the decoder's nats without the latent of an image."""
+    """Measures both bounds, the KL divergence, and the decoder given the prior."""
     networks, images = experiment.networks, report_split(splits).subset(config.train.report_images)
     count = config.group.importance_samples
 

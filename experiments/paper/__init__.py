@@ -1,1 +1,1 @@
-"""The experiments of the paper, and the multi-scale network of its predecessor."""
+"""Experiments of 1606.05328, and the multi-scale network of 1601.06759."""

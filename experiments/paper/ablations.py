@@ -1,8 +1,4 @@
-"""Ablations of the Gated PixelCNN: the same training without one part, at equal parameter counts.
-
-A run trains ``config.ablations.variant``. Its number of features is chosen so that its parameter count is nearest to
-that of the whole network. A study is one run for each variant and seed.
-"""
+"""Ablations of the Gated PixelCNN, at equal parameter counts."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -36,11 +32,7 @@ class Config:
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: p(x) by a network without a part.
-
-    Raises:
-      InputError: if the network is different.
-    """
+    """Builds the experiment: p(x) by an ablated network."""
     name = config.group.variant
     if config.model.network != "GatedPixelCNN":
         raise InputError(f"config.model.network must be GatedPixelCNN, whose parts these are: {config.model.network}.")
@@ -48,7 +40,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def variant(config: RunConfig, name: str, spec: ImageSpec) -> AblatedPixelCNN:
-    """Returns a variant with the number of features that brings its parameter count nearest to the whole network's."""
+    """Builds a variant with about as many parameters as the whole network."""
     fields = {key: value for key, value in asdict(config.model).items() if key != "network"}
     whole = AblatedPixelCNN(levels=spec.levels, channels=spec.channels, **fields)
     part = AblatedPixelCNN(levels=spec.levels, channels=spec.channels, **(fields | VARIANTS[name]))
@@ -57,5 +49,5 @@ def variant(config: RunConfig, name: str, spec: ImageSpec) -> AblatedPixelCNN:
 
 
 def count(model: AblatedPixelCNN) -> int:
-    """Returns the number of parameters, from their shapes."""
+    """Counts the parameters."""
     return sum(map(math.prod, array_shapes(model, Condition()).values()))

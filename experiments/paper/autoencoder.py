@@ -1,9 +1,7 @@
-"""An auto-encoder with a PixelCNN as its decoder (sections 2.4 and 3.4, figures 6 and 11), next to one trained on MSE.
+"""An auto-encoder with a PixelCNN decoder (sections 2.4, 3.4; figures 6, 11).
 
-Two pairs of networks are trained side by side, on the same batches: an encoder with a PixelCNN conditioned on its h,
-end to end on the likelihood, and an encoder of the same kind with a deconvolutional network, on the squared error. The
-best step is chosen by the likelihood alone. Each row of the picture is an image, the reconstruction by squared error,
-and samples given h.
+An auto-encoder on MSE is trained beside it; validation is of the likelihood alone. Picture rows: image, MSE
+reconstruction, samples given h.
 """
 
 from dataclasses import dataclass
@@ -28,7 +26,7 @@ from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 from pixelcnn_jax.training.step import keys
 
-POOL = 64  # images whose h is given to the decoder of a different image
+POOL = 64  # images that provide a wrong h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ class Config(Encoded, Mapped):
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the likelihood given the encoder's h as the loss; in training also the squared error."""
+    """Builds the experiment: nats given the encoder's h; in training also the MSE."""
     decoder = make_conditional(config.model, spec, map_features=config.group.map_features)
     encoder = Encoder(config.group.bottleneck, spec.levels, config.group.encoder_features)
     mse_decoder = Deconvolution(spec.shape)
@@ -53,7 +51,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         if key is None:
             return likelihood
         error = jnp.sum((reconstruct(networks, params, images) - images / (spec.levels - 1)) ** 2, axis=(1, 2, 3))
-        # The pairs share no parameters: this adds the gradient of the second, but the value stays that of the first.
+        # Adds the gradient of the MSE pair, which shares no parameters, but not its value.
         return likelihood + error - jax.lax.stop_gradient(error)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
@@ -67,12 +65,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def encode(networks: Networks, params: Params, images: Images, name: str = "encoder") -> Float[Array, "batch m"]:
-    """Returns the h of images, by either encoder."""
+    """Encodes images as h."""
     return apply(networks[name], params[name], images)
 
 
 def reconstruct(networks: Networks, params: Params, images: Images) -> Float[Array, "batch height width channels"]:
-    """Returns the reconstruction by squared error as intensities from 0 to 1, which may lie slightly outside."""
+    """Reconstructs images by the MSE pair; intensities may leave [0, 1] slightly."""
     return apply(networks["mse_decoder"], params["mse_decoder"], encode(networks, params, images, "mse_encoder"))
 
 
@@ -86,12 +84,12 @@ def draw_given(
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
-    """Returns the validation images that the picture reconstructs."""
+    """Takes the validation images to reconstruct."""
     return take_images(splits.validation, config.train.sample_rows)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns squared errors, how much the decoder uses h, and what a linear probe finds in h."""
+    """Measures squared errors, the decoder's use of h, and linear probes of h."""
     networks, levels, train = experiment.networks, splits.spec.levels, config.train
     images, local = report_split(splits).subset(train.report_images), on_one_device(params)
     few = jnp.asarray(take_images(images, min(len(images), train.report_samples)))
@@ -115,7 +113,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
 
 def nats_lost(networks: Networks, params: Params, batch: Batch, others: Images) -> Float[Array, " batch"]:
-    """Returns the nats by which an image is less likely given the h of a different image, one of ``others``."""
+    """Computes the nats lost given the h of a different image, one of ``others``."""
     x, h_of_others = batch["image"], encode(networks, params, others)
     wrong = h_of_others[index_of_different_image(x, others)]
     given = [nats(networks["decoder"], params["decoder"], x, h=h) for h in (encode(networks, params, x), wrong)]
@@ -123,7 +121,7 @@ def nats_lost(networks: Networks, params: Params, batch: Batch, others: Images) 
 
 
 def probe(config: RunConfig, encoder: Encoder, params: Params, learned: Dataset, images: Dataset) -> float:
-    """Returns the accuracy of logistic regression from an encoder's standardised h to classes."""
+    """Measures the accuracy of logistic regression from standardised h to classes."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

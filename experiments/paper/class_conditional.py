@@ -1,6 +1,6 @@
-"""p(x|y): the conditional PixelCNN of section 2.3, h being a one-hot class label (section 3.2, figures 3, 7 and 8).
+"""p(x|y): h is a one-hot class label (sections 2.3 and 3.2, figures 3, 7 and 8).
 
-With ``map_features`` above 0 the label acts by position: s = m(h), m a deconvolutional network (equation 5).
+With ``map_features`` the label acts by position: s = m(h), m a deconvolutional network (equation 5).
 """
 
 from dataclasses import dataclass
@@ -28,15 +28,11 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params,
 class Config(Mapped, Classified):
     """Fields of ``config.class_conditional``."""
 
-    drop_condition: float = field(0.0, "share of training images without label, for guidance", least=0, below=1)
+    drop_condition: float = field(0.0, "fraction of labels to drop in training, for guidance", least=0, below=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the likelihood given the label as the loss, a row of samples per class as the picture.
-
-    Raises:
-      InputError: if the images carry no labels.
-    """
+    """Builds the experiment: nats given the label."""
     classes = number_of_classes(spec)
     model = make_conditional(config.model, spec, map_features=config.group.map_features)
 
@@ -45,7 +41,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         if key is not None and config.group.drop_condition:
             key, drop_key = jax.random.split(key)
             kept = jax.random.bernoulli(drop_key, 1 - config.group.drop_condition, (len(h), 1))
-            h = jnp.where(kept, h, 0)  # zeros are what guidance takes for "no condition"
+            h = jnp.where(kept, h, 0)  # zeros are the null condition of guidance
         return nats(model, params, batch["image"], h=h, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
@@ -58,12 +54,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError before any training if the classifier does not fit the images."""
+    """Raises InputError if the classifier does not fit the images."""
     check_classifier(config, splits.spec)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns what the label is worth, and the class accuracy of samples."""
+    """Measures the information in the label and the class accuracy of samples."""
     spec, model = splits.spec, experiment.networks
     images = report_split(splits).subset(config.train.report_images)
 
@@ -83,9 +79,9 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 def bayes(
     log_likelihoods: Float[np.ndarray, "images classes"], labels: Int[np.ndarray, " images"], shape: tuple[int, ...]
 ) -> dict[str, float]:
-    """Returns what the label is worth when every class is equally likely: p(x) = mean over y of p(x|y).
+    """Measures the information in the label, under a uniform p(y).
 
-    log p(x|y) - log p(x) is at most ln(classes), exactly, for every image. ``bayes_accuracy`` is that of p(y|x).
+    log p(x|y) - log p(x) is at most ln(classes).
     """
     classes = log_likelihoods.shape[1]
     with_label = log_likelihoods[np.arange(len(labels)), labels]

@@ -1,7 +1,6 @@
-"""An embedding of images by the triplet loss (FaceNet), which section 3.3 uses as the h of faces.
+"""An image embedding by the triplet loss (FaceNet), as in section 3.3.
 
-Images of one identity come to lie close together on the unit sphere. The report measures this on identities that were
-not trained on. Each row of the picture is a held-out image and its nearest neighbours among the others.
+Picture rows: a held-out image and its nearest neighbours.
 """
 
 from dataclasses import dataclass
@@ -23,45 +22,41 @@ from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, fingerprint
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
-SEARCHED = 1000  # held-out images among which the picture looks for neighbours
+SEARCHED = 1000  # held-out images to search for neighbours
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Encoded):
     """Fields of ``config.embedding``."""
 
-    rotate: bool = field(False, "show training images rotated and mirrored")
+    rotate: bool = field(False, "augment training images by rotations and reflections")
 
 
 def make_embedder(config: RunConfig, spec: ImageSpec) -> Encoder:
-    """Returns the network of a config group with ``encoder_features`` and ``bottleneck``.
-
-    Raises:
-      InputError: for images without labels.
-    """
+    """Builds the encoder, for labelled images."""
     number_of_classes(spec)
     return Encoder(config.group.bottleneck, spec.levels, config.group.encoder_features)
 
 
 def embed(network: Encoder, variables: Variables, images: Images) -> Float[Array, "batch features"]:
-    """Returns the positions of images on the unit sphere."""
+    """Embeds images on the unit sphere."""
     return on_unit_sphere(apply(network, variables, images))
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the triplet loss within a batch, which therefore cannot be cut into microbatches."""
+    """Builds the experiment: the triplet loss within a batch, without microbatches."""
     if config.train.microbatch_size is not None:
         raise InputError("config.train.microbatch_size must be None: the triplet loss compares all images of a batch.")
     network = make_embedder(config, spec)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images, labels = batch["image"], batch["label"]
-        if key is not None and config.group.rotate:  # all images of an identity alike, or few pairs would be left
+        if key is not None and config.group.rotate:  # one transform per identity, to keep pairs
             keys = jax.vmap(lambda label: jax.random.fold_in(key, label))(labels)
             ways = jax.vmap(lambda key: jax.random.randint(key, (), 0, ROTATIONS))(keys)
             images, labels = rotate(images, ways), labels * ROTATIONS + ways
         number = fingerprint(images)
-        copies = number[:, None] == number[None]  # includes the images that fill up the last batch
+        copies = number[:, None] == number[None]  # includes padding of the last batch
         return triplet_loss(embed(network, params, images), labels, copies=copies)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
@@ -75,19 +70,19 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError before any training if there is nothing to compare."""
+    """Raises InputError if there are no pairs to compare."""
     check_pairs(report_split(splits).subset(config.train.report_images))
     check_batches(splits.validation, config.train.eval_batch_size)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
-    """Returns the held-out images whose neighbours the picture shows."""
+    """Takes the held-out images to search."""
     images = report_split(splits)
     return take_images(images, min(len(images), SEARCHED))
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns how well distances tell whether two held-out images are of one identity."""
+    """Measures verification of held-out images."""
     network, images = experiment.networks, report_split(splits).subset(config.train.report_images)
     embeddings = per_image(config, lambda p, b: embed(network, p, b["image"]))(params, images)
     identities, trained = ({*split.labels().tolist()} for split in (images, splits.train))
@@ -101,12 +96,10 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 def verification(
     embeddings: Float[np.ndarray, "count features"], labels: Int[np.ndarray, " count"]
 ) -> dict[str, float]:
-    """Returns how well distances tell whether two images show one identity, over all pairs (FaceNet, section 4).
+    """Measures verification over all pairs of images (FaceNet, section 4).
 
     Returns:
-      "auc": area under the ROC curve; 0.5 is chance, 1 perfect.
-      "equal_error_rate": the rate at which false accepts and false rejects are equally frequent.
-      "verification_rate_at_far_0.01": true accepts when one of a hundred pairs of different identities is accepted.
+      "auc"; "equal_error_rate"; "verification_rate_at_far_0.01".
     """
     from sklearn.metrics import auc, roc_curve
 
@@ -114,7 +107,7 @@ def verification(
     same = labels[first] == labels[second]
     closeness = (embeddings @ embeddings.T)[first, second]
     false_accepts, true_accepts, _ = roc_curve(same, closeness)
-    # False accepts minus false rejects rise from -1 to 1 along the curve, and cross zero at the equal error rate.
+    # False accepts minus false rejects cross zero at the equal error rate.
     excess = false_accepts - (1 - true_accepts)
     return {
         "auc": float(auc(false_accepts, true_accepts)),
@@ -124,21 +117,21 @@ def verification(
 
 
 def check_pairs(images: Dataset) -> None:
-    """Raises InputError unless there are several identities, and several images of one of them."""
+    """Raises InputError unless there are several identities, one with several images."""
     _, counts = np.unique(images.labels(), return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
         raise InputError(f"config.data.test_split must hold images of several identities: {images.description}.")
 
 
 def check_batches(images: Dataset, batch_size: int) -> None:
-    """Raises InputError if a batch in the order of the split holds a single identity."""
+    """Raises InputError if a batch holds a single identity."""
     labels = images.labels()
     if any(len(set(labels[i : i + batch_size].tolist())) < 2 for i in range(0, len(labels), batch_size)):
         raise InputError("config.train.eval_batch_size must give each validation batch several identities: raise it.")
 
 
 def identities_of(images: Dataset, count: int) -> dict[int, Int[np.ndarray, "images height width channels"]]:
-    """Returns all images of the first ``count`` identities that have at least two, by label."""
+    """Groups images by label: the first ``count`` identities with at least two."""
     everything = read_all(images)
     labels = everything["label"].tolist()
     several = [label for label in dict.fromkeys(labels) if labels.count(label) > 1][:count]

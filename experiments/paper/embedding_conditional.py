@@ -1,8 +1,7 @@
-"""p(x|h), h = f(x) being an embedding by a network that is not trained further (section 3.3; figures 4, 5, 9 and 10).
+"""p(x|h), h an embedding by a fixed network (section 3.3; figures 4, 5, 9 and 10).
 
-The embedding of an image of an unseen identity then gives new images of it. The picture's first rows are an unseen
-image and samples given its embedding. The rows below lie between two unseen images, at the ends: samples given
-embeddings on the way from one to the other, with the same noise along a row.
+Picture rows: an unseen image and samples given its embedding; below, interpolations between the unseen images at both
+ends, with one noise per row.
 """
 
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 from pixelcnn_jax.training.step import keys
 
-IDENTITIES = 20  # identities among which the nearest one is looked for
+IDENTITIES = 20  # identities to choose from
 
 Places = Float[Array, "batch features"]  # on the unit sphere
 
@@ -42,16 +41,16 @@ Places = Float[Array, "batch features"]  # on the unit sphere
 class Config(embedding.Config, Mapped):
     """Fields of ``config.embedding_conditional``."""
 
-    embedder: str | None = field(None, "workdir of the embedding network whose vectors are h")
-    embedding_noise: float = field(0.0, "standard deviation of training noise on h, whose numbers are near 1", least=0)
+    embedder: str | None = field(None, "workdir of the embedding network")
+    embedding_noise: float = field(0.0, "standard deviation of training noise on h", least=0)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the likelihood given the image's own embedding as the loss."""
+    """Builds the experiment: nats given the image's own embedding."""
     group, image = config.group, blank(spec)
     decoder = make_conditional(config.model, spec, map_features=group.map_features)
     networks: Networks = {"decoder": decoder, "embedder": make_embedder(config, spec)}
-    # A dry run has no embedder yet, and needs the shapes alone.
+    # A dry run has no embedder and needs shapes only.
     embedder = (fixed or {}).get("embedder") or networks["embedder"].init(jax.random.key(0), image)
 
     def init(key: Key[Array, ""]) -> Params:
@@ -65,7 +64,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             images = rotate(images, jax.random.randint(rotate_key, (len(images),), 0, ROTATIONS))
         h = scaled(embed(networks["embedder"], embedder, images))
         if key is not None and group.embedding_noise:
-            # Without noise every training image has its own point on the sphere, and a small set is memorised.
+            # Without noise a small training set is memorised by its points on the sphere.
             key, noise_key = jax.random.split(key)
             h += group.embedding_noise * jax.random.normal(noise_key, h.shape)
         return nats(decoder, params["decoder"], images, h=h, key=key)
@@ -90,30 +89,26 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def scaled(places: Places) -> Float[Array, "batch features"]:
-    """Returns embeddings as h, whose numbers are of about unit size."""
+    """Scales embeddings to entries of about unit size."""
     return places * jnp.sqrt(jnp.float32(places.shape[1]))
 
 
 def draw_at(
     networks: Networks, spec: ImageSpec, params: Params, keys: Key[Array, "..."], places: Places
 ) -> Int[Array, "batch height width channels"]:
-    """Draws an image at each place."""
+    """Draws an image per embedding."""
     shape = (len(places), spec.height, spec.width)
     return sample(networks["decoder"], params["decoder"], keys, shape=shape, h=scaled(places))
 
 
 def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError before any training if there is nothing to compare, or the embedder does not fit."""
+    """Raises InputError if there are no pairs, or the embedder does not fit."""
     check_pairs(report_split(splits))
     prepare(config, splits)
 
 
 def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Returns the weights of the embedding network.
-
-    Raises:
-      InputError: if the run that ``embedder`` names is of other images or a different network.
-    """
+    """Loads the embedder; raises InputError if it does not fit."""
     if config.group.embedder is None:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
     model, variables, card = load_pretrained(config.group.embedder)
@@ -128,13 +123,13 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
-    """Returns the first image of each identity, starting over where there are fewer than rows."""
+    """Takes the first image of each identity, repeated to fill the rows."""
     firsts = [images[0] for images in identities_of(report_split(splits), config.train.sample_rows).values()]
     return np.stack([firsts[i % len(firsts)] for i in range(config.train.sample_rows)])
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns which identity samples are nearest to, and how far samples are from other images."""
+    """Measures identity accuracy of samples and their distances from other images."""
     spec, networks, local = splits.spec, experiment.networks, on_one_device(params)
     members = identities_of(report_split(splits), IDENTITIES)
     identities, count = list(members.values()), len(members)
@@ -145,7 +140,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     placed = np.split(
         np.asarray(place(np.concatenate(identities))), np.cumsum([len(images) for images in identities])[:-1]
     )
-    # The centre of an identity is the mean of its images, without the one that is sampled from.
+    # Centres leave out the image that is sampled from.
     centres = on_unit_sphere(jnp.stack([jnp.asarray(places[1:].mean(axis=0)) for places in placed]))
 
     def accuracy(places: Places, right: Int[np.ndarray, " images"]) -> float:

@@ -1,7 +1,6 @@
-"""A small image, then the large one given it (1601.06759, section 3.6; figure 7 of 1606.05328), also with a label.
+"""p(small image) p(large | small) (1601.06759, section 3.6; 1606.05328, figure 7).
 
-The small image consists of every second pixel of every second row of the large one, so the likelihood is exact:
-bits(small) + bits(rest | small) = bits(large).
+The small image is every second pixel of every second row, so the likelihood is exact.
 """
 
 from dataclasses import dataclass
@@ -31,14 +30,14 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Network
 class Config(Classified):
     """Fields of ``config.multiscale``."""
 
-    small_layers: int = field(8, "layers of the network of the small image", least=1)
-    map_features: int = field(16, "feature maps of the map of the small image that the large one is given", least=1)
+    small_layers: int = field(8, "layers of the small image's network", least=1)
+    map_features: int = field(16, "hidden channels of s, the map of the small image", least=1)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
-    """Returns the experiment: the likelihood of the large image, in two parts, as the loss."""
+    """Builds the experiment: nats of the large image, in two parts."""
     large = make_network(config.model, spec)
-    upsampling = Upsampling(config.group.map_features, spec.levels)  # of the small image, to the map s of the large one
+    upsampling = Upsampling(config.group.map_features, spec.levels)
     networks = {"small": large.clone(layers=config.group.small_layers), "map": upsampling, "large": large}
 
     image, h = blank(spec), None if spec.classes is None else jnp.zeros((1, spec.classes))
@@ -59,7 +58,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 
 def in_small_image(spec: ImageSpec) -> np.ndarray:
-    """Returns a mask [1, height, width, 1] of the pixels that belong to the small image."""
+    """Masks the pixels of the small image, [1, height, width, 1]."""
     mask = np.zeros((1, spec.height, spec.width, 1), bool)
     mask[:, ::2, ::2] = True
     return mask
@@ -68,7 +67,7 @@ def in_small_image(spec: ImageSpec) -> np.ndarray:
 def nats_by_part(
     networks: Networks, spec: ImageSpec, params: Params, batch: Batch, key: Key[Array, ""] | None
 ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
-    """Returns the nats of the small image, and of the rest given it."""
+    """Computes the nats of the small image, and of the rest given it."""
     small_key, large_key = (None, None) if key is None else jax.random.split(key)
     x, h = batch["image"], batch.get("label")
     s = apply(networks["map"], params["map"], x[:, ::2, ::2])
@@ -82,7 +81,7 @@ def nats_by_part(
 def draw_classes(
     networks: Networks, spec: ImageSpec, params: Params, key: Key[Array, ""], labels: Int[Array, " count"]
 ) -> Int[Array, "count height width channels"]:
-    """Draws an image of each label: the small image, then the rest."""
+    """Draws an image per label: the small image, then the rest."""
     (small_key, large_key), h = jax.random.split(key), None if spec.classes is None else labels
     size = (len(labels), spec.height, spec.width)
     half = (size[0], size[1] // 2, size[2] // 2)
@@ -94,12 +93,12 @@ def draw_classes(
 
 
 def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError before any training if the classifier does not fit the images."""
+    """Raises InputError if the classifier does not fit the images."""
     check_classifier(config, splits.spec)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Returns the nats of each part, and the class accuracy of samples."""
+    """Measures the nats of each part and the class accuracy of samples."""
     spec = splits.spec
     networks, local = experiment.networks, on_one_device(params)
     parts_of = partial(nats_by_part, networks, spec)

@@ -1,1 +1,1 @@
-"""Parts that several experiments share: measures of reports, class accuracy, posteriors, quantisers, captions."""
+"""Code shared by experiments."""

@@ -1,7 +1,4 @@
-"""The Gated PixelCNN with parts that can be left out: the networks of ``ablations.py``.
-
-It uses the layers of the network itself. With no part left out it is the same function of the same parameters.
-"""
+"""The Gated PixelCNN with parts left out, for ``ablations.py``."""
 
 import flax.linen as nn
 import jax
@@ -20,13 +17,14 @@ from pixelcnn_jax.models.registry import register
 
 @register
 class AblatedPixelCNN(Network):
-    """A Gated PixelCNN without one of its parts. It takes neither h nor s, and is sampled by ``naive_sample``.
+    """A Gated PixelCNN without one of its parts; takes neither h nor s.
+
+    Whole, it is the same function of the same parameters. Sampled by ``naive_sample``.
 
     Attributes:
-      gated: tanh times sigmoid (equation 2); else one ReLU, of half as many feature maps.
-      two_stacks: a vertical and a horizontal stack (figure 2). With one stack the horizontal one reads its own rows
-        above, as a masked convolution does, and has its blind spot.
-      vertical_residual: give the vertical stack a residual connection; in the paper it has none.
+      gated: tanh times sigmoid (equation 2), else a ReLU of half as many channels.
+      two_stacks: vertical and horizontal stack (figure 2); one stack has the blind spot.
+      vertical_residual: residual in the vertical stack, not in the paper.
     """
 
     gated: bool = True
@@ -83,5 +81,5 @@ class AblatedPixelCNN(Network):
 def unit(
     model: AblatedPixelCNN, x: Float[Array, "batch height width unit features"]
 ) -> Float[Array, "batch height width features"]:
-    """Returns the gated activation unit, or a ReLU."""
+    """Applies the gated activation unit, or a ReLU."""
     return gate(x) if model.gated else jax.nn.relu(x[..., 0, :])

@@ -1,11 +1,9 @@
-"""The Ising model on a periodic square lattice: its exact solution in float64, and its checkerboard.
+"""The periodic square-lattice Ising model: exact solution (float64), checkerboard.
 
-Each of the size x size spins has a bond to its right and to its lower neighbour, so two spins share two bonds if the
-size is 2. Units: coupling J = 1, inverse temperature beta, energies of the whole lattice.
+Units: J = 1, inverse temperature beta, energies of the whole lattice. With size 2, two spins share two bonds.
 
-The odd sites are independent given the even ones, so that a model needs to know the even sites alone, size x size/2 of
-them. In coordinates turned by 45 degrees, u = (row + column) / 2 and v = (row - column) / 2, they form a torus with a
-twist: after the last v comes the first, half of the u further. Each odd site lies in the middle of four even ones.
+Odd sites are independent given the size x size/2 even ones, a twisted torus in u = (row + column) / 2 and
+v = (row - column) / 2: after the last v comes the first, u shifted by half.
 """
 
 import math
@@ -18,18 +16,14 @@ from jaxtyping import Array, Float, Int, Key
 from pixelcnn_jax.foundation.errors import InputError
 
 CRITICAL = math.log(1 + math.sqrt(2)) / 2  # beta at the phase transition of the infinite lattice (Onsager 1944)
-STEP = 1e-5  # of beta, for the derivative; its error and that of rounding are both near 1e-8 of the energy
+STEP = 1e-5  # of beta; truncation and rounding errors are both near 1e-8 of the energy
 
-Even = Int[Array, "batch size half 1"]  # the even sites as images: 0 is a spin down, 1 a spin up
+Even = Int[Array, "batch size half 1"]  # even sites as images: 0 is down, 1 up
 Betas = Float[Array, " batch"]
 
 
 def log_partition(beta: float, *, size: int) -> float:
-    """Returns log Z in nats, by the four products of Kaufman 1949 (Phys. Rev. 76, 1232).
-
-    Raises:
-      InputError: unless beta is positive.
-    """
+    """Computes log Z in nats (Kaufman 1949, Phys. Rev. 76, 1232), for beta > 0."""
     if not beta > 0:
         raise InputError(f"beta must be positive, got {beta}.")
     angles = np.pi * np.arange(2 * size) / size
@@ -45,17 +39,17 @@ def log_partition(beta: float, *, size: int) -> float:
 
 
 def mean_energy(beta: float, *, size: int) -> float:
-    """Returns the mean energy, -d log Z / d beta, by central differences."""
+    """Computes -d log Z / d beta by central differences."""
     return (log_partition(beta - STEP, size=size) - log_partition(beta + STEP, size=size)) / (2 * STEP)
 
 
 def infinite_magnetisation(beta: float) -> float:
-    """Returns the spontaneous magnetisation per site of the infinite lattice (Onsager, Yang 1952)."""
+    """Computes the magnetisation per site of the infinite lattice (Yang 1952)."""
     return 0.0 if beta <= CRITICAL else float((1 - np.sinh(2 * beta) ** -4) ** (1 / 8))
 
 
 def fields(even: Even) -> Float[Array, "batch size half"]:
-    """Returns the sum of the four even spins around each odd site."""
+    """Sums the four even spins around each odd site."""
     spins = 2.0 * even[..., 0] - 1
     twisted = jnp.roll(spins[:, :, :1], spins.shape[1] // 2, axis=1)
     pairs = spins + jnp.concatenate([spins[:, :, 1:], twisted], axis=2)
@@ -63,19 +57,19 @@ def fields(even: Even) -> Float[Array, "batch size half"]:
 
 
 def log_weight(even: Even, beta: Betas) -> Float[Array, " batch"]:
-    """Returns the log of the sum of exp(-beta E) over the odd sites: sum of log 2 cosh(beta field)."""
+    """Computes the log of the sum of exp(-beta E) over the odd sites."""
     x = beta[:, None, None] * fields(even)
     return jnp.sum(jnp.logaddexp(x, -x), axis=(1, 2))
 
 
 def energy(even: Even, beta: Betas) -> Float[Array, " batch"]:
-    """Returns the mean energy of the lattice given its even sites."""
+    """Computes the mean energy given the even sites."""
     field = fields(even)
     return -jnp.sum(field * jnp.tanh(beta[:, None, None] * field), axis=(1, 2))
 
 
 def lattice(key: Key[Array, ""], even: Even, beta: Betas) -> Int[Array, "batch size size"]:
-    """Draws the odd sites given the even ones; returns all spins, -1 or 1, in their rows and columns."""
+    """Draws the odd sites given the even ones; all spins are -1 or 1."""
     field = fields(even)
     odd = jax.random.bernoulli(key, jax.nn.sigmoid(2 * beta[:, None, None] * field))
     size = even.shape[1]

@@ -1,4 +1,4 @@
-"""Measures that reports share: values per image, a second run, differences, class accuracy."""
+"""Measures for reports."""
 
 from collections.abc import Callable
 from functools import partial
@@ -26,12 +26,12 @@ DrawClasses = Callable[[Key[Array, ""], Int[Array, " count"]], Array]
 
 @partial(jax.jit, static_argnames="module")
 def apply(module: nn.Module, variables: Variables, x: Any) -> Array:
-    """Returns what a module computes, compiled."""
+    """Applies a module, jitted."""
     return cast(Array, module.apply(variables, x))
 
 
 def per_image(config: RunConfig, function: Callable[[Params, Batch], Any]) -> Callable[[Params, Dataset], Any]:
-    """Compiles a per-image function for whole splits, in batches of the config's size, on all devices."""
+    """Compiles a per-image function for whole splits, with the config's batch sizes."""
     train = config.train
     return make_evaluator(function, batch_size=train.eval_batch_size, microbatch_size=train.microbatch_size)
 
@@ -39,13 +39,13 @@ def per_image(config: RunConfig, function: Callable[[Params, Batch], Any]) -> Ca
 def draw_in_parts(
     draw: Callable[[Key[Array, ""], Array], Array], key: Key[Array, ""], given: np.ndarray
 ) -> Shaped[np.ndarray, "count ..."]:
-    """Returns what is drawn for each row of ``given``, in parts of at most ``DRAWN_TOGETHER`` rows with a key each."""
+    """Draws for each row of ``given``, ``DRAWN_TOGETHER`` at a time."""
     parts = np.array_split(given, -(-len(given) // DRAWN_TOGETHER))
     return np.concatenate([draw(jax.random.fold_in(key, i), jnp.asarray(part)) for i, part in enumerate(parts)])
 
 
 def report_split(splits: Splits) -> Dataset:
-    """Returns the split that reports are of: the test split or, if there is none, validation."""
+    """Picks the test split, else validation."""
     return splits.validation if splits.test is None else splits.test
 
 
@@ -56,25 +56,25 @@ def check_experiment(run: str, card: dict[str, Any], experiment: str) -> None:
 
 
 def squared_error(means: Float[Array, "batch height width channels"], images: Images, levels: int) -> float:
-    """Returns the mean squared error over all sub-pixels, in intensities from 0 to 1."""
+    """Computes the mean squared error, with intensities in [0, 1]."""
     return float(jnp.mean((means - images / (levels - 1)) ** 2))
 
 
 def distance(a: np.ndarray, b: np.ndarray, levels: int) -> float:
-    """Returns the root mean squared difference of intensities from 0 to 1, averaged over pairs of images."""
+    """Computes the mean RMS difference of image pairs, with intensities in [0, 1]."""
     difference = (a.astype(np.float32) - b) / (levels - 1)
     return float(np.mean(np.sqrt(np.mean(difference**2, axis=(1, 2, 3)))))
 
 
 def nearest(images: np.ndarray, known: np.ndarray, levels: int) -> float:
-    """Returns the root mean squared difference from the nearest of the known images, averaged over images."""
+    """Computes the mean RMS difference to the nearest known image."""
     a, b = (x.reshape(len(x), -1).astype(np.float32) / (levels - 1) for x in (images, known))
     squares = np.maximum(np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T, 0)
     return float(np.mean(np.sqrt(np.min(squares, axis=1) / a.shape[1])))
 
 
 def check_classifier(config: RunConfig, spec: ImageSpec) -> None:
-    """Raises InputError unless ``classifier`` is unset or a classifier of images of this spec."""
+    """Raises InputError if ``classifier`` is set and not of this image spec."""
     if config.group.classifier is not None:
         card = read_card(config.group.classifier)
         check_experiment(config.group.classifier, card, "classifier")
@@ -83,12 +83,12 @@ def check_classifier(config: RunConfig, spec: ImageSpec) -> None:
 
 
 def class_accuracy(config: RunConfig, spec: ImageSpec, draw: DrawClasses) -> dict[str, Any]:
-    """Draws ``report_samples`` images, equally many of each class, and returns the share of correct ones.
+    """Measures the class accuracy of ``report_samples`` samples, with equal classes.
 
     Args:
-      config: names the classifier; without one nothing is drawn, and there are no figures.
-      spec: the images.
-      draw: draws an image of each label.
+      config: names the classifier; without one there are no figures.
+      spec: image spec.
+      draw: draws an image per label.
     """
     if config.group.classifier is None or spec.classes is None:
         return {}

@@ -1,4 +1,4 @@
-"""Pieces of which experiments are made: initialisation, nats by condition, grids of samples."""
+"""Building blocks of experiments."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,17 +14,17 @@ from pixelcnn_jax.training.experiment import Networks, Params
 
 
 def blank(spec: ImageSpec) -> Array:
-    """Returns an image of zeros, to initialise a network with."""
+    """Makes an image of zeros, for initialisation."""
     return jnp.zeros((1, *spec.shape), jnp.int32)
 
 
 def init_of(model: Any, spec: ImageSpec, *condition: Any) -> Callable[[Key[Array, ""]], Params]:
-    """Returns the init of an experiment with one model, given the condition of an image."""
+    """Builds the init of an experiment with one model."""
     return lambda key: dict(model.init(key, blank(spec), *condition))
 
 
 def init_of_each(networks: Networks, inputs: Mapping[str, tuple[Any, ...]]) -> Callable[[Key[Array, ""]], Params]:
-    """Returns the init of an experiment with several networks, given the inputs of each."""
+    """Builds the init of an experiment with several networks."""
 
     def init(key: Key[Array, ""]) -> Params:
         keys = zip(inputs, jax.random.split(key, len(inputs)), strict=True)
@@ -34,7 +34,7 @@ def init_of_each(networks: Networks, inputs: Mapping[str, tuple[Any, ...]]) -> C
 
 
 def nats_given_each(model: Any, params: Params, images: Images, conditions: Array) -> Float[Array, "batch conditions"]:
-    """Returns the nats of each image given each condition."""
+    """Computes the nats of each image given each condition."""
 
     def given(h: Array) -> Float[Array, " batch"]:
         return nats(model, params, images, h=jnp.repeat(h[None], len(images), axis=0))

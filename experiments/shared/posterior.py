@@ -1,4 +1,4 @@
-"""The posterior and the bounds of a variational auto-encoder, and noise that depends on an image, not on its batch."""
+"""Posterior and bounds of a variational auto-encoder."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,32 +12,32 @@ from pixelcnn_jax.models.inputs import Images, fingerprint
 
 
 class Posterior(NamedTuple):
-    """q(z|x), a diagonal Gaussian. The prior is the standard one."""
+    """q(z|x), a diagonal Gaussian; the prior is standard normal."""
 
     mean: Float[Array, "batch m"]
     log_scale: Float[Array, "batch m"]
 
     def draw(self, keys: Key[Array, " batch"]) -> Float[Array, "batch m"]:
-        """Draws a latent of each image by its own key."""
+        """Draws a latent per image."""
         return self.mean + jnp.exp(self.log_scale) * normal(keys, self.mean.shape[1])
 
     def kl(self) -> Float[Array, "batch m"]:
-        """Returns the KL divergence from the prior in nats, of each latent dimension."""
+        """Computes the KL divergence from the prior in nats, per latent dimension."""
         return 0.5 * (self.mean**2 + jnp.exp(2 * self.log_scale) - 1) - self.log_scale
 
     def log_weight(self, z: Float[Array, "batch m"]) -> Float[Array, " batch"]:
-        """Returns log p(z) - log q(z|x)."""
+        """Computes log p(z) - log q(z|x)."""
         noise = (z - self.mean) * jnp.exp(-self.log_scale)
         return jnp.sum(0.5 * (noise**2 - z**2) + self.log_scale, axis=1)
 
 
 def keys_of(key: Key[Array, ""], images: Images) -> Key[Array, " batch"]:
-    """Returns a key for each image that depends on its pixels and not on its batch."""
+    """Derives a key per image from its pixels, independent of its batch."""
     return jax.vmap(partial(jax.random.fold_in, key))(fingerprint(images))
 
 
 def normal(keys: Key[Array, " batch"], count: int) -> Float[Array, "batch count"]:
-    """Draws ``count`` standard normal numbers by each key."""
+    """Draws ``count`` standard normal numbers per key."""
     return jax.vmap(lambda key: jax.random.normal(key, (count,)))(keys)
 
 
@@ -49,18 +49,18 @@ def bounds(
     key: Key[Array, ""],
     count: int,
 ) -> dict[str, Float[Array, "batch ..."]]:
-    """Returns bounds of the nats of each image, and what they are made of.
-
-    Returns:
-      "negative_elbo"; "importance_weighted", the bound of Burda et al. 2016; "given_code" and "given_prior", the
-      decoder's nats given a latent of q and of the prior; "kl"; and "latent" [batch, m], the mean of q.
+    """Computes variational bounds of the nats of each image, and their terms.
 
     Args:
-      q: a distribution of the latent for each image, such as the posterior.
-      nats_given: the decoder's nats of the images, given a latent of each.
+      q: posterior of the images.
+      nats_given: decoder nats given latents.
       images: the images.
-      key: of the latents, which also depend on the image, not on its batch.
-      count: latents drawn for each image.
+      key: folded with each image's pixels.
+      count: latents per image.
+
+    Returns:
+      "negative_elbo"; "importance_weighted" (Burda et al. 2016); "given_code" and "given_prior", decoder nats given q
+      and the prior; "kl"; "latent" [batch, m], the mean of q.
     """
 
     def one_latent(key: Key[Array, ""]) -> Float[Array, "terms batch"]:

@@ -1,4 +1,4 @@
-"""A vector quantiser by k-means of patches, which turns an image into a map of codes and back."""
+"""A vector quantiser: k-means of patches."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,21 +7,21 @@ from jaxtyping import Array, Float, Int
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.models.inputs import Images
 
-LEARNED_FROM = 2000  # images whose patches the quantiser is fitted to
+LEARNED_FROM = 2000  # images to fit
 
 Codes = Int[Array, "batch rows columns 1"]
-Patches = Float[Array | np.ndarray, "codes numbers"]  # the patch that each code stands for
+Patches = Float[Array | np.ndarray, "codes numbers"]  # one patch per code
 
 
 def patches_of(images: Images, size: int, levels: int) -> Float[Array, "batch rows columns numbers"]:
-    """Returns adjacent patches, in intensities from 0 to 1."""
+    """Cuts images into adjacent patches, with intensities in [0, 1]."""
     batch, height, width, channels = images.shape
     cut = (images / (levels - 1)).reshape(batch, height // size, size, width // size, size, channels)
     return jnp.moveaxis(cut, 2, 3).reshape(batch, height // size, width // size, -1)
 
 
 def codes_of(images: Images, known: Patches, levels: int) -> Codes:
-    """Returns the number of the nearest known patch to each patch of images."""
+    """Encodes each patch as the index of the nearest known patch."""
     size = round((known.shape[1] / images.shape[3]) ** 0.5)
     patches = patches_of(images, size, levels)
     distances = jnp.sum(known**2, axis=1)[None, None, None] - 2 * patches @ known.T
@@ -29,7 +29,7 @@ def codes_of(images: Images, known: Patches, levels: int) -> Codes:
 
 
 def images_of(codes: Codes, known: Patches, channels: int) -> Float[Array, "batch height width channels"]:
-    """Returns images put together from the patches that codes stand for, in intensities from 0 to 1."""
+    """Decodes codes to images, with intensities in [0, 1]."""
     batch, rows, columns, _ = codes.shape
     size = round((known.shape[1] / channels) ** 0.5)
     patches = jnp.asarray(known)[codes[..., 0]].reshape(batch, rows, columns, size, size, channels)
@@ -37,7 +37,7 @@ def images_of(codes: Codes, known: Patches, channels: int) -> Float[Array, "batc
 
 
 def fit_patches(images: Dataset, size: int, *, count: int, seed: int) -> Patches:
-    """Returns the centres of k-means of patches."""
+    """Fits k-means to patches."""
     from sklearn.cluster import MiniBatchKMeans
 
     few = take_images(images, min(len(images), LEARNED_FROM))

@@ -1,7 +1,4 @@
-"""Captions, and the reading of ``mnist_scenes``: places by the bounding box of the ink, digits by a classifier.
-
-The classifier is a run of experiment classifier on single digits. It has learned nothing from scenes or samples.
-"""
+"""Captions, and a reader of ``mnist_scenes`` by bounding boxes and a classifier."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,7 +22,7 @@ Captions = Int[np.ndarray, "captions words"]
 
 
 def check_reader(config: RunConfig, spec: ImageSpec) -> None:
-    """Raises InputError unless ``classifier`` is unset, or the images are labelled scenes whose digits it reads."""
+    """Raises InputError if ``classifier`` is set and cannot read these scenes."""
     if config.group.classifier is not None and spec.classes != len(SCENES):
         raise InputError("config.captions.classifier needs images of mnist_scenes with config.data.labels.")
     size = spec.height // 2 - MARGIN
@@ -33,9 +30,9 @@ def check_reader(config: RunConfig, spec: ImageSpec) -> None:
 
 
 def windows(image: Image) -> dict[str, Image]:
-    """Returns the window of each digit by its place, centred on the ink; nothing for a blank image.
+    """Crops a window around each digit, by place.
 
-    Ink inside one quarter is one digit. Other ink is two digits, along the longer side of its bounding box.
+    Ink within one quarter is one digit, other ink two, along the longer side of its bounding box.
     """
     rows, columns = (np.flatnonzero(image.any(axis=axes)) for axes in ((1, 2), (0, 2)))
     if not rows.size:
@@ -50,7 +47,6 @@ def windows(image: Image) -> dict[str, Image]:
 
 
 def _window(image: Int[np.ndarray, "rows columns 1"]) -> Image:
-    """Returns the ink of a part of an image, in the middle of a window; what the window has no room for is cut."""
     size = max(image.shape) // 2 - MARGIN if image.shape[0] == image.shape[1] else min(image.shape[:2]) - MARGIN
     window = np.zeros((size, size, 1), image.dtype)
     if image.any():
@@ -64,7 +60,7 @@ def _window(image: Int[np.ndarray, "rows columns 1"]) -> Image:
 def recognise(
     images: Int[np.ndarray, "count height width 1"], digits_of: Callable[[np.ndarray], np.ndarray]
 ) -> list[Scene]:
-    """Returns the scenes that images show; ``digits_of`` maps windows [count, size, size, 1] to digits [count]."""
+    """Reads scenes; ``digits_of`` maps windows [n, size, size, 1] to digits [n]."""
     scenes = [windows(image) for image in images]
     every = [window for one in scenes for window in one.values()]
     digits = iter(digits_of(np.stack(every)).tolist() if every else ())
@@ -74,12 +70,12 @@ def recognise(
 def accuracy_of_scenes(
     config: RunConfig, split: Dataset, draw: Callable[[Key[Array, ""], Array], Array]
 ) -> dict[str, Any]:
-    """Returns the share of samples and of real images that are read as what their captions say.
+    """Measures the fractions of samples and real images that match their captions.
 
     Args:
-      config: names the classifier; without one nothing is drawn, and there are no figures.
-      split: ``report_samples`` of its captions are drawn.
-      draw: draws an image of each caption.
+      config: names the classifier; without one there are no figures.
+      split: source of captions.
+      draw: draws an image per caption.
     """
     if config.group.classifier is None:
         return {}
@@ -100,7 +96,7 @@ def accuracy_of_scenes(
 def one_caption_of_each(
     batches: Sequence[Batch],
 ) -> tuple[list[Int[np.ndarray, " images"]], Captions]:
-    """Returns the index of each image's caption, batch by batch, and the captions: one of each label, or all."""
+    """Picks one caption per label, or all without labels; also indexes them per image."""
     captions = np.concatenate([batch["caption"] for batch in batches])
     labelled = "label" in batches[0]
     meanings = np.concatenate([batch["label"] for batch in batches])[:, None] if labelled else captions
@@ -110,10 +106,7 @@ def one_caption_of_each(
 
 
 def word_by_word(start: Int[np.ndarray, " words"], captions: Captions, count: int) -> Int[np.ndarray, "{count} words"]:
-    """Returns a walk through different captions, each of which differs from the one before in a single word.
-
-    Words at all positions take turns. The walk stays where it is once there is nowhere to go.
-    """
+    """Walks through distinct captions, one changed word at a time."""
     walk, turns = [start], np.zeros(len(start), int)
     known = np.unique(captions, axis=0)
     while len(walk) < count:

@@ -1,11 +1,8 @@
-"""q(spins | beta): a Gated PixelCNN as a density of Ising spins, and estimates from its samples.
+"""q(spins | beta) by a Gated PixelCNN, and estimates from its samples.
 
-Three things that are known exactly are not learned:
-
-- The odd sites given the even ones. They are summed in closed form (``checkerboard``), and the network models half of
-  the lattice.
-- p(x) = p(-x). The network draws configurations whose first spin is up, and a coin turns all spins.
-- beta is the network's condition h: one network for all temperatures.
+- The odd sites are summed in closed form; the network models the even ones.
+- p(x) = p(-x): the first spin is drawn up, then a coin flips all spins.
+- beta is the condition h: one network for all temperatures.
 """
 
 from collections.abc import Callable
@@ -26,35 +23,31 @@ Sampler = Callable[..., tuple[Int[Array, "batch size half 1"], Float[Array, " ba
 
 
 def make_network(*, size: int, layers: int, features: int) -> GatedPixelCNN:
-    """Returns a network whose last site sees the first: the first layer reaches as far as the others leave to reach.
-
-    Raises:
-      InputError: unless the size is even.
-    """
+    """Builds a network that sees the first site from the last, for an even size."""
     check_size(size)
     reach = max(1, size - 1 - layers)
     return GatedPixelCNN(levels=2, features=features, layers=layers, first_kernel_size=2 * reach + 1)
 
 
 def check_size(size: int) -> None:
-    """Raises InputError unless the size of a lattice is even."""
+    """Raises InputError unless the lattice size is even."""
     if size < 2 or size % 2:
         raise InputError(f"size must be even and at least 2, got {size}: odd lattices have no checkerboard.")
 
 
 def condition(beta: Betas) -> Float[Array, "batch 3"]:
-    """Returns h: the distance from the critical beta, at three scales."""
+    """Encodes beta as h: distance from the critical beta, at three scales."""
     distance = beta / CRITICAL - 1
     return jnp.stack([4 * distance, jnp.tanh(10 * distance), jnp.exp(-((8 * distance) ** 2))], axis=1)
 
 
 def new_variables(network: GatedPixelCNN, key: Key[Array, ""]) -> Variables:
-    """Returns fresh variables. They fit lattices of any size."""
+    """Initialises variables, for lattices of any size."""
     return network.init(key, jnp.zeros((1, 2, 1, 1), jnp.int32), condition(jnp.ones(1)))
 
 
 def first_site(size: int) -> np.ndarray:
-    """Returns a mask that is true at the first spin, whose sign the symmetry decides."""
+    """Masks the first spin, whose sign the symmetry decides."""
     return (np.arange(size * (size // 2)) == 0).reshape(1, size, size // 2, 1)
 
 
@@ -67,7 +60,7 @@ def draw(
     size: int,
     sampler: Sampler = sample_and_log_prob,
 ) -> tuple[Even, Float[Array, " batch"]]:
-    """Draws the even sites of a lattice for each beta, and returns them with log q in nats."""
+    """Draws the even sites of a lattice per beta, with log q in nats."""
     shape = (len(beta), size, size // 2)
     of_coins, of_spins = jax.random.split(key)
     up, heads = jnp.ones((*shape, 1), jnp.int32), jax.random.bernoulli(of_coins, shape=(len(beta), 1, 1, 1))
@@ -76,7 +69,7 @@ def draw(
 
 
 def log_prob(network: GatedPixelCNN, variables: Variables, even: Even, beta: Betas) -> Float[Array, " batch"]:
-    """Returns log q of the even sites in nats: the same for a configuration and its negative."""
+    """Computes log q of the even sites in nats, invariant to a flip of all."""
     turned = jnp.where(even[:, :1, :1] == 1, even, 1 - even)
     counted = ~first_site(even.shape[1])
     return -nats(network, variables, turned, h=condition(beta), counted=counted) - jnp.log(2)
@@ -86,13 +79,13 @@ class Estimates(NamedTuple):
     """Estimates at one beta from independent samples of q.
 
     Attributes:
-      variational: mean of log weight - log q, in nats: at most log Z, so that it bounds the free energy from above.
-      importance_weighted: log of the mean of weight / q, in nats: log Z, up to the noise of the samples.
-      variational_error, importance_weighted_error: their standard errors. That of the second is the relative error of
-        a mean, which means nothing where the effective sample size is a few samples.
-      effective_sample_size: (sum w)^2 / sum w^2 of the importance weights, as a share of the samples.
-      energy: importance-weighted mean energy per site.
-      magnetisation: importance-weighted mean of |sum of spins| per site.
+      variational: mean of log weight - log q, in nats: a lower bound of log Z.
+      variational_error: its standard error.
+      importance_weighted: log of the mean of weight / q, in nats: estimates log Z.
+      importance_weighted_error: its standard error, meaningless at an effective sample size of a few.
+      effective_sample_size: of the importance weights, as a fraction of the samples.
+      energy: importance-weighted energy per site.
+      magnetisation: importance-weighted mean absolute magnetisation per site.
     """
 
     variational: float
@@ -114,7 +107,7 @@ def estimate(
     samples: int = 100_000,
     batch: int = 1000,
 ) -> Estimates:
-    """Draws fresh samples at one beta and returns the estimates. Takes at least one batch."""
+    """Computes the estimates at one beta from fresh samples."""
 
     each, numbers = jnp.full(batch, beta), range(-(-samples // batch))
     parts = [_measure(network, variables, jax.random.fold_in(key, number), each, size=size) for number in numbers]
@@ -135,7 +128,6 @@ def estimate(
 def _measure(
     network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], beta: Betas, *, size: int
 ) -> tuple[Float[Array, " batch"], ...]:
-    """Returns log weight - log q, the energy and the magnetisation per site of one sample for each beta."""
     of_even, of_odd = jax.random.split(key)
     even, log_q = draw(network, variables, of_even, beta, size=size)
     magnetisation = jnp.abs(jnp.mean(lattice(of_odd, even, beta), axis=(1, 2)))

@@ -1,1 +1,1 @@
-"""The train loop and what it keeps on disk."""
+"""The train loop and its files."""

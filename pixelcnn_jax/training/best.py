@@ -1,4 +1,4 @@
-"""The best model of a run so far: a workdir is a model that ``load_pretrained`` loads."""
+"""The best model of a run so far."""
 
 import math
 import sys
@@ -19,10 +19,10 @@ from pixelcnn_jax.training.processes import is_first, run_on_first_process
 
 
 class BestModel:
-    """The EMA parameters with the lowest validation loss so far, kept in the workdir with their card, or in memory.
+    """EMA parameters of the lowest validation loss, in the workdir or in memory.
 
     Attributes:
-      step: the step of that validation.
+      step: step of that validation.
       score: its score.
     """
 
@@ -44,14 +44,11 @@ class BestModel:
 
     @property
     def loss(self) -> float:
-        """The validation loss in the experiment's measure; infinite before the first one."""
+        """Validation loss; infinite before the first validation."""
         return float(self.score.get(self._measure, math.inf))
 
     def resume(self) -> None:
-        """Reads which validation was the best before the run was stopped.
-
-        A model that is damaged is named on standard error; the next validation then takes its place.
-        """
+        """Restores step and score; a damaged model is replaced at the next validation."""
         if self._workdir is None or not (self._workdir / "model.json").exists():
             return
         try:
@@ -65,7 +62,7 @@ class BestModel:
                 print(f"{lost}: the next validation is kept in its place.", file=sys.stderr)
 
     def offer(self, step: int, score: dict[str, Any], params: Params) -> None:
-        """Keeps the parameters if their validation loss is the lowest so far."""
+        """Keeps the parameters if their loss is the lowest so far."""
         if self.step and score[self._measure] >= self.loss:
             return
         self.step, self.score = step, score
@@ -75,7 +72,7 @@ class BestModel:
             run_on_first_process(lambda: self._save(params, {"validation": score}))
 
     def params(self) -> Params:
-        """Returns the best parameters as NumPy arrays.
+        """Reads the best parameters, as NumPy arrays.
 
         Raises:
           InputError: if they are damaged.
@@ -86,7 +83,7 @@ class BestModel:
         return jax.tree.map(np.asarray, {name: x for name, x in variables.items() if name not in self._fixed})
 
     def complete(self, result: dict[str, Any]) -> None:
-        """Adds the scores and facts of a finished run to the card."""
+        """Adds the results of a finished run to the card."""
         facts = ("steps", "train_seconds", "devices", "versions", "report")
         added = {name: result[name] for name in facts}
         run_on_first_process(lambda: self._save(self.params(), result["scores"], **added))

@@ -1,8 +1,6 @@
-"""Checkpoints of the train state, through orbax: what a run resumes from.
+"""Checkpoints of the train state, through orbax.
 
-A checkpoint is a folder named by its step. Orbax writes the arrays; a manifest with the SHA-256 of every file is
-written last. A folder without a manifest was never finished and is not a checkpoint. A folder whose files do not match
-their manifest is damaged: it is left as it is, and the run resumes from the checkpoint before.
+A manifest of SHA-256 hashes is written last: without it a checkpoint is unfinished, with a mismatch damaged.
 """
 
 import hashlib
@@ -20,11 +18,11 @@ from pixelcnn_jax.training.processes import is_first, run_on_first_process
 
 
 class Checkpoints:
-    """The checkpoints of one run.
+    """The checkpoints of one run, in folders named by step.
 
     Attributes:
-      folder: where they lie; None to keep none, which needs no orbax.
-      keep: number of checkpoints to keep. Orbax's own retention would remove the oldest before the manifest is written.
+      folder: parent folder, or None.
+      keep: number of checkpoints. Orbax's own retention would delete before the manifest is written.
     """
 
     def __init__(self, folder: Path | None, *, keep: int = 2) -> None:
@@ -32,24 +30,19 @@ class Checkpoints:
         self.keep = 0 if folder is None else keep
 
     def steps(self) -> list[int]:
-        """Lists the steps of all finished checkpoints, in order."""
+        """Lists the steps of finished checkpoints."""
         if not self.keep:
             return []
         names = [file.parent.name for file in self.folder.glob("*/manifest.json")]
         return sorted(int(name) for name in names if name.isdecimal())
 
     def save(self, step: int, state: Any) -> None:
-        """Writes a checkpoint and removes the oldest ones; all processes call it together.
+        """Writes a checkpoint, then removes later ones and the oldest; a collective call.
 
-        Later ones were passed over as damaged when the run resumed, and are removed first.
-        It waits for the files: orbax's asynchronous saves leave a thread and three file descriptors behind each time.
-
-        Args:
-          step: its name.
-          state: a tree of arrays.
+        Synchronous, as orbax's asynchronous saves leak a thread and three file descriptors each.
 
         Raises:
-          InputError: if it cannot be written. The checkpoints before it stay.
+          InputError: if it cannot be written; earlier checkpoints stay.
         """
         if not self.keep:
             return
@@ -60,7 +53,7 @@ class Checkpoints:
             if is_first() and place.exists():  # unfinished, or of a run that resumed from an earlier step
                 shutil.rmtree(place)
             context = ocp.Context()
-            # A thread of orbax would wait for a folder that cannot be made, and Python at exit for that thread.
+            # Otherwise Python hangs at exit if the folder cannot be made.
             context.asynchronous.create_directories_asynchronously = False
             with context:
                 ocp.save(place / "state", state)
@@ -70,25 +63,22 @@ class Checkpoints:
                 self.discard_from(step + 1)
                 for old in self.steps()[: -self.keep]:
                     shutil.rmtree(self.folder / str(old))
-        except Exception as error:  # orbax and tensorstore raise their own errors for a full disk
+        except Exception as error:  # orbax and tensorstore have errors of their own
             raise InputError(f"The checkpoint {place} cannot be written: {first_line(error)}.") from error
 
     def discard_from(self, step: int) -> None:
-        """Removes the checkpoints of a step and later."""
         for later in self.steps() if is_first() else ():
             if later >= step:
                 shutil.rmtree(self.folder / str(later))
 
     def restore(self, like: Any) -> Any | None:
-        """Returns the state of the latest whole checkpoint, or None if there is none.
-
-        A damaged checkpoint is named on standard error and passed over, and so is a run without any whole one.
+        """Loads the latest intact checkpoint, or None; damaged ones are named on stderr.
 
         Args:
-          like: a state of the same shapes, types and shardings, or these alone.
+          like: a state with the shapes, dtypes and shardings to restore.
 
         Raises:
-          InputError: if the latest whole checkpoint is of a different network or may not be read.
+          InputError: for a different network or an unreadable folder.
         """
         step = run_on_first_process(lambda: self._latest_whole(shapes_of(like))) if self.keep else None
         if step is None:
@@ -122,7 +112,7 @@ def _is_whole(place: Path) -> bool:
 
 
 def shapes_of(state: Any) -> dict[str, str]:
-    """Returns the type and shape of each array of a tree, by its path."""
+    """Describes dtype and shape of each array of a pytree, by path."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
 

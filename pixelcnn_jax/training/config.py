@@ -1,4 +1,4 @@
-"""The config of a run: typed groups, put together from the modules that read them."""
+"""The config of a run, in typed sections."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,38 +10,34 @@ from pixelcnn_jax.foundation.fields import as_config, field, help_lines, read_gr
 from pixelcnn_jax.models.registry import ModelConfig
 from pixelcnn_jax.training.optimizer import OptimizerConfig
 
-if TYPE_CHECKING:  # a command line needs it, a call of ``fit`` does not
+if TYPE_CHECKING:  # not needed by ``fit``
     from ml_collections import ConfigDict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long to train, on how many images at a time, and what to keep."""
+    """Duration, batch sizes, validation and outputs."""
 
     steps: int = field(1000, "number of training steps", least=1)
-    batch_size: int = field(64, "images a step, over all devices", least=1)
-    microbatch_size: int | None = field(
-        None, "images whose gradient is computed at a time, over all devices; 2 to 4 are fastest on a CPU", least=1
-    )
-    eval_batch_size: int = field(64, "images a batch in evaluation", least=1)
-    ema_decay: float = field(0.999, "decay of the EMA parameters, which are evaluated and sampled", least=0, below=1)
-    seconds: float | None = field(
-        None, "save and stop after this time; the same command resumes, with the bits of an unbroken run", above=0
-    )
-    start_from: str | None = field(None, "model to start from: a published name, a workdir or a .safetensors file")
-    reinitialise: tuple[str, ...] = field((), "parts of that model to initialise as usual, for example head")
-    log_every: int = field(50, "steps between two records of the training loss", least=1)
-    eval_every: int = field(500, "steps between two validations, each with a picture of samples", least=1)
-    checkpoint_every: int = field(500, "steps between two checkpoints", least=1)
-    sample_rows: int = field(8, "rows of the picture of samples", least=1)
-    sample_columns: int = field(8, "columns of the picture of samples", least=1)
-    score_train_images: int | None = field(None, "training images scored at the end; None scores all", least=1)
-    report_images: int = field(2000, "held-out images used in the report; 0 for no report", least=0)
-    report_samples: int = field(1000, "samples used in the report", least=1)
-    baselines: bool = field(False, "compute the likelihoods of uniform and independent pixels for the table")
-    published: tuple = field((), 'published rows of the table: (model, split, "bits/dim" or "nats", value)')
-    loggers: tuple[str, ...] = field((), 'loggers besides TensorBoard, functions named "module:function"')
-    compilation_cache: str | None = field(None, "folder that keeps compiled programs for later runs; None for ~/.cache")
+    batch_size: int = field(64, "images per step, over all devices", least=1)
+    microbatch_size: int | None = field(None, "images per gradient, over all devices; on CPUs 2 to 4", least=1)
+    eval_batch_size: int = field(64, "images per evaluation batch", least=1)
+    ema_decay: float = field(0.999, "decay of the EMA parameters", least=0, below=1)
+    seconds: float | None = field(None, "time limit in seconds; the same command resumes", above=0)
+    start_from: str | None = field(None, "warm start: published name, workdir or .safetensors file")
+    reinitialise: tuple[str, ...] = field((), "submodules to re-initialise, e.g. head")
+    log_every: int = field(50, "steps between records of the training loss", least=1)
+    eval_every: int = field(500, "steps between validations, each with samples", least=1)
+    checkpoint_every: int = field(500, "steps between checkpoints", least=1)
+    sample_rows: int = field(8, "rows of the sample grid", least=1)
+    sample_columns: int = field(8, "columns of the sample grid", least=1)
+    score_train_images: int | None = field(None, "training images to score at the end; None for all", least=1)
+    report_images: int = field(2000, "held-out images in the report; 0 for none", least=0)
+    report_samples: int = field(1000, "samples in the report", least=1)
+    baselines: bool = field(False, "score uniform and independent pixels for the table")
+    published: tuple = field((), 'published figures: (model, split, "bits/dim" or "nats", value)')
+    loggers: tuple[str, ...] = field((), 'loggers besides TensorBoard, as "module:function"')
+    compilation_cache: str | None = field(None, "folder of the compilation cache; None for ~/.cache")
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "eval_batch_size"):
@@ -64,13 +60,16 @@ GROUPS: dict[str, Any] = {"data": DataConfig, "model": ModelConfig, "optimizer":
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """All settings of a run, checked.
+    """All settings of a run, validated.
 
     Attributes:
-      experiment: name of the experiment, a key of ``experiments.EXPERIMENTS``.
-      seed: seed of the parameters, the batches, dropout and samples.
-      data, model, optimizer, train: the groups that all experiments share.
-      group: the experiment's own group, ``config.<experiment>`` on the command line.
+      experiment: a key of ``experiments.EXPERIMENTS``.
+      seed: seed of parameters, batches, dropout and samples.
+      data: data set and splits.
+      model: the network.
+      optimizer: optimizer and schedule.
+      train: the train loop.
+      group: the experiment's own section, ``config.<experiment>``.
     """
 
     experiment: str
@@ -83,7 +82,7 @@ class RunConfig:
 
 
 def compose(experiment: str, kind: type) -> "ConfigDict":
-    """Returns the default config of an experiment, whose own group has a class, as a locked ConfigDict."""
+    """Builds an experiment's default config; ``kind`` is the class of its section."""
     from ml_collections import ConfigDict
 
     config = ConfigDict({"experiment": experiment, "seed": 0})
@@ -93,10 +92,10 @@ def compose(experiment: str, kind: type) -> "ConfigDict":
 
 
 def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type) -> RunConfig:
-    """Returns a config, checked and typed.
+    """Validates a config and converts it to dataclasses.
 
     Raises:
-      InputError: for an unknown field, a value of the wrong type and a value out of its bounds, by name.
+      InputError: for an unknown field, wrong type or value out of bounds.
     """
     fields = dict(config) if isinstance(config, Mapping) else config.to_dict()
     name = str(fields.get("experiment"))
@@ -111,18 +110,18 @@ def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type) -> RunCon
 
 
 def in_float32(config: RunConfig) -> RunConfig:
-    """Returns the config of the same model computed in float32, as it is validated, sampled and saved."""
+    """Copies a config with dtype float32."""
     return dataclasses.replace(config, model=dataclasses.replace(config.model, dtype="float32"))
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
-    """Returns a config as nested dicts, as ``parse_config`` reads them and JSON holds them."""
+    """Converts a config to nested dicts, the inverse of ``parse_config``."""
     fields = dataclasses.asdict(config)
     return {**{name: value for name, value in fields.items() if name != "group"}, config.experiment: fields["group"]}
 
 
 def help_text(config: "ConfigDict", kind: type) -> str:
-    """Returns the fields of all groups with their values in a config and their meanings, for ``--help``."""
+    """Formats all fields with values and descriptions, for ``--help``."""
     experiment, values = config.experiment, config.to_dict()
     lines = [f"  --config.seed={config.seed}".ljust(52) + " seed of the parameters, the batches, dropout and samples"]
     titles = {name: (group.__doc__ or "").strip().partition("\n")[0] for name, group in GROUPS.items()}

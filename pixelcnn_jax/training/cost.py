@@ -1,4 +1,4 @@
-"""The cost of a training step, estimated by the compiler without allocating or computing any of it."""
+"""Cost of a training step, from XLA's analysis without execution."""
 
 import os
 from functools import partial
@@ -15,19 +15,19 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import TrainState, init_state
 
-CAPTION = 16  # words of a caption; how long captions are is known only from the data
+CAPTION = 16  # words of a caption, a guess
 
 
 def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) -> dict[str, int]:
-    """Estimates a training step from shapes.
+    """Estimates a training step.
 
     Returns:
-      ``parameters``; ``state_bytes`` of parameters, EMA and optimizer on each device; ``microbatch_size`` in images;
-      ``microbatch_bytes``, the temporary memory of a microbatch over all devices, as XLA plans it for this CPU, where
-      ``config.model.remat`` does not lower it; ``step_flops``, by XLA's cost analysis.
+      ``parameters``; ``state_bytes`` of parameters, EMA and optimizer per device; ``microbatch_size``;
+      ``microbatch_bytes``, temporary memory over all devices as planned for this CPU, without the effect of
+      ``config.model.remat``; ``step_flops``.
 
     Raises:
-      InputError: if the parameters alone do not fit into this machine's memory.
+      InputError: if the train state exceeds the memory.
     """
     state, key = check_memory(config, experiment), jax.eval_shape(lambda: jax.random.key(0))
     size = config.train.microbatch_size or config.train.batch_size
@@ -55,10 +55,10 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
 
 
 def check_memory(config: RunConfig, experiment: Experiment) -> TrainState:
-    """Returns the shapes of the train state. Nothing is compiled.
+    """Computes the shapes of the train state.
 
     Raises:
-      InputError: if parameters, gradient, EMA and optimizer state exceed the memory.
+      InputError: if they exceed the memory with a gradient.
     """
     optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.eval_shape(lambda: jax.random.key(0)))
@@ -72,7 +72,7 @@ def check_memory(config: RunConfig, experiment: Experiment) -> TrainState:
 
 
 def memory_bytes() -> int:
-    """Returns the memory of the first device, or of the machine where the device does not say."""
+    """Reads the memory of the first device, else of the machine."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return int(stats.get("bytes_limit", 0)) or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

@@ -1,4 +1,4 @@
-"""The likelihood of a data set: no image dropped, none counted twice."""
+"""Exact likelihood of a data set."""
 
 import functools
 import math
@@ -24,7 +24,7 @@ from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
 from pixelcnn_jax.training.processes import own_rows
 from pixelcnn_jax.training.step import microbatches
 
-PerImage = Callable[[Params, Batch], Any]  # an array [batch, ...], or a tree of them
+PerImage = Callable[[Params, Batch], Any]  # an array [batch, ...], or a pytree
 
 
 def evaluate(
@@ -36,23 +36,20 @@ def evaluate(
     s: Map | None = None,
     batch_size: int = 64,
 ) -> Evaluation:
-    """Returns the mean of -log p(x | h, s) over images, exact, with its 95 % confidence interval.
+    """Computes the mean of -log p(x | h, s) over images, with a 95 % interval.
 
-    All batches have the same size, so that one program is compiled. The last batch is padded with copies that are not
-    counted. Products have the full precision of their type, even on a GPU or TPU. After two seconds, a progress bar
-    appears on a terminal or in a notebook.
+    Matmuls have full precision, even on a GPU or TPU.
 
     Args:
-      model: a model of this package, or any module that maps images to logits.
+      model: a model of this package, or any module from images to logits.
       variables: its variables.
-      images: integers 0 to ``model.levels - 1``, or bool, [count, height, width] or [count, height, width, channels],
-        as ``fit`` takes them.
-      h: vectors [batch, condition], or class labels [batch] in place of one-hot vectors, for a model made with one.
-      s: maps [batch, height, width, map_features], for a model made with one.
-      batch_size: images per batch, over all devices; rounded up to a multiple of the number of devices.
+      images: integers 0 to ``model.levels - 1``, or bool, [count, height, width] or [count, height, width, channels].
+      h: vectors [count, condition] or class labels [count].
+      s: maps [count, height, width, map_features].
+      batch_size: images per batch, rounded up to a multiple of the devices.
 
     Raises:
-      InputError: for images, h or s that do not fit the model, or differ in number.
+      InputError: for images, h or s that do not fit the model or differ in length.
     """
     pixels = np.asarray(as_images(images, channels=model.channels, levels=model.levels))
     count = len(pixels)
@@ -68,7 +65,11 @@ def evaluate(
 
 
 def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
-    """Collects those of h and s that are given, with a row for each image. Raises as ``as_rows``, and for no images."""
+    """Collects h and s, one row per image.
+
+    Raises:
+      InputError: without images, or for rows that differ in number.
+    """
     if not count:
         raise InputError("images must hold at least one image, got none.")
     return {name: np.asarray(as_rows(name, x, count)) for name, x in (("h", h), ("s", s)) if x is not None}
@@ -76,7 +77,6 @@ def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=8)
 def _nats_of(model: Any, batch_size: int) -> Callable[..., Float[np.ndarray, " count"]]:
-    """Compiles the evaluator of a model, once for equal models."""
     return make_evaluator(
         lambda params, batch: nats(model, params, batch["image"], h=batch.get("h"), s=batch.get("s")),
         batch_size=batch_size,
@@ -89,14 +89,14 @@ def make_evaluator(
     """Compiles a per-image function for whole splits, on all devices.
 
     Args:
-      function: ``params, batch -> values [batch, ...]``, an array or a tree of arrays, pure. The value of an image must
-        not depend on the other images of its batch, unless ``microbatch_size`` is None.
-      batch_size: images a batch, over all devices of all processes. It is rounded up to what the devices can share.
-      microbatch_size: images computed at a time, likewise.
-      shows: whether to show a progress bar where somebody is watching.
+      function: pure ``params, batch -> values [batch, ...]``, an array or a pytree. With microbatches, the value of an
+        image must not depend on the rest of its batch.
+      batch_size: images per batch over all processes, rounded up to a multiple of the devices.
+      microbatch_size: images at a time, rounded likewise.
+      shows: show a progress bar.
 
     Returns:
-      ``params, dataset -> values [count, ...]``, as ``function`` has them, in the order of the data set.
+      ``params, dataset -> values [count, ...]``, in order.
     """
     mesh = data_mesh()
     shared = math.lcm(microbatch_size or 1, mesh.size)
@@ -116,7 +116,7 @@ def make_evaluator(
         total, title = -(-len(dataset) // batch_size), f"scoring {dataset.description}"
         batches = evaluation_batches(dataset, batch_size=batch_size, **own_rows())
         for batch in progress_bar(batches, title, shown=shows, total=total, delay=2, leave=False):
-            # The mask only marks the end of the last batch, which may lie in a different process's rows.
+            # The mask only marks padding, which ``len(dataset)`` cuts off.
             rows = {name: x for name, x in batch.items() if name != "mask"}
             values.append(compiled(params, shard_batch(mesh, rows)))
             wait_for_older(values)
@@ -126,13 +126,13 @@ def make_evaluator(
 
 
 def in_full_precision(losses_of: Callable[[Params, Dataset], Any], params: Params, dataset: Dataset) -> Any:
-    """Returns the values of a data set as a table prints them: a GPU or TPU would multiply float32 in fewer bits."""
+    """Computes the values of a data set with float32 matmuls on any device."""
     with jax.default_matmul_precision("highest"):
         return losses_of(jax.device_put(params, replicated(data_mesh())), dataset)
 
 
 def score(losses: Float[np.ndarray, " count"], dataset: Dataset, *, measure: str = LIKELIHOOD) -> dict[str, Any]:
-    """Returns the mean loss of a split as it is printed: in nats an image and bits/dim, or in its own measure."""
+    """Averages losses, in nats and bits/dim or the experiment's own measure."""
     if measure != LIKELIHOOD:
         result = {measure: float(np.mean(losses, dtype=np.float64))}
     else:

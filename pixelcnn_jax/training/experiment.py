@@ -1,4 +1,4 @@
-"""The definition of an experiment: three pure functions, and the functions around them that need data."""
+"""Definition of an experiment."""
 
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -14,26 +14,25 @@ from pixelcnn_jax.training.config import RunConfig
 
 LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nats
 
-Params = Any  # a tree of arrays
-Networks = dict[str, Any]  # by the names that their parameters have in the tree
+Params = Any  # pytree
+Networks = dict[str, Any]  # named as in the parameter tree
 # "image", int32 [batch, height, width, channels], and "label", int32 [batch], if labelled
 Batch = Mapping[str, Array]
-Figures = dict[str, Any]  # of a report, by their names
+Figures = dict[str, Any]  # of a report, by name
 Pictures = Int[Array | np.ndarray, "rows columns height width channels"]
 
 
 class Experiment(NamedTuple):
-    """The task to learn, as three pure functions. The train loop knows nothing else.
+    """A task as three pure functions.
 
     Attributes:
-      init: ``key -> params``, everything that is trained.
-      loss: ``params, batch, key -> nats [batch]``, the loss of each image. The key of dropout is None in evaluation.
-      sample: ``params, key, source -> images``, a grid of samples. ``source`` holds the images that the picture starts
-        from, or None.
-      networks: the networks that the parameters belong to: one, or a dict of them by the names in the tree.
-      measure: "bits_per_dim" for a loss that is a likelihood in nats; else the name of the loss, in its own unit.
-      density: the density that the loss belongs to, for tables.
-      caption: what the grid of samples shows, for the report.
+      init: ``key -> params``.
+      loss: ``params, batch, key -> nats [batch]``; key is None in evaluation.
+      sample: ``params, key, source -> images``, a grid.
+      networks: the network, or a dict of them as in the parameter tree.
+      measure: "bits_per_dim" for a likelihood in nats, else the name of the loss.
+      density: name of the density.
+      caption: caption of the sample grid.
     """
 
     init: Callable[[Key[Array, ""]], Params]
@@ -46,16 +45,14 @@ class Experiment(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """How to set up an experiment: the functions that a module of ``experiments`` defines.
+    """The functions of a module of ``experiments``.
 
     Attributes:
-      make_experiment: ``config, spec, fixed -> Experiment``. It needs no data; ``fixed`` is None while shapes suffice.
-      check: ``config, splits -> None``. Raises InputError before any training, for example for a classifier of other
-        images.
-      prepare: ``config, splits -> fixed``: variables learned before training begins and kept fixed, such as a
-        quantiser's. They are saved in the workdir.
-      picture_source: ``config, splits -> images`` that the picture starts from, or None.
-      report: ``config, experiment, splits, params, fixed -> figures`` of the best parameters, computed once at the end.
+      make_experiment: ``config, spec, fixed -> Experiment``; ``fixed`` is None where only shapes matter.
+      check: ``config, splits -> None``; raises InputError before training.
+      prepare: ``config, splits -> fixed``, variables fitted before training, e.g. a quantiser's.
+      picture_source: ``config, splits -> source`` of ``Experiment.sample``.
+      report: ``config, experiment, splits, params, fixed -> figures`` at the end.
     """
 
     make_experiment: Callable[[RunConfig, ImageSpec, Variables | None], Experiment]
@@ -66,12 +63,12 @@ class Recipe(NamedTuple):
 
     @classmethod
     def of(cls, module: ModuleType) -> "Recipe":
-        """Returns the recipe of an experiment's module; functions that it does not define keep their defaults."""
+        """Collects the functions of a module, else the defaults."""
         return cls(**{name: getattr(module, name) for name in cls._fields if hasattr(module, name)})
 
 
 def number_of_classes(spec: ImageSpec) -> int:
-    """Returns the number of classes. Raises InputError for images without labels."""
+    """Looks up the number of classes; raises InputError for images without labels."""
     if spec.classes is None:
         raise InputError("config.data.labels must be True: this experiment learns from class labels.")
     return spec.classes

@@ -1,4 +1,4 @@
-"""From arrays to a trained model in one call, by the train loop of the experiments."""
+"""Training on arrays in one call."""
 
 import dataclasses
 import hashlib
@@ -47,21 +47,19 @@ from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.workdir import open_workdir
 
 LEVELS = {"bool": 2, "uint8": 2**8, "uint16": 2**16}
-SOFTMAX_LEVELS = 32  # with more, a mixture of logistics is learned sooner than as many logits
+SOFTMAX_LEVELS = 32  # beyond, a mixture of logistics learns faster
 MAX_CLASSES = 2**16
-OFTEN = 10  # epochs from which the default network has dropout: it would learn the images by heart
+OFTEN = 10  # epochs from which the default network has dropout, against overfitting
 
 
 class Fitted(NamedTuple):
     """A trained model.
 
     Attributes:
-      model: the network, as ``log_prob``, ``sample`` and the other functions take it; in float32 if it was trained in
-        half precision.
-      variables: the EMA parameters of the best validation.
-      history: the records of training, in order. Each is a dict with "step", "seconds" and either
-        "validation_bits_per_dim", over all validation images, or, over the steps since the previous training record,
-        the means "train_bits_per_dim" and "gradient_norm", "images_per_second", and the last "learning_rate".
+      model: the network, in float32 at least.
+      variables: EMA parameters of the best validation.
+      history: dicts with "step", "seconds" and either "validation_bits_per_dim" or "train_bits_per_dim",
+        "gradient_norm" (means since the previous such record), "images_per_second" and "learning_rate".
     """
 
     model: Any
@@ -71,7 +69,7 @@ class Fitted(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """The arguments of a call of ``fit`` that its other settings follow from: in a folder they must stay the same."""
+    """Arguments of ``fit`` that a resumed call must repeat."""
 
     arguments: Mapping[str, Any] | None = field(None, "by name, arrays as digests")
 
@@ -95,42 +93,35 @@ def fit(
     folder: str | Path | None = None,
     progress: bool = True,
 ) -> Fitted:
-    """Trains a model of p(x), or of p(x | h, s), on an array of images, and returns its best parameters.
+    """Trains p(x) or p(x | h, s) on arrays; returns the best EMA parameters.
 
-    This is the train loop of the experiments: Muon with Adam for biases, a cosine learning-rate schedule after a short
-    warm-up, gradients clipped to a global norm of 1, and an exponential moving average (EMA) of the parameters. The EMA
-    parameters are validated every ``eval_every`` steps, and the best are returned. The result is a function of the
-    arguments: equal calls on one CPU return equal bits.
+    Muon, with Adam for biases; cosine schedule with warm-up; global-norm clipping at 1. The exponential moving average
+    (EMA) of the parameters is validated every ``eval_every`` steps. Equal calls on one CPU return equal bits.
 
     Args:
-      model_or_config: a model of this package or any Linen module that maps images to logits; a ``ModelConfig``, whose
-        network takes its levels and channels from the images; or None for a Gated PixelCNN of 8 layers of 32 features
-        (a softmax for up to 32 levels, else a mixture of 8 logistics with point masses at both ends; a dropout of 0.2
-        if the images are seen more than ten times).
-      images: integers [count, height, width] or [count, height, width, channels], 0 to levels - 1.
-      h: vectors [count, condition], or class labels [count], which a network of this package reads as one-hot vectors;
-        a network or conditioner of one's own gets them as they are.
+      model_or_config: a model of this package, any Linen module from images to logits, a ``ModelConfig`` (levels and
+        channels follow from the images), or None for a Gated PixelCNN with 8 layers of 32 features: a softmax up to 32
+        levels, else a mixture of 8 logistics with point masses; dropout 0.2 beyond ten epochs.
+      images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
+      h: vectors [count, condition] or class labels [count], one-hot for a network of this package, else unchanged.
       s: maps [count, height, width, map_features].
-      levels: number of values of a sub-pixel. By default that of the model, or that of the type of the images: 256 for
-        uint8, 65,536 for uint16, 2 for bool. Other types have no default.
-      validation: share of the images, drawn at random, that are held out; or which ones, by their indices.
+      levels: intensity levels per sub-pixel; default: the model's, else 2 for bool, 256 for uint8, 65,536 for uint16.
+      validation: fraction of images to hold out at random, or their indices.
       steps: number of training steps.
-      key: random key for the initial parameters, the held-out rows, the batches and dropout; by default
-        ``jax.random.key(0)``.
-      variables: initial variables; by default freshly initialised.
-      batch_size: images a step, over all devices, and a multiple of their number.
-      microbatch_size: images whose gradient is computed at a time; 2 to 4 are fastest on a CPU for larger images.
+      key: for initialisation, held-out images, batches and dropout; default ``jax.random.key(0)``.
+      variables: warm start.
+      batch_size: images per step, a multiple of the number of devices.
+      microbatch_size: images per gradient; 2 to 4 are fastest on a CPU for larger images.
       learning_rate: peak of the schedule.
       ema_decay: decay of the EMA parameters.
-      eval_every: steps between two validations; by default a tenth of ``steps``.
-      folder: where to keep checkpoints (needs ``pip install 'pixelcnn-jax[train]'``), the record and the best model,
-        which ``load_pretrained(folder)`` loads. An equal call with an equal folder resumes where it was stopped and
-        ends with the same bits. Parameters are kept as float32.
-      progress: whether to show progress, on a terminal and in a notebook.
+      eval_every: steps between validations; default ``steps // 10``.
+      folder: run directory for checkpoints, metrics and the best model, in float32 (``load_pretrained(folder)``). An
+        equal call resumes bit for bit. Needs ``pip install 'pixelcnn-jax[train]'``.
+      progress: show a progress bar.
 
     Raises:
-      InputError: for arguments that do not fit each other, a folder of a different call, and a loss that is not finite.
-      Interrupted: after Ctrl-C or SIGTERM, if the state was saved to a folder.
+      InputError: for inconsistent arguments, the folder of a different call, or a loss that is not finite.
+      Interrupted: after Ctrl-C or SIGTERM, once the state is saved to ``folder``.
     """
     if folder is not None and find_spec("orbax") is None:
         raise InputError("folder needs orbax-checkpoint: pip install 'pixelcnn-jax[train]'.")
@@ -162,12 +153,11 @@ def fit(
         }
         config = parse_config({"experiment": "fit", "seed": seed, "fit": {"arguments": identity}, **fields}, FitConfig)
         return _train(config, model, splits, variables, None if folder is None else Path(folder), progress)
-    except InputError as error:  # settings have the names of a config's fields
+    except InputError as error:  # drop the sections of field names
         raise InputError(re.sub(r"(?<!\S)config\.(\w+\.)+(?=\w)", "", str(error))) from None
 
 
 def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int:
-    """Finds the number of levels: as stated, as the model has them, or as the type of the images says."""
     if images.dtype.kind not in "bui":
         raise InputError(
             f"images must be integers, got {images.dtype}: make levels of intensities from 0 to 1 by "
@@ -187,7 +177,6 @@ def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int
 
 
 def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_out"]:
-    """Returns the indices of the images to hold out, in order."""
     if np.ndim(validation):
         rows = np.unique(np.asarray(validation))
     else:
@@ -199,7 +188,7 @@ def _held_out(validation: Any, count: int, seed: int) -> Int[np.ndarray, " held_
 
 
 def _classes(model: Any, h: Any, variables: Variables | None) -> int | None:
-    """Counts the classes, where h is labels that a network of this package reads as one-hot vectors."""
+    """Counts the classes of labels h to be one-hot encoded."""
     if not isinstance(model, Network) or h is None or h.ndim != 1 or h.dtype.kind not in "iu":
         return None
     trained = condition_sizes(params_of(variables)).get("h", 0) if variables else 0
@@ -214,7 +203,6 @@ def _splits(images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarra
 
 
 def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
-    """Returns the model, the network of a config, or a default network with dropout if images are seen often."""
     if model is None:
         features, many = max(32, spec.channels), spec.levels > SOFTMAX_LEVELS
         dropout = 0.2 if seen > OFTEN else 0.0
@@ -241,7 +229,6 @@ def _train(
 
 
 def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experiment:
-    """Returns the density of images, given what their batches carry, as an experiment."""
     first, classes = train.stack([train.example(0)]), train.spec.classes
 
     def given(batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,7 +251,6 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
 
 
 def _in_float32(model: Any) -> Any:
-    """Returns a network of this package that computes in float32 at least, as it is scored and saved."""
     if isinstance(model, ConditionalModel):
         return model.clone(network=_in_float32(model.network))
     dtype = getattr(model, "dtype", None)
@@ -272,7 +258,6 @@ def _in_float32(model: Any) -> Any:
 
 
 def _digest(*arrays: Any) -> str:
-    """Returns 16 digits of the SHA-256 of arrays, their types and shapes."""
     digest = hashlib.sha256()
     for array in map(np.asarray, arrays):
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data.cast("B"))

@@ -1,4 +1,4 @@
-"""Loggers of a user's own, such as Weights & Biases: functions that a config names and that receive every record."""
+"""Custom loggers, e.g. Weights & Biases."""
 
 import importlib
 import sys
@@ -12,23 +12,21 @@ Log = Callable[[int, Mapping[str, float], Mapping[str, Path]], None]
 
 
 def make_loggers(names: Iterable[str], workdir: Path, config: Mapping[str, Any]) -> list[Log]:
-    """Returns the loggers of a run.
+    """Builds the loggers of a run. A logger that raises is dropped with a warning.
 
     Args:
-      names: functions, as "module:function". Each is called once with the workdir and the config as nested dicts. It
-        returns ``log(step, scalars, pictures)``, where pictures are PNG files by name.
-      workdir, config: what the functions are called with.
-
-    A logger that fails is named in a warning and dropped: it must not end the run that it watches.
+      names: functions "module:function" of workdir and config (nested dicts) that return
+        ``log(step, scalars, pictures)``; pictures are paths of PNG files by name.
+      workdir: run directory.
+      config: config of the run.
 
     Raises:
-      InputError: if there is no such function.
+      InputError: for a function that cannot be imported.
     """
     return [_unless_failed(name, _function(name), workdir, config) for name in names]
 
 
 def _unless_failed(name: str, make: Callable[..., Log], workdir: Path, config: Mapping[str, Any]) -> Log:
-    """Returns a logger that does nothing once it has failed."""
     failed = False
 
     def attempt(work: Any, *inputs: Any) -> Any:

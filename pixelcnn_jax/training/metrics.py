@@ -1,4 +1,4 @@
-"""The record of a run: ``metrics.jsonl``, and what is derived from it: curve, TensorBoard files, other loggers."""
+"""Records of a run: ``metrics.jsonl``, curve, TensorBoard files, custom loggers."""
 
 import collections
 import io
@@ -25,17 +25,17 @@ Record = dict[str, int | float]
 
 
 def samples_file(step: int) -> str:
-    """Returns the name of the picture of samples that is drawn with the validation of a step."""
+    """Names the picture of samples of a step."""
     return f"samples_{step:07d}.png"
 
 
 def display_name(measure: str) -> str:
-    """Returns a measure as it is read: "bits/dim", "triplet loss"."""
+    """Formats a measure for display: "bits/dim", "triplet loss"."""
     return measure.replace("_per_", "/").replace("_", " ")
 
 
 def read_records(file: Path) -> list[Record]:
-    """Returns the records of a ``metrics.jsonl``. The torn last line of a killed process is left out."""
+    """Reads a ``metrics.jsonl``; torn lines are skipped."""
     records: list[Record] = []
     for line in file.read_text(errors="replace").splitlines():
         try:
@@ -48,17 +48,14 @@ def read_records(file: Path) -> list[Record]:
 
 
 class Metrics:
-    """Writes scalars by step.
-
-    Everything else is derived from the records, in a thread beside the training: importing TensorFlow takes seconds.
-    TensorBoard's files are rewritten when a run resumes, so that they hold every point.
+    """Writer of scalars by step; TensorBoard and loggers run in a thread.
 
     Args:
-      workdir: the folder of the run; without one nothing is written.
-      resumed_step: the step of the checkpoint; later records happen again.
+      workdir: run directory, if any.
+      resumed_step: step of the checkpoint; later records are discarded.
 
     Attributes:
-      records: all records of the run, those of earlier processes included.
+      records: all records of the run.
     """
 
     def __init__(
@@ -77,7 +74,7 @@ class Metrics:
         self._writer: Any = None
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._begun: collections.deque[Future[None]] = collections.deque()
-        # What a killed process recorded after its last checkpoint will happen again.
+        # Records after the last checkpoint will be written again.
         written = read_records(self._file) if workdir is not None and self._file.exists() else []
         self.records: list[Record] = [record for record in written if record["step"] <= resumed_step]
         if self._writes:
@@ -85,7 +82,6 @@ class Metrics:
             self.later(self._begin_tensorboard, list(self.records))
 
     def write(self, step: int, **scalars: float) -> None:
-        """Records finite scalars of one step."""
         record = {"step": step, **scalars}
         self.records.append(record)
         if not self._writes:
@@ -97,25 +93,21 @@ class Metrics:
             self.later(log, step, scalars, self._pictures(record))
 
     def later(self, work: Callable[..., None], *inputs: Any) -> None:
-        """Does some work, in the process that writes, in order and some time before ``close`` returns.
-
-        In the same thread as TensorFlow's import: matplotlib inspects modules that it would find half imported.
-        """
+        """Queues work, in order, on the first process; ``close`` waits for it."""
         while self._begun and self._begun[0].done():
             self._begun.popleft().result()
-        if self._writes:
+        if self._writes:  # in TensorFlow's thread: matplotlib would inspect modules half imported
             self._begun.append(self._thread.submit(work, *inputs))
 
     def last(self, name: str) -> float:
-        """Returns the latest value of a scalar, 0 if there is none."""
+        """Looks up the latest value of a scalar, else 0."""
         return next((record[name] for record in reversed(self.records) if name in record), 0.0)
 
     def has(self, step: int, name: str) -> bool:
-        """Whether a scalar of a step was recorded."""
         return any(record["step"] == step and name in record for record in self.records)
 
     def close(self) -> None:
-        """Waits for TensorBoard's files and the curve. Raises what went wrong in writing them."""
+        """Waits for queued work and raises its errors."""
         self._thread.shutdown()
         if self._writer is not None:
             self._writer.close()
@@ -128,12 +120,12 @@ class Metrics:
         return {"samples": file} if validated and file.exists() else {}
 
     def _begin_tensorboard(self, records: list[Record]) -> None:
-        # TensorFlow only writes files here; its remarks on kernels are not for the user.
+        # Silence TensorFlow, which only writes files here.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
         try:
             from clu import metric_writers
-        except ImportError:  # there is no TensorFlow, which it needs
+        except ImportError:  # no TensorFlow
             return
         shutil.rmtree(self._tensorboard, ignore_errors=True)
         self._writer = metric_writers.SummaryWriter(str(self._tensorboard))
@@ -146,16 +138,13 @@ class Metrics:
         step = int(record["step"])
         self._writer.write_scalars(step, {key: x for key, x in record.items() if key != "step"})
         for name, file in self._pictures(record).items():
-            with suppress(InputError):  # a picture of an earlier process, damaged since
+            with suppress(InputError):  # damaged
                 self._writer.write_images(step, {name: decode(file, colour=True)[None]})
         self._writer.flush()
 
 
 def save_curve(path: Path, records: list[Record], measure: str, title: str) -> None:
-    """Draws a measure of the training batches and of validation against the step, as PNG.
-
-    The first twentieth of the steps may leave the picture at its top: the rest would be a flat line under it.
-    """
+    """Plots losses by step as PNG; the y axis ignores the first 5 % of steps."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.5), layout="constrained")
@@ -177,10 +166,10 @@ def save_curve(path: Path, records: list[Record], measure: str, title: str) -> N
 
 
 class Stopwatch:
-    """Measurements of steps, and images a second, since the last reading. Counting waits for the step two before.
+    """Throughput and measurements of steps.
 
     Args:
-      batch_size: images a step.
+      batch_size: images per step.
     """
 
     def __init__(self, batch_size: int) -> None:
@@ -189,19 +178,19 @@ class Stopwatch:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Does not count the time of what is done meanwhile, such as an evaluation or a checkpoint."""
+        """Excludes the time inside, e.g. a validation."""
         jax.block_until_ready(self._measured)  # the steps that were begun
         paused = time.monotonic()
         yield
         self._began += time.monotonic() - paused
 
     def count(self, measured: Any) -> None:
-        """Counts a step, which measured a scalar or a tree of scalars."""
+        """Counts a step with its scalars; waits for the step two before."""
         self._measured.append(measured)
         wait_for_older(self._measured)
 
     def read(self) -> tuple[Any, float]:
-        """Returns what the steps since the last reading measured, as arrays [steps], and images a second."""
+        """Collects measurements [steps] since the last call, and images per second."""
         measured = jax.tree.map(lambda *steps: np.array(steps), *jax.device_get(self._measured))
         rate = len(self._measured) * self._batch_size / max(1e-9, time.monotonic() - self._began)
         self._reset()

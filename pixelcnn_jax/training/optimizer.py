@@ -1,4 +1,4 @@
-"""The optimizer of a run: gradient clipping, a learning-rate schedule, and AdamW or Muon."""
+"""AdamW or Muon with gradient clipping and a learning-rate schedule."""
 
 import dataclasses
 from typing import Any
@@ -13,24 +13,24 @@ from pixelcnn_jax.models.inputs import condition_of
 
 GATED = ("vertical", "crossing", "horizontal", "input", "state")  # kernels whose outputs are [gates, features]
 
-ADAM_B2 = 0.99  # decay of the second moment
-MAX_GRAD_NORM = 1.0  # gradients are clipped to this global norm
+ADAM_B2 = 0.99
+MAX_GRAD_NORM = 1.0  # global norm for clipping
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """The optimizer and its learning-rate schedule."""
+    """Optimizer and learning-rate schedule."""
 
-    name: str = field("adamw", "adamw, or muon for the kernels with Adam for biases", choices=("adamw", "muon"))
+    name: str = field("adamw", "adamw, or muon with Adam for biases", choices=("adamw", "muon"))
     learning_rate: float = field(1e-3, "peak of the learning-rate schedule", above=0)
     warmup_steps: int = field(100, "steps of linear warm-up to the learning rate", least=0)
     schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
-    decay: float = field(0.0, "share of the steps, the last, over which a constant rate falls to zero", least=0, most=1)
-    weight_decay: float = field(0.0, "weight decay of kernels; biases, norm scales and embeddings have none", least=0)
+    decay: float = field(0.0, "final fraction of steps with linear decay (constant schedule)", least=0, most=1)
+    weight_decay: float = field(0.0, "weight decay of kernels", least=0)
 
 
 def make_optimizer(config: OptimizerConfig, *, steps: int) -> optax.GradientTransformation:
-    """Returns the optimizer for a run of ``steps`` steps."""
+    """Builds the optimizer of a run."""
     schedule = make_schedule(config, steps=steps)
     if config.name == "muon":
         update = muon(
@@ -38,7 +38,7 @@ def make_optimizer(config: OptimizerConfig, *, steps: int) -> optax.GradientTran
             weight_decay=config.weight_decay,
             weight_decay_mask=_kernels,
             adam_b2=ADAM_B2,
-            consistent_rms=0.2,  # updates as large as Adam's, so that one learning rate serves both
+            consistent_rms=0.2,  # RMS of Adam's updates: one learning rate for both
             muon_weight_dimension_numbers=muon_axes,
         )
     else:
@@ -47,25 +47,21 @@ def make_optimizer(config: OptimizerConfig, *, steps: int) -> optax.GradientTran
 
 
 def make_schedule(config: OptimizerConfig, *, steps: int) -> optax.Schedule:
-    """Returns the learning rate as a function of the step: a linear warm-up, then constant or a cosine to zero.
-
-    A constant rate may end in a linear decay (warm-up, stable, decay). The rate of the first step, 0, is not zero.
-    """
+    """Builds the schedule: warm-up, then cosine to zero or constant with final decay."""
     peak, warmup = config.learning_rate, config.warmup_steps
     first = peak / (warmup + 1)
     if config.schedule == "cosine":
         return optax.warmup_cosine_decay_schedule(first, peak, warmup, max(steps, warmup + 1))
-    # optax's own warm-up to a constant stays at 0 if it has no steps.
+    # optax.warmup_constant_schedule stays at 0 without warm-up steps.
     last = round(config.decay * max(0, steps - warmup))
     parts = [optax.linear_schedule(first, peak, warmup), optax.constant_schedule(peak)]
     return optax.join_schedules([*parts, optax.linear_schedule(peak, 0.0, last)], [warmup, steps - last])
 
 
 def muon_axes(params: Any) -> Any:
-    """Returns which axes of each kernel Muon treats as the inputs and the outputs of one matrix.
+    """Assigns Muon's input and output axes to each kernel; None is left to Adam.
 
-    All inputs that a kernel sums over form the rows and all its outputs the columns. Stacked layers are separate
-    matrices. Whatever is no kernel, for which this is None, is left to Adam.
+    Stacked layers are separate matrices.
     """
 
     def axes(path: tuple[Any, ...], x: Any) -> MuonDimensionNumbers | None:
@@ -81,7 +77,7 @@ def muon_axes(params: Any) -> Any:
 
 
 def at_step(state: Any, step: Int[Array, ""]) -> Any:
-    """Returns an optimizer's state whose schedules stand at a step of the run, which counts skipped steps too."""
+    """Sets the schedule counts of an optimizer state, as skipped steps count too."""
 
     def counts(x: Any) -> bool:
         return isinstance(x, optax.ScaleByScheduleState)
@@ -90,7 +86,6 @@ def at_step(state: Any, step: Int[Array, ""]) -> Any:
 
 
 def _names(path: tuple[Any, ...]) -> list[str]:
-    """Names of an array and of what holds it, dicts, lists or other containers; outermost an empty one."""
     return ["", *(jax.tree_util.keystr((entry,), simple=True) for entry in path)]
 
 
@@ -99,6 +94,5 @@ def _kernels(params: Any) -> Any:
 
 
 def _is_kernel(path: tuple[Any, ...], x: Any) -> bool:
-    """Whether an array is a kernel: the parameters that Muon updates and that decay, under either optimizer."""
     names = _names(path)
     return names[-1] != "bias" and "embedding" not in names and x.ndim - ("layers" in names) >= 2

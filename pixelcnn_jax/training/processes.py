@@ -1,6 +1,6 @@
-"""Several processes that train together, on one host or many: joining them, and what the first one does for all.
+"""Multi-process training.
 
-All processes run the same program and each reads its own rows of a batch. Only the first writes files.
+Each process reads its own rows of a batch; only the first writes files.
 """
 
 import json
@@ -15,12 +15,12 @@ from pixelcnn_jax.foundation.errors import InputError, user_message
 
 
 class Processes(NamedTuple):
-    """The processes that train together.
+    """Arguments of ``jax.distributed``.
 
     Attributes:
-      coordinator: "host:port" of process 0, where all can reach it.
+      coordinator: "host:port" of process 0.
       number: number of processes.
-      this: which of them this is, from 0.
+      this: index.
     """
 
     coordinator: str
@@ -29,10 +29,10 @@ class Processes(NamedTuple):
 
 
 def join(processes: Processes) -> None:
-    """Joins the devices of all processes; call it before anything asks for a device.
+    """Initialises ``jax.distributed``; call before any use of devices.
 
     Raises:
-      InputError: for an address or a number that cannot be.
+      InputError: for an invalid address or index.
     """
     host, _, port = processes.coordinator.rpartition(":")
     port_fits = port.isdecimal() and 0 < int(port) < 2**16
@@ -52,23 +52,20 @@ def join(processes: Processes) -> None:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes files; true where there is only one."""
+    """Whether this process writes files."""
     return jax.process_index() == 0
 
 
 def own_rows() -> dict[str, int]:
-    """Returns which rows of a batch this process reads, as the functions of ``data.batches`` take it."""
+    """Selects this process's rows, as arguments of ``data.batches``."""
     return {"process_index": jax.process_index(), "process_count": jax.process_count()}
 
 
 def run_on_first_process(work: Callable[[], Any]) -> Any:
-    """Does some work in the first process only; its result, or its error, is every process's.
-
-    Args:
-      work: returns what JSON can hold.
+    """Runs ``work`` on the first process and broadcasts its JSON result or error.
 
     Raises:
-      InputError: if the work raised one, or an OSError.
+      InputError: if ``work`` raised one, or an OSError.
     """
     if jax.process_count() == 1:
         return work()

@@ -1,4 +1,4 @@
-"""The page of a run, ``report.html``: what its workdir holds, in one file that a browser opens without a network."""
+"""The page of a run, ``report.html``: one self-contained file."""
 
 import base64
 import json
@@ -19,23 +19,20 @@ from pixelcnn_jax.models.registry import MODULES
 from pixelcnn_jax.training.metrics import read_records
 from pixelcnn_jax.training.summary import display_figures, score_rows
 
-# Read with the code that fills it: a checkout may change while a run of it trains.
+# Read at import: the checkout may change during training.
 PAGE = jinja2.Environment(
     autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
 ).from_string((Path(__file__).parent / "report.html.jinja").read_text())
-MOST_PICTURES = 24  # validations whose samples the page holds, or it would take long to open
+MOST_PICTURES = 24  # validations on the page, to keep it small
 
 
 def write_report(workdir: Path) -> None:
-    """Writes ``report.html`` of a run, finished or not, from the other files of its workdir."""
+    """Writes ``report.html`` of a run, finished or not."""
     atomic_write(workdir / "report.html", report_html(workdir))
 
 
 def report_html(workdir: Path) -> str:
-    """Returns the page: facts, scores next to published ones, the curve, samples by step, and the commands to go on.
-
-    Pictures that are damaged are left out.
-    """
+    """Renders facts, scores, curve, samples and commands, without damaged pictures."""
     run, card, result = (_read(workdir / f"{name}.json") for name in ("config", "model", "result"))
     config, spec = run["config"], ImageSpec(**run["images"]["spec"])
     file = workdir / "metrics.jsonl"
@@ -62,13 +59,12 @@ def report_html(workdir: Path) -> str:
 
 
 def next_steps(workdir: Path) -> str:
-    """Returns where to look at a finished run, and which commands use its model."""
+    """Lists commands that use a finished run's model."""
     commands = _commands(workdir, _read(workdir / "config.json"), _read(workdir / "model.json"))
     return "\n".join([f"\nThe report is {workdir / 'report.html'}. Next:", *(f"  {one}" for one in commands)])
 
 
 def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[str]:
-    """Lists commands for the model of a run, relative to the current folder."""
     python, commands = interpreter(), list[str]()
     data, network = run["config"]["data"], card.get("networks", {})
     is_own = not {*re.findall('"class": "([^"]*)"', json.dumps(network))} <= MODULES.keys()
@@ -116,7 +112,6 @@ def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, An
 
 
 def _embed(file: Path) -> str | None:
-    """Returns a PNG as a data URI."""
     try:
         decode(file, colour=None)
     except InputError:  # not there yet, or damaged

@@ -1,4 +1,4 @@
-"""A run from beginning to end: set up, train, score the best parameters."""
+"""A run: set up, train, score the best parameters."""
 
 from pathlib import Path
 from typing import Any
@@ -26,36 +26,30 @@ from pixelcnn_jax.training.workdir import finished_result, open_workdir, prepare
 
 
 def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str) -> dict[str, Any]:
-    """Trains in a workdir, resuming a run that was stopped, and scores the best parameters.
+    """Trains or resumes a run, then scores the best EMA parameters.
 
-    ``config.model.dtype`` is the type of the training loss alone. Validation, samples, scores and the saved model are
-    in float32, so that they can be computed again on any machine.
-
-    The parameters after step k are a function of the config alone: a run that was killed and started again ends with
-    the same bits as one that was not. Validation by the EMA parameters chooses the best; the test split is scored once,
-    at the end. Several processes train together if each calls this with a workdir that all of them see.
+    ``config.model.dtype`` affects the training loss only; all else is float32. A resumed run ends with the same bits as
+    an uninterrupted one. Every process calls this with one workdir.
 
     Args:
       config: all settings.
-      recipe: how to set up the experiment.
+      recipe: the experiment.
       splits: the data sets.
-      workdir: the folder of the run, new or of the same config; its contents are listed in ``workdir.py``.
+      workdir: run directory, see ``workdir.py``.
 
     Returns:
-      What ``result.json`` holds: every score, in nats an image and bits/dim or in the experiment's own measure, and its
-      report.
+      The content of ``result.json``.
 
     Raises:
-      InputError: for a workdir of a different config, a batch that devices cannot share, and a loss that is no longer
-        finite.
-      Interrupted: after a signal, when the state is saved.
+      InputError: for a workdir of a different config, a batch that devices cannot share, or a loss that is not finite.
+      Interrupted: after a signal, once the state is saved.
     """
     workdir = Path(workdir)
     names = ("batch_size", "eval_batch_size") if config.train.microbatch_size is None else ("microbatch_size",)
     for name in names:
         check_batch_size(data_mesh(), getattr(config.train, name), name=f"config.train.{name}")
-    if not finished_result(workdir, config):  # before the workdir is claimed: a mistake must not claim it
-        if not Checkpoints(workdir / "checkpoints").steps():  # which hold all that is needed
+    if not finished_result(workdir, config):  # check before the workdir is claimed
+        if not Checkpoints(workdir / "checkpoints").steps():
             experiment = recipe.make_experiment(config, splits.spec, None)
             trained_params(config.train.start_from, experiment, without=config.train.reinitialise)
         recipe.check(config, splits)
@@ -74,7 +68,6 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         )
 
         def draw(name: str, params: Params, step: int) -> None:
-            """Draws the picture of samples. All processes sample, each on one device; the first one writes."""
             images = experiment.sample(on_one_device(params), jax.random.fold_in(keys(config).sample, step), source)
             if is_first():
                 save_grid(workdir / name, images, levels=splits.spec.levels)

@@ -1,4 +1,4 @@
-"""Training that starts from trained weights."""
+"""Warm starts."""
 
 from typing import Any
 
@@ -15,14 +15,13 @@ from pixelcnn_jax.training.experiment import Experiment, Params
 
 
 def trained_params(name: str | None, experiment: Experiment, *, without: tuple[str, ...] = ()) -> Params | None:
-    """Returns an experiment's initial parameters, taken from a trained model; None if no model is named.
+    """Loads a trained model as initial parameters; None if no model is named.
 
-    The model may have the same networks as the experiment, or be one of them, for example an auto-encoder's decoder.
-    The other networks are then initialised as usual, and so are parts whose name is in ``without``, at any depth.
-    Kernels of h and s that the model lacks, within parts that it has, start at zero.
+    The model may be one of several networks, e.g. the decoder of an auto-encoder. Other networks and submodules in
+    ``without`` are initialised; missing kernels of h and s start at zero.
 
     Raises:
-      InputError: if there is no such model, its networks differ, or it lacks a part ``without``.
+      InputError: for an unknown model or submodule, or different shapes.
     """
     if name is None:
         return None
@@ -33,7 +32,7 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
             raise InputError(f"config.train.reinitialise names {part}, which config.train.start_from={name} lacks.")
     variables = unflatten_dict({path: x for path, x in trained.items() if not set(path) & set(without)})
     whole = {part: variables[part] for part in wanted if part in variables}
-    # A network may stand alone in one of the two, and in a ConditionalModel or beside other networks in the other.
+    # Either side may hold the network alone, in a ConditionalModel, or beside other networks.
     networks = [x for x in (variables, part_of(variables, "network")) if x]
     networks += [{"params": {"network": x.get("params")}} for x in networks]
     candidates = [whole, *networks, *({part: x} for x in networks for part in wanted)]
@@ -49,11 +48,7 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
 
 
 def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Returns a tree of parameters with some of them replaced.
-
-    Kernels of a condition that ``new`` lacks are set to zero. The network then starts as it was trained, without noise
-    from an untrained condition.
-    """
+    """Merges ``new`` into parameters; missing conditional kernels become zero."""
 
     def begin(name: str, x: Any) -> Any:
         if name in new:

@@ -1,4 +1,4 @@
-"""Stopping on request: Ctrl-C, SIGTERM, preemption and the end of the given time end a run with a checkpoint."""
+"""Graceful stops by signals and a time limit."""
 
 import contextlib
 import os
@@ -15,11 +15,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):  # noqa: N818 (it is a request, not an error)
-    """Training was stopped by a signal after its state was saved.
+    """Training was stopped by a signal and its state saved.
 
     Attributes:
       signal: number of the signal.
-      status: exit status of a command: 128 more, or 0 after the time that the config grants.
+      status: exit status, 128 + signal, or 0 at the time limit.
     """
 
     def __init__(self, message: str, number: int) -> None:
@@ -33,10 +33,10 @@ class StopNow(BaseException):
 
 
 class StopRequest:
-    """Whether a signal has asked this run to stop. A second signal ends the process at once.
+    """Stop flag, set by a signal; a second one ends the process at once.
 
     Attributes:
-      signal: number of the signal that came, or None.
+      signal: number of the signal, or None.
       several: whether several processes train.
     """
 
@@ -46,13 +46,13 @@ class StopRequest:
         self._raises = False
 
     def pass_on(self, number: int, frame: FrameType | None) -> None:
-        """The handler where several processes train: JAX makes all of them stop at one step, after SIGTERM."""
+        """Handles a signal by JAX's SIGTERM, which stops all processes at one step."""
         self.signal = number
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler."""
+        """Handles a signal in a single process."""
         self.signal = number
         for one in SIGNALS:
             signal.signal(one, signal.SIG_DFL)
@@ -63,7 +63,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def may_raise(self) -> Iterator[None]:
-        """Lets a signal raise ``StopNow`` in work that can be done again, such as a validation."""
+        """Lets a signal raise ``StopNow``, in repeatable work."""
         self._raises = True
         try:
             if self.signal is not None and not self.several:
@@ -73,7 +73,7 @@ class StopRequest:
             self._raises = False
 
     def reached(self, step: int) -> bool:
-        """Whether to stop after this step; the same answer in all processes."""
+        """Whether to stop after this step; all processes agree."""
         if not self.several:
             return self.signal is not None
         reached = multihost_utils.reached_preemption_sync_point(step)
@@ -84,10 +84,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests(seconds: float | None = None, *, listens: bool = True) -> Iterator[StopRequest]:
-    """Listens for SIGINT, SIGTERM and, after some seconds, an alarm meanwhile.
-
-    It hears nothing unless it ``listens``, nor outside of the main thread, the only one that Python lets listen.
-    """
+    """Handles SIGINT, SIGTERM and a time limit in seconds; only in the main thread."""
     request = StopRequest()
     if not listens or threading.current_thread() is not threading.main_thread():
         yield request

@@ -1,4 +1,4 @@
-"""The scores of a run as rows of a table, and what is printed at its end."""
+"""Scores of a run as a table."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,12 +11,12 @@ from pixelcnn_jax.training.metrics import display_name
 
 
 def score_rows(published: Iterable[Any], scored: Mapping[str, Any], shape: tuple[int, ...]) -> list[list[str]]:
-    """Returns a header and rows (model, split, figures): baselines and published likelihoods, then this run.
+    """Builds rows (model, split, figures), this run last, below a header.
 
     Args:
       published: ``config.train.published``.
-      scored: what ``result.json`` holds, or the card of a run that is not finished.
-      shape: that of an image.
+      scored: ``result.json``, or the card of an unfinished run.
+      shape: image shape.
     """
     measure, bits_per_nat = scored.get("measure", LIKELIHOOD), nats_to_bits_per_dim(1.0, shape)
     this = "this run" if scored.get("density", "p(x)") == "p(x)" else f"this run, {scored['density']}"
@@ -32,12 +32,12 @@ def score_rows(published: Iterable[Any], scored: Mapping[str, Any], shape: tuple
 
 
 def display_figures(report: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the figures of a report as they are read."""
+    """Formats the figures of a report."""
     return {display_name(name): f"{x:,.4f}" if isinstance(x, float) else str(x) for name, x in report.items()}
 
 
 def table(config: RunConfig, splits: Splits, result: dict[str, Any]) -> str:
-    """Returns every score of a run as text, and its report."""
+    """Formats the scores and report of a run."""
     rows = score_rows(config.train.published, result, splits.spec.shape)
     report = display_figures(result["report"])
     width, figure_width = max(len(model) for model, *_ in rows), max(map(len, report), default=0)
@@ -46,7 +46,7 @@ def table(config: RunConfig, splits: Splits, result: dict[str, Any]) -> str:
 
 
 def summary(config: RunConfig, result: dict[str, Any]) -> dict[str, Any]:
-    """Returns what a training command prints as its last line, JSON."""
+    """Builds the JSON summary, the last line of the training command."""
     measure, validation = result["measure"], result["scores"]["validation"]
     return {
         "dataset": config.data.dataset,

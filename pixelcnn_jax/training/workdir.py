@@ -1,13 +1,13 @@
-"""The folder of a run: whose it is, what was prepared before training, and the best model so far.
+"""Run directory: lock, prepared variables, best model.
 
-config.json           the config and what its data is like; a different config is refused
-prepared.safetensors  variables learned before training, where an experiment has any
-checkpoints/          what the run resumes from
-model.safetensors     the best EMA parameters so far, and
-model.json            their card: ``load_pretrained(workdir)`` returns the model
+config.json           config and facts of the data
+prepared.safetensors  variables fitted before training
+checkpoints/          train states
+model.safetensors     best EMA parameters
+model.json            model card
 metrics.jsonl, tensorboard/, curve.png, samples*.png
 report.html           all of it on one page
-result.json           every score, once the run is finished
+result.json           final scores
 """
 
 import errno
@@ -36,13 +36,13 @@ STEPS = "config.train.steps"
 
 @contextmanager
 def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[dict[str, Any] | None]:
-    """Claims and locks a workdir; gives the result of a run that is finished, else None.
+    """Claims and locks a workdir; yields the result of a finished run, else None.
 
-    A finished run is not locked, since it may lie where nothing can be written. One with a constant learning-rate
-    schedule is made longer by a larger ``config.train.steps``.
+    Finished runs are not locked: the folder may be read-only. With a constant schedule, a larger ``config.train.steps``
+    extends a run.
 
     Raises:
-      InputError: for a workdir of a different run, a damaged one and one in use.
+      InputError: for a workdir of a different run, damaged or in use.
     """
     with ExitStack() as held:
 
@@ -62,16 +62,13 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
 
 
 def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | None:
-    """Makes a workdir this run's own by a ``config.json`` in it.
-
-    The file holds the config, the image spec, the number of images in each split, and the command that began the run.
+    """Claims a workdir by its ``config.json``.
 
     Returns:
-      The content of the file once the workdir is locked, for a run that is made longer; else None.
+      The new content of the file if the run is extended, to be written once locked; else None.
 
     Raises:
-      InputError: if the workdir belongs to a run of other settings or data, naming the first field that differs,
-        or cannot be used.
+      InputError: for different settings or data, or an unusable folder.
     """
     if workdir.parts and workdir.parts[0].endswith(":"):  # Path("gs://bucket/run")
         raise InputError(f"{workdir} must be a folder on a file system: mount the bucket, or copy the run to it later.")
@@ -107,12 +104,12 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
 
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Keeps a second process out of a workdir. The lock goes with the process, however it ends.
+    """Locks a workdir for the life of the process.
 
     Raises:
       InputError: if another process holds the lock.
     """
-    import fcntl  # which Windows does not have, nor ``fit`` without a folder need
+    import fcntl  # not on Windows; ``fit`` without a folder works there
 
     with (workdir / "lock").open("w") as file:
         try:
@@ -126,7 +123,7 @@ def locked(workdir: Path) -> Iterator[None]:
 
 
 def finished_result(workdir: Path, config: RunConfig) -> dict[str, Any] | None:
-    """Reads ``result.json`` of a run of as many steps as the config has; None if there is none, or a damaged one."""
+    """Reads ``result.json``; None unless a run of ``config.train.steps`` finished."""
     try:
         result = read_json(workdir / "result.json")
         return result if result["steps"] == config.train.steps else None
@@ -135,7 +132,7 @@ def finished_result(workdir: Path, config: RunConfig) -> dict[str, Any] | None:
 
 
 def write_result(workdir: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """Writes ``result.json``; returns what it holds."""
+    """Writes ``result.json`` and reads it back."""
 
     def write() -> dict[str, Any]:
         write_json(workdir / "result.json", result)
@@ -145,7 +142,7 @@ def write_result(workdir: Path, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare_once(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Returns the variables that a run learned before training: computed once, then read from the workdir.
+    """Runs ``Recipe.prepare`` once; later reads its variables from the workdir.
 
     Raises:
       InputError: if the file is damaged.
