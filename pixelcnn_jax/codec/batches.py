@@ -1,7 +1,4 @@
-"""Batches of groups of images of many sizes, padded so that few programs are compiled for any number of sizes.
-
-Padding is never coded, and the integers do not depend on it.
-"""
+"""Batches of image groups of many sizes, padded to few compiled shapes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ PADDING = 2**20  # pixels of padding that take less time than to compile another
 
 
 class Program(NamedTuple):
-    """The sizes that a program is compiled for: groups, images of a group, lanes of a group, columns."""
+    """Compiled shape: groups, images per group, lanes per group, columns."""
 
     groups: int
     images: int
@@ -29,23 +26,23 @@ class Program(NamedTuple):
 
 
 class Places(NamedTuple):
-    """The places that images fill in a batch or, below its first rows, in a strip."""
+    """Extent of each image in a padded batch or strip."""
 
     present: Bool[Array | np.ndarray, "groups images"]
     heights: Int[Array | np.ndarray, " groups"]
     widths: Int[Array | np.ndarray, " groups"]
 
     def below(self, row: int) -> "Places":
-        """Returns the places from a row on."""
+        """Shifts the places to start at a row."""
         return self._replace(heights=self.heights - row)
 
     def inside(self, columns: int) -> Float[Array, "batch 1 columns 1"]:
-        """Returns 1 for the columns of each image and 0 for those that pad it."""
+        """Builds the column mask: 1 inside each image, 0 in the padding."""
         mask = jnp.arange(columns)[None] < jnp.repeat(self.widths, self.present.shape[1])[:, None]
         return mask[:, None, :, None].astype(jnp.float32)
 
     def hold(self, rows: Any, columns: Any) -> Bool[Array, "groups images rows columns"]:
-        """Computes the mask of pixels inside each image, of some rows and columns."""
+        """Computes the mask of pixels inside each image."""
         rows, columns = jnp.reshape(rows, (1, 1, -1, 1)), jnp.reshape(columns, (1, 1, 1, -1))
         heights, widths = (x[:, None, None, None] for x in (self.heights, self.widths))
         return self.present[:, :, None, None] & (rows < heights) & (columns < widths)
@@ -56,9 +53,9 @@ class Batch:
     """Groups that are coded together.
 
     Attributes:
-      program: the sizes that they are padded to.
-      containers: the containers of this and all other batches.
-      members: of each group, the index of its container and its own there.
+      program: padded shape.
+      containers: the containers of all batches.
+      members: container index and index within it, per group.
     """
 
     program: Program
@@ -67,23 +64,23 @@ class Batch:
 
     @property
     def images(self) -> int:
-        """The number of images, padding included."""
+        """Number of images, padding included."""
         return self.program.groups * self.program.images
 
     @property
     def subpixels(self) -> list[int]:
-        """The sub-pixels of each group, without padding."""
+        """Sub-pixels per group, without padding."""
         return [self.containers[index].subpixels_of(group) for index, group in self.members]
 
     def places(self) -> Places:
-        """Returns the places of the images."""
+        """Places of the images."""
         sizes = np.zeros((self.program.groups, 3), np.int32)
         for row, (index, group) in enumerate(self.members):
             sizes[row] = self.containers[index].images_of(group), *self.containers[index].shape[1:3]
         return Places(np.arange(self.program.images) < sizes[:, :1], sizes[:, 1], sizes[:, 2])
 
     def gather(self, values: Sequence[Any]) -> Shaped[np.ndarray, "batch ..."]:
-        """Returns the images, maps or vectors of the batch out of those of every container, padded with zeros."""
+        """Gathers images, maps or vectors from all containers, zero-padded."""
         rows, first = max(1, -(-self.places().heights.max() // STRIP)) * STRIP, values[0]
         size = (rows, self.program.columns) if first.ndim == 4 else ()
         result = np.zeros((*self.program[:2], *size, first.shape[-1]), first.dtype)
@@ -92,16 +89,16 @@ class Batch:
         return result.reshape(-1, *result.shape[2:])
 
     def scatter(self, padded: Shaped[np.ndarray, "batch ..."], values: Sequence[np.ndarray]) -> None:
-        """Writes the images of the batch into those of every container: the inverse of ``gather``."""
+        """Writes the batch back to all containers: the inverse of ``gather``."""
         for x, own in self._pairs(padded.reshape(*self.program[:2], *padded.shape[1:]), values):
             own[...] = x
 
     def condition(self, conditions: Sequence[Condition]) -> Condition:
-        """Returns the condition of the batch's images."""
+        """Gathers the condition of the batch's images."""
         return Condition(*(None if x[0] is None else self.gather(x) for x in zip(*conditions, strict=True)))
 
     def _pairs(self, padded: np.ndarray, values: Sequence[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields the views of each group in the batch and in its container."""
+        """Yields views of each group in the batch and in its container."""
         for row, (index, group) in enumerate(self.members):
             first, count = group * self.containers[index].batch_size, self.containers[index].images_of(group)
             own = np.asarray(values[index])[first : first + count]
@@ -109,7 +106,7 @@ class Batch:
 
 
 def plan(containers: Sequence[Container]) -> list[Batch]:
-    """Divides the groups of containers, which may be of many sizes, into batches of a few programs."""
+    """Divides the groups of all containers into batches of few programs."""
     kinds: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for index, container in sorted(enumerate(containers), key=lambda pair: pair[1].shape[2:0:-1], reverse=True):
         images = -(-container.batch_size // container.lanes) * container.lanes
@@ -129,7 +126,7 @@ def plan(containers: Sequence[Container]) -> list[Batch]:
 def _by_columns(
     containers: Sequence[Container], groups: list[tuple[int, int]], images: int
 ) -> list[tuple[int, list[tuple[int, int]]]]:
-    """Divides groups, widest first, where half the columns would save more time than their programs take."""
+    """Splits groups, widest first, where narrower programs save more than they cost."""
     result: list[tuple[int, list[tuple[int, int]]]] = []
     columns = padding = 0
     for index, group in groups:
@@ -143,6 +140,6 @@ def _by_columns(
 
 
 def common_size(pixels: int) -> int:
-    """Returns the padded size of a side: beyond 32 pixels, one of four per octave."""
+    """Rounds a side up: beyond 32 pixels, to one of four sizes per octave."""
     step = max(1, 1 << (pixels.bit_length() - 3)) if pixels > 32 else 1
     return -(-pixels // step) * step

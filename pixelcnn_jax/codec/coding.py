@@ -1,4 +1,4 @@
-"""Lossless compression of images: the public functions and their checks. ``groups.py`` does the work."""
+"""Lossless compression of images: public functions and checks."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,29 +27,28 @@ def compress(
     extra: bytes = b"",
     on_row: OnRow | None = None,
 ) -> bytes:
-    """Returns images as about as many bytes as their likelihood implies: -log2 p(x | h, s) bits, plus about 80 bytes.
+    """Compresses images to -log2 p(x | h, s) bits plus about 80 bytes.
 
     Args:
-      model: an ``IntegerPixelCNN``, alone or in a ``ConditionalModel``; ``quantise`` makes one.
+      model: an ``IntegerPixelCNN``, alone or in a ``ConditionalModel``; see ``quantise``.
       variables: its variables; the decoder needs the same.
       images: integers 0 to ``model.levels - 1``.
-      h: vectors [count, condition] or class labels [count], for a model made with one; the decoder needs the same.
-      s: maps [count, height, width, map_features], for a model made with one; the decoder needs the same.
-      batch_size: images of a group, which can be decoded by itself. A group of 16 takes about 2 % more than one of 256.
-      verify: decode the result and compare before returning it.
-      extra: bytes to keep in the container, such as file names.
-      on_row: called with the index of each finished row of a group, in coding and in verifying, for a progress bar.
+      h: vectors [count, condition] or class labels [count]; the decoder needs the same.
+      s: maps [count, height, width, map_features]; the decoder needs the same.
+      batch_size: images per group. Groups decode independently; 16 cost about 2 % more than 256.
+      verify: decode and compare before returning.
+      extra: bytes to store in the container.
+      on_row: callback per finished row of a group, with its index.
 
     Raises:
-      InputError: for a model that is not computed in integers, for arguments that do not fit the model, and for more
-        than 2**28 sub-pixels, the limit of the format.
+      InputError: for a float model, mismatched arguments, or more than 2**28 sub-pixels.
     """
     one = Uncoded(images, h, s, batch_size, extra)
     return compress_sizes(model, variables, [one], verify=verify, on_row=on_row)[0]
 
 
 class Uncoded(NamedTuple):
-    """Images of one size, with what else ``compress`` is given."""
+    """Images of one size and their arguments of ``compress``."""
 
     images: GivenImages
     h: Given | None = None
@@ -61,7 +60,7 @@ class Uncoded(NamedTuple):
 def compress_sizes(
     model: nn.Module, variables: Variables, sizes: Sequence[Uncoded], *, verify: bool, on_row: OnRow | None
 ) -> list[bytes]:
-    """Compresses images of several sizes, each as ``compress`` does, by a few programs for all of them."""
+    """Compresses images of several sizes, with few programs for all."""
     network, arrays, containers, conditions = integer_network(model), [], [], []
     for images, h, s, batch_size, extra in sizes:
         arrays.append(images := np.asarray(as_images(images, channels=network.channels, levels=network.levels)))
@@ -95,17 +94,17 @@ def decompress(
     max_subpixels: int = MAX_CODED_SUBPIXELS,
     on_row: OnRow | None = None,
 ) -> UInt[np.ndarray, "count height width channels"]:
-    """Returns the images that were compressed, exactly, as uint8, or uint16 for more than 256 levels.
+    """Decompresses images exactly, to uint8, or uint16 above 256 levels.
 
     Args:
-      model, variables, h, s: what ``compress`` was given.
-      data: what ``compress`` returned.
+      model, variables, h, s: as given to ``compress``.
+      data: output of ``compress``.
       group: index of the only group to decode; h is then that of its images.
-      max_subpixels: limit on the sub-pixels of all images, checked before anything is computed.
-      on_row: called with the index of each finished row of a group.
+      max_subpixels: limit on sub-pixels of all images, checked first.
+      on_row: callback per finished row of a group, with its index.
 
     Raises:
-      InputError: for damaged bytes, and for a different model, variables, h or s.
+      InputError: for damaged bytes, or a different model, variables, h or s.
     """
     container = unpack(data)
     check_size(container.shape, most=max_subpixels)
@@ -121,7 +120,7 @@ def decompress_sizes(
     *,
     on_row: OnRow | None,
 ) -> list[UInt[np.ndarray, "..."]]:
-    """Decompresses the images of several containers, each with its h and s, by a few programs for all of them."""
+    """Decompresses several containers, with few programs for all."""
     network, conditions = integer_network(model), []
     for container, h, s in coded:
         _, weights, condition = apply_conditioner(model, variables, h, s, shape=container.shape)
@@ -130,7 +129,7 @@ def decompress_sizes(
 
 
 def integer_network(model: nn.Module) -> IntegerPixelCNN:
-    """Returns the network of a model. Raises InputError if it is not an integer network, and names the remedy."""
+    """Extracts the integer network of a model, or raises InputError."""
     network = model.network if isinstance(model, ConditionalModel) else model
     if isinstance(network, IntegerPixelCNN):
         return network

@@ -1,12 +1,9 @@
-"""The container of compressed images. All that it declares is checked and bounded before anything is decoded.
+"""The container of compressed images, checked and bounded before decoding.
 
     magic, version, length of all | digest of the model | numbers | extra | length of each group | groups | digest
 
-It names no software, machine or batch size, because none matters. Numbers are little-endian; the lengths of the groups
-have 7 bits a byte. Nothing here needs JAX.
-
-Streams are padded with zeros to at least one byte for every ``SUBPIXELS_PER_BYTE`` sub-pixels. The length of a file
-therefore bounds the work that it can declare.
+Numbers are little-endian; group lengths are varints. Streams are padded to one byte per ``SUBPIXELS_PER_BYTE``
+sub-pixels: the file length bounds the work it can declare.
 """
 
 import dataclasses
@@ -31,16 +28,16 @@ _SIZE = 8  # bytes of a digest: one of 2**64 damages would pass
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """The fields of a container.
+    """Fields of a container.
 
     Attributes:
       model: digest of the network and its integers.
-      shape: count, height, width and channels of the images.
-      levels: number of values of a sub-pixel.
-      batch_size: images of a group, which are coded together; the last group may have fewer.
-      lanes: interleaved states of the coder in each group.
+      shape: count, height, width and channels.
+      levels: intensity levels.
+      batch_size: images per group; the last may have fewer.
+      lanes: interleaved coder states per group.
       extra: the caller's bytes.
-      streams: the states and bytes of each group.
+      streams: coder states and bytes of each group.
     """
 
     model: bytes
@@ -52,7 +49,7 @@ class Container:
     streams: tuple[bytes, ...]
 
     def only(self, group: int) -> "Container":
-        """Returns a container of one group. Raises InputError if there is no such group."""
+        """Selects one group. Raises InputError if there is none."""
         if not 0 <= group < len(self.streams):
             raise InputError(f"group must be 0 to {len(self.streams) - 1}, got {group}.")
         shape = (self.images_of(group), *self.shape[1:])
@@ -60,30 +57,30 @@ class Container:
 
     @property
     def groups(self) -> int:
-        """The number of groups."""
+        """Number of groups."""
         return -(-self.shape[0] // self.batch_size)
 
     def images_of(self, group: int) -> int:
-        """Returns the number of images in a group."""
+        """Counts the images of a group."""
         return min(self.batch_size, self.shape[0] - group * self.batch_size)
 
     def subpixels_of(self, group: int) -> int:
-        """Returns the number of sub-pixels in a group."""
+        """Counts the sub-pixels of a group."""
         return self.images_of(group) * math.prod(self.shape[1:])
 
 
 def digest(*parts: bytes | memoryview) -> bytes:
-    """Returns a short digest of bytes."""
+    """Computes a short digest."""
     return hashlib.sha256(b"".join(parts)).digest()[:_SIZE]
 
 
 def filled(coded: bytes, subpixels: int) -> bytes:
-    """Returns coded bytes, padded with zeros to the least whole number of words for the sub-pixels."""
+    """Pads a stream with zeros to whole words and the minimum for its sub-pixels."""
     return coded.ljust(4 * -(-subpixels // (4 * SUBPIXELS_PER_BYTE)), b"\0")
 
 
 def pack(container: Container) -> bytes:
-    """Returns a container as bytes."""
+    """Serialises a container."""
     numbers = *container.shape, container.levels, container.batch_size, container.lanes, len(container.extra)
     lengths = [_varint(len(stream)) for stream in container.streams]
     body = b"".join([_NUMBERS.pack(container.model, *numbers), container.extra, *lengths, *container.streams])
@@ -96,7 +93,7 @@ def _varint(number: int) -> bytes:
 
 
 def unpack(data: bytes) -> Container:
-    """Reads a container. Raises InputError for damaged bytes."""
+    """Parses a container. Raises InputError for damaged bytes."""
     if length_of(data) != len(data) or digest(data[:-_SIZE]) != data[-_SIZE:]:
         raise InputError(f"data is damaged: its checksum or its length, {len(data)} bytes, does not match.")
     try:
@@ -106,7 +103,7 @@ def unpack(data: bytes) -> Container:
 
 
 def length_of(data: bytes) -> int:
-    """Returns the bytes of the container at the start of ``data``. Raises InputError if none starts there."""
+    """Reads the container length from its first bytes, or raises InputError."""
     magic, version, length = _START.unpack(data[: _START.size].ljust(_START.size, b"\0"))
     if magic != MAGIC or length < _START.size + _SIZE:
         raise InputError("data was not compressed by pixelcnn_jax, or its start is damaged.")
@@ -116,7 +113,7 @@ def length_of(data: bytes) -> int:
 
 
 def check_size(shape: tuple[int, ...], *, most: int = MAX_CODED_SUBPIXELS) -> None:
-    """Raises InputError for no images, and for images that exceed the limits on memory."""
+    """Raises InputError for no images or too many sub-pixels."""
     if not 0 < math.prod(shape) <= most or shape[2] > MAX_ROW:
         raise InputError(
             f"images must have at least 1 and at most {most} sub-pixels, in rows of at most {MAX_ROW} pixels, got "

@@ -1,4 +1,4 @@
-"""The integers of a sum: the steps of what it reads and of its weights, which add the least noise within the bound."""
+"""Integer weights and steps of a sum that add the least noise within the bound."""
 
 from typing import Any, NamedTuple
 
@@ -18,18 +18,18 @@ Range = tuple[Any, np.ndarray]  # step, of each channel or of all, and clip rang
 
 
 class Statistics(NamedTuple):
-    """Calibration statistics of a quantity: largest magnitude and mean of each channel, and their covariance."""
+    """Calibration statistics: per-channel maximum magnitude and mean, and covariance."""
 
     largest: Any
     mean: Any
     covariance: Any
 
     def scaled(self, factor: np.ndarray) -> "Statistics":
-        """Returns the statistics in a different unit of each channel."""
+        """Rescales each channel."""
         return Statistics(self.largest * factor, self.mean * factor, self.covariance * np.outer(factor, factor))
 
     def joined(self, new: "Statistics", share: float) -> "Statistics":
-        """Returns the statistics of two sets of images together; the new one has this share of the images."""
+        """Merges statistics; ``share`` is the new one's fraction of images."""
         apart = np.ravel(new.mean - self.mean)
         covariance = self.covariance + share * (new.covariance - self.covariance)
         return Statistics(
@@ -40,14 +40,14 @@ class Statistics(NamedTuple):
 
 
 class Operand(NamedTuple):
-    """One input of a sum, with its weights.
+    """One input of a sum and its weights.
 
     Attributes:
-      kernel: its weights ``[*taps, *channels, *outputs]``.
-      seen: its values in calibration.
-      range: its step and clip range; None to choose them.
-      most: the finest step to choose.
-      shared: whether all channels must have one step.
+      kernel: weights ``[*taps, *channels, *outputs]``.
+      seen: calibration statistics.
+      range: step and clip range; None to choose them.
+      most: finest step to choose.
+      shared: whether all channels share one step.
     """
 
     kernel: np.ndarray
@@ -58,7 +58,7 @@ class Operand(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """The integers of a sum, the step of each of its channels, and the ranges of what it reads."""
+    """Integers of a sum, step per channel, and operand ranges."""
 
     kernels: list[np.ndarray]
     bias: np.ndarray
@@ -68,17 +68,17 @@ class Sum(NamedTuple):
 
 
 def step_within(largest: np.ndarray, most_value: int) -> int:
-    """Returns the finest step at which a quantity, with the margin, stays within a value."""
+    """Computes the finest step at which a quantity plus margin stays within a value."""
     return min(int(np.floor(np.log2(most_value / (largest.max() * MARGIN + 1e-6)))), MOST_STEP)
 
 
 def range_of(seen: Statistics, step: Any) -> Range:
-    """Returns a step, and the clip range of each channel with it."""
+    """Computes the clip range of each channel at a step."""
     return step, np.maximum(1, np.ceil(seen.largest * MARGIN * 2.0**step))
 
 
 def finest_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
-    """Returns about the finest step of each channel of a sum. Steps of operands that are to be chosen do not matter."""
+    """Estimates the finest step of each channel of a sum."""
 
     def reach(operand: Operand) -> np.ndarray:
         if operand.range is None:
@@ -92,21 +92,21 @@ def finest_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None 
 
 
 def finest_operand_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
-    """Returns the finest step to which a sum may be rescaled: a shift is at least 1, and a bit is for rounding."""
+    """Computes the finest step a sum may be rescaled to: a shift is at least 1."""
     return np.minimum(finest_step(operands, bias, h) - 2, MOST_STEP)
 
 
 def fit_sum(
     operands: list[Operand], bias: np.ndarray, steps: Any, h: np.ndarray | None = None, *, importance: Any = None
 ) -> Sum:
-    """Returns the integers of a sum with the finest steps within the bound.
+    """Fits the integers of a sum at the finest steps within the bound.
 
     Args:
-      operands: what it reads.
-      bias: its bias ``[*outputs]``. It absorbs the mean error of the rounded weights.
-      steps: those that the sum is rescaled to.
-      h: the terms of a one-hot h ``[classes, *outputs]``.
-      importance: the weight of the noise of each output. By default 4**steps: noise counts equally after rescaling.
+      operands: inputs of the sum.
+      bias: ``[*outputs]``; absorbs the mean rounding error of the weights.
+      steps: steps to rescale the sum to.
+      h: terms of a one-hot h ``[classes, *outputs]``.
+      importance: noise weight per output; default 4**steps, equal after rescaling.
 
     Raises:
       InputError: if a sum at these steps would exceed 2**24.
@@ -137,11 +137,10 @@ def fit_sum(
 
 
 def _least_noise(operand: Operand, finest: np.ndarray, importance: Any) -> Range:
-    """Returns the steps of an operand at which rounding it, and rounding its weights, add the least noise.
+    """Chooses operand steps that minimise the noise of rounding operand and weights.
 
-    Each bit given to the operand is taken from its weights: at a step s of the operand and t of the sum, a weight w has
-    the step t - s. The noise w**2 4**-s + var(x) 4**(s - t) is least where both terms are equal; the bias absorbs the
-    mean of x.
+    At step s of the operand and t of the sum, a weight w has step t - s. The noise w**2 4**-s + var(x) 4**(s - t) is
+    least where both terms are equal; the bias absorbs the mean of x.
     """
     kernel, seen = operand.kernel, operand.seen
     variance = np.diag(seen.covariance).reshape(seen.mean.shape)
@@ -157,17 +156,14 @@ def _least_noise(operand: Operand, finest: np.ndarray, importance: Any) -> Range
 
 
 def _in_integers(operand: Operand, step: Any, bias: np.ndarray) -> Operand:
-    """Returns an operand with its values, and the weights that they are multiplied by, in units of a step."""
     scale = np.broadcast_to(2.0**step, operand.seen.mean.shape)
     return operand._replace(kernel=operand.kernel / _for_kernel(scale, bias), seen=operand.seen.scaled(scale))
 
 
 def _rounded(kernel: np.ndarray, covariance: np.ndarray, outputs: int) -> np.ndarray:
-    """Rounds a kernel [*taps, *channels, *outputs] to integers.
+    """Rounds a kernel [*taps, *channels, *outputs] by GPTQ (Frantar et al. 2022), per tap.
 
-    After each channel, the weights of the remaining channels are adjusted to compensate for its error, separately at
-    each tap (GPTQ, Frantar et al. 2022). The last colour comes first: whatever reads it reads the earlier ones too, so
-    that a mask hides no channel that remains. Masked weights stay zero.
+    The last colour comes first, so that masks hide no remaining channel. Masked weights stay zero.
     """
     channels = len(covariance)
     damped = covariance[::-1, ::-1] + np.eye(channels) * (DAMPING * np.trace(covariance) / channels + 1e-12)
@@ -183,10 +179,10 @@ def _rounded(kernel: np.ndarray, covariance: np.ndarray, outputs: int) -> np.nda
 
 
 def _for_kernel(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Returns numbers of channels with axes for the outputs of a kernel."""
+    """Adds output axes to per-channel values."""
     return x.reshape(x.shape + (1,) * bias.ndim)
 
 
 def in_16_bits(x: np.ndarray | int) -> Array:
-    """Returns integers in 16 bits where they fit."""
+    """Casts integers to 16 bits where they fit."""
     return jnp.asarray(x, jnp.int16 if np.abs(x).max() < 2**15 else jnp.int32)

@@ -1,9 +1,7 @@
-"""Conversion of a head's integer outputs to integer frequencies, for a network computed in integers.
+"""Integer frequencies of a softmax, summing to ``2**total_bits``, each at least 1.
 
-A distribution gives the levels of a sub-pixel frequencies that sum to ``2**total_bits``, each at least 1. This module
-has the softmax; ``logistics.py`` has the mixture. All arithmetic uses 32-bit integers, and nothing overflows.
-For the softmax: the logits are multiples of 2**-8 and their exponentials a stored table, whose entries are at most
-2**16; ``MAX_LEVELS`` of them are summed, and both factors of a product are below 2**16.
+32-bit arithmetic does not overflow: logits are multiples of 2**-8, table entries at most 2**16, at most
+``MAX_LEVELS`` are summed, and both factors of a product are below 2**16.
 """
 
 from dataclasses import dataclass
@@ -21,9 +19,9 @@ EXP_SIZE = 3018  # 2**16 exp(-d 2**-8) rounds to 0 from d = 3017 on
 
 
 class Cumulative(NamedTuple):
-    """The numerators a_0 .. a_levels and the denominator of a softmax's bounds, b_i = i + a_i // total.
+    """Numerators a_0 .. a_levels and denominator of a softmax's bounds, b_i = i + a_i // total.
 
-    The bounds run from 0 to 2**16, and each is at least one above the last. The frequency of level i is b_(i+1) - b_i.
+    The frequency of level i is b_(i+1) - b_i; bounds run from 0 to 2**16.
     """
 
     scaled: UInt32[Array, "*subpixels bounds"]
@@ -32,10 +30,10 @@ class Cumulative(NamedTuple):
 
 @dataclass(frozen=True)
 class Softmax:
-    """The frequencies of a softmax over the levels.
+    """Frequencies of a softmax over the levels.
 
     Attributes:
-      exp: the stored exponentials.
+      exp: stored exponentials.
     """
 
     exp: UInt32[Array, " entries"]
@@ -49,7 +47,7 @@ class Softmax:
     def interval(
         self, numbers: Cumulative, values: Array | np.ndarray
     ) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        """Returns the bound below a value, and the value's frequency."""
+        """Computes the lower bound and frequency of a value."""
         values = jnp.asarray(values).astype(jnp.int32)[..., None]
 
         def bound(i: Array) -> Array:
@@ -61,10 +59,9 @@ class Softmax:
     def level_at(
         self, numbers: Cumulative, slot: UInt32[Array, "*subpixels"]
     ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        """Returns the level whose interval holds a slot: how many bounds i + a_i // total do not exceed it.
+        """Finds the level whose interval holds a slot, without division.
 
-        No division is needed: a bound is at most the slot if and only if a_i < (slot - i + 1) total, and that product
-        is below 2**32.
+        A bound is at most the slot if and only if a_i < (slot - i + 1) total, a product below 2**32.
         """
         inner = numbers.scaled[..., 1:-1]
         i = jax.lax.broadcasted_iota(jnp.uint32, inner.shape, inner.ndim - 1) + 1
@@ -73,7 +70,7 @@ class Softmax:
         return values, *self.interval(numbers, values)
 
     def log_frequencies(self, numbers: Cumulative) -> Float[Array, "*subpixels levels"]:
-        """Returns the log-probability of every level."""
+        """Computes the log-probability of every level."""
         scaled, total = numbers
         bounds = jax.lax.broadcasted_iota(jnp.uint32, scaled.shape, scaled.ndim - 1) + scaled // total
         return log_of_frequency(bounds[..., 1:] - bounds[..., :-1], self.total_bits)
@@ -82,7 +79,7 @@ class Softmax:
 def cumulative_shares(
     exp: UInt32[Array, " entries"], logits: Float[Array, "*subpixels parts"]
 ) -> UInt32[Array, "*subpixels bounds"]:
-    """Returns cumulative sums of the logits' exponentials, from 0 to a total that is scaled to 16 bits."""
+    """Computes cumulative sums of exponentials, scaled to a total of 16 bits."""
     below = jnp.minimum(jnp.max(logits, axis=-1, keepdims=True) - logits, exp.size - 1).astype(jnp.int32)
     sums = jnp.cumsum(exp.at[below].get(mode="promise_in_bounds"), axis=-1, dtype=jnp.uint32)
     # The largest logit has 2**16, so the total has 17 to 28 bits; it keeps the highest 16.
@@ -91,5 +88,5 @@ def cumulative_shares(
 
 
 def log_of_frequency(frequencies: UInt32[Array, "*shape"], total_bits: int) -> Float[Array, "*shape"]:
-    """Returns log(f / 2**total_bits)."""
+    """Computes log(f / 2**total_bits)."""
     return jnp.log(frequencies.astype(jnp.float32) * np.float32(2.0**-total_bits))

@@ -1,7 +1,6 @@
-"""Compression by an integer model: a parallel pass to encode and a compiled loop to decode, in groups of images.
+"""Group coder: parallel encoding and a compiled decoding loop, in strips of rows.
 
-The files can be read on any machine, by any version, in batches of any size: all probabilities are integers. Each group
-can be decoded by itself. Images are computed in strips of a few rows, with the rows above remembered.
+Files do not depend on the machine or its batches, as all probabilities are integers.
 """
 
 import functools
@@ -38,13 +37,13 @@ OnRow = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Coder:
-    """Codes images of any sizes by a model, each size in a container.
+    """Coder of images of any sizes, one container per size.
 
     Attributes:
       model, variables: the model.
-      containers: one for each size; to encode, without their streams.
-      conditions: the condition of each container's images.
-      on_row: called with the index of each finished row of a group.
+      containers: one per size; without streams to encode.
+      conditions: condition of each container's images.
+      on_row: callback per finished row of a group, with its index.
     """
 
     model: IntegerPixelCNN
@@ -54,10 +53,10 @@ class Coder:
     on_row: OnRow | None
 
     def compress(self, images: Sequence[Any], *, verify: bool) -> list[Container]:
-        """Returns the containers with their streams: about -log2 p(x | h) bits, and 5 bytes per group.
+        """Encodes images at -log2 p(x | h) bits plus 5 bytes per group.
 
         Raises:
-          InputError: if this machine does not compute exactly or, with ``verify``, decodes different images.
+          InputError: if this machine is inexact or, with ``verify``, decodes different images.
         """
         encode = lambda batch: self._encode(batch, batch.gather(images))  # noqa: E731
         batches = self._batches(encode, *([self._decode] if verify else []))
@@ -73,10 +72,10 @@ class Coder:
         return containers
 
     def decompress(self) -> list[UInt[np.ndarray, "..."]]:
-        """Returns the images of every container.
+        """Decodes the images of every container.
 
         Raises:
-          InputError: if a container was made with a different model, variables or h, or holds no images.
+          InputError: for no images, or a different model, variables or h.
         """
         expected = digest_of_integers(self.model, self.variables), self.model.channels, self.model.levels
         if any((one.model, one.shape[-1], one.levels) != expected for one in self.containers):
@@ -88,7 +87,7 @@ class Coder:
         return images
 
     def _batches(self, *works: Callable[[Batch], Any]) -> list[Batch]:
-        """Returns the batches of all groups, after compiling their programs, two at a time."""
+        """Plans batches and compiles their programs, two at a time."""
         check_bounds(self.model, self.variables)
         batches, params = plan(self.containers), params_of(self.variables)
         first = {batch.program: replace(batch, members=()) for batch in batches}.values()
@@ -103,7 +102,7 @@ class Coder:
         return batches
 
     def _encode(self, batch: Batch, images: Images) -> list[bytes]:
-        """Returns the stream of each group of a batch."""
+        """Encodes each group of a batch to a stream."""
         condition, places, strips = batch.condition(self.conditions), batch.places(), []
         rows = first_rows(self.model, params_of(self.variables), batch.images, batch.program.columns)
         for first in range(0, images.shape[1], STRIP):
@@ -115,7 +114,7 @@ class Coder:
         return [filled(*each) for each in zip(coded, batch.subpixels, strict=False)]
 
     def _decode(self, batch: Batch) -> UInt[np.ndarray, "batch rows columns channels"]:
-        """Returns the images of a batch, padded."""
+        """Decodes a batch, padding included."""
         condition, places, head = batch.condition(self.conditions), batch.places(), 4 * batch.program.lanes
         streams = [self.containers[index].streams[group] for index, group in batch.members]
         states = np.full((batch.program.groups, batch.program.lanes), rans.LOW, np.uint32)
@@ -161,18 +160,17 @@ _reporting = threading.Lock()
 
 
 def first_rows(model: IntegerPixelCNN, params: Params, images: int, columns: int) -> Rows:
-    """Returns the zero border above images."""
+    """Builds the zero border above images."""
     shapes = jax.eval_shape(lambda x: IntegerStream(model).first_rows(prepare(model, x), images, columns), params)
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
 
 def _strip(condition: Condition, first: int) -> Condition:
-    """Returns the condition of a strip."""
     return condition._replace(s=None if condition.s is None else condition.s[:, first : first + STRIP])
 
 
 def _in_pairs(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Yields results in order, computed two at a time: XLA uses one core for table look-ups and small products."""
+    """Yields results in order, two at a time: XLA uses one core for small products."""
     device = cast(Any, jax.config).jax_default_device  # of this thread
 
     def on_device(item: Any) -> Any:
@@ -185,9 +183,9 @@ def _in_pairs(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]
 
 @functools.cache
 def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> bool:
-    """Whether products just below 2**24 of a kernel with images come out exactly, in several rows and in one.
+    """Tests products just below 2**24 of a kernel with images, in several rows and in one.
 
-    They do not in TF32 or bfloat16, nor by Winograd's or Fourier's algorithms, and a compiler chooses for each shape.
+    TF32, bfloat16, Winograd and FFT convolutions are inexact; XLA chooses per shape.
     """
     generator, (images, rows, columns), (height, width, features, *_) = np.random.default_rng(0), shape, kernel
     most = math.isqrt(2**24 // (height * width * features))
@@ -200,7 +198,7 @@ def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> 
 
 
 def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
-    """Returns a digest of a model's integers and their shapes. It does not depend on the type that stores them."""
+    """Computes a digest of integers and shapes, independent of the dtype."""
     state = hashlib.sha256(f"{model.channels} {model.levels}".encode())
     for path, x in jax.tree_util.tree_leaves_with_path(params_of(variables)):
         state.update(f"{jax.tree_util.keystr(path)} {x.shape}".encode())
@@ -209,7 +207,7 @@ def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
 
 
 def lanes_of(model: IntegerPixelCNN, group_size: int) -> int:
-    """Returns the number of states of a group."""
+    """Computes the coder states per group."""
     return max(1, group_size // IMAGES_PER_LANE["mixture" if model.mixture else "softmax"])
 
 
@@ -217,7 +215,7 @@ def lanes_of(model: IntegerPixelCNN, group_size: int) -> int:
 def _intervals(
     stream: IntegerStream, params: Params, rows: Rows, images: Images, condition: Condition, places: Places
 ) -> tuple[tuple[Array, Array], Rows]:
-    """Returns start and frequency of every value in a strip, [groups, images, sub-pixels], and the memory."""
+    """Computes start and frequency of every value in a strip [groups, images, sub-pixels]."""
     net = prepare(stream.model, params) | {"inside": places.inside(images.shape[2])}
     outputs, rows = stream.read_rows(net, rows, images, condition)
     distribution = distribution_of(stream.model, net["tables"])
@@ -240,9 +238,9 @@ def _decode(
     condition: Condition,
     places: Places,
 ) -> tuple[Int[Array, "batch rows columns channels"], Rows, Array | np.ndarray, Array | np.ndarray]:
-    """Decodes a strip of all groups at once: as ``sample``, with the coder in place of the noise.
+    """Decodes a strip of all groups, with the coder as the noise of ``sample``.
 
-    Decoding ends after the row in which a group's bytes run out.
+    Stops after the row in which a group's bytes run out.
     """
     batch, _, columns_at_most, _ = rows.last.shape
     channels, (groups, images) = stream.model.channels, places.present.shape

@@ -1,4 +1,4 @@
-"""A Gated PixelCNN computed in integers, by the layers of ``integer_layers.py``."""
+"""Gated PixelCNN in integers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,12 +21,10 @@ from pixelcnn_jax.models.parameters import Bias, Params
 
 
 class IntegerPixelCNN(GatedPixelCNN):
-    """A Gated PixelCNN computed in integers. ``quantise`` makes it and its variables.
+    """A Gated PixelCNN computed in integers; made by ``quantise``.
 
-    Its fields are those of ``Network``. Its parameters have the names and shapes of the float network, and in addition
-    the shift of every sum (``shifts``), the clip range of every operand (``clips``) and the ``tables``. All are
-    integers. An h must be one-hot. An s is rounded to the step that its shift names, so a map of integers stays as it
-    is. There is no dropout.
+    Adds ``shifts`` (of every sum), ``clips`` (range of every operand) and ``tables`` to the float network's parameters.
+    h must be one-hot; s is rounded to its step. No dropout.
     """
 
     @nn.nowrap
@@ -53,14 +51,14 @@ class IntegerPixelCNN(GatedPixelCNN):
     def __call__(
         self, images: Images, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
-        """Returns the log-frequency of every level of every sub-pixel."""
+        """Computes the log-frequency of every level of every sub-pixel."""
         distribution, outputs = self.integer_outputs(images, Condition(h, s))
         return distribution.log_frequencies(distribution.read(outputs))
 
     def log_probs(
         self, images: Images, condition: Condition, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels"]:
-        """Returns the log of the frequency of every sub-pixel's value, in nats: what coding it costs."""
+        """Computes the log-frequency of every sub-pixel's value, in nats."""
         distribution, outputs = self.integer_outputs(images, condition)
         _, frequencies = distribution.interval(distribution.read(outputs), images)
         return log_of_frequency(frequencies, distribution.total_bits)
@@ -68,7 +66,7 @@ class IntegerPixelCNN(GatedPixelCNN):
     def integer_outputs(
         self, images: Images, condition: Condition
     ) -> tuple[Distribution, Float[Array, "batch height width channels outputs"]]:
-        """Returns the distribution of the outputs, and the head's outputs for every sub-pixel, by one parallel pass."""
+        """Computes the distribution and the head's outputs, in one parallel pass."""
         images = as_images(images, channels=self.channels, levels=self.levels)
         net, stream = prepare(self, self.parameters(images, *condition)), IntegerStream(self)
         outputs, _ = stream.read_rows(net, stream.first_rows(net, len(images), images.shape[2]), images, condition)
@@ -76,7 +74,7 @@ class IntegerPixelCNN(GatedPixelCNN):
 
     @property
     def total_bits(self) -> int:
-        """The frequencies of the levels of a sub-pixel sum to two to this power."""
+        """Frequencies of a sub-pixel sum to two to this power."""
         return (Mixture if self.mixture else Softmax).total_bits
 
     @nn.nowrap
@@ -97,7 +95,7 @@ def _sizes(**groups: Mapping[str, tuple[int, ...]]) -> Params:
 
 
 def check_one_hot(h: Array | np.ndarray | None) -> None:
-    """Raises InputError for an h that is not one-hot. Traced values are not checked."""
+    """Raises InputError unless h is one-hot. Traced values are not checked."""
     if h is not None and not isinstance(h, jax.core.Tracer):
         rows = np.asarray(h)
         if not np.isin(rows, (0, 1)).all() or (rows.sum(axis=-1) > 1).any():

@@ -1,12 +1,8 @@
-"""The layers of a Gated PixelCNN in integers: every value is an integer, held exactly in float32.
+"""Layers of a Gated PixelCNN in integers, exact in float32.
 
-float32 represents each integer up to 2**24. A sum of products that stays below it is therefore exact in any order, so
-the network gives the same numbers on every machine, for every batch size, in the parallel pass and in the cached one.
-``check_bounds`` proves it from the weights. ``docs/integer_codec.md`` derives the bounds; ``quantise.py`` makes the
-weights.
-
-A value with a *step* s stands for itself times 2**-s. The only operations are sums of products, ``rescale``, clips and
-look-ups in stored tables.
+Sums of integers below 2**24 are exact in float32 in any order, hence equal on every machine, for every batch size,
+parallel or cached; ``check_bounds`` proves it, ``docs/integer_codec.md`` derives the bounds. A value with *step* s
+stands for itself times 2**-s.
 """
 
 from typing import NamedTuple
@@ -35,7 +31,7 @@ Memory = list[Float[Array, "batch _ _ _"]]  # for each layer, the rows above or 
 
 
 class Precision(NamedTuple):
-    """The steps of a gate: of the arguments of its two tables, and of its output."""
+    """Steps of a gate: arguments of its two tables, and output."""
 
     tanh: int
     sigmoid: int
@@ -43,7 +39,7 @@ class Precision(NamedTuple):
 
     @property
     def gate_shift(self) -> int:
-        """The shift from the product of two entries to the output of a gate."""
+        """Shift from the product of two entries to the gate's output."""
         return TANH_BITS + SIGMOID_BITS - self.gate
 
 
@@ -51,19 +47,19 @@ SOFTMAX, MIXTURE = Precision(8, 6, 9), Precision(11, 9, 11)  # a mean of many le
 
 
 def precision_of(model: Network) -> Precision:
-    """Returns the steps of a network's gates, which its head decides."""
+    """Looks up the gate steps for the network's head."""
     return MIXTURE if model.mixture else SOFTMAX
 
 
 def distribution_of(model: Network, tables: Params) -> Distribution:
-    """Returns the distribution that converts the outputs of the head to frequencies."""
+    """Builds the distribution that converts the head's outputs to frequencies."""
     if not model.mixture:
         return Softmax(tables["exp"])
     return Mixture(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
 
 
 def prepare(model: Network, params: Params) -> Params:
-    """Returns the parameters as the stacks read them: a list of layers in floating point, shifts as powers of two."""
+    """Converts parameters for the stacks: a list of float layers, shifts as powers of two."""
 
     def one(path: tuple[jax.tree_util.DictKey, ...], x: Array) -> Array:
         names = [entry.key for entry in path]
@@ -85,7 +81,7 @@ def prepare(model: Network, params: Params) -> Params:
 
 
 def encode_integers(model: Network, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
-    """Returns the input of the first layer: a constant 1, then 2 x - (levels - 1) or the code of each channel."""
+    """Encodes the input: a constant 1, then 2 x - (levels - 1) or the code per channel."""
     if model.code_features:
         values = net["embedding"]["kernel"][jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
     else:
@@ -96,7 +92,7 @@ def encode_integers(model: Network, net: Params, images: Images) -> Float[Array,
 def dot(
     x: Float[Array | np.ndarray, "..."], kernel: Float[Array | np.ndarray, "..."], axes: int = 1
 ) -> Float[Array, "..."]:
-    """Returns sums of products, all in float32."""
+    """Computes sums of products in float32."""
     return jnp.tensordot(x, kernel, axes=axes, precision=HIGHEST)
 
 
@@ -104,10 +100,10 @@ def exact_product(
     window: Float[Array, "batch rows columns features"],
     kernel: Float[Array, "kernel_rows kernel_columns features pair out"],
 ) -> Float[Array, "batch new_rows new_columns pair out"]:
-    """Returns the VALID product of a kernel with every position of a window.
+    """Computes the VALID convolution of a window exactly.
 
-    Winograd's and Fourier's algorithms, which convolutions may use, are not exact. Only several rows in float32 on a
-    CPU are convolved: XLA sums the products there, in less time, and ``products_are_exact`` tests each shape.
+    Winograd and FFT are inexact, so only several float32 rows on a CPU are convolved; ``products_are_exact`` tests each
+    shape.
     """
     rows, columns, _, *out = kernel.shape
 
@@ -126,19 +122,19 @@ def exact_product(
 
 
 def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | float) -> Float[Array, "..."]:
-    """Returns floor(sums 2**-k + 1/2) for a power 2**-k. For integers and k >= 1 it is exact."""
+    """Computes floor(sums 2**-k + 1/2) for a power 2**-k; exact for integers, k >= 1."""
     return jnp.floor(sums * power + 0.5)
 
 
 def clipped(x: Float[Array, "..."], reach: Float[Array, "..."] | int) -> Float[Array, "..."]:
-    """Returns x clipped to [-reach, reach]."""
+    """Clips x to [-reach, reach]."""
     return jnp.clip(x, -reach, reach)
 
 
 def gate(
     layer: Params, sums: Float[Array, "batch height width pair features"], stack: str
 ) -> Float[Array, "batch height width features"]:
-    """Returns the gated activation unit of a stack's sums, by two stored tables."""
+    """Computes the gated activation unit of a stack by two stored tables."""
     arguments = rescale(sums, layer["shifts"][stack])
     halves = []
     for half, table in enumerate((layer["tables"]["tanh"], layer["tables"]["sigmoid"])):
@@ -151,9 +147,9 @@ def gate(
 def vertical_stack(
     net: Params, x: Float[Array, "batch rows width _"], memory: Memory, condition: Condition
 ) -> tuple[list[Array], Memory]:
-    """Advances the vertical stack by some rows. Returns what crosses over in every layer, and the new memory.
+    """Advances the vertical stack by some rows, and returns crossings per layer and memory.
 
-    ``net["inside"]``, if there is one, makes columns that pad the images zero, as they are beyond the border.
+    ``net["inside"]``, if present, zeroes the columns that pad the images.
     """
     crossings, remembered = [], []
     if condition.s is not None:
@@ -176,7 +172,7 @@ def vertical_stack(
 def horizontal_stack(
     layers: list[Params], x: Float[Array, "batch height width inputs"], crossings: list[Array]
 ) -> Float[Array, "batch height width features"]:
-    """Returns the features that the head reads, of all colours at once."""
+    """Computes the features that the head reads, all colours at once."""
     features = None
     for layer, crossing in zip(layers, crossings, strict=True):
         x = x if features is None else into_layer(layer, features)
@@ -188,12 +184,12 @@ def horizontal_stack(
 
 
 def columns_left(layer: Params, window: Float[Array, "batch height _ features"]) -> Float[Array, "..."]:
-    """Returns the product of the columns left of a pixel. A window starts before the first and ends before the last."""
+    """Computes the product with the columns left of each pixel."""
     return exact_product(window, layer["horizontal"]["kernel"][None, :-1])
 
 
 def into_layer(layer: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
-    """Returns features as a layer multiplies them, at their step and within their clip range."""
+    """Rescales and clips features to the layer's operand."""
     return clipped(rescale(features, layer["shifts"]["input"]), layer["clips"]["input"])
 
 
@@ -204,17 +200,17 @@ def horizontal_half(
     features: Float[Array, "batch height width group"] | None,
     gated: Float[Array, "batch height width earlier"] | None = None,
 ) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width known"]]:
-    """Computes the pixel's own products, the gate and the residual, of all colours or, in decoding, of one.
+    """Computes the pixel's own products, gate and residual, of all colours or one.
 
     Args:
-      layer: the layer, its kernels cut to what leads to the colours computed.
-      x: the input of the pixel's product.
-      context: what crosses over, and the columns to the left.
-      features: the features so far; None in the first layer.
-      gated: the gated features of earlier colours.
+      layer: layer, kernels cut to those of the colours computed.
+      x: input of the pixel's product.
+      context: crossing plus the columns to the left.
+      features: features so far; None in the first layer.
+      gated: gated features of earlier colours.
 
     Returns:
-      The new features, and the gated features with those of earlier colours.
+      New features, and gated features including earlier colours.
     """
     new = gate(layer, context + dot(x, layer["horizontal"]["kernel"][-1]), "horizontal")
     gated = append(gated, new)
@@ -225,7 +221,7 @@ def horizontal_half(
 def predicted(
     model: Network, outputs: Float[Array, "*subpixels outputs"], terms: Float[Array, "*subpixels terms"]
 ) -> Float[Array, "*subpixels numbers"]:
-    """Adds a linear prediction to the means, as ``distributions.predicted`` does: the sum stays within 2**24."""
+    """Adds a linear prediction to the means; the sum stays within 2**24."""
     count = model.mixture
     numbers, coefficients = split_coefficients(outputs, terms, count)
     coefficients = clipped(coefficients, LIMIT // (4 * coefficients.shape[-2] * (model.levels - 1)) - 1)
@@ -234,12 +230,12 @@ def predicted(
 
 
 def head_hidden(head: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
-    """Returns the features between the two 1x1 of the head. Clips from 0 are the ReLUs."""
+    """Computes the head's hidden features. Clips from 0 are the ReLUs."""
     known = jnp.clip(rescale(features, head["shifts"]["input"]), 0, head["clips"]["input"])
     sums = dot(known, head["hidden"]["kernel"]) + head["hidden"]["bias"]
     return jnp.clip(rescale(sums, head["shifts"]["hidden"]), 0, head["clips"]["hidden"])
 
 
 def head_last(head: Params, hidden: Float[Array, "batch height width _"]) -> Float[Array, "batch height width outputs"]:
-    """Returns the outputs, each rounded to its step."""
+    """Computes the head's outputs, rounded to their steps."""
     return rescale(dot(hidden, head["logits"]["kernel"]) + head["logits"]["bias"], head["shifts"]["logits"])

@@ -1,4 +1,4 @@
-"""The stream of an integer model: the layers of ``integer_layers.py``, with remembered rows and columns."""
+"""Stream of an integer model, with remembered rows and columns."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,15 +31,15 @@ from pixelcnn_jax.models.parameters import Params
 
 
 class Known(NamedTuple):
-    """The state of a pixel. All but the contexts are of the colours so far, and None before the first.
+    """State of a pixel; all but ``contexts`` cover the colours so far, None before the first.
 
     Attributes:
-      contexts: what crosses over, and the columns left of the pixel, in every layer.
-      inputs: the inputs of the pixel's own products, in every layer.
-      gated: the gated features of every layer.
-      neighbours: the encoded pixels to the left, above, and above to the left.
-      features: what the head reads.
-      hidden: what is between its two 1x1.
+      contexts: crossing plus the columns to the left, per layer.
+      inputs: inputs of the pixel's own products, per layer.
+      gated: gated features, per layer.
+      neighbours: encoded pixels to the left, above, and above left.
+      features: input of the head.
+      hidden: hidden features of the head.
     """
 
     contexts: list[Float[Array, "batch 1 1 pair features"]]
@@ -57,10 +57,7 @@ class IntegerStream:
     model: Network
 
     def prepare(self, params: Params) -> Params:
-        """Returns the parameters as the layers read them, and those that one colour reads.
-
-        The latter are cut to the block that leads to the colour, in which all masks are ones.
-        """
+        """Prepares the parameters, and blocks of them per colour, unmasked."""
         net = prepare(self.model, params)
         return net | {"colours": [self._of_colour(net, colour) for colour in range(self.model.channels)]}
 
@@ -96,14 +93,14 @@ class IntegerStream:
         }
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
-        """Returns the zero border above the image, for every layer."""
+        """Builds the zero border above the image, per layer."""
         above = jnp.zeros((batch, 1, width, self.model.inputs))
         return Rows(above, [rows_border(layer, above) for layer in params["layers"]])
 
     def read_rows(
         self, params: Params, rows: Rows, images: Images, condition: Condition
     ) -> tuple[Float[Array, "batch height width channels outputs"], Rows]:
-        """Returns the outputs of the head for every sub-pixel of some rows, by one parallel pass, and the memory."""
+        """Computes the head's outputs for some rows in parallel, and the memory."""
         x = encode_integers(self.model, params, images)
         above = jnp.concatenate([rows.last, x], axis=1)
         crossings, remembered = vertical_stack(params, above[:, :-1], rows.layers, condition)
@@ -123,16 +120,16 @@ class IntegerStream:
     def close_row(
         self, params: Params, rows: Rows, above: list[Array], row: Int[Array, "batch 1 width channels"]
     ) -> Rows:
-        """Returns the memory with a finished row as the last one."""
+        """Appends a finished row to the memory."""
         return rows._replace(last=encode_integers(self.model, params, row))
 
     def first_columns(self, params: Params, batch: int) -> Memory:
-        """Returns the zero border left of the image, for every layer."""
+        """Builds the zero border left of the image, per layer."""
         kernels = [layer["horizontal"]["kernel"] for layer in params["layers"]]
         return [jnp.zeros((batch, 1, x.shape[0] - 1, x.shape[1]), x.dtype) for x in kernels]
 
     def open_pixel(self, params: Params, columns: Memory, above: list[Array], column: Int[Array, ""] | int) -> Known:
-        """Returns the contexts of a pixel before its first colour."""
+        """Computes the contexts of a pixel."""
         layers, nothing = params["layers"], [None] * (1 + self.model.layers)
         crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above[:-1]]
         contexts = [x + columns_left(*each) for x, *each in zip(crossings, layers, columns, strict=True)]
@@ -141,7 +138,7 @@ class IntegerStream:
     def read_outputs(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch outputs"], Known]:
-        """Returns the outputs of the head for a colour, given those before it in ``pixel``."""
+        """Computes the head's outputs for a colour, given those before it in ``pixel``."""
         weights, group = params["colours"][colour], group_slice(self.model.features, self.model.channels, colour)
         x: Array = encode_integers(self.model, params, pixel)[..., : self.model.inputs_before(colour)]
         outs: list[Array] = []
@@ -163,7 +160,7 @@ class IntegerStream:
     def read_colour(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Known]:
-        """Returns the log-frequencies of a colour, given those before it in ``pixel``."""
+        """Computes the log-frequencies of a colour, given those before it in ``pixel``."""
         outputs, known = self.read_outputs(params, known, pixel, colour=colour)
         distribution = distribution_of(self.model, params["tables"])
         return distribution.log_frequencies(distribution.read(outputs)), known
@@ -171,6 +168,6 @@ class IntegerStream:
     def close_pixel(
         self, params: Params, columns: Memory, known: Known, pixel: Int[Array, "batch 1 1 channels"]
     ) -> Memory:
-        """Appends a finished pixel to the memory of every layer. Only the first layer reads its last colour."""
+        """Appends a finished pixel to the memory of every layer."""
         finished = [encode_integers(self.model, params, pixel), *known.inputs[1:]]
         return [jnp.concatenate(each, axis=2)[:, :, 1:] for each in zip(columns, finished, strict=True)]

@@ -1,9 +1,7 @@
-"""Integer frequencies of a mixture of discretised logistics, from integer weights, means and scales.
+"""Integer frequencies of a mixture of discretised logistics.
 
-The cumulative distribution below a level is a sum over the components, of an integer weight times an entry of a stored
-table of the sigmoid. The weights are never negative and the table never falls, so the sum never falls from one level to
-the next. A value costs two such sums to encode and one for each of its bits to decode, by bisection.
-``docs/integer_codec.md`` derives the numbers, and that nothing overflows 32 bits.
+The CDF below a level sums integer weights times entries of a sigmoid table, hence is monotonic; decoding bisects.
+``docs/integer_codec.md`` derives the numbers and shows that 32 bits suffice.
 """
 
 from dataclasses import dataclass
@@ -27,14 +25,14 @@ FARTHEST = 2**20 - 1  # clip range of a distance
 
 
 def mean_step(levels: int) -> int:
-    """Returns the step of a mean in half levels: finer where there are fewer levels."""
+    """Computes the step of a mean in half levels: finer for fewer levels."""
     return 14 - (levels - 1).bit_length()
 
 
 class Logistics(NamedTuple):
-    """The integers of a mixture. The sigmoid's argument is the distance from the mean, times slope / 2**shift.
+    """Integers of a mixture; the sigmoid's argument is the distance times slope / 2**shift.
 
-    ``weights`` are those of the components, then of the point masses at the lowest and the highest level, if any.
+    ``weights``: components, then point masses at the lowest and highest level, if any.
     """
 
     weights: UInt32[Array, "*subpixels weights"]
@@ -45,11 +43,11 @@ class Logistics(NamedTuple):
 
 @dataclass(frozen=True)
 class Mixture:
-    """The frequencies of a mixture of logistics over some levels.
+    """Frequencies of a mixture of logistics.
 
     Attributes:
-      levels: number of levels.
-      exp, logistic, slopes, slope_shifts: the stored tables; the last two are indexed by the log-scale.
+      levels: number of intensity levels.
+      exp, logistic, slopes, slope_shifts: stored tables; the last two are indexed by log-scale.
     """
 
     levels: int
@@ -60,7 +58,7 @@ class Mixture:
     total_bits = TOTAL_BITS
 
     def read(self, outputs: Float[Array, "*subpixels outputs"]) -> Any:
-        """Converts the outputs of a head, in the order of ``mixture_of``, to ``Logistics``."""
+        """Converts head outputs, ordered as in ``mixture_of``, to ``Logistics``."""
         count = outputs.shape[-1] // 3
         weights, means, scales, ends = jnp.split(outputs, (count, 2 * count, 3 * count), axis=-1)
         sums = cumulative_shares(self.exp, jnp.concatenate([weights, ends], axis=-1))
@@ -74,7 +72,7 @@ class Mixture:
         )
 
     def bound(self, numbers: Logistics, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
-        """Returns the sum of the frequencies of the levels below a value: 0 below level 0, 2**20 below ``levels``."""
+        """Sums the frequencies below a value: 0 at level 0, 2**20 at ``levels``."""
         edges = (2 * values - self.levels) << mean_step(self.levels)
         distance = jnp.clip(edges[..., None] - numbers.means, -FARTHEST, FARTHEST)
         arguments = (distance * numbers.slopes + (1 << (numbers.shifts - 1))) >> numbers.shifts
@@ -91,7 +89,7 @@ class Mixture:
     def interval(
         self, numbers: Logistics, values: Integer[Array | np.ndarray, "*subpixels"]
     ) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        """Returns the bound below a value, and the value's frequency."""
+        """Computes the lower bound and frequency of a value."""
         values = jnp.asarray(values).astype(jnp.int32)
         start = self.bound(numbers, values)
         return start, self.bound(numbers, values + 1) - start
@@ -99,7 +97,7 @@ class Mixture:
     def level_at(
         self, numbers: Logistics, slot: UInt32[Array, "*subpixels"]
     ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        """Returns the level whose interval holds a slot, and the interval: a bisection, which ends with its bounds."""
+        """Bisects for the level and interval that hold a slot."""
         bits = (self.levels - 1).bit_length()
 
         def halve(i: Array, result: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -114,7 +112,7 @@ class Mixture:
         return values, start, end - start
 
     def log_frequencies(self, numbers: Logistics) -> Float[Array, "*subpixels levels"]:
-        """Returns the log-probability of every level."""
+        """Computes the log-probability of every level."""
         numbers = Logistics(*(x[..., None, :] for x in numbers))
         shape = *numbers.means.shape[:-2], self.levels + 1
         values = jnp.broadcast_to(
@@ -128,5 +126,5 @@ Distribution = Softmax | Mixture  # converts the outputs of a head to frequencie
 
 
 def _share_of_ones(levels: int) -> int:
-    """Returns the weight that all levels' frequencies of 1 take, rounded up."""
+    """Computes the weight of the levels' minimum frequencies of 1, rounded up."""
     return -(-levels >> (TOTAL_BITS - WEIGHT_BITS))

@@ -1,9 +1,4 @@
-"""From a float Gated PixelCNN to its integer model, after training and within seconds.
-
-Every output channel of every sum gets the finest step for which the sum cannot exceed 2**24.
-``fit.py`` divides the bits between operands and weights. ``check_bounds`` verifies the result from its integers alone,
-as ``load_pretrained`` does with a model from disk.
-"""
+"""Post-training quantisation of a Gated PixelCNN to its integer model."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -62,21 +57,18 @@ def quantise(
     h: Vector | None = None,
     s: Map | None = None,
 ) -> tuple[IntegerPixelCNN, dict[str, Any]]:
-    """Returns the integer model of a trained network, and its variables. ``save_pretrained`` stores both.
+    """Quantises a trained network, after calibration on a few hundred images.
 
     Args:
-      model: a network with a softmax over intensities or codes, or with a mixture of logistics; if its condition is
-        constant, the integer model needs none.
+      model: network with a softmax or a mixture of logistics. A constant condition is folded into the biases.
       variables: its variables.
-      images: a few hundred images typical of those to be compressed. They determine the clip ranges, the
-        steps and how weights are rounded.
-      h: their one-hot condition [count, condition], for a model made with one.
-      s: their maps [count, height, width, map_features], for a model made with one. The integer model rounds a map to
-        about a thousand values, multiples of a power of two, and clips it to 1.5 times the largest value seen here.
-        Integers up to 341 stay as they are.
+      images: images typical of those to be compressed, which determine clip ranges, steps and rounding.
+      h: their one-hot condition [count, condition].
+      s: their maps [count, height, width, map_features]. Maps are rounded to about a thousand values and clipped to
+        1.5 times the largest seen here; integers up to 341 stay exact.
 
     Raises:
-      InputError: for a model, images, h or s of a different kind, and if a sum cannot be bounded.
+      InputError: for an unsupported model, images, h or s, or a sum that cannot be bounded.
     """
     if isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
         model, variables = _with_constant_h(model, variables)
@@ -126,7 +118,7 @@ def _are_statistics(x: Any) -> bool:
 
 @jax.jit(static_argnums=0)
 def _statistics(model: GatedPixelCNN, params: Params, images: Images, condition: Condition) -> Params:
-    """Returns the statistics of every quantity that the integer model rounds and multiplies, by channel."""
+    """Collects per-channel statistics of every quantity that is rounded and multiplied."""
     net = masked(model, params)
     x = encode(model, net, images)
     vertical = shift_down(x)
@@ -151,7 +143,7 @@ def _statistics(model: GatedPixelCNN, params: Params, images: Images, condition:
 
 
 def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Params:
-    """Returns the integers of all parameters, from float64."""
+    """Quantises all parameters, in float64."""
     residual_step = step_within(np.concatenate([one["residual"].largest for one in seen["layers"]]), RESIDUAL)
     common: Params = {}
     unit = np.full(model.channels, 1 / (model.levels - 1))  # inputs are 1 and 2 x - (levels - 1)
@@ -182,13 +174,13 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
 
 
 class Inputs(NamedTuple):
-    """The inputs of the first layer: their step and clip range, and the value of one unit of each."""
+    """Inputs of the first layer: step, clip range, and value of one unit of each."""
 
     range: Range
     unit: np.ndarray
 
     def operand(self, kernel: np.ndarray, seen: Statistics) -> Operand:
-        """Returns the inputs as a kernel reads them."""
+        """Builds the operand of a kernel."""
         return Operand(kernel * self.unit, seen.scaled(1 / self.unit.ravel()), self.range)
 
 
@@ -200,14 +192,14 @@ def _quantise_layer(
     precision: Precision,
     residual_step: int,
 ) -> Params:
-    """Returns the integers of a layer.
+    """Quantises a layer.
 
     Args:
-      layer, seen: its parameters, and what calibration saw in it.
-      inputs: what it reads, if it is the first layer.
-      given: what calibration saw of s, and its range.
-      precision: the steps of its gates.
-      residual_step: the step of the sums that pass from layer to layer.
+      layer, seen: parameters and calibration statistics.
+      inputs: input operand, in the first layer.
+      given: statistics and range of s.
+      precision: steps of its gates.
+      residual_step: step of the residual stream.
     """
     result: Params = {}
 

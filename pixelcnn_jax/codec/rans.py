@@ -1,8 +1,7 @@
-"""Interleaved range asymmetric numeral systems (rANS, Duda 2013), compiled: 32-bit states, a byte at a time.
+"""Interleaved rANS (Duda 2013), compiled: 32-bit states, byte-wise renormalisation.
 
-A group of images has some *lanes*, each with a state of its own; image j belongs to lane j modulo the lanes. The lanes
-share one stream of bytes. States stay in [2**24, 2**32), and frequencies sum to 2**16 or 2**20, so that uint32 holds
-every product. The encoder starts each lane at 2**24, where the decoder must end.
+Image j of a group belongs to lane j modulo the lanes, which share one byte stream. States stay in [2**24, 2**32);
+frequencies sum to 2**16 or 2**20. Encoding starts each lane at 2**24, where decoding must end.
 """
 
 from collections.abc import Sequence
@@ -23,12 +22,12 @@ Counts = UInt32[Array | np.ndarray, "groups images subpixels"]
 
 
 def encode(strips: Sequence[tuple[Counts, Counts]], *, lanes: int, total_bits: int) -> list[bytes]:
-    """Returns the stream of each group: its lanes' states, then their bytes in the order of decoding.
+    """Encodes each group: lane states, then bytes in decoding order.
 
     Args:
-      strips: start and frequency of the interval of each sub-pixel's value, in the order of decoding. A frequency of 0
-        marks padding. The number of images is a multiple of the number of lanes.
-      lanes: number of states of a group.
+      strips: start and frequency per sub-pixel, in decoding order; frequency 0 marks padding. Images are a multiple of
+        the lanes.
+      lanes: states per group.
       total_bits: frequencies sum to two to this power.
     """
     groups = range(len(strips[0][0]))
@@ -71,7 +70,7 @@ def _encode(
 
 
 def _most_bytes(total_bits: int) -> int:
-    """Returns how many bytes a state may exchange at a value of frequency 1."""
+    """Computes the most bytes that a state exchanges at frequency 1."""
     return -(-total_bits // 8)
 
 
@@ -82,13 +81,13 @@ def decode_subpixel(
     coder: Coder,
     data: UInt8[Array | np.ndarray, "groups bytes"],
 ) -> tuple[Int[Array, "groups images"], Coder]:
-    """Returns the values of one sub-pixel of all images, and the states and positions in the data after it.
+    """Decodes one sub-pixel of all images, and advances states and positions.
 
     Args:
-      distribution, numbers: the distributions, as ``Distribution.read`` returns them, with leaves [groups, images, _].
-      present: false for an image that is padding.
-      coder: the states, and the position of each group in its data.
-      data: the bytes of each group. Nothing past their end is read.
+      distribution, numbers: as from ``Distribution.read``, leaves [groups, images, _].
+      present: false for padding.
+      coder: states, and position of each group in its data.
+      data: bytes of each group; nothing past their end is read.
     """
     groups, images = present.shape
     lanes, bits = coder[0].shape[1], distribution.total_bits

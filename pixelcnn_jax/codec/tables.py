@@ -1,4 +1,4 @@
-"""The stored tables of an integer model and the units of its outputs: all parts that formulas determine."""
+"""Stored tables of an integer model and units of its outputs."""
 
 import numpy as np
 from jaxtyping import Float
@@ -22,7 +22,7 @@ MAX_SHIFT = 25
 
 
 def make_tables(model: GatedPixelCNN) -> Params:
-    """Returns the tables of a network, in float64."""
+    """Computes the tables of a network in float64."""
     precision = precision_of(model)
     tanh = np.tanh(_arguments(precision.tanh, TANH_RANGE))
     tables = {
@@ -34,7 +34,7 @@ def make_tables(model: GatedPixelCNN) -> Params:
 
 
 def _tables_of_mixture(levels: int) -> Params:
-    """Returns the sigmoid, and the slope of its argument in the distance from the mean for each log-scale."""
+    """Computes the sigmoid, and its slope in the distance for each log-scale."""
     log_scales = np.arange(NARROWEST, WIDEST + 2.0**-SCALE_STEP / 2, 2.0**-SCALE_STEP)
     slopes = 2.0**ARGUMENT_STEP * np.exp(-log_scales) / ((levels - 1) << mean_step(levels))
     shifts = np.clip(np.floor(SLOPE_BITS - np.log2(slopes)), 1, MAX_SHIFT)
@@ -54,9 +54,9 @@ def _sigmoid(step: int, reach: int) -> Float[np.ndarray, " entries"]:
 
 
 def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns unit, offset and step of every output of the head.
+    """Computes unit, offset and step of every output of the head.
 
-    The constants of ``mixture_of`` go into the bias. Means are in half levels, log-scales are indices of the slopes.
+    The constants of ``mixture_of`` go into the bias. Means are in half levels, log-scales index the slopes.
     """
     if not model.mixture:
         each = np.ones(model.channels * model.levels)

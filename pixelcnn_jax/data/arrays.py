@@ -1,4 +1,4 @@
-"""NumPy arrays as a data set: in memory, in an .npz file, or scikit-learn's 1797 digits, which need no download."""
+"""NumPy arrays as a data set: in memory, in an .npz file, or scikit-learn's digits."""
 
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -17,17 +17,17 @@ DIGITS = {"train": range(1000), "validation": range(1000, 1350), "test": range(1
 def array_source(
     title: str, images: np.ndarray, labels: np.ndarray | None, *, levels: int, classes: int | None = None
 ) -> Source:
-    """Returns a source that reads the rows of arrays.
+    """Builds a source from arrays.
 
     Args:
-      title: how the data set is called.
+      title: name of the data set.
       images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
       labels: integers [count], or None.
-      levels: number of values of a sub-pixel; two for an array of bool.
-      classes: number of classes; by default the largest label plus one.
+      levels: number of intensity levels; 2 for bool.
+      classes: number of classes; default: largest label plus one.
 
     Raises:
-      InputError: for images of a different shape or type, and values outside of the levels or classes.
+      InputError: for a wrong shape, type or range.
     """
     levels = 2 if images.dtype == bool else levels
     channels = images.shape[3] if images.ndim == 4 else 1
@@ -46,16 +46,16 @@ def array_source(
 
 
 def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int) -> Source:
-    """Returns a split of an .npz file.
+    """Reads a split from an .npz file.
 
     Args:
-      split: a split NAME of the file's arrays NAME_image and, if there are labels, NAME_label.
+      split: NAME of the arrays NAME_image and NAME_label.
       data_dir: path of the file.
       labels: whether to carry labels.
-      levels: number of values of a sub-pixel.
+      levels: number of intensity levels.
 
     Raises:
-      InputError: if the file cannot be read, or has no such split or labels.
+      InputError: for an unreadable file, or a missing split or labels.
     """
     path = pathlib.Path(data_dir or "").expanduser()
     try:
@@ -85,10 +85,10 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
 
 
 def read_digits(split: Split, *, labels: bool) -> Source:
-    """Returns a split of the digits, in the order of the file and with the parts of Tomczak.
+    """Reads a split of the digits, in file order with Tomczak's parts.
 
     Raises:
-      InputError: if there is no such split.
+      InputError: for an unknown split.
     """
     from sklearn.datasets import load_digits
 

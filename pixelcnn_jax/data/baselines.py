@@ -1,4 +1,4 @@
-"""Likelihoods of models without a network, as the tables of the papers have them."""
+"""Likelihoods of models without a network."""
 
 import math
 from collections.abc import Iterator
@@ -12,10 +12,9 @@ from pixelcnn_jax.data.images import Dataset
 
 
 def baselines(splits: Splits) -> dict[str, dict[str, float]]:
-    """Returns the mean nats per image of each held-out split, by models that are fitted to the training split.
+    """Computes mean nats per held-out image of two baselines fitted to the training split.
 
-    They are "uniform", all levels of all sub-pixels alike, and "independent pixels", the counts of each sub-pixel's
-    levels, plus one.
+    "uniform": all levels alike. "independent pixels": level counts per sub-pixel, plus one.
     """
     uniform = math.prod(splits.train.spec.shape) * math.log(splits.train.spec.levels)
     table = _log_frequencies(splits.train)

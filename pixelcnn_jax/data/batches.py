@@ -1,4 +1,4 @@
-"""Batches of a data set: batch k of a training is a function of k and the seed alone."""
+"""Batches of a data set; batch k is a function of k and the seed alone."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -21,17 +21,17 @@ def training_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Callable[[int], Example]:
-    """Returns a function that makes batch k of endless shuffled batches, in which every epoch has every image once.
+    """Makes the function from k to batch k of endless epochs, shuffled without replacement.
 
-    A batch is {"image": int32 [batch, height, width, channels]} and, if labels are carried, {"label": int32 [batch]}.
+    A batch is {"image": int32 [batch, height, width, channels]} plus, with labels, {"label": int32 [batch]}.
 
     Args:
-      dataset: the training images.
-      batch_size: number of images over all processes, a multiple of their number; each gets its consecutive rows.
-      seed: of the order, the augmentation and dynamic binarisation.
-      flip: mirror half of the images, left to right.
-      shift: move images by up to this many pixels in both directions, over zeros.
-      images_per_class: number of consecutive images of one class, for losses that compare images.
+      dataset: training images.
+      batch_size: images over all processes, a multiple of their number.
+      seed: of order, augmentation and dynamic binarisation.
+      flip: mirror half of the images horizontally.
+      shift: largest translation in pixels, zero-padded.
+      images_per_class: consecutive images of one class.
       process_index: the process that reads.
       process_count: number of processes.
     """
@@ -69,8 +69,8 @@ def evaluation_batches(
 ) -> Iterator[Example]:
     """Yields every image once and in order, in batches of equal size.
 
-    "mask", bool [batch], is False where the last batch was filled up with copies of the last image. ``batch_size``
-    counts all processes together, a multiple of their number; each gets its consecutive rows of every batch.
+    "mask", bool [batch], is False for the padding of the last batch. ``batch_size`` counts all processes, a multiple of
+    their number; each gets consecutive rows.
     """
     rows, last = batch_size // process_count, len(dataset) - 1
 
@@ -86,7 +86,7 @@ def evaluation_batches(
 def _group_classes(
     order: Int[np.ndarray, " count"], labels: Int[np.ndarray, " count"], size: int, random: np.random.Generator
 ) -> Int[np.ndarray, " count"]:
-    """Returns the order after images of one class have been put into groups of ``size``."""
+    """Reorders into runs of ``size`` images of one class."""
     by_class = order[np.argsort(labels[order], kind="stable")]
     starts = np.flatnonzero(np.diff(labels[by_class], prepend=-1))
     groups = [g for c in np.split(by_class, starts[1:]) for g in np.split(c, range(size, len(c), size))]

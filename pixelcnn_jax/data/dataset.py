@@ -1,8 +1,4 @@
-"""Data sets as integer images: the config group of the data, the three splits of a run, and what loads them.
-
-The sources are scikit-learn's digits, folders of images, NumPy arrays and the image data sets of TensorFlow Datasets
-(TFDS), which are read without TensorFlow.
-"""
+"""Data sets as integer images: config section, splits and loaders."""
 
 import dataclasses
 import sys
@@ -30,7 +26,7 @@ __all__ += ["from_array", "image_spec", "load", "load_splits", "read_all", "take
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig(Preparation):
-    """The data set, its splits and how its images are prepared."""
+    """The data set, its splits and their preparation."""
 
     dataset: str = field("digits", "digits, folder, array, mnist_scenes/32x32, or any TFDS image data set")
     data_dir: str | None = field(
@@ -54,7 +50,7 @@ class DataConfig(Preparation):
 
 
 class Splits(NamedTuple):
-    """The splits of a run, whose images agree in shape, levels and classes."""
+    """The splits of a run, equal in shape, levels and classes."""
 
     train: Dataset
     validation: Dataset
@@ -62,7 +58,7 @@ class Splits(NamedTuple):
 
     @property
     def held_out(self) -> dict[str, Dataset]:
-        """The splits that are not trained on, by their names."""
+        """Held-out splits by name."""
         return {"validation": self.validation} | ({"test": self.test} if self.test is not None else {})
 
     @property
@@ -72,10 +68,10 @@ class Splits(NamedTuple):
 
 
 def load_splits(config: DataConfig) -> Splits:
-    """Returns the splits of a run. Warns if images of the training split are held out too.
+    """Loads the splits of a run. Warns if held-out images are also in the training split.
 
     Raises:
-      InputError: if a split cannot be loaded, or the splits' images differ in shape.
+      InputError: if a split cannot be loaded, or shapes differ.
     """
     names = ("train", "validation", "test") if config.test_split else ("train", "validation")
     sources = {name: _source(config, getattr(config, f"{name}_split")) for name in names}
@@ -89,17 +85,16 @@ def load_splits(config: DataConfig) -> Splits:
 
 
 def load(dataset: str, split: str, **options: Any) -> Dataset:
-    """Returns one split of a data set, such as `load("mnist", "train[:50000]", binarize="dynamic")`.
+    """Loads a split, e.g. `load("mnist", "train[:50000]", binarize="dynamic")`.
 
     Args:
-      dataset: "digits", "folder", "array", or the name of a TFDS data set such as "mnist:3.0.1" or
-        "downsampled_imagenet/32x32".
-      split: a name; a part such as "train[:50000]", "train[5000:6000]" or "train[-10%:]"; or the images of some
-        classes, by name or index: "train where label is 3 or 5", "train where label is below 100[:90%]".
-      **options: the other fields of DataConfig.
+      dataset: "digits", "folder", "array", or a TFDS name such as "mnist:3.0.1" or "downsampled_imagenet/32x32".
+      split: a name, a part ("train[:50000]", "train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
+        "train where label is below 100[:90%]").
+      **options: other fields of DataConfig.
 
     Raises:
-      InputError: within seconds, if any of this is not available.
+      InputError: if any of this is not available.
     """
     if options.get("data_dir") is not None:
         options["data_dir"] = str(options["data_dir"])
@@ -108,10 +103,10 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
 
 
 def image_spec(config: DataConfig) -> ImageSpec:
-    """Returns what the training images are like; a TFDS data set need not have been prepared.
+    """Reads the spec of the training images; TFDS data need not be prepared.
 
     Raises:
-      InputError: if TFDS does not know the data set or the size of its images.
+      InputError: if TFDS does not know the data set or image size.
     """
     return _spec_of(config.apply(_described(config)), scan=config.scan)
 
@@ -125,25 +120,25 @@ def from_array(
     description: str = "array",
     **options: Any,
 ) -> Dataset:
-    """Returns a data set made of an array.
+    """Builds a data set from an array.
 
     Args:
       images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
       labels: integers [count].
-      levels: number of values of a sub-pixel.
-      classes: number of classes; by default the largest label plus one.
-      description: how the data set is called.
-      **options: the other fields of Preparation.
+      levels: number of intensity levels.
+      classes: number of classes; default: largest label plus one.
+      description: name of the data set.
+      **options: other fields of Preparation.
 
     Raises:
-      InputError: if the images or labels have a different shape, type or range.
+      InputError: for a wrong shape, type or range.
     """
     preparation = read_group(Preparation, {"levels": levels, **options}, name="data")
     return _prepare(array_source(description, images, labels, levels=levels, classes=classes), preparation)
 
 
 def _source(config: DataConfig, text: str) -> Source:
-    """Returns a split as it is stored."""
+    """Reads a split as stored."""
     split, data_dir, labels = parse_split(text), config.data_dir, config.labels
     match config.dataset:
         case "digits":
@@ -165,7 +160,7 @@ def _source(config: DataConfig, text: str) -> Source:
 
 
 def _described(config: DataConfig) -> Source:
-    """Returns the training split; for scenes, and for data that is not prepared, one black image of its shape."""
+    """Reads the training split, or one black image for scenes and unprepared data."""
     words = None
     if size := SIZES.get(config.dataset):
         shape, classes = (size, size, 1), len(SCENES) if config.labels else None
@@ -191,7 +186,7 @@ def _load(config: DataConfig, source: Source) -> Dataset:
 
 
 def _prepare(source: Source, preparation: Preparation) -> Dataset:
-    """Applies the preparation to a source, and looks at some of the resulting images."""
+    """Applies the preparation and inspects some images."""
     prepared, dynamic = preparation.apply(source), preparation.binarize == "dynamic"
     spec = _spec_of(prepared, scan=preparation.scan)
     prepared = checked(prepared, levels=source.levels if dynamic else spec.levels)

@@ -1,4 +1,4 @@
-"""Data sets whose images carry other images of their class as examples, and episodes of few-shot classification."""
+"""Example sets of the same class, and few-shot episodes."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,15 @@ STREAM = 2**62  # separates the random numbers of sets from those of the images
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExampleSets(Dataset):
-    """A split whose images carry "examples" [most, height, width, channels]: others of their class in the split.
+    """A split whose images carry "examples" [most, height, width, channels] of their class.
 
-    Their number is the smaller of two drawn from ``fewest`` to ``most``, as the first examples tell most. Values of
-    those that are not there are ``ABSENT``.
+    Set sizes are the smaller of two draws from ``fewest`` to ``most``; shorter sets are padded with ``ABSENT``.
 
     Attributes:
-      images: the split without sets.
-      members: indices of the images of each class.
-      most: largest number of examples.
-      fewest: smallest number of examples, as far as the class has them.
+      images: split without sets.
+      members: image indices per class.
+      most: maximum number of examples.
+      fewest: minimum number of examples, classes permitting.
     """
 
     images: Dataset
@@ -35,7 +34,7 @@ class ExampleSets(Dataset):
     fewest: int = 0
 
     def draw(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
-        """Returns an example with its set, which every epoch draws again and which is not augmented."""
+        """Draws an example with its set, new every epoch and not augmented."""
         example = super().draw(index, seed=seed, augment=augment)
         epoch, random = index // self.count, random_generator(seed, STREAM + index)
         others = self.members[int(example["label"])]
@@ -48,10 +47,10 @@ class ExampleSets(Dataset):
 
 
 def with_examples(images: Dataset, most: int, fewest: int = 0) -> ExampleSets:
-    """Returns a split whose images carry ``fewest`` to ``most`` examples each.
+    """Adds ``fewest`` to ``most`` examples to each image.
 
     Raises:
-      InputError: if the images carry no labels, or ``fewest`` is above ``most``.
+      InputError: without labels, or if ``fewest`` is above ``most``.
     """
     if fewest > most or images.spec.classes is None:
         raise InputError(
@@ -65,20 +64,19 @@ def with_examples(images: Dataset, most: int, fewest: int = 0) -> ExampleSets:
 
 
 def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int, seed: int) -> Dataset:
-    """Returns episodes: an image, and sets of examples of some classes of a pool, its own among them.
+    """Builds few-shot episodes: an image, and example sets of some classes, its own among them.
 
-    Episode i is a function of the seed and i: its pool, its classes, their examples, and the image, which is none of
-    them. "label" is the place of the image's class among the sets.
+    Episode i is a function of the seed and i. "label" is the index of the image's class among the sets.
 
     Args:
-      pools: splits that carry examples; an episode's classes come from one of them.
+      pools: splits that carry examples; each episode uses one.
       count: number of episodes.
-      ways: classes of an episode, or all of the pools if each has as many fewer.
-      shots: examples of each class.
-      seed: of every choice.
+      ways: classes per episode, or all of the pools if each has as many fewer.
+      shots: examples per class.
+      seed: of every draw.
 
     Raises:
-      InputError: for a pool with fewer classes of more than ``shots`` images than the others, or none.
+      InputError: for no pools, or pools that differ in classes of more than ``shots`` images.
     """
     known = [[label for label, members in pool.members.items() if len(members) > shots] for pool in pools]
     sizes = [min(ways, len(labels)) for labels in known]

@@ -1,7 +1,6 @@
-"""Folders of image files: data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE, or any folder as the split "all".
+"""Folders of image files: data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE, or any folder as split "all".
 
-Captions are lines {"file_name": FILE, "text": SENTENCE} of files called metadata.jsonl, anywhere in the folder. The
-name is relative to the folder of that file.
+Captions are lines {"file_name": FILE, "text": SENTENCE} of metadata.jsonl files; FILE is relative to that file.
 """
 
 import concurrent.futures
@@ -22,15 +21,13 @@ SPLITS = {"train", "validation", "val", "test"}  # folders that are no classes o
 
 
 def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: bool = False) -> Source:
-    """Returns the images below data_dir/SPLIT, or all images below data_dir for the split "all".
+    """Reads the images below data_dir/SPLIT, or below data_dir for the split "all".
 
-    The folders inside are the classes, and a part such as "train[:90%]" has its share of each class. Colour, the number
-    of a class, and the vocabulary are the same in all splits. Some files of all splits decide whether all are read in
-    colour.
+    Subfolders are classes, and parts such as "train[:90%]" are stratified. Colour, class indices and vocabulary agree
+    between splits.
 
     Raises:
-      InputError: if there are no such images, labels are wanted where images lie outside the folder of a class, or
-        captions where an image has none.
+      InputError: for no images, or missing labels or captions.
     """
     root = pathlib.Path(data_dir or "").expanduser()
     every = find_image_files(root) if data_dir else []
@@ -82,7 +79,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
 
 
 def spread(classes: Sequence[str | None]) -> list[int]:
-    """Returns the rows in an order of which each part has its share of each class, though files are sorted by class."""
+    """Orders rows so that every part is stratified by class."""
     sizes, seen, places = Counter(classes), Counter[str | None](), []
     for row, one in enumerate(classes):
         places.append(((seen[one] + 0.5) / sizes[one], row))
@@ -91,10 +88,10 @@ def spread(classes: Sequence[str | None]) -> list[int]:
 
 
 def read_captions(root: pathlib.Path) -> dict[pathlib.Path, str]:
-    """Returns the sentence of each image file that a metadata.jsonl below a folder names.
+    """Reads the sentence of each image file from all metadata.jsonl below a folder.
 
     Raises:
-      InputError: for a line that is not {"file_name": FILE, "text": SENTENCE}.
+      InputError: for a malformed line.
     """
     captions = {}
     for file in sorted(root.rglob("metadata.jsonl")):

@@ -1,4 +1,4 @@
-"""Image files as pixels and levels and back, and grids of images."""
+"""Reading and writing image files, and grids of images."""
 
 import glob
 import io
@@ -22,20 +22,20 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif",
 
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the image files in a folder and its subfolders, sorted; links are followed and hidden files left out."""
+    """Lists image files recursively and sorted, following links, without hidden files."""
     paths = (root / name for name in glob.glob("**/*", root_dir=root, recursive=True))
     return sorted(file for file in paths if file.suffix.lower() in EXTENSIONS and file.is_file())
 
 
 def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.ndarray, "height width channels"]:
-    """Returns an image file as 8-bit RGB or grey, without transparency.
+    """Decodes an image file to 8-bit RGB or grey, without transparency.
 
     Args:
-      file: the image file, or what it holds.
-      colour: whether to return RGB; None if the file decides, as `has_colour` does.
+      file: path or contents.
+      colour: whether to convert to RGB; None follows `has_colour`.
 
     Raises:
-      InputError: if the file is damaged, has more than 8 bits per value or holds several pictures.
+      InputError: for damage, more than 8 bits per value or several pictures.
     """
     with _opened(file) as image:
         # Photographs lie on their side until rotated as they say; TFDS does not rotate its own.
@@ -47,17 +47,17 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.
 
 
 def has_colour(file: pathlib.Path) -> bool:
-    """Whether an image file holds more than grey. Raises InputError as `decode` does."""
+    """Whether an image file has colours. Raises InputError as `decode` does."""
     with _opened(file) as image:
         return image.mode not in GREY
 
 
 def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "height width channels"]:
-    """Returns exactly the pixels that an image file stores, for a model of 1 or 3 channels.
+    """Reads exactly the stored pixels, for 1 or 3 channels.
 
     Raises:
-      InputError: if the file is damaged, or holds anything that the pixels would lose: transparency, a palette, colours
-        for a grey model, more than 8 bits, several pictures, a rotation.
+      InputError: for damage, or contents that would be lost: transparency, a palette, colours in a grey model, more than
+        8 bits, several pictures, a rotation.
     """
     modes = ("RGB",) if channels == 3 else ("1", "L")
     with _opened(path) as image:
@@ -70,23 +70,20 @@ def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "heigh
 
 
 def write_image(path: pathlib.Path, pixels: UInt8[np.ndarray, "height width channels"]) -> None:
-    """Writes an image of 1 or 3 channels as PNG, to a new file in a folder that nobody reads yet: not atomically."""
+    """Writes a PNG of 1 or 3 channels, not atomically."""
     with path.open("xb") as file:
         file.write(as_png(pixels))
 
 
 def as_png(pixels: UInt8[np.ndarray, "height width channels"], *, optimize: bool = False, bits: int = 8) -> bytes:
-    """Returns an image of 1 or 3 channels as the bytes of a PNG file; one of black and white may have 1 bit a pixel."""
+    """Encodes 1 or 3 channels as PNG; black and white may have 1 bit per pixel."""
     content, picture = io.BytesIO(), PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     (picture.convert("1") if bits == 1 else picture).save(content, "PNG", optimize=optimize)
     return content.getvalue()
 
 
 def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"], *, levels: int) -> float:
-    """Returns the size of an image as a PNG file in bits per sub-pixel: a measure of how plain it is.
-
-    Images of one channel and two levels are stored with one bit per pixel.
-    """
+    """Computes the PNG size in bits per sub-pixel, at 1 bit per pixel for binary images."""
     pixels, bits = as_pixels(image, levels=levels), 1 if levels == 2 and image.shape[-1] == 1 else 8
     return 8 * len(as_png(pixels, optimize=True, bits=bits)) / image.size
 
@@ -94,23 +91,23 @@ def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"]
 def as_pixels(
     images: Integer[np.ndarray | Array, "*batch height width channels"], *, levels: int
 ) -> UInt8[np.ndarray, "*batch height width channels"]:
-    """Returns levels as intensities 0 to 255; up to 256 levels stay distinct."""
+    """Converts levels to intensities 0 to 255; up to 256 levels stay distinct."""
     return np.round(np.asarray(images) * (255 / (levels - 1))).astype(np.uint8)
 
 
 def as_levels(
     pixels: UInt8[np.ndarray, "*batch height width channels"], *, levels: int
 ) -> UInt8[np.ndarray, "*batch height width channels"]:
-    """Returns intensities 0 to 255 as the nearest levels; the inverse of `as_pixels` for 2 to 256 levels."""
+    """Rounds intensities to levels; the inverse of `as_pixels` for 2 to 256 levels."""
     return np.round(pixels * ((levels - 1) / 255)).astype(np.uint8)
 
 
 def grid(
     images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int, gap: int = 1
 ) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
-    """Returns images in rows and columns, ``gap`` grey pixels apart, with levels as 0 to 255.
+    """Arranges images in rows and columns, ``gap`` grey pixels apart.
 
-    Three channels are shown as RGB. Of any other number only the first channel is shown, as grey.
+    Three channels are RGB; otherwise only the first is shown, as grey.
     """
     images = np.asarray(images)
     if images.shape[-1] != 3:
@@ -126,7 +123,7 @@ def grid(
 def save_grid(
     path: pathlib.Path, images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int
 ) -> None:
-    """Writes a grid as PNG, with small images enlarged by a whole number to about 640 pixels."""
+    """Writes a grid as PNG, enlarged by an integer factor to about 640 pixels."""
     pixels = grid(images, levels=levels)
     scale = max(1, round(640 / max(pixels.shape[:2])))
     atomic_write(path, as_png(pixels.repeat(scale, axis=0).repeat(scale, axis=1)))
@@ -152,7 +149,7 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
 
 
 def _has_more_bits(image: PIL.Image.Image) -> bool:
-    """Whether an opened file holds other than 8 bits per value; Pillow would silently drop 8 of 16 from colours."""
+    """Whether values have other than 8 bits; Pillow silently drops 8 of 16 from colours."""
     for decoder, _, _, arguments in getattr(image, "tile", []):
         mode, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
         if ";16" in str(mode) and mode != "BGR;16":  # that mode has 5, 6 and 5 bits

@@ -1,4 +1,4 @@
-"""Preparation of every image before a model sees it: grey, resizing, inversion, fewer bits, binarisation."""
+"""Preparation of images: grey, resize, inversion, bit depth, binarisation."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ from pixelcnn_jax.foundation.fields import field
 
 
 def unchanged(image: np.ndarray) -> np.ndarray:
-    """Returns the image."""
+    """Identity."""
     return image
 
 
@@ -29,7 +29,7 @@ SCANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """How stored images become the images of a model."""
+    """Conversion of stored images to those of a model."""
 
     levels: int = field(
         256, "values of a sub-pixel; bits, binarize and the digits (17) need fewer", least=2, most=2**16
@@ -51,13 +51,13 @@ class Preparation:
     )
 
     def steps(self, stored: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Returns the functions applied to an image before it is scanned, by the words that describe them.
+        """Builds the transforms before the scan, by description.
 
         Args:
-          stored: number of levels of the stored images.
+          stored: intensity levels of the stored images.
 
         Raises:
-          InputError: if bits are to be taken from binarised images or from ones that do not have 8 bits.
+          InputError: for ``bits`` with binarised or other than 8-bit images.
         """
         if self.bits and (self.binarize != "none" or stored != 256):
             raise InputError(f"bits={self.bits} needs 8-bit images and binarize=none: set one of bits and binarize.")
@@ -78,7 +78,7 @@ class Preparation:
         return steps
 
     def apply(self, source: Source) -> Source:
-        """Returns a source of prepared images that are not scanned yet, with the words for the steps in its title."""
+        """Prepares a source, not yet scanned, and adds the steps to its title."""
         steps = self.steps(source.levels)
 
         def read(rows: Sequence[int]) -> list[Example]:
@@ -95,7 +95,7 @@ class Preparation:
 
 
 def luma(image: Any) -> Any:
-    """Returns the ITU-R 601-2 luma of grey or RGB images, of NumPy or JAX, equal to Pillow's in every bit."""
+    """Computes ITU-R 601-2 luma (NumPy or JAX), bit-identical to Pillow's."""
     if image.shape[-1] == 1:
         return image
     weights = np.array([19595, 38470, 7471], np.uint32)  # 65,536 levels need all 32 bits
@@ -105,11 +105,7 @@ def luma(image: Any) -> Any:
 def resize(
     image: UInt[np.ndarray, "rows columns channels"], *, height: int, width: int
 ) -> UInt[np.ndarray, "{height} {width} channels"]:
-    """Returns the largest centred part of an image that has the shape of a given size, at that size.
-
-    Each new pixel is the mean of the pixels it covers (Pillow's BOX filter), and enlarging repeats pixels, so that no
-    value leaves the range.
-    """
+    """Centre-crops to the aspect ratio, then resizes by area (Pillow's BOX)."""
     rows, columns, _ = image.shape
     scale = min(rows / height, columns / width)
     top, left = max(rows - scale * height, 0) / 2, max(columns - scale * width, 0) / 2

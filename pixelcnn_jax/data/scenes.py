@@ -1,7 +1,7 @@
-"""Scenes of MNIST digits with sentences, drawn on the fly, in the manner of alignDRAW's set (1511.02793).
+"""Captioned scenes of MNIST digits, drawn on the fly, after alignDRAW (1511.02793).
 
-A scene has one digit in a corner, or two digits next to each other or one above the other. Each of the eight places has
-a digit that never stands there in training. The scenes of the split "held_out" are those with such a digit.
+One digit in a corner, or two side by side or stacked. Each of the eight places holds out one digit; such scenes are
+the split "held_out".
 """
 
 from collections.abc import Callable, Sequence
@@ -34,13 +34,13 @@ MARGIN = 2  # pixels by which a digit's window is smaller than half of the image
 
 
 class Scene(NamedTuple):
-    """Digits by their places: one in a corner, or one left and one right, or one at the top and one at the bottom."""
+    """Digits by place: one corner, left and right, or top and bottom."""
 
     digits: tuple[int, ...]
     places: tuple[str, ...]
 
     def captions(self) -> tuple[str, ...]:
-        """Returns the sentences that say what the scene is: one for one digit, two for two."""
+        """Sentences of the scene: one for one digit, two for two."""
         names = [f"the digit {DIGITS[digit]}" for digit in self.digits]
         match self.places:
             case ("left", "right"):
@@ -50,7 +50,7 @@ class Scene(NamedTuple):
         return (f"{names[0]} is at the {self.places[0]}",)
 
     def is_held_out(self) -> bool:
-        """Whether a digit of the scene never stands at its place in training."""
+        """Whether a digit stands at a place where training never has it."""
         return any(HELD_OUT[place] == digit for digit, place in zip(self.digits, self.places, strict=True))
 
 
@@ -77,7 +77,7 @@ Drawings = Sequence[Sequence[UInt8[np.ndarray, "height width"]]]  # by digit
 def draw_scene(
     scene: Scene, drawings: Drawings, random: np.random.Generator, *, size: int
 ) -> UInt8[np.ndarray, "{size} {size} 1"]:
-    """Draws a scene, each digit a random drawing at a random place inside its half or quarter of the image."""
+    """Draws a scene, each digit at a random offset inside its half or quarter."""
     image = np.zeros((size, size, 1), np.uint8)
     for digit, place in zip(scene.digits, scene.places, strict=True):
         drawing = drawings[digit][int(random.integers(len(drawings[digit])))]
@@ -87,7 +87,7 @@ def draw_scene(
 
 
 def example_of(split: str, drawings: Drawings, *, size: int) -> Callable[[int], Example]:
-    """Returns the pure function from an index to the scene there: image, caption as tokens, and number as label."""
+    """Makes the pure function from index to scene: image, caption tokens, label."""
     numbers = [i for i, scene in enumerate(SCENES) if scene.is_held_out() == (split == "held_out")]
     seed = list(SPLITS).index(split)
 
@@ -105,17 +105,17 @@ def example_of(split: str, drawings: Drawings, *, size: int) -> Callable[[int], 
 def read_scenes(
     name: str, split: Split, read_mnist: Callable[[Split], Source], *, labels: bool, captions: bool
 ) -> Source:
-    """Returns a split of the scenes.
+    """Reads a split of the scenes.
 
     Args:
       name: a key of ``SIZES``.
       split: a split.
-      read_mnist: returns a split of MNIST with labels.
-      labels: whether to carry the number of each scene as its label.
-      captions: whether to carry the captions.
+      read_mnist: reads a split of MNIST with labels.
+      labels: whether to carry scene numbers as labels.
+      captions: whether to carry captions.
 
     Raises:
-      InputError: if there is no such size or split.
+      InputError: for an unknown size or split.
     """
     if name not in SIZES:
         raise InputError(f"dataset={name} must be one of {', '.join(SIZES)}.")

@@ -1,4 +1,4 @@
-"""A split as it is stored, before any option is applied, and the checks of its images."""
+"""Stored splits and the checks of their images."""
 
 import concurrent.futures
 import functools
@@ -23,19 +23,19 @@ Item = TypeVar("Item")
 
 
 class Source(NamedTuple):
-    """A split as it is stored.
+    """A split as stored.
 
     Attributes:
-      title: name and version of the data set, such as "mnist 3.0.1".
-      rows: the stored rows that make up the split.
+      title: name and version, such as "mnist 3.0.1".
+      rows: stored rows of the split.
       read: reads several rows.
-      levels: number of values of a sub-pixel.
-      classes: number of classes; None if labels are not carried.
-      files: all image files by stored row, where images are files.
-      block: number of rows that are best read together.
-      words: the vocabulary of the captions; None if captions are not carried.
-      class_names: the name of each class, where a folder has them and labels are carried.
-      stored: the stored split that the rows are of; "" if the rows of all splits are numbered together.
+      levels: intensity levels per sub-pixel.
+      classes: number of classes; None without labels.
+      files: image files by stored row, if any.
+      block: rows best read together.
+      words: caption vocabulary, if captions are carried.
+      class_names: name per class, for folders with labels.
+      stored: stored split of the rows; "" if all splits share one numbering.
     """
 
     title: str
@@ -50,11 +50,11 @@ class Source(NamedTuple):
     stored: str = ""
 
     def example(self, index: int) -> Example:
-        """Reads the example at an index of the split."""
+        """Reads the example at an index."""
         return self.read([self.rows[index]])[0]
 
     def reader(self) -> Callable[[int], Example]:
-        """Returns `example`, which keeps the first images, up to `CACHE_BYTES`, once they have been read."""
+        """Makes a caching `example`, up to `CACHE_BYTES`."""
         kept = CACHE_BYTES // (self.example(0)["image"].nbytes * self.block)
 
         @functools.cache
@@ -76,7 +76,7 @@ class Source(NamedTuple):
 def read_ahead(
     read: Callable[[int], Example], *, start: int = 0, stop: int = sys.maxsize, threads: int = 2
 ) -> Iterator[Example]:
-    """Yields `read(start)` to `read(stop - 1)`, while threads read the next few."""
+    """Yields `read(start)` to `read(stop - 1)`, prefetched by threads."""
     indices = iter(range(start, stop))
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         waiting = deque(pool.submit(read, index) for index in itertools.islice(indices, 2 * threads))
@@ -87,22 +87,21 @@ def read_ahead(
 
 
 def some(items: Sequence[Item]) -> Sequence[Item]:
-    """Returns at most ``INSPECTED`` of the items, evenly spaced."""
+    """Selects at most ``INSPECTED`` items, evenly spaced."""
     return items[:: math.ceil(len(items) / INSPECTED)]
 
 
 def highest_of_some(read: Callable[[int], Example], count: int) -> int:
-    """Returns the highest value in some of the images of a split."""
+    """Computes the highest value in some images of a split."""
     indices = some(range(count))
     examples = read_ahead(lambda i: read(indices[i]), stop=len(indices), threads=8)
     return max(int(example["image"].max()) for example in examples)
 
 
 def checked(source: Source, *, levels: int) -> Source:
-    """Returns a source that names an image that it refuses when it reads it.
+    """Checks images as they are read, and names those refused.
 
-    Refused are images that differ in shape from the first, values that are not below ``levels``, and a missing label,
-    which TFDS marks by -1.
+    Refused: shapes unlike the first, values not below ``levels``, missing labels (-1 in TFDS).
     """
     shape = source.example(0)["image"].shape
 

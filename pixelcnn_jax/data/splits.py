@@ -1,4 +1,4 @@
-"""The syntax of splits, such as "train[:50000]", "train[-10%:]" and "train where label is 3 or 5"."""
+"""Split syntax: "train[:50000]", "train[-10%:]", "train where label is 3 or 5"."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,13 +19,13 @@ class Split(NamedTuple):
     """A parsed split.
 
     Attributes:
-      text: the split as it was written.
-      name: the stored split, such as "train".
-      feature: the feature that a condition is about, such as "label"; None without a condition.
+      text: unparsed split.
+      name: stored split, such as "train".
+      feature: feature of the condition, such as "label", or None.
       relation: "is", "is below" or "is at least".
-      values: the names or indices of classes that the condition mentions.
-      start: where the part begins, such as "100" or "-10%".
-      stop: where the part ends.
+      values: class names or indices in the condition.
+      start: such as "100" or "-10%".
+      stop: end of the part.
     """
 
     text: str
@@ -42,14 +42,14 @@ class Split(NamedTuple):
             raise InputError(f'{dataset} has no split "{self.name}", it has {", ".join(names)}.')
 
     def rows(self, count: int, classes: Mapping[str, Callable[[], Classes]]) -> Sequence[int]:
-        """Returns the rows of the stored split that belong to this one.
+        """Selects the rows of the stored split.
 
         Args:
-          count: number of images in the stored split.
-          classes: for each feature that names classes, a function that reads the class of every image.
+          count: images in the stored split.
+          classes: per feature that names classes, reads the class of every image.
 
         Raises:
-          InputError: if no image is left, or a condition is about a feature that names no classes.
+          InputError: for no images, or a condition on a feature without classes.
         """
         rows: Sequence[int] = range(count)
         if self.feature is not None:
@@ -64,7 +64,7 @@ class Split(NamedTuple):
         return rows[first:end]
 
     def _holds(self, index: int, names: Sequence[str]) -> bool:
-        """Whether the condition holds for a class. A value that is the name of a class is not read as an index."""
+        """Whether the condition holds for a class. Class names precede indices."""
         if not 0 <= index < len(names):  # TFDS marks a missing label by -1
             return False
         values = str(self.values)
@@ -75,10 +75,10 @@ class Split(NamedTuple):
 
 
 def parse_split(text: str) -> Split:
-    """Returns the parsed split.
+    """Parses a split.
 
     Raises:
-      InputError: if the text does not follow the syntax.
+      InputError: for a syntax error.
     """
     match = PATTERN.fullmatch(text)
     if match is None or (match["relation"] not in (None, "is") and not match["values"].isdecimal()):

@@ -1,7 +1,4 @@
-"""The image data sets of TensorFlow Datasets (TFDS), prepared as array_record and read without TensorFlow.
-
-TFDS itself is imported when such a data set is read, because that takes seconds.
-"""
+"""TFDS image data sets, prepared as array_record and read without TensorFlow."""
 
 import difflib
 import functools
@@ -36,10 +33,10 @@ def _tfds() -> Any:
 
 
 def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, download: bool) -> Source:
-    """Returns a split of a data set that lies prepared below ``data_dir``.
+    """Reads a split of a data set prepared below ``data_dir``.
 
     Raises:
-      InputError: if the data set is missing or damaged, or has no such split, images, or labels.
+      InputError: for a missing or damaged data set, split, images or labels.
     """
     root = _root(data_dir)
     folder = find_prepared(name, data_dir) or _download(name, root, allowed=download)
@@ -77,10 +74,10 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
 
 
 def describe_tfds(name: str, *, labels: bool) -> tuple[tuple[int, int, int], int | None]:
-    """Returns the shape of the images and the number of classes of a data set that need not be prepared.
+    """Reads image shape and number of classes; the data need not be prepared.
 
     Raises:
-      InputError: if TFDS does not know the data set, the size of its images or their labels.
+      InputError: if TFDS does not know the data set, image size or labels.
     """
     _check_known(name)
     features = _tfds().builder(name).info.features
@@ -99,11 +96,10 @@ def _root(data_dir: str | None) -> pathlib.Path:
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:
-    """Returns the builder of a prepared data set.
+    """Opens the builder of a prepared data set.
 
     Raises:
-      InputError: for one that is damaged or no array_record, or with a class that is not TFDS's own: its module would
-        be imported.
+      InputError: for damage, no array_record, or classes outside TFDS, whose modules would be imported.
     """
     try:
         for name in _named_classes(json.loads((folder / "features.json").read_text())):
@@ -118,7 +114,7 @@ def _open(folder: pathlib.Path, remedy: str) -> Any:
 
 
 def _named_classes(description: Any) -> Iterator[str]:
-    """Yields the classes in a features.json, whose fields have two spellings and which may hold JSON as a text."""
+    """Yields the classes in a features.json, which may nest JSON as text."""
     if isinstance(description, list):
         description = dict(enumerate(description))
     for key, value in description.items() if isinstance(description, dict) else ():
@@ -132,7 +128,7 @@ def _is_image(feature: Any) -> bool:
 
 
 def _image_feature(name: str, features: Any, *, labels: bool) -> str:
-    """Returns the name of the feature that is the image: "image", or the only one. Checks that there are labels."""
+    """Finds the image feature, "image" or the only one, and checks for labels."""
     images = [key for key in features if _is_image(features[key])]
     key = images[0] if len(images) == 1 else "image"
     if key not in images or (labels and "label" not in _class_features(features)):
@@ -142,17 +138,16 @@ def _image_feature(name: str, features: Any, *, labels: bool) -> str:
 
 
 def _class_features(features: Any) -> list[str]:
-    """Returns the features that say which class an image belongs to."""
     return [key for key in features if isinstance(features[key], _tfds().features.ClassLabel)]
 
 
 def _channels(feature: Any) -> int:
-    """Returns the number of channels that are read of an image; transparency is dropped, as it is from files."""
+    """Counts the channels read; transparency is dropped."""
     return 1 if feature.shape[-1] in (1, 2) else 3
 
 
 def find_prepared(name: str, data_dir: str | None) -> pathlib.Path | None:
-    """Returns the folder DIR/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default of the newest version."""
+    """Finds DIR/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default the newest."""
     if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)*(:[\d.*]*)?", name):
         raise InputError(f"dataset={name} must be a name such as mnist:3.0.1 or lsun/church, not a path.")
     name, _, version = name.partition(":")

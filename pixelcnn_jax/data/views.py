@@ -1,8 +1,4 @@
-"""Views of images for distribution augmentation (Jun et al. 2020): turned, mirrored and moved, with the view as h.
-
-The model of each view is a density of its own, so the model of the identity view stays an honest model of the images,
-while all views share what is learned from more images.
-"""
+"""Views for distribution augmentation (Jun et al. 2020), with the view as h."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,13 +11,13 @@ ROTATIONS = 8  # symmetries of a square: four rotations, each with and without m
 
 
 def views(height: int, width: int) -> list[Callable[[Array], Array]]:
-    """Returns the views of images [batch, height, width, channels]: symmetries, then moves by one pixel over zeros."""
+    """Builds the views of images [batch, height, width, channels]: symmetries, then moves by 1 pixel."""
     moves = [(down, right) for down in (0, 1, -1) for right in (0, 1, -1) if (down, right) != (0, 0)]
     return [*symmetries(height, width), *(partial(_move, down=down, right=right) for down, right in moves)]
 
 
 def symmetries(height: int, width: int) -> list[Callable[[Array], Array]]:
-    """Returns the views that lose nothing: the identity, mirrored images, and transposed ones if images are square."""
+    """Builds the lossless views: identity, mirrored and, if square, transposed."""
     mirrored = [partial(jnp.flip, axis=axes) for axes in ((), (2,), (1,), (1, 2))]
     transposed = [lambda x, view=view: jnp.swapaxes(view(x), 1, 2) for view in mirrored] if height == width else []
     return [*mirrored, *transposed]
@@ -33,16 +29,13 @@ def random_view(
     share: float,
     others: Sequence[int] = (),
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, "batch views"]]:
-    """Draws a view for each image.
+    """Draws a view for each image, and returns images and one-hot h.
 
     Args:
       key: of the draw.
       images: the images.
-      share: probability that an image is shown in a view other than the identity.
-      others: indices of those views in `views`; all if empty.
-
-    Returns:
-      The images in their views, and the views as one-hot vectors h.
+      share: probability of a view other than the identity.
+      others: indices of those in `views`; all if empty.
     """
     all_views = views(*images.shape[1:3])
     index = random_index(key, len(images), share, others or range(1, len(all_views)))
@@ -50,7 +43,7 @@ def random_view(
 
 
 def random_index(key: Key[Array, ""], batch: int, share: float, others: Sequence[int]) -> Int[Array, " batch"]:
-    """Draws the index of a view for each image: with probability ``share`` one of ``others``, else 0."""
+    """Draws a view index per image: one of ``others`` with probability ``share``, else 0."""
     key_other, key_view = jax.random.split(key)
     other = jax.random.bernoulli(key_other, share, (batch,))
     return jnp.where(other, jnp.array(others)[jax.random.randint(key_view, (batch,), 0, len(others))], 0)
@@ -59,12 +52,12 @@ def random_index(key: Key[Array, ""], batch: int, share: float, others: Sequence
 def rotate(
     images: Int[Array, "batch height width channels"], index: Int[Array, " batch"]
 ) -> Int[Array, "batch height width channels"]:
-    """Returns square images, each rotated and mirrored in one of `ROTATIONS` ways; 0 is the identity."""
+    """Rotates and mirrors square images in one of `ROTATIONS` ways; 0 is the identity."""
     return _select(images, index, symmetries(*images.shape[1:3]))
 
 
 def _select(images: Array, index: Array, all_views: list[Callable[[Array], Array]]) -> Array:
-    """Returns each image in the view of its index, computing all views: a gather would need every device's images."""
+    """Selects views after computing all: a gather would need every device's images."""
     shown = images
     for number, view in enumerate(all_views):
         shown = jnp.where((index == number)[:, None, None, None], view(images), shown)

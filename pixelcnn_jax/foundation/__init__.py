@@ -1,1 +1,1 @@
-"""Modules that all others use: errors, files, fields of configs and cards, devices, distributions."""
+"""Shared modules: errors, files, config fields, devices."""

@@ -1,7 +1,7 @@
-"""One mesh over all devices: parameters on every device, batches split among them. The successor of ``jax.pmap``.
+"""Data parallelism over one mesh: parameters replicated, batches sharded.
 
-The devices may belong to several processes, on one host or many. All processes then run the same program, and each
-reads its own rows of a batch: a computation over the mesh waits until every process has called it.
+Devices may belong to several processes, each with its own rows of a batch; computations over the mesh block until
+every process has called them.
 """
 
 import contextlib
@@ -26,32 +26,29 @@ AXIS = "pixelcnn_jax_images"  # layers react to a mesh with this axis alone, not
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Returns a mesh with one axis, ``AXIS``, over the devices given, or over all devices of all processes.
-
-    The devices of a process are neighbours, so that its rows of a batch are consecutive.
-    """
+    """Makes a mesh with one axis, ``AXIS``, over all or the given devices, by process."""
     chosen = sorted(devices or jax.devices(), key=lambda device: (device.process_index, device.id))
     return Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Returns the sharding that keeps a full copy on every device."""
+    """Makes the fully replicated sharding."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def on_one_device(tree: Any) -> Any:
-    """Returns one device's copy of replicated arrays."""
+    """Takes one device's copy of replicated arrays."""
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
 
 def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> None:
-    """Makes each CPU core a device and keeps freed memory, before the first array is made.
+    """Makes each CPU core a device and keeps freed memory. Call before the first array.
+
+    No effect on the device count once the process has used JAX, as in a notebook.
 
     Args:
-      batch_sizes: sizes over all processes that the devices must be able to share; fewer cores are devices if need be.
+      batch_sizes: global sizes to divide evenly; may lower the number of devices.
       processes: number of processes.
-
-    In a process that has used JAX, such as a notebook, the number of devices cannot change any more: they stay.
     """
     keep_memory()
     if "JAX_NUM_CPU_DEVICES" in os.environ:
@@ -63,10 +60,9 @@ def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> Non
 
 
 def keep_memory() -> None:
-    """Keeps freed memory, which XLA takes anew at each step, in the process: where libc is glibc.
+    """Keeps freed memory in the process (glibc), which XLA otherwise takes anew at each step.
 
-    For commands, not for ``fit``: the setting is the whole process's, which belongs to the host program.
-    ``PIXELCNN_JAX_KEEP_MEMORY=0`` leaves malloc as it is.
+    For commands, not ``fit``: the setting is process-wide. ``PIXELCNN_JAX_KEEP_MEMORY=0`` disables it.
     """
     if os.environ.get("PIXELCNN_JAX_KEEP_MEMORY") == "0" or platform.libc_ver()[0] != "glibc":
         return
@@ -79,14 +75,12 @@ def keep_memory() -> None:
 
 
 def keep_programs(folder: str | None = None) -> None:
-    """Keeps compiled programs for later runs, which then start in a third of the time.
+    """Enables JAX's compilation cache, one folder per jaxlib version and processor.
 
-    A folder of the user's cache belongs to a version of jaxlib and to a processor, since a program may use any
-    instruction of the one that compiled it. ``JAX_ENABLE_COMPILATION_CACHE=0`` keeps none.
+    ``JAX_ENABLE_COMPILATION_CACHE=0`` disables it.
 
     Args:
-      folder: where to keep them; None for ``JAX_COMPILATION_CACHE_DIR``, or a folder of the user's cache if that is not
-        set. A cache that cannot be written is not used.
+      folder: default ``JAX_COMPILATION_CACHE_DIR``, else in the user's cache. Unused if not writable.
     """
     if folder is None and jax.config.values["jax_compilation_cache_dir"] is None:
         made_for = f"{jax.lib.__version__} {platform.machine()} {platform.processor()} {_instruction_sets()}"
@@ -114,29 +108,28 @@ def _instruction_sets() -> list[str]:
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, *, name: str = "batch_size") -> None:
-    """Raises InputError, naming the field, unless the devices can share a batch evenly."""
+    """Raises InputError, naming the field, unless the devices divide the batch."""
     if batch_size % mesh.size:
         raise InputError(f"{name} must be a multiple of the number of devices, {mesh.size}, got {batch_size}.")
 
 
 def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Returns a batch, or this process's consecutive rows of one, split along its first axis over the mesh."""
+    """Shards a batch, or this process's rows of one, along its first axis."""
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
 
 
 def wait_for_older(results: Sequence[Any]) -> None:
-    """Waits until all but the last two results are computed.
+    """Blocks until all but the last two results are computed.
 
-    Two computations keep a device busy. XLA on CPU queues up to 32 per device: with more, one device can start a
-    computation that the other has no room for yet, and both wait forever.
+    XLA on CPU queues up to 32 computations per device; beyond, devices can deadlock.
     """
     if len(results) > 2:
         jax.block_until_ready(results[-3])
 
 
 def shard(x: Any) -> Any:
-    """Returns arrays split along their first axis over the devices of this host, or unchanged if that is uneven."""
+    """Shards arrays along their first axis over local devices, if even."""
     devices = jax.local_devices()
     if len(devices) == 1 or any(len(leaf) % len(devices) for leaf in jax.tree.leaves(x)):
         return x
@@ -144,7 +137,7 @@ def shard(x: Any) -> Any:
 
 
 def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
-    """Returns ``batched`` arrays sharded as ``like``, and ``whole`` arrays replicated over the same devices."""
+    """Shards ``batched`` as ``like``, and replicates ``whole`` over the same devices."""
     sharding = None if isinstance(like, jax.core.Tracer) else like.sharding
     if not isinstance(sharding, NamedSharding):
         return batched, whole
@@ -152,15 +145,14 @@ def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
 
 
 def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Maps a function over the mesh of ``jax.set_mesh(data_mesh())``, each device with its own images.
+    """Maps a function over the mesh of ``jax.set_mesh(data_mesh())``, each device with its images.
 
-    The gradients of the whole arguments are then summed over the devices once, after the function's backward pass. Left
-    to itself, XLA sums them in every iteration of the function's loops. Without such a mesh, or if its devices
-    cannot share the images evenly, the function stays as it is.
+    Gradients of whole arguments are summed once, after the backward pass, not in every iteration of a loop. Without such
+    a mesh, or if it does not divide the images, the function is unchanged.
 
     Args:
-      function: ``images, condition, *whole -> values``. Images, values, and all parts of the condition that have as
-        many rows are split along their first axis.
+      function: ``images, condition, *whole -> values``. Images, values, and parts of the condition with as many rows are
+        sharded along their first axis.
     """
     mesh = jax.sharding.get_abstract_mesh()
 
@@ -177,7 +169,7 @@ def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def random_words(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "images ..."]:
-    """Returns random words for images; within ``per_device`` the rows of this device among those of all."""
+    """Draws random words per image; within ``per_device``, this device's rows of them."""
     if AXIS not in jax.sharding.get_abstract_mesh().manual_axes:
         return jax.random.bits(key, shape)
     local_rows, *rest = shape

@@ -1,4 +1,4 @@
-"""The exception for a user's mistakes, and the sentence that a command prints for an exception."""
+"""The exception for user errors, and its one-sentence message."""
 
 import errno
 
@@ -6,10 +6,9 @@ MOST_CHARACTERS = 800  # of a message
 
 
 class InputError(ValueError):
-    """A mistake in what the user gave.
+    """A user error: one sentence with the remedy, printed without traceback.
 
-    The message is one sentence that says what is wrong and what to do. Commands print it without a traceback.
-    Characters that a terminal would obey, which a file may hold, are escaped, and long values cut.
+    Control characters are escaped and long values cut.
     """
 
     def __init__(self, message: str) -> None:
@@ -19,15 +18,12 @@ class InputError(ValueError):
 
 
 def first_line(error: Exception) -> str:
-    """Returns the first line of an error's message."""
+    """Extracts the first line of an error's message."""
     return str(error).strip().partition("\n")[0]
 
 
 def user_message(error: Exception) -> str | None:
-    """Returns the sentence to print for an exception, or None if it is not the user's to mend.
-
-    A sentence exists for every ``InputError``, and for what concerns a file, a full disk or a lack of memory.
-    """
+    """Formats the message of an ``InputError``, file error, full disk or lack of memory, or None."""
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in first_line(error):

@@ -1,8 +1,6 @@
-"""Typed groups of config fields.
+"""Typed config sections: frozen dataclasses whose fields have default, help and bounds.
 
-A group is a frozen dataclass that stands in the module that reads it. Each of its fields is made by ``field``: default,
-meaning and check in one place. ``as_config`` makes an ml_collections group of it, which a config file and a command
-line change; ``read_group`` turns that back into the dataclass and checks it.
+``as_config`` makes an ml_collections section of one; ``read_group`` parses and checks it.
 """
 
 import dataclasses
@@ -30,9 +28,9 @@ def field(
     below: int | float | None = None,
     choices: Collection[Any] = (),
 ) -> Any:
-    """A field of a group: its default, what it means, and which values it may have.
+    """Declares a config field: default, help and bounds.
 
-    The bounds hold for a number, or for every number of a tuple. None is always allowed where the type allows it.
+    Bounds apply to a number or every number of a tuple; None passes if the type allows it.
     """
     bounds = {"at least": least, "above": above, "at most": most, "below": below}
     checks = {"bounds": {name: bound for name, bound in bounds.items() if bound is not None}, "choices": choices}
@@ -40,7 +38,7 @@ def field(
 
 
 def as_config(group: type) -> Any:
-    """Returns the fields of a group with their defaults as an ml_collections ConfigDict."""
+    """Builds a ConfigDict of the section's defaults."""
     from ml_collections import ConfigDict
     from ml_collections.config_dict import placeholder
 
@@ -52,16 +50,15 @@ def as_config(group: type) -> Any:
 
 
 def read_group(group: type[Group], values: Mapping[str, Any], *, name: str) -> Group:
-    """Returns a group with the values of a config, checked.
+    """Parses and checks a config section.
 
     Args:
       group: the dataclass.
-      values: its fields, some or all: an ml_collections group, or a dict read from JSON.
-      name: how errors call the group, such as "config.data".
+      values: some or all fields, as ConfigDict or dict.
+      name: name in errors, such as "config.data".
 
     Raises:
-      InputError: for an unknown field, naming the nearest right one, and for a value of the wrong type or out of
-        bounds.
+      InputError: for an unknown field, or a wrong type or value.
     """
     known = {one.name: one for one in dataclasses.fields(group)}  # type: ignore[arg-type]
     kinds = typing.get_type_hints(group)
@@ -78,7 +75,7 @@ def read_group(group: type[Group], values: Mapping[str, Any], *, name: str) -> G
 
 
 def help_lines(group: type, values: Mapping[str, Any], *, name: str) -> list[str]:
-    """Returns a line of help for each field of a group, with its value in a config."""
+    """Formats a line of help per field, with its value in a config."""
     return [
         f"  --{name}.{one.name}={shlex.quote(str(values.get(one.name, one.default)))}".ljust(52)
         + f" {one.metadata['help']}"
@@ -87,7 +84,7 @@ def help_lines(group: type, values: Mapping[str, Any], *, name: str) -> list[str
 
 
 def _plain(kind: Any) -> Any:
-    """The type itself of a type such as ``int | None``."""
+    """Strips None from a type such as ``int | None``."""
     kinds = typing.get_args(kind)
     return next(one for one in kinds if one is not type(None)) if type(None) in kinds else kind
 
@@ -106,7 +103,7 @@ def _checked(name: str, value: Any, kind: Any, metadata: Mapping[str, Any]) -> A
 
 
 def _unmet(value: Any, kind: Any, metadata: Mapping[str, Any]) -> str | None:
-    """Finds what a value must be and is not."""
+    """Describes what a value must be and is not."""
     wanted, (inner, *repeated) = typing.get_origin(kind) or kind, typing.get_args(kind) or (None,)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         return f"of type {wanted.__name__}"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command in one line, also in the seconds in which it imports."""
+"""Ctrl-C and SIGTERM end a command in one line, also during imports."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 def end(number: int, frame: FrameType | None) -> None:
-    """The signal handler."""
+    """Signal handler."""
     os.write(2, b"Interrupted: repeat the command; a training goes on from its last checkpoint.\n")
     sys.exit(128 + number)
 

@@ -1,4 +1,4 @@
-"""Progress bars, where somebody is watching: on a terminal and in a notebook."""
+"""Progress bars on terminals and in notebooks."""
 
 import sys
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 
 def in_notebook() -> bool:
-    """Whether the process is the kernel of a notebook: what it prints is shown, although no stream is a terminal."""
+    """Whether the process is a notebook kernel."""
     # While another thread still imports IPython, it has no such function.
     get_shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get_shell and get_shell()
@@ -17,16 +17,14 @@ def in_notebook() -> bool:
 
 
 def is_watched() -> bool:
-    """Whether somebody sees what is shown: on a terminal or in a notebook."""
+    """Whether output is a terminal or notebook."""
     return in_notebook() or sys.stderr.isatty()
 
 
 def progress_bar(items: Iterable[Any] | None, title: str, *, shown: bool = True, **options: Any) -> Any:
-    """Returns a tqdm bar over some items, ``shown`` by the first process only, and not where the output is piped.
+    """Makes a tqdm bar on standard error, hidden where piped and on all but the first process.
 
-    It goes to standard error. In a notebook it goes to standard output, since a notebook shows standard error like a
-    failure, shares one line with other bars, since a notebook cannot move up, and is rare, since a notebook keeps each
-    state of it.
+    In a notebook it uses standard output, shares one line with other bars and updates rarely.
     """
     notebook = in_notebook()
     # None: hidden where there is no terminal.
