@@ -1,7 +1,7 @@
 """Ablations of the Gated PixelCNN, at equal parameter counts."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from experiments.paper.unconditional import likelihood_experiment
@@ -10,6 +10,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.conditional import array_shapes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
+from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Experiment
 
@@ -41,9 +42,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 def variant(config: RunConfig, name: str, spec: ImageSpec) -> AblatedPixelCNN:
     """Builds a variant with about as many parameters as the whole network."""
-    fields = {key: value for key, value in asdict(config.model).items() if key != "network"}
-    whole = AblatedPixelCNN(levels=spec.levels, channels=spec.channels, **fields)
-    part = AblatedPixelCNN(levels=spec.levels, channels=spec.channels, **(fields | VARIANTS[name]))
+    whole = make_network(config.model, spec, network=AblatedPixelCNN)
+    part = whole.clone(**VARIANTS[name])
     widths, wanted = range(max(spec.channels, whole.features // 2), 2 * whole.features + 1), count(whole)
     return min((part.clone(features=width) for width in widths), key=lambda model: abs(count(model) - wanted))
 

@@ -69,18 +69,19 @@ class ModelConfig:
     remat: bool = field(False, "recompute layers in the backward pass (rematerialisation)")
 
 
-def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
-    """Builds the network of a config.
+def make_network(config: ModelConfig, spec: ImageSpec, *, network: type | None = None) -> Any:
+    """Builds the network of a config, or of another class by its fields.
 
     Raises:
       InputError: the class lacks a field, or a value is invalid.
     """
     fields, defaults = dataclasses.asdict(config), dataclasses.asdict(ModelConfig())
-    network = class_named(fields.pop("network"))
-    for name in fields.keys() - {one.name for one in dataclasses.fields(network)}:
+    by_name = fields.pop("network")
+    kind: Any = network or class_named(by_name)
+    for name in fields.keys() - {one.name for one in dataclasses.fields(kind)}:
         if fields.pop(name) != defaults[name]:
-            raise InputError(f"config.model.{name} must stay {defaults[name]}: {config.network} has no such field.")
-    return network(levels=spec.levels, channels=spec.channels, **fields)
+            raise InputError(f"config.model.{name} must stay {defaults[name]}: {kind.__name__} has no such field.")
+    return kind(levels=spec.levels, channels=spec.channels, **fields)
 
 
 def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int) -> Network | ConditionalModel:

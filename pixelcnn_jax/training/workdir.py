@@ -11,6 +11,7 @@ result.json           final scores
 """
 
 import errno
+import hashlib
 import json
 import shlex
 import sys
@@ -21,6 +22,7 @@ from typing import Any
 
 import flax
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load, save
 
 from pixelcnn_jax.data.dataset import Splits
@@ -152,12 +154,21 @@ def prepare_once(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Map
     def write() -> bool:
         if not file.exists() and (fixed := prepare()):
             flat = flax.traverse_util.flatten_dict(fixed, sep=".")
-            atomic_write(file, save({name: np.ascontiguousarray(x) for name, x in flat.items()}))
+            arrays = {name: np.ascontiguousarray(x) for name, x in flat.items()}
+            atomic_write(file, save(arrays, {"sha256": _digest(arrays)}))
         return file.exists()
 
     if not run_on_first_process(write):
         return {}
     try:
-        return dict(flax.traverse_util.unflatten_dict(load(file.read_bytes()), sep="."))
+        arrays = load(file.read_bytes())
+        with safe_open(file, "numpy") as opened:
+            if opened.metadata()["sha256"] != _digest(arrays):
+                raise ValueError
+        return dict(flax.traverse_util.unflatten_dict(arrays, sep="."))
     except Exception as error:  # safetensors raises its own error
         raise InputError(f"{file} is damaged: choose a different workdir and train again.") from error
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    return hashlib.sha256(save(arrays)).hexdigest()

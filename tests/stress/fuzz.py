@@ -80,7 +80,7 @@ NAMES_CASES = st.tuples(
 
 def read_names(case):
     content, count = case
-    names = unpack_names(content, count).names
+    names = unpack_names(content, count).names or ()
     return RIGHT if len(names) == count and all(map(is_safe, names)) else "unsafe names"
 
 

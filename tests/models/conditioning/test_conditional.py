@@ -54,7 +54,7 @@ def test_public_functions_take_it_in_place_of_the_network(name):
         np.testing.assert_array_equal(sampler(model, variables, jax.random.key(1), shape=SHAPE, h=h), expected)
 
 
-@pytest.mark.parametrize(("name", "null_condition"), [("map of a vector", 0), ("map of examples", ABSENT)])
+@pytest.mark.parametrize(("name", "nothing"), [("map of a vector", 0), ("map of examples", ABSENT)])
 def test_guidance_of_nothing_changes_nothing(name, nothing):
     """The two sides are then the same."""
     model, variables, h, *_ = build(name)
