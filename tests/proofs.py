@@ -69,7 +69,7 @@ def dependence(model, variables, shape, condition=NOTHING, inputs=12):
 
 
 def receptive_field(model, shape):
-    """Returns which sub-pixels each logit should depend on, found by following the taps of its network alone.
+    """Finds the sub-pixels that each logit should depend on, by following the taps of its network alone.
 
     A logit depends on the earlier colours of its own pixel. Features of a finished pixel depend on whole pixels, and on
     all colours of their own pixel but the last, which no feature there reads.
@@ -88,7 +88,7 @@ def receptive_field(model, shape):
 
 
 def _around(known, pixel, rows, columns):
-    """Returns what is known at the pixels around one, inside the image."""
+    """Lists the taps of a pixel inside the image."""
     r, c = pixel
     return frozenset().union(*(known.get((r + i, c + j), ()) for i in rows for j in columns))
 

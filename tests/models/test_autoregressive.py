@@ -57,7 +57,7 @@ def test_variables_may_be_frozen():
 
 
 def compilations(function):
-    """Returns how many programs a call compiles, or reads from the cache of compiled programs."""
+    """Counts the programs that a call compiles or reads from the cache."""
     actual = []
 
     def listen(event, *_, **__):
