@@ -1,8 +1,4 @@
-"""The verbs ``compress`` and ``decompress``: image files to one file and back, to the last bit.
-
-Images of one size are in one part of the file, a container that ``pixelcnn_jax.decompress`` reads; the names of its
-images are kept in it.
-"""
+"""The verbs ``compress`` and ``decompress``: one container per image size."""
 
 import math
 from itertools import chain
@@ -47,10 +43,9 @@ def compress(
     verify: bool,
     as_json: bool,
 ) -> None:
-    """Compress image files into one file, without loss.
+    """Compress image files losslessly into one file.
 
-    MODEL is a published model that has an integer model, or the folder or file of an integer model. Any machine reads
-    the file. Images of any sizes share a few programs, which take some seconds to compile.
+    Published names resolve to the integer model. Any machine can decompress the file.
     """
     options.check_output(output)
     density = options.load_density(integer_model_of(name))
@@ -98,10 +93,7 @@ def compress(
 def decompress(
     name: str, files: tuple[Path, ...], output: Path, label: str | None, max_subpixels: int, as_json: bool
 ) -> None:
-    """Decompress files of `compress` into a folder of PNGs.
-
-    The folder must be new or empty, and appears when all are written.
-    """
+    """Decompress files of `compress` into a new or empty folder of PNGs."""
     options.check_output(output, folder=True)
     target = output.resolve()
     density = options.load_density(integer_model_of(name))
@@ -133,7 +125,7 @@ def decompress(
 
 
 def read_parts(file: Path) -> list[tuple[Container, tuple[str, ...]]]:
-    """Returns the containers in a compressed file, with the names of the images in each.
+    """Reads the containers in a compressed file, with their image names.
 
     Raises:
       InputError: if the file is damaged or incomplete.

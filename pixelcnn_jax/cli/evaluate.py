@@ -1,4 +1,4 @@
-"""The verb ``evaluate``: the likelihood of a whole split, as a table prints it."""
+"""The verb ``evaluate``: the likelihood of a split."""
 
 import math
 from collections.abc import Callable
@@ -40,7 +40,7 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 )
 @options.json_option
 def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:
-    """Compute the likelihood of a whole split. Without --mean-over it is the figure of the table of results."""
+    """Compute the likelihood of a split, as in the table of results."""
     use_all_cores()
     figures = evaluate_split(options.load_density(name), split, data_dir, mean_over=mean_over)
     sentence = "{data}: {images:,} images, {nats:.2f} nats, {bits_per_dim:.4f} bits/dim".format(**figures)
@@ -51,13 +51,13 @@ def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None,
 def evaluate_split(
     density: Density, split: str, data_dir: str | None, *, mean_over: str | None = None
 ) -> dict[str, Any]:
-    """Returns the score of a split: data, images, nats, bits_per_dim.
+    """Scores a split: data, images, nats, bits_per_dim.
 
-    ``mean_over`` scores a mean of densities, of which each first turns or mirrors the image. It is a density too.
+    Args:
+      mean_over: transforms over which to average densities.
 
     Raises:
-      InputError: if the model has no config, or its data set is not there or differs from the images of training; if
-        its h does not name the views that ``mean_over`` asks for.
+      InputError: for a missing config, missing or different data, or an h that names no views.
     """
     data, train = density.settings("data", DataConfig), density.settings("train", TrainConfig)
     name = getattr(data, f"{split}_split")
@@ -101,7 +101,7 @@ def evaluate_split(
 
 
 def _named_views(density: Density) -> dict[int, Callable[[Array], Array]]:
-    """Returns the symmetries of an image that a model was trained on, by their position in h."""
+    """Selects the symmetries that a model was trained on, by their index in h."""
     height, width, _ = density.spec.shape
     own, size = density.card["config"].get("unconditional"), getattr(density.conditioner, "size", None)
     if not own or not own.get("augment") or size != len(views(height, width)):

@@ -22,9 +22,9 @@ def array_source(
     Args:
       title: name of the data set.
       images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
-      labels: integers [count], or None.
-      levels: number of intensity levels; 2 for bool.
-      classes: number of classes; default: largest label plus one.
+      labels: integers [count].
+      levels: intensity levels; 2 for bool.
+      classes: default: largest label plus one.
 
     Raises:
       InputError: for a wrong shape, type or range.
@@ -51,8 +51,6 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     Args:
       split: NAME of the arrays NAME_image and NAME_label.
       data_dir: path of the file.
-      labels: whether to carry labels.
-      levels: number of intensity levels.
 
     Raises:
       InputError: for an unreadable file, or a missing split or labels.

@@ -58,20 +58,18 @@ class Splits(NamedTuple):
 
     @property
     def held_out(self) -> dict[str, Dataset]:
-        """Held-out splits by name."""
         return {"validation": self.validation} | ({"test": self.test} if self.test is not None else {})
 
     @property
     def spec(self) -> ImageSpec:
-        """Shape, levels and classes of the images."""
         return self.train.spec
 
 
 def load_splits(config: DataConfig) -> Splits:
-    """Loads the splits of a run. Warns if held-out images are also in the training split.
+    """Loads the splits of a run. Warns if held-out images are also trained on.
 
     Raises:
-      InputError: if a split cannot be loaded, or shapes differ.
+      InputError: for unavailable splits or different shapes.
     """
     names = ("train", "validation", "test") if config.test_split else ("train", "validation")
     sources = {name: _source(config, getattr(config, f"{name}_split")) for name in names}
@@ -89,7 +87,7 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
 
     Args:
       dataset: "digits", "folder", "array", or a TFDS name such as "mnist:3.0.1" or "downsampled_imagenet/32x32".
-      split: a name, a part ("train[:50000]", "train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
+      split: a name, a part ("train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
         "train where label is below 100[:90%]").
       **options: other fields of DataConfig.
 
@@ -106,7 +104,7 @@ def image_spec(config: DataConfig) -> ImageSpec:
     """Reads the spec of the training images; TFDS data need not be prepared.
 
     Raises:
-      InputError: if TFDS does not know the data set or image size.
+      InputError: for data unknown to TFDS or of unknown size.
     """
     return _spec_of(config.apply(_described(config)), scan=config.scan)
 
@@ -125,8 +123,7 @@ def from_array(
     Args:
       images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
       labels: integers [count].
-      levels: number of intensity levels.
-      classes: number of classes; default: largest label plus one.
+      classes: default: largest label plus one.
       description: name of the data set.
       **options: other fields of Preparation.
 
@@ -160,7 +157,7 @@ def _source(config: DataConfig, text: str) -> Source:
 
 
 def _described(config: DataConfig) -> Source:
-    """Reads the training split, or one black image for scenes and unprepared data."""
+    """Reads the training split, or one black image of its shape if unprepared."""
     words = None
     if size := SIZES.get(config.dataset):
         shape, classes = (size, size, 1), len(SCENES) if config.labels else None

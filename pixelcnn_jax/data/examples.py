@@ -34,7 +34,7 @@ class ExampleSets(Dataset):
     fewest: int = 0
 
     def draw(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
-        """Draws an example with its set, new every epoch and not augmented."""
+        """Draws an example and its set, which is not augmented."""
         example = super().draw(index, seed=seed, augment=augment)
         epoch, random = index // self.count, random_generator(seed, STREAM + index)
         others = self.members[int(example["label"])]
@@ -64,19 +64,19 @@ def with_examples(images: Dataset, most: int, fewest: int = 0) -> ExampleSets:
 
 
 def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int, seed: int) -> Dataset:
-    """Builds few-shot episodes: an image, and example sets of some classes, its own among them.
+    """Builds few-shot episodes: an image, and example sets of several classes.
 
-    Episode i is a function of the seed and i. "label" is the index of the image's class among the sets.
+    Episode i is a function of the seed and i. "label" is the image's class, as index into the sets.
 
     Args:
-      pools: splits that carry examples; each episode uses one.
+      pools: splits with examples; each episode uses one.
       count: number of episodes.
-      ways: classes per episode, or all of the pools if each has as many fewer.
+      ways: maximum classes per episode.
       shots: examples per class.
       seed: of every draw.
 
     Raises:
-      InputError: for no pools, or pools that differ in classes of more than ``shots`` images.
+      InputError: for pools without, or unequal in, classes of more than ``shots`` images.
     """
     known = [[label for label, members in pool.members.items() if len(members) > shots] for pool in pools]
     sizes = [min(ways, len(labels)) for labels in known]

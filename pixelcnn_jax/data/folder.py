@@ -23,8 +23,7 @@ SPLITS = {"train", "validation", "val", "test"}  # folders that are no classes o
 def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: bool = False) -> Source:
     """Reads the images below data_dir/SPLIT, or below data_dir for the split "all".
 
-    Subfolders are classes, and parts such as "train[:90%]" are stratified. Colour, class indices and vocabulary agree
-    between splits.
+    Subfolders are classes, and parts are stratified. Colour, class indices and vocabulary agree between splits.
 
     Raises:
       InputError: for no images, or missing labels or captions.
@@ -79,7 +78,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
 
 
 def spread(classes: Sequence[str | None]) -> list[int]:
-    """Orders rows so that every part is stratified by class."""
+    """Orders rows so that every part is stratified."""
     sizes, seen, places = Counter(classes), Counter[str | None](), []
     for row, one in enumerate(classes):
         places.append(((seen[one] + 0.5) / sizes[one], row))
@@ -88,7 +87,7 @@ def spread(classes: Sequence[str | None]) -> list[int]:
 
 
 def read_captions(root: pathlib.Path) -> dict[pathlib.Path, str]:
-    """Reads the sentence of each image file from all metadata.jsonl below a folder.
+    """Reads captions by image file from all metadata.jsonl below a folder.
 
     Raises:
       InputError: for a malformed line.

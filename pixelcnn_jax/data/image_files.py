@@ -22,7 +22,7 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif",
 
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
-    """Lists image files recursively and sorted, following links, without hidden files."""
+    """Lists image files recursively, sorted, without hidden files."""
     paths = (root / name for name in glob.glob("**/*", root_dir=root, recursive=True))
     return sorted(file for file in paths if file.suffix.lower() in EXTENSIONS and file.is_file())
 
@@ -32,7 +32,7 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.
 
     Args:
       file: path or contents.
-      colour: whether to convert to RGB; None follows `has_colour`.
+      colour: convert to RGB; None follows `has_colour`.
 
     Raises:
       InputError: for damage, more than 8 bits per value or several pictures.
@@ -47,7 +47,7 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.
 
 
 def has_colour(file: pathlib.Path) -> bool:
-    """Whether an image file has colours. Raises InputError as `decode` does."""
+    """Whether an image file has colours."""
     with _opened(file) as image:
         return image.mode not in GREY
 
@@ -56,8 +56,8 @@ def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "heigh
     """Reads exactly the stored pixels, for 1 or 3 channels.
 
     Raises:
-      InputError: for damage, or contents that would be lost: transparency, a palette, colours in a grey model, more than
-        8 bits, several pictures, a rotation.
+      InputError: for damage, or what would be lost: transparency, palette, colours in a grey model, more than 8 bits,
+        several pictures, rotation.
     """
     modes = ("RGB",) if channels == 3 else ("1", "L")
     with _opened(path) as image:
@@ -83,7 +83,7 @@ def as_png(pixels: UInt8[np.ndarray, "height width channels"], *, optimize: bool
 
 
 def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"], *, levels: int) -> float:
-    """Computes the PNG size in bits per sub-pixel, at 1 bit per pixel for binary images."""
+    """Computes the PNG size in bits per sub-pixel; binary images at 1 bit per pixel."""
     pixels, bits = as_pixels(image, levels=levels), 1 if levels == 2 and image.shape[-1] == 1 else 8
     return 8 * len(as_png(pixels, optimize=True, bits=bits)) / image.size
 
@@ -105,9 +105,9 @@ def as_levels(
 def grid(
     images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int, gap: int = 1
 ) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
-    """Arranges images in rows and columns, ``gap`` grey pixels apart.
+    """Arranges images in a grid, ``gap`` grey pixels apart.
 
-    Three channels are RGB; otherwise only the first is shown, as grey.
+    Three channels are RGB; otherwise only the first is shown.
     """
     images = np.asarray(images)
     if images.shape[-1] != 3:
@@ -123,7 +123,7 @@ def grid(
 def save_grid(
     path: pathlib.Path, images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int
 ) -> None:
-    """Writes a grid as PNG, enlarged by an integer factor to about 640 pixels."""
+    """Writes a grid as PNG, enlarged to about 640 pixels."""
     pixels = grid(images, levels=levels)
     scale = max(1, round(640 / max(pixels.shape[:2])))
     atomic_write(path, as_png(pixels.repeat(scale, axis=0).repeat(scale, axis=1)))

@@ -54,7 +54,7 @@ class Preparation:
         """Builds the transforms before the scan, by description.
 
         Args:
-          stored: intensity levels of the stored images.
+          stored: intensity levels as stored.
 
         Raises:
           InputError: for ``bits`` with binarised or other than 8-bit images.

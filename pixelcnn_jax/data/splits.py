@@ -21,9 +21,9 @@ class Split(NamedTuple):
     Attributes:
       text: unparsed split.
       name: stored split, such as "train".
-      feature: feature of the condition, such as "label", or None.
+      feature: feature of the condition, such as "label".
       relation: "is", "is below" or "is at least".
-      values: class names or indices in the condition.
+      values: class names or indices.
       start: such as "100" or "-10%".
       stop: end of the part.
     """
@@ -46,7 +46,7 @@ class Split(NamedTuple):
 
         Args:
           count: images in the stored split.
-          classes: per feature that names classes, reads the class of every image.
+          classes: reader of every image's class, per class feature.
 
         Raises:
           InputError: for no images, or a condition on a feature without classes.

@@ -36,7 +36,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     """Reads a split of a data set prepared below ``data_dir``.
 
     Raises:
-      InputError: for a missing or damaged data set, split, images or labels.
+      InputError: for missing or damaged data, split, images or labels.
     """
     root = _root(data_dir)
     folder = find_prepared(name, data_dir) or _download(name, root, allowed=download)
@@ -77,7 +77,7 @@ def describe_tfds(name: str, *, labels: bool) -> tuple[tuple[int, int, int], int
     """Reads image shape and number of classes; the data need not be prepared.
 
     Raises:
-      InputError: if TFDS does not know the data set, image size or labels.
+      InputError: if TFDS does not know them.
     """
     _check_known(name)
     features = _tfds().builder(name).info.features
@@ -99,7 +99,7 @@ def _open(folder: pathlib.Path, remedy: str) -> Any:
     """Opens the builder of a prepared data set.
 
     Raises:
-      InputError: for damage, no array_record, or classes outside TFDS, whose modules would be imported.
+      InputError: for damage, no array_record, or non-TFDS classes, whose modules would be imported.
     """
     try:
         for name in _named_classes(json.loads((folder / "features.json").read_text())):
@@ -128,7 +128,7 @@ def _is_image(feature: Any) -> bool:
 
 
 def _image_feature(name: str, features: Any, *, labels: bool) -> str:
-    """Finds the image feature, "image" or the only one, and checks for labels."""
+    """Finds the image feature and checks for labels."""
     images = [key for key in features if _is_image(features[key])]
     key = images[0] if len(images) == 1 else "image"
     if key not in images or (labels and "label" not in _class_features(features)):
@@ -142,7 +142,6 @@ def _class_features(features: Any) -> list[str]:
 
 
 def _channels(feature: Any) -> int:
-    """Counts the channels read; transparency is dropped."""
     return 1 if feature.shape[-1] in (1, 2) else 3
 
 

@@ -29,11 +29,9 @@ def random_view(
     share: float,
     others: Sequence[int] = (),
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, "batch views"]]:
-    """Draws a view for each image, and returns images and one-hot h.
+    """Draws a view per image; returns images and one-hot h.
 
     Args:
-      key: of the draw.
-      images: the images.
       share: probability of a view other than the identity.
       others: indices of those in `views`; all if empty.
     """
@@ -43,7 +41,7 @@ def random_view(
 
 
 def random_index(key: Key[Array, ""], batch: int, share: float, others: Sequence[int]) -> Int[Array, " batch"]:
-    """Draws a view index per image: one of ``others`` with probability ``share``, else 0."""
+    """Draws one of ``others`` with probability ``share``, else 0, per image."""
     key_other, key_view = jax.random.split(key)
     other = jax.random.bernoulli(key_other, share, (batch,))
     return jnp.where(other, jnp.array(others)[jax.random.randint(key_view, (batch,), 0, len(others))], 0)

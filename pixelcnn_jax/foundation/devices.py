@@ -44,11 +44,10 @@ def on_one_device(tree: Any) -> Any:
 def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> None:
     """Makes each CPU core a device and keeps freed memory. Call before the first array.
 
-    No effect on the device count once the process has used JAX, as in a notebook.
+    The device count is fixed once the process has used JAX.
 
     Args:
       batch_sizes: global sizes to divide evenly; may lower the number of devices.
-      processes: number of processes.
     """
     keep_memory()
     if "JAX_NUM_CPU_DEVICES" in os.environ:
@@ -138,12 +137,12 @@ def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
 def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
     """Maps a function over the mesh of ``jax.set_mesh(data_mesh())``, each device with its images.
 
-    Gradients of whole arguments are summed once, after the backward pass, not in every iteration of a loop. Without such
-    a mesh, or if it does not divide the images, the function is unchanged.
+    Gradients of whole arguments are summed once, after the backward pass. Without such a mesh, or if it does not divide
+    the images, the function is unchanged.
 
     Args:
-      function: ``images, condition, *whole -> values``. Images, values, and parts of the condition with as many rows are
-        sharded along their first axis.
+      function: ``images, condition, *whole -> values``; all but ``whole`` are sharded, of the condition only parts with
+        as many rows as images.
     """
     mesh = jax.sharding.get_abstract_mesh()
 
