@@ -20,7 +20,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.pretrained import integer_model_of
 
-DEFAULT_MAX_SUBPIXELS = 2**25  # that ``decompress`` takes unasked: 10,000 images of CIFAR-10 are fewer
+DEFAULT_MAX_SUBPIXELS = 2**25  # above 10,000 images of CIFAR-10
 SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU core: docs/integer_codec.md
 
 
@@ -29,9 +29,7 @@ SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU c
 @click.argument("files", metavar="FILE_OR_FOLDER...", type=options.PATH, nargs=-1, required=True)
 @options.output_option("File to write")
 @options.label_option
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images coded at a time."
-)
+@click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images per group.")
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare before writing.")
 @options.json_option
 def compress(
@@ -87,7 +85,7 @@ def compress(
     type=click.IntRange(1),
     default=DEFAULT_MAX_SUBPIXELS,
     show_default=True,
-    help="Refuse files that declare more in all.",
+    help="Limit on sub-pixels of all files.",
 )
 @options.json_option
 def decompress(

@@ -21,7 +21,7 @@ from pixelcnn_jax.models.conditioning.conditional import part_of
 from pixelcnn_jax.training.config import TrainConfig
 from pixelcnn_jax.training.evaluation import in_full_precision, make_evaluator, score
 
-MOST = 1024  # images a batch, whatever a card says
+MOST = 1024  # batch size, whatever a card says
 SPLITS = ("train", "validation", "test")
 MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries of the image"}
 
@@ -29,14 +29,13 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 @click.command()
 @options.model_argument
 @click.option(
-    "--split", type=click.Choice(SPLITS), default="test", show_default=True, help="As the model's config has it."
+    "--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Split of the model's config."
 )
-@click.option("--data-dir", help="Folder of the data set; for TFDS its own default if not given.")
+@click.option("--data-dir", help="Folder of the data set (TFDS: its default).")
 @click.option(
     "--mean-over",
     type=click.Choice(MEANS),
-    help="Score the mean of p(x) and p(mirrored x); or of p(view of x | view) over the symmetries that a model was "
-    "trained on (config.unconditional.augment). Both are exact.",
+    help="Mean of p(x) over mirror images, or p(x | view) over views.",
 )
 @options.json_option
 def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:
@@ -66,7 +65,7 @@ def evaluate_split(
     examples = getattr(density.conditioner, "max_examples", 0)
     if (data.resize or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
         raise InputError(f"config.data.resize or max_examples of {density.name} is larger than the model takes.")
-    # A card names a data set. Where it lies, and whether to download it, is the user's to say.
+    # Untrusted cards choose neither the folder nor a download.
     try:
         dataset = load(split=name, **vars(data) | {"data_dir": data_dir, "download": False})
     except ModuleNotFoundError as error:  # of the library that reads the data set

@@ -54,15 +54,15 @@ class UserGroup(UserCommand, click.Group):
 
 
 PATH = PathType()
-MOST_SUBPIXELS = 2**22  # of all images that are computed at a time
+MOST_SUBPIXELS = 2**22  # per batch
 model_argument = click.argument("name", metavar="MODEL")
-label_option = click.option("--label", help="Name or number of a class, from 0, for a class-conditional model.")
+label_option = click.option("--label", help="Class name or index, for class-conditional models.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def output_option(help: str) -> Callable[[Any], Any]:
     """Makes the option of a new output."""
-    return click.option("-o", "--output", type=PATH, required=True, help=f"{help}; nothing is overwritten.")
+    return click.option("-o", "--output", type=PATH, required=True, help=f"{help}; must be new.")
 
 
 class Density(NamedTuple):

@@ -12,8 +12,8 @@ from pixelcnn_jax.codec.container import Container
 from pixelcnn_jax.models.inputs import Condition
 
 STRIP = 8  # rows that are computed together
-COLUMNS = 2**13  # of all images of a batch, about: the rows of more do not fit into the caches
-PADDING = 2**20  # pixels of padding that take less time than to compile another program
+COLUMNS = 2**13  # per batch, about: more rows exceed the caches
+PADDING = 2**20  # padding cheaper than compiling another program
 
 
 class Program(NamedTuple):

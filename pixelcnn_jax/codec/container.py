@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from pixelcnn_jax.foundation.errors import InputError
 
-MAGIC = b"\x93PCNN\r\n\x1a"  # not text; a transfer in text mode damages it
+MAGIC = b"\x93PCNN\r\n\x1a"  # a transfer in text mode damages it
 VERSION = 1
 MAX_CODED_SUBPIXELS = 2**28  # of all images in a container
 MAX_ROW = 2**16  # pixels in one row of a batch

@@ -10,9 +10,9 @@ from pixelcnn_jax.codec.bounds import largest_sums
 from pixelcnn_jax.codec.integer_layers import LIMIT
 from pixelcnn_jax.foundation.errors import InputError
 
-MARGIN = 1.5  # clip range over the largest value seen in calibration
+MARGIN = 1.5  # clip range over the calibration maximum
 MOST_STEP, MOST_SUM_STEP = 16, 30  # finest step of an operand, of a sum
-DAMPING = 0.1  # share of the mean variance that is added to every variance
+DAMPING = 0.1  # fraction of the mean variance added to each
 
 Range = tuple[Any, np.ndarray]  # step, of each channel or of all, and clip range of each
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
-MAX_LEVELS = 2**12  # every level has a frequency of at least 1, which costs little up to there
+MAX_LEVELS = 2**12  # frequencies of at least 1 cost little up to there
 SHARE_BITS = 16
 LOGIT_STEP = 8
 EXP_SIZE = 3018  # 2**16 exp(-d 2**-8) rounds to 0 from d = 3017 on

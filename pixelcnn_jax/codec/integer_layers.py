@@ -124,6 +124,7 @@ def rescale(sums: Float[Array, "..."], power: Float[Array, "..."] | float) -> Fl
 
 
 def clipped(x: Float[Array, "..."], reach: Float[Array, "..."] | int) -> Float[Array, "..."]:
+    """Clips x to [-reach, reach]."""
     return jnp.clip(x, -reach, reach)
 
 

@@ -44,7 +44,7 @@ from pixelcnn_jax.models.layers import shift_down, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe
 
-BATCH = 50  # images at a time in calibration
+BATCH = 50  # calibration batch size
 RESIDUAL = 2**16  # about the largest value of the residual stream
 GIVEN = 2**9  # about the largest value of a map and of an embedded code
 

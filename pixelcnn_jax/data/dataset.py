@@ -29,20 +29,18 @@ class DataConfig(Preparation):
     """The data set, its splits and their preparation."""
 
     dataset: str = field("digits", "digits, folder, array, mnist_scenes/32x32, or any TFDS image data set")
-    data_dir: str | None = field(
-        None, "the folder, the .npz file, or where TFDS keeps its data sets (None: its default)"
-    )
-    download: bool = field(False, "let TFDS download and prepare a data set that is missing")
-    train_split: str = field("train", "images to learn from; train[:90%] and train[:50000] name parts")
-    validation_split: str = field("validation", "images by which the best parameters are chosen")
-    test_split: str = field("test", "images scored once at the end; empty for none")
-    labels: bool = field(False, "carry the class of each image")
-    captions: bool = field(False, "carry the sentence of each image, of a folder or mnist_scenes/32x32")
-    flip: bool = field(False, "mirror half of the training images, left to right")
-    shift: int = field(0, "move training images by up to this many pixels, over zeros", least=0)
+    data_dir: str | None = field(None, "folder, .npz file, or TFDS data_dir (None: its default)")
+    download: bool = field(False, "download and prepare missing TFDS data sets")
+    train_split: str = field("train", "training split, e.g. train[:90%] or train[:50000]")
+    validation_split: str = field("validation", "split for model selection")
+    test_split: str = field("test", "split scored once at the end; empty for none")
+    labels: bool = field(False, "carry class labels")
+    captions: bool = field(False, "carry captions (folder and mnist_scenes/32x32 only)")
+    flip: bool = field(False, "mirror half of the training images horizontally")
+    shift: int = field(0, "maximum translation of training images in pixels, zero-padded", least=0)
     images_per_class: int = field(1, "consecutive training images of one class", least=1)
-    max_examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
-    min_examples: int = field(0, "smallest number of these, as far as the class has them", least=0)
+    max_examples: int = field(0, "maximum number of same-class examples per image", least=0)
+    min_examples: int = field(0, "minimum number of examples per image, classes permitting", least=0)
 
     def __post_init__(self) -> None:
         if self.flip and self.captions:

@@ -12,7 +12,7 @@ from pixelcnn_jax.data.source import Example
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ABSENT
 
-STREAM = 2**62  # separates the random numbers of sets from those of the images
+STREAM = 2**62  # random stream of the sets, apart from the images'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
 
-SPLITS = {"train", "validation", "val", "test"}  # folders that are no classes of the split "all" if there are no others
+SPLITS = {"train", "validation", "val", "test"}  # no classes of the split "all" if there are no others
 
 
 def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: bool = False) -> Source:
@@ -32,7 +32,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     every = find_image_files(root) if data_dir else []
     if not every:
         raise InputError(f"data_dir={data_dir} must be a folder of images, with names in {' '.join(EXTENSIONS)}.")
-    inside = {file: file.relative_to(root).parts[:-1] for file in every}  # the folders that contain each file
+    inside = {file: file.relative_to(root).parts[:-1] for file in every}  # parent folders
     tops = {folders[0] for folders in inside.values() if folders}
     split.check_name(str(root), sorted(tops | {"all"}))
     kept = [row for row, file in enumerate(every) if split.name == "all" or inside[file][:1] == (split.name,)]

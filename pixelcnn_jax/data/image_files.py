@@ -15,7 +15,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
-MAX_PIXELS = 89_478_485  # of one file: those above which Pillow, too, warns
+MAX_PIXELS = 89_478_485  # per file; Pillow warns above it
 GREY = ("1", "L", "LA")  # Pillow's modes
 PNM = (".ppm", ".pgm", ".pbm", ".pnm")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", *PNM)

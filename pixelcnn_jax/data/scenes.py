@@ -28,8 +28,8 @@ PLACES = {
     "top": (0, 0.5),
     "bottom": (1, 0.5),
 }
-HELD_OUT = {place: (7 + 3 * i) % 10 for i, place in enumerate(PLACES)}  # the digit that is never there in training
-MARGIN = 2  # pixels by which a digit's window is smaller than half of the image, and moves
+HELD_OUT = {place: (7 + 3 * i) % 10 for i, place in enumerate(PLACES)}  # never there in training
+MARGIN = 2  # offset range of a digit's window, in pixels
 
 
 class Scene(NamedTuple):

@@ -16,8 +16,8 @@ from pixelcnn_jax.foundation.errors import InputError
 # {"image": [height, width, channels]} and, if they are carried, {"label": int32} and {"caption": int32 [words]}
 Example = dict[str, Any]
 
-CACHE_BYTES = 2**30  # of the decoded images of a split that are kept in memory
-INSPECTED = 256  # number of images that are looked at before training
+CACHE_BYTES = 2**30  # decoded images per split
+INSPECTED = 256  # images inspected before training
 
 Item = TypeVar("Item")
 

@@ -22,7 +22,7 @@ from jaxtyping import Array, Key, UInt32
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import cache_folder
 
-AXIS = "pixelcnn_jax_images"  # layers react to a mesh with this axis alone, not to one of the user
+AXIS = "pixelcnn_jax_images"  # layers ignore a user's mesh
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
