@@ -136,7 +136,7 @@ class Density(NamedTuple):
 
 
 def load_density(name: str) -> Density:
-    """Loads a model of one of ``DENSITIES`` and checks it against its card, by shapes alone.
+    """Loads a model of one of ``DENSITIES``, and checks shapes against its card.
 
     Raises:
       InputError: for a missing model, a mismatch, or another kind of experiment.

@@ -31,13 +31,13 @@ class Container:
     """Fields of a container.
 
     Attributes:
-      model: digest of the network and its integers.
+      model: digest of the integer network.
       shape: count, height, width, channels.
       levels: intensity levels.
       batch_size: images per group; the last may have fewer.
       lanes: coder states per group.
       extra: the caller's bytes.
-      streams: states and bytes per group.
+      streams: one per group.
     """
 
     model: bytes

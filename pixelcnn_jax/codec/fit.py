@@ -42,11 +42,11 @@ class Operand(NamedTuple):
     """One input of a sum and its weights.
 
     Attributes:
-      kernel: weights ``[*taps, *channels, *outputs]``.
+      kernel: ``[*taps, *channels, *outputs]``.
       seen: calibration statistics.
       range: step and clip range; None to choose them.
       most: finest step to choose.
-      shared: whether all channels share one step.
+      shared: one step for all channels.
     """
 
     kernel: np.ndarray
@@ -160,9 +160,9 @@ def _in_integers(operand: Operand, step: Any, bias: np.ndarray) -> Operand:
 
 
 def _rounded(kernel: np.ndarray, covariance: np.ndarray, outputs: int) -> np.ndarray:
-    """Rounds a kernel [*taps, *channels, *outputs] by GPTQ (Frantar et al. 2022), per tap.
+    """Rounds a kernel [*taps, *channels, *outputs] by GPTQ (Frantar et al. 2022).
 
-    The last colour comes first, so that masks hide no remaining channel. Masked weights stay zero.
+    The last colour comes first, so that masks hide no remaining channel.
     """
     channels = len(covariance)
     damped = covariance[::-1, ::-1] + np.eye(channels) * (DAMPING * np.trace(covariance) / channels + 1e-12)

@@ -18,9 +18,9 @@ EXP_SIZE = 3018  # 2**16 exp(-d 2**-8) rounds to 0 from d = 3017 on
 
 
 class Cumulative(NamedTuple):
-    """Numerators a_0 .. a_levels and denominator of a softmax's bounds, b_i = i + a_i // total.
+    """Numerators a_i and denominator of a softmax's bounds, b_i = i + a_i // total.
 
-    The frequency of level i is b_(i+1) - b_i; bounds run from 0 to 2**16.
+    Level i has frequency b_(i+1) - b_i; bounds run from 0 to 2**16.
     """
 
     scaled: UInt32[Array, "*subpixels bounds"]

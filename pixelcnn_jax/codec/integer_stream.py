@@ -31,7 +31,7 @@ from pixelcnn_jax.models.parameters import Params
 
 
 class Known(NamedTuple):
-    """State of a pixel; all but ``contexts`` cover the colours so far, None before the first.
+    """State of a pixel: contexts, and the rest for the colours so far (first: None).
 
     Attributes:
       contexts: crossing plus columns to the left, per layer.

@@ -29,7 +29,7 @@ def mean_step(levels: int) -> int:
 
 
 class Logistics(NamedTuple):
-    """Integers of a mixture; the sigmoid's argument is the distance times slope / 2**shift.
+    """Integers of a mixture; the sigmoid's argument is distance times slope / 2**shift.
 
     ``weights``: components, then point masses at the lowest and highest level, if any.
     """

@@ -194,10 +194,9 @@ def _quantise_layer(
     """Quantises a layer.
 
     Args:
-      layer, seen: parameters and calibration statistics.
+      layer, seen: parameters and statistics.
       inputs: input operand, in the first layer.
       given: statistics and range of s.
-      precision: steps of its gates.
       residual_step: step of the residual stream.
     """
     result: Params = {}

@@ -1,4 +1,4 @@
-"""NumPy arrays as a data set: in memory, in an .npz file, or scikit-learn's digits."""
+"""NumPy arrays, .npz files and scikit-learn's digits."""
 
 import pathlib
 from collections.abc import Iterable, Sequence

@@ -21,16 +21,15 @@ def training_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Callable[[int], Example]:
-    """Makes the function from k to batch k of endless epochs, shuffled without replacement.
+    """Makes the function from k to batch k of endless shuffled epochs.
 
     A batch is {"image": int32 [batch, height, width, channels]} plus, with labels, {"label": int32 [batch]}.
 
     Args:
-      dataset: training images.
       batch_size: over all processes, a multiple of their number.
       seed: of order, augmentation and dynamic binarisation.
       flip: mirror half of the images horizontally.
-      shift: largest translation in pixels, zero-padded.
+      shift: maximum translation in pixels, zero-padded.
       images_per_class: consecutive images of one class.
     """
     rows = batch_size // process_count

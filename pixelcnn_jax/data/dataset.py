@@ -1,4 +1,4 @@
-"""Data sets as integer images: config section, splits and loaders."""
+"""Data sets as integer images."""
 
 import dataclasses
 import sys

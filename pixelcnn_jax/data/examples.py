@@ -17,15 +17,16 @@ STREAM = 2**62  # random stream of the sets, apart from the images'
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExampleSets(Dataset):
-    """A split whose images carry "examples" [most, height, width, channels] of their class.
+    """A split whose images carry "examples" of their class.
 
-    Set sizes are the smaller of two draws from ``fewest`` to ``most``; shorter sets are padded with ``ABSENT``.
+    "examples" is [most, height, width, channels], padded with ``ABSENT``. Set sizes are the smaller of two draws from
+    ``fewest`` to ``most``.
 
     Attributes:
       images: split without sets.
       members: image indices per class.
       most: maximum number of examples.
-      fewest: minimum number of examples, classes permitting.
+      fewest: minimum number, classes permitting.
     """
 
     images: Dataset

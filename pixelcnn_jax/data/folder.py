@@ -1,6 +1,7 @@
-"""Folders of image files: data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE, or any folder as split "all".
+"""Folders of image files.
 
-Captions are lines {"file_name": FILE, "text": SENTENCE} of metadata.jsonl files; FILE is relative to that file.
+The layout is data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE; any folder is a split "all". Captions are lines
+{"file_name": FILE, "text": SENTENCE} of metadata.jsonl files; FILE is relative to that file.
 """
 
 import concurrent.futures

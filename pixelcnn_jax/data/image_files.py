@@ -83,7 +83,7 @@ def as_png(pixels: UInt8[np.ndarray, "height width channels"], *, optimize: bool
 
 
 def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"], *, levels: int) -> float:
-    """Computes the PNG size in bits per sub-pixel; binary images at 1 bit per pixel."""
+    """Computes the PNG size in bits/dim; binary images at 1 bit per pixel."""
     pixels, bits = as_pixels(image, levels=levels), 1 if levels == 2 and image.shape[-1] == 1 else 8
     return 8 * len(as_png(pixels, optimize=True, bits=bits)) / image.size
 
@@ -149,7 +149,7 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
 
 
 def _has_more_bits(image: PIL.Image.Image) -> bool:
-    """Whether values have other than 8 bits; Pillow silently drops 8 of 16 from colours."""
+    """Whether values have other than 8 bits, which Pillow may drop silently."""
     for decoder, _, _, arguments in getattr(image, "tile", []):
         mode, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
         if ";16" in str(mode) and mode != "BGR;16":  # that mode has 5, 6 and 5 bits

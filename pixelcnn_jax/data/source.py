@@ -31,10 +31,10 @@ class Source(NamedTuple):
       read: reads several rows.
       levels: intensity levels.
       classes: number of classes, with labels.
-      files: image files by stored row, if any.
+      files: image files by stored row.
       block: rows best read together.
-      words: caption vocabulary, with captions.
-      class_names: name per class, of folders.
+      words: caption vocabulary.
+      class_names: name per class.
       stored: stored split of the rows; "" if all splits share one numbering.
     """
 

@@ -25,7 +25,7 @@ class Split(NamedTuple):
       relation: "is", "is below" or "is at least".
       values: class names or indices.
       start: such as "100" or "-10%".
-      stop: end of the part.
+      stop: likewise.
     """
 
     text: str

@@ -146,7 +146,7 @@ def _channels(feature: Any) -> int:
 
 
 def find_prepared(name: str, data_dir: str | None) -> pathlib.Path | None:
-    """Finds DIR/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default the newest."""
+    """Finds DIR/NAME[/CONFIG]/VERSION, by default the newest version."""
     if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)*(:[\d.*]*)?", name):
         raise InputError(f"dataset={name} must be a name such as mnist:3.0.1 or lsun/church, not a path.")
     name, _, version = name.partition(":")

@@ -11,7 +11,7 @@ ROTATIONS = 8  # symmetries of a square: four rotations, each with and without m
 
 
 def views(height: int, width: int) -> list[Callable[[Array], Array]]:
-    """Builds the views of images [batch, height, width, channels]: symmetries, then moves by 1 pixel."""
+    """Builds the views of image batches: symmetries, then moves by 1 pixel."""
     moves = [(down, right) for down in (0, 1, -1) for right in (0, 1, -1) if (down, right) != (0, 0)]
     return [*symmetries(height, width), *(partial(_move, down=down, right=right) for down, right in moves)]
 

@@ -1,7 +1,6 @@
 """Data parallelism over one mesh: parameters replicated, batches sharded.
 
-Devices may belong to several processes, each with its own rows of a batch; computations over the mesh block until
-every process has called them.
+With several processes, computations over the mesh block until all have called them.
 """
 
 import contextlib
@@ -42,9 +41,9 @@ def on_one_device(tree: Any) -> Any:
 
 
 def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> None:
-    """Makes each CPU core a device and keeps freed memory. Call before the first array.
+    """Makes each CPU core a device and keeps freed memory.
 
-    The device count is fixed once the process has used JAX.
+    Call before the first array: the device count is fixed once JAX is in use.
 
     Args:
       batch_sizes: global sizes to divide evenly; may lower the number of devices.
@@ -59,7 +58,7 @@ def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> Non
 
 
 def keep_memory() -> None:
-    """Keeps freed memory in the process (glibc), which XLA otherwise takes anew at each step.
+    """Keeps freed memory in the process (glibc), for faster training steps.
 
     For commands, not ``fit``: the setting is process-wide. ``PIXELCNN_JAX_KEEP_MEMORY=0`` disables it.
     """
@@ -135,7 +134,7 @@ def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
 
 
 def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Maps a function over the mesh of ``jax.set_mesh(data_mesh())``, each device with its images.
+    """Maps a function over the mesh of ``jax.set_mesh(data_mesh())``.
 
     Gradients of whole arguments are summed once, after the backward pass. Without such a mesh, or if it does not divide
     the images, the function is unchanged.
