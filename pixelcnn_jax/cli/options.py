@@ -30,7 +30,7 @@ class PathType(click.ParamType):
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Path:
-        """Converts a path; devices and pipes, perhaps endless, are refused."""
+        """Converts a path; devices and pipes are refused."""
         path = Path(os.path.expanduser(value))
         if os.path.exists(path) and not (path.is_file() or path.is_dir()):
             raise click.ClickException(f"{value} is neither a file nor a folder.")
@@ -80,12 +80,10 @@ class Density(NamedTuple):
 
     @property
     def spec(self) -> ImageSpec:
-        """Spec of the training images."""
         return self.card["image_spec"]
 
     @property
     def conditioner(self) -> Any:
-        """Conditioner of the network, if any."""
         return getattr(self.model, "conditioner", None)
 
     @property

@@ -45,7 +45,7 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
     _check_kind(density)
     if data.scan == "columns":
         height, width = width, height
-    # Training thresholds the stored levels; resizing and fewer bits are of 8 bits.
+    # Training thresholds stored levels; resizing and bits apply to 8 bits.
     few = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)} if data.binarize == "threshold" else {}
     stored = few.get(data.dataset, 256)
     image = as_levels(resize(decode(file, colour=channels == 3), height=height, width=width), levels=stored)
@@ -62,7 +62,7 @@ def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width 
     """Reads the levels of an image file losslessly, at its own size.
 
     Raises:
-      InputError: for contents beyond pixels, or values that are no level.
+      InputError: for contents beyond pixels, or intermediate values.
     """
     _check_kind(density)
     pixels, levels = read_image(file, channels=density.model.channels), density.model.levels

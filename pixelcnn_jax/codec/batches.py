@@ -26,7 +26,7 @@ class Program(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Extent of each image in a padded batch or strip."""
+    """Extent of each image in a padded batch."""
 
     present: Bool[Array | np.ndarray, "groups images"]
     heights: Int[Array | np.ndarray, " groups"]
@@ -95,7 +95,6 @@ class Batch:
         return Condition(*(None if x[0] is None else self.gather(x) for x in zip(*conditions, strict=True)))
 
     def _pairs(self, padded: np.ndarray, values: Sequence[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields each group's views in batch and container."""
         for row, (index, group) in enumerate(self.members):
             first, count = group * self.containers[index].batch_size, self.containers[index].images_of(group)
             own = np.asarray(values[index])[first : first + count]

@@ -18,7 +18,7 @@ from pixelcnn_jax.models.parameters import Params, layers_of
 
 
 def check_bounds(model: Network, variables: Variables) -> None:
-    """Raises InputError unless sums stay within 2**24 and integers are causal."""
+    """Raises InputError unless all sums stay within 2**24 and kernels are masked."""
     are_integers = all(jnp.issubdtype(x.dtype, jnp.integer) for x in jax.tree.leaves(variables))
     _require(are_integers, "they must be integers, which quantise makes")
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), params_of(variables))  # exact, and cannot overflow

@@ -48,7 +48,7 @@ def compress(
 
 
 class Uncoded(NamedTuple):
-    """Images of one size and their arguments of ``compress``."""
+    """Images of one size, to compress."""
 
     images: GivenImages
     h: Given | None = None

@@ -144,7 +144,7 @@ def _unpack_body(body: bytes) -> Container:
     )
     for group, length in enumerate(lengths):
         subpixels = container.subpixels_of(group)
-        # A sub-pixel has at most 20 bits, and a stream is filled up.
+        # At most 20 bits per sub-pixel, plus padding.
         if not max(4 * lanes, subpixels / SUBPIXELS_PER_BYTE) <= length <= 4 * lanes + 3 * subpixels:
             raise IndexError
     return container

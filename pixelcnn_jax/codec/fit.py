@@ -67,7 +67,7 @@ class Sum(NamedTuple):
 
 
 def step_within(largest: np.ndarray, most_value: int) -> int:
-    """Computes the finest step within a value, with margin."""
+    """Computes the finest step within a value."""
     return min(int(np.floor(np.log2(most_value / (largest.max() * MARGIN + 1e-6)))), MOST_STEP)
 
 
@@ -91,7 +91,7 @@ def finest_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None 
 
 
 def finest_operand_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
-    """Computes the finest step to rescale to: a shift is at least 1."""
+    """Computes the finest step to rescale to."""
     return np.minimum(finest_step(operands, bias, h) - 2, MOST_STEP)
 
 
@@ -178,7 +178,6 @@ def _rounded(kernel: np.ndarray, covariance: np.ndarray, outputs: int) -> np.nda
 
 
 def _for_kernel(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Adds output axes to per-channel values."""
     return x.reshape(x.shape + (1,) * bias.ndim)
 
 

@@ -166,7 +166,7 @@ def _strip(condition: Condition, first: int) -> Condition:
 
 
 def _in_pairs(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Yields results in order, two at a time: XLA uses one core for small products."""
+    """Yields results in order, computed two at a time."""
     device = cast(Any, jax.config).jax_default_device  # of this thread
 
     def on_device(item: Any) -> Any:
@@ -194,7 +194,7 @@ def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> 
 
 
 def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
-    """Computes a digest of integers and shapes, independent of the dtype."""
+    """Computes a digest independent of the dtype."""
     state = hashlib.sha256(f"{model.channels} {model.levels}".encode())
     for path, x in jax.tree_util.tree_leaves_with_path(params_of(variables)):
         state.update(f"{jax.tree_util.keystr(path)} {x.shape}".encode())
@@ -203,7 +203,7 @@ def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
 
 
 def lanes_of(model: IntegerPixelCNN, group_size: int) -> int:
-    """Computes the coder states per group."""
+    """Computes the lanes per group."""
     return max(1, group_size // IMAGES_PER_LANE["mixture" if model.mixture else "softmax"])
 
 
@@ -234,7 +234,7 @@ def _decode(
     condition: Condition,
     places: Places,
 ) -> tuple[Int[Array, "batch rows columns channels"], Rows, Array | np.ndarray, Array | np.ndarray]:
-    """Decodes a strip of all groups, with the coder as the noise of ``sample``.
+    """Decodes a strip of all groups, with the coder as noise.
 
     Stops after the row in which a group's bytes run out.
     """

@@ -50,7 +50,7 @@ def precision_of(model: Network) -> Precision:
 
 
 def distribution_of(model: Network, tables: Params) -> Distribution:
-    """Builds the distribution of the head's outputs."""
+    """Builds the head's distribution."""
     if not model.mixture:
         return Softmax(tables["exp"])
     return Mixture(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
@@ -90,7 +90,7 @@ def encode_integers(model: Network, net: Params, images: Images) -> Float[Array,
 def dot(
     x: Float[Array | np.ndarray, "..."], kernel: Float[Array | np.ndarray, "..."], axes: int = 1
 ) -> Float[Array, "..."]:
-    """Computes sums of products in float32."""
+    """Multiplies in float32."""
     return jnp.tensordot(x, kernel, axes=axes, precision=HIGHEST)
 
 
@@ -100,7 +100,7 @@ def exact_product(
 ) -> Float[Array, "batch new_rows new_columns pair out"]:
     """Computes an exact VALID convolution.
 
-    Winograd and FFT are inexact, so only several float32 rows on a CPU are convolved.
+    Winograd and FFT are inexact: only several float32 rows on a CPU are convolved.
     """
     rows, columns, _, *out = kernel.shape
 
@@ -169,7 +169,7 @@ def vertical_stack(
 def horizontal_stack(
     layers: list[Params], x: Float[Array, "batch height width inputs"], crossings: list[Array]
 ) -> Float[Array, "batch height width features"]:
-    """Computes the head's input features, all colours at once."""
+    """Computes the head's input features."""
     features = None
     for layer, crossing in zip(layers, crossings, strict=True):
         x = x if features is None else into_layer(layer, features)
@@ -197,13 +197,13 @@ def horizontal_half(
     features: Float[Array, "batch height width group"] | None,
     gated: Float[Array, "batch height width earlier"] | None = None,
 ) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width known"]]:
-    """Computes the pixel's own products, gate and residual, of all colours or one.
+    """Computes the pixel's products, gate and residual, of all colours or one.
 
     Args:
       layer: layer, with kernels of the colours computed.
       x: input of the pixel's product.
-      context: crossing plus the columns to the left.
-      features: features so far; None in the first layer.
+      context: crossing plus columns to the left.
+      features: None in the first layer.
       gated: gated features of earlier colours.
 
     Returns:
@@ -234,5 +234,5 @@ def head_hidden(head: Params, features: Float[Array, "batch height width _"]) ->
 
 
 def head_last(head: Params, hidden: Float[Array, "batch height width _"]) -> Float[Array, "batch height width outputs"]:
-    """Computes the head's outputs, rounded to their steps."""
+    """Computes the head's outputs."""
     return rescale(dot(hidden, head["logits"]["kernel"]) + head["logits"]["bias"], head["shifts"]["logits"])

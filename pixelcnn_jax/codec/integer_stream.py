@@ -31,7 +31,7 @@ from pixelcnn_jax.models.parameters import Params
 
 
 class Known(NamedTuple):
-    """State of a pixel: contexts, and the rest for the colours so far (first: None).
+    """State of a pixel. Before the first colour, all but ``contexts`` are None.
 
     Attributes:
       contexts: crossing plus columns to the left, per layer.

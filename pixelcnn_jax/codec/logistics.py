@@ -123,5 +123,4 @@ Distribution = Softmax | Mixture  # converts the outputs of a head to frequencie
 
 
 def _share_of_ones(levels: int) -> int:
-    """Computes the weight of the levels' minimum frequencies of 1, rounded up."""
     return -(-levels >> (TOTAL_BITS - WEIGHT_BITS))

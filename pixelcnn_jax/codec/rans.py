@@ -70,7 +70,6 @@ def _encode(
 
 
 def _most_bytes(total_bits: int) -> int:
-    """Computes the most bytes that a state exchanges at frequency 1."""
     return -(-total_bits // 8)
 
 

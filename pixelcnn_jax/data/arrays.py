@@ -75,7 +75,7 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     def classes_of_images() -> Classes:
         return arrays[own].tolist(), [str(index) for index in range(_classes(arrays.values()))]
 
-    # The classes of all splits together, so that a label has one meaning.
+    # Over all splits, so that labels agree.
     classes = _classes(arrays.values()) if labels else None
     source = array_source(path.stem, images, arrays[own] if labels else None, levels=levels, classes=classes)
     rows = split.rows(len(images), {"label": classes_of_images} if own in arrays else {})

@@ -84,13 +84,13 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     """Loads a split, e.g. `load("mnist", "train[:50000]", binarize="dynamic")`.
 
     Args:
-      dataset: "digits", "folder", "array", or a TFDS name such as "mnist:3.0.1" or "downsampled_imagenet/32x32".
+      dataset: "digits", "folder", "array", or a TFDS name such as "mnist:3.0.1".
       split: a name, a part ("train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
         "train where label is below 100[:90%]").
       **options: other fields of DataConfig.
 
     Raises:
-      InputError: if any of this is not available.
+      InputError: if any is not available.
     """
     if options.get("data_dir") is not None:
         options["data_dir"] = str(options["data_dir"])
@@ -102,7 +102,7 @@ def image_spec(config: DataConfig) -> ImageSpec:
     """Reads the spec of the training images; TFDS data need not be prepared.
 
     Raises:
-      InputError: for data unknown to TFDS or of unknown size.
+      InputError: for data unknown to TFDS.
     """
     return _spec_of(config.apply(_described(config)), scan=config.scan)
 
@@ -133,7 +133,6 @@ def from_array(
 
 
 def _source(config: DataConfig, text: str) -> Source:
-    """Reads a split as stored."""
     split, data_dir, labels = parse_split(text), config.data_dir, config.labels
     match config.dataset:
         case "digits":

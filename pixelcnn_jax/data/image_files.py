@@ -38,7 +38,7 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.
       InputError: for damage, more than 8 bits per value or several pictures.
     """
     with _opened(file) as image:
-        # Photographs lie on their side until rotated as they say; TFDS does not rotate its own.
+        # EXIF orientation; TFDS ignores it.
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)
         opaque = image.convert("RGBA") if image.mode == "P" else image  # a transparent palette would warn
@@ -70,13 +70,13 @@ def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "heigh
 
 
 def write_image(path: pathlib.Path, pixels: UInt8[np.ndarray, "height width channels"]) -> None:
-    """Writes a PNG of 1 or 3 channels, not atomically."""
+    """Writes a PNG, not atomically."""
     with path.open("xb") as file:
         file.write(as_png(pixels))
 
 
 def as_png(pixels: UInt8[np.ndarray, "height width channels"], *, optimize: bool = False, bits: int = 8) -> bytes:
-    """Encodes 1 or 3 channels as PNG; black and white may have 1 bit per pixel."""
+    """Encodes a PNG; black and white may have 1 bit per pixel."""
     content, picture = io.BytesIO(), PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     (picture.convert("1") if bits == 1 else picture).save(content, "PNG", optimize=optimize)
     return content.getvalue()
@@ -91,7 +91,7 @@ def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"]
 def as_pixels(
     images: Integer[np.ndarray | Array, "*batch height width channels"], *, levels: int
 ) -> UInt8[np.ndarray, "*batch height width channels"]:
-    """Converts levels to intensities 0 to 255; up to 256 levels stay distinct."""
+    """Converts levels to intensities 0 to 255."""
     return np.round(np.asarray(images) * (255 / (levels - 1))).astype(np.uint8)
 
 

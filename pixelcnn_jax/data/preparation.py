@@ -19,7 +19,7 @@ def unchanged(image: np.ndarray) -> np.ndarray:
     return image
 
 
-# The last thing that happens to an image: until then it is as a person sees it.
+# Applied last: images are upright until then.
 SCANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "rows": unchanged,
     "columns": lambda image: image.swapaxes(0, 1),
@@ -75,7 +75,7 @@ class Preparation:
         return steps
 
     def apply(self, source: Source) -> Source:
-        """Prepares a source, not yet scanned, and adds the steps to its title."""
+        """Prepares a source, not yet scanned."""
         steps = self.steps(source.levels)
 
         def read(rows: Sequence[int]) -> list[Example]:

@@ -17,7 +17,7 @@ from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabul
 
 SIZES = {"mnist_scenes/32x32": 32, "mnist_scenes/60x60": 60}
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# Where the window of a digit begins, in halves of the image.
+# Corner of a digit's window, in halves of the image.
 PLACES = {
     "top left": (0, 0),
     "top right": (0, 1),
@@ -39,7 +39,6 @@ class Scene(NamedTuple):
     places: tuple[str, ...]
 
     def captions(self) -> tuple[str, ...]:
-        """Sentences of the scene, one per digit."""
         names = [f"the digit {DIGITS[digit]}" for digit in self.digits]
         match self.places:
             case ("left", "right"):

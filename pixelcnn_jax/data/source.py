@@ -53,7 +53,7 @@ class Source(NamedTuple):
         return self.read([self.rows[index]])[0]
 
     def reader(self) -> Callable[[int], Example]:
-        """Makes a caching `example`, up to `CACHE_BYTES`."""
+        """Makes a cached `example`."""
         kept = CACHE_BYTES // (self.example(0)["image"].nbytes * self.block)
 
         @functools.cache

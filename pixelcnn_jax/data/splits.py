@@ -11,7 +11,7 @@ PATTERN = re.compile(
     r"(?:\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?"
 )
 
-# The class of each image of a split, as an index, and the names of all classes.
+# Class index of each image, and class names.
 Classes = tuple[Sequence[int], Sequence[str]]
 
 
@@ -64,7 +64,7 @@ class Split(NamedTuple):
         return rows[first:end]
 
     def _holds(self, index: int, names: Sequence[str]) -> bool:
-        """Whether the condition holds for a class. Class names precede indices."""
+        """Whether a class meets the condition; class names precede indices."""
         if not 0 <= index < len(names):  # TFDS marks a missing label by -1
             return False
         values = str(self.values)

@@ -45,7 +45,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     features, stored = builder.info.features, builder.info.splits
     split.check_name(name, [known for known, described in stored.items() if described.num_examples])
     key = _image_feature(name, features, labels=labels)
-    # Pillow decodes the images: TFDS would use OpenCV where it is installed, whose values differ for some JPEGs.
+    # TFDS may use OpenCV, which decodes some JPEGs differently.
     decoders = {feature: _tfds().decode.SkipDecoding() for feature in features if _is_image(features[feature])}
     source = builder.as_data_source(split.name, decoders=decoders)
 
@@ -114,7 +114,7 @@ def _open(folder: pathlib.Path, remedy: str) -> Any:
 
 
 def _named_classes(description: Any) -> Iterator[str]:
-    """Yields the classes in a features.json, which may nest JSON as text."""
+    """Yields the classes in a features.json, which may nest JSON."""
     if isinstance(description, list):
         description = dict(enumerate(description))
     for key, value in description.items() if isinstance(description, dict) else ():

@@ -50,12 +50,12 @@ def random_index(key: Key[Array, ""], batch: int, share: float, others: Sequence
 def rotate(
     images: Int[Array, "batch height width channels"], index: Int[Array, " batch"]
 ) -> Int[Array, "batch height width channels"]:
-    """Rotates and mirrors square images in one of `ROTATIONS` ways; 0 is the identity."""
+    """Rotates and mirrors square images in one of `ROTATIONS` ways."""
     return _select(images, index, symmetries(*images.shape[1:3]))
 
 
 def _select(images: Array, index: Array, all_views: list[Callable[[Array], Array]]) -> Array:
-    """Selects views after computing all: a gather would need every device's images."""
+    """Computes all views: a gather would need every device's images."""
     shown = images
     for number, view in enumerate(all_views):
         shown = jnp.where((index == number)[:, None, None, None], view(images), shown)

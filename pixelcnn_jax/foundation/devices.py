@@ -25,13 +25,13 @@ AXIS = "pixelcnn_jax_images"  # layers ignore a user's mesh
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Makes a mesh with one axis, ``AXIS``, over all or the given devices, by process."""
+    """Makes a mesh with one axis, ``AXIS``, sorted by process."""
     chosen = sorted(devices or jax.devices(), key=lambda device: (device.process_index, device.id))
     return Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Makes the fully replicated sharding."""
+    """Makes the replicated sharding."""
     return NamedSharding(mesh, PartitionSpec())
 
 
