@@ -62,7 +62,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 def output_option(help: str) -> Callable[[Any], Any]:
     """Makes the option of a new output."""
-    return click.option("-o", "--output", type=PATH, required=True, help=f"{help}; must be new.")
+    return click.option("-o", "--output", type=PATH, required=True, help=f"{help}; nothing is overwritten.")
 
 
 class Density(NamedTuple):

@@ -160,7 +160,7 @@ def _in_integers(operand: Operand, step: Any, bias: np.ndarray) -> Operand:
 
 
 def _rounded(kernel: np.ndarray, covariance: np.ndarray, outputs: int) -> np.ndarray:
-    """Rounds a kernel [*taps, *channels, *outputs] by GPTQ (Frantar et al. 2022).
+    """Rounds a kernel ``[*taps, *channels, *outputs]`` by GPTQ (Frantar et al. 2022).
 
     The last colour comes first, so that masks hide no remaining channel.
     """

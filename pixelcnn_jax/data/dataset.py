@@ -56,10 +56,12 @@ class Splits(NamedTuple):
 
     @property
     def held_out(self) -> dict[str, Dataset]:
+        """Held-out splits by name."""
         return {"validation": self.validation} | ({"test": self.test} if self.test is not None else {})
 
     @property
     def spec(self) -> ImageSpec:
+        """Shape, levels and classes of the images."""
         return self.train.spec
 
 

@@ -40,6 +40,7 @@ class Dataset:
         return read_ahead(self.example, stop=self.count, threads=8)
 
     def labels(self) -> Int[np.ndarray, " count"]:
+        """Reads all class labels."""
         return np.array([example["label"] for example in self])
 
     def subset(self, count: int) -> "Dataset":
