@@ -1,4 +1,4 @@
-"""The command ``pixelcnn``: what a trained model is used for. Training is ``python -m experiments.train``."""
+"""The command ``pixelcnn``, for trained models."""
 
 from pixelcnn_jax.cli.command import main
 

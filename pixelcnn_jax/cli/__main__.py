@@ -1,4 +1,4 @@
-"""Runs ``python -m pixelcnn_jax.cli``, the same as ``pixelcnn``."""
+"""Runs ``pixelcnn`` as ``python -m pixelcnn_jax.cli``."""
 
 from pixelcnn_jax.cli import main
 

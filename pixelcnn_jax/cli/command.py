@@ -1,4 +1,4 @@
-"""The verbs of the command ``pixelcnn`` in one group."""
+"""The verbs of ``pixelcnn``."""
 
 import click
 
@@ -17,10 +17,8 @@ from pixelcnn_jax.foundation.devices import keep_programs
 def main() -> None:
     """Draw, complete, score and compress images with a trained PixelCNN.
 
-    MODEL is the name of a published model (see `pixelcnn models`), the workdir of a run, a .safetensors file, or a
-    model on the Hugging Face Hub, hf://OWNER/NAME. A path that is also a published name is written ./NAME. `evaluate`
-    needs the extra pixelcnn-jax[train], `export` and hf:// need [hub], the other verbs none. Compiled programs are kept
-    in ~/.cache/pixelcnn-jax (JAX_ENABLE_COMPILATION_CACHE=0 keeps none).
+    MODEL is a published model (see `pixelcnn models`), a run's workdir, a .safetensors file, or hf://OWNER/NAME. Write
+    ./NAME for a path that is also a published name.
     """
     keep_programs()
 

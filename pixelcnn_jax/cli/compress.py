@@ -1,8 +1,4 @@
-"""The verbs ``compress`` and ``decompress``: image files to one file and back, to the last bit.
-
-Images of one size are in one part of the file, a container that ``pixelcnn_jax.decompress`` reads; the names of its
-images are kept in it.
-"""
+"""The verbs ``compress`` and ``decompress``: one container per image size."""
 
 import math
 from itertools import chain
@@ -24,7 +20,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.pretrained import integer_model_of
 
-DEFAULT_MAX_SUBPIXELS = 2**25  # that ``decompress`` takes unasked: 10,000 images of CIFAR-10 are fewer
+DEFAULT_MAX_SUBPIXELS = 2**25  # above 10,000 images of CIFAR-10
 SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU core: docs/integer_codec.md
 
 
@@ -33,9 +29,7 @@ SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU c
 @click.argument("files", metavar="FILE_OR_FOLDER...", type=options.PATH, nargs=-1, required=True)
 @options.output_option("File to write")
 @options.label_option
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images coded at a time."
-)
+@click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images per group.")
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare before writing.")
 @options.json_option
 def compress(
@@ -47,10 +41,9 @@ def compress(
     verify: bool,
     as_json: bool,
 ) -> None:
-    """Compress image files into one file, without loss.
+    """Compress image files losslessly into one file.
 
-    MODEL is a published model that has an integer model, or the folder or file of an integer model. Any machine reads
-    the file. Images of any sizes share a few programs, which take some seconds to compile.
+    Published names resolve to the integer model. Any machine can decompress the file.
     """
     options.check_output(output)
     density = options.load_density(integer_model_of(name))
@@ -92,16 +85,13 @@ def compress(
     type=click.IntRange(1),
     default=DEFAULT_MAX_SUBPIXELS,
     show_default=True,
-    help="Refuse files that declare more in all.",
+    help="Limit on sub-pixels of all files.",
 )
 @options.json_option
 def decompress(
     name: str, files: tuple[Path, ...], output: Path, label: str | None, max_subpixels: int, as_json: bool
 ) -> None:
-    """Decompress files of `compress` into a folder of PNGs.
-
-    The folder must be new or empty, and appears when all are written.
-    """
+    """Decompress files of `compress` into a new or empty folder of PNGs."""
     options.check_output(output, folder=True)
     target = output.resolve()
     density = options.load_density(integer_model_of(name))
@@ -133,7 +123,7 @@ def decompress(
 
 
 def read_parts(file: Path) -> list[tuple[Container, tuple[str, ...]]]:
-    """Returns the containers in a compressed file, with the names of the images in each.
+    """Reads the containers in a compressed file, with their image names.
 
     Raises:
       InputError: if the file is damaged or incomplete.

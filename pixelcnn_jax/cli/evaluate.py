@@ -1,4 +1,4 @@
-"""The verb ``evaluate``: the likelihood of a whole split, as a table prints it."""
+"""The verb ``evaluate``: the likelihood of a split."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from pixelcnn_jax.models.conditioning.conditional import part_of
 from pixelcnn_jax.training.config import TrainConfig
 from pixelcnn_jax.training.evaluation import in_full_precision, make_evaluator, score
 
-MOST = 1024  # images a batch, whatever a card says
+MOST = 1024  # batch size, whatever a card says
 SPLITS = ("train", "validation", "test")
 MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries of the image"}
 
@@ -29,18 +29,17 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 @click.command()
 @options.model_argument
 @click.option(
-    "--split", type=click.Choice(SPLITS), default="test", show_default=True, help="As the model's config has it."
+    "--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Split of the model's config."
 )
-@click.option("--data-dir", help="Folder of the data set; for TFDS its own default if not given.")
+@click.option("--data-dir", help="Folder of the data set (TFDS: its default).")
 @click.option(
     "--mean-over",
     type=click.Choice(MEANS),
-    help="Score the mean of p(x) and p(mirrored x); or of p(view of x | view) over the symmetries that a model was "
-    "trained on (config.unconditional.augment). Both are exact.",
+    help="Mean of p(x) over mirror images, or p(x | view) over views.",
 )
 @options.json_option
 def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:
-    """Compute the likelihood of a whole split. Without --mean-over it is the figure of the table of results."""
+    """Compute the likelihood of a split, as in the table of results."""
     use_all_cores()
     figures = evaluate_split(options.load_density(name), split, data_dir, mean_over=mean_over)
     sentence = "{data}: {images:,} images, {nats:.2f} nats, {bits_per_dim:.4f} bits/dim".format(**figures)
@@ -51,13 +50,13 @@ def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None,
 def evaluate_split(
     density: Density, split: str, data_dir: str | None, *, mean_over: str | None = None
 ) -> dict[str, Any]:
-    """Returns the score of a split: data, images, nats, bits_per_dim.
+    """Scores a split: data, images, nats, bits_per_dim.
 
-    ``mean_over`` scores a mean of densities, of which each first turns or mirrors the image. It is a density too.
+    Args:
+      mean_over: transforms over which to average densities.
 
     Raises:
-      InputError: if the model has no config, or its data set is not there or differs from the images of training; if
-        its h does not name the views that ``mean_over`` asks for.
+      InputError: for a missing config, missing or different data, or an h that names no views.
     """
     data, train = density.settings("data", DataConfig), density.settings("train", TrainConfig)
     name = getattr(data, f"{split}_split")
@@ -66,7 +65,7 @@ def evaluate_split(
     examples = getattr(density.conditioner, "max_examples", 0)
     if (data.resize or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
         raise InputError(f"config.data.resize or max_examples of {density.name} is larger than the model takes.")
-    # A card names a data set. Where it lies, and whether to download it, is the user's to say.
+    # Untrusted cards choose neither the folder nor a download.
     try:
         dataset = load(split=name, **vars(data) | {"data_dir": data_dir, "download": False})
     except ModuleNotFoundError as error:  # of the library that reads the data set
@@ -101,7 +100,7 @@ def evaluate_split(
 
 
 def _named_views(density: Density) -> dict[int, Callable[[Array], Array]]:
-    """Returns the symmetries of an image that a model was trained on, by their position in h."""
+    """Selects the symmetries that a model was trained on, by their index in h."""
     height, width, _ = density.spec.shape
     own, size = density.card["config"].get("unconditional"), getattr(density.conditioner, "size", None)
     if not own or not own.get("augment") or size != len(views(height, width)):

@@ -1,4 +1,4 @@
-"""The verb ``export``: a model as a folder that the Hugging Face Hub understands."""
+"""The verb ``export``: a folder for the Hugging Face Hub."""
 
 import shutil
 from pathlib import Path
@@ -13,13 +13,12 @@ from pixelcnn_jax.pretrained import find_model, read_weights
 
 @click.command()
 @options.model_argument
-@click.option("--hub", "folder", type=options.PATH, required=True, help="Folder to make; nothing is overwritten.")
+@click.option("--hub", "folder", type=options.PATH, required=True, help="New or empty folder.")
 @options.json_option
 def export(name: str, folder: Path, as_json: bool) -> None:
     """Write MODEL as a folder for the Hugging Face Hub.
 
-    The folder holds model.safetensors, config.json and README.md. `hf upload OWNER/NAME FOLDER` puts it there. The name
-    "hf://OWNER/NAME" then loads it, and so does FOLDER itself.
+    Upload it with `hf upload OWNER/NAME FOLDER`; FOLDER and hf://OWNER/NAME both load it.
     """
     options.check_output(folder, folder=True, name="--hub")
     _, card = read_weights(name)

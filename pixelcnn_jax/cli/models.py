@@ -1,4 +1,4 @@
-"""The verb ``models``: the published models and what they reached."""
+"""The verb ``models``: published models and their scores."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ COLUMNS = ("model", "data", "levels", "density", "bits/dim", "nats", "parameters
 
 
 def row(name: str) -> dict[str, Any]:
-    """Returns the line of a published model: its score on test images, or else on validation images."""
+    """Builds a model's row, with the test or else validation score."""
     card = read_card(name)
     score = card["scores"].get("test") or card["scores"]["validation"]
     figures = (round(score["bits_per_dim"], 4), round(score["nats"], 2), card["parameters"])

@@ -1,7 +1,4 @@
-"""Names of images in a compressed file: what may be written to a disk, on any system, and what it may cost.
-
-They are untrusted, so everything is bounded before it is parsed and checked before a path is built.
-"""
+"""Untrusted image names in compressed files, bounded before parsing."""
 
 import dataclasses
 import json
@@ -25,7 +22,7 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECA
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """The names of the images in one part of a compressed file."""
+    """Image names of one part."""
 
     part: int = field(None, "which part it is")
     parts: int = field(None, "number of parts")
@@ -33,7 +30,7 @@ class Names:
 
 
 def check_names(names: Iterable[Any]) -> None:
-    """Raises InputError unless the names are those of different PNGs in one folder, on any system."""
+    """Raises InputError unless names are distinct, portable PNG paths."""
     counts = Counter(names)
     folders = {str(folder) for name in counts for folder in PurePosixPath(name).parents}
     for name, count in counts.items():
@@ -42,7 +39,7 @@ def check_names(names: Iterable[Any]) -> None:
 
 
 def is_safe(name: str) -> bool:
-    """Whether a name is the relative path of a PNG, in characters that every system takes."""
+    """Whether a name is a relative, portable PNG path."""
     parts = name.split("/") if len(name) <= MAX_LENGTH else []
     return (
         0 < len(parts) <= MAX_DEPTH
@@ -52,7 +49,7 @@ def is_safe(name: str) -> bool:
 
 
 def pack_names(names: list[str], *, part: int, parts: int) -> bytes:
-    """Returns the names of the images of one part, as bytes to keep in its container."""
+    """Serialises the names of a part."""
     text = json.dumps({"part": part, "parts": parts, "names": names}, ensure_ascii=False).encode()
     if len(names) > MAX_COUNT or len(text) > MAX_TEXT:
         raise InputError(
@@ -63,10 +60,10 @@ def pack_names(names: list[str], *, part: int, parts: int) -> bytes:
 
 
 def unpack_names(content: bytes, count: int) -> Names:
-    """Returns what a part says of its ``count`` images: the inverse of ``pack_names``.
+    """Parses the names of ``count`` images.
 
     Raises:
-      InputError: if they cannot be read, or are not one safe name for each image.
+      InputError: if unreadable, or not one safe name per image.
     """
     most = min(MAX_TEXT, 100 + count * (4 * MAX_LENGTH + 4)) if count <= MAX_COUNT else 1
     try:

@@ -1,4 +1,4 @@
-"""Shared parts of the verbs: their common options, the model they name, progress bars, checks of outputs."""
+"""Shared options, model loading, progress bars and output checks."""
 
 import json
 import math
@@ -25,12 +25,12 @@ Section = TypeVar("Section")
 
 
 class PathType(click.ParamType):
-    """A path, in which ``~`` is expanded even where a shell leaves it: ``--output=~/grid.png``."""
+    """A path with ``~`` expanded."""
 
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Path:
-        """Returns the path, unless it is a device or a pipe, which may have no end."""
+        """Converts a path; devices and pipes are refused."""
         path = Path(os.path.expanduser(value))
         if os.path.exists(path) and not (path.is_file() or path.is_dir()):
             raise click.ClickException(f"{value} is neither a file nor a folder.")
@@ -38,10 +38,9 @@ class PathType(click.ParamType):
 
 
 class UserCommand(click.Command):
-    """A command that prints a user's mistake as one sentence, with exit status 1."""
+    """A command that prints user errors as one sentence, with exit status 1."""
 
     def invoke(self, context: click.Context) -> Any:
-        """Runs the command."""
         try:
             return super().invoke(context)
         except (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
@@ -51,27 +50,27 @@ class UserCommand(click.Command):
 
 
 class UserGroup(UserCommand, click.Group):
-    """A group of commands, with errors as in ``UserCommand``."""
+    """A group of ``UserCommand``."""
 
 
 PATH = PathType()
-MOST_SUBPIXELS = 2**22  # of all images that are computed at a time
+MOST_SUBPIXELS = 2**22  # per batch
 model_argument = click.argument("name", metavar="MODEL")
-label_option = click.option("--label", help="Name or number of a class, from 0, for a class-conditional model.")
+label_option = click.option("--label", help="Class name or index, for class-conditional models.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def output_option(help: str) -> Callable[[Any], Any]:
-    """Returns the option of an output, which must be new."""
+    """Makes the option of a new output."""
     return click.option("-o", "--output", type=PATH, required=True, help=f"{help}; nothing is overwritten.")
 
 
 class Density(NamedTuple):
-    """A trained model of p(x), of p(x | y) for class labels y, or of one of the other ``DENSITIES``.
+    """A trained model of p(x), p(x | y) or another of ``DENSITIES``.
 
     Attributes:
-      name: what the user called it.
-      model, variables, card: as ``load_pretrained`` returns them.
+      name: as the user gave it.
+      model, variables, card: as from ``load_pretrained``.
     """
 
     name: str
@@ -81,46 +80,43 @@ class Density(NamedTuple):
 
     @property
     def spec(self) -> ImageSpec:
-        """The images that the model was trained on."""
         return self.card["image_spec"]
 
     @property
     def conditioner(self) -> Any:
-        """The module that turns what is given into the network's condition; None for a network alone."""
         return getattr(self.model, "conditioner", None)
 
     @property
     def part(self) -> str | None:
-        """The part of a batch that holds what the density is given; None for a model of p(x)."""
+        """Batch key of the condition; None for p(x)."""
         return DENSITIES[self.card["density"]]
 
     @property
     def classes(self) -> int:
-        """The number of class labels; 0 for a model that takes none."""
+        """Number of classes; 0 for unlabelled models."""
         return (self.part == "label" and self.spec.classes) or 0
 
     def settings(self, section: str, kind: type[Section]) -> Section:
-        """Returns a section of the config that the model was trained with; its defaults for a model without a config.
+        """Reads a section of the training config, by default its defaults.
 
         Raises:
-          InputError: if the card does not hold the fields of the section's class.
+          InputError: if the card has other fields.
         """
         return read_group(kind, self.card["config"].get(section, {}), name=f"config.{section} of {self.name}")
 
     def h(self, labels: Any) -> Float[Array, "batch classes"] | None:
-        """Returns the one-hot condition of a batch of labels; None for a model of p(x)."""
+        """Encodes labels as one-hot; None for p(x)."""
         return jax.nn.one_hot(jnp.asarray(labels), self.classes) if self.classes else None
 
     def h_in(self, batch: Mapping[str, Any]) -> Any:
-        """Returns the condition that a batch carries, as h; None for a model of p(x)."""
+        """Extracts a batch's condition; None for p(x)."""
         return self.h(batch[self.part]) if self.part == "label" else batch[self.part] if self.part else None
 
     def h_of(self, label: str | None, count: int) -> Float[Array, "batch classes"] | None:
-        """Returns the condition of images that share the label given by the user.
+        """Encodes one label for ``count`` images.
 
         Raises:
-          InputError: if the label is missing or no class, or given to a model of p(x), or the model needs other than
-            labels.
+          InputError: for a missing, unknown or unexpected label, or another kind of condition.
         """
         if not drawn_by_class(self.card):
             density = self.card["density"]
@@ -138,14 +134,10 @@ class Density(NamedTuple):
 
 
 def load_density(name: str) -> Density:
-    """Loads a model that gives the likelihood of an image, alone or given something that a user can name.
-
-    That it takes the images and the condition that its card names is computed for shapes alone, so that a card which
-    lies about them costs no memory.
+    """Loads a model of one of ``DENSITIES``, and checks shapes against its card.
 
     Raises:
-      InputError: for a model that is not there or does not fit its card, and for one of an experiment with other
-        conditions or several networks.
+      InputError: for a missing model, a mismatch, or another kind of experiment.
     """
     density = Density(name, *load_pretrained(name))
     model, card, spec = density.model, density.card, density.spec
@@ -171,17 +163,16 @@ def load_density(name: str) -> Density:
 
 
 def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: str = "--output") -> None:
-    """Checks before any work that an output can be written; makes the folder that it will lie in.
+    """Checks that an output can be written, and makes its parent folder.
 
     Args:
-      output: the path.
-      suffix: the ending that its name must have.
-      folder: whether an empty folder may be there already.
-      name: the option that names it.
+      suffix: required ending.
+      folder: allow an empty folder.
+      name: option in errors.
 
     Raises:
-      InputError: if the output exists or has a different ending.
-      OSError: if nothing can be written there.
+      InputError: if it exists or has a different ending.
+      OSError: if it cannot be written.
     """
     if not output.name.lower().endswith(suffix):
         raise InputError(f"{name} must end in {suffix}, got {output.name}.")
@@ -195,17 +186,17 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: 
 
 
 def at_most(count: int, spec: ImageSpec) -> int:
-    """Returns the number of images of ``count`` whose sub-pixels fit into memory together: at least one."""
+    """Limits an image count to what fits into memory, at least one."""
     return min(count, max(1, MOST_SUBPIXELS // math.prod(spec.shape)))
 
 
 @contextmanager
 def progress(label: str, rows: int) -> Iterator[Callable[[int], Any]]:
-    """Shows a bar on a terminal; yields a function to call after each row."""
+    """Shows a progress bar; yields a callback per row."""
     with progress_bar(None, label, total=rows) as bar:
         yield lambda _: bar.update()
 
 
 def report(summary: dict[str, Any], sentence: str, *, as_json: bool) -> None:
-    """Prints a result: a sentence for people, or a line of JSON."""
+    """Prints a sentence or a line of JSON."""
     click.echo(json.dumps(summary) if as_json else sentence)

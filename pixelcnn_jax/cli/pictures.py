@@ -1,4 +1,4 @@
-"""Image files as the levels of a model, and back."""
+"""Conversion between image files and a model's levels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,10 @@ from pixelcnn_jax.models.inputs import check_values
 
 
 def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
-    """Returns image files by their names: files that are named, and those in folders, by their path in the folder.
+    """Finds image files by name, in folders by relative path.
 
     Raises:
-      InputError: if there is no image, or two have one name.
+      InputError: for no images or equal names.
     """
     images: dict[str, Path] = {}
     for place in places:
@@ -35,17 +35,17 @@ def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
 
 
 def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:
-    """Returns an image file as the model's levels, cropped, resized and reduced as the training images were.
+    """Reads an image file, prepared as the training images.
 
     Raises:
-      InputError: for a file that holds no image, and for a model whose images no file holds.
+      InputError: for no image, or a model whose images no file holds.
     """
     data, levels = density.settings("data", DataConfig), density.model.levels
     height, width, channels = density.spec.shape
     _check_kind(density)
     if data.scan == "columns":
         height, width = width, height
-    # Training thresholds the stored levels; resizing and fewer bits are of 8 bits.
+    # Training thresholds stored levels; resizing and bits apply to 8 bits.
     few = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)} if data.binarize == "threshold" else {}
     stored = few.get(data.dataset, 256)
     image = as_levels(resize(decode(file, colour=channels == 3), height=height, width=width), levels=stored)
@@ -59,10 +59,10 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
 
 
 def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:
-    """Returns the levels that the pixels of an image file stand for, at its own size, to be kept without loss.
+    """Reads the levels of an image file losslessly, at its own size.
 
     Raises:
-      InputError: for a file that holds more than pixels, or a pixel that stands for no level.
+      InputError: for contents beyond pixels, or intermediate values.
     """
     _check_kind(density)
     pixels, levels = read_image(file, channels=density.model.channels), density.model.levels
@@ -82,20 +82,20 @@ def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width 
 def to_pixels(
     image: Integer[np.ndarray, "height width channels"], density: Density
 ) -> UInt8[np.ndarray, "height width channels"]:
-    """Returns the pixels of a file for levels: the inverse of ``read_exact``."""
+    """Converts levels to pixels: the inverse of ``read_exact``."""
     return image.astype(np.uint8) if _holds_levels(density) else as_pixels(image, levels=density.model.levels)
 
 
 def reoriented(
     image: Integer[np.ndarray, "height width channels"], density: Density
 ) -> Integer[np.ndarray, "rows columns channels"]:
-    """Returns levels inverted and scanned as the model reads them; a second call undoes the first."""
+    """Inverts and scans levels as the model reads them; an involution."""
     data = density.settings("data", DataConfig)
     return SCANS[data.scan](density.model.levels - 1 - image if data.invert else image)
 
 
 def _holds_levels(density: Density) -> bool:
-    """Whether the files of the training images held levels, not intensities: a folder whose values nothing reduced."""
+    """Whether training files held levels, not intensities."""
     data = density.settings("data", DataConfig)
     return data.dataset == "folder" and data.bits is None and data.binarize == "none"
 

@@ -1,4 +1,4 @@
-"""The verb ``sample``: a grid of new images, or an image and completions of it."""
+"""The verb ``sample``: new images, or completions of one."""
 
 import math
 from collections.abc import Sequence
@@ -25,15 +25,21 @@ PARTS = ("bottom", "top", "left", "right", "centre")
 @click.command()
 @options.model_argument
 @click.argument("given", nargs=-1)
-@click.option("--complete", "image", type=options.PATH, help="Image file of which a part is hidden and drawn again.")
-@click.option("--hide", type=click.Choice(PARTS), default="bottom", show_default=True, help="Part to draw again.")
-@click.option("--share", type=float, default=0.5, show_default=True, help="Share of height or width that is hidden.")
+@click.option("--complete", "image", type=options.PATH, help="Image file to complete.")
+@click.option("--hide", type=click.Choice(PARTS), default="bottom", show_default=True, help="Part to hide.")
+@click.option("--share", type=float, default=0.5, show_default=True, help="Fraction of height or width to hide.")
 @options.output_option("PNG to write")
 @options.label_option
-@click.option("--count", type=click.IntRange(1, 1024), help="Images (64; 8 to complete), or images per class (10).")
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1 draws likelier images.")
-@click.option("--guidance", type=float, default=0.0, show_default=True, help="For models trained with drop_condition.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of all draws.")
+@click.option("--count", type=click.IntRange(1, 1024), help="Images (64), completions (8) or images per class (10).")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Sampling temperature.")
+@click.option(
+    "--guidance",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Guidance scale, for models trained with drop_condition.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Random seed.")
 @options.json_option
 def sample(
     name: str,
@@ -49,15 +55,10 @@ def sample(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Draw new images into a grid.
+    """Draw images into a grid.
 
-    A class-conditional model without --label draws one row for each class. A model of p(x|...) needs GIVEN: a sentence
-    such as "the digit seven is at the top left" for p(x|caption), image files to draw others like for p(x|examples).
-
-    With --complete IMAGE, which is cropped, resized and reduced as the images of training were, the picture shows the
-    image, what is left of it, and its completions. With the bottom hidden, and neither temperature
-    nor guidance, they are exact draws from p(rest | given).
-    With a different part hidden each pixel is drawn given the pixels before it in raster order.
+    Class-conditional models draw one row per class. GIVEN: a sentence for p(x|caption), image files for p(x|examples).
+    Completions are exact only with the bottom hidden, temperature 1 and no guidance.
     """
     if not 0 < share < 1:
         raise InputError(f"--share must be between 0 and 1, got {share}.")
@@ -109,10 +110,10 @@ def sample(
 
 
 def read_condition(density: Density, words: Sequence[str], label: str | None, count: int) -> Given | None:
-    """Returns the h that ``count`` images share: of a label, of the examples in files, or of a sentence.
+    """Builds the shared h from a label, example files or a sentence.
 
     Raises:
-      InputError: if the words or the label are missing, given to a model that takes none, or do not fit.
+      InputError: for missing, unexpected or wrong words or label.
     """
     by_words = density.part in ("examples", "caption")
     excess = label if by_words else next(iter(words), None)
@@ -130,7 +131,7 @@ def read_condition(density: Density, words: Sequence[str], label: str | None, co
 
 
 def given_mask(part: str, share: float, spec: ImageSpec) -> Bool[np.ndarray, "height width 1"]:
-    """Returns True where a pixel is given; at least one pixel is hidden."""
+    """Builds the mask of observed pixels; at least one is hidden."""
     height, width, _ = spec.shape
     rows, columns = max(1, round(share * height)), max(1, round(share * width))
     top, left = (height - rows) // 2, (width - columns) // 2

@@ -1,4 +1,4 @@
-"""The verb ``score``: bits/dim of image files, as they are and less those of a generic codec."""
+"""The verb ``score``: bits/dim of image files, minus PNG's."""
 
 import csv
 import json
@@ -25,9 +25,7 @@ BATCH = 32
 def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) -> None:
     """Print the bits/dim of each image as CSV.
 
-    The fewer, the likelier the image. Images are cropped and resized as the training images were. The column less_png
-    has the bits/dim less those of the image as a PNG file. It is a better anomaly score, because likelihood alone
-    prefers plain images.
+    Images are prepared as in training. less_png, the bits/dim less those of the PNG file, is the better anomaly score.
     """
     density = options.load_density(name)
     density.h_of(label, 1)

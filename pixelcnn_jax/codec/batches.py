@@ -1,4 +1,4 @@
-"""Batches of image groups of many sizes, padded to few compiled shapes."""
+"""Batches of image groups, padded to few compiled shapes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from pixelcnn_jax.codec.container import Container
 from pixelcnn_jax.models.inputs import Condition
 
 STRIP = 8  # rows that are computed together
-COLUMNS = 2**13  # of all images of a batch, about: the rows of more do not fit into the caches
-PADDING = 2**20  # pixels of padding that take less time than to compile another program
+COLUMNS = 2**13  # per batch, about: more rows exceed the caches
+PADDING = 2**20  # padding cheaper than compiling another program
 
 
 class Program(NamedTuple):
@@ -26,23 +26,22 @@ class Program(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Extent of each image in a padded batch or strip."""
+    """Extent of each image in a padded batch."""
 
     present: Bool[Array | np.ndarray, "groups images"]
     heights: Int[Array | np.ndarray, " groups"]
     widths: Int[Array | np.ndarray, " groups"]
 
     def below(self, row: int) -> "Places":
-        """Shifts the places to start at a row."""
         return self._replace(heights=self.heights - row)
 
     def inside(self, columns: int) -> Float[Array, "batch 1 columns 1"]:
-        """Builds the column mask: 1 inside each image, 0 in the padding."""
+        """Builds the mask of unpadded columns."""
         mask = jnp.arange(columns)[None] < jnp.repeat(self.widths, self.present.shape[1])[:, None]
         return mask[:, None, :, None].astype(jnp.float32)
 
     def hold(self, rows: Any, columns: Any) -> Bool[Array, "groups images rows columns"]:
-        """Computes the mask of pixels inside each image."""
+        """Builds the mask of unpadded pixels."""
         rows, columns = jnp.reshape(rows, (1, 1, -1, 1)), jnp.reshape(columns, (1, 1, 1, -1))
         heights, widths = (x[:, None, None, None] for x in (self.heights, self.widths))
         return self.present[:, :, None, None] & (rows < heights) & (columns < widths)
@@ -50,11 +49,11 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """Groups that are coded together.
+    """Groups coded together.
 
     Attributes:
       program: padded shape.
-      containers: the containers of all batches.
+      containers: those of all batches.
       members: container index and index within it, per group.
     """
 
@@ -69,18 +68,17 @@ class Batch:
 
     @property
     def subpixels(self) -> list[int]:
-        """Sub-pixels per group, without padding."""
+        """Unpadded sub-pixels per group."""
         return [self.containers[index].subpixels_of(group) for index, group in self.members]
 
     def places(self) -> Places:
-        """Places of the images."""
         sizes = np.zeros((self.program.groups, 3), np.int32)
         for row, (index, group) in enumerate(self.members):
             sizes[row] = self.containers[index].images_of(group), *self.containers[index].shape[1:3]
         return Places(np.arange(self.program.images) < sizes[:, :1], sizes[:, 1], sizes[:, 2])
 
     def gather(self, values: Sequence[Any]) -> Shaped[np.ndarray, "batch ..."]:
-        """Gathers images, maps or vectors from all containers, zero-padded."""
+        """Gathers arrays from all containers, zero-padded."""
         rows, first = max(1, -(-self.places().heights.max() // STRIP)) * STRIP, values[0]
         size = (rows, self.program.columns) if first.ndim == 4 else ()
         result = np.zeros((*self.program[:2], *size, first.shape[-1]), first.dtype)
@@ -89,16 +87,14 @@ class Batch:
         return result.reshape(-1, *result.shape[2:])
 
     def scatter(self, padded: Shaped[np.ndarray, "batch ..."], values: Sequence[np.ndarray]) -> None:
-        """Writes the batch back to all containers: the inverse of ``gather``."""
+        """The inverse of ``gather``."""
         for x, own in self._pairs(padded.reshape(*self.program[:2], *padded.shape[1:]), values):
             own[...] = x
 
     def condition(self, conditions: Sequence[Condition]) -> Condition:
-        """Gathers the condition of the batch's images."""
         return Condition(*(None if x[0] is None else self.gather(x) for x in zip(*conditions, strict=True)))
 
     def _pairs(self, padded: np.ndarray, values: Sequence[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields views of each group in the batch and in its container."""
         for row, (index, group) in enumerate(self.members):
             first, count = group * self.containers[index].batch_size, self.containers[index].images_of(group)
             own = np.asarray(values[index])[first : first + count]
@@ -106,7 +102,7 @@ class Batch:
 
 
 def plan(containers: Sequence[Container]) -> list[Batch]:
-    """Divides the groups of all containers into batches of few programs."""
+    """Divides all groups into batches of few programs."""
     kinds: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for index, container in sorted(enumerate(containers), key=lambda pair: pair[1].shape[2:0:-1], reverse=True):
         images = -(-container.batch_size // container.lanes) * container.lanes
@@ -126,7 +122,7 @@ def plan(containers: Sequence[Container]) -> list[Batch]:
 def _by_columns(
     containers: Sequence[Container], groups: list[tuple[int, int]], images: int
 ) -> list[tuple[int, list[tuple[int, int]]]]:
-    """Splits groups, widest first, where narrower programs save more than they cost."""
+    """Splits groups by width where narrower programs pay off."""
     result: list[tuple[int, list[tuple[int, int]]]] = []
     columns = padding = 0
     for index, group in groups:
@@ -140,6 +136,6 @@ def _by_columns(
 
 
 def common_size(pixels: int) -> int:
-    """Rounds a side up: beyond 32 pixels, to one of four sizes per octave."""
+    """Rounds a side up: beyond 32 pixels, to four sizes per octave."""
     step = max(1, 1 << (pixels.bit_length() - 3)) if pixels > 32 else 1
     return -(-pixels // step) * step

@@ -18,7 +18,7 @@ from pixelcnn_jax.models.parameters import Params, layers_of
 
 
 def check_bounds(model: Network, variables: Variables) -> None:
-    """Raises InputError unless all sums stay within 2**24 and parameters are causal integers."""
+    """Raises InputError unless all sums stay within 2**24 and kernels are masked."""
     are_integers = all(jnp.issubdtype(x.dtype, jnp.integer) for x in jax.tree.leaves(variables))
     _require(are_integers, "they must be integers, which quantise makes")
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), params_of(variables))  # exact, and cannot overflow
@@ -84,7 +84,7 @@ def _require(holds: Any, what: str) -> None:
 def largest_sums(
     operands: list[tuple[np.ndarray, np.ndarray]], bias: np.ndarray, h: np.ndarray | None, shift: np.ndarray
 ) -> np.ndarray:
-    """Bounds the magnitude of each channel's sum and partial sums, with rounding offset."""
+    """Bounds the magnitude of every channel's sum, partial sums included."""
     total = np.abs(bias) + (0 if h is None else np.abs(h).max(axis=0)) + 2.0 ** np.maximum(0, shift - 1)
     for kernel, reach in operands:  # the range of a channel is the same at every tap
         inputs = kernel.ndim - bias.ndim
@@ -94,7 +94,7 @@ def largest_sums(
 
 
 def input_range(model: Any, params: Params) -> Num[np.ndarray, " inputs"]:
-    """Computes the largest magnitude of each input of the first layer."""
+    """Bounds the inputs of the first layer."""
     if model.code_features:
         return np.append(1, np.abs(params["embedding"]["kernel"]).max(axis=1))
     return np.append(1, np.full(model.channels, model.levels - 1))

@@ -1,4 +1,4 @@
-"""Lossless compression of images: public functions and checks."""
+"""Lossless compression of images."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,15 +30,15 @@ def compress(
     """Compresses images to -log2 p(x | h, s) bits plus about 80 bytes.
 
     Args:
-      model: an ``IntegerPixelCNN``, alone or in a ``ConditionalModel``; see ``quantise``.
-      variables: its variables; the decoder needs the same.
+      model: an ``IntegerPixelCNN``, alone or in a ``ConditionalModel``.
+      variables: its variables.
       images: integers 0 to ``model.levels - 1``.
-      h: vectors [count, condition] or class labels [count]; the decoder needs the same.
-      s: maps [count, height, width, map_features]; the decoder needs the same.
-      batch_size: images per group. Groups decode independently; 16 cost about 2 % more than 256.
+      h: vectors [count, condition] or class labels [count].
+      s: maps [count, height, width, map_features].
+      batch_size: images per independent group; 16 cost about 2 % more than 256.
       verify: decode and compare before returning.
       extra: bytes to store in the container.
-      on_row: callback per finished row of a group, with its index.
+      on_row: callback per finished row of a group.
 
     Raises:
       InputError: for a float model, mismatched arguments, or more than 2**28 sub-pixels.
@@ -48,7 +48,7 @@ def compress(
 
 
 class Uncoded(NamedTuple):
-    """Images of one size and their arguments of ``compress``."""
+    """Images of one size, to compress."""
 
     images: GivenImages
     h: Given | None = None
@@ -60,7 +60,7 @@ class Uncoded(NamedTuple):
 def compress_sizes(
     model: nn.Module, variables: Variables, sizes: Sequence[Uncoded], *, verify: bool, on_row: OnRow | None
 ) -> list[bytes]:
-    """Compresses images of several sizes, with few programs for all."""
+    """Compresses images of several sizes with few programs."""
     network, arrays, containers, conditions = integer_network(model), [], [], []
     for images, h, s, batch_size, extra in sizes:
         arrays.append(images := np.asarray(as_images(images, channels=network.channels, levels=network.levels)))
@@ -97,11 +97,11 @@ def decompress(
     """Decompresses images exactly, to uint8, or uint16 above 256 levels.
 
     Args:
-      model, variables, h, s: as given to ``compress``.
+      model, variables, h, s: as in ``compress``.
       data: output of ``compress``.
-      group: index of the only group to decode; h is then that of its images.
-      max_subpixels: limit on sub-pixels of all images, checked first.
-      on_row: callback per finished row of a group, with its index.
+      group: index of the only group to decode, with h of its images.
+      max_subpixels: limit on the sub-pixels declared.
+      on_row: callback per finished row of a group.
 
     Raises:
       InputError: for damaged bytes, or a different model, variables, h or s.
@@ -120,7 +120,7 @@ def decompress_sizes(
     *,
     on_row: OnRow | None,
 ) -> list[UInt[np.ndarray, "..."]]:
-    """Decompresses several containers, with few programs for all."""
+    """Decompresses several containers with few programs."""
     network, conditions = integer_network(model), []
     for container, h, s in coded:
         _, weights, condition = apply_conditioner(model, variables, h, s, shape=container.shape)
@@ -129,7 +129,7 @@ def decompress_sizes(
 
 
 def integer_network(model: nn.Module) -> IntegerPixelCNN:
-    """Extracts the integer network of a model, or raises InputError."""
+    """Extracts the integer network, or raises InputError."""
     network = model.network if isinstance(model, ConditionalModel) else model
     if isinstance(network, IntegerPixelCNN):
         return network

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from pixelcnn_jax.foundation.errors import InputError
 
-MAGIC = b"\x93PCNN\r\n\x1a"  # not text; a transfer in text mode damages it
+MAGIC = b"\x93PCNN\r\n\x1a"  # a transfer in text mode damages it
 VERSION = 1
 MAX_CODED_SUBPIXELS = 2**28  # of all images in a container
 MAX_ROW = 2**16  # pixels in one row of a batch
@@ -31,13 +31,13 @@ class Container:
     """Fields of a container.
 
     Attributes:
-      model: digest of the network and its integers.
-      shape: count, height, width and channels.
+      model: digest of the integer network.
+      shape: count, height, width, channels.
       levels: intensity levels.
       batch_size: images per group; the last may have fewer.
-      lanes: interleaved coder states per group.
+      lanes: coder states per group.
       extra: the caller's bytes.
-      streams: coder states and bytes of each group.
+      streams: one per group.
     """
 
     model: bytes
@@ -49,7 +49,7 @@ class Container:
     streams: tuple[bytes, ...]
 
     def only(self, group: int) -> "Container":
-        """Selects one group. Raises InputError if there is none."""
+        """Selects one group."""
         if not 0 <= group < len(self.streams):
             raise InputError(f"group must be 0 to {len(self.streams) - 1}, got {group}.")
         shape = (self.images_of(group), *self.shape[1:])
@@ -57,15 +57,12 @@ class Container:
 
     @property
     def groups(self) -> int:
-        """Number of groups."""
         return -(-self.shape[0] // self.batch_size)
 
     def images_of(self, group: int) -> int:
-        """Counts the images of a group."""
         return min(self.batch_size, self.shape[0] - group * self.batch_size)
 
     def subpixels_of(self, group: int) -> int:
-        """Counts the sub-pixels of a group."""
         return self.images_of(group) * math.prod(self.shape[1:])
 
 
@@ -75,7 +72,7 @@ def digest(*parts: bytes | memoryview) -> bytes:
 
 
 def filled(coded: bytes, subpixels: int) -> bytes:
-    """Pads a stream with zeros to whole words and the minimum for its sub-pixels."""
+    """Pads a stream to whole words and its minimum length."""
     return coded.ljust(4 * -(-subpixels // (4 * SUBPIXELS_PER_BYTE)), b"\0")
 
 
@@ -93,7 +90,7 @@ def _varint(number: int) -> bytes:
 
 
 def unpack(data: bytes) -> Container:
-    """Parses a container. Raises InputError for damaged bytes."""
+    """Parses a container, or raises InputError."""
     if length_of(data) != len(data) or digest(data[:-_SIZE]) != data[-_SIZE:]:
         raise InputError(f"data is damaged: its checksum or its length, {len(data)} bytes, does not match.")
     try:
@@ -103,7 +100,7 @@ def unpack(data: bytes) -> Container:
 
 
 def length_of(data: bytes) -> int:
-    """Reads the container length from its first bytes, or raises InputError."""
+    """Reads a container's length from its first bytes."""
     magic, version, length = _START.unpack(data[: _START.size].ljust(_START.size, b"\0"))
     if magic != MAGIC or length < _START.size + _SIZE:
         raise InputError("data was not compressed by pixelcnn_jax, or its start is damaged.")
@@ -147,7 +144,7 @@ def _unpack_body(body: bytes) -> Container:
     )
     for group, length in enumerate(lengths):
         subpixels = container.subpixels_of(group)
-        # A sub-pixel has at most 20 bits, and a stream is filled up.
+        # At most 20 bits per sub-pixel, plus padding.
         if not max(4 * lanes, subpixels / SUBPIXELS_PER_BYTE) <= length <= 4 * lanes + 3 * subpixels:
             raise IndexError
     return container

@@ -1,4 +1,4 @@
-"""Integer weights and steps of a sum that add the least noise within the bound."""
+"""Steps and integer weights with the least noise within the bound."""
 
 from typing import Any, NamedTuple
 
@@ -10,26 +10,25 @@ from pixelcnn_jax.codec.bounds import largest_sums
 from pixelcnn_jax.codec.integer_layers import LIMIT
 from pixelcnn_jax.foundation.errors import InputError
 
-MARGIN = 1.5  # clip range over the largest value seen in calibration
+MARGIN = 1.5  # clip range over the calibration maximum
 MOST_STEP, MOST_SUM_STEP = 16, 30  # finest step of an operand, of a sum
-DAMPING = 0.1  # share of the mean variance that is added to every variance
+DAMPING = 0.1  # fraction of the mean variance added to each
 
 Range = tuple[Any, np.ndarray]  # step, of each channel or of all, and clip range of each
 
 
 class Statistics(NamedTuple):
-    """Calibration statistics: per-channel maximum magnitude and mean, and covariance."""
+    """Per-channel maximum magnitude and mean, and covariance."""
 
     largest: Any
     mean: Any
     covariance: Any
 
     def scaled(self, factor: np.ndarray) -> "Statistics":
-        """Rescales each channel."""
         return Statistics(self.largest * factor, self.mean * factor, self.covariance * np.outer(factor, factor))
 
     def joined(self, new: "Statistics", share: float) -> "Statistics":
-        """Merges statistics; ``share`` is the new one's fraction of images."""
+        """Merges statistics; ``share`` is the fraction of new images."""
         apart = np.ravel(new.mean - self.mean)
         covariance = self.covariance + share * (new.covariance - self.covariance)
         return Statistics(
@@ -43,11 +42,11 @@ class Operand(NamedTuple):
     """One input of a sum and its weights.
 
     Attributes:
-      kernel: weights ``[*taps, *channels, *outputs]``.
+      kernel: ``[*taps, *channels, *outputs]``.
       seen: calibration statistics.
       range: step and clip range; None to choose them.
       most: finest step to choose.
-      shared: whether all channels share one step.
+      shared: one step for all channels.
     """
 
     kernel: np.ndarray
@@ -58,7 +57,7 @@ class Operand(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """Integers of a sum, step per channel, and operand ranges."""
+    """Integers of a sum, steps and operand ranges."""
 
     kernels: list[np.ndarray]
     bias: np.ndarray
@@ -68,17 +67,17 @@ class Sum(NamedTuple):
 
 
 def step_within(largest: np.ndarray, most_value: int) -> int:
-    """Computes the finest step at which a quantity plus margin stays within a value."""
+    """Computes the finest step within a value."""
     return min(int(np.floor(np.log2(most_value / (largest.max() * MARGIN + 1e-6)))), MOST_STEP)
 
 
 def range_of(seen: Statistics, step: Any) -> Range:
-    """Computes the clip range of each channel at a step."""
+    """Computes clip ranges at a step."""
     return step, np.maximum(1, np.ceil(seen.largest * MARGIN * 2.0**step))
 
 
 def finest_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
-    """Estimates the finest step of each channel of a sum."""
+    """Estimates the finest step per channel."""
 
     def reach(operand: Operand) -> np.ndarray:
         if operand.range is None:
@@ -92,7 +91,7 @@ def finest_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None 
 
 
 def finest_operand_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
-    """Computes the finest step a sum may be rescaled to: a shift is at least 1."""
+    """Computes the finest step to rescale to."""
     return np.minimum(finest_step(operands, bias, h) - 2, MOST_STEP)
 
 
@@ -103,13 +102,13 @@ def fit_sum(
 
     Args:
       operands: inputs of the sum.
-      bias: ``[*outputs]``; absorbs the mean rounding error of the weights.
-      steps: steps to rescale the sum to.
+      bias: ``[*outputs]``; absorbs the mean rounding error.
+      steps: steps after rescaling.
       h: terms of a one-hot h ``[classes, *outputs]``.
-      importance: noise weight per output; default 4**steps, equal after rescaling.
+      importance: noise weight per output, default 4**steps.
 
     Raises:
-      InputError: if a sum at these steps would exceed 2**24.
+      InputError: if a sum would exceed 2**24.
     """
     importance = 4.0 ** np.asarray(steps) if importance is None else importance
     finest = finest_step(operands, bias, h)
@@ -137,10 +136,10 @@ def fit_sum(
 
 
 def _least_noise(operand: Operand, finest: np.ndarray, importance: Any) -> Range:
-    """Chooses operand steps that minimise the noise of rounding operand and weights.
+    """Chooses operand steps that minimise rounding noise.
 
     At step s of the operand and t of the sum, a weight w has step t - s. The noise w**2 4**-s + var(x) 4**(s - t) is
-    least where both terms are equal; the bias absorbs the mean of x.
+    least where both terms are equal.
     """
     kernel, seen = operand.kernel, operand.seen
     variance = np.diag(seen.covariance).reshape(seen.mean.shape)
@@ -161,9 +160,9 @@ def _in_integers(operand: Operand, step: Any, bias: np.ndarray) -> Operand:
 
 
 def _rounded(kernel: np.ndarray, covariance: np.ndarray, outputs: int) -> np.ndarray:
-    """Rounds a kernel [*taps, *channels, *outputs] by GPTQ (Frantar et al. 2022), per tap.
+    """Rounds a kernel ``[*taps, *channels, *outputs]`` by GPTQ (Frantar et al. 2022).
 
-    The last colour comes first, so that masks hide no remaining channel. Masked weights stay zero.
+    The last colour comes first, so that masks hide no remaining channel.
     """
     channels = len(covariance)
     damped = covariance[::-1, ::-1] + np.eye(channels) * (DAMPING * np.trace(covariance) / channels + 1e-12)
@@ -179,7 +178,6 @@ def _rounded(kernel: np.ndarray, covariance: np.ndarray, outputs: int) -> np.nda
 
 
 def _for_kernel(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Adds output axes to per-channel values."""
     return x.reshape(x.shape + (1,) * bias.ndim)
 
 

@@ -1,7 +1,6 @@
 """Integer frequencies of a softmax, summing to ``2**total_bits``, each at least 1.
 
-32-bit arithmetic does not overflow: logits are multiples of 2**-8, table entries at most 2**16, at most
-``MAX_LEVELS`` are summed, and both factors of a product are below 2**16.
+32 bits suffice: logits are multiples of 2**-8, table entries at most 2**16, and both factors of a product below 2**16.
 """
 
 from dataclasses import dataclass
@@ -12,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
-MAX_LEVELS = 2**12  # every level has a frequency of at least 1, which costs little up to there
+MAX_LEVELS = 2**12  # frequencies of at least 1 cost little up to there
 SHARE_BITS = 16
 LOGIT_STEP = 8
 EXP_SIZE = 3018  # 2**16 exp(-d 2**-8) rounds to 0 from d = 3017 on
 
 
 class Cumulative(NamedTuple):
-    """Numerators a_0 .. a_levels and denominator of a softmax's bounds, b_i = i + a_i // total.
+    """Numerators a_i and denominator of a softmax's bounds, b_i = i + a_i // total.
 
-    The frequency of level i is b_(i+1) - b_i; bounds run from 0 to 2**16.
+    Level i has frequency b_(i+1) - b_i; bounds run from 0 to 2**16.
     """
 
     scaled: UInt32[Array, "*subpixels bounds"]
@@ -47,7 +46,7 @@ class Softmax:
     def interval(
         self, numbers: Cumulative, values: Array | np.ndarray
     ) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        """Computes the lower bound and frequency of a value."""
+        """Computes a value's lower bound and frequency."""
         values = jnp.asarray(values).astype(jnp.int32)[..., None]
 
         def bound(i: Array) -> Array:
@@ -59,7 +58,7 @@ class Softmax:
     def level_at(
         self, numbers: Cumulative, slot: UInt32[Array, "*subpixels"]
     ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        """Finds the level whose interval holds a slot, without division.
+        """Finds the interval of a slot without division.
 
         A bound is at most the slot if and only if a_i < (slot - i + 1) total, a product below 2**32.
         """
@@ -70,7 +69,6 @@ class Softmax:
         return values, *self.interval(numbers, values)
 
     def log_frequencies(self, numbers: Cumulative) -> Float[Array, "*subpixels levels"]:
-        """Computes the log-probability of every level."""
         scaled, total = numbers
         bounds = jax.lax.broadcasted_iota(jnp.uint32, scaled.shape, scaled.ndim - 1) + scaled // total
         return log_of_frequency(bounds[..., 1:] - bounds[..., :-1], self.total_bits)
@@ -79,7 +77,7 @@ class Softmax:
 def cumulative_shares(
     exp: UInt32[Array, " entries"], logits: Float[Array, "*subpixels parts"]
 ) -> UInt32[Array, "*subpixels bounds"]:
-    """Computes cumulative sums of exponentials, scaled to a total of 16 bits."""
+    """Computes cumulative sums of exponentials, scaled to 16 bits."""
     below = jnp.minimum(jnp.max(logits, axis=-1, keepdims=True) - logits, exp.size - 1).astype(jnp.int32)
     sums = jnp.cumsum(exp.at[below].get(mode="promise_in_bounds"), axis=-1, dtype=jnp.uint32)
     # The largest logit has 2**16, so the total has 17 to 28 bits; it keeps the highest 16.

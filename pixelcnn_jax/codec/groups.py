@@ -1,7 +1,4 @@
-"""Group coder: parallel encoding and a compiled decoding loop, in strips of rows.
-
-Files do not depend on the machine or its batches, as all probabilities are integers.
-"""
+"""Group coder: parallel encoding, compiled decoding, in strips of rows."""
 
 import functools
 import hashlib
@@ -37,13 +34,13 @@ OnRow = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Coder:
-    """Coder of images of any sizes, one container per size.
+    """Coder of images of any sizes.
 
     Attributes:
       model, variables: the model.
       containers: one per size; without streams to encode.
-      conditions: condition of each container's images.
-      on_row: callback per finished row of a group, with its index.
+      conditions: one per container.
+      on_row: callback per finished row of a group.
     """
 
     model: IntegerPixelCNN
@@ -53,10 +50,10 @@ class Coder:
     on_row: OnRow | None
 
     def compress(self, images: Sequence[Any], *, verify: bool) -> list[Container]:
-        """Encodes images at -log2 p(x | h) bits plus 5 bytes per group.
+        """Encodes at -log2 p(x | h) bits plus 5 bytes per group.
 
         Raises:
-          InputError: if this machine is inexact or, with ``verify``, decodes different images.
+          InputError: if this machine is inexact or fails to ``verify``.
         """
         encode = lambda batch: self._encode(batch, batch.gather(images))  # noqa: E731
         batches = self._batches(encode, *([self._decode] if verify else []))
@@ -72,7 +69,7 @@ class Coder:
         return containers
 
     def decompress(self) -> list[UInt[np.ndarray, "..."]]:
-        """Decodes the images of every container.
+        """Decodes all containers.
 
         Raises:
           InputError: for no images, or a different model, variables or h.
@@ -87,7 +84,7 @@ class Coder:
         return images
 
     def _batches(self, *works: Callable[[Batch], Any]) -> list[Batch]:
-        """Plans batches and compiles their programs, two at a time."""
+        """Plans batches and compiles their programs."""
         check_bounds(self.model, self.variables)
         batches, params = plan(self.containers), params_of(self.variables)
         first = {batch.program: replace(batch, members=()) for batch in batches}.values()
@@ -102,7 +99,6 @@ class Coder:
         return batches
 
     def _encode(self, batch: Batch, images: Images) -> list[bytes]:
-        """Encodes each group of a batch to a stream."""
         condition, places, strips = batch.condition(self.conditions), batch.places(), []
         rows = first_rows(self.model, params_of(self.variables), batch.images, batch.program.columns)
         for first in range(0, images.shape[1], STRIP):
@@ -114,7 +110,7 @@ class Coder:
         return [filled(*each) for each in zip(coded, batch.subpixels, strict=False)]
 
     def _decode(self, batch: Batch) -> UInt[np.ndarray, "batch rows columns channels"]:
-        """Decodes a batch, padding included."""
+        """Decodes a padded batch."""
         condition, places, head = batch.condition(self.conditions), batch.places(), 4 * batch.program.lanes
         streams = [self.containers[index].streams[group] for index, group in batch.members]
         states = np.full((batch.program.groups, batch.program.lanes), rans.LOW, np.uint32)
@@ -170,7 +166,7 @@ def _strip(condition: Condition, first: int) -> Condition:
 
 
 def _in_pairs(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Yields results in order, two at a time: XLA uses one core for small products."""
+    """Yields results in order, computed two at a time."""
     device = cast(Any, jax.config).jax_default_device  # of this thread
 
     def on_device(item: Any) -> Any:
@@ -183,7 +179,7 @@ def _in_pairs(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]
 
 @functools.cache
 def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> bool:
-    """Tests products just below 2**24 of a kernel with images, in several rows and in one.
+    """Tests products just below 2**24, in several rows and in one.
 
     TF32, bfloat16, Winograd and FFT convolutions are inexact; XLA chooses per shape.
     """
@@ -198,7 +194,7 @@ def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> 
 
 
 def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
-    """Computes a digest of integers and shapes, independent of the dtype."""
+    """Computes a digest independent of the dtype."""
     state = hashlib.sha256(f"{model.channels} {model.levels}".encode())
     for path, x in jax.tree_util.tree_leaves_with_path(params_of(variables)):
         state.update(f"{jax.tree_util.keystr(path)} {x.shape}".encode())
@@ -207,7 +203,7 @@ def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
 
 
 def lanes_of(model: IntegerPixelCNN, group_size: int) -> int:
-    """Computes the coder states per group."""
+    """Computes the lanes per group."""
     return max(1, group_size // IMAGES_PER_LANE["mixture" if model.mixture else "softmax"])
 
 
@@ -215,7 +211,7 @@ def lanes_of(model: IntegerPixelCNN, group_size: int) -> int:
 def _intervals(
     stream: IntegerStream, params: Params, rows: Rows, images: Images, condition: Condition, places: Places
 ) -> tuple[tuple[Array, Array], Rows]:
-    """Computes start and frequency of every value in a strip [groups, images, sub-pixels]."""
+    """Computes starts and frequencies in a strip [groups, images, sub-pixels]."""
     net = prepare(stream.model, params) | {"inside": places.inside(images.shape[2])}
     outputs, rows = stream.read_rows(net, rows, images, condition)
     distribution = distribution_of(stream.model, net["tables"])
@@ -238,7 +234,7 @@ def _decode(
     condition: Condition,
     places: Places,
 ) -> tuple[Int[Array, "batch rows columns channels"], Rows, Array | np.ndarray, Array | np.ndarray]:
-    """Decodes a strip of all groups, with the coder as the noise of ``sample``.
+    """Decodes a strip of all groups, with the coder as noise.
 
     Stops after the row in which a group's bytes run out.
     """

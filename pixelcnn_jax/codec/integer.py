@@ -51,14 +51,14 @@ class IntegerPixelCNN(GatedPixelCNN):
     def __call__(
         self, images: Images, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
-        """Computes the log-frequency of every level of every sub-pixel."""
+        """Computes the log-frequencies of all levels."""
         distribution, outputs = self.integer_outputs(images, Condition(h, s))
         return distribution.log_frequencies(distribution.read(outputs))
 
     def log_probs(
         self, images: Images, condition: Condition, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels"]:
-        """Computes the log-frequency of every sub-pixel's value, in nats."""
+        """Computes log-frequencies of the values, in nats."""
         distribution, outputs = self.integer_outputs(images, condition)
         _, frequencies = distribution.interval(distribution.read(outputs), images)
         return log_of_frequency(frequencies, distribution.total_bits)
@@ -66,7 +66,7 @@ class IntegerPixelCNN(GatedPixelCNN):
     def integer_outputs(
         self, images: Images, condition: Condition
     ) -> tuple[Distribution, Float[Array, "batch height width channels outputs"]]:
-        """Computes the distribution and the head's outputs, in one parallel pass."""
+        """Computes the distribution and head outputs in parallel."""
         images = as_images(images, channels=self.channels, levels=self.levels)
         net, stream = prepare(self, self.parameters(images, *condition)), IntegerStream(self)
         outputs, _ = stream.read_rows(net, stream.first_rows(net, len(images), images.shape[2]), images, condition)

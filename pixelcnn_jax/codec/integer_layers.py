@@ -1,8 +1,7 @@
 """Layers of a Gated PixelCNN in integers, exact in float32.
 
-Sums of integers below 2**24 are exact in float32 in any order, hence equal on every machine, for every batch size,
-parallel or cached; ``check_bounds`` proves it, ``docs/integer_codec.md`` derives the bounds. A value with *step* s
-stands for itself times 2**-s.
+Sums of integers below 2**24 are exact in any order, hence equal on every machine and for every batch size; see
+``docs/integer_codec.md``. A value with *step* s stands for itself times 2**-s.
 """
 
 from typing import NamedTuple
@@ -39,7 +38,6 @@ class Precision(NamedTuple):
 
     @property
     def gate_shift(self) -> int:
-        """Shift from the product of two entries to the gate's output."""
         return TANH_BITS + SIGMOID_BITS - self.gate
 
 
@@ -47,19 +45,19 @@ SOFTMAX, MIXTURE = Precision(8, 6, 9), Precision(11, 9, 11)  # a mean of many le
 
 
 def precision_of(model: Network) -> Precision:
-    """Looks up the gate steps for the network's head."""
+    """Looks up the gate steps."""
     return MIXTURE if model.mixture else SOFTMAX
 
 
 def distribution_of(model: Network, tables: Params) -> Distribution:
-    """Builds the distribution that converts the head's outputs to frequencies."""
+    """Builds the head's distribution."""
     if not model.mixture:
         return Softmax(tables["exp"])
     return Mixture(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
 
 
 def prepare(model: Network, params: Params) -> Params:
-    """Converts parameters for the stacks: a list of float layers, shifts as powers of two."""
+    """Converts parameters: a list of float layers, shifts as powers of two."""
 
     def one(path: tuple[jax.tree_util.DictKey, ...], x: Array) -> Array:
         names = [entry.key for entry in path]
@@ -81,7 +79,7 @@ def prepare(model: Network, params: Params) -> Params:
 
 
 def encode_integers(model: Network, net: Params, images: Images) -> Float[Array, "batch height width inputs"]:
-    """Encodes the input: a constant 1, then 2 x - (levels - 1) or the code per channel."""
+    """Encodes a constant 1, then 2 x - (levels - 1) or codes."""
     if model.code_features:
         values = net["embedding"]["kernel"][jnp.arange(model.channels), images].reshape(*images.shape[:3], -1)
     else:
@@ -92,7 +90,7 @@ def encode_integers(model: Network, net: Params, images: Images) -> Float[Array,
 def dot(
     x: Float[Array | np.ndarray, "..."], kernel: Float[Array | np.ndarray, "..."], axes: int = 1
 ) -> Float[Array, "..."]:
-    """Computes sums of products in float32."""
+    """Multiplies in float32."""
     return jnp.tensordot(x, kernel, axes=axes, precision=HIGHEST)
 
 
@@ -100,10 +98,9 @@ def exact_product(
     window: Float[Array, "batch rows columns features"],
     kernel: Float[Array, "kernel_rows kernel_columns features pair out"],
 ) -> Float[Array, "batch new_rows new_columns pair out"]:
-    """Computes the VALID convolution of a window exactly.
+    """Computes an exact VALID convolution.
 
-    Winograd and FFT are inexact, so only several float32 rows on a CPU are convolved; ``products_are_exact`` tests each
-    shape.
+    Winograd and FFT are inexact: only several float32 rows on a CPU are convolved.
     """
     rows, columns, _, *out = kernel.shape
 
@@ -147,9 +144,9 @@ def gate(
 def vertical_stack(
     net: Params, x: Float[Array, "batch rows width _"], memory: Memory, condition: Condition
 ) -> tuple[list[Array], Memory]:
-    """Advances the vertical stack by some rows, and returns crossings per layer and memory.
+    """Advances the vertical stack; returns crossings per layer and memory.
 
-    ``net["inside"]``, if present, zeroes the columns that pad the images.
+    ``net["inside"]``, if present, zeroes padding columns.
     """
     crossings, remembered = [], []
     if condition.s is not None:
@@ -172,7 +169,7 @@ def vertical_stack(
 def horizontal_stack(
     layers: list[Params], x: Float[Array, "batch height width inputs"], crossings: list[Array]
 ) -> Float[Array, "batch height width features"]:
-    """Computes the features that the head reads, all colours at once."""
+    """Computes the head's input features."""
     features = None
     for layer, crossing in zip(layers, crossings, strict=True):
         x = x if features is None else into_layer(layer, features)
@@ -184,12 +181,12 @@ def horizontal_stack(
 
 
 def columns_left(layer: Params, window: Float[Array, "batch height _ features"]) -> Float[Array, "..."]:
-    """Computes the product with the columns left of each pixel."""
+    """Convolves the columns left of each pixel."""
     return exact_product(window, layer["horizontal"]["kernel"][None, :-1])
 
 
 def into_layer(layer: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
-    """Rescales and clips features to the layer's operand."""
+    """Rescales and clips features for a layer."""
     return clipped(rescale(features, layer["shifts"]["input"]), layer["clips"]["input"])
 
 
@@ -200,13 +197,13 @@ def horizontal_half(
     features: Float[Array, "batch height width group"] | None,
     gated: Float[Array, "batch height width earlier"] | None = None,
 ) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width known"]]:
-    """Computes the pixel's own products, gate and residual, of all colours or one.
+    """Computes the pixel's products, gate and residual, of all colours or one.
 
     Args:
-      layer: layer, kernels cut to those of the colours computed.
+      layer: layer, with kernels of the colours computed.
       x: input of the pixel's product.
-      context: crossing plus the columns to the left.
-      features: features so far; None in the first layer.
+      context: crossing plus columns to the left.
+      features: None in the first layer.
       gated: gated features of earlier colours.
 
     Returns:
@@ -221,7 +218,7 @@ def horizontal_half(
 def predicted(
     model: Network, outputs: Float[Array, "*subpixels outputs"], terms: Float[Array, "*subpixels terms"]
 ) -> Float[Array, "*subpixels numbers"]:
-    """Adds a linear prediction to the means; the sum stays within 2**24."""
+    """Adds a linear prediction to the means, within 2**24."""
     count = model.mixture
     numbers, coefficients = split_coefficients(outputs, terms, count)
     coefficients = clipped(coefficients, LIMIT // (4 * coefficients.shape[-2] * (model.levels - 1)) - 1)
@@ -230,12 +227,12 @@ def predicted(
 
 
 def head_hidden(head: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
-    """Computes the head's hidden features. Clips from 0 are the ReLUs."""
+    """Computes the head's hidden features; clips from 0 are ReLUs."""
     known = jnp.clip(rescale(features, head["shifts"]["input"]), 0, head["clips"]["input"])
     sums = dot(known, head["hidden"]["kernel"]) + head["hidden"]["bias"]
     return jnp.clip(rescale(sums, head["shifts"]["hidden"]), 0, head["clips"]["hidden"])
 
 
 def head_last(head: Params, hidden: Float[Array, "batch height width _"]) -> Float[Array, "batch height width outputs"]:
-    """Computes the head's outputs, rounded to their steps."""
+    """Computes the head's outputs."""
     return rescale(dot(hidden, head["logits"]["kernel"]) + head["logits"]["bias"], head["shifts"]["logits"])

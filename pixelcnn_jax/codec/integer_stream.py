@@ -31,13 +31,13 @@ from pixelcnn_jax.models.parameters import Params
 
 
 class Known(NamedTuple):
-    """State of a pixel; all but ``contexts`` cover the colours so far, None before the first.
+    """State of a pixel. Before the first colour, all but ``contexts`` are None.
 
     Attributes:
-      contexts: crossing plus the columns to the left, per layer.
-      inputs: inputs of the pixel's own products, per layer.
+      contexts: crossing plus columns to the left, per layer.
+      inputs: inputs of the pixel's products, per layer.
       gated: gated features, per layer.
-      neighbours: encoded pixels to the left, above, and above left.
+      neighbours: encoded pixels left, above, and above left.
       features: input of the head.
       hidden: hidden features of the head.
     """
@@ -57,7 +57,7 @@ class IntegerStream:
     model: Network
 
     def prepare(self, params: Params) -> Params:
-        """Prepares the parameters, and blocks of them per colour, unmasked."""
+        """Prepares parameters, and unmasked blocks per colour."""
         net = prepare(self.model, params)
         return net | {"colours": [self._of_colour(net, colour) for colour in range(self.model.channels)]}
 
@@ -93,14 +93,13 @@ class IntegerStream:
         }
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
-        """Builds the zero border above the image, per layer."""
         above = jnp.zeros((batch, 1, width, self.model.inputs))
         return Rows(above, [rows_border(layer, above) for layer in params["layers"]])
 
     def read_rows(
         self, params: Params, rows: Rows, images: Images, condition: Condition
     ) -> tuple[Float[Array, "batch height width channels outputs"], Rows]:
-        """Computes the head's outputs for some rows in parallel, and the memory."""
+        """Computes head outputs of several rows in parallel."""
         x = encode_integers(self.model, params, images)
         above = jnp.concatenate([rows.last, x], axis=1)
         crossings, remembered = vertical_stack(params, above[:, :-1], rows.layers, condition)
@@ -113,23 +112,19 @@ class IntegerStream:
         return outputs, Rows(above[:, -1:], remembered)
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[list[Array], Rows]:
-        """Advances the vertical stack by a row."""
         crossings, remembered = vertical_stack(params, rows.last, rows.layers, condition)
         return [*crossings, rows.last], Rows(rows.last, remembered)
 
     def close_row(
         self, params: Params, rows: Rows, above: list[Array], row: Int[Array, "batch 1 width channels"]
     ) -> Rows:
-        """Appends a finished row to the memory."""
         return rows._replace(last=encode_integers(self.model, params, row))
 
     def first_columns(self, params: Params, batch: int) -> Memory:
-        """Builds the zero border left of the image, per layer."""
         kernels = [layer["horizontal"]["kernel"] for layer in params["layers"]]
         return [jnp.zeros((batch, 1, x.shape[0] - 1, x.shape[1]), x.dtype) for x in kernels]
 
     def open_pixel(self, params: Params, columns: Memory, above: list[Array], column: Int[Array, ""] | int) -> Known:
-        """Computes the contexts of a pixel."""
         layers, nothing = params["layers"], [None] * (1 + self.model.layers)
         crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above[:-1]]
         contexts = [x + columns_left(*each) for x, *each in zip(crossings, layers, columns, strict=True)]
@@ -138,7 +133,7 @@ class IntegerStream:
     def read_outputs(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch outputs"], Known]:
-        """Computes the head's outputs for a colour, given those before it in ``pixel``."""
+        """Computes head outputs of a colour, given earlier ones in ``pixel``."""
         weights, group = params["colours"][colour], group_slice(self.model.features, self.model.channels, colour)
         x: Array = encode_integers(self.model, params, pixel)[..., : self.model.inputs_before(colour)]
         outs: list[Array] = []
@@ -160,7 +155,7 @@ class IntegerStream:
     def read_colour(
         self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Known]:
-        """Computes the log-frequencies of a colour, given those before it in ``pixel``."""
+        """Computes log-frequencies of a colour, given earlier ones in ``pixel``."""
         outputs, known = self.read_outputs(params, known, pixel, colour=colour)
         distribution = distribution_of(self.model, params["tables"])
         return distribution.log_frequencies(distribution.read(outputs)), known
@@ -168,6 +163,5 @@ class IntegerStream:
     def close_pixel(
         self, params: Params, columns: Memory, known: Known, pixel: Int[Array, "batch 1 1 channels"]
     ) -> Memory:
-        """Appends a finished pixel to the memory of every layer."""
         finished = [encode_integers(self.model, params, pixel), *known.inputs[1:]]
         return [jnp.concatenate(each, axis=2)[:, :, 1:] for each in zip(columns, finished, strict=True)]

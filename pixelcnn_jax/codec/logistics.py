@@ -1,7 +1,6 @@
 """Integer frequencies of a mixture of discretised logistics.
 
-The CDF below a level sums integer weights times entries of a sigmoid table, hence is monotonic; decoding bisects.
-``docs/integer_codec.md`` derives the numbers and shows that 32 bits suffice.
+CDFs are monotonic sums of integer weights times sigmoid table entries; decoding bisects. See ``docs/integer_codec.md``.
 """
 
 from dataclasses import dataclass
@@ -25,12 +24,12 @@ FARTHEST = 2**20 - 1  # clip range of a distance
 
 
 def mean_step(levels: int) -> int:
-    """Computes the step of a mean in half levels: finer for fewer levels."""
+    """Computes a mean's step in half levels."""
     return 14 - (levels - 1).bit_length()
 
 
 class Logistics(NamedTuple):
-    """Integers of a mixture; the sigmoid's argument is the distance times slope / 2**shift.
+    """Integers of a mixture; the sigmoid's argument is distance times slope / 2**shift.
 
     ``weights``: components, then point masses at the lowest and highest level, if any.
     """
@@ -89,7 +88,6 @@ class Mixture:
     def interval(
         self, numbers: Logistics, values: Integer[Array | np.ndarray, "*subpixels"]
     ) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        """Computes the lower bound and frequency of a value."""
         values = jnp.asarray(values).astype(jnp.int32)
         start = self.bound(numbers, values)
         return start, self.bound(numbers, values + 1) - start
@@ -97,7 +95,7 @@ class Mixture:
     def level_at(
         self, numbers: Logistics, slot: UInt32[Array, "*subpixels"]
     ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        """Bisects for the level and interval that hold a slot."""
+        """Bisects for the interval of a slot."""
         bits = (self.levels - 1).bit_length()
 
         def halve(i: Array, result: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -112,7 +110,6 @@ class Mixture:
         return values, start, end - start
 
     def log_frequencies(self, numbers: Logistics) -> Float[Array, "*subpixels levels"]:
-        """Computes the log-probability of every level."""
         numbers = Logistics(*(x[..., None, :] for x in numbers))
         shape = *numbers.means.shape[:-2], self.levels + 1
         values = jnp.broadcast_to(
@@ -126,5 +123,4 @@ Distribution = Softmax | Mixture  # converts the outputs of a head to frequencie
 
 
 def _share_of_ones(levels: int) -> int:
-    """Computes the weight of the levels' minimum frequencies of 1, rounded up."""
     return -(-levels >> (TOTAL_BITS - WEIGHT_BITS))

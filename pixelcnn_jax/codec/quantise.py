@@ -44,7 +44,7 @@ from pixelcnn_jax.models.layers import shift_down, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe
 
-BATCH = 50  # images at a time in calibration
+BATCH = 50  # calibration batch size
 RESIDUAL = 2**16  # about the largest value of the residual stream
 GIVEN = 2**9  # about the largest value of a map and of an embedded code
 
@@ -57,18 +57,18 @@ def quantise(
     h: Vector | None = None,
     s: Map | None = None,
 ) -> tuple[IntegerPixelCNN, dict[str, Any]]:
-    """Quantises a trained network, after calibration on a few hundred images.
+    """Quantises a trained network, calibrated on a few hundred images.
 
     Args:
-      model: network with a softmax or a mixture of logistics. A constant condition is folded into the biases.
+      model: network with a softmax or mixture of logistics. A constant condition is folded into the biases.
       variables: its variables.
-      images: images typical of those to be compressed, which determine clip ranges, steps and rounding.
+      images: images typical of those to be compressed.
       h: their one-hot condition [count, condition].
       s: their maps [count, height, width, map_features]. Maps are rounded to about a thousand values and clipped to
-        1.5 times the largest seen here; integers up to 341 stay exact.
+        1.5 times the largest here; integers up to 341 stay exact.
 
     Raises:
-      InputError: for an unsupported model, images, h or s, or a sum that cannot be bounded.
+      InputError: for unsupported arguments, or a sum that cannot be bounded.
     """
     if isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
         model, variables = _with_constant_h(model, variables)
@@ -118,7 +118,7 @@ def _are_statistics(x: Any) -> bool:
 
 @jax.jit(static_argnums=0)
 def _statistics(model: GatedPixelCNN, params: Params, images: Images, condition: Condition) -> Params:
-    """Collects per-channel statistics of every quantity that is rounded and multiplied."""
+    """Collects per-channel statistics of rounded quantities."""
     net = masked(model, params)
     x = encode(model, net, images)
     vertical = shift_down(x)
@@ -174,13 +174,12 @@ def _quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Para
 
 
 class Inputs(NamedTuple):
-    """Inputs of the first layer: step, clip range, and value of one unit of each."""
+    """Step, clip range and unit values of the first layer's inputs."""
 
     range: Range
     unit: np.ndarray
 
     def operand(self, kernel: np.ndarray, seen: Statistics) -> Operand:
-        """Builds the operand of a kernel."""
         return Operand(kernel * self.unit, seen.scaled(1 / self.unit.ravel()), self.range)
 
 
@@ -195,10 +194,9 @@ def _quantise_layer(
     """Quantises a layer.
 
     Args:
-      layer, seen: parameters and calibration statistics.
+      layer, seen: parameters and statistics.
       inputs: input operand, in the first layer.
       given: statistics and range of s.
-      precision: steps of its gates.
       residual_step: step of the residual stream.
     """
     result: Params = {}

@@ -1,7 +1,7 @@
-"""Interleaved rANS (Duda 2013), compiled: 32-bit states, byte-wise renormalisation.
+"""Interleaved rANS (Duda 2013): 32-bit states, byte-wise renormalisation.
 
 Image j of a group belongs to lane j modulo the lanes, which share one byte stream. States stay in [2**24, 2**32);
-frequencies sum to 2**16 or 2**20. Encoding starts each lane at 2**24, where decoding must end.
+frequencies sum to 2**16 or 2**20. Decoding must end at the initial state, 2**24.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,6 @@ def _encode(
 
 
 def _most_bytes(total_bits: int) -> int:
-    """Computes the most bytes that a state exchanges at frequency 1."""
     return -(-total_bits // 8)
 
 

@@ -1,4 +1,4 @@
-"""NumPy arrays as a data set: in memory, in an .npz file, or scikit-learn's digits."""
+"""NumPy arrays, .npz files and scikit-learn's digits."""
 
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -22,9 +22,9 @@ def array_source(
     Args:
       title: name of the data set.
       images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
-      labels: integers [count], or None.
-      levels: number of intensity levels; 2 for bool.
-      classes: number of classes; default: largest label plus one.
+      labels: integers [count].
+      levels: intensity levels; 2 for bool.
+      classes: default: largest label plus one.
 
     Raises:
       InputError: for a wrong shape, type or range.
@@ -51,8 +51,6 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     Args:
       split: NAME of the arrays NAME_image and NAME_label.
       data_dir: path of the file.
-      labels: whether to carry labels.
-      levels: number of intensity levels.
 
     Raises:
       InputError: for an unreadable file, or a missing split or labels.
@@ -77,7 +75,7 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     def classes_of_images() -> Classes:
         return arrays[own].tolist(), [str(index) for index in range(_classes(arrays.values()))]
 
-    # The classes of all splits together, so that a label has one meaning.
+    # Over all splits, so that labels agree.
     classes = _classes(arrays.values()) if labels else None
     source = array_source(path.stem, images, arrays[own] if labels else None, levels=levels, classes=classes)
     rows = split.rows(len(images), {"label": classes_of_images} if own in arrays else {})

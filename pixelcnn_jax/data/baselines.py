@@ -12,7 +12,7 @@ from pixelcnn_jax.data.images import Dataset
 
 
 def baselines(splits: Splits) -> dict[str, dict[str, float]]:
-    """Computes mean nats per held-out image of two baselines fitted to the training split.
+    """Computes the held-out nats of two baselines fitted to the training split.
 
     "uniform": all levels alike. "independent pixels": level counts per sub-pixel, plus one.
     """

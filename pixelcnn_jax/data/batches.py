@@ -21,19 +21,16 @@ def training_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Callable[[int], Example]:
-    """Makes the function from k to batch k of endless epochs, shuffled without replacement.
+    """Makes the function from k to batch k of endless shuffled epochs.
 
     A batch is {"image": int32 [batch, height, width, channels]} plus, with labels, {"label": int32 [batch]}.
 
     Args:
-      dataset: training images.
-      batch_size: images over all processes, a multiple of their number.
+      batch_size: over all processes, a multiple of their number.
       seed: of order, augmentation and dynamic binarisation.
       flip: mirror half of the images horizontally.
-      shift: largest translation in pixels, zero-padded.
+      shift: maximum translation in pixels, zero-padded.
       images_per_class: consecutive images of one class.
-      process_index: the process that reads.
-      process_count: number of processes.
     """
     rows = batch_size // process_count
     draw_seed, flip_seed, shift_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
@@ -67,10 +64,9 @@ def training_batches(
 def evaluation_batches(
     dataset: Dataset, *, batch_size: int, process_index: int = 0, process_count: int = 1
 ) -> Iterator[Example]:
-    """Yields every image once and in order, in batches of equal size.
+    """Yields every image once, in order, in batches of equal size.
 
-    "mask", bool [batch], is False for the padding of the last batch. ``batch_size`` counts all processes, a multiple of
-    their number; each gets consecutive rows.
+    "mask", bool [batch], is False for padding. ``batch_size`` is over all processes, a multiple of their number.
     """
     rows, last = batch_size // process_count, len(dataset) - 1
 

@@ -1,4 +1,4 @@
-"""Data sets as integer images: config section, splits and loaders."""
+"""Data sets as integer images."""
 
 import dataclasses
 import sys
@@ -29,20 +29,18 @@ class DataConfig(Preparation):
     """The data set, its splits and their preparation."""
 
     dataset: str = field("digits", "digits, folder, array, mnist_scenes/32x32, or any TFDS image data set")
-    data_dir: str | None = field(
-        None, "the folder, the .npz file, or where TFDS keeps its data sets (None: its default)"
-    )
-    download: bool = field(False, "let TFDS download and prepare a data set that is missing")
-    train_split: str = field("train", "images to learn from; train[:90%] and train[:50000] name parts")
-    validation_split: str = field("validation", "images by which the best parameters are chosen")
-    test_split: str = field("test", "images scored once at the end; empty for none")
-    labels: bool = field(False, "carry the class of each image")
-    captions: bool = field(False, "carry the sentence of each image, of a folder or mnist_scenes/32x32")
-    flip: bool = field(False, "mirror half of the training images, left to right")
-    shift: int = field(0, "move training images by up to this many pixels, over zeros", least=0)
+    data_dir: str | None = field(None, "folder, .npz file, or TFDS data_dir (None: its default)")
+    download: bool = field(False, "download and prepare missing TFDS data sets")
+    train_split: str = field("train", "training split, e.g. train[:90%] or train[:50000]")
+    validation_split: str = field("validation", "split for model selection")
+    test_split: str = field("test", "split scored once at the end; empty for none")
+    labels: bool = field(False, "carry class labels")
+    captions: bool = field(False, "carry captions (folder and mnist_scenes/32x32 only)")
+    flip: bool = field(False, "mirror half of the training images horizontally")
+    shift: int = field(0, "maximum translation of training images in pixels, zero-padded", least=0)
     images_per_class: int = field(1, "consecutive training images of one class", least=1)
-    max_examples: int = field(0, "carry 0 to this many other images of the same class with each image", least=0)
-    min_examples: int = field(0, "smallest number of these, as far as the class has them", least=0)
+    max_examples: int = field(0, "maximum number of same-class examples per image", least=0)
+    min_examples: int = field(0, "minimum number of examples per image, classes permitting", least=0)
 
     def __post_init__(self) -> None:
         if self.flip and self.captions:
@@ -68,10 +66,10 @@ class Splits(NamedTuple):
 
 
 def load_splits(config: DataConfig) -> Splits:
-    """Loads the splits of a run. Warns if held-out images are also in the training split.
+    """Loads the splits of a run. Warns if held-out images are also trained on.
 
     Raises:
-      InputError: if a split cannot be loaded, or shapes differ.
+      InputError: for unavailable splits or different shapes.
     """
     names = ("train", "validation", "test") if config.test_split else ("train", "validation")
     sources = {name: _source(config, getattr(config, f"{name}_split")) for name in names}
@@ -88,13 +86,13 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     """Loads a split, e.g. `load("mnist", "train[:50000]", binarize="dynamic")`.
 
     Args:
-      dataset: "digits", "folder", "array", or a TFDS name such as "mnist:3.0.1" or "downsampled_imagenet/32x32".
-      split: a name, a part ("train[:50000]", "train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
+      dataset: "digits", "folder", "array", or a TFDS name such as "mnist:3.0.1".
+      split: a name, a part ("train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
         "train where label is below 100[:90%]").
       **options: other fields of DataConfig.
 
     Raises:
-      InputError: if any of this is not available.
+      InputError: if any is not available.
     """
     if options.get("data_dir") is not None:
         options["data_dir"] = str(options["data_dir"])
@@ -106,7 +104,7 @@ def image_spec(config: DataConfig) -> ImageSpec:
     """Reads the spec of the training images; TFDS data need not be prepared.
 
     Raises:
-      InputError: if TFDS does not know the data set or image size.
+      InputError: for data unknown to TFDS.
     """
     return _spec_of(config.apply(_described(config)), scan=config.scan)
 
@@ -125,8 +123,7 @@ def from_array(
     Args:
       images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
       labels: integers [count].
-      levels: number of intensity levels.
-      classes: number of classes; default: largest label plus one.
+      classes: default: largest label plus one.
       description: name of the data set.
       **options: other fields of Preparation.
 
@@ -138,7 +135,6 @@ def from_array(
 
 
 def _source(config: DataConfig, text: str) -> Source:
-    """Reads a split as stored."""
     split, data_dir, labels = parse_split(text), config.data_dir, config.labels
     match config.dataset:
         case "digits":
@@ -160,7 +156,7 @@ def _source(config: DataConfig, text: str) -> Source:
 
 
 def _described(config: DataConfig) -> Source:
-    """Reads the training split, or one black image for scenes and unprepared data."""
+    """Reads the training split, or one black image of its shape if unprepared."""
     words = None
     if size := SIZES.get(config.dataset):
         shape, classes = (size, size, 1), len(SCENES) if config.labels else None

@@ -12,20 +12,21 @@ from pixelcnn_jax.data.source import Example
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ABSENT
 
-STREAM = 2**62  # separates the random numbers of sets from those of the images
+STREAM = 2**62  # random stream of the sets, apart from the images'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExampleSets(Dataset):
-    """A split whose images carry "examples" [most, height, width, channels] of their class.
+    """A split whose images carry "examples" of their class.
 
-    Set sizes are the smaller of two draws from ``fewest`` to ``most``; shorter sets are padded with ``ABSENT``.
+    "examples" is [most, height, width, channels], padded with ``ABSENT``. Set sizes are the smaller of two draws from
+    ``fewest`` to ``most``.
 
     Attributes:
       images: split without sets.
       members: image indices per class.
       most: maximum number of examples.
-      fewest: minimum number of examples, classes permitting.
+      fewest: minimum number, classes permitting.
     """
 
     images: Dataset
@@ -34,7 +35,7 @@ class ExampleSets(Dataset):
     fewest: int = 0
 
     def draw(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
-        """Draws an example with its set, new every epoch and not augmented."""
+        """Draws an example and its set, which is not augmented."""
         example = super().draw(index, seed=seed, augment=augment)
         epoch, random = index // self.count, random_generator(seed, STREAM + index)
         others = self.members[int(example["label"])]
@@ -64,19 +65,19 @@ def with_examples(images: Dataset, most: int, fewest: int = 0) -> ExampleSets:
 
 
 def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int, seed: int) -> Dataset:
-    """Builds few-shot episodes: an image, and example sets of some classes, its own among them.
+    """Builds few-shot episodes: an image, and example sets of several classes.
 
-    Episode i is a function of the seed and i. "label" is the index of the image's class among the sets.
+    Episode i is a function of the seed and i. "label" is the image's class, as index into the sets.
 
     Args:
-      pools: splits that carry examples; each episode uses one.
+      pools: splits with examples; each episode uses one.
       count: number of episodes.
-      ways: classes per episode, or all of the pools if each has as many fewer.
+      ways: maximum classes per episode.
       shots: examples per class.
       seed: of every draw.
 
     Raises:
-      InputError: for no pools, or pools that differ in classes of more than ``shots`` images.
+      InputError: for pools without, or unequal in, classes of more than ``shots`` images.
     """
     known = [[label for label, members in pool.members.items() if len(members) > shots] for pool in pools]
     sizes = [min(ways, len(labels)) for labels in known]

@@ -1,6 +1,7 @@
-"""Folders of image files: data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE, or any folder as split "all".
+"""Folders of image files.
 
-Captions are lines {"file_name": FILE, "text": SENTENCE} of metadata.jsonl files; FILE is relative to that file.
+The layout is data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE; any folder is a split "all". Captions are lines
+{"file_name": FILE, "text": SENTENCE} of metadata.jsonl files; FILE is relative to that file.
 """
 
 import concurrent.futures
@@ -17,14 +18,13 @@ from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
 
-SPLITS = {"train", "validation", "val", "test"}  # folders that are no classes of the split "all" if there are no others
+SPLITS = {"train", "validation", "val", "test"}  # no classes of the split "all" if there are no others
 
 
 def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: bool = False) -> Source:
     """Reads the images below data_dir/SPLIT, or below data_dir for the split "all".
 
-    Subfolders are classes, and parts such as "train[:90%]" are stratified. Colour, class indices and vocabulary agree
-    between splits.
+    Subfolders are classes, and parts are stratified. Colour, class indices and vocabulary agree between splits.
 
     Raises:
       InputError: for no images, or missing labels or captions.
@@ -33,7 +33,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     every = find_image_files(root) if data_dir else []
     if not every:
         raise InputError(f"data_dir={data_dir} must be a folder of images, with names in {' '.join(EXTENSIONS)}.")
-    inside = {file: file.relative_to(root).parts[:-1] for file in every}  # the folders that contain each file
+    inside = {file: file.relative_to(root).parts[:-1] for file in every}  # parent folders
     tops = {folders[0] for folders in inside.values() if folders}
     split.check_name(str(root), sorted(tops | {"all"}))
     kept = [row for row, file in enumerate(every) if split.name == "all" or inside[file][:1] == (split.name,)]
@@ -79,7 +79,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
 
 
 def spread(classes: Sequence[str | None]) -> list[int]:
-    """Orders rows so that every part is stratified by class."""
+    """Orders rows so that every part is stratified."""
     sizes, seen, places = Counter(classes), Counter[str | None](), []
     for row, one in enumerate(classes):
         places.append(((seen[one] + 0.5) / sizes[one], row))
@@ -88,7 +88,7 @@ def spread(classes: Sequence[str | None]) -> list[int]:
 
 
 def read_captions(root: pathlib.Path) -> dict[pathlib.Path, str]:
-    """Reads the sentence of each image file from all metadata.jsonl below a folder.
+    """Reads captions by image file from all metadata.jsonl below a folder.
 
     Raises:
       InputError: for a malformed line.

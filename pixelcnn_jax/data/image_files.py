@@ -15,14 +15,14 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
-MAX_PIXELS = 89_478_485  # of one file: those above which Pillow, too, warns
+MAX_PIXELS = 89_478_485  # per file; Pillow warns above it
 GREY = ("1", "L", "LA")  # Pillow's modes
 PNM = (".ppm", ".pgm", ".pbm", ".pnm")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", *PNM)
 
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
-    """Lists image files recursively and sorted, following links, without hidden files."""
+    """Lists image files recursively, sorted, without hidden files."""
     paths = (root / name for name in glob.glob("**/*", root_dir=root, recursive=True))
     return sorted(file for file in paths if file.suffix.lower() in EXTENSIONS and file.is_file())
 
@@ -32,13 +32,13 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.
 
     Args:
       file: path or contents.
-      colour: whether to convert to RGB; None follows `has_colour`.
+      colour: convert to RGB; None follows `has_colour`.
 
     Raises:
       InputError: for damage, more than 8 bits per value or several pictures.
     """
     with _opened(file) as image:
-        # Photographs lie on their side until rotated as they say; TFDS does not rotate its own.
+        # EXIF orientation; TFDS ignores it.
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)
         opaque = image.convert("RGBA") if image.mode == "P" else image  # a transparent palette would warn
@@ -47,7 +47,7 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.
 
 
 def has_colour(file: pathlib.Path) -> bool:
-    """Whether an image file has colours. Raises InputError as `decode` does."""
+    """Whether an image file has colours."""
     with _opened(file) as image:
         return image.mode not in GREY
 
@@ -56,8 +56,8 @@ def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "heigh
     """Reads exactly the stored pixels, for 1 or 3 channels.
 
     Raises:
-      InputError: for damage, or contents that would be lost: transparency, a palette, colours in a grey model, more than
-        8 bits, several pictures, a rotation.
+      InputError: for damage, or what would be lost: transparency, palette, colours in a grey model, more than 8 bits,
+        several pictures, rotation.
     """
     modes = ("RGB",) if channels == 3 else ("1", "L")
     with _opened(path) as image:
@@ -70,20 +70,20 @@ def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "heigh
 
 
 def write_image(path: pathlib.Path, pixels: UInt8[np.ndarray, "height width channels"]) -> None:
-    """Writes a PNG of 1 or 3 channels, not atomically."""
+    """Writes a PNG, not atomically."""
     with path.open("xb") as file:
         file.write(as_png(pixels))
 
 
 def as_png(pixels: UInt8[np.ndarray, "height width channels"], *, optimize: bool = False, bits: int = 8) -> bytes:
-    """Encodes 1 or 3 channels as PNG; black and white may have 1 bit per pixel."""
+    """Encodes a PNG; black and white may have 1 bit per pixel."""
     content, picture = io.BytesIO(), PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     (picture.convert("1") if bits == 1 else picture).save(content, "PNG", optimize=optimize)
     return content.getvalue()
 
 
 def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"], *, levels: int) -> float:
-    """Computes the PNG size in bits per sub-pixel, at 1 bit per pixel for binary images."""
+    """Computes the PNG size in bits/dim; binary images at 1 bit per pixel."""
     pixels, bits = as_pixels(image, levels=levels), 1 if levels == 2 and image.shape[-1] == 1 else 8
     return 8 * len(as_png(pixels, optimize=True, bits=bits)) / image.size
 
@@ -91,7 +91,7 @@ def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"]
 def as_pixels(
     images: Integer[np.ndarray | Array, "*batch height width channels"], *, levels: int
 ) -> UInt8[np.ndarray, "*batch height width channels"]:
-    """Converts levels to intensities 0 to 255; up to 256 levels stay distinct."""
+    """Converts levels to intensities 0 to 255."""
     return np.round(np.asarray(images) * (255 / (levels - 1))).astype(np.uint8)
 
 
@@ -105,9 +105,9 @@ def as_levels(
 def grid(
     images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int, gap: int = 1
 ) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
-    """Arranges images in rows and columns, ``gap`` grey pixels apart.
+    """Arranges images in a grid, ``gap`` grey pixels apart.
 
-    Three channels are RGB; otherwise only the first is shown, as grey.
+    Three channels are RGB; otherwise only the first is shown.
     """
     images = np.asarray(images)
     if images.shape[-1] != 3:
@@ -123,7 +123,7 @@ def grid(
 def save_grid(
     path: pathlib.Path, images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int
 ) -> None:
-    """Writes a grid as PNG, enlarged by an integer factor to about 640 pixels."""
+    """Writes a grid as PNG, enlarged to about 640 pixels."""
     pixels = grid(images, levels=levels)
     scale = max(1, round(640 / max(pixels.shape[:2])))
     atomic_write(path, as_png(pixels.repeat(scale, axis=0).repeat(scale, axis=1)))
@@ -149,7 +149,7 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
 
 
 def _has_more_bits(image: PIL.Image.Image) -> bool:
-    """Whether values have other than 8 bits; Pillow silently drops 8 of 16 from colours."""
+    """Whether values have other than 8 bits, which Pillow may drop silently."""
     for decoder, _, _, arguments in getattr(image, "tile", []):
         mode, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
         if ";16" in str(mode) and mode != "BGR;16":  # that mode has 5, 6 and 5 bits

@@ -18,9 +18,9 @@ class Dataset:
     """One split: integer images by index, prepared for a model.
 
     Attributes:
-      example: reads the upright image at an index, and its label if carried.
+      example: reads the upright image, and its label if carried.
       count: number of images.
-      spec: shape, levels and classes of the images of `draw`.
+      spec: shape, levels and classes.
       description: such as "mnist 3.0.1 train[:50000], resized to 32x32".
       intensities: levels before dynamic binarisation.
       scan: pixel order, a key of ``SCANS``.
@@ -40,7 +40,7 @@ class Dataset:
         return read_ahead(self.example, stop=self.count, threads=8)
 
     def labels(self) -> Int[np.ndarray, " count"]:
-        """Reads the class of each image."""
+        """Reads all class labels."""
         return np.array([example["label"] for example in self])
 
     def subset(self, count: int) -> "Dataset":
@@ -72,7 +72,7 @@ class Dataset:
         return dataclasses.replace(self, example=example)
 
     def take(self, indices: Int[np.ndarray, " count"], description: str) -> "Dataset":
-        """Selects images by index, in the given order."""
+        """Selects images by index."""
         return dataclasses.replace(
             self, example=lambda i: self.example(int(indices[i])), count=len(indices), description=description
         )
@@ -84,16 +84,16 @@ class Dataset:
 
 
 def read_all(dataset: Dataset) -> Example:
-    """Reads all images and labels, as in evaluation, as one batch."""
+    """Reads all images and labels as one batch."""
     return dataset.stack([dataset.draw(index, seed=0) for index in range(len(dataset))])
 
 
 def take_images(dataset: Dataset, count: int) -> Int[np.ndarray, "count height width channels"]:
-    """Reads ``count`` images, evenly spaced, with repeats in smaller sets."""
+    """Reads ``count`` images, evenly spaced, repeated if fewer."""
     images = read_all(dataset.subset(count))["image"]
     return images[np.arange(count) % len(images)]
 
 
 def random_generator(seed: int, index: int) -> np.random.Generator:
-    """Makes a generator from seed and index, as grain's `random_map` does."""
+    """Makes a generator from seed and index."""
     return np.random.Generator(np.random.Philox(seed, counter=[0, 0, 0, index]))

@@ -19,7 +19,7 @@ def unchanged(image: np.ndarray) -> np.ndarray:
     return image
 
 
-# The last thing that happens to an image: until then it is as a person sees it.
+# Applied last: images are upright until then.
 SCANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "rows": unchanged,
     "columns": lambda image: image.swapaxes(0, 1),
@@ -31,22 +31,19 @@ SCANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 class Preparation:
     """Conversion of stored images to those of a model."""
 
-    levels: int = field(
-        256, "values of a sub-pixel; bits, binarize and the digits (17) need fewer", least=2, most=2**16
-    )
-    bits: int | None = field(None, "keep only the highest bits of 8-bit images", least=1, most=8)
+    levels: int = field(256, "intensity levels per sub-pixel (digits: 17)", least=2, most=2**16)
+    bits: int | None = field(None, "highest bits to keep of 8-bit images", least=1, most=8)
     binarize: str = field(
         "none",
-        "none, threshold (1 for the upper half) or dynamic (1 with probability x / 255, drawn again every epoch)",
+        "none, threshold, or dynamic (Bernoulli draws, new every epoch)",
         choices=("none", "threshold", "dynamic"),
     )
-    resize: int | None = field(None, "height and width after a centre crop; None keeps the size", least=1)
-    grey: bool = field(False, "convert colours to grey")
-    invert: bool = field(False, "swap dark and bright, for ink on white paper")
+    resize: int | None = field(None, "side after a centre crop; None keeps the size", least=1)
+    grey: bool = field(False, "convert to grey")
+    invert: bool = field(False, "invert intensities")
     scan: str = field(
         "rows",
-        "order in which a model reads the pixels: columns transposes images, backwards rotates them by 180 degrees, "
-        "and samples are shown so",
+        "pixel order: rows, columns (transposed) or backwards (rotated by 180°)",
         choices=tuple(SCANS),
     )
 
@@ -54,7 +51,7 @@ class Preparation:
         """Builds the transforms before the scan, by description.
 
         Args:
-          stored: intensity levels of the stored images.
+          stored: intensity levels as stored.
 
         Raises:
           InputError: for ``bits`` with binarised or other than 8-bit images.
@@ -78,7 +75,7 @@ class Preparation:
         return steps
 
     def apply(self, source: Source) -> Source:
-        """Prepares a source, not yet scanned, and adds the steps to its title."""
+        """Prepares a source, not yet scanned."""
         steps = self.steps(source.levels)
 
         def read(rows: Sequence[int]) -> list[Example]:

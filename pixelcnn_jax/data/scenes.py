@@ -1,7 +1,6 @@
-"""Captioned scenes of MNIST digits, drawn on the fly, after alignDRAW (1511.02793).
+"""Captioned scenes of MNIST digits, after alignDRAW (1511.02793).
 
-One digit in a corner, or two side by side or stacked. Each of the eight places holds out one digit; such scenes are
-the split "held_out".
+One digit in a corner, or two side by side or stacked. Each place holds out one digit, for the split "held_out".
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabul
 
 SIZES = {"mnist_scenes/32x32": 32, "mnist_scenes/60x60": 60}
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# Where the window of a digit begins, in halves of the image.
+# Corner of a digit's window, in halves of the image.
 PLACES = {
     "top left": (0, 0),
     "top right": (0, 1),
@@ -29,18 +28,17 @@ PLACES = {
     "top": (0, 0.5),
     "bottom": (1, 0.5),
 }
-HELD_OUT = {place: (7 + 3 * i) % 10 for i, place in enumerate(PLACES)}  # the digit that is never there in training
-MARGIN = 2  # pixels by which a digit's window is smaller than half of the image, and moves
+HELD_OUT = {place: (7 + 3 * i) % 10 for i, place in enumerate(PLACES)}  # never there in training
+MARGIN = 2  # offset range of a digit's window, in pixels
 
 
 class Scene(NamedTuple):
-    """Digits by place: one corner, left and right, or top and bottom."""
+    """Digits by place."""
 
     digits: tuple[int, ...]
     places: tuple[str, ...]
 
     def captions(self) -> tuple[str, ...]:
-        """Sentences of the scene: one for one digit, two for two."""
         names = [f"the digit {DIGITS[digit]}" for digit in self.digits]
         match self.places:
             case ("left", "right"):
@@ -50,7 +48,7 @@ class Scene(NamedTuple):
         return (f"{names[0]} is at the {self.places[0]}",)
 
     def is_held_out(self) -> bool:
-        """Whether a digit stands at a place where training never has it."""
+        """Whether a digit stands where training never has it."""
         return any(HELD_OUT[place] == digit for digit, place in zip(self.digits, self.places, strict=True))
 
 
@@ -77,7 +75,7 @@ Drawings = Sequence[Sequence[UInt8[np.ndarray, "height width"]]]  # by digit
 def draw_scene(
     scene: Scene, drawings: Drawings, random: np.random.Generator, *, size: int
 ) -> UInt8[np.ndarray, "{size} {size} 1"]:
-    """Draws a scene, each digit at a random offset inside its half or quarter."""
+    """Draws a scene with random drawings and offsets."""
     image = np.zeros((size, size, 1), np.uint8)
     for digit, place in zip(scene.digits, scene.places, strict=True):
         drawing = drawings[digit][int(random.integers(len(drawings[digit])))]
@@ -87,7 +85,7 @@ def draw_scene(
 
 
 def example_of(split: str, drawings: Drawings, *, size: int) -> Callable[[int], Example]:
-    """Makes the pure function from index to scene: image, caption tokens, label."""
+    """Makes the function from index to image, caption tokens and label."""
     numbers = [i for i, scene in enumerate(SCENES) if scene.is_held_out() == (split == "held_out")]
     seed = list(SPLITS).index(split)
 
@@ -109,10 +107,8 @@ def read_scenes(
 
     Args:
       name: a key of ``SIZES``.
-      split: a split.
       read_mnist: reads a split of MNIST with labels.
       labels: whether to carry scene numbers as labels.
-      captions: whether to carry captions.
 
     Raises:
       InputError: for an unknown size or split.

@@ -16,8 +16,8 @@ from pixelcnn_jax.foundation.errors import InputError
 # {"image": [height, width, channels]} and, if they are carried, {"label": int32} and {"caption": int32 [words]}
 Example = dict[str, Any]
 
-CACHE_BYTES = 2**30  # of the decoded images of a split that are kept in memory
-INSPECTED = 256  # number of images that are looked at before training
+CACHE_BYTES = 2**30  # decoded images per split
+INSPECTED = 256  # images inspected before training
 
 Item = TypeVar("Item")
 
@@ -29,12 +29,12 @@ class Source(NamedTuple):
       title: name and version, such as "mnist 3.0.1".
       rows: stored rows of the split.
       read: reads several rows.
-      levels: intensity levels per sub-pixel.
-      classes: number of classes; None without labels.
-      files: image files by stored row, if any.
+      levels: intensity levels.
+      classes: number of classes, with labels.
+      files: image files by stored row.
       block: rows best read together.
-      words: caption vocabulary, if captions are carried.
-      class_names: name per class, for folders with labels.
+      words: caption vocabulary.
+      class_names: name per class.
       stored: stored split of the rows; "" if all splits share one numbering.
     """
 
@@ -50,11 +50,10 @@ class Source(NamedTuple):
     stored: str = ""
 
     def example(self, index: int) -> Example:
-        """Reads the example at an index."""
         return self.read([self.rows[index]])[0]
 
     def reader(self) -> Callable[[int], Example]:
-        """Makes a caching `example`, up to `CACHE_BYTES`."""
+        """Makes a cached `example`."""
         kept = CACHE_BYTES // (self.example(0)["image"].nbytes * self.block)
 
         @functools.cache
@@ -92,14 +91,14 @@ def some(items: Sequence[Item]) -> Sequence[Item]:
 
 
 def highest_of_some(read: Callable[[int], Example], count: int) -> int:
-    """Computes the highest value in some images of a split."""
+    """Computes the highest value in some images."""
     indices = some(range(count))
     examples = read_ahead(lambda i: read(indices[i]), stop=len(indices), threads=8)
     return max(int(example["image"].max()) for example in examples)
 
 
 def checked(source: Source, *, levels: int) -> Source:
-    """Checks images as they are read, and names those refused.
+    """Checks images as they are read.
 
     Refused: shapes unlike the first, values not below ``levels``, missing labels (-1 in TFDS).
     """

@@ -11,7 +11,7 @@ PATTERN = re.compile(
     r"(?:\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?"
 )
 
-# The class of each image of a split, as an index, and the names of all classes.
+# Class index of each image, and class names.
 Classes = tuple[Sequence[int], Sequence[str]]
 
 
@@ -21,11 +21,11 @@ class Split(NamedTuple):
     Attributes:
       text: unparsed split.
       name: stored split, such as "train".
-      feature: feature of the condition, such as "label", or None.
+      feature: feature of the condition, such as "label".
       relation: "is", "is below" or "is at least".
-      values: class names or indices in the condition.
+      values: class names or indices.
       start: such as "100" or "-10%".
-      stop: end of the part.
+      stop: likewise.
     """
 
     text: str
@@ -46,7 +46,7 @@ class Split(NamedTuple):
 
         Args:
           count: images in the stored split.
-          classes: per feature that names classes, reads the class of every image.
+          classes: reader of every image's class, per class feature.
 
         Raises:
           InputError: for no images, or a condition on a feature without classes.
@@ -64,7 +64,7 @@ class Split(NamedTuple):
         return rows[first:end]
 
     def _holds(self, index: int, names: Sequence[str]) -> bool:
-        """Whether the condition holds for a class. Class names precede indices."""
+        """Whether a class meets the condition; class names precede indices."""
         if not 0 <= index < len(names):  # TFDS marks a missing label by -1
             return False
         values = str(self.values)

@@ -18,7 +18,7 @@ from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import interpreter
 
-BLOCK = 64  # records read together: a sixth of the time of one after the other
+BLOCK = 64  # records read together, six times faster
 FEATURES = "tensorflow_datasets.core.features."  # where TFDS keeps its classes of features
 RETRIES = 3  # of a download; TFDS's own 10 take minutes on a machine without network
 
@@ -36,7 +36,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     """Reads a split of a data set prepared below ``data_dir``.
 
     Raises:
-      InputError: for a missing or damaged data set, split, images or labels.
+      InputError: for missing or damaged data, split, images or labels.
     """
     root = _root(data_dir)
     folder = find_prepared(name, data_dir) or _download(name, root, allowed=download)
@@ -45,7 +45,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     features, stored = builder.info.features, builder.info.splits
     split.check_name(name, [known for known, described in stored.items() if described.num_examples])
     key = _image_feature(name, features, labels=labels)
-    # Pillow decodes the images: TFDS would use OpenCV where it is installed, whose values differ for some JPEGs.
+    # TFDS may use OpenCV, which decodes some JPEGs differently.
     decoders = {feature: _tfds().decode.SkipDecoding() for feature in features if _is_image(features[feature])}
     source = builder.as_data_source(split.name, decoders=decoders)
 
@@ -77,7 +77,7 @@ def describe_tfds(name: str, *, labels: bool) -> tuple[tuple[int, int, int], int
     """Reads image shape and number of classes; the data need not be prepared.
 
     Raises:
-      InputError: if TFDS does not know the data set, image size or labels.
+      InputError: if TFDS does not know them.
     """
     _check_known(name)
     features = _tfds().builder(name).info.features
@@ -99,7 +99,7 @@ def _open(folder: pathlib.Path, remedy: str) -> Any:
     """Opens the builder of a prepared data set.
 
     Raises:
-      InputError: for damage, no array_record, or classes outside TFDS, whose modules would be imported.
+      InputError: for damage, no array_record, or non-TFDS classes, whose modules would be imported.
     """
     try:
         for name in _named_classes(json.loads((folder / "features.json").read_text())):
@@ -114,7 +114,7 @@ def _open(folder: pathlib.Path, remedy: str) -> Any:
 
 
 def _named_classes(description: Any) -> Iterator[str]:
-    """Yields the classes in a features.json, which may nest JSON as text."""
+    """Yields the classes in a features.json, which may nest JSON."""
     if isinstance(description, list):
         description = dict(enumerate(description))
     for key, value in description.items() if isinstance(description, dict) else ():
@@ -128,7 +128,7 @@ def _is_image(feature: Any) -> bool:
 
 
 def _image_feature(name: str, features: Any, *, labels: bool) -> str:
-    """Finds the image feature, "image" or the only one, and checks for labels."""
+    """Finds the image feature and checks for labels."""
     images = [key for key in features if _is_image(features[key])]
     key = images[0] if len(images) == 1 else "image"
     if key not in images or (labels and "label" not in _class_features(features)):
@@ -142,12 +142,11 @@ def _class_features(features: Any) -> list[str]:
 
 
 def _channels(feature: Any) -> int:
-    """Counts the channels read; transparency is dropped."""
     return 1 if feature.shape[-1] in (1, 2) else 3
 
 
 def find_prepared(name: str, data_dir: str | None) -> pathlib.Path | None:
-    """Finds DIR/NAME[/CONFIG]/VERSION of "NAME[/CONFIG][:VERSION]", by default the newest."""
+    """Finds DIR/NAME[/CONFIG]/VERSION, by default the newest version."""
     if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)*(:[\d.*]*)?", name):
         raise InputError(f"dataset={name} must be a name such as mnist:3.0.1 or lsun/church, not a path.")
     name, _, version = name.partition(":")

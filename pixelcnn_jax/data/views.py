@@ -11,7 +11,7 @@ ROTATIONS = 8  # symmetries of a square: four rotations, each with and without m
 
 
 def views(height: int, width: int) -> list[Callable[[Array], Array]]:
-    """Builds the views of images [batch, height, width, channels]: symmetries, then moves by 1 pixel."""
+    """Builds the views of image batches: symmetries, then moves by 1 pixel."""
     moves = [(down, right) for down in (0, 1, -1) for right in (0, 1, -1) if (down, right) != (0, 0)]
     return [*symmetries(height, width), *(partial(_move, down=down, right=right) for down, right in moves)]
 
@@ -29,11 +29,9 @@ def random_view(
     share: float,
     others: Sequence[int] = (),
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, "batch views"]]:
-    """Draws a view for each image, and returns images and one-hot h.
+    """Draws a view per image; returns images and one-hot h.
 
     Args:
-      key: of the draw.
-      images: the images.
       share: probability of a view other than the identity.
       others: indices of those in `views`; all if empty.
     """
@@ -43,7 +41,7 @@ def random_view(
 
 
 def random_index(key: Key[Array, ""], batch: int, share: float, others: Sequence[int]) -> Int[Array, " batch"]:
-    """Draws a view index per image: one of ``others`` with probability ``share``, else 0."""
+    """Draws one of ``others`` with probability ``share``, else 0, per image."""
     key_other, key_view = jax.random.split(key)
     other = jax.random.bernoulli(key_other, share, (batch,))
     return jnp.where(other, jnp.array(others)[jax.random.randint(key_view, (batch,), 0, len(others))], 0)
@@ -52,12 +50,12 @@ def random_index(key: Key[Array, ""], batch: int, share: float, others: Sequence
 def rotate(
     images: Int[Array, "batch height width channels"], index: Int[Array, " batch"]
 ) -> Int[Array, "batch height width channels"]:
-    """Rotates and mirrors square images in one of `ROTATIONS` ways; 0 is the identity."""
+    """Rotates and mirrors square images in one of `ROTATIONS` ways."""
     return _select(images, index, symmetries(*images.shape[1:3]))
 
 
 def _select(images: Array, index: Array, all_views: list[Callable[[Array], Array]]) -> Array:
-    """Selects views after computing all: a gather would need every device's images."""
+    """Computes all views: a gather would need every device's images."""
     shown = images
     for number, view in enumerate(all_views):
         shown = jnp.where((index == number)[:, None, None, None], view(images), shown)

@@ -1,7 +1,6 @@
 """Data parallelism over one mesh: parameters replicated, batches sharded.
 
-Devices may belong to several processes, each with its own rows of a batch; computations over the mesh block until
-every process has called them.
+With several processes, computations over the mesh block until all have called them.
 """
 
 import contextlib
@@ -22,17 +21,17 @@ from jaxtyping import Array, Key, UInt32
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import cache_folder
 
-AXIS = "pixelcnn_jax_images"  # layers react to a mesh with this axis alone, not to one of the user
+AXIS = "pixelcnn_jax_images"  # layers ignore a user's mesh
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Makes a mesh with one axis, ``AXIS``, over all or the given devices, by process."""
+    """Makes a mesh with one axis, ``AXIS``, sorted by process."""
     chosen = sorted(devices or jax.devices(), key=lambda device: (device.process_index, device.id))
     return Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Makes the fully replicated sharding."""
+    """Makes the replicated sharding."""
     return NamedSharding(mesh, PartitionSpec())
 
 
@@ -42,13 +41,12 @@ def on_one_device(tree: Any) -> Any:
 
 
 def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> None:
-    """Makes each CPU core a device and keeps freed memory. Call before the first array.
+    """Makes each CPU core a device and keeps freed memory.
 
-    No effect on the device count once the process has used JAX, as in a notebook.
+    Call before the first array: the device count is fixed once JAX is in use.
 
     Args:
       batch_sizes: global sizes to divide evenly; may lower the number of devices.
-      processes: number of processes.
     """
     keep_memory()
     if "JAX_NUM_CPU_DEVICES" in os.environ:
@@ -60,7 +58,7 @@ def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> Non
 
 
 def keep_memory() -> None:
-    """Keeps freed memory in the process (glibc), which XLA otherwise takes anew at each step.
+    """Keeps freed memory in the process (glibc), for faster training steps.
 
     For commands, not ``fit``: the setting is process-wide. ``PIXELCNN_JAX_KEEP_MEMORY=0`` disables it.
     """
@@ -145,14 +143,14 @@ def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
 
 
 def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Maps a function over the mesh of ``jax.set_mesh(data_mesh())``, each device with its images.
+    """Maps a function over the mesh of ``jax.set_mesh(data_mesh())``.
 
-    Gradients of whole arguments are summed once, after the backward pass, not in every iteration of a loop. Without such
-    a mesh, or if it does not divide the images, the function is unchanged.
+    Gradients of whole arguments are summed once, after the backward pass. Without such a mesh, or if it does not divide
+    the images, the function is unchanged.
 
     Args:
-      function: ``images, condition, *whole -> values``. Images, values, and parts of the condition with as many rows are
-        sharded along their first axis.
+      function: ``images, condition, *whole -> values``; all but ``whole`` are sharded, of the condition only parts with
+        as many rows as images.
     """
     mesh = jax.sharding.get_abstract_mesh()
 

@@ -23,7 +23,7 @@ def first_line(error: Exception) -> str:
 
 
 def user_message(error: Exception) -> str | None:
-    """Formats the message of an ``InputError``, file error, full disk or lack of memory, or None."""
+    """Formats the message of a user error, file error or lack of memory, else None."""
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in first_line(error):

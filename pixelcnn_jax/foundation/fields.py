@@ -1,4 +1,4 @@
-"""Typed config sections: frozen dataclasses whose fields have default, help and bounds.
+"""Typed config sections: frozen dataclasses with defaults, help and bounds.
 
 ``as_config`` makes an ml_collections section of one; ``read_group`` parses and checks it.
 """

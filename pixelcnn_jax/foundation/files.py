@@ -53,7 +53,7 @@ def checksum(facts: Mapping[str, Any]) -> str:
 
 
 def interpreter() -> str:
-    """Formats the running Python's path for a shell in the current folder."""
+    """Formats the running Python's path for a shell."""
     python = Path(sys.executable)
     return str(python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python)
 

@@ -13,8 +13,7 @@ def end(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-# Here and not in a command's own module, which Python imports after this package. A program that imports the package
-# keeps its own handlers.
+# Here, as Python imports this package before a command's module. Programs that import the package keep their handlers.
 if {"experiments.train", "pixelcnn_jax.cli"} & {*sys.orig_argv} or Path(*sys.argv[:1]).stem == "pixelcnn":
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)

@@ -22,7 +22,7 @@ def is_watched() -> bool:
 
 
 def progress_bar(items: Iterable[Any] | None, title: str, *, shown: bool = True, **options: Any) -> Any:
-    """Makes a tqdm bar on standard error, hidden where piped and on all but the first process.
+    """Makes a tqdm bar, hidden where piped and on all but the first process.
 
     In a notebook it uses standard output, shares one line with other bars and updates rarely.
     """
