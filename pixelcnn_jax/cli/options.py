@@ -120,7 +120,7 @@ class Density(NamedTuple):
         """
         if not drawn_by_class(self.card):
             density = self.card["density"]
-            raise InputError(f"{self.name} is a model of {density}: of the verbs, sample and evaluate take it.")
+            raise InputError(f"{self.name} is a model of {density}: only `sample` and `evaluate` support it.")
         if not self.classes:
             if label is not None:
                 raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
