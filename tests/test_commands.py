@@ -90,7 +90,7 @@ def pasted(line, cwd):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("experiment", ["unconditional", "ablations", "vae"])
+@pytest.mark.parametrize("experiment", ["unconditional", "vae"])
 def test_what_a_run_and_its_report_print_works_as_it_is_pasted(experiment, tmp_path):
     workdir = tmp_path / "a run"
     line = tiny_runs.command(workdir, train__steps=2)
