@@ -179,7 +179,7 @@ def one_line(message: object) -> str:
 
 
 def use_all_cores(config: TrainConfig, *, processes: int = 1) -> None:
-    """Makes CPU cores devices, as far as they divide the batches."""
+    """Exposes CPU cores as devices, a number that divides the batch sizes."""
     sizes = (config.batch_size, config.eval_batch_size, config.microbatch_size or config.batch_size)
     devices.use_all_cores(sizes, processes=processes)
 
