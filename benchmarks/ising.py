@@ -30,7 +30,7 @@ SAMPLES = 2000  # at each temperature of the curves
 
 def naive(network: Any, variables: Any, key: Any, *, h: Any, mask: Any, **options: Any) -> Any:
     images = naive_sample(network, variables, key, h=h, mask=mask, **options)
-    return images, -nats(network, variables, images, h=h, counted=~mask)
+    return images, -nats(network, variables, images, h=h, mask=~mask)
 
 
 def step_seconds(size: int, sampler: Any, *, rounds: int = 3) -> float:

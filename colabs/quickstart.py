@@ -124,5 +124,5 @@ show(samples.reshape(4, 16, 8, 8, 1))
 # %%
 given = np.tile(images[:16], (4, 1, 1, 1))
 upper = (np.arange(8) < 4).reshape(1, 8, 1, 1)
-completions = sample(model, variables, jax.random.key(2), shape=(64, 8, 8), given=given, mask=upper)
+completions = sample(model, variables, jax.random.key(2), shape=(64, 8, 8), observed=given, mask=upper)
 show(np.concatenate([images[:16], completions]).reshape(5, 16, 8, 8, 1))

@@ -12,9 +12,9 @@ from jaxtyping import Array, DTypeLike, Float, Int, Integer, Key
 Values = Integer[Array | np.ndarray, "*#subpixels"]
 
 # Bounds of the log-scales, from nearly all mass in one of 256 levels to uniform.
-NARROWEST, WIDEST = -7.0, 7.0
+MIN_LOG_SCALE, MAX_LOG_SCALE = -7.0, 7.0
 NARROWED = 0.25  # initial spacing of components around a linear prediction, relative to the default
-FAINT = -6.0  # initial log-weight of a point mass; components have 0
+MIN_LOG_WEIGHT = -6.0  # initial log-weight of a point mass; components have 0
 
 
 def intensities(
@@ -61,9 +61,9 @@ def mixture_of(numbers: Float[Array, "*subpixels numbers"]) -> Mixture:
     weights, means, scales, ends = jnp.split(numbers, (count, 2 * count, 3 * count), axis=-1)
     centres = centres_of(count).reshape((1,) * (numbers.ndim - 1) + (count,))
     return Mixture(
-        log_weights=jax.nn.log_softmax(jnp.concatenate([weights, ends + FAINT], axis=-1)),
+        log_weights=jax.nn.log_softmax(jnp.concatenate([weights, ends + MIN_LOG_WEIGHT], axis=-1)),
         means=means + centres.astype(numbers.dtype),
-        log_scales=jnp.clip(scales - math.log(2 * count), NARROWEST, WIDEST),
+        log_scales=jnp.clip(scales - math.log(2 * count), MIN_LOG_SCALE, MAX_LOG_SCALE),
     )
 
 

@@ -16,9 +16,9 @@ from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
 from pixelcnn_jax.models.inputs import (
     Condition,
-    Given,
-    GivenImages,
+    ConditionLike,
     Images,
+    ImagesLike,
     ImageSpec,
     Map,
     Variables,
@@ -54,7 +54,7 @@ def log_probs(
 
 
 def log_prob(
-    model: nn.Module, variables: Variables, images: GivenImages, *, h: Given | None = None, s: Map | None = None
+    model: nn.Module, variables: Variables, images: ImagesLike, *, h: ConditionLike | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
     """Computes log p(x | h, s) exactly, in nats per image (equation 1).
 
@@ -80,28 +80,28 @@ def _log_prob(model: nn.Module, variables: Variables, images: Images, condition:
 def nats(
     model: nn.Module,
     variables: Variables,
-    images: GivenImages,
+    images: ImagesLike,
     *,
-    h: Given | None = None,
+    h: ConditionLike | None = None,
     s: Map | None = None,
     key: Key[Array, ""] | None = None,
-    counted: Bool[np.ndarray | Array, "#batch #height #width #channels"] | None = None,
+    mask: Bool[np.ndarray | Array, "#batch #height #width #channels"] | None = None,
 ) -> Float[Array, " batch"]:
     """Computes the loss -log p(x | h, s) in nats per image; values are not checked.
 
     Args:
       key: dropout key; None disables dropout.
-      counted: true at the sub-pixels to score; the others still condition later ones.
+      mask: true at the sub-pixels to score; the others still condition later ones.
     """
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
     rngs = options.get("rngs")
     model, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape, rngs=rngs)
     each = -log_probs(model, variables, images, condition, **options)
-    return jnp.sum(each if counted is None else jnp.where(counted, each, 0), axis=(1, 2, 3))
+    return jnp.sum(each if mask is None else jnp.where(mask, each, 0), axis=(1, 2, 3))
 
 
 def bits_per_dim(
-    model: nn.Module, variables: Variables, images: GivenImages, *, h: Given | None = None, s: Map | None = None
+    model: nn.Module, variables: Variables, images: ImagesLike, *, h: ConditionLike | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
     """Computes -log2 p(x | h, s) per sub-pixel, as reported in papers."""
     shape = (*np.shape(images)[1:3], model.channels)
@@ -109,7 +109,12 @@ def bits_per_dim(
 
 
 def check_causal(
-    model: nn.Module, variables: Variables, *, shape: tuple[int, int, int], h: Given | None = None, s: Map | None = None
+    model: nn.Module,
+    variables: Variables,
+    *,
+    shape: tuple[int, int, int],
+    h: ConditionLike | None = None,
+    s: Map | None = None,
 ) -> None:
     """Checks that logits depend only on earlier sub-pixels, with random images.
 

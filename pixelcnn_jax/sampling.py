@@ -18,8 +18,8 @@ from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, unco
 from pixelcnn_jax.models.conditioning.guidance import Adjustment, Scalar, interleave, make_adjustment
 from pixelcnn_jax.models.inputs import (
     Condition,
-    Given,
-    GivenImages,
+    ConditionLike,
+    ImagesLike,
     Map,
     RandomKeys,
     Variables,
@@ -42,9 +42,9 @@ def sample(
     key: RandomKeys,
     *,
     shape: tuple[int, int, int],
-    h: Given | None = None,
+    h: ConditionLike | None = None,
     s: Map | None = None,
-    given: GivenImages | None = None,
+    observed: ImagesLike | None = None,
     mask: Mask | None = None,
     temperature: Scalar = 1.0,
     guidance: Scalar = 0.0,
@@ -58,7 +58,7 @@ def sample(
       shape: batch, height and width.
       h: vectors [batch, condition] or class labels [batch].
       s: maps [batch, height, width, map_features].
-      given: observed images, kept where ``mask`` is true.
+      observed: observed images, kept where ``mask`` is true.
       mask: true at observed sub-pixels. Exact for a raster prefix; pixels ignore observed ones further down.
       temperature: divisor of the logits.
       guidance: weight w of classifier-free guidance (Ho and Salimans 2022): (1 + w) conditional - w unconditional
@@ -69,7 +69,16 @@ def sample(
       InputError: arguments do not fit the model.
     """
     prepared = _prepared(
-        model, variables, key, shape=shape, h=h, s=s, given=given, mask=mask, temperature=temperature, guidance=guidance
+        model,
+        variables,
+        key,
+        shape=shape,
+        h=h,
+        s=s,
+        observed=observed,
+        mask=mask,
+        temperature=temperature,
+        guidance=guidance,
     )
     return _checked(_sample(*prepared, on_row=on_row)).images
 
@@ -181,13 +190,13 @@ def _sample_rows(
 
     def sample_row(row: Array, carry: Any) -> Any:
         (images, log_probs), cache = carry
-        given, stays = (jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1) for x in (images, inputs.mask))
+        observed, stays = (jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1) for x in (images, inputs.mask))
         gumbel = noise(inputs.keys, row, width=width, channels=channels, levels=stream.model.levels)[:, None]
 
         def sample_pixel(column: Array, carry: Any) -> Any:
             drawn, cache = carry
             at = partial(jax.lax.dynamic_slice_in_dim, start_index=column, slice_size=1, axis=2)
-            pixel, fixed, random = (at(x)[:, 0, 0] for x in (given, stays, gumbel))
+            pixel, fixed, random = (at(x)[:, 0, 0] for x in (observed, stays, gumbel))
             for colour in range(channels):
                 logits, cache = cache.read(column, colour)
                 logits, kept = adjustment.logits(logits), fixed[:, colour]
@@ -199,7 +208,7 @@ def _sample_rows(
             # context, which runs ten times as slow.
             return drawn, cache.close_pixel(column).open_pixel(jnp.minimum(column + 1, width - 1))
 
-        cache = cache.open_row(row, adjustment.repeat(given)).open_pixel(0)
+        cache = cache.open_row(row, adjustment.repeat(observed)).open_pixel(0)
         drawn, cache = jax.lax.fori_loop(0, width, sample_pixel, (Drawn(images, log_probs), cache))
         finished = cache.row[:: adjustment.passes]
         images = jax.lax.dynamic_update_slice_in_dim(images, finished, row, axis=1)
@@ -239,9 +248,9 @@ def _prepared(
     key: Array,
     *,
     shape: tuple[int, int, int],
-    h: Given | None = None,
+    h: ConditionLike | None = None,
     s: Map | None = None,
-    given: GivenImages | None = None,
+    observed: ImagesLike | None = None,
     mask: Mask | None = None,
     temperature: Scalar = 1.0,
     guidance: Scalar = 0.0,
@@ -251,10 +260,10 @@ def _prepared(
     if adjustment.guidance is not None:
         condition = interleave(condition, unconditional(model, variables, h, condition))
     full, levels = (*shape, network.channels), network.levels
-    if given is None and mask is None:
-        given, mask = np.zeros(full, np.int32), np.zeros(full, bool)
+    if observed is None and mask is None:
+        observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)
     # Unobserved values are overwritten before they are read; zeros are valid indices of an embedding.
-    images = as_images(given, channels=full[-1], levels=levels, name="given", mask=as_array(mask))
+    images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)
     key = jax.random.key_data(key)

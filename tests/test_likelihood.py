@@ -25,7 +25,7 @@ def test_log_prob_is_the_sum_of_the_conditionals():
     np.testing.assert_allclose(actual, each.sum(axis=1), rtol=1e-5)
     bits = -each.sum(axis=1) / np.log(2) / (3 * 4 * 3)
     np.testing.assert_allclose(bits_per_dim(model, variables, images), bits, rtol=1e-5)
-    of_green = nats(model, variables, images, counted=counted[None, None, None])
+    of_green = nats(model, variables, images, mask=counted[None, None, None])
     np.testing.assert_allclose(of_green, -each[:, 1::3].sum(axis=1), rtol=1e-5)
 
 

@@ -129,7 +129,7 @@ def test_the_log_probability_is_that_of_the_draw(network, temperature, guidance,
     variables = randomised(model.init(jax.random.key(1), given, h), scale=0.5)
     mask = (np.arange(2) < rows)[None, :, None, None]
     options = dict(shape=shape, h=h, temperature=temperature, guidance=guidance)
-    options |= dict(given=given, mask=mask) if rows else {}
+    options |= dict(observed=given, mask=mask) if rows else {}
     images, actual = sample_and_log_prob(model, variables, jax.random.key(3), **options)
     np.testing.assert_array_equal(images, sample(model, variables, jax.random.key(3), **options))
     np.testing.assert_array_equal(np.where(mask, given, images), images)

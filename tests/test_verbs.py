@@ -98,7 +98,7 @@ def test_one_rule_for_images(name, change):
     expected = bits_per_dim(model, variables, IMAGES, h=h)
     np.testing.assert_array_equal(bits_per_dim(model, variables, change(IMAGES), h=h.astype(">i8")), expected)
     mask = np.ones((1, 2, 3, 1), bool)
-    kept = sample(model, variables, KEY, shape=SHAPE, h=h, given=change(IMAGES), mask=mask)
+    kept = sample(model, variables, KEY, shape=SHAPE, h=h, observed=change(IMAGES), mask=mask)
     np.testing.assert_array_equal(kept, IMAGES)
 
 
@@ -116,7 +116,7 @@ def test_bool_images_are_levels():
         (dict(h=np.full(CLASSES, 2**32 + 1)), "h must be finite and fit into int32"),
         (dict(h=np.full((CLASSES, CLASSES), 1e39)), "h must be finite"),
         (dict(h=LABELS[:3]), "h must have a row for each of the 4"),
-        (dict(given=IMAGES.astype(np.int64) + 2**32, mask=np.ones((1, 1, 1, 1), bool)), "given must hold integers"),
+        (dict(observed=IMAGES.astype(np.int64) + 2**32, mask=np.ones((1, 1, 1, 1), bool)), "given must hold integers"),
         (dict(key=jax.random.split(KEY, 3)), "key must be one key or one for each"),
         (dict(temperature=0.0), "temperature must be"),
         (dict(temperature=np.nan), "temperature must be"),
@@ -157,7 +157,7 @@ def test_traced_values_that_are_no_levels_are_seen_in_the_result():
     nats = jax.jit(lambda images: log_prob(model, variables, images, h=h))(images)
     assert np.isnan(nats).tolist() == [True, True, False, False]
     kept = jax.jit(
-        lambda x: sample(model, variables, KEY, shape=SHAPE, h=h, given=x, mask=jnp.ones((1, 1, 1, 1), bool))
+        lambda x: sample(model, variables, KEY, shape=SHAPE, h=h, observed=x, mask=jnp.ones((1, 1, 1, 1), bool))
     )
     np.testing.assert_array_equal(kept(images), np.where(images == 3, -1, images))
 

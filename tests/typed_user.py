@@ -59,7 +59,7 @@ def train_one_step(images: jax.Array, h: jax.Array) -> Any:
 
 
 def fit_an_array(images: np.ndarray) -> tuple[float, float]:
-    model, variables, history = fit(None, images, validation=0.2, steps=100, folder=Path("mine"))
+    model, variables, history = fit(None, images, validation=0.2, steps=100, workdir=Path("mine"))
     print(history[-1]["step"], fit(model, images, variables=variables).history)
     return evaluate(model, variables, images, batch_size=8).interval
 

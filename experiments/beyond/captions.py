@@ -44,17 +44,17 @@ class Config(Classified):
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the caption."""
-    group = config.group
+    section = config.section
     if spec.words is None:
         raise InputError("config.data.captions must be set: experiment captions needs a sentence for each image.")
-    encoder = TextEncoder((spec.height, spec.width, group.map_features), spec.words, TEXT_FEATURES, HEADS)
+    encoder = TextEncoder((spec.height, spec.width, section.map_features), spec.words, TEXT_FEATURES, HEADS)
     model = ConditionalModel(make_network(config.model, spec), encoder)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         captions = batch["caption"]
         if key is not None:
             key, hiding = jax.random.split(key)
-            hidden = jax.random.bernoulli(hiding, config.group.drop_condition, (len(captions), 1))
+            hidden = jax.random.bernoulli(hiding, config.section.drop_condition, (len(captions), 1))
             captions = jnp.where(hidden, PADDING, captions)
         return nats(model, params, batch["image"], h=captions, key=key)
 
@@ -63,7 +63,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         keys = jnp.broadcast_to(jax.random.split(key, columns)[None], (rows, columns))
         keys = keys.at[-1].set(keys[-1, 0]).reshape(-1)  # the last row changes the sentence alone
         h = jnp.asarray(source.reshape(len(keys), -1))
-        return draw_grid(model, params, keys, spec, rows, columns, h=h, guidance=group.guidance)
+        return draw_grid(model, params, keys, spec, rows, columns, h=h, guidance=section.guidance)
 
     words = "Held-out captions, a row for each. In the last row one word changes at a time, the noise does not."
     init = init_of(model, spec, jnp.zeros((1, 1), jnp.int32))
@@ -96,7 +96,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
     def draw(key: Key[Array, ""], captions: Tokens) -> Array:
         shape = (len(captions), splits.spec.height, splits.spec.width)
-        return sample(model, local, key, shape=shape, h=captions, guidance=config.group.guidance)
+        return sample(model, local, key, shape=shape, h=captions, guidance=config.section.guidance)
 
     nats_of = per_image(config, given_each)
     figures: dict[str, Any] = {

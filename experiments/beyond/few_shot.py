@@ -48,11 +48,11 @@ class Config:
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the examples of the batch."""
-    group, most = config.group, config.data.max_examples
+    section, most = config.section, config.data.max_examples
     if not most:
         raise InputError("config.data.max_examples must be at least 1: this experiment learns from examples.")
-    shape = (spec.height, spec.width, group.map_features)
-    encoder = SetEncoder(shape, spec.levels, most, group.encoder_features, group.heads)
+    shape = (spec.height, spec.width, section.map_features)
+    encoder = SetEncoder(shape, spec.levels, most, section.encoder_features, section.heads)
     model = ConditionalModel(make_network(config.model, spec), encoder)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
@@ -60,8 +60,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             return nats(model, params, batch["image"], h=batch["examples"])
         key, view_key = jax.random.split(key)
         image, examples = batch["image"], batch["examples"]
-        if group.augment:  # each transform makes new characters
-            ways = random_index(view_key, len(image), group.augment, range(1, ROTATIONS))
+        if section.augment:  # each transform makes new characters
+            ways = random_index(view_key, len(image), section.augment, range(1, ROTATIONS))
             image, examples = rotate(image, ways), jax.vmap(rotate, (1, None), 1)(examples, ways)
         return nats(model, params, image, h=examples, key=key)
 
@@ -94,15 +94,17 @@ def with_all_examples(images: Dataset) -> ExampleSets:
 
 def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
     """Draws the episodes of the report, by number of examples and source of classes."""
-    if not config.group.report_episodes:
+    if not config.section.report_episodes:
         return {}
-    alphabets = progress_bar(config.group.alphabets, "reading alphabets", delay=2, leave=False)
+    alphabets = progress_bar(config.section.alphabets, "reading alphabets", delay=2, leave=False)
     pools_of = {
         "across_alphabets": [with_all_examples(report_split(splits))],
         "within_an_alphabet": [with_all_examples(load(split=one, **to_dict(config)["data"])) for one in alphabets],
     }
     return {
-        f"{shots}_shot_{kind}": episodes(pools, config.group.report_episodes, ways=WAYS, shots=shots, seed=config.seed)
+        f"{shots}_shot_{kind}": episodes(
+            pools, config.section.report_episodes, ways=WAYS, shots=shots, seed=config.seed
+        )
         for kind, pools in pools_of.items()
         for shots in SHOTS
         if pools and shots <= config.data.max_examples
@@ -146,4 +148,4 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         right = np.mean(best == chosen.labels()[:, None], axis=0)
         for way, accuracy in zip(("", "_both_ways"), right, strict=False):  # both for single examples alone
             figures[f"accuracy_{name}{way}"] = float(accuracy)
-    return figures | {"episodes": config.group.report_episodes}
+    return figures | {"episodes": config.section.report_episodes}

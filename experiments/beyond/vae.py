@@ -36,9 +36,9 @@ class Config(Encoded, Mapped):
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Builds the experiment: the negative ELBO; pictures by latent dimension."""
-    m = config.group.bottleneck
-    decoder = make_conditional(config.model, spec, map_features=config.group.map_features)
-    networks = {"decoder": decoder, "encoder": Encoder(2 * m, spec.levels, config.group.encoder_features)}
+    m = config.section.bottleneck
+    decoder = make_conditional(config.model, spec, map_features=config.section.map_features)
+    networks = {"decoder": decoder, "encoder": Encoder(2 * m, spec.levels, config.section.encoder_features)}
     nats_given = partial(nats, decoder)
 
     inputs = {"decoder": (blank(spec), jnp.zeros((1, m))), "encoder": (blank(spec),)}
@@ -51,7 +51,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         code_key, dropout_key = jax.random.split(key)
         z = q.draw(jax.random.split(code_key, len(images)))
         # Free bits apply to the mean over a microbatch.
-        kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.group.free_nats)
+        kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.section.free_nats)
         return nats_given(params["decoder"], images, h=z, key=dropout_key) + jnp.sum(kl)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
@@ -85,7 +85,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures both bounds, the KL divergence, and the decoder given the prior."""
     networks, images = experiment.networks, report_split(splits).subset(config.train.report_images)
-    count = config.group.importance_samples
+    count = config.section.importance_samples
 
     def bounds_of(params: Params, batch: Batch) -> dict[str, Array]:
         given = partial(nats, networks["decoder"], params["decoder"], batch["image"])

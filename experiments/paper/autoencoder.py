@@ -36,12 +36,12 @@ class Config(Encoded, Mapped):
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the encoder's h; in training also the MSE."""
-    decoder = make_conditional(config.model, spec, map_features=config.group.map_features)
-    encoder = Encoder(config.group.bottleneck, spec.levels, config.group.encoder_features)
+    decoder = make_conditional(config.model, spec, map_features=config.section.map_features)
+    encoder = Encoder(config.section.bottleneck, spec.levels, config.section.encoder_features)
     mse_decoder = Deconvolution(spec.shape)
     networks: Networks = dict(decoder=decoder, encoder=encoder, mse_decoder=mse_decoder, mse_encoder=encoder)
 
-    image, h = blank(spec), jnp.zeros((1, config.group.bottleneck))
+    image, h = blank(spec), jnp.zeros((1, config.section.bottleneck))
     inputs = {"decoder": (image, h), "encoder": (image,), "mse_decoder": (h,), "mse_encoder": (image,)}
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:

@@ -34,13 +34,13 @@ class Config(Mapped, Classified):
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the label."""
     classes = number_of_classes(spec)
-    model = make_conditional(config.model, spec, map_features=config.group.map_features)
+    model = make_conditional(config.model, spec, map_features=config.section.map_features)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         h = jax.nn.one_hot(batch["label"], classes)
-        if key is not None and config.group.drop_condition:
+        if key is not None and config.section.drop_condition:
             key, drop_key = jax.random.split(key)
-            kept = jax.random.bernoulli(drop_key, 1 - config.group.drop_condition, (len(h), 1))
+            kept = jax.random.bernoulli(drop_key, 1 - config.section.drop_condition, (len(h), 1))
             h = jnp.where(kept, h, 0)  # zeros are the null condition of guidance
         return nats(model, params, batch["image"], h=h, key=key)
 

@@ -35,7 +35,7 @@ class Config(Encoded):
 def make_embedder(config: RunConfig, spec: ImageSpec) -> Encoder:
     """Builds the encoder, for labelled images."""
     number_of_classes(spec)
-    return Encoder(config.group.bottleneck, spec.levels, config.group.encoder_features)
+    return Encoder(config.section.bottleneck, spec.levels, config.section.encoder_features)
 
 
 def embed(network: Encoder, variables: Variables, images: Images) -> Float[Array, "batch features"]:
@@ -51,7 +51,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images, labels = batch["image"], batch["label"]
-        if key is not None and config.group.rotate:  # one transform per identity, to keep pairs
+        if key is not None and config.section.rotate:  # one transform per identity, to keep pairs
             keys = jax.vmap(lambda label: jax.random.fold_in(key, label))(labels)
             ways = jax.vmap(lambda key: jax.random.randint(key, (), 0, ROTATIONS))(keys)
             images, labels = rotate(images, ways), labels * ROTATIONS + ways

@@ -47,26 +47,26 @@ class Config(embedding.Config, Mapped):
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the image's own embedding."""
-    group, image = config.group, blank(spec)
-    decoder = make_conditional(config.model, spec, map_features=group.map_features)
+    section, image = config.section, blank(spec)
+    decoder = make_conditional(config.model, spec, map_features=section.map_features)
     networks: Networks = {"decoder": decoder, "embedder": make_embedder(config, spec)}
     # A dry run has no embedder and needs shapes only.
     embedder = (fixed or {}).get("embedder") or networks["embedder"].init(jax.random.key(0), image)
 
     def init(key: Key[Array, ""]) -> Params:
-        h = jnp.zeros((1, group.bottleneck))
+        h = jnp.zeros((1, section.bottleneck))
         return {"decoder": dict(decoder.init(key, image, h))}
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images = batch["image"]
-        if key is not None and group.rotate:
+        if key is not None and section.rotate:
             key, rotate_key = jax.random.split(key)
             images = rotate(images, jax.random.randint(rotate_key, (len(images),), 0, ROTATIONS))
         h = scaled(embed(networks["embedder"], embedder, images))
-        if key is not None and group.embedding_noise:
+        if key is not None and section.embedding_noise:
             # Without noise a small training set is memorised by its points on the sphere.
             key, noise_key = jax.random.split(key)
-            h += group.embedding_noise * jax.random.normal(noise_key, h.shape)
+            h += section.embedding_noise * jax.random.normal(noise_key, h.shape)
         return nats(decoder, params["decoder"], images, h=h, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
@@ -79,7 +79,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             return fans
         steps = jax.vmap(lambda a, b: jax.vmap(lambda t: between(a, b, t))(way))(places[:pairs], places[pairs:][:pairs])
         keys = jnp.repeat(jax.random.split(jax.random.fold_in(key, 1), pairs), len(way))
-        walked = draw_at(networks, spec, params, keys, steps.reshape(-1, group.bottleneck))
+        walked = draw_at(networks, spec, params, keys, steps.reshape(-1, section.bottleneck))
         walked = walked.reshape(pairs, len(way), *spec.shape)
         walks = jnp.concatenate([images[:pairs, None], walked, images[pairs:][:pairs, None]], axis=1)
         return jnp.concatenate([fans, walks])
@@ -109,10 +109,10 @@ def check(config: RunConfig, splits: Splits) -> None:
 
 def prepare(config: RunConfig, splits: Splits) -> Variables:
     """Loads the embedder; raises InputError if it does not fit."""
-    if config.group.embedder is None:
+    if config.section.embedder is None:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
-    model, variables, card = load_pretrained(config.group.embedder)
-    check_experiment(config.group.embedder, card, "embedding")
+    model, variables, card = load_pretrained(config.section.embedder)
+    check_experiment(config.section.embedder, card, "embedding")
     described, wanted = describe(model), describe(make_embedder(config, splits.spec))
     if described != wanted or card["image_spec"].shape != splits.spec.shape:
         raise InputError(

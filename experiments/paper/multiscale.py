@@ -37,11 +37,11 @@ class Config(Classified):
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Builds the experiment: nats of the large image, in two parts."""
     large = make_network(config.model, spec)
-    upsampling = Upsampling(config.group.map_features, spec.levels)
-    networks = {"small": large.clone(layers=config.group.small_layers), "map": upsampling, "large": large}
+    upsampling = Upsampling(config.section.map_features, spec.levels)
+    networks = {"small": large.clone(layers=config.section.small_layers), "map": upsampling, "large": large}
 
     image, h = blank(spec), None if spec.classes is None else jnp.zeros((1, spec.classes))
-    half, s = image[:, ::2, ::2], jnp.zeros((1, spec.height, spec.width, config.group.map_features))
+    half, s = image[:, ::2, ::2], jnp.zeros((1, spec.height, spec.width, config.section.map_features))
     init = init_of_each(networks, {"small": (half, h), "map": (half,), "large": (image, h, s)})
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
@@ -74,7 +74,7 @@ def nats_by_part(
     rest = ~in_small_image(spec)
     return (
         nats(networks["small"], params["small"], x[:, ::2, ::2], h=h, key=small_key),
-        nats(networks["large"], params["large"], x, h=h, s=s, key=large_key, counted=rest),
+        nats(networks["large"], params["large"], x, h=h, s=s, key=large_key, mask=rest),
     )
 
 
@@ -89,7 +89,7 @@ def draw_classes(
     s = apply(networks["map"], params["map"], small)
     given = jnp.repeat(jnp.repeat(small, 2, axis=1), 2, axis=2)
     network, variables, mask = networks["large"], params["large"], in_small_image(spec)
-    return sample(network, variables, large_key, shape=size, h=h, s=s, given=given, mask=mask)
+    return sample(network, variables, large_key, shape=size, h=h, s=s, observed=given, mask=mask)
 
 
 def check(config: RunConfig, splits: Splits) -> None:

@@ -32,11 +32,11 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     With ``augment``, h is the index of the transform; the exported p(x) fixes h to the identity.
     """
     network = make_network(config.model, spec)
-    if not config.group.augment:
+    if not config.section.augment:
         return likelihood_experiment(network, config, spec)
     count = len(views(spec.height, spec.width))
-    if max(config.group.views, default=0) >= count:
-        raise InputError(f"config.unconditional.views must be below {count}, got {config.group.views}.")
+    if max(config.section.views, default=0) >= count:
+        raise InputError(f"config.unconditional.views must be below {count}, got {config.section.views}.")
     model = ConditionalModel(network, ConstantCondition(count))
     plain = likelihood_experiment(model, config, spec)
 
@@ -44,7 +44,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         if key is None:
             return plain.loss(params, batch, None)
         key, view_key = jax.random.split(key)
-        images, h = random_view(view_key, batch["image"], config.group.augment, config.group.views)
+        images, h = random_view(view_key, batch["image"], config.section.augment, config.section.views)
         return nats(network, part_of(params, "network"), images, h=h, key=key)
 
     return plain._replace(loss=loss)

@@ -75,9 +75,9 @@ def nearest(images: np.ndarray, known: np.ndarray, levels: int) -> float:
 
 def check_classifier(config: RunConfig, spec: ImageSpec) -> None:
     """Raises InputError if ``classifier`` is set and not of this image spec."""
-    if config.group.classifier is not None:
-        card = read_card(config.group.classifier)
-        check_experiment(config.group.classifier, card, "classifier")
+    if config.section.classifier is not None:
+        card = read_card(config.section.classifier)
+        check_experiment(config.section.classifier, card, "classifier")
         if card["image_spec"] != spec:
             raise InputError(f"config.{config.experiment}.classifier must be of {spec}, got {card['image_spec']}.")
 
@@ -90,9 +90,9 @@ def class_accuracy(config: RunConfig, spec: ImageSpec, draw: DrawClasses) -> dic
       spec: image spec.
       draw: draws an image per label.
     """
-    if config.group.classifier is None or spec.classes is None:
+    if config.section.classifier is None or spec.classes is None:
         return {}
-    network, variables, _ = load_pretrained(config.group.classifier)
+    network, variables, _ = load_pretrained(config.section.classifier)
     labels = np.arange(spec.classes).repeat(-(-config.train.report_samples // spec.classes))
 
     def predict(key: Key[Array, ""], part: Array) -> Array:

@@ -23,7 +23,7 @@ Captions = Int[np.ndarray, "captions words"]
 
 def check_reader(config: RunConfig, spec: ImageSpec) -> None:
     """Raises InputError if ``classifier`` is set and cannot read these scenes."""
-    if config.group.classifier is not None and spec.classes != len(SCENES):
+    if config.section.classifier is not None and spec.classes != len(SCENES):
         raise InputError("config.captions.classifier needs images of mnist_scenes with config.data.labels.")
     size = spec.height // 2 - MARGIN
     check_classifier(config, ImageSpec(size, size, 1, spec.levels, 10))
@@ -77,9 +77,9 @@ def accuracy_of_scenes(
       split: source of captions.
       draw: draws an image per caption.
     """
-    if config.group.classifier is None:
+    if config.section.classifier is None:
         return {}
-    network, variables, _ = load_pretrained(config.group.classifier)
+    network, variables, _ = load_pretrained(config.section.classifier)
     asked = read_all(split.subset(config.train.report_samples))
     drawn = draw_in_parts(draw, keys(config).report, asked["caption"])
 

@@ -64,7 +64,9 @@ def draw(
     shape = (len(beta), size, size // 2)
     of_coins, of_spins = jax.random.split(key)
     up, heads = jnp.ones((*shape, 1), jnp.int32), jax.random.bernoulli(of_coins, shape=(len(beta), 1, 1, 1))
-    even, log_q = sampler(network, variables, of_spins, shape=shape, h=condition(beta), given=up, mask=first_site(size))
+    even, log_q = sampler(
+        network, variables, of_spins, shape=shape, h=condition(beta), observed=up, mask=first_site(size)
+    )
     return jnp.where(heads, even, 1 - even), log_q - jnp.log(2)
 
 
@@ -72,7 +74,7 @@ def log_prob(network: GatedPixelCNN, variables: Variables, even: Even, beta: Bet
     """Computes log q of the even sites in nats, invariant to a flip of all."""
     turned = jnp.where(even[:, :1, :1] == 1, even, 1 - even)
     counted = ~first_site(even.shape[1])
-    return -nats(network, variables, turned, h=condition(beta), counted=counted) - jnp.log(2)
+    return -nats(network, variables, turned, h=condition(beta), mask=counted) - jnp.log(2)
 
 
 class Estimates(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.fields import field, read_group
+from pixelcnn_jax.foundation.fields import field, read_section
 
 MAX_COUNT = 2**16  # images in one part
 MAX_LENGTH = 1000  # characters of a name
@@ -67,7 +67,7 @@ def unpack_names(content: bytes, count: int) -> Names:
     """
     most = min(MAX_TEXT, 100 + count * (4 * MAX_LENGTH + 4)) if count <= MAX_COUNT else 1
     try:
-        parsed = read_group(Names, dict(json.loads(zlib.decompressobj().decompress(content, most))), name="names")
+        parsed = read_section(Names, dict(json.loads(zlib.decompressobj().decompress(content, most))), name="names")
     except (zlib.error, ValueError, TypeError, RecursionError):
         parsed = Names()
     if len(parsed.names or ()) != count:

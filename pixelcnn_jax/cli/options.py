@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.foundation.errors import InputError, first_line, user_message
-from pixelcnn_jax.foundation.fields import read_group
+from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.cards import DENSITIES, drawn_by_class
@@ -102,7 +102,7 @@ class Density(NamedTuple):
         Raises:
           InputError: if the card has other fields.
         """
-        return read_group(kind, self.card["config"].get(section, {}), name=f"config.{section} of {self.name}")
+        return read_section(kind, self.card["config"].get(section, {}), name=f"config.{section} of {self.name}")
 
     def h(self, labels: Any) -> Float[Array, "batch classes"] | None:
         """Encodes labels as one-hot; None for p(x)."""

@@ -17,7 +17,7 @@ from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import read_fitted
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import Given, ImageSpec
+from pixelcnn_jax.models.inputs import ConditionLike, ImageSpec
 
 PARTS = ("bottom", "top", "left", "right", "centre")
 
@@ -69,7 +69,7 @@ def sample(
     empty_sets = density.part == "examples" and not config.get("data", {}).get("min_examples")
     if guidance and settings is not None and not (settings.get("drop_condition") or empty_sets):
         raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
-    h: Given | None
+    h: ConditionLike | None
     if density.classes and label is None and not given and image is None:
         columns = count or 10
         labels = np.repeat(np.arange(density.classes), columns)
@@ -83,7 +83,7 @@ def sample(
     shown = np.zeros((0, height, width, channels), np.int32)
     if image is not None:
         whole, mask = read_fitted(image, density), given_mask(hide, share, density.spec)
-        kept = {"given": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
+        kept = {"observed": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
         shown = np.stack([whole, np.where(mask, whole, density.model.levels // 2)])
     if count > (most := options.at_most(count, density.spec)):
         raise InputError(f"--count must be at most {most} of the images of {name}, got {count} in all.")
@@ -109,7 +109,7 @@ def sample(
     options.report(summary, f"{output}: {count} samples of {name}", as_json=as_json)
 
 
-def read_condition(density: Density, words: Sequence[str], label: str | None, count: int) -> Given | None:
+def read_condition(density: Density, words: Sequence[str], label: str | None, count: int) -> ConditionLike | None:
     """Builds the shared h from a label, example files or a sentence.
 
     Raises:

@@ -12,15 +12,15 @@ from pixelcnn_jax.codec.groups import Coder, OnRow, digest_of_integers, lanes_of
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
-from pixelcnn_jax.models.inputs import Given, GivenImages, Map, Variables, as_images
+from pixelcnn_jax.models.inputs import ConditionLike, ImagesLike, Map, Variables, as_images
 
 
 def compress(
     model: nn.Module,
     variables: Variables,
-    images: GivenImages,
+    images: ImagesLike,
     *,
-    h: Given | None = None,
+    h: ConditionLike | None = None,
     s: Map | None = None,
     batch_size: int = 256,
     verify: bool = True,
@@ -50,8 +50,8 @@ def compress(
 class Uncoded(NamedTuple):
     """Images of one size, to compress."""
 
-    images: GivenImages
-    h: Given | None = None
+    images: ImagesLike
+    h: ConditionLike | None = None
     s: Map | None = None
     batch_size: int = 256
     extra: bytes = b""
@@ -88,7 +88,7 @@ def decompress(
     variables: Variables,
     data: bytes,
     *,
-    h: Given | None = None,
+    h: ConditionLike | None = None,
     s: Map | None = None,
     group: int | None = None,
     max_subpixels: int = MAX_CODED_SUBPIXELS,
@@ -116,7 +116,7 @@ def decompress(
 def decompress_sizes(
     model: nn.Module,
     variables: Variables,
-    coded: Sequence[tuple[Container, Given | None, Map | None]],
+    coded: Sequence[tuple[Container, ConditionLike | None, Map | None]],
     *,
     on_row: OnRow | None,
 ) -> list[UInt[np.ndarray, "..."]]:

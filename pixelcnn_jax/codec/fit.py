@@ -27,7 +27,7 @@ class Statistics(NamedTuple):
     def scaled(self, factor: np.ndarray) -> "Statistics":
         return Statistics(self.largest * factor, self.mean * factor, self.covariance * np.outer(factor, factor))
 
-    def joined(self, new: "Statistics", share: float) -> "Statistics":
+    def merge(self, new: "Statistics", share: float) -> "Statistics":
         """Merges statistics; ``share`` is the fraction of new images."""
         apart = np.ravel(new.mean - self.mean)
         covariance = self.covariance + share * (new.covariance - self.covariance)

@@ -40,7 +40,7 @@ class Softmax:
 
     def read(self, outputs: Float[Array, "*subpixels levels"]) -> Any:
         """Converts logits to the ``Cumulative`` of their bounds."""
-        sums = cumulative_shares(self.exp, outputs)
+        sums = cumulative_weights(self.exp, outputs)
         return Cumulative(sums * np.uint32((1 << self.total_bits) - outputs.shape[-1]), sums[..., -1:])
 
     def interval(
@@ -74,7 +74,7 @@ class Softmax:
         return log_of_frequency(bounds[..., 1:] - bounds[..., :-1], self.total_bits)
 
 
-def cumulative_shares(
+def cumulative_weights(
     exp: UInt32[Array, " entries"], logits: Float[Array, "*subpixels parts"]
 ) -> UInt32[Array, "*subpixels bounds"]:
     """Computes cumulative sums of exponentials, scaled to 16 bits."""

@@ -254,17 +254,17 @@ def _decode(
         above, rows = stream.open_row(params, rows, condition._replace(s=s))
 
         def decode_pixel(column: Array, carry: Any) -> Any:
-            finished, columns, known, coder = carry
+            finished, columns, state, coder = carry
             pixel = jnp.zeros((batch, 1, 1, channels), jnp.int32)
             present = places.hold(row, column)[:, :, 0, 0]
             for colour in range(channels):
-                outputs, known = stream.read_outputs(params, known, pixel, colour=colour)
+                outputs, state = stream.read_outputs(params, state, pixel, colour=colour)
                 numbers = distribution.read(outputs.reshape(groups, images, -1))
                 values, coder = rans.decode_subpixel(distribution, numbers, present, coder, data)
                 pixel = pixel.at[:, 0, 0, colour].set(values.reshape(batch))
             finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
             # The next pixel is opened here for the reason that ``sampling._sample_rows`` gives.
-            columns, following = stream.close_pixel(params, columns, known, pixel), jnp.minimum(column + 1, width - 1)
+            columns, following = stream.close_pixel(params, columns, state, pixel), jnp.minimum(column + 1, width - 1)
             return finished, columns, stream.open_pixel(params, columns, above, following), coder
 
         empty = jnp.zeros((batch, 1, columns_at_most, channels), jnp.int32)

@@ -193,10 +193,10 @@ def into_layer(layer: Params, features: Float[Array, "batch height width _"]) ->
 def horizontal_half(
     layer: Params,
     x: Float[Array, "batch height width inputs"],
-    context: Float[Array, "batch height width pair group"],
-    features: Float[Array, "batch height width group"] | None,
+    context: Float[Array, "batch height width pair block"],
+    features: Float[Array, "batch height width block"] | None,
     gated: Float[Array, "batch height width earlier"] | None = None,
-) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width known"]]:
+) -> tuple[Float[Array, "batch height width block"], Float[Array, "batch height width inputs"]]:
     """Computes the pixel's products, gate and residual, of all colours or one.
 
     Args:
@@ -228,8 +228,8 @@ def predicted(
 
 def head_hidden(head: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
     """Computes the head's hidden features; clips from 0 are ReLUs."""
-    known = jnp.clip(rescale(features, head["shifts"]["input"]), 0, head["clips"]["input"])
-    sums = dot(known, head["hidden"]["kernel"]) + head["hidden"]["bias"]
+    inputs = jnp.clip(rescale(features, head["shifts"]["input"]), 0, head["clips"]["input"])
+    sums = dot(inputs, head["hidden"]["kernel"]) + head["hidden"]["bias"]
     return jnp.clip(rescale(sums, head["shifts"]["hidden"]), 0, head["clips"]["hidden"])
 
 

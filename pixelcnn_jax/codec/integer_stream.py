@@ -23,14 +23,14 @@ from pixelcnn_jax.codec.integer_layers import (
 )
 from pixelcnn_jax.distributions import differences, neighbours
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.colours import colour_block, group_slice
+from pixelcnn_jax.models.colours import colour_block, colour_slice
 from pixelcnn_jax.models.gated_stream import Rows, neighbours_of, terms_of
 from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.layers import append, rows_border
 from pixelcnn_jax.models.parameters import Params
 
 
-class Known(NamedTuple):
+class PixelState(NamedTuple):
     """State of a pixel. Before the first colour, all but ``contexts`` are None.
 
     Attributes:
@@ -63,23 +63,23 @@ class IntegerStream:
 
     def _of_colour(self, net: Params, colour: int) -> Params:
         model, head = self.model, net["head"]
-        features = group_slice(model.features, model.channels, colour)
-        hidden = group_slice(model.head_width, model.channels, colour)
+        features = colour_slice(model.features, model.channels, colour)
+        hidden = colour_slice(model.head_width, model.channels, colour)
         outputs = slice(colour * model.outputs, (colour + 1) * model.outputs)
         inputs = [model.inputs_before(colour)] + [features.stop] * model.layers
 
-        def cut(group: Params, names: tuple[str, ...], part: slice) -> Params:
-            return {name: group[name][..., part] for name in names if name in group}
+        def cut(tree: Params, names: tuple[str, ...], part: slice) -> Params:
+            return {name: tree[name][..., part] for name in names if name in tree}
 
         layers = [
             {
-                "horizontal": {"kernel": layer["horizontal"]["kernel"][-1:, :known, :, features]},
+                "horizontal": {"kernel": layer["horizontal"]["kernel"][-1:, :before, :, features]},
                 "out": colour_block(layer["out"], features.stop, features),
                 "shifts": layer["shifts"] | cut(layer["shifts"], ("horizontal", "out"), features),
                 "clips": cut(layer["clips"], ("input", "residual"), features),
                 "tables": layer["tables"],
             }
-            for layer, known in zip(net["layers"], inputs, strict=True)
+            for layer, before in zip(net["layers"], inputs, strict=True)
         ]
         shifts, clips = head["shifts"], head["clips"]
         return {
@@ -124,44 +124,46 @@ class IntegerStream:
         kernels = [layer["horizontal"]["kernel"] for layer in params["layers"]]
         return [jnp.zeros((batch, 1, x.shape[0] - 1, x.shape[1]), x.dtype) for x in kernels]
 
-    def open_pixel(self, params: Params, columns: Memory, above: list[Array], column: Int[Array, ""] | int) -> Known:
+    def open_pixel(
+        self, params: Params, columns: Memory, above: list[Array], column: Int[Array, ""] | int
+    ) -> PixelState:
         layers, nothing = params["layers"], [None] * (1 + self.model.layers)
         crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above[:-1]]
         contexts = [x + columns_left(*each) for x, *each in zip(crossings, layers, columns, strict=True)]
-        return Known(contexts, nothing, nothing, neighbours_of(columns[0], above[-1], column))
+        return PixelState(contexts, nothing, nothing, neighbours_of(columns[0], above[-1], column))
 
     def read_outputs(
-        self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
-    ) -> tuple[Float[Array, "batch outputs"], Known]:
+        self, params: Params, state: PixelState, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
+    ) -> tuple[Float[Array, "batch outputs"], PixelState]:
         """Computes head outputs of a colour, given earlier ones in ``pixel``."""
-        weights, group = params["colours"][colour], group_slice(self.model.features, self.model.channels, colour)
+        weights, block = params["colours"][colour], colour_slice(self.model.features, self.model.channels, colour)
         x: Array = encode_integers(self.model, params, pixel)[..., : self.model.inputs_before(colour)]
         outs: list[Array] = []
         inputs, gated = [], []
-        for layer, context, before, gated_before in zip(weights["layers"], *known[:3], strict=True):
+        for layer, context, before, gated_before in zip(weights["layers"], *state[:3], strict=True):
             x = append(before, into_layer(layer, outs[-1])) if outs else x
-            out, now = horizontal_half(layer, x, context[..., group], outs[-1] if outs else None, gated_before)
+            out, now = horizontal_half(layer, x, context[..., block], outs[-1] if outs else None, gated_before)
             outs.append(out)
             inputs.append(x)
             gated.append(now)
-        features = append(known.features, outs[-1])
-        hidden = append(known.hidden, head_hidden(weights["head"], features))
+        features = append(state.features, outs[-1])
+        hidden = append(state.hidden, head_hidden(weights["head"], features))
         outputs = head_last(weights["head"], hidden)
         if self.model.linear_prediction:
-            terms = terms_of(encode_integers(self.model, params, pixel), known.neighbours, colour)
+            terms = terms_of(encode_integers(self.model, params, pixel), state.neighbours, colour)
             outputs = predicted(self.model, outputs, terms)
-        return outputs[:, 0, 0], Known(known.contexts, inputs, gated, known.neighbours, features, hidden)
+        return outputs[:, 0, 0], PixelState(state.contexts, inputs, gated, state.neighbours, features, hidden)
 
     def read_colour(
-        self, params: Params, known: Known, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
-    ) -> tuple[Float[Array, "batch levels"], Known]:
+        self, params: Params, state: PixelState, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
+    ) -> tuple[Float[Array, "batch levels"], PixelState]:
         """Computes log-frequencies of a colour, given earlier ones in ``pixel``."""
-        outputs, known = self.read_outputs(params, known, pixel, colour=colour)
+        outputs, state = self.read_outputs(params, state, pixel, colour=colour)
         distribution = distribution_of(self.model, params["tables"])
-        return distribution.log_frequencies(distribution.read(outputs)), known
+        return distribution.log_frequencies(distribution.read(outputs)), state
 
     def close_pixel(
-        self, params: Params, columns: Memory, known: Known, pixel: Int[Array, "batch 1 1 channels"]
+        self, params: Params, columns: Memory, state: PixelState, pixel: Int[Array, "batch 1 1 channels"]
     ) -> Memory:
-        finished = [encode_integers(self.model, params, pixel), *known.inputs[1:]]
+        finished = [encode_integers(self.model, params, pixel), *state.inputs[1:]]
         return [jnp.concatenate(each, axis=2)[:, :, 1:] for each in zip(columns, finished, strict=True)]

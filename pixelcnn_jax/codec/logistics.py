@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Int32, Integer, UInt32
 
-from pixelcnn_jax.codec.frequencies import Softmax, cumulative_shares, log_of_frequency
+from pixelcnn_jax.codec.frequencies import Softmax, cumulative_weights, log_of_frequency
 
 TOTAL_BITS = 20
 WEIGHT_BITS, HEIGHT_BITS = 16, 16  # of all weights together, and of the sigmoid's largest value
@@ -20,7 +20,7 @@ ARGUMENT_STEP, ARGUMENT_RANGE = 10, 12  # step of the sigmoid's argument, and it
 SCALE_STEP = 6  # of a log-scale
 SLOPE_BITS = 10  # of the largest slope
 COEFFICIENT_SHIFT = 5  # from the step of a coefficient's product to that of a mean
-FARTHEST = 2**20 - 1  # clip range of a distance
+MAX_DISTANCE = 2**20 - 1  # clip range of a distance
 
 
 def mean_step(levels: int) -> int:
@@ -60,7 +60,7 @@ class Mixture:
         """Converts head outputs, ordered as in ``mixture_of``, to ``Logistics``."""
         count = outputs.shape[-1] // 3
         weights, means, scales, ends = jnp.split(outputs, (count, 2 * count, 3 * count), axis=-1)
-        sums = cumulative_shares(self.exp, jnp.concatenate([weights, ends], axis=-1))
+        sums = cumulative_weights(self.exp, jnp.concatenate([weights, ends], axis=-1))
         bounds = sums * np.uint32((1 << WEIGHT_BITS) - _share_of_ones(self.levels)) // sums[..., -1:]
         index = jnp.clip(scales, 0, self.slopes.size - 1).astype(jnp.int32)
         return Logistics(
@@ -73,7 +73,7 @@ class Mixture:
     def bound(self, numbers: Logistics, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
         """Sums the frequencies below a value: 0 at level 0, 2**20 at ``levels``."""
         edges = (2 * values - self.levels) << mean_step(self.levels)
-        distance = jnp.clip(edges[..., None] - numbers.means, -FARTHEST, FARTHEST)
+        distance = jnp.clip(edges[..., None] - numbers.means, -MAX_DISTANCE, MAX_DISTANCE)
         arguments = (distance * numbers.slopes + (1 << (numbers.shifts - 1))) >> numbers.shifts
         reach = self.logistic.size // 2
         heights = self.logistic.at[jnp.clip(arguments, -reach, reach) + reach].get(mode="promise_in_bounds")

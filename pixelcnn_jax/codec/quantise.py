@@ -31,8 +31,8 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, Const
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, rows_border
 from pixelcnn_jax.models.inputs import (
     Condition,
-    GivenImages,
     Images,
+    ImagesLike,
     Map,
     Variables,
     Vector,
@@ -52,7 +52,7 @@ GIVEN = 2**9  # about the largest value of a map and of an embedded code
 def quantise(
     model: GatedPixelCNN | ConditionalModel,
     variables: Variables,
-    images: GivenImages,
+    images: ImagesLike,
     *,
     h: Vector | None = None,
     s: Map | None = None,
@@ -87,9 +87,7 @@ def quantise(
         part, h_and_s = jax.tree.map(lambda x, start=start: x[start : start + BATCH], (images, condition))
         new = jax.tree.map(lambda x: np.asarray(x, np.float64), _statistics(model, params, part, h_and_s))
         share = len(part) / (start + len(part))
-        seen = (
-            jax.tree.map(partial(Statistics.joined, share=share), seen, new, is_leaf=_are_statistics) if seen else new
-        )
+        seen = jax.tree.map(partial(Statistics.merge, share=share), seen, new, is_leaf=_are_statistics) if seen else new
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), masked(model, params))
     if not all(np.isfinite(x).all() for x in jax.tree.leaves((exact, seen))):
         raise InputError("variables must be finite: the model has NaN or infinity on these images.")

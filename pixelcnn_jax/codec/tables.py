@@ -14,7 +14,7 @@ from pixelcnn_jax.codec.logistics import (
     SLOPE_BITS,
     mean_step,
 )
-from pixelcnn_jax.distributions import FAINT, NARROWED, NARROWEST, WIDEST, centres_of
+from pixelcnn_jax.distributions import MAX_LOG_SCALE, MIN_LOG_SCALE, MIN_LOG_WEIGHT, NARROWED, centres_of
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.parameters import Params
 
@@ -35,7 +35,7 @@ def make_tables(model: GatedPixelCNN) -> Params:
 
 def _tables_of_mixture(levels: int) -> Params:
     """Computes the sigmoid, and its slope in the distance for each log-scale."""
-    log_scales = np.arange(NARROWEST, WIDEST + 2.0**-SCALE_STEP / 2, 2.0**-SCALE_STEP)
+    log_scales = np.arange(MIN_LOG_SCALE, MAX_LOG_SCALE + 2.0**-SCALE_STEP / 2, 2.0**-SCALE_STEP)
     slopes = 2.0**ARGUMENT_STEP * np.exp(-log_scales) / ((levels - 1) << mean_step(levels))
     shifts = np.clip(np.floor(SLOPE_BITS - np.log2(slopes)), 1, MAX_SHIFT)
     return {
@@ -62,10 +62,10 @@ def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, np.ndarray, np.ndarr
         each = np.ones(model.channels * model.levels)
         return each, 0 * each, np.full(each.shape, LOGIT_STEP)
     count, half, step = model.mixture, model.levels - 1, mean_step(model.levels)
-    ends = [FAINT] * (2 * model.point_masses)
+    ends = [MIN_LOG_WEIGHT] * (2 * model.point_masses)
     coefficients = [0.5] * (model.outputs - 3 * count - len(ends))  # of twice the differences
     centres = centres_of(count) * (NARROWED if model.linear_prediction else 1)
-    widths = [-np.log(2 * count) - NARROWEST] * count
+    widths = [-np.log(2 * count) - MIN_LOG_SCALE] * count
     units = [1] * count + [half] * count + [1] * count + [1 for _ in ends] + coefficients
     offsets = [0] * count + [*(centres * half)] + widths + ends + [0 for _ in coefficients]
     steps = [LOGIT_STEP] * count + [step] * count + [SCALE_STEP] * count + [LOGIT_STEP for _ in ends]

@@ -17,7 +17,7 @@ from pixelcnn_jax.data.source import Source, checked, highest_of_some
 from pixelcnn_jax.data.splits import parse_split
 from pixelcnn_jax.data.tfds import describe_tfds, find_prepared, read_tfds
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.fields import field, read_group
+from pixelcnn_jax.foundation.fields import field, read_section
 from pixelcnn_jax.models.inputs import ImageSpec
 
 __all__ = ["DataConfig", "Dataset", "Splits"]
@@ -96,7 +96,7 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     """
     if options.get("data_dir") is not None:
         options["data_dir"] = str(options["data_dir"])
-    config = read_group(DataConfig, {"dataset": dataset, **options}, name="data")
+    config = read_section(DataConfig, {"dataset": dataset, **options}, name="data")
     return _load(config, _source(config, split))
 
 
@@ -130,7 +130,7 @@ def from_array(
     Raises:
       InputError: for a wrong shape, type or range.
     """
-    preparation = read_group(Preparation, {"levels": levels, **options}, name="data")
+    preparation = read_section(Preparation, {"levels": levels, **options}, name="data")
     return _prepare(array_source(description, images, labels, levels=levels, classes=classes), preparation)
 
 

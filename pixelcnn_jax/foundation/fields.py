@@ -1,6 +1,6 @@
 """Typed config sections: frozen dataclasses with defaults, help and bounds.
 
-``as_config`` makes an ml_collections section of one; ``read_group`` parses and checks it.
+``as_config`` makes an ml_collections section of one; ``read_section`` parses and checks it.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pixelcnn_jax.foundation.errors import InputError
 
-Group = TypeVar("Group")
+Section = TypeVar("Section")
 RELATIONS = {"at least": operator.ge, "above": operator.gt, "at most": operator.le, "below": operator.lt}
 
 
@@ -37,31 +37,31 @@ def field(
     return dataclasses.field(default=default, metadata={"help": help, **checks})
 
 
-def as_config(group: type) -> Any:
+def as_config(section: type) -> Any:
     """Builds a ConfigDict of the section's defaults."""
     from ml_collections import ConfigDict
     from ml_collections.config_dict import placeholder
 
-    kinds = typing.get_type_hints(group)
+    kinds = typing.get_type_hints(section)
     config = ConfigDict()
-    for one in dataclasses.fields(group):
+    for one in dataclasses.fields(section):
         config[one.name] = placeholder(_plain(kinds[one.name])) if one.default is None else one.default
     return config
 
 
-def read_group(group: type[Group], values: Mapping[str, Any], *, name: str) -> Group:
+def read_section(section: type[Section], values: Mapping[str, Any], *, name: str) -> Section:
     """Parses and checks a config section.
 
     Args:
-      group: the dataclass.
+      section: the dataclass.
       values: some or all fields, as ConfigDict or dict.
       name: name in errors, such as "config.data".
 
     Raises:
       InputError: for an unknown field, or a wrong type or value.
     """
-    known = {one.name: one for one in dataclasses.fields(group)}  # type: ignore[arg-type]
-    kinds = typing.get_type_hints(group)
+    known = {one.name: one for one in dataclasses.fields(section)}  # type: ignore[arg-type]
+    kinds = typing.get_type_hints(section)
     for given in values:
         if given not in known:
             near = difflib.get_close_matches(given, known, n=1)
@@ -71,15 +71,15 @@ def read_group(group: type[Group], values: Mapping[str, Any], *, name: str) -> G
         key: _checked(f"{name}.{key}", values.get(key, one.default), kinds[key], one.metadata)
         for key, one in known.items()
     }
-    return group(**read)
+    return section(**read)
 
 
-def help_lines(group: type, values: Mapping[str, Any], *, name: str) -> list[str]:
+def help_lines(section: type, values: Mapping[str, Any], *, name: str) -> list[str]:
     """Formats a line of help per field, with its value in a config."""
     return [
         f"  --{name}.{one.name}={shlex.quote(str(values.get(one.name, one.default)))}".ljust(52)
         + f" {one.metadata['help']}"
-        for one in dataclasses.fields(group)
+        for one in dataclasses.fields(section)
     ]
 
 

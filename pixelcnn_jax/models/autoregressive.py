@@ -14,8 +14,8 @@ from pixelcnn_jax.distributions import accumulation_dtype, intensities, log_prob
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import (
     Condition,
-    GivenImages,
     Images,
+    ImagesLike,
     Map,
     Variables,
     Vector,
@@ -78,7 +78,7 @@ class Network(nn.Module):
     init = init_parameters
 
     def __call__(
-        self, images: GivenImages, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
+        self, images: ImagesLike, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
         """Computes logits given all earlier sub-pixels; dropout uses rng "dropout"."""
         return as_logits(self, self.head_outputs(images, Condition(h, s), deterministic=deterministic))
@@ -91,7 +91,7 @@ class Network(nn.Module):
         return mixture_log_probs(outputs, images, levels=self.levels) if self.mixture else log_probs_of(outputs, images)
 
     @nn.compact
-    def parameters(self, images: GivenImages, h: Vector | None = None, s: Map | None = None, **_: Any) -> Params:
+    def parameters(self, images: ImagesLike, h: Vector | None = None, s: Map | None = None, **_: Any) -> Params:
         """Draws or reads the parameters; those of h and s only if given."""
         condition = Condition(h, s)
         as_images(images, channels=self.channels, levels=self.levels)
@@ -104,7 +104,7 @@ class Network(nn.Module):
         return params
 
     def head_outputs(
-        self, images: GivenImages, condition: Condition, *, deterministic: bool
+        self, images: ImagesLike, condition: Condition, *, deterministic: bool
     ) -> Float[Array, "batch height width channels outputs"]:
         """Computes logits, or mixture parameters, of every sub-pixel."""
         params = self.parameters(images, *condition)
@@ -232,14 +232,14 @@ def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:
 
 def head_hidden(
     head: Params, features: Float[Array, "batch height width known"]
-) -> Float[Array, "batch height width group"]:
+) -> Float[Array, "batch height width block"]:
     """Applies ReLU, 1x1, ReLU."""
     return jax.nn.relu(one_by_one(head["hidden"], jax.nn.relu(features)))
 
 
 def head_last(
     head: Params, hidden: Float[Array, "batch height width known"]
-) -> Float[Array, "batch height width *group"]:
+) -> Float[Array, "batch height width *block"]:
     """Applies the last 1x1, in float32 or better."""
     last = head["logits"]
     return add_bias(product(hidden, last["kernel"], result=accumulation_dtype(hidden.dtype)), last["bias"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.fields import field, read_group
+from pixelcnn_jax.foundation.fields import field, read_section
 from pixelcnn_jax.foundation.files import read_json
 from pixelcnn_jax.models.inputs import ImageSpec
 
@@ -69,8 +69,8 @@ def read_card_file(path: Path) -> dict[str, Any]:
             f"{path} must be a card of format {FORMAT}, got format {version!r:.20}: train or fetch the model again."
         )
     known = {one.name for one in dataclasses.fields(CardFields)}
-    fields = read_group(CardFields, {name: x for name, x in card.items() if name in known}, name=str(path))
-    spec = read_group(SpecFields, fields.image_spec, name=f"image_spec of {path}")
+    fields = read_section(CardFields, {name: x for name, x in card.items() if name in known}, name=str(path))
+    spec = read_section(SpecFields, fields.image_spec, name=f"image_spec of {path}")
     if not re.fullmatch("[0-9a-f]{64}", fields.sha256):
         raise InputError(f"{path} must name the SHA-256 of the weights, got {fields.sha256!r:.70}.")
     for group, values in (fields.config or {}).items():

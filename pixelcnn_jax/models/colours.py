@@ -1,4 +1,4 @@
-"""Colour groups and masks of the current pixel (1601.06759, section 3.4)."""
+"""Colour blocks and masks of the current pixel (1601.06759, section 3.4)."""
 
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ def colour_groups(features: int, channels: int) -> Int[np.ndarray, " features"]:
     return np.arange(features) * channels // features
 
 
-def group_slice(features: int, channels: int, colour: int) -> slice:
-    """Slices the features of one colour group."""
+def colour_slice(features: int, channels: int, colour: int) -> slice:
+    """Slices the features of one colour block."""
     start, stop = np.searchsorted(colour_groups(features, channels), [colour, colour + 1])
     return slice(int(start), int(stop))
 
@@ -28,7 +28,7 @@ def colour_block(part: Params, known: int, outputs: slice) -> Params:
 def colour_mask(
     inputs: Int[np.ndarray, " inputs"], outputs: Int[np.ndarray, " outputs"], *, first: bool = False
 ) -> Bool[np.ndarray, "inputs outputs"]:
-    """Builds mask A (``first``: earlier groups only) or B (also its own group).
+    """Builds mask A (``first``: earlier blocks only) or B (also its own block).
 
     Group -1 is always visible.
     """
@@ -56,7 +56,7 @@ class ColourMasks(NamedTuple):
 
 
 def input_groups(model: Network) -> Int[np.ndarray, " inputs"]:
-    """Assigns colour groups to the encoded inputs; -1 for the constant 1."""
+    """Assigns colour blocks to the encoded inputs; -1 for the constant 1."""
     return np.append(-1, np.repeat(np.arange(model.channels), max(1, model.code_features)))
 
 

@@ -80,7 +80,7 @@ class GatedPixelCNN(Network):
             saved = None if self.remat else jax.checkpoint_policies.save_only_these_names(SUMS)
             again = partial(jax.checkpoint, static_argnums=0, policy=saved, prevent_cse=on_cpu)
             one_layer = gated_layer if on_cpu and not self.remat else again(gated_layer)
-            layers = layers if on_cpu else {name: joined(layer) for name, layer in layers.items()}
+            layers = layers if on_cpu else {name: merge_gates(layer) for name, layer in layers.items()}
             first_key, keys = (None, None) if keys is None else (keys[0], keys[1:])
             stacks = one_layer(True, condition, Stacks(shift_down(inputs), inputs), layers["first"], first_key)
             stacks, _ = jax.lax.scan(
@@ -126,7 +126,7 @@ class Stacks(NamedTuple):
     horizontal: Float[Array, "batch height width horizontal_features"]
 
 
-def joined(layer: Params) -> Params:
+def merge_gates(layer: Params) -> Params:
     """Merges each gate pair and its features into one axis: faster on accelerators."""
     kernel = layer["crossing"]["kernel"]
     pairs = {name: part for name, part in layer.items() if name not in ("crossing", "out")}

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.distributions import differences, predicted
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
-from pixelcnn_jax.models.colours import colour_block, group_slice, masked
+from pixelcnn_jax.models.colours import colour_block, colour_slice, masked
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import Context, append, columns_left, horizontal_half, rows_border, vertical_half
 from pixelcnn_jax.models.parameters import Params, layers_of
@@ -73,8 +73,8 @@ class GatedStream:
 
     def _of_colour(self, params: Params, layers: list[Params], colour: int) -> Params:
         model, stacked, head = self.model, params["layers"], params["head"]
-        features = group_slice(model.features, model.channels, colour)
-        hidden = group_slice(model.head_width, model.channels, colour)
+        features = colour_slice(model.features, model.channels, colour)
+        hidden = colour_slice(model.head_width, model.channels, colour)
         outputs = slice(colour * model.outputs, (colour + 1) * model.outputs)
         later = slice(features.stop, None)
         inputs = [slice(model.inputs_before(colour))] + [features] * model.layers
@@ -131,8 +131,8 @@ class GatedStream:
         self, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Pixel]:
         model, weights = self.model, params["colours"][colour]
-        group = group_slice(model.features, model.channels, colour)
-        size = group.stop - group.start
+        block = colour_slice(model.features, model.channels, colour)
+        size = block.stop - block.start
         x = encode(model, params, pixel)[..., : model.inputs_before(colour)]
         outs: list[Array] = []
         gated: list[Array] = []
@@ -183,6 +183,6 @@ def terms_of(pixel: Array, neighbours: list[Array], colour: int) -> Float[Array,
 
 
 def _to_later(
-    x: Float[Array, "layers batch 1 1 group"], kernel: Float[Array, "layers group *later"]
+    x: Float[Array, "layers batch 1 1 block"], kernel: Float[Array, "layers block *later"]
 ) -> Float[Array, "layers batch 1 1 *later"]:
     return jax.vmap(partial(jnp.tensordot, axes=1))(x, kernel)

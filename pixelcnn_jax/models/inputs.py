@@ -15,7 +15,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.parameters import Params
 
 Images = Integer[Array | np.ndarray, "batch height width channels"]
-GivenImages = Shaped[Array | np.ndarray, "batch height width *channels"]  # integers or bool
+ImagesLike = Shaped[Array | np.ndarray, "batch height width *channels"]  # integers or bool
 RandomKeys = Key[Array, "..."] | UInt32[Array, "*batch words"]  # typed, or from PRNGKey
 Vector = Float[Array | np.ndarray, "batch condition"]
 Map = Float[Array | np.ndarray, "batch height width map_features"]
@@ -25,7 +25,7 @@ Labels = Integer[Array | np.ndarray, " batch"]
 Examples = Integer[Array | np.ndarray, "batch examples example_height example_width example_channels"]
 ABSENT = -1
 Tokens = Integer[Array | np.ndarray, "batch words"]
-Given = Vector | Labels | SmallImages | Examples | Tokens  # types of h
+ConditionLike = Vector | Labels | SmallImages | Examples | Tokens  # types of h
 Variables = Mapping[str, Any]  # from model.init
 
 

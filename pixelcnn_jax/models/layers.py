@@ -140,7 +140,7 @@ class Context(NamedTuple):
     """Addends of a horizontal half: crossing, bias, columns left, earlier colours."""
 
     gate: Float[Array, "#batch #height #width *gates"]
-    out: Float[Array, "#batch #height #width group"]
+    out: Float[Array, "#batch #height #width block"]
 
 
 def horizontal_half(
@@ -150,7 +150,7 @@ def horizontal_half(
     *,
     residual: bool = True,
     drop: Dropout = lambda x: x,
-) -> tuple[Float[Array, "batch height width group"], Float[Array, "batch height width group"]]:
+) -> tuple[Float[Array, "batch height width block"], Float[Array, "batch height width block"]]:
     """Computes the right half of Figure 2: the features, and those before the 1x1."""
     sums = context.gate + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(sums, SUMS)))

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Integer
 from pixelcnn_jax.distributions import promoted
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
-from pixelcnn_jax.models.inputs import Condition, Given, Map, Variables, params_of
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, Map, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 
 
@@ -111,7 +111,12 @@ def begin(stream: Stream, params: Params, condition: Condition, *, batch: int, w
 
 
 def start(
-    model: nn.Module, variables: Variables, *, shape: tuple[int, int, int], h: Given | None = None, s: Map | None = None
+    model: nn.Module,
+    variables: Variables,
+    *,
+    shape: tuple[int, int, int],
+    h: ConditionLike | None = None,
+    s: Map | None = None,
 ) -> Cache:
     """Builds the cache for ``conditional``; ``shape`` is batch, height, width."""
     network, variables, condition = apply_conditioner(model, variables, h, s, shape=shape)

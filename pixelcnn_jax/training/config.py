@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.fields import as_config, field, help_lines, read_group
+from pixelcnn_jax.foundation.fields import as_config, field, help_lines, read_section
 from pixelcnn_jax.models.registry import ModelConfig
 from pixelcnn_jax.training.optimizer import OptimizerConfig
 
@@ -55,7 +55,12 @@ class TrainConfig:
                 )
 
 
-GROUPS: dict[str, Any] = {"data": DataConfig, "model": ModelConfig, "optimizer": OptimizerConfig, "train": TrainConfig}
+SECTIONS: dict[str, Any] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "optimizer": OptimizerConfig,
+    "train": TrainConfig,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,7 @@ class RunConfig:
       model: the network.
       optimizer: optimizer and schedule.
       train: the train loop.
-      group: the experiment's own section, ``config.<experiment>``.
+      section: the experiment's own section, ``config.<experiment>``.
     """
 
     experiment: str
@@ -78,7 +83,7 @@ class RunConfig:
     model: ModelConfig
     optimizer: OptimizerConfig
     train: TrainConfig
-    group: Any
+    section: Any
 
 
 def compose(experiment: str, kind: type) -> "ConfigDict":
@@ -86,8 +91,8 @@ def compose(experiment: str, kind: type) -> "ConfigDict":
     from ml_collections import ConfigDict
 
     config = ConfigDict({"experiment": experiment, "seed": 0})
-    for name, group in {**GROUPS, experiment: kind}.items():
-        config[name] = as_config(group)
+    for name, section in {**SECTIONS, experiment: kind}.items():
+        config[name] = as_config(section)
     return config.lock()
 
 
@@ -99,14 +104,16 @@ def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type) -> RunCon
     """
     fields = dict(config) if isinstance(config, Mapping) else config.to_dict()
     name = str(fields.get("experiment"))
-    if unknown := fields.keys() - {"experiment", "seed", name, *GROUPS}:
-        raise InputError(f"config has no group {min(unknown)}: it has {', '.join([*GROUPS, name])}.")
+    if unknown := fields.keys() - {"experiment", "seed", name, *SECTIONS}:
+        raise InputError(f"config has no section {min(unknown)}: it has {', '.join([*SECTIONS, name])}.")
     seed = fields.get("seed", 0)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise InputError(f"config.seed must be a whole number from 0 to 2**32 - 1, got {seed}.")
-    groups = {key: read_group(group, fields.get(key, {}), name=f"config.{key}") for key, group in GROUPS.items()}
-    groups["group"] = read_group(kind, fields.get(name, {}), name=f"config.{name}")
-    return RunConfig(experiment=name, seed=seed, **groups)
+    sections = {
+        key: read_section(section, fields.get(key, {}), name=f"config.{key}") for key, section in SECTIONS.items()
+    }
+    sections["section"] = read_section(kind, fields.get(name, {}), name=f"config.{name}")
+    return RunConfig(experiment=name, seed=seed, **sections)
 
 
 def in_float32(config: RunConfig) -> RunConfig:
@@ -117,15 +124,18 @@ def in_float32(config: RunConfig) -> RunConfig:
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """Converts a config to nested dicts, the inverse of ``parse_config``."""
     fields = dataclasses.asdict(config)
-    return {**{name: value for name, value in fields.items() if name != "group"}, config.experiment: fields["group"]}
+    return {
+        **{name: value for name, value in fields.items() if name != "section"},
+        config.experiment: fields["section"],
+    }
 
 
 def help_text(config: "ConfigDict", kind: type) -> str:
     """Formats all fields with values and descriptions, for ``--help``."""
     experiment, values = config.experiment, config.to_dict()
     lines = [f"  --config.seed={config.seed}".ljust(52) + " seed of the parameters, the batches, dropout and samples"]
-    titles = {name: (group.__doc__ or "").strip().partition("\n")[0] for name, group in GROUPS.items()}
+    titles = {name: (section.__doc__ or "").strip().partition("\n")[0] for name, section in SECTIONS.items()}
     titles[experiment] = f"Fields of the experiment {experiment} alone." if dataclasses.fields(kind) else "No fields."
-    for name, group in {**GROUPS, experiment: kind}.items():
-        lines += ["", f"config.{name}: {titles[name]}", *help_lines(group, values[name], name=f"config.{name}")]
+    for name, section in {**SECTIONS, experiment: kind}.items():
+        lines += ["", f"config.{name}: {titles[name]}", *help_lines(section, values[name], name=f"config.{name}")]
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import Evaluation, nats, summarise
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, as_vectors
-from pixelcnn_jax.models.inputs import Given, ImageSpec, Map, Variables, as_images, as_rows
+from pixelcnn_jax.models.inputs import ConditionLike, ImageSpec, Map, Variables, as_images, as_rows
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
 from pixelcnn_jax.training.processes import own_rows
 from pixelcnn_jax.training.step import microbatches
@@ -32,7 +32,7 @@ def evaluate(
     variables: Variables,
     images: np.ndarray | Array,
     *,
-    h: Given | None = None,
+    h: ConditionLike | None = None,
     s: Map | None = None,
     batch_size: int = 64,
 ) -> Evaluation:

@@ -26,7 +26,7 @@ from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import (
-    Given,
+    ConditionLike,
     ImageSpec,
     Map,
     RandomKeys,
@@ -75,10 +75,10 @@ class FitConfig:
 
 
 def fit(
-    model_or_config: nn.Module | ModelConfig | None,
+    model: nn.Module | ModelConfig | None,
     images: np.ndarray | Array,
     *,
-    h: Given | None = None,
+    h: ConditionLike | None = None,
     s: Map | None = None,
     levels: int | None = None,
     validation: float | np.ndarray | Array = 0.1,
@@ -90,7 +90,7 @@ def fit(
     learning_rate: float = 1e-2,
     ema_decay: float = 0.99,
     eval_every: int | None = None,
-    folder: str | Path | None = None,
+    workdir: str | Path | None = None,
     progress: bool = True,
 ) -> Fitted:
     """Trains p(x) or p(x | h, s) on arrays; returns the best EMA parameters.
@@ -99,7 +99,7 @@ def fit(
     (EMA) of the parameters is validated every ``eval_every`` steps. Equal calls on one CPU return equal bits.
 
     Args:
-      model_or_config: a model of this package, any Linen module from images to logits, a ``ModelConfig`` (levels and
+      model: a model of this package, any Linen module from images to logits, a ``ModelConfig`` (levels and
         channels follow from the images), or None for a Gated PixelCNN with 8 layers of 32 features: a softmax up to 32
         levels, else a mixture of 8 logistics with point masses; dropout 0.2 beyond ten epochs.
       images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
@@ -115,19 +115,19 @@ def fit(
       learning_rate: peak of the schedule.
       ema_decay: decay of the EMA parameters.
       eval_every: steps between validations; default ``steps // 10``.
-      folder: run directory for checkpoints, metrics and the best model, in float32 (``load_pretrained(folder)``). An
+      workdir: run directory for checkpoints, metrics and the best model, in float32 (``load_pretrained(workdir)``). An
         equal call resumes bit for bit. Needs ``pip install 'pixelcnn-jax[train]'``.
       progress: show a progress bar.
 
     Raises:
       InputError: for inconsistent arguments, the folder of a different call, or a loss that is not finite.
-      Interrupted: after Ctrl-C or SIGTERM, once the state is saved to ``folder``.
+      Interrupted: after Ctrl-C or SIGTERM, once the state is saved to ``workdir``.
     """
-    if folder is not None and find_spec("orbax") is None:
-        raise InputError("folder needs orbax-checkpoint: pip install 'pixelcnn-jax[train]'.")
+    if workdir is not None and find_spec("orbax") is None:
+        raise InputError("workdir needs orbax-checkpoint: pip install 'pixelcnn-jax[train]'.")
     images = np.asarray(as_array(images))
-    levels = _levels(images, levels, getattr(model_or_config, "levels", None))
-    channels: Any = getattr(model_or_config, "channels", images.shape[3] if images.ndim == 4 else 1)
+    levels = _levels(images, levels, getattr(model, "levels", None))
+    channels: Any = getattr(model, "channels", images.shape[3] if images.ndim == 4 else 1)
     pixels = np.asarray(as_images(images, channels=channels, levels=levels))
     seed = int(jax.random.bits(jax.random.key(0) if key is None else key))
     held_out = _held_out(validation, len(images), seed)
@@ -135,12 +135,12 @@ def fit(
     try:
         height, width, _ = pixels.shape[1:]
         spec = ImageSpec(height, width, channels, levels)
-        model = _model(model_or_config, spec, seen=steps * batch_size / (len(images) - len(held_out)))
-        spec = spec._replace(classes=_classes(model, given.get("h"), variables))
+        network = _model(model, spec, seen=steps * batch_size / (len(images) - len(held_out)))
+        spec = spec._replace(classes=_classes(network, given.get("h"), variables))
         splits = _splits(pixels, held_out, given, spec)
-        arrays = {} if folder is None else {"images": images, "validation": held_out, "variables": variables, **given}
+        arrays = {} if workdir is None else {"images": images, "validation": held_out, "variables": variables, **given}
         identity: dict[str, Any] = {name: _digest(*jax.tree.leaves(x)) for name, x in arrays.items()}
-        identity |= {"model_or_config": json.dumps(model_or_config and describe(model_or_config)), "key": seed}
+        identity |= {"model": json.dumps(describe(network)), "key": seed}
         identity |= dict(levels=levels, steps=steps, microbatch_size=microbatch_size, eval_every=eval_every)
         tenth, part = max(1, steps // 10), microbatch_size or 1
         every = tenth if eval_every is None else eval_every
@@ -152,7 +152,7 @@ def fit(
             "train": train | {"eval_batch_size": -(-64 // part) * part},
         }
         config = parse_config({"experiment": "fit", "seed": seed, "fit": {"arguments": identity}, **fields}, FitConfig)
-        return _train(config, model, splits, variables, None if folder is None else Path(folder), progress)
+        return _train(config, network, splits, variables, None if workdir is None else Path(workdir), progress)
     except InputError as error:  # drop the sections of field names
         raise InputError(re.sub(r"(?<!\S)config\.(\w+\.)+(?=\w)", "", str(error))) from None
 
@@ -211,7 +211,7 @@ def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
 
 
 def _train(
-    config: RunConfig, model: Any, splits: Splits, start: Variables | None, folder: Path | None, progress: bool
+    config: RunConfig, model: Any, splits: Splits, start: Variables | None, workdir: Path | None, progress: bool
 ) -> Fitted:
     check_batch_size(data_mesh(), config.train.microbatch_size or config.train.batch_size)
     experiment, exact = (_experiment(one, splits.train, start) for one in (model, _in_float32(model)))
@@ -222,9 +222,9 @@ def _train(
         microbatch_size=config.train.microbatch_size,
         shows=shows,
     )
-    with nullcontext() if folder is None else open_workdir(folder, config, splits):
-        best = BestModel(folder, config, exact, {}, splits)
-        metrics = train_steps(config, experiment, splits, folder, best=best, losses_of=losses_of, shows=shows)
+    with nullcontext() if workdir is None else open_workdir(workdir, config, splits):
+        best = BestModel(workdir, config, exact, {}, splits)
+        metrics = train_steps(config, experiment, splits, workdir, best=best, losses_of=losses_of, shows=shows)
         return Fitted(exact.networks, jax.tree.map(jnp.asarray, best.params()), metrics.records)
 
 

@@ -69,6 +69,6 @@ def test_statistics_of_parts_are_those_of_all():
     joined, seen = statistics(parts[0]), len(parts[0])
     for part in parts[1:]:
         seen += len(part)
-        joined = joined.joined(statistics(part), len(part) / seen)
+        joined = joined.merge(statistics(part), len(part) / seen)
     for actual, expected in zip(joined, statistics(np.sort(values, axis=0)), strict=True):
         np.testing.assert_allclose(actual, expected)

@@ -12,7 +12,7 @@ from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.data.scenes import SCENES, WORDS
 from pixelcnn_jax.data.source import Source
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.fields import as_config, read_group
+from pixelcnn_jax.foundation.fields import as_config, read_section
 from pixelcnn_jax.models.inputs import ImageSpec
 
 
@@ -64,7 +64,7 @@ def test_a_row_that_is_kept_is_decoded_once_however_many_threads_read_it(monkeyp
 
 
 def test_the_config_group_reads_back():
-    assert read_group(DataConfig, as_config(DataConfig).to_dict(), name="data") == DataConfig()
+    assert read_section(DataConfig, as_config(DataConfig).to_dict(), name="data") == DataConfig()
 
 
 @pytest.mark.parametrize("options", [{}, {"resize": 14, "bits": 3, "labels": True}, {"binarize": "dynamic"}])

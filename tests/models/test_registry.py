@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError
-from pixelcnn_jax.foundation.fields import read_group
+from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.models import registry
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
@@ -44,7 +44,7 @@ def test_a_registered_class_can_be_the_network_of_a_config(monkeypatch):
     monkeypatch.setattr(registry, "REGISTERED", {})
     monkeypatch.setitem(NETWORKS, "Own", "")
     assert register(Own) is Own
-    config = read_group(ModelConfig, {"network": "Own", "features": 4}, name="config.model")
+    config = read_section(ModelConfig, {"network": "Own", "features": 4}, name="config.model")
     assert make_network(config, SPEC) == Own(17, 3, 4)
     with pytest.raises(InputError, match="layers must stay 7"):
         make_network(ModelConfig(network="Own", layers=2), SPEC)

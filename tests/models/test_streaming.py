@@ -98,7 +98,7 @@ def test_completions_equal_and_keep_what_is_given(network, name):
     model, variables, shape, condition = build(network, name)
     given = random_images(model, shape, key=9)
     mask = jax.random.bernoulli(jax.random.key(2), 0.4, given.shape)
-    completed = assert_same(model, variables, shape, condition, given=given, mask=mask)
+    completed = assert_same(model, variables, shape, condition, observed=given, mask=mask)
     assert (completed == given)[mask].all()
     assert (completed != given)[~mask].any()
 
@@ -112,7 +112,7 @@ def test_devices_share_the_images(network):
     keys = jax.random.split(jax.random.key(4), batch)
     given = random_images(model, (batch, height, width))
     mask = (np.arange(height) < 1)[None, :, None, None]
-    for arguments in (dict(h=h, s=s), dict(h=h, s=s, given=given, mask=mask)):
+    for arguments in (dict(h=h, s=s), dict(h=h, s=s, observed=given, mask=mask)):
         alone, shared = (
             sample(model, variables, k, shape=(batch, height, width), **arguments) for k in (keys, shard(keys))
         )

@@ -80,10 +80,10 @@ def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkey
     with monkeypatch.context() as patched:
         patched.setattr(Checkpoints, "save", save_once)
         with pytest.raises(KeyboardInterrupt):
-            fit(TINY, IMAGES, folder=tmp_path / "data.v2/run", **SHORT)
+            fit(TINY, IMAGES, workdir=tmp_path / "data.v2/run", **SHORT)
     assert saved == [2, 4]
-    resumed = fit(TINY, IMAGES, folder=tmp_path / "data.v2/run", **SHORT)
-    again = fit(TINY, IMAGES, folder=str(tmp_path / "data.v2/run"), **SHORT)  # finished
+    resumed = fit(TINY, IMAGES, workdir=tmp_path / "data.v2/run", **SHORT)
+    again = fit(TINY, IMAGES, workdir=str(tmp_path / "data.v2/run"), **SHORT)  # finished
     loaded = load_pretrained(tmp_path / "data.v2/run")
     for one in (resumed, again, loaded):
         jax.tree.map(np.testing.assert_array_equal, one.variables, short.variables)
@@ -91,9 +91,9 @@ def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkey
     assert without_times(resumed.history) == without_times(again.history) == without_times(short.history)
     assert loaded.card["density"] == "p(x)"
     changes = {"images": ~IMAGES, "steps": 7, "key": jax.random.key(1), "validation": 0.2, "ema_decay": 0.8}
-    for name, value in (changes | {"model_or_config": None, "learning_rate": 1e-3, "eval_every": None}).items():
+    for name, value in (changes | {"model": None, "learning_rate": 1e-3, "eval_every": None}).items():
         with pytest.raises(InputError, match=rf"data\.v2/run has a different config: {name} was"):
-            fit(**{"model_or_config": TINY, "images": IMAGES} | SHORT | {name: value}, folder=tmp_path / "data.v2/run")
+            fit(**{"model": TINY, "images": IMAGES} | SHORT | {name: value}, workdir=tmp_path / "data.v2/run")
 
 
 def test_codes_given_labels_and_a_map_make_a_prior():
@@ -136,7 +136,7 @@ def test_the_images_decide_the_levels_and_channels_of_the_default_network(
         ({"images": IMAGES.astype(int) * 3, "levels": 3}, "images must hold integers 0 to 2, got 0 to 3"),
         ({"images": IMAGES[:1]}, "validation must hold out some of the 1 images"),
         (
-            {"model_or_config": GatedPixelCNN(levels=2), "levels": 3},
+            {"model": GatedPixelCNN(levels=2), "levels": 3},
             "levels must be .* got 3 for .* a model of 2",
         ),
         ({"h": np.arange(399)}, "h must have a row for each of the 400 images"),
@@ -153,7 +153,7 @@ def test_the_images_decide_the_levels_and_channels_of_the_default_network(
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_what_does_not_fit_is_refused_in_a_sentence_without_the_words_of_a_config(changes, named):
     with pytest.raises(InputError, match=f"^{named}") as refused:
-        fit(**{"model_or_config": TINY, "images": IMAGES} | changes)
+        fit(**{"model": TINY, "images": IMAGES} | changes)
     assert "config." not in str(refused.value)
 
 
@@ -166,7 +166,7 @@ def test_a_loss_that_diverges_names_the_learning_rate():
 def test_a_folder_needs_the_extra(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pixelcnn-jax\[train\]"):
-        fit(TINY, IMAGES, folder=tmp_path)
+        fit(TINY, IMAGES, workdir=tmp_path)
 
 
 def test_training_needs_no_extra():
@@ -178,6 +178,6 @@ def test_training_needs_no_extra():
 
 def test_a_model_fitted_to_labels_is_sampled_by_label_from_a_shell(tmp_path):
     labels = np.arange(len(IMAGES)) % 2
-    fit(TINY, IMAGES, h=labels, folder=tmp_path / "run", **SHORT | {"steps": 1})
+    fit(TINY, IMAGES, h=labels, workdir=tmp_path / "run", **SHORT | {"steps": 1})
     result = CliRunner().invoke(main, ["sample", str(tmp_path / "run"), "--label=1", "-o", str(tmp_path / "a.png")])
     assert result.exit_code == 0, result.output

@@ -13,8 +13,8 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, check_precision, init_parameters
 from pixelcnn_jax.models.inputs import (
     Condition,
-    Given,
-    GivenImages,
+    ConditionLike,
+    ImagesLike,
     Map,
     Variables,
     as_rows,
@@ -61,7 +61,7 @@ class ConditionalModel(nn.Module):
 
     init = init_parameters
 
-    def parameters(self, images: GivenImages, h: Given | None = None) -> None:
+    def parameters(self, images: ImagesLike, h: ConditionLike | None = None) -> None:
         """Draws the parameters of both modules."""
         self.network.parameters(images, *self.condition(h, len(images)))
 
@@ -74,12 +74,12 @@ class ConditionalModel(nn.Module):
         return self.network.channels
 
     def __call__(
-        self, images: GivenImages, h: Given | None = None, **options: Any
+        self, images: ImagesLike, h: ConditionLike | None = None, **options: Any
     ) -> Float[Array, "batch height width channels levels"]:
         """Computes the logits of every sub-pixel."""
         return self.network(images, *self.condition(h, len(images)), **options)
 
-    def condition(self, h: Given | None, batch: int) -> Condition:
+    def condition(self, h: ConditionLike | None, batch: int) -> Condition:
         """Computes the condition of the network from h.
 
         Raises:
@@ -99,7 +99,7 @@ def part_of(variables: Variables, name: str) -> dict[str, Any]:
     return {collection: tree[name] for collection, tree in variables.items() if name in tree}
 
 
-def unconditional(model: nn.Module, variables: Variables, h: Given | None, condition: Condition) -> Condition:
+def unconditional(model: nn.Module, variables: Variables, h: ConditionLike | None, condition: Condition) -> Condition:
     """Computes the null condition.
 
     Args:
@@ -122,7 +122,7 @@ def unconditional(model: nn.Module, variables: Variables, h: Given | None, condi
 def apply_conditioner(
     model: nn.Module,
     variables: Variables,
-    h: Given | None,
+    h: ConditionLike | None,
     s: Map | None,
     *,
     shape: tuple[int, ...],
