@@ -112,13 +112,18 @@ def network_r() -> RunConfig:
 
 
 def stepper(
-    experiment: Experiment, config: RunConfig, batch: Batch, sharding: Any, microbatch_size: int | None = None
+    experiment: Experiment,
+    config: RunConfig,
+    batch: Batch,
+    sharding: Any,
+    microbatch_size: int | None = None,
+    mesh: Any = None,
 ) -> tuple[Callable[..., Any], jax.stages.Compiled, float]:
     """Builds the next step's function, the compiled step and its compile time."""
     optimizer, key = make_optimizer(config.optimizer, steps=config.train.steps), jax.random.key(0)
     state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=sharding)(key)
     options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": config.train.ema_decay}
-    step = partial(train_step, **options, microbatch_size=microbatch_size)
+    step = partial(train_step, **options, microbatch_size=microbatch_size, mesh=mesh)
     lowered = jax.jit(step, donate_argnames="state", out_shardings=sharding).lower(state, batch, key)
     began = time.perf_counter()
     compiled = lowered.compile()
@@ -149,7 +154,9 @@ def main(microbatch_size: tuple[int, ...], rounds: int) -> None:
 
     steps, executed = {}, {}
     for size in microbatch_size:
-        steps[f"microbatch {size}"], compiled, _ = stepper(experiment, config, batch, replicated(mesh), size)
+        steps[f"microbatch {size}"], compiled, _ = stepper(
+            experiment, config, batch, replicated(mesh), size if size < BATCH else None, mesh
+        )
         if size == BATCH:  # for others XLA counts the body of the loop once
             executed["package"] = gflop_of(compiled) * mesh.size / BATCH
     naive = naive_experiment(experiment)

@@ -27,7 +27,7 @@ from pixelcnn_jax.data.dataset import image_spec, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.errors import InputError, user_message
-from pixelcnn_jax.training.config import RunConfig, TrainConfig, help_text, parse_config
+from pixelcnn_jax.training.config import RunConfig, help_text, parse_config
 from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.processes import Processes, is_first, join
@@ -90,7 +90,8 @@ def main(argv: list[str] | None = None) -> None:
 def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
     """Trains, prints the table and returns the summary."""
     assert command.workdir is not None
-    use_all_cores(config.train, processes=command.processes.number if command.processes else 1)
+    parts = config.train.batch_size // (config.train.microbatch_size or 1)
+    devices.use_all_cores(parts, processes=command.processes.number if command.processes else 1)
     devices.keep_programs(config.train.compilation_cache)
     if command.processes is not None:
         if config.data.download:
@@ -176,12 +177,6 @@ def one_line(message: object) -> str:
     """Joins the lines of a message, without escapes and quotes."""
     line = " ".join(str(message).replace("\\n", ". ").replace("\\", "").split())
     return line[1:-1] if len(line) > 1 and line[0] == line[-1] and line[0] in "'\"" else line
-
-
-def use_all_cores(config: TrainConfig, *, processes: int = 1) -> None:
-    """Exposes CPU cores as devices, a number that divides the batch sizes."""
-    sizes = (config.batch_size, config.eval_batch_size, config.microbatch_size or config.batch_size)
-    devices.use_all_cores(sizes, processes=processes)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ from pixelcnn_jax.foundation import interrupts  # noqa: F401 (before slow import
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pixelcnn_jax.causality import check_causal
 from pixelcnn_jax.codec import compress, decompress, quantise
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.likelihood import bits_per_dim, check_causal, log_prob, nats
+from pixelcnn_jax.likelihood import bits_per_dim, log_prob, nats
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.predecessors.pixelcnn import PixelCNN
 from pixelcnn_jax.models.predecessors.pixelrnn import DiagonalBiLSTM, RowLSTM

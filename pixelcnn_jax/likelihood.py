@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import flax.linen as nn
 import jax
@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.distributions import log_probs_of
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
 from pixelcnn_jax.models.inputs import (
@@ -19,29 +18,13 @@ from pixelcnn_jax.models.inputs import (
     ConditionLike,
     Images,
     ImagesLike,
-    ImageSpec,
     Map,
     Variables,
     apply,
     as_images,
 )
 
-ROUNDING = 1e-5  # relative tolerance of logits
 Nats = TypeVar("Nats", Array, np.ndarray, float)
-QUANTILE = 1.959964  # 97.5 % of the standard normal
-
-
-class Evaluation(NamedTuple):
-    """Likelihood of a set of images; error and 95 % interval are those of ``nats``.
-
-    The error covers the choice of images, not the randomness of training.
-    """
-
-    nats: float
-    bits_per_dim: float
-    standard_error: float
-    interval: tuple[float, float]
-    images: int
 
 
 def log_probs(
@@ -108,67 +91,6 @@ def bits_per_dim(
     return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), shape)
 
 
-def check_causal(
-    model: nn.Module,
-    variables: Variables,
-    *,
-    shape: tuple[int, int, int],
-    h: ConditionLike | None = None,
-    s: Map | None = None,
-) -> None:
-    """Checks that logits depend only on earlier sub-pixels, with random images.
-
-    Takes one forward pass per sub-pixel. Misses changes of logits below 1e-5 and any that these images hide.
-
-    Args:
-      variables: kernels of zeros would hide a leak.
-      shape: batch, height and width of the images; small ones suffice.
-
-    Raises:
-      InputError: the logits are not causal, or NaN.
-    """
-    images = jax.random.randint(jax.random.key(0), (*shape, model.channels), 0, model.levels)
-    network, weights, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
-    leaks, has_nan = map(np.asarray, _leaks(network, weights, images, condition))
-    if has_nan:
-        raise InputError("model has logits that are NaN: nothing can be said of what they depend on.")
-    if leaks.any():
-        later, earlier = np.argwhere(leaks)[0]
-        names = [tuple(map(int, np.unravel_index(one, images.shape[1:]))) for one in (earlier, later)]
-        raise InputError(
-            f"model is not causal: the logits of sub-pixel {names[0]} (row, column, channel) depend on {names[1]}."
-        )
-
-
-@partial(jax.jit, static_argnames="model")
-def _leaks(
-    model: nn.Module, variables: Variables, images: Images, condition: Condition
-) -> tuple[Bool[Array, "changed subpixels"], Bool[Array, ""]]:
-    size = math.prod(images.shape[1:])
-
-    def logits(changed: Array) -> Array:
-        flat = images.reshape(-1, size)
-        flat = jnp.where((jnp.arange(size) == changed)[None], (flat + 1) % model.levels, flat)
-        return apply(model, variables, flat.reshape(images.shape), condition).reshape(-1, size, model.levels)
-
-    unchanged = logits(jnp.array(size))
-
-    def differs(changed: Array) -> Array:
-        different = jnp.abs(logits(changed) - unchanged) > ROUNDING * (1 + jnp.abs(unchanged))
-        return jnp.any(different, axis=(0, 2)) & (jnp.arange(size) <= changed)
-
-    return jax.lax.map(differs, jnp.arange(size)), jnp.isnan(unchanged).any()
-
-
 def nats_to_bits_per_dim(nats: Nats, shape: tuple[int, ...]) -> Nats:
     """Converts nats per image to bits per sub-pixel."""
     return nats / (math.prod(shape) * math.log(2))
-
-
-def summarise(each: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluation:
-    """Summarises nats per image as an ``Evaluation``."""
-    each = each.astype(np.float64)
-    mean, count = float(each.mean()), len(each)
-    error = float(each.std(ddof=1)) / count**0.5 if count > 1 else float("inf")
-    half = QUANTILE * error
-    return Evaluation(mean, nats_to_bits_per_dim(mean, spec.shape), error, (mean - half, mean + half), count)

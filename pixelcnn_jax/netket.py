@@ -10,7 +10,8 @@ import netket as nk
 from jaxtyping import Array, Complex, Float, Int, Real
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.streaming import Cache, conditional, start, stream_of
+from pixelcnn_jax.models.conditionals import Cache, conditional, start
+from pixelcnn_jax.models.streaming import stream_of
 
 
 class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]

@@ -29,9 +29,9 @@ from pixelcnn_jax.models.inputs import (
     params_of,
 )
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import Cache, Stream, stream_of
+from pixelcnn_jax.models.streaming import Stream, stream_of
 
-REPORT_SECONDS = 0.02  # minimum time between reports of finished rows
+REPORT_SECONDS = 0.02  # target time per dispatch with ``on_row``
 
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
@@ -53,13 +53,13 @@ def sample(
     """Draws images from p(x | h, s) at about the cost of one forward pass.
 
     Args:
-      model: a network or ``ConditionalModel``; without a stream it is rerun for every sub-pixel.
-      key: one key, or one per image; equal keys share their noise, sharded keys sample on several devices.
+      model: network or ``ConditionalModel``; without a ``Stream``, sampled naively.
+      key: one key, or one per image: equal keys give equal noise, sharded keys shard the batch.
       shape: batch, height and width.
       h: vectors [batch, condition] or class labels [batch].
       s: maps [batch, height, width, map_features].
       observed: observed images, kept where ``mask`` is true.
-      mask: true at observed sub-pixels. Exact for a raster prefix; pixels ignore observed ones further down.
+      mask: true at observed sub-pixels. Exact for a raster prefix; else observed only affects later pixels.
       temperature: divisor of the logits.
       guidance: weight w of classifier-free guidance (Ho and Salimans 2022): (1 + w) conditional - w unconditional
         logits. Assumes training with ``drop_condition``; not checked.
@@ -68,18 +68,7 @@ def sample(
     Raises:
       InputError: arguments do not fit the model.
     """
-    prepared = _prepared(
-        model,
-        variables,
-        key,
-        shape=shape,
-        h=h,
-        s=s,
-        observed=observed,
-        mask=mask,
-        temperature=temperature,
-        guidance=guidance,
-    )
+    prepared = _prepared(model, variables, key, shape, h, s, observed, mask, temperature, guidance)
     return _checked(_sample(*prepared, on_row=on_row)).images
 
 
@@ -93,7 +82,7 @@ def sample_and_log_prob(
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, " batch"]]:
     """Draws images as ``sample`` does, with their log-probabilities in nats.
 
-    Log-probabilities include temperature and guidance, and are conditional on observed sub-pixels.
+    Log-probabilities: drawn sub-pixels only, under temperature and guidance.
     """
     network, weights, adjustment, inputs, drawn = _prepared(model, variables, key, **arguments)
     drawn = drawn._replace(log_probs=jnp.zeros(len(drawn.images)))
@@ -103,7 +92,7 @@ def sample_and_log_prob(
 
 
 class Drawn(NamedTuple):
-    """Partly drawn images and their log-probabilities; None if not requested."""
+    """Images so far; ``log_probs`` is None unless requested."""
 
     images: Int[Array, "batch height width channels"]
     log_probs: Float[Array, " batch"] | None
@@ -117,7 +106,7 @@ class Drawn(NamedTuple):
 
 
 class SamplerInputs(NamedTuple):
-    """Keys, mask of observed sub-pixels, and condition of each pass."""
+    """Keys, mask and condition (interleaved under guidance)."""
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
@@ -147,7 +136,7 @@ def _sample(
     while row < height:
         began, end = time.monotonic(), min(row + count, height)
         drawn, rows = jax.block_until_ready(advance(drawn, rows, row, end))
-        # Fast rows are batched: a call for each would slow them down.
+        # Batches fast rows to amortise dispatch.
         count = max(1, int((end - row) * REPORT_SECONDS / max(1e-9, time.monotonic() - began)))
         for finished in range(row, end):
             on_row(finished)
@@ -158,7 +147,7 @@ def _sample(
 def naive_sample(
     model: nn.Module, variables: Variables, key: RandomKeys, **arguments: Any
 ) -> Int[Array, "batch height width channels"]:
-    """Draws as ``sample`` does, without a cache; half precision may differ."""
+    """Samples without a cache; half precision may differ from ``sample``."""
     return _checked(_sample_naively(*_prepared(model, variables, key, **arguments))).images
 
 
@@ -185,37 +174,41 @@ def _sample_rows(
     stop: Int[Array, ""] | int,
 ) -> tuple[Drawn, Any]:
     """Draws rows ``first`` to ``stop - 1``, compiled once for any number of rows."""
-    _, _, width, channels = drawn.images.shape
-    cache = Cache(stream, stream.prepare(params), inputs.condition, rows)
+    batch, _, width, channels = drawn.images.shape
+    params = stream.prepare(params)
 
     def sample_row(row: Array, carry: Any) -> Any:
-        (images, log_probs), cache = carry
-        observed, stays = (jax.lax.dynamic_slice_in_dim(x, row, 1, axis=1) for x in (images, inputs.mask))
+        (images, log_probs), rows = carry
+        at_row = partial(jax.lax.dynamic_slice_in_dim, start_index=row, slice_size=1, axis=1)
+        h, s = inputs.condition
+        above, rows = stream.open_row(params, rows, Condition(h, None if s is None else at_row(s)))
+        mask = at_row(inputs.mask)
         gumbel = noise(inputs.keys, row, width=width, channels=channels, levels=stream.model.levels)[:, None]
 
         def sample_pixel(column: Array, carry: Any) -> Any:
-            drawn, cache = carry
+            drawn, columns, state = carry
             at = partial(jax.lax.dynamic_slice_in_dim, start_index=column, slice_size=1, axis=2)
-            pixel, fixed, random = (at(x)[:, 0, 0] for x in (observed, stays, gumbel))
+            pixel, kept, random = (at(x) for x in (drawn.images, mask, gumbel))
             for colour in range(channels):
-                logits, cache = cache.read(column, colour)
-                logits, kept = adjustment.logits(logits), fixed[:, colour]
-                values = draw(logits, random[:, colour]).astype(pixel.dtype)
-                drawn = drawn._replace(log_probs=drawn.add(logits, values, kept))
-                values = jnp.where(kept, pixel[:, colour], values)
-                cache = cache.write(column * channels + colour, adjustment.repeat(values))
-            # Opened here and carried into the next iteration: XLA on CPU would fuse the gate with the lookup of its
-            # context, which runs ten times as slow.
-            return drawn, cache.close_pixel(column).open_pixel(jnp.minimum(column + 1, width - 1))
+                logits, state = stream.read_colour(params, state, adjustment.repeat(pixel), colour=colour)
+                logits, is_kept = adjustment.logits(logits), kept[:, 0, 0, colour]
+                values = draw(logits, random[:, 0, 0, colour]).astype(pixel.dtype)
+                drawn = drawn._replace(log_probs=drawn.add(logits, values, is_kept))
+                pixel = pixel.at[:, 0, 0, colour].set(jnp.where(is_kept, pixel[:, 0, 0, colour], values))
+            images = jax.lax.dynamic_update_slice_in_dim(drawn.images, pixel, column, axis=2)
+            columns = stream.close_pixel(params, columns, state, adjustment.repeat(pixel))
+            # Carried into the next iteration: XLA on CPU would fuse the context slice into the gate, ten times slower.
+            following = stream.open_pixel(params, columns, above, jnp.minimum(column + 1, width - 1))
+            return drawn._replace(images=images), columns, following
 
-        cache = cache.open_row(row, adjustment.repeat(observed)).open_pixel(0)
-        drawn, cache = jax.lax.fori_loop(0, width, sample_pixel, (Drawn(images, log_probs), cache))
-        finished = cache.row[:: adjustment.passes]
-        images = jax.lax.dynamic_update_slice_in_dim(images, finished, row, axis=1)
-        return drawn._replace(images=images), cache.close_row()
+        columns = stream.first_columns(params, batch * adjustment.passes)
+        begun = Drawn(at_row(images), log_probs), columns, stream.open_pixel(params, columns, above, 0)
+        drawn, *_ = jax.lax.fori_loop(0, width, sample_pixel, begun)
+        rows = stream.close_row(params, rows, above, adjustment.repeat(drawn.images))
+        images = jax.lax.dynamic_update_slice_in_dim(images, drawn.images, row, axis=1)
+        return drawn._replace(images=images), rows
 
-    drawn, cache = jax.lax.fori_loop(first, stop, sample_row, (drawn, cache))
-    return drawn, cache.rows
+    return jax.lax.fori_loop(first, stop, sample_row, (drawn, rows))
 
 
 @partial(jax.jit, static_argnames="model")
@@ -246,7 +239,6 @@ def _prepared(
     model: nn.Module,
     variables: Variables,
     key: Array,
-    *,
     shape: tuple[int, int, int],
     h: ConditionLike | None = None,
     s: Map | None = None,
@@ -262,14 +254,14 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)
-    # Unobserved values are overwritten before they are read; zeros are valid indices of an embedding.
+    # Unobserved pixels are set to 0, a valid embedding index, and drawn before use; -1 marks invalid images.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)
     key = jax.random.key_data(key)
     if key.ndim > 1 and len(key) != shape[0]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got {len(key)} keys.")
-    # Under vmap, other PRNG implementations draw all numbers from the first key.
+    # Always threefry: under vmap, rbg draws from the first key only.
     key = jax.random.wrap_key_data(key[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
     inputs = SamplerInputs(keys, jnp.broadcast_to(jnp.asarray(mask, bool), full), condition)

@@ -116,7 +116,10 @@ def test_bool_images_are_levels():
         (dict(h=np.full(CLASSES, 2**32 + 1)), "h must be finite and fit into int32"),
         (dict(h=np.full((CLASSES, CLASSES), 1e39)), "h must be finite"),
         (dict(h=LABELS[:3]), "h must have a row for each of the 4"),
-        (dict(observed=IMAGES.astype(np.int64) + 2**32, mask=np.ones((1, 1, 1, 1), bool)), "given must hold integers"),
+        (
+            dict(observed=IMAGES.astype(np.int64) + 2**32, mask=np.ones((1, 1, 1, 1), bool)),
+            "observed must hold integers",
+        ),
         (dict(key=jax.random.split(KEY, 3)), "key must be one key or one for each"),
         (dict(temperature=0.0), "temperature must be"),
         (dict(temperature=np.nan), "temperature must be"),

@@ -9,14 +9,14 @@ import hashlib
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Key, UInt32
+from jaxtyping import Array
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import cache_folder
@@ -40,19 +40,19 @@ def on_one_device(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
 
-def use_all_cores(batch_sizes: Sequence[int] = (), *, processes: int = 1) -> None:
+def use_all_cores(parts: int = 0, *, processes: int = 1) -> None:
     """Makes each CPU core a device and keeps freed memory.
 
     Call before the first array: the device count is fixed once JAX is in use.
 
     Args:
-      batch_sizes: global sizes to divide evenly; may lower the number of devices.
+      parts: number of microbatches, or images, that the devices divide evenly; may lower the number of devices.
     """
     keep_memory()
     if "JAX_NUM_CPU_DEVICES" in os.environ:
         return
     granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    fitting = (n for n in range(granted, 1, -1) if not any(size % (n * processes) for size in batch_sizes))
+    fitting = (n for n in range(granted, 1, -1) if parts % (n * processes) == 0)
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", next(fitting, 1))
 
@@ -105,10 +105,11 @@ def _instruction_sets() -> list[str]:
     return about[1].split() if about else []
 
 
-def check_batch_size(mesh: Mesh, batch_size: int, *, name: str = "batch_size") -> None:
-    """Raises InputError, naming the field, unless the devices divide the batch."""
-    if batch_size % mesh.size:
-        raise InputError(f"{name} must be a multiple of the number of devices, {mesh.size}, got {batch_size}.")
+def check_batch_size(mesh: Mesh, batch_size: int, microbatch_size: int | None) -> None:
+    """Raises InputError unless the devices can share the microbatches of a batch."""
+    if batch_size % (mesh.size * (microbatch_size or 1)):
+        size = f" times config.train.microbatch_size={microbatch_size}" if microbatch_size else ""
+        raise InputError(f"config.train.batch_size must be a multiple of {mesh.size} devices{size}, got {batch_size}.")
 
 
 def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -140,36 +141,3 @@ def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
     if not isinstance(sharding, NamedSharding):
         return batched, whole
     return jax.device_put(batched, sharding), jax.device_put(whole, NamedSharding(sharding.mesh, PartitionSpec()))
-
-
-def per_device(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Maps a function over the mesh of ``jax.set_mesh(data_mesh())``.
-
-    Gradients of whole arguments are summed once, after the backward pass. Without such a mesh, or if it does not divide
-    the images, the function is unchanged.
-
-    Args:
-      function: ``images, condition, *whole -> values``; all but ``whole`` are sharded, of the condition only parts with
-        as many rows as images.
-    """
-    mesh = jax.sharding.get_abstract_mesh()
-
-    def mapped(images: Array, condition: Any, *whole: Any) -> Array:
-        if AXIS not in mesh.auto_axes or len(images) % mesh.shape[AXIS]:
-            return function(images, condition, *whole)
-        rows, all_rows = PartitionSpec(AXIS), PartitionSpec()
-        split = jax.tree.map(lambda x: rows if len(x) == len(images) else all_rows, condition)
-        specs = (rows, split, *(all_rows for _ in whole))
-        # The check would have gradients summed where an argument is read: inside the loops.
-        return jax.shard_map(function, in_specs=specs, out_specs=rows, check_vma=False)(images, condition, *whole)
-
-    return mapped
-
-
-def random_words(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "images ..."]:
-    """Draws random words per image; within ``per_device``, this device's rows of them."""
-    if AXIS not in jax.sharding.get_abstract_mesh().manual_axes:
-        return jax.random.bits(key, shape)
-    local_rows, *rest = shape
-    words = jax.random.bits(key, (local_rows * jax.lax.axis_size(AXIS), *rest))
-    return jax.lax.dynamic_slice_in_dim(words, local_rows * jax.lax.axis_index(AXIS), local_rows)

@@ -1,5 +1,6 @@
 """Base class of all networks: hyperparameters, call, encoding and head."""
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -74,6 +75,14 @@ class Network(nn.Module):
         object.__setattr__(self, "dtype", jnp.dtype(self.dtype))  # for equality
         check_hyperparameters(self)
         super().__post_init__()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Drops an inherited stream if the subclass changes the network."""
+        methods = {name for name, x in vars(cls).items() if inspect.isfunction(x) or isinstance(x, property)}
+        changed = {name for name in methods if hasattr(super(cls, cls), name) and not name.startswith("__")}
+        if (changed or "__call__" in methods) and "stream" not in methods:
+            cls.stream = Network.stream  # type: ignore[method-assign]
+        super().__init_subclass__(**options)
 
     init = init_parameters
 
@@ -249,24 +258,8 @@ def whole_head(
     model: Network, head: Params, features: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width channels outputs"]:
     """Applies the masked head to whole images."""
-    separate = (model.channels, model.outputs)  # by the last matmul on GPU and TPU, which saves transposes
-
-    def together(hidden: Array, head: Params) -> Array:
-        flat = head_last(head, hidden)
-        return flat.reshape(*flat.shape[:3], *separate)
-
-    def separated(hidden: Array, head: Params) -> Array:
-        return head_last(
-            {"logits": jax.tree.map(lambda x: x.reshape(*x.shape[:-1], *separate), head["logits"])}, hidden
-        )
-
-    return jax.lax.platform_dependent(head_hidden(head, features), head, cpu=together, default=separated)
-
-
-def check_precision(model: Network) -> None:
-    """Raises InputError for float64 without ``jax_enable_x64``."""
-    if model.dtype == jnp.float64 and jnp.zeros(()).dtype != jnp.float64:
-        raise InputError("dtype float64 needs 64 bits in JAX: call jax.config.update('jax_enable_x64', True) first.")
+    flat = head_last(head, head_hidden(head, features))
+    return flat.reshape(*flat.shape[:3], model.channels, model.outputs)
 
 
 def check_hyperparameters(model: Network) -> None:
@@ -285,4 +278,3 @@ def check_hyperparameters(model: Network) -> None:
     for name, (holds, wanted) in rules.items():
         if not holds:
             raise InputError(f"{name} must be {wanted}, got {getattr(model, name)}.")
-    check_precision(model)

@@ -8,7 +8,6 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.distributions import differences, intensities, neighbours, predicted
-from pixelcnn_jax.foundation.devices import per_device
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import masked
@@ -91,7 +90,7 @@ class GatedPixelCNN(Network):
             )
             return stacks.horizontal
 
-        on_cpu, elsewhere = partial(all_layers, on_cpu=True), per_device(partial(all_layers, on_cpu=False))
+        on_cpu, elsewhere = partial(all_layers, on_cpu=True), partial(all_layers, on_cpu=False)
         arguments = inputs, condition, layers, keys
         features = jax.lax.platform_dependent(*arguments, cpu=on_cpu, default=elsewhere)
         return whole_head(self, params["head"], features)

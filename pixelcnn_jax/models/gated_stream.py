@@ -53,6 +53,9 @@ class Pixel(NamedTuple):
     hidden: Float[Array, "batch 1 1 _"] | None = None
 
 
+to_later = jax.vmap(partial(jnp.tensordot, axes=1))  # per layer: features to the contexts of later colours
+
+
 @dataclass(frozen=True)
 class GatedStream:
     """The ``Stream`` of a Gated PixelCNN."""
@@ -151,8 +154,8 @@ class GatedStream:
             )
         known = Pixel(
             first=known.first[..., size:],
-            gates=known.gates[..., size:] + _to_later(inputs, weights["later"]["pixel"]),
-            outs=known.outs[..., size:] + _to_later(jnp.stack(gated), weights["later"]["out"]),
+            gates=known.gates[..., size:] + to_later(inputs, weights["later"]["pixel"]),
+            outs=known.outs[..., size:] + to_later(jnp.stack(gated), weights["later"]["out"]),
             neighbours=known.neighbours,
             inputs=[*known.inputs, inputs],
             features=features,
@@ -180,9 +183,3 @@ def neighbours_of(columns: Array, last: Array, column: Int[Array, ""] | int) -> 
 def terms_of(pixel: Array, neighbours: list[Array], colour: int) -> Float[Array, "batch 1 1 terms"]:
     """Computes the ``differences`` of one colour from encoded pixels."""
     return differences(pixel[..., 1:], [x[..., 1:] for x in neighbours])[..., colour, :]
-
-
-def _to_later(
-    x: Float[Array, "layers batch 1 1 block"], kernel: Float[Array, "layers block *later"]
-) -> Float[Array, "layers batch 1 1 *later"]:
-    return jax.vmap(partial(jnp.tensordot, axes=1))(x, kernel)

@@ -1,6 +1,6 @@
 """Layers of the Gated PixelCNN, shared by training and cached sampling.
 
-The rows above come in as ``memory``: zero padding in training, cached rows in sampling.
+``memory`` holds the rows above: zero padding in training, cached in sampling.
 """
 
 from collections.abc import Callable
@@ -11,24 +11,23 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Key
 
-from pixelcnn_jax.foundation.devices import random_words
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.products import product, window_product
 
 Dropout = Callable[[Array], Array]
-SUMS = "sums of a layer"  # checkpoint name of the inputs of the gates
+SUMS = "sums of a layer"  # checkpoint name of the pre-activations
 
 
 def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "batch height width features"]:
-    """Shifts rows down by one, which makes a vertical stack strictly causal."""
+    """Shifts down by one row: the vertical stack excludes the current row."""
     return jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
 
 
 def taps_above(
     kernel: Float[Array, "kernel_rows kernel_columns features *out"], rows: Float[Array, "batch rows width features"]
 ) -> Float[Array, "batch new_rows width *out"]:
-    """Convolves rows that start ``kernel_rows - 1`` above the output; pads the sides."""
+    """Convolves, VALID over rows and SAME over columns."""
     border = kernel.shape[1] // 2
     return window_product(jnp.pad(rows, ((0, 0), (0, 0), (border, border), (0, 0))), kernel)
 
@@ -38,7 +37,7 @@ def rows_above(
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
 ) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
-    """Convolves rows with the memory above (shifted n/2 x n); also the next memory."""
+    """Convolves [memory, x], causal over rows (shifted n/2 x n); also the updated memory."""
     window = jnp.concatenate([memory, x], axis=1)
     return taps_above(kernel, window), window[:, x.shape[1] :]
 
@@ -52,14 +51,14 @@ def rows_border(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Arra
 def columns_left(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height columns features"]
 ) -> Float[Array, "batch height new_columns *out"]:
-    """Convolves the columns left of each pixel (shifted 1 x n/2), without padding."""
+    """Convolves with the 1 x n/2 kernel of the columns left, VALID."""
     return window_product(x, kernel[None])
 
 
 def rows_left(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width *out"]:
-    """Convolves the columns left of every pixel of whole rows, with zero padding."""
+    """Applies ``columns_left`` to whole rows, zero-padded on the left."""
     return columns_left(kernel, jnp.pad(x, ((0, 0), (0, 0), (kernel.shape[0], 0), (0, 0)))[:, :, :-1])
 
 
@@ -81,7 +80,7 @@ def one_by_one(
 
 
 def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch height width features"]:
-    """Applies tanh(W_f x) * sigmoid(W_g x), equation 2; halves stacked or joined."""
+    """Computes tanh(f) * sigmoid(g) of x [..., 2, p] or [..., 2p] (equation 2)."""
     tanh_half, sigmoid_half = (x[..., 0, :], x[..., 1, :]) if x.ndim == 5 else jnp.split(x, 2, axis=-1)
     return jnp.tanh(tanh_half) * jax.nn.sigmoid(sigmoid_half)
 
@@ -89,9 +88,9 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
 def dropout(
     key: Key[Array, ""], rate: float, x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width features"]:
-    """Drops features at ``rate``, rounded to 1/256 but not to 0, and rescales."""
-    dropped = max(1, round(rate * 256))  # of 256 values of a byte: words would cost as much as the layer on CPU
-    words = random_words(key, (*x.shape[:3], -(-x.shape[3] // 4)))
+    """Applies dropout at ``rate``, in steps of 1/256, at least 1/256."""
+    dropped = max(1, round(rate * 256))  # uint8 threshold: uint32 noise would cost as much as the layer on CPU
+    words = jax.random.bits(key, (*x.shape[:3], -(-x.shape[3] // 4)))
     chances = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(chances >= dropped, x * (256 / (256 - dropped)), jnp.zeros_like(x))
 
@@ -108,7 +107,7 @@ def condition_terms(
 
 
 class Vertical(NamedTuple):
-    """Outputs of a vertical half; ``memory`` is that of the next rows."""
+    """Outputs of a vertical layer; ``memory`` is for the next rows."""
 
     sums: Float[Array, "batch rows width *gates"]
     crossing: Float[Array, "batch rows width *gates"]
@@ -122,7 +121,7 @@ def vertical_half(
     memory: Float[Array, "batch remembered width features"],
     condition: Condition,
 ) -> Vertical:
-    """Computes the left half of Figure 2: convolution, gate and 1x1 crossing."""
+    """Computes the vertical stack: n x n, gate, 1x1 to horizontal (Figure 2)."""
     sums, memory = rows_above(layer["vertical"]["kernel"], x, memory)
     sums = checkpoint_name(add_bias(sums, layer["vertical"]["bias"]), SUMS)
     kernel = layer["crossing"]["kernel"]
@@ -137,7 +136,7 @@ def vertical_half(
 
 
 class Context(NamedTuple):
-    """Addends of a horizontal half: crossing, bias, columns left, earlier colours."""
+    """Terms added to the pre-activation (``gate``) and to the 1x1 (``out``)."""
 
     gate: Float[Array, "#batch #height #width *gates"]
     out: Float[Array, "#batch #height #width block"]
@@ -151,7 +150,7 @@ def horizontal_half(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width block"], Float[Array, "batch height width block"]]:
-    """Computes the right half of Figure 2: the features, and those before the 1x1."""
+    """Computes the horizontal stack (Figure 2): output and gated activation."""
     sums = context.gate + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(sums, SUMS)))
     out = context.out + product(gated, layer["out"]["kernel"])

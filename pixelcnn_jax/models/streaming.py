@@ -1,19 +1,12 @@
 """Networks advanced by one row, pixel or colour, for sampling and coding."""
 
-import dataclasses
-from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
-import flax
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Integer
+from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.distributions import promoted
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
-from pixelcnn_jax.models.inputs import Condition, ConditionLike, Map, Variables, params_of
+from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.parameters import Params
 
 
@@ -52,132 +45,6 @@ class Stream(Protocol):
         """Appends a finished pixel to the memory and drops the oldest."""
 
 
-class Cache(flax.struct.PyTreeNode):
-    """A stream and its memory, as a pytree.
-
-    Per row: ``open_row``, pixels, ``close_row``; per pixel: ``open_pixel``, ``read`` and ``write``, ``close_pixel``.
-    """
-
-    stream: Stream = flax.struct.field(pytree_node=False)
-    params: Params
-    condition: Condition
-    rows: Any
-    row: Any = None
-    above: Any = None
-    columns: Any = None
-    known: tuple[Any, ...] = ()
-    site: Any = None
-
-    def open_row(self, index: Int[Array, ""] | int, row: Int[Array, "batch 1 width channels"]) -> "Cache":
-        """Begins a row, whose values are written later."""
-        s = self.condition.s
-        of_row = self.condition._replace(s=None if s is None else jax.lax.dynamic_slice_in_dim(s, index, 1, axis=1))
-        above, rows = self.stream.open_row(self.params, self.rows, of_row)
-        columns = self.stream.first_columns(self.params, len(row))
-        return self.replace(rows=rows, row=row, above=above, columns=columns)
-
-    def close_row(self) -> "Cache":
-        rows = self.stream.close_row(self.params, self.rows, self.above, self.row)
-        return self.replace(rows=rows, row=None, above=None, columns=None, known=())
-
-    def open_pixel(self, column: Int[Array, ""] | int) -> "Cache":
-        return self.replace(known=(self.stream.open_pixel(self.params, self.columns, self.above, column),))
-
-    def read(self, column: Int[Array, ""] | int, colour: int) -> tuple[Float[Array, "batch levels"], "Cache"]:
-        """Computes the logits of a colour from those written before."""
-        before, after = self.known[: colour + 1], self.known[colour + 2 :]
-        logits, new = self.stream.read_colour(self.params, before[-1], self._pixel(column), colour=colour)
-        return logits, self.replace(known=(*before, new, *after))
-
-    def write(self, place: Int[Array, ""] | int, values: Integer[Array, " batch"]) -> "Cache":
-        """Sets sub-pixel ``place`` of the row."""
-        flat, new = self.row.reshape(len(self.row), -1), values.astype(self.row.dtype)[:, None]
-        flat = jax.lax.dynamic_update_slice_in_dim(flat, new, place, axis=1)
-        return self.replace(row=flat.reshape(self.row.shape))
-
-    def close_pixel(self, column: Int[Array, ""] | int) -> "Cache":
-        columns = self.stream.close_pixel(self.params, self.columns, self.known[-1], self._pixel(column))
-        return self.replace(columns=columns, known=())
-
-    def _pixel(self, column: Int[Array, ""] | int) -> Int[Array, "batch 1 1 channels"]:
-        return jax.lax.dynamic_slice_in_dim(self.row, column, 1, axis=2)
-
-
-@partial(jax.jit, static_argnames=("stream", "batch", "width"))
-def begin(stream: Stream, params: Params, condition: Condition, *, batch: int, width: int) -> Cache:
-    """Builds the cache before the first row."""
-    params = stream.prepare(params)
-    return Cache(stream, params, condition, stream.first_rows(params, batch, width))
-
-
-def start(
-    model: nn.Module,
-    variables: Variables,
-    *,
-    shape: tuple[int, int, int],
-    h: ConditionLike | None = None,
-    s: Map | None = None,
-) -> Cache:
-    """Builds the cache for ``conditional``; ``shape`` is batch, height, width."""
-    network, variables, condition = apply_conditioner(model, variables, h, s, shape=shape)
-    batch, _, width = shape
-    cache = begin(cast(Stream, stream_of(network)), params_of(variables), condition, batch=batch, width=width)
-    return _first_site(cache, batch, width)
-
-
-@jax.jit
-def conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[Float[Array, "batch levels"], Cache]:
-    """Computes the log-probabilities of the next sub-pixel in raster order.
-
-    Args:
-      cache: from ``start`` or the previous call.
-      previous: value of the previous sub-pixel; ignored at the first.
-    """
-    width, channels = cache.row.shape[2:]
-    place = cache.site % (width * channels)
-    column, colour = jnp.divmod(place, channels)
-    cache = cache.write((place - 1) % (width * channels), previous)
-    stays, moves = (colour > 0) | (cache.site == 0), jnp.where(place > 0, 1, 2)
-    cache = jax.lax.switch(jnp.where(stays, 0, moves), [lambda cache: cache, _next_pixel, _next_row], cache)
-    reads = [partial(Cache.read, column=column, colour=colour) for colour in range(channels)]
-    logits, cache = jax.lax.switch(colour, reads, cache)
-    return jax.nn.log_softmax(promoted(logits)), cache.replace(site=cache.site + 1)
-
-
-@partial(jax.jit, static_argnums=(1, 2))
-def _first_site(cache: Cache, batch: int, width: int) -> Cache:
-    channels = cache.stream.model.channels
-    cache = cache.open_row(0, jnp.zeros((batch, 1, width, channels), jnp.int32)).open_pixel(0)
-    for colour in range(channels):  # a loop needs the full structure of the cache
-        _, cache = cache.read(0, colour)
-    return cache.replace(site=jnp.zeros((), jnp.int32))
-
-
-def _next_pixel(cache: Cache) -> Cache:
-    column = cache.site // cache.row.shape[3] % cache.row.shape[2]
-    opened = cache.close_pixel(column - 1).open_pixel(column)
-    return opened.replace(known=opened.known + cache.known[1:])
-
-
-def _next_row(cache: Cache) -> Cache:
-    row = cache.site // (cache.row.shape[2] * cache.row.shape[3])
-    opened = cache.close_row().open_row(row, cache.row).open_pixel(0)
-    return opened.replace(known=opened.known + cache.known[1:])
-
-
 def stream_of(model: nn.Module) -> Stream | None:
-    """Builds the stream of a model; None if it has none.
-
-    Ignores an inherited stream if a subclass changes the network, e.g. overrides ``forward``.
-    """
-    classes, fields = type(model).__mro__, {one.name for one in dataclasses.fields(model)}
-
-    def methods(kind: type) -> set[str]:
-        return {name for name, x in vars(kind).items() if callable(x) or isinstance(x, property)} - fields
-
-    owner = next((one for one in classes if "stream" in methods(one)), None)
-    if owner is None:
-        return None
-    later = set().union(*map(methods, classes[: classes.index(owner)]))
-    changed = {name for name in later if hasattr(owner, name) and (name == "__call__" or not name.startswith("__"))}
-    return None if changed else cast(Any, model).stream()
+    """Builds the stream of a model; None if it has none."""
+    return cast(Any, model).stream() if hasattr(model, "stream") else None

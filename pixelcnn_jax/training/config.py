@@ -20,7 +20,7 @@ class TrainConfig:
 
     steps: int = field(1000, "number of training steps", least=1)
     batch_size: int = field(64, "images per step, over all devices", least=1)
-    microbatch_size: int | None = field(None, "images per gradient, over all devices; on CPUs 2 to 4", least=1)
+    microbatch_size: int | None = field(None, "images per gradient on each device; on CPUs 1 or 2", least=1)
     eval_batch_size: int = field(64, "images per evaluation batch", least=1)
     ema_decay: float = field(0.999, "decay of the EMA parameters", least=0, below=1)
     seconds: float | None = field(None, "time limit in seconds; the same command resumes", above=0)

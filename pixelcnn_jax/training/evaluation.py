@@ -1,9 +1,8 @@
 """Exact likelihood of a data set."""
 
 import functools
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -16,15 +15,29 @@ from pixelcnn_jax.data.images import Dataset
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
-from pixelcnn_jax.likelihood import Evaluation, nats, summarise
+from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, as_vectors
 from pixelcnn_jax.models.inputs import ConditionLike, ImageSpec, Map, Variables, as_images, as_rows
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
 from pixelcnn_jax.training.processes import own_rows
-from pixelcnn_jax.training.step import microbatches
 
 PerImage = Callable[[Params, Batch], Any]  # an array [batch, ...], or a pytree
+
+QUANTILE = 1.959964  # 97.5 % of the standard normal
+
+
+class Evaluation(NamedTuple):
+    """Likelihood of a set of images; error and 95 % interval are those of ``nats``.
+
+    The error covers the choice of images, not the randomness of training.
+    """
+
+    nats: float
+    bits_per_dim: float
+    standard_error: float
+    interval: tuple[float, float]
+    images: int
 
 
 def evaluate(
@@ -83,6 +96,15 @@ def _nats_of(model: Any, batch_size: int) -> Callable[..., Float[np.ndarray, " c
     )
 
 
+def summarise(each: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluation:
+    """Summarises nats per image as an ``Evaluation``."""
+    each = each.astype(np.float64)
+    mean, count = float(each.mean()), len(each)
+    error = float(each.std(ddof=1)) / count**0.5 if count > 1 else float("inf")
+    half = QUANTILE * error
+    return Evaluation(mean, nats_to_bits_per_dim(mean, spec.shape), error, (mean - half, mean + half), count)
+
+
 def make_evaluator(
     function: PerImage, *, batch_size: int, microbatch_size: int | None = None, shows: bool = True
 ) -> Callable[[Params, Dataset], Any]:
@@ -92,20 +114,21 @@ def make_evaluator(
       function: pure ``params, batch -> values [batch, ...]``, an array or a pytree. With microbatches, the value of an
         image must not depend on the rest of its batch.
       batch_size: images per batch over all processes, rounded up to a multiple of the devices.
-      microbatch_size: images at a time, rounded likewise.
+      microbatch_size: images at a time on each device.
       shows: show a progress bar.
 
     Returns:
       ``params, dataset -> values [count, ...]``, in order.
     """
     mesh = data_mesh()
-    shared = math.lcm(microbatch_size or 1, mesh.size)
-    batch_size = -(-batch_size // shared) * shared
+    part_size = (microbatch_size or 1) * mesh.size
+    batch_size = -(-batch_size // part_size) * part_size
 
     def whole_batch(params: Params, batch: Batch) -> Any:
-        parts = microbatches(batch, microbatch_size and shared)
-        if len(next(iter(parts.values()))) == 1:
+        if microbatch_size is None:
             return function(params, batch)
+        # Interleaved, which keeps the sharding.
+        parts = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(part_size, -1, *x.shape[1:]), 1, 0), batch)
         values = jax.lax.map(lambda part: function(params, part), parts)
         return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:]), values)
 

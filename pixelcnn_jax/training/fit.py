@@ -111,7 +111,7 @@ def fit(
       key: for initialisation, held-out images, batches and dropout; default ``jax.random.key(0)``.
       variables: warm start.
       batch_size: images per step, a multiple of the number of devices.
-      microbatch_size: images per gradient; 2 to 4 are fastest on a CPU for larger images.
+      microbatch_size: images per gradient on each device; 1 or 2 are fastest on a CPU for larger images.
       learning_rate: peak of the schedule.
       ema_decay: decay of the EMA parameters.
       eval_every: steps between validations; default ``steps // 10``.
@@ -213,7 +213,7 @@ def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
 def _train(
     config: RunConfig, model: Any, splits: Splits, start: Variables | None, workdir: Path | None, progress: bool
 ) -> Fitted:
-    check_batch_size(data_mesh(), config.train.microbatch_size or config.train.batch_size)
+    check_batch_size(data_mesh(), config.train.batch_size, config.train.microbatch_size)
     experiment, exact = (_experiment(one, splits.train, start) for one in (model, _in_float32(model)))
     shows = progress and is_watched()
     losses_of = make_evaluator(

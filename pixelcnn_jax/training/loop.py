@@ -73,6 +73,7 @@ def train_steps(
         optimizer=optimizer,
         ema_decay=settings.ema_decay,
         microbatch_size=settings.microbatch_size,
+        mesh=mesh,
     )
     next_state = jax.jit(step_function, donate_argnames="state", out_shardings=replicated(mesh))
     checkpoints = Checkpoints(workdir and workdir / "checkpoints")
@@ -143,8 +144,7 @@ def train_steps(
                 with stop.may_raise(), watch.paused():
                     validate(start)
             for step, batch in bar:
-                with jax.set_mesh(mesh):
-                    state, measured = next_state(state, shard_batch(mesh, batch), step_key)
+                state, measured = next_state(state, shard_batch(mesh, batch), step_key)
                 watch.count(measured)
                 recent.append((step, measured.skipped))
                 if len(recent) == recent.maxlen:  # the first is done: the stopwatch waited for it

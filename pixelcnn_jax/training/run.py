@@ -45,9 +45,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
       Interrupted: after a signal, once the state is saved.
     """
     workdir = Path(workdir)
-    names = ("batch_size", "eval_batch_size") if config.train.microbatch_size is None else ("microbatch_size",)
-    for name in names:
-        check_batch_size(data_mesh(), getattr(config.train, name), name=f"config.train.{name}")
+    check_batch_size(data_mesh(), config.train.batch_size, config.train.microbatch_size)
     if not finished_result(workdir, config):  # check before the workdir is claimed
         if not Checkpoints(workdir / "checkpoints").steps():
             experiment = recipe.make_experiment(config, splits.spec, None)

@@ -1,13 +1,16 @@
 """The training step as a pure function, and the keys of a run."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
+from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import at_step
@@ -62,16 +65,32 @@ def init_state(
     return TrainState(zero, params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.copy(zero))
 
 
-def microbatches(batch: Batch, size: int | None) -> dict[str, Array]:
-    """Splits a batch into interleaved microbatches, which keep its sharding."""
-    return {name: jnp.moveaxis(x.reshape(size or len(x), -1, *x.shape[1:]), 1, 0) for name, x in batch.items()}
-
-
 def averaged(average: Params, params: Params, step: Int[Array, ""], *, decay: float) -> Params:
     """Updates the exponential moving average, which is shorter early on."""
     kept = jnp.minimum(decay, (1 + step) / (10 + step))
     # In this form a constant parameter keeps its average to the bit.
     return jax.tree.map(lambda old, new: old + (1 - kept) * (new - old), average, params)
+
+
+def accumulated(function: Callable[[Array, Batch], Any], batch: Batch, size: int, mesh: Mesh) -> Any:
+    """Averages ``function`` of number and rows over microbatches: one loop on each device, then one sum over them."""
+
+    def on_device(rows: Batch) -> Any:
+        parts = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), rows)
+        count = len(jax.tree.leaves(parts)[0])
+        numbers = jax.lax.axis_index(AXIS) * count + jnp.arange(count)
+        shapes = jax.eval_shape(function, numbers[0], jax.tree.map(lambda x: x[0], parts))
+        total, _ = jax.lax.scan(
+            lambda total, numbered: (jax.tree.map(jnp.add, total, function(*numbered)), None),
+            jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
+            (numbers, parts),
+        )
+        return jax.lax.pmean(jax.tree.map(lambda x: x / count, total), AXIS)
+
+    # The check would have gradients summed where a parameter is read: inside the loop.
+    return jax.shard_map(
+        on_device, mesh=mesh, in_specs=PartitionSpec(AXIS), out_specs=PartitionSpec(), check_vma=False
+    )(batch)
 
 
 def train_step(
@@ -83,32 +102,26 @@ def train_step(
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     microbatch_size: int | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, Measured]:
     """Takes one step; a non-finite gradient only advances the counters.
 
-    Microbatch gradients are accumulated; ``state`` is donated; ``key`` is the run's, folded with the step.
+    Args:
+      state: donated.
+      key: the run's, folded with the step.
+      microbatch_size: images per gradient on each device; None computes one gradient of the whole batch.
+      mesh: devices of the microbatches; None for one.
     """
-
-    def mean_loss(params: Params, part: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
-        return jnp.mean(experiment.loss(params, part, key))
-
     step_key = jax.random.fold_in(key, state.step)
-    parts = microbatches(batch, microbatch_size)
-    count = len(next(iter(parts.values())))
 
     def loss_and_gradient(number: Int[Array, ""] | int, part: Batch) -> tuple[Float[Array, ""], Params]:
-        result = jax.value_and_grad(mean_loss)(state.params, part, jax.random.fold_in(step_key, number))
-        return jax.tree.map(lambda x: x / count, result)
+        part_key = jax.random.fold_in(step_key, number)
+        return jax.value_and_grad(lambda params: jnp.mean(experiment.loss(params, part, part_key)))(state.params)
 
-    if count == 1:  # XLA on CPU is slower in a loop
+    if microbatch_size is None:
         loss, gradient = loss_and_gradient(0, batch)
     else:
-        zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
-        (loss, gradient), _ = jax.lax.scan(
-            lambda total, numbered: (jax.tree.map(jnp.add, total, loss_and_gradient(*numbered)), None),
-            zero,
-            (jnp.arange(count), parts),
-        )
+        loss, gradient = accumulated(loss_and_gradient, batch, microbatch_size, mesh or data_mesh(jax.devices()[:1]))
     norm = optax.tree.norm(gradient)
     is_finite = jnp.isfinite(norm)
     updates, optimizer_state = optimizer.update(gradient, at_step(state.optimizer, state.step), state.params)

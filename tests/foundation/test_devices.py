@@ -12,11 +12,9 @@ import numpy as np
 import optax
 import pytest
 from jax import export
-from jax.sharding import Mesh
-from proofs import as_on_an_accelerator
 from tiny_runs import tiny
 
-from pixelcnn_jax import GatedPixelCNN, InputError
+from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.devices import (
     check_batch_size,
@@ -94,35 +92,6 @@ def test_any_number_of_devices_gives_the_same_loss_and_gradient(name):
         np.testing.assert_allclose(actual[count], actual[1], rtol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["unconditional", "class_conditional"])
-def test_a_loop_over_layers_leaves_gradients_to_be_summed_once(name, monkeypatch):
-    """On accelerators: the same loss and gradient as on one device, dropout included, and no sum in the loop."""
-    as_on_an_accelerator(monkeypatch)
-    actual = {}
-    for count in (1, 4):
-        experiment, *_ = made(name, model__layers=2)
-        mesh = data_mesh(jax.devices()[:count])
-        whole = jax.device_put((jax.jit(experiment.init)(jax.random.key(0)), jax.random.key(1)), replicated(mesh))
-        with jax.set_mesh(mesh):
-            compiled = (
-                loss_and_gradient(experiment).lower(whole[0], shard_batch(mesh, batch_of(16)), whole[1]).compile()
-            )
-        actual[count] = compiled(whole[0], shard_batch(mesh, batch_of(16)), whole[1])
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), actual[4], actual[1])
-    sums = [line for line in compiled.as_text().splitlines() if " all-reduce(" in line]
-    assert sums
-    assert not any("/while/" in line for line in sums), sums
-
-
-def test_layers_ignore_a_mesh_of_the_user():
-    model, images = GatedPixelCNN(levels=2, features=8, layers=1), jnp.zeros((8, 2, 2, 1), jnp.int32)
-    variables, contexts = model.init(jax.random.key(0), images), {}
-    for mesh in (Mesh(jax.devices(), "data"), data_mesh()):
-        with jax.set_mesh(mesh):
-            contexts[mesh.axis_names] = "shard_map" in str(jax.make_jaxpr(model.apply)(variables, images))
-    assert [*contexts.values()] == [False, True]
-
-
 def test_jit_sharded_jit_and_pmap_take_the_same_step():
     experiment, *_ = made("unconditional")
     params, batch = jax.jit(experiment.init)(jax.random.key(0)), {"image": batch_of(16)["image"]}
@@ -161,9 +130,11 @@ def test_training_evaluation_and_sampling_compile_for_accelerators(name):
 
 def test_a_batch_that_devices_cannot_share_is_refused_by_its_name():
     mesh = data_mesh()
-    check_batch_size(mesh, 24)
+    check_batch_size(mesh, 24, None)
     with pytest.raises(InputError, match=r"config\.train\.batch_size.*8.*12"):
-        check_batch_size(mesh, 12, name="config.train.batch_size")
+        check_batch_size(mesh, 12, None)
+    with pytest.raises(InputError, match=r"microbatch_size=2.*24"):
+        check_batch_size(mesh, 24, 2)
 
 
 def test_a_mesh_holds_the_devices_in_order():

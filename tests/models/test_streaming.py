@@ -11,7 +11,8 @@ from proofs import assert_same, random_condition, random_images
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, sample
 from pixelcnn_jax.foundation.devices import shard
-from pixelcnn_jax.models.streaming import conditional, start, stream_of
+from pixelcnn_jax.models.conditionals import conditional, start
+from pixelcnn_jax.models.streaming import stream_of
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 

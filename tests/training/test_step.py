@@ -34,12 +34,14 @@ def images(count):
 
 
 @pytest.mark.parametrize("devices", [1, 8])
-@pytest.mark.parametrize("microbatch_size", [None, 8])
+@pytest.mark.parametrize("microbatch_size", [None, 2])
 def test_steps_and_averages_of_known_size(devices, microbatch_size):
     """Each step lowers x by the mean of 0 to 15. The EMA follows with decays 1/10, then 0.15, which is below 2/11."""
     mesh, optimizer = data_mesh(jax.devices()[:devices]), optax.sgd(1.0)
     state = jax.device_put(init_state(toy(linear), optimizer, KEY), replicated(mesh))
-    options = dict(experiment=toy(linear), optimizer=optimizer, ema_decay=0.15, microbatch_size=microbatch_size)
+    options = dict(
+        experiment=toy(linear), optimizer=optimizer, ema_decay=0.15, microbatch_size=microbatch_size, mesh=mesh
+    )
     step, actual = jax.jit(partial(train_step, **options)), []
     for _ in range(3):
         state, (loss, norm, _) = step(state, shard_batch(mesh, numbers(*range(16))), KEY)
@@ -64,6 +66,28 @@ def test_microbatches_make_the_step_of_the_whole_batch():
         actual[size] = [loss, *jax.tree.leaves(state.params)]
     for whole, parts in zip(actual[None], actual[4], strict=True):
         np.testing.assert_allclose(parts, whole, rtol=2e-3, atol=2e-3)
+
+
+def test_devices_share_the_step_of_one_and_sum_its_gradient_once():
+    """Dropout included: each microbatch has the same noise on any number of devices."""
+    _, experiment, optimizer = tiny_experiment(model__dropout=0.3)
+    actual = {}
+    for count in (1, 4):
+        mesh = data_mesh(jax.devices()[:count])
+        options = dict(experiment=experiment, optimizer=optimizer, ema_decay=0.9, microbatch_size=2, mesh=mesh)
+        state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))(KEY)
+        batch = shard_batch(mesh, {"image": images(16)})
+        step = (
+            jax.jit(partial(train_step, **options), out_shardings=replicated(mesh)).lower(state, batch, KEY).compile()
+        )
+        for _ in range(2):
+            state, (loss, *_) = step(state, batch, KEY)
+        actual[count] = [loss, *jax.tree.leaves(state.params)]
+    for one, several in zip(*actual.values(), strict=True):
+        np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-4)
+    sums = [line for line in step.as_text().splitlines() if " all-reduce(" in line]
+    assert sums
+    assert not any("/while/" in line for line in sums), sums
 
 
 def test_every_microbatch_and_every_step_has_noise_of_its_own():
