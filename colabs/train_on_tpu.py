@@ -67,7 +67,7 @@ print(jax.devices())
 
 # %% [markdown]
 # ## What it costs
-# Parameters, memory and arithmetic of one step, before any data is read.
+# Parameters, memory and arithmetic of one step, before training.
 
 # %%
 config = importlib.import_module(f"configs.{CONFIG}").get_config()
@@ -75,7 +75,7 @@ config.update_from_flattened_dict(CHANGES)
 module = experiment_module(config.experiment)
 config, recipe = parse_config(config, module.Config), Recipe.of(module)
 splits = load_splits(config.data)
-cost = estimate_cost(config, recipe.make_experiment(config, splits.spec, {}), splits.spec)
+cost = estimate_cost(config, recipe.make_experiment(config, splits.spec, {}), splits.train)
 for name, value in cost.items():
     print(f"{name:28} {value:>22,}")
 

@@ -23,7 +23,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from experiments import default_config, experiment_module
-from pixelcnn_jax.data.dataset import image_spec, load_splits
+from pixelcnn_jax.data.dataset import load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.errors import InputError, user_message
@@ -108,19 +108,19 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
 
 
 def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
-    """Prints and returns the cost of a training step, without data."""
+    """Prints and returns the cost of a training step."""
     jax.config.update("jax_platforms", "cpu")  # leave an accelerator's memory alone
-    spec = image_spec(config.data)
-    experiment = module.make_experiment(config, spec, None)
+    train_split = load_splits(config.data).train
+    experiment = module.make_experiment(config, train_split.spec, None)
     devices.keep_programs(config.train.compilation_cache)
     print("compiling a step, which may take a minute", file=sys.stderr, flush=True)
-    cost = estimate_cost(config, experiment, spec)
+    cost = estimate_cost(config, experiment, train_split)
     if hint := dtype_hint(config):
         print(hint, file=sys.stderr)
     for name, value in cost.items():
         unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)
         print(f"{name.replace('_', ' '):18} {value * scale:>12,.{0 if scale == 1 else 1}f} {unit}")
-    return {"dataset": config.data.dataset, **spec._asdict(), **cost}
+    return {"dataset": config.data.dataset, **train_split.spec._asdict(), **cost}
 
 
 def dtype_hint(config: RunConfig) -> str | None:

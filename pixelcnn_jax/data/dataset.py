@@ -12,16 +12,16 @@ from pixelcnn_jax.data.examples import with_examples
 from pixelcnn_jax.data.folder import read_folder
 from pixelcnn_jax.data.images import Dataset, read_all, take_images
 from pixelcnn_jax.data.preparation import SCANS, Preparation
-from pixelcnn_jax.data.scenes import SCENES, SIZES, WORDS, read_scenes
+from pixelcnn_jax.data.scenes import SIZES, read_scenes
 from pixelcnn_jax.data.source import Source, checked, highest_of_some
 from pixelcnn_jax.data.splits import parse_split
-from pixelcnn_jax.data.tfds import describe_tfds, find_prepared, read_tfds
+from pixelcnn_jax.data.tfds import read_tfds
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field, read_section
 from pixelcnn_jax.models.inputs import ImageSpec
 
 __all__ = ["DataConfig", "Dataset", "Splits"]
-__all__ += ["from_array", "image_spec", "load", "load_splits", "read_all", "take_images"]
+__all__ += ["from_array", "load", "load_splits", "read_all", "take_images"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,15 +100,6 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     return _load(config, _source(config, split))
 
 
-def image_spec(config: DataConfig) -> ImageSpec:
-    """Reads the spec of the training images; TFDS data need not be prepared.
-
-    Raises:
-      InputError: for data unknown to TFDS.
-    """
-    return _spec_of(config.apply(_described(config)), scan=config.scan)
-
-
 def from_array(
     images: np.ndarray,
     labels: np.ndarray | None = None,
@@ -155,20 +146,6 @@ def _source(config: DataConfig, text: str) -> Source:
     return source._replace(title=f"{source.title} {text}")
 
 
-def _described(config: DataConfig) -> Source:
-    """Reads the training split, or one black image of its shape if unprepared."""
-    words = None
-    if size := SIZES.get(config.dataset):
-        shape, classes = (size, size, 1), len(SCENES) if config.labels else None
-        words = WORDS if config.captions else None
-    elif config.dataset in ("digits", "folder", "array") or find_prepared(config.dataset, config.data_dir):
-        return _source(config, config.train_split)
-    else:
-        shape, classes = describe_tfds(config.dataset, labels=config.labels)
-    black = [{"image": np.zeros(shape, np.uint8)}]
-    return Source(config.dataset, range(1), lambda _: black, classes=classes, words=words)
-
-
 def _warn_of_overlap(train: Source, held_out: Source, name: str) -> None:
     shared = np.intersect1d(train.rows, held_out.rows).size if train.stored == held_out.stored else 0
     if shared:
@@ -184,7 +161,9 @@ def _load(config: DataConfig, source: Source) -> Dataset:
 def _prepare(source: Source, preparation: Preparation) -> Dataset:
     """Applies the preparation and inspects some images."""
     prepared, dynamic = preparation.apply(source), preparation.binarize == "dynamic"
-    spec = _spec_of(prepared, scan=preparation.scan)
+    height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
+    classes, words, class_names = prepared.classes, prepared.words, prepared.class_names
+    spec = ImageSpec(height, width, channels, prepared.levels, classes, words, class_names)
     prepared = checked(prepared, levels=source.levels if dynamic else spec.levels)
     dataset = Dataset(
         prepared.reader(),
@@ -200,9 +179,3 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
             f"binarize={preparation.binarize} leaves {source.title} black: for images of 0 and 1, set levels=2 alone."
         )
     return dataset
-
-
-def _spec_of(prepared: Source, *, scan: str) -> ImageSpec:
-    height, width, channels = SCANS[scan](prepared.example(0)["image"]).shape
-    classes, words, class_names = prepared.classes, prepared.words, prepared.class_names
-    return ImageSpec(height, width, channels, prepared.levels, classes, words, class_names)

@@ -38,15 +38,21 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     Raises:
       InputError: for missing or damaged data, split, images or labels.
     """
-    root = _root(data_dir)
-    folder = find_prepared(name, data_dir) or _download(name, root, allowed=download)
+    root = pathlib.Path(data_dir or _tfds().core.constants.DATA_DIR).expanduser()
+    folder = _find_prepared(name, root) or _download(name, root, allowed=download)
     remedy = f"move it away and prepare it again, {_command(name, root)}"
     builder = _open(folder, remedy)
     features, stored = builder.info.features, builder.info.splits
     split.check_name(name, [known for known, described in stored.items() if described.num_examples])
-    key = _image_feature(name, features, labels=labels)
+    images = [feature for feature in features if type(features[feature]) is _tfds().features.Image]
+    class_features = [feature for feature in features if isinstance(features[feature], _tfds().features.ClassLabel)]
+    key = images[0] if len(images) == 1 else "image"
+    if key not in images or (labels and "label" not in class_features):
+        wanted = "image with a label" if labels else "image"
+        raise InputError(f"{name} has no {wanted} among its features, {', '.join(sorted(features))}.")
+    colour = features[key].shape[-1] not in (1, 2)  # grey, with transparency
     # TFDS may use OpenCV, which decodes some JPEGs differently.
-    decoders = {feature: _tfds().decode.SkipDecoding() for feature in features if _is_image(features[feature])}
+    decoders = dict.fromkeys(images, _tfds().decode.SkipDecoding())
     source = builder.as_data_source(split.name, decoders=decoders)
 
     def records(rows: Sequence[int]) -> list[dict[str, Any]]:
@@ -63,36 +69,14 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
 
     def read(rows: Sequence[int]) -> list[Example]:
         return [
-            {"image": decode(io.BytesIO(record[key]), colour=_channels(features[key]) == 3)}
+            {"image": decode(io.BytesIO(record[key]), colour=colour)}
             | ({"label": np.int32(record["label"])} if labels else {})
             for record in records(rows)
         ]
 
-    rows = split.rows(len(source), {name: functools.partial(classes, name) for name in _class_features(features)})
+    rows = split.rows(len(source), {name: functools.partial(classes, name) for name in class_features})
     count = features["label"].num_classes if labels else None
     return Source(f"{name.partition(':')[0]} {folder.name}", rows, read, classes=count, block=BLOCK, stored=split.name)
-
-
-def describe_tfds(name: str, *, labels: bool) -> tuple[tuple[int, int, int], int | None]:
-    """Reads image shape and number of classes; the data need not be prepared.
-
-    Raises:
-      InputError: if TFDS does not know them.
-    """
-    _check_known(name)
-    features = _tfds().builder(name).info.features
-    feature = features[_image_feature(name, features, labels=labels)]
-    height, width, _ = feature.shape
-    if height is None and (size := re.search(r"/(\d+)x(\d+)", name)):  # the name of some sets has the size
-        height, width = map(int, size.groups())
-    if height is None or width is None:
-        raise InputError(f"TFDS does not know the size of the images of {name}: prepare it first.")
-    classes = features["label"].num_classes if labels else None
-    return (height, width, _channels(feature)), classes
-
-
-def _root(data_dir: str | None) -> pathlib.Path:
-    return pathlib.Path(data_dir or _tfds().core.constants.DATA_DIR).expanduser()
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:
@@ -123,34 +107,12 @@ def _named_classes(description: Any) -> Iterator[str]:
         yield from _named_classes(json.loads(value) if key in ("json", "content") and isinstance(value, str) else value)
 
 
-def _is_image(feature: Any) -> bool:
-    return type(feature) is _tfds().features.Image
-
-
-def _image_feature(name: str, features: Any, *, labels: bool) -> str:
-    """Finds the image feature and checks for labels."""
-    images = [key for key in features if _is_image(features[key])]
-    key = images[0] if len(images) == 1 else "image"
-    if key not in images or (labels and "label" not in _class_features(features)):
-        wanted = "image with a label" if labels else "image"
-        raise InputError(f"{name} has no {wanted} among its features, {', '.join(sorted(features))}.")
-    return key
-
-
-def _class_features(features: Any) -> list[str]:
-    return [key for key in features if isinstance(features[key], _tfds().features.ClassLabel)]
-
-
-def _channels(feature: Any) -> int:
-    return 1 if feature.shape[-1] in (1, 2) else 3
-
-
-def find_prepared(name: str, data_dir: str | None) -> pathlib.Path | None:
+def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
     """Finds DIR/NAME[/CONFIG]/VERSION, by default the newest version."""
     if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)*(:[\d.*]*)?", name):
         raise InputError(f"dataset={name} must be a name such as mnist:3.0.1 or lsun/church, not a path.")
     name, _, version = name.partition(":")
-    prepared = [file.parent for file in (_root(data_dir) / name).glob(f"{version or '*'}/dataset_info.json")]
+    prepared = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]
     folders = [folder for folder in prepared if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     return max(folders, key=lambda folder: [int(number) for number in folder.name.split(".")], default=None)
 
@@ -160,16 +122,12 @@ def _command(name: str, root: pathlib.Path) -> str:
     return shlex.join([interpreter(), "-c", code])
 
 
-def _check_known(name: str) -> None:
+def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
     plain = re.split("[/:]", name)[0]
     known = _tfds().list_builders(with_community_datasets=False)  # those of the community need the network
     if plain not in known:
         close = difflib.get_close_matches(plain, [*known, "digits", "folder", "array"]) or ["digits", "mnist"]
         raise InputError(f'dataset="{plain}" is unknown: did you mean {" or ".join(close)}?')
-
-
-def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
-    _check_known(name)
     if not allowed:
         raise InputError(f"{name} is not prepared in {root}: set data_dir, or prepare it by {_command(name, root)}")
     try:

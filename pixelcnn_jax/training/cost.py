@@ -8,17 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import TrainState, init_state
 
-CAPTION = 16  # words of a caption, a guess
 
-
-def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) -> dict[str, int]:
+def estimate_cost(config: RunConfig, experiment: Experiment, train: Dataset) -> dict[str, int]:
     """Estimates a training step.
 
     Returns:
@@ -31,13 +29,8 @@ def estimate_cost(config: RunConfig, experiment: Experiment, spec: ImageSpec) ->
     """
     state, key = check_memory(config, experiment), jax.eval_shape(lambda: jax.random.key(0))
     size = config.train.microbatch_size or config.train.batch_size
-    batch = {"image": jax.ShapeDtypeStruct((size, *spec.shape), jnp.int32)}
-    if spec.classes is not None:
-        batch["label"] = jax.ShapeDtypeStruct((size,), jnp.int32)
-    if spec.words is not None:
-        batch["caption"] = jax.ShapeDtypeStruct((size, CAPTION), jnp.int32)
-    if config.data.max_examples:
-        batch["examples"] = jax.ShapeDtypeStruct((size, config.data.max_examples, *spec.shape), jnp.int32)
+    example = train.stack([train.draw(0, seed=0)])
+    batch = {name: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype) for name, x in example.items()}
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
         return jnp.mean(experiment.loss(params, batch, key))

@@ -7,9 +7,8 @@ import pytest
 from image_helpers import images_of, pillow, ramp, save
 
 from pixelcnn_jax.data import source
-from pixelcnn_jax.data.dataset import DataConfig, Splits, from_array, image_spec, load, load_splits, take_images
+from pixelcnn_jax.data.dataset import DataConfig, Splits, from_array, load, load_splits, take_images
 from pixelcnn_jax.data.preparation import Preparation
-from pixelcnn_jax.data.scenes import SCENES, WORDS
 from pixelcnn_jax.data.source import Source
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import as_config, read_section
@@ -65,25 +64,6 @@ def test_a_row_that_is_kept_is_decoded_once_however_many_threads_read_it(monkeyp
 
 def test_the_config_group_reads_back():
     assert read_section(DataConfig, as_config(DataConfig).to_dict(), name="data") == DataConfig()
-
-
-@pytest.mark.parametrize("options", [{}, {"resize": 14, "bits": 3, "labels": True}, {"binarize": "dynamic"}])
-def test_a_data_set_is_described_without_its_images(tmp_path, options):
-    """TFDS's MNIST lies nowhere; digits and folders are always there."""
-    spec = image_spec(DataConfig(dataset="mnist", data_dir=str(tmp_path), **options))
-    size = options.get("resize", 28)
-    assert spec.shape == (size, size, 1)
-    assert spec.levels == (8 if "bits" in options else 2 if "binarize" in options else 256)
-    assert spec.classes == (10 if "labels" in options else None)
-    assert image_spec(DataConfig()) == load("digits", "train").spec
-
-
-@pytest.mark.parametrize("carried", [True, False])
-def test_scenes_are_described_without_the_digits_in_them(tmp_path, carried):
-    config = DataConfig(dataset="mnist_scenes/32x32", data_dir=str(tmp_path), labels=carried, captions=carried)
-    spec = image_spec(config)
-    assert spec.shape == (32, 32, 1)
-    assert (spec.classes, spec.words) == ((len(SCENES), WORDS) if carried else (None, None))
 
 
 def test_refusals(tmp_path):

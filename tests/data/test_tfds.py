@@ -11,8 +11,7 @@ from image_helpers import images_of, pillow, ramp
 from tfds_sets import prepare
 
 from pixelcnn_jax.data import source
-from pixelcnn_jax.data.dataset import DataConfig, image_spec, load
-from pixelcnn_jax.data.tfds import describe_tfds
+from pixelcnn_jax.data.dataset import load
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
@@ -98,8 +97,6 @@ def test_images_of_several_sizes(tmp_path):
         load("tiny", "train", data_dir=tmp_path)
     assert load("tiny", "train[:2]", data_dir=tmp_path).spec.shape == (4, 6, 1)
     assert load("tiny", "train", data_dir=tmp_path, resize=3).spec.shape == (3, 3, 1)
-    config = DataConfig(dataset="tiny", data_dir=str(tmp_path), resize=3)
-    assert image_spec(config) == load("tiny", "train", data_dir=tmp_path, resize=3).spec
 
 
 def test_a_condition_may_be_about_another_class_than_the_label(tmp_path):
@@ -120,19 +117,6 @@ def test_missing_labels(tmp_path):
         load("tiny", "train", data_dir=tmp_path, labels=True)
     for split, row in (("train where label is b", 2), ("train where label is below 1", 0)):
         assert np.array_equal(images_of(load("tiny", split, data_dir=tmp_path, labels=True)), ramp(3)[[row]])
-
-
-def test_what_tfds_knows_of_a_data_set_that_is_missing():
-    assert describe_tfds("downsampled_imagenet/32x32", labels=False) == ((32, 32, 3), None)
-    assert describe_tfds("imagenet_resized/64x64", labels=True) == ((64, 64, 3), 1000)
-    for name, labels, match in (
-        ("mnsit", False, "mnist"),
-        ("downsampled_imagenet/32x32", True, "label"),
-        ("stanford_dogs", False, "size"),
-        ("imdb_reviews", False, "image"),
-    ):
-        with pytest.raises(InputError, match=match):
-            describe_tfds(name, labels=labels)
 
 
 def test_a_download_without_network_gives_up_soon(tmp_path, offline):

@@ -1,4 +1,4 @@
-"""The cost of a step, estimated without images and without memory."""
+"""The cost of a step, estimated without memory."""
 
 from functools import partial
 
@@ -8,17 +8,15 @@ import numpy as np
 import pytest
 from tiny_runs import tiny, tiny_experiment
 
-from experiments.beyond import captions
+from pixelcnn_jax.data.dataset import from_array
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.step import init_state
 
 
-def cost_of(name="unconditional", spec=None, **changes):
-    config, experiment, _ = tiny_experiment(name, **changes)
-    return estimate_cost(config, experiment, spec or tiny(name, **changes)[2].spec)
+def cost_of(**changes):
+    config, experiment, _ = tiny_experiment(**changes)
+    return estimate_cost(config, experiment, tiny(**changes)[2].train)
 
 
 def test_sizes_are_those_of_the_state():
@@ -57,10 +55,10 @@ def test_layers_that_are_computed_again_keep_less_and_have_the_same_gradient():
 def test_large_images_cost_no_memory_and_the_networks_own_operations():
     """A step has three times the multiply-adds of the network: forward, and backward for inputs and kernels."""
     before = sum(x.nbytes for x in jax.live_arrays())
-    spec = ImageSpec(64, 64, 3, levels=256, classes=None)
+    large = from_array(np.zeros((1, 64, 64, 3), np.uint8), levels=256)
     config = tiny(model__features=24, model__layers=2, model__dropout=0.0)[0]
-    wide = tiny()[1].make_experiment(config, spec, {})
-    actual = estimate_cost(config, wide, spec)
+    wide = tiny()[1].make_experiment(config, large.spec, {})
+    actual = estimate_cost(config, wide, large)
     assert sum(x.nbytes for x in jax.live_arrays()) - before < 1e6
     per_pixel = 2 * 12_096 + 7_680 + 19_008  # the layers, the first layer, the head; masked weights count
     macs = 3 * config.train.batch_size * 64 * 64 * per_pixel
@@ -81,10 +79,3 @@ def test_a_network_that_fits_is_not_refused(monkeypatch):
     monkeypatch.setattr("pixelcnn_jax.training.cost.memory_bytes", lambda: 1000)
     with pytest.raises(InputError, match="memory"):
         check_memory(config, experiment)
-
-
-def test_captions_are_part_of_the_batch():
-    fields = {"experiment": "captions", "data": {"captions": True}, "model": {"features": 8, "layers": 1}}
-    config, spec = parse_config(fields, captions.Config), ImageSpec(8, 8, 1, 2, None, ("a", "blue", "square"))
-    actual = estimate_cost(config, captions.make_experiment(config, spec), spec)
-    assert actual["step_flops"] > 0
