@@ -15,26 +15,21 @@ from typing import Any, TypeVar
 from pixelcnn_jax.foundation.errors import InputError
 
 Section = TypeVar("Section")
-RELATIONS = {"at least": operator.ge, "above": operator.gt, "at most": operator.le, "below": operator.lt}
+BOUNDS = {
+    "least": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "most": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
 
 
-def field(
-    default: Any,
-    help: str,
-    *,
-    least: int | float | None = None,
-    above: int | float | None = None,
-    most: int | float | None = None,
-    below: int | float | None = None,
-    choices: Collection[Any] = (),
-) -> Any:
+def field(default: Any, help: str, *, choices: Collection[Any] = (), **bounds: int | float) -> Any:
     """Declares a config field: default, help and bounds.
 
-    Bounds apply to a number or every number of a tuple; None passes if the type allows it.
+    Args:
+      **bounds: least, above, most or below, of a number or every number of a tuple; None passes if the type allows it.
     """
-    bounds = {"at least": least, "above": above, "at most": most, "below": below}
-    checks = {"bounds": {name: bound for name, bound in bounds.items() if bound is not None}, "choices": choices}
-    return dataclasses.field(default=default, metadata={"help": help, **checks})
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "bounds": bounds})
 
 
 def as_config(section: type) -> Any:
@@ -114,7 +109,8 @@ def _unmet(value: Any, kind: Any, metadata: Mapping[str, Any]) -> str | None:
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):
             return "finite"
-        for relation, bound in metadata["bounds"].items():
-            if not RELATIONS[relation](number, bound):
+        for name, bound in metadata["bounds"].items():
+            relation, holds = BOUNDS[name]
+            if not holds(number, bound):
                 return f"{relation} {bound}"
     return None
