@@ -1,12 +1,11 @@
 """NumPy arrays, .npz files and scikit-learn's digits."""
 
 import pathlib
-from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from pixelcnn_jax.data.source import Example, Source
-from pixelcnn_jax.data.splits import Classes, Split
+from pixelcnn_jax.data.splits import Split
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import as_images, check_values
 
@@ -37,10 +36,8 @@ def array_source(
         classes = classes or int(labels.max()) + 1
         check_values(labels, classes, name="labels")
 
-    def read(rows: Sequence[int]) -> list[Example]:
-        if labels is None:
-            return [{"image": stored[row]} for row in rows]
-        return [{"image": stored[row], "label": np.int32(labels[row])} for row in rows]
+    def read(row: int) -> Example:
+        return {"image": stored[row]} | ({} if labels is None else {"label": np.int32(labels[row])})
 
     return Source(title, range(len(stored)), read, levels, None if labels is None else classes)
 
@@ -67,19 +64,17 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     images, own = arrays.pop(f"{split.name}_image"), f"{split.name}_label"
     if labels and own not in arrays:
         raise InputError(f"{path} has no array {own}: add it or set labels=False.")
-    for name, array in arrays.items() if labels or split.feature else ():
+    if not (labels or split.feature):
+        arrays.clear()
+    for name, array in arrays.items():
         count = len(images) if name == own else array.size
         if array.dtype.kind not in "ui" or array.shape != (count,):
             raise InputError(f"{path}: {name} must be integers [{count}], got {array.dtype} {list(array.shape)}.")
-
-    def classes_of_images() -> Classes:
-        return arrays[own].tolist(), [str(index) for index in range(_classes(arrays.values()))]
-
     # Over all splits, so that labels agree.
-    classes = _classes(arrays.values()) if labels else None
-    source = array_source(path.stem, images, arrays[own] if labels else None, levels=levels, classes=classes)
-    rows = split.rows(len(images), {"label": classes_of_images} if own in arrays else {})
-    return source._replace(rows=rows, stored=split.name)
+    count = max((int(array.max(initial=-1)) + 1 for array in arrays.values()), default=0)
+    source = array_source(path.stem, images, arrays[own] if labels else None, levels=levels, classes=count)
+    classes = {"label": lambda: (arrays[own].tolist(), [*map(str, range(count))])} if own in arrays else {}
+    return source._replace(rows=split.rows(len(images), classes), stored=split.name)
 
 
 def read_digits(split: Split, *, labels: bool) -> Source:
@@ -96,7 +91,3 @@ def read_digits(split: Split, *, labels: bool) -> Source:
     source = array_source("digits", digits.images.astype(np.uint8), labels_of_all, levels=DIGITS_LEVELS, classes=10)
     classes = digits.target[part].tolist(), [str(digit) for digit in range(10)]
     return source._replace(rows=[part[row] for row in split.rows(len(part), {"label": lambda: classes})])
-
-
-def _classes(labels: Iterable[np.ndarray]) -> int:
-    return max(int(array.max(initial=-1)) + 1 for array in labels)

@@ -16,23 +16,18 @@ def baselines(splits: Splits) -> dict[str, dict[str, float]]:
 
     "uniform": all levels alike. "independent pixels": level counts per sub-pixel, plus one.
     """
-    uniform = math.prod(splits.train.spec.shape) * math.log(splits.train.spec.levels)
-    table = _log_frequencies(splits.train)
-    return {
-        "uniform": dict.fromkeys(splits.held_out, uniform),
-        "independent pixels": {name: _mean_nats(table, dataset) for name, dataset in splits.held_out.items()},
-    }
-
-
-def _log_frequencies(train: Dataset) -> Float[np.ndarray, "height width channels levels"]:
-    shape, levels = train.spec.shape, train.spec.levels
+    shape, levels = splits.spec.shape, splits.spec.levels
     subpixels = math.prod(shape)
     counts = np.ones(subpixels * levels)
-    for images in _batches(train):
+    for images in _batches(splits.train):
         cells = np.arange(subpixels) * levels + images.reshape(len(images), -1)
         counts += np.bincount(cells.ravel(), minlength=counts.size)
     table = counts.reshape(*shape, levels)
-    return np.log(table / table.sum(axis=-1, keepdims=True))
+    table = np.log(table / table.sum(axis=-1, keepdims=True))
+    return {
+        "uniform": dict.fromkeys(splits.held_out, subpixels * math.log(levels)),
+        "independent pixels": {name: _mean_nats(table, dataset) for name, dataset in splits.held_out.items()},
+    }
 
 
 def _mean_nats(table: Float[np.ndarray, "height width channels levels"], dataset: Dataset) -> float:

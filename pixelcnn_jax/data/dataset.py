@@ -13,7 +13,7 @@ from pixelcnn_jax.data.folder import read_folder
 from pixelcnn_jax.data.images import Dataset, read_all, take_images
 from pixelcnn_jax.data.preparation import SCANS, Preparation
 from pixelcnn_jax.data.scenes import SIZES, read_scenes
-from pixelcnn_jax.data.source import Source, checked, highest_of_some
+from pixelcnn_jax.data.source import INSPECTED, Source, checked
 from pixelcnn_jax.data.splits import parse_split
 from pixelcnn_jax.data.tfds import read_tfds
 from pixelcnn_jax.foundation.errors import InputError
@@ -75,7 +75,10 @@ def load_splits(config: DataConfig) -> Splits:
     sources = {name: _source(config, getattr(config, f"{name}_split")) for name in names}
     splits = Splits(**{name: _load(config, source) for name, source in sources.items()})
     for name, dataset in splits.held_out.items():
-        _warn_of_overlap(sources["train"], sources[name], name)
+        train, held_out = sources["train"], sources[name]
+        if train.stored == held_out.stored and (shared := np.intersect1d(train.rows, held_out.rows).size):
+            both = f"{shared:,} images are in both config.data.train_split and config.data.{name}_split"
+            print(f"{both}: their likelihood is not that of held-out images.", file=sys.stderr)
         if dataset.spec != splits.spec:
             shapes = " and ".join(f"{x.description} has {x.spec.shape}" for x in (splits.train, dataset))
             raise InputError(f"The splits differ in the shape of their images, {shapes}: set resize or grey.")
@@ -146,13 +149,6 @@ def _source(config: DataConfig, text: str) -> Source:
     return source._replace(title=f"{source.title} {text}")
 
 
-def _warn_of_overlap(train: Source, held_out: Source, name: str) -> None:
-    shared = np.intersect1d(train.rows, held_out.rows).size if train.stored == held_out.stored else 0
-    if shared:
-        both = f"{shared:,} images are in both config.data.train_split and config.data.{name}_split"
-        print(f"{both}: their likelihood is not that of held-out images.", file=sys.stderr)
-
-
 def _load(config: DataConfig, source: Source) -> Dataset:
     images, most, fewest = _prepare(source, config), config.max_examples, config.min_examples
     return with_examples(images, most, fewest) if most or fewest else images
@@ -166,16 +162,16 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     spec = ImageSpec(height, width, channels, prepared.levels, classes, words, class_names)
     prepared = checked(prepared, levels=source.levels if dynamic else spec.levels)
     dataset = Dataset(
-        prepared.reader(),
+        prepared.example,
         len(prepared.rows),
         spec,
         description=prepared.title,
         intensities=source.levels if dynamic else None,
         scan=preparation.scan,
     )
-    highest = highest_of_some(prepared.example, len(dataset))  # not of the cache: each would fill a block
+    highest = max(int(example["image"].max()) for example in dataset.subset(INSPECTED))
     if preparation.binarize != "none" and highest <= dynamic:
         raise InputError(
             f"binarize={preparation.binarize} leaves {source.title} black: for images of 0 and 1, set levels=2 alone."
         )
-    return dataset
+    return dataclasses.replace(dataset, example=prepared.reader())

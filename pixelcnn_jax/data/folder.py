@@ -6,6 +6,7 @@ The layout is data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE; any folder is a 
 
 import concurrent.futures
 import json
+import math
 import pathlib
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pixelcnn_jax.data.image_files import EXTENSIONS, decode, find_image_files, has_colour
-from pixelcnn_jax.data.source import Example, Source, some
+from pixelcnn_jax.data.source import INSPECTED, Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
@@ -56,17 +57,17 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     def classes() -> Classes:
         return [names.index(class_of[files[row]]) for row in order], names
 
-    def read(rows: Sequence[int]) -> list[Example]:
-        return [
+    def read(row: int) -> Example:
+        file = every[row]
+        return (
             {"image": decode(file, colour=colour or None)}
             | ({"label": np.int32(names.index(class_of[file]))} if labels else {})
             | ({"caption": tokenise(sentences[file], words, length=length)} if captions else {})
-            for file in (every[row] for row in rows)
-        ]
+        )
 
     rows = sorted(kept[order[place]] for place in split.rows(len(files), {"label": classes} if labelled else {}))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        colour = any(list(pool.map(has_colour, some(every))))
+        colour = any(list(pool.map(has_colour, every[:: math.ceil(len(every) / INSPECTED)])))
     return Source(
         root.resolve().name,
         rows,

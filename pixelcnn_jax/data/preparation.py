@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,11 +78,11 @@ class Preparation:
         """Prepares a source, not yet scanned."""
         steps = self.steps(source.levels)
 
-        def read(rows: Sequence[int]) -> list[Example]:
-            examples = source.read(rows)
+        def read(row: int) -> Example:
+            example = source.read(row)
             for step in steps.values():
-                examples = [example | {"image": step(example["image"])} for example in examples]
-            return examples
+                example = example | {"image": step(example["image"])}
+            return example
 
         title = ", ".join([source.title, *steps, *([f"scan={self.scan}"] if self.scan != "rows" else [])])
         left = 2 if self.binarize != "none" else 2**self.bits if self.bits else source.levels

@@ -84,22 +84,6 @@ def draw_scene(
     return image
 
 
-def example_of(split: str, drawings: Drawings, *, size: int) -> Callable[[int], Example]:
-    """Makes the function from index to image, caption tokens and label."""
-    numbers = [i for i, scene in enumerate(SCENES) if scene.is_held_out() == (split == "held_out")]
-    seed = list(SPLITS).index(split)
-
-    def example(index: int) -> Example:
-        random = np.random.default_rng([seed, index])
-        number = numbers[random.integers(len(numbers))]
-        captions = SCENES[number].captions()
-        caption = tokenise(captions[random.integers(len(captions))], WORDS, length=LENGTH)
-        image = draw_scene(SCENES[number], drawings, random, size=size)
-        return {"image": image, "caption": caption, "label": np.int32(number)}
-
-    return example
-
-
 def read_scenes(
     name: str, split: Split, read_mnist: Callable[[Split], Source], *, labels: bool, captions: bool
 ) -> Source:
@@ -120,13 +104,20 @@ def read_scenes(
     mnist = read_mnist(parse_split(drawn_from))
     side = size // 2 - MARGIN
     drawings: list[list[np.ndarray]] = [[] for _ in DIGITS]
-    for one in mnist.read(mnist.rows):
-        drawings[one["label"]].append(resize(one["image"], height=side, width=side)[..., 0])
-    example = example_of(split.name, drawings, size=size)
+    for drawing in map(mnist.read, mnist.rows):
+        drawings[drawing["label"]].append(resize(drawing["image"], height=side, width=side)[..., 0])
+    numbers = [i for i, scene in enumerate(SCENES) if scene.is_held_out() == (split.name == "held_out")]
+    seed = list(SPLITS).index(split.name)
     carried = {"image"} | ({"caption"} if captions else set()) | ({"label"} if labels else set())
 
-    def read(rows: Sequence[int]) -> list[Example]:
-        return [{key: x for key, x in example(row).items() if key in carried} for row in rows]
+    def read(row: int) -> Example:
+        random = np.random.default_rng([seed, row])
+        number = numbers[random.integers(len(numbers))]
+        sentences = SCENES[number].captions()
+        caption = tokenise(sentences[random.integers(len(sentences))], WORDS, length=LENGTH)
+        image = draw_scene(SCENES[number], drawings, random, size=size)
+        example = {"image": image, "caption": caption, "label": np.int32(number)}
+        return {key: x for key, x in example.items() if key in carried}
 
     classes, words = len(SCENES) if labels else None, WORDS if captions else None
     return Source(name, split.rows(count, {}), read, classes=classes, words=words, stored=split.name)

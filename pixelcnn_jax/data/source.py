@@ -3,13 +3,11 @@
 import concurrent.futures
 import functools
 import itertools
-import math
 import pathlib
 import sys
-import threading
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from pixelcnn_jax.foundation.errors import InputError
 
@@ -19,8 +17,6 @@ Example = dict[str, Any]
 CACHE_BYTES = 2**30  # decoded images per split
 INSPECTED = 256  # images inspected before training
 
-Item = TypeVar("Item")
-
 
 class Source(NamedTuple):
     """A split as stored.
@@ -28,11 +24,10 @@ class Source(NamedTuple):
     Attributes:
       title: name and version, such as "mnist 3.0.1".
       rows: stored rows of the split.
-      read: reads several rows.
+      read: reads a row.
       levels: intensity levels.
       classes: number of classes, with labels.
       files: image files by stored row.
-      block: rows best read together.
       words: caption vocabulary.
       class_names: name per class.
       stored: stored split of the rows; "" if all splits share one numbering.
@@ -40,36 +35,21 @@ class Source(NamedTuple):
 
     title: str
     rows: Sequence[int]
-    read: Callable[[Sequence[int]], list[Example]]
+    read: Callable[[int], Example]
     levels: int = 256
     classes: int | None = None
     files: Sequence[pathlib.Path] | None = None
-    block: int = 1
     words: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
     stored: str = ""
 
     def example(self, index: int) -> Example:
-        return self.read([self.rows[index]])[0]
+        return self.read(self.rows[index])
 
     def reader(self) -> Callable[[int], Example]:
-        """Makes a cached `example`."""
-        kept = CACHE_BYTES // (self.example(0)["image"].nbytes * self.block)
-
-        @functools.cache
-        def block(number: int) -> list[Example]:
-            return self.read(self.rows[number * self.block : (number + 1) * self.block])
-
-        locks: dict[int, threading.Lock] = defaultdict(threading.Lock)  # else each thread would decode a shared block
-
-        def cached(index: int) -> Example:
-            number, place = divmod(index, self.block)
-            if number >= kept:
-                return self.example(index)
-            with locks[number]:
-                return block(number)[place]
-
-        return cached
+        """Makes an `example` that caches the first images."""
+        kept, cached = CACHE_BYTES // self.example(0)["image"].nbytes, functools.cache(self.example)
+        return lambda index: cached(index) if index < kept else self.example(index)
 
 
 def read_ahead(
@@ -85,18 +65,6 @@ def read_ahead(
             yield ready
 
 
-def some(items: Sequence[Item]) -> Sequence[Item]:
-    """Selects at most ``INSPECTED`` items, evenly spaced."""
-    return items[:: math.ceil(len(items) / INSPECTED)]
-
-
-def highest_of_some(read: Callable[[int], Example], count: int) -> int:
-    """Computes the highest value in some images."""
-    indices = some(range(count))
-    examples = read_ahead(lambda i: read(indices[i]), stop=len(indices), threads=8)
-    return max(int(example["image"].max()) for example in examples)
-
-
 def checked(source: Source, *, levels: int) -> Source:
     """Checks images as they are read.
 
@@ -107,7 +75,8 @@ def checked(source: Source, *, levels: int) -> Source:
     def name(row: int) -> str:
         return str(source.files[row]) if source.files else f"image {row}"
 
-    def check(row: int, example: Example) -> Example:
+    def read(row: int) -> Example:
+        example = source.read(row)
         image = example["image"]
         if image.shape != shape:
             different = f"{name(source.rows[0])} is {shape} and {name(row)} is {image.shape}"
@@ -120,4 +89,4 @@ def checked(source: Source, *, levels: int) -> Source:
             raise InputError(f"{name(row)} of {source.title} has no label: set labels=False or choose other images.")
         return example
 
-    return source._replace(read=lambda rows: [check(*pair) for pair in zip(rows, source.read(rows), strict=True)])
+    return source._replace(read=read)

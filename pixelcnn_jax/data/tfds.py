@@ -7,7 +7,7 @@ import json
 import pathlib
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import interpreter
 
-BLOCK = 64  # records read together, six times faster
 FEATURES = "tensorflow_datasets.core.features."  # where TFDS keeps its classes of features
 RETRIES = 3  # of a download; TFDS's own 10 take minutes on a machine without network
 
@@ -42,8 +41,8 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     folder = _find_prepared(name, root) or _download(name, root, allowed=download)
     remedy = f"move it away and prepare it again, {_command(name, root)}"
     builder = _open(folder, remedy)
-    features, stored = builder.info.features, builder.info.splits
-    split.check_name(name, [known for known, described in stored.items() if described.num_examples])
+    features, splits = builder.info.features, builder.info.splits
+    split.check_name(name, [known for known, described in splits.items() if described.num_examples])
     images = [feature for feature in features if type(features[feature]) is _tfds().features.Image]
     class_features = [feature for feature in features if isinstance(features[feature], _tfds().features.ClassLabel)]
     key = images[0] if len(images) == 1 else "image"
@@ -55,28 +54,23 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     decoders = dict.fromkeys(images, _tfds().decode.SkipDecoding())
     source = builder.as_data_source(split.name, decoders=decoders)
 
-    def records(rows: Sequence[int]) -> list[dict[str, Any]]:
+    def record(row: int) -> dict[str, Any]:
         try:
-            # A single record is read faster alone.
-            return [source[rows[0]]] if len(rows) == 1 else list(source.__getitems__(rows))
+            return dict(source[row])
         except RuntimeError as error:  # array_record's exception for a file that is damaged or missing
             raise InputError(f"{folder} is damaged, {error}: {remedy}.") from error
 
     def classes(feature: str) -> Classes:
-        rows = range(len(source))
-        blocks = (records(rows[start : start + BLOCK]) for start in rows[::BLOCK])
-        return [int(record[feature]) for block in blocks for record in block], features[feature].names
+        return [int(record(row)[feature]) for row in range(len(source))], features[feature].names
 
-    def read(rows: Sequence[int]) -> list[Example]:
-        return [
-            {"image": decode(io.BytesIO(record[key]), colour=colour)}
-            | ({"label": np.int32(record["label"])} if labels else {})
-            for record in records(rows)
-        ]
+    def read(row: int) -> Example:
+        stored = record(row)
+        label = {"label": np.int32(stored["label"])} if labels else {}
+        return {"image": decode(io.BytesIO(stored[key]), colour=colour)} | label
 
     rows = split.rows(len(source), {name: functools.partial(classes, name) for name in class_features})
     count = features["label"].num_classes if labels else None
-    return Source(f"{name.partition(':')[0]} {folder.name}", rows, read, classes=count, block=BLOCK, stored=split.name)
+    return Source(f"{name.partition(':')[0]} {folder.name}", rows, read, classes=count, stored=split.name)
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:

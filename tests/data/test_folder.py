@@ -3,8 +3,8 @@ import PIL.Image
 import pytest
 from image_helpers import images_of, pillow, ramp, save
 
+from pixelcnn_jax.data import dataset
 from pixelcnn_jax.data import folder as module
-from pixelcnn_jax.data import source
 from pixelcnn_jax.data.dataset import load
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -79,7 +79,8 @@ def test_links_are_followed_and_hidden_folders_are_not(tmp_path):
 @pytest.fixture
 def many(tmp_path, monkeypatch):
     """A folder of 100 grey images, of which ten are looked at before training."""
-    monkeypatch.setattr(source, "INSPECTED", 10)
+    for reader in (module, dataset):
+        monkeypatch.setattr(reader, "INSPECTED", 10)
     for i in range(100):
         PIL.Image.new("L", (6, 4), i % 5).save(tmp_path / f"{i:02}.png")
     return tmp_path
