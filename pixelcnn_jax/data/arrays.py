@@ -67,9 +67,9 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     if not (labels or split.feature):
         arrays.clear()
     for name, array in arrays.items():
-        count = len(images) if name == own else array.size
-        if array.dtype.kind not in "ui" or array.shape != (count,):
-            raise InputError(f"{path}: {name} must be integers [{count}], got {array.dtype} {list(array.shape)}.")
+        size = len(images) if name == own else array.size
+        if array.dtype.kind not in "ui" or array.shape != (size,):
+            raise InputError(f"{path}: {name} must be integers [{size}], got {array.dtype} {list(array.shape)}.")
     # Over all splits, so that labels agree.
     count = max((int(array.max(initial=-1)) + 1 for array in arrays.values()), default=0)
     source = array_source(path.stem, images, arrays[own] if labels else None, levels=levels, classes=count)

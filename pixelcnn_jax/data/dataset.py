@@ -158,8 +158,7 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     """Applies the preparation and inspects some images."""
     prepared, dynamic = preparation.apply(source), preparation.binarize == "dynamic"
     height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
-    classes, words, class_names = prepared.classes, prepared.words, prepared.class_names
-    spec = ImageSpec(height, width, channels, prepared.levels, classes, words, class_names)
+    spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
     prepared = checked(prepared, levels=source.levels if dynamic else spec.levels)
     dataset = Dataset(
         prepared.example,

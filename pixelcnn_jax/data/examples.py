@@ -90,8 +90,7 @@ def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int,
         classes = random.permutation(known[index % len(pools)])[:ways]
         right = int(random.integers(len(classes)))
         members = [random.permutation(pool.members[label])[: shots + 1] for label in classes]
-        images = [[pool.images.draw(int(one), seed=0)["image"] for one in each] for each in members]
-        examples = np.stack([np.stack(each[:shots]) for each in images])
-        return {"image": images[right][shots], "label": np.int32(right), "examples": examples}
+        images = np.array([[pool.images.draw(int(row), seed=0)["image"] for row in rows] for rows in members])
+        return {"image": images[right, shots], "label": np.int32(right), "examples": images[:, :shots]}
 
     return Dataset(episode, count, pools[0].spec, f"{count} episodes of {pools[0].description}")

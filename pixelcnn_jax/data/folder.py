@@ -8,7 +8,7 @@ import concurrent.futures
 import json
 import math
 import pathlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -81,10 +81,10 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
 
 def spread(classes: Sequence[str | None]) -> list[int]:
     """Orders rows so that every part is stratified."""
-    sizes, seen, places = Counter(classes), Counter[str | None](), []
-    for row, one in enumerate(classes):
-        places.append(((seen[one] + 0.5) / sizes[one], row))
-        seen[one] += 1
+    rows_of = defaultdict(list)
+    for row, name in enumerate(classes):
+        rows_of[name].append(row)
+    places = [((rank + 0.5) / len(rows), row) for rows in rows_of.values() for rank, row in enumerate(rows)]
     return [row for _, row in sorted(places)]
 
 
