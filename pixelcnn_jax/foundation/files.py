@@ -46,6 +46,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return facts
 
 
+def try_read_json(path: Path) -> dict[str, Any]:
+    """Reads JSON of ``write_json``; {} if missing or damaged."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
+
+
 def checksum(facts: Mapping[str, Any]) -> str:
     """Computes the SHA-256 of facts as JSON, without "checksum"."""
     rest = {name: value for name, value in facts.items() if name != "checksum"}

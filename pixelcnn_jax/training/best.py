@@ -10,7 +10,6 @@ import numpy as np
 
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.files import read_json
 from pixelcnn_jax.models.inputs import Variables
 from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
@@ -52,8 +51,7 @@ class BestModel:
         if self._workdir is None or not (self._workdir / "model.json").exists():
             return
         try:
-            read_weights(self._workdir)
-            card = read_json(self._workdir / "model.json")
+            _, card = read_weights(self._workdir)
             float(card["scores"]["validation"][self._measure])
             self.step, self.score = card["step"], card["scores"]["validation"]
         except (InputError, KeyError, TypeError, ValueError):

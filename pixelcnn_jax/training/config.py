@@ -40,12 +40,11 @@ class TrainConfig:
     compilation_cache: str | None = field(None, "folder of the compilation cache; None for ~/.cache")
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "eval_batch_size"):
-            if self.microbatch_size is not None and getattr(self, name) % self.microbatch_size:
-                raise InputError(
-                    f"config.train.{name} must be a multiple of config.train.microbatch_size, got "
-                    f"{getattr(self, name)} and {self.microbatch_size}."
-                )
+        if self.batch_size % (self.microbatch_size or 1):
+            raise InputError(
+                f"config.train.batch_size must be a multiple of config.train.microbatch_size, got {self.batch_size} "
+                f"and {self.microbatch_size}."
+            )
         if self.reinitialise and self.start_from is None:
             raise InputError("config.train.reinitialise needs config.train.start_from: it names parts of that model.")
         for row in self.published:
@@ -116,18 +115,11 @@ def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type) -> RunCon
     return RunConfig(experiment=name, seed=seed, **sections)
 
 
-def in_float32(config: RunConfig) -> RunConfig:
-    """Copies a config with dtype float32."""
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, dtype="float32"))
-
-
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """Converts a config to nested dicts, the inverse of ``parse_config``."""
     fields = dataclasses.asdict(config)
-    return {
-        **{name: value for name, value in fields.items() if name != "section"},
-        config.experiment: fields["section"],
-    }
+    fields[config.experiment] = fields.pop("section")
+    return fields
 
 
 def help_text(config: "ConfigDict", kind: type) -> str:

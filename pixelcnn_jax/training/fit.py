@@ -21,7 +21,7 @@ from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.foundation.progress import is_watched
+from pixelcnn_jax.foundation.progress import in_notebook
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
@@ -133,23 +133,24 @@ def fit(
     held_out = _held_out(validation, len(images), seed)
     given = given_rows(len(images), h, s)
     try:
-        height, width, _ = pixels.shape[1:]
-        spec = ImageSpec(height, width, channels, levels)
+        spec = ImageSpec(pixels.shape[1], pixels.shape[2], channels, levels)
         network = _model(model, spec, seen=steps * batch_size / (len(images) - len(held_out)))
         spec = spec._replace(classes=_classes(network, given.get("h"), variables))
-        splits = _splits(pixels, held_out, given, spec)
+        dataset = Dataset(lambda i: {"image": pixels[i]}, len(images), spec, "array").carry(**given)
+        learned = np.setdiff1d(np.arange(len(images)), held_out)
+        splits = Splits(dataset.take(learned, "the array"), dataset.take(held_out, "the images held out"))
         arrays = {} if workdir is None else {"images": images, "validation": held_out, "variables": variables, **given}
         identity: dict[str, Any] = {name: _digest(*jax.tree.leaves(x)) for name, x in arrays.items()}
         identity |= {"model": json.dumps(describe(network)), "key": seed}
         identity |= dict(levels=levels, steps=steps, microbatch_size=microbatch_size, eval_every=eval_every)
-        tenth, part = max(1, steps // 10), microbatch_size or 1
+        tenth = max(1, steps // 10)
         every = tenth if eval_every is None else eval_every
         train = dict(steps=steps, batch_size=batch_size, microbatch_size=microbatch_size, ema_decay=ema_decay)
         train |= dict(eval_every=every, checkpoint_every=every, log_every=max(1, tenth // 4))
         fields = {
             "data": {"dataset": "array"},
             "optimizer": {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)},
-            "train": train | {"eval_batch_size": -(-64 // part) * part},
+            "train": train,
         }
         config = parse_config({"experiment": "fit", "seed": seed, "fit": {"arguments": identity}, **fields}, FitConfig)
         return _train(config, network, splits, variables, None if workdir is None else Path(workdir), progress)
@@ -196,12 +197,6 @@ def _classes(model: Any, h: Any, variables: Variables | None) -> int | None:
     return trained or int(h.max()) + 1
 
 
-def _splits(images: np.ndarray, held_out: np.ndarray, given: dict[str, np.ndarray], spec: ImageSpec) -> Splits:
-    every = Dataset(lambda i: {"image": images[i]}, len(images), spec, "array").carry(**given)
-    learned = np.setdiff1d(np.arange(len(images)), held_out)
-    return Splits(every.take(learned, "the array"), every.take(held_out, "the images held out"))
-
-
 def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
     if model is None:
         features, many = max(32, spec.channels), spec.levels > SOFTMAX_LEVELS
@@ -215,7 +210,7 @@ def _train(
 ) -> Fitted:
     check_batch_size(data_mesh(), config.train.batch_size, config.train.microbatch_size)
     experiment, exact = (_experiment(one, splits.train, start) for one in (model, _in_float32(model)))
-    shows = progress and is_watched()
+    shows = progress and (in_notebook() or sys.stderr.isatty())
     losses_of = make_evaluator(
         lambda params, batch: exact.loss(params, batch, None),
         batch_size=config.train.eval_batch_size,

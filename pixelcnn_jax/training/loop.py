@@ -84,7 +84,7 @@ def train_steps(
     start = saved = int(state.step)
     best.resume()
     loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if workdir and is_first() else ()
-    metrics = Metrics(workdir, resumed_step=start, writes=is_first(), loggers=loggers)
+    metrics = Metrics(workdir, resumed_step=start, loggers=loggers)
     watch = Stopwatch(settings.batch_size)
     began, earlier = time.monotonic(), metrics.last("seconds")
     batches = training_batches(

@@ -20,6 +20,7 @@ from pixelcnn_jax.foundation.devices import wait_for_older
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.training.loggers import Log
+from pixelcnn_jax.training.processes import is_first
 
 Record = dict[str, int | float]
 
@@ -38,12 +39,10 @@ def read_records(file: Path) -> list[Record]:
     """Reads a ``metrics.jsonl``; torn lines are skipped."""
     records: list[Record] = []
     for line in file.read_text(errors="replace").splitlines():
-        try:
+        with suppress(ValueError, RecursionError):
             record = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict) and "step" in record:
-            records.append(record)
+            if isinstance(record, dict) and "step" in record:
+                records.append(record)
     return records
 
 
@@ -58,19 +57,11 @@ class Metrics:
       records: all records of the run.
     """
 
-    def __init__(
-        self,
-        workdir: Path | None,
-        *,
-        resumed_step: int,
-        writes: bool = True,
-        loggers: Sequence[Log] = (),
-    ) -> None:
-        self._writes = writes and workdir is not None
+    def __init__(self, workdir: Path | None, *, resumed_step: int, loggers: Sequence[Log] = ()) -> None:
+        self._writes = workdir is not None and is_first()
         self._loggers = loggers
         self._workdir = workdir or Path()
         self._file = self._workdir / "metrics.jsonl"
-        self._tensorboard = self._workdir / "tensorboard"
         self._writer: Any = None
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._begun: collections.deque[Future[None]] = collections.deque()
@@ -127,8 +118,9 @@ class Metrics:
             from clu import metric_writers
         except ImportError:  # no TensorFlow
             return
-        shutil.rmtree(self._tensorboard, ignore_errors=True)
-        self._writer = metric_writers.SummaryWriter(str(self._tensorboard))
+        folder = self._workdir / "tensorboard"
+        shutil.rmtree(folder, ignore_errors=True)
+        self._writer = metric_writers.SummaryWriter(str(folder))
         for record in records:
             self._write_tensorboard(record)
 

@@ -10,9 +10,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from pixelcnn_jax.data.image_files import decode
-from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.files import atomic_write, interpreter, read_json
+from pixelcnn_jax.foundation.files import atomic_write, interpreter, try_read_json
 from pixelcnn_jax.models.cards import drawn_by_class
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import MODULES
@@ -32,15 +30,14 @@ def write_report(workdir: Path) -> None:
 
 
 def report_html(workdir: Path) -> str:
-    """Renders facts, scores, curve, samples and commands, without damaged pictures."""
-    run, card, result = (_read(workdir / f"{name}.json") for name in ("config", "model", "result"))
+    """Renders facts, scores, curve, samples and commands."""
+    run, card, result = (try_read_json(workdir / f"{name}.json") for name in ("config", "model", "result"))
     config, spec = run["config"], ImageSpec(**run["images"]["spec"])
     file = workdir / "metrics.jsonl"
     records = read_records(file) if file.exists() else []
     drawn = sorted(file for file in workdir.glob("samples_*.png") if file.stem.removeprefix("samples_").isdecimal())
     kept = sorted({round(i) for i in np.linspace(0, len(drawn) - 1, MOST_PICTURES)}) if drawn else []
-    embedded = {int(drawn[i].stem.removeprefix("samples_")): _embed(drawn[i]) for i in kept}
-    pictures = [{"step": step, "data": data} for step, data in embedded.items() if data]
+    pictures = [{"step": int(drawn[i].stem.removeprefix("samples_")), "data": _embed(drawn[i])} for i in kept]
     return PAGE.render(
         name=workdir.absolute().name,
         facts=_facts(run, card, records),
@@ -60,7 +57,7 @@ def report_html(workdir: Path) -> str:
 
 def next_steps(workdir: Path) -> str:
     """Lists commands that use a finished run's model."""
-    commands = _commands(workdir, _read(workdir / "config.json"), _read(workdir / "model.json"))
+    commands = _commands(workdir, *(try_read_json(workdir / name) for name in ("config.json", "model.json")))
     return "\n".join([f"\nThe report is {workdir / 'report.html'}. Next:", *(f"  {one}" for one in commands)])
 
 
@@ -74,24 +71,11 @@ def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[
         pixelcnn = [python, "-m", "pixelcnn_jax.cli"]
         commands.append(shlex.join([*pixelcnn, "sample", str(workdir), "-o", str(workdir / "grid.png")]))
         commands.append(shlex.join([*pixelcnn, "evaluate", str(workdir), *split, *where]))
-    folder = json.dumps(str(workdir))
-    if is_own:
-        fields = ", ".join(f"{key}={x!r}" for key, x in network.items() if key != "class")
-        model = f"{network['class']}({fields})" if "class" in network else "..."
-        commands.append(f"# in Python: pixelcnn_jax.load_pretrained({folder}, model={model})")
-    else:
-        code = f"import pixelcnn_jax; print(pixelcnn_jax.load_pretrained({folder}).model)"
-        commands.append(shlex.join([python, "-c", code]))
+    arguments = json.dumps(str(workdir)) + (", model=..." if is_own else "")
+    commands.append(f"# in Python: pixelcnn_jax.load_pretrained({arguments})")
     if (workdir / "tensorboard").is_dir():
         commands.append(shlex.join([python, "-m", "tensorboard.main", f"--logdir={workdir}"]))
     return commands
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return read_json(file)
-    except (OSError, ValueError, TypeError, RecursionError):  # not there yet, or damaged
-        return {}
 
 
 def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, Any]]) -> dict[str, str]:
@@ -112,8 +96,4 @@ def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, An
 
 
 def _embed(file: Path) -> str | None:
-    try:
-        decode(file, colour=None)
-    except InputError:  # not there yet, or damaged
-        return None
-    return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" if file.exists() else None

@@ -1,5 +1,6 @@
 """A run: set up, train, score the best parameters."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,19 @@ from pixelcnn_jax.data.baselines import baselines
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_device, replicated
+from pixelcnn_jax.foundation.files import write_json
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
-from pixelcnn_jax.training.config import RunConfig, in_float32, to_dict
+from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.evaluation import make_evaluator, score
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Params, Recipe
 from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.metrics import Metrics, save_curve
-from pixelcnn_jax.training.processes import is_first
+from pixelcnn_jax.training.processes import is_first, run_on_first_process
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import keys
-from pixelcnn_jax.training.workdir import finished_result, open_workdir, prepare_once, write_result
+from pixelcnn_jax.training.workdir import finished_result, open_workdir, prepare_once
 
 
 def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
       workdir: run directory, see ``workdir.py``.
 
     Returns:
-      The content of ``result.json``.
+      The result, as in ``result.json``.
 
     Raises:
       InputError: for a workdir of a different config, a batch that devices cannot share, or a loss that is not finite.
@@ -55,7 +57,8 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         if finished is not None:
             return finished
         fixed = prepare_once(workdir, lambda: recipe.prepare(config, splits))
-        experiment = recipe.make_experiment(in_float32(config), splits.spec, fixed)
+        in_float32 = replace(config, model=replace(config.model, dtype="float32"))
+        experiment = recipe.make_experiment(in_float32, splits.spec, fixed)
         in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, fixed).loss)
         best = BestModel(workdir, config, experiment, fixed, splits)
         source = recipe.picture_source(config, splits)
@@ -108,7 +111,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             "config": to_dict(config),
         }
         best.complete(result)
-        written = write_result(workdir, result)
+        run_on_first_process(lambda: write_json(workdir / "result.json", result))
         if is_first():
             write_report(workdir)
-        return written
+        return result

@@ -27,7 +27,7 @@ from safetensors.numpy import load, save
 
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.files import atomic_write, interpreter, read_json, write_json
+from pixelcnn_jax.foundation.files import atomic_write, interpreter, read_json, try_read_json, write_json
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
@@ -126,21 +126,8 @@ def locked(workdir: Path) -> Iterator[None]:
 
 def finished_result(workdir: Path, config: RunConfig) -> dict[str, Any] | None:
     """Reads ``result.json``; None unless a run of ``config.train.steps`` finished."""
-    try:
-        result = read_json(workdir / "result.json")
-        return result if result["steps"] == config.train.steps else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-
-
-def write_result(workdir: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """Writes ``result.json`` and reads it back."""
-
-    def write() -> dict[str, Any]:
-        write_json(workdir / "result.json", result)
-        return read_json(workdir / "result.json")
-
-    return dict(run_on_first_process(write))
+    result = try_read_json(workdir / "result.json")
+    return result if result.get("steps") == config.train.steps else None
 
 
 def prepare_once(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

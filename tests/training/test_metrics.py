@@ -41,9 +41,10 @@ def test_what_was_recorded_after_the_last_checkpoint_is_dropped_and_recorded_aga
     assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl")] == [2, 4, 6]
 
 
-def test_a_process_that_is_not_the_first_writes_nothing(tmp_path):
+def test_a_process_that_is_not_the_first_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "is_first", lambda: False)
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
-    with closing(Metrics(tmp_path, resumed_step=1, writes=False)) as metrics:
+    with closing(Metrics(tmp_path, resumed_step=1)) as metrics:
         metrics.write(2, loss=1.0)
         metrics.later(save_curve, tmp_path / "curve.png", list(metrics.records), "loss", "")
         assert metrics.last("loss") == 1.0

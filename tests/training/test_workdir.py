@@ -11,8 +11,8 @@ import pytest
 from tiny_runs import assert_same_bits, run, tiny
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.foundation.files import interpreter, read_json
-from pixelcnn_jax.training.workdir import claim, finished_result, locked, open_workdir, prepare_once, write_result
+from pixelcnn_jax.foundation.files import interpreter, read_json, write_json
+from pixelcnn_jax.training.workdir import claim, finished_result, locked, open_workdir, prepare_once
 
 
 def claimed(workdir, splits=None, **changes):
@@ -160,12 +160,11 @@ def test_a_result_is_read_as_it_was_written_and_holds_numbers_only(tmp_path):
     config = tiny()[0]
     result = {"steps": config.train.steps, "scores": {"test": {"nats": 1.5}}}
     assert finished_result(tmp_path, config) is None
-    written = write_result(tmp_path, result)
-    assert finished_result(tmp_path, config) == written
-    assert written.items() >= result.items()
+    write_json(tmp_path / "result.json", result)
+    assert finished_result(tmp_path, config).items() >= result.items()
     with pytest.raises(ValueError, match="JSON"):
-        write_result(tmp_path, result | {"report": {"x": float("nan")}})
-    assert finished_result(tmp_path, config) == written
+        write_json(tmp_path / "result.json", result | {"report": {"x": float("nan")}})
+    assert finished_result(tmp_path, config).items() >= result.items()
 
 
 @pytest.mark.parametrize("damage", [lambda text: text[:99], lambda text: text.replace("digits", "data")])
