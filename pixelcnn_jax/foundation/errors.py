@@ -30,10 +30,8 @@ def user_message(error: Exception) -> str | None:
         return "There is too little memory: ask for fewer or smaller images at a time."
     if type(error).__module__ == "flax.errors":
         return f"The model, its weights and its input do not fit each other: {first_line(error):.200}"
-    if not isinstance(error, OSError):
-        return None
-    if error.filename is not None:
+    if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} cannot be used: {error.strerror}."
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
         return f"A file could not be written: {error.strerror}."
     return None

@@ -16,11 +16,6 @@ def in_notebook() -> bool:
     return bool(shell) and "IPKernelApp" in shell.config
 
 
-def is_watched() -> bool:
-    """Whether output is a terminal or notebook."""
-    return in_notebook() or sys.stderr.isatty()
-
-
 def progress_bar(items: Iterable[Any] | None, title: str, *, shown: bool = True, **options: Any) -> Any:
     """Makes a tqdm bar, hidden where piped and on all but the first process.
 

@@ -35,15 +35,13 @@ def estimate_cost(config: RunConfig, experiment: Experiment, train: Dataset) -> 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
         return jnp.mean(experiment.loss(params, batch, key))
 
-    compiled = jax.jit(jax.value_and_grad(loss)).lower(state.params, batch, key).compile()
-    memory: Any = compiled.memory_analysis()
-    analysis: Any = compiled.cost_analysis()
+    compiled: Any = jax.jit(jax.value_and_grad(loss)).lower(state.params, batch, key).compile()
     return {
         "parameters": sum(x.size for x in jax.tree.leaves(state.params)),
         "state_bytes": _bytes(state),
         "microbatch_size": size,
-        "microbatch_bytes": int(memory.temp_size_in_bytes),
-        "step_flops": int(analysis["flops"] * (config.train.batch_size // size)),
+        "microbatch_bytes": int(compiled.memory_analysis().temp_size_in_bytes),
+        "step_flops": int(compiled.cost_analysis()["flops"] * (config.train.batch_size // size)),
     }
 
 

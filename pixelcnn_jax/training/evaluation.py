@@ -71,8 +71,7 @@ def evaluate(
         given["h"] = np.asarray(as_vectors(variables, given["h"]))
     h, s = (given[x][:1] if x in given else None for x in "hs")
     apply_conditioner(model, variables, h, s, shape=(1, *pixels.shape[1:]))
-    height, width, channels = pixels.shape[1:]
-    spec = ImageSpec(height, width, channels, model.levels)
+    spec = ImageSpec(pixels.shape[1], pixels.shape[2], model.channels, model.levels)
     dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").carry(**given)
     return summarise(in_full_precision(_nats_of(model, min(batch_size, count)), variables, dataset), spec)
 
