@@ -196,7 +196,7 @@ def horizontal_half(
     context: Float[Array, "batch height width pair block"],
     features: Float[Array, "batch height width block"] | None,
     gated: Float[Array, "batch height width earlier"] | None = None,
-) -> tuple[Float[Array, "batch height width block"], Float[Array, "batch height width inputs"]]:
+) -> tuple[Float[Array, "batch height width block"], Float[Array, "batch height width gated"]]:
     """Computes the pixel's products, gate and residual, of all colours or one.
 
     Args:
