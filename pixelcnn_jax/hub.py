@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pixelcnn_jax.foundation.errors import InputError, first_line
@@ -50,7 +49,7 @@ def fetch_model(address: str) -> Path:
         raise InputError(f"{address} cannot be fetched: {first_line(error):.300}") from error
 
 
-def _huggingface_hub() -> ModuleType:
+def _huggingface_hub() -> Any:
     try:
         import huggingface_hub
     except ModuleNotFoundError:

@@ -1,10 +1,9 @@
 """Trained models on disk: safetensors weights and a JSON card."""
 
 import difflib
-import functools
+import glob
 import hashlib
 import os
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -155,9 +154,8 @@ def save_pretrained(
     atomic_write(side, content)
     write_json(file.with_suffix(".json"), {**facts, **card, **facts})
     side.replace(file)
-    for stale in file.parent.glob(f"{file.stem}.*.safetensors"):
-        if re.fullmatch(r"\.[0-9a-f]{12}\.safetensors", stale.name.removeprefix(file.stem)):
-            stale.unlink()
+    for stale in file.parent.glob(f"{glob.escape(file.stem)}.{'[0-9a-f]' * 12}.safetensors"):
+        stale.unlink()
 
 
 def _density(model: Model, variables: Variables) -> tuple[str, int | None]:
@@ -190,13 +188,10 @@ def find_model(name: str | Path) -> tuple[Path, Path]:
         file = fetch_model(str(name))
         return file, _card_file(file)
     file = _file_in(Path(os.path.expanduser(name)))  # keeps unknown users
-    try:
-        exists = (card := _card_file(file)).is_file()
-    except OSError as error:
-        raise InputError(f"{name} cannot be a path: {error.strerror}.") from None
+    exists = (card := _card_file(file)).is_file()
     if isinstance(name, str) and (published := _published().get(name)):
         if exists:
-            _say_once(f"{name} is the published model: for your own, write .{os.sep}{name}.")
+            print(f"{name} is the published model: for your own, write .{os.sep}{name}.", file=sys.stderr)
         return published, published.with_suffix(".json")
     if not exists:
         if file.parent.is_dir() and file != Path(name):
@@ -209,11 +204,6 @@ def find_model(name: str | Path) -> tuple[Path, Path]:
     return file, card
 
 
-@functools.cache
-def _say_once(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
-
-
 def _side_file(file: Path, digest: str) -> Path:
     return file.with_name(f"{file.stem}.{digest[:12]}.safetensors")
 
@@ -222,12 +212,10 @@ def _check_fit(model: Model, variables: Variables) -> None:
     if isinstance(model, Mapping):
         for name, one in model.items():
             _check_fit(one, variables[name])
-        return
-    if isinstance(model, ConditionalModel):
+    elif isinstance(model, ConditionalModel):
         _check_fit(model.network, of_network := part_of(variables, "network"))
         if isinstance(model.conditioner, ConstantCondition):
             model.conditioner.check(condition_sizes(of_network["params"]).get("h"))
-        return
-    if isinstance(model, Network):
+    elif isinstance(model, Network):
         check_params(model, variables["params"])
         model.check_variables(variables)

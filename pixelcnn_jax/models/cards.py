@@ -78,5 +78,4 @@ def read_card_file(path: Path) -> dict[str, Any]:
             raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
     if math.prod((spec.height, spec.width, spec.channels)) > MAX_SUBPIXELS:
         raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
-    read = {"config": fields.config or {}, "density": fields.density, "experiment": fields.experiment}
-    return card | read | {"image_spec": ImageSpec(**dataclasses.asdict(spec))}
+    return card | vars(fields) | {"config": fields.config or {}, "image_spec": ImageSpec(**vars(spec))}
