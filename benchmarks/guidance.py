@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax import load_pretrained, sample
-from pixelcnn_jax.cli.options import PATH, Density, UserCommand, load_density
+from pixelcnn_jax.cli.options import Density, UserCommand, load_density, path
 from pixelcnn_jax.data.dataset import DataConfig, load, read_all
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.distributions import log_probs_of
@@ -56,7 +56,7 @@ def diversity(images: Images, labels: Labels) -> float:
 @click.option("--classifier", required=True, help="Workdir of a classifier of the same images.")
 @click.option("--data-dir", help="Where TFDS keeps its data sets.")
 @click.option("--count", default=50, show_default=True, help="Samples of each class.")
-@click.option("-o", "--output", type=PATH, help="PNG of samples to write.")
+@click.option("-o", "--output", type=path, help="PNG of samples to write.")
 def main(name: str, classifier: str, data_dir: str | None, count: int, output: Path | None) -> None:
     density, (network, weights, _) = load_density(name), load_pretrained(classifier)
     test = read_all(load(split="test", **(vars(density.settings("data", DataConfig)) | {"data_dir": data_dir})))

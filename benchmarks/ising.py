@@ -20,7 +20,7 @@ from experiments.beyond.ising import Recipe, make_step
 from experiments.shared.ising_lattice import CRITICAL, infinite_magnetisation, lattice, mean_energy
 from experiments.shared.spin_density import draw, estimate, make_network, new_variables
 from pixelcnn_jax import load_pretrained, naive_sample, nats, sample_and_log_prob
-from pixelcnn_jax.cli.options import PATH, UserCommand
+from pixelcnn_jax.cli.options import UserCommand, path
 from pixelcnn_jax.foundation.files import atomic_write
 
 LAYERS = {8: 4, 16: 6}  # of the published runs, by the size of the lattice
@@ -77,8 +77,8 @@ def picture(name: Path) -> bytes:
 
 
 @click.command(cls=UserCommand, help=__doc__)
-@click.argument("model", type=PATH, required=False)
-@click.option("-o", "--output", type=PATH, help="PNG to write.")
+@click.argument("model", type=path, required=False)
+@click.option("-o", "--output", type=path, help="PNG to write.")
 def main(model: Path | None, output: Path | None) -> None:
     if model is not None and output is not None:
         atomic_write(output, picture(model))

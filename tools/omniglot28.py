@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pixelcnn_jax.cli.options import PATH, UserCommand
+from pixelcnn_jax.cli.options import UserCommand, path
 from pixelcnn_jax.foundation.errors import InputError
 
 SPLITS = ("train", "test")
@@ -65,7 +65,7 @@ class Omniglot28(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
 
 
 @click.command(cls=UserCommand, help=__doc__)
-@click.argument("folder", type=PATH)
+@click.argument("folder", type=path)
 @click.option("--data-dir", help="TFDS data directory. [default: that of TFDS]")
 def main(folder: Path, data_dir: str | None) -> None:
     for split in SPLITS:

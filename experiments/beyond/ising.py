@@ -28,7 +28,7 @@ from experiments.shared.spin_density import (
     new_variables,
 )
 from pixelcnn_jax import GatedPixelCNN, load_pretrained, sample_and_log_prob
-from pixelcnn_jax.cli.options import PATH, UserCommand
+from pixelcnn_jax.cli.options import UserCommand, path
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
@@ -168,8 +168,8 @@ def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
 @click.option("--beta", default=[CRITICAL], multiple=True, help="Betas to evaluate. [default: the critical one]")
 @click.option("--evaluated", default=100_000, show_default=True, help="Samples per evaluation.")
-@click.option("--start-from", type=PATH, help="Folder of a run for a warm start.")
-@click.option("-o", "--output", type=PATH, help="Folder for the trained model.")
+@click.option("--start-from", type=path, help="Folder of a run for a warm start.")
+@click.option("-o", "--output", type=path, help="Folder for the trained model.")
 def main(
     size: int | None,
     layers: int,

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.cli.names import check_names, pack_names, unpack_names
+from pixelcnn_jax.cli.names import Names, check_names, pack_names, unpack_names
 from pixelcnn_jax.cli.pictures import find_images, read_exact, reoriented, to_pixels
 from pixelcnn_jax.codec import coding
 from pixelcnn_jax.codec.coding import integer_network
@@ -26,7 +26,7 @@ SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU c
 
 @click.command()
 @options.model_argument
-@click.argument("files", metavar="FILE_OR_FOLDER...", type=options.PATH, nargs=-1, required=True)
+@click.argument("files", metavar="FILE_OR_FOLDER...", type=options.path, nargs=-1, required=True)
 @options.output_option("File to write")
 @options.label_option
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images per group.")
@@ -77,7 +77,7 @@ def compress(
 
 @click.command()
 @options.model_argument
-@click.argument("files", metavar="FILE...", type=options.PATH, nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", type=options.path, nargs=-1, required=True)
 @options.output_option("Folder to write")
 @options.label_option
 @click.option(
@@ -96,7 +96,7 @@ def decompress(
     target = output.resolve()
     density = options.load_density(integer_model_of(name))
     parts = [part for file in files for part in read_parts(file)]
-    every = [one for _, names in parts for one in names]
+    every = [one for _, known in parts for one in known.names]
     check_names(every)
     subpixels = sum(math.prod(container.shape) for container, _ in parts)
     if subpixels > max_subpixels:
@@ -111,7 +111,7 @@ def decompress(
         options.progress("decompressing", rows) as on_row,
     ):
         folder = Path(temporary)
-        coded = [(container, density.h_of(label, len(names)), None) for container, names in parts]
+        coded = [(container, density.h_of(label, len(known.names)), None) for container, known in parts]
         decoded = coding.decompress_sizes(density.model, density.variables, coded, on_row=on_row)
         for one, image in zip(every, chain(*decoded), strict=True):
             (folder / one).parent.mkdir(parents=True, exist_ok=True)
@@ -122,23 +122,21 @@ def decompress(
     _report(len(every), sum(file.stat().st_size for file in files), subpixels, output, as_json)
 
 
-def read_parts(file: Path) -> list[tuple[Container, tuple[str, ...]]]:
+def read_parts(file: Path) -> list[tuple[Container, Names]]:
     """Reads the containers in a compressed file, with their image names.
 
     Raises:
       InputError: if the file is damaged or incomplete.
     """
-    data = file.read_bytes()
-    parts, order, start = list[tuple[Container, tuple[str, ...]]](), list[tuple[int, int]](), 0
+    data, parts, start = file.read_bytes(), list[tuple[Container, Names]](), 0
     try:
         while start < len(data) or not parts:
             end = start + length_of(data[start : start + 64])
             container = unpack(data[start:end])
             check_size(container.shape)
-            known = unpack_names(container.extra, container.shape[0])
-            parts.append((container, known.names))
-            order.append((known.part, known.parts))
+            parts.append((container, unpack_names(container.extra, container.shape[0])))
             start = end
+        order = [(known.part, known.parts) for _, known in parts]
         if order != [(number, len(parts)) for number in range(len(parts))]:
             raise InputError(f"it holds {len(parts)} of {order[0][1]} parts, or in a different order")
     except InputError as error:

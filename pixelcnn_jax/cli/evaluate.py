@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.data.dataset import DataConfig, load
 from pixelcnn_jax.data.views import symmetries, views
 from pixelcnn_jax.foundation.devices import use_all_cores
@@ -48,7 +47,7 @@ def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None,
 
 
 def evaluate_split(
-    density: Density, split: str, data_dir: str | None, *, mean_over: str | None = None
+    density: options.Density, split: str, data_dir: str | None, *, mean_over: str | None = None
 ) -> dict[str, Any]:
     """Scores a split: data, images, nats, bits_per_dim.
 
@@ -99,7 +98,7 @@ def evaluate_split(
     return score(in_full_precision(losses_of, density.variables, dataset), dataset)
 
 
-def _named_views(density: Density) -> dict[int, Callable[[Array], Array]]:
+def _named_views(density: options.Density) -> dict[int, Callable[[Array], Array]]:
     """Selects the symmetries that a model was trained on, by their index in h."""
     height, width, _ = density.spec.shape
     own, size = density.card["config"].get("unconditional"), getattr(density.conditioner, "size", None)

@@ -13,7 +13,7 @@ from pixelcnn_jax.pretrained import find_model, read_weights
 
 @click.command()
 @options.model_argument
-@click.option("--hub", "folder", type=options.PATH, required=True, help="New or empty folder.")
+@click.option("--hub", "folder", type=options.path, required=True, help="New or empty folder.")
 @options.json_option
 def export(name: str, folder: Path, as_json: bool) -> None:
     """Write MODEL as a folder for the Hugging Face Hub.

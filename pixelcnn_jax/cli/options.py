@@ -24,17 +24,12 @@ from pixelcnn_jax.pretrained import load_pretrained
 Section = TypeVar("Section")
 
 
-class PathType(click.ParamType):
-    """A path with ``~`` expanded."""
-
-    name = "path"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Path:
-        """Converts a path; devices and pipes are refused."""
-        path = Path(os.path.expanduser(value))
-        if os.path.exists(path) and not (path.is_file() or path.is_dir()):
-            raise click.ClickException(f"{value} is neither a file nor a folder.")
-        return path
+def path(value: str) -> Path:
+    """Converts an argument to a path with ``~`` expanded; devices and pipes are refused."""
+    expanded = Path(os.path.expanduser(value))
+    if os.path.exists(expanded) and not (expanded.is_file() or expanded.is_dir()):
+        raise click.ClickException(f"{value} is neither a file nor a folder.")
+    return expanded
 
 
 class UserCommand(click.Command):
@@ -53,7 +48,6 @@ class UserGroup(UserCommand, click.Group):
     """A group of ``UserCommand``."""
 
 
-PATH = PathType()
 MOST_SUBPIXELS = 2**22  # per batch
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", help="Class name or index, for class-conditional models.")
@@ -62,7 +56,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 def output_option(help: str) -> Callable[[Any], Any]:
     """Makes the option of a new output."""
-    return click.option("-o", "--output", type=PATH, required=True, help=f"{help}; nothing is overwritten.")
+    return click.option("-o", "--output", type=path, required=True, help=f"{help}; nothing is overwritten.")
 
 
 class Density(NamedTuple):

@@ -19,13 +19,14 @@ from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ConditionLike, ImageSpec
 
-PARTS = ("bottom", "top", "left", "right", "centre")
+# Hidden part, as its place between the ends of height and width; None hides all of it.
+PARTS = {"bottom": (1, None), "top": (0, None), "left": (None, 0), "right": (None, 1), "centre": (0.5, 0.5)}
 
 
 @click.command()
 @options.model_argument
 @click.argument("given", nargs=-1)
-@click.option("--complete", "image", type=options.PATH, help="Image file to complete.")
+@click.option("--complete", "image", type=options.path, help="Image file to complete.")
 @click.option("--hide", type=click.Choice(PARTS), default="bottom", show_default=True, help="Part to hide.")
 @click.option("--share", type=float, default=0.5, show_default=True, help="Fraction of height or width to hide.")
 @options.output_option("PNG to write")
@@ -132,16 +133,11 @@ def read_condition(density: Density, words: Sequence[str], label: str | None, co
 
 def given_mask(part: str, share: float, spec: ImageSpec) -> Bool[np.ndarray, "height width 1"]:
     """Builds the mask of observed pixels; at least one is hidden."""
-    height, width, _ = spec.shape
-    rows, columns = max(1, round(share * height)), max(1, round(share * width))
-    top, left = (height - rows) // 2, (width - columns) // 2
-    hidden: dict[str, Any] = {
-        "bottom": np.s_[height - rows :],
-        "top": np.s_[:rows],
-        "left": np.s_[:, :columns],
-        "right": np.s_[:, width - columns :],
-        "centre": np.s_[top : top + rows, left : left + columns],
-    }
-    given = np.ones((height, width, 1), bool)
-    given[hidden[part]] = False
+    hidden = []
+    for place, length in zip(PARTS[part], spec.shape[:2], strict=True):
+        size = length if place is None else max(1, round(share * length))
+        start = int((place or 0) * (length - size))
+        hidden.append(slice(start, start + size))
+    given = np.ones((*spec.shape[:2], 1), bool)
+    given[tuple(hidden)] = False
     return given

@@ -19,7 +19,7 @@ BATCH = 32
 
 @click.command()
 @options.model_argument
-@click.argument("files", metavar="FILE_OR_FOLDER...", type=options.PATH, nargs=-1, required=True)
+@click.argument("files", metavar="FILE_OR_FOLDER...", type=options.path, nargs=-1, required=True)
 @options.label_option
 @options.json_option
 def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) -> None:
@@ -28,7 +28,6 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
     Images are prepared as in training. less_png, the bits/dim less those of the PNG file, is the better anomaly score.
     """
     density = options.load_density(name)
-    density.h_of(label, 1)
     paths = find_images(files)
     rows: list[dict[str, Any]] = []
     names, batch = list(paths), options.at_most(BATCH, density.spec)
