@@ -111,9 +111,9 @@ def plan(containers: Sequence[Container]) -> list[Batch]:
     batches = []
     for (images, lanes), groups in kinds.items():
         for columns, alike in _by_columns(containers, groups, images):
-            least = 2 if len(alike) > 1 else 1  # two are computed at a time
-            number = max(least, -(-len(alike) * images * columns // COLUMNS))
-            together = max(1, -(-len(alike) // number))
+            # Two batches are computed at a time.
+            number = max(min(2, len(alike)), -(-len(alike) * images * columns // COLUMNS))
+            together = -(-len(alike) // number)
             program, starts = Program(together, images, lanes, columns), range(0, len(alike), together)
             batches += [Batch(program, containers, alike[start : start + together]) for start in starts]
     return batches
@@ -137,5 +137,5 @@ def _by_columns(
 
 def common_size(pixels: int) -> int:
     """Rounds a side up: beyond 32 pixels, to four sizes per octave."""
-    step = max(1, 1 << (pixels.bit_length() - 3)) if pixels > 32 else 1
+    step = 1 << (pixels.bit_length() - 3) if pixels > 32 else 1
     return -(-pixels // step) * step

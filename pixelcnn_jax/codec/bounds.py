@@ -7,12 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Num
 
-from pixelcnn_jax.codec.frequencies import MAX_LEVELS, SHARE_BITS
-from pixelcnn_jax.codec.integer_layers import LIMIT, precision_of
-from pixelcnn_jax.codec.logistics import HEIGHT_BITS, SLOPE_BITS
+from pixelcnn_jax.codec.frequencies import HEIGHT_BITS, MAX_LEVELS, SHARE_BITS, SLOPE_BITS
+from pixelcnn_jax.codec.tables import LIMIT, precision_of
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.colours import ColourMasks, colour_masks
+from pixelcnn_jax.models.colours import colour_masks
 from pixelcnn_jax.models.inputs import Variables, params_of
 from pixelcnn_jax.models.parameters import Params, layers_of
 
@@ -63,12 +62,8 @@ def check_bounds(model: Network, variables: Variables) -> None:
             _require(largest.max() <= LIMIT, f"{name} must have {part} sums of at most 2**24")
         _require((before + 2.0 ** (24 - shifts["out"])).max() <= LIMIT, f"{name} must have features of at most 2**24")
         before = clips["residual"]
-    _check_head(params["head"], before, masks)
-
-
-def _check_head(head: Params, features: np.ndarray, masks: ColourMasks) -> None:
-    shifts, clips = head["shifts"], head["clips"]
-    _require((features + 2 ** (shifts["input"] - 1)).max() <= LIMIT, "the input of the head may exceed 2**24")
+    head, shifts, clips = params["head"], params["head"]["shifts"], params["head"]["clips"]
+    _require((before + 2 ** (shifts["input"] - 1)).max() <= LIMIT, "the input of the head may exceed 2**24")
     for name, reach, mask in (("hidden", clips["input"], masks.hidden), ("logits", clips["hidden"], masks.logits)):
         kernel, bias = head[name]["kernel"], head[name]["bias"]
         _require(not (kernel * ~mask).any(), f"{name} must be masked by colour")
@@ -88,7 +83,6 @@ def largest_sums(
     total = np.abs(bias) + (0 if h is None else np.abs(h).max(axis=0)) + 2.0 ** np.maximum(0, shift - 1)
     for kernel, reach in operands:  # the range of a channel is the same at every tap
         inputs = kernel.ndim - bias.ndim
-        reach = np.asarray(reach, np.float64)
         total = total + (np.abs(kernel) * reach.reshape(reach.shape + (1,) * bias.ndim)).sum(axis=tuple(range(inputs)))
     return total
 

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import UInt
 
 from pixelcnn_jax.codec.container import MAX_CODED_SUBPIXELS, MAX_ROW, Container, check_size, pack, unpack
-from pixelcnn_jax.codec.groups import Coder, OnRow, digest_of_integers, lanes_of
+from pixelcnn_jax.codec.groups import IMAGES_PER_LANE, Coder, OnRow, digest_of_integers
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
-from pixelcnn_jax.models.inputs import ConditionLike, ImagesLike, Map, Variables, as_images
+from pixelcnn_jax.models.inputs import ConditionLike, ImagesLike, Map, Variables, as_images, params_of
 
 
 def compress(
@@ -43,8 +43,7 @@ def compress(
     Raises:
       InputError: for a float model, mismatched arguments, or more than 2**28 sub-pixels.
     """
-    one = Uncoded(images, h, s, batch_size, extra)
-    return compress_sizes(model, variables, [one], verify=verify, on_row=on_row)[0]
+    return compress_sizes(model, variables, [Uncoded(images, h, s, batch_size, extra)], verify=verify, on_row=on_row)[0]
 
 
 class Uncoded(NamedTuple):
@@ -70,16 +69,16 @@ def compress_sizes(
         conditions.append(condition)
         containers.append(
             Container(
-                model=digest_of_integers(network, weights),
+                model=digest_of_integers(network, params_of(weights)),
                 shape=images.shape,
                 levels=network.levels,
                 batch_size=batch_size,
-                lanes=lanes_of(network, batch_size),
+                lanes=max(1, batch_size // IMAGES_PER_LANE["mixture" if network.mixture else "softmax"]),
                 extra=extra,
                 streams=(),
             )
         )
-    coder = Coder(network, weights, containers, conditions, on_row)
+    coder = Coder(network, params_of(weights), containers, conditions, on_row)
     return [pack(one) for one in coder.compress(arrays, verify=verify)]
 
 
@@ -125,7 +124,8 @@ def decompress_sizes(
     for container, h, s in coded:
         _, weights, condition = apply_conditioner(model, variables, h, s, shape=container.shape)
         conditions.append(condition)
-    return Coder(network, weights, [container for container, *_ in coded], conditions, on_row).decompress()
+    containers = [container for container, *_ in coded]
+    return Coder(network, params_of(weights), containers, conditions, on_row).decompress()
 
 
 def integer_network(model: nn.Module) -> IntegerPixelCNN:

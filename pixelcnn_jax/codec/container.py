@@ -6,12 +6,11 @@ Numbers are little-endian; group lengths are varints. Streams are padded to one 
 sub-pixels: the file length bounds the work it can declare.
 """
 
-import dataclasses
 import hashlib
 import itertools
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pixelcnn_jax.foundation.errors import InputError
 
@@ -53,7 +52,7 @@ class Container:
         if not 0 <= group < len(self.streams):
             raise InputError(f"group must be 0 to {len(self.streams) - 1}, got {group}.")
         shape = (self.images_of(group), *self.shape[1:])
-        return dataclasses.replace(self, shape=shape, streams=self.streams[group : group + 1])
+        return replace(self, shape=shape, streams=self.streams[group : group + 1])
 
     @property
     def groups(self) -> int:

@@ -1,15 +1,18 @@
-"""Steps and integer weights with the least noise within the bound."""
+"""Steps and integer weights with the least noise within the bound, in float64."""
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
-from jaxtyping import Array
 
-from pixelcnn_jax.codec.bounds import largest_sums
-from pixelcnn_jax.codec.integer_layers import LIMIT
+from pixelcnn_jax.codec.bounds import input_range, largest_sums
+from pixelcnn_jax.codec.tables import LIMIT, Precision, make_tables, output_units, precision_of
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
+from pixelcnn_jax.models.parameters import Params, layers_of
 
+RESIDUAL = 2**16  # about the largest value of the residual stream
+GIVEN = 2**9  # about the largest value of a map and of an embedded code
 MARGIN = 1.5  # clip range over the calibration maximum
 MOST_STEP, MOST_SUM_STEP = 16, 30  # finest step of an operand, of a sum
 DAMPING = 0.1  # fraction of the mean variance added to each
@@ -78,14 +81,10 @@ def range_of(seen: Statistics, step: Any) -> Range:
 
 def finest_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
     """Estimates the finest step per channel."""
-
-    def reach(operand: Operand) -> np.ndarray:
-        if operand.range is None:
-            return operand.seen.largest * MARGIN
-        step, largest = operand.range
-        return np.asarray(largest * 2.0**-step)
-
-    sums = [(operand.kernel, reach(operand)) for operand in operands]
+    sums = []
+    for operand in operands:
+        step, reach = operand.range or (0, operand.seen.largest * MARGIN)
+        sums.append((operand.kernel, np.asarray(reach * 2.0**-step)))
     largest = largest_sums(sums, bias, h, np.zeros(bias.shape)) - 1  # without the offset that rounds
     return np.floor(np.log2(LIMIT / (largest + 1e-6)))
 
@@ -114,8 +113,7 @@ def fit_sum(
     finest = finest_step(operands, bias, h)
     ranges = [operand.range or _least_noise(operand, finest, importance) for operand in operands]
     operands = [_in_integers(operand, step, bias) for operand, (step, _) in zip(operands, ranges, strict=True)]
-    steps = np.broadcast_to(steps, (*np.shape(steps)[: max(0, np.ndim(steps) - bias.ndim)], *bias.shape))
-    steps = steps.reshape(-1, *bias.shape)
+    steps = np.broadcast_to(steps, np.broadcast_shapes(np.shape(steps), bias.shape)).reshape(-1, *bias.shape)
     step = np.minimum(finest + 1, MOST_SUM_STEP)
     while True:
         weights = [_rounded(operand.kernel * 2.0**step, operand.seen.covariance, bias.size) for operand in operands]
@@ -181,6 +179,113 @@ def _for_kernel(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return x.reshape(x.shape + (1,) * bias.ndim)
 
 
-def in_16_bits(x: np.ndarray | int) -> Array:
-    """Casts integers to 16 bits where they fit."""
-    return jnp.asarray(x, jnp.int16 if np.abs(x).max() < 2**15 else jnp.int32)
+def quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Params:
+    """Quantises all parameters."""
+    residual_step = step_within(np.concatenate([one["residual"].largest for one in seen["layers"]]), RESIDUAL)
+    common: Params = {}
+    unit = np.full(model.channels, 1 / (model.levels - 1))  # inputs are 1 and 2 x - (levels - 1)
+    if model.code_features:
+        table = params["embedding"]["kernel"]
+        step = step_within(np.abs(table), GIVEN)
+        common["embedding"] = {"kernel": np.rint(table * 2.0**step)}
+        unit = np.full(model.channels * model.code_features, 2.0**-step)
+    given = None
+    if seen["condition"] is not None:
+        step, reach = range_of(seen["condition"], step_within(seen["condition"].largest, GIVEN))
+        reach = np.full(reach.shape, reach.max())
+        given = seen["condition"], (step, reach)
+        common["condition"] = {"shifts": {"s": -step}, "clips": {"s": reach}}
+    inputs: list[tuple[Range | None, np.ndarray]] = [((0, input_range(model, common)), np.append(1.0, unit))]
+    inputs += [(None, np.ones(model.features))] * model.layers
+    layers = [
+        _quantise_layer(layer, now, *of_layer, given, precision_of(model), residual_step)
+        for layer, now, of_layer in zip(layers_of(params, model.layers), seen["layers"], inputs, strict=True)
+    ]
+    return {
+        "first": layers[0],
+        "layers": jax.tree.map(lambda *x: np.stack(x), *layers[1:]),
+        "head": _quantise_head(model, params["head"], seen, residual_step),
+        "tables": make_tables(model),
+        **common,
+    }
+
+
+def _quantise_layer(
+    layer: Params,
+    seen: Params,
+    own_range: Range | None,
+    unit: np.ndarray,
+    given: tuple[Statistics, Range] | None,
+    precision: Precision,
+    residual_step: int,
+) -> Params:
+    """Quantises a layer.
+
+    Args:
+      layer, seen: parameters and statistics.
+      own_range: range of the layer's inputs, None to choose it.
+      unit: values of the inputs' integer 1.
+      given: statistics and range of s.
+      residual_step: step of the residual stream.
+    """
+    result: Params = {}
+
+    def with_map(name: str, operands: dict[str, Operand]) -> dict[str, Operand]:
+        kernel = layer.get(f"{name}_s")
+        return operands if given is None or kernel is None else operands | {f"{name}_s": Operand(kernel, *given)}
+
+    def fit(name: str, operands: dict[str, Operand], steps: Any) -> Sum:
+        fitted = fit_sum([*operands.values()], layer[name]["bias"], steps, layer.get(f"{name}_h"))
+        for part, kernel in zip(operands, fitted.kernels, strict=True):
+            result[part] = kernel if part.endswith("_s") else {"kernel": kernel}
+        result[name]["bias"] = fitted.bias
+        if fitted.h is not None:
+            result[f"{name}_h"] = fitted.h
+        return fitted
+
+    gated = precision.gate, np.array(2**precision.gate)
+    gate_steps = np.array([[precision.tanh], [precision.sigmoid]])
+    across = np.concatenate([layer["horizontal"]["left"], layer["horizontal"]["pixel"][None]])
+    of_unit = unit[:, None, None]
+    above = Operand(layer["vertical"]["kernel"] * of_unit, seen["above"].scaled(1 / unit), own_range or gated)
+    own_row = Operand(across * of_unit, seen["own_row"].scaled(1 / unit), own_range, residual_step - 1, shared=True)
+    read_above = with_map("vertical", {"vertical": above})
+    most = finest_operand_step([*read_above.values()], layer["vertical"]["bias"], layer.get("vertical_h"))
+    crossing = Operand(layer["crossing"]["kernel"], seen["crossing"], most=most)
+    read = with_map("horizontal", {"crossing": crossing, "horizontal": own_row})
+    horizontal = fit("horizontal", read, gate_steps)
+    (crossing_step, crossing_reach), (own_step, own_reach), *_ = horizontal.ranges
+    vertical = fit("vertical", read_above, np.stack(np.broadcast_arrays(gate_steps, crossing_step)))
+    out = fit("out", with_map("out", {"out": Operand(layer["out"]["kernel"], seen["gated"], gated)}), residual_step)
+    shifts = {
+        "crossing": vertical.step - crossing_step,
+        "vertical": vertical.step - gate_steps,
+        "horizontal": horizontal.step - gate_steps,
+        "out": out.step - residual_step,
+    }
+    clips = {"crossing": crossing_reach, "residual": range_of(seen["residual"], residual_step)[1]}
+    if own_range is None:
+        shifts["input"], clips["input"] = residual_step - own_step, own_reach
+    return result | {"shifts": shifts, "clips": clips}
+
+
+def _quantise_head(model: GatedPixelCNN, head: Params, seen: Params, residual_step: int) -> Params:
+    units, offsets, goals = output_units(model)
+    copy = Operand(head["hidden"]["kernel"], seen["input"], most=residual_step - 1, shared=True)
+    kernel = head["logits"]["kernel"] * units
+    last = Operand(kernel, seen["hidden"], most=finest_operand_step([copy], head["hidden"]["bias"]))
+    logits = fit_sum([last], head["logits"]["bias"] * units + offsets, goals)
+    ((hidden_step, hidden_reach),) = logits.ranges
+    importance = (kernel**2 * 4.0**goals).sum(axis=1)
+    hidden = fit_sum([copy], head["hidden"]["bias"], hidden_step, importance=importance)
+    ((copy_step, copy_reach),) = hidden.ranges
+    return {
+        "hidden": {"kernel": hidden.kernels[0], "bias": hidden.bias},
+        "logits": {"kernel": logits.kernels[0], "bias": logits.bias},
+        "shifts": {
+            "input": residual_step - copy_step,
+            "hidden": hidden.step - hidden_step,
+            "logits": logits.step - goals,
+        },
+        "clips": {"input": copy_reach, "hidden": hidden_reach},
+    }

@@ -1,13 +1,12 @@
 """Group coder: parallel encoding, compiled decoding, in strips of rows."""
 
-import functools
 import hashlib
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 
 import jax
@@ -20,12 +19,12 @@ from pixelcnn_jax.codec.batches import STRIP, Batch, Places, plan
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, filled
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
-from pixelcnn_jax.codec.integer_layers import distribution_of, exact_product, prepare
-from pixelcnn_jax.codec.integer_stream import IntegerStream
+from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, exact_product, prepare
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_stream import Rows
-from pixelcnn_jax.models.inputs import Condition, Images, Variables, params_of
+from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.streaming import Cache
 
 IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
@@ -37,14 +36,14 @@ class Coder:
     """Coder of images of any sizes.
 
     Attributes:
-      model, variables: the model.
+      model, params: the model.
       containers: one per size; without streams to encode.
       conditions: one per container.
       on_row: callback per finished row of a group.
     """
 
     model: IntegerPixelCNN
-    variables: Variables
+    params: Params
     containers: Sequence[Container]
     conditions: Sequence[Condition]
     on_row: OnRow | None
@@ -74,7 +73,7 @@ class Coder:
         Raises:
           InputError: for no images, or a different model, variables or h.
         """
-        expected = digest_of_integers(self.model, self.variables), self.model.channels, self.model.levels
+        expected = digest_of_integers(self.model, self.params), self.model.channels, self.model.levels
         if any((one.model, one.shape[-1], one.levels) != expected for one in self.containers):
             raise InputError("data was compressed with a different model or weights: decompress with the same.")
         batches = self._batches(self._decode)
@@ -85,12 +84,12 @@ class Coder:
 
     def _batches(self, *works: Callable[[Batch], Any]) -> list[Batch]:
         """Plans batches and compiles their programs."""
-        check_bounds(self.model, self.variables)
-        batches, params = plan(self.containers), params_of(self.variables)
+        check_bounds(self.model, {"params": self.params})
+        batches = plan(self.containers)
         first = {batch.program: replace(batch, members=()) for batch in batches}.values()
         for batch in first:
             shape = batch.images, STRIP, batch.program.columns
-            kernels = (params[name]["vertical"]["kernel"].shape[-5:] for name in ("first", "layers"))
+            kernels = (self.params[name]["vertical"]["kernel"].shape[-5:] for name in ("first", "layers"))
             if not all(products_are_exact(shape, kernel) for kernel in kernels):
                 raise InputError(
                     "This machine does not compute float32 products exactly: it cannot code with integers."
@@ -100,10 +99,10 @@ class Coder:
 
     def _encode(self, batch: Batch, images: Images) -> list[bytes]:
         condition, places, strips = batch.condition(self.conditions), batch.places(), []
-        rows = first_rows(self.model, params_of(self.variables), batch.images, batch.program.columns)
+        rows = first_rows(self.model, self.params, batch.images, batch.program.columns)
         for first in range(0, images.shape[1], STRIP):
             strip = images[:, first : first + STRIP], _strip(condition, first), places.below(first)
-            intervals, rows = _intervals(IntegerStream(self.model), params_of(self.variables), rows, *strip)
+            intervals, rows = _intervals(IntegerStream(self.model), self.params, rows, *strip)
             strips.append(intervals)
             self._report(places, first)
         coded = rans.encode(strips, lanes=batch.program.lanes, total_bits=self.model.total_bits)
@@ -118,7 +117,7 @@ class Coder:
         for row, stream in enumerate(streams):
             states[row], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
         ended, coder, strips = (states >= rans.LOW).all(), jnp.asarray(states), []
-        rows = first_rows(self.model, params_of(self.variables), batch.images, batch.program.columns)
+        rows = first_rows(self.model, self.params, batch.images, batch.program.columns)
         most = STRIP * batch.program.columns * batch.program.images * self.model.channels * 3  # bytes of a strip
         for first in range(0, max(1, places.heights.max()), STRIP):
             data = np.zeros((batch.program.groups, most), np.uint8)
@@ -126,9 +125,7 @@ class Coder:
                 piece = stream[head + positions[row] :][:most]
                 data[row, : len(piece)] = np.frombuffer(piece, np.uint8)
             strip = data, ends - positions, _strip(condition, first), places.below(first)
-            values, rows, coder, read = _decode(
-                IntegerStream(self.model), params_of(self.variables), rows, coder, *strip
-            )
+            values, rows, coder, read = _decode(OutputStream(self.model), self.params, rows, coder, *strip)
             strips.append(np.asarray(values, np.uint16))
             positions = positions + np.asarray(read)
             if (positions > ends).any():
@@ -177,7 +174,7 @@ def _in_pairs(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]
         yield from pool.map(on_device, items)
 
 
-@functools.cache
+@cache
 def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> bool:
     """Tests products just below 2**24, in several rows and in one.
 
@@ -193,18 +190,13 @@ def products_are_exact(shape: tuple[int, int, int], kernel: tuple[int, ...]) -> 
     return all((np.asarray(x) == expected[: len(x)]).all() for x in products)
 
 
-def digest_of_integers(model: IntegerPixelCNN, variables: Variables) -> bytes:
+def digest_of_integers(model: IntegerPixelCNN, params: Params) -> bytes:
     """Computes a digest independent of the dtype."""
     state = hashlib.sha256(f"{model.channels} {model.levels}".encode())
-    for path, x in jax.tree_util.tree_leaves_with_path(params_of(variables)):
+    for path, x in jax.tree_util.tree_leaves_with_path(params):
         state.update(f"{jax.tree_util.keystr(path)} {x.shape}".encode())
         state.update(np.ascontiguousarray(x, "<i4").tobytes())
     return state.digest()[:16]
-
-
-def lanes_of(model: IntegerPixelCNN, group_size: int) -> int:
-    """Computes the lanes per group."""
-    return max(1, group_size // IMAGES_PER_LANE["mixture" if model.mixture else "softmax"])
 
 
 @partial(jax.jit, static_argnames="stream")
@@ -223,9 +215,15 @@ def _intervals(
     return jax.tree.map(lambda x: x.reshape(*places.present.shape, -1), intervals), rows
 
 
+class OutputStream(IntegerStream):
+    """The stream of the decoder, which reads head outputs."""
+
+    read_colour = IntegerStream.read_outputs
+
+
 @partial(jax.jit, static_argnames="stream")
 def _decode(
-    stream: IntegerStream,
+    stream: OutputStream,
     params: Params,
     rows: Rows,
     states: UInt32[Array | np.ndarray, "groups lanes"],
@@ -249,32 +247,25 @@ def _decode(
         return (row < height) & (position <= lengths).all()
 
     def decode_row(carry: Any) -> Any:
-        row, pixels, rows, coder = carry
-        s = None if condition.s is None else jax.lax.dynamic_slice_in_dim(condition.s, row, 1, axis=1)
-        above, rows = stream.open_row(params, rows, condition._replace(s=s))
+        row, pixels, cache, coder = carry
 
         def decode_pixel(column: Array, carry: Any) -> Any:
-            finished, columns, state, coder = carry
-            pixel = jnp.zeros((batch, 1, 1, channels), jnp.int32)
+            cache, coder = carry
             present = places.hold(row, column)[:, :, 0, 0]
             for colour in range(channels):
-                outputs, state = stream.read_outputs(params, state, pixel, colour=colour)
+                outputs, cache = cache.read(column, colour)
                 numbers = distribution.read(outputs.reshape(groups, images, -1))
                 values, coder = rans.decode_subpixel(distribution, numbers, present, coder, data)
-                pixel = pixel.at[:, 0, 0, colour].set(values.reshape(batch))
-            finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
+                cache = cache.write(column * channels + colour, values.reshape(batch))
             # The next pixel is opened here for the reason that ``sampling._sample_rows`` gives.
-            columns, following = stream.close_pixel(params, columns, state, pixel), jnp.minimum(column + 1, width - 1)
-            return finished, columns, stream.open_pixel(params, columns, above, following), coder
+            return cache.close_pixel(column).open_pixel(jnp.minimum(column + 1, width - 1)), coder
 
-        empty = jnp.zeros((batch, 1, columns_at_most, channels), jnp.int32)
-        columns = stream.first_columns(params, batch)
-        begun = empty, columns, stream.open_pixel(params, columns, above, 0), coder
-        finished, _, _, coder = jax.lax.fori_loop(0, width, decode_pixel, begun)
-        pixels = jax.lax.dynamic_update_slice_in_dim(pixels, finished, row, axis=1)
-        return row + 1, pixels, stream.close_row(params, rows, above, finished), coder
+        begun = cache.open_row(row, jnp.zeros((batch, 1, columns_at_most, channels), jnp.int32)).open_pixel(0)
+        cache, coder = jax.lax.fori_loop(0, width, decode_pixel, (begun, coder))
+        pixels = jax.lax.dynamic_update_slice_in_dim(pixels, cache.row, row, axis=1)
+        return row + 1, pixels, cache.close_row(), coder
 
     pixels = jnp.zeros((batch, STRIP, columns_at_most, channels), jnp.int32)
-    coder = states, jnp.zeros(groups, jnp.int32)
-    _, pixels, rows, (states, read) = jax.lax.while_loop(continues, decode_row, (0, pixels, rows, coder))
-    return pixels, rows, states, read
+    begun = 0, pixels, Cache(stream, params, condition, rows), (states, jnp.zeros(groups, jnp.int32))
+    _, pixels, cache, (states, read) = jax.lax.while_loop(continues, decode_row, begun)
+    return pixels, cache.rows, states, read

@@ -9,10 +9,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.frequencies import Softmax, log_of_frequency
-from pixelcnn_jax.codec.integer_layers import distribution_of, prepare
-from pixelcnn_jax.codec.integer_stream import IntegerStream
-from pixelcnn_jax.codec.logistics import Distribution, Mixture
+from pixelcnn_jax.codec.frequencies import Distribution, Mixture, Softmax, log_of_frequency
+from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, prepare
 from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
@@ -42,11 +40,10 @@ class IntegerPixelCNN(GatedPixelCNN):
             shifts={"input": (), "hidden": (width,), "logits": (self.channels * self.outputs,)},
             clips={"input": (self.features,), "hidden": (width,)},
         )
-        tables = {name: table.shape for name, table in make_tables(self).items()}
         integer_parts = {"first": layer("first"), "layers": layer("layers"), "head": shapes["head"] | head}
         if condition.s is not None:
             integer_parts["condition"] = _sizes(shifts={"s": ()}, clips={"s": (condition.s.shape[-1],)})
-        return shapes | integer_parts | _sizes(tables=tables)
+        return shapes | integer_parts | _sizes(tables={name: table.shape for name, table in make_tables(self).items()})
 
     def __call__(
         self, images: Images, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True

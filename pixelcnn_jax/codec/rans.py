@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, UInt8, UInt32
 
-from pixelcnn_jax.codec.logistics import Distribution
+from pixelcnn_jax.codec.frequencies import Distribution
 
 LOW = 1 << 24  # smallest state
 
@@ -55,7 +55,7 @@ def _encode(
         start, frequency = step
         present, divisor = frequency > 0, jnp.maximum(frequency, 1)
         pushed, used = [], []
-        for _ in range(_most_bytes(total_bits)):
+        for _ in range(-(-total_bits // 8)):
             full = present & (state >= divisor << (32 - total_bits))
             pushed.append(state.astype(jnp.uint8))
             used.append(full)
@@ -67,10 +67,6 @@ def _encode(
     steps = in_order(starts), in_order(frequencies)
     states, (pushed, used) = jax.lax.scan(push, states, steps, reverse=True)
     return states, pushed, used
-
-
-def _most_bytes(total_bits: int) -> int:
-    return -(-total_bits // 8)
 
 
 def decode_subpixel(
@@ -90,6 +86,7 @@ def decode_subpixel(
     """
     groups, images = present.shape
     lanes, bits = coder[0].shape[1], distribution.total_bits
+    most = -(-bits // 8)  # bytes
 
     def in_order(x: Array | np.ndarray) -> Array:
         return jnp.moveaxis(x.reshape(groups, images // lanes, lanes, *x.shape[2:]), 1, 0)
@@ -99,7 +96,6 @@ def decode_subpixel(
         slot = state & np.uint32((1 << bits) - 1)
         values, start, frequency = distribution.level_at(numbers, slot)
         state = jnp.where(present, frequency * (state >> bits) + slot - start, state)
-        most = _most_bytes(bits)
         count = sum(((state < LOW >> 8 * i).astype(jnp.int32) for i in range(most)), jnp.zeros(state.shape, jnp.int32))
         at = position[:, None] + jnp.cumsum(count, axis=1) - count
         for i in range(most):

@@ -1,48 +1,65 @@
 """Stored tables of an integer model and units of its outputs."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float
 
-from pixelcnn_jax.codec.frequencies import EXP_SIZE, LOGIT_STEP, SHARE_BITS
-from pixelcnn_jax.codec.integer_layers import SIGMOID_BITS, SIGMOID_RANGE, TANH_BITS, TANH_RANGE, precision_of
-from pixelcnn_jax.codec.logistics import (
+from pixelcnn_jax.codec.frequencies import (
     ARGUMENT_RANGE,
     ARGUMENT_STEP,
     COEFFICIENT_SHIFT,
+    EXP_SIZE,
     HEIGHT_BITS,
+    LOGIT_STEP,
     SCALE_STEP,
+    SHARE_BITS,
     SLOPE_BITS,
     mean_step,
 )
 from pixelcnn_jax.distributions import MAX_LOG_SCALE, MIN_LOG_SCALE, MIN_LOG_WEIGHT, NARROWED, centres_of
+from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.parameters import Params
 
+LIMIT = 2**24  # every sum, and the offset that rounds it, stays within it
 MAX_SHIFT = 25
+TANH_RANGE, TANH_BITS = 4, 11  # largest argument, and step of the entries
+SIGMOID_RANGE, SIGMOID_BITS = 8, 12
+
+
+class Precision(NamedTuple):
+    """Steps of a gate: arguments of its two tables, and output."""
+
+    tanh: int
+    sigmoid: int
+    gate: int
+
+    @property
+    def gate_shift(self) -> int:
+        return TANH_BITS + SIGMOID_BITS - self.gate
+
+
+def precision_of(model: Network) -> Precision:
+    """Looks up the gate steps: a mean of many levels needs more than a logit."""
+    return Precision(11, 9, 11) if model.mixture else Precision(8, 6, 9)
 
 
 def make_tables(model: GatedPixelCNN) -> Params:
     """Computes the tables of a network in float64."""
     precision = precision_of(model)
-    tanh = np.tanh(_arguments(precision.tanh, TANH_RANGE))
     tables = {
-        "tanh": np.rint(2.0**TANH_BITS * tanh),
+        "tanh": np.rint(2.0**TANH_BITS * np.tanh(_arguments(precision.tanh, TANH_RANGE))),
         "sigmoid": np.rint(2.0**SIGMOID_BITS * _sigmoid(precision.sigmoid, SIGMOID_RANGE)),
         "exp": np.rint(2.0**SHARE_BITS * np.exp(-np.arange(EXP_SIZE) * 2.0**-LOGIT_STEP)),
     }
-    return tables | (_tables_of_mixture(model.levels) if model.mixture else {})
-
-
-def _tables_of_mixture(levels: int) -> Params:
-    """Computes the sigmoid, and its slope in the distance for each log-scale."""
-    log_scales = np.arange(MIN_LOG_SCALE, MAX_LOG_SCALE + 2.0**-SCALE_STEP / 2, 2.0**-SCALE_STEP)
-    slopes = 2.0**ARGUMENT_STEP * np.exp(-log_scales) / ((levels - 1) << mean_step(levels))
-    shifts = np.clip(np.floor(SLOPE_BITS - np.log2(slopes)), 1, MAX_SHIFT)
-    return {
-        "logistic": np.rint(2.0**HEIGHT_BITS * _sigmoid(ARGUMENT_STEP, ARGUMENT_RANGE)),
-        "slopes": np.rint(slopes * 2.0**shifts),
-        "slope_shifts": shifts,
-    }
+    if model.mixture:  # the sigmoid, and its slope in the distance for each log-scale
+        log_scales = np.arange(MIN_LOG_SCALE, MAX_LOG_SCALE + 2.0**-SCALE_STEP / 2, 2.0**-SCALE_STEP)
+        slopes = 2.0**ARGUMENT_STEP * np.exp(-log_scales) / ((model.levels - 1) << mean_step(model.levels))
+        shifts = np.clip(np.floor(SLOPE_BITS - np.log2(slopes)), 1, MAX_SHIFT)
+        tables["logistic"] = np.rint(2.0**HEIGHT_BITS * _sigmoid(ARGUMENT_STEP, ARGUMENT_RANGE))
+        tables |= {"slopes": np.rint(slopes * 2.0**shifts), "slope_shifts": shifts}
+    return tables
 
 
 def _arguments(step: int, reach: int) -> Float[np.ndarray, " entries"]:
@@ -53,7 +70,7 @@ def _sigmoid(step: int, reach: int) -> Float[np.ndarray, " entries"]:
     return 1 / (1 + np.exp(-_arguments(step, reach)))
 
 
-def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, ...]:
     """Computes unit, offset and step of every output of the head.
 
     The constants of ``mixture_of`` go into the bias. Means are in half levels, log-scales index the slopes.
@@ -70,5 +87,4 @@ def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, np.ndarray, np.ndarr
     offsets = [0] * count + [*(centres * half)] + widths + ends + [0 for _ in coefficients]
     steps = [LOGIT_STEP] * count + [step] * count + [SCALE_STEP] * count + [LOGIT_STEP for _ in ends]
     steps += [step + COEFFICIENT_SHIFT for _ in coefficients]
-    units_of_all, offsets_of_all, steps_of_all = (np.tile(x, model.channels) for x in (units, offsets, steps))
-    return units_of_all, offsets_of_all, steps_of_all
+    return tuple(np.tile(x, model.channels) for x in (units, offsets, steps))

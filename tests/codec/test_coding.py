@@ -18,7 +18,7 @@ from proofs import random_images
 from safetensors.numpy import load_file
 
 from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrained, log_prob, sample
-from pixelcnn_jax.codec import batches, groups, integer_layers, rans
+from pixelcnn_jax.codec import batches, groups, integer_stream, rans
 from pixelcnn_jax.codec.coding import Uncoded, compress_sizes
 from pixelcnn_jax.codec.container import digest, filled, pack, unpack
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
@@ -294,7 +294,7 @@ def test_a_machine_that_rounds_is_refused(small, monkeypatch):
         x, kernel = (a.astype(jnp.bfloat16).astype(a.dtype) if a.dtype == jnp.float32 else a for a in (x, kernel))
         return jnp.tensordot(x, kernel, axes=axes)
 
-    monkeypatch.setattr(integer_layers, "dot", in_bfloat16)
+    monkeypatch.setattr(integer_stream, "dot", in_bfloat16)
     groups.products_are_exact.cache_clear()
     jax.clear_caches()
     with pytest.raises(InputError, match="exactly"):
