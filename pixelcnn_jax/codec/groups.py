@@ -24,7 +24,6 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import Cache
 
 IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
@@ -125,7 +124,7 @@ class Coder:
                 piece = stream[head + positions[row] :][:most]
                 data[row, : len(piece)] = np.frombuffer(piece, np.uint8)
             strip = data, ends - positions, _strip(condition, first), places.below(first)
-            values, rows, coder, read = _decode(OutputStream(self.model), self.params, rows, coder, *strip)
+            values, rows, coder, read = _decode(IntegerStream(self.model), self.params, rows, coder, *strip)
             strips.append(np.asarray(values, np.uint16))
             positions = positions + np.asarray(read)
             if (positions > ends).any():
@@ -215,15 +214,9 @@ def _intervals(
     return jax.tree.map(lambda x: x.reshape(*places.present.shape, -1), intervals), rows
 
 
-class OutputStream(IntegerStream):
-    """The stream of the decoder, which reads head outputs."""
-
-    read_colour = IntegerStream.read_outputs
-
-
 @partial(jax.jit, static_argnames="stream")
 def _decode(
-    stream: OutputStream,
+    stream: IntegerStream,
     params: Params,
     rows: Rows,
     states: UInt32[Array | np.ndarray, "groups lanes"],
@@ -247,25 +240,31 @@ def _decode(
         return (row < height) & (position <= lengths).all()
 
     def decode_row(carry: Any) -> Any:
-        row, pixels, cache, coder = carry
+        row, pixels, rows, coder = carry
+        s = None if condition.s is None else jax.lax.dynamic_slice_in_dim(condition.s, row, 1, axis=1)
+        above, rows = stream.open_row(params, rows, condition._replace(s=s))
 
         def decode_pixel(column: Array, carry: Any) -> Any:
-            cache, coder = carry
+            finished, columns, state, coder = carry
+            pixel = jnp.zeros((batch, 1, 1, channels), jnp.int32)
             present = places.hold(row, column)[:, :, 0, 0]
             for colour in range(channels):
-                outputs, cache = cache.read(column, colour)
+                outputs, state = stream.read_outputs(params, state, pixel, colour=colour)
                 numbers = distribution.read(outputs.reshape(groups, images, -1))
                 values, coder = rans.decode_subpixel(distribution, numbers, present, coder, data)
-                cache = cache.write(column * channels + colour, values.reshape(batch))
+                pixel = pixel.at[:, 0, 0, colour].set(values.reshape(batch))
+            finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
             # The next pixel is opened here for the reason that ``sampling._sample_rows`` gives.
-            return cache.close_pixel(column).open_pixel(jnp.minimum(column + 1, width - 1)), coder
+            columns, following = stream.close_pixel(params, columns, state, pixel), jnp.minimum(column + 1, width - 1)
+            return finished, columns, stream.open_pixel(params, columns, above, following), coder
 
-        begun = cache.open_row(row, jnp.zeros((batch, 1, columns_at_most, channels), jnp.int32)).open_pixel(0)
-        cache, coder = jax.lax.fori_loop(0, width, decode_pixel, (begun, coder))
-        pixels = jax.lax.dynamic_update_slice_in_dim(pixels, cache.row, row, axis=1)
-        return row + 1, pixels, cache.close_row(), coder
+        columns = stream.first_columns(params, batch)
+        begun = jnp.zeros_like(pixels[:, :1]), columns, stream.open_pixel(params, columns, above, 0), coder
+        finished, _, _, coder = jax.lax.fori_loop(0, width, decode_pixel, begun)
+        pixels = jax.lax.dynamic_update_slice_in_dim(pixels, finished, row, axis=1)
+        return row + 1, pixels, stream.close_row(params, rows, above, finished), coder
 
     pixels = jnp.zeros((batch, STRIP, columns_at_most, channels), jnp.int32)
-    begun = 0, pixels, Cache(stream, params, condition, rows), (states, jnp.zeros(groups, jnp.int32))
-    _, pixels, cache, (states, read) = jax.lax.while_loop(continues, decode_row, begun)
-    return pixels, cache.rows, states, read
+    begun = 0, pixels, rows, (states, jnp.zeros(groups, jnp.int32))
+    _, pixels, rows, (states, read) = jax.lax.while_loop(continues, decode_row, begun)
+    return pixels, rows, states, read
