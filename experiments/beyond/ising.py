@@ -7,27 +7,20 @@ python -m experiments.beyond.ising --size=16 --layers=6 -o runs/ising_16
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.ising_lattice import CRITICAL, log_partition, log_weight, mean_energy
-from experiments.shared.spin_density import (
-    Estimates,
-    Sampler,
-    check_size,
-    draw,
-    estimate,
-    log_prob,
-    make_network,
-    new_variables,
-)
-from pixelcnn_jax import GatedPixelCNN, load_pretrained, sample_and_log_prob
+from experiments.shared import ising_lattice
+from experiments.shared.ising_lattice import CRITICAL, Betas, Even, log_weight
+from pixelcnn_jax import GatedPixelCNN, load_pretrained, nats, sample_and_log_prob
 from pixelcnn_jax.cli.options import UserCommand, path
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
@@ -37,6 +30,61 @@ from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer
 from pixelcnn_jax.training.step import averaged
 
 HIGHEST = 0.6  # beta, of training
+DRAWN_TOGETHER = 1000  # samples of an estimate
+BETA = click.FloatRange(0, min_open=True)
+
+
+# The network models the even sites; the odd ones are summed in closed form. As p(x) = p(-x), the first spin is drawn
+# up, then a coin flips all spins.
+
+
+def make_network(*, size: int, layers: int, features: int) -> GatedPixelCNN:
+    """Builds a network that sees the first site from the last, for an even size."""
+    check_size(size)
+    reach = max(1, size - 1 - layers)
+    return GatedPixelCNN(levels=2, features=features, layers=layers, first_kernel_size=2 * reach + 1)
+
+
+def check_size(size: int) -> None:
+    """Raises InputError unless the lattice size is even."""
+    if size < 2 or size % 2:
+        raise InputError(f"size must be even and at least 2, got {size}: odd lattices have no checkerboard.")
+
+
+def condition(beta: Betas) -> Float[Array, "batch 3"]:
+    """Encodes beta as h: distance from the critical beta, at three scales."""
+    distance = beta / CRITICAL - 1
+    return jnp.stack([4 * distance, jnp.tanh(10 * distance), jnp.exp(-((8 * distance) ** 2))], axis=1)
+
+
+def new_variables(network: GatedPixelCNN, key: Key[Array, ""]) -> Variables:
+    """Initialises variables, for lattices of any size."""
+    return network.init(key, jnp.zeros((1, 2, 1, 1), jnp.int32), condition(jnp.ones(1)))
+
+
+def first_site(size: int) -> np.ndarray:
+    """Masks the first spin, whose sign the symmetry decides."""
+    return (np.arange(size * (size // 2)) == 0).reshape(1, size, size // 2, 1)
+
+
+def draw(
+    network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], beta: Betas, *, size: int
+) -> tuple[Even, Float[Array, " batch"]]:
+    """Draws the even sites of a lattice per beta, with log q in nats."""
+    shape = (len(beta), size, size // 2)
+    of_coins, of_spins = jax.random.split(key)
+    up, heads = jnp.ones((*shape, 1), jnp.int32), jax.random.bernoulli(of_coins, shape=(len(beta), 1, 1, 1))
+    even, log_q = sample_and_log_prob(
+        network, variables, of_spins, shape=shape, h=condition(beta), observed=up, mask=first_site(size)
+    )
+    return jnp.where(heads, even, 1 - even), log_q - jnp.log(2)
+
+
+def log_prob(network: GatedPixelCNN, variables: Variables, even: Even, beta: Betas) -> Float[Array, " batch"]:
+    """Computes log q of the even sites in nats, invariant to a flip of all."""
+    turned = jnp.where(even[:, :1, :1] == 1, even, 1 - even)
+    counted = ~first_site(even.shape[1])
+    return -nats(network, variables, turned, h=condition(beta), mask=counted) - jnp.log(2)
 
 
 class Recipe(NamedTuple):
@@ -75,14 +123,7 @@ def betas(key: Key[Array, ""], step: Int[Array, ""] | int, recipe: Recipe) -> Fl
 
 
 def gradient(
-    network: GatedPixelCNN,
-    variables: Variables,
-    key: Key[Array, ""],
-    beta: Float[Array, " temperatures"],
-    *,
-    size: int,
-    samples: int,
-    sampler: Sampler = sample_and_log_prob,
+    network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], beta: Betas, *, size: int, samples: int
 ) -> tuple[Variables, Float[Array, "temperatures samples"]]:
     """Estimates the gradient of the mean over beta of E[log q - log weight].
 
@@ -90,7 +131,7 @@ def gradient(
       The unbiased gradient, and log q - log weight per sample.
     """
     each = jnp.repeat(beta, samples)
-    even, log_q = draw(network, variables, key, each, size=size, sampler=sampler)
+    even, log_q = draw(network, variables, key, each, size=size)
     excess = (log_q - log_weight(even, each)).reshape(-1, samples)
     # The leave-one-out mean as baseline keeps the gradient unbiased.
     advantage = (excess - excess.mean(axis=1, keepdims=True)) * samples / (samples - 1)
@@ -108,34 +149,29 @@ def gradient(
 
 
 def make_step(
-    network: GatedPixelCNN, recipe: Recipe, *, size: int, sampler: Sampler = sample_and_log_prob
-) -> tuple[Callable[[Variables], State], Callable[..., tuple[State, Float[Array, ""]]]]:
-    """Builds the init of the train state and the jitted step."""
+    network: GatedPixelCNN, recipe: Recipe, *, size: int
+) -> tuple[optax.GradientTransformation, Callable[..., tuple[State, Float[Array, ""]]]]:
+    """Builds the optimizer and the jitted step."""
     settings = OptimizerConfig(name="muon", learning_rate=recipe.learning_rate, warmup_steps=min(50, recipe.steps // 4))
     optimizer = make_optimizer(settings, steps=recipe.steps)
-
-    def start(variables: Variables) -> State:
-        return State(variables, variables, optimizer.init(variables))
 
     @jax.jit
     def one_step(state: State, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[State, Float[Array, ""]]:
         of_betas, of_draws = jax.random.split(jax.random.fold_in(key, step))
         beta = betas(of_betas, step, recipe)
-        gradients, excess = gradient(
-            network, state.variables, of_draws, beta, size=size, samples=recipe.samples, sampler=sampler
-        )
+        gradients, excess = gradient(network, state.variables, of_draws, beta, size=size, samples=recipe.samples)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.variables)
         variables = optax.apply_updates(state.variables, updates)
         average = averaged(state.average, variables, step, decay=recipe.ema_decay)
         return State(variables, average, optimizer_state), excess[0].std()
 
-    return start, one_step
+    return optimizer, one_step
 
 
 def train(network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, size: int, recipe: Recipe) -> Variables:
     """Trains from given variables, of a lattice of any size; returns the EMA."""
-    start, one_step = make_step(network, recipe, size=size)
-    state = start(variables)
+    optimizer, one_step = make_step(network, recipe, size=size)
+    state = State(variables, variables, optimizer.init(variables))
     bar = progress_bar(range(recipe.steps), "training", unit="step")
     for step in bar:
         state, deviation = one_step(state, key, step)
@@ -144,16 +180,67 @@ def train(network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, 
     return state.average
 
 
+class Estimates(NamedTuple):
+    """Estimates at one beta from independent samples of q.
+
+    Attributes:
+      variational: mean of log weight - log q, in nats: a lower bound of log Z.
+      variational_error: its standard error.
+      importance_weighted: log of the mean of weight / q, in nats: estimates log Z.
+      importance_weighted_error: its standard error, meaningless at an effective sample size of a few.
+      effective_sample_size: of the importance weights, as a fraction of the samples.
+      energy: importance-weighted energy per site.
+      magnetisation: importance-weighted mean absolute magnetisation per site.
+    """
+
+    variational: float
+    variational_error: float
+    importance_weighted: float
+    importance_weighted_error: float
+    effective_sample_size: float
+    energy: float
+    magnetisation: float
+
+
+def estimate(
+    network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], beta: float, *, size: int, samples: int = 100_000
+) -> Estimates:
+    """Computes the estimates at one beta from fresh samples."""
+    each, numbers = jnp.full(DRAWN_TOGETHER, beta), range(-(-samples // DRAWN_TOGETHER))
+    parts = [_measure(network, variables, jax.random.fold_in(key, number), each, size=size) for number in numbers]
+    log_w, energies, magnetisations = np.concatenate(np.asarray(parts, np.float64), axis=1)[:, :samples]
+    w = np.exp(log_w - log_w.max())
+    return Estimates(
+        variational=log_w.mean(),
+        variational_error=log_w.std() / np.sqrt(len(w)),
+        importance_weighted=log_w.max() + np.log(w.mean()),
+        importance_weighted_error=w.std() / w.mean() / np.sqrt(len(w)),
+        effective_sample_size=w.sum() ** 2 / (w**2).sum() / len(w),
+        energy=np.average(energies, weights=w),
+        magnetisation=np.average(magnetisations, weights=w),
+    )
+
+
+@partial(jax.jit, static_argnames=("network", "size"))
+def _measure(
+    network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], beta: Betas, *, size: int
+) -> tuple[Float[Array, " batch"], ...]:
+    of_even, of_odd = jax.random.split(key)
+    even, log_q = draw(network, variables, of_even, beta, size=size)
+    magnetisation = jnp.abs(jnp.mean(ising_lattice.lattice(of_odd, even, beta), axis=(1, 2)))
+    return log_weight(even, beta) - log_q, ising_lattice.energy(even, beta) / size**2, magnetisation
+
+
 def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
     """Compares the estimates with the exact free energy and energy."""
-    exact = log_partition(beta, size=size)
+    exact = ising_lattice.log_partition(beta, size=size)
     return {
         "beta": beta,
         "free_energy": -outcome.importance_weighted / beta / size**2,
         "free_energy_error": outcome.importance_weighted_error / beta / size**2,
         **outcome._asdict(),
         "exact": exact,
-        "exact_energy": mean_energy(beta, size=size) / size**2,
+        "exact_energy": ising_lattice.mean_energy(beta, size=size) / size**2,
         "relative_error_variational": (exact - outcome.variational) / exact,
         "relative_error_importance_weighted": (exact - outcome.importance_weighted) / exact,
     }
@@ -166,7 +253,7 @@ def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
 @click.option("--samples", type=click.IntRange(2), default=32, show_default=True, help="Samples per beta and step.")
 @click.option("--steps", default=Recipe().steps, show_default=True, help="Training steps; 0 with --start-from.")
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
-@click.option("--beta", default=[CRITICAL], multiple=True, help="Betas to evaluate. [default: the critical one]")
+@click.option("--beta", type=BETA, default=[CRITICAL], multiple=True, help="Betas to evaluate. [default: critical]")
 @click.option("--evaluated", default=100_000, show_default=True, help="Samples per evaluation.")
 @click.option("--start-from", type=path, help="Folder of a run for a warm start.")
 @click.option("-o", "--output", type=path, help="Folder for the trained model.")
@@ -193,8 +280,6 @@ def main(
         network = make_network(size=size, layers=layers, features=features)
         variables = new_variables(network, of_init)
     check_size(size)
-    for one in beta:
-        log_partition(one, size=size)  # validates beta before training
     if output is not None:
         if (output / "model.json").exists():
             raise InputError(f"{output} holds a model already: choose a different folder for --output.")

@@ -13,8 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from pixelcnn_jax.foundation.errors import InputError
-
 CRITICAL = math.log(1 + math.sqrt(2)) / 2  # beta at the phase transition of the infinite lattice (Onsager 1944)
 STEP = 1e-5  # of beta; truncation and rounding errors are both near 1e-8 of the energy
 
@@ -24,8 +22,6 @@ Betas = Float[Array, " batch"]
 
 def log_partition(beta: float, *, size: int) -> float:
     """Computes log Z in nats (Kaufman 1949, Phys. Rev. 76, 1232), for beta > 0."""
-    if not beta > 0:
-        raise InputError(f"beta must be positive, got {beta}.")
     angles = np.pi * np.arange(2 * size) / size
     gamma = np.arccosh(np.maximum(1, np.cosh(2 * beta) / np.tanh(2 * beta) - np.cos(angles)))
     gamma[0] = 2 * beta + np.log(np.tanh(beta))  # negative above the critical temperature

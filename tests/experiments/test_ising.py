@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from experiments.beyond import ising
-from experiments.shared import ising_lattice, spin_density
+from experiments.shared import ising_lattice
 from experiments.shared.ising_lattice import CRITICAL
 from pixelcnn_jax import InputError
 
@@ -32,12 +32,12 @@ def energies(spins):
 
 @pytest.fixture(scope="module")
 def network():
-    return spin_density.make_network(size=SIZE, layers=1, features=4)
+    return ising.make_network(size=SIZE, layers=1, features=4)
 
 
 @pytest.fixture(scope="module")
 def variables(network):
-    return jax.jit(partial(spin_density.new_variables, network))(KEY)
+    return jax.jit(partial(ising.new_variables, network))(KEY)
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +86,15 @@ def test_odd_sites_are_drawn_between_their_even_neighbours(even):
 
 
 def test_density_is_normalised_and_symmetric(network, variables, even):
-    log_q = jax.jit(partial(spin_density.log_prob, network))(variables, even, jnp.full(len(even), BETA))
+    log_q = jax.jit(partial(ising.log_prob, network))(variables, even, jnp.full(len(even), BETA))
     assert np.sum(np.exp(log_q, dtype=np.float64)) == pytest.approx(1, rel=1e-5)
     np.testing.assert_allclose(log_q, log_q[::-1], rtol=1e-6)  # the negative of the first configuration is the last
 
 
 def test_draws_have_their_log_probability_and_either_sign(network, variables):
     beta = jnp.linspace(0.1, 0.5, 64)
-    drawn, log_q = jax.jit(partial(spin_density.draw, network, size=SIZE))(variables, KEY, beta)
-    again = jax.jit(partial(spin_density.log_prob, network))(variables, drawn, beta)
+    drawn, log_q = jax.jit(partial(ising.draw, network, size=SIZE))(variables, KEY, beta)
+    again = jax.jit(partial(ising.log_prob, network))(variables, drawn, beta)
     np.testing.assert_allclose(log_q, again, rtol=1e-5)
     assert set(np.unique(drawn[:, 0, 0])) == {0, 1}
 
@@ -104,7 +104,7 @@ def test_gradient_is_on_average_that_of_the_free_energy(network, variables, even
     each = jnp.full(len(even), BETA)
 
     def free_energy(variables):
-        log_q = spin_density.log_prob(network, variables, even, each)
+        log_q = ising.log_prob(network, variables, even, each)
         return jnp.sum(jnp.exp(log_q) * (log_q - ising_lattice.log_weight(even, each)))
 
     expected, exact = jax.jit(jax.value_and_grad(free_energy))(variables)
