@@ -50,7 +50,7 @@ class PixelCNN(ResidualNetwork):
     def block(self, layer: Params, x: Array, condition: Condition, drop: Dropout) -> Array:
         """ReLU, 1x1, ReLU, n x n, ReLU, 1x1 (1601.06759, figure 5, left)."""
         read = before_convolution(layer, x, condition_terms(layer, "masked", condition))
-        return after_convolution(layer, drop(masked_convolution(layer["masked"], read)))
+        return one_by_one(layer["up"], jax.nn.relu(drop(masked_convolution(layer["masked"], read))))
 
     @nn.nowrap
     def stream(self) -> Any:
@@ -62,13 +62,6 @@ def before_convolution(
 ) -> Float[Array, "batch height width features"]:
     """Computes the inputs of the n x n convolution; ``terms`` are V h + V s."""
     return jax.nn.relu(one_by_one(layer["down"], jax.nn.relu(x)) + terms)
-
-
-def after_convolution(
-    layer: Params, convolved: Float[Array, "batch height width features"]
-) -> Float[Array, "batch height width maps"]:
-    """Computes the residual from the n x n convolution."""
-    return one_by_one(layer["up"], jax.nn.relu(convolved))
 
 
 class PixelCNNStream(ResidualStream):
@@ -89,7 +82,8 @@ class PixelCNNStream(ResidualStream):
         return before_convolution(layer, x, above[1])
 
     def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, Array]:
-        return after_convolution(layer, convolve(layer["masked"], read, above[0] + left)), read
+        convolved = convolve(layer["masked"], read, above[0] + left)
+        return one_by_one(layer["up"], jax.nn.relu(convolved)), read
 
     def remember(self, memory: Array, new: Array) -> Array:
         return jnp.concatenate([memory, new], axis=1)[:, 1:]

@@ -17,6 +17,7 @@ from pixelcnn_jax.models.predecessors.residual_stream import ResidualStream
 from pixelcnn_jax.models.products import window_product
 
 GATES = 4  # o, f, i, g
+DIRECTIONS = ("from_left", "from_right")  # of the Diagonal BiLSTM
 
 
 class RowLSTM(ResidualNetwork):
@@ -41,7 +42,8 @@ class RowLSTM(ResidualNetwork):
 
     @nn.nowrap
     def block(self, layer: Params, x: Array, condition: Condition, drop: Dropout) -> Array:
-        hidden = row_lstm(layer["rows"], x, condition_terms(layer, "rows", condition))
+        gates = convolve(layer["rows"]["input"], x, rows_left(layer["rows"]["input"]["left"], x))
+        hidden = row_lstm(layer["rows"], gates + condition_terms(layer, "rows", condition))
         return one_by_one(layer["up"], drop(hidden))
 
     @nn.nowrap
@@ -58,11 +60,10 @@ class DiagonalBiLSTM(ResidualNetwork):
 
     @nn.nowrap
     def layer_shapes(self, condition: Condition) -> Params:
-        directions = ("from_left", "from_right")
         return {
-            **{direction: lstm_shapes(self, (), (2, 1)) for direction in directions},
+            **{direction: lstm_shapes(self, (), (2, 1)) for direction in DIRECTIONS},
             "up": affine((self.features,), (self.maps,)),
-            **condition_shapes(condition, (GATES, self.features), *directions),
+            **condition_shapes(condition, (GATES, self.features), *DIRECTIONS),
         }
 
     @nn.nowrap
@@ -73,10 +74,11 @@ class DiagonalBiLSTM(ResidualNetwork):
     @nn.nowrap
     def block(self, layer: Params, x: Array, condition: Condition, drop: Dropout) -> Array:
         """Sums both LSTMs, the right one shifted down by a row to be causal."""
-        hidden = diagonal_lstm(layer["from_left"], x, condition_terms(layer, "from_left", condition))
-        terms = condition_terms(layer, "from_right", condition)
-        terms = jnp.flip(terms, axis=2) if isinstance(terms, jax.Array) else terms
-        from_right = diagonal_lstm(layer["from_right"], jnp.flip(x, axis=2), terms)
+        left, right = (
+            one_by_one(layer[name]["input"], x) + condition_terms(layer, name, condition) for name in DIRECTIONS
+        )
+        hidden = diagonal_lstm(layer["from_left"], left)
+        from_right = diagonal_lstm(layer["from_right"], jnp.flip(right, axis=2))
         return one_by_one(layer["up"], drop(hidden + shift_down(jnp.flip(from_right, axis=2))))
 
 
@@ -113,34 +115,26 @@ def initial_state(layer: Params, pixels: tuple[int, ...]) -> State:
 
 
 def row_lstm(
-    layer: Params,
-    x: Float[Array, "batch height width maps"],
-    terms: Float[Array, "#batch #height #width gate features"] | float,
+    layer: Params, gates: Float[Array, "batch height width gate features"]
 ) -> Float[Array, "batch height width features"]:
-    """Computes hidden states row by row; ``terms`` are V h + V s."""
-    gates = convolve(layer["input"], x, rows_left(layer["input"]["left"], x)) + terms
-    batch, _, width, _ = x.shape
-    border = border_states(layer, batch)
+    """Computes hidden states row by row from the input-to-state ``gates``."""
 
-    def row(above: State, gates: Float[Array, "batch width gate features"]) -> tuple[State, Array]:
-        state = lstm(gates + states_above(layer, above.hidden, border)[:, 0], above.cell)
+    def row(above: State, gates: Float[Array, "batch 1 width gate features"]) -> tuple[State, Array]:
+        state = lstm(gates + states_above(layer, above.hidden), above.cell)
         return state, state.hidden
 
-    _, hidden = jax.lax.scan(row, initial_state(layer, (batch, width)), jnp.moveaxis(gates, 1, 0))
-    return jnp.moveaxis(hidden, 0, 1)
-
-
-def border_states(layer: Params, batch: int) -> Float[Array, "batch border features"]:
-    """Builds the padding of states left and right of a row."""
-    return initial_state(layer, (batch, layer["state"]["kernel"].shape[1] // 2)).hidden
+    rows = jnp.moveaxis(gates[:, None], 2, 0)
+    _, hidden = jax.lax.scan(row, initial_state(layer, rows.shape[1:4]), rows)
+    return jnp.moveaxis(hidden[:, :, 0], 0, 1)
 
 
 def states_above(
-    layer: Params, hidden: Float[Array, "batch width features"], border: Float[Array, "batch border features"]
+    layer: Params, hidden: Float[Array, "batch 1 width features"]
 ) -> Float[Array, "batch 1 width gate features"]:
-    """Convolves the states of the row above."""
-    window = jnp.concatenate([border, hidden, border], axis=1)[:, None]
-    return window_product(window, layer["state"]["kernel"])
+    """Convolves the states of the row above, with initial states left and right of it."""
+    kernel = layer["state"]["kernel"]
+    border = initial_state(layer, (len(hidden), 1, kernel.shape[1] // 2)).hidden
+    return window_product(jnp.concatenate([border, hidden, border], axis=2), kernel)
 
 
 class RowLSTMStream(ResidualStream):
@@ -153,32 +147,22 @@ class RowLSTMStream(ResidualStream):
         return initial_state(layer["rows"], (batch, 1, width))
 
     def context_from_above(self, layer: Params, memory: State, condition: Condition) -> tuple[Array, Array]:
-        border = border_states(layer["rows"], len(memory.hidden))
-        gates = states_above(layer["rows"], memory.hidden[:, 0], border)
+        gates = states_above(layer["rows"], memory.hidden)
         return gates + condition_terms(layer, "rows", condition), memory.cell
-
-    def read(self, layer: Params, x: Array, above: tuple[Array, Array]) -> Array:
-        return x
 
     def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, State]:
         gates, cell = above
         state = lstm(convolve(layer["rows"]["input"], read, left) + gates, cell)
         return one_by_one(layer["up"], state.hidden), state
 
-    def remember(self, memory: State, new: State) -> State:
-        return new
-
 
 # Diagonal BiLSTM
 
 
 def diagonal_lstm(
-    layer: Params,
-    x: Float[Array, "batch height width maps"],
-    terms: Float[Array, "#batch #height #width gate features"] | float,
+    layer: Params, gates: Float[Array, "batch height width gate features"]
 ) -> Float[Array, "batch height width features"]:
-    """Computes hidden states by diagonals, with the left cell; ``terms``: V h + V s."""
-    gates = one_by_one(layer["input"], x) + terms
+    """Computes hidden states by diagonals, with the left cell, from the input-to-state ``gates``."""
     batch, height, width, *_ = gates.shape
     inside = skew(jnp.ones((1, height, width, 1), bool))
     initial = initial_state(layer, (batch, height))
@@ -201,7 +185,7 @@ def skew(x: Shaped[Array, "batch height width *features"]) -> Shaped[Array, "bat
     batch, height, width, *features = x.shape
     padded = jnp.pad(x, ((0, 0), (0, 0), (0, height), *(((0, 0),) * len(features))))
     # Reshaped to rows shorter by one, row r starts r columns further right.
-    flat = padded.reshape(batch, height * (width + height), *features)[:, : height * (width + height - 1)]
+    flat = padded.reshape(batch, height * (width + height), *features)[:, :-height]
     return flat.reshape(batch, height, width + height - 1, *features)
 
 

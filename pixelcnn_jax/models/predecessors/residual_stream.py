@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import as_dtypes, as_logits, encode, head_hidden, head_last
+from pixelcnn_jax.models.colours import colour_block
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import columns_left, rows_left, taps_above
 from pixelcnn_jax.models.parameters import Params, layers_of
@@ -50,8 +51,8 @@ class ResidualStream:
         raise NotImplementedError
 
     def read(self, layer: Params, x: Float[Array, "batch 1 width maps"], above: Any) -> Float[Array, "batch 1 width _"]:
-        """Computes the inputs of a layer's masked convolution."""
-        raise NotImplementedError
+        """Computes the inputs of a layer's masked convolution: x itself."""
+        return x
 
     def block(
         self, layer: Params, read: Array, above: Any, left: Array
@@ -60,19 +61,16 @@ class ResidualStream:
         raise NotImplementedError
 
     def remember(self, memory: Any, new: Any) -> Any:
-        """Updates a layer's memory with a row from ``block``."""
-        raise NotImplementedError
+        """Updates a layer's memory with a row from ``block``: keeps that row alone."""
+        return new
 
     def prepare(self, params: Params) -> Params:
         """Masks the kernels, lists the layers, and splits the head by colour."""
         model, params = self.model, self.model.mask(as_dtypes(self.model, params, self.model.dtype))
-        logits = params["head"]["logits"]
-        colours = [slice(colour * model.outputs, (colour + 1) * model.outputs) for colour in range(model.channels)]
-        of_colours = [{"kernel": logits["kernel"][:, part], "bias": logits["bias"][part]} for part in colours]
-        return params | {
-            "layers": layers_of(params, model.layers)[1:],
-            "head": [params["head"] | {"logits": part} for part in of_colours],
-        }
+        head, width = params["head"], model.outputs
+        of_colours = [slice(colour * width, (colour + 1) * width) for colour in range(model.channels)]
+        heads = [head | {"logits": colour_block(head["logits"], model.head_width, part)} for part in of_colours]
+        return params | {"layers": layers_of(params, model.layers)[1:], "head": heads}
 
     def first_rows(self, params: Params, batch: int, width: int) -> list[Any]:
         reach, _, inputs, _ = params["first"]["above"].shape
