@@ -3,8 +3,10 @@
 The score is the negative ELBO in nats. ``free_nats`` counteracts posterior collapse.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +15,12 @@ from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import apply, per_image, report_split
 from experiments.shared.pieces import blank, draw_grid, init_of_each
-from experiments.shared.posterior import Posterior, bounds, keys_of
 from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.encoders import Encoder
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, fingerprint
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
@@ -39,20 +40,18 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     m = config.section.bottleneck
     decoder = make_conditional(config.model, spec, map_features=config.section.map_features)
     networks = {"decoder": decoder, "encoder": Encoder(2 * m, spec.levels, config.section.encoder_features)}
-    nats_given = partial(nats, decoder)
-
     inputs = {"decoder": (blank(spec), jnp.zeros((1, m))), "encoder": (blank(spec),)}
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images, q = batch["image"], posterior(networks, params, batch["image"])
         if key is None:  # drawn from a key of the image
             z = q.draw(keys_of(keys(config).score, images))
-            return nats_given(params["decoder"], images, h=z) + jnp.sum(q.kl(), axis=1)
+            return nats(decoder, params["decoder"], images, h=z) + jnp.sum(q.kl(), axis=1)
         code_key, dropout_key = jax.random.split(key)
         z = q.draw(jax.random.split(code_key, len(images)))
         # Free bits apply to the mean over a microbatch.
         kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.section.free_nats)
-        return nats_given(params["decoder"], images, h=z, key=dropout_key) + jnp.sum(kl)
+        return nats(decoder, params["decoder"], images, h=z, key=dropout_key) + jnp.sum(kl)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         rows, columns = config.train.sample_rows, max(2, config.train.sample_columns)
@@ -69,6 +68,78 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     caption = "Above, in each row one number of the latent rises from -3 to 3 and the noise stays the same. "
     caption += "Below, samples given the latent of the first image."
     return Experiment(init_of_each(networks, inputs), loss, draw, networks, density="bound", caption=caption)
+
+
+class Posterior(NamedTuple):
+    """q(z|x), a diagonal Gaussian; the prior is standard normal."""
+
+    mean: Float[Array, "batch m"]
+    log_scale: Float[Array, "batch m"]
+
+    def draw(self, keys: Key[Array, " batch"]) -> Float[Array, "batch m"]:
+        """Draws a latent per image."""
+        return self.mean + jnp.exp(self.log_scale) * normal(keys, self.mean.shape[1])
+
+    def kl(self) -> Float[Array, "batch m"]:
+        """Computes the KL divergence from the prior in nats, per latent dimension."""
+        return 0.5 * (self.mean**2 + jnp.exp(2 * self.log_scale) - 1) - self.log_scale
+
+    def log_weight(self, z: Float[Array, "batch m"]) -> Float[Array, " batch"]:
+        """Computes log p(z) - log q(z|x)."""
+        noise = (z - self.mean) * jnp.exp(-self.log_scale)
+        return jnp.sum(0.5 * (noise**2 - z**2) + self.log_scale, axis=1)
+
+
+def keys_of(key: Key[Array, ""], images: Images) -> Key[Array, " batch"]:
+    """Derives a key per image from its pixels, independent of its batch."""
+    return jax.vmap(partial(jax.random.fold_in, key))(fingerprint(images))
+
+
+def normal(keys: Key[Array, " batch"], count: int) -> Float[Array, "batch count"]:
+    """Draws ``count`` standard normal numbers per key."""
+    return jax.vmap(lambda key: jax.random.normal(key, (count,)))(keys)
+
+
+def bounds(
+    q: Posterior,
+    nats_given: Callable[[Float[Array, "batch m"]], Float[Array, " batch"]],
+    images: Images,
+    *,
+    key: Key[Array, ""],
+    count: int,
+) -> dict[str, Float[Array, "batch ..."]]:
+    """Computes variational bounds of the nats of each image, and their terms.
+
+    Args:
+      q: posterior of the images.
+      nats_given: decoder nats given latents.
+      images: the images.
+      key: folded with each image's pixels.
+      count: latents per image.
+
+    Returns:
+      The figures of the report, by name (importance weighting: Burda et al. 2016), and "latent" [batch, m], the mean
+      of q.
+    """
+
+    def one_latent(key: Key[Array, ""]) -> Float[Array, "terms batch"]:
+        z = q.draw(keys_of(key, images))
+        given = nats_given(z)
+        return jnp.stack([q.log_weight(z) - given, given])
+
+    of_posterior, of_prior = jax.random.split(key)
+    terms = jax.lax.map(one_latent, jax.random.split(of_posterior, count))
+    bound = jax.nn.logsumexp(terms[:, 0], axis=0) - jnp.log(count)
+    given_prior = nats_given(normal(keys_of(of_prior, images), q.mean.shape[1]))
+    given, kl = jnp.mean(terms[:, 1], axis=0), jnp.sum(q.kl(), axis=1)
+    return {
+        "negative_elbo_nats": given + kl,
+        "importance_weighted_bound_nats": -bound,
+        "kl_nats": kl,
+        "decoder_nats_given_the_code": given,
+        "decoder_nats_given_a_code_of_the_prior": given_prior,
+        "latent": q.mean,
+    }
 
 
 def posterior(networks: Networks, params: Params, images: Images) -> Posterior:
@@ -93,15 +164,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         return bounds(q, lambda z: given(h=z), batch["image"], key=keys(config).report, count=count)
 
     values = per_image(config, bounds_of)(params, images)
-    mean = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
-    return {
-        "report_images": len(images),
-        "negative_elbo_nats": mean["negative_elbo"],
-        "importance_samples": count,
-        "importance_weighted_bound_nats": mean["importance_weighted"],
-        "kl_nats": mean["kl"],
-        # Burda et al. 2016: a unit is active if its mean varies with the image, by more than 0.01.
-        "active_units": int(np.sum(values["latent"].var(axis=0) > 0.01)),
-        "decoder_nats_given_the_code": mean["given_code"],
-        "decoder_nats_given_a_code_of_the_prior": mean["given_prior"],
-    }
+    # Burda et al. 2016: a unit is active if its mean varies with the image, by more than 0.01.
+    active = int(np.sum(values.pop("latent").var(axis=0) > 0.01))
+    means = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
+    return {"report_images": len(images), "importance_samples": count} | means | {"active_units": active}
