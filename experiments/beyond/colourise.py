@@ -22,11 +22,6 @@ class Config:
     """No fields."""
 
 
-def grey(images: Images) -> Images:
-    """Repeats the luma of RGB images in three channels."""
-    return jnp.repeat(luma(images), 3, axis=3)
-
-
 def map_of(images: Images, levels: int) -> Map:
     """Computes s: the grey image in [-1, 1], and a constant 1 to mark the padding."""
     s = intensities(luma(images), levels)
@@ -47,7 +42,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         originals, each = jnp.asarray(source), max(1, config.train.sample_columns - 2)
         s = jnp.repeat(map_of(originals, spec.levels), each, axis=0)
         drawn = draw_grid(network, params, key, spec, len(originals), each, s=s)
-        return jnp.concatenate([grey(originals)[:, None], drawn, originals[:, None]], axis=1)
+        grey = jnp.repeat(luma(originals), 3, axis=3)
+        return jnp.concatenate([grey[:, None], drawn, originals[:, None]], axis=1)
 
     init = init_of(network, spec, None, map_of(blank(spec), spec.levels))
     caption = "In each row a grey image, samples given it, and the original."

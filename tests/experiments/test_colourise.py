@@ -4,15 +4,16 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from experiments.beyond.colourise import grey, map_of
+from experiments.beyond.colourise import map_of
+from pixelcnn_jax.data.preparation import luma
 
 
 def test_grey_is_the_luma_that_pillow_computes():
     images = np.random.default_rng(0).integers(0, 256, (1, 9, 7, 3))
-    luma = np.asarray(Image.fromarray(images[0].astype(np.uint8)).convert("L"))
-    np.testing.assert_array_equal(grey(jnp.asarray(images))[0], luma[..., None].repeat(3, axis=-1))
+    expected = np.asarray(Image.fromarray(images[0].astype(np.uint8)).convert("L"))
+    np.testing.assert_array_equal(luma(jnp.asarray(images))[0, ..., 0], expected)
     white = jnp.full((1, 1, 1, 3), 2**16 - 1)
-    np.testing.assert_array_equal(grey(white), white)
+    np.testing.assert_array_equal(luma(white), white[..., :1])
 
 
 def test_the_map_is_the_grey_image_and_a_constant():
