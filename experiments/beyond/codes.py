@@ -9,12 +9,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import per_image, report_split
 from experiments.shared.pieces import init_of_each
-from experiments.shared.quantiser import Codes, codes_of, fit_patches, images_of
-from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_different_image
@@ -25,7 +24,11 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params,
 
 COARSE, FINE = 8, 4  # height and width of the patches that a code stands for
 CODES = 64  # K, of the vector quantiser
+LEARNED_FROM = 2000  # images to fit the quantiser
 POOL = 64  # images that provide a wrong coarse map
+
+Codes = Int[Array, "batch rows columns 1"]
+Patches = Float[Array | np.ndarray, "codes numbers"]  # one patch per code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     init = init_of_each(networks, {"coarse": (c, h), "fine": (d, h, map_of(c))})
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        return jnp.sum(nats_by_map(network, spec, params, fixed, batch, key=key), axis=1)
+        c, d = codes_by_map(fixed, batch["image"], spec.levels)
+        return jnp.sum(nats_by_map(network, params, c, d, c, batch["label"], key), axis=1)
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
         rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns
@@ -69,26 +73,53 @@ def map_of(codes: Codes) -> Float[Array, "batch fine_rows fine_columns codes"]:
     return jnp.repeat(jnp.repeat(jax.nn.one_hot(codes[..., 0], CODES), ratio, axis=1), ratio, axis=2)
 
 
+def codes_by_map(fixed: Variables, images: Images, levels: int) -> list[Codes]:
+    """Encodes images as c and d."""
+    return [codes_of(images, fixed["quantiser"][str(size)], levels) for size in (COARSE, FINE)]
+
+
 def nats_by_map(
-    network: Network,
-    spec: ImageSpec,
-    params: Params,
-    fixed: Variables,
-    batch: Batch,
-    *,
-    key: Key[Array, ""] | None = None,
-    others: Images | None = None,
+    network: Network, params: Params, c: Codes, d: Codes, given: Codes, h: Array, key: Key[Array, ""] | None = None
 ) -> Float[Array, "batch coarse_and_fine"]:
-    """Computes the nats of both maps; with ``others`` d is given another image's c."""
+    """Computes the nats of c, and of d given the coarse map ``given``."""
     keys = (None, None) if key is None else jax.random.split(key)
-    c, d = (codes_of(batch["image"], fixed["quantiser"][str(size)], spec.levels) for size in (COARSE, FINE))
-    given, h = c, batch["label"]
-    if others is not None:
-        maps = codes_of(others, fixed["quantiser"][str(COARSE)], spec.levels)
-        given = maps[index_of_different_image(batch["image"], others)]
     of_c = nats(network, params["coarse"], c, h=h, key=keys[0])
     of_d = nats(network, params["fine"], d, h=h, s=map_of(given), key=keys[1])
     return jnp.stack([of_c, of_d], axis=1)
+
+
+def patches_of(images: Images, size: int, levels: int) -> Float[Array, "batch rows columns numbers"]:
+    """Cuts images into adjacent patches, with intensities in [0, 1]."""
+    batch, height, width, channels = images.shape
+    cut = (images / (levels - 1)).reshape(batch, height // size, size, width // size, size, channels)
+    return jnp.moveaxis(cut, 2, 3).reshape(batch, height // size, width // size, -1)
+
+
+def codes_of(images: Images, known: Patches, levels: int) -> Codes:
+    """Encodes each patch as the index of the nearest known patch."""
+    size = round((known.shape[1] / images.shape[3]) ** 0.5)
+    patches = patches_of(images, size, levels)
+    distances = jnp.sum(known**2, axis=1)[None, None, None] - 2 * patches @ known.T
+    return jnp.argmin(distances, axis=-1)[..., None].astype(jnp.int32)
+
+
+def images_of(codes: Codes, known: Patches, channels: int) -> Float[Array, "batch height width channels"]:
+    """Decodes codes to images, with intensities in [0, 1]."""
+    batch, rows, columns, _ = codes.shape
+    size = round((known.shape[1] / channels) ** 0.5)
+    patches = jnp.asarray(known)[codes[..., 0]].reshape(batch, rows, columns, size, size, channels)
+    return jnp.moveaxis(patches, 3, 2).reshape(batch, rows * size, columns * size, channels)
+
+
+def fit_patches(images: Dataset, size: int, *, count: int, seed: int) -> Patches:
+    """Fits k-means to patches."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    few = take_images(images, min(len(images), LEARNED_FROM))
+    patches = np.asarray(patches_of(few, size, images.spec.levels))
+    numbers = patches.reshape(-1, patches.shape[-1])
+    fitted = MiniBatchKMeans(count, random_state=seed, n_init=1, batch_size=4096).fit(numbers)
+    return fitted.cluster_centers_.astype(np.float32)
 
 
 def prepare(config: RunConfig, splits: Splits) -> Variables:
@@ -103,9 +134,11 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     others = jnp.asarray(take_images(images, POOL))
 
     def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:
-        given = partial(nats_by_map, experiment.networks["fine"], spec, params, fixed)
-        mislabelled = {**batch, "label": (batch["label"] + 1) % number_of_classes(spec)}
-        return jnp.stack([given(batch), given(mislabelled), given(batch, others=others)], axis=1)
+        different = others[index_of_different_image(batch["image"], others)]
+        (c, d), (c_of_another, _) = (codes_by_map(fixed, x, spec.levels) for x in (batch["image"], different))
+        right, wrong = batch["label"], (batch["label"] + 1) % number_of_classes(spec)
+        of_maps = partial(nats_by_map, experiment.networks["fine"], params, c, d)
+        return jnp.stack([of_maps(c, right), of_maps(c, wrong), of_maps(c_of_another, right)], axis=1)
 
     plain, label, map_ = per_image(config, measured)(params, images).mean(axis=0, dtype=np.float64)
     return {

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from experiments.shared.quantiser import codes_of, fit_patches, images_of, patches_of
+from experiments.beyond.codes import codes_of, fit_patches, images_of, patches_of
 from pixelcnn_jax.data.dataset import from_array
 
 
