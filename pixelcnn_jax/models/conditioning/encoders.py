@@ -11,6 +11,8 @@ from pixelcnn_jax.models.inputs import Images, Vector
 from pixelcnn_jax.models.layers import add_bias
 from pixelcnn_jax.models.products import window_product
 
+MARGIN = 0.2  # of triplets, in squared distance
+
 
 class Convolution(nn.Module):
     """3x3 convolution with zero padding; faster than Flax's on CPU.
@@ -140,19 +142,15 @@ def squared_distances(
 
 
 def between(
-    a: Float[Array, " features"], b: Float[Array, " features"], share: Float[Array, ""]
-) -> Float[Array, " features"]:
-    """Interpolates from a to b along the great circle (slerp)."""
-    angle = jnp.arccos(jnp.clip(jnp.sum(a * b), -1 + 1e-6, 1 - 1e-6))
+    a: Float[Array, "... features"], b: Float[Array, "... features"], share: Float[Array, "..."]
+) -> Float[Array, "... features"]:
+    """Interpolates from a to b along the great circle (slerp); ``share`` broadcasts."""
+    angle = jnp.arccos(jnp.clip(jnp.sum(a * b, axis=-1, keepdims=True), -1 + 1e-6, 1 - 1e-6))
     return (jnp.sin((1 - share) * angle) * a + jnp.sin(share * angle) * b) / jnp.sin(angle)
 
 
 def triplet_loss(
-    embeddings: Float[Array, "batch features"],
-    labels: Int[Array, " batch"],
-    *,
-    copies: Bool[Array, "batch batch"] | None = None,
-    margin: float = 0.2,
+    embeddings: Float[Array, "batch features"], labels: Int[Array, " batch"], *, copies: Bool[Array, "batch batch"]
 ) -> Float[Array, " batch"]:
     """Computes FaceNet's semi-hard triplet loss of each anchor over its positives.
 
@@ -160,16 +158,14 @@ def triplet_loss(
 
     Args:
       embeddings: unit vectors.
-      copies: true for pairs of the same image, which are no positives; default: the diagonal.
-      margin: in squared distance.
+      copies: true for pairs of the same image, which are no positives.
     """
     distance = jnp.maximum(squared_distances(embeddings, embeddings), 0)
     same = labels[:, None] == labels[None]
-    positive = same & ~(jnp.eye(len(labels), dtype=bool) if copies is None else copies)
-    positive = positive & jnp.any(~same, axis=1, keepdims=True)
+    positive = same & ~copies & jnp.any(~same, axis=1, keepdims=True)
     farther = ~same[:, None, :] & (distance[:, None, :] > distance[:, :, None])
     nearest_farther = jnp.min(jnp.where(farther, distance[:, None, :], jnp.inf), axis=2)
     farthest = jnp.max(jnp.where(same, 0.0, distance), axis=1, keepdims=True)
     negative = jnp.where(jnp.isfinite(nearest_farther), nearest_farther, farthest)
-    losses = jnp.maximum(distance - negative + margin, 0) * positive
+    losses = jnp.maximum(distance - negative + MARGIN, 0) * positive
     return jnp.sum(losses, axis=1) / jnp.maximum(jnp.sum(positive, axis=1), 1)

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, DTypeLike, Float
+from jaxtyping import Array, Float
 
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
@@ -44,14 +44,8 @@ class SetEncoder(nn.Module):
                 x = nn.silu(Convolution(features, stride)(x))
         rows, columns = (-(-side // 2) for side in self.shape[:2])
         places = x.shape[1] * x.shape[2]
-
-        def near(_: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-            if not self.is_initializing():  # Flax only compares shapes
-                return jnp.zeros(shape, dtype)
-            return jnp.asarray(position_bias((rows, columns), (x.shape[1], x.shape[2]), self.heads))
-
-        biases = rows * columns * (1 + places)
-        bias = nn.Embed(self.heads, biases, embedding_init=near, name="position_bias").embedding
+        near = jnp.asarray(position_bias((rows, columns), (x.shape[1], x.shape[2]), self.heads))
+        bias = nn.Embed(self.heads, near.shape[1], embedding_init=lambda *_: near, name="position_bias").embedding
         bias = bias.reshape(self.heads, rows * columns, 1 + places)
         # The null token comes first, then the positions of each example.
         where = nn.Embed(1 + places, size, name="positions").embedding
