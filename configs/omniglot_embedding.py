@@ -10,18 +10,15 @@ from ml_collections import ConfigDict
 
 from experiments import default_config
 
-UNSEEN = "small2 where alphabet is Japanese_(katakana) or Sanskrit or Tagalog"  # none of them is in small1
-
 
 def get_config(experiment: str = "embedding") -> ConfigDict:
     config = default_config(experiment)
-    config[experiment].bottleneck = 64
-    config[experiment].rotate = True
+    config[experiment].update(bottleneck=64, rotate=True)
     config.data.update(
         dataset="omniglot",
         train_split="small1[:90%]",
         validation_split="small1[90%:]",
-        test_split=UNSEEN,
+        test_split="small2 where alphabet is Japanese_(katakana) or Sanskrit or Tagalog",  # none of them is in small1
         grey=True,
         invert=True,
         resize=28,

@@ -72,7 +72,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError if there are no pairs to compare."""
     check_pairs(report_split(splits).subset(config.train.report_images))
-    check_batches(splits.validation, config.train.eval_batch_size)
+    labels, size = splits.validation.labels(), config.train.eval_batch_size
+    if any(len(np.unique(labels[start : start + size])) < 2 for start in range(0, len(labels), size)):
+        raise InputError("config.train.eval_batch_size must give each validation batch several identities: raise it.")
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
@@ -121,13 +123,6 @@ def check_pairs(images: Dataset) -> None:
     _, counts = np.unique(images.labels(), return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
         raise InputError(f"config.data.test_split must hold images of several identities: {images.description}.")
-
-
-def check_batches(images: Dataset, batch_size: int) -> None:
-    """Raises InputError if a batch holds a single identity."""
-    labels = images.labels()
-    if any(len(set(labels[i : i + batch_size].tolist())) < 2 for i in range(0, len(labels), batch_size)):
-        raise InputError("config.train.eval_batch_size must give each validation batch several identities: raise it.")
 
 
 def identities_of(images: Dataset, count: int) -> dict[int, Int[np.ndarray, "images height width channels"]]:

@@ -5,7 +5,6 @@ ends, with one noise per row.
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.paper import embedding
 from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder
 from experiments.shared.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
-from experiments.shared.pieces import blank
+from experiments.shared.pieces import blank, draw_grid, init_of_each
 from experiments.shared.settings import Mapped
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.data.views import ROTATIONS, rotate
@@ -47,15 +46,13 @@ class Config(embedding.Config, Mapped):
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the image's own embedding."""
-    section, image = config.section, blank(spec)
+    section = config.section
     decoder = make_conditional(config.model, spec, map_features=section.map_features)
     networks: Networks = {"decoder": decoder, "embedder": make_embedder(config, spec)}
     # A dry run has no embedder and needs shapes only.
-    embedder = (fixed or {}).get("embedder") or networks["embedder"].init(jax.random.key(0), image)
+    embedder = (fixed or {}).get("embedder") or networks["embedder"].init(jax.random.key(0), blank(spec))
 
-    def init(key: Key[Array, ""]) -> Params:
-        h = jnp.zeros((1, section.bottleneck))
-        return {"decoder": dict(decoder.init(key, image, h))}
+    init = init_of_each(networks, {"decoder": (blank(spec), jnp.zeros((1, section.bottleneck)))})
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images = batch["image"]
@@ -72,16 +69,17 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         rows, columns = len(source), max(3, config.train.sample_columns)
         images, places = jnp.asarray(source), embed(networks["embedder"], embedder, source)
-        drawn = draw_at(networks, spec, params, key, jnp.repeat(places, columns - 1, axis=0))
-        fans = jnp.concatenate([images[:, None], drawn.reshape(rows, columns - 1, *spec.shape)], axis=1)
+        h = scaled(jnp.repeat(places, columns - 1, axis=0))
+        drawn = draw_grid(decoder, params["decoder"], key, spec, rows, columns - 1, h=h)
+        fans = jnp.concatenate([images[:, None], drawn], axis=1)
         pairs, way = rows // 2, jnp.linspace(0, 1, columns)[1:-1]
         if not pairs:
             return fans
-        steps = jax.vmap(lambda a, b: jax.vmap(lambda t: between(a, b, t))(way))(places[:pairs], places[pairs:][:pairs])
+        steps = between(places[:pairs, None], places[pairs : 2 * pairs, None], way[:, None])
         keys = jnp.repeat(jax.random.split(jax.random.fold_in(key, 1), pairs), len(way))
-        walked = draw_at(networks, spec, params, keys, steps.reshape(-1, section.bottleneck))
-        walked = walked.reshape(pairs, len(way), *spec.shape)
-        walks = jnp.concatenate([images[:pairs, None], walked, images[pairs:][:pairs, None]], axis=1)
+        h = scaled(steps.reshape(-1, section.bottleneck))
+        walked = draw_grid(decoder, params["decoder"], keys, spec, pairs, len(way), h=h)
+        walks = jnp.concatenate([images[:pairs, None], walked, images[pairs : 2 * pairs, None]], axis=1)
         return jnp.concatenate([fans, walks])
 
     caption = "An unseen image and samples given its embedding; below, interpolations between the two at the ends."
@@ -91,14 +89,6 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 def scaled(places: Places) -> Float[Array, "batch features"]:
     """Scales embeddings to entries of about unit size."""
     return places * jnp.sqrt(jnp.float32(places.shape[1]))
-
-
-def draw_at(
-    networks: Networks, spec: ImageSpec, params: Params, keys: Key[Array, "..."], places: Places
-) -> Int[Array, "batch height width channels"]:
-    """Draws an image per embedding."""
-    shape = (len(places), spec.height, spec.width)
-    return sample(networks["decoder"], params["decoder"], keys, shape=shape, h=scaled(places))
 
 
 def check(config: RunConfig, splits: Splits) -> None:
@@ -137,11 +127,14 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     def place(images: Images) -> Places:
         return embed(networks["embedder"], fixed["embedder"], jnp.asarray(images))
 
-    placed = np.split(
-        np.asarray(place(np.concatenate(identities))), np.cumsum([len(images) for images in identities])[:-1]
-    )
+    def draw(key: Key[Array, ""], places: Places) -> Array:
+        shape = (len(places), spec.height, spec.width)
+        return sample(networks["decoder"], local["decoder"], key, shape=shape, h=scaled(places))
+
+    ends = np.cumsum([*map(len, identities)])[:-1]
+    placed = np.split(np.asarray(place(np.concatenate(identities))), ends)
     # Centres leave out the image that is sampled from.
-    centres = on_unit_sphere(jnp.stack([jnp.asarray(places[1:].mean(axis=0)) for places in placed]))
+    centres = on_unit_sphere(jnp.stack([places[1:].mean(axis=0) for places in placed]))
 
     def accuracy(places: Places, right: Int[np.ndarray, " images"]) -> float:
         return float(np.mean(np.argmin(squared_distances(places, centres), axis=1) == right))
@@ -149,7 +142,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     sources, places = np.stack([images[0] for images in identities]), np.stack([places[0] for places in placed])
     each = max(2, config.train.report_samples // count)
     given, right = np.repeat(places, each, axis=0), np.repeat(np.arange(count), each)
-    drawn = draw_in_parts(partial(draw_at, networks, spec, local), keys(config).report, given)
+    drawn = draw_in_parts(draw, keys(config).report, given)
     neighbour = np.roll(np.arange(len(drawn)).reshape(-1, each), 1, axis=1).ravel()  # the previous sample of its place
     known, levels = read_all(splits.train)["image"], spec.levels
     pairs = [distance(images[:1], images[1:2], levels) for images in identities]
