@@ -14,9 +14,8 @@ from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Experiment
 
-WHOLE = "whole"
 VARIANTS: dict[str, dict[str, Any]] = {
-    WHOLE: {},
+    "whole": {},
     "relu": {"gated": False},
     "one stack": {"two_stacks": False},
     "vertical residual": {"vertical_residual": True},
@@ -29,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 class Config:
     """Fields of ``config.ablations``."""
 
-    variant: str = field(WHOLE, "what differs from the whole network", choices=VARIANTS)
+    variant: str = field("whole", "what differs from the whole network", choices=VARIANTS)
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:

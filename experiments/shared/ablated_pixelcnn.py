@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
@@ -58,6 +58,7 @@ class AblatedPixelCNN(Network):
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
         params = masked(self, params)
+        unit = gate if self.gated else lambda x: jax.nn.relu(x[..., 0, :])
         vertical, horizontal = shift_down(inputs), inputs
         count = self.layers + 1
         keys = [None] * count if dropout_key is None else list(jax.random.split(dropout_key, count))
@@ -67,19 +68,11 @@ class AblatedPixelCNN(Network):
             down, _ = rows_above(layer["vertical"]["kernel"], above, rows_border(layer, above))
             down = add_bias(down, layer["vertical"]["bias"])
             crossing = jnp.tensordot(down, layer["crossing"]["kernel"], axes=2) if self.two_stacks else down
-            across = add_bias(crossing, layer["horizontal"]["bias"]) + rows_left(
-                layer["horizontal"]["left"], horizontal
-            )
-            across = across + jnp.tensordot(horizontal, layer["horizontal"]["pixel"], axes=1)
-            out = one_by_one(layer["out"], drop(unit(self, across)))
-            new = drop_vertical(unit(self, down))
+            left = rows_left(layer["horizontal"]["left"], horizontal)
+            pixel = jnp.tensordot(horizontal, layer["horizontal"]["pixel"], axes=1)
+            across = add_bias(crossing, layer["horizontal"]["bias"]) + left + pixel
+            out = one_by_one(layer["out"], drop(unit(across)))
+            new = drop_vertical(unit(down))
             vertical = vertical + new if self.vertical_residual and number else new
             horizontal = horizontal + out if number else out
         return whole_head(self, params["head"], horizontal)
-
-
-def unit(
-    model: AblatedPixelCNN, x: Float[Array, "batch height width unit features"]
-) -> Float[Array, "batch height width features"]:
-    """Applies the gated activation unit, or a ReLU."""
-    return gate(x) if model.gated else jax.nn.relu(x[..., 0, :])
