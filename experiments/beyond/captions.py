@@ -29,9 +29,6 @@ from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
 
-TEXT_FEATURES = 32  # width of embeddings, GRU and attention
-HEADS = 4  # of the attention
-
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Classified):
@@ -47,7 +44,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     section = config.section
     if spec.words is None:
         raise InputError("config.data.captions must be set: experiment captions needs a sentence for each image.")
-    encoder = TextEncoder((spec.height, spec.width, section.map_features), spec.words, TEXT_FEATURES, HEADS)
+    encoder = TextEncoder((spec.height, spec.width, section.map_features), spec.words)
     model = ConditionalModel(make_network(config.model, spec), encoder)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
@@ -90,15 +87,12 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     model, local = experiment.networks, on_one_device(params)
     meanings, captions = one_caption_of_each([read_all(split) for split in splits.held_out.values()])
     candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
-
-    def given_each(params: Params, batch: Batch) -> Float[Array, "batch candidates"]:
-        return nats_given_each(model, params, batch["image"], candidates)
+    nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], candidates))
 
     def draw(key: Key[Array, ""], captions: Tokens) -> Array:
         shape = (len(captions), splits.spec.height, splits.spec.width)
         return sample(model, local, key, shape=shape, h=captions, guidance=config.section.guidance)
 
-    nats_of = per_image(config, given_each)
     figures: dict[str, Any] = {
         "distinct_captions": len(captions),
         "max_caption_information_nats": float(np.log(len(captions))),

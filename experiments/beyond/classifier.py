@@ -15,8 +15,6 @@ from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
-FEATURES = (32, 64, 128)  # of each stage of the network
-
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -25,7 +23,7 @@ class Config:
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Builds the experiment: cross-entropy; images sorted by predicted class."""
-    network = Encoder(number_of_classes(spec), spec.levels, FEATURES)
+    network = Encoder(number_of_classes(spec), spec.levels)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         logits = apply(network, params, batch["image"])
@@ -47,10 +45,6 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures the accuracy on each held-out split."""
-
-    def correct(params: Params, batch: Batch) -> Float[Array, " batch"]:
-        logits = apply(experiment.networks, params, batch["image"])
-        return (jnp.argmax(logits, axis=1) == batch["label"]).astype(jnp.float32)
-
-    correct_of = per_image(config, correct)
-    return {f"{name}_accuracy": float(np.mean(correct_of(params, images))) for name, images in splits.held_out.items()}
+    predict = per_image(config, lambda p, b: jnp.argmax(apply(experiment.networks, p, b["image"]), axis=1))
+    held_out = splits.held_out.items()
+    return {f"{name}_accuracy": float(np.mean(predict(params, split) == split.labels())) for name, split in held_out}

@@ -56,11 +56,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     model = ConditionalModel(make_network(config.model, spec), encoder)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        if key is None:
-            return nats(model, params, batch["image"], h=batch["examples"])
-        key, view_key = jax.random.split(key)
         image, examples = batch["image"], batch["examples"]
-        if section.augment:  # each transform makes new characters
+        if key is not None and section.augment:  # each transform makes new characters
+            key, view_key = jax.random.split(key)
             ways = random_index(view_key, len(image), section.augment, range(1, ROTATIONS))
             image, examples = rotate(image, ways), jax.vmap(rotate, (1, None), 1)(examples, ways)
         return nats(model, params, image, h=examples, key=key)
@@ -94,7 +92,8 @@ def with_all_examples(images: Dataset) -> ExampleSets:
 
 def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
     """Draws the episodes of the report, by number of examples and source of classes."""
-    if not config.section.report_episodes:
+    count = config.section.report_episodes
+    if not count:
         return {}
     alphabets = progress_bar(config.section.alphabets, "reading alphabets", delay=2, leave=False)
     pools_of = {
@@ -102,9 +101,7 @@ def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
         "within_an_alphabet": [with_all_examples(load(split=one, **to_dict(config)["data"])) for one in alphabets],
     }
     return {
-        f"{shots}_shot_{kind}": episodes(
-            pools, config.section.report_episodes, ways=WAYS, shots=shots, seed=config.seed
-        )
+        f"{shots}_shot_{kind}": episodes(pools, count, ways=WAYS, shots=shots, seed=config.seed)
         for kind, pools in pools_of.items()
         for shots in SHOTS
         if pools and shots <= config.data.max_examples

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import apply, per_image, report_split, squared_error
-from experiments.shared.pieces import blank, init_of_each
+from experiments.shared.pieces import blank, draw_grid, init_of_each
 from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -21,7 +21,6 @@ from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_different_image
 from pixelcnn_jax.models.registry import make_conditional
-from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 from pixelcnn_jax.training.step import keys
@@ -57,7 +56,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         originals = jnp.asarray(source)
         smooth = jnp.round(jnp.clip(reconstruct(networks, params, originals), 0, 1) * (spec.levels - 1))
-        drawn = draw_given(networks, params, key, originals, max(1, config.train.sample_columns - 2))
+        drawn = draw_given(networks, spec, params, key, originals, max(1, config.train.sample_columns - 2))
         return jnp.concatenate([originals[:, None], smooth.astype(jnp.int32)[:, None], drawn], axis=1)
 
     caption = "In each row an image, its reconstruction by squared error, and samples given its code."
@@ -75,12 +74,11 @@ def reconstruct(networks: Networks, params: Params, images: Images) -> Float[Arr
 
 
 def draw_given(
-    networks: Networks, params: Params, key: Key[Array, ""], images: Images, each: int
+    networks: Networks, spec: ImageSpec, params: Params, key: Key[Array, ""], images: Images, each: int
 ) -> Int[Array, "batch each height width channels"]:
     """Draws ``each`` samples given the h of each image."""
     h = jnp.repeat(encode(networks, params, images), each, axis=0)
-    drawn = sample(networks["decoder"], params["decoder"], key, shape=(len(h), *images.shape[1:3]), h=h)
-    return drawn.reshape(len(images), each, *images.shape[1:])
+    return draw_grid(networks["decoder"], params["decoder"], key, spec, len(images), each, h=h)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
@@ -90,23 +88,22 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures squared errors, the decoder's use of h, and linear probes of h."""
-    networks, levels, train = experiment.networks, splits.spec.levels, config.train
+    networks, spec, train = experiment.networks, splits.spec, config.train
     images, local = report_split(splits).subset(train.report_images), on_one_device(params)
     few = jnp.asarray(take_images(images, min(len(images), train.report_samples)))
-    drawn = draw_given(networks, local, keys(config).report, few, 1)[:, 0] / (levels - 1)
+    drawn = draw_given(networks, spec, local, keys(config).report, few, 1)[:, 0] / (spec.levels - 1)
     smooth = jnp.clip(reconstruct(networks, local, few), 0, 1)
     figures: dict[str, Any] = {
         "report_images": len(images),
         "reconstructed_images": len(few),
-        "squared_error_of_mse_reconstructions": squared_error(smooth, few, levels),
-        "squared_error_of_samples": squared_error(drawn, few, levels),
+        "squared_error_of_mse_reconstructions": squared_error(smooth, few, spec.levels),
+        "squared_error_of_samples": squared_error(drawn, few, spec.levels),
     }
     others = jnp.asarray(take_images(images, POOL))
-    if len(np.unique(others, axis=0)) > 1:
-        lost = np.mean(per_image(config, lambda p, b: nats_lost(networks, p, b, others))(params, images), dtype=float)
-        figures |= {"nats_lost_with_the_h_of_another_image": float(lost), "decoder_uses_h": bool(lost > 1)}
+    lost = np.mean(per_image(config, lambda p, b: nats_lost(networks, p, b, others))(params, images), dtype=float)
+    figures |= {"nats_lost_with_the_h_of_another_image": float(lost), "decoder_uses_h": bool(lost > 1)}
     learned = splits.train.subset(5 * train.report_images)
-    if splits.spec.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, images)):
+    if spec.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, images)):
         for name in ("encoder", "mse_encoder"):
             figures[f"linear_probe_of_{name}"] = probe(config, networks[name], params[name], learned, images)
     return figures

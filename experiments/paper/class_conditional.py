@@ -60,18 +60,13 @@ def check(config: RunConfig, splits: Splits) -> None:
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures the information in the label and the class accuracy of samples."""
-    spec, model = splits.spec, experiment.networks
-    images = report_split(splits).subset(config.train.report_images)
-
-    def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch classes"]:
-        return nats_given_each(model, params, batch["image"], jnp.eye(number_of_classes(spec)))
-
-    figures = bayes(-per_image(config, of_each_class)(params, images), images.labels(), spec.shape)
-    local = on_one_device(params)
+    spec, model, local = splits.spec, experiment.networks, on_one_device(params)
+    images, classes = report_split(splits).subset(config.train.report_images), jnp.eye(number_of_classes(spec))
+    nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], classes))
+    figures = bayes(-nats_of(params, images), images.labels(), spec.shape)
 
     def draw(key: Key[Array, ""], labels: Int[Array, " count"]) -> Array:
-        h = jax.nn.one_hot(labels, number_of_classes(spec))
-        return sample(model, local, key, shape=(len(labels), *spec.shape[:2]), h=h)
+        return sample(model, local, key, shape=(len(labels), *spec.shape[:2]), h=classes[labels])
 
     return {"report_images": len(images)} | figures | class_accuracy(config, spec, draw)
 

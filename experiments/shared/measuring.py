@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, Shaped
+from jaxtyping import Array, Float, Key, Shaped
 
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.foundation.errors import InputError
@@ -21,7 +21,7 @@ from pixelcnn_jax.training.step import keys
 
 DRAWN_TOGETHER = 100
 
-DrawClasses = Callable[[Key[Array, ""], Int[Array, " count"]], Array]
+Draw = Callable[[Key[Array, ""], Array], Array]  # an image per label, caption or embedding
 
 
 @partial(jax.jit, static_argnames="module")
@@ -36,9 +36,7 @@ def per_image(config: RunConfig, function: Callable[[Params, Batch], Any]) -> Ca
     return make_evaluator(function, batch_size=train.eval_batch_size, microbatch_size=train.microbatch_size)
 
 
-def draw_in_parts(
-    draw: Callable[[Key[Array, ""], Array], Array], key: Key[Array, ""], given: np.ndarray
-) -> Shaped[np.ndarray, "count ..."]:
+def draw_in_parts(draw: Draw, key: Key[Array, ""], given: np.ndarray) -> Shaped[np.ndarray, "count ..."]:
     """Draws for each row of ``given``, ``DRAWN_TOGETHER`` at a time."""
     parts = np.array_split(given, -(-len(given) // DRAWN_TOGETHER))
     return np.concatenate([draw(jax.random.fold_in(key, i), jnp.asarray(part)) for i, part in enumerate(parts)])
@@ -82,7 +80,7 @@ def check_classifier(config: RunConfig, spec: ImageSpec) -> None:
             raise InputError(f"config.{config.experiment}.classifier must be of {spec}, got {card['image_spec']}.")
 
 
-def class_accuracy(config: RunConfig, spec: ImageSpec, draw: DrawClasses) -> dict[str, Any]:
+def class_accuracy(config: RunConfig, spec: ImageSpec, draw: Draw) -> dict[str, Any]:
     """Measures the class accuracy of ``report_samples`` samples, with equal classes.
 
     Args:
@@ -94,9 +92,6 @@ def class_accuracy(config: RunConfig, spec: ImageSpec, draw: DrawClasses) -> dic
         return {}
     network, variables, _ = load_pretrained(config.section.classifier)
     labels = np.arange(spec.classes).repeat(-(-config.train.report_samples // spec.classes))
-
-    def predict(key: Key[Array, ""], part: Array) -> Array:
-        return jnp.argmax(apply(network, variables, draw(key, part)), axis=1)
-
-    predicted = draw_in_parts(predict, keys(config).report, labels)
+    drawn = draw_in_parts(draw, keys(config).report, labels)
+    predicted = jnp.argmax(apply(network, variables, drawn), axis=1)
     return {"samples": len(labels), "class_accuracy_of_samples": float(np.mean(predicted == labels))}

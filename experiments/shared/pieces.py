@@ -35,11 +35,8 @@ def init_of_each(networks: Networks, inputs: Mapping[str, tuple[Any, ...]]) -> C
 
 def nats_given_each(model: Any, params: Params, images: Images, conditions: Array) -> Float[Array, "batch conditions"]:
     """Computes the nats of each image given each condition."""
-
-    def given(h: Array) -> Float[Array, " batch"]:
-        return nats(model, params, images, h=jnp.repeat(h[None], len(images), axis=0))
-
-    return jax.lax.map(given, conditions).T
+    count = len(images)
+    return jax.lax.map(lambda h: nats(model, params, images, h=jnp.repeat(h[None], count, axis=0)), conditions).T
 
 
 def draw_grid(

@@ -5,9 +5,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Int
 
-from experiments.shared.measuring import apply, check_classifier, draw_in_parts
+from experiments.shared.measuring import Draw, apply, check_classifier, draw_in_parts
 from pixelcnn_jax.data.dataset import Dataset, read_all
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
 from pixelcnn_jax.foundation.errors import InputError
@@ -42,12 +42,12 @@ def windows(image: Image) -> dict[str, Image]:
     if len({*(rows >= half)}) == len({*(columns >= half)}) == 1:
         return {f"{upright[rows[0] // half]} {sideways[columns[0] // half]}": _window(image)}
     if np.ptp(rows) > np.ptp(columns):
-        return dict(zip(upright, map(_window, (image[:half], image[half:])), strict=True))
-    return dict(zip(sideways, map(_window, (image[:, :half], image[:, half:])), strict=True))
+        return dict(zip(upright, map(_window, np.split(image, 2)), strict=True))
+    return dict(zip(sideways, map(_window, np.split(image, 2, axis=1)), strict=True))
 
 
 def _window(image: Int[np.ndarray, "rows columns 1"]) -> Image:
-    size = max(image.shape) // 2 - MARGIN if image.shape[0] == image.shape[1] else min(image.shape[:2]) - MARGIN
+    size = max(image.shape) // 2 - MARGIN
     window = np.zeros((size, size, 1), image.dtype)
     if image.any():
         edges = [np.flatnonzero(image.any(axis=axes)) for axes in ((1, 2), (0, 2))]
@@ -67,9 +67,7 @@ def recognise(
     return [Scene(tuple(next(digits) for _ in one), tuple(one)) for one in scenes]
 
 
-def accuracy_of_scenes(
-    config: RunConfig, split: Dataset, draw: Callable[[Key[Array, ""], Array], Array]
-) -> dict[str, Any]:
+def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> dict[str, Any]:
     """Measures the fractions of samples and real images that match their captions.
 
     Args:
@@ -113,7 +111,6 @@ def word_by_word(start: Int[np.ndarray, " words"], captions: Captions, count: in
         unseen = known[(known[:, None] != np.stack(walk)[None]).any(axis=2).all(axis=1)]
         near = unseen[np.sum(unseen != walk[-1], axis=1) == 1]
         changed = np.argmax(near != walk[-1], axis=1)
-        best = int(np.argmin(turns[changed])) if len(near) else None
-        walk.append(walk[-1] if best is None else near[best])
+        walk.append(near[np.argmin(turns[changed])] if len(near) else walk[-1])
         turns += walk[-1] != walk[-2]
     return np.stack(walk)
