@@ -83,6 +83,6 @@ def test_images_without_captions_and_readers_of_other_digits_are_refused(workdir
     spec = tiny_splits(config).spec
     with pytest.raises(InputError, match=r"config\.data\.captions"):
         make_experiment(config, spec._replace(words=None))
-    config = replace(config, group=Config(classifier=str(workdirs("classifier"))))
+    config = replace(config, section=Config(classifier=str(workdirs("classifier"))))
     with pytest.raises(InputError, match="must be of ImageSpec"):
         check_reader(config, spec._replace(classes=len(SCENES)))
