@@ -29,7 +29,7 @@ from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.models.autoregressive import encode
-from pixelcnn_jax.models.colours import masked
+from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.training.config import RunConfig, parse_config
@@ -45,7 +45,7 @@ BATCH, SPEC = 32, ImageSpec(28, 28, 1, 256)
 
 def whole_kernels(model: GatedPixelCNN, params: Params) -> Params:
     """Embeds parameters in n x n and 1 x n masked kernels; ones give the masks."""
-    params = masked(model, params)
+    params = mask_params(model, params)
 
     def layer(layer: Params) -> Params:
         rows, n, inputs, *_ = layer["vertical"]["kernel"].shape

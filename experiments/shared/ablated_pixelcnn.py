@@ -7,10 +7,10 @@ from jaxtyping import Array
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
-from pixelcnn_jax.models.colours import masked
+from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.gated_pixelcnn import dropouts
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import add_bias, gate, one_by_one, rows_above, rows_border, rows_left, shift_down
+from pixelcnn_jax.models.layers import add_bias, gate, horizontal_conv, one_by_one, shift_down, vertical_conv, zero_rows
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, layers_of
 from pixelcnn_jax.models.registry import register
 
@@ -57,7 +57,7 @@ class AblatedPixelCNN(Network):
     def forward(
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
-        params = masked(self, params)
+        params = mask_params(self, params)
         unit = gate if self.gated else lambda x: jax.nn.relu(x[..., 0, :])
         vertical, horizontal = shift_down(inputs), inputs
         count = self.layers + 1
@@ -65,10 +65,10 @@ class AblatedPixelCNN(Network):
         for number, (layer, key) in enumerate(zip(layers_of(params, self.layers), keys, strict=True)):
             drop, drop_vertical = dropouts(key, self.dropout)
             above = vertical if self.two_stacks or number == 0 else shift_down(horizontal)
-            down, _ = rows_above(layer["vertical"]["kernel"], above, rows_border(layer, above))
+            down, _ = vertical_conv(layer["vertical"]["kernel"], above, zero_rows(layer, above))
             down = add_bias(down, layer["vertical"]["bias"])
             crossing = jnp.tensordot(down, layer["crossing"]["kernel"], axes=2) if self.two_stacks else down
-            left = rows_left(layer["horizontal"]["left"], horizontal)
+            left = horizontal_conv(layer["horizontal"]["left"], horizontal)
             pixel = jnp.tensordot(horizontal, layer["horizontal"]["pixel"], axes=1)
             across = add_bias(crossing, layer["horizontal"]["bias"]) + left + pixel
             out = one_by_one(layer["out"], drop(unit(across)))

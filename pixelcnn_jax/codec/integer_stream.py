@@ -19,9 +19,9 @@ from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_block, colour_slice
 from pixelcnn_jax.models.gated_stream import Rows, neighbours_of, terms_of
 from pixelcnn_jax.models.inputs import Condition, Images, condition_of
-from pixelcnn_jax.models.layers import append, condition_terms, rows_border
+from pixelcnn_jax.models.layers import append, condition_terms, zero_rows
 from pixelcnn_jax.models.parameters import Params, layers_of
-from pixelcnn_jax.models.products import gathered
+from pixelcnn_jax.models.products import im2col
 
 HIGHEST = jax.lax.Precision.HIGHEST  # an accelerator would multiply float32 in fewer bits
 TABLE_TYPES = {"exp": jnp.uint32, "logistic": jnp.uint32, "slopes": jnp.int32, "slope_shifts": jnp.int32}
@@ -81,7 +81,7 @@ def exact_product(
     rows, columns, _, *out = kernel.shape
 
     def gathered_product(window: Array, kernel: Array) -> Array:
-        return dot(gathered(window, rows, columns), kernel.reshape(-1, *out))
+        return dot(im2col(window, rows, columns), kernel.reshape(-1, *out))
 
     def convolved(window: Array, kernel: Array) -> Array:
         flat = kernel.reshape(*kernel.shape[:3], -1)
@@ -142,7 +142,7 @@ def vertical_stack(
     return crossings, remembered
 
 
-def columns_left(layer: Params, window: Float[Array, "batch height _ features"]) -> Float[Array, "..."]:
+def horizontal_conv_valid(layer: Params, window: Float[Array, "batch height _ features"]) -> Float[Array, "..."]:
     """Convolves the columns left of each pixel."""
     return exact_product(window, layer["horizontal"]["kernel"][None, :-1])
 
@@ -152,7 +152,7 @@ def into_layer(layer: Params, features: Float[Array, "batch height width _"]) ->
     return clipped(rescale(features, layer["shifts"]["input"]), layer["clips"]["input"])
 
 
-def horizontal_half(
+def horizontal_layer(
     layer: Params,
     x: Float[Array, "batch height width inputs"],
     context: Float[Array, "batch height width pair block"],
@@ -260,7 +260,7 @@ class IntegerStream:
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         above = jnp.zeros((batch, 1, width, self.model.inputs))
-        return Rows(above, [rows_border(layer, above) for layer in params["layers"]])
+        return Rows(above, [zero_rows(layer, above) for layer in params["layers"]])
 
     def read_rows(
         self, params: Params, rows: Rows, images: Images, condition: Condition
@@ -274,7 +274,7 @@ class IntegerStream:
             inputs = inputs if features is None else into_layer(layer, features)
             left = layer["horizontal"]["kernel"].shape[0] - 1
             window = jnp.pad(inputs, ((0, 0), (0, 0), (left, 0), (0, 0)))[:, :, :-1]
-            features, _ = horizontal_half(layer, inputs, crossing + columns_left(layer, window), features)
+            features, _ = horizontal_layer(layer, inputs, crossing + horizontal_conv_valid(layer, window), features)
         outputs = head_last(params["head"], head_hidden(params["head"], cast(Array, features)))
         outputs = outputs.reshape(*images.shape, self.model.outputs)
         if self.model.linear_prediction:
@@ -300,7 +300,7 @@ class IntegerStream:
     ) -> PixelState:
         layers, nothing = params["layers"], [None] * (1 + self.model.layers)
         crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above[:-1]]
-        contexts = [x + columns_left(*each) for x, *each in zip(crossings, layers, columns, strict=True)]
+        contexts = [x + horizontal_conv_valid(*each) for x, *each in zip(crossings, layers, columns, strict=True)]
         return PixelState(contexts, nothing, nothing, neighbours_of(columns[0], above[-1], column))
 
     def read_outputs(
@@ -313,7 +313,7 @@ class IntegerStream:
         inputs, gated = [], []
         for layer, context, before, gated_before in zip(weights["layers"], *state[:3], strict=True):
             x = x if out is None else append(before, into_layer(layer, out))
-            out, now = horizontal_half(layer, x, context[..., block], out, gated_before)
+            out, now = horizontal_layer(layer, x, context[..., block], out, gated_before)
             inputs.append(x)
             gated.append(now)
         features = append(state.features, out)

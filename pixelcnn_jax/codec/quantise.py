@@ -14,9 +14,9 @@ from pixelcnn_jax.codec.frequencies import MAX_LEVELS
 from pixelcnn_jax.codec.integer import IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
-from pixelcnn_jax.models.colours import masked
+from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, apply_conditioner, part_of
-from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, rows_border
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows, zero_rows
 from pixelcnn_jax.models.inputs import (
     Condition,
     Images,
@@ -28,7 +28,7 @@ from pixelcnn_jax.models.inputs import (
     condition_of,
     params_of,
 )
-from pixelcnn_jax.models.layers import shift_down, vertical_half
+from pixelcnn_jax.models.layers import shift_down, vertical_layer
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe
 
@@ -74,7 +74,7 @@ def quantise(
         new = jax.tree.map(lambda x: np.asarray(x, np.float64), _statistics(model, params, part, h_and_s))
         merge = partial(Statistics.merge, share=len(part) / (start + len(part)))
         seen = jax.tree.map(merge, seen, new, is_leaf=lambda x: isinstance(x, Statistics)) if seen else new
-    exact = jax.tree.map(lambda x: np.asarray(x, np.float64), masked(model, params))
+    exact = jax.tree.map(lambda x: np.asarray(x, np.float64), mask_params(model, params))
     if not all(np.isfinite(x).all() for x in jax.tree.leaves((exact, seen))):
         raise InputError("variables must be finite: the model has NaN or infinity on these images.")
     quantised = {"params": jax.tree.map(_in_16_bits, quantise_params(model, exact, seen))}
@@ -99,14 +99,16 @@ def _with_constant_h(model: ConditionalModel, variables: Variables) -> tuple[Gat
 @jax.jit(static_argnums=0)
 def _statistics(model: GatedPixelCNN, params: Params, images: Images, condition: Condition) -> Params:
     """Collects per-channel statistics of rounded quantities."""
-    net = masked(model, params)
+    net = mask_params(model, params)
     x = encode(model, net, images)
     vertical = shift_down(x)
     layers: list[Params] = []
     for layer in layers_of(net, model.layers):
-        above = vertical_half(layer, vertical, rows_border(layer, vertical), condition)
+        above = vertical_layer(layer, vertical, zero_rows(layer, vertical), condition)
         out, gated = horizontal_rows(layer, x, above.crossing, residual=bool(layers))
-        layers.append({"above": vertical, "own_row": x, "crossing": above.sums, "gated": gated, "residual": out})
+        layers.append(
+            {"above": vertical, "own_row": x, "crossing": above.pre_activation, "gated": gated, "residual": out}
+        )
         vertical, x = above.out, out
     hidden, s = head_hidden(net["head"], x), condition.s
     result = {"layers": layers, "input": jax.nn.relu(x), "hidden": hidden, "condition": s}

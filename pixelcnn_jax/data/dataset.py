@@ -13,7 +13,7 @@ from pixelcnn_jax.data.folder import read_folder
 from pixelcnn_jax.data.images import Dataset, read_all, take_images
 from pixelcnn_jax.data.preparation import SCANS, Preparation
 from pixelcnn_jax.data.scenes import SIZES, read_scenes
-from pixelcnn_jax.data.source import INSPECTED, Source, checked
+from pixelcnn_jax.data.source import INSPECTED, Source, validated
 from pixelcnn_jax.data.splits import parse_split
 from pixelcnn_jax.data.tfds import read_tfds
 from pixelcnn_jax.foundation.errors import InputError
@@ -159,7 +159,7 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     prepared, dynamic = preparation.apply(source), preparation.binarize == "dynamic"
     height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
     spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
-    prepared = checked(prepared, levels=source.levels if dynamic else spec.levels)
+    prepared = validated(prepared, levels=source.levels if dynamic else spec.levels)
     dataset = Dataset(
         prepared.example,
         len(prepared.rows),

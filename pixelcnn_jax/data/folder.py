@@ -52,7 +52,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     words = vocabulary(sentences.values())
     length = max((len(split_words(sentence)) for sentence in sentences.values()), default=0)
 
-    order = spread([class_of.get(file) for file in files])
+    order = stratified_order([class_of.get(file) for file in files])
 
     def classes() -> Classes:
         return [names.index(class_of[files[row]]) for row in order], names
@@ -79,7 +79,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     )
 
 
-def spread(classes: Sequence[str | None]) -> list[int]:
+def stratified_order(classes: Sequence[str | None]) -> list[int]:
     """Orders rows so that every part is stratified."""
     rows_of = defaultdict(list)
     for row, name in enumerate(classes):

@@ -65,7 +65,7 @@ def read_ahead(
             yield ready
 
 
-def checked(source: Source, *, levels: int) -> Source:
+def validated(source: Source, *, levels: int) -> Source:
     """Checks images as they are read.
 
     Refused: shapes unlike the first, values not below ``levels``, missing labels (-1 in TFDS).

@@ -165,7 +165,7 @@ class Network(nn.Module):
         return self.inputs_before(self.channels)
 
     @property
-    def maps(self) -> int:
+    def residual_features(self) -> int:
         return self.features
 
     @property
@@ -215,16 +215,19 @@ def shared_shapes(model: Network) -> Params:
     """Declares the parameters of the head and the embedding."""
     width, classes = model.head_width, model.channels * model.outputs
     shapes: Params = {
-        "head": {"hidden": affine((model.maps,), (width,), gain=2.0), "logits": affine((width,), (classes,))}
+        "head": {
+            "hidden": affine((model.residual_features,), (width,), gain=2.0),
+            "logits": affine((width,), (classes,)),
+        }
     }
     if model.code_features:
         shapes["embedding"] = {"kernel": Kernel((), (model.channels, model.levels, model.code_features))}
     return shapes
 
 
-def condition_shapes(condition: Condition, outputs: tuple[int, ...], *sums: str) -> Params:
-    """Declares V h and V s for each of ``sums``."""
-    kernels = [item for sum_ in sums for item in condition.kernels(sum_).items()]
+def condition_shapes(condition: Condition, outputs: tuple[int, ...], *stacks: str) -> Params:
+    """Declares V h and V s for each of ``stacks``."""
+    kernels = [item for stack in stacks for item in condition.kernels(stack).items()]
     return {name: Kernel((value.shape[-1],), outputs) for name, value in kernels}
 
 

@@ -20,9 +20,9 @@ def colour_slice(features: int, channels: int, colour: int) -> slice:
     return slice(int(start), int(stop))
 
 
-def colour_block(part: Params, known: int, outputs: slice) -> Params:
-    """Cuts a 1x1 to ``outputs`` and their first ``known`` inputs."""
-    return {"kernel": part["kernel"][:known, outputs], "bias": part["bias"][..., outputs]}
+def colour_block(part: Params, inputs: int, outputs: slice) -> Params:
+    """Cuts a 1x1 to ``outputs`` and their first ``inputs`` inputs."""
+    return {"kernel": part["kernel"][:inputs, outputs], "bias": part["bias"][..., outputs]}
 
 
 def colour_mask(
@@ -62,7 +62,7 @@ def input_groups(model: Network) -> Int[np.ndarray, " inputs"]:
 
 def colour_masks(model: Network) -> ColourMasks:
     """Builds the masks of a network."""
-    widths = (model.maps, model.features, model.head_width, model.channels * model.outputs)
+    widths = (model.residual_features, model.features, model.head_width, model.channels * model.outputs)
     maps, features, hidden, classes = (colour_groups(width, model.channels) for width in widths)
     return ColourMasks(
         first=colour_mask(input_groups(model), maps, first=True),
@@ -96,7 +96,7 @@ def masked_head(head: Params, masks: ColourMasks) -> Params:
     return {"hidden": mask_part(head["hidden"], masks.hidden), "logits": mask_part(head["logits"], masks.logits)}
 
 
-def masked(model: Network, params: Params) -> Params:
+def mask_params(model: Network, params: Params) -> Params:
     """Masks the parameters of a Gated PixelCNN."""
     masks = colour_masks(model)
 

@@ -29,7 +29,7 @@ class Cache(flax.struct.PyTreeNode):
     row: Any = None
     above: Any = None
     columns: Any = None
-    known: tuple[Any, ...] = ()
+    state: tuple[Any, ...] = ()
     site: Any = None
 
     def open_row(self, index: Int[Array, ""] | int, row: Int[Array, "batch 1 width channels"]) -> "Cache":
@@ -42,16 +42,16 @@ class Cache(flax.struct.PyTreeNode):
 
     def close_row(self) -> "Cache":
         rows = self.stream.close_row(self.params, self.rows, self.above, self.row)
-        return self.replace(rows=rows, row=None, above=None, columns=None, known=())
+        return self.replace(rows=rows, row=None, above=None, columns=None, state=())
 
     def open_pixel(self, column: Int[Array, ""] | int) -> "Cache":
-        return self.replace(known=(self.stream.open_pixel(self.params, self.columns, self.above, column),))
+        return self.replace(state=(self.stream.open_pixel(self.params, self.columns, self.above, column),))
 
     def read(self, column: Int[Array, ""] | int, colour: int) -> tuple[Float[Array, "batch levels"], "Cache"]:
         """Computes the logits of a colour from those written before."""
-        before, after = self.known[: colour + 1], self.known[colour + 2 :]
+        before, after = self.state[: colour + 1], self.state[colour + 2 :]
         logits, new = self.stream.read_colour(self.params, before[-1], self._pixel(column), colour=colour)
-        return logits, self.replace(known=(*before, new, *after))
+        return logits, self.replace(state=(*before, new, *after))
 
     def write(self, place: Int[Array, ""] | int, values: Integer[Array, " batch"]) -> "Cache":
         """Sets sub-pixel ``place`` of the row."""
@@ -60,8 +60,8 @@ class Cache(flax.struct.PyTreeNode):
         return self.replace(row=flat.reshape(self.row.shape))
 
     def close_pixel(self, column: Int[Array, ""] | int) -> "Cache":
-        columns = self.stream.close_pixel(self.params, self.columns, self.known[-1], self._pixel(column))
-        return self.replace(columns=columns, known=())
+        columns = self.stream.close_pixel(self.params, self.columns, self.state[-1], self._pixel(column))
+        return self.replace(columns=columns, state=())
 
     def _pixel(self, column: Int[Array, ""] | int) -> Int[Array, "batch 1 1 channels"]:
         return jax.lax.dynamic_slice_in_dim(self.row, column, 1, axis=2)
@@ -120,10 +120,10 @@ def _first_site(cache: Cache, batch: int, width: int) -> Cache:
 def _next_pixel(cache: Cache) -> Cache:
     column = cache.site // cache.row.shape[3] % cache.row.shape[2]
     opened = cache.close_pixel(column - 1).open_pixel(column)
-    return opened.replace(known=opened.known + cache.known[1:])
+    return opened.replace(state=opened.state + cache.state[1:])
 
 
 def _next_row(cache: Cache) -> Cache:
     row = cache.site // (cache.row.shape[2] * cache.row.shape[3])
     opened = cache.close_row().open_row(row, cache.row).open_pixel(0)
-    return opened.replace(known=opened.known + cache.known[1:])
+    return opened.replace(state=opened.state + cache.state[1:])

@@ -10,19 +10,19 @@ from jaxtyping import Array, Float, Key
 from pixelcnn_jax.distributions import differences, intensities, neighbours, predicted
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
-from pixelcnn_jax.models.colours import masked
+from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.gated_stream import GatedStream
 from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.layers import (
-    SUMS,
+    PRE_ACTIVATION,
     Context,
     Dropout,
     dropout,
-    horizontal_half,
-    rows_border,
-    rows_left,
+    horizontal_conv,
+    horizontal_layer,
     shift_down,
-    vertical_half,
+    vertical_layer,
+    zero_rows,
 )
 from pixelcnn_jax.models.parameters import Kernel, Params, affine
 
@@ -61,13 +61,13 @@ class GatedPixelCNN(Network):
     def forward(
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
-        params = masked(self, params)
+        params = mask_params(self, params)
         layers = {name: params[name] for name in ("first", "layers")}
         keys = None if dropout_key is None else jax.random.split(dropout_key, self.layers + 1)
 
         def gated_layer(first: bool, condition: Condition, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
             drop, drop_vertical = dropouts(key, self.dropout)
-            above = vertical_half(layer, stacks.vertical, rows_border(layer, stacks.vertical), condition)
+            above = vertical_layer(layer, stacks.vertical, zero_rows(layer, stacks.vertical), condition)
             out, _ = horizontal_rows(layer, stacks.horizontal, above.crossing, residual=not first, drop=drop)
             return Stacks(drop_vertical(above.out), out)
 
@@ -76,7 +76,7 @@ class GatedPixelCNN(Network):
         def all_layers(
             inputs: Array, condition: Condition, layers: Params, keys: Array | None, *, on_cpu: bool
         ) -> Array:
-            saved = None if self.remat else jax.checkpoint_policies.save_only_these_names(SUMS)
+            saved = None if self.remat else jax.checkpoint_policies.save_only_these_names(PRE_ACTIVATION)
             again = partial(jax.checkpoint, static_argnums=0, policy=saved, prevent_cse=on_cpu)
             one_layer = gated_layer if on_cpu and not self.remat else again(gated_layer)
             layers = layers if on_cpu else {name: merge_gates(layer) for name, layer in layers.items()}
@@ -141,10 +141,10 @@ def horizontal_rows(
     crossing: Float[Array, "batch height width *gates"],
     **options: Any,
 ) -> tuple[Float[Array, "batch height width features"], Float[Array, "batch height width features"]]:
-    """Computes ``horizontal_half`` over whole rows."""
-    before = crossing + rows_left(layer["horizontal"]["left"], x)
+    """Computes ``horizontal_layer`` over whole rows."""
+    before = crossing + horizontal_conv(layer["horizontal"]["left"], x)
     context = Context(gate=before, out=layer["out"]["bias"][None, None, None])
-    return horizontal_half(layer, x, context, **options)
+    return horizontal_layer(layer, x, context, **options)
 
 
 def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]:

@@ -11,9 +11,16 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.distributions import differences, predicted
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
-from pixelcnn_jax.models.colours import colour_block, colour_slice, masked
+from pixelcnn_jax.models.colours import colour_block, colour_slice, mask_params
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Context, append, columns_left, horizontal_half, rows_border, vertical_half
+from pixelcnn_jax.models.layers import (
+    Context,
+    append,
+    horizontal_conv_valid,
+    horizontal_layer,
+    vertical_layer,
+    zero_rows,
+)
 from pixelcnn_jax.models.parameters import Params, layers_of
 
 
@@ -64,7 +71,7 @@ class GatedStream:
 
     def prepare(self, params: Params) -> Params:
         """Sorts the masked parameters by use: per row, per pixel, per colour."""
-        model, params = self.model, masked(self.model, as_dtypes(self.model, params, self.model.dtype))
+        model, params = self.model, mask_params(self.model, as_dtypes(self.model, params, self.model.dtype))
         layers = layers_of(params, model.layers)
         prepared = {
             "rows": [{name: part for name, part in layer.items() if name != "out"} for layer in layers],
@@ -84,10 +91,10 @@ class GatedStream:
         return {
             "layers": [
                 {
-                    "horizontal": {"pixel": layer["horizontal"]["pixel"][known, :, features]},
+                    "horizontal": {"pixel": layer["horizontal"]["pixel"][rows, :, features]},
                     "out": {"kernel": layer["out"]["kernel"][features, features]},
                 }
-                for layer, known in zip(layers, inputs, strict=True)
+                for layer, rows in zip(layers, inputs, strict=True)
             ],
             "later": {
                 "pixel": stacked["horizontal"]["pixel"][:, features, :, later],
@@ -101,13 +108,13 @@ class GatedStream:
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
         last = jnp.zeros((batch, 1, width, self.model.inputs), self.model.dtype)
-        return Rows(last, [rows_border(layer, last) for layer in params["rows"]])
+        return Rows(last, [zero_rows(layer, last) for layer in params["rows"]])
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[Above, Rows]:
         x, condition = rows.last, jax.tree.map(lambda x: x.astype(self.model.dtype), condition)
         crossings, remembered = [], []
         for layer, memory in zip(params["rows"], rows.layers, strict=True):
-            above = vertical_half(layer, x, memory, condition)
+            above = vertical_layer(layer, x, memory, condition)
             crossings.append(above.crossing)
             remembered.append(above.memory)
             x = above.out
@@ -124,14 +131,14 @@ class GatedStream:
     def open_pixel(self, params: Params, columns: Columns, above: Above, column: Int[Array, ""] | int) -> Pixel:
         crossing = jax.lax.dynamic_slice_in_dim(above.crossings, column, 1, axis=3)
         return Pixel(
-            first=crossing[0] + columns_left(params["left"]["first"], columns.first),
-            gates=crossing[1:] + jax.vmap(columns_left)(params["left"]["layers"], columns.layers),
+            first=crossing[0] + horizontal_conv_valid(params["left"]["first"], columns.first),
+            gates=crossing[1:] + jax.vmap(horizontal_conv_valid)(params["left"]["layers"], columns.layers),
             outs=params["out"],
             neighbours=neighbours_of(columns.first, above.last, column),
         )
 
     def read_colour(
-        self, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
+        self, params: Params, state: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Pixel]:
         model, weights = self.model, params["colours"][colour]
         block = colour_slice(model.features, model.channels, colour)
@@ -139,34 +146,34 @@ class GatedStream:
         x = encode(model, params, pixel)[..., : model.inputs_before(colour)]
         outs: list[Array] = []
         gated: list[Array] = []
-        for layer, gate_context, out in zip(weights["layers"], [known.first, *known.gates], known.outs, strict=True):
+        for layer, gate_context, out in zip(weights["layers"], [state.first, *state.gates], state.outs, strict=True):
             context = Context(gate_context[..., :size], out[..., :size])
-            x, now_gated = horizontal_half(layer, x, context, residual=bool(outs))
+            x, now_gated = horizontal_layer(layer, x, context, residual=bool(outs))
             outs.append(x)
             gated.append(now_gated)
         inputs = jnp.stack(outs[:-1])
-        features = append(known.features, x)
-        hidden = append(known.hidden, head_hidden(weights["head"], features))
+        features = append(state.features, x)
+        hidden = append(state.hidden, head_hidden(weights["head"], features))
         outputs = head_last(weights["head"], hidden)
         if model.linear_prediction:
             outputs = predicted(
-                outputs, terms_of(encode(model, params, pixel), known.neighbours, colour), components=model.mixture
+                outputs, terms_of(encode(model, params, pixel), state.neighbours, colour), components=model.mixture
             )
-        known = Pixel(
-            first=known.first[..., size:],
-            gates=known.gates[..., size:] + to_later(inputs, weights["later"]["pixel"]),
-            outs=known.outs[..., size:] + to_later(jnp.stack(gated), weights["later"]["out"]),
-            neighbours=known.neighbours,
-            inputs=[*known.inputs, inputs],
+        state = Pixel(
+            first=state.first[..., size:],
+            gates=state.gates[..., size:] + to_later(inputs, weights["later"]["pixel"]),
+            outs=state.outs[..., size:] + to_later(jnp.stack(gated), weights["later"]["out"]),
+            neighbours=state.neighbours,
+            inputs=[*state.inputs, inputs],
             features=features,
             hidden=hidden,
         )
-        return as_logits(model, outputs[:, 0, 0]), known
+        return as_logits(model, outputs[:, 0, 0]), state
 
     def close_pixel(
-        self, params: Params, columns: Columns, known: Pixel, pixel: Int[Array, "batch 1 1 channels"]
+        self, params: Params, columns: Columns, state: Pixel, pixel: Int[Array, "batch 1 1 channels"]
     ) -> Columns:
-        inputs = jnp.concatenate(known.inputs, axis=-1)
+        inputs = jnp.concatenate(state.inputs, axis=-1)
         return Columns(
             jnp.concatenate([columns.first, encode(self.model, params, pixel)], axis=2)[:, :, 1:],
             jnp.concatenate([columns.layers, inputs], axis=3)[:, :, :, 1:],

@@ -59,15 +59,15 @@ class Condition(NamedTuple):
     h: Vector | None = None
     s: Map | None = None
 
-    def kernels(self, sum_: str) -> dict[str, Any]:
+    def kernels(self, stack: str) -> dict[str, Any]:
         """Maps kernel names of a sum to the parts they read, if given."""
-        return {f"{sum_}_{name}": value for name, value in self._asdict().items() if value is not None}
+        return {f"{stack}_{name}": value for name, value in self._asdict().items() if value is not None}
 
 
 def condition_of(kernel: str) -> str | None:
     """Parses which of "h" and "s" a kernel reads; None for other parameters."""
-    sum_, _, name = kernel.rpartition("_")
-    return name if sum_ and name in Condition._fields else None
+    stack, _, name = kernel.rpartition("_")
+    return name if stack and name in Condition._fields else None
 
 
 def apply(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> Array:
@@ -103,9 +103,9 @@ def index_of_different_image(
     images: Images, pool: Integer[Array | np.ndarray, "pool height width channels"]
 ) -> UInt32[Array, " batch"]:
     """Picks for each image a different one of the pool; any if there is none."""
-    mine, theirs = fingerprint(images), fingerprint(pool)
-    places = (mine[:, None] + jnp.arange(len(pool), dtype=jnp.uint32)[None]) % len(pool)
-    first = jnp.argmax(theirs[places] != mine[:, None], axis=1)
+    hashes, pool_hashes = fingerprint(images), fingerprint(pool)
+    places = (hashes[:, None] + jnp.arange(len(pool), dtype=jnp.uint32)[None]) % len(pool)
+    first = jnp.argmax(pool_hashes[places] != hashes[:, None], axis=1)
     return jnp.take_along_axis(places, first[:, None], axis=1)[:, 0]
 
 

@@ -16,7 +16,7 @@ from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.products import product, window_product
 
 Dropout = Callable[[Array], Array]
-SUMS = "sums of a layer"  # checkpoint name of the pre-activations
+PRE_ACTIVATION = "pre_activation of a layer"  # checkpoint name of the pre-activations
 
 
 def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "batch height width features"]:
@@ -24,7 +24,7 @@ def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "
     return jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
 
 
-def taps_above(
+def vertical_conv_valid(
     kernel: Float[Array, "kernel_rows kernel_columns features *out"], rows: Float[Array, "batch rows width features"]
 ) -> Float[Array, "batch new_rows width *out"]:
     """Convolves, VALID over rows and SAME over columns."""
@@ -32,34 +32,34 @@ def taps_above(
     return window_product(jnp.pad(rows, ((0, 0), (0, 0), (border, border), (0, 0))), kernel)
 
 
-def rows_above(
+def vertical_conv(
     kernel: Float[Array, "kernel_rows kernel_columns features *out"],
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
 ) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
     """Convolves [memory, x], causal over rows (shifted n/2 x n); also the updated memory."""
     window = jnp.concatenate([memory, x], axis=1)
-    return taps_above(kernel, window), window[:, x.shape[1] :]
+    return vertical_conv_valid(kernel, window), window[:, x.shape[1] :]
 
 
-def rows_border(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array, "batch rows width features"]:
+def zero_rows(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array, "batch rows width features"]:
     """Builds the memory above an image: zero padding."""
     rows, _, inputs, *_ = layer["vertical"]["kernel"].shape
     return jnp.zeros((x.shape[0], rows - 1, x.shape[2], inputs), x.dtype)
 
 
-def columns_left(
+def horizontal_conv_valid(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height columns features"]
 ) -> Float[Array, "batch height new_columns *out"]:
     """Convolves with the 1 x n/2 kernel of the columns left, VALID."""
     return window_product(x, kernel[None])
 
 
-def rows_left(
+def horizontal_conv(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width *out"]:
-    """Applies ``columns_left`` to whole rows, zero-padded on the left."""
-    return columns_left(kernel, jnp.pad(x, ((0, 0), (0, 0), (kernel.shape[0], 0), (0, 0)))[:, :, :-1])
+    """Applies ``horizontal_conv_valid`` to whole rows, zero-padded on the left."""
+    return horizontal_conv_valid(kernel, jnp.pad(x, ((0, 0), (0, 0), (kernel.shape[0], 0), (0, 0)))[:, :, :-1])
 
 
 def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*out"]) -> Float[Array, "..."]:
@@ -106,31 +106,31 @@ def condition_terms(
     return terms
 
 
-class Vertical(NamedTuple):
+class VerticalOutput(NamedTuple):
     """Outputs of a vertical layer; ``memory`` is for the next rows."""
 
-    sums: Float[Array, "batch rows width *gates"]
+    pre_activation: Float[Array, "batch rows width *gates"]
     crossing: Float[Array, "batch rows width *gates"]
     out: Float[Array, "batch rows width features"]
     memory: Float[Array, "batch remembered width features"]
 
 
-def vertical_half(
+def vertical_layer(
     layer: Params,
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
     condition: Condition,
-) -> Vertical:
+) -> VerticalOutput:
     """Computes the vertical stack: n x n, gate, 1x1 to horizontal (Figure 2)."""
-    sums, memory = rows_above(layer["vertical"]["kernel"], x, memory)
-    sums = checkpoint_name(add_bias(sums, layer["vertical"]["bias"]), SUMS)
+    pre_activation, memory = vertical_conv(layer["vertical"]["kernel"], x, memory)
+    pre_activation = checkpoint_name(add_bias(pre_activation, layer["vertical"]["bias"]), PRE_ACTIVATION)
     kernel = layer["crossing"]["kernel"]
     # The horizontal bias and V h are added here, so that sampling adds them once per row.
-    crossing = add_bias(product(sums, kernel, axes=kernel.ndim // 2), layer["horizontal"]["bias"])
-    return Vertical(
-        sums=sums,
+    crossing = add_bias(product(pre_activation, kernel, axes=kernel.ndim // 2), layer["horizontal"]["bias"])
+    return VerticalOutput(
+        pre_activation=pre_activation,
         crossing=crossing + condition_terms(layer, "horizontal", condition),
-        out=gate(sums + condition_terms(layer, "vertical", condition)),
+        out=gate(pre_activation + condition_terms(layer, "vertical", condition)),
         memory=memory,
     )
 
@@ -142,7 +142,7 @@ class Context(NamedTuple):
     out: Float[Array, "#batch #height #width block"]
 
 
-def horizontal_half(
+def horizontal_layer(
     layer: Params,
     x: Float[Array, "batch height width features"],
     context: Context,
@@ -151,7 +151,7 @@ def horizontal_half(
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width block"], Float[Array, "batch height width block"]]:
     """Computes the horizontal stack (Figure 2): output and gated activation."""
-    sums = context.gate + product(x, layer["horizontal"]["pixel"])
-    gated = drop(gate(checkpoint_name(sums, SUMS)))
+    pre_activation = context.gate + product(x, layer["horizontal"]["pixel"])
+    gated = drop(gate(checkpoint_name(pre_activation, PRE_ACTIVATION)))
     out = context.out + product(gated, layer["out"]["kernel"])
     return (x + out if residual else out), gated

@@ -43,7 +43,7 @@ def window_product(
     A convolution on GPU and TPU, im2col on CPU, where XLA's convolutions use one core. Dtypes as in ``product``.
     """
     rows, columns, features, *out = kernel.shape
-    flat, gather = kernel.reshape(rows * columns * features, -1), partial(gathered, rows=rows, columns=columns)
+    flat, gather = kernel.reshape(rows * columns * features, -1), partial(im2col, rows=rows, columns=columns)
     gather = partial(gather, stride=stride)
 
     def convolution(window: Array, flat: Array) -> Array:
@@ -96,7 +96,7 @@ def _copied(read: Callable[[Array], Array], x: Array) -> Array:
 _mixed_product.defvjp(_forward_product, _backward_product)
 
 
-def gathered(
+def im2col(
     window: Shaped[Array, "batch rows columns features"], rows: int, columns: int, stride: int = 1
 ) -> Shaped[Array, "batch new_rows new_columns taps_times_features"]:
     """Gathers the taps of each position of a window (im2col)."""

@@ -37,11 +37,11 @@ class Stream(Protocol):
         """Computes the context of a pixel, with the same shapes at every pixel."""
 
     def read_colour(
-        self, params: Params, known: Any, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
+        self, params: Params, state: Any, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Any]:
         """Computes the logits of a colour from the earlier ones in ``pixel``."""
 
-    def close_pixel(self, params: Params, columns: Any, known: Any, pixel: Int[Array, "batch 1 1 channels"]) -> Any:
+    def close_pixel(self, params: Params, columns: Any, state: Any, pixel: Int[Array, "batch 1 1 channels"]) -> Any:
         """Appends a finished pixel to the memory and drops the oldest."""
 
 

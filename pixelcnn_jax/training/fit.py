@@ -49,7 +49,7 @@ from pixelcnn_jax.training.workdir import open_workdir
 LEVELS = {"bool": 2, "uint8": 2**8, "uint16": 2**16}
 SOFTMAX_LEVELS = 32  # beyond, a mixture of logistics learns faster
 MAX_CLASSES = 2**16
-OFTEN = 10  # epochs from which the default network has dropout, against overfitting
+DROPOUT_EPOCHS = 10  # epochs from which the default network has dropout, against overfitting
 
 
 class Fitted(NamedTuple):
@@ -134,7 +134,7 @@ def fit(
     given = given_rows(len(images), h, s)
     try:
         spec = ImageSpec(pixels.shape[1], pixels.shape[2], channels, levels)
-        network = _model(model, spec, seen=steps * batch_size / (len(images) - len(held_out)))
+        network = _model(model, spec, epochs=steps * batch_size / (len(images) - len(held_out)))
         spec = spec._replace(classes=_classes(network, given.get("h"), variables))
         dataset = Dataset(lambda i: {"image": pixels[i]}, len(images), spec, "array").carry(**given)
         learned = np.setdiff1d(np.arange(len(images)), held_out)
@@ -197,10 +197,10 @@ def _classes(model: Any, h: Any, variables: Variables | None) -> int | None:
     return trained or int(h.max()) + 1
 
 
-def _model(model: Any, spec: ImageSpec, *, seen: float) -> Any:
+def _model(model: Any, spec: ImageSpec, *, epochs: float) -> Any:
     if model is None:
         features, many = max(32, spec.channels), spec.levels > SOFTMAX_LEVELS
-        dropout = 0.2 if seen > OFTEN else 0.0
+        dropout = 0.2 if epochs > DROPOUT_EPOCHS else 0.0
         model = ModelConfig(features=features, layers=8, dropout=dropout, mixture=8 * many, point_masses=many)
     return make_network(model, spec) if isinstance(model, ModelConfig) else model
 

@@ -75,9 +75,9 @@ def run_on_first_process(work: Callable[[], Any]) -> Any:
             outcome = {"result": work()}
         except (InputError, OSError) as error:
             outcome = {"error": user_message(error) or str(error)}
-    mine = np.frombuffer(json.dumps(outcome).encode(), np.uint8).astype(np.int32)
-    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(mine))))
-    received = multihost_utils.broadcast_one_to_all(mine if is_first() else np.zeros(length, np.int32))
+    payload = np.frombuffer(json.dumps(outcome).encode(), np.uint8).astype(np.int32)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(payload))))
+    received = multihost_utils.broadcast_one_to_all(payload if is_first() else np.zeros(length, np.int32))
     outcome = json.loads(np.asarray(received).astype(np.uint8).tobytes())
     if "error" in outcome:
         raise InputError(outcome["error"])

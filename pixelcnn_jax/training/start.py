@@ -26,7 +26,7 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     if name is None:
         return None
     wanted = jax.eval_shape(experiment.init, jax.random.key(0))
-    trained, mine = flatten_dict(read_weights(name)[0]), shapes_of(wanted)
+    trained, shapes = flatten_dict(read_weights(name)[0]), shapes_of(wanted)
     for part in without:
         if not any(part in path for path in trained):
             raise InputError(f"config.train.reinitialise names {part}, which config.train.start_from={name} lacks.")
@@ -36,14 +36,14 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     networks = [x for x in (variables, part_of(variables, "network")) if x]
     networks += [{"params": {"network": x.get("params")}} for x in networks]
     candidates = [whole, *networks, *({part: x} for x in networks for part in wanted)]
-    if params := next((one for one in candidates if one and shapes_of(one).items() <= mine.items()), None):
+    if params := next((one for one in candidates if one and shapes_of(one).items() <= shapes.items()), None):
         return params
-    theirs = shapes_of(whole)
-    differing = [part for part in mine.keys() | theirs.keys() if mine.get(part) != theirs.get(part)]
+    loaded_shapes = shapes_of(whole)
+    differing = [part for part in shapes.keys() | loaded_shapes.keys() if shapes.get(part) != loaded_shapes.get(part)]
     part = min(part for part in differing if not any(f"['{name}']" in part for name in without))
     raise InputError(
-        f"config.train.start_from={name} is a different network: {part} has shape {theirs.get(part)} in it and "
-        f"{mine.get(part)} in this run."
+        f"config.train.start_from={name} is a different network: {part} has shape {loaded_shapes.get(part)} in it and "
+        f"{shapes.get(part)} in this run."
     )
 
 

@@ -75,33 +75,33 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
     if workdir.parts and workdir.parts[0].endswith(":"):  # Path("gs://bucket/run")
         raise InputError(f"{workdir} must be a folder on a file system: mount the bucket, or copy the run to it later.")
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
-    mine: dict[str, Any] = {"config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
+    facts: dict[str, Any] = {"config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
     if "experiments.train" in sys.orig_argv:
-        mine["command"] = shlex.join([interpreter(), *sys.orig_argv[1:]])
-    mine = json.loads(json.dumps(mine))
+        facts["command"] = shlex.join([interpreter(), *sys.orig_argv[1:]])
+    facts = json.loads(json.dumps(facts))
     file = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if all(path.name == "config.json.part" for path in workdir.iterdir()):
-            write_json(file, mine)
-        theirs = read_json(file)
+            write_json(file, facts)
+        stored = read_json(file)
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is damaged: restore it, or choose a different workdir.") from error
     except OSError as error:  # it may hold files that are not of a run
         raise InputError(f"{workdir} cannot be used as a workdir ({error}): choose a different one.") from None
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
-    my_fields, their_fields = (flax.traverse_util.flatten_dict(facts, sep=".") for facts in (mine, theirs))
+    fields, stored_fields = (flax.traverse_util.flatten_dict(facts, sep=".") for facts in (facts, stored))
     constant = config.optimizer.schedule == "constant" and not config.optimizer.decay
-    is_longer = constant and their_fields.get(STEPS, 0) < config.train.steps
+    is_longer = constant and stored_fields.get(STEPS, 0) < config.train.steps
     movable |= {"command", "checksum"} | ({STEPS} if is_longer else set())
-    for name in sorted((my_fields.keys() | their_fields.keys()) - movable):
-        before, now = their_fields.get(name), my_fields.get(name)
+    for name in sorted((fields.keys() | stored_fields.keys()) - movable):
+        before, now = stored_fields.get(name), fields.get(name)
         if before != now:
             more = f" To train on, set config.train.start_from={workdir}." if name == STEPS else ""
             raise InputError(
                 f"{workdir} has a different config: {name} was {before} and is now {now}. Choose a new workdir.{more}"
             )
-    return mine if is_longer else None
+    return facts if is_longer else None
 
 
 @contextmanager

@@ -69,12 +69,12 @@ def no_shift(_):
     return lambda x: x
 
 
-@trap(spatial, layers, "rows_above")
+@trap(spatial, layers, "vertical_conv")
 def own_row_excluded_in_every_layer(right):
     return lambda kernel, x, memory: right(kernel, layers.shift_down(x), memory)
 
 
-@trap(spatial, layers, "columns_left")
+@trap(spatial, layers, "horizontal_conv_valid")
 def left_columns_include_the_pixel(right):
     return lambda kernel, x: right(kernel, jnp.roll(x, -1, axis=2))
 
@@ -109,7 +109,7 @@ for law, module, name, change in [
         return lambda model: right(model)._replace(**{name: change(getattr(right(model), name))})
 
 
-@trap(figure_2, gated_pixelcnn, "vertical_half")
+@trap(figure_2, gated_pixelcnn, "vertical_layer")
 def crossing_after_the_gate(right):
     def changed(layer, *inputs):
         half, kernel = right(layer, *inputs), layer["crossing"]["kernel"]  # its inputs are one axis or two
@@ -120,7 +120,7 @@ def crossing_after_the_gate(right):
     return changed
 
 
-@trap(figure_2, gated_pixelcnn, "vertical_half")
+@trap(figure_2, gated_pixelcnn, "vertical_layer")
 def residual_in_the_vertical_stack(right):
     def changed(layer, x, *inputs):
         half = right(layer, x, *inputs)
@@ -129,7 +129,7 @@ def residual_in_the_vertical_stack(right):
     return changed
 
 
-@trap(figure_2, gated_pixelcnn, "horizontal_half")
+@trap(figure_2, gated_pixelcnn, "horizontal_layer")
 def no_residual(right):
     return lambda *args, **options: right(*args, **options | dict(residual=False))
 
@@ -161,7 +161,7 @@ def softmax_over_columns(_):
 @trap(cached_is_naive, sampling, "stream_of")
 def a_sampler_that_forgets_a_column(_):
     class Forgetful(GatedStream):
-        def close_pixel(self, params, columns, known, pixel):
+        def close_pixel(self, params, columns, state, pixel):
             return columns
 
     return Forgetful

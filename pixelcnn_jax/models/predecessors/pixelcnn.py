@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from pixelcnn_jax.models.autoregressive import condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_part
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one, taps_above
+from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one, vertical_conv_valid
 from pixelcnn_jax.models.parameters import Params, affine
 from pixelcnn_jax.models.predecessors.residual import (
     ResidualNetwork,
@@ -30,7 +30,7 @@ class PixelCNN(ResidualNetwork):
 
     @nn.nowrap
     def layer_shapes(self, condition: Condition) -> Params:
-        features, maps = self.features, self.maps
+        features, maps = self.features, self.residual_features
         return {
             "down": affine((maps,), (features,), gain=2.0),
             "masked": convolution_shapes(self.kernel_size, features, features, gain=2.0),
@@ -75,7 +75,7 @@ class PixelCNNStream(ResidualStream):
         return jnp.zeros((batch, reach, width, inputs), self.model.dtype)
 
     def context_from_above(self, layer: Params, memory: Array, condition: Condition) -> tuple[Array, Array]:
-        taps = taps_above(layer["masked"]["above"], memory)
+        taps = vertical_conv_valid(layer["masked"]["above"], memory)
         return taps, jnp.zeros_like(taps) + condition_terms(layer, "masked", condition)
 
     def read(self, layer: Params, x: Array, above: tuple[Array, Array]) -> Array:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Shaped
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_part, split_columns
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one, rows_left, shift_down
+from pixelcnn_jax.models.layers import Dropout, condition_terms, horizontal_conv, one_by_one, shift_down
 from pixelcnn_jax.models.parameters import Bias, Kernel, Params, affine
 from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve
 from pixelcnn_jax.models.predecessors.residual_stream import ResidualStream
@@ -31,7 +31,7 @@ class RowLSTM(ResidualNetwork):
         k = self.kernel_size
         return {
             "rows": lstm_shapes(self, (k // 2 + 1,), (1, k)),
-            "up": affine((self.features,), (self.maps,)),
+            "up": affine((self.features,), (self.residual_features,)),
             **condition_shapes(condition, (GATES, self.features), "rows"),
         }
 
@@ -42,7 +42,7 @@ class RowLSTM(ResidualNetwork):
 
     @nn.nowrap
     def block(self, layer: Params, x: Array, condition: Condition, drop: Dropout) -> Array:
-        gates = convolve(layer["rows"]["input"], x, rows_left(layer["rows"]["input"]["left"], x))
+        gates = convolve(layer["rows"]["input"], x, horizontal_conv(layer["rows"]["input"]["left"], x))
         hidden = row_lstm(layer["rows"], gates + condition_terms(layer, "rows", condition))
         return one_by_one(layer["up"], drop(hidden))
 
@@ -62,7 +62,7 @@ class DiagonalBiLSTM(ResidualNetwork):
     def layer_shapes(self, condition: Condition) -> Params:
         return {
             **{direction: lstm_shapes(self, (), (2, 1)) for direction in DIRECTIONS},
-            "up": affine((self.features,), (self.maps,)),
+            "up": affine((self.features,), (self.residual_features,)),
             **condition_shapes(condition, (GATES, self.features), *DIRECTIONS),
         }
 
@@ -93,7 +93,7 @@ def lstm_shapes(model: Network, inputs: tuple[int, ...], states: tuple[int, ...]
     """Declares an LSTM that reads ``inputs`` and ``states`` taps."""
     gates = (GATES, model.features)
     return {
-        "input": affine((*inputs, model.maps), gates),
+        "input": affine((*inputs, model.residual_features), gates),
         "state": {"kernel": Kernel((*states, model.features), gates)},
         "initial": {"bias": Bias((2, model.features))},  # h and c
     }

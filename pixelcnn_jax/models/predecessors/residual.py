@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks, mask_kernel, masked_head
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, add_bias, dropout, rows_left, taps_above
+from pixelcnn_jax.models.layers import Dropout, add_bias, dropout, horizontal_conv, vertical_conv_valid
 from pixelcnn_jax.models.parameters import Params, affine
 from pixelcnn_jax.models.products import product
 
@@ -48,13 +48,13 @@ class ResidualNetwork(Network):
         }
 
     @property
-    def maps(self) -> int:
+    def residual_features(self) -> int:
         return 2 * self.features
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
         return {
-            "first": convolution_shapes(self.first_kernel_size, self.inputs, self.maps),
+            "first": convolution_shapes(self.first_kernel_size, self.inputs, self.residual_features),
             "layers": self.layer_shapes(condition),
             **shared_shapes(self),
         }
@@ -107,4 +107,4 @@ def masked_convolution(
 ) -> Float[Array, "batch height width outputs"]:
     """Applies a masked n x n convolution to whole images."""
     rows = jnp.pad(x, ((0, 0), (layer["above"].shape[0], 0), (0, 0), (0, 0)))[:, :-1]
-    return convolve(layer, x, taps_above(layer["above"], rows) + rows_left(layer["left"], x))
+    return convolve(layer, x, vertical_conv_valid(layer["above"], rows) + horizontal_conv(layer["left"], x))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from pixelcnn_jax.models.autoregressive import as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import colour_block
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import columns_left, rows_left, taps_above
+from pixelcnn_jax.models.layers import horizontal_conv, horizontal_conv_valid, vertical_conv_valid
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve
 
@@ -81,7 +81,7 @@ class ResidualStream:
         condition, (first, *memories) = jax.tree.map(lambda x: x.astype(self.model.dtype), condition), rows
         layers = zip(params["layers"], memories, strict=True)
         above = [self.context_from_above(layer, memory, condition) for layer, memory in layers]
-        return [taps_above(params["first"]["above"], first), *above], rows
+        return [vertical_conv_valid(params["first"]["above"], first), *above], rows
 
     def close_row(
         self, params: Params, rows: list[Any], above: list[Any], row: Int[Array, "batch 1 width channels"]
@@ -99,20 +99,20 @@ class ResidualStream:
     def open_pixel(self, params: Params, columns: list[Array], above: list[Any], column: Int[Array, ""] | int) -> Pixel:
         column_above = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2), above)
         kernels = zip(self._kernels_left(params), columns, strict=True)
-        return Pixel(column_above, [columns_left(kernel, memory) for kernel, memory in kernels], [])
+        return Pixel(column_above, [horizontal_conv_valid(kernel, memory) for kernel, memory in kernels], [])
 
     def read_colour(
-        self, params: Params, known: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
+        self, params: Params, state: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Pixel]:
-        maps, read, _ = self._pass(params, encode(self.model, params, pixel), known.above, known.left)
+        maps, read, _ = self._pass(params, encode(self.model, params, pixel), state.above, state.left)
         head = params["head"][colour]
         logits = head_last(head, head_hidden(head, maps))[:, 0, 0]
-        return as_logits(self.model, logits), known._replace(read=read)
+        return as_logits(self.model, logits), state._replace(read=read)
 
     def close_pixel(
-        self, params: Params, columns: list[Array], known: Pixel, pixel: Int[Array, "batch 1 1 channels"]
+        self, params: Params, columns: list[Array], state: Pixel, pixel: Int[Array, "batch 1 1 channels"]
     ) -> list[Array]:
-        new = [encode(self.model, params, pixel), *known.read]
+        new = [encode(self.model, params, pixel), *state.read]
         return [jnp.concatenate([memory, x], axis=2)[:, :, 1:] for memory, x in zip(columns, new, strict=True)]
 
     def _kernels_left(self, params: Params) -> list[Array]:
@@ -128,7 +128,7 @@ class ResidualStream:
         kernels = self._kernels_left(params)
 
         def product(index: int, x: Array) -> Array:
-            return rows_left(kernels[index], x) if left is None else left[index]
+            return horizontal_conv(kernels[index], x) if left is None else left[index]
 
         x = convolve(params["first"], inputs, above[0] + product(0, inputs))
         reads, new = [], []
