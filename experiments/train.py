@@ -23,7 +23,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from experiments import default_config, experiment_module
-from pixelcnn_jax.data.dataset import load_splits
+from pixelcnn_jax.data.dataset import load_example, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.errors import InputError, user_message
@@ -108,9 +108,9 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
 
 
 def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
-    """Prints and returns the cost of a training step."""
+    """Prints and returns the cost of a training step; TFDS data need not be prepared."""
     jax.config.update("jax_platforms", "cpu")  # leave an accelerator's memory alone
-    train_split = load_splits(config.data).train
+    train_split = load_example(config.data)
     experiment = module.make_experiment(config, train_split.spec, None)
     devices.keep_programs(config.train.compilation_cache)
     print("compiling a step, which may take a minute", file=sys.stderr, flush=True)

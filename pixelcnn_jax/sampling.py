@@ -1,6 +1,5 @@
 """Exact ancestral sampling: cached, and naive as its reference."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -30,8 +29,6 @@ from pixelcnn_jax.models.inputs import (
 )
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Stream, stream_of
-
-REPORT_SECONDS = 0.02  # target time per dispatch with ``on_row``
 
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
@@ -132,15 +129,9 @@ def _sample(
     advance = partial(_sample_rows, stream, params, adjustment, inputs)
     if on_row is None:
         return advance(drawn, rows, 0, height)[0]
-    row, count = 0, 1
-    while row < height:
-        began, end = time.monotonic(), min(row + count, height)
-        drawn, rows = jax.block_until_ready(advance(drawn, rows, row, end))
-        # Batches fast rows to amortise dispatch.
-        count = max(1, int((end - row) * REPORT_SECONDS / max(1e-9, time.monotonic() - began)))
-        for finished in range(row, end):
-            on_row(finished)
-        row = end
+    for row in range(height):
+        drawn, rows = jax.block_until_ready(advance(drawn, rows, row, row + 1))
+        on_row(row)
     return drawn
 
 

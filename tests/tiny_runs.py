@@ -12,12 +12,12 @@ from safetensors.numpy import load_file
 from experiments import default_config, experiment_module
 from pixelcnn_jax.data.dataset import load_splits
 from pixelcnn_jax.training.checkpoint import Checkpoints
-from pixelcnn_jax.training.config import parse_config
+from pixelcnn_jax.training.config import keys, parse_config
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.metrics import read_records
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.run import train
-from pixelcnn_jax.training.step import init_state, keys
+from pixelcnn_jax.training.step import init_state
 
 ROOT = Path(__file__).parents[1]
 TINY = {

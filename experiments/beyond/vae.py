@@ -22,9 +22,8 @@ from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, fingerprint
 from pixelcnn_jax.models.registry import make_conditional
-from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
-from pixelcnn_jax.training.step import keys
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,9 +27,8 @@ from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import describe, make_conditional
 from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.sampling import sample
-from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
-from pixelcnn_jax.training.step import keys
 
 IDENTITIES = 20  # identities to choose from
 

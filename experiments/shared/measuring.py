@@ -14,10 +14,9 @@ from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.pretrained import load_pretrained, read_card
-from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.evaluation import make_evaluator
 from pixelcnn_jax.training.experiment import Batch, Params
-from pixelcnn_jax.training.step import keys
 
 DRAWN_TOGETHER = 100
 

@@ -13,9 +13,8 @@ from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained
-from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.experiment import Batch
-from pixelcnn_jax.training.step import keys
 
 Image = Int[np.ndarray, "height width 1"]
 Captions = Int[np.ndarray, "captions words"]

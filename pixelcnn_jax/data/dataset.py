@@ -15,13 +15,13 @@ from pixelcnn_jax.data.preparation import SCANS, Preparation
 from pixelcnn_jax.data.scenes import SIZES, read_scenes
 from pixelcnn_jax.data.source import INSPECTED, Source, validated
 from pixelcnn_jax.data.splits import parse_split
-from pixelcnn_jax.data.tfds import read_tfds
+from pixelcnn_jax.data.tfds import is_prepared, read_tfds, unprepared
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field, read_section
 from pixelcnn_jax.models.inputs import ImageSpec
 
 __all__ = ["DataConfig", "Dataset", "Splits"]
-__all__ += ["from_array", "load", "load_splits", "read_all", "take_images"]
+__all__ += ["from_array", "load", "load_example", "load_splits", "read_all", "take_images"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,14 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
         options["data_dir"] = str(options["data_dir"])
     config = read_section(DataConfig, {"dataset": dataset, **options}, name="data")
     return _load(config, _source(config, split))
+
+
+def load_example(config: DataConfig) -> Dataset:
+    """Loads the training split, or one random image like those of a TFDS set that is not prepared."""
+    stored = config.dataset in ("digits", "folder", "array") or config.dataset.startswith("mnist_scenes")
+    if stored or is_prepared(config.dataset, config.data_dir):
+        return _load(config, _source(config, config.train_split))
+    return _load(config, unprepared(config.dataset, labels=config.labels))
 
 
 def from_array(

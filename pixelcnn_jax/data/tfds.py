@@ -37,19 +37,15 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     Raises:
       InputError: for missing or damaged data, split, images or labels.
     """
-    root = pathlib.Path(data_dir or _tfds().core.constants.DATA_DIR).expanduser()
+    root = _root(data_dir)
     folder = _find_prepared(name, root) or _download(name, root, allowed=download)
     remedy = f"move it away and prepare it again, {_command(name, root)}"
     builder = _open(folder, remedy)
     features, splits = builder.info.features, builder.info.splits
     split.check_name(name, [known for known, described in splits.items() if described.num_examples])
-    images = [feature for feature in features if type(features[feature]) is _tfds().features.Image]
-    class_features = [feature for feature in features if isinstance(features[feature], _tfds().features.ClassLabel)]
-    key = images[0] if len(images) == 1 else "image"
-    if key not in images or (labels and "label" not in class_features):
-        wanted = "image with a label" if labels else "image"
-        raise InputError(f"{name} has no {wanted} among its features, {', '.join(sorted(features))}.")
-    colour = features[key].shape[-1] not in (1, 2)  # grey, with transparency
+    images = _features_of(features, "Image")
+    key, class_features = _image_feature(name, features, labels=labels), _features_of(features, "ClassLabel")
+    colour = _channels(features[key]) == 3
     # TFDS may use OpenCV, which decodes some JPEGs differently.
     decoders = dict.fromkeys(images, _tfds().decode.SkipDecoding())
     source = builder.as_data_source(split.name, decoders=decoders)
@@ -71,6 +67,53 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     rows = split.rows(len(source), {name: functools.partial(classes, name) for name in class_features})
     count = features["label"].num_classes if labels else None
     return Source(f"{name.partition(':')[0]} {folder.name}", rows, read, classes=count, stored=split.name)
+
+
+def unprepared(name: str, *, labels: bool) -> Source:
+    """Makes one random image of the size that TFDS knows, without the data.
+
+    Raises:
+      InputError: if TFDS does not know the data set or the size.
+    """
+    _check_known(name)
+    features = _tfds().builder(name).info.features
+    feature = features[_image_feature(name, features, labels=labels)]
+    height, width, _ = feature.shape
+    if height is None and (size := re.search(r"/(\d+)x(\d+)", name)):  # the name of some sets has the size
+        height, width = map(int, size.groups())
+    if height is None or width is None:
+        raise InputError(f"TFDS does not know the size of the images of {name}: prepare it first.")
+    image = np.random.default_rng(0).integers(256, size=(height, width, _channels(feature)), dtype=np.uint8)
+    label = {"label": np.int32(0)} if labels else {}
+    classes = features["label"].num_classes if labels else None
+    return Source(name, range(1), lambda _: {"image": image} | label, classes=classes)
+
+
+def is_prepared(name: str, data_dir: str | None) -> bool:
+    """Whether a data set is below ``data_dir``."""
+    return _find_prepared(name, _root(data_dir)) is not None
+
+
+def _root(data_dir: str | None) -> pathlib.Path:
+    return pathlib.Path(data_dir or _tfds().core.constants.DATA_DIR).expanduser()
+
+
+def _features_of(features: Any, kind: str) -> list[str]:
+    return [name for name in features if type(features[name]) is getattr(_tfds().features, kind)]
+
+
+def _image_feature(name: str, features: Any, *, labels: bool) -> str:
+    """Finds the image feature and checks for labels."""
+    images = _features_of(features, "Image")
+    key = images[0] if len(images) == 1 else "image"
+    if key not in images or (labels and "label" not in _features_of(features, "ClassLabel")):
+        wanted = "image with a label" if labels else "image"
+        raise InputError(f"{name} has no {wanted} among its features, {', '.join(sorted(features))}.")
+    return key
+
+
+def _channels(feature: Any) -> int:
+    return 1 if feature.shape[-1] in (1, 2) else 3  # grey, with transparency
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:
@@ -116,12 +159,16 @@ def _command(name: str, root: pathlib.Path) -> str:
     return shlex.join([interpreter(), "-c", code])
 
 
-def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
+def _check_known(name: str) -> None:
     plain = re.split("[/:]", name)[0]
     known = _tfds().list_builders(with_community_datasets=False)  # those of the community need the network
     if plain not in known:
         close = difflib.get_close_matches(plain, [*known, "digits", "folder", "array"]) or ["digits", "mnist"]
         raise InputError(f'dataset="{plain}" is unknown: did you mean {" or ".join(close)}?')
+
+
+def _download(name: str, root: pathlib.Path, *, allowed: bool) -> pathlib.Path:
+    _check_known(name)
     if not allowed:
         raise InputError(f"{name} is not prepared in {root}: set data_dir, or prepare it by {_command(name, root)}")
     try:

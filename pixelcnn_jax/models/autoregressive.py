@@ -119,7 +119,6 @@ class Network(nn.Module):
         params = self.parameters(images, *condition)
         images = as_images(images, channels=self.channels, levels=self.levels)
         drop = self.make_rng("dropout") if self.dropout and not deterministic else None
-
         return _head_outputs(self.clone(parent=None, name=None), params, images, condition, drop)
 
     @nn.nowrap

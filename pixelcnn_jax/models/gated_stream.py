@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,13 +29,6 @@ class Rows(NamedTuple):
 
     last: Float[Array, "batch 1 width inputs"]
     layers: list[Float[Array, "batch _ width _"]]
-
-
-class Above(NamedTuple):
-    """The crossings of a row in every layer, and the encoded row above."""
-
-    crossings: Float[Array, "layers batch 1 width pair features"]
-    last: Float[Array, "batch 1 width inputs"]
 
 
 class Columns(NamedTuple):
@@ -110,7 +103,7 @@ class GatedStream:
         last = jnp.zeros((batch, 1, width, self.model.inputs), self.model.dtype)
         return Rows(last, [zero_rows(layer, last) for layer in params["rows"]])
 
-    def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[Above, Rows]:
+    def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[Any, Rows]:
         x, condition = rows.last, jax.tree.map(lambda x: x.astype(self.model.dtype), condition)
         crossings, remembered = [], []
         for layer, memory in zip(params["rows"], rows.layers, strict=True):
@@ -118,9 +111,9 @@ class GatedStream:
             crossings.append(above.crossing)
             remembered.append(above.memory)
             x = above.out
-        return Above(jnp.stack(crossings), rows.last), Rows(rows.last, remembered)
+        return (jnp.stack(crossings), rows.last), Rows(rows.last, remembered)
 
-    def close_row(self, params: Params, rows: Rows, above: Above, row: Int[Array, "batch 1 width channels"]) -> Rows:
+    def close_row(self, params: Params, rows: Rows, above: Any, row: Int[Array, "batch 1 width channels"]) -> Rows:
         return rows._replace(last=encode(self.model, params, row))
 
     def first_columns(self, params: Params, batch: int) -> Columns:
@@ -128,13 +121,14 @@ class GatedStream:
         first = jnp.zeros((batch, 1, model.first_kernel_size // 2, inputs), model.dtype)
         return Columns(first, jnp.zeros((model.layers, batch, 1, model.kernel_size // 2, model.features), model.dtype))
 
-    def open_pixel(self, params: Params, columns: Columns, above: Above, column: Int[Array, ""] | int) -> Pixel:
-        crossing = jax.lax.dynamic_slice_in_dim(above.crossings, column, 1, axis=3)
+    def open_pixel(self, params: Params, columns: Columns, above: Any, column: Int[Array, ""] | int) -> Pixel:
+        crossings, last = above
+        crossing = jax.lax.dynamic_slice_in_dim(crossings, column, 1, axis=3)
         return Pixel(
             first=crossing[0] + horizontal_conv_valid(params["left"]["first"], columns.first),
             gates=crossing[1:] + jax.vmap(horizontal_conv_valid)(params["left"]["layers"], columns.layers),
             outs=params["out"],
-            neighbours=neighbours_of(columns.first, above.last, column),
+            neighbours=neighbours_of(columns.first, last, column),
         )
 
     def read_colour(

@@ -1,8 +1,11 @@
-"""The config of a run, in typed sections."""
+"""The config of a run, in typed sections, and its PRNG keys."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+from jaxtyping import Array, Key
 
 from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.foundation.errors import InputError
@@ -83,6 +86,21 @@ class RunConfig:
     optimizer: OptimizerConfig
     train: TrainConfig
     section: Any
+
+
+class Keys(NamedTuple):
+    """PRNG keys of a run."""
+
+    init: Key[Array, ""]
+    step: Key[Array, ""]
+    sample: Key[Array, ""]
+    score: Key[Array, ""]
+    report: Key[Array, ""]
+
+
+def keys(config: RunConfig) -> Keys:
+    """Derives the keys from the seed."""
+    return Keys(*jax.random.split(jax.random.key(config.seed), len(Keys._fields)))
 
 
 def compose(experiment: str, kind: type) -> "ConfigDict":

@@ -22,7 +22,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
-from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.config import RunConfig, keys, to_dict
 from pixelcnn_jax.training.evaluation import score
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.loggers import make_loggers
@@ -30,7 +30,7 @@ from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samp
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows
 from pixelcnn_jax.training.start import trained_params
-from pixelcnn_jax.training.step import TrainState, init_state, keys, train_step
+from pixelcnn_jax.training.step import TrainState, init_state, train_step
 from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
 
 MOST_SKIPPED = 10  # non-finite gradients in a row that stop a run

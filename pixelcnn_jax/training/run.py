@@ -15,7 +15,7 @@ from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_
 from pixelcnn_jax.foundation.files import write_json
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
-from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.config import RunConfig, keys, to_dict
 from pixelcnn_jax.training.evaluation import make_evaluator, score
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Params, Recipe
 from pixelcnn_jax.training.loop import train_steps
@@ -23,7 +23,6 @@ from pixelcnn_jax.training.metrics import Metrics, save_curve
 from pixelcnn_jax.training.processes import is_first, run_on_first_process
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import trained_params
-from pixelcnn_jax.training.step import keys
 from pixelcnn_jax.training.workdir import finished_result, open_workdir, prepare_once
 
 

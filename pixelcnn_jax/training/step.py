@@ -1,4 +1,4 @@
-"""The training step as a pure function, and the keys of a run."""
+"""The training step as a pure function."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,25 +11,9 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh
-from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import at_step
 from pixelcnn_jax.training.start import replaced
-
-
-class Keys(NamedTuple):
-    """PRNG keys of a run."""
-
-    init: Key[Array, ""]
-    step: Key[Array, ""]
-    sample: Key[Array, ""]
-    score: Key[Array, ""]
-    report: Key[Array, ""]
-
-
-def keys(config: RunConfig) -> Keys:
-    """Derives the keys from the seed."""
-    return Keys(*jax.random.split(jax.random.key(config.seed), len(Keys._fields)))
 
 
 class TrainState(NamedTuple):

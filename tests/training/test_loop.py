@@ -9,9 +9,9 @@ import pytest
 from tiny_runs import assert_same_bits, checkpoints, records, run, tiny, with_experiment
 
 from pixelcnn_jax import InputError, load_pretrained
+from pixelcnn_jax.training.config import keys
 from pixelcnn_jax.training.loop import MOST_SKIPPED
 from pixelcnn_jax.training.metrics import Stopwatch
-from pixelcnn_jax.training.step import keys
 
 
 def broken(*steps):

@@ -9,7 +9,7 @@ from tiny import tiny_config, tiny_splits
 from experiments.shared.measuring import class_accuracy, distance, nearest, squared_error
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.data.dataset import read_all
-from pixelcnn_jax.training.step import keys
+from pixelcnn_jax.training.config import keys
 
 
 def test_reports_agree_with_scores(workdirs):
