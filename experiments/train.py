@@ -6,8 +6,8 @@ Writes model.safetensors, model.json, report.html, checkpoints, samples.png, cur
 The same command resumes.
 
 --dry_run in place of --workdir prints parameters, memory and FLOPs of a step.
-For several hosts run the command on each, with a shared workdir and
---coordinator=HOST:PORT --processes=N --process=I, where HOST is that of process 0.
+For several hosts, with a shared workdir, prefix the command by srun or mpirun, or run it on each host of a TPU slice.
+Elsewhere run it on each with --coordinator=HOST:PORT --processes=N --process=I, where HOST is that of process 0.
 """
 
 import json
@@ -30,7 +30,7 @@ from pixelcnn_jax.foundation.errors import InputError, user_message
 from pixelcnn_jax.training.config import RunConfig, help_text, parse_config
 from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.experiment import Recipe
-from pixelcnn_jax.training.processes import Processes, is_first, join
+from pixelcnn_jax.training.processes import Processes, is_first, join, launched, run_on_first_process
 from pixelcnn_jax.training.report import next_steps
 from pixelcnn_jax.training.run import train
 from pixelcnn_jax.training.stop import Interrupted
@@ -45,7 +45,7 @@ class Command(NamedTuple):
 
     config: ConfigDict
     workdir: Path | None  # None for a dry run
-    processes: Processes | None
+    processes: Processes | None  # None: as launched
     help: bool = False
 
 
@@ -91,12 +91,12 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
     """Trains, prints the table and returns the summary."""
     assert command.workdir is not None
     parts = config.train.batch_size // (config.train.microbatch_size or 1)
-    devices.use_all_cores(parts, processes=command.processes.number if command.processes else 1)
+    processes = command.processes or launched()
+    devices.use_all_cores(parts, processes=processes.num_processes)
     devices.keep_programs(config.train.compilation_cache)
-    if command.processes is not None:
-        if config.data.download:
-            raise InputError("config.data.download must be off with --processes: prepare the data set first.")
-        join(command.processes)
+    join(processes)
+    if config.data.download and processes.num_processes > 1:
+        run_on_first_process(lambda: bool(load_splits(config.data)))  # the others find the data set prepared
     splits = load_splits(config.data)
     check_memory(config, module.make_experiment(config, splits.spec, None))
     if is_first() and (hint := dtype_hint(config)) and config.model.dtype == "bfloat16":
@@ -164,12 +164,14 @@ def parse(argv: list[str]) -> Command:
     if (values.workdir is None) != values.dry_run:
         raise InputError("Give either --workdir=DIR or --dry_run (see --help).")
     several = (values.coordinator, values.processes, values.process)
-    if any(value is None for value in several) and any(value is not None for value in several):
-        raise InputError("--coordinator, --processes and --process must be given together (see --help).")
+    if None in several and several not in ((None,) * 3, (None, 1, None)):
+        raise InputError(
+            "--coordinator, --processes and --process must be given together, or --processes=1 alone (see --help)."
+        )
     return Command(
         config,
         None if values.workdir is None else Path(values.workdir).expanduser(),
-        None if values.coordinator is None else Processes(*several),
+        None if values.processes is None else Processes(*several),
     )
 
 

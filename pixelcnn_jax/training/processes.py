@@ -4,7 +4,9 @@ Each process reads its own rows of a batch; only the first writes files.
 """
 
 import json
+import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
@@ -15,40 +17,61 @@ from pixelcnn_jax.foundation.errors import InputError, user_message
 
 
 class Processes(NamedTuple):
-    """Arguments of ``jax.distributed``.
+    """Arguments of ``jax.distributed.initialize``; None is left to its detection."""
 
-    Attributes:
-      coordinator: "host:port" of process 0.
-      number: number of processes.
-      this: index.
+    coordinator_address: str | None
+    num_processes: int
+    process_id: int | None
+    local_device_ids: list[int] | None = None
+    cluster_detection_method: str | None = None
+
+
+def launched() -> Processes:
+    """Detects Open MPI, a SLURM step or a TPU slice.
+
+    A task uses all GPUs that it sees if it is the only one of its host or SLURM binds GPUs to tasks, else one.
+
+    Raises:
+      InputError: SLURM allotted several tasks and `srun` is missing, or Open MPI and mpi4py is.
     """
-
-    coordinator: str
-    number: int
-    this: int
+    variables = os.environ
+    if "OMPI_COMM_WORLD_SIZE" in variables:
+        number, local = (int(variables[f"OMPI_COMM_WORLD_{name}"]) for name in ("SIZE", "LOCAL_SIZE"))
+        if number > 1 and find_spec("mpi4py") is None:
+            raise InputError("mpirun needs mpi4py: pip install 'pixelcnn-jax[mpi]'.")
+        return Processes(None, number, None, [] if local == 1 else None, "mpi4py")
+    if "SLURM_STEP_NUM_TASKS" in variables:
+        number = int(variables["SLURM_STEP_NUM_TASKS"])
+        own = variables["SLURM_STEP_NUM_NODES"] == str(number) or "per_task" in variables.get("SLURM_TRES_BIND", "")
+        return Processes(None, number, None, [] if own else None)
+    if int(variables.get("SLURM_NTASKS", 1)) > 1:
+        raise InputError("SLURM allotted several tasks: prefix the command by srun, or add --processes=1.")
+    return Processes(None, len(variables.get("TPU_WORKER_HOSTNAMES", "").split(",")), None)
 
 
 def join(processes: Processes) -> None:
-    """Initialises ``jax.distributed``; call before any use of devices.
+    """Initialises ``jax.distributed``, if there are several; call before any use of devices.
 
     Raises:
       InputError: for an invalid address or index.
     """
-    host, _, port = processes.coordinator.rpartition(":")
-    port_fits = port.isdecimal() and 0 < int(port) < 2**16
-    if not (host and port_fits and 0 <= processes.this < processes.number):
-        raise InputError(
-            f"--coordinator must be HOST:PORT and --process from 0 to {processes.number - 1}, got "
-            f"{processes.coordinator} and {processes.this}."
-        )
+    address, number, this = processes[:3]
+    if number == 1:
+        return
+    if address is not None and this is not None:
+        host, _, port = address.rpartition(":")
+        port_fits = port.isdecimal() and 0 < int(port) < 2**16
+        if not (host and port_fits and 0 <= this < number):
+            raise InputError(
+                f"--coordinator must be HOST:PORT and --process from 0 to {number - 1}, got {address} and {this}."
+            )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
-        processes.coordinator,
-        processes.number,
-        processes.this,
+        **processes._asdict(),
         initialization_timeout=60,
         heartbeat_timeout_seconds=20,  # after which the others end, should one be lost
     )
+    multihost_utils.broadcast_one_to_all(np.int32(0))  # Gloo must connect within 30 seconds, and may then wait
 
 
 def is_first() -> bool:
