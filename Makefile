@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-netket test-readme bench planted-bugs stress table portability docs lint types clean train-environment dev-environment
+.PHONY: help demo test test-all test-netket test-mpi test-readme bench planted-bugs stress table portability docs lint types clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -33,6 +33,10 @@ test-all: test  ## make test, then what takes long by nature: notebooks, pages, 
 test-netket: dev-environment  ## install NetKet into the environment, and test networks as its wave functions
 	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[netket]'
 	"$(PY)" -m pytest tests/test_netket.py --numprocesses=0 $(ARGS)
+
+test-mpi: dev-environment  ## install Open MPI into the environment, and train under mpirun
+	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[mpi]'
+	"$(PY)" -m pytest tests/training/test_processes.py -k mpirun --numprocesses=0 $(ARGS)
 
 test-readme: dev-environment  ## follow README in fresh environments, as printed: minutes and the index
 	"$(PY)" -m pytest tests/readme.py --numprocesses=0 $(ARGS)

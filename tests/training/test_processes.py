@@ -17,7 +17,7 @@ from tiny_runs import ROOT, assert_same_bits, checkpoints, command, run, wait_fo
 from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.devices import data_mesh
 from pixelcnn_jax.training import processes as module
-from pixelcnn_jax.training.processes import Processes, is_first, join, run_on_first_process
+from pixelcnn_jax.training.processes import Processes, is_first, join, launched, run_on_first_process
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,35 @@ def test_an_address_or_a_number_that_cannot_be_is_refused(processes, named, monk
     monkeypatch.setattr(jax.distributed, "initialize", lambda *inputs, **options: pytest.fail("it was not refused"))
     with pytest.raises(InputError, match=named):
         join(processes)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ("", (1, None, None)),
+        ("TPU_WORKER_HOSTNAMES=localhost", (1, None, None)),
+        ("TPU_WORKER_HOSTNAMES=a,b,c,d", (4, None, None)),
+        ("OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_LOCAL_SIZE=2", (4, None, "mpi4py")),
+        ("OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_LOCAL_SIZE=1 SLURM_NTASKS=2", (2, [], "mpi4py")),
+        ("SLURM_NTASKS=1 SLURM_STEP_NUM_TASKS=1 SLURM_STEP_NUM_NODES=1", (1, [], None)),
+        ("SLURM_NTASKS=2 SLURM_STEP_NUM_TASKS=2 SLURM_STEP_NUM_NODES=2", (2, [], None)),
+        ("SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=4 SLURM_STEP_NUM_NODES=2", (4, None, None)),
+        ("SLURM_STEP_NUM_TASKS=4 SLURM_STEP_NUM_NODES=1 SLURM_TRES_BIND=gres/gpu:per_task:2", (4, [], None)),
+        ("SLURM_STEP_NUM_TASKS=4 SLURM_STEP_NUM_NODES=2 SLURM_TRES_BIND=gres/gpu:none", (4, None, None)),
+        ("SLURM_NTASKS=2 SLURM_PROCID=0", "srun"),
+        ("OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_LOCAL_SIZE=1 without=mpi4py", "mpi4py"),
+    ],
+)
+def test_the_environment_of_a_launcher_names_the_processes(monkeypatch, variables, expected):
+    """As SLURM 24.11 and Open MPI 5.0 set it: number, GPUs of a task, method of detection."""
+    environment = dict(pair.split("=") for pair in variables.split())
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr(module, "find_spec", lambda name: None if environment.get("without") == name else name)
+    if isinstance(expected, tuple):
+        assert launched() == (None, expected[0], None, *expected[1:])
+    else:
+        with pytest.raises(InputError, match=expected):
+            launched()
 
 
 def test_a_single_process_is_the_first_and_does_the_work_itself():
@@ -111,11 +140,17 @@ def outcomes(running):
     return [(process.returncode, *texts) for process, texts in zip(running, told, strict=True)]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the processes talk as they do on Linux")
-def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path, monkeypatch):
-    """To the bit, with as many devices in all: one process with two, or two that Ctrl-C in one of them stops."""
+@pytest.fixture
+def two_devices(monkeypatch):
+    """Lets this process train on two devices."""
     for user in ("loop", "run", "evaluation"):
         monkeypatch.setattr(f"pixelcnn_jax.training.{user}.data_mesh", lambda: data_mesh(jax.devices()[:2]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the processes talk as they do on Linux")
+@pytest.mark.usefixtures("two_devices")
+def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path):
+    """To the bit, with as many devices in all: one process with two, or two that Ctrl-C in one of them stops."""
     more = dict(train__steps=60, train__eval_every=20, train__log_every=20, train__checkpoint_every=10)
     one = run(tmp_path / "one", **more)
 
@@ -140,5 +175,27 @@ def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path, monkeyp
     assert [status for status, *_ in finished] == [0, 0], finished
     assert [line for line in finished[1][1].splitlines() if "Gloo" not in line] == []  # only the first one prints
     assert json.loads(finished[0][1].splitlines()[-1])["images"] == 20
+    assert json.loads((tmp_path / "two/result.json").read_text())["scores"] == one["scores"]
+    assert_same_bits(tmp_path / "one", tmp_path / "two", **more)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="the processes talk as they do on Linux")
+@pytest.mark.usefixtures("two_devices")
+def test_two_processes_of_mpirun_train_as_one_also_when_they_are_killed(tmp_path):
+    """As mpirun does within a second of SIGTERM."""
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed: make test-mpi")
+    more = dict(train__steps=60, train__eval_every=20, train__log_every=20, train__checkpoint_every=10)
+    one = run(tmp_path / "one", **more)
+    mpirun = [str(Path(sys.executable).with_name("mpirun")), "-n", "2", "--oversubscribe", "--bind-to", "none"]
+    line = mpirun + command(tmp_path / "two", data__download=True, **more)
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}  # containers
+    for last in (False, True):
+        process = subprocess.Popen(line, cwd=ROOT, env=os.environ | root | {"JAX_NUM_CPU_DEVICES": "1"})
+        if not last:
+            wait_for(lambda: checkpoints(tmp_path / "two"), process)
+            process.terminate()
+        assert (process.wait(timeout=240) == 0) == last
+        assert (tmp_path / "two/result.json").exists() == last
     assert json.loads((tmp_path / "two/result.json").read_text())["scores"] == one["scores"]
     assert_same_bits(tmp_path / "one", tmp_path / "two", **more)
