@@ -190,8 +190,9 @@ def test_two_processes_of_mpirun_train_as_one_also_when_they_are_killed(tmp_path
     mpirun = [str(Path(sys.executable).with_name("mpirun")), "-n", "2", "--oversubscribe", "--bind-to", "none"]
     line = mpirun + command(tmp_path / "two", data__download=True, **more)
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}  # containers
+    environment = os.environ | root | {"JAX_NUM_CPU_DEVICES": "1", "no_proxy": socket.gethostname()}
     for last in (False, True):
-        process = subprocess.Popen(line, cwd=ROOT, env=os.environ | root | {"JAX_NUM_CPU_DEVICES": "1"})
+        process = subprocess.Popen(line, cwd=ROOT, env=environment)
         if not last:
             wait_for(lambda: checkpoints(tmp_path / "two"), process)
             process.terminate()
