@@ -193,10 +193,13 @@ def test_two_processes_of_mpirun_train_as_one_also_when_they_are_killed(tmp_path
     environment = os.environ | root | {"JAX_NUM_CPU_DEVICES": "1", "no_proxy": socket.gethostname()}
     for last in (False, True):
         process = subprocess.Popen(line, cwd=ROOT, env=environment)
-        if not last:
-            wait_for(lambda: checkpoints(tmp_path / "two"), process, seconds=400)
+        try:
+            if not last:
+                wait_for(lambda: checkpoints(tmp_path / "two"), process, seconds=400)
+                process.terminate()
+            assert (process.wait(timeout=400) == 0) == last
+        finally:
             process.terminate()
-        assert (process.wait(timeout=400) == 0) == last
         assert (tmp_path / "two/result.json").exists() == last
     assert json.loads((tmp_path / "two/result.json").read_text())["scores"] == one["scores"]
     assert_same_bits(tmp_path / "one", tmp_path / "two", **more)
