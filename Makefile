@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-netket test-mpi test-readme bench planted-bugs stress table portability docs lint types clean train-environment dev-environment
+.PHONY: help demo test test-all test-extras test-readme bench planted-bugs stress table portability docs lint types clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -30,13 +30,9 @@ test: dev-environment  ## all tests that guard a change; CPU=AVX2 compiles for t
 test-all: test  ## make test, then what takes long by nature: notebooks, pages, chains of commands, benchmarks, soaks
 	"$(PY)" -m pytest -m long $(ARGS)
 
-test-netket: dev-environment  ## install NetKet into the environment, and test networks as its wave functions
-	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[netket]'
-	"$(PY)" -m pytest tests/test_netket.py --numprocesses=0 $(ARGS)
-
-test-mpi: dev-environment  ## install Open MPI into the environment, and train under mpirun
-	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[mpi]'
-	"$(PY)" -m pytest tests/training/test_processes.py -k mpirun --numprocesses=0 $(ARGS)
+test-extras: dev-environment  ## install NetKet and Open MPI into the environment: wave functions, and training under mpirun
+	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[netket,mpi]'
+	"$(PY)" -m pytest tests/test_netket.py tests/training/test_processes.py -k 'netket or mpirun' --numprocesses=0 $(ARGS)
 
 test-readme: dev-environment  ## follow README in fresh environments, as printed: minutes and the index
 	"$(PY)" -m pytest tests/readme.py --numprocesses=0 $(ARGS)

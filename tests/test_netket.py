@@ -10,7 +10,7 @@ from test_docs import NETKET_PAGE, run_blocks
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN
 
-nk = pytest.importorskip("netket", reason="NetKet is not installed: make test-netket")
+nk = pytest.importorskip("netket", reason="NetKet is not installed: make test-extras")
 wave_functions = pytest.importorskip("pixelcnn_jax.netket")
 
 SMALL = dict(features=6, layers=1, first_kernel_size=3, dtype="float64")

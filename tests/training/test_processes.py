@@ -184,7 +184,7 @@ def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path):
 @pytest.mark.usefixtures("two_devices")
 def test_two_processes_of_mpirun_train_as_one_also_when_they_are_killed(tmp_path):
     """As mpirun does within a second of SIGTERM."""
-    pytest.importorskip("mpi4py", reason="mpi4py is not installed: make test-mpi")
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed: make test-extras")
     more = dict(train__steps=60, train__eval_every=20, train__log_every=20, train__checkpoint_every=10)
     one = run(tmp_path / "one", **more)
     mpirun = [str(Path(sys.executable).with_name("mpirun")), "-n", "2", "--oversubscribe", "--bind-to", "none"]
