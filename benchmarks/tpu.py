@@ -59,9 +59,8 @@ def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> j
     batch = abstract({"image": jax.ShapeDtypeStruct((images * mesh.size, *spec.shape), jnp.int32)}, split)
     if program == "train":
         options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": config.train.ema_decay}
-        step = partial(train_step, **options)
-        with jax.set_mesh(mesh):
-            return jax.jit(step, donate_argnames="state", out_shardings=whole).lower(state, batch, key)
+        step = partial(train_step, **options, microbatch_size=images, mesh=mesh)
+        return jax.jit(step, donate_argnames="state", out_shardings=whole).lower(state, batch, key)
     if program == "evaluate":
         loss = jax.jit(experiment.loss, static_argnums=2, out_shardings=whole)
         return loss.lower(state.params, batch, None)
