@@ -33,7 +33,7 @@ from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.processes import Processes, is_first, join, launched, run_on_first_process
 from pixelcnn_jax.training.report import next_steps
 from pixelcnn_jax.training.run import train
-from pixelcnn_jax.training.stop import Interrupted
+from pixelcnn_jax.training.signals import Interrupted
 from pixelcnn_jax.training.summary import summary, table
 
 # Fields of config.data that change the images or the test split.

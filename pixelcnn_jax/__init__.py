@@ -1,6 +1,6 @@
 """Conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv 1606.05328) in JAX and Flax."""
 
-from pixelcnn_jax.foundation import interrupts  # noqa: F401 (before slow imports)
+from pixelcnn_jax.foundation import import_signals  # noqa: F401 (before slow imports)
 
 # isort: split
 import importlib

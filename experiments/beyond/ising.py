@@ -26,8 +26,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.pretrained import save_pretrained
-from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer
-from pixelcnn_jax.training.step import averaged
+from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer, update_ema
 
 HIGHEST = 0.6  # beta, of training
 DRAWN_TOGETHER = 1000  # samples of an estimate
@@ -162,7 +161,7 @@ def make_step(
         gradients, excess = gradient(network, state.variables, of_draws, beta, size=size, samples=recipe.samples)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.variables)
         variables = optax.apply_updates(state.variables, updates)
-        average = averaged(state.average, variables, step, decay=recipe.ema_decay)
+        average = update_ema(state.average, variables, step, decay=recipe.ema_decay)
         return State(variables, average, optimizer_state), excess[0].std()
 
     return optimizer, one_step

@@ -29,9 +29,9 @@ from pixelcnn_jax.training.loggers import make_loggers
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows
+from pixelcnn_jax.training.signals import Interrupted, StopNow, stop_requests
 from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import TrainState, init_state, train_step
-from pixelcnn_jax.training.stop import Interrupted, StopNow, stop_requests
 
 MOST_SKIPPED = 10  # non-finite gradients in a row that stop a run
 REMEDY = "lower config.optimizer.learning_rate, or set config.model.dtype=float32."

@@ -1,15 +1,17 @@
-"""AdamW or Muon with gradient clipping and a learning-rate schedule."""
+"""AdamW or Muon, gradient clipping, learning-rate schedule and EMA."""
 
 import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 from optax.contrib import MuonDimensionNumbers, muon
 
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import condition_of
+from pixelcnn_jax.models.parameters import Params
 
 GATED = ("vertical", "crossing", "horizontal", "input", "state")  # kernels whose outputs are [gates, features]
 
@@ -74,6 +76,13 @@ def muon_axes(params: Any) -> Any:
         return MuonDimensionNumbers(tuple(range(stacked, x.ndim - outputs)), tuple(range(x.ndim - outputs, x.ndim)))
 
     return jax.tree_util.tree_map_with_path(axes, params)
+
+
+def update_ema(average: Params, params: Params, step: Int[Array, ""], *, decay: float) -> Params:
+    """Updates the exponential moving average, which is shorter early on."""
+    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    # In this form a constant parameter keeps its average to the bit.
+    return jax.tree.map(lambda old, new: old + (1 - kept) * (new - old), average, params)
 
 
 def at_step(state: Any, step: Int[Array, ""]) -> Any:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
-from pixelcnn_jax.training.optimizer import at_step
+from pixelcnn_jax.training.optimizer import at_step, update_ema
 from pixelcnn_jax.training.start import replaced
 
 
@@ -47,13 +47,6 @@ def init_state(
     zero = jnp.zeros((), jnp.int32)
     # Copies: a buffer that occurs twice cannot be donated.
     return TrainState(zero, params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.copy(zero))
-
-
-def averaged(average: Params, params: Params, step: Int[Array, ""], *, decay: float) -> Params:
-    """Updates the exponential moving average, which is shorter early on."""
-    kept = jnp.minimum(decay, (1 + step) / (10 + step))
-    # In this form a constant parameter keeps its average to the bit.
-    return jax.tree.map(lambda old, new: old + (1 - kept) * (new - old), average, params)
 
 
 def accumulated(function: Callable[[Array, Batch], Any], batch: Batch, size: int, mesh: Mesh) -> Any:
@@ -110,7 +103,7 @@ def train_step(
     is_finite = jnp.isfinite(norm)
     updates, optimizer_state = optimizer.update(gradient, at_step(state.optimizer, state.step), state.params)
     params = optax.apply_updates(state.params, updates)
-    ema = averaged(state.ema, params, state.step, decay=ema_decay)
+    ema = update_ema(state.ema, params, state.step, decay=ema_decay)
     # Selected, not branched: a branch compiles separately and rounds differently.
     new, old = (params, ema, optimizer_state), (state.params, state.ema, state.optimizer)
     params, ema, optimizer_state = jax.tree.map(partial(jnp.where, is_finite), new, old)

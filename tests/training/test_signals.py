@@ -7,7 +7,7 @@ from tiny_runs import assert_same_bits, checkpoints, records, run, with_experime
 
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.metrics import Stopwatch
-from pixelcnn_jax.training.stop import SIGNALS, Interrupted, StopNow, stop_requests
+from pixelcnn_jax.training.signals import SIGNALS, Interrupted, StopNow, stop_requests
 
 
 @pytest.fixture(autouse=True)
