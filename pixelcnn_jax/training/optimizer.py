@@ -11,7 +11,6 @@ from optax.contrib import MuonDimensionNumbers, muon
 
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import condition_of
-from pixelcnn_jax.models.parameters import Params
 
 GATED = ("vertical", "crossing", "horizontal", "input", "state")  # kernels whose outputs are [gates, features]
 
@@ -78,7 +77,7 @@ def muon_axes(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(axes, params)
 
 
-def update_ema(average: Params, params: Params, step: Int[Array, ""], *, decay: float) -> Params:
+def update_ema(average: Any, params: Any, step: Int[Array, ""], *, decay: float) -> Any:
     """Updates the exponential moving average, which is shorter early on."""
     kept = jnp.minimum(decay, (1 + step) / (10 + step))
     # In this form a constant parameter keeps its average to the bit.
