@@ -153,7 +153,7 @@ def parse(argv: list[str]) -> Command:
         missing = "There is no field " * isinstance(error, AttributeError)
         raise InputError(f"{missing}{one_line(text) or type(error).__name__} (--help lists the fields).") from error
     if rest:
-        raise InputError(f"{rest[0]} is not a flag: fields are given as --config.GROUP.FIELD=VALUE (see --help).")
+        raise InputError(f"{rest[0]} is not a flag: fields are given as --config.SECTION.FIELD=VALUE (see --help).")
     if not isinstance(experiment, str):
         raise InputError("--config=configs/NAME.py is needed, a file whose get_config() returns a config (see --help).")
     if values.help:

@@ -13,16 +13,7 @@ from jaxtyping import Array, Bool, Float, Key
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
-from pixelcnn_jax.models.inputs import (
-    Condition,
-    ConditionLike,
-    Images,
-    ImagesLike,
-    Map,
-    Variables,
-    apply,
-    as_images,
-)
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, ImagesLike, Map, Variables, apply, as_images
 
 Nats = TypeVar("Nats", Array, np.ndarray, float)
 

@@ -33,13 +33,7 @@ SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU c
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare before writing.")
 @options.json_option
 def compress(
-    name: str,
-    files: tuple[Path, ...],
-    output: Path,
-    label: str | None,
-    batch_size: int,
-    verify: bool,
-    as_json: bool,
+    name: str, files: tuple[Path, ...], output: Path, label: str | None, batch_size: int, verify: bool, as_json: bool
 ) -> None:
     """Compress image files losslessly into one file.
 

@@ -24,10 +24,7 @@ def symmetries(height: int, width: int) -> list[Callable[[Array], Array]]:
 
 
 def random_view(
-    key: Key[Array, ""],
-    images: Int[Array, "batch height width channels"],
-    share: float,
-    others: Sequence[int] = (),
+    key: Key[Array, ""], images: Int[Array, "batch height width channels"], share: float, others: Sequence[int] = ()
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, "batch views"]]:
     """Draws a view per image; returns images and one-hot h.
 

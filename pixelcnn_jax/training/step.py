@@ -35,10 +35,7 @@ class Measured(NamedTuple):
 
 
 def init_state(
-    experiment: Experiment,
-    optimizer: optax.GradientTransformation,
-    key: Key[Array, ""],
-    trained: Params | None = None,
+    experiment: Experiment, optimizer: optax.GradientTransformation, key: Key[Array, ""], trained: Params | None = None
 ) -> TrainState:
     """Builds the initial state, with a warm start from ``trained``."""
     params = experiment.init(key)
