@@ -255,6 +255,12 @@ def whole_head(
     return flat.reshape(*flat.shape[:3], model.channels, model.outputs)
 
 
+def check_precision(model: Network) -> None:
+    """Raises InputError for float64 without ``jax_enable_x64``."""
+    if model.dtype == jnp.float64 and jnp.zeros(()).dtype != jnp.float64:
+        raise InputError("dtype float64 needs 64 bits in JAX: call jax.config.update('jax_enable_x64', True) first.")
+
+
 def check_hyperparameters(model: Network) -> None:
     """Raises InputError for hyperparameters that would silently change the network."""
     channels, kernels = model.channels, ("kernel_size", "first_kernel_size")
@@ -271,3 +277,4 @@ def check_hyperparameters(model: Network) -> None:
     for name, (holds, wanted) in rules.items():
         if not holds:
             raise InputError(f"{name} must be {wanted}, got {getattr(model, name)}.")
+    check_precision(model)

@@ -71,8 +71,14 @@ def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[
         pixelcnn = [python, "-m", "pixelcnn_jax.cli"]
         commands.append(shlex.join([*pixelcnn, "sample", str(workdir), "-o", str(workdir / "grid.png")]))
         commands.append(shlex.join([*pixelcnn, "evaluate", str(workdir), *split, *where]))
-    arguments = json.dumps(str(workdir)) + (", model=..." if is_own else "")
-    commands.append(f"# in Python: pixelcnn_jax.load_pretrained({arguments})")
+    folder = json.dumps(str(workdir))
+    if is_own:
+        fields = ", ".join(f"{key}={x!r}" for key, x in network.items() if key != "class")
+        model = f"{network['class']}({fields})" if "class" in network else "..."
+        commands.append(f"# in Python: pixelcnn_jax.load_pretrained({folder}, model={model})")
+    else:
+        code = f"import pixelcnn_jax; print(pixelcnn_jax.load_pretrained({folder}).model)"
+        commands.append(shlex.join([python, "-c", code]))
     if (workdir / "tensorboard").is_dir():
         commands.append(shlex.join([python, "-m", "tensorboard.main", f"--logdir={workdir}"]))
     return commands

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.autoregressive import Network, init_parameters
+from pixelcnn_jax.models.autoregressive import Network, check_precision, init_parameters
 from pixelcnn_jax.models.inputs import (
     Condition,
     ConditionLike,
@@ -148,6 +148,7 @@ def apply_conditioner(
     condition = jax.tree.map(jnp.asarray, condition)
     if isinstance(model, Network):  # other modules check their own
         params = params_of(variables)
+        check_precision(model)
         check_params(model, params)
         check_condition(params, condition, shape)
         model.check_given(condition)
