@@ -103,7 +103,7 @@ class Drawn(NamedTuple):
 
 
 class SamplerInputs(NamedTuple):
-    """Keys, mask and condition (interleaved under guidance)."""
+    """Keys, mask, condition (null interleaved if guided)."""
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
@@ -188,7 +188,7 @@ def _sample_rows(
                 pixel = pixel.at[:, 0, 0, colour].set(jnp.where(is_kept, pixel[:, 0, 0, colour], values))
             images = jax.lax.dynamic_update_slice_in_dim(drawn.images, pixel, column, axis=2)
             columns = stream.close_pixel(params, columns, state, adjustment.repeat(pixel))
-            # Carried into the next iteration: XLA on CPU would fuse the context slice into the gate, ten times slower.
+            # Opened one iteration ahead: else XLA on CPU fuses the context slice into the gate, ten times slower.
             following = stream.open_pixel(params, columns, above, jnp.minimum(column + 1, width - 1))
             return drawn._replace(images=images), columns, following
 
@@ -245,7 +245,7 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)
-    # Unobserved pixels are set to 0, a valid embedding index, and drawn before use; -1 marks invalid images.
+    # Unobserved pixels hold 0, a valid embedding index, until drawn; -1 marks an invalid value.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)

@@ -37,7 +37,7 @@ def vertical_conv(
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
 ) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
-    """Convolves [memory, x], causal over rows (shifted n/2 x n); also the updated memory."""
+    """Computes the row-causal n/2 x n convolution of [memory, x], and the updated memory."""
     window = jnp.concatenate([memory, x], axis=1)
     return vertical_conv_valid(kernel, window), window[:, x.shape[1] :]
 
@@ -51,7 +51,7 @@ def zero_rows(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array,
 def horizontal_conv_valid(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height columns features"]
 ) -> Float[Array, "batch height new_columns *out"]:
-    """Convolves with the 1 x n/2 kernel of the columns left, VALID."""
+    """Convolves with the 1 x n/2 kernel of the left context, VALID."""
     return window_product(x, kernel[None])
 
 
@@ -121,7 +121,7 @@ def vertical_layer(
     memory: Float[Array, "batch remembered width features"],
     condition: Condition,
 ) -> VerticalOutput:
-    """Computes the vertical stack: n x n, gate, 1x1 to horizontal (Figure 2)."""
+    """Computes a vertical layer: n/2 x n, gate, 1x1 to horizontal (Figure 2)."""
     pre_activation, memory = vertical_conv(layer["vertical"]["kernel"], x, memory)
     pre_activation = checkpoint_name(add_bias(pre_activation, layer["vertical"]["bias"]), PRE_ACTIVATION)
     kernel = layer["crossing"]["kernel"]
@@ -150,7 +150,7 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width block"], Float[Array, "batch height width block"]]:
-    """Computes the horizontal stack (Figure 2): output and gated activation."""
+    """Completes a horizontal layer from its context: output, gated activation."""
     pre_activation = context.gate + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(pre_activation, PRE_ACTIVATION)))
     out = context.out + product(gated, layer["out"]["kernel"])
