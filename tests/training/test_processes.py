@@ -195,9 +195,9 @@ def test_two_processes_of_mpirun_train_as_one_also_when_they_are_killed(tmp_path
         process = subprocess.Popen(line, cwd=ROOT, env=environment)
         try:
             if not last:
-                wait_for(lambda: checkpoints(tmp_path / "two"), process, seconds=400)
+                wait_for(lambda: checkpoints(tmp_path / "two"), process, seconds=900)
                 process.terminate()
-            assert (process.wait(timeout=400) == 0) == last
+            assert (process.wait(timeout=900) == 0) == last
         finally:
             process.terminate()
         assert (tmp_path / "two/result.json").exists() == last
