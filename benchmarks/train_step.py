@@ -112,18 +112,13 @@ def network_r() -> RunConfig:
 
 
 def stepper(
-    experiment: Experiment,
-    config: RunConfig,
-    batch: Batch,
-    sharding: Any,
-    microbatch_size: int | None = None,
-    mesh: Any = None,
+    experiment: Experiment, config: RunConfig, batch: Batch, sharding: Any, microbatch_size: int | None = None
 ) -> tuple[Callable[..., Any], jax.stages.Compiled, float]:
     """Builds the next step's function, the compiled step and its compile time."""
     optimizer, key = make_optimizer(config.optimizer, steps=config.train.steps), jax.random.key(0)
     state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=sharding)(key)
     options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": config.train.ema_decay}
-    step = partial(train_step, **options, microbatch_size=microbatch_size, mesh=mesh)
+    step = partial(train_step, **options, microbatch_size=microbatch_size, mesh=getattr(sharding, "mesh", None))
     lowered = jax.jit(step, donate_argnames="state", out_shardings=sharding).lower(state, batch, key)
     began = time.perf_counter()
     compiled = lowered.compile()
@@ -143,7 +138,9 @@ def gflop_of(compiled: jax.stages.Compiled) -> float:
 
 
 @click.command(cls=UserCommand, help=__doc__)
-@click.option("--microbatch-size", multiple=True, type=int, default=(4, 8, 32), show_default=True, help="Of a step.")
+@click.option(
+    "--microbatch-size", multiple=True, type=int, default=(1, 2, 4, 32), show_default=True, help="Per device; 32 whole."
+)
 @click.option("--rounds", default=5, show_default=True, help="Number of times that each step is timed.")
 def main(microbatch_size: tuple[int, ...], rounds: int) -> None:
     use_all_cores()
@@ -154,9 +151,8 @@ def main(microbatch_size: tuple[int, ...], rounds: int) -> None:
 
     steps, executed = {}, {}
     for size in microbatch_size:
-        steps[f"microbatch {size}"], compiled, _ = stepper(
-            experiment, config, batch, replicated(mesh), size if size < BATCH else None, mesh
-        )
+        part = size if size < BATCH else None
+        steps[f"microbatch {size}"], compiled, _ = stepper(experiment, config, batch, replicated(mesh), part)
         if size == BATCH:  # for others XLA counts the body of the loop once
             executed["package"] = gflop_of(compiled) * mesh.size / BATCH
     naive = naive_experiment(experiment)
