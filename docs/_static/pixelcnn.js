@@ -5,14 +5,13 @@
  *     const pixels = await model.sample({ label: 3, seed: 1 });
  */
 const TYPES = { I8: Int8Array, U8: Uint8Array, I16: Int16Array, U16: Uint16Array, I32: Int32Array };
-const MAGIC = [0x93, 0x50, 0x43, 0x4e, 0x4e, 0x0d, 0x0a, 0x1a];
 const DAMAGED = "This file is damaged: its length, numbers or checksum do not match.";
-const MISFIT = "This file is damaged, or another class was compressed.";
+const MISFIT = "This file is damaged, or of another model or label.";
 
 /** Loads a model from its safetensors file and the card (.json) beside it. */
 export async function load(url) {
-  const urls = [url, url.replace(/safetensors$/, "json")];
-  const [weights, card] = await Promise.all(urls.map((file) => fetch(file)));
+  const files = [url, url.replace(/safetensors$/, "json")].map((file) => fetch(file));
+  const [weights, card] = await Promise.all(files);
   check(weights.ok && card.ok, `There is no model at ${url}.`);
   return new PixelCNN(readArrays(await weights.arrayBuffer()), await card.json());
 }
@@ -25,11 +24,11 @@ function readArrays(buffer) {
   const start = 8 + new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(buffer.slice(8, start)));
   delete header.__metadata__;
-  const read = ([path, { dtype, shape, data_offsets: [from, to] }]) => {
-    const values = Int32Array.from(new TYPES[dtype](buffer.slice(start + from, start + to)));
-    return [path.replace("params.", ""), Object.assign(values, { shape })];
-  };
-  return Object.fromEntries(Object.entries(header).map(read));
+  return Object.fromEntries(Object.entries(header).map(([path, { dtype, shape, data_offsets }]) => {
+    const [from, to] = data_offsets.map((offset) => start + offset);
+    const x = Int32Array.from(new TYPES[dtype](buffer.slice(from, to)));
+    return [path.replace("params.", ""), Object.assign(x, { shape })];
+  }));
 }
 
 /** Cuts an array along its first axis. */
@@ -39,12 +38,24 @@ function unstack(x) {
   return Array.from({ length: count }, cut);
 }
 
+/** Collects the arrays of a part; kernels become matrices, a vertical one a matrix per row. */
+function collect(arrays, part, pick = (x) => x) {
+  const read = (x) => (x.shape.length === 5 ? unstack(x).map(matrix) : matrix(x));
+  const paths = Object.keys(arrays).filter((path) => path.startsWith(`${part}.`));
+  return Object.fromEntries(paths.map((path) => {
+    const x = pick(arrays[path]);
+    return [path.slice(part.length + 1), path.endsWith("kernel") ? read(x) : x];
+  }));
+}
+
 /** Transposes a kernel, so that the weights of a sum are adjacent. */
 function matrix(kernel) {
-  const outputs = kernel.shape.at(-1) * (kernel.shape.length > 2 ? 2 : 1); // two halves
-  const inputs = kernel.length / outputs;
-  const weights = kernel.map((_, i) => kernel[(i % inputs) * outputs + Math.floor(i / inputs)]);
-  return { weights, inputs };
+  const outputs = kernel.shape.at(-1) * (kernel.shape.length > 2 ? 2 : 1); // halves of a gate
+  const inputs = kernel.length / outputs, weights = zeros(kernel.length);
+  for (let i = 0; i < kernel.length; i++) {
+    weights[(i % outputs) * inputs + Math.floor(i / outputs)] = kernel[i];
+  }
+  return { inputs, weights };
 }
 
 /** Sets sums[start:stop] to bias + x[at:] @ kernel, four at a time. */
@@ -64,189 +75,164 @@ function multiply({ weights, inputs }, x, at, bias, sums, start = 0, stop = sums
   }
 }
 
-/** Collects the arrays of a part; kernels become matrices, a vertical one a matrix for each row. */
-function collect(arrays, part, pick = (x) => x) {
-  const paths = Object.keys(arrays).filter((path) => path.startsWith(`${part}.`));
-  const read = (x) => (x.shape.length === 5 ? unstack(x).map(matrix) : matrix(x));
-  return Object.fromEntries(paths.map((path) => {
-    const x = pick(arrays[path]);
-    return [path.slice(part.length + 1), path.endsWith("kernel") ? read(x) : x];
-  }));
-}
-
+const zeros = (size) => new Int32Array(size);
 const bitLength = (x) => 32 - Math.clz32(x);
 const clip = (x, low, high) => (x < low ? low : x > high ? high : x);
 const rescale = (sum, shift) => (sum + (1 << (shift - 1))) >> shift;
-
-function lookUp(table, x) {
-  const reach = table.length >> 1;
-  return table[clip(x, -reach, reach) + reach];
-}
+const lookUp = (table, x, reach = table.length >> 1) => table[clip(x, -reach, reach) + reach];
+const levelAt = (bounds, slot) => bounds.findIndex((bound) => bound > slot) - 1;
 
 /** Sets x[start:stop] to sums, rescaled and clipped to [sign * clips, clips]. */
 function settle(part, name, sums, x, start = 0, stop = x.length, sign = -1) {
-  const shifts = part[`shifts.${name}`], clips = part[`clips.${name}`];
+  const shifts = part[`shifts.${name}`], clips = part[`clips.${name}`], isOne = shifts.length === 1;
   for (let i = start; i < stop; i++) {
-    x[i] = clip(rescale(sums[i], shifts[shifts.length > 1 ? i : 0]), sign * clips[i], clips[i]);
+    x[i] = clip(rescale(sums[i], shifts[isOne ? 0 : i]), sign * clips[i], clips[i]);
   }
 }
 
 /** Draws the slot of a sub-pixel: a hash of seed and index. */
 export function slotOf(seed, index, bits) {
-  const hash = (x) => {
-    x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);
-    x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
-    return x ^ (x >>> 15);
-  };
+  const mix = (x, shift, factor) => Math.imul(x ^ (x >>> shift), factor);
+  const hash = (x) => mix(mix(mix(x, 16, 0x21f0aaad), 15, 0x735a2d97), 15, 1);
   return hash(hash(seed) + Math.imul(index, 0x9e3779b9)) >>> (32 - bits);
 }
 
-const levelAt = (bounds, slot) => bounds.findIndex((bound) => bound > slot) - 1;
-const startsWith = (bytes, start) => start.every((byte, i) => bytes[i] === byte);
-const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-
 /** An integer model. Images are arrays of sub-pixels: by row, column, channel. */
 class PixelCNN {
-  constructor(arrays, { networks, image_spec: { height, width, classes } }) {
-    const { features, levels, channels, mixture, linear_prediction: linear, layers } = networks;
-    const isKnown = networks.class === "IntegerPixelCNN" && !networks.code_features;
-    check(isKnown && !arrays["condition.shifts.s"], "Only integer models of pixels can be read.");
-    Object.assign(this, { arrays, features, levels, channels, mixture, linear, height, width, classes });
-    this.totalBits = mixture ? 20 : 16;
-    this.tables = collect(arrays, "tables");
-    this.head = collect(arrays, "head");
+  constructor(arrays, { networks, image_spec: size }) {
+    const { features, channels, layers, mixture, code_features: codes } = networks;
+    const isKnown = networks.class === "IntegerPixelCNN" && !codes && !arrays["condition.shifts.s"];
+    check(isKnown, "Only integer models of pixels, with a label or none, can be read.");
+    Object.assign(this, networks, size, { arrays, totalBits: mixture ? 20 : 16 });
+    Object.assign(this, { head: collect(arrays, "head"), tables: collect(arrays, "tables") });
     const inner = (_, i) => collect(arrays, "layers", (x) => unstack(x)[i]);
     this.layers = [collect(arrays, "first"), ...Array.from({ length: layers }, inner)];
-    this.layers.forEach((layer, i) => {
-      const inputs = i ? features : 1 + channels, rows = layer["vertical.kernel"];
-      const left = layer["horizontal.kernel"].inputs / inputs - 1;
-      Object.assign(layer, { inputs, rows, left, border: (rows[0].inputs / inputs) >> 1 });
-    });
+    for (const [i, layer] of this.layers.entries()) {
+      layer.inputs = i ? features : 1 + channels;
+      layer.border = (layer["vertical.kernel"][0].inputs - layer.inputs) / 2;
+      layer.left = layer["horizontal.kernel"].inputs - layer.inputs;
+    }
   }
 
   /** Computes the bounds of the levels' intervals, from 0 to 2**totalBits. */
   bounds(outputs, temperature = 1) {
-    const { levels, tables: { exp, logistic, slopes, slope_shifts: shifts }, mixture: count } = this;
+    const { levels, tables: { exp, logistic, slopes, slope_shifts }, mixture: count } = this;
     const inverse = Math.round(256 / temperature), wider = Math.round(64 * Math.log(temperature));
     const divide = (logits, room) => {
       const largest = Math.max(...logits), sums = [0];
-      const below = logits.map((logit) => Math.round(((largest - logit) * inverse) / 256));
-      for (const x of below) sums.push(sums.at(-1) + exp[Math.min(x, exp.length - 1)]);
+      for (const logit of logits) {
+        const below = Math.round(((largest - logit) * inverse) / 256);
+        sums.push(sums.at(-1) + exp[Math.min(below, exp.length - 1)]);
+      }
       const shift = Math.max(0, bitLength(sums.at(-1)) - 16), total = sums.at(-1) >> shift;
       return sums.map((sum) => Math.floor(((sum >> shift) * room) / total));
     };
     if (!count) return divide(outputs, 2 ** 16 - levels).map((sum, v) => v + sum);
     const logits = [...outputs.slice(0, count), ...outputs.slice(3 * count)];
     const edges = divide(logits, 2 ** 16 - Math.ceil(levels / 16));
-    const weights = logits.map((_, k) => edges[k + 1] - edges[k]);
-    const indices = outputs.slice(2 * count, 3 * count).map((x) => clip(x + wider, 0, slopes.length - 1));
-    const step = 2 ** (14 - bitLength(levels - 1)), far = 2 ** 20 - 1;
-    const bound = (v) => {
-      let below = (weights[count] ?? 0) * 2 ** 16;
+    const scales = outputs.map((x) => clip(x + wider, 0, slopes.length - 1)).slice(2 * count);
+    const step = 2 ** (14 - bitLength(levels - 1)), far = 2 ** 20 - 1, bounds = [0];
+    for (let v = 1; v < levels; v++) {
+      let below = logits.length > count ? (edges[count + 1] - edges[count]) * 2 ** 16 : 0;
       for (let k = 0; k < count; k++) {
         const distance = clip((2 * v - levels) * step - outputs[count + k], -far, far);
-        const argument = rescale(distance * slopes[indices[k]], shifts[indices[k]]);
-        below += weights[k] * lookUp(logistic, argument);
+        const argument = rescale(distance * slopes[scales[k]], slope_shifts[scales[k]]);
+        below += (edges[k + 1] - edges[k]) * lookUp(logistic, argument);
       }
-      return v + Math.floor(below / 2 ** 12);
-    };
-    return [0, ...Array.from({ length: levels - 1 }, (_, v) => bound(v + 1)), 2 ** 20];
+      bounds.push(v + Math.floor(below / 2 ** 12));
+    }
+    return [...bounds, 2 ** 20];
   }
 
-  /** Yields the outputs of each sub-pixel of some images in coding order, and is sent its value. */
-  *scan(labels, height, width) {
+  /** Passes the sub-pixels of images in coding order; `choose` gives their values. */
+  async run(labels, height, width, choose, onPixel) {
     const isLabel = (label) => Number.isInteger(label) && label >= 0 && label < this.classes;
-    check(!this.classes || labels.every(isLabel), `Choose a label from 0 to ${this.classes - 1}.`);
-    const images = labels.map((label) => new ImageState(this, width, this.classes ? label : 0));
-    for (let row = 0; row < height; row++) {
-      for (const image of images) image.openRow();
-      for (let at = 0; at < width * this.channels; at++) {
-        const column = Math.floor(at / this.channels), channel = at % this.channels;
-        for (const [i, image] of images.entries()) {
-          const outputs = image.outputs(column, channel);
-          image.set(column, channel, yield { i, index: row * width * this.channels + at, outputs });
+    check(!this.classes || labels.every(isLabel), `The label is from 0 to ${this.classes - 1}.`);
+    const states = labels.map((label) => new ImageState(this, width, label));
+    const images = labels.map(() => zeros(height * width * this.channels));
+    for (let row = 0, index = 0; row < height; row++) {
+      for (const state of states) state.openRow();
+      for (let column = 0; column < width; column++) {
+        for (let channel = 0; channel < this.channels; channel++, index++) {
+          for (const [i, state] of states.entries()) {
+            const outputs = state.outputs(column, channel), bounds = this.bounds(outputs);
+            const value = images[i][index] = choose({ i, index, outputs, bounds });
+            state.set(column, channel, value);
+            await onPixel?.({ i, index, value, bounds });
+          }
         }
       }
     }
+    return images;
   }
 
   /** Computes the probabilities of the sub-pixel that follows the first ones of an image. */
-  conditionals(pixels, { label, width = this.width } = {}) {
-    const scan = this.scan([label], Infinity, width);
-    let step = scan.next();
-    for (const value of pixels) step = scan.next(value);
-    const bounds = this.bounds(step.value.outputs);
-    return bounds.slice(1).map((bound, v) => (bound - bounds[v]) / 2 ** this.totalBits);
+  async conditionals(pixels, { label, width = this.width } = {}) {
+    const height = Math.floor(pixels.length / width / this.channels) + 1, all = [];
+    await this.run([label], height, width, ({ index, bounds }) => {
+      all.push(bounds);
+      return pixels[index] ?? 0;
+    });
+    const next = all[pixels.length];
+    return next.slice(1).map((bound, v) => (bound - next[v]) / 2 ** this.totalBits);
   }
 
   /**
-   * Draws an image, in which the pixels of `given` stay where `mask` is true.
+   * Draws an image; where `mask` is true, the pixels of `given` stay.
    *
-   * `onPixel` is called, and awaited, with { index, value, bounds }; bounds are of temperature 1.
+   * `onPixel` gets { index, value, bounds }, with bounds at temperature 1, and is awaited.
    */
   async sample({ label, given, mask, seed = 0, temperature = 1, onPixel, ...size } = {}) {
-    const { height, width } = { ...this, ...size }, scan = this.scan([label], height, width);
-    const pixels = new Int32Array(height * width * this.channels);
-    for (let step = scan.next(); !step.done;) {
-      const { index, outputs } = step.value, bounds = this.bounds(outputs);
+    const { height, width } = { ...this, ...size };
+    const choose = ({ index, outputs, bounds }) => {
+      if (mask?.[index]) return given[index];
       const tempered = temperature === 1 ? bounds : this.bounds(outputs, temperature);
-      const drawn = levelAt(tempered, slotOf(seed, index, this.totalBits));
-      const value = pixels[index] = mask?.[index] ? given[index] : drawn;
-      if (onPixel) await onPixel({ index, value, bounds });
-      step = scan.next(value);
-    }
-    return pixels;
+      return levelAt(tempered, slotOf(seed, index, this.totalBits));
+    };
+    return (await this.run([label], height, width, choose, onPixel))[0];
   }
 
-  /** Decodes a .pcnn file; h is a label, or one of each image. Refuses what it cannot trust. */
+  /** Decodes a .pcnn file; h is a label, or one per image. Refuses what is damaged or too large. */
   async decode(bytes, h, { limit = 2 ** 18, onPixel } = {}) {
     const { count, height, width, streams, size, lanes } = await this.unpack(bytes, limit);
     const labels = Array.from({ length: count }, (_, i) => (Array.isArray(h) ? h[i] : h));
-    const images = labels.map(() => new Int32Array(height * width * this.channels));
-    for (const [group, stream] of streams.entries()) {
-      const [start, stop] = [group * size, (group + 1) * size];
-      const scan = this.scan(labels.slice(start, stop), height, width);
-      await this.decodeGroup(stream, lanes, scan, images.slice(start, stop), onPixel);
+    const images = [], whole = 2 ** this.totalBits, low = 2 ** 24;
+    for (const stream of streams) {
+      const first = images.length, own = labels.slice(first, first + size);
+      const states = Array.from(new Uint32Array(stream.buffer, 0, lanes));
+      let at = 4 * lanes;
+      const choose = ({ i, bounds }) => {
+        const state = states[i % lanes], slot = state % whole, value = levelAt(bounds, slot);
+        const share = (bounds[value + 1] - bounds[value]) * Math.floor(state / whole);
+        let next = share + slot - bounds[value];
+        while (next < low && at < stream.length) next = next * 256 + stream[at++];
+        check(next >= low, MISFIT);
+        states[i % lanes] = next;
+        return value;
+      };
+      const tell = onPixel && ((pixel) => onPixel({ ...pixel, i: first + pixel.i }));
+      images.push(...await this.run(own, height, width, choose, tell));
+      const end = 4 * Math.ceil((own.length * images[0].length) / 4096);
+      const isEnd = stream.length === Math.max(at, end) && !stream.subarray(at).some(Boolean);
+      check(isEnd && states.every((state) => state === low), MISFIT);
     }
     return { images, height, width };
   }
 
-  async decodeGroup(stream, lanes, scan, images, onPixel) {
-    const view = new DataView(stream.buffer), whole = 2 ** this.totalBits;
-    const states = Array.from({ length: lanes }, (_, lane) => view.getUint32(4 * lane, true));
-    let at = 4 * lanes;
-    for (let step = scan.next(); !step.done;) {
-      const { i, index, outputs } = step.value, bounds = this.bounds(outputs);
-      const slot = states[i % lanes] % whole, value = levelAt(bounds, slot), start = bounds[value];
-      let state = (bounds[value + 1] - start) * Math.floor(states[i % lanes] / whole) + slot - start;
-      while (state < 2 ** 24 && at < stream.length) state = state * 256 + stream[at++];
-      check(state >= 2 ** 24, MISFIT);
-      states[i % lanes] = state;
-      images[i][index] = value;
-      if (onPixel) await onPixel({ i, index, value, bounds });
-      step = scan.next(value);
-    }
-    const padding = Math.max(0, 4 * Math.ceil((images.length * images[0].length) / 4096) - at);
-    check(states.every((state) => state === 2 ** 24) && stream.length === at + padding, MISFIT);
-    check(stream.subarray(at).every((byte) => !byte), MISFIT);
-  }
-
-  /** Reads a container; its numbers are checked before time or memory depends on them. */
+  /** Reads a container, and checks its numbers before time or memory depends on them. */
   async unpack(bytes, limit) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length), end = bytes.length - 8;
-    check(end >= 70 && startsWith(bytes, MAGIC), "This is not a .pcnn file.");
-    check(view.getUint16(8, true) === 1, "This file has an unknown version of the format.");
-    const isWhole = startsWith(await sha256(bytes.subarray(0, end)), bytes.subarray(end));
-    check(isWhole && Number(view.getBigUint64(10, true)) === bytes.length, DAMAGED);
-    const isOwn = startsWith(await this.digest(), bytes.subarray(18, 34));
+    const start = String.fromCharCode(...bytes.subarray(0, 10)), end = bytes.length - 8;
+    check(start === "\x93PCNN\r\n\x1a\x01\0" && end >= 70, "This is not a .pcnn file of version 1.");
+    const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.subarray(0, end)));
+    check(bytes.subarray(end).every((byte, i) => byte === sum[i]), DAMAGED);
+    const [count, high, height, width, channels, levels, size, lanes, extra] =
+      new Uint32Array(bytes.slice(34, 70).buffer);
+    const subpixels = (count + high * 2 ** 32) * height * width * channels;
+    const isSmall = subpixels <= limit && size * width <= 2 ** 13;
+    check(isSmall, "This file is too large to be decoded in a browser.");
+    const isOwn = channels === this.channels && levels === this.levels;
     check(isOwn, "This file was compressed with another model.");
-    const count = Number(view.getBigUint64(34, true)), numbers = bytes.slice(42, 70).buffer;
-    const [height, width, channels, levels, size, lanes, extra] = new Uint32Array(numbers);
-    const subpixels = count * height * width * channels;
-    check(subpixels <= limit, `This file is too large: it has over ${limit} sub-pixels.`);
-    check(size * width <= 2 ** 13, "This file has too many pixels in a row of its images.");
-    check(subpixels && lanes && lanes <= size && size <= count, DAMAGED);
-    check(channels === this.channels && levels === this.levels, DAMAGED);
+    check(subpixels > 0 && 0 < lanes && lanes <= size && size <= count, DAMAGED);
     let at = 70 + extra;
     const lengths = Array.from({ length: Math.ceil(count / size) }, () => {
       let length = 0, scale = 1;
@@ -257,56 +243,41 @@ class PixelCNN {
     check(at === end && lengths.every((length) => length >= 4 * lanes), DAMAGED);
     return { count, height, width, streams, size, lanes };
   }
-
-  /** Computes the digest by which files name their model. */
-  async digest() {
-    const paths = Object.keys(this.arrays).map((path) => path.split("."));
-    const parts = paths.sort().flatMap((path) => {
-      const x = this.arrays[path.join(".")], comma = x.shape.length === 1 ? "," : "";
-      return [`${path.map((name) => `['${name}']`).join("")} (${x.shape.join(", ")}${comma})`, x];
-    });
-    const blob = new Blob([`${this.channels} ${this.levels}`, ...parts]);
-    return (await sha256(await blob.arrayBuffer())).subarray(0, 16);
-  }
 }
 
-/** What the layers remember of an image: the rows above and the columns to the left. */
+/** What the layers remember of an image: rows above and columns to the left. */
 class ImageState {
   constructor(model, width, label) {
-    const F = model.features, zeros = (size) => new Int32Array(size);
-    Object.assign(this, { model, width, label, features: zeros(F), input: zeros(F), out: zeros(F) });
-    Object.assign(this, { sums: zeros(2 * F), crossing: zeros(2 * F), bias: zeros(2 * F) });
-    this.hidden = zeros(model.head["hidden.bias"].length);
-    this.logits = zeros(model.head["logits.bias"].length);
+    const F = model.features, { "hidden.bias": hidden, "logits.bias": logits } = model.head;
+    const code = (codes) => (codes ? unstack(codes)[label] : zeros(2 * F));
+    Object.assign(this, { model, width, hidden: zeros(hidden.length), logits: zeros(logits.length) });
+    for (const name of ["features", "input", "out"]) this[name] = zeros(F);
+    for (const name of ["sums", "crossing"]) this[name] = zeros(2 * F);
     this.layers = model.layers.map((layer) => ({
       layer,
-      rows: layer.rows.map(() => zeros((width + 2 * layer.border) * layer.inputs)),
-      columns: zeros((layer.left + width) * layer.inputs),
+      rows: layer["vertical.kernel"].map(() => zeros(2 * layer.border + width * layer.inputs)),
+      columns: zeros(layer.left + width * layer.inputs),
       contexts: Array.from({ length: width }, () => zeros(2 * F)),
+      codes: [code(layer.vertical_h), code(layer.horizontal_h)],
       gated: zeros(F),
     }));
   }
 
   /** Advances the vertical stack by the row above. */
   openRow() {
-    const { model: { features: F }, sums, crossing, bias, layers: [{ layer: first, columns }] } = this;
-    let x = columns.subarray(first.left * first.inputs);
-    for (const { layer, rows, contexts } of this.layers) {
+    const { sums, crossing, width, layers, model: { features: F } } = this;
+    let x = layers[0].columns.subarray(layers[0].layer.left);
+    for (const { layer, rows, contexts, codes } of layers) {
       rows.push(rows.shift());
-      rows.at(-1).set(x, layer.border * layer.inputs);
-      x = new Int32Array(this.width * F);
-      for (let column = 0; column < this.width; column++) {
+      rows.at(-1).set(x, layer.border);
+      x = zeros(width * F);
+      for (const [column, context] of contexts.entries()) {
+        const at = column * layer.inputs;
         sums.set(layer["vertical.bias"]);
-        for (const [i, row] of rows.entries()) {
-          multiply(layer.rows[i], row, column * layer.inputs, sums, sums);
-        }
+        layer["vertical.kernel"].forEach((kernel, i) => multiply(kernel, rows[i], at, sums, sums));
         settle(layer, "crossing", sums, crossing);
-        bias.set(layer["horizontal.bias"]);
-        for (let i = 0, code = 2 * F * this.label; layer.vertical_h && i < 2 * F; i++, code++) {
-          sums[i] += layer.vertical_h[code];
-          bias[i] += layer.horizontal_h[code];
-        }
-        multiply(layer["crossing.kernel"], crossing, 0, bias, contexts[column]);
+        multiply(layer["crossing.kernel"], crossing, 0, layer["horizontal.bias"], context);
+        for (const [i, y] of [sums, context].entries()) codes[i].forEach((x, j) => { y[j] += x; });
         this.gate(layer["shifts.vertical"], x.subarray(column * F), 0, F);
       }
     }
@@ -320,18 +291,20 @@ class ImageState {
     }
   }
 
-  /** Computes a channel's outputs; features and hidden channels are those of its group. */
+  /** Computes the outputs of a channel by its groups of features and hidden channels. */
   outputs(column, channel) {
-    const { model: { head, channels, features: F }, features, out, sums, hidden, logits } = this;
-    const groupOf = (x) => [channel, channel + 1].map((c) => Math.ceil((x.length * c) / channels));
-    const [start, stop] = groupOf(features), [first, last] = groupOf(hidden), [from, to] = groupOf(logits);
+    const { model, features, out, sums, input, hidden, logits } = this, F = model.features;
+    const ends = [channel, channel + 1], head = model.head;
+    const groupOf = (x) => ends.map((end) => Math.ceil((x.length * end) / model.channels));
+    const [start, stop] = groupOf(features), ofHidden = groupOf(hidden), [from, to] = groupOf(logits);
     features.fill(0, start, stop);
-    for (const { layer, columns, contexts: { [column]: context }, gated } of this.layers) {
-      const at = column * layer.inputs, own = columns.subarray(at + layer.left * layer.inputs);
+    for (const { layer, columns, contexts, gated } of this.layers) {
+      const at = column * layer.inputs, own = columns.subarray(at + layer.left);
+      const product = [layer["horizontal.kernel"], columns, at, contexts[column], sums];
       if (layer["shifts.input"]) settle(layer, "input", features, own, start, stop);
       else own[0] = 1;
-      multiply(layer["horizontal.kernel"], columns, at, context, sums, start, stop);
-      multiply(layer["horizontal.kernel"], columns, at, context, sums, F + start, F + stop);
+      multiply(...product, start, stop);
+      multiply(...product, F + start, F + stop);
       this.gate(layer["shifts.horizontal"], gated, start, stop);
       multiply(layer["out.kernel"], gated, 0, layer["out.bias"], out, start, stop);
       const shifts = layer["shifts.out"], clips = layer["clips.residual"];
@@ -339,37 +312,35 @@ class ImageState {
         features[i] = clip(features[i] + rescale(out[i], shifts[i]), -clips[i], clips[i]);
       }
     }
-    settle(head, "input", features, this.input, start, stop, 0);
-    multiply(head["hidden.kernel"], this.input, 0, head["hidden.bias"], hidden, first, last);
-    settle(head, "hidden", hidden, hidden, first, last, 0);
+    settle(head, "input", features, input, start, stop, 0);
+    multiply(head["hidden.kernel"], input, 0, head["hidden.bias"], hidden, ...ofHidden);
+    settle(head, "hidden", hidden, hidden, ...ofHidden, 0);
     multiply(head["logits.kernel"], hidden, 0, head["logits.bias"], logits, from, to);
     const shifts = head["shifts.logits"].subarray(from, to);
     const outputs = Array.from(shifts, (shift, i) => rescale(logits[from + i], shift));
-    return this.model.linear ? this.predict(outputs, column, channel) : outputs;
+    return model.linear_prediction ? this.predict(outputs, column, channel) : outputs;
   }
 
   /** Adds a linear prediction to the means, from the pixels left, above and above left. */
   predict(outputs, column, channel) {
-    const { model: { levels, channels, mixture: count }, layers: [{ layer, rows, columns }] } = this;
-    const pixel = (x, at) => x.subarray(at * layer.inputs + 1);
-    const own = pixel(columns, layer.left + column), left = pixel(columns, layer.left + column - 1);
-    const above = pixel(rows.at(-1), layer.border + column);
-    const corner = pixel(rows.at(-1), layer.border + column - 1);
+    const { levels, channels, mixture: count } = this.model, [{ layer, rows, columns }] = this.layers;
+    const pixels = (x, start) => [column - 1, column].map((at) => x.subarray(start + at * layer.inputs + 1));
+    const [left, own] = pixels(columns, layer.left), [corner, above] = pixels(rows.at(-1), layer.border);
     const error = (x, c) => 2 * x[c] - left[c] - above[c];
     const terms = [left[channel] - above[channel], error(corner, channel)];
     for (let c = 0; c < channels - 1; c++) terms.push(c < channel ? error(own, c) : 0);
     const start = outputs.length - terms.length * count;
     const reach = Math.floor(2 ** 24 / (4 * terms.length * (levels - 1))) - 1;
     const shift = (left[channel] + above[channel]) * 2 ** (13 - bitLength(levels - 1));
-    return outputs.slice(0, start).map((output, i) => {
-      if (i < count || i >= 2 * count) return output;
-      const coefficients = terms.map((_, t) => clip(outputs[start + t * count + i - count], -reach, reach));
-      return output + shift + rescale(terms.reduce((sum, term, t) => sum + term * coefficients[t], 0), 5);
-    });
+    for (let k = 0; k < count; k++) {
+      const add = (sum, x, t) => sum + x * clip(outputs[start + t * count + k], -reach, reach);
+      outputs[count + k] += shift + rescale(terms.reduce(add, 0), 5);
+    }
+    return outputs.slice(0, start);
   }
 
   set(column, channel, value) {
-    const { layer, columns } = this.layers[0];
-    columns[(layer.left + column) * layer.inputs + 1 + channel] = 2 * value - (this.model.levels - 1);
+    const { layer, columns } = this.layers[0], at = layer.left + column * layer.inputs;
+    columns[at + 1 + channel] = 2 * value - (this.model.levels - 1);
   }
 }
