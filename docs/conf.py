@@ -35,7 +35,9 @@ napoleon_attr_annotations = False  # the stars of jaxtyping would be read as emp
 
 html_theme = "sphinx_book_theme"
 html_title = project
-html_static_path = ["_static"]
+MODELS = ("mnist_classes_integer", "digits_integer", "cifar10_integer")  # of the page in the browser
+WEIGHTS = "../pixelcnn_jax/weights/"
+html_static_path = ["_static", *(f"{WEIGHTS}{name}.{kind}" for name in MODELS for kind in ("json", "safetensors"))]
 html_css_files = ["custom.css"]
 html_show_sourcelink = False
 html_theme_options = {
@@ -54,6 +56,12 @@ def copy_notebooks() -> None:
     folder.mkdir(exist_ok=True)
     for notebook in (DOCS.parent / "colabs").glob("*.ipynb"):
         shutil.copy2(notebook, folder)  # the time stays too, so that only changed ones are rendered again
+
+
+def point_to_models(app: Any, error: Exception | None) -> None:
+    """Makes the page in the browser read the models beside it."""
+    page = Path(app.outdir) / "_static" / "pixelcnn.html"
+    page.write_text(page.read_text().replace(f"../{WEIGHTS}", ""))
 
 
 def shorten(
@@ -76,5 +84,6 @@ def setup(app: Any) -> None:
     """Called by Sphinx."""
     copy_notebooks()
     write_pages()
+    app.connect("build-finished", point_to_models)
     app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-process-docstring", escape)

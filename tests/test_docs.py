@@ -15,7 +15,7 @@ WRITTEN = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem no
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *WRITTEN]
 NETKET_PAGE = ROOT / "docs" / "physics.md"
 EXAMPLES = {"experiments/lower_half.py", "configs/lower_half.py"}  # written by the reader of a guide
-LINK = r"(!?)\[[^]]*\]\(([^)]*)\)"
+LINK = r"(!?)\[[^][]*\]\(([^)]*)\)"
 EXAMPLE_GROUPS = {"lower_half", "group"}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -1,4 +1,4 @@
-"""A decoder of version 1 in plain NumPy integers: no JAX, no floating point, nothing of the package.
+"""A decoder of version 1, and a sampler, in plain NumPy integers: no JAX, nothing of the package.
 
 It shares no code with the package, so that its agreement is a proof: the files depend on integers alone.
 """
@@ -61,27 +61,28 @@ def inputs(params, pixels, levels):
     return np.concatenate([np.ones_like(pixels[..., :1]), values], axis=-1)
 
 
-def shares_of(exp, logits):
+def shares_of(exp, logits, temperature):
     """Returns sums of the exponentials of the first logits, from none to all; the last has 16 bits."""
-    below = np.minimum(logits.max(axis=-1, keepdims=True) - logits, len(exp) - 1)
+    below = (logits.max(axis=-1, keepdims=True) - logits) * int(256 / temperature + 0.5) + 128 >> 8
+    below = np.minimum(below, len(exp) - 1)
     sums = np.insert(np.cumsum(exp[below], axis=-1), 0, 0, axis=-1)
     return np.stack([row >> max(0, int(row[-1]).bit_length() - 16) for row in sums])
 
 
-def bounds_of(tables, outputs, levels):
+def bounds_of(tables, outputs, levels, temperature=1):
     """Returns the bounds of the levels' intervals, from 0 to 2**16, or 2**20 for a mixture."""
     if "logistic" in tables:
-        return bounds_of_mixture(tables, outputs, levels)
-    sums = shares_of(tables["exp"], outputs)
+        return bounds_of_mixture(tables, outputs, levels, temperature)
+    sums = shares_of(tables["exp"], outputs, temperature)
     return np.arange(levels + 1) + sums * ((1 << 16) - levels) // sums[:, -1:]
 
 
-def bounds_of_mixture(tables, outputs, levels):
+def bounds_of_mixture(tables, outputs, levels, temperature):
     count = outputs.shape[-1] // 3
     weights, means, scales, ends = np.split(outputs, [count, 2 * count, 3 * count], axis=-1)
-    sums = shares_of(tables["exp"], np.concatenate([weights, ends], axis=-1))
+    sums = shares_of(tables["exp"], np.concatenate([weights, ends], axis=-1), temperature)
     weights = np.diff(sums * ((1 << 16) - (levels + 15) // 16) // sums[:, -1:])[:, None]
-    index = np.clip(scales, 0, len(tables["slopes"]) - 1)
+    index = np.clip(scales + int(np.floor(64 * np.log(temperature) + 0.5)), 0, len(tables["slopes"]) - 1)
     slopes, shifts = (tables[name][index][:, None] for name in ("slopes", "slope_shifts"))
     inner, reach = np.arange(1, levels), len(tables["logistic"]) // 2
     edges = (2 * inner - levels) << (14 - (levels - 1).bit_length())
@@ -186,31 +187,36 @@ class Network:
         ]
 
 
+def subpixels(network, images):
+    """Yields each pixel of all images, a colour, and its outputs; the pixel gets its value meanwhile."""
+    for row in range(images.shape[1]):
+        network.start_row(row, images[:, row - 1] if row else None)
+        for column in range(images.shape[2]):
+            pixel = images[:, row, column]
+            for colour in range(images.shape[3]):
+                yield pixel, colour, network.outputs(column, pixel, colour)
+            network.finish_pixel(column, pixel)
+
+
 def decode_group(params, levels, shape, lanes, stream, h, s, trace=None):
     """Returns the images of one group. ``trace`` is a list that gets what was read at each sub-pixel."""
-    count, height, width, channels = shape
+    count, _, width, channels = shape
     network, images, at = Network(params, levels, channels, count, width, h, s), np.zeros(shape, np.int64), 4 * lanes
     total = 20 if "logistic" in params["tables"] else 16
     states = list(struct.unpack_from(f"<{lanes}I", stream))
-    for row in range(height):
-        network.start_row(row, images[:, row - 1] if row else None)
-        for column in range(width):
-            pixel = images[:, row, column]
-            for colour in range(channels):
-                outputs = network.outputs(column, pixel, colour)
-                bounds = bounds_of(params["tables"], outputs, levels)
-                for image in range(count):
-                    state, edges = states[image % lanes], [int(bound) for bound in bounds[image]]
-                    slot = state & ((1 << total) - 1)
-                    value = int(np.searchsorted(edges, slot, side="right")) - 1
-                    if trace is not None:
-                        step = {"state": state, "outputs": outputs[image].tolist(), "bounds": edges}
-                        trace.append(step | {"slot": slot, "value": value})
-                    state = (edges[value + 1] - edges[value]) * (state >> total) + slot - edges[value]
-                    while state < LOW:
-                        state, at = state << 8 | stream[at], at + 1
-                    states[image % lanes], pixel[image, colour] = state, value
-            network.finish_pixel(column, pixel)
+    for pixel, colour, outputs in subpixels(network, images):
+        bounds = bounds_of(params["tables"], outputs, levels)
+        for image in range(count):
+            state, edges = states[image % lanes], [int(bound) for bound in bounds[image]]
+            slot = state & ((1 << total) - 1)
+            value = int(np.searchsorted(edges, slot, side="right")) - 1
+            if trace is not None:
+                step = {"state": state, "outputs": outputs[image].tolist(), "bounds": edges}
+                trace.append(step | {"slot": slot, "value": value})
+            state = (edges[value + 1] - edges[value]) * (state >> total) + slot - edges[value]
+            while state < LOW:
+                state, at = state << 8 | stream[at], at + 1
+            states[image % lanes], pixel[image, colour] = state, value
     assert stream[at:] == bytes(max(0, 4 * -(-images.size // 4096) - at))
     assert all(state == LOW for state in states)
     return images
@@ -225,3 +231,28 @@ def decode(arrays, data, h=None, s=None, components=0):
         conditions = [None if x is None else np.asarray(x)[rows].astype(np.int64) for x in (h, s)]
         images.append(decode_group(params, levels, (rows.stop - start, *size), lanes, stream, *conditions))
     return np.concatenate(images)
+
+
+def slots_of(seeds, count, bits):
+    """Returns a slot of each sub-pixel: the hash of its index times 0x9E3779B9 plus the hash of the seed."""
+
+    def hashed(x):
+        for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97), (15, 1)):
+            x = (x ^ x >> np.uint64(shift)) * np.uint64(factor) & np.uint64(0xFFFFFFFF)
+        return x
+
+    steps = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B9) + hashed(np.uint64(seeds))[:, None]
+    return (hashed(steps & np.uint64(0xFFFFFFFF)) >> np.uint64(32 - bits)).astype(np.int64)
+
+
+def draw(arrays, levels, shape, seeds, h=None, given=None, temperature=1, components=0):
+    """Returns images drawn from the slots of their seeds, but for the pixels of ``given`` that are not -1."""
+    params, images = read_params(arrays) | {"components": components}, np.zeros(shape, np.int64)
+    network = Network(params, levels, shape[3], shape[0], shape[2], h, None)
+    slots = slots_of(seeds, images[0].size, 20 if "logistic" in params["tables"] else 16)
+    given = np.full(slots.shape, -1) if given is None else np.reshape(given, slots.shape)
+    for index, (pixel, colour, outputs) in enumerate(subpixels(network, images)):
+        bounds = bounds_of(params["tables"], outputs, levels, temperature)
+        drawn = (bounds[:, 1:] <= slots[:, index, None]).sum(axis=1)
+        pixel[:, colour] = np.where(given[:, index] < 0, drawn, given[:, index])
+    return images
