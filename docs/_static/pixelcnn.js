@@ -10,8 +10,8 @@ const MISFIT = "This file is damaged, or of another model or label.";
 
 /** Loads a model from its safetensors file and the card (.json) beside it. */
 export async function load(url) {
-  const files = [url, url.replace(/safetensors$/, "json")].map((file) => fetch(file));
-  const [weights, card] = await Promise.all(files);
+  const urls = [url, url.replace(/safetensors$/, "json")];
+  const [weights, card] = await Promise.all(urls.map((file) => fetch(file)));
   check(weights.ok && card.ok, `There is no model at ${url}.`);
   return new PixelCNN(readArrays(await weights.arrayBuffer()), await card.json());
 }
@@ -52,9 +52,8 @@ function collect(arrays, part, pick = (x) => x) {
 function matrix(kernel) {
   const outputs = kernel.shape.at(-1) * (kernel.shape.length > 2 ? 2 : 1); // halves of a gate
   const inputs = kernel.length / outputs, weights = zeros(kernel.length);
-  for (let i = 0; i < kernel.length; i++) {
-    weights[(i % outputs) * inputs + Math.floor(i / outputs)] = kernel[i];
-  }
+  const place = (i) => (i % outputs) * inputs + Math.floor(i / outputs);
+  kernel.forEach((x, i) => { weights[place(i)] = x; });
   return { inputs, weights };
 }
 
@@ -66,10 +65,8 @@ function multiply({ weights, inputs }, x, at, bias, sums, start = 0, stop = sums
     let i = o * inputs, j = p * inputs, k = q * inputs, l = r * inputs;
     for (let n = at, end = at + inputs; n < end; n++) {
       const value = x[n];
-      a = (a + Math.imul(weights[i++], value)) | 0;
-      b = (b + Math.imul(weights[j++], value)) | 0;
-      c = (c + Math.imul(weights[k++], value)) | 0;
-      d = (d + Math.imul(weights[l++], value)) | 0;
+      a = (a + Math.imul(weights[i++], value)) | 0, b = (b + Math.imul(weights[j++], value)) | 0;
+      c = (c + Math.imul(weights[k++], value)) | 0, d = (d + Math.imul(weights[l++], value)) | 0;
     }
     sums[o] = a, sums[p] = b, sums[q] = c, sums[r] = d;
   }
@@ -103,8 +100,8 @@ class PixelCNN {
     const { features, channels, layers, mixture, code_features: codes } = networks;
     const isKnown = networks.class === "IntegerPixelCNN" && !codes && !arrays["condition.shifts.s"];
     check(isKnown, "Only integer models of pixels, with a label or none, can be read.");
-    Object.assign(this, networks, size, { arrays, totalBits: mixture ? 20 : 16 });
-    Object.assign(this, { head: collect(arrays, "head"), tables: collect(arrays, "tables") });
+    Object.assign(this, networks, size, { totalBits: mixture ? 20 : 16 });
+    for (const name of ["head", "tables"]) this[name] = collect(arrays, name);
     const inner = (_, i) => collect(arrays, "layers", (x) => unstack(x)[i]);
     this.layers = [collect(arrays, "first"), ...Array.from({ length: layers }, inner)];
     for (const [i, layer] of this.layers.entries()) {
@@ -120,10 +117,8 @@ class PixelCNN {
     const inverse = Math.round(256 / temperature), wider = Math.round(64 * Math.log(temperature));
     const divide = (logits, room) => {
       const largest = Math.max(...logits), sums = [0];
-      for (const logit of logits) {
-        const below = Math.round(((largest - logit) * inverse) / 256);
-        sums.push(sums.at(-1) + exp[Math.min(below, exp.length - 1)]);
-      }
+      const below = logits.map((logit) => Math.round(((largest - logit) * inverse) / 256));
+      for (const x of below) sums.push(sums.at(-1) + exp[Math.min(x, exp.length - 1)]);
       const shift = Math.max(0, bitLength(sums.at(-1)) - 16), total = sums.at(-1) >> shift;
       return sums.map((sum) => Math.floor(((sum >> shift) * room) / total));
     };
@@ -169,10 +164,8 @@ class PixelCNN {
   /** Computes the probabilities of the sub-pixel that follows the first ones of an image. */
   async conditionals(pixels, { label, width = this.width } = {}) {
     const height = Math.floor(pixels.length / width / this.channels) + 1, all = [];
-    await this.run([label], height, width, ({ index, bounds }) => {
-      all.push(bounds);
-      return pixels[index] ?? 0;
-    });
+    const choose = ({ index, bounds }) => (all.push(bounds), pixels[index] ?? 0);
+    await this.run([label], height, width, choose);
     const next = all[pixels.length];
     return next.slice(1).map((bound, v) => (bound - next[v]) / 2 ** this.totalBits);
   }
@@ -202,19 +195,19 @@ class PixelCNN {
       const states = Array.from(new Uint32Array(stream.buffer, 0, lanes));
       let at = 4 * lanes;
       const choose = ({ i, bounds }) => {
-        const state = states[i % lanes], slot = state % whole, value = levelAt(bounds, slot);
-        const share = (bounds[value + 1] - bounds[value]) * Math.floor(state / whole);
-        let next = share + slot - bounds[value];
-        while (next < low && at < stream.length) next = next * 256 + stream[at++];
-        check(next >= low, MISFIT);
-        states[i % lanes] = next;
+        let state = states[i % lanes];
+        const slot = state % whole, value = levelAt(bounds, slot), start = bounds[value];
+        state = (bounds[value + 1] - start) * Math.floor(state / whole) + slot - start;
+        while (state < low && at < stream.length) state = state * 256 + stream[at++];
+        check(state >= low, MISFIT);
+        states[i % lanes] = state;
         return value;
       };
       const tell = onPixel && ((pixel) => onPixel({ ...pixel, i: first + pixel.i }));
       images.push(...await this.run(own, height, width, choose, tell));
       const end = 4 * Math.ceil((own.length * images[0].length) / 4096);
-      const isEnd = stream.length === Math.max(at, end) && !stream.subarray(at).some(Boolean);
-      check(isEnd && states.every((state) => state === low), MISFIT);
+      const isDone = states.every((state) => state === low) && !stream.subarray(at).some(Boolean);
+      check(isDone && stream.length === Math.max(at, end), MISFIT);
     }
     return { images, height, width };
   }
@@ -222,15 +215,15 @@ class PixelCNN {
   /** Reads a container, and checks its numbers before time or memory depends on them. */
   async unpack(bytes, limit) {
     const start = String.fromCharCode(...bytes.subarray(0, 10)), end = bytes.length - 8;
-    check(start === "\x93PCNN\r\n\x1a\x01\0" && end >= 70, "This is not a .pcnn file of version 1.");
+    const isKnown = start === "\x93PCNN\r\n\x1a\x01\0" && end >= 70;
+    check(isKnown, "This is not a .pcnn file of version 1.");
     const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.subarray(0, end)));
     check(bytes.subarray(end).every((byte, i) => byte === sum[i]), DAMAGED);
-    const [count, high, height, width, channels, levels, size, lanes, extra] =
-      new Uint32Array(bytes.slice(34, 70).buffer);
+    const numbers = new Uint32Array(bytes.slice(34, 70).buffer);
+    const [count, high, height, width, channels, levels, size, lanes, extra] = numbers;
     const subpixels = (count + high * 2 ** 32) * height * width * channels;
-    const isSmall = subpixels <= limit && size * width <= 2 ** 13;
-    check(isSmall, "This file is too large to be decoded in a browser.");
     const isOwn = channels === this.channels && levels === this.levels;
+    check(subpixels <= limit && size * width <= 2 ** 13, "This file is too large for a browser.");
     check(isOwn, "This file was compressed with another model.");
     check(subpixels > 0 && 0 < lanes && lanes <= size && size <= count, DAMAGED);
     let at = 70 + extra;
@@ -250,9 +243,9 @@ class ImageState {
   constructor(model, width, label) {
     const F = model.features, { "hidden.bias": hidden, "logits.bias": logits } = model.head;
     const code = (codes) => (codes ? unstack(codes)[label] : zeros(2 * F));
-    Object.assign(this, { model, width, hidden: zeros(hidden.length), logits: zeros(logits.length) });
-    for (const name of ["features", "input", "out"]) this[name] = zeros(F);
-    for (const name of ["sums", "crossing"]) this[name] = zeros(2 * F);
+    Object.assign(this, { model, width, features: zeros(F), input: zeros(F), out: zeros(F) });
+    Object.assign(this, { hidden: zeros(hidden.length), logits: zeros(logits.length) });
+    Object.assign(this, { sums: zeros(2 * F), crossing: zeros(2 * F) });
     this.layers = model.layers.map((layer) => ({
       layer,
       rows: layer["vertical.kernel"].map(() => zeros(2 * layer.border + width * layer.inputs)),
@@ -296,7 +289,7 @@ class ImageState {
     const { model, features, out, sums, input, hidden, logits } = this, F = model.features;
     const ends = [channel, channel + 1], head = model.head;
     const groupOf = (x) => ends.map((end) => Math.ceil((x.length * end) / model.channels));
-    const [start, stop] = groupOf(features), ofHidden = groupOf(hidden), [from, to] = groupOf(logits);
+    const [[start, stop], ofHidden, [from, to]] = [features, hidden, logits].map(groupOf);
     features.fill(0, start, stop);
     for (const { layer, columns, contexts, gated } of this.layers) {
       const at = column * layer.inputs, own = columns.subarray(at + layer.left);
@@ -323,20 +316,22 @@ class ImageState {
 
   /** Adds a linear prediction to the means, from the pixels left, above and above left. */
   predict(outputs, column, channel) {
-    const { levels, channels, mixture: count } = this.model, [{ layer, rows, columns }] = this.layers;
-    const pixels = (x, start) => [column - 1, column].map((at) => x.subarray(start + at * layer.inputs + 1));
-    const [left, own] = pixels(columns, layer.left), [corner, above] = pixels(rows.at(-1), layer.border);
+    const { levels, channels, mixture: count } = this.model;
+    const [{ layer: { inputs, left: start, border }, rows, columns }] = this.layers;
+    const pair = (x, at) => [x.subarray(at + 1 - inputs), x.subarray(at + 1)];
+    const [left, own] = pair(columns, start + column * inputs);
+    const [corner, above] = pair(rows.at(-1), border + column * inputs);
     const error = (x, c) => 2 * x[c] - left[c] - above[c];
     const terms = [left[channel] - above[channel], error(corner, channel)];
     for (let c = 0; c < channels - 1; c++) terms.push(c < channel ? error(own, c) : 0);
-    const start = outputs.length - terms.length * count;
+    const size = outputs.length - terms.length * count;
     const reach = Math.floor(2 ** 24 / (4 * terms.length * (levels - 1))) - 1;
     const shift = (left[channel] + above[channel]) * 2 ** (13 - bitLength(levels - 1));
     for (let k = 0; k < count; k++) {
-      const add = (sum, x, t) => sum + x * clip(outputs[start + t * count + k], -reach, reach);
+      const add = (sum, x, t) => sum + x * clip(outputs[size + t * count + k], -reach, reach);
       outputs[count + k] += shift + rescale(terms.reduce(add, 0), 5);
     }
-    return outputs.slice(0, start);
+    return outputs.slice(0, size);
   }
 
   set(column, channel, value) {

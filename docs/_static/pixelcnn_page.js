@@ -1,19 +1,20 @@
 /** The page: controls, pictures and sentences. pixelcnn_worker.js computes. */
-const parts = [...document.querySelectorAll("[id]")].map((part) => [part.id, part]);
-const { form, image, heat, chart, decoded, ...texts } = Object.fromEntries(parts);
+const [image, heat, chart, decoded] = document.querySelectorAll("canvas"), [form] = document.forms;
 const worker = new Worker("pixelcnn_worker.js", { type: "module" });
 const NAMES = { 2: "mnist_classes_integer", 17: "digits_integer", 256: "cifar10_integer" };
-const number = (x, digits = 0) => x.toLocaleString("en", { maximumSignificantDigits: digits || 21 });
+const round = (x) => Number(x.toPrecision(2)).toLocaleString("en", { maximumFractionDigits: 20 });
+const find = (id) => document.getElementById(id);
 let model, steps = [], cursor, task = 0, take;
-let touched = -1; // the last sub-pixel that was drawn or erased
+let touched = -1; // the last sub-pixel drawn or erased by the user
 
 for (let digit = 0; digit < 10; digit++) {
-  const input = `<input type="radio" name="digit" value="${digit}" ${digit === 3 ? "checked" : ""}>`;
-  form.digits.innerHTML += `<label>${input}${digit}</label>`;
+  const input = `<input type="radio" name="digit" value="${digit}">${digit}`;
+  form.digits.innerHTML += `<label>${input}</label>`;
 }
+form.digit.value = 3;
 
 function say(id, text) {
-  if (texts[id].innerHTML !== text) texts[id].innerHTML = text;
+  if (find(id).innerHTML !== text) find(id).innerHTML = text;
 }
 
 /** Gives the worker a task, which ends the one before; `listener` takes its messages. */
@@ -28,10 +29,10 @@ worker.onmessage = ({ data }) => data.id === task && take(data);
 /** Draws the pixels that `steps` lacks. */
 function draw() {
   const given = Array.from(steps, (step) => step?.value), mask = given.map((x) => x !== undefined);
-  const options = { given, mask, seed: +form.seed.value, temperature: +form.temperature.value };
+  const [seed, temperature] = [+form.seed.value, +form.temperature.value];
   form.digits.disabled = form.model.value !== NAMES[2];
   say("status", `Loading ${form.model.selectedOptions[0].text} …`);
-  start(form.model.value, options, (data) => {
+  start(form.model.value, { given, mask, seed, temperature }, (data) => {
     model = data.model ?? model;
     for (const step of data.steps) steps[step.index] = step;
     say("status", data.error ?? "Drawing …");
@@ -44,86 +45,89 @@ function bitsOf({ value, bounds } = {}) {
   return bounds ? model.totalBits - Math.log2(bounds[value + 1] - bounds[value]) : 0;
 }
 
-/** Paints values on a canvas; grey ones as ink on paper. */
+const sum = (several) => several.reduce((total, step) => total + bitsOf(step), 0);
+const stepsOf = (pixel) => steps.slice(pixel * model.channels, (pixel + 1) * model.channels);
+
+/** Paints values on a canvas; grey ones are ink on paper. */
 function paintValues(canvas, values, { width, height, channels, levels }, x = 0, y = 0) {
-  const data = new ImageData(width, height);
-  for (let i = 0; i < 4 * width * height; i++) {
+  const data = new ImageData(width, height), scale = 255 / (levels - 1);
+  for (let i = 0; i < data.data.length; i++) {
     const value = values[(i >> 2) * channels + Math.min(i % 4, channels - 1)];
-    const light = (255 * value) / (levels - 1), colour = channels > 1 ? light : 255 - light;
+    const colour = channels > 1 ? scale * value : 255 - scale * value;
     if (value !== undefined) data.data[i] = i % 4 === 3 ? 255 : colour;
   }
   canvas.getContext("2d").putImageData(data, x, y);
 }
 
 function paint(last) {
-  const { width, height, channels } = model, bits = Array(width * height).fill(0);
-  for (const canvas of [image, heat]) if (canvas.width !== width) Object.assign(canvas, { width, height });
+  const { width, height, channels } = model, data = new ImageData(width, height);
+  if (image.width !== width) for (const one of [image, heat]) Object.assign(one, { width, height });
   paintValues(image, steps.map((step) => step?.value), model);
-  steps.forEach((step, i) => { bits[Math.floor(i / channels)] += bitsOf(step); });
-  const most = Math.max(1, ...bits), data = new ImageData(width, height);
+  const bits = Array.from({ length: width * height }, (_, i) => sum(stepsOf(i)));
+  const most = Math.max(1, ...bits);
   bits.forEach((x, i) => data.data.set([225, 75, 20, (255 * x) / most], 4 * i));
   heat.getContext("2d").putImageData(data, 0, 0);
-  say("scale", `0 to ${number(most, 2)} bits per pixel`);
+  say("scale", `0 to ${round(most)} bits per pixel`);
   show(cursor ?? (last === undefined ? bits.indexOf(most) : Math.floor(last / channels)));
 }
 
 /** Shows the probabilities of a pixel. */
 function show(pixel) {
-  const { width, height, channels, totalBits } = model, context = chart.getContext("2d");
-  const own = steps.slice(pixel * channels, (pixel + 1) * channels).filter((step) => step?.bounds);
-  const place = { x: pixel % width, y: Math.floor(pixel / width), width, height };
-  for (const name in place) document.body.style.setProperty(`--${name}`, place[name]);
+  const own = stepsOf(pixel).filter((step) => step?.bounds), context = chart.getContext("2d");
+  const { width, height } = model, x = pixel % width, y = Math.floor(pixel / width);
+  const { style } = document.body, place = Object.entries({ x, y, width, height });
+  for (const [name, number] of place) style.setProperty(`--${name}`, number);
   Object.assign(context, { font: "24px system-ui", textAlign: "center" });
   context.clearRect(0, 0, chart.width, chart.height);
   own.forEach(({ value, bounds }, channel) => {
-    const count = bounds.length - 1, room = chart.height / channels, y = room * (channel + 1) - 30;
-    const step = Math.min(100, chart.width / count), left = (chart.width - step * count) / 2;
+    const count = bounds.length - 1, bar = Math.min(100, chart.width / count);
+    const room = chart.height / own.length, bottom = room * (channel + 1) - 30;
+    const left = (chart.width - count * bar) / 2;
     for (let v = 0; v < count; v++) {
-      const p = (bounds[v + 1] - bounds[v]) / 2 ** totalBits, x = left + v * step;
+      const p = (bounds[v + 1] - bounds[v]) / 2 ** model.totalBits, x = left + v * bar;
+      const tall = Math.max(2, p * (room - 70));
       context.fillStyle = v === value ? "#e14b14" : "#8a94a6";
-      context.fillRect(x + step * 0.05, y, step * 0.9, -Math.max(2, p * (room - 70)));
-      if (count < 99) context.fillText(v, x + step / 2, y + 25);
-      if (count < 9) context.fillText(`${number(100 * p, 2)} %`, x + step / 2, y - p * (room - 70) - 10);
+      context.fillRect(x + bar * 0.05, bottom - tall, bar * 0.9, tall);
+      if (count < 99) context.fillText(v, x + bar / 2, bottom + 25);
+      if (count < 9) context.fillText(`${round(100 * p)} %`, x + bar / 2, bottom - tall - 9);
     }
   });
-  const bits = own.reduce((sum, step) => sum + bitsOf(step), 0);
-  const values = own.map((step) => step.value).join(", ");
-  const about = own.length ? `value ${values}, probability ${number(2 ** -bits, 2)}, ${number(bits, 2)} bits` : "yours";
-  say("pixel", `Row ${place.y + 1}, column ${place.x + 1}: ${about}`);
+  const about = `value ${own.map((step) => step.value).join(", ")}, probability
+    ${round(2 ** -sum(own))}, ${round(sum(own))} bits`;
+  say("pixel", `Row ${y + 1}, column ${x + 1}: ${own.length ? about : "not drawn yet"}`);
 }
 
 async function finish(seconds) {
-  const bits = number(Math.round(steps.reduce((sum, step) => sum + bitsOf(step), 0)));
-  const kind = model.channels > 1 ? "PNG" : "grey PNG", png = number(await pngBits());
-  say("status", `<b>${bits} bits</b> by the model, <b>${png}</b> as a ${kind}.
-    Drawn in ${number(seconds, 2)} s.`);
+  const png = await pngBits(), kind = model.channels > 1 ? "PNG" : "grey PNG";
+  say("status", `<b>${Math.round(sum(steps)).toLocaleString("en")} bits</b> by the model,
+    <b>${png.toLocaleString("en")}</b> as a ${kind}. Drawn in ${round(seconds)} s.`);
   paint();
 }
 
 /** Computes the size of the image as a PNG; grey values are packed in the fewest bits. */
 async function pngBits() {
-  const { width, height, channels, levels } = model;
+  const { width, height, channels, levels } = model, depth = levels > 16 ? 8 : levels > 2 ? 4 : 1;
   if (channels > 1) return 8 * (await new Promise((resolve) => image.toBlob(resolve))).size;
-  const depth = levels > 16 ? 8 : levels > 4 ? 4 : levels > 2 ? 2 : 1;
   const row = 1 + Math.ceil((width * depth) / 8), data = new Uint8Array(row * height);
   steps.forEach(({ value }, i) => {
-    const bit = (i % width) * depth;
-    data[Math.floor(i / width) * row + 1 + (bit >> 3)] |= value << (8 - depth - (bit & 7));
+    const bit = (i % width) * depth, at = Math.floor(i / width) * row + 1 + (bit >> 3);
+    data[at] |= value << (8 - depth - (bit & 7));
   });
   const packed = new Blob([data]).stream().pipeThrough(new CompressionStream("deflate"));
   return 8 * (57 + (await new Response(packed).arrayBuffer()).byteLength);
 }
 
-/** Draws or erases the pixels at the cursor. */
+/** Draws or erases a square at the cursor. */
 function stroke() {
   const { width, height, channels, levels } = model, size = Math.round(width / 14);
-  const x = Math.min(cursor % width, width - size), y = Math.min(Math.floor(cursor / width), height - size);
+  const column = Math.min(cursor % width, width - size);
+  const row = Math.min(Math.floor(cursor / width), height - size);
+  const step = form.tool.value === "draw" ? { value: channels > 1 ? 0 : levels - 1 } : undefined;
   task++;
-  for (let i = 0; i < size * size * channels; i++) {
-    const place = Math.floor(i / channels), row = y + Math.floor(place / size), column = x + (place % size);
-    const index = (row * width + column) * channels + (i % channels);
-    steps[index] = form.tool.value === "draw" ? { value: channels > 1 ? 0 : levels - 1 } : undefined;
-    touched = Math.max(touched, index);
+  for (let i = 0; i < size * size; i++) {
+    const at = ((row + Math.floor(i / size)) * width + column + (i % size)) * channels;
+    for (let channel = 0; channel < channels; channel++) steps[at + channel] = step;
+    touched = Math.max(touched, at + channels - 1);
   }
   paint();
 }
@@ -136,55 +140,55 @@ function complete() {
   draw();
 }
 
-function point(event) {
-  const box = event.target.getBoundingClientRect(), clip = (x) => Math.max(0, Math.min(0.999, x));
-  const x = clip((event.clientX - box.left) / box.width), y = clip((event.clientY - box.top) / box.height);
+function point({ target, clientX, clientY, buttons }) {
   if (!model) return;
-  cursor = Math.floor(y * model.height) * model.width + Math.floor(x * model.width);
-  if (event.target === image && event.buttons && form.tool.value !== "look") stroke();
+  const { left, top, width, height } = target.getBoundingClientRect();
+  const cell = (share, size) => Math.floor(Math.max(0, Math.min(0.999, share)) * size);
+  const row = cell((clientY - top) / height, model.height);
+  cursor = row * model.width + cell((clientX - left) / width, model.width);
+  if (target === image && buttons && form.tool.value !== "look") stroke();
   show(cursor);
 }
 
-/** Decodes a file by the model of its levels, and paints its images in a grid. */
+/** Decodes a file by the model of its levels, and paints its images side by side. */
 async function decode(file) {
   const bytes = new Uint8Array(await file.slice(0, 2 ** 24).arrayBuffer()), images = [];
-  const at = (place) => bytes[place] + 256 * bytes[place + 1];
-  const [count, height, width] = [34, 42, 46].map(at), columns = Math.ceil(Math.sqrt(3 * count));
+  const read = (at) => bytes[at] + 256 * bytes[at + 1];
+  const [count, height, width, levels] = [34, 42, 46, 54].map(read);
+  const columns = Math.min(count, Math.ceil(Math.sqrt(3 * count))), rows = Math.ceil(count / columns);
   let shape;
   decoded.hidden = true;
-  start(NAMES[at(54)] ?? NAMES[2], { bytes }, (data) => {
-    shape ??= { ...data.model, width, height };
-    for (const { i, index, value } of data.steps) (images[i] ??= [])[index] = value;
+  start(NAMES[levels] ?? NAMES[2], { bytes }, ({ model, steps, error, result, seconds }) => {
+    shape ??= { ...model, width, height };
+    for (const { i, index, value } of steps) (images[i] ??= [])[index] = value;
     if (decoded.hidden && images.length) {
-      decoded.width = Math.min(count, columns) * (width + 1);
-      decoded.height = Math.ceil(count / columns) * (height + 1);
+      [decoded.width, decoded.height] = [columns * (width + 1), rows * (height + 1)];
       decoded.hidden = false;
     }
-    images.forEach((values, i) => {
+    for (const [i, values] of images.entries()) {
       const x = (i % columns) * (width + 1), y = Math.floor(i / columns) * (height + 1);
       paintValues(decoded, values, shape, x, y);
-    });
-    say("file", data.error ?? (data.result ? `<b>${number(bytes.length)} bytes</b> hold ${count} images of
-      ${width}×${height} pixels. Decoded in ${number(data.seconds, 2)} s.` : "Decoding …"));
+    }
+    const done = `<b>${bytes.length.toLocaleString("en")} bytes</b> hold ${count} images of
+      ${width}×${height} pixels. Decoded in ${round(seconds ?? 1)} s.`;
+    say("file", error ?? (result ? done : "Decoding …"));
   });
 }
 
-for (const canvas of [image, heat]) Object.assign(canvas, { onpointermove: point, onpointerdown: point });
-onpointerup = complete;
+for (const one of [image, heat]) one.onpointermove = one.onpointerdown = point;
+onpointerup = image.onkeyup = complete;
 image.onkeydown = (event) => {
-  const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -model.width, ArrowDown: model.width, " ": 0 };
-  const move = moves[event.key];
-  if (move === undefined) return;
+  const { width, height } = model ?? {};
+  const move = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width, " ": 0 }[event.key];
+  if (!model || move === undefined) return;
   event.preventDefault();
-  cursor = Math.max(0, Math.min(model.width * model.height - 1, (cursor ?? 0) + move));
-  show(cursor);
+  cursor = Math.max(0, Math.min(width * height - 1, (cursor ?? 0) + move));
   if (!move && form.tool.value !== "look") stroke();
+  show(cursor);
 };
-image.onkeyup = complete;
 form.oninput = ({ target }) => {
   if (target.name === "tool") return;
-  steps = [];
-  cursor = undefined;
+  [steps, cursor] = [[], undefined];
   draw();
 };
 form.onsubmit = (event) => {
@@ -192,14 +196,15 @@ form.onsubmit = (event) => {
   form.seed.value++;
   form.oninput(event);
 };
-texts.clear.onclick = () => {
+find("clear").onclick = () => {
+  const { width, height, channels, levels } = model, value = channels > 1 ? levels - 1 : 0;
   task++;
-  steps = Array.from(steps, () => ({ value: 0 }));
+  steps = Array.from({ length: width * height * channels }, () => ({ value }));
   form.tool.value = "draw";
   paint();
 };
-texts.choose.onchange = ({ target }) => decode(target.files[0]);
-texts.example.onclick = async () => decode(await (await fetch("digits.pcnn")).blob());
+find("choose").onchange = ({ target }) => decode(target.files[0]);
+find("example").onclick = async () => decode(await (await fetch("digits.pcnn")).blob());
 ondragover = (event) => event.preventDefault();
 ondrop = (event) => {
   event.preventDefault();
