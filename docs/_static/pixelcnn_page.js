@@ -1,9 +1,10 @@
 /** The page: controls, pictures and sentences. pixelcnn_worker.js computes. */
-const [image, heat, chart, decoded] = document.querySelectorAll("canvas"), [form] = document.forms;
+const [image, heat, chart] = document.querySelectorAll("canvas"), [form] = document.forms;
 const worker = new Worker("pixelcnn_worker.js", { type: "module" });
 const NAMES = { 2: "mnist_classes_integer", 17: "digits_integer", 256: "cifar10_integer" };
 const round = (x) => Number(x.toPrecision(2)).toLocaleString("en", { maximumFractionDigits: 20 });
 const find = (id) => document.getElementById(id);
+const say = (id, text) => { find(id).innerHTML = text; };
 let model, steps = [], cursor, task = 0, take;
 let touched = -1; // the last sub-pixel drawn or erased by the user
 
@@ -12,10 +13,6 @@ for (let digit = 0; digit < 10; digit++) {
   form.digits.innerHTML += `<label>${input}</label>`;
 }
 form.digit.value = 3;
-
-function say(id, text) {
-  if (find(id).innerHTML !== text) find(id).innerHTML = text;
-}
 
 /** Gives the worker a task, which ends the one before; `listener` takes its messages. */
 function start(name, options, listener) {
@@ -34,8 +31,8 @@ function draw() {
   say("status", `Loading ${form.model.selectedOptions[0].text} …`);
   start(form.model.value, { given, mask, seed, temperature }, (data) => {
     model = data.model ?? model;
+    if (data.model || data.error) say("status", data.error ?? "Drawing …");
     for (const step of data.steps) steps[step.index] = step;
-    say("status", data.error ?? "Drawing …");
     if (data.steps.length) paint(data.steps.at(-1).index);
     if (data.result) finish(data.seconds);
   });
@@ -49,14 +46,14 @@ const sum = (several) => several.reduce((total, step) => total + bitsOf(step), 0
 const stepsOf = (pixel) => steps.slice(pixel * model.channels, (pixel + 1) * model.channels);
 
 /** Paints values on a canvas; grey ones are ink on paper. */
-function paintValues(canvas, values, { width, height, channels, levels }, x = 0, y = 0) {
+function paintValues(canvas, values, { width, height, channels, levels }) {
   const data = new ImageData(width, height), scale = 255 / (levels - 1);
   for (let i = 0; i < data.data.length; i++) {
     const value = values[(i >> 2) * channels + Math.min(i % 4, channels - 1)];
     const colour = channels > 1 ? scale * value : 255 - scale * value;
     if (value !== undefined) data.data[i] = i % 4 === 3 ? 255 : colour;
   }
-  canvas.getContext("2d").putImageData(data, x, y);
+  canvas.getContext("2d").putImageData(data, 0, 0);
 }
 
 function paint(last) {
@@ -154,24 +151,22 @@ function point({ target, clientX, clientY, buttons }) {
 async function decode(file) {
   const bytes = new Uint8Array(await file.slice(0, 2 ** 24).arrayBuffer()), images = [];
   const read = (at) => bytes[at] + 256 * bytes[at + 1];
-  const [count, height, width, levels] = [34, 42, 46, 54].map(read);
-  const columns = Math.min(count, Math.ceil(Math.sqrt(3 * count))), rows = Math.ceil(count / columns);
+  const [count, height, width, levels] = [34, 42, 46, 54].map(read), decoded = find("decoded");
   let shape;
-  decoded.hidden = true;
+  decoded.replaceChildren();
   start(NAMES[levels] ?? NAMES[2], { bytes }, ({ model, steps, error, result, seconds }) => {
     shape ??= { ...model, width, height };
-    for (const { i, index, value } of steps) (images[i] ??= [])[index] = value;
-    if (decoded.hidden && images.length) {
-      [decoded.width, decoded.height] = [columns * (width + 1), rows * (height + 1)];
-      decoded.hidden = false;
+    for (const { i, index, value } of steps) {
+      images[i] ??= { values: [], canvas: document.createElement("canvas") };
+      images[i].values[index] = value;
     }
-    for (const [i, values] of images.entries()) {
-      const x = (i % columns) * (width + 1), y = Math.floor(i / columns) * (height + 1);
-      paintValues(decoded, values, shape, x, y);
+    for (const { canvas, values } of images) {
+      if (!canvas.parentNode) decoded.append(Object.assign(canvas, { width, height }));
+      paintValues(canvas, values, shape);
     }
-    const done = `<b>${bytes.length.toLocaleString("en")} bytes</b> hold ${count} images of
-      ${width}×${height} pixels. Decoded in ${round(seconds ?? 1)} s.`;
-    say("file", error ?? (result ? done : "Decoding …"));
+    if (model || error) say("file", error ?? "Decoding …");
+    if (result) say("file", `<b>${bytes.length.toLocaleString("en")} bytes</b> hold ${count} images
+      of ${width}×${height} pixels. Decoded in ${round(seconds)} s.`);
   });
 }
 
@@ -179,7 +174,8 @@ for (const one of [image, heat]) one.onpointermove = one.onpointerdown = point;
 onpointerup = image.onkeyup = complete;
 image.onkeydown = (event) => {
   const { width, height } = model ?? {};
-  const move = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width, " ": 0 }[event.key];
+  const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width, " ": 0 };
+  const move = moves[event.key];
   if (!model || move === undefined) return;
   event.preventDefault();
   cursor = Math.max(0, Math.min(width * height - 1, (cursor ?? 0) + move));
@@ -208,6 +204,6 @@ find("example").onclick = async () => decode(await (await fetch("digits.pcnn")).
 ondragover = (event) => event.preventDefault();
 ondrop = (event) => {
   event.preventDefault();
-  if (event.dataTransfer.files.length) decode(event.dataTransfer.files[0]);
+  for (const file of event.dataTransfer.files) decode(file);
 };
 draw();

@@ -66,7 +66,9 @@ def run(page, file, body, options):
     page.route("**/model.*", lambda route: route.fulfill(path=file.with_suffix("." + route.request.url.split(".")[-1])))
     load = f"const {{ load }} = await import('{page.url.replace('.html', '.js')}');"
     load += "const model = await load('/model.safetensors'), all = [];"
-    return page.evaluate(f"async (options) => {{ {load} for (const o of options) all.push({body}); return all; }}", options)
+    return page.evaluate(
+        f"async (options) => {{ {load} for (const o of options) all.push({body}); return all; }}", options
+    )
 
 
 def check_draws(page, file, h=None, completes=False, components=0, temperature=1):
@@ -171,6 +173,6 @@ def bad_files(count):
 def test_refuses(page, count):
     for data in bad_files(count):
         page.set_input_files("#choose", {"name": "x.pcnn", "mimeType": "", "buffer": data})
-        page.wait_for_function("/[.]$/.test(file.textContent)")
+        page.wait_for_selector("#file:text-matches('[.]$')")
         assert re.match("This file|This is not", page.inner_text("#file")), page.inner_text("#file")
-        page.evaluate("file.textContent = ''")
+        page.evaluate("document.querySelector('#file').textContent = ''")
