@@ -26,43 +26,40 @@ pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "browser.md").read_text()
 PUBLISHED = ROOT / "pixelcnn_jax" / "weights"
-FLAGS = ("sandbox", "first-run"), ("gpu", "quic", "background-networking", "component-update", "sync")
+FLAGS = ["--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-quic", "--disable-sync"]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
 
 
 @pytest.fixture(scope="module")
-def site():
-    """The checkout, served as the guide prints it, but at a free port."""
+def address():
+    """Serves the checkout as the guide prints it, but at a free port; the address of the page."""
     words = shlex.split(re.search(r"^python (.*http.server) 8000$", GUIDE, flags=re.MULTILINE)[1])
     command = [sys.executable, "-u", *words, "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        yield "http://localhost:" + re.search(r"port (\d+)", server.stdout.readline())[1]
+        port = re.search(r"port (\d+)", server.stdout.readline())[1]
+        yield re.search(r"http://localhost:8000/\S+\.html", GUIDE)[0].replace("8000", port)
         server.terminate()
 
 
 @pytest.fixture(scope="module")
-def browser():
+def page(address):
     from playwright.sync_api import sync_playwright
 
     if not (chromium := shutil.which("chromium")):
         pytest.skip("no chromium on the PATH")
-    arguments = [f"--{word}-{flag}" for word, flags in zip(("no", "disable"), FLAGS, strict=True) for flag in flags]
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=arguments)
-
-
-@pytest.fixture
-def page(site, browser):
-    page, errors = browser.new_page(), []
-    page.set_default_timeout(300_000)
-    page.on("pageerror", lambda error: errors.append(error))
-    page.goto(site + re.search(r"http://localhost:8000(/\S+\.html)", GUIDE)[1])
-    yield page
-    page.close()
-    assert not errors
+        page = playwright.chromium.launch(executable_path=chromium, args=FLAGS).new_page()
+        errors = []
+        page.on("pageerror", lambda error: errors.append(error))
+        page.set_default_timeout(300_000)
+        page.goto(address)
+        yield page
+        assert not errors
 
 
 def run(page, file, body, options):
     """Returns what JavaScript returns for each of the options ``o``, with the model of a file."""
+    page.unroute_all()
     page.route("**/model.*", lambda route: route.fulfill(path=file.with_suffix("." + route.request.url.split(".")[-1])))
     load = f"const {{ load }} = await import('{page.url.replace('.html', '.js')}');"
     load += "const model = await load('/model.safetensors'), all = [];"
@@ -71,18 +68,17 @@ def run(page, file, body, options):
     )
 
 
-def check_draws(page, file, h=None, completes=False, components=0, temperature=1):
+def check_draws(page, file, h=None, rows=0, components=0, temperature=1):
+    """Ten images, of which the first rows are given."""
     spec = json.loads(file.with_suffix(".json").read_text())["image_spec"]
     levels, shape = spec["levels"], (10, spec["height"], spec["width"], spec["channels"])
-    given = np.full(shape, -1)
-    if completes:
-        given[:, : shape[1] // 2] = np.random.default_rng(0).integers(levels, size=given[:, : shape[1] // 2].shape)
+    given = np.random.default_rng(0).integers(levels, size=shape)
+    given[:, rows:] = -1
     expected = reference_decoder.draw(load_file(file), levels, shape, range(10), h, given, temperature, components)
-    rows = [x.ravel().tolist() for x in given]
     options = [
-        dict(seed=seed, given=row, mask=[x >= 0 for x in row], temperature=temperature)
-        | ({} if h is None else dict(label=int(h[seed].argmax())))
-        for seed, row in enumerate(rows)
+        {"seed": seed, "given": x.tolist(), "mask": (x >= 0).tolist(), "temperature": temperature}
+        | ({} if h is None else {"label": int(h[seed].argmax())})
+        for seed, x in enumerate(given.reshape(10, -1))
     ]
     drawn = run(page, file, "[...await model.sample(o)]", options)
     np.testing.assert_array_equal(np.reshape(drawn, shape), expected)
@@ -93,64 +89,58 @@ def test_draws_the_pixels_of_the_reference(page):
 
 
 def test_completes_at_a_temperature(page):
-    check_draws(page, PUBLISHED / "digits_integer.safetensors", completes=True, temperature=0.7)
+    check_draws(page, PUBLISHED / "digits_integer.safetensors", rows=4, temperature=0.7)
 
 
 def test_draws_by_a_linear_prediction(page, tmp_path):
     _, model, variables = make_integer(PREDICTION, 3)
-    file, channels = tmp_path / "model.safetensors", model.channels
-    save_pretrained(file, model, variables, {"image_spec": (5, 4, channels, model.levels, 3)})
-    check_draws(page, file, one_hot(10, 3).astype(int), components=model.mixture, temperature=1.3)
+    save_pretrained(tmp_path, model, variables, {"image_spec": (5, 4, model.channels, model.levels, 3)})
+    file, h = tmp_path / "model.safetensors", one_hot(10, 3).astype(int)
+    check_draws(page, file, h, components=model.mixture, temperature=1.3)
 
 
-def decoded(page, file, data, labels=None):
-    body = "(await model.decode(Uint8Array.from(o.data), o.labels)).images.map((x) => [...x])"
-    return run(page, file, body, [{"data": [*data], "labels": labels}])[0]
-
-
-def test_decodes(page):
+def files():
     for data, expected in vectors().values():
-        assert decoded(page, WEIGHTS, data) == np.reshape(expected["pixels"], (len(expected["pixels"]), -1)).tolist()
-
-
-def test_decodes_classes(page):
+        yield WEIGHTS, data, np.asarray(expected["pixels"]), None
     images, h = golden_images()
-    pixels = decoded(page, GOLDEN / "model.safetensors", (GOLDEN / "images.pcnn").read_bytes(), h.argmax(1).tolist())
-    np.testing.assert_array_equal(pixels, images.reshape(5, -1))
-
-
-def test_decodes_colours(page):
+    yield GOLDEN / "model.safetensors", (GOLDEN / "images.pcnn").read_bytes(), images, h.argmax(1).tolist()
     photo = load_sample_image("china.jpg")[::2, ::2]
     images = np.stack([photo[32 * i : 32 * i + 32, 64:96] for i in range(4)]).astype(np.int32)
     data = compress(*load_pretrained("cifar10_integer")[:2], images, verify=False)
-    np.testing.assert_array_equal(decoded(page, PUBLISHED / "cifar10_integer.safetensors", data), images.reshape(4, -1))
+    yield PUBLISHED / "cifar10_integer.safetensors", data, images, None
+
+
+def test_decodes(page):
+    body = "(await model.decode(Uint8Array.from(o[0]), o[1])).images.map((x) => [...x])"
+    for file, data, images, labels in files():
+        (decoded,) = run(page, file, body, [[[*data], labels]])
+        np.testing.assert_array_equal(np.reshape(decoded, images.shape), images)
 
 
 def test_conditionals(page):
-    step, pixels = vectors()["2x2"][1]["steps"][2], [6, 1]
-    probabilities = run(page, WEIGHTS, "await model.conditionals(o, { width: 2 })", [pixels])[0]
-    assert probabilities == (np.diff(step["bounds"]) / 2**20).tolist()
+    (probabilities,) = run(page, WEIGHTS, "await model.conditionals(o, { width: 2 })", [[6, 1]])
+    assert probabilities == (np.diff(vectors()["2x2"][1]["steps"][2]["bounds"]) / 2**20).tolist()
 
 
 def test_the_page_draws_and_completes(page):
     page.wait_for_selector("#status b")
     page.click("#clear")
     box = page.locator("canvas").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 3
+    page.mouse.move(x, y)
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=9)
+    page.mouse.move(x, y + box["height"] / 6, steps=9)
     page.mouse.up()
-    page.wait_for_selector("#status:not(:has(b))", state="attached")
+    page.wait_for_selector("#status:not(:has(b))")
     page.wait_for_selector("#status b")
-    data = page.evaluate("[...document.querySelector('canvas').getContext('2d').getImageData(0, 0, 28, 28).data]")
-    values = np.reshape(data, (28, 28, 4))
-    assert (values[..., 3] == 255).all()
-    assert (values[:9, :, 0] == 255).all()
-    assert (values[10:14, 14, 0] == 0).all()
-    assert (values[15:, :, 0] == 0).any()
-    sizes = [re.search(r"[\d.]+(?= MB)", option)[0] for option in page.locator("option").all_inner_texts()]
-    names = [option.get_attribute("value") for option in page.locator("option").all()]
-    assert sizes == [f"{(PUBLISHED / name).with_suffix('.safetensors').stat().st_size / 1e6:.1f}" for name in names]
+    script = "[...document.querySelector('canvas').getContext('2d').getImageData(0, 0, 28, 28).data]"
+    colours = np.reshape(page.evaluate(script), (28, 28, 4))
+    assert (colours[..., 3] == 255).all()
+    assert (colours[:9, :, 0] == 255).all()
+    assert (colours[10:14, 14, 0] == 0).all()
+    for option in page.locator("option").all():
+        file = PUBLISHED / f"{option.get_attribute('value')}.safetensors"
+        assert f"{file.stat().st_size / 1e6:.1f} MB" in option.inner_text()
 
 
 def bad_files(count):
@@ -169,9 +159,8 @@ def bad_files(count):
         yield sealed(good[:at] + bytes([good[at] ^ 1 << generator.integers(8)]) + good[at + 1 :])
 
 
-@pytest.mark.parametrize("count", [20])
-def test_refuses(page, count):
-    for data in bad_files(count):
+def test_refuses(page):
+    for data in bad_files(20):
         page.set_input_files("#choose", {"name": "x.pcnn", "mimeType": "", "buffer": data})
         page.wait_for_selector("#file:text-matches('[.]$')")
         assert re.match("This file|This is not", page.inner_text("#file")), page.inner_text("#file")
