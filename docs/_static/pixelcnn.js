@@ -225,7 +225,8 @@ class PixelCNN {
     const isOwn = channels === this.channels && levels === this.levels;
     check(subpixels <= limit && size * width <= 2 ** 13, "This file is too large for a browser.");
     check(isOwn, "This file was compressed with another model.");
-    check(subpixels > 0 && 0 < lanes && lanes <= size && size <= count, DAMAGED);
+    check(0 < subpixels && subpixels <= 1024 * bytes.length, DAMAGED);
+    check(0 < lanes && lanes <= size && size <= count, DAMAGED);
     let at = 70 + extra;
     const lengths = Array.from({ length: Math.ceil(count / size) }, () => {
       let length = 0, scale = 1;
