@@ -77,6 +77,7 @@ const bitLength = (x) => 32 - Math.clz32(x);
 const clip = (x, low, high) => (x < low ? low : x > high ? high : x);
 const rescale = (sum, shift) => (sum + (1 << (shift - 1))) >> shift;
 const lookUp = (table, x, reach = table.length >> 1) => table[clip(x, -reach, reach) + reach];
+const sha256 = async (x) => new Uint8Array(await crypto.subtle.digest("SHA-256", x));
 const levelAt = (bounds, slot) => bounds.findIndex((bound) => bound > slot) - 1;
 
 /** Sets x[start:stop] to sums, rescaled and clipped to [sign * clips, clips]. */
@@ -100,7 +101,7 @@ class PixelCNN {
     const { features, channels, layers, mixture, code_features: codes } = networks;
     const isKnown = networks.class === "IntegerPixelCNN" && !codes && !arrays["condition.shifts.s"];
     check(isKnown, "Only integer models of pixels, with a label or none, can be read.");
-    Object.assign(this, networks, size, { totalBits: mixture ? 20 : 16 });
+    Object.assign(this, networks, size, { arrays, totalBits: mixture ? 20 : 16 });
     for (const name of ["head", "tables"]) this[name] = collect(arrays, name);
     const inner = (_, i) => collect(arrays, "layers", (x) => unstack(x)[i]);
     this.layers = [collect(arrays, "first"), ...Array.from({ length: layers }, inner)];
@@ -217,12 +218,15 @@ class PixelCNN {
     const start = String.fromCharCode(...bytes.subarray(0, 10)), end = bytes.length - 8;
     const isKnown = start === "\x93PCNN\r\n\x1a\x01\0" && end >= 70;
     check(isKnown, "This is not a .pcnn file of version 1.");
-    const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.subarray(0, end)));
+    const sum = await sha256(bytes.subarray(0, end)), model = await this.digest();
+    const [length] = new BigUint64Array(bytes.slice(10, 18).buffer);
     check(bytes.subarray(end).every((byte, i) => byte === sum[i]), DAMAGED);
+    check(Number(length) === bytes.length, DAMAGED);
     const numbers = new Uint32Array(bytes.slice(34, 70).buffer);
     const [count, high, height, width, channels, levels, size, lanes, extra] = numbers;
     const subpixels = (count + high * 2 ** 32) * height * width * channels;
-    const isOwn = channels === this.channels && levels === this.levels;
+    const isOwn = bytes.subarray(18, 34).every((byte, i) => byte === model[i])
+      && channels === this.channels && levels === this.levels;
     check(subpixels <= limit && size * width <= 2 ** 13, "This file is too large for a browser.");
     check(isOwn, "This file was compressed with another model.");
     check(0 < subpixels && subpixels <= 1024 * bytes.length, DAMAGED);
@@ -236,6 +240,17 @@ class PixelCNN {
     const streams = lengths.map((length) => bytes.slice(at, at += length));
     check(at === end && lengths.every((length) => length >= 4 * lanes), DAMAGED);
     return { count, height, width, streams, size, lanes };
+  }
+
+  /** Computes the digest by which files name their model. */
+  async digest() {
+    const paths = Object.keys(this.arrays).map((path) => path.split(".")).sort();
+    const parts = paths.flatMap((path) => {
+      const x = this.arrays[path.join(".")], comma = x.shape.length === 1 ? "," : "";
+      return [`${path.map((name) => `['${name}']`).join("")} (${x.shape.join(", ")}${comma})`, x];
+    });
+    const blob = new Blob([`${this.channels} ${this.levels}`, ...parts]);
+    return sha256(await blob.arrayBuffer());
   }
 }
 
