@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *WRITTEN]
 NETKET_PAGE = ROOT / "docs" / "physics.md"
 EXAMPLES = {"experiments/lower_half.py", "configs/lower_half.py"}  # written by the reader of a guide
 LINK = r"(!?)\[[^][]*\]\(([^)]*)\)"
-EXAMPLE_GROUPS = {"lower_half", "group"}
+EXAMPLE_SECTIONS = {"lower_half", "section"}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
@@ -100,9 +100,11 @@ def test_fields_exist(page):
     from experiments import default_config
 
     shared = default_config("unconditional")
-    for group, name in re.findall(r"\bconfig\.(\w+)\.(\w+)", page.read_text()):
-        if group not in EXAMPLE_GROUPS:
-            assert name in (shared if group in shared else default_config(group))[group], f"config.{group}.{name}"
+    for section, name in re.findall(r"\bconfig\.(\w+)\.(\w+)", page.read_text()):
+        if section not in EXAMPLE_SECTIONS:
+            assert name in (shared if section in shared else default_config(section))[section], (
+                f"config.{section}.{name}"
+            )
 
 
 def test_no_link_of_readme_is_relative_on_a_package_index():

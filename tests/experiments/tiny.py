@@ -23,7 +23,7 @@ TINY = {
     "model.dropout": 0.1,
     "train.steps": 2,
     "train.batch_size": 16,
-    "train.microbatch_size": 8,
+    "train.microbatch_size": 2,
     "train.eval_batch_size": 32,
     "train.sample_rows": 4,
     "train.sample_columns": 4,

@@ -19,14 +19,14 @@ def test_a_config_survives_json(name):
     assert parse_config(json.loads(json.dumps(to_dict(config))), experiment_module(name).Config) == config
 
 
-def test_an_experiment_finds_its_own_group_under_its_name():
-    assert parse_config(tiny_config(unconditional__augment=0.25), Config).group.augment == 0.25
+def test_an_experiment_finds_its_own_section_under_its_name():
+    assert parse_config(tiny_config(unconditional__augment=0.25), Config).section.augment == 0.25
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"trian": {}}, "no group trian"),
+        ({"trian": {}}, "no section trian"),
         ({"train": {"stpes": 3}}, r"config\.train has no field stpes.*steps"),
         ({"unconditional": {"augmnet": 0.5}}, r"config\.unconditional has no field augmnet.*augment"),
         ({"seed": -1}, r"config\.seed"),
