@@ -21,7 +21,7 @@ def estimate_cost(config: RunConfig, experiment: Experiment, train: Dataset) -> 
 
     Returns:
       ``parameters``; ``state_bytes`` of parameters, EMA and optimizer per device; ``microbatch_size``;
-      ``microbatch_bytes``, temporary memory over all devices as planned for this CPU, without the effect of
+      ``microbatch_bytes``, temporary memory of one as planned for this CPU, without the effect of
       ``config.model.remat``; ``step_flops``.
 
     Raises:
