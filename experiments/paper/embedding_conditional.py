@@ -74,7 +74,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         pairs, way = rows // 2, jnp.linspace(0, 1, columns)[1:-1]
         if not pairs:
             return fans
-        steps = between(places[:pairs, None], places[pairs : 2 * pairs, None], way[:, None])
+        steps = between(places[:pairs, None], places[pairs : 2 * pairs, None], way[None, :, None])
         keys = jnp.repeat(jax.random.split(jax.random.fold_in(key, 1), pairs), len(way))
         h = scaled(steps.reshape(-1, section.bottleneck))
         walked = draw_grid(decoder, params["decoder"], keys, spec, pairs, len(way), h=h)

@@ -46,25 +46,26 @@ def init_state(
     return TrainState(zero, params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.copy(zero))
 
 
-def accumulated(function: Callable[[Array, Batch], Any], batch: Batch, size: int, mesh: Mesh) -> Any:
-    """Averages ``function`` of number and rows over microbatches: one loop on each device, then one sum over them."""
+def accumulated(function: Callable[..., Any], batch: Batch, *whole: Any, size: int, mesh: Mesh) -> Any:
+    """Averages ``function`` of microbatch number, its rows and ``whole``: a loop on each device, then one sum."""
 
-    def on_device(rows: Batch) -> Any:
+    def on_device(rows: Batch, *whole: Any) -> Any:
         parts = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), rows)
         count = len(jax.tree.leaves(parts)[0])
         numbers = jax.lax.axis_index(AXIS) * count + jnp.arange(count)
-        shapes = jax.eval_shape(function, numbers[0], jax.tree.map(lambda x: x[0], parts))
+        shapes = jax.eval_shape(function, numbers[0], jax.tree.map(lambda x: x[0], parts), *whole)
         total, _ = jax.lax.scan(
-            lambda total, numbered: (jax.tree.map(jnp.add, total, function(*numbered)), None),
+            lambda total, numbered: (jax.tree.map(jnp.add, total, function(*numbered, *whole)), None),
             jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
             (numbers, parts),
         )
         return jax.lax.pmean(jax.tree.map(lambda x: x / count, total), AXIS)
 
+    specs = PartitionSpec(AXIS), *(PartitionSpec() for _ in whole)
     # The check would have gradients summed where a parameter is read: inside the loop.
-    return jax.shard_map(
-        on_device, mesh=mesh, in_specs=PartitionSpec(AXIS), out_specs=PartitionSpec(), check_vma=False
-    )(batch)
+    return jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False)(
+        batch, *whole
+    )
 
 
 def train_step(
@@ -88,14 +89,18 @@ def train_step(
     """
     step_key = jax.random.fold_in(key, state.step)
 
-    def loss_and_gradient(number: Int[Array, ""] | int, part: Batch) -> tuple[Float[Array, ""], Params]:
-        part_key = jax.random.fold_in(step_key, number)
-        return jax.value_and_grad(lambda params: jnp.mean(experiment.loss(params, part, part_key)))(state.params)
+    def loss_and_gradient(
+        number: Int[Array, ""] | int, part: Batch, params: Params, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Params]:
+        part_key = jax.random.fold_in(key, number)
+        return jax.value_and_grad(lambda params: jnp.mean(experiment.loss(params, part, part_key)))(params)
 
     if microbatch_size is None:
-        loss, gradient = loss_and_gradient(0, batch)
+        loss, gradient = loss_and_gradient(0, batch, state.params, step_key)
     else:
-        loss, gradient = accumulated(loss_and_gradient, batch, microbatch_size, mesh or data_mesh(jax.devices()[:1]))
+        mesh = mesh or data_mesh(jax.devices()[:1])
+        whole = state.params, step_key
+        loss, gradient = accumulated(loss_and_gradient, batch, *whole, size=microbatch_size, mesh=mesh)
     norm = optax.tree.norm(gradient)
     is_finite = jnp.isfinite(norm)
     updates, optimizer_state = optimizer.update(gradient, at_step(state.optimizer, state.step), state.params)
