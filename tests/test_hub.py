@@ -2,7 +2,6 @@
 
 import hashlib
 import http.server
-import sys
 import threading
 
 import huggingface_hub.utils
@@ -112,11 +111,3 @@ def test_a_model_is_fetched_once_and_read_offline(hub, monkeypatch, address):
 def test_what_is_not_there_is_named(hub, address, named):
     with pytest.raises(InputError, match=named):
         load_pretrained(address)
-
-
-def test_without_the_extra_it_is_named(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(InputError, match=r"pixelcnn-jax\[hub\]"):
-        load_pretrained("hf://OWNER/digits")
-    result = CliRunner().invoke(main, ["export", "digits", f"--hub={tmp_path / 'new'}"])
-    assert (result.exit_code, "[hub]" in result.output) == (1, True)

@@ -17,7 +17,6 @@ import numpy as np
 
 from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.foundation.devices import wait_for_older
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.training.loggers import Log
 from pixelcnn_jax.training.processes import is_first
@@ -130,8 +129,7 @@ class Metrics:
         step = int(record["step"])
         self._writer.write_scalars(step, {key: x for key, x in record.items() if key != "step"})
         for name, file in self._pictures(record).items():
-            with suppress(InputError):  # damaged
-                self._writer.write_images(step, {name: decode(file, colour=True)[None]})
+            self._writer.write_images(step, {name: decode(file, colour=True)[None]})
         self._writer.flush()
 
 

@@ -151,12 +151,6 @@ def test_the_current_folder_and_a_link_to_a_folder_are_outputs(pixelcnn, integer
     check_same(folder, Path())  # it is still the current folder
 
 
-def test_a_file_that_has_the_name_of_the_temporary_one_stays(pixelcnn, integer_model, folder, tmp_path):
-    (tmp_path / "x.part").write_text("mine")
-    assert "x.part" in pixelcnn("compress", integer_model, folder, "-o", tmp_path / "x", mistake=True)
-    assert (tmp_path / "x.part").read_text() == "mine"
-
-
 def test_a_file_cut_between_two_sizes_is_refused(pixelcnn, integer_model, folder, tmp_path):
     whole, cut, out = tmp_path / "whole", tmp_path / "cut", tmp_path / "out"
     pixelcnn("compress", integer_model, folder, "-o", whole, "--no-verify")

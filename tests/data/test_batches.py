@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from image_helpers import ramp, same
 
-from pixelcnn_jax.data.batches import evaluation_batches, read_ahead, training_batches
+from pixelcnn_jax.data.batches import evaluation_batches, training_batches
 from pixelcnn_jax.data.dataset import from_array
 
 
@@ -98,13 +98,6 @@ def test_images_of_a_class_follow_one_another():
         orders.append(drawn["image"][:, 0, 0, 0].tolist())
         assert np.sum(drawn["label"][1:] == drawn["label"][:-1]) >= 2 + 2 + 1
     assert orders[0] != orders[1] != orders[2]
-
-
-def test_reading_ahead_gives_the_same_batches(ramps):
-    batch = training_batches(ramps, batch_size=4, seed=0, process_index=1, process_count=2)
-    ahead = list(read_ahead(batch, start=5, stop=25, threads=3))
-    assert len(ahead) == 20
-    assert all(same(read, batch(k)) for k, read in enumerate(ahead, 5))
 
 
 def test_evaluation_masks_the_padding(ramps):

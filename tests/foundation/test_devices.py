@@ -92,24 +92,6 @@ def test_any_number_of_devices_gives_the_same_loss_and_gradient(name):
         np.testing.assert_allclose(actual[count], actual[1], rtol=2e-5)
 
 
-def test_jit_sharded_jit_and_pmap_take_the_same_step():
-    experiment, *_ = made("unconditional")
-    params, batch = jax.jit(experiment.init)(jax.random.key(0)), {"image": batch_of(16)["image"]}
-
-    def step(params, batch, *, over=lambda x: x):
-        gradient = over(jax.grad(lambda params: jnp.mean(experiment.loss(params, batch, None)))(params))
-        return jax.tree.map(lambda x, g: x - 0.1 * g, params, gradient)
-
-    expected = jax.jit(step)(params, batch)
-    mesh = data_mesh()
-    sharded = jax.jit(step, out_shardings=replicated(mesh))(params, shard_batch(mesh, batch))
-    # A loss is the mean over a device's own images, so its gradients are averaged, once.
-    parallel = jax.pmap(partial(step, over=partial(jax.lax.pmean, axis_name="data")), "data", in_axes=(None, 0))
-    parts = jax.tree.map(lambda x: x.reshape(8, 2, *x.shape[1:]), batch)
-    for actual in (sharded, jax.tree.map(lambda x: x[3], parallel(params, parts))):
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), actual, expected)
-
-
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_training_evaluation_and_sampling_compile_for_accelerators(name):
     """Lowered for TPU and CUDA, whose compilers need no device: each computes a window in its own way."""

@@ -90,14 +90,6 @@ def test_tensorboard_shows_the_samples_of_a_validation_also_after_a_kill(tmp_pat
     assert [event.step for event in events_of(tmp_path / "tensorboard", "samples")] == [4]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_damaged_picture_is_left_out_of_tensorboard(tmp_path):
-    (tmp_path / samples_file(4)).write_bytes(b"\x89PNG")
-    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
-        metrics.write(4, validation_loss=1.0)
-    assert points(tmp_path / "tensorboard", "validation_loss") == [(4, 1.0)]
-
-
 @pytest.mark.parametrize("where", ["close", "next write"])
 def test_what_goes_wrong_in_the_thread_is_not_lost(tmp_path, monkeypatch, where):
     def full(self, record):
@@ -137,11 +129,6 @@ def test_the_curve_shows_what_comes_after_the_first_steps(tmp_path, monkeypatch,
     records = [{"step": step, "train_loss": value} for step, value in ((1, 9.0), (50, 1.2), (100, late))]
     save_curve(tmp_path / "curve.png", records, "loss", "digits")
     assert limits == pytest.approx(expected)
-
-
-def test_a_title_is_not_read_as_mathematics(tmp_path):
-    save_curve(tmp_path / "curve.png", [{"step": 1, "train_loss": 2.0}], "loss", "pay$x_$now")
-    assert is_png(tmp_path / "curve.png")
 
 
 def test_the_stopwatch_excludes_what_lies_between_two_steps(monkeypatch):

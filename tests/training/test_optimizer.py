@@ -58,11 +58,6 @@ def test_the_learning_rate_rises_from_the_first_step_and_then_follows_its_schedu
     np.testing.assert_allclose([rate(step) for step in (4, 8, 12)], 2.0 * np.array(later), atol=1e-6)
 
 
-def test_a_run_shorter_than_its_warm_up_has_a_schedule():
-    rate = make_schedule(OptimizerConfig(warmup_steps=100, learning_rate=1.0), steps=10)
-    np.testing.assert_allclose(rate(5), 6 / 101, rtol=1e-6)
-
-
 def test_gradients_are_clipped_to_a_global_norm():
     clip = make_optimizer(OptimizerConfig(warmup_steps=0), steps=10)
     params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}

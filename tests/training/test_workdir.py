@@ -84,13 +84,6 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_text() == "mine"
 
 
-def test_a_file_in_its_place_is_refused(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    for workdir in (tmp_path / "file", tmp_path / "file/inner"):
-        with pytest.raises(InputError, match=str(workdir)):
-            claimed(workdir)
-
-
 def test_a_claim_that_was_killed_while_it_was_written_is_made_again(tmp_path):
     (tmp_path / "config.json.part").write_text("{")
     claimed(tmp_path)
@@ -189,11 +182,6 @@ def test_what_is_prepared_is_computed_once_and_then_read(tmp_path):
         np.testing.assert_array_equal(actual["quantiser"]["codes"], variables["quantiser"]["codes"])
         np.testing.assert_array_equal(actual["b"]["c"]["d"], variables["b"]["c"]["d"])
     assert calls == [1]
-
-
-def test_an_experiment_without_anything_prepared_has_no_file(tmp_path):
-    assert prepare_once(tmp_path, dict) == {}
-    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08\x00\x00\x00\x00\x00\x00\x00{", b"\xff" * 20])
