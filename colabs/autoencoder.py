@@ -65,7 +65,7 @@ from pixelcnn_jax.training.run import train
 config = digits.get_config("autoencoder")
 config.train.steps = STEPS
 config.train.eval_every = max(1, STEPS // 2)
-config.train.microbatch_size = 8
+config.train.microbatch_size = 2
 config.autoencoder.bottleneck = 10
 config.autoencoder.encoder_features = (32, 64)
 config.train.report_images = 0
@@ -82,7 +82,7 @@ networks, variables, card = load_pretrained(workdir)
 # %%
 images = jnp.asarray(take_images(splits.test, 8))
 smooth = jnp.clip(autoencoder.reconstruct(networks, variables, images), 0, 1) * (splits.spec.levels - 1)
-drawn = autoencoder.draw_given(networks, variables, jax.random.key(0), images, 4)
+drawn = autoencoder.draw_given(networks, splits.spec, variables, jax.random.key(0), images, 4)
 rows = jnp.concatenate([images[:, None], jnp.round(smooth).astype(int)[:, None], drawn], axis=1)
 ImageOps.scale(Image.fromarray(grid(rows, levels=splits.spec.levels)[..., 0]), 5, Image.Resampling.NEAREST)
 
