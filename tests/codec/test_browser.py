@@ -76,7 +76,7 @@ def check_draws(page, file, h=None, rows=0, components=0, temperature=1):
     given[:, rows:] = -1
     expected = reference_decoder.draw(load_file(file), levels, shape, range(10), h, given, temperature, components)
     options = [
-        {"seed": seed, "given": x.tolist(), "mask": (x >= 0).tolist(), "temperature": temperature}
+        {"seed": seed, "given": [None if v < 0 else v for v in x.tolist()], "temperature": temperature}
         | ({} if h is None else {"label": int(h[seed].argmax())})
         for seed, x in enumerate(given.reshape(10, -1))
     ]
