@@ -4,12 +4,12 @@
  *     const model = await load("mnist_classes_integer.safetensors");
  *     const pixels = await model.sample({ label: 3, seed: 1 });
  */
+const MAGIC = "\x93PCNN\r\n\x1a\x01\0";
 const DAMAGED = "This file is damaged, or of another model or label.";
 
 /** Loads a model from its safetensors file and the card (.json) beside it. */
 export async function load(url) {
-  const files = [url, url.replace(/safetensors$/, "json")];
-  const [weights, card] = await Promise.all(files.map((file) => fetch(file)));
+  const weights = await fetch(url), card = await fetch(url.replace(/safetensors$/, "json"));
   check(weights.ok && card.ok, `There is no model at ${url}.`);
   return new PixelCNN(readArrays(await weights.arrayBuffer()), await card.json());
 }
@@ -47,6 +47,11 @@ function multiply(x, kernel, sums, at = 0) {
   return sums;
 }
 
+/** Computes x[at:] @ kernel + bias. */
+function affine(x, part, name, bias = part[`${name}.bias`], at = 0) {
+  return multiply(x, part[`${name}.kernel`], bias.slice(), at);
+}
+
 const zeros = (size) => new Int32Array(size);
 const add = (x, y) => x.map((value, i) => value + y[i]);
 const bitLength = (x) => 32 - Math.clz32(x);
@@ -54,13 +59,13 @@ const clip = (x, low, high) => (x < low ? low : x > high ? high : x);
 const rescale = (sum, shift) => (sum + (1 << (shift - 1))) >> shift;
 const lookUp = (table, x, reach = table.length >> 1) => table[clip(x, -reach, reach) + reach];
 const levelAt = (bounds, slot) => bounds.findIndex((bound) => bound > slot) - 1;
+const widths = (bounds) => bounds.slice(1).map((x, v) => (x - bounds[v]) / bounds.at(-1));
 const sha256 = async (x) => new Uint8Array(await crypto.subtle.digest("SHA-256", x));
 
 /** Rescales sums, and clips them to [sign * clips, clips]. */
 function settle(sums, part, name, sign = -1) {
   const shifts = part[`shifts.${name}`], clips = part[`clips.${name}`];
-  const shift = (i) => shifts[i % shifts.length];
-  return sums.map((sum, i) => clip(rescale(sum, shift(i)), sign * clips[i], clips[i]));
+  return sums.map((x, i) => clip(rescale(x, shifts[i % shifts.length]), sign * clips[i], clips[i]));
 }
 
 /** Draws the slot of a sub-pixel: a hash of seed and index. */
@@ -74,8 +79,7 @@ export function slotOf(seed, index, bits) {
 class PixelCNN {
   constructor(arrays, { networks, image_spec: size }) {
     const isPlain = !networks.code_features && !arrays["condition.shifts.s"];
-    check(networks.class === "IntegerPixelCNN" && isPlain,
-      "Only integer models of pixels, with a label or none, can be read.");
+    check(networks.class === "IntegerPixelCNN" && isPlain, "Only integer models are read.");
     const part = (name, pick = (x) => x) => Object.fromEntries(Object.keys(arrays)
       .filter((path) => path.startsWith(name))
       .map((path) => [path.slice(name.length + 1), pick(arrays[path])]));
@@ -90,13 +94,11 @@ class PixelCNN {
       const { "vertical.kernel": vertical, "horizontal.kernel": horizontal } = layer;
       const [height, columns, inputs] = vertical.shape, left = inputs * (horizontal.shape[0] - 1);
       const code = (codes) => (codes ? take(codes, label) : zeros(2 * this.features));
-      return {
-        ...layer, inputs, left, border: (inputs * (columns - 1)) / 2,
-        kernels: Array.from({ length: height }, (_, i) => take(vertical, i)),
-        rows: Array(height).fill(zeros(inputs * (columns - 1 + width))),
-        columns: zeros(left + inputs * width), contexts: [],
-        codes: [code(layer.vertical_h), code(layer.horizontal_h)],
-      };
+      const codes = [code(layer.vertical_h), code(layer.horizontal_h)];
+      const kernels = Array.from({ length: height }, (_, i) => take(vertical, i));
+      const rows = kernels.map(() => zeros(inputs * (columns - 1 + width)));
+      const state = { rows, columns: zeros(left + inputs * width), contexts: [], codes };
+      return { ...layer, ...state, inputs, left, border: (inputs * (columns - 1)) / 2, kernels };
     });
   }
 
@@ -105,16 +107,15 @@ class PixelCNN {
     let x = layers[0].columns.subarray(layers[0].left);
     for (const layer of layers) {
       const { inputs, border, kernels, codes } = layer, width = x.length / inputs;
-      const row = zeros(x.length + 2 * border);
+      const row = zeros(x.length + 2 * border), bias = add(layer["horizontal.bias"], codes[1]);
       row.set(x, border);
       layer.rows = [...layer.rows.slice(1), row];
       x = zeros(width * this.features);
       for (let column = 0; column < width; column++) {
         const sums = layer["vertical.bias"].slice(), at = column * inputs;
         for (const [i, kernel] of kernels.entries()) multiply(layer.rows[i], kernel, sums, at);
-        const context = add(layer["horizontal.bias"], codes[1]);
-        multiply(settle(sums, layer, "crossing"), layer["crossing.kernel"], context);
-        layer.contexts[column] = context;
+        const crossing = settle(sums, layer, "crossing");
+        layer.contexts[column] = affine(crossing, layer, "crossing", bias);
         x.set(this.gate(add(sums, codes[0]), layer["shifts.vertical"]), column * this.features);
       }
     }
@@ -123,8 +124,8 @@ class PixelCNN {
   gate(sums, shifts) {
     const { features, tables: { tanh, sigmoid }, mixture } = this;
     const half = (table, i) => lookUp(table, rescale(sums[i], shifts[i]));
-    const product = (_, i) => half(tanh, i) * half(sigmoid, features + i);
-    return zeros(features).map((_, i) => rescale(product(_, i), mixture ? 12 : 14));
+    const product = (i) => half(tanh, i) * half(sigmoid, features + i);
+    return zeros(features).map((_, i) => rescale(product(i), mixture ? 12 : 14));
   }
 
   /** Computes the outputs of a sub-pixel. */
@@ -135,19 +136,16 @@ class PixelCNN {
       const { columns, left, contexts } = layer, at = column * layer.inputs;
       if (layer["shifts.input"]) columns.set(settle(x, layer, "input"), at + left);
       else columns[at + left] = 1;
-      const sums = multiply(columns, layer["horizontal.kernel"], contexts[column].slice(), at);
-      const gated = this.gate(sums, layer["shifts.horizontal"]);
-      const out = multiply(gated, layer["out.kernel"], layer["out.bias"].slice());
+      const sums = affine(columns, layer, "horizontal", contexts[column], at);
+      const out = affine(this.gate(sums, layer["shifts.horizontal"]), layer, "out");
       const shifts = layer["shifts.out"], clips = layer["clips.residual"];
       x = x.map((value, i) => clip(value + rescale(out[i], shifts[i]), -clips[i], clips[i]));
     }
-    for (const name of ["hidden", "logits"]) {
-      x = settle(x, head, name === "hidden" ? "input" : "hidden", 0);
-      x = multiply(x, head[`${name}.kernel`], head[`${name}.bias`].slice());
-    }
-    const size = x.length / this.channels, [from, to] = [channel * size, (channel + 1) * size];
-    const shifted = Array.from(x, (sum, i) => rescale(sum, head["shifts.logits"][i]));
-    const outputs = shifted.slice(from, to);
+    const hidden = affine(settle(x, head, "input", 0), head, "hidden");
+    const logits = affine(settle(hidden, head, "hidden", 0), head, "logits");
+    const size = logits.length / this.channels, start = channel * size;
+    const all = Array.from(logits, (sum, i) => rescale(sum, head["shifts.logits"][i]));
+    const outputs = all.slice(start, start + size);
     return this.linear_prediction ? this.predict(outputs, layers[0], column, channel) : outputs;
   }
 
@@ -198,10 +196,6 @@ class PixelCNN {
     return [...bounds, 2 ** 20];
   }
 
-  probabilities(bounds) {
-    return bounds.slice(1).map((bound, v) => (bound - bounds[v]) / 2 ** this.totalBits);
-  }
-
   /** Yields the sub-pixels of images in coding order; whoever takes a step sets its value. */
   *steps(images, labels, width) {
     const isLabel = (label) => Number.isInteger(label) && label >= 0 && label < this.classes;
@@ -223,7 +217,7 @@ class PixelCNN {
   /** Computes the probabilities of the sub-pixel that follows the first ones of an image. */
   async conditionals(pixels, { label, width = this.width } = {}) {
     for (const step of this.steps([zeros(pixels.length + 1)], [label], width)) {
-      if (step.index === pixels.length) return this.probabilities(step.bounds);
+      if (step.index === pixels.length) return widths(step.bounds);
       step.value = pixels[step.index];
     }
   }
@@ -239,7 +233,7 @@ class PixelCNN {
       const { index } = step, slot = slotOf(seed, index, this.totalBits);
       const bounds = temperature === 1 ? step.bounds : this.bounds(step.outputs, temperature);
       const value = step.value = given?.[index] ?? levelAt(bounds, slot);
-      await onPixel?.({ index, value, probabilities: this.probabilities(step.bounds) });
+      await onPixel?.({ index, value, probabilities: widths(step.bounds) });
     }
     return pixels;
   }
@@ -273,14 +267,12 @@ class PixelCNN {
   /** Reads a container, and checks its numbers before time or memory depends on them. */
   async unpack(bytes, limit) {
     const start = String.fromCharCode(...bytes.subarray(0, 10)), end = bytes.length - 8;
-    const isKnown = start === "\x93PCNN\r\n\x1a\x01\0" && end >= 70;
-    check(isKnown, "This is not a .pcnn file of version 1.");
+    check(start === MAGIC && end >= 70, "This is not a .pcnn file of version 1.");
     const [sum, model] = [await sha256(bytes.subarray(0, end)), await this.digest()];
     const holds = (at, to, digest) => bytes.subarray(at, to).every((x, i) => x === digest[i]);
-    const numbers = Array.from(new Uint32Array(bytes.slice(10, 70).buffer));
-    const [stated, , , , , , count, high, ...shape] = numbers;
-    const [height, width, channels, levels, size, lanes, extra] = shape;
-    check(holds(end, end + 8, sum) && stated === bytes.length, DAMAGED);
+    const numbers = new Uint32Array(bytes.slice(34, 70).buffer), isWhole = holds(end, end + 8, sum);
+    const [count, high, height, width, channels, levels, size, lanes, extra] = numbers;
+    check(isWhole && new Uint32Array(bytes.slice(10, 14).buffer)[0] === bytes.length, DAMAGED);
     const subpixels = (count + high * 2 ** 32) * height * width * channels;
     check(subpixels <= limit && size * width <= 2 ** 13, "This file is too large for a browser.");
     const isOwn = holds(18, 34, model) && channels === this.channels && levels === this.levels;

@@ -1,18 +1,14 @@
 /** The page: controls, pictures and sentences. pixelcnn_worker.js computes. */
 const [image, heat] = document.querySelectorAll("canvas"), [form] = document.forms;
 const { model, digits, tool, seed, temperature, status, file } = form.elements;
-const [scale, chart, pixel, decoded] = ["scale", "chart", "pixel", "decoded"].map(
-  (id) => document.getElementById(id));
+const [scale, chart, pixel, decoded] = document.querySelectorAll("figcaption[id], div");
 const format = (x) => x.toLocaleString("en", { maximumSignificantDigits: 2 });
 const workers = {};
 let size = { height: 28, width: 28, channels: 1, levels: 2 };
-let steps = []; // { index, value, probabilities } of each sub-pixel
-let cursor; // the pixel shown
-let touched = 0; // sub-pixels up to the last one that the user drew or erased
+let steps = [], cursor, touched = 0; // drawn sub-pixels, the shown pixel, end of the user's strokes
 
-for (let digit = 0; digit < 10; digit++) {
-  digits.innerHTML += `<label><input type="radio" name="digit" value="${digit}">${digit}</label>`;
-}
+const choice = (x) => `<label><input type="radio" name="digit" value="${x}">${x}</label>`;
+digits.innerHTML += [...Array(10).keys()].map(choice).join("");
 form.digit.value = 3;
 
 /** Gives a task to a new worker, in place of the last one that wrote to `output`. */
@@ -24,14 +20,13 @@ function compute(output, option, options, listen) {
     if (data.error || data.size) output.textContent = data.error ?? "Computing …";
     listen(data);
   };
-  const url = `${option.value}.safetensors`, label = Number(form.digit.value);
-  worker.postMessage({ url, label, ...options });
+  worker.postMessage({ url: `${option.value}.safetensors`, label: +form.digit.value, ...options });
 }
 
 /** Lets the model draw the pixels that `steps` lacks. */
 function draw() {
-  const options = { given: steps.map((step) => step?.value), seed: seed.valueAsNumber };
-  options.temperature = temperature.valueAsNumber;
+  const given = steps.map((step) => step?.value);
+  const options = { given, seed: +seed.value, temperature: +temperature.value };
   compute(status, model.selectedOptions[0], options, (data) => {
     size = data.size ?? size;
     digits.disabled = !size.classes;
@@ -41,23 +36,18 @@ function draw() {
   });
 }
 
+/** Says the bits of the model and of a PNG, whose values are packed in the fewest bits. */
 async function finish(seconds) {
-  const png = await pngBits(), kind = size.channels > 1 ? "PNG" : "grey PNG";
-  status.innerHTML = `<b>${Math.round(bitsOf(steps)).toLocaleString("en")} bits</b> by the model,
-    <b>${png.toLocaleString("en")}</b> as a ${kind}. Drawn in ${format(seconds)} s.`;
-}
-
-/** Computes the size of the image as a PNG; grey values are packed in the fewest bits. */
-async function pngBits() {
-  const { width, height, channels, levels } = size, depth = levels > 2 ? 8 : 1;
-  if (channels > 1) return 8 * (await new Promise((resolve) => image.toBlob(resolve))).size;
-  const row = 1 + Math.ceil((width * depth) / 8), data = new Uint8Array(row * height);
+  const depth = size.levels > 2 ? 8 : 1, count = size.width * size.channels;
+  const row = 8 * Math.ceil(1 + (count * depth) / 8), data = new Uint8Array(size.height * row / 8);
   steps.forEach(({ value }, i) => {
-    const bit = (i % width) * depth, at = Math.floor(i / width) * row + 1 + (bit >> 3);
-    data[at] |= value << (8 - depth - (bit & 7));
+    const bit = Math.floor(i / count) * row + 8 + (i % count) * depth;
+    data[bit >> 3] |= value << (8 - depth - (bit & 7));
   });
   const packed = new Blob([data]).stream().pipeThrough(new CompressionStream("deflate"));
-  return 8 * (57 + (await new Response(packed).arrayBuffer()).byteLength);
+  const png = 8 * (57 + (await new Response(packed).arrayBuffer()).byteLength);
+  status.innerHTML = `<b>${Math.round(bitsOf(steps)).toLocaleString("en")} bits</b> by the model,
+    <b>${png.toLocaleString("en")}</b> as a PNG. Drawn in ${format(seconds)} s.`;
 }
 
 const stepsOf = (at) => steps.slice(at * size.channels, (at + 1) * size.channels);
@@ -67,10 +57,9 @@ const ink = () => (size.channels > 1 ? 0 : size.levels - 1);
 
 /** Fills a canvas by the colour of each pixel, and marks one of them. */
 function fill(canvas, { width, height }, colourOf, mark) {
-  const data = new ImageData(width, height), context = canvas.getContext("2d");
-  for (let i = 0; i < width * height; i++) data.data.set(colourOf(i), 4 * i);
-  Object.assign(canvas, { width, height });
-  context.putImageData(data, 0, 0);
+  const bytes = Array.from({ length: width * height }, (_, i) => colourOf(i)).flat();
+  const context = Object.assign(canvas, { width, height }).getContext("2d");
+  context.putImageData(new ImageData(Uint8ClampedArray.from(bytes), width), 0, 0);
   context.fillStyle = "#06fa";
   context.fillRect(mark % width, Math.floor(mark / width), 1, 1);
 }
@@ -95,32 +84,28 @@ function paint() {
   const about = `value ${drawn.map((step) => step.value).join(", ")}, probability
     ${format(2 ** -bits[at])}, ${format(bits[at])} bits`;
   pixel.textContent = `${place}: ${drawn.length ? about : "not drawn by the model"}`;
-  chart.innerHTML = drawn.map(({ value, probabilities }) => `<p>${probabilities.map((p, v) => {
-    const tag = v === value ? "b" : "i", few = probabilities.length;
-    const title = few < 9 ? `${v}: ${format(100 * p)} %` : few < 99 ? v : "";
-    return `<${tag} title="${title}" style="height: ${100 * p}%"></${tag}>`;
-  }).join("")}</p>`).join("");
+  const bar = ({ value, probabilities }, scale = 100 / Math.max(...probabilities)) => (p, v) => {
+    const tag = v === value ? "b" : "i";
+    const title = size.levels < 9 ? `${v}: ${format(100 * p)} %` : size.levels < 99 ? v : "";
+    return `<${tag} title="${title}" style="height: ${scale * p}%"></${tag}>`;
+  };
+  const bars = drawn.map((step) => step.probabilities.map(bar(step)).join(""));
+  chart.innerHTML = bars.map((row) => `<p>${row}</p>`).join("");
 }
 
-/** Draws or erases two by two pixels at the cursor. */
-function stroke() {
-  if (tool.value === "look") return;
-  const { width, height, channels } = size;
-  const row = Math.min(Math.floor(cursor / width), height - 2);
-  const start = row * width + Math.min(cursor % width, width - 2);
-  const step = tool.value === "draw" ? { value: ink() } : undefined;
-  workers.status.terminate();
-  steps.length = width * height * channels;
-  for (const at of [start, start + width]) steps.fill(step, at * channels, (at + 2) * channels);
-  touched = Math.max(touched, (start + width + 2) * channels);
-}
-
-/** Lets the model draw what was erased, or all that follows the ink. */
-function complete() {
-  if (!touched) return;
-  if (tool.value === "draw") steps.length = touched;
-  touched = 0;
-  draw();
+/** Moves the cursor; the tool draws or erases two by two pixels there. */
+function move(pixel, isPressed) {
+  cursor = pixel;
+  if (isPressed && tool.value !== "look") {
+    const { width, height, channels } = size, column = Math.min(cursor % width, width - 2);
+    const start = Math.min(Math.floor(cursor / width), height - 2) * width + column;
+    const step = tool.value === "draw" ? { value: ink() } : undefined;
+    workers.status.terminate();
+    steps.length = width * height * channels;
+    for (const at of [start, start + width]) steps.fill(step, at * channels, (at + 2) * channels);
+    touched = Math.max(touched, (start + width + 2) * channels);
+  }
+  paint();
 }
 
 /** Decodes a file by the model of its levels, and paints its images side by side. */
@@ -128,51 +113,49 @@ async function decode(blob) {
   const bytes = new Uint8Array(await blob.slice(0, 2 ** 24).arrayBuffer()), images = [];
   const read = (at) => bytes[at] + 256 * bytes[at + 1];
   const [count, height, width, channels, levels] = [34, 42, 46, 50, 54].map(read);
-  const option = model[{ 17: 1, 256: 2 }[levels] ?? 0];
+  const shape = { height, width, channels, levels };
   decoded.replaceChildren();
-  compute(file, option, { bytes }, ({ steps, seconds }) => {
+  compute(file, model[{ 17: 1, 256: 2 }[levels] ?? 0], { bytes }, ({ steps, seconds }) => {
     for (const { image, index, value } of steps) (images[image] ??= [])[index] = value;
-    for (const [i, values] of images.entries()) {
-      const canvas = decoded.children[i] ?? decoded.appendChild(document.createElement("canvas"));
-      fill(canvas, { width, height }, colours(values, { channels, levels }));
-    }
+    const { children } = decoded;
+    while (children.length < images.length) decoded.append(document.createElement("canvas"));
+    images.forEach((values, i) => fill(children[i], shape, colours(values, shape)));
     if (seconds) file.innerHTML = `<b>${bytes.length.toLocaleString("en")} bytes</b> hold ${count}
       images of ${width}×${height} pixels. Decoded in ${format(seconds)} s.`;
   });
 }
 
 image.onpointermove = image.onpointerdown = heat.onpointermove = (event) => {
-  const { width, height } = size, { target, offsetX, offsetY, buttons } = event;
-  const cell = (share, count) => Math.floor(Math.min(Math.max(share, 0), 0.999) * count);
-  const row = cell(offsetY / target.clientHeight, height);
-  cursor = row * width + cell(offsetX / target.clientWidth, width);
-  if (buttons && target === image) stroke();
-  paint();
+  const cell = (offset, count) => Math.floor(
+    Math.min(Math.max(offset / event.target.clientWidth, 0), 0.999) * count);
+  const row = cell(event.offsetY, size.height), column = cell(event.offsetX, size.width);
+  move(row * size.width + column, event.buttons && event.target === image);
 };
-onpointerup = image.onkeyup = complete;
-image.onkeydown = (event) => {
+image.onkeydown = ({ key }) => {
   const { width, height } = size;
   const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width, " ": 0 };
-  const to = (cursor ?? 0) + moves[event.key];
-  if (!(to >= 0 && to < width * height)) return;
-  event.preventDefault();
-  cursor = to;
-  if (event.key === " ") stroke();
-  paint();
+  const to = (cursor ?? 0) + moves[key], isInside = to >= 0 && to < width * height;
+  if (isInside) move(to, key === " ");
+  return !isInside;
+};
+onpointerup = image.onkeyup = () => {
+  if (!touched) return;
+  if (tool.value === "draw") steps.length = touched;
+  touched = 0;
+  draw();
 };
 model.oninput = seed.oninput = temperature.oninput = digits.oninput = () => {
   [steps, cursor] = [[], undefined];
   draw();
 };
-form.onsubmit = (event) => {
-  event.preventDefault();
+form.onsubmit = () => {
   seed.value++;
   seed.oninput();
+  return false;
 };
 form.clear.onclick = () => {
   workers.status.terminate();
-  const { width, height, channels, levels } = size, value = levels - 1 - ink();
-  steps = Array(width * height * channels).fill({ value });
+  steps = Array(size.width * size.height * size.channels).fill({ value: size.levels - 1 - ink() });
   tool.value = "draw";
   paint();
 };

@@ -7,10 +7,7 @@ onmessage = async ({ data: { url, bytes, label, ...options } }) => {
     postMessage({ steps, ...message });
     [steps, posted] = [[], performance.now()];
   };
-  const onPixel = (step) => {
-    steps.push(step);
-    if (performance.now() > posted + 16) post();
-  };
+  const onPixel = (step) => steps.push(step) && performance.now() > posted + 16 && post();
   try {
     const model = await load(url), start = performance.now();
     post({ size: model.size });
