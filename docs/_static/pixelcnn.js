@@ -79,7 +79,8 @@ export function slotOf(seed, index, bits) {
 class PixelCNN {
   constructor(arrays, { networks, image_spec: size }) {
     const isPlain = !networks.code_features && !arrays["condition.shifts.s"];
-    check(networks.class === "IntegerPixelCNN" && isPlain, "Only integer models are read.");
+    check(networks.class === "IntegerPixelCNN" && isPlain,
+      "Only integer models of pixels, with a label or none, can be read.");
     const part = (name, pick = (x) => x) => Object.fromEntries(Object.keys(arrays)
       .filter((path) => path.startsWith(name))
       .map((path) => [path.slice(name.length + 1), pick(arrays[path])]));
@@ -280,13 +281,12 @@ class PixelCNN {
     check(0 < subpixels && subpixels <= 1024 * bytes.length, DAMAGED);
     check(0 < lanes && lanes <= size && size <= count, DAMAGED);
     let at = 70 + extra;
-    const lengths = Array.from({ length: Math.ceil(count / size) }, () => {
+    const streams = Array.from({ length: Math.ceil(count / size) }, () => {
       let length = 0, scale = 1;
       for (; bytes[at] > 127; scale *= 128) length += (bytes[at++] & 127) * scale;
       return length + bytes[at++] * scale;
-    });
-    const streams = lengths.map((length) => bytes.slice(at, at += length));
-    check(at === end && lengths.every((length) => length >= 4 * lanes), DAMAGED);
+    }).map((length) => bytes.slice(at, at += length));
+    check(at === end && streams.every((stream) => stream.length >= 4 * lanes), DAMAGED);
     return { count, height, width, streams, size, lanes };
   }
 

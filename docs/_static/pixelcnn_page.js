@@ -113,11 +113,10 @@ async function decode(blob) {
   const bytes = new Uint8Array(await blob.slice(0, 2 ** 24).arrayBuffer()), images = [];
   const read = (at) => bytes[at] + 256 * bytes[at + 1];
   const [count, height, width, channels, levels] = [34, 42, 46, 50, 54].map(read);
-  const shape = { height, width, channels, levels };
+  const shape = { height, width, channels, levels }, { children } = decoded;
   decoded.replaceChildren();
   compute(file, model[{ 17: 1, 256: 2 }[levels] ?? 0], { bytes }, ({ steps, seconds }) => {
     for (const { image, index, value } of steps) (images[image] ??= [])[index] = value;
-    const { children } = decoded;
     while (children.length < images.length) decoded.append(document.createElement("canvas"));
     images.forEach((values, i) => fill(children[i], shape, colours(values, shape)));
     if (seconds) file.innerHTML = `<b>${bytes.length.toLocaleString("en")} bytes</b> hold ${count}
