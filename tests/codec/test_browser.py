@@ -58,7 +58,7 @@ def page(address):
 
 
 def run(page, file, body, options):
-    """Returns what JavaScript returns for each of the options ``o``, with the model of a file."""
+    """Evaluates JavaScript for each of the options ``o``, with the model of a file."""
     page.unroute_all()
     page.route("**/model.*", lambda route: route.fulfill(path=file.with_suffix("." + route.request.url.split(".")[-1])))
     load = f"const {{ load }} = await import('{page.url.replace('.html', '.js')}');"
