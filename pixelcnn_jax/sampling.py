@@ -56,7 +56,7 @@ def sample(
       h: vectors [batch, condition] or class labels [batch].
       s: maps [batch, height, width, map_features].
       observed: observed images, kept where ``mask`` is true.
-      mask: true at observed sub-pixels. Exact for a raster prefix; else observed only affects later pixels.
+      mask: true at observed sub-pixels. Conditioning is exact for a raster prefix; else only later pixels are affected.
       temperature: divisor of the logits.
       guidance: weight w of classifier-free guidance (Ho and Salimans 2022): (1 + w) conditional - w unconditional
         logits. Assumes training with ``drop_condition``; not checked.
@@ -79,13 +79,13 @@ def sample_and_log_prob(
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, " batch"]]:
     """Draws images as ``sample`` does, with their log-probabilities in nats.
 
-    Log-probabilities: drawn sub-pixels only, under temperature and guidance.
+    Log-probabilities sum over drawn sub-pixels, including temperature and guidance.
     """
     network, weights, adjustment, inputs, drawn = _prepared(model, variables, key, **arguments)
     drawn = drawn._replace(log_probs=jnp.zeros(len(drawn.images)))
     drawn = _checked(_sample(network, weights, adjustment, inputs, drawn, on_row=on_row))
-    is_drawn = (drawn.images >= 0).all(axis=(1, 2, 3))
-    return drawn.images, jnp.where(is_drawn, cast(Array, drawn.log_probs), jnp.nan)
+    is_valid = (drawn.images >= 0).all(axis=(1, 2, 3))
+    return drawn.images, jnp.where(is_valid, cast(Array, drawn.log_probs), jnp.nan)
 
 
 class Drawn(NamedTuple):
@@ -94,7 +94,7 @@ class Drawn(NamedTuple):
     images: Int[Array, "batch height width channels"]
     log_probs: Float[Array, " batch"] | None
 
-    def add(
+    def accumulate_log_probs(
         self, logits: Float[Array, "batch levels"], values: Int[Array, " batch"], kept: Bool[Array, " batch"]
     ) -> Float[Array, " batch"] | None:
         if self.log_probs is None:
@@ -103,7 +103,7 @@ class Drawn(NamedTuple):
 
 
 class SamplerInputs(NamedTuple):
-    """Keys, mask, condition (null interleaved if guided)."""
+    """Keys, mask, condition; if guided, each condition precedes its null."""
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
@@ -184,11 +184,11 @@ def _sample_rows(
                 logits, state = stream.read_colour(params, state, adjustment.repeat(pixel), colour=colour)
                 logits, is_kept = adjustment.logits(logits), kept[:, 0, 0, colour]
                 values = draw(logits, random[:, 0, 0, colour]).astype(pixel.dtype)
-                drawn = drawn._replace(log_probs=drawn.add(logits, values, is_kept))
+                drawn = drawn._replace(log_probs=drawn.accumulate_log_probs(logits, values, is_kept))
                 pixel = pixel.at[:, 0, 0, colour].set(jnp.where(is_kept, pixel[:, 0, 0, colour], values))
             images = jax.lax.dynamic_update_slice_in_dim(drawn.images, pixel, column, axis=2)
             columns = stream.close_pixel(params, columns, state, adjustment.repeat(pixel))
-            # Opened one iteration ahead: else XLA on CPU fuses the context slice into the gate, ten times slower.
+            # The next pixel's context: sliced in its own iteration, XLA on CPU would fuse it into the gate, 10x slower.
             following = stream.open_pixel(params, columns, above, jnp.minimum(column + 1, width - 1))
             return drawn._replace(images=images), columns, following
 
@@ -218,7 +218,8 @@ def _sample_naively(
             logits = adjustment.logits(apply(model, variables, adjustment.repeat(images), condition)[at])
             values = draw(logits, gumbel[:, column, colour]).astype(images.dtype)
             return Drawn(
-                images.at[at].set(jnp.where(mask[at], images[at], values)), drawn.add(logits, values, mask[at])
+                images.at[at].set(jnp.where(mask[at], images[at], values)),
+                drawn.accumulate_log_probs(logits, values, mask[at]),
             )
 
         return jax.lax.fori_loop(0, width * channels, sample_subpixel, drawn)
@@ -245,15 +246,15 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)
-    # Unobserved pixels hold 0, a valid embedding index, until drawn; -1 marks an invalid value.
+    # Unobserved sub-pixels start at 0, a valid embedding index; -1 marks traced values out of range.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)
-    key = jax.random.key_data(key)
-    if key.ndim > 1 and len(key) != shape[0]:
-        raise InputError(f"key must be one key or one for each of the {shape[0]} images, got {len(key)} keys.")
-    # Always threefry: under vmap, rbg draws from the first key only.
-    key = jax.random.wrap_key_data(key[..., :2], impl="threefry2x32")
+    words = jax.random.key_data(key)
+    if words.ndim > 1 and len(words) != shape[0]:
+        raise InputError(f"key must be one key or one for each of the {shape[0]} images, got {len(words)} keys.")
+    # rbg keys become threefry (first two words): under vmap, rbg draws from the first key only.
+    key = jax.random.wrap_key_data(words[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
     inputs = SamplerInputs(keys, jnp.broadcast_to(jnp.asarray(mask, bool), full), condition)
     return network, weights, adjustment, inputs, Drawn(images, None)

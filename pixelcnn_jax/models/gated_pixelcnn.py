@@ -143,7 +143,7 @@ def horizontal_rows(
 ) -> tuple[Float[Array, "batch height width features"], Float[Array, "batch height width features"]]:
     """Computes ``horizontal_layer`` over whole rows."""
     before = crossing + horizontal_conv(layer["horizontal"]["left"], x)
-    context = Context(gate=before, out=layer["out"]["bias"][None, None, None])
+    context = Context(pre_activation=before, out=layer["out"]["bias"][None, None, None])
     return horizontal_layer(layer, x, context, **options)
 
 

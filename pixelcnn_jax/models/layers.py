@@ -58,7 +58,7 @@ def horizontal_conv_valid(
 def horizontal_conv(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width *out"]:
-    """Applies ``horizontal_conv_valid`` to whole rows, zero-padded on the left."""
+    """Convolves whole rows with the left context, excluding the current pixel."""
     return horizontal_conv_valid(kernel, jnp.pad(x, ((0, 0), (0, 0), (kernel.shape[0], 0), (0, 0)))[:, :, :-1])
 
 
@@ -80,7 +80,7 @@ def one_by_one(
 
 
 def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch height width features"]:
-    """Computes tanh(f) * sigmoid(g) of x [..., 2, p] or [..., 2p] (equation 2)."""
+    """Computes tanh(f) * sigmoid(g) (equation 2); ``merge_gates`` makes x [..., 2p]."""
     tanh_half, sigmoid_half = (x[..., 0, :], x[..., 1, :]) if x.ndim == 5 else jnp.split(x, 2, axis=-1)
     return jnp.tanh(tanh_half) * jax.nn.sigmoid(sigmoid_half)
 
@@ -88,11 +88,11 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
 def dropout(
     key: Key[Array, ""], rate: float, x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width features"]:
-    """Applies dropout at ``rate``, in steps of 1/256, at least 1/256."""
-    dropped = max(1, round(rate * 256))  # uint8 threshold: uint32 noise would cost as much as the layer on CPU
+    """Applies dropout, with ``rate`` rounded to 1/256 but not to 0."""
+    threshold = max(1, round(rate * 256))  # of uint8 noise: uint32 noise would cost as much as the layer on CPU
     words = jax.random.bits(key, (*x.shape[:3], -(-x.shape[3] // 4)))
-    chances = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
-    return jnp.where(chances >= dropped, x * (256 / (256 - dropped)), jnp.zeros_like(x))
+    uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
+    return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
 
 
 def condition_terms(
@@ -136,9 +136,9 @@ def vertical_layer(
 
 
 class Context(NamedTuple):
-    """Terms added to the pre-activation (``gate``) and to the 1x1 (``out``)."""
+    """Partial sums, complete but for the current pixel (in sampling: colour)."""
 
-    gate: Float[Array, "#batch #height #width *gates"]
+    pre_activation: Float[Array, "#batch #height #width *gates"]
     out: Float[Array, "#batch #height #width block"]
 
 
@@ -150,8 +150,8 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width block"], Float[Array, "batch height width block"]]:
-    """Completes a horizontal layer from its context: output, gated activation."""
-    pre_activation = context.gate + product(x, layer["horizontal"]["pixel"])
+    """Adds the current pixel's terms, gates, applies the 1x1: output, gated units."""
+    pre_activation = context.pre_activation + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(pre_activation, PRE_ACTIVATION)))
     out = context.out + product(gated, layer["out"]["kernel"])
     return (x + out if residual else out), gated
