@@ -188,7 +188,8 @@ def _sample_rows(
                 pixel = pixel.at[:, 0, 0, colour].set(jnp.where(is_kept, pixel[:, 0, 0, colour], values))
             images = jax.lax.dynamic_update_slice_in_dim(drawn.images, pixel, column, axis=2)
             columns = stream.close_pixel(params, columns, state, adjustment.repeat(pixel))
-            # The next pixel's context: sliced in its own iteration, XLA on CPU would fuse it into the gate, 10x slower.
+            # Slices the next pixel's context now: in the next iteration, XLA on CPU would fuse the slice into the gate,
+            # ten times slower.
             following = stream.open_pixel(params, columns, above, jnp.minimum(column + 1, width - 1))
             return drawn._replace(images=images), columns, following
 
@@ -246,7 +247,8 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)
-    # Unobserved sub-pixels start at 0, a valid embedding index; -1 marks traced values out of range.
+    # Unobserved sub-pixels start at 0, a valid embedding index. Traced values out of range become -1, so that
+    # ``_checked`` or NaN log-probabilities show them.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)

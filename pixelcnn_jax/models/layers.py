@@ -37,7 +37,7 @@ def vertical_conv(
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
 ) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
-    """Computes the row-causal n/2 x n convolution of [memory, x], and the updated memory."""
+    """Convolves each row of [memory, x] with itself and the rows above (n/2 x n); also returns the new memory."""
     window = jnp.concatenate([memory, x], axis=1)
     return vertical_conv_valid(kernel, window), window[:, x.shape[1] :]
 
@@ -80,7 +80,7 @@ def one_by_one(
 
 
 def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch height width features"]:
-    """Computes tanh(f) * sigmoid(g) (equation 2); ``merge_gates`` makes x [..., 2p]."""
+    """Computes tanh(f) * sigmoid(g) (equation 2) of x [..., 2, p], or of x [..., 2p] on accelerators."""
     tanh_half, sigmoid_half = (x[..., 0, :], x[..., 1, :]) if x.ndim == 5 else jnp.split(x, 2, axis=-1)
     return jnp.tanh(tanh_half) * jax.nn.sigmoid(sigmoid_half)
 
@@ -89,7 +89,7 @@ def dropout(
     key: Key[Array, ""], rate: float, x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width features"]:
     """Applies dropout, with ``rate`` rounded to 1/256 but not to 0."""
-    threshold = max(1, round(rate * 256))  # of uint8 noise: uint32 noise would cost as much as the layer on CPU
+    threshold = max(1, round(rate * 256))  # the noise is uint8: uint32 would cost as much as the layer on CPU
     words = jax.random.bits(key, (*x.shape[:3], -(-x.shape[3] // 4)))
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
@@ -125,7 +125,7 @@ def vertical_layer(
     pre_activation, memory = vertical_conv(layer["vertical"]["kernel"], x, memory)
     pre_activation = checkpoint_name(add_bias(pre_activation, layer["vertical"]["bias"]), PRE_ACTIVATION)
     kernel = layer["crossing"]["kernel"]
-    # The horizontal bias and V h are added here, so that sampling adds them once per row.
+    # The horizontal bias, V h and V s are added here, so that sampling adds them once per row.
     crossing = add_bias(product(pre_activation, kernel, axes=kernel.ndim // 2), layer["horizontal"]["bias"])
     return VerticalOutput(
         pre_activation=pre_activation,
@@ -136,7 +136,7 @@ def vertical_layer(
 
 
 class Context(NamedTuple):
-    """Partial sums, complete but for the current pixel (in sampling: colour)."""
+    """Sums over the left context, to which only the terms of the current pixel (sampling: colour) are added."""
 
     pre_activation: Float[Array, "#batch #height #width *gates"]
     out: Float[Array, "#batch #height #width block"]
@@ -150,7 +150,7 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width block"], Float[Array, "batch height width block"]]:
-    """Adds the current pixel's terms, gates, applies the 1x1: output, gated units."""
+    """Adds the terms of the current pixel and computes the rest of the layer: its output and its gated units."""
     pre_activation = context.pre_activation + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(pre_activation, PRE_ACTIVATION)))
     out = context.out + product(gated, layer["out"]["kernel"])
