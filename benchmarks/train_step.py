@@ -96,7 +96,7 @@ def naive_experiment(experiment: Experiment) -> Experiment:
     naive = naive_logits(model, whole_kernels(model, params), masks, images)
     np.testing.assert_allclose(naive, model.apply({"params": params}, images), atol=1e-4)
 
-    def loss(params: Params, batch: Batch, training: Any) -> jax.Array:
+    def loss(params: Params, batch: Batch, key: Any) -> jax.Array:
         return -log_probs_of(naive_logits(model, params, masks, batch["image"]), batch["image"]).sum(axis=(1, 2, 3))
 
     return experiment._replace(init=lambda key: whole_kernels(model, experiment.init(key)["params"]), loss=loss)
