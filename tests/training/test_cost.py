@@ -40,10 +40,10 @@ def test_layers_that_are_computed_again_keep_less_and_have_the_same_gradient():
     for changes in (deep, deep | {"model__remat": True}):
         _, experiment, _ = tiny_experiment(**changes)
         params = jax.jit(experiment.init)(jax.random.key(0))
-        training = jax.random.key(1)
+        key = jax.random.key(1)
 
-        def loss(params, experiment=experiment, training=training):
-            return jnp.mean(experiment.loss(params, {"image": images}, training))
+        def loss(params, experiment=experiment, key=key):
+            return jnp.mean(experiment.loss(params, {"image": images}, key))
 
         gradients.append(jax.jit(jax.grad(loss))(params))
         residuals = jax.eval_shape(lambda params, loss=loss: jax.vjp(loss, params)[1], params)
