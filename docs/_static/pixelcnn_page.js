@@ -39,12 +39,13 @@ function draw() {
   run(status, models.selectedOptions[0], async (selected, pause) => {
     model = selected;
     digits.disabled = !model.classes;
-    const options = { label: +form.digit.value, seed: +seed.value, temperature: +temperature.value };
+    const label = +form.digit.value, given = steps.map((step) => step?.value);
     const onPixel = (step) => {
       steps[step.index] = { ...step, bits: -Math.log2(step.probabilities[step.value]) };
       return pause(paint);
     };
-    await model.sample({ ...options, given: steps.map((step) => step?.value), onPixel });
+    const options = { seed: +seed.value, temperature: +temperature.value, onPixel };
+    await model.sample({ label, given, ...options });
     paint();
     return `<b>${format(Math.round(bitsOf(steps)))} bits</b> by the model,
       <b>${format(await pngBits())}</b> as a PNG. Drawn`;
@@ -127,7 +128,7 @@ async function decode(blob) {
   const levels = bytes[54] + 256 * bytes[55];
   decoded.replaceChildren();
   run(file, models[{ 17: 1, 256: 2 }[levels] ?? 0], async (model, pause) => {
-    const onPixel = ({ index }) => pause(() => (file.textContent = `Sub-pixel ${index} …`));
+    const onPixel = ({ index }) => pause(() => (file.textContent = `Sub-pixel ${index + 1} …`));
     const { images, ...size } = await model.decode(bytes, +form.digit.value, { onPixel });
     decoded.append(...images.map(() => document.createElement("canvas")));
     images.forEach((values, i) => show(decoded.children[i], values, { ...model, ...size }));
@@ -142,18 +143,16 @@ image.onpointermove = image.onpointerdown = heat.onpointermove = (event) => {
   const row = Math.floor(clip(offsetY) * height), column = Math.floor(clip(offsetX) * width);
   move(row * width + column, buttons && target === image);
 };
-image.onkeydown = ({ key }) => {
-  const { width } = image;
+image.onkeydown = ({ key, target: { width, height } }) => {
   const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width, " ": 0 };
-  const to = (cursor ?? 0) + moves[key], isInside = to >= 0 && to < width * image.height;
+  const to = (cursor ?? 0) + moves[key], isInside = to >= 0 && to < width * height;
   if (isInside) move(to, key === " ");
   return !isInside;
 };
 onpointerup = image.onkeyup = () => {
-  if (!touched) return;
-  if (tool.value === "draw") steps.length = touched;
+  if (touched && tool.value === "draw") steps.length = touched;
+  if (touched) draw();
   touched = 0;
-  draw();
 };
 digits.oninput = settings.oninput = () => {
   [steps, cursor] = [[], undefined];
