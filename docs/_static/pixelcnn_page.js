@@ -39,13 +39,12 @@ function draw() {
   run(status, models.selectedOptions[0], async (selected, pause) => {
     model = selected;
     digits.disabled = !model.classes;
-    const label = +form.digit.value, given = steps.map((step) => step?.value);
     const onPixel = (step) => {
       steps[step.index] = { ...step, bits: -Math.log2(step.probabilities[step.value]) };
       return pause(paint);
     };
-    const options = { seed: +seed.value, temperature: +temperature.value, onPixel };
-    await model.sample({ label, given, ...options });
+    const options = { label: +form.digit.value, given: steps.map((step) => step?.value), onPixel };
+    await model.sample({ ...options, seed: +seed.value, temperature: +temperature.value });
     paint();
     return `<b>${format(Math.round(bitsOf(steps)))} bits</b> by the model,
       <b>${format(await pngBits())}</b> as a PNG. Drawn`;
@@ -151,6 +150,7 @@ image.onkeydown = ({ key, target: { width, height } }) => {
 };
 onpointerup = image.onkeyup = () => {
   if (touched && tool.value === "draw") steps.length = touched;
+  if (touched && tool.value === "erase") seed.value++; // the last one would draw the same again
   if (touched) draw();
   touched = 0;
 };
