@@ -4,7 +4,6 @@
  *     const model = await load("mnist_classes_integer.safetensors");
  *     const pixels = await model.sample({ label: 3, seed: 1 });
  */
-const MAGIC = "\x93PCNN\r\n\x1a\x01\0";
 const LOW = 2 ** 24; // the coder's smallest state
 const DAMAGED = "This file is damaged, or of another model or label.";
 
@@ -196,7 +195,7 @@ function* stepsOf(model, images, labels, width) {
 /** Reads a container, and checks its numbers before time or memory depends on them. */
 async function unpack(model, bytes, limit) {
   const start = String.fromCharCode(...bytes.subarray(0, 10)), end = bytes.length - 8;
-  check(start === MAGIC && end >= 70, "This is not a .pcnn file of version 1.");
+  check(start === "\x93PCNN\r\n\x1a\x01\0" && end >= 70, "This is not a .pcnn file of version 1.");
   const holds = (at, to, digest) => bytes.subarray(at, to).every((x, i) => x === digest[i]);
   check(holds(end, end + 8, await sha256(bytes.subarray(0, end))), DAMAGED);
   const numbers = new Uint32Array(bytes.slice(34, 70).buffer);
@@ -227,7 +226,7 @@ async function digestOf({ arrays, channels, levels }) {
 
 /** An integer model. Images are arrays of sub-pixels: by row, column, channel. */
 class PixelCNN {
-  constructor(arrays, { networks, image_spec }) {
+  constructor(arrays, { networks, image_spec: size }) {
     const isPlain = !networks.code_features && !arrays["condition.shifts.s"];
     check(isPlain && networks.class === "IntegerPixelCNN", "This is no integer model of pixels.");
     const part = (name, pick = (x) => x) => Object.fromEntries(Object.keys(arrays)
@@ -235,7 +234,7 @@ class PixelCNN {
       .map((path) => [path.slice(name.length + 1), pick(arrays[path])]));
     const layers = [part("first")], [head, tables] = [part("head"), part("tables")];
     for (let i = 0; i < networks.layers; i++) layers.push(part("layers", (x) => take(x, i)));
-    Object.assign(this, networks, image_spec, { arrays, layers, head, tables });
+    Object.assign(this, networks, size, { size, arrays, layers, head, tables });
   }
 
   /** Computes the probabilities of the sub-pixel that follows the first ones of an image. */

@@ -1,119 +1,104 @@
-/** The page: controls, pictures and sentences. */
-import { load } from "./pixelcnn.js";
-
+/** The page: controls, pictures and sentences. pixelcnn_worker.js computes. */
 const [image, heat] = document.querySelectorAll("canvas"), [form] = document.forms;
 const { models, digits, settings, tool, seed, temperature, status, file } = form.elements;
-const [scale, chart, caption, decoded] = document.querySelectorAll("figcaption[id], div");
-const format = (x, digits) => x.toLocaleString("en", { maximumSignificantDigits: digits });
-const loaded = {}, tasks = {};
-let model = { height: 28, width: 28, channels: 1, levels: 2 };
+const [scale, chart, pixel, decoded] = document.querySelectorAll("figcaption[id], div");
+const format = (x) => x.toLocaleString("en", { maximumSignificantDigits: 2 });
+const workers = {};
+let size = { height: 28, width: 28, channels: 1, levels: 2 };
 let steps = [], cursor, touched = 0; // drawn sub-pixels, the shown pixel, end of the user's strokes
 
 const choice = (x) => `<label><input type="radio" name="digit" value="${x}">${x}</label>`;
 digits.innerHTML += [...Array(10).keys()].map(choice).join("");
 form.digit.value = 3;
 
-/** Runs a task in place of the last one of `output`, which then never resumes from a pause. */
-async function run(output, { text, value: url }, task) {
-  const id = tasks[output.id] = {};
-  let due = 0;
-  const pause = async (paint) => {
-    if (performance.now() < due) return;
-    await new Promise((resume) => setTimeout(() => tasks[output.id] === id && resume()));
-    paint();
-    due = performance.now() + 30;
+/** Gives a task to a new worker, in place of the last one that wrote to `output`. */
+function compute(output, option, options, listen) {
+  workers[output.id]?.terminate();
+  const worker = workers[output.id] = new Worker("pixelcnn_worker.js", { type: "module" });
+  output.textContent = `Loading ${option.text} …`;
+  worker.onmessage = ({ data }) => {
+    if (data.error || data.size) output.textContent = data.error ?? "Computing …";
+    listen(data);
   };
-  output.textContent = `Loading ${text} …`;
-  try {
-    const model = await (loaded[url] ??= load(`${url}.safetensors`));
-    await pause(() => (output.textContent = "Computing …"));
-    const start = performance.now(), result = await task(model, pause);
-    output.innerHTML = `${result} in ${format((performance.now() - start) / 1000, 2)} s.`;
-  } catch ({ message }) {
-    if (tasks[output.id] === id) output.textContent = message;
-  }
+  worker.postMessage({ url: `${option.value}.safetensors`, label: +form.digit.value, ...options });
 }
 
 /** Lets the model draw the pixels that `steps` lacks. */
 function draw() {
-  run(status, models.selectedOptions[0], async (selected, pause) => {
-    model = selected;
-    digits.disabled = !model.classes;
-    const onPixel = (step) => {
-      steps[step.index] = { ...step, bits: -Math.log2(step.probabilities[step.value]) };
-      return pause(paint);
-    };
-    const options = { label: +form.digit.value, given: steps.map((step) => step?.value), onPixel };
-    await model.sample({ ...options, seed: +seed.value, temperature: +temperature.value });
+  const given = steps.map((step) => step?.value);
+  const options = { given, seed: +seed.value, temperature: +temperature.value };
+  compute(status, models.selectedOptions[0], options, (data) => {
+    size = data.size ?? size;
+    digits.disabled = !size.classes;
+    for (const step of data.steps) steps[step.index] = step;
     paint();
-    return `<b>${format(Math.round(bitsOf(steps)))} bits</b> by the model,
-      <b>${format(await pngBits())}</b> as a PNG. Drawn`;
+    if (data.seconds) finish(data.seconds);
   });
 }
 
-/** Counts the bits of a PNG without filters, its values packed in the fewest bits. */
-async function pngBits() {
-  const depth = model.levels > 2 ? 8 : 1, size = model.width * model.channels * depth;
+/** Says the bits of the model and of a PNG, whose values are packed in the fewest bits. */
+async function finish(seconds) {
+  const depth = size.levels > 2 ? 8 : 1, length = size.width * size.channels * depth;
   const bits = steps.map(({ value }) => value.toString(2).padStart(depth, 0)).join("");
-  const pack = (row) => row.match(/.{1,8}/g).map((byte) => parseInt(byte.padEnd(8, 0), 2));
-  const bytes = bits.match(RegExp(`.{${size}}`, "g")).flatMap((row) => [0, ...pack(row)]);
-  const packed = new Blob([Uint8Array.from(bytes)]).stream();
-  const stream = packed.pipeThrough(new CompressionStream("deflate"));
-  return 8 * (57 + (await new Response(stream).arrayBuffer()).byteLength);
+  const pack = (row) => [0, ...row.match(/.{1,8}/g).map((x) => parseInt(x.padEnd(8, 0), 2))];
+  const data = Uint8Array.from(bits.match(RegExp(`.{${length}}`, "g")).flatMap(pack));
+  const packed = new Blob([data]).stream().pipeThrough(new CompressionStream("deflate"));
+  const png = 8 * (57 + (await new Response(packed).arrayBuffer()).byteLength);
+  status.innerHTML = `<b>${Math.round(bitsOf(steps)).toLocaleString("en")} bits</b> by the model,
+    <b>${png.toLocaleString("en")}</b> as a PNG. Drawn in ${format(seconds)} s.`;
 }
 
-const stepsOf = (i) => steps.slice(i * model.channels, (i + 1) * model.channels).filter(Boolean);
-const bitsOf = (several) => several.reduce((sum, { bits }) => sum + bits, 0);
-const ink = () => (model.channels > 1 ? 0 : model.levels - 1);
+const stepsOf = (at) => steps.slice(at * size.channels, (at + 1) * size.channels);
+const probabilityOf = (step) => step?.probabilities?.[step.value] ?? 1;
+const bitsOf = (several) => several.reduce((sum, step) => sum - Math.log2(probabilityOf(step)), 0);
+const ink = () => (size.channels > 1 ? 0 : size.levels - 1);
 
-/** Fills a pixel of a canvas. */
-function fill(canvas, at, fillStyle) {
-  const context = Object.assign(canvas.getContext("2d"), { fillStyle });
-  context.fillRect(at % canvas.width, Math.floor(at / canvas.width), 1, 1);
+/** Fills a canvas by the colour of each pixel, and marks one of them. */
+function fill(canvas, { width, height }, colourOf, mark) {
+  const bytes = Array.from({ length: width * height }, (_, i) => colourOf(i)).flat();
+  const context = Object.assign(canvas, { width, height }).getContext("2d");
+  context.putImageData(new ImageData(Uint8ClampedArray.from(bytes), width), 0, 0);
+  context.fillStyle = "#06fa";
+  context.fillRect(mark % width, Math.floor(mark / width), 1, 1);
 }
 
-/** Shows the values of an image; grey ones are ink on paper. */
-function show(canvas, values, { width, height, channels, levels }) {
-  Object.assign(canvas, { width, height });
-  const shades = values.map((x) => (255 * (channels > 1 ? x : levels - 1 - x)) / (levels - 1));
-  for (let at = 0; at < width * height; at++) {
-    const [red, green = red, blue = red] = shades.slice(at * channels, (at + 1) * channels);
-    if (blue >= 0) fill(canvas, at, `rgb(${red} ${green} ${blue})`);
-  }
-}
+/** Makes colours of values: grey ones are ink on paper, absent ones transparent. */
+const colours = (values, { channels, levels }) => (i) => {
+  const own = [0, 1, 2].map((c) => values[i * channels + (c % channels)]);
+  const shades = own.map((x) => 255 * (channels > 1 ? x : levels - 1 - x) / (levels - 1));
+  return [...shades, own.includes(undefined) ? 0 : 255];
+};
 
 /** Shows the image, its bits, and the probabilities of the cursor or the most surprising pixel. */
 function paint() {
-  const { width, height, levels } = model;
-  const pixels = Array.from({ length: width * height }, (_, i) => stepsOf(i));
-  const bits = pixels.map(bitsOf), most = Math.max(...bits), at = cursor ?? bits.indexOf(most);
-  show(image, steps.map((step) => step?.value), model);
-  Object.assign(heat, { width, height });
-  bits.forEach((x, i) => fill(heat, i, `rgb(225 75 20 / ${x / Math.max(1, most)})`));
-  for (const canvas of [image, heat]) fill(canvas, at, "#06fa");
-  scale.textContent = `0 to ${format(Math.max(1, most), 2)} bits per pixel`;
-  const drawn = pixels[at].filter((step) => step.probabilities);
+  const { width, height } = size, values = steps.map((step) => step?.value);
+  const bits = Array.from({ length: width * height }, (_, i) => bitsOf(stepsOf(i)));
+  const most = Math.max(...bits), at = cursor ?? bits.indexOf(most), own = stepsOf(at);
+  fill(image, size, colours(values, size), at);
+  fill(heat, size, (i) => [225, 75, 20, (255 * bits[i]) / Math.max(1, most)], at);
+  scale.textContent = `0 to ${format(Math.max(1, most))} bits per pixel`;
+  const place = `Row ${Math.floor(at / width) + 1}, column ${(at % width) + 1}`;
+  const drawn = own.filter((step) => step?.probabilities);
   const about = `value ${drawn.map((step) => step.value).join(", ")}, probability
-    ${format(2 ** -bits[at], 2)}, ${format(bits[at], 2)} bits`;
-  caption.textContent = `Row ${Math.floor(at / width) + 1}, column ${(at % width) + 1}:
-    ${drawn.length ? about : "not drawn by the model"}`;
-  const bar = ({ value, probabilities }) => (p, v) => {
-    const label = levels < 9 ? `${v}: ${format(100 * p, 2)} %` : levels < 99 ? v : "";
-    const height = (100 * p) / Math.max(...probabilities), tag = v === value ? "b" : "i";
-    return `<${tag} title="${label}" style="height: ${height}%"></${tag}>`;
+    ${format(2 ** -bits[at])}, ${format(bits[at])} bits`;
+  pixel.textContent = `${place}: ${drawn.length ? about : "not drawn by the model"}`;
+  const bar = ({ value, probabilities }, scale = 100 / Math.max(...probabilities)) => (p, v) => {
+    const tag = v === value ? "b" : "i";
+    const title = size.levels < 9 ? `${v}: ${format(100 * p)} %` : size.levels < 99 ? v : "";
+    return `<${tag} title="${title}" style="height: ${scale * p}%"></${tag}>`;
   };
-  const row = (step) => `<p>${step.probabilities.map(bar(step)).join("")}</p>`;
-  chart.innerHTML = drawn.map(row).join("");
+  const bars = drawn.map((step) => step.probabilities.map(bar(step)).join(""));
+  chart.innerHTML = bars.map((row) => `<p>${row}</p>`).join("");
 }
 
 /** Moves the cursor; the tool draws or erases two by two pixels there. */
 function move(pixel, isPressed) {
-  const { width, height, channels } = model, column = Math.min(pixel % width, width - 2);
-  const start = Math.min(Math.floor(pixel / width), height - 2) * width + column;
   cursor = pixel;
   if (isPressed && tool.value !== "look") {
-    const step = tool.value === "draw" ? { value: ink(), bits: 0 } : undefined;
-    delete tasks.status;
+    const { width, height, channels } = size, column = Math.min(cursor % width, width - 2);
+    const start = Math.min(Math.floor(cursor / width), height - 2) * width + column;
+    const step = tool.value === "draw" ? { value: ink() } : undefined;
+    workers.status.terminate();
     steps.length = width * height * channels;
     for (const at of [start, start + width]) steps.fill(step, at * channels, (at + 2) * channels);
     touched = Math.max(touched, (start + width + 2) * channels);
@@ -121,26 +106,26 @@ function move(pixel, isPressed) {
   paint();
 }
 
-/** Decodes a file by the model of its levels, and shows its images side by side. */
+/** Decodes a file by the model of its levels, and paints its images side by side. */
 async function decode(blob) {
-  const bytes = new Uint8Array(await blob.slice(0, 2 ** 24).arrayBuffer());
-  const levels = bytes[54] + 256 * bytes[55];
+  const bytes = new Uint8Array(await blob.slice(0, 2 ** 24).arrayBuffer()), images = [];
+  const read = (at) => bytes[at] + 256 * bytes[at + 1];
+  const [count, height, width, channels, levels] = [34, 42, 46, 50, 54].map(read);
+  const shape = { height, width, channels, levels }, { children } = decoded;
   decoded.replaceChildren();
-  run(file, models[{ 17: 1, 256: 2 }[levels] ?? 0], async (model, pause) => {
-    const onPixel = ({ index }) => pause(() => (file.textContent = `Sub-pixel ${index + 1} …`));
-    const { images, ...size } = await model.decode(bytes, +form.digit.value, { onPixel });
-    decoded.append(...images.map(() => document.createElement("canvas")));
-    images.forEach((values, i) => show(decoded.children[i], values, { ...model, ...size }));
-    return `<b>${format(bytes.length)} bytes</b> hold ${images.length} images
-      of ${size.width}×${size.height} pixels. Decoded`;
+  compute(file, models[{ 17: 1, 256: 2 }[levels] ?? 0], { bytes }, ({ steps, seconds }) => {
+    for (const { image, index, value } of steps) (images[image] ??= [])[index] = value;
+    while (children.length < images.length) decoded.append(document.createElement("canvas"));
+    images.forEach((values, i) => fill(children[i], shape, colours(values, shape)));
+    if (seconds) file.innerHTML = `<b>${bytes.length.toLocaleString("en")} bytes</b> hold ${count}
+      images of ${width}×${height} pixels. Decoded in ${format(seconds)} s.`;
   });
 }
 
 image.onpointermove = image.onpointerdown = heat.onpointermove = (event) => {
   const { target, offsetX, offsetY, buttons } = event, { width, height, clientWidth } = target;
-  const clip = (offset) => Math.min(Math.max(offset / clientWidth, 0), 0.999);
-  const row = Math.floor(clip(offsetY) * height), column = Math.floor(clip(offsetX) * width);
-  move(row * width + column, buttons && target === image);
+  const cell = (offset, n) => Math.min(Math.max(0, Math.floor(n * offset / clientWidth)), n - 1);
+  move(cell(offsetY, height) * width + cell(offsetX, width), buttons && target === image);
 };
 image.onkeydown = ({ key, target: { width, height } }) => {
   const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width, " ": 0 };
@@ -164,9 +149,8 @@ form.onsubmit = () => {
   return false;
 };
 form.clear.onclick = () => {
-  const { width, height, channels, levels } = model;
-  delete tasks.status;
-  steps = Array(width * height * channels).fill({ value: levels - 1 - ink(), bits: 0 });
+  workers.status.terminate();
+  steps = Array(size.width * size.height * size.channels).fill({ value: size.levels - 1 - ink() });
   tool.value = "draw";
   paint();
 };
