@@ -12,7 +12,7 @@ from pixelcnn_jax.cli.score import score
 from pixelcnn_jax.foundation.devices import keep_programs
 
 
-@click.group(cls=UserGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=UserGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="pixelcnn-jax", prog_name="pixelcnn")
 def main() -> None:
     """Draw, complete, score and compress images with a trained PixelCNN.

@@ -29,8 +29,8 @@ SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU c
 @click.argument("files", metavar="FILE_OR_FOLDER...", type=options.path, nargs=-1, required=True)
 @options.output_option("File to write")
 @options.label_option
-@click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images per group.")
-@click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare before writing.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=256, help="Images per group.")
+@click.option("--verify/--no-verify", default=True, help="Decode and compare before writing.")
 @options.json_option
 def compress(
     name: str, files: tuple[Path, ...], output: Path, label: str | None, batch_size: int, verify: bool, as_json: bool
@@ -75,11 +75,7 @@ def compress(
 @options.output_option("Folder to write")
 @options.label_option
 @click.option(
-    "--max-subpixels",
-    type=click.IntRange(1),
-    default=DEFAULT_MAX_SUBPIXELS,
-    show_default=True,
-    help="Limit on sub-pixels of all files.",
+    "--max-subpixels", type=click.IntRange(1), default=DEFAULT_MAX_SUBPIXELS, help="Limit on sub-pixels of all files."
 )
 @options.json_option
 def decompress(

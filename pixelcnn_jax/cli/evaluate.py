@@ -27,9 +27,7 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 
 @click.command()
 @options.model_argument
-@click.option(
-    "--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Split of the model's config."
-)
+@click.option("--split", type=click.Choice(SPLITS), default="test", help="Split of the model's config.")
 @click.option("--data-dir", help="Folder of the data set (TFDS: its default).")
 @click.option(
     "--mean-over", type=click.Choice(MEANS), help="Mean of p(x) over mirror images, or p(x | view) over views."

@@ -27,20 +27,14 @@ PARTS = {"bottom": (1, None), "top": (0, None), "left": (None, 0), "right": (Non
 @options.model_argument
 @click.argument("given", nargs=-1)
 @click.option("--complete", "image", type=options.path, help="Image file to complete.")
-@click.option("--hide", type=click.Choice(PARTS), default="bottom", show_default=True, help="Part to hide.")
-@click.option("--share", type=float, default=0.5, show_default=True, help="Fraction of height or width to hide.")
+@click.option("--hide", type=click.Choice(PARTS), default="bottom", help="Part to hide.")
+@click.option("--share", type=float, default=0.5, help="Fraction of height or width to hide.")
 @options.output_option("PNG to write")
 @options.label_option
 @click.option("--count", type=click.IntRange(1, 1024), help="Images (64), completions (8) or images per class (10).")
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Sampling temperature.")
-@click.option(
-    "--guidance",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Guidance scale, for models trained with drop_condition.",
-)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Random seed.")
+@click.option("--temperature", type=float, default=1.0, help="Sampling temperature.")
+@click.option("--guidance", type=float, default=0.0, help="Guidance scale, for models trained with drop_condition.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed.")
 @options.json_option
 def sample(
     name: str,
