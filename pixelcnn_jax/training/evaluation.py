@@ -19,7 +19,8 @@ from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, as_vectors
 from pixelcnn_jax.models.inputs import ConditionLike, ImageSpec, Map, Variables, as_images, as_rows
-from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Params
+from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Experiment, Params
 from pixelcnn_jax.training.processes import own_rows
 
 PerImage = Callable[[Params, Batch], Any]  # an array [batch, ...], or a pytree
@@ -145,6 +146,19 @@ def make_evaluator(
         return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(dataset)], *values)
 
     return over_split
+
+
+def make_scorer(
+    config: RunConfig, experiment: Experiment, *, shows: bool = True
+) -> Callable[[Params, Dataset], dict[str, Any]]:
+    """Compiles the mean loss of a split."""
+    losses_of = make_evaluator(
+        lambda params, batch: experiment.loss(params, batch, None),
+        batch_size=config.train.eval_batch_size,
+        microbatch_size=config.train.microbatch_size,
+        shows=shows,
+    )
+    return lambda params, dataset: score(losses_of(params, dataset), dataset, measure=experiment.measure)
 
 
 def in_full_precision(losses_of: Callable[[Params, Dataset], Any], params: Params, dataset: Dataset) -> Any:

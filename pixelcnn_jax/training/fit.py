@@ -41,7 +41,7 @@ from pixelcnn_jax.models.registry import ModelConfig, describe, make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.config import RunConfig, parse_config
-from pixelcnn_jax.training.evaluation import given_rows, make_evaluator
+from pixelcnn_jax.training.evaluation import given_rows, make_scorer
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.workdir import open_workdir
@@ -211,15 +211,10 @@ def _train(
     check_batch_size(data_mesh(), config.train.batch_size, config.train.microbatch_size)
     experiment, exact = (_experiment(one, splits.train, start) for one in (model, _in_float32(model)))
     shows = progress and (in_notebook() or sys.stderr.isatty())
-    losses_of = make_evaluator(
-        lambda params, batch: exact.loss(params, batch, None),
-        batch_size=config.train.eval_batch_size,
-        microbatch_size=config.train.microbatch_size,
-        shows=shows,
-    )
+    scorer = make_scorer(config, exact, shows=shows)
     with nullcontext() if workdir is None else open_workdir(workdir, config, splits):
         best = BestModel(workdir, config, exact, {}, splits)
-        metrics = train_steps(config, experiment, splits, workdir, best=best, losses_of=losses_of, shows=shows)
+        metrics = train_steps(config, experiment, splits, workdir, best=best, scorer=scorer, shows=shows)
         return Fitted(exact.networks, jax.tree.map(jnp.asarray, best.params()), metrics.records)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from pixelcnn_jax.data.batches import read_ahead, training_batches
 from pixelcnn_jax.data.dataset import Dataset, Splits
@@ -44,7 +43,7 @@ def train_steps(
     workdir: Path | None,
     *,
     best: BestModel,
-    losses_of: Callable[[Params, Dataset], Float[np.ndarray, " count"]],
+    scorer: Callable[[Params, Dataset], dict[str, Any]],
     draw: Callable[[str, Params, int], None] = lambda *_: None,
     report: Callable[[Metrics], None] = lambda _: None,
     shows: bool = True,
@@ -53,7 +52,7 @@ def train_steps(
 
     Args:
       workdir: locked run directory; None disables checkpoints, files and signal handling.
-      losses_of: computes the loss of every image of a split.
+      scorer: computes the mean loss of a split.
       draw: draws samples: file name, parameters, step.
       report: called after each validation.
 
@@ -103,9 +102,6 @@ def train_steps(
         images = f"{splits.train.description}, {len(splits.train):,} images"
         print(f"training on {images}, from step {start:,} to {settings.steps:,}; compiling first", flush=True)
 
-    def validation_score() -> dict[str, Any]:
-        return score(losses_of(state.ema, splits.validation), splits.validation, measure=measure)
-
     def is_due(step: int, interval: int) -> bool:
         return step == settings.steps or step % interval == 0
 
@@ -114,7 +110,7 @@ def train_steps(
         metrics.write(step, **{k: x for k, x in scalars.items() if math.isfinite(x)}, seconds=seconds)
 
     def validate(step: int) -> None:
-        scored = validation_score()
+        scored = scorer(state.ema, splits.validation)
         if not math.isfinite(loss := scored[measure]):
             raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
         best.offer(step, scored, state.ema)
@@ -180,5 +176,5 @@ def train_steps(
             message = f"Stopped after step {step}, which is saved: repeat the command or call to resume."
             raise Interrupted(message, stop.signal or signal.SIGTERM) from None
     if best.step == 0:  # the best model was damaged
-        best.offer(start, validation_score(), state.ema)
+        best.offer(start, scorer(state.ema, splits.validation), state.ema)
     return metrics

@@ -9,14 +9,14 @@ import jax
 import optax
 
 from pixelcnn_jax.data.baselines import baselines
-from pixelcnn_jax.data.dataset import Dataset, Splits
+from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_device, replicated
 from pixelcnn_jax.foundation.files import write_json
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, keys, to_dict
-from pixelcnn_jax.training.evaluation import make_evaluator, score
+from pixelcnn_jax.training.evaluation import make_scorer
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Params, Recipe
 from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.metrics import Metrics, save_curve
@@ -61,11 +61,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, fixed).loss)
         best = BestModel(workdir, config, experiment, fixed, splits)
         source = recipe.picture_source(config, splits)
-        losses_of = make_evaluator(
-            lambda params, batch: experiment.loss(params, batch, None),
-            batch_size=config.train.eval_batch_size,
-            microbatch_size=config.train.microbatch_size,
-        )
+        scorer = make_scorer(config, experiment)
 
         def draw(name: str, params: Params, step: int) -> None:
             images = experiment.sample(on_one_device(params), jax.random.fold_in(keys(config).sample, step), source)
@@ -77,27 +73,20 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
             metrics.later(save_curve, workdir / "curve.png", records, experiment.measure, title)
             metrics.later(write_report, workdir)
 
-        metrics = train_steps(
-            config, in_training, splits, workdir, best=best, losses_of=losses_of, draw=draw, report=report
-        )
+        metrics = train_steps(config, in_training, splits, workdir, best=best, scorer=scorer, draw=draw, report=report)
         params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())
         if is_first():
             print(f"scoring every split by the best parameters, those of step {best.step}", flush=True)
         draw("samples.png", params, config.train.steps)
         train_images = config.train.score_train_images or len(splits.train)
-        measure = experiment.measure
-
-        def score_split(dataset: Dataset) -> dict[str, Any]:
-            return score(losses_of(params, dataset), dataset, measure=measure)
-
-        scores = {"train": score_split(splits.train.subset(train_images)), "validation": best.score}
+        scores = {"train": scorer(params, splits.train.subset(train_images)), "validation": best.score}
         if splits.test is not None:
-            scores["test"] = score_split(splits.test)
+            scores["test"] = scorer(params, splits.test)
         result = {
-            "measure": measure,
+            "measure": experiment.measure,
             "scores": scores,
             "density": experiment.density,
-            "baselines": baselines(splits) if config.train.baselines and measure == LIKELIHOOD else {},
+            "baselines": baselines(splits) if config.train.baselines and experiment.measure == LIKELIHOOD else {},
             "report": recipe.report(config, experiment, splits, params, fixed) if config.train.report_images else {},
             "best_step": best.step,
             "steps": config.train.steps,
