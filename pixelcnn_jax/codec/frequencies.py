@@ -59,17 +59,10 @@ class Softmax:
         sums = cumulative_weights(self.exp, outputs)
         return Cumulative(sums * np.uint32((1 << self.total_bits) - outputs.shape[-1]), sums[..., -1:])
 
-    def interval(
-        self, numbers: Cumulative, values: Array | np.ndarray
-    ) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        """Computes a value's lower bound and frequency."""
-        values = jnp.asarray(values).astype(jnp.int32)[..., None]
-
-        def bound(i: Array) -> Array:
-            return (i.astype(jnp.uint32) + jnp.take_along_axis(numbers.scaled, i, axis=-1) // numbers.total)[..., 0]
-
-        start = bound(values)
-        return start, bound(values + 1) - start
+    def bound(self, numbers: Cumulative, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
+        """Sums the frequencies below a value: 0 at level 0, 2**16 at the number of levels."""
+        scaled = jnp.take_along_axis(numbers.scaled, values[..., None], axis=-1) // numbers.total
+        return values.astype(jnp.uint32) + scaled[..., 0]
 
     def level_at(
         self, numbers: Cumulative, slot: UInt32[Array, "*subpixels"]
@@ -82,7 +75,7 @@ class Softmax:
         i = jax.lax.broadcasted_iota(jnp.uint32, inner.shape, inner.ndim - 1) + 1
         at = slot[..., None]
         values = jnp.sum((at >= i) & (inner < (at - i + 1) * numbers.total), axis=-1, dtype=jnp.int32)
-        return values, *self.interval(numbers, values)
+        return values, *interval(self, numbers, values)
 
     def log_frequencies(self, numbers: Cumulative) -> Float[Array, "*subpixels levels"]:
         scaled, total = numbers
@@ -148,13 +141,6 @@ class Mixture:
         last = np.uint32(1 << MIXTURE_BITS)
         return jnp.where(values <= 0, np.uint32(0), jnp.where(values >= self.levels, last, inner))
 
-    def interval(
-        self, numbers: Logistics, values: Integer[Array | np.ndarray, "*subpixels"]
-    ) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
-        values = jnp.asarray(values).astype(jnp.int32)
-        start = self.bound(numbers, values)
-        return start, self.bound(numbers, values + 1) - start
-
     def level_at(
         self, numbers: Logistics, slot: UInt32[Array, "*subpixels"]
     ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
@@ -180,6 +166,15 @@ class Mixture:
 
 
 Distribution = Softmax | Mixture  # converts the outputs of a head to frequencies
+
+
+def interval(
+    distribution: Distribution, numbers: Any, values: Integer[Array | np.ndarray, "*subpixels"]
+) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
+    """Computes a value's lower bound and frequency."""
+    values = jnp.asarray(values).astype(jnp.int32)
+    start = distribution.bound(numbers, values)
+    return start, distribution.bound(numbers, values + 1) - start
 
 
 def cumulative_weights(

@@ -18,6 +18,7 @@ from pixelcnn_jax.codec import rans
 from pixelcnn_jax.codec.batches import STRIP, Batch, Places, plan
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, filled
+from pixelcnn_jax.codec.frequencies import interval
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, exact_product, prepare
 from pixelcnn_jax.foundation.errors import InputError
@@ -207,7 +208,7 @@ def _intervals(
     outputs, rows = stream.read_rows(net, rows, images, condition)
     distribution = distribution_of(stream.model, net["tables"])
     by_row = (jnp.moveaxis(jnp.asarray(x), 1, 0) for x in (outputs, images))  # all levels of all rows are much memory
-    by_row = jax.lax.map(lambda row: distribution.interval(distribution.read(row[0]), row[1]), tuple(by_row))
+    by_row = jax.lax.map(lambda row: interval(distribution, distribution.read(row[0]), row[1]), tuple(by_row))
     starts, frequencies = (jnp.moveaxis(x, 0, 1) for x in by_row)
     held = places.hold(jnp.arange(STRIP), jnp.arange(images.shape[2])).reshape(*images.shape[:3], 1)
     intervals = starts, jnp.where(held, frequencies, np.uint32(0))

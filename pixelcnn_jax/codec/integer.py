@@ -9,13 +9,13 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.frequencies import Distribution, Mixture, Softmax, log_of_frequency
+from pixelcnn_jax.codec.frequencies import Distribution, Mixture, Softmax, interval, log_of_frequency
 from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, prepare
 from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector, as_images
-from pixelcnn_jax.models.parameters import Bias, Params
+from pixelcnn_jax.models.parameters import Params, bias
 
 
 class IntegerPixelCNN(GatedPixelCNN):
@@ -57,7 +57,7 @@ class IntegerPixelCNN(GatedPixelCNN):
     ) -> Float[Array, "batch height width channels"]:
         """Computes log-frequencies of the values, in nats."""
         distribution, outputs = self.integer_outputs(images, condition)
-        _, frequencies = distribution.interval(distribution.read(outputs), images)
+        _, frequencies = interval(distribution, distribution.read(outputs), images)
         return log_of_frequency(frequencies, distribution.total_bits)
 
     def integer_outputs(
@@ -88,7 +88,7 @@ class IntegerPixelCNN(GatedPixelCNN):
 
 
 def _sizes(**groups: Mapping[str, tuple[int, ...]]) -> Params:
-    return {group: {name: Bias(size) for name, size in sizes.items()} for group, sizes in groups.items()}
+    return {group: {name: bias(size) for name, size in sizes.items()} for group, sizes in groups.items()}
 
 
 def check_one_hot(h: Array | np.ndarray | None) -> None:

@@ -14,7 +14,7 @@ Params = dict[str, Any]
 
 
 class Kernel(NamedTuple):
-    """A kernel, initially normal with variance ``gain`` over fan-in."""
+    """A kernel, initially normal with variance ``gain`` over fan-in, or a bias of gain 0."""
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -26,28 +26,25 @@ class Kernel(NamedTuple):
         return math.sqrt(self.gain / max(1, math.prod(self.inputs)))
 
 
-class Bias(NamedTuple):
-    """A bias, initially zero."""
-
-    outputs: tuple[int, ...]
-    inputs: tuple[int, ...] = ()
-    scale: float = 0.0
+def bias(outputs: tuple[int, ...]) -> Kernel:
+    """Declares a bias, initially zero."""
+    return Kernel((), outputs, gain=0.0)
 
 
 def affine(inputs: tuple[int, ...], outputs: tuple[int, ...], *, gain: float = 1.0) -> Params:
     """Declares a kernel and a bias."""
-    return {"kernel": Kernel(inputs, outputs, gain), "bias": Bias(outputs)}
+    return {"kernel": Kernel(inputs, outputs, gain), "bias": bias(outputs)}
 
 
 def initialise(key: Key[Array, ""], shapes: Mapping[str, Any]) -> Params:
-    """Draws a pytree of arrays from one of ``Kernel`` and ``Bias``."""
-    leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, Kernel | Bias))
+    """Draws a pytree of arrays from one of ``Kernel``."""
+    leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, Kernel))
     return jax.tree.unflatten(tree, _draw(key, tuple(leaves)))
 
 
 # Eagerly, each operation on each array would be compiled.
 @partial(jax.jit, static_argnames="leaves")
-def _draw(key: Key[Array, ""], leaves: tuple[Kernel | Bias, ...]) -> list[Array]:
+def _draw(key: Key[Array, ""], leaves: tuple[Kernel, ...]) -> list[Array]:
     ends = list(itertools.accumulate(math.prod(leaf.inputs + leaf.outputs) for leaf in leaves))
     # One draw for dozens of arrays: each PRNG call takes long to compile.
     drawn = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])

@@ -11,6 +11,7 @@ from proofs import assert_faithful, assert_normalised, assert_same, random_image
 
 from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, quantise
 from pixelcnn_jax.codec.bounds import check_bounds
+from pixelcnn_jax.codec.frequencies import interval
 from pixelcnn_jax.codec.quantise import _with_constant_h
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.pretrained import save_pretrained
@@ -38,7 +39,7 @@ def frequencies_and_intervals(model, variables, images, condition):
     """Frequencies of all levels, from their logarithms; the sum below each value, and its frequency."""
     log_frequencies = model.apply(variables, images, *condition)
     distribution, numbers = model.apply(variables, images, condition, method="integer_outputs")
-    intervals = distribution.interval(distribution.read(numbers), images)
+    intervals = interval(distribution, distribution.read(numbers), images)
     return jnp.rint(2**model.total_bits * jnp.exp(log_frequencies)).astype(jnp.int32), *intervals
 
 

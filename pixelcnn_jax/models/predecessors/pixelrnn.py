@@ -11,7 +11,7 @@ from pixelcnn_jax.models.autoregressive import Network, condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_part, split_columns
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import Dropout, condition_terms, horizontal_conv, one_by_one, shift_down
-from pixelcnn_jax.models.parameters import Bias, Kernel, Params, affine
+from pixelcnn_jax.models.parameters import Kernel, Params, affine, bias
 from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve
 from pixelcnn_jax.models.predecessors.residual_stream import ResidualStream
 from pixelcnn_jax.models.products import window_product
@@ -95,7 +95,7 @@ def lstm_shapes(model: Network, inputs: tuple[int, ...], states: tuple[int, ...]
     return {
         "input": affine((*inputs, model.residual_features), gates),
         "state": {"kernel": Kernel((*states, model.features), gates)},
-        "initial": {"bias": Bias((2, model.features))},  # h and c
+        "initial": {"bias": bias((2, model.features))},  # h and c
     }
 
 
