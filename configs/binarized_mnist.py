@@ -22,21 +22,18 @@ def get_config(step: str = "1") -> ConfigDict:
     config = predecessors.get_config()
     config.data.validation_split = "validation"
     config.model.update(features=48, head_features=48)
-    config.optimizer.update(name="muon", learning_rate=4e-3)
+    config.optimizer.update(name="muon", learning_rate=4e-3, warmup_steps=200)
     config.optimizer.weight_decay = 0.03  # without it weights and loss grow
-    config.optimizer.warmup_steps = 200
-    config.train.update(
-        batch_size=32, microbatch_size=4, steps=9_000, ema_decay=0.999, eval_every=1_500, score_train_images=10_000
-    )
+    config.train.update(batch_size=32, microbatch_size=4, steps=9_000, ema_decay=0.999)
+    config.train.update(eval_every=1_500, score_train_images=10_000)
     if step != "1":
         config.model.dtype = "bfloat16"
         config.optimizer.learning_rate = 2e-3
         config.train.start_from = f"runs/binarized_mnist_{int(step) - 1}"
         config.unconditional.augment = {"2": 0.75, "3": 0.85, "4": 0.5}[step]
         config.model.dropout = 0.0 if step == "2" else 0.05
-        config.train.update(
-            steps={"2": 6_000, "3": 7_000, "4": 9_000}[step], eval_every={"2": 1_000, "3": 1_750, "4": 1_500}[step]
-        )
+        config.train.steps = {"2": 6_000, "3": 7_000, "4": 9_000}[step]
+        config.train.eval_every = {"2": 1_000, "3": 1_750, "4": 1_500}[step]
     if step == "4":
         config.unconditional.views = (3,)  # rotated by 180 degrees: from the last pixel to the first
     return config

@@ -22,15 +22,8 @@ def get_config(step: str = "1") -> ConfigDict:
     config.data.validation_split = "validation"
     config.model.update(features=48, head_features=48)
     config.optimizer.update(name="muon", learning_rate=3e-3 if step == "1" else 2.5e-3, weight_decay=0.03)
-    config.train.update(
-        start_from="runs/binarized_mnist_1" if step == "1" else "runs/binarized_mnist_vae_1",
-        batch_size=32,
-        microbatch_size=4,
-        steps=2_000 if step == "1" else 2_400,
-        ema_decay=0.998,
-        eval_every=500,
-        report_images=500,
-        sample_rows=40,
-        sample_columns=12,
-    )
+    config.train.start_from = "runs/binarized_mnist_1" if step == "1" else "runs/binarized_mnist_vae_1"
+    config.train.steps = 2_000 if step == "1" else 2_400
+    config.train.update(batch_size=32, microbatch_size=4, ema_decay=0.998, eval_every=500)
+    config.train.update(report_images=500, sample_rows=40, sample_columns=12)
     return config

@@ -10,27 +10,14 @@ Samples are textures.
 
 from ml_collections import ConfigDict
 
-from experiments import default_config
+from configs import cifar10_full
 
 
 def get_config(experiment: str = "autoencoder") -> ConfigDict:
-    config = default_config(experiment)
-    config.data.update(
-        dataset="cifar10", train_split="train[:45000]", validation_split="train[-2000:]", bits=5, labels=True, flip=True
-    )
+    config = cifar10_full.get_config(experiment)
+    config.data.update(validation_split="train[-2000:]", bits=5, labels=True)
     config.model.update(features=48, layers=8, head_features=96)
-    config.optimizer.learning_rate = 2e-3
-    config.train.update(
-        batch_size=32,
-        microbatch_size=4,
-        steps=250,
-        ema_decay=0.998,
-        eval_batch_size=200,
-        eval_every=250,
-        checkpoint_every=200,
-        score_train_images=2_000,
-        report_samples=200,
-        sample_rows=10,
-        sample_columns=6,
-    )
+    config.optimizer.update(learning_rate=2e-3, warmup_steps=100)
+    config.train.update(microbatch_size=4, steps=250, ema_decay=0.998, eval_every=250, score_train_images=2_000)
+    config.train.update(report_samples=200, sample_rows=10, sample_columns=6)
     return config

@@ -15,15 +15,8 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
     config.data.update(dataset="cifar10", train_split="train[:45000]", validation_split="train[45000:]", flip=True)
     config.model.update(features=128, layers=15, head_features=1024)
     config.optimizer.update(learning_rate=4e-4, warmup_steps=1_000)
-    config.train.update(
-        batch_size=32,
-        steps=300_000,
-        ema_decay=0.9995,
-        eval_batch_size=128,
-        eval_every=5_000,
-        checkpoint_every=1_000,
-        sample_rows=4,
-    )
+    config.train.update(batch_size=32, steps=300_000, ema_decay=0.9995, eval_batch_size=128, sample_rows=4)
+    config.train.update(eval_every=5_000, checkpoint_every=1_000)
     if experiment == "unconditional":
         config.train.published = (
             ("PixelCNN (1601.06759)", "test", "bits/dim", 3.14),

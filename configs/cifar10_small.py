@@ -19,14 +19,6 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
     config.data.validation_split = "train[-1000:]"
     config.model.update(features=48, layers=8, head_features=96, mixture=8)
     config.optimizer.update(name="muon", learning_rate=7e-3, weight_decay=0.1, warmup_steps=100)
-    config.train.update(
-        batch_size=16,
-        microbatch_size=2,
-        steps=10_000,
-        ema_decay=0.998,
-        eval_every=1_000,
-        checkpoint_every=500,
-        score_train_images=1_000,
-        sample_rows=1,
-    )
+    config.train.update(batch_size=16, microbatch_size=2, steps=10_000, ema_decay=0.998)
+    config.train.update(eval_every=1_000, checkpoint_every=500, score_train_images=1_000, sample_rows=1)
     return config

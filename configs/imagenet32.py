@@ -24,16 +24,8 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
     config.data.update(dataset="downsampled_imagenet/32x32", test_split="")
     config.model.update(features=384, layers=20, kernel_size=5, head_features=1024, dtype="bfloat16")
     config.optimizer.update(learning_rate=4e-4, warmup_steps=2_000)
-    config.train.update(
-        batch_size=128,
-        steps=200_000,
-        ema_decay=0.9999,
-        eval_batch_size=128,
-        log_every=100,
-        eval_every=10_000,
-        checkpoint_every=1_000,
-        sample_rows=4,
-    )
+    config.train.update(batch_size=128, steps=200_000, ema_decay=0.9999, eval_batch_size=128, sample_rows=4)
+    config.train.update(log_every=100, eval_every=10_000, checkpoint_every=1_000)
     if experiment == "unconditional":
         config.train.published = (
             ("PixelRNN (1601.06759)", "validation", "bits/dim", 3.86),

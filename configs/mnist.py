@@ -13,23 +13,15 @@ Not run: --config.data.dataset=fashion_mnist, --config.data.dataset=emnist/lette
 
 from ml_collections import ConfigDict
 
-from experiments import default_config
+from configs import mnist_half
 
 
 def get_config(step: str = "1") -> ConfigDict:
-    config = default_config("unconditional")
-    config.data.update(dataset="mnist", train_split="train[:50000]", validation_split="train[-2000:]")
-    config.model.update(features=48, layers=8, head_features=64, first_kernel_size=23)
+    config = mnist_half.get_config()
+    config.data.binarize = "none"
+    config.model.update(features=48, head_features=64)
     config.optimizer.update(name="muon", learning_rate=7e-3, weight_decay=0.1)
-    config.train.update(
-        batch_size=16,
-        microbatch_size=2,
-        steps=10_000,
-        ema_decay=0.998,
-        eval_batch_size=128,
-        eval_every=1_000,
-        score_train_images=2_000,
-    )
+    config.train.update(batch_size=16, microbatch_size=2, steps=10_000, eval_every=1_000)
     config.train.published = (
         ("UvA tutorial 12, JAX", "test", "bits/dim", 0.820),
         ("UvA tutorial 12, PyTorch", "test", "bits/dim", 0.808),

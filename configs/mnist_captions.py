@@ -29,15 +29,8 @@ def get_config(size: str = "32") -> ConfigDict:
     config.data.test_split = "held_out"
     config.model.update(features=24, layers=5, head_features=24, first_kernel_size=23)
     config.optimizer.update(name="muon", learning_rate=6e-3)
-    config.train.update(
-        batch_size=16,
-        microbatch_size=4,
-        steps=2_200,
-        ema_decay=0.998,
-        eval_batch_size=200,
-        eval_every=550,
-        score_train_images=500,
-    )
+    config.train.update(batch_size=16, microbatch_size=4, steps=2_200, ema_decay=0.998)
+    config.train.update(eval_batch_size=200, eval_every=550, score_train_images=500)
     config.train.report_images = 48  # each scored given 241 captions
     config.train.update(report_samples=500, sample_rows=9, sample_columns=6)
     return config

@@ -18,7 +18,6 @@ def get_config(experiment: str = "class_conditional") -> ConfigDict:
     config.data.labels = True
     config.model.update(features=48, head_features=48)
     config.optimizer.update(name="muon", learning_rate=4e-3, weight_decay=0.03)
-    config.train.update(
-        microbatch_size=2, steps=6_000, ema_decay=0.999, eval_every=1_000, sample_rows=10, sample_columns=10
-    )
+    config.train.update(microbatch_size=2, steps=6_000, ema_decay=0.999, eval_every=1_000)
+    config.train.update(sample_rows=10, sample_columns=10)
     return config

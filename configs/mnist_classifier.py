@@ -13,13 +13,7 @@ from experiments import default_config
 
 def get_config() -> ConfigDict:
     config = default_config("classifier")
-    config.data.update(
-        dataset="mnist",
-        train_split="train[:50000]",
-        validation_split="train[50000:]",
-        binarize="threshold",
-        labels=True,
-        shift=2,
-    )
+    config.data.update(dataset="mnist", train_split="train[:50000]", validation_split="train[50000:]")
+    config.data.update(binarize="threshold", labels=True, shift=2)
     config.train.update(steps=2_000, eval_batch_size=200)
     return config

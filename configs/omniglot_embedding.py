@@ -14,18 +14,10 @@ from experiments import default_config
 def get_config(experiment: str = "embedding") -> ConfigDict:
     config = default_config(experiment)
     config[experiment].update(bottleneck=64, rotate=True)
-    config.data.update(
-        dataset="omniglot",
-        train_split="small1[:90%]",
-        validation_split="small1[90%:]",
-        test_split="small2 where alphabet is Japanese_(katakana) or Sanskrit or Tagalog",  # none of them is in small1
-        grey=True,
-        invert=True,
-        resize=28,
-        binarize="threshold",
-        labels=True,
-        images_per_class=4,
-        shift=2,
-    )
+    config.data.update(dataset="omniglot", train_split="small1[:90%]", validation_split="small1[90%:]")
+    # None of these alphabets is in small1.
+    config.data.test_split = "small2 where alphabet is Japanese_(katakana) or Sanskrit or Tagalog"
+    config.data.update(grey=True, invert=True, resize=28, binarize="threshold")
+    config.data.update(labels=True, images_per_class=4, shift=2)
     config.train.update(batch_size=128, steps=3_000, eval_batch_size=128, sample_rows=10, sample_columns=10)
     return config

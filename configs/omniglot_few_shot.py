@@ -29,14 +29,8 @@ def get_config() -> ConfigDict:
     config.data.train_split = "train where alphabet is below 41"  # 26 alphabets
     config.data.validation_split = "train where alphabet is at least 41[:640]"  # Sanskrit, Syriac, Tagalog and Tifinagh
     config.data.update(grey=True, invert=True, resize=28, binarize="threshold", labels=True, max_examples=9)
-    config.few_shot.update(
-        alphabets=tuple(f"test where alphabet is {name}" for name in UNSEEN.split()),
-        encoder_features=(16, 48),
-        heads=3,
-        map_features=24,
-        augment=0.5,
-        report_episodes=200,
-    )
+    config.few_shot.alphabets = tuple(f"test where alphabet is {name}" for name in UNSEEN.split())
+    config.few_shot.update(encoder_features=(16, 48), heads=3, map_features=24, augment=0.5, report_episodes=200)
     config.model.update(features=32, layers=8, head_features=32, dtype="bfloat16", first_kernel_size=23)
     config.optimizer.update(name="muon", learning_rate=6e-3, weight_decay=0.1, warmup_steps=50)
     config.train.update(batch_size=16, microbatch_size=4, steps=9_000, eval_every=1_500, score_train_images=2000)

@@ -20,7 +20,6 @@ def get_config() -> ConfigDict:
     config.data.update(images_per_class=1, shift=1)
     config.model.update(features=32, layers=8, head_features=32, first_kernel_size=23, dropout=0.1)
     config.optimizer.learning_rate = 3e-3
-    config.train.update(
-        batch_size=32, microbatch_size=4, steps=2_500, ema_decay=0.998, report_samples=400, sample_rows=8
-    )
+    config.train.update(batch_size=32, microbatch_size=4, steps=2_500, ema_decay=0.998)
+    config.train.update(report_samples=400, sample_rows=8)
     return config

@@ -22,7 +22,6 @@ def get_config() -> ConfigDict:
     config.data.update(images_per_class=1, shift=0)
     config.model.update(features=32, layers=10, first_kernel_size=15, dropout=0.3)
     config.optimizer.learning_rate = 3e-3
-    config.train.update(
-        batch_size=32, microbatch_size=4, steps=800, ema_decay=0.99, eval_every=200, report_samples=100, sample_rows=6
-    )
+    config.train.update(batch_size=32, microbatch_size=4, steps=800, ema_decay=0.99, eval_every=200)
+    config.train.update(report_samples=100, sample_rows=6)
     return config

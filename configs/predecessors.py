@@ -22,15 +22,8 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
     config.model.update(features=32, layers=8, head_features=32)
     config.model.first_kernel_size = 23  # covers the digit, almost free on one channel
     config.optimizer.update(learning_rate=3e-3, warmup_steps=50)
-    config.train.update(
-        batch_size=16,
-        microbatch_size=2,
-        steps=2_300,
-        ema_decay=0.99,
-        eval_batch_size=200,
-        eval_every=250,
-        score_train_images=2_000,
-    )
+    config.train.update(batch_size=16, microbatch_size=2, steps=2_300, ema_decay=0.99)
+    config.train.update(eval_batch_size=200, eval_every=250, score_train_images=2_000)
     config.train.published = (
         ("PixelCNN (1601.06759)", "test", "nats", 81.30),
         ("Row LSTM (1601.06759)", "test", "nats", 80.54),
