@@ -57,11 +57,10 @@ def config() -> str:
 
 def commands() -> str:
     """The help of every verb of ``pixelcnn``."""
-    context = click.Context(pixelcnn, info_name="pixelcnn")
-    verbs = [(f"pixelcnn {name}", verb) for name, verb in sorted(pixelcnn.commands.items())]
+    context = click.Context(pixelcnn, info_name="pixelcnn", **pixelcnn.context_settings)
     pages = [
-        f"## {name}\n\n```text\n{verb.get_help(click.Context(verb, info_name=name, parent=None))}\n```\n"
-        for name, verb in verbs
+        f"## pixelcnn {name}\n\n```text\n{verb.get_help(click.Context(verb, info_name=name, parent=context))}\n```\n"
+        for name, verb in sorted(pixelcnn.commands.items())
     ]
     return f"# Commands\n\n```text\n{pixelcnn.get_help(context)}\n```\n\n" + "\n".join(pages)
 

@@ -9,22 +9,12 @@ from ml_collections import ConfigDict
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.config import compose
 
+PAPER = ("unconditional", "class_conditional", "embedding", "embedding_conditional", "autoencoder", "multiscale")
+BEYOND = ("vae", "codes", "colourise", "few_shot", "captions", "classifier")
+
 # Modules by name of the experiment; a config file may add its own.
-EXPERIMENTS = {
-    "unconditional": "experiments.paper.unconditional",
-    "class_conditional": "experiments.paper.class_conditional",
-    "embedding": "experiments.paper.embedding",
-    "embedding_conditional": "experiments.paper.embedding_conditional",
-    "autoencoder": "experiments.paper.autoencoder",
-    "multiscale": "experiments.paper.multiscale",
-    "vae": "experiments.beyond.vae",
-    "codes": "experiments.beyond.codes",
-    "colourise": "experiments.beyond.colourise",
-    "few_shot": "experiments.beyond.few_shot",
-    "captions": "experiments.beyond.captions",
-    "classifier": "experiments.beyond.classifier",
-    "ablations": "experiments.paper.ablations",
-}
+EXPERIMENTS = {name: f"experiments.paper.{name}" for name in (*PAPER, "ablations")}
+EXPERIMENTS |= {name: f"experiments.beyond.{name}" for name in BEYOND}
 
 
 def experiment_module(name: str) -> ModuleType:

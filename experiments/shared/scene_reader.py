@@ -90,9 +90,7 @@ def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> dict[st
     return {"samples": len(drawn), "samples_right": samples, "places_right": places, "real_images_read_right": images}
 
 
-def one_caption_of_each(
-    batches: Sequence[Batch],
-) -> tuple[list[Int[np.ndarray, " images"]], Captions]:
+def one_caption_of_each(batches: Sequence[Batch]) -> tuple[list[Int[np.ndarray, " images"]], Captions]:
     """Picks one caption per label, or all without labels; also indexes them per image."""
     captions = np.concatenate([batch["caption"] for batch in batches])
     labelled = "label" in batches[0]

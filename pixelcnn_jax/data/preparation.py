@@ -42,9 +42,7 @@ class Preparation:
     grey: bool = field(False, "convert to grey")
     invert: bool = field(False, "invert intensities")
     scan: str = field(
-        "rows",
-        "pixel order: rows, columns (transposed) or backwards (rotated by 180°)",
-        choices=tuple(SCANS),
+        "rows", "pixel order: rows, columns (transposed) or backwards (rotated by 180°)", choices=tuple(SCANS)
     )
 
     def steps(self, stored: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:

@@ -1,7 +1,7 @@
 """Gated PixelCNN (1606.05328, sections 2.2 to 2.4): parameters and forward pass."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -25,6 +25,8 @@ from pixelcnn_jax.models.layers import (
     zero_rows,
 )
 from pixelcnn_jax.models.parameters import Kernel, Params, affine
+
+Stacks = tuple[Array, Array]  # features of the vertical and of the horizontal stack (Figure 2)
 
 
 class GatedPixelCNN(Network):
@@ -66,10 +68,11 @@ class GatedPixelCNN(Network):
         keys = None if dropout_key is None else jax.random.split(dropout_key, self.layers + 1)
 
         def gated_layer(first: bool, condition: Condition, stacks: Stacks, layer: Params, key: Array | None) -> Stacks:
+            vertical, horizontal = stacks
             drop, drop_vertical = dropouts(key, self.dropout)
-            above = vertical_layer(layer, stacks.vertical, zero_rows(layer, stacks.vertical), condition)
-            out, _ = horizontal_rows(layer, stacks.horizontal, above.crossing, residual=not first, drop=drop)
-            return Stacks(drop_vertical(above.out), out)
+            above = vertical_layer(layer, vertical, zero_rows(layer, vertical), condition)
+            out, _ = horizontal_rows(layer, horizontal, above.crossing, residual=not first, drop=drop)
+            return drop_vertical(above.out), out
 
         # Unrolled on CPU, where a loop would copy residuals in and out of a stack. Accelerators take minutes to compile
         # unrolled layers; their loop saves only the sums and recomputes the gates.
@@ -81,14 +84,14 @@ class GatedPixelCNN(Network):
             one_layer = gated_layer if on_cpu and not self.remat else again(gated_layer)
             layers = layers if on_cpu else {name: merge_gates(layer) for name, layer in layers.items()}
             first_key, keys = (None, None) if keys is None else (keys[0], keys[1:])
-            stacks = one_layer(True, condition, Stacks(shift_down(inputs), inputs), layers["first"], first_key)
+            stacks = one_layer(True, condition, (shift_down(inputs), inputs), layers["first"], first_key)
             stacks, _ = jax.lax.scan(
                 lambda stacks, layer: (one_layer(False, condition, stacks, *layer), None),
                 stacks,
                 (layers["layers"], keys),
                 unroll=on_cpu,
             )
-            return stacks.horizontal
+            return stacks[1]
 
         on_cpu, elsewhere = partial(all_layers, on_cpu=True), partial(all_layers, on_cpu=False)
         arguments = inputs, condition, layers, keys
@@ -116,13 +119,6 @@ class GatedPixelCNN(Network):
     @nn.nowrap
     def stream(self) -> Any:
         return GatedStream(self)
-
-
-class Stacks(NamedTuple):
-    """Feature maps of the two stacks of Figure 2."""
-
-    vertical: Float[Array, "batch height width vertical_features"]
-    horizontal: Float[Array, "batch height width horizontal_features"]
 
 
 def merge_gates(layer: Params) -> Params:

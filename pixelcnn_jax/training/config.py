@@ -57,14 +57,6 @@ class TrainConfig:
                 )
 
 
-SECTIONS: dict[str, Any] = {
-    "data": DataConfig,
-    "model": ModelConfig,
-    "optimizer": OptimizerConfig,
-    "train": TrainConfig,
-}
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """All settings of a run, validated.
@@ -86,6 +78,9 @@ class RunConfig:
     optimizer: OptimizerConfig
     train: TrainConfig
     section: Any
+
+
+SECTIONS: dict[str, Any] = {x.name: x.type for x in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(x.type)}
 
 
 class Keys(NamedTuple):
