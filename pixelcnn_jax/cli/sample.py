@@ -74,26 +74,17 @@ def sample(
         columns = math.isqrt(count - 1) + 1 if image is None else count + 2
         h = read_condition(density, given, label, count)
     height, width, channels = density.spec.shape
-    kept: dict[str, Any] = {}
+    arguments: dict[str, Any] = {"h": h, "temperature": temperature, "guidance": guidance}
     shown = np.zeros((0, height, width, channels), np.int32)
     if image is not None:
         whole, mask = read_fitted(image, density), given_mask(hide, share, density.spec)
-        kept = {"observed": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
+        arguments |= {"observed": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
         shown = np.stack([whole, np.where(mask, whole, density.model.levels // 2)])
     if count > (most := options.at_most(count, density.spec)):
         raise InputError(f"--count must be at most {most} of the images of {name}, got {count} in all.")
     with options.progress("sampling", height) as on_row:
-        images = sampling.sample(
-            density.model,
-            density.variables,
-            jax.random.key(seed),
-            shape=(count, height, width),
-            h=h,
-            temperature=temperature,
-            guidance=guidance,
-            **kept,
-            on_row=on_row,
-        )
+        key, shape = jax.random.key(seed), (count, height, width)
+        images = sampling.sample(density.model, density.variables, key, shape=shape, **arguments, on_row=on_row)
     shown = np.concatenate([shown, images])
     rows = -(-len(shown) // columns)
     filled = np.pad(shown, ((0, rows * columns - len(shown)), (0, 0), (0, 0), (0, 0)))

@@ -58,18 +58,10 @@ def compress_sizes(
         _, weights, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
         check_size(images.shape)
         batch_size = max(1, min(batch_size, len(images), MAX_ROW // images.shape[2]))
+        lanes = max(1, batch_size // IMAGES_PER_LANE["mixture" if network.mixture else "softmax"])
+        digest = digest_of_integers(network, params_of(weights))
         conditions.append(condition)
-        containers.append(
-            Container(
-                model=digest_of_integers(network, params_of(weights)),
-                shape=images.shape,
-                levels=network.levels,
-                batch_size=batch_size,
-                lanes=max(1, batch_size // IMAGES_PER_LANE["mixture" if network.mixture else "softmax"]),
-                extra=extra,
-                streams=(),
-            )
-        )
+        containers.append(Container(digest, images.shape, network.levels, batch_size, lanes, extra))
     coder = Coder(network, params_of(weights), containers, conditions, on_row)
     return [pack(one) for one in coder.compress(arrays, verify=verify)]
 

@@ -25,7 +25,7 @@ _NUMBERS = struct.Struct("<16sQIIIIIII")
 _SIZE = 8  # bytes of a digest: one of 2**64 damages would pass
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Container:
     """Fields of a container.
 
@@ -45,7 +45,7 @@ class Container:
     batch_size: int
     lanes: int
     extra: bytes
-    streams: tuple[bytes, ...]
+    streams: tuple[bytes, ...] = ()
 
     def only(self, group: int) -> "Container":
         """Selects one group."""
@@ -132,15 +132,8 @@ def _unpack_body(body: bytes) -> Container:
     ends = [at + end for end in itertools.accumulate(lengths)]
     if ends[-1] != len(body) or len(lengths) * batch_size < shape[0]:
         raise IndexError
-    container = Container(
-        model=model,
-        shape=tuple(shape),
-        levels=levels,
-        batch_size=batch_size,
-        lanes=lanes,
-        extra=extra,
-        streams=tuple(body[end - length : end] for end, length in zip(ends, lengths, strict=True)),
-    )
+    streams = tuple(body[end - length : end] for end, length in zip(ends, lengths, strict=True))
+    container = Container(model, tuple(shape), levels, batch_size, lanes, extra, streams)
     for group, length in enumerate(lengths):
         subpixels = container.subpixels_of(group)
         # At most 20 bits per sub-pixel, plus padding.

@@ -68,15 +68,9 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     rows = sorted(kept[order[place]] for place in split.rows(len(files), {"label": classes} if labelled else {}))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         colour = any(list(pool.map(has_colour, every[:: math.ceil(len(every) / INSPECTED)])))
-    return Source(
-        root.resolve().name,
-        rows,
-        read,
-        classes=len(names) if labels else None,
-        files=every,
-        words=words if captions else None,
-        class_names=tuple(names) if labels else None,
-    )
+    source = Source(root.resolve().name, rows, read, files=every)
+    source = source._replace(classes=len(names), class_names=tuple(names)) if labels else source
+    return source._replace(words=words) if captions else source
 
 
 def stratified_order(classes: Sequence[str | None]) -> list[int]:

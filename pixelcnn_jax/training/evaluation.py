@@ -90,10 +90,10 @@ def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=8)
 def _nats_of(model: Any, batch_size: int) -> Callable[..., Float[np.ndarray, " count"]]:
-    return make_evaluator(
-        lambda params, batch: nats(model, params, batch["image"], h=batch.get("h"), s=batch.get("s")),
-        batch_size=batch_size,
-    )
+    def nats_of(params: Params, batch: Batch) -> Array:
+        return nats(model, params, batch["image"], h=batch.get("h"), s=batch.get("s"))
+
+    return make_evaluator(nats_of, batch_size=batch_size)
 
 
 def summarise(each: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluation:
