@@ -1,6 +1,7 @@
 """Lossless compression of images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import numpy as np
@@ -13,8 +14,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
 from pixelcnn_jax.models.inputs import ConditionLike, ImagesLike, Map, Variables, as_images, params_of
 
-# Images of one size, their h and s, images per group, and bytes to store.
-Uncoded = tuple[ImagesLike, ConditionLike | None, Map | None, int, bytes]
+Uncoded = tuple[Any, Any, Any, int, bytes]  # images of one size, their h and s, images per group, bytes to store
 
 
 def compress(

@@ -19,7 +19,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.files import cache_folder
 
 AXIS = "pixelcnn_jax_images"  # layers ignore a user's mesh
 
@@ -83,7 +82,8 @@ def keep_programs(folder: str | None = None) -> None:
     if folder is None and jax.config.values["jax_compilation_cache_dir"] is None:
         made_for = f"{jax.lib.__version__} {platform.machine()} {platform.processor()} {_instruction_sets()}"
         try:
-            place = cache_folder() / "programs" / hashlib.sha256(made_for.encode()).hexdigest()[:16]
+            caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixelcnn-jax"
+            place = caches / "programs" / hashlib.sha256(made_for.encode()).hexdigest()[:16]
             place.mkdir(parents=True, exist_ok=True)
         except (OSError, RuntimeError):  # RuntimeError: a user without a home
             return

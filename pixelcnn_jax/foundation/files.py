@@ -64,8 +64,3 @@ def interpreter() -> str:
     """Formats the running Python's path for a shell."""
     python = Path(sys.executable)
     return str(python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python)
-
-
-def cache_folder() -> Path:
-    """Finds the cache folder: ``$XDG_CACHE_HOME/pixelcnn-jax``, or in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixelcnn-jax"
