@@ -19,13 +19,10 @@ from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.devices import (
     check_batch_size,
     data_mesh,
-    keep_programs,
     match_sharding,
-    on_one_device,
     replicated,
     shard,
     shard_batch,
-    wait_for_older,
 )
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
@@ -129,7 +126,7 @@ def test_a_batch_is_split_into_consecutive_rows():
     mesh = data_mesh()
     x = shard_batch(mesh, {"image": np.arange(16)})["image"]
     np.testing.assert_array_equal(x.addressable_shards[3].data, [6, 7])
-    np.testing.assert_array_equal(on_one_device(jax.device_put(np.arange(4), replicated(mesh))), np.arange(4))
+    np.testing.assert_array_equal(devices.on_one_device(jax.device_put(np.arange(4), replicated(mesh))), np.arange(4))
 
 
 def test_arrays_are_sharded_over_the_devices_if_they_share_them_evenly():
@@ -152,7 +149,7 @@ def test_arrays_follow_the_sharding_of_another():
 def test_all_but_the_last_two_results_are_waited_for(monkeypatch, count, expected):
     waited = []
     monkeypatch.setattr(devices.jax, "block_until_ready", waited.append)
-    wait_for_older([np.array(number) for number in range(count)])
+    devices.wait_for_older([np.array(number) for number in range(count)])
     assert waited == expected
 
 
@@ -164,7 +161,7 @@ def test_programs_are_kept_in_the_cache_of_the_user_where_it_can_be_written(tmp_
         for home, kept in (("file", False), ("new", True)):
             jax.config.update("jax_compilation_cache_dir", None)
             monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / home))
-            keep_programs()
+            devices.keep_programs()
             folder = jax.config.jax_compilation_cache_dir
             assert (folder is not None and folder.startswith(str(tmp_path / home / "pixelcnn-jax/programs/"))) is kept
     finally:
