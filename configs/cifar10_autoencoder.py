@@ -18,6 +18,7 @@ def get_config(experiment: str = "autoencoder") -> ConfigDict:
     config.data.update(validation_split="train[-2000:]", bits=5, labels=True)
     config.model.update(features=48, layers=8, head_features=96)
     config.optimizer.update(learning_rate=2e-3, warmup_steps=100)
-    config.train.update(microbatch_size=4, steps=250, ema_decay=0.998, eval_every=250, score_train_images=2_000)
+    config.train.update(microbatch_size=4, steps=250, ema_decay=0.998, eval_every=250, checkpoint_every=200)
+    config.train.update(eval_batch_size=200, score_train_images=2_000)
     config.train.update(report_samples=200, sample_rows=10, sample_columns=6)
     return config
