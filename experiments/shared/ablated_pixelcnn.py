@@ -8,10 +8,10 @@ from jaxtyping import Array
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import mask_params
-from pixelcnn_jax.models.gated_pixelcnn import dropouts
+from pixelcnn_jax.models.gated_pixelcnn import dropouts, layer_shapes
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import add_bias, gate, horizontal_conv, one_by_one, shift_down, vertical_conv, zero_rows
-from pixelcnn_jax.models.parameters import Kernel, Params, affine, layers_of
+from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import register
 
 
@@ -35,23 +35,17 @@ class AblatedPixelCNN(Network):
     def parameter_shapes(self, condition: Condition) -> Params:
         if condition.h is not None or condition.s is not None:
             raise InputError("h and s must be left out: an ablated network takes neither.")
-        p, inputs = self.features, self.inputs
-        unit, gain = ((2, p), 4.0) if self.gated else ((1, p), 2.0)
-
-        def layer(inputs: int, rows: int, columns: int) -> Params:
-            shapes: Params = {
-                "vertical": affine((rows, columns, inputs), unit, gain=gain),
-                "horizontal": affine((columns // 2 + 1, inputs), unit, gain=gain),
-                "out": affine((p,), (p,)),
-            }
-            return shapes | ({"crossing": {"kernel": Kernel(unit, unit)}} if self.two_stacks else {})
-
-        n, first = self.kernel_size, self.first_kernel_size
-        return {
-            "first": layer(inputs, first // 2, first),
-            "layers": layer(p, n // 2 + int(self.two_stacks), n),  # a separate vertical stack may read its own row
-            **shared_shapes(self),
+        p, n, first = self.features, self.kernel_size, self.first_kernel_size
+        gates, gain = ((2, p), 4.0) if self.gated else ((1, p), 2.0)
+        rows = n // 2 + int(self.two_stacks)  # a separate vertical stack may read its own row
+        shapes = {
+            "first": layer_shapes(self.inputs, first // 2, first, gates, gain=gain),
+            "layers": layer_shapes(p, rows, n, gates, gain=gain),
         }
+        if not self.two_stacks:
+            for layer in shapes.values():
+                del layer["crossing"]
+        return shapes | shared_shapes(self)
 
     @nn.nowrap
     def forward(

@@ -40,22 +40,11 @@ class GatedPixelCNN(Network):
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
-        features, inputs = self.features, self.inputs
-
-        def layer(inputs: int, rows: int, columns: int) -> Params:
-            pair = (2, features)
-            shapes: Params = {
-                "vertical": affine((rows, columns, inputs), pair, gain=4.0),
-                "crossing": {"kernel": Kernel(pair, pair)},
-                "horizontal": affine((columns // 2 + 1, inputs), pair, gain=4.0),
-                "out": affine((features,), (features,)),
-            }
-            return shapes | condition_shapes(condition, pair, "vertical", "horizontal")
-
-        n, first = self.kernel_size, self.first_kernel_size
+        n, first, pair = self.kernel_size, self.first_kernel_size, (2, self.features)
+        given = condition_shapes(condition, pair, "vertical", "horizontal")
         return {
-            "first": layer(inputs, first // 2, first),
-            "layers": layer(features, n // 2 + 1, n),
+            "first": layer_shapes(self.inputs, first // 2, first, pair) | given,
+            "layers": layer_shapes(self.features, n // 2 + 1, n, pair) | given,
             **shared_shapes(self),
         }
 
@@ -119,6 +108,16 @@ class GatedPixelCNN(Network):
     @nn.nowrap
     def stream(self) -> Any:
         return GatedStream(self)
+
+
+def layer_shapes(inputs: int, rows: int, columns: int, gates: tuple[int, int], *, gain: float = 4.0) -> Params:
+    """Declares a layer without h and s."""
+    return {
+        "vertical": affine((rows, columns, inputs), gates, gain=gain),
+        "crossing": {"kernel": Kernel(gates, gates)},
+        "horizontal": affine((columns // 2 + 1, inputs), gates, gain=gain),
+        "out": affine(gates[1:], gates[1:]),
+    }
 
 
 def merge_gates(layer: Params) -> Params:
