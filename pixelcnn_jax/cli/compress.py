@@ -53,8 +53,8 @@ def compress(
     for images in by_shape.values():
         alike = batch_size if len(by_shape) == 1 else 16 if len(images) >= 16 else 1  # to share their programs
         h, names = density.h_of(label, len(images)), pack_names([*images], part=len(sizes), parts=len(by_shape))
-        sizes.append((np.stack([*images.values()]), h, None, min(batch_size, alike), names))
-    rows = sum(-(-len(images) // size) * images.shape[1] for images, _, _, size, _ in sizes)
+        sizes.append(coding.Uncoded(np.stack([*images.values()]), h, None, min(batch_size, alike), names))
+    rows = sum(-(-len(one.images) // one.batch_size) * one.images.shape[1] for one in sizes)
     with options.progress("compressing", rows * (1 + verify)) as on_row:
         data = b"".join(coding.compress_sizes(density.model, density.variables, sizes, verify=verify, on_row=on_row))
     atomic_write(output, data)

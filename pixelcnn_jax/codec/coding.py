@@ -1,7 +1,7 @@
 """Lossless compression of images."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import flax.linen as nn
 import numpy as np
@@ -13,8 +13,6 @@ from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
 from pixelcnn_jax.models.inputs import ConditionLike, ImagesLike, Map, Variables, as_images, params_of
-
-Uncoded = tuple[Any, Any, Any, int, bytes]  # images of one size, their h and s, images per group, bytes to store
 
 
 def compress(
@@ -45,7 +43,17 @@ def compress(
     Raises:
       InputError: for a float model, mismatched arguments, or more than 2**28 sub-pixels.
     """
-    return compress_sizes(model, variables, [(images, h, s, batch_size, extra)], verify=verify, on_row=on_row)[0]
+    return compress_sizes(model, variables, [Uncoded(images, h, s, batch_size, extra)], verify=verify, on_row=on_row)[0]
+
+
+class Uncoded(NamedTuple):
+    """Images of one size, to compress."""
+
+    images: ImagesLike
+    h: ConditionLike | None
+    s: Map | None
+    batch_size: int
+    extra: bytes
 
 
 def compress_sizes(
