@@ -37,7 +37,7 @@ def vertical_conv(
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
 ) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
-    """Convolves each row of [memory, x] with itself and the rows above (n/2 x n); also returns the new memory."""
+    """Convolves over each row of x and the rows above it (n/2 x n); also returns the new memory."""
     window = jnp.concatenate([memory, x], axis=1)
     return vertical_conv_valid(kernel, window), window[:, x.shape[1] :]
 
@@ -136,7 +136,7 @@ def vertical_layer(
 
 
 class Context(NamedTuple):
-    """Sums over the left context, to which only the terms of the current pixel (sampling: colour) are added."""
+    """Partial sums, to which ``horizontal_layer`` adds the terms of the current pixel (in sampling, of one colour)."""
 
     pre_activation: Float[Array, "#batch #height #width *gates"]
     out: Float[Array, "#batch #height #width block"]
