@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrained, log_prob, sample
 from pixelcnn_jax.codec import batches, groups, integer_stream, rans
-from pixelcnn_jax.codec.coding import compress_sizes
+from pixelcnn_jax.codec.coding import Uncoded, compress_sizes
 from pixelcnn_jax.codec.container import digest, filled, pack, unpack
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
 from pixelcnn_jax.pretrained import save_pretrained
@@ -152,7 +152,7 @@ def test_images_of_all_sizes_share_their_programs():
     parts = []
     for index, size in enumerate([(8, 8), (5, 7), (19, 3), (1, 1), (6, 9)]):
         images = np.asarray(random_images(model, (1, *size), key=index))
-        parts.append((images, *condition_of(images.shape, *sizes, seed=index), 256, b""))
+        parts.append(Uncoded(images, *condition_of(images.shape, *sizes, seed=index), 256, b""))
     programs = groups._intervals, groups._decode, rans._encode
     compiled = [program._cache_size() for program in programs]
     together = compress_sizes(model, variables, parts, verify=True, on_row=None)

@@ -11,7 +11,6 @@ import pytest
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.parameters import Kernel
 from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule, muon_axes
 
 
@@ -94,7 +93,7 @@ def test_muon_sees_one_matrix_per_kernel_its_rows_the_inputs(network, features, 
     params = jax.eval_shape(model.init, jax.random.key(0), images, h, s)["params"]
     shapes = model.parameter_shapes(Condition(h, s))
     expected = {
-        jax.tree_util.keystr(path): (math.prod(one.inputs), math.prod(one.outputs)) if isinstance(one, Kernel) else None
+        jax.tree_util.keystr(path): (math.prod(one.inputs), math.prod(one.outputs)) if one.gain else None
         for path, one in jax.tree_util.tree_leaves_with_path(shapes, is_leaf=lambda x: hasattr(x, "outputs"))
     }
     assert matrices(params) == expected
