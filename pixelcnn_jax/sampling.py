@@ -79,7 +79,7 @@ def sample_and_log_prob(
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, " batch"]]:
     """Draws images as ``sample`` does, with their log-probabilities in nats.
 
-    Log-probabilities sum over drawn sub-pixels, including temperature and guidance.
+    Log-probabilities include temperature and guidance, and sum over drawn sub-pixels.
     """
     network, weights, adjustment, inputs, drawn = _prepared(model, variables, key, **arguments)
     drawn = drawn._replace(log_probs=jnp.zeros(len(drawn.images)))
@@ -247,8 +247,8 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)
-    # Unobserved sub-pixels start at 0, a valid embedding index. Only traced values can still be out of range:
-    # they become -1 in the returned images, and log-probabilities NaN.
+    # Unobserved sub-pixels start at 0, a valid embedding index. as_images checks the range unless observed is traced:
+    # then values out of range are returned as -1, with log-probability NaN.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)

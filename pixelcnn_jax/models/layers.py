@@ -88,7 +88,7 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
 def dropout(
     key: Key[Array, ""], rate: float, x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width features"]:
-    """Applies dropout, with ``rate`` rounded to 1/256 but not to 0."""
+    """Applies dropout, with ``rate`` rounded to a positive multiple of 1/256."""
     threshold = max(1, round(rate * 256))  # the noise is uint8: uint32 would cost as much as the layer on CPU
     words = jax.random.bits(key, (*x.shape[:3], -(-x.shape[3] // 4)))
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
@@ -136,10 +136,10 @@ def vertical_layer(
 
 
 class Context(NamedTuple):
-    """Partial sums, to which ``horizontal_layer`` adds the terms of the current pixel (in sampling, of one colour)."""
+    """Partial sums; ``horizontal_layer`` adds the current pixel's terms (in sampling, one colour's)."""
 
     pre_activation: Float[Array, "#batch #height #width *gates"]
-    out: Float[Array, "#batch #height #width block"]
+    out: Float[Array, "#batch #height #width out_features"]
 
 
 def horizontal_layer(
@@ -149,7 +149,7 @@ def horizontal_layer(
     *,
     residual: bool = True,
     drop: Dropout = lambda x: x,
-) -> tuple[Float[Array, "batch height width block"], Float[Array, "batch height width block"]]:
+) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
     """Adds the terms of the current pixel and computes the rest of the layer: its output and its gated units."""
     pre_activation = context.pre_activation + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(pre_activation, PRE_ACTIVATION)))
