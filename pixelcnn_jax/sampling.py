@@ -247,8 +247,8 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)
-    # Unobserved sub-pixels start at 0, a valid embedding index. as_images checks the range unless observed is traced:
-    # then values out of range are returned as -1, with log-probability NaN.
+    # Unobserved sub-pixels start at 0, a valid embedding index. Traced values, whose range cannot be checked, become
+    # -1 if out of range, and their log-probability NaN.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)

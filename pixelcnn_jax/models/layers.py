@@ -107,7 +107,7 @@ def condition_terms(
 
 
 class VerticalOutput(NamedTuple):
-    """Outputs of a vertical layer; ``memory`` is for the next rows."""
+    """``crossing`` is added to the horizontal stack, ``memory`` is kept for the next rows."""
 
     pre_activation: Float[Array, "batch rows width *gates"]
     crossing: Float[Array, "batch rows width *gates"]
@@ -136,7 +136,7 @@ def vertical_layer(
 
 
 class Context(NamedTuple):
-    """Partial sums; ``horizontal_layer`` adds the current pixel's terms (in sampling, one colour's)."""
+    """Sums over the left context and the vertical stack; ``horizontal_layer`` adds the current pixel."""
 
     pre_activation: Float[Array, "#batch #height #width *gates"]
     out: Float[Array, "#batch #height #width out_features"]
