@@ -103,7 +103,7 @@ class Drawn(NamedTuple):
 
 
 class SamplerInputs(NamedTuple):
-    """Keys, mask, condition; if guided, each condition precedes its null."""
+    """Keys, mask, condition; if guided, rows of the condition and of its null condition alternate."""
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
@@ -247,8 +247,8 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)
-    # Unobserved sub-pixels start at 0, a valid embedding index. Traced values, whose range cannot be checked, become
-    # -1 if out of range, and their log-probability NaN.
+    # Unobserved sub-pixels start at 0, a valid embedding index. Tracing cannot raise: traced
+    # values out of range become -1, and the log-probability of their image NaN.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)

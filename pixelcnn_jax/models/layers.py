@@ -80,7 +80,7 @@ def one_by_one(
 
 
 def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch height width features"]:
-    """Computes tanh(f) * sigmoid(g) (equation 2) of x [..., 2, p], or of x [..., 2p] on accelerators."""
+    """Computes tanh(f) * sigmoid(g) (equation 2); x is f and g stacked on axis -2, or concatenated on accelerators."""
     tanh_half, sigmoid_half = (x[..., 0, :], x[..., 1, :]) if x.ndim == 5 else jnp.split(x, 2, axis=-1)
     return jnp.tanh(tanh_half) * jax.nn.sigmoid(sigmoid_half)
 
@@ -136,7 +136,7 @@ def vertical_layer(
 
 
 class Context(NamedTuple):
-    """Sums over the left context and the vertical stack; ``horizontal_layer`` adds the current pixel."""
+    """Partial sums of left context and vertical stack; ``horizontal_layer`` adds the current pixel's terms."""
 
     pre_activation: Float[Array, "#batch #height #width *gates"]
     out: Float[Array, "#batch #height #width out_features"]
