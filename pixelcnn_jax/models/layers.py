@@ -58,7 +58,7 @@ def horizontal_conv_valid(
 def horizontal_conv(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width *out"]:
-    """Convolves whole rows with the left context, excluding the current pixel."""
+    """Convolves over the left context of every pixel, excluding the pixel itself."""
     return horizontal_conv_valid(kernel, jnp.pad(x, ((0, 0), (0, 0), (kernel.shape[0], 0), (0, 0)))[:, :, :-1])
 
 
@@ -136,7 +136,7 @@ def vertical_layer(
 
 
 class Context(NamedTuple):
-    """Partial sums of left context and vertical stack; ``horizontal_layer`` adds the current pixel's terms."""
+    """What vertical stack and left context contribute; ``horizontal_layer`` adds the current pixel's terms."""
 
     pre_activation: Float[Array, "#batch #height #width *gates"]
     out: Float[Array, "#batch #height #width out_features"]
