@@ -103,7 +103,7 @@ class Drawn(NamedTuple):
 
 
 class SamplerInputs(NamedTuple):
-    """Keys, mask, condition; if guided, rows of the condition and of its null condition alternate."""
+    """Keys, mask, condition; if guided, its batch alternates conditions and null conditions."""
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
@@ -188,8 +188,8 @@ def _sample_rows(
                 pixel = pixel.at[:, 0, 0, colour].set(jnp.where(is_kept, pixel[:, 0, 0, colour], values))
             images = jax.lax.dynamic_update_slice_in_dim(drawn.images, pixel, column, axis=2)
             columns = stream.close_pixel(params, columns, state, adjustment.repeat(pixel))
-            # Slices the next pixel's context now: in the next iteration, XLA on CPU would fuse the slice into the gate,
-            # ten times slower.
+            # Slices the next pixel's context already here: if sliced in its own iteration, XLA on CPU would fuse the
+            # slice into the gate, ten times slower.
             following = stream.open_pixel(params, columns, above, jnp.minimum(column + 1, width - 1))
             return drawn._replace(images=images), columns, following
 

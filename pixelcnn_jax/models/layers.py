@@ -136,7 +136,7 @@ def vertical_layer(
 
 
 class Context(NamedTuple):
-    """What vertical stack and left context contribute; ``horizontal_layer`` adds the current pixel's terms."""
+    """All terms but the current pixel's (sampling: colour's), which ``horizontal_layer`` adds."""
 
     pre_activation: Float[Array, "#batch #height #width *gates"]
     out: Float[Array, "#batch #height #width out_features"]
