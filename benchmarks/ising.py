@@ -36,7 +36,7 @@ def naive(network: Any, variables: Any, key: Any, *, h: Any, mask: Any, **option
 
 def step_seconds(size: int, sampler: Any, *, rounds: int = 3) -> float:
     network = make_network(size=size, layers=LAYERS[size], features=24)
-    optimizer, one_step = ising.make_step(network, ising.Recipe(), size=size)
+    optimizer, one_step = ising.make_step(network, ising.Settings(), size=size)
     variables, times = new_variables(network, jax.random.key(0)), []
     state = ising.State(variables, variables, optimizer.init(variables))
     with mock.patch.object(ising, "sample_and_log_prob", sampler):

@@ -60,7 +60,7 @@ key = jax.random.key(0)
 # %%
 network = ising.make_network(size=SIZE, layers=4, features=24)
 variables = ising.new_variables(network, key)
-variables = ising.train(network, variables, key, size=SIZE, recipe=ising.Recipe(steps=STEPS))
+variables = ising.train(network, variables, key, size=SIZE, settings=ising.Settings(steps=STEPS))
 
 # %% [markdown]
 # ## The free energy at a beta of your choice

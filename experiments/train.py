@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import textwrap
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,7 +120,7 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     for name, value in cost.items():
         unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)
         print(f"{name.replace('_', ' '):18} {value * scale:>12,.{0 if scale == 1 else 1}f} {unit}")
-    return {"dataset": config.data.dataset, **train_split.spec._asdict(), **cost}
+    return {"dataset": config.data.dataset, **asdict(train_split.spec), **cost}
 
 
 def dtype_hint(config: RunConfig) -> str | None:

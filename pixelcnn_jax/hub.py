@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,6 @@ def model_page(name: str, card: Mapping[str, Any]) -> str:
         density=card["density"],
         rows=rows,
         parameters=card["parameters"],
-        **card["image_spec"]._asdict(),
+        **asdict(card["image_spec"]),
     )
     return f"---\n{metadata.to_yaml()}\n---\n{page}"

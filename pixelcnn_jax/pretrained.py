@@ -1,5 +1,6 @@
 """Trained models on disk: safetensors weights and a JSON card."""
 
+import dataclasses
 import difflib
 import glob
 import hashlib
@@ -121,7 +122,8 @@ def save_pretrained(
     Args:
       path: folder (model.safetensors, model.json) or .safetensors file.
       variables: for a dict of networks, a dict by the same names.
-      card: "image_spec" and any other metadata; missing facts are added ("density" counts a vector h as a class).
+      card: "image_spec" (``ImageSpec``) and any other metadata; missing facts are added ("density" counts a vector h
+        as a class).
       image_shape: height and width, if the card has no "image_spec".
 
     Raises:
@@ -130,13 +132,13 @@ def save_pretrained(
     file, card = _file_in(Path(path)), dict(card or {})
     if image_shape is not None and isinstance(model, nn.Module):
         height, width = image_shape
-        card.setdefault("image_spec", (height, width, model.channels, model.levels))
+        card.setdefault("image_spec", ImageSpec(height, width, model.channels, model.levels))
     if "image_spec" not in card:
         raise InputError('image_shape must be (height, width), or the card have an "image_spec".')
-    spec = ImageSpec(*card["image_spec"])
+    spec: ImageSpec = card["image_spec"]
     if "density" not in card and not isinstance(model, Mapping):
         card["density"], classes = _density(model, variables)
-        spec = spec._replace(classes=spec.classes or classes)
+        spec = dataclasses.replace(spec, classes=spec.classes or classes)
     flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))), sep=".")
     content = save({key: np.asarray(x) for key, x in flat.items()})
     floats = [x for x in flat.values() if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -144,7 +146,7 @@ def save_pretrained(
     facts = {
         "format": FORMAT,
         "networks": describe(model),
-        "image_spec": spec._asdict(),
+        "image_spec": dataclasses.asdict(spec),
         "parameters": sum(x.size for x in flat.values()),
         "dtype": np.result_type(np.float32, *floats).name if floats or not flat else "integer",
         "sha256": digest,

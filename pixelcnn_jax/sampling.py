@@ -28,7 +28,7 @@ from pixelcnn_jax.models.inputs import (
     params_of,
 )
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import Stream, stream_of
+from pixelcnn_jax.models.streaming import Stream, advance_row, stream_of
 
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 
@@ -94,13 +94,6 @@ class Drawn(NamedTuple):
     images: Int[Array, "batch height width channels"]
     log_probs: Float[Array, " batch"] | None
 
-    def accumulate_log_probs(
-        self, logits: Float[Array, "batch levels"], values: Int[Array, " batch"], kept: Bool[Array, " batch"]
-    ) -> Float[Array, " batch"] | None:
-        if self.log_probs is None:
-            return None
-        return self.log_probs + jnp.where(kept, 0.0, log_probs_of(logits, values))
-
 
 class SamplerInputs(NamedTuple):
     """Keys, mask, condition; if guided, its batch alternates conditions and null conditions."""
@@ -165,67 +158,51 @@ def _sample_rows(
     stop: Int[Array, ""] | int,
 ) -> tuple[Drawn, Any]:
     """Draws rows ``first`` to ``stop - 1``, compiled once for any number of rows."""
-    batch, _, width, channels = drawn.images.shape
-    params = stream.prepare(params)
+    params, width = stream.prepare(params), drawn.images.shape[2]
 
-    def sample_row(row: Array, carry: Any) -> Any:
-        (images, log_probs), rows = carry
-        at_row = partial(jax.lax.dynamic_slice_in_dim, start_index=row, slice_size=1, axis=1)
-        h, s = inputs.condition
-        above, rows = stream.open_row(params, rows, Condition(h, None if s is None else at_row(s)))
-        mask = at_row(inputs.mask)
-        gumbel = noise(inputs.keys, row, width=width, channels=channels, levels=stream.model.levels)[:, None]
+    def sample_row(row: Array, state: Any) -> Any:
+        choose = _chooser(stream.model, adjustment, inputs, row)
+        return advance_row(stream, params, inputs.condition, row, state, choose, width, repeat=adjustment.repeat)
 
-        def sample_pixel(column: Array, carry: Any) -> Any:
-            drawn, columns, state = carry
-            at = partial(jax.lax.dynamic_slice_in_dim, start_index=column, slice_size=1, axis=2)
-            pixel, kept, random = (at(x) for x in (drawn.images, mask, gumbel))
-            for colour in range(channels):
-                logits, state = stream.read_colour(params, state, adjustment.repeat(pixel), colour=colour)
-                logits, is_kept = adjustment.logits(logits), kept[:, 0, 0, colour]
-                values = draw(logits, random[:, 0, 0, colour]).astype(pixel.dtype)
-                drawn = drawn._replace(log_probs=drawn.accumulate_log_probs(logits, values, is_kept))
-                pixel = pixel.at[:, 0, 0, colour].set(jnp.where(is_kept, pixel[:, 0, 0, colour], values))
-            images = jax.lax.dynamic_update_slice_in_dim(drawn.images, pixel, column, axis=2)
-            columns = stream.close_pixel(params, columns, state, adjustment.repeat(pixel))
-            # Slices the next pixel's context already here: if sliced in its own iteration, XLA on CPU would fuse the
-            # slice into the gate, ten times slower.
-            following = stream.open_pixel(params, columns, above, jnp.minimum(column + 1, width - 1))
-            return drawn._replace(images=images), columns, following
-
-        columns = stream.first_columns(params, batch * adjustment.passes)
-        begun = Drawn(at_row(images), log_probs), columns, stream.open_pixel(params, columns, above, 0)
-        drawn, *_ = jax.lax.fori_loop(0, width, sample_pixel, begun)
-        rows = stream.close_row(params, rows, above, adjustment.repeat(drawn.images))
-        images = jax.lax.dynamic_update_slice_in_dim(images, drawn.images, row, axis=1)
-        return drawn._replace(images=images), rows
-
-    return jax.lax.fori_loop(first, stop, sample_row, (drawn, rows))
+    state = drawn.images, rows, drawn.log_probs
+    images, rows, log_probs = jax.lax.fori_loop(first, stop, sample_row, state)
+    return Drawn(images, log_probs), rows
 
 
 @partial(jax.jit, static_argnames="model")
 def _sample_naively(
     model: nn.Module, variables: Variables, adjustment: Adjustment, inputs: SamplerInputs, drawn: Drawn
 ) -> Drawn:
-    keys, mask, condition = inputs
     _, height, width, channels = drawn.images.shape
 
     def sample_row(row: Array, drawn: Drawn) -> Drawn:
-        gumbel = noise(keys, row, width=width, channels=channels, levels=model.levels)
+        choose = _chooser(model, adjustment, inputs, row)
 
         def sample_subpixel(index: Array, drawn: Drawn) -> Drawn:
             column, colour = jnp.divmod(index, channels)
             at, images = (slice(None), row, column, colour), drawn.images
-            logits = adjustment.logits(apply(model, variables, adjustment.repeat(images), condition)[at])
-            values = draw(logits, gumbel[:, column, colour]).astype(images.dtype)
-            return Drawn(
-                images.at[at].set(jnp.where(mask[at], images[at], values)),
-                drawn.accumulate_log_probs(logits, values, mask[at]),
-            )
+            logits = apply(model, variables, adjustment.repeat(images), inputs.condition)[at]
+            values, log_probs = choose(drawn.log_probs, logits, images[at], column, colour)
+            return Drawn(images.at[at].set(values), log_probs)
 
         return jax.lax.fori_loop(0, width * channels, sample_subpixel, drawn)
 
     return jax.lax.fori_loop(0, height, sample_row, drawn)
+
+
+def _chooser(model: nn.Module, adjustment: Adjustment, inputs: SamplerInputs, row: Array) -> Callable[..., Any]:
+    """Draws the noise of a row; the result draws a sub-pixel and adds its log-probability."""
+    _, _, width, channels = inputs.mask.shape
+    gumbel = noise(inputs.keys, row, width=width, channels=channels, levels=model.levels)
+
+    def choose(log_probs: Array | None, logits: Array, old: Array, column: Array, colour: Array | int) -> Any:
+        logits, kept = adjustment.logits(logits), inputs.mask[:, row, column, colour]
+        values = draw(logits, gumbel[:, column, colour]).astype(old.dtype)
+        if log_probs is not None:
+            log_probs = log_probs + jnp.where(kept, 0.0, log_probs_of(logits, values))
+        return jnp.where(kept, old, values), log_probs
+
+    return choose
 
 
 def _prepared(

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def test_a_saved_model_is_loaded(name, place, tmp_path):
     model, variables, card = load_pretrained(tmp_path / place)
     assert describe(model) == describe(MODELS[name][0])
     jax.tree.map(np.testing.assert_array_equal, variables, variables_of(name))
-    assert card["image_spec"] == SPEC._replace(classes=5 if name in ("network with h", "conditional") else None)
+    assert card["image_spec"] == replace(SPEC, classes=5 if name in ("network with h", "conditional") else None)
     assert card["step"] == 0
     assert card["parameters"] == sum(x.size for x in jax.tree.leaves(variables))
     assert read_card(str(tmp_path / place)) == card

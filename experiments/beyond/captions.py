@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import per_image
-from experiments.shared.pieces import draw_grid, init_of, nats_given_each
+from experiments.shared.pieces import draw_grid, drawer, init_of, nats_given_each
 from experiments.shared.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
 from experiments.shared.settings import Classified
 from pixelcnn_jax.data.dataset import Splits, read_all
@@ -23,11 +23,12 @@ from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.text import PADDING
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
-from pixelcnn_jax.models.inputs import ImageSpec, Tokens, Variables
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
-from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
+
+check = check_reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +68,6 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     return Experiment(init, loss, draw, model, density="p(x|caption)", caption=words)
 
 
-def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError if the classifier cannot read the scenes."""
-    check_reader(config, splits.spec)
-
-
 def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows columns words"]:
     """Takes a held-out caption per row; in the last row one word changes at a time."""
     rows, columns = config.train.sample_rows - 1, config.train.sample_columns
@@ -84,15 +80,11 @@ def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows c
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures nats with right, wrong and no caption, Bayes accuracy, and samples."""
-    model, local = experiment.networks, on_one_device(params)
+    model = experiment.networks
     meanings, captions = one_caption_of_each([read_all(split) for split in splits.held_out.values()])
     candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
     nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], candidates))
-
-    def draw(key: Key[Array, ""], captions: Tokens) -> Array:
-        shape = (len(captions), splits.spec.height, splits.spec.width)
-        return sample(model, local, key, shape=shape, h=captions, guidance=config.section.guidance)
-
+    draw = drawer(model, on_one_device(params), splits.spec, guidance=config.section.guidance)
     figures: dict[str, Any] = {
         "distinct_captions": len(captions),
         "max_caption_information_nats": float(np.log(len(captions))),

@@ -3,7 +3,7 @@
 c and d are coarse and fine maps of K-way codes (k-means of 8x8 and 4x4 patches). The score is the nats of both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -41,7 +41,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     classes = number_of_classes(spec)
     sizes = [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
     # Codes are images of one channel and K levels.
-    network = make_network(config.model, spec._replace(channels=1, levels=CODES))
+    network = make_network(config.model, replace(spec, channels=1, levels=CODES))
     # A dry run has no quantiser and needs shapes only.
     fixed = fixed or {"quantiser": {str(size): jnp.zeros((CODES, size**2 * spec.channels)) for size in (COARSE, FINE)}}
 

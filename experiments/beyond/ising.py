@@ -86,7 +86,7 @@ def log_prob(network: GatedPixelCNN, variables: Variables, even: Even, beta: Bet
     return -nats(network, variables, turned, h=condition(beta), mask=counted) - jnp.log(2)
 
 
-class Recipe(NamedTuple):
+class Settings(NamedTuple):
     """Training settings, by default those of the published figures.
 
     Attributes:
@@ -112,11 +112,11 @@ class State(NamedTuple):
     optimizer: Any
 
 
-def betas(key: Key[Array, ""], step: Int[Array, ""] | int, recipe: Recipe) -> Float[Array, " temperatures"]:
+def betas(key: Key[Array, ""], step: Int[Array, ""] | int, settings: Settings) -> Float[Array, " temperatures"]:
     """Draws the values of beta, below a maximum that grows over half the training."""
-    top = HIGHEST * jnp.minimum(1.0, 0.3 + 1.4 * step / recipe.steps)
-    critical = recipe.temperatures // 4
-    spread = recipe.temperatures - critical
+    top = HIGHEST * jnp.minimum(1.0, 0.3 + 1.4 * step / settings.steps)
+    critical = settings.temperatures // 4
+    spread = settings.temperatures - critical
     stratified = top * (jnp.arange(spread) + jax.random.uniform(key, (spread,))) / spread
     return jnp.concatenate([jnp.full(critical, jnp.minimum(CRITICAL, top)), stratified])
 
@@ -148,30 +148,33 @@ def gradient(
 
 
 def make_step(
-    network: GatedPixelCNN, recipe: Recipe, *, size: int
+    network: GatedPixelCNN, settings: Settings, *, size: int
 ) -> tuple[optax.GradientTransformation, Callable[..., tuple[State, Float[Array, ""]]]]:
     """Builds the optimizer and the jitted step."""
-    settings = OptimizerConfig(name="muon", learning_rate=recipe.learning_rate, warmup_steps=min(50, recipe.steps // 4))
-    optimizer = make_optimizer(settings, steps=recipe.steps)
+    warmup = min(50, settings.steps // 4)
+    config = OptimizerConfig(name="muon", learning_rate=settings.learning_rate, warmup_steps=warmup)
+    optimizer = make_optimizer(config, steps=settings.steps)
 
     @jax.jit
     def one_step(state: State, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[State, Float[Array, ""]]:
         of_betas, of_draws = jax.random.split(jax.random.fold_in(key, step))
-        beta = betas(of_betas, step, recipe)
-        gradients, excess = gradient(network, state.variables, of_draws, beta, size=size, samples=recipe.samples)
+        beta = betas(of_betas, step, settings)
+        gradients, excess = gradient(network, state.variables, of_draws, beta, size=size, samples=settings.samples)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.variables)
         variables = optax.apply_updates(state.variables, updates)
-        average = update_ema(state.average, variables, step, decay=recipe.ema_decay)
+        average = update_ema(state.average, variables, step, decay=settings.ema_decay)
         return State(variables, average, optimizer_state), excess[0].std()
 
     return optimizer, one_step
 
 
-def train(network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, size: int, recipe: Recipe) -> Variables:
+def train(
+    network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, size: int, settings: Settings
+) -> Variables:
     """Trains from given variables, of a lattice of any size; returns the EMA."""
-    optimizer, one_step = make_step(network, recipe, size=size)
+    optimizer, one_step = make_step(network, settings, size=size)
     state = State(variables, variables, optimizer.init(variables))
-    bar = progress_bar(range(recipe.steps), "training", unit="step")
+    bar = progress_bar(range(settings.steps), "training", unit="step")
     for step in bar:
         state, deviation = one_step(state, key, step)
         if (step + 1) % 50 == 0:
@@ -250,7 +253,7 @@ def figures(outcome: Estimates, beta: float, *, size: int) -> dict[str, float]:
 @click.option("--layers", default=4, show_default=True, help="Number of layers.")
 @click.option("--features", default=24, show_default=True, help="Hidden channels.")
 @click.option("--samples", type=click.IntRange(2), default=32, show_default=True, help="Samples per beta and step.")
-@click.option("--steps", default=Recipe().steps, show_default=True, help="Training steps; 0 with --start-from.")
+@click.option("--steps", default=Settings().steps, show_default=True, help="Training steps; 0 with --start-from.")
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
 @click.option("--beta", type=BETA, default=[CRITICAL], multiple=True, help="Betas to evaluate. [default: critical]")
 @click.option("--evaluated", default=100_000, show_default=True, help="Samples per evaluation.")
@@ -284,12 +287,12 @@ def main(
             raise InputError(f"{output} holds a model already: choose a different folder for --output.")
         output.mkdir(parents=True, exist_ok=True)
     if steps:
-        variables = train(network, variables, of_steps, size=size, recipe=Recipe(steps=steps, samples=samples))
+        variables = train(network, variables, of_steps, size=size, settings=Settings(steps=steps, samples=samples))
     outcome = [
         figures(estimate(network, variables, key, one, size=size, samples=evaluated), one, size=size)
         for one, key in zip(beta, jax.random.split(of_evaluation, len(beta)), strict=True)
     ]
-    settings = {"steps": steps, "samples_of_a_step": samples * Recipe().temperatures, "evaluated": evaluated}
+    settings = {"steps": steps, "samples_of_a_step": samples * Settings().temperatures, "evaluated": evaluated}
     result = {"experiment": "ising", "size": size, "seed": seed, **settings, "figures": outcome}
     if output is not None:
         spec = ImageSpec(size, size // 2, 1, 2)

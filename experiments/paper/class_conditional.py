@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import check_classifier, class_accuracy, per_image, report_split
-from experiments.shared.pieces import draw_grid, init_of, nats_given_each
+from experiments.shared.pieces import draw_grid, drawer, init_of, nats_given_each
 from experiments.shared.settings import Classified, Mapped
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -19,9 +19,10 @@ from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_conditional
-from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
+
+check = check_classifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,22 +54,13 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     return Experiment(init, loss, draw, model, density="p(x|y)", caption="Samples, a row for each class.")
 
 
-def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError if the classifier does not fit the images."""
-    check_classifier(config, splits.spec)
-
-
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures the information in the label and the class accuracy of samples."""
     spec, model, local = splits.spec, experiment.networks, on_one_device(params)
     images, classes = report_split(splits).subset(config.train.report_images), jnp.eye(number_of_classes(spec))
     nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], classes))
     figures = bayes(-nats_of(params, images), images.labels(), spec.shape)
-
-    def draw(key: Key[Array, ""], labels: Int[Array, " count"]) -> Array:
-        return sample(model, local, key, shape=(len(labels), *spec.shape[:2]), h=classes[labels])
-
-    return {"report_images": len(images)} | figures | class_accuracy(config, spec, draw)
+    return {"report_images": len(images)} | figures | class_accuracy(config, spec, drawer(model, local, spec))
 
 
 def bayes(

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.paper import embedding
 from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder
 from experiments.shared.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
-from experiments.shared.pieces import blank, draw_grid, init_of_each
+from experiments.shared.pieces import blank, draw_grid, drawer, init_of_each
 from experiments.shared.settings import Mapped
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.data.views import ROTATIONS, rotate
@@ -26,7 +26,6 @@ from pixelcnn_jax.models.conditioning.encoders import between, on_unit_sphere, s
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import describe, make_conditional
 from pixelcnn_jax.pretrained import load_pretrained
-from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 
@@ -119,16 +118,12 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures identity accuracy of samples and their distances from other images."""
-    spec, networks, local = splits.spec, experiment.networks, on_one_device(params)
+    spec, networks = splits.spec, experiment.networks
     members = identities_of(report_split(splits), IDENTITIES)
     identities, count = list(members.values()), len(members)
 
     def place(images: Images) -> Places:
         return embed(networks["embedder"], fixed["embedder"], jnp.asarray(images))
-
-    def draw(key: Key[Array, ""], places: Places) -> Array:
-        shape = (len(places), spec.height, spec.width)
-        return sample(networks["decoder"], local["decoder"], key, shape=shape, h=scaled(places))
 
     ends = np.cumsum([*map(len, identities)])[:-1]
     placed = np.split(np.asarray(place(np.concatenate(identities))), ends)
@@ -141,7 +136,8 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     sources, places = np.stack([images[0] for images in identities]), np.stack([places[0] for places in placed])
     each = max(2, config.train.report_samples // count)
     given, right = np.repeat(places, each, axis=0), np.repeat(np.arange(count), each)
-    drawn = draw_in_parts(draw, keys(config).report, given)
+    draw = drawer(networks["decoder"], on_one_device(params["decoder"]), spec)
+    drawn = draw_in_parts(draw, keys(config).report, np.asarray(scaled(jnp.asarray(given))))
     neighbour = np.roll(np.arange(len(drawn)).reshape(-1, each), 1, axis=1).ravel()  # the previous sample of its place
     known, levels = read_all(splits.train)["image"], spec.levels
     pairs = [distance(images[:1], images[1:2], levels) for images in identities]

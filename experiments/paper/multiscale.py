@@ -25,6 +25,8 @@ from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 
+check = check_classifier
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Classified):
@@ -88,11 +90,6 @@ def draw_classes(
     given = jnp.repeat(jnp.repeat(small, 2, axis=1), 2, axis=2)
     network, variables, mask = networks["large"], params["large"], in_small_image(spec)
     return sample(network, variables, large_key, shape=size, h=h, s=s, observed=given, mask=mask)
-
-
-def check(config: RunConfig, splits: Splits) -> None:
-    """Raises InputError if the classifier does not fit the images."""
-    check_classifier(config, splits.spec)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:

@@ -70,8 +70,9 @@ def nearest(images: np.ndarray, known: np.ndarray, levels: int) -> float:
     return float(np.mean(np.sqrt(np.min(squares, axis=1) / a.shape[1])))
 
 
-def check_classifier(config: RunConfig, spec: ImageSpec) -> None:
-    """Raises InputError if ``classifier`` is set and not of this image spec."""
+def check_classifier(config: RunConfig, splits: Splits, spec: ImageSpec | None = None) -> None:
+    """Raises InputError if ``classifier`` is set and not of the images, or of ``spec``."""
+    spec = spec or splits.spec
     if config.section.classifier is not None:
         card = read_card(config.section.classifier)
         check_experiment(config.section.classifier, card, "classifier")

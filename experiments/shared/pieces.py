@@ -39,6 +39,11 @@ def nats_given_each(model: Any, params: Params, images: Images, conditions: Arra
     return jax.lax.map(lambda h: nats(model, params, images, h=jnp.repeat(h[None], count, axis=0)), conditions).T
 
 
+def drawer(model: Any, params: Params, spec: ImageSpec, **options: Any) -> Callable[[Key[Array, ""], Array], Array]:
+    """Builds a function that draws an image per condition."""
+    return lambda key, h: sample(model, params, key, shape=(len(h), *spec.shape[:2]), h=h, **options)
+
+
 def draw_grid(
     model: Any, params: Params, key: Key[Array, "..."], spec: ImageSpec, rows: int, columns: int, **options: Any
 ) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from experiments.shared.measuring import Draw, apply, check_classifier, draw_in_parts
-from pixelcnn_jax.data.dataset import Dataset, read_all
+from pixelcnn_jax.data.dataset import Dataset, Splits, read_all
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -20,12 +20,13 @@ Image = Int[np.ndarray, "height width 1"]
 Captions = Int[np.ndarray, "captions words"]
 
 
-def check_reader(config: RunConfig, spec: ImageSpec) -> None:
+def check_reader(config: RunConfig, splits: Splits) -> None:
     """Raises InputError if ``classifier`` is set and cannot read these scenes."""
+    spec = splits.spec
     if config.section.classifier is not None and spec.classes != len(SCENES):
         raise InputError("config.captions.classifier needs images of mnist_scenes with config.data.labels.")
     size = spec.height // 2 - MARGIN
-    check_classifier(config, ImageSpec(size, size, 1, spec.levels, 10))
+    check_classifier(config, splits, ImageSpec(size, size, 1, spec.levels, 10))
 
 
 def windows(image: Image) -> dict[str, Image]:

@@ -25,6 +25,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.streaming import advance_row
 
 IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
@@ -241,29 +242,14 @@ def _decode(
         return (row < height) & (position <= lengths).all()
 
     def decode_row(carry: Any) -> Any:
-        row, pixels, rows, coder = carry
-        s = None if condition.s is None else jax.lax.dynamic_slice_in_dim(condition.s, row, 1, axis=1)
-        above, rows = stream.open_row(params, rows, condition._replace(s=s))
+        row, *state = carry
 
-        def decode_pixel(column: Array, carry: Any) -> Any:
-            finished, columns, state, coder = carry
-            pixel = jnp.zeros((batch, 1, 1, channels), jnp.int32)
-            present = places.hold(row, column)[:, :, 0, 0]
-            for colour in range(channels):
-                outputs, state = stream.read_outputs(params, state, pixel, colour=colour)
-                numbers = distribution.read(outputs.reshape(groups, images, -1))
-                values, coder = rans.decode_subpixel(distribution, numbers, present, coder, data)
-                pixel = pixel.at[:, 0, 0, colour].set(values.reshape(batch))
-            finished = jax.lax.dynamic_update_slice_in_dim(finished, pixel, column, axis=2)
-            # The next pixel is opened here for the reason that ``sampling._sample_rows`` gives.
-            columns, following = stream.close_pixel(params, columns, state, pixel), jnp.minimum(column + 1, width - 1)
-            return finished, columns, stream.open_pixel(params, columns, above, following), coder
+        def decode(coder: Any, outputs: Array, _: Array, column: Array, colour: int) -> tuple[Array, Any]:
+            numbers, present = distribution.read(outputs.reshape(groups, images, -1)), places.hold(row, column)
+            values, coder = rans.decode_subpixel(distribution, numbers, present[:, :, 0, 0], coder, data)
+            return values.reshape(batch), coder
 
-        columns = stream.first_columns(params, batch)
-        begun = jnp.zeros_like(pixels[:, :1]), columns, stream.open_pixel(params, columns, above, 0), coder
-        finished, _, _, coder = jax.lax.fori_loop(0, width, decode_pixel, begun)
-        pixels = jax.lax.dynamic_update_slice_in_dim(pixels, finished, row, axis=1)
-        return row + 1, pixels, stream.close_row(params, rows, above, finished), coder
+        return row + 1, *advance_row(stream, params, condition, row, state, decode, width, read=stream.read_outputs)
 
     pixels = jnp.zeros((batch, STRIP, columns_at_most, channels), jnp.int32)
     begun = 0, pixels, rows, (states, jnp.zeros(groups, jnp.int32))

@@ -10,10 +10,7 @@ from tqdm import tqdm
 
 def in_notebook() -> bool:
     """Whether the process is a notebook kernel."""
-    # While another thread still imports IPython, it has no such function.
-    get_shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = get_shell and get_shell()
-    return bool(shell) and "IPKernelApp" in shell.config
+    return "ipykernel" in sys.modules
 
 
 def progress_bar(items: Iterable[Any] | None, title: str, *, shown: bool = True, **options: Any) -> Any:

@@ -36,19 +36,6 @@ class CardFields:
     density: str = field("p(x)", "learned density")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SpecFields:
-    """Fields of ``ImageSpec`` in a card."""
-
-    height: int = field(None, "rows", least=1)
-    width: int = field(None, "columns", least=1)
-    channels: int = field(None, "channels", least=1)
-    levels: int = field(None, "number of intensity levels", least=2, most=2**16)
-    classes: int | None = field(None, "number of class labels", least=1, most=2**20)
-    words: tuple[str, ...] | None = field(None, "vocabulary of captions")
-    class_names: tuple[str, ...] | None = field(None, "names of the classes")
-
-
 def read_card_file(path: Path) -> dict[str, Any]:
     """Reads a card, with ``image_spec`` as an ``ImageSpec``.
 
@@ -70,7 +57,7 @@ def read_card_file(path: Path) -> dict[str, Any]:
         )
     known = {one.name for one in dataclasses.fields(CardFields)}
     fields = read_section(CardFields, {name: x for name, x in card.items() if name in known}, name=str(path))
-    spec = read_section(SpecFields, fields.image_spec, name=f"image_spec of {path}")
+    spec = read_section(ImageSpec, fields.image_spec, name=f"image_spec of {path}")
     if not re.fullmatch("[0-9a-f]{64}", fields.sha256):
         raise InputError(f"{path} must name the SHA-256 of the weights, got {fields.sha256!r:.70}.")
     for group, values in (fields.config or {}).items():
@@ -78,4 +65,4 @@ def read_card_file(path: Path) -> dict[str, Any]:
             raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
     if math.prod((spec.height, spec.width, spec.channels)) > MAX_SUBPIXELS:
         raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
-    return card | vars(fields) | {"config": fields.config or {}, "image_spec": ImageSpec(**vars(spec))}
+    return card | vars(fields) | {"config": fields.config or {}, "image_spec": spec}

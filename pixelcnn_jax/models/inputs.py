@@ -1,5 +1,6 @@
 """Inputs of a model, and their validation."""
 
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, Key, Shaped, UInt32
 
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.parameters import Params
 
 Images = Integer[Array | np.ndarray, "batch height width channels"]
@@ -29,24 +31,17 @@ ConditionLike = Vector | Labels | SmallImages | Examples | Tokens  # types of h
 Variables = Mapping[str, Any]  # from model.init
 
 
-class ImageSpec(NamedTuple):
-    """Image format of a data set.
+@dataclasses.dataclass(frozen=True)
+class ImageSpec:
+    """Image format of a data set or model."""
 
-    Attributes:
-      height, width, channels: shape of an image.
-      levels: number of intensity levels.
-      classes: number of class labels, or None.
-      words: vocabulary of the captions, or None.
-      class_names: names of the classes, if known.
-    """
-
-    height: int
-    width: int
-    channels: int
-    levels: int
-    classes: int | None = None
-    words: tuple[str, ...] | None = None
-    class_names: tuple[str, ...] | None = None
+    height: int = field(dataclasses.MISSING, "rows", least=1)
+    width: int = field(dataclasses.MISSING, "columns", least=1)
+    channels: int = field(dataclasses.MISSING, "channels", least=1)
+    levels: int = field(dataclasses.MISSING, "number of intensity levels", least=2, most=2**16)
+    classes: int | None = field(None, "number of class labels", least=1, most=2**20)
+    words: tuple[str, ...] | None = field(None, "vocabulary of captions")
+    class_names: tuple[str, ...] | None = field(None, "names of the classes")
 
     @property
     def shape(self) -> tuple[int, int, int]:

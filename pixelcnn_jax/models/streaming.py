@@ -1,8 +1,12 @@
 """Networks advanced by one row, pixel or colour, for sampling and coding."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax.models.autoregressive import Network
@@ -43,6 +47,53 @@ class Stream(Protocol):
 
     def close_pixel(self, params: Params, columns: Any, state: Any, pixel: Int[Array, "batch 1 1 channels"]) -> Any:
         """Appends a finished pixel to the memory and drops the oldest."""
+
+
+def advance_row(
+    stream: Stream,
+    params: Params,
+    condition: Condition,
+    row: Array,
+    state: Any,
+    choose: Callable[[Any, Array, Array, Array, int], tuple[Array, Any]],
+    width: Int[Array, ""] | int,
+    *,
+    read: Callable[..., tuple[Array, Any]] | None = None,
+    repeat: Callable[[Array], Array] = lambda x: x,
+) -> tuple[Int[Array, "batch height width channels"], Any, Any]:
+    """Fills a row of images sub-pixel by sub-pixel.
+
+    Args:
+      state: images, memory above the row, carry of ``choose``.
+      choose: maps carry, logits, old value, column and colour to the new value and carry.
+      width: number of columns to fill.
+      read: replaces ``stream.read_colour``.
+      repeat: makes the batch that the stream reads.
+    """
+    images, rows, carry = state
+    at_row = partial(jax.lax.dynamic_slice_in_dim, start_index=row, slice_size=1, axis=1)
+    above, rows = stream.open_row(params, rows, condition._replace(s=jax.tree.map(at_row, condition.s)))
+
+    def advance_pixel(column: Array, state: Any) -> Any:
+        pixels, columns, pixel_state, carry = state
+        pixel = jax.lax.dynamic_slice_in_dim(pixels, column, 1, axis=2)
+        for colour in range(pixels.shape[3]):
+            logits, pixel_state = (read or stream.read_colour)(params, pixel_state, repeat(pixel), colour=colour)
+            values, carry = choose(carry, logits, pixel[:, 0, 0, colour], column, colour)
+            pixel = pixel.at[:, 0, 0, colour].set(values)
+        pixels = jax.lax.dynamic_update_slice_in_dim(pixels, pixel, column, axis=2)
+        columns = stream.close_pixel(params, columns, pixel_state, repeat(pixel))
+        # Slices the next pixel's context already here: if sliced in its own iteration, XLA on CPU would fuse the
+        # slice into the gate, ten times slower.
+        following = stream.open_pixel(params, columns, above, jnp.minimum(column + 1, width - 1))
+        return pixels, columns, following, carry
+
+    pixels = at_row(images)
+    columns = stream.first_columns(params, len(repeat(pixels)))
+    begun = pixels, columns, stream.open_pixel(params, columns, above, 0), carry
+    pixels, _, _, carry = jax.lax.fori_loop(0, width, advance_pixel, begun)
+    rows = stream.close_row(params, rows, above, repeat(pixels))
+    return jax.lax.dynamic_update_slice_in_dim(images, pixels, row, axis=1), rows, carry
 
 
 def stream_of(model: nn.Module) -> Stream | None:

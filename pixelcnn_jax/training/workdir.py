@@ -17,6 +17,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
     if workdir.parts and workdir.parts[0].endswith(":"):  # Path("gs://bucket/run")
         raise InputError(f"{workdir} must be a folder on a file system: mount the bucket, or copy the run to it later.")
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
-    facts: dict[str, Any] = {"config": to_dict(config), "images": {"spec": splits.spec._asdict(), "counts": counts}}
+    facts: dict[str, Any] = {"config": to_dict(config), "images": {"spec": asdict(splits.spec), "counts": counts}}
     if "experiments.train" in sys.orig_argv:
         facts["command"] = shlex.join([interpreter(), *sys.orig_argv[1:]])
     facts = json.loads(json.dumps(facts))

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from pixelcnn_jax import pretrained_names
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.models.conditioning.encoders import Encoder
-from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
 
 VERBS = ("models", "sample", "score", "compress", "decompress", "evaluate")
@@ -65,7 +64,7 @@ def test_a_model_of_several_networks_or_another_condition_is_one_sentence(pixelc
     encoder = Encoder(outputs=5, levels=4, features=(4,))
     images = jax.numpy.zeros((1, 6, 5, 3), int)
     several = {"decoder": variables, "encoder": encoder.init(jax.random.key(0), images)}
-    card = {"image_spec": ImageSpec(*card["image_spec"]), "experiment": "autoencoder", "density": "p(x|h)"}
+    card = {"image_spec": card["image_spec"], "experiment": "autoencoder", "density": "p(x|h)"}
     save_pretrained(tmp_path / "several.safetensors", {"decoder": model, "encoder": encoder}, several, card)
     save_pretrained(tmp_path / "h.safetensors", model, variables, card)
     for name in ("several", "h"):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -13,6 +14,7 @@ from pixelcnn_jax import GatedPixelCNN, load_pretrained, log_prob, pretrained
 from pixelcnn_jax.data.dataset import load, read_all
 from pixelcnn_jax.data.views import symmetries
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
+from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import read_card, save_pretrained
 
 
@@ -42,7 +44,7 @@ def test_a_class_conditional_model_is_given_the_labels(pixelcnn, tmp_path):
     """The label of each image, and not always the same: by a model to which the label is everything."""
     model, _, card = load_pretrained("digits")
     data = card["config"]["data"] | {"labels": True}
-    spec = card["image_spec"]._replace(classes=10)
+    spec = replace(card["image_spec"], classes=10)
     variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int), np.zeros((1, 10), np.float32))
     card = {"image_spec": spec, "density": "p(x|y)", "config": {"data": data}}
     save_pretrained(tmp_path, model, variables, card)
@@ -101,7 +103,7 @@ def change(tmp_path, **changes):
         ({"config": {"data": {"dataset": "digits", "test_split": ""}}}, "test split.*--split=validation"),
         ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "tset"}}}, "tset"),
         ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "test", "wings": 2}}}, "wings"),
-        ({"image_spec": (8, 9, 1, 17, None)}, "8, width=9|width=9"),
+        ({"image_spec": ImageSpec(8, 9, 1, 17, None)}, "8, width=9|width=9"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(pixelcnn, tmp_path, changes, named):

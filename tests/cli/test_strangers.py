@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -73,16 +74,16 @@ def stranger(folder, model=NETWORK, h=None, networks=None, density="p(x)", spec=
         ({"dataset": "folder", "data_dir": "{data}"}, "data_dir=None"),
         ({"dataset": "mnist", "download": True}, "mnist is not prepared"),
         ({"model": CONSTANT, "networks": CONSTANT.clone(conditioner=ConstantCondition(10**7))}, "h must have size 5"),
-        ({"density": "p(x|y)", "h": LABEL, "spec": SPEC._replace(classes=2**20)}, r"no model of p\(x\|y\)"),
+        ({"density": "p(x|y)", "h": LABEL, "spec": replace(SPEC, classes=2**20)}, r"no model of p\(x\|y\)"),
         ({"density": "p(x|caption)"}, r"no model of p\(x\|caption\)"),
         ({"density": "p(x|examples)"}, r"no model of p\(x\|examples\)"),
         ({"density": "p(x|y)", "h": LABEL}, r"no model of p\(x\|y\)"),
         ({"density": "p(x|smell)"}, "must be a model of"),
         (LARGE, r"no model of p\(x\|examples\)"),
-        ({"spec": SPEC._replace(channels=3)}, "1 channels of 4 levels"),
-        ({"spec": SPEC._replace(levels=5)}, "1 channels of 4 levels"),
+        ({"spec": replace(SPEC, channels=3)}, "1 channels of 4 levels"),
+        ({"spec": replace(SPEC, levels=5)}, "1 channels of 4 levels"),
         ({"spec": ImageSpec(1, 2**21, 1, 4)}, "at most 1,048,576 sub-pixels"),
-        ({"spec": SPEC._replace(words=("x" * 2**24,))}, "is no card: it has 16,7"),
+        ({"spec": replace(SPEC, words=("x" * 2**24,))}, "is no card: it has 16,7"),
         ({"resize": 10**6}, "resize"),
         ({"max_examples": 10**9}, "max_examples"),
     ],

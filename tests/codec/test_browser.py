@@ -94,7 +94,7 @@ def test_completes_at_a_temperature(page):
 
 def test_draws_by_a_linear_prediction(page, tmp_path):
     _, model, variables = make_integer(PREDICTION, 3)
-    save_pretrained(tmp_path, model, variables, {"image_spec": (5, 4, model.channels, model.levels, 3)})
+    save_pretrained(tmp_path, model, variables, image_shape=(5, 4))
     file, h = tmp_path / "model.safetensors", one_hot(10, 3).astype(int)
     check_draws(page, file, h, components=model.mixture, temperature=1.3)
 

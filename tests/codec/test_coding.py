@@ -43,7 +43,7 @@ def golden_images():
 
 def make_golden():
     _, model, variables = make_integer(COLOUR, 4)
-    save_pretrained(GOLDEN, model, variables, {"image_spec": (6, 5, 3, 4, 4)})
+    save_pretrained(GOLDEN, model, variables, image_shape=(6, 5))
     images, h = golden_images()
     (GOLDEN / "images.pcnn").write_bytes(compress(model, variables, images, h=h, batch_size=3))
 
@@ -92,7 +92,7 @@ def test_it_reads_files_of_other_networks(model, sizes, tmp_path):
     _, model, variables = make_integer(model, *sizes)
     images = np.asarray(random_images(model, (5, 4, 5), key=6))
     condition = condition_of(images.shape, *sizes, seed=7)
-    save_pretrained(tmp_path, model, variables, {"image_spec": (4, 5, model.channels, model.levels)})
+    save_pretrained(tmp_path, model, variables, image_shape=(4, 5))
     data = compress(model, variables, images, **condition._asdict(), batch_size=3)
     decoded = reference_decoder.decode(
         load_file(tmp_path / "model.safetensors"), data, *condition, components=model.mixture

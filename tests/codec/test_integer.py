@@ -86,7 +86,7 @@ def test_samples_follow_the_enumerated_distribution():
 
 def test_an_integer_model_is_saved_and_loaded_as_integers(tmp_path):
     _, model, variables = make_integer(COLOUR, 4)
-    save_pretrained(tmp_path, model, variables, {"image_spec": (6, 6, 3, 4, 4)})
+    save_pretrained(tmp_path, model, variables, image_shape=(6, 6))
     loaded = load_pretrained(tmp_path)
     assert loaded.model == model
     assert loaded.card["dtype"] == "integer"

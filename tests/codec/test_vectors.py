@@ -23,7 +23,7 @@ def make_vectors():
     )
     several = np.asarray(random_images(network, (7, 3, 4), key=2))
     variables = randomised(network.init(jax.random.key(1), several), scale=0.3)
-    save_pretrained(WEIGHTS, *quantise(network, variables, several), {"image_spec": (2, 2, 1, 8)})
+    save_pretrained(WEIGHTS, *quantise(network, variables, several), image_shape=(2, 2))
     model, variables, _ = load_pretrained(WEIGHTS)
     images = {"2x2": np.array([[[[6], [1]], [[7], [0]]]], np.int32), "groups": several}
     for name, pixels in images.items():

@@ -80,9 +80,9 @@ def test_scenes_are_read_as_they_were_drawn():
 
 def test_images_without_captions_and_readers_of_other_digits_are_refused(workdirs):
     config = tiny_config("captions")
-    spec = tiny_splits(config).spec
+    splits = tiny_splits(config)
     with pytest.raises(InputError, match=r"config\.data\.captions"):
-        make_experiment(config, spec._replace(words=None))
+        make_experiment(config, replace(splits.spec, words=None))
     config = replace(config, section=Config(classifier=str(workdirs("classifier"))))
     with pytest.raises(InputError, match="must be of ImageSpec"):
-        check_reader(config, spec._replace(classes=len(SCENES)))
+        check_reader(config, splits._replace(train=replace(splits.train, spec=replace(splits.spec, classes=240))))

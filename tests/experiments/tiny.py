@@ -82,7 +82,7 @@ def captioned(dataset):
         label = int(actual.get("label", 0))
         return actual | {"caption": np.array([1 + label, 0] if index % 2 else [1, 2 + label], np.int32)}
 
-    return dataclasses.replace(dataset, example=example, spec=dataset.spec._replace(words=words))
+    return dataclasses.replace(dataset, example=example, spec=dataclasses.replace(dataset.spec, words=words))
 
 
 def tiny_experiment(name, changes=None, fixed=None, spec=None):

@@ -2,7 +2,6 @@
 
 import io
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -24,31 +23,22 @@ def shown(monkeypatch, *, terminal=False):
 
 
 @pytest.fixture
-def run_by(monkeypatch):
-    """Makes the process one that IPython runs, with a config of its shell."""
-    return lambda shell: monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+def notebook(monkeypatch):
+    """Makes the process a notebook kernel."""
+    monkeypatch.setitem(sys.modules, "ipykernel", None)
 
 
-def test_a_pipe_has_no_bar_and_a_terminal_has_one(monkeypatch, run_by):
-    run_by(None)
+def test_a_pipe_has_no_bar_and_a_terminal_has_one(monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     assert shown(monkeypatch) == (False, False)
     assert shown(monkeypatch, terminal=True) == (False, True)
 
 
-def test_a_notebook_has_a_bar_among_its_output(monkeypatch, run_by):
-    run_by(SimpleNamespace(config={"IPKernelApp": {}}))
+def test_a_notebook_has_a_bar_among_its_output(monkeypatch, notebook):
     assert shown(monkeypatch) == (True, False)
-    run_by(SimpleNamespace(config={"TerminalIPythonApp": {}}))
-    assert shown(monkeypatch) == (False, False)
 
 
-def test_a_process_that_still_imports_ipython_is_no_notebook(monkeypatch):
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace())  # as another thread has it at that moment
-    assert shown(monkeypatch) == (False, False)
-
-
-def test_bars_in_a_notebook_share_a_line(monkeypatch, run_by):
-    run_by(SimpleNamespace(config={"IPKernelApp": {}}))
+def test_bars_in_a_notebook_share_a_line(monkeypatch, notebook):
     output = io.StringIO()
     monkeypatch.setattr(sys, "stdout", output)
     for _ in progress.progress_bar(range(2), "outer"):
@@ -58,7 +48,6 @@ def test_bars_in_a_notebook_share_a_line(monkeypatch, run_by):
     assert "\x1b" not in output.getvalue()
 
 
-def test_only_the_first_process_has_a_bar(monkeypatch, run_by):
+def test_only_the_first_process_has_a_bar(monkeypatch, notebook):
     monkeypatch.setattr("jax.process_index", lambda: 1)
-    run_by(SimpleNamespace(config={"IPKernelApp": {}}))
     assert shown(monkeypatch, terminal=True) == (False, False)
