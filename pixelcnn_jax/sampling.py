@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from pixelcnn_jax.distributions import draw, log_probs_of, noise
 from pixelcnn_jax.foundation.devices import match_sharding
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, unconditional
+from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, make_null_condition
 from pixelcnn_jax.models.conditioning.guidance import Adjustment, Scalar, interleave, make_adjustment
 from pixelcnn_jax.models.inputs import (
     Condition,
@@ -220,7 +220,7 @@ def _prepared(
     adjustment = make_adjustment(temperature, guidance)
     network, weights, condition = apply_conditioner(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:
-        condition = interleave(condition, unconditional(model, variables, h, condition))
+        condition = interleave(condition, make_null_condition(model, variables, h, condition))
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)

@@ -164,13 +164,13 @@ def _load(config: DataConfig, source: Source) -> Dataset:
 
 def _prepare(source: Source, preparation: Preparation) -> Dataset:
     """Applies the preparation and inspects some images."""
-    prepared, intensities = preparation.apply(source), source.levels if preparation.binarize == "dynamic" else None
+    prepared, dynamic_levels = preparation.apply(source), source.levels if preparation.binarize == "dynamic" else None
     height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
     spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
-    prepared = validated(prepared, levels=intensities or spec.levels)
-    dataset = Dataset(prepared.example, len(prepared.rows), spec, prepared.title, intensities, preparation.scan)
+    prepared = validated(prepared, levels=dynamic_levels or spec.levels)
+    dataset = Dataset(prepared.example, len(prepared.rows), spec, prepared.title, dynamic_levels, preparation.scan)
     highest = max(int(example["image"].max()) for example in dataset.subset(INSPECTED))
-    if preparation.binarize != "none" and highest <= bool(intensities):
+    if preparation.binarize != "none" and highest <= bool(dynamic_levels):
         raise InputError(
             f"binarize={preparation.binarize} leaves {source.title} black: for images of 0 and 1, set levels=2 alone."
         )

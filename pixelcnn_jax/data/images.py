@@ -22,7 +22,7 @@ class Dataset:
       count: number of images.
       spec: shape, levels and classes.
       description: such as "mnist 3.0.1 train[:50000], resized to 32x32".
-      intensities: levels before dynamic binarisation.
+      dynamic_levels: number of levels to binarise dynamically.
       scan: pixel order, a key of ``SCANS``.
     """
 
@@ -30,7 +30,7 @@ class Dataset:
     count: int
     spec: ImageSpec
     description: str
-    intensities: int | None = None
+    dynamic_levels: int | None = None
     scan: str = "rows"
 
     def __len__(self) -> int:
@@ -59,11 +59,11 @@ class Dataset:
         """
         example = self.example(index % self.count)
         image = example["image"]
-        if self.intensities is not None:
-            image = random_generator(seed, index).random(image.shape) * (self.intensities - 1) < image
+        if self.dynamic_levels is not None:
+            image = random_generator(seed, index).random(image.shape) * (self.dynamic_levels - 1) < image
         return example | {"image": SCANS[self.scan](augment(image))}
 
-    def carry(self, **arrays: np.ndarray) -> "Dataset":
+    def with_arrays(self, **arrays: np.ndarray) -> "Dataset":
         """Adds a row of each array, such as "h", to each image."""
 
         def example(index: int) -> Example:

@@ -118,13 +118,12 @@ def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
 
 
-def wait_for_older(results: Sequence[Any]) -> None:
-    """Blocks until all but the last two results are computed.
+def wait_for_older(results: Sequence[Any]) -> Any:
+    """Waits until all but the last two results are computed; returns the last of those, or None.
 
     XLA on CPU queues up to 32 computations per device; beyond, devices can deadlock.
     """
-    if len(results) > 2:
-        jax.block_until_ready(results[-3])
+    return jax.block_until_ready(results[-3]) if len(results) > 2 else None
 
 
 def shard(x: Any) -> Any:

@@ -73,7 +73,7 @@ def evaluate(
     h, s = (given[x][:1] if x in given else None for x in "hs")
     apply_conditioner(model, variables, h, s, shape=(1, *pixels.shape[1:]))
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], model.channels, model.levels)
-    dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").carry(**given)
+    dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").with_arrays(**given)
     return summarise(in_full_precision(_nats_of(model, min(batch_size, count)), variables, dataset), spec)
 
 

@@ -136,7 +136,7 @@ def fit(
         spec = ImageSpec(pixels.shape[1], pixels.shape[2], channels, levels)
         network = _model(model, spec, epochs=steps * batch_size / (len(images) - len(held_out)))
         spec = dataclasses.replace(spec, classes=_classes(network, given.get("h"), variables))
-        dataset = Dataset(lambda i: {"image": pixels[i]}, len(images), spec, "array").carry(**given)
+        dataset = Dataset(lambda i: {"image": pixels[i]}, len(images), spec, "array").with_arrays(**given)
         learned = np.setdiff1d(np.arange(len(images)), held_out)
         splits = Splits(dataset.take(learned, "the array"), dataset.take(held_out, "the images held out"))
         arrays = {} if workdir is None else {"images": images, "validation": held_out, "variables": variables, **given}

@@ -1,6 +1,5 @@
 """The train loop."""
 
-import collections
 import math
 import signal
 import sys
@@ -96,7 +95,6 @@ def train_steps(
         **own_rows(),
     )
     numbered = zip(range(start + 1, settings.steps + 1), read_ahead(batches, start=start), strict=False)
-    recent: collections.deque[tuple[int, Any]] = collections.deque(maxlen=3)  # dispatched steps
     bar = progress_bar(numbered, "compiling", shown=shows, initial=start, total=settings.steps, unit="step")
     if shows:
         images = f"{splits.train.description}, {len(splits.train):,} images"
@@ -141,10 +139,8 @@ def train_steps(
                     validate(start)
             for step, batch in bar:
                 state, measured = next_state(state, shard_batch(mesh, batch), step_key)
-                watch.count(measured)
-                recent.append((step, measured.skipped))
-                if len(recent) == recent.maxlen:  # the first is done: the stopwatch waited for it
-                    check_skipped(recent[0][0], int(recent[0][1]))
+                if finished := watch.count(measured):
+                    check_skipped(step - 2, int(finished.skipped))
                 if step == start + 1:
                     bar.unpause()  # excludes compilation from the estimate
                     bar.set_description("training")

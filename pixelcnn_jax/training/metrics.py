@@ -174,10 +174,10 @@ class Stopwatch:
         yield
         self._began += time.monotonic() - paused
 
-    def count(self, measured: Any) -> None:
-        """Counts a step with its scalars; waits for the step two before."""
+    def count(self, measured: Any) -> Any:
+        """Counts a step with its scalars; waits for those of the step two before, and returns them."""
         self._measured.append(measured)
-        wait_for_older(self._measured)
+        return wait_for_older(self._measured)
 
     def read(self) -> tuple[Any, float]:
         """Collects measurements [steps] since the last call, and images per second."""

@@ -99,7 +99,9 @@ def part_of(variables: Variables, name: str) -> dict[str, Any]:
     return {collection: tree[name] for collection, tree in variables.items() if name in tree}
 
 
-def unconditional(model: nn.Module, variables: Variables, h: ConditionLike | None, condition: Condition) -> Condition:
+def make_null_condition(
+    model: nn.Module, variables: Variables, h: ConditionLike | None, condition: Condition
+) -> Condition:
     """Computes the null condition.
 
     Args:
