@@ -22,6 +22,7 @@ def get_config(experiment: str = "unconditional") -> ConfigDict:
             ("PixelCNN (1601.06759)", "test", "bits/dim", 3.14),
             ("Row LSTM (1601.06759)", "test", "bits/dim", 3.07),
             ("Gated PixelCNN (1606.05328)", "test", "bits/dim", 3.03),
+            ("Diagonal BiLSTM (1601.06759)", "test", "bits/dim", 3.00),
             ("Gated PixelCNN (1606.05328)", "train", "bits/dim", 2.90),
         )
     return config

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.files import atomic_write, interpreter, try_read_json
 from pixelcnn_jax.models.cards import drawn_by_class
 from pixelcnn_jax.models.inputs import ImageSpec
@@ -32,7 +33,7 @@ def write_report(workdir: Path) -> None:
 def report_html(workdir: Path) -> str:
     """Renders facts, scores, curve, samples and commands."""
     run, card, result = (try_read_json(workdir / f"{name}.json") for name in ("config", "model", "result"))
-    config, spec = run["config"], ImageSpec(**run["images"]["spec"])
+    config, spec = run["config"], read_section(ImageSpec, run["images"]["spec"], name="images")
     file = workdir / "metrics.jsonl"
     records = read_records(file) if file.exists() else []
     drawn = sorted(file for file in workdir.glob("samples_*.png") if file.stem.removeprefix("samples_").isdecimal())
