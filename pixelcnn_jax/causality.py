@@ -41,8 +41,8 @@ def check_causal(
     if has_nan:
         raise InputError("model has logits that are NaN: nothing can be said of what they depend on.")
     if leaks.any():
-        later, earlier = np.argwhere(leaks)[0]
-        names = [tuple(map(int, np.unravel_index(one, images.shape[1:]))) for one in (earlier, later)]
+        source, target = np.argwhere(leaks)[0]
+        names = [tuple(map(int, np.unravel_index(index, images.shape[1:]))) for index in (target, source)]
         raise InputError(
             f"model is not causal: the logits of sub-pixel {names[0]} (row, column, channel) depend on {names[1]}."
         )

@@ -27,8 +27,8 @@ def intensities(
 def log_probs_of(logits: Float[Array, "*subpixels levels"], values: Values) -> Float[Array, "*subpixels"]:
     """Computes log-probabilities under a softmax, in nats, in float32 or better."""
     logits = promoted(logits)
-    chosen = jnp.take_along_axis(logits, values.astype(jnp.int32)[..., None], axis=-1)[..., 0]
-    return chosen - jax.nn.logsumexp(logits, axis=-1)
+    logit = jnp.take_along_axis(logits, values.astype(jnp.int32)[..., None], axis=-1)[..., 0]
+    return logit - jax.nn.logsumexp(logits, axis=-1)
 
 
 def accumulation_dtype(dtype: DTypeLike) -> DTypeLike:
@@ -149,8 +149,8 @@ def mixture_logits(numbers: Float[Array, "*subpixels numbers"], *, levels: int) 
     components = mixture.means.shape[-1]
     weights, ends = jnp.split(jnp.exp(mixture.log_weights), (components,), axis=-1)
     rate, half = jnp.exp(-mixture.log_scales)[..., None], 1 / (levels - 1)
-    every = np.arange(levels - 1).reshape((1,) * numbers.ndim + (levels - 1,))  # all but the last have an upper edge
-    at = rate * (intensities(every, levels, numbers.dtype) + half - mixture.means[..., None])
+    values = np.arange(levels - 1).reshape((1,) * numbers.ndim + (levels - 1,))  # all but the last have an upper edge
+    at = rate * (intensities(values, levels, numbers.dtype) + half - mixture.means[..., None])
     below, above = jax.nn.sigmoid(at), jax.nn.sigmoid(-at)
     inside = -jnp.expm1(-2 * half * rate) * below[..., 1:] * above[..., :-1]
     masses = jnp.concatenate([below[..., :1], inside, above[..., -1:]], axis=-1)

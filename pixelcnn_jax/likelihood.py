@@ -70,8 +70,8 @@ def nats(
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
     rngs = options.get("rngs")
     model, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape, rngs=rngs)
-    each = -log_probs(model, variables, images, condition, **options)
-    return jnp.sum(each if mask is None else jnp.where(mask, each, 0), axis=(1, 2, 3))
+    losses = -log_probs(model, variables, images, condition, **options)
+    return jnp.sum(losses if mask is None else jnp.where(mask, losses, 0), axis=(1, 2, 3))
 
 
 def bits_per_dim(

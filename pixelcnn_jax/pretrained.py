@@ -57,7 +57,7 @@ def pretrained_names() -> list[str]:
 
 def integer_model_of(name: str) -> str:
     """Resolves a published name to its integer model, if it has one."""
-    return one if (one := f"{name}_integer") in _published() else name
+    return integer_name if (integer_name := f"{name}_integer") in _published() else name
 
 
 def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrained:
@@ -212,8 +212,8 @@ def _side_file(file: Path, digest: str) -> Path:
 
 def _check_fit(model: Model, variables: Variables) -> None:
     if isinstance(model, Mapping):
-        for name, one in model.items():
-            _check_fit(one, variables[name])
+        for name, part in model.items():
+            _check_fit(part, variables[name])
     elif isinstance(model, ConditionalModel):
         _check_fit(model.network, of_network := part_of(variables, "network"))
         if isinstance(model.conditioner, ConstantCondition):

@@ -88,8 +88,8 @@ class Batch:
 
     def scatter(self, padded: Shaped[np.ndarray, "batch ..."], values: Sequence[np.ndarray]) -> None:
         """The inverse of ``gather``."""
-        for x, own in self._pairs(padded.reshape(*self.program[:2], *padded.shape[1:]), values):
-            own[...] = x
+        for x, part in self._pairs(padded.reshape(*self.program[:2], *padded.shape[1:]), values):
+            part[...] = x
 
     def condition(self, conditions: Sequence[Condition]) -> Condition:
         return Condition(*(None if x[0] is None else self.gather(x) for x in zip(*conditions, strict=True)))
@@ -97,8 +97,8 @@ class Batch:
     def _pairs(self, padded: np.ndarray, values: Sequence[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for row, (index, group) in enumerate(self.members):
             first, count = group * self.containers[index].batch_size, self.containers[index].images_of(group)
-            own = np.asarray(values[index])[first : first + count]
-            yield padded[row][tuple(map(slice, own.shape[:-1]))], own
+            part = np.asarray(values[index])[first : first + count]
+            yield padded[row][tuple(map(slice, part.shape[:-1]))], part
 
 
 def plan(containers: Sequence[Container]) -> list[Batch]:

@@ -71,7 +71,7 @@ def compress_sizes(
         conditions.append(condition)
         containers.append(Container(digest, images.shape, network.levels, batch_size, lanes, extra))
     coder = Coder(network, params_of(weights), containers, conditions, on_row)
-    return [pack(one) for one in coder.compress(arrays, verify=verify)]
+    return [pack(container) for container in coder.compress(arrays, verify=verify)]
 
 
 def decompress(

@@ -142,9 +142,9 @@ def _least_noise(operand: Operand, finest: np.ndarray, importance: Any) -> Range
     kernel, seen = operand.kernel, operand.seen
     variance = np.diag(seen.covariance).reshape(seen.mean.shape)
     inputs = kernel.ndim - finest.ndim
-    others = (*range(inputs - variance.ndim), *range(inputs, kernel.ndim))  # all axes but those of the channels
-    of_operand = (kernel**2 * importance).sum(axis=others)
-    of_weights = ((kernel != 0) * (importance * 4.0**-finest)).sum(axis=others) * variance
+    axes = (*range(inputs - variance.ndim), *range(inputs, kernel.ndim))  # all axes but those of the channels
+    of_operand = (kernel**2 * importance).sum(axis=axes)
+    of_weights = ((kernel != 0) * (importance * 4.0**-finest)).sum(axis=axes) * variance
     if operand.shared:
         of_operand, of_weights = of_operand.sum(), of_weights.sum()
     best = np.rint(np.log2((of_operand + 1e-30) / (of_weights + 1e-30)) / 4)
@@ -181,7 +181,7 @@ def _for_kernel(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 def quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Params:
     """Quantises all parameters."""
-    residual_step = step_within(np.concatenate([one["residual"].largest for one in seen["layers"]]), RESIDUAL)
+    residual_step = step_within(np.concatenate([layer["residual"].largest for layer in seen["layers"]]), RESIDUAL)
     common: Params = {}
     unit = np.full(model.channels, 1 / (model.levels - 1))  # inputs are 1 and 2 x - (levels - 1)
     if model.code_features:
@@ -189,16 +189,16 @@ def quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Param
         step = step_within(np.abs(table), GIVEN)
         common["embedding"] = {"kernel": np.rint(table * 2.0**step)}
         unit = np.full(model.channels * model.code_features, 2.0**-step)
-    given = None
+    s = None
     if seen["condition"] is not None:
         step, reach = range_of(seen["condition"], step_within(seen["condition"].largest, GIVEN))
         reach = np.full(reach.shape, reach.max())
-        given = seen["condition"], (step, reach)
+        s = seen["condition"], (step, reach)
         common["condition"] = {"shifts": {"s": -step}, "clips": {"s": reach}}
     inputs: list[tuple[Range | None, np.ndarray]] = [((0, input_range(model, common)), np.append(1.0, unit))]
     inputs += [(None, np.ones(model.features))] * model.layers
     layers = [
-        _quantise_layer(layer, now, *of_layer, given, precision_of(model), residual_step)
+        _quantise_layer(layer, now, *of_layer, s, precision_of(model), residual_step)
         for layer, now, of_layer in zip(layers_of(params, model.layers), seen["layers"], inputs, strict=True)
     ]
     return {
@@ -215,7 +215,7 @@ def _quantise_layer(
     seen: Params,
     own_range: Range | None,
     unit: np.ndarray,
-    given: tuple[Statistics, Range] | None,
+    s: tuple[Statistics, Range] | None,
     precision: Precision,
     residual_step: int,
 ) -> Params:
@@ -225,14 +225,14 @@ def _quantise_layer(
       layer, seen: parameters and statistics.
       own_range: range of the layer's inputs, None to choose it.
       unit: values of the inputs' integer 1.
-      given: statistics and range of s.
+      s: statistics and range of the map s.
       residual_step: step of the residual stream.
     """
     result: Params = {}
 
     def with_map(name: str, operands: dict[str, Operand]) -> dict[str, Operand]:
         kernel = layer.get(f"{name}_s")
-        return operands if given is None or kernel is None else operands | {f"{name}_s": Operand(kernel, *given)}
+        return operands if s is None or kernel is None else operands | {f"{name}_s": Operand(kernel, *s)}
 
     def fit(name: str, operands: dict[str, Operand], steps: Any) -> Sum:
         fitted = fit_sum([*operands.values()], layer[name]["bias"], steps, layer.get(f"{name}_h"))

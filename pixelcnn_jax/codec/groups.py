@@ -61,8 +61,8 @@ class Coder:
         for batch, coded in zip(batches, _in_pairs(encode, batches), strict=True):
             streams |= dict(zip(batch.members, coded, strict=True))
         containers = [
-            replace(one, streams=tuple(streams[index, group] for group in range(one.groups)))
-            for index, one in enumerate(self.containers)
+            replace(container, streams=tuple(streams[index, group] for group in range(container.groups)))
+            for index, container in enumerate(self.containers)
         ]
         if verify and not all(map(np.array_equal, replace(self, containers=containers).decompress(), images)):
             raise InputError("images cannot be compressed here: this machine decodes different images from its own.")
@@ -75,10 +75,10 @@ class Coder:
           InputError: for no images, or a different model, variables or h.
         """
         expected = digest_of_integers(self.model, self.params), self.model.channels, self.model.levels
-        if any((one.model, one.shape[-1], one.levels) != expected for one in self.containers):
+        if any((container.model, container.shape[-1], container.levels) != expected for container in self.containers):
             raise InputError("data was compressed with a different model or weights: decompress with the same.")
         batches = self._batches(self._decode)
-        images = [np.zeros(one.shape, np.uint8 if one.levels <= 256 else np.uint16) for one in self.containers]
+        images = [np.zeros(x.shape, np.uint8 if x.levels <= 256 else np.uint16) for x in self.containers]
         for batch, decoded in zip(batches, _in_pairs(self._decode, batches), strict=True):
             batch.scatter(decoded, images)
         return images
@@ -107,7 +107,7 @@ class Coder:
             strips.append(intervals)
             self._report(places, first)
         coded = rans.encode(strips, lanes=batch.program.lanes, total_bits=self.model.total_bits)
-        return [filled(*each) for each in zip(coded, batch.subpixels, strict=False)]
+        return [filled(stream, subpixels) for stream, subpixels in zip(coded, batch.subpixels, strict=False)]
 
     def _decode(self, batch: Batch) -> UInt[np.ndarray, "batch rows columns channels"]:
         """Decodes a padded batch."""

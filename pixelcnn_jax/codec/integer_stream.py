@@ -39,7 +39,7 @@ def distribution_of(model: Network, tables: Params) -> Distribution:
 def prepare(model: Network, params: Params) -> Params:
     """Converts parameters: a list of float layers, shifts as powers of two."""
 
-    def one(path: tuple[Any, ...], x: Array) -> Array:
+    def convert(path: tuple[Any, ...], x: Array) -> Array:
         part, name = (getattr(entry, "key", "") for entry in path[-2:])
         if part == "tables":
             return jnp.asarray(x, TABLE_TYPES.get(name, jnp.float32))
@@ -49,7 +49,7 @@ def prepare(model: Network, params: Params) -> Params:
         return x if name == "kernel" or condition_of(name) else x.reshape(1, 1, 1, *(x.shape or (1,)))
 
     parts = {name: part for name, part in params.items() if name != "first"}
-    net: Params = jax.tree.map_with_path(one, parts | {"layers": layers_of(params, model.layers)})
+    net: Params = jax.tree.map_with_path(convert, parts | {"layers": layers_of(params, model.layers)})
     net["tables"]["gate"] = jnp.asarray(2.0 ** -precision_of(model).gate_shift, jnp.float32)
     return net | {"layers": [layer | {"tables": net["tables"]} for layer in net["layers"]]}
 
@@ -298,10 +298,10 @@ class IntegerStream:
     def open_pixel(
         self, params: Params, columns: Memory, above: list[Array], column: Int[Array, ""] | int
     ) -> PixelState:
-        layers, nothing = params["layers"], [None] * (1 + self.model.layers)
+        layers, placeholders = params["layers"], [None] * (1 + self.model.layers)
         crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above[:-1]]
-        contexts = [x + horizontal_conv_valid(*each) for x, *each in zip(crossings, layers, columns, strict=True)]
-        return PixelState(contexts, nothing, nothing, neighbours_of(columns[0], above[-1], column))
+        contexts = [x + horizontal_conv_valid(*args) for x, *args in zip(crossings, layers, columns, strict=True)]
+        return PixelState(contexts, placeholders, placeholders, neighbours_of(columns[0], above[-1], column))
 
     def read_outputs(
         self, params: Params, state: PixelState, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
@@ -336,4 +336,4 @@ class IntegerStream:
         self, params: Params, columns: Memory, state: PixelState, pixel: Int[Array, "batch 1 1 channels"]
     ) -> Memory:
         finished = [encode_integers(self.model, params, pixel), *state.inputs[1:]]
-        return [jnp.concatenate(each, axis=2)[:, :, 1:] for each in zip(columns, finished, strict=True)]
+        return [jnp.concatenate([memory, x], axis=2)[:, :, 1:] for memory, x in zip(columns, finished, strict=True)]

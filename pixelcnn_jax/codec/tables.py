@@ -76,8 +76,8 @@ def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, ...]:
     The constants of ``mixture_of`` go into the bias. Means are in half levels, log-scales index the slopes.
     """
     if not model.mixture:
-        each = np.ones(model.channels * model.levels)
-        return each, 0 * each, np.full(each.shape, LOGIT_STEP)
+        ones = np.ones(model.channels * model.levels)
+        return ones, 0 * ones, np.full(ones.shape, LOGIT_STEP)
     count, half, step = model.mixture, model.levels - 1, mean_step(model.levels)
     ends = [MIN_LOG_WEIGHT] * (2 * model.point_masses)
     coefficients = [0.5] * (model.outputs - 3 * count - len(ends))  # of twice the differences

@@ -224,12 +224,12 @@ def condition_shapes(condition: Condition, outputs: tuple[int, ...], *stacks: st
 def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:
     """Casts kernels to the matmul dtype and biases to ``features``."""
 
-    def one(path: tuple[Any, ...], x: Array) -> Array:
+    def convert(path: tuple[Any, ...], x: Array) -> Array:
         if jax.tree_util.keystr(path) == "['head']['logits']['bias']":
             return x.astype(features) if jnp.dtype(features).itemsize > x.dtype.itemsize else x
         return x.astype(features if path[-1].key == "bias" else model.dtype)
 
-    return jax.tree_util.tree_map_with_path(one, params)
+    return jax.tree_util.tree_map_with_path(convert, params)
 
 
 def head_hidden(
@@ -274,7 +274,7 @@ def check_hyperparameters(model: Network) -> None:
         "point_masses": (model.mixture or not model.point_masses, "False without a mixture"),
         "mixture": (not (model.mixture and model.code_features), "0 with code_features, whose order means nothing"),
     }
-    for name, (holds, wanted) in rules.items():
+    for name, (holds, requirement) in rules.items():
         if not holds:
-            raise InputError(f"{name} must be {wanted}, got {getattr(model, name)}.")
+            raise InputError(f"{name} must be {requirement}, got {getattr(model, name)}.")
     check_precision(model)

@@ -55,8 +55,8 @@ def read_card_file(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} must be a card of format {FORMAT}, got format {version!r:.20}: train or fetch the model again."
         )
-    known = {one.name for one in dataclasses.fields(CardFields)}
-    fields = read_section(CardFields, {name: x for name, x in card.items() if name in known}, name=str(path))
+    names = {attribute.name for attribute in dataclasses.fields(CardFields)}
+    fields = read_section(CardFields, {name: x for name, x in card.items() if name in names}, name=str(path))
     spec = read_section(ImageSpec, fields.image_spec, name=f"image_spec of {path}")
     if not re.fullmatch("[0-9a-f]{64}", fields.sha256):
         raise InputError(f"{path} must name the SHA-256 of the weights, got {fields.sha256!r:.70}.")

@@ -63,13 +63,13 @@ def input_groups(model: Network) -> Int[np.ndarray, " inputs"]:
 def colour_masks(model: Network) -> ColourMasks:
     """Builds the masks of a network."""
     widths = (model.residual_features, model.features, model.head_width, model.channels * model.outputs)
-    maps, features, hidden, classes = (colour_groups(width, model.channels) for width in widths)
+    residual, features, hidden, classes = (colour_groups(width, model.channels) for width in widths)
     return ColourMasks(
-        first=colour_mask(input_groups(model), maps, first=True),
-        down=colour_mask(maps, features),
+        first=colour_mask(input_groups(model), residual, first=True),
+        down=colour_mask(residual, features),
         inner=colour_mask(features, features),
-        up=colour_mask(features, maps),
-        hidden=colour_mask(maps, hidden),
+        up=colour_mask(features, residual),
+        hidden=colour_mask(residual, hidden),
         logits=colour_mask(hidden, classes),
     )
 

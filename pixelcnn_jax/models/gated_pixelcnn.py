@@ -41,10 +41,10 @@ class GatedPixelCNN(Network):
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
         n, first, pair = self.kernel_size, self.first_kernel_size, (2, self.features)
-        given = condition_shapes(condition, pair, "vertical", "horizontal")
+        condition_kernels = condition_shapes(condition, pair, "vertical", "horizontal")
         return {
-            "first": layer_shapes(self.inputs, first // 2, first, pair) | given,
-            "layers": layer_shapes(self.features, n // 2 + 1, n, pair) | given,
+            "first": layer_shapes(self.inputs, first // 2, first, pair) | condition_kernels,
+            "layers": layer_shapes(self.features, n // 2 + 1, n, pair) | condition_kernels,
             **shared_shapes(self),
         }
 

@@ -79,7 +79,7 @@ class GatedStream:
         features = colour_slice(model.features, model.channels, colour)
         hidden = colour_slice(model.head_width, model.channels, colour)
         outputs = slice(colour * model.outputs, (colour + 1) * model.outputs)
-        later = slice(features.stop, None)
+        later_features = slice(features.stop, None)
         inputs = [slice(model.inputs_before(colour))] + [features] * model.layers
         return {
             "layers": [
@@ -90,8 +90,8 @@ class GatedStream:
                 for layer, rows in zip(layers, inputs, strict=True)
             ],
             "later": {
-                "pixel": stacked["horizontal"]["pixel"][:, features, :, later],
-                "out": jnp.stack([layer["out"]["kernel"][features, later] for layer in layers]),
+                "pixel": stacked["horizontal"]["pixel"][:, features, :, later_features],
+                "out": jnp.stack([layer["out"]["kernel"][features, later_features] for layer in layers]),
             },
             "head": {
                 "hidden": colour_block(head["hidden"], features.stop, hidden),

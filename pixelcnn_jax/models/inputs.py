@@ -71,14 +71,14 @@ def apply(model: nn.Module, variables: Variables, images: Images, condition: Con
     Raises:
       InputError: the logits have a wrong shape.
     """
-    given = {name: value for name, value in condition._asdict().items() if value is not None}
+    arguments = {name: value for name, value in condition._asdict().items() if value is not None}
     takes = inspect.signature(type(model).__call__).parameters.values()
-    if not any(one.name == "deterministic" or one.kind is one.VAR_KEYWORD for one in takes):
+    if not any(parameter.name == "deterministic" or parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
         options.pop("deterministic", None)  # not every network has dropout
-    logits = cast(Array, model.apply(variables, images, **given, **options))
-    wanted = (*images.shape, model.levels)
-    if logits.shape != wanted:
-        raise InputError(f"model must return logits of shape {wanted}, got {logits.shape}.")
+    logits = cast(Array, model.apply(variables, images, **arguments, **options))
+    shape = (*images.shape, model.levels)
+    if logits.shape != shape:
+        raise InputError(f"model must return logits of shape {shape}, got {logits.shape}.")
     return logits
 
 
@@ -159,12 +159,12 @@ def check_condition(params: Mapping[str, Any], condition: Condition, shape: tupl
     """Raises InputError unless h and s fit the parameters and images of ``shape``."""
     sizes = condition_sizes(params)
     for name, value, leading in (("h", condition.h, shape[:1]), ("s", condition.s, shape[:3])):
-        wanted = (*leading, sizes[name]) if name in sizes else None
+        condition_shape = (*leading, sizes[name]) if name in sizes else None
         got = None if value is None else np.shape(value)
-        if got != wanted or (value is not None and not jnp.issubdtype(value.dtype, jnp.floating)):
-            what = f"be given as floats of shape {[*wanted]}" if wanted else "be left out"
-            given = "none" if value is None else f"{value.dtype} of shape {[*np.shape(value)]}"
-            raise InputError(f"{name} must {what}, as the model was initialised, got {given}.")
+        if got != condition_shape or (value is not None and not jnp.issubdtype(value.dtype, jnp.floating)):
+            what = f"be given as floats of shape {[*condition_shape]}" if condition_shape else "be left out"
+            description = "none" if value is None else f"{value.dtype} of shape {[*np.shape(value)]}"
+            raise InputError(f"{name} must {what}, as the model was initialised, got {description}.")
 
 
 def check_values(values: Array | np.ndarray, levels: int, *, name: str = "images") -> None:

@@ -78,7 +78,7 @@ def make_network(config: ModelConfig, spec: ImageSpec, *, network: type | None =
     fields, defaults = dataclasses.asdict(config), dataclasses.asdict(ModelConfig())
     by_name = fields.pop("network")
     kind: Any = network or class_named(by_name)
-    for name in fields.keys() - {one.name for one in dataclasses.fields(kind)}:
+    for name in fields.keys() - {attribute.name for attribute in dataclasses.fields(kind)}:
         if fields.pop(name) != defaults[name]:
             raise InputError(f"config.model.{name} must stay {defaults[name]}: {kind.__name__} has no such field.")
     return kind(levels=spec.levels, channels=spec.channels, **fields)
@@ -106,7 +106,7 @@ def register(network: Class) -> Class:
     """
     if network.__name__ in MODULES:
         raise InputError(f"{network.__name__} is a class of this package: give yours a different name.")
-    if {"levels", "channels"} <= {one.name for one in dataclasses.fields(network)}:
+    if {"levels", "channels"} <= {attribute.name for attribute in dataclasses.fields(network)}:
         NETWORKS[network.__name__] = network.__module__
     REGISTERED[network.__name__] = network
     return network
@@ -124,13 +124,13 @@ def describe(model: Any) -> dict[str, Any]:
     # Otherwise a class of the same name would be built instead.
     is_known = MODULES.get(name, module) == module and REGISTERED.get(name, kind) is kind
     described: dict[str, Any] = {"class": name if is_known else f"{module}.{name}"}
-    for one in dataclasses.fields(model):
-        if one.init and one.name not in skipped:
-            value = getattr(model, one.name)
-            text = _as_json(value, one.name)
+    for attribute in dataclasses.fields(model):
+        if attribute.init and attribute.name not in skipped:
+            value = getattr(model, attribute.name)
+            text = _as_json(value, attribute.name)
             # A default object, such as an activation function, comes back with the class.
-            if not (isinstance(text, dict) and value is one.default):
-                described[one.name] = text
+            if not (isinstance(text, dict) and value is attribute.default):
+                described[attribute.name] = text
     return described
 
 
@@ -138,9 +138,9 @@ def _as_json(value: Any, name: str = "") -> Any:
     if name.endswith("dtype") and value is not None:
         return np.dtype(value).name
     if isinstance(value, Mapping):
-        return {str(key): _as_json(one) for key, one in value.items()}
+        return {str(key): _as_json(x) for key, x in value.items()}
     if isinstance(value, tuple | list):
-        return [_as_json(one) for one in value]
+        return [_as_json(x) for x in value]
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
@@ -164,5 +164,5 @@ def build(description: Mapping[str, Any]) -> Any:
 
 def _from_json(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return build(value) if "class" in value else {key: _from_json(one) for key, one in value.items()}
+        return build(value) if "class" in value else {key: _from_json(x) for key, x in value.items()}
     return tuple(map(_from_json, value)) if isinstance(value, list) else value

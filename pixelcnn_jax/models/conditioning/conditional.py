@@ -169,13 +169,13 @@ def check_params(model: Network, params: Params) -> None:
     """Raises InputError unless parameters have the network's names and shapes."""
     sizes = condition_sizes(params)
     condition = Condition(*(np.zeros(sizes[name]) if name in sizes else None for name in ("h", "s")))
-    wanted = array_shapes(model, condition)
+    network_shapes = array_shapes(model, condition)
     shapes = {name: np.shape(x) for name, x in flax.traverse_util.flatten_dict(params).items()}
-    for name in [*wanted, *shapes]:
-        if wanted.get(name) != shapes.get(name):
+    for name in [*network_shapes, *shapes]:
+        if network_shapes.get(name) != shapes.get(name):
             raise InputError(
                 f"variables must be those of this {type(model).__name__}: {'.'.join(map(str, name))} must have shape "
-                f"{wanted.get(name)}, got {shapes.get(name)}."
+                f"{network_shapes.get(name)}, got {shapes.get(name)}."
             )
 
 

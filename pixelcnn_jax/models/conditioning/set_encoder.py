@@ -66,9 +66,9 @@ class SetEncoder(nn.Module):
             bias=jnp.concatenate([bias[..., :1], jnp.tile(bias[..., 1:], count)], axis=-1)[None],
             mask=jnp.pad(present, ((0, 0), (1, 0)), constant_values=True)[:, None, None],
         )
-        maps = nn.LayerNorm()(queries + nn.Dense(size)(attended.reshape(batch, rows * columns, size)))
-        maps = nn.silu(Convolution(size)(maps.reshape(batch, rows, columns, size)))
-        return PixelShuffle(self.shape[2])(maps)[:, : self.shape[0], : self.shape[1]]
+        x = nn.LayerNorm()(queries + nn.Dense(size)(attended.reshape(batch, rows * columns, size)))
+        x = nn.silu(Convolution(size)(x.reshape(batch, rows, columns, size)))
+        return PixelShuffle(self.shape[2])(x)[:, : self.shape[0], : self.shape[1]]
 
     @nn.nowrap
     def null_condition(self, examples: Examples) -> Examples:

@@ -42,23 +42,23 @@ class TextEncoder(nn.Module):
     @nn.compact
     def attend(self, tokens: Int32[Array, "batch length"]) -> Float[Array, "batch height width outputs"]:
         """Computes s from checked tokens."""
-        known, each = tokens != PADDING, self.features // self.heads
+        is_word, head_size = tokens != PADDING, self.features // self.heads
         words = nn.Embed(len(self.words) + 1, self.features)(tokens)
         forward, backward = (nn.RNN(nn.GRUCell(self.features)) for _ in range(2))
-        context = cast(Array, nn.Bidirectional(forward, backward)(words, seq_lengths=jnp.sum(known, axis=1)))
+        context = cast(Array, nn.Bidirectional(forward, backward)(words, seq_lengths=jnp.sum(is_word, axis=1)))
 
         def with_null(name: str, x: Array) -> Array:
-            nothing = self.param(name, nn.initializers.normal(1.0), (self.features,))
-            nothing = jnp.broadcast_to(nothing[None, None], (len(x), 1, self.features))
-            return jnp.concatenate([nothing, x], axis=1).reshape(len(x), -1, self.heads, each)
+            null = self.param(name, nn.initializers.normal(1.0), (self.features,))
+            null = jnp.broadcast_to(null[None, None], (len(x), 1, self.features))
+            return jnp.concatenate([null, x], axis=1).reshape(len(x), -1, self.heads, head_size)
 
         keys = with_null("null_key", nn.Dense(self.features)(jnp.concatenate([words, context], axis=2)))
         values = with_null("null_value", nn.Dense(self.features)(words))
-        scores = jnp.einsum("hwnd,blnd->bhwnl", self._queries(each), keys)
-        attended = jnp.pad(known, ((0, 0), (1, 0)), constant_values=True)[:, None, None, None]
+        scores = jnp.einsum("hwnd,blnd->bhwnl", self._queries(head_size), keys)
+        attended = jnp.pad(is_word, ((0, 0), (1, 0)), constant_values=True)[:, None, None, None]
         weights = jax.nn.softmax(jnp.where(attended, scores, -jnp.inf))
         local = jnp.einsum("bhwnl,blnd->bhwnd", weights, values).reshape(len(tokens), *self.shape[:2], self.features)
-        pooled = jnp.sum(words * known[..., None], axis=1) / jnp.maximum(jnp.sum(known, axis=1, keepdims=True), 1)
+        pooled = jnp.sum(words * is_word[..., None], axis=1) / jnp.maximum(jnp.sum(is_word, axis=1, keepdims=True), 1)
         everywhere = nn.Dense(self.shape[2], use_bias=False)(pooled)[:, None, None]
         return nn.Dense(self.shape[2])(local) + everywhere
 
@@ -67,11 +67,11 @@ class TextEncoder(nn.Module):
         """Builds the null condition: sentences of padding."""
         return jnp.full_like(tokens, PADDING)
 
-    def _queries(self, each: int) -> Float[Array, "height width heads {each}"]:
+    def _queries(self, head_size: int) -> Float[Array, "height width heads {head_size}"]:
         rows, columns = (nn.Embed(size, self.features)(jnp.arange(size)) for size in self.shape[:2])
         places = nn.silu(nn.Dense(self.features)(rows[:, None] + columns[None]))
-        queries = nn.Dense(self.features)(places) / np.sqrt(each)
-        return queries.reshape(*self.shape[:2], self.heads, each)
+        queries = nn.Dense(self.features)(places) / np.sqrt(head_size)
+        return queries.reshape(*self.shape[:2], self.heads, head_size)
 
     def tokens(self, sentences: Sequence[str]) -> Int32[np.ndarray, "sentences length"]:
         """Tokenises sentences, padded to the longest."""

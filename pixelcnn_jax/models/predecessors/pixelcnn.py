@@ -30,11 +30,11 @@ class PixelCNN(ResidualNetwork):
 
     @nn.nowrap
     def layer_shapes(self, condition: Condition) -> Params:
-        features, maps = self.features, self.residual_features
+        features, residual = self.features, self.residual_features
         return {
-            "down": affine((maps,), (features,), gain=2.0),
+            "down": affine((residual,), (features,), gain=2.0),
             "masked": convolution_shapes(self.kernel_size, features, features, gain=2.0),
-            "up": affine((features,), (maps,)),
+            "up": affine((features,), (residual,)),
             **condition_shapes(condition, (features,), "masked"),
         }
 

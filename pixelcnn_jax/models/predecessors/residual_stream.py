@@ -104,9 +104,9 @@ class ResidualStream:
     def read_colour(
         self, params: Params, state: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Pixel]:
-        maps, read, _ = self._pass(params, encode(self.model, params, pixel), state.above, state.left)
+        features, read, _ = self._pass(params, encode(self.model, params, pixel), state.above, state.left)
         head = params["head"][colour]
-        logits = head_last(head, head_hidden(head, maps))[:, 0, 0]
+        logits = head_last(head, head_hidden(head, features))[:, 0, 0]
         return as_logits(self.model, logits), state._replace(read=read)
 
     def close_pixel(
