@@ -141,10 +141,10 @@ def _measure(kind: str, encode: Any, decode: Any, images: np.ndarray, levels: in
     for file in files:
         decode(file)
     rates = len(images) / (encoded - began), len(images) / (time.perf_counter() - encoded)
-    each, whole = bits(sum(map(len, files)), images), bits(len(encode(as_picture(tile(images), levels))), images)
-    _print_row(f"{kind}, a file per image", each, *rates)
+    file_bits, whole = bits(sum(map(len, files)), images), bits(len(encode(as_picture(tile(images), levels))), images)
+    _print_row(f"{kind}, a file per image", file_bits, *rates)
     print(f"{kind + ', one picture':24} {whole:18.4f}", flush=True)
-    row = {"a_file_per_image": each, "one_picture": whole}
+    row = {"a_file_per_image": file_bits, "one_picture": whole}
     return row | {"encoded_per_second": rates[0], "decoded_per_second": rates[1]}
 
 

@@ -33,14 +33,14 @@ def hausdorff(a: Drawings, b: Drawings) -> Float[np.ndarray, "first second"]:
     return np.maximum(_to_nearest_ink(a, b), _to_nearest_ink(b, a).T)
 
 
-def _to_nearest_ink(drawings: Drawings, others: Drawings) -> Float[np.ndarray, "drawings others"]:
+def _to_nearest_ink(drawings: Drawings, targets: Drawings) -> Float[np.ndarray, "drawings targets"]:
     from scipy.ndimage import distance_transform_edt
 
     far = float(drawings.shape[2])
-    distances = [distance_transform_edt(1 - one) if one.any() else np.full(one.shape, far) for one in others[..., 0]]
+    distances = [distance_transform_edt(1 - x) if x.any() else np.full(x.shape, far) for x in targets[..., 0]]
     ink = drawings.reshape(len(drawings), -1)
     total = ink.sum(axis=1, keepdims=True)
-    return np.where(total, ink @ np.reshape(distances, (len(others), -1)).T / np.maximum(total, 1), far)
+    return np.where(total, ink @ np.reshape(distances, (len(targets), -1)).T / np.maximum(total, 1), far)
 
 
 def centred(drawings: Drawings) -> Drawings:
@@ -56,7 +56,7 @@ def centred(drawings: Drawings) -> Drawings:
 
 def recognised(drawings: Characters, references: Characters) -> float:
     """Computes the fraction of drawings recognised; blank ones never are."""
-    distances = hausdorff(*(centred(np.concatenate(one)) for one in (drawings, references)))
+    distances = hausdorff(*(centred(np.concatenate(characters)) for characters in (drawings, references)))
     nearest = np.argmin(distances, axis=1).reshape(drawings.shape[:2]) // references.shape[1]
     return float(np.mean((nearest == np.arange(len(drawings))[:, None]) & drawings.any(axis=(2, 3, 4))))
 
@@ -68,14 +68,14 @@ def diversity(drawings: Characters) -> float:
 
 def read_characters(images: ExampleSets, count: int, drawings: int) -> Characters:
     """Reads drawings of evenly spaced characters of a split."""
-    known = [members for members in images.members.values() if len(members) >= drawings]
-    if len(known) < count:
+    characters = [members for members in images.members.values() if len(members) >= drawings]
+    if len(characters) < count:
         raise InputError(
             f"--groups and --count ask for {count} characters of {drawings} drawings each, and "
-            f"{images.description} has {len(known)}."
+            f"{images.description} has {len(characters)}."
         )
-    chosen = [known[i * len(known) // count][:drawings] for i in range(count)]
-    return np.array([[images.images.draw(int(one), seed=0)["image"] for one in members] for members in chosen], int)
+    selection = [characters[i * len(characters) // count][:drawings] for i in range(count)]
+    return np.array([[images.images.draw(int(i), seed=0)["image"] for i in members] for members in selection], int)
 
 
 @click.command(cls=UserCommand, help=__doc__)
@@ -100,18 +100,18 @@ def main(name: str, data_dir: str | None, groups: int, count: int, temperatures:
     def show(title: str, drawings: Characters) -> None:
         spaced = [slice(group, None, groups) for group in range(groups)]
         share = float(np.mean([recognised(drawings[group], references[group]) for group in spaced]))
-        spread, blank = diversity(drawings) / pixels, float(np.mean(~drawings.any(axis=(2, 3, 4))))
-        print(f"{title:>12} {share:11.1%} {spread:10.2f} {blank:7.1%}", flush=True)
-        result[title] = {"recognised": share, "diversity": spread, "blank": blank}
+        ratio, blank = diversity(drawings) / pixels, float(np.mean(~drawings.any(axis=(2, 3, 4))))
+        print(f"{title:>12} {share:11.1%} {ratio:10.2f} {blank:7.1%}", flush=True)
+        result[title] = {"recognised": share, "diversity": ratio, "blank": blank}
 
     show("real", real)
-    given = np.repeat(examples, count, axis=0)
+    h = np.repeat(examples, count, axis=0)
     for temperature in temperatures:
 
         def draw(key: Any, h: Any, temperature: float = temperature) -> Any:
             return sample(density.model, density.variables, key, shape=(len(h), *shape), h=h, temperature=temperature)
 
-        drawn = draw_in_parts(draw, jax.random.key(0), given)
+        drawn = draw_in_parts(draw, jax.random.key(0), h)
         show(f"T = {temperature}", drawn.reshape(real.shape))
     print(json.dumps(result))
 

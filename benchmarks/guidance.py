@@ -36,10 +36,10 @@ Labels = Int[np.ndarray, " count"]
 def guided_bits(density: Density, images: Images, labels: Labels, weight: float) -> float:
     @jax.jit
     def nats(images: Array, h: Array) -> Float[Array, " batch"]:
-        given, without = (density.model.apply(density.variables, images, x) for x in (h, jnp.zeros_like(h)))
-        pairs = jnp.stack([given, without], axis=4)  # neighbours, as the sampler has them
+        conditional, null = (density.model.apply(density.variables, images, x) for x in (h, jnp.zeros_like(h)))
+        pairs = jnp.stack([conditional, null], axis=4)  # neighbours, as the sampler has them
         logits = Adjustment(None, weight).logits(pairs.reshape(-1, pairs.shape[-1]))
-        return -log_probs_of(logits.reshape(given.shape), images).sum(axis=(1, 2, 3))
+        return -log_probs_of(logits.reshape(conditional.shape), images).sum(axis=(1, 2, 3))
 
     parts = range(0, min(IMAGES, len(images)) // BATCH * BATCH, BATCH)
     values = [nats(images[i : i + BATCH], density.h(labels[i : i + BATCH])) for i in parts]
@@ -48,7 +48,7 @@ def guided_bits(density: Density, images: Images, labels: Labels, weight: float)
 
 def diversity(images: Images, labels: Labels) -> float:
     """Computes the mean squared distance of two images of one class."""
-    return float(np.mean([2 * images[labels == one].var(axis=0, ddof=1).sum() for one in np.unique(labels)]))
+    return float(np.mean([2 * images[labels == label].var(axis=0, ddof=1).sum() for label in np.unique(labels)]))
 
 
 @click.command(cls=UserCommand, help=__doc__)
@@ -70,10 +70,10 @@ def main(name: str, classifier: str, data_dir: str | None, count: int, output: P
             density.model, density.variables, jax.random.key(0), shape=shape, h=density.h(labels), guidance=w
         )
         accuracy = float(np.mean(np.argmax(network.apply(weights, drawn), axis=1) == labels))
-        spread = diversity(np.asarray(drawn), labels) / real
+        ratio = diversity(np.asarray(drawn), labels) / real
         bits = guided_bits(density, test["image"], test["label"], w)
-        print(f"{w:4} {accuracy:15.1%} {spread:10.2f} {bits:9.3f}", flush=True)
-        result[str(w)] = {"class_accuracy": accuracy, "diversity": spread, "bits_per_dim": bits}
+        print(f"{w:4} {accuracy:15.1%} {ratio:10.2f} {bits:9.3f}", flush=True)
+        result[str(w)] = {"class_accuracy": accuracy, "diversity": ratio, "bits_per_dim": bits}
         rows.append(np.asarray(drawn)[:: max(1, count // 2)][: 2 * density.classes])
     if output is not None:
         save_grid(output, np.stack(rows), levels=density.model.levels)

@@ -67,10 +67,10 @@ def picture(name: Path) -> bytes:
         axes.set_title(f"T = {temperature:.2f}", fontsize=10)
     left, right = below.subplots(1, 2)
     left.plot(fine, [mean_energy(1 / t, size=size) / size**2 for t in fine], "k", lw=1, label=f"exact, {size}x{size}")
-    left.plot(temperatures, [one.energy for one in outcome], "o", ms=4, label="network")
+    left.plot(temperatures, [x.energy for x in outcome], "o", ms=4, label="network")
     left.set(xlabel="temperature", ylabel="energy per site")
     right.plot(fine, [infinite_magnetisation(1 / t) for t in fine], "k", lw=1, label="exact, infinite lattice")
-    right.plot(temperatures, [one.magnetisation for one in outcome], "o", ms=4, label=f"network, {size}x{size}")
+    right.plot(temperatures, [x.magnetisation for x in outcome], "o", ms=4, label=f"network, {size}x{size}")
     right.set(xlabel="temperature", ylabel="|magnetisation| per site")
     for axes in (left, right):
         axes.legend(frameon=False)

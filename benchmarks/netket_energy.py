@@ -89,10 +89,10 @@ def main(name: str, length: int, field: float, seeds: int, steps: int, samples: 
     print(f"{'seed':>4} {'steps':>6} {'CPU s':>7} {'energy':>12} {'± error':>9} {'relative error':>15}")
     reports = []
     for seed in range(seeds):
-        for one in optimise(model, hamiltonian, seed=seed, steps=steps, samples=samples, rate=rate):
-            line = "{seed:4} {steps:6} {cpu_seconds:7.1f} {energy:12.5f} {error:9.5f}".format(**one)
-            print(line, "" if exact is None else f"{1 - one['energy'] / exact:15.1e}", flush=True)
-            reports.append(one)
+        for report in optimise(model, hamiltonian, seed=seed, steps=steps, samples=samples, rate=rate):
+            line = "{seed:4} {steps:6} {cpu_seconds:7.1f} {energy:12.5f} {error:9.5f}".format(**report)
+            print(line, "" if exact is None else f"{1 - report['energy'] / exact:15.1e}", flush=True)
+            reports.append(report)
     settings = {"length": length, "field": field, "samples": samples, "rate": rate}
     result = {"benchmark": "netket_energy", "network": name, "parameters": parameters, **settings, "exact": exact}
     print(json.dumps(result | {"reports": reports}))

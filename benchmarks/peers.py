@@ -91,8 +91,8 @@ def make_network() -> Any:
             """Draws images with cached rows above and columns left in every layer."""
             image = torch.zeros(batch, SIZE, SIZE, dtype=torch.long)
             rows = [
-                torch.zeros(batch, one.vertical.in_channels, one.vertical.kernel_size[0] - 1, SIZE)
-                for one in self.layers
+                torch.zeros(batch, layer.vertical.in_channels, layer.vertical.kernel_size[0] - 1, SIZE)
+                for layer in self.layers
             ]
             last = torch.zeros(batch, 2, 1, SIZE)
             for row in range(SIZE):
@@ -104,8 +104,8 @@ def make_network() -> Any:
                     crossings.append(layer.crossing(sums))
                     x = gate(sums)
                 left = [
-                    torch.zeros(batch, one.vertical.in_channels, 1, one.horizontal.kernel_size[1] - 1)
-                    for one in self.layers
+                    torch.zeros(batch, layer.vertical.in_channels, 1, layer.horizontal.kernel_size[1] - 1)
+                    for layer in self.layers
                 ]
                 for column in range(SIZE):
                     x = self.encode(image[:, row : row + 1, column : column + 1])
@@ -288,7 +288,7 @@ def main(rounds: int, row: str | None) -> None:
     print(f"{'':36} images/s  of part   GFLOP/s" + "".join(f"  {size:>3} drawn, s" for size in SAMPLES))
     for name, result in best.items():
         part = max((what for what in result if what.startswith("train")), key=lambda what: result[what])
-        drawn = "".join(f"  {result[one]:12.3f}" if (one := f"sample {size}") in result else "" for size in SAMPLES)
+        drawn = "".join(f"  {result[key]:12.3f}" if (key := f"sample {size}") in result else "" for size in SAMPLES)
         print(
             f"{name:36} {result[part]:8.1f} {part.removeprefix('train '):>8} {result['product']:9.0f}{drawn}",
             flush=True,

@@ -36,11 +36,11 @@ def compare(model: GatedPixelCNN, batch: int, size: int) -> dict[str, float]:
     variables, images = new_variables(model), jnp.zeros((batch, size, size, model.channels), jnp.int32)
     keys = shard(jax.random.split(jax.random.key(0), batch))
     forward, (split_images, copies) = jax.jit(model.apply), match_sharding(keys, images, variables)
-    one = min(seconds(lambda: forward(variables, images), 5), seconds(lambda: forward(copies, split_images), 5))
+    forward_s = min(seconds(lambda: forward(variables, images), 5), seconds(lambda: forward(copies, split_images), 5))
     cached = seconds(lambda: sample(model, variables, keys, shape=(batch, size, size)))
-    naive = one * size * size * model.channels
-    row = {"batch": batch, "forward_s": one, "cached_s": cached, "naive_scaled_s": naive}
-    return row | {"naive_over_cached": naive / cached, "cached_over_forward": cached / one}
+    naive = forward_s * size * size * model.channels
+    row = {"batch": batch, "forward_s": forward_s, "cached_s": cached, "naive_scaled_s": naive}
+    return row | {"naive_over_cached": naive / cached, "cached_over_forward": cached / forward_s}
 
 
 def compare_colours(model: GatedPixelCNN, size: int) -> dict[str, float]:
@@ -50,8 +50,8 @@ def compare_colours(model: GatedPixelCNN, size: int) -> dict[str, float]:
             1e6 * seconds(partial(sample, model, new_variables(model), keys, shape=(16, size, size))) / (16 * size**2)
         )
 
-    three, one = per_pixel(model.clone(channels=3)), per_pixel(model.clone(channels=1))
-    return {"three_channels_us": three, "one_channel_us": one, "ratio": three / one}
+    colour, grey = per_pixel(model.clone(channels=3)), per_pixel(model.clone(channels=1))
+    return {"three_channels_us": colour, "one_channel_us": grey, "ratio": colour / grey}
 
 
 def compare_log_prob(model: GatedPixelCNN, batch: int, size: int) -> dict[str, Any]:
@@ -80,11 +80,11 @@ def main(batch: tuple[int, ...], with_cifar10: bool) -> None:
 
     print("network  batch  forward s   cached s  naive s (scaled)  naive/cached  cached/forward")
     for label, model, size, batches in networks:
-        for count in batches:
-            row = compare(model, count, size)
+        for n in batches:
+            row = compare(model, n, size)
             result.setdefault(label, []).append(row)
-            one, cached, naive, gain, cost = list(row.values())[1:]
-            print(f"{label:8} {count:5} {one:10.4f} {cached:10.4f} {naive:17.1f} {gain:13.0f} {cost:15.2f}", flush=True)
+            forward, cached, naive, gain, cost = list(row.values())[1:]
+            print(f"{label:8} {n:5} {forward:10.4f} {cached:10.4f} {naive:17.1f} {gain:13.0f} {cost:15.2f}", flush=True)
 
     print("\nnetwork  3 channels, us per pixel  1 channel  ratio")
     for label, model, size, _ in networks:

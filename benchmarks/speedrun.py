@@ -106,7 +106,7 @@ def main(name: str, data_dir: str | None, seeds: int) -> None:
         config["data"] = config["data"] | {"test_split": "test"}
         density = density._replace(card=density.card | {"config": config})
         test = evaluate_split(density, "test", data_dir)[track.measure]
-    mean = {key: statistics.fmean(one[key] for one in results) for key in results[0]}
+    mean = {key: statistics.fmean(result[key] for result in results) for key in results[0]}
     reached = mean["score"] <= track.goal
     print("mean: {score:.4f} in {seconds:.0f} s, {cpu_seconds:.0f} s of CPU; ".format(**mean), end="")
     print(f"the goal of {track.goal} is {'reached' if reached else 'missed'}; test {test:.4f}")

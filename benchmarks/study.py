@@ -71,14 +71,14 @@ def main(
             with TemporaryDirectory() as workdir:
                 times.append(train(CONFIG, fields | {"seed": seed}, workdir, data_dir)["cpu_seconds"])
                 log = Path(workdir) / "metrics.jsonl"
-                last.append([one[MEASURE] * NATS for one in read_records(log) if MEASURE in one][-1])
+                last.append([record[MEASURE] * NATS for record in read_records(log) if MEASURE in record][-1])
                 if logs:
                     logs.mkdir(parents=True, exist_ok=True)
                     shutil.copy(log, logs / f"{name}, {features} features, {images} images, seed {seed}.jsonl")
-        spread = statistics.stdev(last) if seeds > 1 else 0.0
+        deviation = statistics.stdev(last) if seeds > 1 else 0.0
         mean, seconds = statistics.fmean(last), statistics.fmean(times)
-        print(f"{name:38} {features:8} {images:8} {seconds:6.0f} {mean:8.3f} {spread:7.3f}", flush=True)
-        rows[name] = {"nats": mean, "spread": spread, "cpu_seconds": seconds}
+        print(f"{name:38} {features:8} {images:8} {seconds:6.0f} {mean:8.3f} {deviation:7.3f}", flush=True)
+        rows[name] = {"nats": mean, "spread": deviation, "cpu_seconds": seconds}
     print(json.dumps({"benchmark": "study", "features": features, "images": images, "rows": rows}))
 
 

@@ -63,7 +63,7 @@ def whole_kernels(model: GatedPixelCNN, params: Params) -> Params:
 
     of_layer = [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
     head = jax.tree.map(lambda x: x[None, None] if x.ndim == 2 else x, params["head"])
-    return {"layers": [layer(one) for one in (params["first"], *of_layer)], "head": head}
+    return {"layers": [layer(x) for x in (params["first"], *of_layer)], "head": head}
 
 
 def naive_logits(model: GatedPixelCNN, params: Params, masks: Params, images: jax.Array) -> jax.Array:
@@ -147,7 +147,7 @@ def main(microbatch_size: tuple[int, ...], rounds: int) -> None:
     config, mesh = network_r(), data_mesh()
     experiment = unconditional.make_experiment(config, SPEC)
     images = np.random.default_rng(0).integers(0, 256, (BATCH, *SPEC.shape)).astype(np.int32)
-    batch, one = shard_batch(mesh, {"image": images}), SingleDeviceSharding(jax.devices()[0])
+    batch, sharding = shard_batch(mesh, {"image": images}), SingleDeviceSharding(jax.devices()[0])
 
     steps, executed = {}, {}
     for size in microbatch_size:
@@ -156,7 +156,7 @@ def main(microbatch_size: tuple[int, ...], rounds: int) -> None:
         if size == BATCH:  # for others XLA counts the body of the loop once
             executed["package"] = gflop_of(compiled) * mesh.size / BATCH
     naive = naive_experiment(experiment)
-    steps["naive"], compiled, _ = stepper(naive, config, jax.device_put({"image": images}, one), one)
+    steps["naive"], compiled, _ = stepper(naive, config, jax.device_put({"image": images}, sharding), sharding)
     executed["naive"] = gflop_of(compiled) / BATCH
     square, product = jnp.ones((2048, 2048)), jax.jit(jnp.matmul)
     seconds = fastest({**steps, "product": lambda: product(square, square)}, rounds=rounds)
@@ -166,7 +166,7 @@ def main(microbatch_size: tuple[int, ...], rounds: int) -> None:
     weights = sum(x.size for path, x in shapes if path[-1].key == "kernel")
     useful = 3 * 2e-9 * SPEC.height * SPEC.width * weights
     ceiling = 2e-9 * 2048**3 / seconds.pop("product")
-    speeds = {name: BATCH / each for name, each in seconds.items()}
+    speeds = {name: BATCH / x for name, x in seconds.items()}
 
     print(f"useful GFLOP per image {useful:.3f}; executed {executed}; ceiling {ceiling:.0f} GFLOP/s")
     print("step           images/s  useful GFLOP/s  times naive  share of ceiling")

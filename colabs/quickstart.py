@@ -122,7 +122,7 @@ show(samples.reshape(4, 16, 8, 8, 1))
 # The top row is real. In the four rows below it, the upper half is given and the lower half is drawn.
 
 # %%
-given = np.tile(images[:16], (4, 1, 1, 1))
+observed = np.tile(images[:16], (4, 1, 1, 1))
 upper = (np.arange(8) < 4).reshape(1, 8, 1, 1)
-completions = sample(model, variables, jax.random.key(2), shape=(64, 8, 8), observed=given, mask=upper)
+completions = sample(model, variables, jax.random.key(2), shape=(64, 8, 8), observed=observed, mask=upper)
 show(np.concatenate([images[:16], completions]).reshape(5, 16, 8, 8, 1))

@@ -70,8 +70,8 @@ def shorten(
     """Returns a signature without the arguments that Flax adds to a module, and with the short name of JAX's arrays."""
     if kind == "class" and issubclass(thing, nn.Module):
         fields = inspect.signature(thing).parameters.values()
-        own = [f"{one.name}={one.default!r}" for one in fields if one.name not in ("parent", "name", "dtype")]
-        return f"({', '.join(own)})", returns
+        arguments = [f"{x.name}={x.default!r}" for x in fields if x.name not in ("parent", "name", "dtype")]
+        return f"({', '.join(arguments)})", returns
     return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in (signature, returns))
 
 

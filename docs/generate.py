@@ -45,11 +45,11 @@ def config() -> str:
     """The fields of ``config``, by section."""
 
     def section(name: str, fields: type) -> list[str]:
-        rows = [f"| `{one.name}` | `{one.default}` | {one.metadata['help']} |" for one in dataclasses.fields(fields)]
+        rows = [f"| `{x.name}` | `{x.default}` | {x.metadata['help']} |" for x in dataclasses.fields(fields)]
         return [f"## config.{name}\n", "| field | default | |", "|---|---|---|", *rows, ""] if rows else []
 
-    shared = [one for one in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(one.type)]
-    lines = [line for one in shared for line in section(one.name, one.type)]  # type: ignore[arg-type]
+    shared = [field for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)]
+    lines = [line for field in shared for line in section(field.name, field.type)]  # type: ignore[arg-type]
     for name in EXPERIMENTS:
         lines += section(name, experiment_module(name).Config)
     return "# Config fields\n\n" + "\n".join(lines).replace(" | None", r" \| None")

@@ -54,8 +54,8 @@ def keep_outputs(notebook: Any, older: Path) -> None:
         return
     before = nbformat.read(older, as_version=4).cells
     if [cell.source for cell in before] == [cell.source for cell in notebook.cells]:
-        for cell, one in zip(notebook.cells, before, strict=True):
-            cell.update({name: one[name] for name in ("outputs", "execution_count") if name in one})
+        for cell, old_cell in zip(notebook.cells, before, strict=True):
+            cell.update({name: old_cell[name] for name in ("outputs", "execution_count") if name in old_cell})
 
 
 def main(names: list[str]) -> None:

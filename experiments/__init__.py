@@ -20,7 +20,7 @@ EXPERIMENTS |= {name: f"experiments.beyond.{name}" for name in BEYOND}
 def experiment_module(name: str) -> ModuleType:
     """Imports an experiment; raises InputError for an unknown name."""
     if name not in EXPERIMENTS:
-        near = "".join(f"; did you mean {one}?" for one in difflib.get_close_matches(name, EXPERIMENTS, n=1))
+        near = "".join(f"; did you mean {match}?" for match in difflib.get_close_matches(name, EXPERIMENTS, n=1))
         raise InputError(f"experiment must be one of experiments.EXPERIMENTS, got {name}{near}")
     return importlib.import_module(EXPERIMENTS[name])
 

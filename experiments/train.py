@@ -37,7 +37,7 @@ from pixelcnn_jax.training.signals import Interrupted
 from pixelcnn_jax.training.summary import summary, table
 
 # Fields of config.data that change the images or the test split.
-PREPARATION = {"dataset", "validation_split", "test_split"} | {one.name for one in fields(Preparation)}
+PREPARATION = {"dataset", "validation_split", "test_split"} | {field.name for field in fields(Preparation)}
 
 
 class Command(NamedTuple):
@@ -163,15 +163,15 @@ def parse(argv: list[str]) -> Command:
         config.train.published = ()  # figures of the unchanged data
     if (values.workdir is None) != values.dry_run:
         raise InputError("Give either --workdir=DIR or --dry_run (see --help).")
-    several = (values.coordinator, values.processes, values.process)
-    if None in several and several not in ((None,) * 3, (None, 1, None)):
+    cluster = (values.coordinator, values.processes, values.process)
+    if None in cluster and cluster not in ((None,) * 3, (None, 1, None)):
         raise InputError(
             "--coordinator, --processes and --process must be given together, or --processes=1 alone (see --help)."
         )
     return Command(
         config,
         None if values.workdir is None else Path(values.workdir).expanduser(),
-        None if values.processes is None else Processes(*several),
+        None if values.processes is None else Processes(*cluster),
     )
 
 

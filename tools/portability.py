@@ -119,7 +119,7 @@ def main(names: tuple[str, ...], pythons: tuple[str, ...], count: int, decode: P
     rows = []
     with TemporaryDirectory() as folder:
         expected = write_files(Path(folder), names, count)
-        places = [(sys.executable, one) for one in SETTINGS] + [(python, "as it is") for python in pythons]
+        places = [(sys.executable, setting) for setting in SETTINGS] + [(python, "as it is") for python in pythons]
         results = [(setting, *read_elsewhere(Path(folder), python, SETTINGS[setting])) for python, setting in places]
         results.append(("NumPy integers, no JAX", versions.partition(",")[0], read_in_numpy(Path(folder))))
     for setting, where, digests in results:

@@ -53,7 +53,7 @@ def rows_of(name: str) -> list[dict[str, str]]:
     scores, model = card["scores"], card["config"]["model"]
 
     def figure(split: str, measure: str) -> str:
-        held_out, of_training = (f"{scores[one][measure]:.{DIGITS[measure]}f}" for one in (split, "train"))
+        held_out, of_training = (f"{scores[x][measure]:.{DIGITS[measure]}f}" for x in (split, "train"))
         return f"{held_out} ({of_training})"
 
     return [

@@ -74,8 +74,8 @@ def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows c
     batches = [read_all(split) for split in splits.held_out.values()]
     captions = one_caption_of_each(batches[-1:])[1]
     walk = word_by_word(captions[-1], np.concatenate([batch["caption"] for batch in batches]), columns)
-    chosen = captions[np.arange(rows) * len(captions) // rows]
-    return np.concatenate([np.repeat(chosen[:, None], columns, axis=1), walk[None]])
+    selection = captions[np.arange(rows) * len(captions) // rows]
+    return np.concatenate([np.repeat(selection[:, None], columns, axis=1), walk[None]])
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
@@ -102,12 +102,12 @@ def worth(
     nats_given: Float[np.ndarray, "images candidates"], right: Int[np.ndarray, " images"], random: np.random.Generator
 ) -> dict[str, float]:
     """Measures the information in captions; the last column is given none."""
-    each, rows, count = nats_given[:, :-1], np.arange(len(right)), nats_given.shape[1] - 1
+    per_caption, rows, count = nats_given[:, :-1], np.arange(len(right)), nats_given.shape[1] - 1
     wrong = (right + random.integers(1, max(2, count), len(right))) % count
     return {
-        "nats_with_the_right_caption": float(np.mean(each[rows, right])),
-        "nats_with_a_wrong_caption": float(np.mean(each[rows, wrong])),
+        "nats_with_the_right_caption": float(np.mean(per_caption[rows, right])),
+        "nats_with_a_wrong_caption": float(np.mean(per_caption[rows, wrong])),
         "nats_with_no_caption": float(np.mean(nats_given[:, -1])),
-        "nats_of_all_captions_mixed": float(np.mean(np.log(count) - np.logaddexp.reduce(-each, axis=1))),
-        "bayes_accuracy": float(np.mean(np.argmin(each, axis=1) == right)),
+        "nats_of_all_captions_mixed": float(np.mean(np.log(count) - np.logaddexp.reduce(-per_caption, axis=1))),
+        "bayes_accuracy": float(np.mean(np.argmin(per_caption, axis=1) == right)),
     }

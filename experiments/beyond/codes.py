@@ -79,12 +79,12 @@ def codes_by_map(fixed: Variables, images: Images, levels: int) -> list[Codes]:
 
 
 def nats_by_map(
-    network: Network, params: Params, c: Codes, d: Codes, given: Codes, h: Array, key: Key[Array, ""] | None = None
+    network: Network, params: Params, c: Codes, d: Codes, condition: Codes, h: Array, key: Key[Array, ""] | None = None
 ) -> Float[Array, "batch coarse_and_fine"]:
-    """Computes the nats of c, and of d given the coarse map ``given``."""
+    """Computes the nats of c, and of d given the coarse map ``condition``."""
     keys = (None, None) if key is None else jax.random.split(key)
     of_c = nats(network, params["coarse"], c, h=h, key=keys[0])
-    of_d = nats(network, params["fine"], d, h=h, s=map_of(given), key=keys[1])
+    of_d = nats(network, params["fine"], d, h=h, s=map_of(condition), key=keys[1])
     return jnp.stack([of_c, of_d], axis=1)
 
 
@@ -95,19 +95,19 @@ def patches_of(images: Images, size: int, levels: int) -> Float[Array, "batch ro
     return jnp.moveaxis(cut, 2, 3).reshape(batch, height // size, width // size, -1)
 
 
-def codes_of(images: Images, known: Patches, levels: int) -> Codes:
-    """Encodes each patch as the index of the nearest known patch."""
-    size = round((known.shape[1] / images.shape[3]) ** 0.5)
+def codes_of(images: Images, codebook: Patches, levels: int) -> Codes:
+    """Encodes each patch as the index of the nearest patch in the codebook."""
+    size = round((codebook.shape[1] / images.shape[3]) ** 0.5)
     patches = patches_of(images, size, levels)
-    distances = jnp.sum(known**2, axis=1)[None, None, None] - 2 * patches @ known.T
+    distances = jnp.sum(codebook**2, axis=1)[None, None, None] - 2 * patches @ codebook.T
     return jnp.argmin(distances, axis=-1)[..., None].astype(jnp.int32)
 
 
-def images_of(codes: Codes, known: Patches, channels: int) -> Float[Array, "batch height width channels"]:
+def images_of(codes: Codes, codebook: Patches, channels: int) -> Float[Array, "batch height width channels"]:
     """Decodes codes to images, with intensities in [0, 1]."""
     batch, rows, columns, _ = codes.shape
-    size = round((known.shape[1] / channels) ** 0.5)
-    patches = jnp.asarray(known)[codes[..., 0]].reshape(batch, rows, columns, size, size, channels)
+    size = round((codebook.shape[1] / channels) ** 0.5)
+    patches = jnp.asarray(codebook)[codes[..., 0]].reshape(batch, rows, columns, size, size, channels)
     return jnp.moveaxis(patches, 3, 2).reshape(batch, rows * size, columns * size, channels)
 
 
@@ -131,10 +131,10 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures the nats of each map, and the information in label and coarse map."""
     spec, images = splits.spec, report_split(splits).subset(config.train.report_images)
-    others = jnp.asarray(take_images(images, POOL))
+    pool = jnp.asarray(take_images(images, POOL))
 
     def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:
-        different = others[index_of_different_image(batch["image"], others)]
+        different = pool[index_of_different_image(batch["image"], pool)]
         (c, d), (c_of_another, _) = (codes_by_map(fixed, x, spec.levels) for x in (batch["image"], different))
         right, wrong = batch["label"], (batch["label"] + 1) % number_of_classes(spec)
         of_maps = partial(nats_by_map, experiment.networks["fine"], params, c, d)

@@ -39,9 +39,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return nats(network, params, x, s=map_of(x, spec.levels), key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
-        originals, each = jnp.asarray(source), max(1, config.train.sample_columns - 2)
-        s = jnp.repeat(map_of(originals, spec.levels), each, axis=0)
-        drawn = draw_grid(network, params, key, spec, len(originals), each, s=s)
+        originals, columns = jnp.asarray(source), max(1, config.train.sample_columns - 2)
+        s = jnp.repeat(map_of(originals, spec.levels), columns, axis=0)
+        drawn = draw_grid(network, params, key, spec, len(originals), columns, s=s)
         grey = jnp.repeat(luma(originals), 3, axis=3)
         return jnp.concatenate([grey[:, None], drawn, originals[:, None]], axis=1)
 

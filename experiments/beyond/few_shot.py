@@ -64,9 +64,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return nats(model, params, image, h=examples, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Integer[np.ndarray, "rows shown height width 1"]) -> Pictures:
-        each = max(1, config.train.sample_columns - source.shape[1])
-        h = jnp.repeat(jnp.asarray(source), each, axis=0)
-        drawn = draw_grid(model, params, key, spec, len(source), each, h=h)
+        columns = max(1, config.train.sample_columns - source.shape[1])
+        h = jnp.repeat(jnp.asarray(source), columns, axis=0)
+        drawn = draw_grid(model, params, key, spec, len(source), columns, h=h)
         return jnp.concatenate([jnp.maximum(source, 0), drawn], axis=1)
 
     caption = "In each row one or three examples, and samples given them."
@@ -78,8 +78,8 @@ def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "ro
     """Takes examples of evenly spaced test characters, one and three in turn."""
     images, pairs = with_all_examples(report_split(splits)), -(-config.train.sample_rows // 2)
     firsts = [members[0] for members in images.members.values()]
-    chosen = [firsts[pair * len(firsts) // pairs] for pair in range(pairs)]
-    examples = np.stack([images.draw(int(one), seed=0)["examples"][:SHOWN] for one in chosen]).repeat(2, axis=0)
+    indices = [firsts[pair * len(firsts) // pairs] for pair in range(pairs)]
+    examples = np.stack([images.draw(int(i), seed=0)["examples"][:SHOWN] for i in indices]).repeat(2, axis=0)
     examples[::2, 1:] = ABSENT
     return examples[: config.train.sample_rows]
 
@@ -98,7 +98,7 @@ def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
     alphabets = progress_bar(config.section.alphabets, "reading alphabets", delay=2, leave=False)
     pools_of = {
         "across_alphabets": [with_all_examples(report_split(splits))],
-        "within_an_alphabet": [with_all_examples(load(split=one, **to_dict(config)["data"])) for one in alphabets],
+        "within_an_alphabet": [with_all_examples(load(split=split, **to_dict(config)["data"])) for split in alphabets],
     }
     return {
         f"{shots}_shot_{kind}": episodes(pools, count, ways=WAYS, shots=shots, seed=config.seed)
@@ -128,11 +128,11 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         image, sets = batch["image"], jnp.moveaxis(batch["examples"], 1, 0)
 
         def of_class(examples: Examples) -> Float[Array, "directions batch"]:
-            given = nats(model, params, image, h=examples)
+            conditional = nats(model, params, image, h=examples)
             if examples.shape[1] > 1:
-                return given[None]
+                return conditional[None]
             back, alone = (nats(model, params, examples[:, 0], h=image[:, None][:, :k]) for k in (1, 0))
-            return jnp.stack([given, given + back - alone])
+            return jnp.stack([conditional, conditional + back - alone])
 
         return jnp.transpose(jax.lax.map(of_class, sets), (2, 0, 1))
 
@@ -140,9 +140,9 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     figures: dict[str, Any] = {"report_images": len(values)}
     figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, values.mean(axis=0), strict=True)}
     nats_of = per_image(config, of_each_class)
-    for name, chosen in episodes_of_report(config, splits).items():
-        best = np.argmin(nats_of(params, chosen), axis=1)
-        right = np.mean(best == chosen.labels()[:, None], axis=0)
+    for name, dataset in episodes_of_report(config, splits).items():
+        best = np.argmin(nats_of(params, dataset), axis=1)
+        right = np.mean(best == dataset.labels()[:, None], axis=0)
         for way, accuracy in zip(("", "_both_ways"), right, strict=False):  # both for single examples alone
             figures[f"accuracy_{name}{way}"] = float(accuracy)
     return figures | {"episodes": config.section.report_episodes}

@@ -116,8 +116,8 @@ def betas(key: Key[Array, ""], step: Int[Array, ""] | int, settings: Settings) -
     """Draws the values of beta, below a maximum that grows over half the training."""
     top = HIGHEST * jnp.minimum(1.0, 0.3 + 1.4 * step / settings.steps)
     critical = settings.temperatures // 4
-    spread = settings.temperatures - critical
-    stratified = top * (jnp.arange(spread) + jax.random.uniform(key, (spread,))) / spread
+    strata = settings.temperatures - critical
+    stratified = top * (jnp.arange(strata) + jax.random.uniform(key, (strata,))) / strata
     return jnp.concatenate([jnp.full(critical, jnp.minimum(CRITICAL, top)), stratified])
 
 
@@ -129,21 +129,21 @@ def gradient(
     Returns:
       The unbiased gradient, and log q - log weight per sample.
     """
-    each = jnp.repeat(beta, samples)
-    even, log_q = draw(network, variables, key, each, size=size)
-    excess = (log_q - log_weight(even, each)).reshape(-1, samples)
+    beta_batch = jnp.repeat(beta, samples)
+    even, log_q = draw(network, variables, key, beta_batch, size=size)
+    excess = (log_q - log_weight(even, beta_batch)).reshape(-1, samples)
     # The leave-one-out mean as baseline keeps the gradient unbiased.
     advantage = (excess - excess.mean(axis=1, keepdims=True)) * samples / (samples - 1)
 
     def surrogate(variables: Variables, part: tuple[Array, ...]) -> Float[Array, ""]:
         even, beta, advantage = part
-        return jnp.sum(advantage * log_prob(network, variables, even, beta)) / len(each)
+        return jnp.sum(advantage * log_prob(network, variables, even, beta)) / len(beta_batch)
 
     def add(total: Variables, part: tuple[Array, ...]) -> tuple[Variables, None]:
         return jax.tree.map(jnp.add, total, jax.grad(surrogate)(variables, part)), None
 
     # One beta at a time: the activations fit a CPU's cache.
-    parts = jax.tree.map(lambda x: x.reshape(-1, samples, *x.shape[1:]), (even, each, advantage.reshape(-1)))
+    parts = jax.tree.map(lambda x: x.reshape(-1, samples, *x.shape[1:]), (even, beta_batch, advantage.reshape(-1)))
     return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, variables), parts)[0], excess
 
 
@@ -208,8 +208,8 @@ def estimate(
     network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], beta: float, *, size: int, samples: int = 100_000
 ) -> Estimates:
     """Computes the estimates at one beta from fresh samples."""
-    each, numbers = jnp.full(DRAWN_TOGETHER, beta), range(-(-samples // DRAWN_TOGETHER))
-    parts = [_measure(network, variables, jax.random.fold_in(key, number), each, size=size) for number in numbers]
+    beta_batch, numbers = jnp.full(DRAWN_TOGETHER, beta), range(-(-samples // DRAWN_TOGETHER))
+    parts = [_measure(network, variables, jax.random.fold_in(key, number), beta_batch, size=size) for number in numbers]
     log_w, energies, magnetisations = np.concatenate(np.asarray(parts, np.float64), axis=1)[:, :samples]
     w = np.exp(log_w - log_w.max())
     return Estimates(
@@ -289,8 +289,8 @@ def main(
     if steps:
         variables = train(network, variables, of_steps, size=size, settings=Settings(steps=steps, samples=samples))
     outcome = [
-        figures(estimate(network, variables, key, one, size=size, samples=evaluated), one, size=size)
-        for one, key in zip(beta, jax.random.split(of_evaluation, len(beta)), strict=True)
+        figures(estimate(network, variables, key, x, size=size, samples=evaluated), x, size=size)
+        for x, key in zip(beta, jax.random.split(of_evaluation, len(beta)), strict=True)
     ]
     settings = {"steps": steps, "samples_of_a_step": samples * Settings().temperatures, "evaluated": evaluated}
     result = {"experiment": "ising", "size": size, "seed": seed, **settings, "figures": outcome}

@@ -123,19 +123,19 @@ def bounds(
 
     def one_latent(key: Key[Array, ""]) -> Float[Array, "terms batch"]:
         z = q.draw(keys_of(key, images))
-        given = nats_given(z)
-        return jnp.stack([q.log_weight(z) - given, given])
+        reconstruction = nats_given(z)
+        return jnp.stack([q.log_weight(z) - reconstruction, reconstruction])
 
     of_posterior, of_prior = jax.random.split(key)
     terms = jax.lax.map(one_latent, jax.random.split(of_posterior, count))
     bound = jax.nn.logsumexp(terms[:, 0], axis=0) - jnp.log(count)
     given_prior = nats_given(normal(keys_of(of_prior, images), q.mean.shape[1]))
-    given, kl = jnp.mean(terms[:, 1], axis=0), jnp.sum(q.kl(), axis=1)
+    reconstruction, kl = jnp.mean(terms[:, 1], axis=0), jnp.sum(q.kl(), axis=1)
     return {
-        "negative_elbo_nats": given + kl,
+        "negative_elbo_nats": reconstruction + kl,
         "importance_weighted_bound_nats": -bound,
         "kl_nats": kl,
-        "decoder_nats_given_the_code": given,
+        "decoder_nats_given_the_code": reconstruction,
         "decoder_nats_given_a_code_of_the_prior": given_prior,
         "latent": q.mean,
     }
@@ -158,9 +158,9 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     count = config.section.importance_samples
 
     def bounds_of(params: Params, batch: Batch) -> dict[str, Array]:
-        given = partial(nats, networks["decoder"], params["decoder"], batch["image"])
+        decoder_nats = partial(nats, networks["decoder"], params["decoder"], batch["image"])
         q = posterior(networks, params, batch["image"])
-        return bounds(q, lambda z: given(h=z), batch["image"], key=keys(config).report, count=count)
+        return bounds(q, lambda z: decoder_nats(h=z), batch["image"], key=keys(config).report, count=count)
 
     values = per_image(config, bounds_of)(params, images)
     # Burda et al. 2016: a unit is active if its mean varies with the image, by more than 0.01.

@@ -43,8 +43,8 @@ def variant(config: RunConfig, name: str, spec: ImageSpec) -> AblatedPixelCNN:
     """Builds a variant with about as many parameters as the whole network."""
     whole = make_network(config.model, spec, network=AblatedPixelCNN)
     part = whole.clone(**VARIANTS[name])
-    widths, wanted = range(max(spec.channels, whole.features // 2), 2 * whole.features + 1), count(whole)
-    return min((part.clone(features=width) for width in widths), key=lambda model: abs(count(model) - wanted))
+    widths, target = range(max(spec.channels, whole.features // 2), 2 * whole.features + 1), count(whole)
+    return min((part.clone(features=width) for width in widths), key=lambda model: abs(count(model) - target))
 
 
 def count(model: AblatedPixelCNN) -> int:

@@ -73,11 +73,11 @@ def reconstruct(networks: Networks, params: Params, images: Images) -> Float[Arr
 
 
 def draw_given(
-    networks: Networks, spec: ImageSpec, params: Params, key: Key[Array, ""], images: Images, each: int
-) -> Int[Array, "batch each height width channels"]:
-    """Draws ``each`` samples given the h of each image."""
-    h = jnp.repeat(encode(networks, params, images), each, axis=0)
-    return draw_grid(networks["decoder"], params["decoder"], key, spec, len(images), each, h=h)
+    networks: Networks, spec: ImageSpec, params: Params, key: Key[Array, ""], images: Images, count: int
+) -> Int[Array, "batch count height width channels"]:
+    """Draws ``count`` samples given the h of each image."""
+    h = jnp.repeat(encode(networks, params, images), count, axis=0)
+    return draw_grid(networks["decoder"], params["decoder"], key, spec, len(images), count, h=h)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
@@ -98,8 +98,8 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         "squared_error_of_mse_reconstructions": squared_error(smooth, few, spec.levels),
         "squared_error_of_samples": squared_error(drawn, few, spec.levels),
     }
-    others = jnp.asarray(take_images(images, POOL))
-    lost = np.mean(per_image(config, lambda p, b: nats_lost(networks, p, b, others))(params, images), dtype=float)
+    pool = jnp.asarray(take_images(images, POOL))
+    lost = np.mean(per_image(config, lambda p, b: nats_lost(networks, p, b, pool))(params, images), dtype=float)
     figures |= {"nats_lost_with_the_h_of_another_image": float(lost), "decoder_uses_h": bool(lost > 1)}
     learned = splits.train.subset(5 * train.report_images)
     if spec.classes and all(len(np.unique(split.labels())) > 1 for split in (learned, images)):
@@ -108,12 +108,12 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     return figures
 
 
-def nats_lost(networks: Networks, params: Params, batch: Batch, others: Images) -> Float[Array, " batch"]:
-    """Computes the nats lost given the h of a different image, one of ``others``."""
-    x, h_of_others = batch["image"], encode(networks, params, others)
-    wrong = h_of_others[index_of_different_image(x, others)]
-    given = [nats(networks["decoder"], params["decoder"], x, h=h) for h in (encode(networks, params, x), wrong)]
-    return given[1] - given[0]
+def nats_lost(networks: Networks, params: Params, batch: Batch, pool: Images) -> Float[Array, " batch"]:
+    """Computes the nats lost given the h of a different image, one of ``pool``."""
+    x, h_of_pool = batch["image"], encode(networks, params, pool)
+    wrong = h_of_pool[index_of_different_image(x, pool)]
+    losses = [nats(networks["decoder"], params["decoder"], x, h=h) for h in (encode(networks, params, x), wrong)]
+    return losses[1] - losses[0]
 
 
 def probe(config: RunConfig, encoder: Encoder, params: Params, learned: Dataset, images: Dataset) -> float:

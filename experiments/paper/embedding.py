@@ -129,5 +129,5 @@ def identities_of(images: Dataset, count: int) -> dict[int, Int[np.ndarray, "ima
     """Groups images by label: the first ``count`` identities with at least two."""
     everything = read_all(images)
     labels = everything["label"].tolist()
-    several = [label for label in dict.fromkeys(labels) if labels.count(label) > 1][:count]
-    return {label: everything["image"][np.array(labels) == label] for label in several}
+    identities = [label for label in dict.fromkeys(labels) if labels.count(label) > 1][:count]
+    return {label: everything["image"][np.array(labels) == label] for label in identities}

@@ -101,10 +101,10 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
     model, variables, card = load_pretrained(config.section.embedder)
     check_experiment(config.section.embedder, card, "embedding")
-    described, wanted = describe(model), describe(make_embedder(config, splits.spec))
-    if described != wanted or card["image_spec"].shape != splits.spec.shape:
+    described, target = describe(model), describe(make_embedder(config, splits.spec))
+    if described != target or card["image_spec"].shape != splits.spec.shape:
         raise InputError(
-            f"config.embedding_conditional.embedder must be {wanted} of images of {splits.spec.shape}, got {described} "
+            f"config.embedding_conditional.embedder must be {target} of images of {splits.spec.shape}, got {described} "
             f"of {card['image_spec'].shape}: set bottleneck and encoder_features as there."
         )
     return {"embedder": variables}
@@ -134,12 +134,12 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         return float(np.mean(np.argmin(squared_distances(places, centres), axis=1) == right))
 
     sources, places = np.stack([images[0] for images in identities]), np.stack([places[0] for places in placed])
-    each = max(2, config.train.report_samples // count)
-    given, right = np.repeat(places, each, axis=0), np.repeat(np.arange(count), each)
+    draws = max(2, config.train.report_samples // count)
+    embeddings, right = np.repeat(places, draws, axis=0), np.repeat(np.arange(count), draws)
     draw = drawer(networks["decoder"], on_one_device(params["decoder"]), spec)
-    drawn = draw_in_parts(draw, keys(config).report, np.asarray(scaled(jnp.asarray(given))))
-    neighbour = np.roll(np.arange(len(drawn)).reshape(-1, each), 1, axis=1).ravel()  # the previous sample of its place
-    known, levels = read_all(splits.train)["image"], spec.levels
+    drawn = draw_in_parts(draw, keys(config).report, np.asarray(scaled(jnp.asarray(embeddings))))
+    neighbour = np.roll(np.arange(len(drawn)).reshape(-1, draws), 1, axis=1).ravel()  # the previous sample of its place
+    train_images, levels = read_all(splits.train)["image"], spec.levels
     pairs = [distance(images[:1], images[1:2], levels) for images in identities]
     return {
         "unseen_identities": count,
@@ -150,7 +150,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         "sources_nearest_to_their_identity": accuracy(jnp.asarray(places), np.arange(count)),
         "difference_of_two_samples_of_an_embedding": distance(drawn, drawn[neighbour], levels),
         "difference_of_samples_from_their_source": distance(drawn, sources[right], levels),
-        "difference_of_samples_from_the_nearest_training_image": nearest(drawn, known, levels),
-        "difference_of_sources_from_the_nearest_training_image": nearest(sources, known, levels),
+        "difference_of_samples_from_the_nearest_training_image": nearest(drawn, train_images, levels),
+        "difference_of_sources_from_the_nearest_training_image": nearest(sources, train_images, levels),
         "difference_of_two_images_of_an_identity": float(np.mean(pairs)),
     }

@@ -87,9 +87,9 @@ def draw_classes(
     half = (size[0], size[1] // 2, size[2] // 2)
     small = sample(networks["small"], params["small"], small_key, shape=half, h=h)
     s = apply(networks["map"], params["map"], small)
-    given = jnp.repeat(jnp.repeat(small, 2, axis=1), 2, axis=2)
+    observed = jnp.repeat(jnp.repeat(small, 2, axis=1), 2, axis=2)
     network, variables, mask = networks["large"], params["large"], in_small_image(spec)
-    return sample(network, variables, large_key, shape=size, h=h, s=s, observed=given, mask=mask)
+    return sample(network, variables, large_key, shape=size, h=h, s=s, observed=observed, mask=mask)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:

@@ -35,9 +35,9 @@ def per_image(config: RunConfig, function: Callable[[Params, Batch], Any]) -> Ca
     return make_evaluator(function, batch_size=train.eval_batch_size, microbatch_size=train.microbatch_size)
 
 
-def draw_in_parts(draw: Draw, key: Key[Array, ""], given: np.ndarray) -> Shaped[np.ndarray, "count ..."]:
-    """Draws for each row of ``given``, ``DRAWN_TOGETHER`` at a time."""
-    parts = np.array_split(given, -(-len(given) // DRAWN_TOGETHER))
+def draw_in_parts(draw: Draw, key: Key[Array, ""], h: np.ndarray) -> Shaped[np.ndarray, "count ..."]:
+    """Draws for each row of ``h``, ``DRAWN_TOGETHER`` at a time."""
+    parts = np.array_split(h, -(-len(h) // DRAWN_TOGETHER))
     return np.concatenate([draw(jax.random.fold_in(key, i), jnp.asarray(part)) for i, part in enumerate(parts)])
 
 
@@ -63,9 +63,9 @@ def distance(a: np.ndarray, b: np.ndarray, levels: int) -> float:
     return float(np.mean(np.sqrt(np.mean(difference**2, axis=(1, 2, 3)))))
 
 
-def nearest(images: np.ndarray, known: np.ndarray, levels: int) -> float:
-    """Computes the mean RMS difference to the nearest known image."""
-    a, b = (x.reshape(len(x), -1).astype(np.float32) / (levels - 1) for x in (images, known))
+def nearest(images: np.ndarray, references: np.ndarray, levels: int) -> float:
+    """Computes the mean RMS difference to the nearest reference image."""
+    a, b = (x.reshape(len(x), -1).astype(np.float32) / (levels - 1) for x in (images, references))
     squares = np.maximum(np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T, 0)
     return float(np.mean(np.sqrt(np.min(squares, axis=1) / a.shape[1])))
 

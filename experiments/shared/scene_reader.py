@@ -62,9 +62,9 @@ def recognise(
 ) -> list[Scene]:
     """Reads scenes; ``digits_of`` maps windows [n, size, size, 1] to digits [n]."""
     scenes = [windows(image) for image in images]
-    every = [window for one in scenes for window in one.values()]
-    digits = iter(digits_of(np.stack(every)).tolist() if every else ())
-    return [Scene(tuple(next(digits) for _ in one), tuple(one)) for one in scenes]
+    crops = [window for scene in scenes for window in scene.values()]
+    digits = iter(digits_of(np.stack(crops)).tolist() if crops else ())
+    return [Scene(tuple(next(digits) for _ in scene), tuple(scene)) for scene in scenes]
 
 
 def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> dict[str, Any]:
@@ -83,8 +83,8 @@ def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> dict[st
 
     def right(images: np.ndarray) -> tuple[float, float]:
         scenes = recognise(images, lambda x: np.asarray(jnp.argmax(apply(network, variables, x), axis=1)))
-        wanted = [SCENES[label] for label in asked["label"]]
-        pairs = list(zip(scenes, wanted, strict=True))
+        targets = [SCENES[label] for label in asked["label"]]
+        pairs = list(zip(scenes, targets, strict=True))
         return float(np.mean([a == b for a, b in pairs])), float(np.mean([a.places == b.places for a, b in pairs]))
 
     (samples, places), (images, _) = right(drawn), right(asked["image"])
@@ -104,9 +104,9 @@ def one_caption_of_each(batches: Sequence[Batch]) -> tuple[list[Int[np.ndarray, 
 def word_by_word(start: Int[np.ndarray, " words"], captions: Captions, count: int) -> Int[np.ndarray, "{count} words"]:
     """Walks through distinct captions, one changed word at a time."""
     walk, turns = [start], np.zeros(len(start), int)
-    known = np.unique(captions, axis=0)
+    candidates = np.unique(captions, axis=0)
     while len(walk) < count:
-        unseen = known[(known[:, None] != np.stack(walk)[None]).any(axis=2).all(axis=1)]
+        unseen = candidates[(candidates[:, None] != np.stack(walk)[None]).any(axis=2).all(axis=1)]
         near = unseen[np.sum(unseen != walk[-1], axis=1) == 1]
         changed = np.argmax(near != walk[-1], axis=1)
         walk.append(near[np.argmin(turns[changed])] if len(near) else walk[-1])
