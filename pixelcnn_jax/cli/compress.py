@@ -46,21 +46,21 @@ def compress(
     named = [Path(name).with_suffix(".png").as_posix() for name in paths]
     check_names(named)
     by_shape: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
-    for one, file in zip(named, paths.values(), strict=True):
+    for filename, file in zip(named, paths.values(), strict=True):
         image = reoriented(read_exact(file, density), density)
-        by_shape.setdefault(image.shape, {})[one] = image
+        by_shape.setdefault(image.shape, {})[filename] = image
     sizes: list[coding.Uncoded] = []
     for images in by_shape.values():
         alike = batch_size if len(by_shape) == 1 else 16 if len(images) >= 16 else 1  # to share their programs
         h, names = density.h_of(label, len(images)), pack_names([*images], part=len(sizes), parts=len(by_shape))
         sizes.append(coding.Uncoded(np.stack([*images.values()]), h, None, min(batch_size, alike), names))
-    rows = sum(-(-len(one.images) // one.batch_size) * one.images.shape[1] for one in sizes)
+    rows = sum(-(-len(part.images) // part.batch_size) * part.images.shape[1] for part in sizes)
     with options.progress("compressing", rows * (1 + verify)) as on_row:
         data = b"".join(coding.compress_sizes(density.model, density.variables, sizes, verify=verify, on_row=on_row))
     atomic_write(output, data)
-    every, levels = [image for images in by_shape.values() for image in images.values()], density.model.levels
-    subpixels = sum(image.size for image in every)
-    png = sum(round(png_bits_per_dim(image, levels=levels) * image.size / 8) for image in every)
+    all_images, levels = [image for images in by_shape.values() for image in images.values()], density.model.levels
+    subpixels = sum(image.size for image in all_images)
+    png = sum(round(png_bits_per_dim(image, levels=levels) * image.size / 8) for image in all_images)
     note = f", by {density.name}"
     if subpixels > DEFAULT_MAX_SUBPIXELS:
         note += f": decompress them with --max-subpixels={subpixels}"
@@ -86,8 +86,8 @@ def decompress(
     target = output.resolve()
     density = options.load_density(integer_model_of(name))
     parts = [part for file in files for part in read_parts(file)]
-    every = [one for _, known in parts for one in known.names]
-    check_names(every)
+    filenames = [filename for _, names in parts for filename in names.names]
+    check_names(filenames)
     subpixels = sum(math.prod(container.shape) for container, _ in parts)
     if subpixels > max_subpixels:
         minutes = math.ceil(subpixels / SUBPIXELS_PER_SECOND / 60)
@@ -101,15 +101,15 @@ def decompress(
         options.progress("decompressing", rows) as on_row,
     ):
         folder = Path(temporary)
-        coded = [(container, density.h_of(label, len(known.names)), None) for container, known in parts]
+        coded = [(container, density.h_of(label, len(names.names)), None) for container, names in parts]
         decoded = coding.decompress_sizes(density.model, density.variables, coded, on_row=on_row)
-        for one, image in zip(every, chain(*decoded), strict=True):
-            (folder / one).parent.mkdir(parents=True, exist_ok=True)
-            write_image(folder / one, to_pixels(reoriented(image, density), density))
+        for filename, image in zip(filenames, chain(*decoded), strict=True):
+            (folder / filename).parent.mkdir(parents=True, exist_ok=True)
+            write_image(folder / filename, to_pixels(reoriented(image, density), density))
         target.mkdir(exist_ok=True)  # an empty one stays, since it may be the current folder
         for path in folder.iterdir():
             path.rename(target / path.name)
-    _report(len(every), sum(file.stat().st_size for file in files), subpixels, output, as_json)
+    _report(len(filenames), sum(file.stat().st_size for file in files), subpixels, output, as_json)
 
 
 def read_parts(file: Path) -> list[tuple[Container, Names]]:
@@ -126,7 +126,7 @@ def read_parts(file: Path) -> list[tuple[Container, Names]]:
             check_size(container.shape)
             parts.append((container, unpack_names(container.extra, container.shape[0])))
             start = end
-        order = [(known.part, known.parts) for _, known in parts]
+        order = [(names.part, names.parts) for _, names in parts]
         if order != [(number, len(parts)) for number in range(len(parts))]:
             raise InputError(f"it holds {len(parts)} of {order[0][1]} parts, or in a different order")
     except InputError as error:

@@ -97,11 +97,11 @@ def evaluate_split(
 def _named_views(density: options.Density) -> dict[int, Callable[[Array], Array]]:
     """Selects the symmetries that a model was trained on, by their index in h."""
     height, width, _ = density.spec.shape
-    own, size = density.card["config"].get("unconditional"), getattr(density.conditioner, "size", None)
-    if not own or not own.get("augment") or size != len(views(height, width)):
+    section, size = density.card["config"].get("unconditional"), getattr(density.conditioner, "size", None)
+    if not section or not section.get("augment") or size != len(views(height, width)):
         raise InputError(
             f"--mean-over=views needs a model whose h names the view (config.unconditional.augment): that of "
             f"{density.name} is fixed, or it has none."
         )
-    trained = own.get("views") or range(size)
+    trained = section.get("views") or range(size)
     return {index: view for index, view in enumerate(symmetries(height, width)) if index == 0 or index in trained}

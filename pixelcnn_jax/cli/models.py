@@ -28,7 +28,7 @@ def models(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
-    start, width = "{:{width}}  {:18}  {:>6}  {:13}  ", max(len(one["model"]) for one in rows)
+    start, width = "{:{width}}  {:18}  {:>6}  {:13}  ", max(len(record["model"]) for record in rows)
     click.echo((start + "{:>8}  {:>8}  {:>10}").format(*COLUMNS, width=width))
-    for name, data, *facts in (one.values() for one in rows):
+    for name, data, *facts in (record.values() for record in rows):
         click.echo((start + "{:>8.4f}  {:>8.2f}  {:>10,}").format(name, data.split()[0], *facts, width=width))

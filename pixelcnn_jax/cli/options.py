@@ -121,9 +121,9 @@ class Density(NamedTuple):
             return None
         names, numbers = (self.spec.class_names or ())[: self.classes], [*map(str, range(self.classes))]
         if label not in (*names, *numbers):
-            given = "is needed" if label is None else f"is {label}"
-            known = ", ".join(names) or f"0 to {self.classes - 1}"
-            raise InputError(f"--label {given}: {self.name} has the classes {known}.")
+            problem = "is needed" if label is None else f"is {label}"
+            choices = ", ".join(names) or f"0 to {self.classes - 1}"
+            raise InputError(f"--label {problem}: {self.name} has the classes {choices}.")
         return self.h([(names if label in names else numbers).index(label)] * count)
 
 
@@ -141,7 +141,7 @@ def load_density(name: str) -> Density:
             "drew its pictures into its workdir, and load_pretrained loads it in Python."
         )
     image = jax.ShapeDtypeStruct((1, *spec.shape), jnp.int32)
-    given = {
+    condition = {
         "label": jax.ShapeDtypeStruct((1, density.classes), jnp.float32),
         "examples": jax.ShapeDtypeStruct((1, 1, *spec.shape), jnp.int32),
         "caption": jax.ShapeDtypeStruct((1, 1), jnp.int32),
@@ -149,7 +149,7 @@ def load_density(name: str) -> Density:
     try:
         if (model.channels, model.levels) != (spec.channels, spec.levels):
             raise ValueError(f"it has {model.channels} channels of {model.levels} levels.")
-        jax.eval_shape(lambda image, h: nats(model, density.variables, image, h=h), image, given)
+        jax.eval_shape(lambda image, h: nats(model, density.variables, image, h=h), image, condition)
     except Exception as error:  # JAX, Flax and a module of one's own raise many kinds of errors
         what = f"model of {card['density']} for images of {spec}"
         raise InputError(f"{name} is no {what}: {first_line(error):.200}") from None

@@ -25,7 +25,7 @@ PARTS = {"bottom": (1, None), "top": (0, None), "left": (None, 0), "right": (Non
 
 @click.command()
 @options.model_argument
-@click.argument("given", nargs=-1)
+@click.argument("words", metavar="[GIVEN]...", nargs=-1)
 @click.option("--complete", "image", type=options.path, help="Image file to complete.")
 @click.option("--hide", type=click.Choice(PARTS), default="bottom", help="Part to hide.")
 @click.option("--share", type=float, default=0.5, help="Fraction of height or width to hide.")
@@ -38,7 +38,7 @@ PARTS = {"bottom": (1, None), "top": (0, None), "left": (None, 0), "right": (Non
 @options.json_option
 def sample(
     name: str,
-    given: tuple[str, ...],
+    words: tuple[str, ...],
     image: Path | None,
     hide: str,
     share: float,
@@ -65,14 +65,14 @@ def sample(
     if guidance and settings is not None and not (settings.get("drop_condition") or empty_sets):
         raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
     h: ConditionLike | None
-    if density.classes and label is None and not given and image is None:
+    if density.classes and label is None and not words and image is None:
         columns = count or 10
         labels = np.repeat(np.arange(density.classes), columns)
         h, count = density.h(labels), len(labels)
     else:
         count = count or (64 if image is None else 8)
         columns = math.isqrt(count - 1) + 1 if image is None else count + 2
-        h = read_condition(density, given, label, count)
+        h = read_condition(density, words, label, count)
     height, width, channels = density.spec.shape
     arguments: dict[str, Any] = {"h": h, "temperature": temperature, "guidance": guidance}
     shown = np.zeros((0, height, width, channels), np.int32)
@@ -123,6 +123,6 @@ def given_mask(part: str, share: float, spec: ImageSpec) -> Bool[np.ndarray, "he
         size = length if place is None else max(1, round(share * length))
         start = int((place or 0) * (length - size))
         hidden.append(slice(start, start + size))
-    given = np.ones((*spec.shape[:2], 1), bool)
-    given[tuple(hidden)] = False
-    return given
+    observed = np.ones((*spec.shape[:2], 1), bool)
+    observed[tuple(hidden)] = False
+    return observed

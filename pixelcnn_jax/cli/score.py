@@ -33,7 +33,7 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
     names, batch = list(paths), options.at_most(BATCH, density.spec)
     with options.progress("scoring", len(names)) as on_image:
         for start in range(0, len(names), batch):
-            images = np.stack([read_fitted(paths[one], density) for one in names[start : start + batch]])
+            images = np.stack([read_fitted(paths[filename], density) for filename in names[start : start + batch]])
             h = density.h_of(label, len(images))
             scores = bits_per_dim(density.model, density.variables, images, h=h).tolist()
             for index, (image, score) in enumerate(zip(images, scores, strict=True)):

@@ -55,25 +55,25 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
     path = pathlib.Path(data_dir or "").expanduser()
     try:
         with np.load(path) as file:
-            wanted = [name for name in file.files if name.endswith("_label") or name == f"{split.name}_image"]
+            keys = [name for name in file.files if name.endswith("_label") or name == f"{split.name}_image"]
             names = [name.removesuffix("_image") for name in file.files if name.endswith("_image")]
-            arrays = {name: file[name] for name in wanted}
+            arrays = {name: file[name] for name in keys}
     except Exception as error:  # NumPy raises several types for files of a different format
         raise InputError(f"data_dir={data_dir} must be an .npz file of arrays such as train_image: {error}.") from error
     split.check_name(str(path), names)
-    images, own = arrays.pop(f"{split.name}_image"), f"{split.name}_label"
-    if labels and own not in arrays:
-        raise InputError(f"{path} has no array {own}: add it or set labels=False.")
+    images, label_key = arrays.pop(f"{split.name}_image"), f"{split.name}_label"
+    if labels and label_key not in arrays:
+        raise InputError(f"{path} has no array {label_key}: add it or set labels=False.")
     if not (labels or split.feature):
         arrays.clear()
     for name, array in arrays.items():
-        size = len(images) if name == own else array.size
+        size = len(images) if name == label_key else array.size
         if array.dtype.kind not in "ui" or array.shape != (size,):
             raise InputError(f"{path}: {name} must be integers [{size}], got {array.dtype} {list(array.shape)}.")
     # Over all splits, so that labels agree.
     count = max((int(array.max(initial=-1)) + 1 for array in arrays.values()), default=0)
-    source = array_source(path.stem, images, arrays[own] if labels else None, levels=levels, classes=count)
-    classes = {"label": lambda: (arrays[own].tolist(), [*map(str, range(count))])} if own in arrays else {}
+    source = array_source(path.stem, images, arrays[label_key] if labels else None, levels=levels, classes=count)
+    classes = {"label": lambda: (arrays[label_key].tolist(), [*map(str, range(count))])} if label_key in arrays else {}
     return source._replace(rows=split.rows(len(images), classes), stored=split.name)
 
 

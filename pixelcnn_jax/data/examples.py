@@ -38,12 +38,12 @@ class ExampleSets(Dataset):
         """Draws an example and its set, which is not augmented."""
         example = super().draw(index, seed=seed, augment=augment)
         epoch, random = index // self.count, random_generator(seed, STREAM + index)
-        others = self.members[int(example["label"])]
-        others = random.permutation(others[others != example.pop("index")])
+        members = self.members[int(example["label"])]
+        members = random.permutation(members[members != example.pop("index")])
         count = random.integers(self.fewest, self.most + 1, size=2).min()
         examples = np.full((self.most, *self.spec.shape), ABSENT, np.int32)
-        for place, other in enumerate(others[:count]):
-            examples[place] = self.images.draw(epoch * len(self.images) + int(other), seed=seed)["image"]
+        for place, member in enumerate(members[:count]):
+            examples[place] = self.images.draw(epoch * len(self.images) + int(member), seed=seed)["image"]
         return example | {"examples": examples}
 
 
@@ -79,15 +79,15 @@ def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int,
     Raises:
       InputError: for pools without, or unequal in, classes of more than ``shots`` images.
     """
-    known = [[label for label, members in pool.members.items() if len(members) > shots] for pool in pools]
-    sizes = [min(ways, len(labels)) for labels in known]
+    pool_labels = [[label for label, members in pool.members.items() if len(members) > shots] for pool in pools]
+    sizes = [min(ways, len(labels)) for labels in pool_labels]
     if min(sizes) < max(1, *sizes):
         raise InputError(f"The pools of an episode must have as many classes of more than {shots} images, got {sizes}.")
 
     def episode(index: int) -> Example:
         random = random_generator(seed, index)
         pool = pools[index % len(pools)]
-        classes = random.permutation(known[index % len(pools)])[:ways]
+        classes = random.permutation(pool_labels[index % len(pools)])[:ways]
         right = int(random.integers(len(classes)))
         members = [random.permutation(pool.members[label])[: shots + 1] for label in classes]
         images = np.array([[pool.images.draw(int(row), seed=0)["image"] for row in rows] for rows in members])

@@ -31,14 +31,14 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
       InputError: for no images, or missing labels or captions.
     """
     root = pathlib.Path(data_dir or "").expanduser()
-    every = find_image_files(root) if data_dir else []
-    if not every:
+    all_files = find_image_files(root) if data_dir else []
+    if not all_files:
         raise InputError(f"data_dir={data_dir} must be a folder of images, with names in {' '.join(EXTENSIONS)}.")
-    inside = {file: file.relative_to(root).parts[:-1] for file in every}  # parent folders
+    inside = {file: file.relative_to(root).parts[:-1] for file in all_files}  # parent folders
     tops = {folders[0] for folders in inside.values() if folders}
     split.check_name(str(root), sorted(tops | {"all"}))
-    kept = [row for row, file in enumerate(every) if split.name == "all" or inside[file][:1] == (split.name,)]
-    files = [every[row] for row in kept]
+    kept = [row for row, file in enumerate(all_files) if split.name == "all" or inside[file][:1] == (split.name,)]
+    files = [all_files[row] for row in kept]
     depth = 1 if split.name != "all" or tops <= SPLITS else 0
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     names = sorted(set(class_of.values()))
@@ -58,7 +58,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         return [names.index(class_of[files[row]]) for row in order], names
 
     def read(row: int) -> Example:
-        file = every[row]
+        file = all_files[row]
         return (
             {"image": decode(file, colour=colour or None)}
             | ({"label": np.int32(names.index(class_of[file]))} if labels else {})
@@ -67,8 +67,8 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
 
     rows = sorted(kept[order[place]] for place in split.rows(len(files), {"label": classes} if labelled else {}))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        colour = any(list(pool.map(has_colour, every[:: math.ceil(len(every) / INSPECTED)])))
-    source = Source(root.resolve().name, rows, read, files=every)
+        colour = any(list(pool.map(has_colour, all_files[:: math.ceil(len(all_files) / INSPECTED)])))
+    source = Source(root.resolve().name, rows, read, files=all_files)
     source = source._replace(classes=len(names), class_names=tuple(names)) if labels else source
     return source._replace(words=words) if captions else source
 

@@ -42,8 +42,8 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)
         opaque = image.convert("RGBA") if image.mode == "P" else image  # a transparent palette would warn
-        wanted = "RGB" if colour or (colour is None and image.mode not in GREY) else "L"
-        return np.asarray(opaque if opaque.mode == wanted else opaque.convert(wanted)).reshape(*image.size[::-1], -1)
+        mode = "RGB" if colour or (colour is None and image.mode not in GREY) else "L"
+        return np.asarray(opaque if opaque.mode == mode else opaque.convert(mode)).reshape(*image.size[::-1], -1)
 
 
 def has_colour(file: pathlib.Path) -> bool:
@@ -62,8 +62,8 @@ def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "heigh
     modes = ("RGB",) if channels == 3 else ("1", "L")
     with _opened(path) as image:
         if image.mode not in modes or "transparency" in image.info:
-            wanted = " or ".join(modes)
-            raise InputError(f"{path} must be of mode {wanted} without transparency, got {image.mode}: convert it.")
+            choices = " or ".join(modes)
+            raise InputError(f"{path} must be of mode {choices} without transparency, got {image.mode}: convert it.")
         if image.format == "MPO" or image.getexif().get(0x0112, 1) != 1:
             raise InputError(f"{path} holds previews or a rotation, which would be lost: convert it.")
         return np.asarray(image.convert("RGB" if channels == 3 else "L")).reshape(image.height, image.width, channels)

@@ -54,8 +54,8 @@ class Split(NamedTuple):
         rows: Sequence[int] = range(count)
         if self.feature is not None:
             if self.feature not in classes:
-                known = ", ".join(sorted(classes)) or "none"
-                raise InputError(f'"{self.text}" needs classes called {self.feature}, but the data set has {known}.')
+                features = ", ".join(sorted(classes)) or "none"
+                raise InputError(f'"{self.text}" needs classes called {self.feature}, but the data set has {features}.')
             indices, names = classes[self.feature]()
             rows = [row for row in rows if self._holds(indices[row], names)]
         first, end = _position(self.start or "0", len(rows)), _position(self.stop or "100%", len(rows))

@@ -42,7 +42,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     remedy = f"move it away and prepare it again, {_command(name, root)}"
     builder = _open(folder, remedy)
     features, splits = builder.info.features, builder.info.splits
-    split.check_name(name, [known for known, described in splits.items() if described.num_examples])
+    split.check_name(name, [split_name for split_name, info in splits.items() if info.num_examples])
     images = _features_of(features, "Image")
     key, class_features = _image_feature(name, features, labels=labels), _features_of(features, "ClassLabel")
     colour = _channels(features[key]) == 3
@@ -107,8 +107,8 @@ def _image_feature(name: str, features: Any, *, labels: bool) -> str:
     images = _features_of(features, "Image")
     key = images[0] if len(images) == 1 else "image"
     if key not in images or (labels and "label" not in _features_of(features, "ClassLabel")):
-        wanted = "image with a label" if labels else "image"
-        raise InputError(f"{name} has no {wanted} among its features, {', '.join(sorted(features))}.")
+        kind = "image with a label" if labels else "image"
+        raise InputError(f"{name} has no {kind} among its features, {', '.join(sorted(features))}.")
     return key
 
 
@@ -161,9 +161,9 @@ def _command(name: str, root: pathlib.Path) -> str:
 
 def _check_known(name: str) -> None:
     plain = re.split("[/:]", name)[0]
-    known = _tfds().list_builders(with_community_datasets=False)  # those of the community need the network
-    if plain not in known:
-        close = difflib.get_close_matches(plain, [*known, "digits", "folder", "array"]) or ["digits", "mnist"]
+    builders = _tfds().list_builders(with_community_datasets=False)  # those of the community need the network
+    if plain not in builders:
+        close = difflib.get_close_matches(plain, [*builders, "digits", "folder", "array"]) or ["digits", "mnist"]
         raise InputError(f'dataset="{plain}" is unknown: did you mean {" or ".join(close)}?')
 
 

@@ -24,24 +24,24 @@ def symmetries(height: int, width: int) -> list[Callable[[Array], Array]]:
 
 
 def random_view(
-    key: Key[Array, ""], images: Int[Array, "batch height width channels"], share: float, others: Sequence[int] = ()
+    key: Key[Array, ""], images: Int[Array, "batch height width channels"], share: float, indices: Sequence[int] = ()
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, "batch views"]]:
     """Draws a view per image; returns images and one-hot h.
 
     Args:
       share: probability of a view other than the identity.
-      others: indices of those in `views`; all if empty.
+      indices: those views, as indices of `views`; all if empty.
     """
     all_views = views(*images.shape[1:3])
-    index = random_index(key, len(images), share, others or range(1, len(all_views)))
+    index = random_index(key, len(images), share, indices or range(1, len(all_views)))
     return _select(images, index, all_views), jax.nn.one_hot(index, len(all_views))
 
 
-def random_index(key: Key[Array, ""], batch: int, share: float, others: Sequence[int]) -> Int[Array, " batch"]:
-    """Draws one of ``others`` with probability ``share``, else 0, per image."""
+def random_index(key: Key[Array, ""], batch: int, share: float, indices: Sequence[int]) -> Int[Array, " batch"]:
+    """Draws one of ``indices`` with probability ``share``, else 0, per image."""
     key_other, key_view = jax.random.split(key)
     other = jax.random.bernoulli(key_other, share, (batch,))
-    return jnp.where(other, jnp.array(others)[jax.random.randint(key_view, (batch,), 0, len(others))], 0)
+    return jnp.where(other, jnp.array(indices)[jax.random.randint(key_view, (batch,), 0, len(indices))], 0)
 
 
 def rotate(

@@ -25,8 +25,8 @@ AXIS = "pixelcnn_jax_images"  # layers ignore a user's mesh
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Makes a mesh with one axis, ``AXIS``, sorted by process."""
-    chosen = sorted(devices or jax.devices(), key=lambda device: (device.process_index, device.id))
-    return Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
+    devices = sorted(devices or jax.devices(), key=lambda device: (device.process_index, device.id))
+    return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

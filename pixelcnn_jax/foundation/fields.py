@@ -39,8 +39,8 @@ def as_config(section: type) -> Any:
 
     kinds = typing.get_type_hints(section)
     config = ConfigDict()
-    for one in dataclasses.fields(section):
-        config[one.name] = placeholder(_plain(kinds[one.name])) if one.default is None else one.default
+    for field in dataclasses.fields(section):
+        config[field.name] = placeholder(_plain(kinds[field.name])) if field.default is None else field.default
     return config
 
 
@@ -55,16 +55,16 @@ def read_section(section: type[Section], values: Mapping[str, Any], *, name: str
     Raises:
       InputError: for an unknown field, or a wrong type or value.
     """
-    known = {one.name: one for one in dataclasses.fields(section)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
     kinds = typing.get_type_hints(section)
-    for given in values:
-        if given not in known:
-            near = difflib.get_close_matches(given, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f": it has {', '.join(known)}."
-            raise InputError(f"{name} has no field {given}{hint}")
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f": it has {', '.join(fields)}."
+            raise InputError(f"{name} has no field {key}{hint}")
     read = {
-        key: _checked(f"{name}.{key}", values.get(key, one.default), kinds[key], one.metadata)
-        for key, one in known.items()
+        key: _parse_value(f"{name}.{key}", values.get(key, field.default), kinds[key], field.metadata)
+        for key, field in fields.items()
     }
     return section(**read)
 
@@ -72,19 +72,19 @@ def read_section(section: type[Section], values: Mapping[str, Any], *, name: str
 def help_lines(section: type, values: Mapping[str, Any], *, name: str) -> list[str]:
     """Formats a line of help per field, with its value in a config."""
     return [
-        f"  --{name}.{one.name}={shlex.quote(str(values.get(one.name, one.default)))}".ljust(52)
-        + f" {one.metadata['help']}"
-        for one in dataclasses.fields(section)
+        f"  --{name}.{field.name}={shlex.quote(str(values.get(field.name, field.default)))}".ljust(52)
+        + f" {field.metadata['help']}"
+        for field in dataclasses.fields(section)
     ]
 
 
 def _plain(kind: Any) -> Any:
     """Strips None from a type such as ``int | None``."""
     kinds = typing.get_args(kind)
-    return next(one for one in kinds if one is not type(None)) if type(None) in kinds else kind
+    return next(x for x in kinds if x is not type(None)) if type(None) in kinds else kind
 
 
-def _checked(name: str, value: Any, kind: Any, metadata: Mapping[str, Any]) -> Any:
+def _parse_value(name: str, value: Any, kind: Any, metadata: Mapping[str, Any]) -> Any:
     plain = _plain(kind)
     if value is None and plain is not kind:
         return None
@@ -92,16 +92,16 @@ def _checked(name: str, value: Any, kind: Any, metadata: Mapping[str, Any]) -> A
         value = tuple(tuple(x) if isinstance(x, list) else x for x in value)
     elif plain is float and type(value) is int:
         value = float(value)
-    if wanted := _unmet(value, plain, metadata):
-        raise InputError(f"{name} must be {wanted}, got {value!r}.")
+    if requirement := _unmet(value, plain, metadata):
+        raise InputError(f"{name} must be {requirement}, got {value!r}.")
     return value
 
 
 def _unmet(value: Any, kind: Any, metadata: Mapping[str, Any]) -> str | None:
     """Describes what a value must be and is not."""
-    wanted, (inner, *repeated) = typing.get_origin(kind) or kind, typing.get_args(kind) or (None,)
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        return f"of type {wanted.__name__}"
+    origin, (inner, *repeated) = typing.get_origin(kind) or kind, typing.get_args(kind) or (None,)
+    if not isinstance(value, origin) or (origin is int and isinstance(value, bool)):
+        return f"of type {origin.__name__}"
     if repeated == [...] and not all(type(x) is inner for x in value):
         return f"a tuple of type {inner.__name__}"
     if metadata["choices"] and value not in metadata["choices"]:

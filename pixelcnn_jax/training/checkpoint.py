@@ -67,9 +67,9 @@ class Checkpoints:
             raise InputError(f"The checkpoint {place} cannot be written: {first_line(error)}.") from error
 
     def discard_from(self, step: int) -> None:
-        for later in self.steps() if is_first() else ():
-            if later >= step:
-                shutil.rmtree(self.folder / str(later))
+        for saved_step in self.steps() if is_first() else ():
+            if saved_step >= step:
+                shutil.rmtree(self.folder / str(saved_step))
 
     def restore(self, like: Any) -> Any | None:
         """Loads the latest intact checkpoint, or None; damaged ones are named on stderr.
@@ -85,8 +85,8 @@ class Checkpoints:
             return None
         from orbax.checkpoint import v1 as ocp
 
-        wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
-        return ocp.load(self.folder / str(step) / "state", wanted)
+        abstract_state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+        return ocp.load(self.folder / str(step) / "state", abstract_state)
 
     def _latest_whole(self, shapes: dict[str, str]) -> int | None:
         for step in reversed(self.steps()):

@@ -80,7 +80,7 @@ class RunConfig:
     section: Any
 
 
-SECTIONS: Any = {one.name: one.type for one in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(one.type)}
+SECTIONS: Any = {x.name: x.type for x in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(x.type)}
 
 
 class Keys(NamedTuple):

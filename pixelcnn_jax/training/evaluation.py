@@ -67,13 +67,13 @@ def evaluate(
     """
     pixels = np.asarray(as_images(images, channels=model.channels, levels=model.levels))
     count = len(pixels)
-    given = given_rows(count, h, s)
-    if isinstance(model, Network) and "h" in given:
-        given["h"] = np.asarray(as_vectors(variables, given["h"]))
-    h, s = (given[x][:1] if x in given else None for x in "hs")
+    condition = given_rows(count, h, s)
+    if isinstance(model, Network) and "h" in condition:
+        condition["h"] = np.asarray(as_vectors(variables, condition["h"]))
+    h, s = (condition[x][:1] if x in condition else None for x in "hs")
     apply_conditioner(model, variables, h, s, shape=(1, *pixels.shape[1:]))
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], model.channels, model.levels)
-    dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").with_arrays(**given)
+    dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").with_arrays(**condition)
     return summarise(in_full_precision(_nats_of(model, min(batch_size, count)), variables, dataset), spec)
 
 
@@ -96,11 +96,11 @@ def _nats_of(model: Any, batch_size: int) -> Callable[..., Float[np.ndarray, " c
     return make_evaluator(nats_of, batch_size=batch_size)
 
 
-def summarise(each: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluation:
+def summarise(losses: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluation:
     """Summarises nats per image as an ``Evaluation``."""
-    each = each.astype(np.float64)
-    mean, count = float(each.mean()), len(each)
-    error = float(each.std(ddof=1)) / count**0.5 if count > 1 else float("inf")
+    losses = losses.astype(np.float64)
+    mean, count = float(losses.mean()), len(losses)
+    error = float(losses.std(ddof=1)) / count**0.5 if count > 1 else float("inf")
     half = QUANTILE * error
     return Evaluation(mean, nats_to_bits_per_dim(mean, spec.shape), error, (mean - half, mean + half), count)
 

@@ -131,22 +131,22 @@ def fit(
     pixels = np.asarray(as_images(images, channels=channels, levels=levels))
     seed = int(jax.random.bits(jax.random.key(0) if key is None else key))
     held_out = _held_out(validation, len(images), seed)
-    given = given_rows(len(images), h, s)
+    condition = given_rows(len(images), h, s)
     try:
         spec = ImageSpec(pixels.shape[1], pixels.shape[2], channels, levels)
         network = _model(model, spec, epochs=steps * batch_size / (len(images) - len(held_out)))
-        spec = dataclasses.replace(spec, classes=_classes(network, given.get("h"), variables))
-        dataset = Dataset(lambda i: {"image": pixels[i]}, len(images), spec, "array").with_arrays(**given)
+        spec = dataclasses.replace(spec, classes=_classes(network, condition.get("h"), variables))
+        dataset = Dataset(lambda i: {"image": pixels[i]}, len(images), spec, "array").with_arrays(**condition)
         learned = np.setdiff1d(np.arange(len(images)), held_out)
         splits = Splits(dataset.take(learned, "the array"), dataset.take(held_out, "the images held out"))
-        arrays = {} if workdir is None else {"images": images, "validation": held_out, "variables": variables, **given}
+        arrays = {} if workdir is None else dict(images=images, validation=held_out, variables=variables, **condition)
         identity: dict[str, Any] = {name: _digest(*jax.tree.leaves(x)) for name, x in arrays.items()}
         identity |= {"model": json.dumps(describe(network)), "key": seed}
         identity |= dict(levels=levels, steps=steps, microbatch_size=microbatch_size, eval_every=eval_every)
         tenth = max(1, steps // 10)
-        every = tenth if eval_every is None else eval_every
+        interval = tenth if eval_every is None else eval_every
         train = dict(steps=steps, batch_size=batch_size, microbatch_size=microbatch_size, ema_decay=ema_decay)
-        train |= dict(eval_every=every, checkpoint_every=every, log_every=max(1, tenth // 4))
+        train |= dict(eval_every=interval, checkpoint_every=interval, log_every=max(1, tenth // 4))
         fields = {
             "data": {"dataset": "array"},
             "optimizer": {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)},
@@ -164,13 +164,13 @@ def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int
             f"images must be integers, got {images.dtype}: make levels of intensities from 0 to 1 by "
             "numpy.round(255 * images).astype(numpy.uint8)."
         )
-    known = {stated, of_model} - {None} or {LEVELS.get(images.dtype.name)}
-    if len(known) > 1 or None in known:
+    candidates = {stated, of_model} - {None} or {LEVELS.get(images.dtype.name)}
+    if len(candidates) > 1 or None in candidates:
         raise InputError(
             f"levels must be those of model and images, got {stated} for {images.dtype} images and a model of "
             f"{of_model}."
         )
-    levels = int(known.pop() or 0)
+    levels = int(candidates.pop() or 0)
     if stated is of_model is None and images.size and 8 * (used := max(2, int(images.max()) + 1)) <= levels:
         unused = f"{images.dtype} images have {levels:,} levels, none of them above {images.max()} here"
         print(f"{unused}: if there are no more, levels={used} gives a better likelihood.", file=sys.stderr)
@@ -209,7 +209,7 @@ def _train(
     config: RunConfig, model: Any, splits: Splits, start: Variables | None, workdir: Path | None, progress: bool
 ) -> Fitted:
     check_batch_size(data_mesh(), config.train.batch_size, config.train.microbatch_size)
-    experiment, exact = (_experiment(one, splits.train, start) for one in (model, _in_float32(model)))
+    experiment, exact = (_experiment(network, splits.train, start) for network in (model, _in_float32(model)))
     shows = progress and (in_notebook() or sys.stderr.isatty())
     scorer = make_scorer(config, exact, shows=shows)
     with nullcontext() if workdir is None else open_workdir(workdir, config, splits):
@@ -221,21 +221,21 @@ def _train(
 def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experiment:
     first, classes = train.stack([train.example(0)]), train.spec.classes
 
-    def given(batch: Mapping[str, Any]) -> dict[str, Any]:
+    def condition(batch: Mapping[str, Any]) -> dict[str, Any]:
         return {name: x for name, x in batch.items() if name in ("h", "s")}
 
     def init(key: Key[Array, ""]) -> Params:
         vectors = {"h": jax.nn.one_hot(first["h"], classes)} if classes else {}
-        return dict(model.init(key, first["image"], **given(first) | vectors) if start is None else start)
+        return dict(model.init(key, first["image"], **condition(first) | vectors) if start is None else start)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Array:
-        return nats(model, params, batch["image"], **given(batch), key=key)
+        return nats(model, params, batch["image"], **condition(batch), key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Batch) -> Array:
         batch, height, width, _ = source["image"].shape
-        return sample(model, params, key, shape=(batch, height, width), **given(source))[None]
+        return sample(model, params, key, shape=(batch, height, width), **condition(source))[None]
 
-    names = ["y" if name == "h" and classes else name for name in given(first)]
+    names = ["y" if name == "h" and classes else name for name in condition(first)]
     density = f"p(x|{', '.join(names)})" if names else "p(x)"
     return Experiment(init, loss, draw, model, density=density)
 

@@ -65,11 +65,11 @@ class Metrics:
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._begun: collections.deque[Future[None]] = collections.deque()
         # Records after the last checkpoint will be written again.
-        written = read_records(self._file) if workdir is not None and self._file.exists() else []
-        self.records: list[Record] = [record for record in written if record["step"] <= resumed_step]
+        records = read_records(self._file) if workdir is not None and self._file.exists() else []
+        self.records: list[Record] = [record for record in records if record["step"] <= resumed_step]
         if self._writes:
             atomic_write(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
-            self.later(self._begin_tensorboard, list(self.records))
+            self.submit(self._begin_tensorboard, list(self.records))
 
     def write(self, step: int, **scalars: float) -> None:
         record = {"step": step, **scalars}
@@ -78,11 +78,11 @@ class Metrics:
             return
         with self._file.open("a") as file:
             file.write(json.dumps(record) + "\n")
-        self.later(self._write_tensorboard, record)
+        self.submit(self._write_tensorboard, record)
         for log in self._loggers:
-            self.later(log, step, scalars, self._pictures(record))
+            self.submit(log, step, scalars, self._pictures(record))
 
-    def later(self, work: Callable[..., None], *inputs: Any) -> None:
+    def submit(self, work: Callable[..., None], *inputs: Any) -> None:
         """Queues work, in order, on the first process; ``close`` waits for it."""
         while self._begun and self._begun[0].done():
             self._begun.popleft().result()

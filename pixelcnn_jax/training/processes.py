@@ -42,8 +42,8 @@ def launched() -> Processes:
         return Processes(None, number, None, [] if local == 1 else None, "mpi4py")
     if "SLURM_STEP_NUM_TASKS" in variables:
         number = int(variables["SLURM_STEP_NUM_TASKS"])
-        own = variables["SLURM_STEP_NUM_NODES"] == str(number) or "per_task" in variables.get("SLURM_TRES_BIND", "")
-        return Processes(None, number, None, [] if own else None)
+        private = variables["SLURM_STEP_NUM_NODES"] == str(number) or "per_task" in variables.get("SLURM_TRES_BIND", "")
+        return Processes(None, number, None, [] if private else None)
     if int(variables.get("SLURM_NTASKS", 1)) > 1:
         raise InputError("SLURM allotted several tasks: prefix the command by srun, or add --processes=1.")
     return Processes(None, len(variables.get("TPU_WORKER_HOSTNAMES", "").split(",")), None)

@@ -59,7 +59,7 @@ def report_html(workdir: Path) -> str:
 def next_steps(workdir: Path) -> str:
     """Lists commands that use a finished run's model."""
     commands = _commands(workdir, *(try_read_json(workdir / name) for name in ("config.json", "model.json")))
-    return "\n".join([f"\nThe report is {workdir / 'report.html'}. Next:", *(f"  {one}" for one in commands)])
+    return "\n".join([f"\nThe report is {workdir / 'report.html'}. Next:", *(f"  {command}" for command in commands)])
 
 
 def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[str]:

@@ -70,8 +70,8 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
 
         def report(metrics: Metrics) -> None:
             records, title = list(metrics.records), splits.train.description
-            metrics.later(save_curve, workdir / "curve.png", records, experiment.measure, title)
-            metrics.later(write_report, workdir)
+            metrics.submit(save_curve, workdir / "curve.png", records, experiment.measure, title)
+            metrics.submit(write_report, workdir)
 
         metrics = train_steps(config, in_training, splits, workdir, best=best, scorer=scorer, draw=draw, report=report)
         params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())

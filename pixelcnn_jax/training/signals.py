@@ -37,12 +37,12 @@ class StopRequest:
 
     Attributes:
       signal: number of the signal, or None.
-      several: whether several processes train.
+      multihost: whether several processes train.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self.several = jax.process_count() > 1
+        self.multihost = jax.process_count() > 1
         self._raises = False
 
     def pass_on(self, number: int, frame: FrameType | None) -> None:
@@ -54,8 +54,8 @@ class StopRequest:
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal in a single process."""
         self.signal = number
-        for one in SIGNALS:
-            signal.signal(one, signal.SIG_DFL)
+        for sig in SIGNALS:
+            signal.signal(sig, signal.SIG_DFL)
         if number == signal.SIGINT and os.isatty(2):
             os.write(2, b"\nStopping after this step, and saving it. Ctrl-C again ends at once, without saving.\n")
         if self._raises:
@@ -66,7 +66,7 @@ class StopRequest:
         """Lets a signal raise ``StopNow``, in repeatable work."""
         self._raises = True
         try:
-            if self.signal is not None and not self.several:
+            if self.signal is not None and not self.multihost:
                 raise StopNow
             yield
         finally:
@@ -74,7 +74,7 @@ class StopRequest:
 
     def reached(self, step: int) -> bool:
         """Whether to stop after this step; all processes agree."""
-        if not self.several:
+        if not self.multihost:
             return self.signal is not None
         reached = multihost_utils.reached_preemption_sync_point(step)
         if reached:
@@ -89,9 +89,9 @@ def stop_requests(seconds: float | None = None, *, listens: bool = True) -> Iter
     if not listens or threading.current_thread() is not threading.main_thread():
         yield request
         return
-    listened: tuple[Any, ...] = (signal.SIGINT,) if request.several else SIGNALS  # JAX itself listens for SIGTERM then
-    listened += () if seconds is None else (signal.SIGALRM,)
-    before = {one: signal.signal(one, request.pass_on if request.several else request.handle) for one in listened}
+    signals: tuple[Any, ...] = (signal.SIGINT,) if request.multihost else SIGNALS  # JAX itself listens for SIGTERM then
+    signals += () if seconds is None else (signal.SIGALRM,)
+    before = {sig: signal.signal(sig, request.pass_on if request.multihost else request.handle) for sig in signals}
     if seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
@@ -99,5 +99,5 @@ def stop_requests(seconds: float | None = None, *, listens: bool = True) -> Iter
     finally:
         if seconds is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for sig, handler in before.items():
+            signal.signal(sig, handler)

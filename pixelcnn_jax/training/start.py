@@ -25,18 +25,18 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     """
     if name is None:
         return None
-    wanted = jax.eval_shape(experiment.init, jax.random.key(0))
-    trained, shapes = flatten_dict(read_weights(name)[0]), shapes_of(wanted)
+    abstract_params = jax.eval_shape(experiment.init, jax.random.key(0))
+    trained, shapes = flatten_dict(read_weights(name)[0]), shapes_of(abstract_params)
     for part in without:
         if not any(part in path for path in trained):
             raise InputError(f"config.train.reinitialise names {part}, which config.train.start_from={name} lacks.")
     variables = unflatten_dict({path: x for path, x in trained.items() if not set(path) & set(without)})
-    whole = {part: variables[part] for part in wanted if part in variables}
+    whole = {part: variables[part] for part in abstract_params if part in variables}
     # Either side may hold the network alone, in a ConditionalModel, or beside other networks.
     networks = [x for x in (variables, part_of(variables, "network")) if x]
     networks += [{"params": {"network": x.get("params")}} for x in networks]
-    candidates = [whole, *networks, *({part: x} for x in networks for part in wanted)]
-    if params := next((one for one in candidates if one and shapes_of(one).items() <= shapes.items()), None):
+    candidates = [whole, *networks, *({part: x} for x in networks for part in abstract_params)]
+    if params := next((x for x in candidates if x and shapes_of(x).items() <= shapes.items()), None):
         return params
     loaded_shapes = shapes_of(whole)
     differing = [part for part in shapes.keys() | loaded_shapes.keys() if shapes.get(part) != loaded_shapes.get(part)]

@@ -21,12 +21,12 @@ def score_rows(published: Iterable[Any], scored: Mapping[str, Any], shape: tuple
     measure, bits_per_nat = scored.get("measure", LIKELIHOOD), nats_to_bits_per_dim(1.0, shape)
     this = "this run" if scored.get("density", "p(x)") == "p(x)" else f"this run, {scored['density']}"
     this += f", step {scored['step']:,}" if "step" in scored else ""
-    own = [(this, split, x) for split, x in scored.get("scores", {}).items()]
+    scores = [(this, split, x) for split, x in scored.get("scores", {}).items()]
     if measure != LIKELIHOOD:
-        return [["model", "split", display_name(measure)], *([*row, f"{x[measure]:.4f}"] for *row, x in own)]
+        return [["model", "split", display_name(measure)], *([*row, f"{x[measure]:.4f}"] for *row, x in scores)]
     rows = [(model, split, nats) for model, x in scored.get("baselines", {}).items() for split, nats in x.items()]
     rows += [(model, split, x if unit == "nats" else x / bits_per_nat) for model, split, unit, x in published]
-    rows += [(*row, x["nats"]) for *row, x in own]
+    rows += [(*row, x["nats"]) for *row, x in scores]
     figures = ([model, split, f"{nats * bits_per_nat:.4f}", f"{nats:.2f}"] for model, split, nats in rows)
     return [["model", "split", "bits/dim", "nats"], *figures]
 

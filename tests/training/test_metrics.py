@@ -46,7 +46,7 @@ def test_a_process_that_is_not_the_first_writes_nothing(tmp_path, monkeypatch):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
     with closing(Metrics(tmp_path, resumed_step=1)) as metrics:
         metrics.write(2, loss=1.0)
-        metrics.later(save_curve, tmp_path / "curve.png", list(metrics.records), "loss", "")
+        metrics.submit(save_curve, tmp_path / "curve.png", list(metrics.records), "loss", "")
         assert metrics.last("loss") == 1.0
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
     assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "loss": 2.0}\n'
@@ -118,7 +118,7 @@ def test_the_curve_is_drawn_after_the_imports_in_the_thread(tmp_path, monkeypatc
     with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
         metrics.write(1, train_loss=2.0)
         begun.wait()
-        metrics.later(save_curve, tmp_path / "curve.png", list(metrics.records), "loss", "")
+        metrics.submit(save_curve, tmp_path / "curve.png", list(metrics.records), "loss", "")
     assert is_png(tmp_path / "curve.png")
 
 
