@@ -21,8 +21,8 @@ from configs import cifar10_small
 STEPS = 4_500, 2_400, 4_500, 2_300, 3_000, 2_300
 
 
-def get_config(step: str = "1", experiment: str = "unconditional") -> ConfigDict:
-    config, number = cifar10_small.get_config(experiment), int(step)
+def get_config(step: str = "1") -> ConfigDict:
+    config, number = cifar10_small.get_config(), int(step)
     config.seed = max(0, number - 4)
     config.data.train_split, config.data.validation_split = "train[:49000]", "train[49000:]"
     config.model.update(features=96, layers=7, head_features=192, mixture=10, linear_prediction=True, dtype="bfloat16")

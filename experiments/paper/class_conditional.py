@@ -60,7 +60,9 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     images, classes = report_split(splits).subset(config.train.report_images), jnp.eye(number_of_classes(spec))
     nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], classes))
     figures = bayes(-nats_of(params, images), images.labels(), spec.shape)
-    return {"report_images": len(images)} | figures | class_accuracy(config, spec, drawer(model, local, spec))
+    draw = drawer(model, local, spec)
+    accuracy = class_accuracy(config, spec, lambda key, labels: draw(key, classes[labels]))
+    return {"report_images": len(images)} | figures | accuracy
 
 
 def bayes(

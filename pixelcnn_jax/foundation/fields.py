@@ -62,8 +62,9 @@ def read_section(section: type[Section], values: Mapping[str, Any], *, name: str
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"; did you mean {near[0]}?" if near else f": it has {', '.join(fields)}."
             raise InputError(f"{name} has no field {key}{hint}")
+    defaults = {key: None if field.default is dataclasses.MISSING else field.default for key, field in fields.items()}
     read = {
-        key: _parse_value(f"{name}.{key}", values.get(key, field.default), kinds[key], field.metadata)
+        key: _parse_value(f"{name}.{key}", values.get(key, defaults[key]), kinds[key], field.metadata)
         for key, field in fields.items()
     }
     return section(**read)

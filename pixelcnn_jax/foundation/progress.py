@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 def in_notebook() -> bool:
     """Whether the process is a notebook kernel."""
-    return "ipykernel" in sys.modules
+    return "ipykernel.kernelapp" in sys.modules
 
 
 def progress_bar(items: Iterable[Any] | None, title: str, *, shown: bool = True, **options: Any) -> Any:

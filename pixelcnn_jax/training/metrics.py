@@ -164,6 +164,7 @@ class Stopwatch:
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
+        self._latest: list[Any] = []
         self._reset()
 
     @contextmanager
@@ -177,7 +178,8 @@ class Stopwatch:
     def count(self, measured: Any) -> Any:
         """Counts a step with its scalars; waits for those of the step two before, and returns them."""
         self._measured.append(measured)
-        return wait_for_older(self._measured)
+        self._latest = [*self._latest[-2:], measured]
+        return wait_for_older(self._latest)
 
     def read(self) -> tuple[Any, float]:
         """Collects measurements [steps] since the last call, and images per second."""

@@ -41,6 +41,7 @@ TINY = {
 ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
     "autoencoder": {"settings.map_features": 3},
+    "class_conditional": {"settings.map_features": 3},
     "codes": {"model.code_features": 3},
     "few_shot": {"data.max_examples": 3, "settings.alphabets": ("test where label is below 5",)},
 }

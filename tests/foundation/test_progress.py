@@ -25,11 +25,11 @@ def shown(monkeypatch, *, terminal=False):
 @pytest.fixture
 def notebook(monkeypatch):
     """Makes the process a notebook kernel."""
-    monkeypatch.setitem(sys.modules, "ipykernel", None)
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", None)
 
 
 def test_a_pipe_has_no_bar_and_a_terminal_has_one(monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    monkeypatch.delitem(sys.modules, "ipykernel.kernelapp", raising=False)
     assert shown(monkeypatch) == (False, False)
     assert shown(monkeypatch, terminal=True) == (False, True)
 

@@ -49,7 +49,7 @@ def at_step(monkeypatch, number, *, signal_number=signal.SIGTERM):
         counted.append(loss)
         if len(counted) == number:
             signal.raise_signal(signal_number)
-        count(self, loss)
+        return count(self, loss)
 
     monkeypatch.setattr(Stopwatch, "count", counting)
 
