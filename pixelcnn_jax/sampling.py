@@ -173,21 +173,17 @@ def _sample_rows(
 def _sample_naively(
     model: nn.Module, variables: Variables, adjustment: Adjustment, inputs: SamplerInputs, drawn: Drawn
 ) -> Drawn:
-    _, height, width, channels = drawn.images.shape
+    _, *shape = drawn.images.shape
 
-    def sample_row(row: Array, drawn: Drawn) -> Drawn:
+    def sample_subpixel(index: Array, drawn: Drawn) -> Drawn:
+        row, column, colour = jnp.unravel_index(index, shape)
+        at, images = (slice(None), row, column, colour), drawn.images
+        logits = apply(model, variables, adjustment.repeat(images), inputs.condition)[at]
         choose = _chooser(model, adjustment, inputs, row)
+        values, log_probs = choose(drawn.log_probs, logits, images[at], column, colour)
+        return Drawn(images.at[at].set(values), log_probs)
 
-        def sample_subpixel(index: Array, drawn: Drawn) -> Drawn:
-            column, colour = jnp.divmod(index, channels)
-            at, images = (slice(None), row, column, colour), drawn.images
-            logits = apply(model, variables, adjustment.repeat(images), inputs.condition)[at]
-            values, log_probs = choose(drawn.log_probs, logits, images[at], column, colour)
-            return Drawn(images.at[at].set(values), log_probs)
-
-        return jax.lax.fori_loop(0, width * channels, sample_subpixel, drawn)
-
-    return jax.lax.fori_loop(0, height, sample_row, drawn)
+    return jax.lax.fori_loop(0, int(np.prod(shape)), sample_subpixel, drawn)
 
 
 def _chooser(model: nn.Module, adjustment: Adjustment, inputs: SamplerInputs, row: Array) -> Callable[..., Any]:

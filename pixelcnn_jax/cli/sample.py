@@ -25,7 +25,7 @@ PARTS = {"bottom": (1, None), "top": (0, None), "left": (None, 0), "right": (Non
 
 @click.command()
 @options.model_argument
-@click.argument("words", metavar="[GIVEN]...", nargs=-1)
+@click.argument("words", metavar="[CONDITION]...", nargs=-1)
 @click.option("--complete", "image", type=options.path, help="Image file to complete.")
 @click.option("--hide", type=click.Choice(PARTS), default="bottom", help="Part to hide.")
 @click.option("--share", type=float, default=0.5, help="Fraction of height or width to hide.")
@@ -52,8 +52,8 @@ def sample(
 ) -> None:
     """Draw images into a grid.
 
-    Class-conditional models draw one row per class. GIVEN: a sentence for p(x|caption), image files for p(x|examples).
-    Completions are exact only with the bottom hidden, temperature 1 and no guidance.
+    CONDITION is a sentence for p(x|caption), or image files for p(x|examples). Class-conditional models draw a row per
+    class. Completions are exact only with the bottom hidden, temperature 1 and no guidance.
     """
     if not 0 < share < 1:
         raise InputError(f"--share must be between 0 and 1, got {share}.")

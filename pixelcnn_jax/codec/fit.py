@@ -12,7 +12,7 @@ from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.parameters import Params, layers_of
 
 RESIDUAL = 2**16  # about the largest value of the residual stream
-GIVEN = 2**9  # about the largest value of a map and of an embedded code
+LARGEST_CONDITION = 2**9  # about, of a map or an embedded code
 MARGIN = 1.5  # clip range over the calibration maximum
 MOST_STEP, MOST_SUM_STEP = 16, 30  # finest step of an operand, of a sum
 DAMPING = 0.1  # fraction of the mean variance added to each
@@ -186,12 +186,12 @@ def quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Param
     unit = np.full(model.channels, 1 / (model.levels - 1))  # inputs are 1 and 2 x - (levels - 1)
     if model.code_features:
         table = params["embedding"]["kernel"]
-        step = step_within(np.abs(table), GIVEN)
+        step = step_within(np.abs(table), LARGEST_CONDITION)
         common["embedding"] = {"kernel": np.rint(table * 2.0**step)}
         unit = np.full(model.channels * model.code_features, 2.0**-step)
     s = None
     if seen["condition"] is not None:
-        step, reach = range_of(seen["condition"], step_within(seen["condition"].largest, GIVEN))
+        step, reach = range_of(seen["condition"], step_within(seen["condition"].largest, LARGEST_CONDITION))
         reach = np.full(reach.shape, reach.max())
         s = seen["condition"], (step, reach)
         common["condition"] = {"shifts": {"s": -step}, "clips": {"s": reach}}

@@ -66,7 +66,6 @@ def advance_row(
     Args:
       state: images, memory above the row, carry of ``choose``.
       choose: maps carry, logits, old value, column and colour to the new value and carry.
-      width: number of columns to fill.
       read: replaces ``stream.read_colour``.
       repeat: makes the batch that the stream reads.
     """
@@ -83,8 +82,7 @@ def advance_row(
             pixel = pixel.at[:, 0, 0, colour].set(values)
         pixels = jax.lax.dynamic_update_slice_in_dim(pixels, pixel, column, axis=2)
         columns = stream.close_pixel(params, columns, pixel_state, repeat(pixel))
-        # Slices the next pixel's context already here: if sliced in its own iteration, XLA on CPU would fuse the
-        # slice into the gate, ten times slower.
+        # Opened an iteration early: else XLA on CPU fuses the slice of ``above`` into the gate, ten times slower.
         following = stream.open_pixel(params, columns, above, jnp.minimum(column + 1, width - 1))
         return pixels, columns, following, carry
 
