@@ -56,6 +56,7 @@ PANELS = (
             ("PixelSNAIL", 2.85, 46 * MILLION),  # 1712.09763
             ("PixelCNN 3.14", 3.14, None),  # 1601.06759
             ("Gated PixelCNN 3.03", 3.03, None),  # 1606.05328
+            ("Diagonal BiLSTM 3.00", 3.00, None),  # 1601.06759
         ),
     ),
     Data(
