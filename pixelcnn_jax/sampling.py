@@ -220,8 +220,8 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)
-    # Unobserved sub-pixels start at 0, a valid embedding index. Tracing cannot raise: traced
-    # values out of range become -1, and the log-probability of their image NaN.
+    # Unobserved sub-pixels start at 0, a valid embedding index. Tracing cannot raise: traced values out of range become
+    # -1, and the log-probability of their image NaN.
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=as_array(mask))
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)

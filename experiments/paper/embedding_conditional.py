@@ -137,7 +137,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     draws = max(2, config.train.report_samples // count)
     embeddings, right = np.repeat(places, draws, axis=0), np.repeat(np.arange(count), draws)
     draw = drawer(networks["decoder"], on_one_device(params["decoder"]), spec)
-    drawn = draw_in_parts(draw, keys(config).report, np.asarray(scaled(jnp.asarray(embeddings))))
+    drawn = draw_in_parts(lambda key, h: draw(key, scaled(h)), keys(config).report, embeddings)
     neighbour = np.roll(np.arange(len(drawn)).reshape(-1, draws), 1, axis=1).ravel()  # the previous sample of its place
     train_images, levels = read_all(splits.train)["image"], spec.levels
     pairs = [distance(images[:1], images[1:2], levels) for images in identities]
