@@ -16,18 +16,20 @@ published "cifar10", 1,483,026 parameters. Mean of p(x) and p(mirrored x): test 
 
 from ml_collections import ConfigDict
 
-from configs import cifar10_small
+from configs import cifar10_full
 
 STEPS = 4_500, 2_400, 4_500, 2_300, 3_000, 2_300
 
 
-def get_config(step: str = "1") -> ConfigDict:
-    config, number = cifar10_small.get_config(), int(step)
+def get_config(step: str = "1", experiment: str = "unconditional") -> ConfigDict:
+    config, number = cifar10_full.get_config(experiment), int(step)
     config.seed = max(0, number - 4)
-    config.data.train_split, config.data.validation_split = "train[:49000]", "train[49000:]"
+    config.data.update(train_split="train[:49000]", validation_split="train[49000:]")
     config.model.update(features=96, layers=7, head_features=192, mixture=10, linear_prediction=True, dtype="bfloat16")
-    config.optimizer.update(learning_rate=3e-3, warmup_steps=500 if number == 1 else 100, schedule="constant")
-    config.train.update(steps=STEPS[number - 1], ema_decay=0.999, eval_every=1_500, checkpoint_every=250)
+    config.optimizer.update(name="muon", learning_rate=3e-3, weight_decay=0.1, schedule="constant")
+    config.optimizer.warmup_steps = 500 if number == 1 else 100
+    config.train.update(batch_size=16, microbatch_size=2, steps=STEPS[number - 1], ema_decay=0.999)
+    config.train.update(eval_every=1_500, checkpoint_every=250, score_train_images=1_000, sample_rows=1)
     if number > 1:
         config.train.start_from = f"runs/cifar10_{number - 1}"
     if number % 2 == 0:

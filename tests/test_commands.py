@@ -27,7 +27,7 @@ SMALL = "--config.model.features=8 --config.model.layers=1 --config.model.first_
 CHAINS = {
     "mnist_captions": f"{SMALL} --config.train.report_images=2 --config.train.report_samples=2",
     "mnist_multiscale": f"{SMALL} --config.train.report_samples=2",
-    "cifar10_classes": f"{SMALL} --config.train.report_images=2 --config.train.report_samples=10",
+    "cifar10_classes": "--config.train.sample_rows=1 --config.train.report_images=2 --config.train.report_samples=10",
 }
 
 

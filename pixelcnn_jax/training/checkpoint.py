@@ -55,6 +55,7 @@ class Checkpoints:
             context = ocp.Context()
             # Otherwise Python hangs at exit if the folder cannot be made.
             context.asynchronous.create_directories_asynchronously = False
+            context.array.saving.use_replica_parallel = False  # it cuts each array into a slice per device
             with context:
                 ocp.save(place / "state", state)
             if is_first():
