@@ -47,7 +47,7 @@ bench: train-environment  ## run the benchmarks; ARGS=--data_dir=DIR reads real 
 planted-bugs: dev-environment  ## plant forty bugs, one at a time: the tests named with each must find it; ARGS="--only=codec"
 	"$(PY)" -m tools.planted_bugs $(ARGS)
 
-stress: dev-environment  ## attack files, command lines, workdirs and disks for ten minutes; ARGS=--seed=1
+stress: dev-environment  ## attack files, command lines and workdirs for ten minutes; ARGS=--seed=1
 	PYTHONPATH=tests "$(PY)" -m stress $(ARGS)
 
 table: train-environment  ## derive every published figure again and check the table in the README; ARGS=--data-dir=DIR

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import fastest
-from benchmarks.train_step import stepper
+from benchmarks.train_step import stepper, useful_flops
 from experiments.paper import unconditional
 from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, naive_sample, sample
 from pixelcnn_jax.cli.options import UserCommand
@@ -116,9 +116,7 @@ def training(name: str, batch_size: int, rounds: int, trace: Path, **model: Any)
     seconds = fastest({"step": step}, rounds=rounds)["step"]
     with jax.profiler.trace(str(trace)):
         jax.block_until_ready([step() for _ in range(3)])
-    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(experiment.init, jax.random.key(0)))
-    weights = sum(x.size for path, x in leaves if path[-1].key == "kernel")
-    flops = 3 * 2 * spec.height * spec.width * weights * batch_size
+    flops = useful_flops(experiment, spec) * batch_size
     speed = {"images_per_second": batch_size / seconds, "flops": flops / seconds}
     row = {"config": name, "batch_size": batch_size, **speed}
     if rate := peak():

@@ -13,13 +13,14 @@ from typing import Any
 import click
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks.timing import fastest
 from configs import cifar10_full
 from pixelcnn_jax import GatedPixelCNN, log_prob, sample, sample_and_log_prob
 from pixelcnn_jax.cli.evaluate import use_all_cores
 from pixelcnn_jax.cli.options import UserCommand
-from pixelcnn_jax.foundation.devices import match_sharding, shard
+from pixelcnn_jax.foundation.devices import AXIS, data_mesh, match_sharding
 
 R = GatedPixelCNN(levels=256, features=64, layers=7, head_features=64)
 
@@ -32,9 +33,16 @@ def new_variables(model: GatedPixelCNN) -> dict[str, Any]:
     return dict(jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, model.channels), jnp.int32)))
 
 
+def shared_keys(batch: int) -> jax.Array:
+    """Splits a key over the devices, if even."""
+    keys = jax.random.split(jax.random.key(0), batch)
+    even = batch % jax.device_count() == 0
+    return jax.device_put(keys, NamedSharding(data_mesh(), PartitionSpec(AXIS))) if even else keys
+
+
 def compare(model: GatedPixelCNN, batch: int, size: int) -> dict[str, float]:
     variables, images = new_variables(model), jnp.zeros((batch, size, size, model.channels), jnp.int32)
-    keys = shard(jax.random.split(jax.random.key(0), batch))
+    keys = shared_keys(batch)
     forward, (split_images, copies) = jax.jit(model.apply), match_sharding(keys, images, variables)
     forward_s = min(seconds(lambda: forward(variables, images), 5), seconds(lambda: forward(copies, split_images), 5))
     cached = seconds(lambda: sample(model, variables, keys, shape=(batch, size, size)))
@@ -45,10 +53,8 @@ def compare(model: GatedPixelCNN, batch: int, size: int) -> dict[str, float]:
 
 def compare_colours(model: GatedPixelCNN, size: int) -> dict[str, float]:
     def per_pixel(model: GatedPixelCNN) -> float:
-        keys = shard(jax.random.split(jax.random.key(0), 16))
-        return (
-            1e6 * seconds(partial(sample, model, new_variables(model), keys, shape=(16, size, size))) / (16 * size**2)
-        )
+        draw = partial(sample, model, new_variables(model), shared_keys(16), shape=(16, size, size))
+        return 1e6 * seconds(draw) / (16 * size**2)
 
     colour, grey = per_pixel(model.clone(channels=3)), per_pixel(model.clone(channels=1))
     return {"three_channels_us": colour, "one_channel_us": grey, "ratio": colour / grey}

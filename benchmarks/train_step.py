@@ -137,6 +137,12 @@ def gflop_of(compiled: jax.stages.Compiled) -> float:
     return 1e-9 * float(analysis["flops"])
 
 
+def useful_flops(experiment: Experiment, spec: ImageSpec) -> float:
+    """Counts the FLOPs of an image in training: each weight of a kernel once per pixel, three times."""
+    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(experiment.init, jax.random.key(0)))
+    return 3 * 2.0 * spec.height * spec.width * sum(x.size for path, x in leaves if path[-1].key == "kernel")
+
+
 @click.command(cls=UserCommand, help=__doc__)
 @click.option(
     "--microbatch-size", multiple=True, type=int, default=(1, 2, 4, 32), show_default=True, help="Per device; 32 whole."
@@ -161,10 +167,7 @@ def main(microbatch_size: tuple[int, ...], rounds: int) -> None:
     square, product = jnp.ones((2048, 2048)), jax.jit(jnp.matmul)
     seconds = fastest({**steps, "product": lambda: product(square, square)}, rounds=rounds)
 
-    # Each weight of a kernel is multiplied once per pixel, and three times as often in training.
-    shapes = jax.tree_util.tree_leaves_with_path(jax.eval_shape(experiment.init, jax.random.key(0)))
-    weights = sum(x.size for path, x in shapes if path[-1].key == "kernel")
-    useful = 3 * 2e-9 * SPEC.height * SPEC.width * weights
+    useful = useful_flops(experiment, SPEC) / 1e9
     ceiling = 2e-9 * 2048**3 / seconds.pop("product")
     speeds = {name: BATCH / x for name, x in seconds.items()}
 

@@ -30,7 +30,6 @@ from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables, condition_sizes
 from pixelcnn_jax.models.registry import build, describe
 
-# A checkout has more models than the wheel.
 PUBLISHED = Path(__file__).parent / "weights"
 
 Model = nn.Module | Mapping[str, Any]
@@ -80,11 +79,11 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     return Pretrained(model, variables, card)
 
 
-def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads variables and card without building the networks.
+def read_content(name: str | Path) -> tuple[bytes, dict[str, Any]]:
+    """Reads the weights' bytes, checked against the SHA-256 of the card, and the card.
 
     Raises:
-      InputError: model not found, damaged or not finite.
+      InputError: model not found or damaged.
     """
     file, card_file = find_model(name)
     card = read_card_file(card_file)
@@ -94,13 +93,23 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     content = next((x for x in candidates if hashlib.sha256(x).hexdigest() == digest), None)
     if content is None:
         raise InputError(f"{file} is damaged or missing: its SHA-256 must be that of its card. Fetch the file again.")
+    return content, card
+
+
+def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads variables and card without building the networks.
+
+    Raises:
+      InputError: model not found, damaged or not finite.
+    """
+    content, card = read_content(name)
     try:
         flat = load(content)
         variables = flax.traverse_util.unflatten_dict(flat, sep=".")
     except Exception as error:  # safetensors and JAX raise many kinds
-        raise InputError(f"{file} holds no arrays that can be read: {first_line(error):.300}") from None
+        raise InputError(f"{name} holds no arrays that can be read: {first_line(error):.300}") from None
     if not all(np.isfinite(np.asarray(x)).all() for x in flat.values()):
-        raise InputError(f"{file} holds parameters that are NaN or infinite: the run that wrote it has diverged.")
+        raise InputError(f"{name} holds parameters that are NaN or infinite: the run that wrote it has diverged.")
     return variables, card
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import shutil
 import threading
 
 import huggingface_hub.utils
@@ -74,6 +75,17 @@ def assert_is_digits(actual):
     assert actual.model == wanted.model
     jax.tree.map(np.testing.assert_array_equal, actual.variables, wanted.variables)
     assert actual.card == wanted.card
+
+
+def test_a_model_whose_saving_was_killed_is_exported_whole(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "digits")
+    (tmp_path / "digits/config.json").rename(tmp_path / "digits/model.json")
+    weights = tmp_path / "digits/model.safetensors"
+    weights.rename(weights.with_name(f"model.{hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}.safetensors"))
+    weights.write_bytes(b"older")
+    result = CliRunner().invoke(main, ["export", str(tmp_path / "digits"), f"--hub={tmp_path / 'new'}"])
+    assert result.exit_code == 0, result.output
+    assert load_pretrained(tmp_path / "new").model == load_pretrained(exported).model
 
 
 def test_the_folder_of_an_export_is_a_model_and_its_page_has_the_scores(exported):

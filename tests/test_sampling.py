@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 from networks import NETWORKS, build, build_model
 from proofs import assert_faithful, random_condition, random_images, randomised
 from scipy import stats
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, log_prob, naive_sample, sample, sample_and_log_prob
 from pixelcnn_jax.distributions import draw, noise
-from pixelcnn_jax.foundation.devices import shard
+from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.conditioning.guidance import make_adjustment
@@ -118,7 +119,8 @@ def test_guidance_of_a_conditional_map_and_of_colours_and_many_devices():
     keys = jax.random.split(jax.random.key(1), 8)
     images = sample(model, variables, keys, **options)
     np.testing.assert_array_equal(images, naive_sample(model, variables, keys, **options))
-    np.testing.assert_array_equal(images, sample(model, variables, shard(keys), **options))
+    sharded = jax.device_put(keys, NamedSharding(data_mesh(), PartitionSpec(AXIS)))
+    np.testing.assert_array_equal(images, sample(model, variables, sharded, **options))
 
 
 @pytest.mark.parametrize("network", [GatedPixelCNN, DiagonalBiLSTM])  # cached and naive

@@ -18,14 +18,10 @@ from matplotlib.ticker import NullFormatter
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.pretrained import pretrained_names, read_card
+from tools.table import seconds_of
 
 MILLION = 1e6
 COLOURS = {"GatedPixelCNN": "C0", "PixelCNN": "C1", "RowLSTM": "C2", "DiagonalBiLSTM": "C3"}
-
-
-def seconds_of(card: dict[str, Any]) -> float:
-    """Sums the training times of a model and its warm starts."""
-    return card["train_seconds"] + card.get("earlier_seconds", 0)
 
 
 COSTS: dict[str, Callable[[dict[str, Any]], float]] = {

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from pixelcnn_jax import compress, decompress, pretrained_names, sample
 from pixelcnn_jax.cli.options import UserCommand, load_density
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.pretrained import PUBLISHED
 from tools.table import ROOT, markdown
 
 GROUPS = (1, 16, 256)
@@ -81,7 +82,7 @@ def read_in_numpy(folder: Path) -> dict[str, str]:
 
     digests = {}
     for file in folder.glob("*.16"):
-        weights = next(ROOT.glob(f"*/*/{file.stem}.safetensors"))
+        weights = PUBLISHED / f"{file.stem}.safetensors"
         count = read_file(file.read_bytes())[0][0]
         classes = load_density(file.stem).classes
         digests[file.name] = digest(decode(load_file(weights), file.read_bytes(), labels(count, classes)))

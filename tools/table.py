@@ -21,14 +21,18 @@ BEGIN, END = "<!-- make table: begin -->\n", "<!-- make table: end -->\n"
 DIGITS = {"nats": 2, "bits_per_dim": 4}  # printed after the decimal point
 
 
+def seconds_of(card: dict[str, Any]) -> float:
+    """Sums the training times of a model and its warm starts."""
+    return card["train_seconds"] + card.get("earlier_seconds", 0)
+
+
 def training_of(card: dict[str, Any]) -> dict[str, str]:
     """Formats parameters, training time of the chain and augmentation."""
     config = card["config"]
     views = config[card["experiment"]].get("augment", 0)
-    minutes = (card["train_seconds"] + card.get("earlier_seconds", 0)) / 60
     return {
         "parameters": f"{card['parameters']:,}",
-        "training": f"{minutes:.0f} min",
+        "training": f"{seconds_of(card) / 60:.0f} min",
         "augmentation": "views" if views else "flips" if config["data"]["flip"] else "none",
     }
 

@@ -8,7 +8,7 @@ import click
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.hub import model_page
-from pixelcnn_jax.pretrained import find_model, read_weights
+from pixelcnn_jax.pretrained import find_model, read_content
 
 
 @click.command()
@@ -21,12 +21,12 @@ def export(name: str, folder: Path, as_json: bool) -> None:
     Upload it with `hf upload OWNER/NAME FOLDER`; FOLDER and hf://OWNER/NAME both load it.
     """
     options.check_output(folder, folder=True, name="--hub")
-    _, card = read_weights(name)
+    content, card = read_content(name)
     weights, facts = find_model(name)
     title = (weights.parent if weights.stem == "model" else weights.with_suffix("")).absolute().name
     page = model_page(title, card)
     folder.mkdir(exist_ok=True)
-    shutil.copyfile(weights, folder / "model.safetensors")
+    atomic_write(folder / "model.safetensors", content)
     shutil.copyfile(facts, folder / "config.json")
     atomic_write(folder / "README.md", page)
     options.report({"model": name, "output": str(folder)}, f"{folder}: {name} for the Hub", as_json=as_json)

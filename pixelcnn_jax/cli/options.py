@@ -17,7 +17,7 @@ from pixelcnn_jax.foundation.errors import InputError, first_line, user_message
 from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.cards import DENSITIES, drawn_by_class
+from pixelcnn_jax.models.cards import DENSITIES
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained
 
@@ -112,7 +112,7 @@ class Density(NamedTuple):
         Raises:
           InputError: for a missing, unknown or unexpected label, or another kind of condition.
         """
-        if not drawn_by_class(self.card):
+        if self.part not in (None, "label"):
             density = self.card["density"]
             raise InputError(f"{self.name} is a model of {density}: only `sample` and `evaluate` support it.")
         if not self.classes:

@@ -15,9 +15,11 @@ from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import read_fitted
+from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.data.preparation import SCANS
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import ConditionLike, ImageSpec
+from pixelcnn_jax.models.inputs import ConditionLike
 
 # Hidden part, as its place between the ends of height and width; None hides all of it.
 PARTS = {"bottom": (1, None), "top": (0, None), "left": (None, 0), "right": (None, 1), "centre": (0.5, 0.5)}
@@ -64,6 +66,7 @@ def sample(
     empty_sets = density.part == "examples" and not config.get("data", {}).get("min_examples")
     if guidance and settings is not None and not (settings.get("drop_condition") or empty_sets):
         raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
+    scan = SCANS[density.settings("data", DataConfig).scan]
     h: ConditionLike | None
     if density.classes and label is None and not words and image is None:
         columns = count or 10
@@ -77,7 +80,8 @@ def sample(
     arguments: dict[str, Any] = {"h": h, "temperature": temperature, "guidance": guidance}
     shown = np.zeros((0, height, width, channels), np.int32)
     if image is not None:
-        whole, mask = read_fitted(image, density), given_mask(hide, share, density.spec)
+        whole = read_fitted(image, density)
+        mask = scan(given_mask(hide, share, scan(whole).shape[:2]))
         arguments |= {"observed": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
         shown = np.stack([whole, np.where(mask, whole, density.model.levels // 2)])
     if count > (most := options.at_most(count, density.spec)):
@@ -85,13 +89,14 @@ def sample(
     with options.progress("sampling", height) as on_row:
         key, shape = jax.random.key(seed), (count, height, width)
         images = sampling.sample(density.model, density.variables, key, shape=shape, **arguments, on_row=on_row)
-    shown = np.concatenate([shown, images])
+    shown = scan(np.concatenate([shown, images]))
     rows = -(-len(shown) // columns)
     filled = np.pad(shown, ((0, rows * columns - len(shown)), (0, 0), (0, 0), (0, 0)))
-    save_grid(output, filled.reshape(rows, columns, *density.spec.shape), levels=density.model.levels)
+    save_grid(output, filled.reshape(rows, columns, *shown.shape[1:]), levels=density.model.levels)
     summary = {"model": name, "images": count, "seed": seed, "output": str(output)}
     if image is not None:
-        summary |= {"completed": str(image), "exact": hide == "bottom" and temperature == 1 and not guidance}
+        in_order = bool((np.diff(mask.ravel().astype(int)) <= 0).all())
+        summary |= {"completed": str(image), "exact": in_order and temperature == 1 and not guidance}
     options.report(summary, f"{output}: {count} samples of {name}", as_json=as_json)
 
 
@@ -116,13 +121,13 @@ def read_condition(density: Density, words: Sequence[str], label: str | None, co
     return jnp.repeat(jnp.asarray(h)[None], count, axis=0)
 
 
-def given_mask(part: str, share: float, spec: ImageSpec) -> Bool[np.ndarray, "height width 1"]:
+def given_mask(part: str, share: float, shape: tuple[int, ...]) -> Bool[np.ndarray, "height width 1"]:
     """Builds the mask of observed pixels; at least one is hidden."""
     hidden = []
-    for place, length in zip(PARTS[part], spec.shape[:2], strict=True):
+    for place, length in zip(PARTS[part], shape, strict=True):
         size = length if place is None else max(1, round(share * length))
         start = int((place or 0) * (length - size))
         hidden.append(slice(start, start + size))
-    observed = np.ones((*spec.shape[:2], 1), bool)
+    observed = np.ones((*shape, 1), bool)
     observed[tuple(hidden)] = False
     return observed

@@ -43,16 +43,15 @@ def training_batches(
         mixed = random.permutation(count)
         return mixed if labels is None else _group_classes(mixed, labels, images_per_class, random)
 
+    def augmented(image: np.ndarray, index: int) -> np.ndarray:
+        if flip and random_generator(flip_seed, index).random() < 0.5:
+            image = image[:, ::-1]
+        return _shift(image, random_generator(shift_seed, index), pixels=shift) if shift else image
+
     def example(place: int) -> Example:
         epoch, place = divmod(place, count)
         index = epoch * count + int(order(epoch)[place])  # random numbers belong to an image and an epoch
-
-        def augment(image: np.ndarray) -> np.ndarray:
-            if flip and random_generator(flip_seed, index).random() < 0.5:
-                image = image[:, ::-1]
-            return _shift(image, random_generator(shift_seed, index), pixels=shift) if shift else image
-
-        return dataset.draw(index, seed=draw_seed, augment=augment)
+        return dataset.draw(index, seed=draw_seed, augment=functools.partial(augmented, index=index))
 
     def batch(step: int) -> Example:
         start = step * batch_size + process_index * rows

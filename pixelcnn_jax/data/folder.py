@@ -68,9 +68,8 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     rows = sorted(kept[order[place]] for place in split.rows(len(files), {"label": classes} if labelled else {}))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         colour = any(list(pool.map(has_colour, all_files[:: math.ceil(len(all_files) / INSPECTED)])))
-    source = Source(root.resolve().name, rows, read, files=all_files)
-    source = source._replace(classes=len(names), class_names=tuple(names)) if labels else source
-    return source._replace(words=words) if captions else source
+    source = Source(root.resolve().name, rows, read, files=all_files, words=words if captions else None)
+    return source._replace(classes=len(names), class_names=tuple(names)) if labels else source
 
 
 def stratified_order(classes: Sequence[str | None]) -> list[int]:

@@ -19,11 +19,11 @@ def unchanged(image: np.ndarray) -> np.ndarray:
     return image
 
 
-# Applied last: images are upright until then.
+# Applied last to [..., height, width, channels], and once more before images are shown.
 SCANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "rows": unchanged,
-    "columns": lambda image: image.swapaxes(0, 1),
-    "backwards": lambda image: image[::-1, ::-1],
+    "columns": lambda image: image.swapaxes(-3, -2),
+    "backwards": lambda image: image[..., ::-1, ::-1, :],
 }
 
 

@@ -126,17 +126,9 @@ def wait_for_older(results: Sequence[Any]) -> Any:
     return jax.block_until_ready(results[-3]) if len(results) > 2 else None
 
 
-def shard(x: Any) -> Any:
-    """Shards arrays along their first axis over local devices, if even."""
-    devices = jax.local_devices()
-    if len(devices) == 1 or any(len(leaf) % len(devices) for leaf in jax.tree.leaves(x)):
-        return x
-    return jax.device_put(x, NamedSharding(data_mesh(devices), PartitionSpec(AXIS)))
-
-
 def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
     """Shards ``batched`` as ``like``, and replicates ``whole`` over the same devices."""
     sharding = None if isinstance(like, jax.core.Tracer) else like.sharding
     if not isinstance(sharding, NamedSharding):
         return batched, whole
-    return jax.device_put(batched, sharding), jax.device_put(whole, NamedSharding(sharding.mesh, PartitionSpec()))
+    return jax.device_put(batched, sharding), jax.device_put(whole, replicated(sharding.mesh))

@@ -28,8 +28,6 @@ def user_message(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in first_line(error):
         return "There is too little memory: ask for fewer or smaller images at a time."
-    if type(error).__module__ == "flax.errors":
-        return f"The model, its weights and its input do not fit each other: {first_line(error):.200}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} cannot be used: {error.strerror}."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):

@@ -19,11 +19,6 @@ MAX_BYTES = 2**24  # per card
 DENSITIES = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
 
 
-def drawn_by_class(card: Mapping[str, Any]) -> bool:
-    """Checks for a density p(x) or p(x|y)."""
-    return card.get("density") in [density for density, part in DENSITIES.items() if part in (None, "label")]
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CardFields:
     """Fields of a card that the package reads; others are kept."""
@@ -63,6 +58,6 @@ def read_card_file(path: Path) -> dict[str, Any]:
     for group, values in (fields.config or {}).items():
         if isinstance(values, Mapping) is (group in ("experiment", "seed")):
             raise InputError(f"config.{group} of {path} is damaged: fetch the file again.")
-    if math.prod((spec.height, spec.width, spec.channels)) > MAX_SUBPIXELS:
+    if math.prod(spec.shape) > MAX_SUBPIXELS:
         raise InputError(f"image_spec of {path} must have at most {MAX_SUBPIXELS:,} sub-pixels.")
     return card | vars(fields) | {"config": fields.config or {}, "image_spec": spec}

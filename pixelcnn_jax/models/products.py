@@ -43,8 +43,8 @@ def window_product(
     A convolution on GPU and TPU, im2col on CPU, where XLA's convolutions use one core. Dtypes as in ``product``.
     """
     rows, columns, features, *out = kernel.shape
-    flat, gather = kernel.reshape(rows * columns * features, -1), partial(im2col, rows=rows, columns=columns)
-    gather = partial(gather, stride=stride)
+    flat = kernel.reshape(rows * columns * features, -1)
+    gather = partial(im2col, rows=rows, columns=columns, stride=stride)
 
     def convolution(window: Array, flat: Array) -> Array:
         numbers = ("NHWC", "HWIO", "NHWC")

@@ -20,8 +20,8 @@ from pixelcnn_jax.training.processes import is_first, run_on_first_process
 class Checkpoints:
     """The checkpoints of one run, in folders named by step.
 
-    Attributes:
-      folder: parent folder, or None.
+    Args:
+      folder: parent folder, or None to keep none.
       keep: number of checkpoints. Orbax's own retention would delete before the manifest is written.
     """
 

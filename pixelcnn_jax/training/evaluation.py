@@ -18,7 +18,7 @@ from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, as_vectors
-from pixelcnn_jax.models.inputs import ConditionLike, ImageSpec, Map, Variables, as_images, as_rows
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImageSpec, Map, Variables, as_images, as_rows
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Experiment, Params
 from pixelcnn_jax.training.processes import own_rows
@@ -70,6 +70,7 @@ def evaluate(
     condition = given_rows(count, h, s)
     if isinstance(model, Network) and "h" in condition:
         condition["h"] = np.asarray(as_vectors(variables, condition["h"]))
+        model.check_given(Condition(condition["h"]))
     h, s = (condition[x][:1] if x in condition else None for x in "hs")
     apply_conditioner(model, variables, h, s, shape=(1, *pixels.shape[1:]))
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], model.channels, model.levels)

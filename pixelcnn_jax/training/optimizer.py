@@ -53,10 +53,9 @@ def make_schedule(config: OptimizerConfig, *, steps: int) -> optax.Schedule:
     first = peak / (warmup + 1)
     if config.schedule == "cosine":
         return optax.warmup_cosine_decay_schedule(first, peak, warmup, max(steps, warmup + 1))
-    # optax.warmup_constant_schedule stays at 0 without warm-up steps.
     last = round(config.decay * max(0, steps - warmup))
-    parts = [optax.linear_schedule(first, peak, warmup), optax.constant_schedule(peak)]
-    return optax.join_schedules([*parts, optax.linear_schedule(peak, 0.0, last)], [warmup, steps - last])
+    parts = [optax.linear_schedule(first, peak, warmup), optax.linear_schedule(peak, 0.0, last)]
+    return optax.join_schedules(parts, [steps - last])
 
 
 def muon_axes(params: Any) -> Any:

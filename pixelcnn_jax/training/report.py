@@ -12,7 +12,6 @@ import numpy as np
 
 from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.files import atomic_write, interpreter, try_read_json
-from pixelcnn_jax.models.cards import drawn_by_class
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import MODULES
 from pixelcnn_jax.training.metrics import read_records
@@ -66,7 +65,7 @@ def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[
     python, commands = interpreter(), list[str]()
     data, network = run["config"]["data"], card.get("networks", {})
     is_own = not {*re.findall('"class": "([^"]*)"', json.dumps(network))} <= MODULES.keys()
-    if "class" in network and not is_own and drawn_by_class(card):
+    if "class" in network and not is_own and card.get("density") in ("p(x)", "p(x|y)"):
         split = [] if data["test_split"] else ["--split=validation"]
         where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []
         pixelcnn = [python, "-m", "pixelcnn_jax.cli"]

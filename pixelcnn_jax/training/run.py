@@ -6,11 +6,13 @@ from typing import Any
 
 import flax
 import jax
+import numpy as np
 import optax
 
 from pixelcnn_jax.data.baselines import baselines
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.data.preparation import SCANS
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_device, replicated
 from pixelcnn_jax.foundation.files import write_json
 from pixelcnn_jax.training.best import BestModel
@@ -66,7 +68,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         def draw(name: str, params: Params, step: int) -> None:
             images = experiment.sample(on_one_device(params), jax.random.fold_in(keys(config).sample, step), source)
             if is_first():
-                save_grid(workdir / name, images, levels=splits.spec.levels)
+                save_grid(workdir / name, SCANS[splits.train.scan](np.asarray(images)), levels=splits.spec.levels)
 
         def report(metrics: Metrics) -> None:
             records, title = list(metrics.records), splits.train.description

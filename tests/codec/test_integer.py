@@ -9,7 +9,7 @@ import pytest
 from integer_models import BINARY, CODES, COLOUR, GREY, MIXTURE, PREDICTION, condition_of, make_integer
 from proofs import assert_faithful, assert_normalised, assert_same, random_images, randomised
 
-from pixelcnn_jax import InputError, compress, decompress, load_pretrained, log_prob, quantise
+from pixelcnn_jax import InputError, compress, decompress, evaluate, load_pretrained, log_prob, quantise
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.frequencies import interval
 from pixelcnn_jax.codec.quantise import _with_constant_h
@@ -155,3 +155,5 @@ def test_networks_without_an_integer_form_are_refused():
     _, model, variables = make_integer(BINARY, 3)
     with pytest.raises(InputError, match="one-hot"):
         log_prob(model, variables, random_images(model, (1, 3, 3)), h=np.full((1, 3), 0.5, np.float32))
+    with pytest.raises(InputError, match="one-hot"):
+        evaluate(model, variables, random_images(model, (2, 3, 3)), h=np.float32([[1, 0, 0], [0.5, 0.5, 0]]))

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 from networks import build_model
 from proofs import assert_same, random_condition, random_images
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, sample
-from pixelcnn_jax.foundation.devices import shard
+from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.models.conditionals import conditional, start
 from pixelcnn_jax.models.streaming import stream_of
 
@@ -111,11 +112,12 @@ def test_devices_share_the_images(network):
     batch = len(jax.local_devices())
     h, s = random_condition((batch, height, width), *VARIANTS["h and s"][2:])
     keys = jax.random.split(jax.random.key(4), batch)
+    sharded = jax.device_put(keys, NamedSharding(data_mesh(), PartitionSpec(AXIS)))
     given = random_images(model, (batch, height, width))
     mask = (np.arange(height) < 1)[None, :, None, None]
     for arguments in (dict(h=h, s=s), dict(h=h, s=s, observed=given, mask=mask)):
         alone, shared = (
-            sample(model, variables, k, shape=(batch, height, width), **arguments) for k in (keys, shard(keys))
+            sample(model, variables, k, shape=(batch, height, width), **arguments) for k in (keys, sharded)
         )
         np.testing.assert_array_equal(alone, shared)
         assert len(shared.sharding.device_set) == batch

@@ -27,7 +27,8 @@ def judge(work, description):
         outcome = work()
     except Exception as error:
         message = user_message(error) or f"{type(error).__name__}: {error}"
-        outcome = REFUSED if user_message(error) and one_sentence(message) else message[:500]
+        refused = type(error).__module__ == "flax.errors" or (user_message(error) and one_sentence(message))
+        outcome = REFUSED if refused else message[:500]
     seconds, megabytes = time.process_time() - began, peak() - before
     if outcome in (REFUSED, RIGHT) and (seconds > SECONDS or megabytes > MEGABYTES):
         outcome = "slow or large"

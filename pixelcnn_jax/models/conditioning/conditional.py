@@ -189,7 +189,6 @@ def as_vectors(variables: Variables, h: Any) -> Any:
     if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
         return h
     check_values(h, sizes["h"], name="h")
-    vectors = jax.nn.one_hot(h, sizes["h"])
     # Traced labels out of range give NaN, not the zeros of the null condition.
     is_class = ((h >= 0) & (h < sizes["h"]))[:, None]
-    return jnp.where(is_class, vectors, jnp.nan) if isinstance(h, jax.core.Tracer) else vectors
+    return jnp.where(is_class, jax.nn.one_hot(h, sizes["h"]), jnp.nan)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import Images, Vector
+from pixelcnn_jax.models.inputs import Images, Vector, check_values
 from pixelcnn_jax.models.layers import add_bias
 from pixelcnn_jax.models.products import window_product
 
@@ -122,6 +122,7 @@ class Upsampling(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images) -> Float[Array, "batch twice_height twice_width outputs"]:
+        check_values(images, self.levels, name="h")
         x = intensities(images, self.levels)
         x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes padding
         for _ in range(self.layers):

@@ -66,6 +66,11 @@ def test_networks_around_the_decoder_take_any_size(height, width):
     assert twice.shape == (2, 2 * height, 2 * width, 6)
 
 
+def test_a_small_image_of_other_levels_is_refused():
+    with pytest.raises(InputError, match="h must"):
+        Upsampling(6, 4).init(jax.random.key(0), jnp.full((1, 2, 2, 1), 4))
+
+
 def test_an_enlargement_sees_its_surroundings_and_keeps_its_place():
     """Output [2i + k, 2j + l] depends on inputs next to [i, j], and on no others."""
     x = jax.random.normal(jax.random.key(0), (1, 4, 5, 2))
