@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import venv
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from test_docs import ROOT, python_blocks
+
+from tools.planted_bugs import copy_checkout
 
 README = ROOT / "README.md"
 
@@ -36,11 +37,7 @@ def walk(line, place, shell):
 @pytest.fixture
 def checkout(tmp_path):
     """A copy of what git tracks, as a clone has it."""
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in files.splitlines():
-        target = tmp_path / "pixelcnn-jax" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target)
+    copy_checkout(tmp_path / "pixelcnn-jax")
     return tmp_path / "pixelcnn-jax"
 
 

@@ -68,6 +68,12 @@ def tiny_experiment(name="unconditional", **changes):
     return config, experiment, make_optimizer(config.optimizer, steps=config.train.steps)
 
 
+def without_tensorflow(line):
+    """The command where TensorFlow, whose import takes longer than a tiny run, is not installed."""
+    code = "sys.modules['tensorflow'] = None; runpy.run_module('experiments.train', run_name='__main__')"
+    return [line[0], "-c", f"import sys, runpy; {code}", *line[3:]]
+
+
 def run(workdir, *, recipe=None, splits=None, **changes):
     """Trains in this process."""
     config, ordinary, loaded = tiny(**changes)

@@ -11,16 +11,15 @@ from click.testing import CliRunner
 
 from pixelcnn_jax import pretrained_names
 from pixelcnn_jax.cli import options
+from pixelcnn_jax.cli.command import main
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
-
-VERBS = ("models", "sample", "score", "compress", "decompress", "evaluate")
 
 
 def test_help_lists_the_verbs(pixelcnn):
     lines = [line for line in pixelcnn("--help").splitlines() if line.startswith("  ") and line.strip()]
-    assert {line.split()[0] for line in lines} >= {*VERBS}
-    for verb in VERBS:
+    assert {line.split()[0] for line in lines} >= {*main.commands}
+    for verb in main.commands:
         assert "Usage:" in pixelcnn(verb, "-h")
 
 

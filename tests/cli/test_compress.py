@@ -3,8 +3,6 @@
 import errno
 import json
 import re
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -27,10 +25,8 @@ def check_same(folder, out):
     assert len(list(out.rglob("*.*"))) == 3
 
 
-def test_files_come_back_from_another_process(pixelcnn, integer_model, folder, tmp_path):
-    line = [sys.executable, "-m", "pixelcnn_jax.cli", "compress", integer_model, folder, "-o", tmp_path / "x", "--json"]
-    done = subprocess.run([str(word) for word in line], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["images"] == 3
+def test_files_come_back(pixelcnn, integer_model, folder, tmp_path):
+    assert json.loads(pixelcnn("compress", integer_model, folder, "-o", tmp_path / "x", "--json"))["images"] == 3
     summary = json.loads(pixelcnn("decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out", "--json"))
     assert summary["bytes"] == (tmp_path / "x").stat().st_size
     check_same(folder, tmp_path / "out")

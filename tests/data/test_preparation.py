@@ -67,16 +67,16 @@ def test_binarising_at_a_threshold(levels, threshold):
 
 
 def test_dynamic_binarisation_draws_each_value_with_its_probability():
-    """Value v is 1 with probability v/16: over 400 draws of 64 pixels each, within 5 standard deviations."""
+    """Value v is 1 with probability v/16: over 25 draws of 1,024 pixels each, within 5 standard deviations."""
     values = np.arange(17)
-    pixels = np.tile(values[:, None, None], (1, 8, 8))
+    pixels = np.tile(values[:, None, None], (1, 32, 32))
     dataset = from_array(pixels, values, levels=17, binarize="dynamic")
     assert (dataset.spec.levels, dataset.description) == (2, "array, binarised at random")
     batch = training_batches(dataset, batch_size=17, seed=0)
-    draws = np.stack([drawn["image"][np.argsort(drawn["label"])] for drawn in map(batch, range(400))])
+    draws = np.stack([drawn["image"][np.argsort(drawn["label"])] for drawn in map(batch, range(25))])
     assert np.isin(draws, [0, 1]).all()
     p = values / 16
-    assert (np.abs(draws.mean((0, 2, 3, 4)) - p) <= 5 * np.sqrt(p * (1 - p) / (400 * 64))).all()
+    assert (np.abs(draws.mean((0, 2, 3, 4)) - p) <= 5 * np.sqrt(p * (1 - p) / (25 * 1024))).all()
     assert not np.array_equal(draws[0], draws[1])  # drawn again in each epoch
     evaluated = images_of(dataset)
     assert np.array_equal(evaluated, images_of(dataset))  # but always the same in evaluation

@@ -1,11 +1,15 @@
 """Everything that experiments refuse before any training, by the name of the field."""
 
 import pytest
-from tiny import tiny_run
+from tiny import tiny_experiment, tiny_run
 
 from pixelcnn_jax import InputError
+from pixelcnn_jax.models.inputs import ImageSpec
+
+WITH_LABELS = ("classifier", "class_conditional", "embedding", "embedding_conditional", "codes", "few_shot")
 
 REFUSALS = [
+    *((name, {"data.labels": False, "data.images_per_class": 1}, r"config\.data\.labels") for name in WITH_LABELS),
     ("unconditional", {"settings.augment": 0.5, "settings.views": (3, 16)}, "below 16"),
     ("captions", {"settings.classifier": "unconditional"}, "mnist_scenes"),
     ("class_conditional", {"settings.classifier": "unconditional"}, "experiment classifier"),
@@ -31,7 +35,6 @@ def test_what_cannot_be_trained_is_refused(name, changes, named, workdirs, tmp_p
     assert not list(tmp_path.glob("new/*.png"))
 
 
-def test_grey_images_cannot_be_colourised(tmp_path, monkeypatch):
-    monkeypatch.setattr("tiny.RGB", [])
+def test_grey_images_cannot_be_colourised():
     with pytest.raises(InputError, match=r"config\.data\.dataset"):
-        tiny_run("colourise", tmp_path / "new")
+        tiny_experiment("colourise", spec=ImageSpec(8, 8, 1, 17))

@@ -12,7 +12,6 @@ from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.run import train
 
-RGB = ["colourise"]
 TINY = {
     "data.labels": True,
     "data.train_split": "train[:64]",
@@ -64,8 +63,8 @@ def tiny_config(name, changes=None):
 
 
 def tiny_splits(config):
-    """Returns splits of digits, in colour for experiments that need it."""
-    change = {"captions": captioned, **dict.fromkeys(RGB, coloured)}.get(config.experiment, lambda dataset: dataset)
+    """Returns splits of digits, with captions or in colour where they are needed."""
+    change = {"captions": captioned, "colourise": coloured}.get(config.experiment, lambda dataset: dataset)
     return Splits(*(change(dataset) for dataset in load_splits(config.data)))
 
 

@@ -1,1 +1,1 @@
-"""Attacks as a stranger would make them: fuzzed files, damaged workdirs, kills, wrong command lines, full disks."""
+"""Attacks as a stranger would make them: fuzzed files, damaged workdirs, kills, wrong command lines."""

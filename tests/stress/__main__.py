@@ -26,9 +26,8 @@ ATTACKS = {  # the cases of a whole run, the longest sections first
     "kills": (workdirs.attack_by_kills, 30),
     "containers": (fuzz.attack_containers, 10_000),
     "damaged workdirs": (workdirs.attack_workdirs, 80),
-    "checkpoints": (workdirs.attack_by_saves, 1000),
     "names": (fuzz.attack_names, 800),
-    "command lines": (calls.attack_lines, 154),
+    "command lines": (calls.attack_lines, len(calls.LINES)),
 }
 SILENCE = 600  # seconds
 MOST_MEMORY = 12 * 2**30  # bytes of address space, most of which is not resident

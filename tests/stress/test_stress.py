@@ -15,10 +15,9 @@ pytestmark = pytest.mark.usefixtures("unchecked_shapes")
         (fuzz.attack_containers, 200),
         (fuzz.attack_names, 200),
         (calls.attack_lines, 77),
-        (workdirs.attack_by_saves, 40),
         pytest.param(workdirs.attack_workdirs, 4, marks=pytest.mark.long),
     ],
-    ids=["containers", "names", "command lines", "checkpoints", "damaged workdirs"],
+    ids=["containers", "names", "command lines", "damaged workdirs"],
 )
 def test_attacks_end_in_a_refusal_or_the_right_result(attack, count):
     records = []

@@ -1,22 +1,18 @@
-"""Attacks on a run: kills at random moments, damaged files, and a thousand checkpoints."""
+"""Attacks on a run: kills at random moments and damaged files."""
 
 import contextlib
 import functools
 import io
-import os
 import random
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-import numpy as np
 from hypothesis import strategies as st
 from tiny_runs import ROOT, assert_same_bits, assert_same_values, command, records, run
 
-from pixelcnn_jax.training.checkpoint import Checkpoints
 from stress.fuzz import DAMAGES, attack, damaged
 from stress.judge import RIGHT, judge, one_sentence
 
@@ -87,27 +83,3 @@ def attack_by_kills(report, *, seed, count):
             return RIGHT
 
         report(judge(check, f"killed after {moments} s") | {"kills": len(moments)})
-
-
-def resources():
-    megabytes = int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
-    return len(os.listdir("/proc/self/fd")), threading.active_count(), megabytes
-
-
-def attack_by_saves(report, *, seed, count):
-    """Saves that many checkpoints: open files, threads and memory stay as they were after the first ones."""
-    checkpoints = Checkpoints(new_folder() / "checkpoints")
-    state = {"a": np.random.default_rng(seed).normal(size=1000), "step": np.zeros((), np.int32)}
-    before = ()
-
-    def save(step):
-        checkpoints.save(step, state)
-        if step < count:
-            return RIGHT
-        files, threads, megabytes = (now - then for now, then in zip(resources(), before, strict=True))
-        grown = files > 2 or threads > 2 or megabytes > 100
-        return f"grew by {files} files, {threads} threads, {megabytes:.0f} MB" if grown else RIGHT
-
-    for step in range(1, count + 1):
-        report(judge(functools.partial(save, step), f"checkpoint {step}"))
-        before = before or (resources() if step == min(20, count // 2) else ())

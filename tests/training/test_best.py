@@ -1,6 +1,5 @@
 """The best model of a run: kept when it is better, whole after kills, named when it is damaged."""
 
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -10,7 +9,6 @@ import pytest
 from tiny_runs import tiny
 
 from pixelcnn_jax import load_pretrained
-from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.training.best import BestModel
 
 
@@ -116,23 +114,3 @@ def test_a_damaged_model_is_named_and_the_next_validation_takes_its_place(
     assert best.step == 0
     best.offer(8, scored(9.0), numbered(made[3], 8))  # worse than what was lost
     assert number_in(tmp_path) == 8
-
-
-@pytest.mark.parametrize("killed_at", [1, 2])
-def test_a_kill_between_two_files_leaves_the_older_pair(tmp_path, best_of, made, monkeypatch, killed_at):
-    best = best_of(tmp_path)
-    best.offer(4, scored(3.0), numbered(made[3], 4))
-    written = []
-
-    def killed(write, path, content):
-        written.append(path)
-        if len(written) == killed_at:
-            raise KeyboardInterrupt
-        write(path, content)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("pixelcnn_jax.pretrained.atomic_write", partial(killed, atomic_write))
-        patch.setattr("pixelcnn_jax.pretrained.write_json", partial(killed, write_json))
-        with pytest.raises(KeyboardInterrupt):
-            best.offer(8, scored(2.0), numbered(made[3], 8))
-    assert number_in(tmp_path) == 4

@@ -54,7 +54,6 @@ def test_what_is_learned_is_near_the_entropy_of_the_images(monkeypatch):
     assert low < ENTROPY + 0.03
     validated = [record["validation_bits_per_dim"] for record in history if "validation_bits_per_dim" in record]
     assert len(validated) == 10
-    assert 0.9 < validated[0] / validated[-1]
     drawn = np.asarray(sample(model, variables, jax.random.key(2), shape=(500, 4, 4)))[..., 0]
     assert abs((drawn[:, :, 1:] == drawn[:, :, :-1]).mean() - STAYS) < 0.03
 
@@ -170,7 +169,7 @@ def test_a_folder_needs_the_extra(monkeypatch, tmp_path):
 
 
 def test_training_needs_no_extra():
-    """``fit`` runs in a process that can import no extra, nor what Windows lacks."""
+    """``fit`` is imported by a process that can import no extra, nor what Windows lacks."""
     code = f"import sys; sys.modules.update(dict.fromkeys({(*EXTRAS, 'fcntl')})); from pixelcnn_jax import fit"
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from tiny_runs import ROOT, assert_same_bits, checkpoints, command, run, wait_for
+from tiny_runs import ROOT, assert_same_bits, checkpoints, command, run, wait_for, without_tensorflow
 
 from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.devices import data_mesh
@@ -119,7 +119,9 @@ def start_together(workdir, **changes):
         port = opened.getsockname()[1]
     return [
         subprocess.Popen(
-            command(workdir, f"--coordinator=localhost:{port}", "--processes=2", f"--process={i}", **changes),
+            without_tensorflow(
+                command(workdir, f"--coordinator=localhost:{port}", "--processes=2", f"--process={i}", **changes)
+            ),
             cwd=ROOT,
             env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"},
             stdout=subprocess.PIPE,

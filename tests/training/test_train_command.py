@@ -10,7 +10,7 @@ import sys
 
 import jax
 import pytest
-from tiny_runs import ROOT, command, finished, tiny_config
+from tiny_runs import ROOT, command, tiny_config
 
 from experiments import default_config, experiment_module, train
 from pixelcnn_jax import InputError
@@ -124,8 +124,9 @@ def test_a_dry_run_prints_what_a_step_needs_and_writes_nothing(capsys):
         assert float(shown.replace(",", "")) == pytest.approx(actual[name] * (1e-6 if unit == "MB" else 1e-9), abs=0.06)
 
 
-def test_a_run_prints_its_table_and_its_summary(whole, capsys):
-    """Of a finished run, which is read and not trained again."""
+def test_a_run_prints_its_table_and_its_summary(whole, capsys, monkeypatch):
+    """Of a finished run, which is read and not trained again, in a process that has used JAX."""
+    monkeypatch.delenv("JAX_NUM_CPU_DEVICES")
     train.main(["train", *arguments(whole)])
     out = capsys.readouterr().out
     assert f"The report is {whole}/report.html" in out
@@ -169,11 +170,6 @@ def test_a_signal_while_a_command_imports_is_one_line(tmp_path, command, number)
     line = [sys.executable, "-m", command, "--help"]
     done = subprocess.run(line, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
     assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (128 + number, 1, "")
-
-
-def test_the_command_works_in_a_process_that_has_used_jax(whole):
-    code = f"import jax; jax.devices(); from experiments import train; train.main(['train', *{arguments(whole)}])"
-    finished([sys.executable, "-c", code], env={k: x for k, x in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"})
 
 
 def test_an_experiment_that_is_not_there_is_refused_with_the_nearest_name():

@@ -160,10 +160,9 @@ def test_a_result_is_read_as_it_was_written_and_holds_numbers_only(tmp_path):
     assert finished_result(tmp_path, config).items() >= result.items()
 
 
-@pytest.mark.parametrize("damage", [lambda text: text[:99], lambda text: text.replace("digits", "data")])
-def test_a_damaged_result_is_named_and_written_again(copied, whole, capsys, damage):
+def test_a_damaged_result_is_named_and_written_again(copied, whole, capsys):
     expected = (whole / "result.json").read_text()
-    (copied / "result.json").write_text(damage(expected))
+    (copied / "result.json").write_text(expected.replace("digits", "data"))
     run(copied)
     assert f"{copied / 'result.json'} is damaged" in capsys.readouterr().err
     assert json.loads((copied / "result.json").read_text())["scores"] == json.loads(expected)["scores"]

@@ -1,7 +1,5 @@
 """Measures of reports, computed by hand and against the scores of the same runs."""
 
-import json
-
 import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_config, tiny_splits
@@ -10,20 +8,6 @@ from experiments.shared.measuring import class_accuracy, distance, nearest, squa
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.training.config import keys
-
-
-def test_reports_agree_with_scores(workdirs):
-    """A report that counts the same images in a different way."""
-
-    def result(name):
-        return json.loads((workdirs(name) / "result.json").read_text())
-
-    def nats(name):
-        return result(name)["scores"]["test"]["nats"]
-
-    scales = result("multiscale")["report"]
-    both = scales["nats_of_the_small_image"] + scales["nats_of_the_rest"]
-    np.testing.assert_allclose(both, nats("multiscale"), rtol=1e-5)
 
 
 def test_differences_of_images_by_hand():
