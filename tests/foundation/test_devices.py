@@ -129,7 +129,8 @@ def test_a_batch_is_split_into_consecutive_rows():
 
 
 def test_arrays_follow_the_sharding_of_another():
-    like, batched, whole = shard_batch(data_mesh(), np.zeros((8, 3))), np.zeros((8, 2)), np.zeros(3)
+    like = shard_batch(data_mesh(), {"like": np.zeros((8, 3))})["like"]
+    batched, whole = np.zeros((8, 2)), np.zeros(3)
     batched, whole = match_sharding(like, batched, whole)
     assert batched.sharding == like.sharding
     assert whole.sharding == replicated(like.sharding.mesh)
