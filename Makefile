@@ -37,7 +37,7 @@ test-extras: dev-environment  ## install NetKet and Open MPI into the environmen
 test-readme: dev-environment  ## follow README in fresh environments, as printed: minutes and the index
 	"$(PY)" -m pytest tests/readme.py --numprocesses=0 $(ARGS)
 
-bench: train-environment  ## run the benchmarks; ARGS=--data_dir=DIR reads real CIFAR-10
+bench: train-environment  ## run the benchmarks; ARGS=--data-dir=DIR reads real CIFAR-10
 	"$(PY)" -m benchmarks.sampling
 	"$(PY)" -m benchmarks.train_step
 	"$(PY)" -m benchmarks.growth

@@ -1,10 +1,10 @@
 """Numerics, speed and a profile of a GPU or TPU, then a training run on it.
 
-python -m benchmarks.accelerator [--config=cifar10 ...] [--quick] [--train_seconds=540 --workdir=DIR -- CONFIG FLAGS]
+python -m benchmarks.accelerator [--config=cifar10 ...] [--quick] [--train-seconds=540 --workdir=DIR -- CONFIG FLAGS]
 
 Compares likelihood, gradient, samples and integer-model files with the CPU; measures training in bfloat16, for known
 chips as a fraction of peak FLOPs (of an unmasked network), and cached sampling; lists the slowest operations. With
---train_seconds trains configs/cifar10_full.py with the output and optimizer of configs/cifar10_small.py; flags after
+--train-seconds trains configs/cifar10_full.py with the output and optimizer of configs/cifar10_small.py; flags after
 -- go to the training command. Needs no TensorFlow.
 """
 
@@ -152,9 +152,9 @@ def sampling(name: str, batches: tuple[int, ...], **model: Any) -> list[dict[str
 
 @click.command(cls=UserCommand, help=__doc__, context_settings={"ignore_unknown_options": True})
 @click.option("--config", "names", multiple=True, default=("cifar10", "imagenet64"), show_default=True)
-@click.option("--batch_size", default=256, show_default=True, help="Images of a training step.")
+@click.option("--batch-size", default=256, show_default=True, help="Images of a training step.")
 @click.option("--quick", is_flag=True, help="Two layers of digits: two minutes on a CPU.")
-@click.option("--train_seconds", type=int, help="Train configs/cifar10_full.py for so long at the end.")
+@click.option("--train-seconds", type=int, help="Train configs/cifar10_full.py for so long at the end.")
 @click.option("--workdir", help="Of that training.")
 @click.argument("flags", nargs=-1)
 def main(
@@ -166,7 +166,7 @@ def main(
     flags: tuple[str, ...],
 ) -> None:
     if train_seconds and not workdir:
-        raise click.UsageError("--train_seconds needs --workdir.")
+        raise click.UsageError("--train-seconds needs --workdir.")
     # Leave GPU memory for the training run, a second process.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     names, batch_size = (("digits",), 8) if quick else (names, batch_size)

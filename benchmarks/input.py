@@ -1,8 +1,8 @@
 """Cost of the input pipeline: training steps with it and on one fixed batch.
 
-python -m benchmarks.input [--data_dir=DIR] [--blocks=8] [--steps=12]
+python -m benchmarks.input [--data-dir=DIR] [--blocks=8] [--steps=12]
 
-The network of configs/cifar10_full.py at 24 features x 4 layers, head 48, batch 32, flips; CIFAR-10 with --data_dir,
+The network of configs/cifar10_full.py at 24 features x 4 layers, head 48, batch 32, flips; CIFAR-10 with --data-dir,
 else random images. Decoding into memory is timed separately. Blocks alternate; the fastest counts, and the ratio of
 sums is printed too.
 """
@@ -36,7 +36,7 @@ def load_images(data_dir: str | None) -> Dataset:
 
 
 @click.command(cls=UserCommand, help=__doc__)
-@click.option("--data_dir", help="Where TFDS keeps CIFAR-10; random images without.")
+@click.option("--data-dir", help="Where TFDS keeps CIFAR-10; random images without.")
 @click.option("--blocks", default=8, show_default=True, help="Blocks of steps each way.")
 @click.option("--steps", default=12, show_default=True, help="Steps in a block.")
 def main(data_dir: str | None, blocks: int, steps: int) -> None:

@@ -131,4 +131,4 @@ def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:
     sharding = None if isinstance(like, jax.core.Tracer) else like.sharding
     if not isinstance(sharding, NamedSharding):
         return batched, whole
-    return jax.device_put(batched, sharding), jax.device_put(whole, replicated(sharding.mesh))
+    return jax.device_put(batched, sharding), jax.device_put(whole, NamedSharding(sharding.mesh, PartitionSpec()))
