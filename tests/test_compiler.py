@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.long  # they guard against a jaxlib
 CODE = """
 from models import test_networks as networks, test_streaming as streaming
 streaming.assert_same(*streaming.build(streaming.GatedPixelCNN, "colour"))

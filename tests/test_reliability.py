@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from tiny_runs import ROOT, assert_same_bits, checkpoints, command, finished, run, wait_for, without_tensorflow
 
 LONG = dict(train__steps=400, train__eval_every=200, train__checkpoint_every=200, train__log_every=200)
@@ -28,6 +29,7 @@ def test_a_process_that_is_killed_at_any_moment_loses_nothing_but_time(tmp_path,
     assert_same_bits(tmp_path / "run", whole)
 
 
+@pytest.mark.long
 def test_a_signal_ends_a_process_with_a_checkpoint_and_one_line(tmp_path):
     workdir = tmp_path / "run"
     process = started(without_tensorflow(command(workdir, **LONG)))
@@ -42,6 +44,7 @@ def test_a_signal_ends_a_process_with_a_checkpoint_and_one_line(tmp_path):
     assert f"step {step}" in lines[0]
 
 
+@pytest.mark.long
 def test_training_works_where_tensorflow_cannot_be_imported(tmp_path, whole):
     """And its last line is the summary."""
     printed = finished(without_tensorflow(command(tmp_path / "run")))

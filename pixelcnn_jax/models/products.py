@@ -45,20 +45,19 @@ def window_product(
     rows, columns, features, *out = kernel.shape
     flat = kernel.reshape(rows * columns * features, -1)
     gather = partial(im2col, rows=rows, columns=columns, stride=stride)
-
-    def convolution(window: Array, flat: Array) -> Array:
-        numbers = ("NHWC", "HWIO", "NHWC")
-        flat = flat.reshape(rows, columns, features, -1)
-        return jax.lax.conv_general_dilated(window, flat, (stride, stride), "VALID", dimension_numbers=numbers)
-
-    def matrix_product(window: Array, flat: Array) -> Array:
-        return gather(window) @ flat
-
     if window.dtype == kernel.dtype:
-        sums = jax.lax.platform_dependent(window, flat, cpu=matrix_product, default=convolution)
+        convolve = partial(_convolution, shape=(rows, columns, features, -1), stride=stride)
+        sums = jax.lax.platform_dependent(
+            window, flat, cpu=lambda window, flat: gather(window) @ flat, default=convolve
+        )
     else:
         sums = _mixed_product(gather, window, flat)
     return sums.reshape(*sums.shape[:-1], *out)
+
+
+def _convolution(window: Array, flat: Array, *, shape: tuple[int, ...], stride: int) -> Array:
+    numbers, kernel = ("NHWC", "HWIO", "NHWC"), flat.reshape(shape)
+    return jax.lax.conv_general_dilated(window, kernel, (stride, stride), "VALID", dimension_numbers=numbers)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -60,6 +60,7 @@ def test_the_golden_file_is_read_and_written():
     check_golden()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "flags", ["--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false", "--xla_cpu_enable_fast_math=true"]
 )

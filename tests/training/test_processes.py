@@ -149,6 +149,7 @@ def two_devices(monkeypatch):
         monkeypatch.setattr(f"pixelcnn_jax.training.{user}.data_mesh", lambda: data_mesh(jax.devices()[:2]))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the processes talk as they do on Linux")
 @pytest.mark.usefixtures("two_devices")
 def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path):
