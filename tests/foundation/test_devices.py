@@ -36,7 +36,8 @@ for _ in range(4):
     thread.start(), thread.join()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-# Every experiment that digits and their labels are enough for.
+
+
 def made(name, **changes):
     """The experiment, its optimizer, and what its picture starts from."""
     config, recipe, splits = tiny(name, data__labels=True, **changes)
