@@ -2,8 +2,8 @@
 
 Paper row: none.
 Command: python -m experiments.train --config=configs/mnist_classifier.py --workdir=runs/mnist_classifier
-Time: 5 minutes, one AMD EPYC core, 2026-11-25.
-Result: accuracy 99.28 % on test, 99.12 % on validation.
+Time: 5 minutes, one shared Intel Xeon core, 2026-11-29.
+Result: accuracy 99.32 % on test, 99.13 % on validation.
 """
 
 from ml_collections import ConfigDict
