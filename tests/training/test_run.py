@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_runs import assert_same_bits, records, run, tiny, with_experiment
 
 from experiments.paper.unconditional import likelihood_experiment
@@ -20,6 +21,17 @@ from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch
+
+
+def test_pictures_are_upright_in_any_scan(tmp_path):
+    first = jnp.zeros((1, 2, 8, 8, 1), jnp.int32).at[..., 0, 0, :].set(16)  # as scanned backwards
+    recipe = with_experiment(lambda experiment: experiment._replace(sample=lambda params, key, source: first))
+    run(tmp_path, recipe=recipe, data__scan="backwards", train__steps=2)
+    with Image.open(tmp_path / "samples.png") as picture:
+        shown = np.asarray(picture.convert("L"))
+    rows, columns = np.nonzero(shown == 255)  # the last pixel of each image
+    assert rows.min() > len(shown) / 2
+    assert columns.max() > len(shown)
 
 
 def test_scores_are_those_of_all_images_and_of_the_best_parameters(whole):

@@ -125,7 +125,7 @@ def test_a_dry_run_prints_what_a_step_needs_and_writes_nothing(capsys):
 
 
 def test_a_run_prints_its_table_and_its_summary(whole, capsys, monkeypatch):
-    """Of a finished run, which is read and not trained again, in a process that has used JAX."""
+    """A finished run is read and not trained again, even where JAX has been used."""
     monkeypatch.delenv("JAX_NUM_CPU_DEVICES")
     train.main(["train", *arguments(whole)])
     out = capsys.readouterr().out
