@@ -25,11 +25,13 @@ def product(
       axes: number of contracted axes.
       result: result dtype if both dtypes are equal; None keeps it.
     """
-    if x.dtype == kernel.dtype:
-        return jnp.tensordot(x, kernel, axes=axes, precision=precision, preferred_element_type=result)
     flat = kernel.reshape(math.prod(kernel.shape[:axes]), -1)
-    flat_result = _mixed_product(lambda x: x, x.reshape(*x.shape[:-axes], -1), flat)
-    return flat_result.reshape(*flat_result.shape[:-1], *kernel.shape[axes:])
+    x = x.reshape(*x.shape[:-axes], len(flat))
+    if x.dtype == kernel.dtype:
+        sums = jnp.tensordot(x, _fast_gradient(flat), axes=1, precision=precision, preferred_element_type=result)
+    else:
+        sums = _mixed_product(lambda x: x, x, flat)
+    return sums.reshape(*sums.shape[:-1], *kernel.shape[axes:])
 
 
 def window_product(
@@ -48,7 +50,7 @@ def window_product(
     if window.dtype == kernel.dtype:
         convolve = partial(_convolution, shape=(rows, columns, features, -1), stride=stride)
         sums = jax.lax.platform_dependent(
-            window, flat, cpu=lambda window, flat: gather(window) @ flat, default=convolve
+            window, flat, cpu=lambda window, flat: gather(window) @ _fast_gradient(flat), default=convolve
         )
     else:
         sums = _mixed_product(gather, window, flat)
@@ -58,6 +60,16 @@ def window_product(
 def _convolution(window: Array, flat: Array, *, shape: tuple[int, ...], stride: int) -> Array:
     numbers, kernel = ("NHWC", "HWIO", "NHWC"), flat.reshape(shape)
     return jax.lax.conv_general_dilated(window, kernel, (stride, stride), "VALID", dimension_numbers=numbers)
+
+
+@jax.custom_jvp
+def _fast_gradient(kernel: Float[Array, "inputs out"]) -> Float[Array, "inputs out"]:
+    """Returns the kernel; its gradient is multiplied as [out, inputs], the faster order on CPU, then transposed."""
+    return kernel
+
+
+# The barrier keeps XLA from undoing it.
+_fast_gradient.defjvps(lambda tangent, *_: jax.lax.optimization_barrier(tangent.T).T)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
