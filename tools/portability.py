@@ -84,8 +84,9 @@ def read_in_numpy(folder: Path) -> dict[str, str]:
     for file in folder.glob("*.16"):
         weights = PUBLISHED / f"{file.stem}.safetensors"
         count = read_file(file.read_bytes())[0][0]
-        classes = load_density(file.stem).classes
-        digests[file.name] = digest(decode(load_file(weights), file.read_bytes(), labels(count, classes)))
+        density = load_density(file.stem)
+        h, components = labels(count, density.classes), density.model.mixture
+        digests[file.name] = digest(decode(load_file(weights), file.read_bytes(), h, components=components))
     return digests
 
 
