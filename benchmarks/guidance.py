@@ -23,7 +23,7 @@ from pixelcnn_jax.data.dataset import DataConfig, load, read_all
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
-from pixelcnn_jax.models.conditioning.guidance import Adjustment
+from pixelcnn_jax.models.temperature_and_guidance import Adjustment
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 BATCH = 50

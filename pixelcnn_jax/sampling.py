@@ -14,7 +14,6 @@ from pixelcnn_jax.distributions import draw, log_probs_of, noise
 from pixelcnn_jax.foundation.devices import match_sharding
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, make_null_condition
-from pixelcnn_jax.models.conditioning.guidance import Adjustment, Scalar, interleave, make_adjustment
 from pixelcnn_jax.models.inputs import (
     Condition,
     ConditionLike,
@@ -29,6 +28,7 @@ from pixelcnn_jax.models.inputs import (
 )
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Stream, advance_row, stream_of
+from pixelcnn_jax.models.temperature_and_guidance import Adjustment, Scalar, interleave, make_adjustment
 
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
 

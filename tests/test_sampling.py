@@ -17,8 +17,8 @@ from pixelcnn_jax.distributions import draw, noise
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
-from pixelcnn_jax.models.conditioning.guidance import make_adjustment
 from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.temperature_and_guidance import make_adjustment
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 

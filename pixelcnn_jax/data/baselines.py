@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from pixelcnn_jax.data.batches import evaluation_batches
 from pixelcnn_jax.data.dataset import Splits
-from pixelcnn_jax.data.images import Dataset
+from pixelcnn_jax.data.indexed_images import Dataset
 
 
 def baselines(splits: Splits) -> dict[str, dict[str, float]]:

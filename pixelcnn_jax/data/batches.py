@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Int
 
-from pixelcnn_jax.data.images import Dataset, random_generator
+from pixelcnn_jax.data.augmentation import augmented
+from pixelcnn_jax.data.indexed_images import Dataset
 from pixelcnn_jax.data.source import Example, read_ahead
 
 
@@ -33,7 +34,8 @@ def training_batches(
       images_per_class: consecutive images of one class.
     """
     rows = batch_size // process_count
-    draw_seed, flip_seed, shift_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
+    draw_seed, *seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
+    augment = functools.partial(augmented, flip=flip, shift=shift, seeds=seeds)
     labels = dataset.labels() if images_per_class > 1 else None
     count = len(dataset)
 
@@ -43,15 +45,10 @@ def training_batches(
         mixed = random.permutation(count)
         return mixed if labels is None else _group_classes(mixed, labels, images_per_class, random)
 
-    def augmented(image: np.ndarray, index: int) -> np.ndarray:
-        if flip and random_generator(flip_seed, index).random() < 0.5:
-            image = image[:, ::-1]
-        return _shift(image, random_generator(shift_seed, index), pixels=shift) if shift else image
-
     def example(place: int) -> Example:
         epoch, place = divmod(place, count)
         index = epoch * count + int(order(epoch)[place])  # random numbers belong to an image and an epoch
-        return dataset.draw(index, seed=draw_seed, augment=functools.partial(augmented, index=index))
+        return dataset.draw(index, seed=draw_seed, augment=functools.partial(augment, index=index))
 
     def batch(step: int) -> Example:
         start = step * batch_size + process_index * rows
@@ -86,11 +83,3 @@ def _group_classes(
     starts = np.flatnonzero(np.diff(labels[by_class], prepend=-1))
     groups = [g for c in np.split(by_class, starts[1:]) for g in np.split(c, range(size, len(c), size))]
     return np.concatenate([groups[i] for i in random.permutation(len(groups))])
-
-
-def _shift(image: np.ndarray, random: np.random.Generator, *, pixels: int) -> np.ndarray:
-    down, right = random.integers(0, 2 * pixels, size=2, endpoint=True)
-    height, width, channels = image.shape
-    bordered = np.zeros((height + 2 * pixels, width + 2 * pixels, channels), image.dtype)  # np.pad is ten times slower
-    bordered[pixels : pixels + height, pixels : pixels + width] = image
-    return bordered[down : down + height, right : right + width]

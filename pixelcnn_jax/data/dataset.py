@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pixelcnn_jax.data.arrays import array_source, read_arrays, read_digits
+from pixelcnn_jax.data.checks import validated
 from pixelcnn_jax.data.examples import with_examples
 from pixelcnn_jax.data.folder import read_folder
-from pixelcnn_jax.data.images import Dataset, read_all, take_images
+from pixelcnn_jax.data.indexed_images import Dataset, read_all, take_images
 from pixelcnn_jax.data.preparation import SCANS, Preparation
 from pixelcnn_jax.data.scenes import SIZES, read_scenes
-from pixelcnn_jax.data.source import INSPECTED, Source, validated
+from pixelcnn_jax.data.source import INSPECTED, Source
 from pixelcnn_jax.data.splits import parse_split
 from pixelcnn_jax.data.tfds import is_prepared, read_tfds, unprepared
 from pixelcnn_jax.foundation.errors import InputError

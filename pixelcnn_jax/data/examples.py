@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from pixelcnn_jax.data.images import Augment, Dataset, random_generator
+from pixelcnn_jax.data.indexed_images import Augment, Dataset, random_generator
 from pixelcnn_jax.data.preparation import unchanged
 from pixelcnn_jax.data.source import Example
 from pixelcnn_jax.foundation.errors import InputError
