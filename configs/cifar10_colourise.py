@@ -14,8 +14,5 @@ from configs import cifar10_small
 
 def get_config() -> ConfigDict:
     config = cifar10_small.get_config("colourise")
-    config.optimizer.learning_rate = 1e-2  # as on the track "cifar10" of benchmarks/speedrun.py
-    config.optimizer.warmup_steps = 50
-    config.train.update(steps=900, ema_decay=0.99, eval_every=300, sample_rows=6)
-    config.train.sample_columns = 7  # a grey image, five colourisations, and the original
+    config.train.update(sample_rows=6, sample_columns=7)  # a grey image, five colourisations, and the original
     return config

@@ -93,7 +93,7 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
     parts = config.train.batch_size // (config.train.microbatch_size or 1)
     processes = command.processes or launched()
     devices.use_all_cores(parts, processes=processes.num_processes)
-    devices.keep_programs(config.train.compilation_cache)
+    devices.keep_programs()
     join(processes)
     if config.data.download and processes.num_processes > 1:
         run_on_first_process(lambda: bool(load_splits(config.data)))  # the others find the data set prepared
@@ -112,7 +112,7 @@ def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
     jax.config.update("jax_platforms", "cpu")  # leave an accelerator's memory alone
     train_split = load_example(config.data)
     experiment = module.make_experiment(config, train_split.spec, None)
-    devices.keep_programs(config.train.compilation_cache)
+    devices.keep_programs()
     print("compiling a step, which may take a minute", file=sys.stderr, flush=True)
     cost = estimate_cost(config, experiment, train_split)
     if hint := dtype_hint(config):

@@ -71,25 +71,19 @@ def keep_memory() -> None:
     mallopt(top_pad, 2**26)
 
 
-def keep_programs(folder: str | None = None) -> None:
-    """Enables JAX's compilation cache, one folder per jaxlib version and processor.
+def keep_programs() -> None:
+    """Enables JAX's compilation cache in the user's cache, one folder per jaxlib version and processor.
 
-    ``JAX_ENABLE_COMPILATION_CACHE=0`` disables it.
-
-    Args:
-      folder: default ``JAX_COMPILATION_CACHE_DIR``, else in the user's cache. Unused if not writable.
+    ``JAX_COMPILATION_CACHE_DIR`` names another folder, ``JAX_ENABLE_COMPILATION_CACHE=0`` disables it.
     """
-    if folder is None and jax.config.values["jax_compilation_cache_dir"] is None:
-        made_for = f"{jax.lib.__version__} {platform.machine()} {platform.processor()} {_instruction_sets()}"
-        try:
-            caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixelcnn-jax"
-            place = caches / "programs" / hashlib.sha256(made_for.encode()).hexdigest()[:16]
-            place.mkdir(parents=True, exist_ok=True)
-        except (OSError, RuntimeError):  # RuntimeError: a user without a home
-            return
-        folder = str(place)
-    if folder is not None:
-        jax.config.update("jax_compilation_cache_dir", os.path.abspath(folder))
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
+        return
+    made_for = f"{jax.lib.__version__} {platform.machine()} {platform.processor()} {_instruction_sets()}"
+    with contextlib.suppress(OSError, RuntimeError):  # not writable; a user without a home
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixelcnn-jax"
+        place = caches / "programs" / hashlib.sha256(made_for.encode()).hexdigest()[:16]
+        place.mkdir(parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(place))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 

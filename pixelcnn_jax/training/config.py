@@ -40,7 +40,6 @@ class TrainConfig:
     baselines: bool = field(False, "score uniform and independent pixels for the table")
     published: tuple = field((), 'published figures: (model, split, "bits/dim" or "nats", value)')
     loggers: tuple[str, ...] = field((), 'loggers besides TensorBoard, as "module:function"')
-    compilation_cache: str | None = field(None, "folder of the compilation cache; None for ~/.cache")
 
     def __post_init__(self) -> None:
         if self.batch_size % (self.microbatch_size or 1):
