@@ -22,7 +22,7 @@ from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.hub import fetch_model
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.cards import FORMAT, read_card_file
+from pixelcnn_jax.models.card_checks import FORMAT, read_card_file
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params, part_of
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder

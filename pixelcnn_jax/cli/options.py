@@ -17,7 +17,7 @@ from pixelcnn_jax.foundation.errors import InputError, first_line, user_message
 from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.cards import DENSITIES
+from pixelcnn_jax.models.card_checks import DENSITIES
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained
 

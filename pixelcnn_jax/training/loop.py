@@ -21,9 +21,9 @@ from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, keys, to_dict
+from pixelcnn_jax.training.custom_loggers import make_loggers
 from pixelcnn_jax.training.evaluation import score
 from pixelcnn_jax.training.experiment import Experiment, Params
-from pixelcnn_jax.training.loggers import make_loggers
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows

@@ -18,7 +18,7 @@ import numpy as np
 from pixelcnn_jax.data.image_files import decode
 from pixelcnn_jax.foundation.devices import wait_for_older
 from pixelcnn_jax.foundation.files import atomic_write
-from pixelcnn_jax.training.loggers import Log
+from pixelcnn_jax.training.custom_loggers import Log
 from pixelcnn_jax.training.processes import is_first
 
 Record = dict[str, int | float]

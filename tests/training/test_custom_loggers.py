@@ -4,7 +4,7 @@ import pytest
 from tiny_runs import records, run
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.training.loggers import make_loggers
+from pixelcnn_jax.training.custom_loggers import make_loggers
 
 SEEN = []
 
@@ -21,7 +21,7 @@ def remember(workdir, config):
 
 def test_a_logger_is_given_every_record_and_the_samples_of_every_validation(tmp_path):
     SEEN.clear()
-    run(tmp_path, train__steps=4, train__loggers=("test_loggers:remember",))
+    run(tmp_path, train__steps=4, train__loggers=("test_custom_loggers:remember",))
     (workdir, steps), *logged = SEEN
     assert (workdir, steps) == (tmp_path, 4)
     assert [scalars for scalars, _ in logged] == records(tmp_path)
@@ -41,7 +41,7 @@ def forgetful(workdir, config):
 
 
 def test_a_logger_that_fails_is_named_once_and_dropped(tmp_path, capsys):
-    loggers = make_loggers(["test_loggers:without_network", "test_loggers:forgetful"], tmp_path, {})
+    loggers = make_loggers(["test_custom_loggers:without_network", "test_custom_loggers:forgetful"], tmp_path, {})
     for step in (1, 2):
         for log in loggers:
             log(step, {}, {})
