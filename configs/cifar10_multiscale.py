@@ -17,5 +17,5 @@ def get_config() -> ConfigDict:
     config.multiscale.map_features = 32
     config.data.labels = False
     config.model.layers = 6  # with 8 for the small image, about the FLOPs of 8
-    config.train.update(steps=400, eval_every=200, sample_rows=4, sample_columns=8)
+    config.train.update(steps=400, eval_every=200, sample_rows=4, sample_columns=8, report_images=10_000)
     return config

@@ -15,5 +15,5 @@ def get_config() -> ConfigDict:
     config = default_config("classifier")
     config.data.update(dataset="mnist", train_split="train[:50000]", validation_split="train[50000:]")
     config.data.update(binarize="threshold", labels=True, shift=2)
-    config.train.update(steps=2_000, eval_batch_size=200)
+    config.train.update(steps=2_000, eval_batch_size=200, report_images=10_000)
     return config

@@ -20,4 +20,5 @@ def get_config() -> ConfigDict:
     config.data.labels = True
     config.model.layers = 6  # with 8 for the small image, about the FLOPs of 8
     config.train.update(microbatch_size=2, steps=1_800, eval_every=600, sample_rows=10, sample_columns=10)
+    config.train.report_images = 10_000
     return config

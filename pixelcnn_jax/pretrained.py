@@ -79,13 +79,12 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     return Pretrained(model, variables, card)
 
 
-def read_content(name: str | Path) -> tuple[bytes, dict[str, Any]]:
+def read_content(file: Path, card_file: Path) -> tuple[bytes, dict[str, Any]]:
     """Reads the weights' bytes, checked against the SHA-256 of the card, and the card.
 
     Raises:
-      InputError: model not found or damaged.
+      InputError: weights missing or damaged.
     """
-    file, card_file = find_model(name)
     card = read_card_file(card_file)
     digest = card["sha256"]
     # An interrupted ``save_pretrained`` leaves the weights in the side file.
@@ -102,7 +101,7 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
       InputError: model not found, damaged or not finite.
     """
-    content, card = read_content(name)
+    content, card = read_content(*find_model(name))
     try:
         flat = load(content)
         variables = flax.traverse_util.unflatten_dict(flat, sep=".")
@@ -176,7 +175,7 @@ def _density(model: Model, variables: Variables) -> tuple[str, int | None]:
     kinds = {SetEncoder: "p(x|examples)", TextEncoder: "p(x|caption)", ConstantCondition: "p(x)"}
     sizes = condition_sizes(variables["params"]) if isinstance(model, Network) else {}
     density = "p(x|y)" if sizes.keys() == {"h"} else f"p(x|{', '.join(sizes)})" if sizes else "p(x)"
-    return kinds.get(type(conditioner), density), sizes.get("h")
+    return kinds.get(type(conditioner), density if conditioner is None else "p(x|h)"), sizes.get("h")
 
 
 def _published() -> dict[str, Path]:

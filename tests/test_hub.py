@@ -102,12 +102,15 @@ def test_the_folder_of_an_export_is_a_model_and_its_page_has_the_scores(exported
 
 
 @pytest.mark.parametrize("address", ["hf://OWNER/digits", "hf://OWNER/digits@v1"])
-def test_a_model_is_fetched_once_and_read_offline(hub, monkeypatch, address):
+def test_a_model_is_fetched_once_and_read_offline(hub, monkeypatch, tmp_path, address):
     assert_is_digits(load_pretrained(address))
     assert hub
     hub.clear()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert_is_digits(load_pretrained(address))
+    result = CliRunner().invoke(main, ["export", address, f"--hub={tmp_path / 'again'}"])
+    assert result.exit_code == 0, result.output
+    assert "\n# digits\n" in (tmp_path / "again/README.md").read_text()  # not the commit, which names the cached folder
     assert not hub
 
 

@@ -18,7 +18,7 @@ from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, log_prob, p
 from pixelcnn_jax.foundation.files import write_json
 from pixelcnn_jax.models import registry
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
-from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import describe
 from pixelcnn_jax.pretrained import read_card, read_weights, save_pretrained
@@ -46,6 +46,10 @@ MODELS = {
     "conditional": (
         conditional := ConditionalModel(NETWORK, Deconvolution((4, 4, 2), features=(3,))),
         lambda key: conditional.init(key, IMAGE, jnp.zeros((1, 5))),
+    ),
+    "map of h": (
+        upsampled := ConditionalModel(NETWORK, Upsampling(2, 3)),
+        lambda key: upsampled.init(key, IMAGE, IMAGE[:, ::2, ::2]),
     ),
     "several": (
         {"decoder": conditional, "encoder": (encoder := Encoder(outputs=5, levels=3, features=(4,)))},
@@ -85,7 +89,8 @@ def test_a_saved_model_is_loaded(name, place, tmp_path):
     assert describe(model) == describe(MODELS[name][0])
     jax.tree.map(np.testing.assert_array_equal, variables, variables_of(name))
     assert card["image_spec"] == replace(SPEC, classes=5 if name in ("network with h", "conditional") else None)
-    assert card["step"] == 0
+    densities = {"network": "p(x)", "network with h": "p(x|y)", "conditional": "p(x|y)", "map of h": "p(x|h)"}
+    assert card["density"] == densities.get(name, "p(x)")
     assert card["parameters"] == sum(x.size for x in jax.tree.leaves(variables))
     assert read_card(str(tmp_path / place)) == card
 

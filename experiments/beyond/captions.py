@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import per_image
 from experiments.shared.pieces import draw_grid, drawer, init_of, nats_given_each
 from experiments.shared.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
 from experiments.shared.settings import Classified
@@ -26,6 +25,7 @@ from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
 
 check = check_reader

@@ -7,12 +7,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.measuring import apply, per_image
+from experiments.shared.measuring import apply
 from experiments.shared.pieces import init_of
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
 
@@ -46,5 +47,6 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures the accuracy on each held-out split."""
     predict = per_image(config, lambda p, b: jnp.argmax(apply(experiment.networks, p, b["image"]), axis=1))
-    held_out = splits.held_out.items()
-    return {f"{name}_accuracy": float(np.mean(predict(params, split) == split.labels())) for name, split in held_out}
+    held_out = {name: split.subset(config.train.report_images) for name, split in splits.held_out.items()}
+    right = {name: predict(params, split) == split.labels() for name, split in held_out.items()}
+    return {f"{name}_accuracy": float(np.mean(x)) for name, x in right.items()}

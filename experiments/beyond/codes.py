@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import per_image, report_split
+from experiments.shared.measuring import report_split
 from experiments.shared.pieces import init_of_each
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.likelihood import nats
@@ -20,6 +20,7 @@ from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_di
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
 COARSE, FINE = 8, 4  # height and width of the patches that a code stands for

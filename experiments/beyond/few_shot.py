@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
-from experiments.shared.measuring import per_image, report_split
+from experiments.shared.measuring import report_split
 from experiments.shared.pieces import blank, draw_grid, init_of
 from pixelcnn_jax.data.dataset import Dataset, Splits, load
 from pixelcnn_jax.data.examples import ExampleSets, episodes
@@ -26,6 +26,7 @@ from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
 
 COUNTS = (0, 1, 2, 3, 4, 9)  # numbers of examples in the report, those of 1612.02192

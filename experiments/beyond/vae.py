@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.measuring import apply, per_image, report_split
+from experiments.shared.measuring import apply, report_split
 from experiments.shared.pieces import blank, draw_grid, init_of_each
 from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Splits, take_images
@@ -23,6 +23,7 @@ from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, fingerprint
 from pixelcnn_jax.models.registry import make_conditional
 from pixelcnn_jax.training.config import RunConfig, keys
+from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 
 

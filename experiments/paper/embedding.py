@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import apply, per_image, report_split
+from experiments.shared.measuring import apply, report_split
 from experiments.shared.pieces import init_of
 from experiments.shared.settings import Encoded
 from pixelcnn_jax.data.dataset import Dataset, Splits, read_all, take_images
@@ -20,6 +20,7 @@ from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.encoders import Encoder, on_unit_sphere, squared_distances, triplet_loss
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, fingerprint
 from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
 SEARCHED = 1000  # held-out images to search for neighbours
@@ -71,7 +72,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError if there are no pairs to compare."""
-    check_pairs(report_split(splits).subset(config.train.report_images))
+    if config.train.report_images:
+        check_pairs(report_split(splits).subset(config.train.report_images))
     labels, size = splits.validation.labels(), config.train.eval_batch_size
     if any(len(np.unique(labels[start : start + size])) < 2 for start in range(0, len(labels), size)):
         raise InputError("config.train.eval_batch_size must give each validation batch several identities: raise it.")

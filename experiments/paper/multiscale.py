@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import apply, check_classifier, class_accuracy, per_image, report_split
+from experiments.shared.measuring import apply, check_classifier, class_accuracy, report_split
 from experiments.shared.pieces import blank, init_of_each
 from experiments.shared.settings import Classified
 from pixelcnn_jax.data.dataset import Splits
@@ -23,6 +23,7 @@ from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 
 check = check_classifier
@@ -96,7 +97,8 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     """Measures the nats of each part and the class accuracy of samples."""
     spec = splits.spec
     networks, local = experiment.networks, on_one_device(params)
-    parts = per_image(config, lambda p, b: nats_by_part(networks, spec, p, b, None))(params, report_split(splits))
+    images = report_split(splits).subset(config.train.report_images)
+    parts = per_image(config, lambda p, b: nats_by_part(networks, spec, p, b, None))(params, images)
     small, rest = (float(part.mean(dtype=np.float64)) for part in parts)
     figures = {"nats_of_the_small_image": small, "nats_of_the_rest": rest}
     return figures | class_accuracy(config, spec, partial(draw_classes, networks, spec, local))

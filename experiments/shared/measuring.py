@@ -15,8 +15,6 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.pretrained import load_pretrained, read_card
 from pixelcnn_jax.training.config import RunConfig, keys
-from pixelcnn_jax.training.evaluation import make_evaluator
-from pixelcnn_jax.training.experiment import Batch, Params
 
 DRAWN_TOGETHER = 100
 
@@ -27,12 +25,6 @@ Draw = Callable[[Key[Array, ""], Array], Array]  # an image per label, caption o
 def apply(module: nn.Module, variables: Variables, x: Any) -> Array:
     """Applies a module, jitted."""
     return cast(Array, module.apply(variables, x))
-
-
-def per_image(config: RunConfig, function: Callable[[Params, Batch], Any]) -> Callable[[Params, Dataset], Any]:
-    """Compiles a per-image function for whole splits, with the config's batch sizes."""
-    train = config.train
-    return make_evaluator(function, batch_size=train.eval_batch_size, microbatch_size=train.microbatch_size)
 
 
 def draw_in_parts(draw: Draw, key: Key[Array, ""], h: np.ndarray) -> Shaped[np.ndarray, "count ..."]:

@@ -21,10 +21,11 @@ def export(name: str, folder: Path, as_json: bool) -> None:
     Upload it with `hf upload OWNER/NAME FOLDER`; FOLDER and hf://OWNER/NAME both load it.
     """
     options.check_output(folder, folder=True, name="--hub")
-    content, card = read_content(name)
     weights, facts = find_model(name)
-    title = (weights.parent if weights.stem == "model" else weights.with_suffix("")).absolute().name
-    page = model_page(title, card)
+    content, card = read_content(weights, facts)
+    of_file = weights.parent if weights.stem == "model" else weights.with_suffix("")
+    title = Path(name.partition("@")[0]) if name.startswith("hf://") else of_file
+    page = model_page(title.absolute().name, card)
     folder.mkdir(exist_ok=True)
     atomic_write(folder / "model.safetensors", content)
     shutil.copyfile(facts, folder / "config.json")

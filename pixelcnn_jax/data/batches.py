@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pixelcnn_jax.data.augmentation import augmented
-from pixelcnn_jax.data.indexed_images import Dataset
+from pixelcnn_jax.data.indexed_images import Dataset, stack
 from pixelcnn_jax.data.source import Example, read_ahead
 
 
@@ -52,7 +52,7 @@ def training_batches(
 
     def batch(step: int) -> Example:
         start = step * batch_size + process_index * rows
-        return dataset.stack([example(place) for place in range(start, start + rows)])
+        return stack([example(place) for place in range(start, start + rows)])
 
     return batch
 
@@ -60,17 +60,15 @@ def training_batches(
 def evaluation_batches(
     dataset: Dataset, *, batch_size: int, process_index: int = 0, process_count: int = 1
 ) -> Iterator[Example]:
-    """Yields every image once, in order, in batches of equal size.
+    """Yields every image in order, in batches of equal size, padded by the last image.
 
-    "mask", bool [batch], is False for padding. ``batch_size`` is over all processes, a multiple of their number.
+    ``batch_size`` is over all processes, a multiple of their number.
     """
     rows, last = batch_size // process_count, len(dataset) - 1
 
     def batch(number: int) -> Example:
         start = number * batch_size + process_index * rows
-        places = np.arange(start, start + rows)
-        examples = [dataset.draw(min(int(place), last), seed=0) for place in places]
-        return dataset.stack(examples) | {"mask": places <= last}
+        return stack([dataset.draw(min(place, last), seed=0) for place in range(start, start + rows)])
 
     return read_ahead(batch, stop=-(-len(dataset) // batch_size))
 

@@ -109,7 +109,7 @@ def load_example(config: DataConfig) -> Dataset:
     stored = config.dataset in ("digits", "folder", "array") or config.dataset.startswith("mnist_scenes")
     if stored or is_prepared(config.dataset, config.data_dir):
         return _load(config, _source(config, config.train_split))
-    return _load(config, unprepared(config.dataset, labels=config.labels))
+    return _load(config, unprepared(config.dataset, labels=config.labels, levels=config.levels))
 
 
 def from_array(
@@ -169,10 +169,10 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
     spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
     prepared = validated(prepared, levels=dynamic_levels or spec.levels)
-    dataset = Dataset(prepared.example, len(prepared.rows), spec, prepared.title, dynamic_levels, preparation.scan)
+    dataset = Dataset(prepared.reader(), len(prepared.rows), spec, prepared.title, dynamic_levels, preparation.scan)
     highest = max(int(example["image"].max()) for example in dataset.subset(INSPECTED))
     if preparation.binarize != "none" and highest <= bool(dynamic_levels):
         raise InputError(
             f"binarize={preparation.binarize} leaves {source.title} black: for images of 0 and 1, set levels=2 alone."
         )
-    return dataclasses.replace(dataset, example=prepared.reader())
+    return dataset

@@ -77,15 +77,16 @@ class Dataset:
             self, example=lambda i: self.example(int(indices[i])), count=len(indices), description=description
         )
 
-    def stack(self, examples: Sequence[Example]) -> Example:
-        """Stacks examples into a batch; integers become int32."""
-        stacked = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
-        return {name: x.astype(np.int32) if x.dtype.kind in "bui" else x for name, x in stacked.items()}
+
+def stack(examples: Sequence[Example]) -> Example:
+    """Stacks examples into a batch; integers become int32."""
+    stacked = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+    return {name: x.astype(np.int32) if x.dtype.kind in "bui" else x for name, x in stacked.items()}
 
 
 def read_all(dataset: Dataset) -> Example:
     """Reads all images and labels as one batch."""
-    return dataset.stack([dataset.draw(index, seed=0) for index in range(len(dataset))])
+    return stack([dataset.draw(index, seed=0) for index in range(len(dataset))])
 
 
 def take_images(dataset: Dataset, count: int) -> Int[np.ndarray, "count height width channels"]:

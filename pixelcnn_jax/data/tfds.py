@@ -69,7 +69,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     return Source(f"{name.partition(':')[0]} {folder.name}", rows, read, classes=count, stored=split.name)
 
 
-def unprepared(name: str, *, labels: bool) -> Source:
+def unprepared(name: str, *, labels: bool, levels: int) -> Source:
     """Makes one random image of the size that TFDS knows, without the data.
 
     Raises:
@@ -83,7 +83,9 @@ def unprepared(name: str, *, labels: bool) -> Source:
         height, width = map(int, size.groups())
     if height is None or width is None:
         raise InputError(f"TFDS does not know the size of the images of {name}: prepare it first.")
-    image = np.random.default_rng(0).integers(256, size=(height, width, _channels(feature)), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(
+        min(levels, 256), size=(height, width, _channels(feature)), dtype=np.uint8
+    )
     label = {"label": np.int32(0)} if labels else {}
     classes = features["label"].num_classes if labels else None
     return Source(name, range(1), lambda _: {"image": image} | label, classes=classes)

@@ -140,25 +140,25 @@ def make_evaluator(
         total, title = -(-len(dataset) // batch_size), f"scoring {dataset.description}"
         batches = evaluation_batches(dataset, batch_size=batch_size, **own_rows())
         for batch in progress_bar(batches, title, shown=shows, total=total, delay=2, leave=False):
-            # The mask only marks padding, which ``len(dataset)`` cuts off.
-            rows = {name: x for name, x in batch.items() if name != "mask"}
-            values.append(compiled(params, shard_batch(mesh, rows)))
+            values.append(compiled(params, shard_batch(mesh, batch)))
             wait_for_older(values)
         return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(dataset)], *values)
 
     return over_split
 
 
+def per_image(config: RunConfig, function: PerImage, *, shows: bool = True) -> Callable[[Params, Dataset], Any]:
+    """Compiles a per-image function for whole splits, with the config's batch sizes."""
+    train = config.train
+    sizes = {"batch_size": train.eval_batch_size, "microbatch_size": train.microbatch_size}
+    return make_evaluator(function, **sizes, shows=shows)
+
+
 def make_scorer(
     config: RunConfig, experiment: Experiment, *, shows: bool = True
 ) -> Callable[[Params, Dataset], dict[str, Any]]:
     """Compiles the mean loss of a split."""
-    losses_of = make_evaluator(
-        lambda params, batch: experiment.loss(params, batch, None),
-        batch_size=config.train.eval_batch_size,
-        microbatch_size=config.train.microbatch_size,
-        shows=shows,
-    )
+    losses_of = per_image(config, lambda params, batch: experiment.loss(params, batch, None), shows=shows)
     return lambda params, dataset: score(losses_of(params, dataset), dataset, measure=experiment.measure)
 
 

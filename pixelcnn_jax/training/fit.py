@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 
 from pixelcnn_jax.data.dataset import Dataset, Splits
+from pixelcnn_jax.data.indexed_images import stack
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
@@ -219,7 +220,7 @@ def _train(
 
 
 def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experiment:
-    first, classes = train.stack([train.example(0)]), train.spec.classes
+    first, classes = stack([train.example(0)]), train.spec.classes
 
     def condition(batch: Mapping[str, Any]) -> dict[str, Any]:
         return {name: x for name, x in batch.items() if name in ("h", "s")}

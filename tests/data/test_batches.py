@@ -100,12 +100,11 @@ def test_images_of_a_class_follow_one_another():
     assert orders[0] != orders[1] != orders[2]
 
 
-def test_evaluation_masks_the_padding(ramps):
+def test_evaluation_repeats_the_last_image(ramps):
     batches = list(evaluation_batches(ramps, batch_size=4))
-    assert [batch["mask"].tolist() for batch in batches] == [[True] * 4, [True] * 4, [True, True, False, False]]
     assert [batch["label"].tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 9, 9]]
     assert all(np.array_equal(batch["image"], ramp(10)[batch["label"]]) for batch in batches)
-    assert [len(batch["mask"]) for batch in evaluation_batches(ramps, batch_size=5)] == [5, 5]
+    assert [len(batch["label"]) for batch in evaluation_batches(ramps, batch_size=5)] == [5, 5]
 
 
 def test_processes_share_evaluation(ramps):

@@ -11,7 +11,7 @@ from image_helpers import images_of, pillow, ramp
 from tfds_sets import prepare
 
 from pixelcnn_jax.data import source
-from pixelcnn_jax.data.dataset import load
+from pixelcnn_jax.data.dataset import DataConfig, load, load_example
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
@@ -107,6 +107,12 @@ def test_a_condition_may_be_about_another_class_than_the_label(tmp_path):
     )
     for split, wanted in (("train where alphabet is latin", [1, 3, 5]), ("train where alphabet is 0[1:]", [2, 4])):
         assert np.array_equal(images_of(load("tiny", split, data_dir=tmp_path)), ramp(6)[wanted])
+
+
+@pytest.mark.parametrize(("name", "levels"), [("binarized_mnist", 2), ("mnist", 256)])
+def test_a_dry_run_needs_no_images(tmp_path, name, levels):
+    dataset = load_example(DataConfig(dataset=name, data_dir=str(tmp_path), levels=levels))
+    assert dataset.spec == ImageSpec(28, 28, 1, levels)
 
 
 def test_missing_labels(tmp_path):

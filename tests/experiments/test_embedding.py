@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 import pytest
+from tiny import tiny_config, tiny_splits
 
-from experiments.paper.embedding import identities_of, verification
+from experiments.paper.embedding import check, identities_of, verification
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.data.dataset import from_array
 
@@ -14,6 +15,11 @@ def test_identities_are_the_first_ones_with_two_images():
     actual = identities_of(from_array(images, np.array([0, 3, 1, 1, 3, 3, 2]), levels=7), 2)
     assert {label: x.ravel().tolist() for label, x in actual.items()} == {3: [1, 4, 5], 1: [2, 3]}
     assert list(actual) == [3, 1]
+
+
+def test_a_run_without_report_needs_no_pairs():
+    config = tiny_config("embedding", {"train.report_images": 0})
+    check(config, tiny_splits(config))
 
 
 def test_verification_by_hand():

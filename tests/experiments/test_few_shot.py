@@ -6,6 +6,7 @@ import numpy as np
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
 from experiments.beyond.few_shot import SHOWN, picture_source, with_all_examples
+from pixelcnn_jax.data.indexed_images import stack
 from pixelcnn_jax.models.inputs import ABSENT
 
 
@@ -22,7 +23,7 @@ def test_the_picture_shows_its_examples_one_and_three_by_turns():
 
 def test_training_rotates_an_image_and_its_examples_alike():
     experiment, params, splits = tiny_experiment("few_shot", {"settings.augment": 1.0, "model.dropout": 0.0})
-    batch = splits.test.stack([with_all_examples(splits.test).draw(i, seed=0) for i in range(8)])
+    batch = stack([with_all_examples(splits.test).draw(i, seed=0) for i in range(8)])
     batch = jax.tree.map(jnp.asarray, batch)
     symmetries = [lambda x, k=k: np.rot90(x, k, (-3, -2)) for k in range(4)]
     symmetries += [lambda x, turn=turn: np.flip(turn(x), -2) for turn in symmetries]
