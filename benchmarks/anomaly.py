@@ -14,7 +14,7 @@ from jaxtyping import Float, Integer
 from sklearn.metrics import roc_auc_score
 
 from pixelcnn_jax.cli.options import Density, UserCommand, load_density
-from pixelcnn_jax.data.dataset import DataConfig, load, read_all
+from pixelcnn_jax.data.dataset import load, read_all
 from pixelcnn_jax.data.image_files import png_bits_per_dim
 from pixelcnn_jax.likelihood import bits_per_dim
 
@@ -36,7 +36,7 @@ def auroc(usual: Scores, unusual: Scores) -> float:
 
 def held_out_images(density: Density, changes: dict[str, Any], *, count: int) -> Images:
     """Reads test images, prepared as the model's data; grey ones repeat their channel."""
-    split = load(split="test", **(vars(density.settings("data", DataConfig)) | changes))
+    split = load(split="test", **(vars(density.data) | changes))
     return np.broadcast_to(read_all(split.subset(count))["image"], (count, *density.spec.shape))
 
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from pixelcnn_jax import InputError, compress, decompress, log_prob
 from pixelcnn_jax.cli.options import UserCommand, load_density
-from pixelcnn_jax.data.dataset import DataConfig, load, read_all
+from pixelcnn_jax.data.dataset import load, read_all
 from pixelcnn_jax.data.image_files import as_pixels
 from pixelcnn_jax.pretrained import integer_model_of
 
@@ -98,7 +98,7 @@ def damage(data: bytes, flips: int) -> list[bytes]:
 def main(name: str, count: int, data_dir: str | None, batch_sizes: str, rounds: int, flips: int) -> None:
     density = load_density(integer_model_of(name))
     model, variables = density.model, density.variables
-    data = vars(density.settings("data", DataConfig)) | {"data_dir": data_dir}
+    data = vars(density.data) | {"data_dir": data_dir}
     dataset = load(split=data["test_split"], **data)
     images = read_all(dataclasses.replace(dataset, count=min(count, len(dataset))))["image"]
     result: dict[str, Any] = {"benchmark": "compression", "data": dataset.description, "images": len(images)}

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from experiments.shared.measuring import draw_in_parts
 from pixelcnn_jax import InputError, sample
 from pixelcnn_jax.cli.options import UserCommand, load_density
-from pixelcnn_jax.data.dataset import DataConfig, load
+from pixelcnn_jax.data.dataset import load
 from pixelcnn_jax.data.examples import ExampleSets
 
 WAYS = 20  # characters to choose from
@@ -88,7 +88,7 @@ def main(name: str, data_dir: str | None, groups: int, count: int, temperatures:
     density = load_density(name)
     if density.part != "examples" or density.model.levels != 2:
         raise InputError(f"{name} must be a model of p(x|examples) of images of two levels.")
-    settings = vars(density.settings("data", DataConfig))
+    settings = vars(density.data)
     images = load(split=settings["test_split"], **settings | {"data_dir": data_dir})
     assert isinstance(images, ExampleSets)  # as the model was given examples
     characters = read_characters(images, groups * WAYS, 1 + REFERENCES + count)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from pixelcnn_jax import load_pretrained, sample
 from pixelcnn_jax.cli.options import Density, UserCommand, load_density, path
-from pixelcnn_jax.data.dataset import DataConfig, load, read_all
+from pixelcnn_jax.data.dataset import load, read_all
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
@@ -59,7 +59,7 @@ def diversity(images: Images, labels: Labels) -> float:
 @click.option("-o", "--output", type=path, help="PNG of samples to write.")
 def main(name: str, classifier: str, data_dir: str | None, count: int, output: Path | None) -> None:
     density, (network, weights, _) = load_density(name), load_pretrained(classifier)
-    test = read_all(load(split="test", **(vars(density.settings("data", DataConfig)) | {"data_dir": data_dir})))
+    test = read_all(load(split="test", **(vars(density.data) | {"data_dir": data_dir})))
     real = diversity(test["image"], test["label"])
     labels, rows = np.arange(density.classes).repeat(count), []
     result: dict[str, Any] = {"benchmark": "guidance", "model": name, "samples": len(labels)}

@@ -208,8 +208,7 @@ def with_package(dtype: str) -> dict[str, float]:
     from benchmarks.train_step import SPEC, network_r, stepper
     from experiments.paper import unconditional
     from pixelcnn_jax import sample
-    from pixelcnn_jax.cli.evaluate import use_all_cores
-    from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
+    from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, use_all_cores
 
     use_all_cores()
     config, mesh = network_r(), data_mesh()

@@ -24,14 +24,13 @@ from benchmarks.timing import fastest
 from experiments import default_config
 from experiments.paper import unconditional
 from pixelcnn_jax import GatedPixelCNN
-from pixelcnn_jax.cli.evaluate import use_all_cores
 from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.distributions import log_probs_of
-from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
+from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, use_all_cores
 from pixelcnn_jax.models.autoregressive import encode
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.models.parameters import Params
+from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.training.config import RunConfig, parse_config
 from pixelcnn_jax.training.experiment import Batch, Experiment
 from pixelcnn_jax.training.optimizer import make_optimizer
@@ -61,9 +60,8 @@ def whole_kernels(model: GatedPixelCNN, params: Params) -> Params:
         biases = {name: layer[name]["bias"].reshape(-1) for name in ("vertical", "horizontal", "out")}
         return {name: {"kernel": kernel, "bias": biases.get(name, jnp.zeros(()))} for name, kernel in kernels.items()}
 
-    of_layer = [jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(model.layers)]
     head = jax.tree.map(lambda x: x[None, None] if x.ndim == 2 else x, params["head"])
-    return {"layers": [layer(x) for x in (params["first"], *of_layer)], "head": head}
+    return {"layers": [layer(x) for x in layers_of(params, model.layers)], "head": head}
 
 
 def naive_logits(model: GatedPixelCNN, params: Params, masks: Params, images: jax.Array) -> jax.Array:

@@ -52,11 +52,10 @@ from pathlib import Path
 
 import jax
 
-from experiments import experiment_module
+from experiments import recipe_of
 from pixelcnn_jax.data.dataset import load_splits
 from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.cost import estimate_cost
-from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.run import train
 
 if "google.colab" in sys.modules:
@@ -72,8 +71,8 @@ print(jax.devices())
 # %%
 config = importlib.import_module(f"configs.{CONFIG}").get_config()
 config.update_from_flattened_dict(CHANGES)
-module = experiment_module(config.experiment)
-config, recipe = parse_config(config, module.Config), Recipe.of(module)
+recipe = recipe_of(config.experiment)
+config = parse_config(config, recipe.Config)
 splits = load_splits(config.data)
 cost = estimate_cost(config, recipe.make_experiment(config, splits.spec, {}), splits.train)
 for name, value in cost.items():

@@ -4,8 +4,8 @@ Paper row: section 3.3, figures 4 and 5 (faces), no numbers.
 Command: python -m experiments.train --config=configs/omniglot_pairs.py --workdir=runs/omniglot_pairs
   --config.train.microbatch_size=2
   --config.embedding_conditional.embedder=runs/omniglot_embedding (of configs/omniglot_embedding.py)
-Time: 34 minutes, one shared AMD EPYC core, 2026-11-25.
-Result: 73.2 % of 400 samples of 20 unseen characters are nearest to their own (chance 5 %); 49.2 % with V h and a first
+Time: 54 minutes, one busy Intel Xeon core, 2026-11-29.
+Result: 69.2 % of 400 samples of 20 unseen characters are nearest to their own (chance 5 %); 49.2 % with V h and a first
 filter of 7x7.
 """
 

@@ -10,7 +10,7 @@ import click
 import jupytext
 
 import pixelcnn_jax
-from experiments import EXPERIMENTS, experiment_module
+from experiments import EXPERIMENTS, recipe_of
 from pixelcnn_jax.cli import main as pixelcnn
 from pixelcnn_jax.training.config import RunConfig
 from tools.table import markdown, rows_of
@@ -51,7 +51,7 @@ def config() -> str:
     shared = [field for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)]
     lines = [line for field in shared for line in section(field.name, field.type)]  # type: ignore[arg-type]
     for name in EXPERIMENTS:
-        lines += section(name, experiment_module(name).Config)
+        lines += section(name, recipe_of(name).Config)
     return "# Config fields\n\n" + "\n".join(lines).replace(" | None", r" \| None")
 
 

@@ -1,13 +1,13 @@
-"""The experiments: modules with ``Config`` and the functions of ``Recipe``."""
+"""The experiments: modules with the attributes of ``Recipe``."""
 
 import difflib
 import importlib
-from types import ModuleType
 
 from ml_collections import ConfigDict
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.config import compose
+from pixelcnn_jax.training.experiment import Recipe
 
 PAPER = ("unconditional", "class_conditional", "embedding", "embedding_conditional", "autoencoder", "multiscale")
 BEYOND = ("vae", "codes", "colourise", "few_shot", "captions", "classifier")
@@ -17,14 +17,14 @@ EXPERIMENTS = {name: f"experiments.paper.{name}" for name in (*PAPER, "ablations
 EXPERIMENTS |= {name: f"experiments.beyond.{name}" for name in BEYOND}
 
 
-def experiment_module(name: str) -> ModuleType:
+def recipe_of(name: str) -> Recipe:
     """Imports an experiment; raises InputError for an unknown name."""
     if name not in EXPERIMENTS:
         near = "".join(f"; did you mean {match}?" for match in difflib.get_close_matches(name, EXPERIMENTS, n=1))
         raise InputError(f"experiment must be one of experiments.EXPERIMENTS, got {name}{near}")
-    return importlib.import_module(EXPERIMENTS[name])
+    return Recipe.of(importlib.import_module(EXPERIMENTS[name]))
 
 
 def default_config(name: str) -> ConfigDict:
     """Builds the default config of an experiment."""
-    return compose(name, experiment_module(name).Config)
+    return compose(name, recipe_of(name).Config)

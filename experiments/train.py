@@ -22,7 +22,7 @@ import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from experiments import default_config, experiment_module
+from experiments import default_config, recipe_of
 from pixelcnn_jax.data.dataset import load_example, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices
@@ -55,17 +55,17 @@ def main(argv: list[str] | None = None) -> None:
     logging.set_verbosity(logging.FATAL)  # orbax logs every file
     try:
         command = parse(argv)
-        module = experiment_module(command.config.experiment)
+        recipe = recipe_of(command.config.experiment)
         if command.help:
             configs = ", ".join(sorted(file.stem for file in Path("configs").glob("[a-z]*.py")))
             print(__doc__, textwrap.fill(f"configs: {configs}", 120), "", sep="\n")
-            print(help_text(command.config, module.Config))
+            print(help_text(command.config, recipe.Config))
             return
-        config = parse_config(command.config, module.Config)
+        config = parse_config(command.config, recipe.Config)
         if command.workdir is None:
-            print(json.dumps(dry_run(config, module)))
+            print(json.dumps(dry_run(config, recipe)))
             return
-        line = json.dumps(run(config, module, command))
+        line = json.dumps(run(config, recipe, command))
         if is_first():
             ends = [line]
             if (command.workdir / "report.html").exists():
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
         os._exit(1)  # an ordinary exit would wait for the lost process, and abort
 
 
-def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
+def run(config: RunConfig, recipe: Recipe, command: Command) -> dict[str, Any]:
     """Trains, prints the table and returns the summary."""
     assert command.workdir is not None
     parts = config.train.batch_size // (config.train.microbatch_size or 1)
@@ -98,20 +98,20 @@ def run(config: RunConfig, module: Any, command: Command) -> dict[str, Any]:
     if config.data.download and processes.num_processes > 1:
         run_on_first_process(lambda: bool(load_splits(config.data)))  # the others find the data set prepared
     splits = load_splits(config.data)
-    check_memory(config, module.make_experiment(config, splits.spec, None))
+    check_memory(config, recipe.make_experiment(config, splits.spec, None))
     if is_first() and (hint := dtype_hint(config)) and config.model.dtype == "bfloat16":
         print(hint, file=sys.stderr)
-    result = train(config, Recipe.of(module), splits, command.workdir)
+    result = train(config, recipe, splits, command.workdir)
     if is_first():
         print(table(config, splits, result))
     return summary(config, result)
 
 
-def dry_run(config: RunConfig, module: Any) -> dict[str, Any]:
+def dry_run(config: RunConfig, recipe: Recipe) -> dict[str, Any]:
     """Prints and returns the cost of a training step; TFDS data need not be prepared."""
     jax.config.update("jax_platforms", "cpu")  # leave an accelerator's memory alone
     train_split = load_example(config.data)
-    experiment = module.make_experiment(config, train_split.spec, None)
+    experiment = recipe.make_experiment(config, train_split.spec, None)
     devices.keep_programs()
     print("compiling a step, which may take a minute", file=sys.stderr, flush=True)
     cost = estimate_cost(config, experiment, train_split)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs import imagenet32
-from experiments import experiment_module
+from experiments import recipe_of
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import parse_config
@@ -20,7 +20,7 @@ NAMES = sorted(path.stem for path in Path("configs").glob("[!_]*.py"))
 def test_a_config_is_valid_and_says_how_to_run_it(name):
     module = importlib.import_module(f"configs.{name}")
     config = module.get_config()
-    run = parse_config(config, experiment_module(config.experiment).Config)
+    run = parse_config(config, recipe_of(config.experiment).Config)
     make_optimizer(run.optimizer, steps=run.train.steps)
     make_network(run.model, ImageSpec(32, 32, 3, levels=256, classes=10))
     assert run.train.batch_size % 8 == run.train.eval_batch_size % 8 == 0  # eight devices can share a batch

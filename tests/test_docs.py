@@ -71,7 +71,7 @@ def shell_commands(page):
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # absl's loader of configs, on Python 3.12
 @every_page
 def test_options_of_commands_exist_and_take_their_values(page, monkeypatch):
-    from experiments import experiment_module, train
+    from experiments import recipe_of, train
     from pixelcnn_jax.cli import main
     from pixelcnn_jax.training.config import parse_config
 
@@ -86,7 +86,7 @@ def test_options_of_commands_exist_and_take_their_values(page, monkeypatch):
         elif words[:2] == ["-m", "experiments.train"]:
             monkeypatch.delitem(sys.modules, "config_config", raising=False)
             config = train.parse(words[1:]).config
-            parse_config(config, experiment_module(config.experiment).Config)
+            parse_config(config, recipe_of(config.experiment).Config)
 
 
 @every_page

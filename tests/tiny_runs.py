@@ -9,11 +9,10 @@ import jax
 import numpy as np
 from safetensors.numpy import load_file
 
-from experiments import default_config, experiment_module
+from experiments import default_config, recipe_of
 from pixelcnn_jax.data.dataset import load_splits
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import keys, parse_config
-from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.metrics import read_records
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.run import train
@@ -56,9 +55,9 @@ def tiny_config(experiment="unconditional", **changes):
 
 def tiny(experiment="unconditional", **changes):
     """The typed config, the recipe and the splits."""
-    module = experiment_module(experiment)
-    config = parse_config(tiny_config(experiment, **changes), module.Config)
-    return config, Recipe.of(module), load_splits(config.data)
+    recipe = recipe_of(experiment)
+    config = parse_config(tiny_config(experiment, **changes), recipe.Config)
+    return config, recipe, load_splits(config.data)
 
 
 def tiny_experiment(name="unconditional", **changes):

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 
 from pixelcnn_jax import compress, decompress, pretrained_names, sample
 from pixelcnn_jax.cli.options import UserCommand, load_density
+from pixelcnn_jax.codec.container import unpack
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.pretrained import PUBLISHED
 from tools.table import ROOT, markdown
@@ -68,7 +69,7 @@ def read_files(folder: Path) -> dict[str, str]:
     for file in sorted(folder.iterdir()):
         density = load_density(file.stem)
         data = file.read_bytes()
-        count = int.from_bytes(data[34:42], "little")
+        count = unpack(data).shape[0]
         digests[file.name] = digest(
             decompress(density.model, density.variables, data, h=labels(count, density.classes))
         )

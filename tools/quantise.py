@@ -10,9 +10,10 @@ import shutil
 import click
 
 from pixelcnn_jax import quantise
-from pixelcnn_jax.cli.evaluate import evaluate_split, use_all_cores
+from pixelcnn_jax.cli.evaluate import evaluate_split
 from pixelcnn_jax.cli.options import UserCommand, load_density
-from pixelcnn_jax.data.dataset import DataConfig, load, read_all
+from pixelcnn_jax.data.dataset import load, read_all
+from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.pretrained import PUBLISHED, save_pretrained
 
@@ -29,7 +30,7 @@ def main(name: str, data_dir: str | None) -> None:
     if file.exists():
         raise InputError(f"{file.stem} exists and must not change.")
     density = load_density(name)
-    data = vars(density.settings("data", DataConfig)) | {"data_dir": data_dir}
+    data = vars(density.data) | {"data_dir": data_dir}
     images = read_all(load(split=data["validation_split"], **data).subset(CALIBRATION_IMAGES))
     h = density.h(images["label"]) if density.classes else None
     model, variables = quantise(density.model, density.variables, images["image"], h=h)

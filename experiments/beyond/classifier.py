@@ -1,7 +1,5 @@
 """p(y|x) by a convolutional network, to measure the class accuracy of samples."""
 
-from dataclasses import dataclass
-
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -15,11 +13,6 @@ from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """No fields."""
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:

@@ -3,7 +3,7 @@
 c and d are coarse and fine maps of K-way codes (k-means of 8x8 and 4x4 patches). The score is the nats of both.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from experiments.shared.fingerprints import index_of_different_image
 from experiments.shared.measuring import report_split
 from experiments.shared.pieces import init_of_each
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_different_image
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
@@ -30,11 +31,6 @@ POOL = 64  # images that provide a wrong coarse map
 
 Codes = Int[Array, "batch rows columns 1"]
 Patches = Float[Array | np.ndarray, "codes numbers"]  # one patch per code
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """No fields."""
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:

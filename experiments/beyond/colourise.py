@@ -1,7 +1,5 @@
 """p(x|s): colours given the grey image, as the map s of equation 5."""
 
-from dataclasses import dataclass
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
@@ -15,11 +13,6 @@ from pixelcnn_jax.models.inputs import Images, ImageSpec, Map, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """No fields."""
 
 
 def map_of(images: Images, levels: int) -> Map:

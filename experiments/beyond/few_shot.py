@@ -25,7 +25,7 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
-from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
 
@@ -99,7 +99,7 @@ def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
     alphabets = progress_bar(config.section.alphabets, "reading alphabets", delay=2, leave=False)
     pools_of = {
         "across_alphabets": [with_all_examples(report_split(splits))],
-        "within_an_alphabet": [with_all_examples(load(split=split, **to_dict(config)["data"])) for split in alphabets],
+        "within_an_alphabet": [with_all_examples(load(split=split, **vars(config.data))) for split in alphabets],
     }
     return {
         f"{shots}_shot_{kind}": episodes(pools, count, ways=WAYS, shots=shots, seed=config.seed)

@@ -13,15 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from experiments.shared.fingerprints import fingerprint
 from experiments.shared.measuring import apply, report_split
-from experiments.shared.pieces import blank, draw_grid, init_of_each
+from experiments.shared.pieces import blank, draw_grid, init_of_each, make_conditional
 from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Splits, take_images
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.encoders import Encoder
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, fingerprint
-from pixelcnn_jax.models.registry import make_conditional
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures

@@ -1,7 +1,7 @@
 """Ablations of the Gated PixelCNN, at equal parameter counts."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.paper.unconditional import likelihood_experiment
@@ -41,7 +41,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
 def variant(config: RunConfig, name: str, spec: ImageSpec) -> AblatedPixelCNN:
     """Builds a variant with about as many parameters as the whole network."""
-    whole = make_network(config.model, spec, network=AblatedPixelCNN)
+    whole = make_network(replace(config.model, network=AblatedPixelCNN.__name__), spec)
     part = whole.clone(**VARIANTS[name])
     widths, target = range(max(spec.channels, whole.features // 2), 2 * whole.features + 1), count(whole)
     return min((part.clone(features=width) for width in widths), key=lambda model: abs(count(model) - target))

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from experiments.shared.fingerprints import index_of_different_image
 from experiments.shared.measuring import apply, report_split, squared_error
-from experiments.shared.pieces import blank, draw_grid, init_of_each
+from experiments.shared.pieces import blank, draw_grid, init_of_each, make_conditional
 from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, index_of_different_image
-from pixelcnn_jax.models.registry import make_conditional
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures

@@ -10,15 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from experiments.shared.fingerprints import fingerprint
 from experiments.shared.measuring import apply, report_split
 from experiments.shared.pieces import init_of
 from experiments.shared.settings import Encoded
+from experiments.shared.triplets import on_unit_sphere, squared_distances, triplet_loss
 from pixelcnn_jax.data.dataset import Dataset, Splits, read_all, take_images
 from pixelcnn_jax.data.views import ROTATIONS, rotate
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.models.conditioning.encoders import Encoder, on_unit_sphere, squared_distances, triplet_loss
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables, fingerprint
+from pixelcnn_jax.models.conditioning.encoders import Encoder
+from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes

@@ -14,17 +14,17 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.paper import embedding
 from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder
 from experiments.shared.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
-from experiments.shared.pieces import blank, draw_grid, drawer, init_of_each
+from experiments.shared.pieces import blank, draw_grid, drawer, init_of_each, make_conditional
 from experiments.shared.settings import Mapped
+from experiments.shared.triplets import between, on_unit_sphere, squared_distances
 from pixelcnn_jax.data.dataset import Splits, read_all
 from pixelcnn_jax.data.views import ROTATIONS, rotate
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.conditioning.encoders import between, on_unit_sphere, squared_distances
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
-from pixelcnn_jax.models.registry import describe, make_conditional
+from pixelcnn_jax.models.registry import describe
 from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures

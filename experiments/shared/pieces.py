@@ -8,7 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import Images, ImageSpec
+from pixelcnn_jax.models.registry import ModelConfig, make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.experiment import Networks, Params
 
@@ -16,6 +20,18 @@ from pixelcnn_jax.training.experiment import Networks, Params
 def blank(spec: ImageSpec) -> Array:
     """Makes an image of zeros, for initialisation."""
     return jnp.zeros((1, *spec.shape), jnp.int32)
+
+
+def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int) -> Network | ConditionalModel:
+    """Builds a model of p(x | h) for vectors h.
+
+    Args:
+      map_features: channels of s = m(h) (equation 5); 0 for V h (equation 4).
+    """
+    network = make_network(config, spec)
+    if not map_features:
+        return network
+    return ConditionalModel(network, Deconvolution((spec.height, spec.width, map_features)))
 
 
 def init_of(model: Any, spec: ImageSpec, *condition: Any) -> Callable[[Key[Array, ""]], Params]:

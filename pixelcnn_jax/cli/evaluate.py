@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.data.dataset import DataConfig, load
+from pixelcnn_jax.data.dataset import load
 from pixelcnn_jax.data.views import symmetries, views
 from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.errors import InputError
@@ -53,7 +53,7 @@ def evaluate_split(
     Raises:
       InputError: for a missing config, missing or different data, or an h that names no views.
     """
-    data, train = density.settings("data", DataConfig), density.settings("train", TrainConfig)
+    data, train = density.data, density.settings("train", TrainConfig)
     name = getattr(data, f"{split}_split")
     if "data" not in density.card["config"] or not name:
         raise InputError(f"{density.name} has no {split} split in the config of its card: choose --split=validation.")

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.foundation.errors import InputError, first_line, user_message
 from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.progress import progress_bar
@@ -89,6 +90,11 @@ class Density(NamedTuple):
     def classes(self) -> int:
         """Number of classes; 0 for unlabelled models."""
         return (self.part == "label" and self.spec.classes) or 0
+
+    @property
+    def data(self) -> DataConfig:
+        """Config of the training data."""
+        return self.settings("data", DataConfig)
 
     def settings(self, section: str, kind: type[Section]) -> Section:
         """Reads a section of the training config, by default its defaults.

@@ -8,7 +8,6 @@ from jaxtyping import Integer, UInt8
 
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.data.arrays import DIGITS_LEVELS
-from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
 from pixelcnn_jax.data.preparation import SCANS, resize
 from pixelcnn_jax.foundation.errors import InputError
@@ -40,7 +39,7 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
     Raises:
       InputError: for no image, or a model whose images no file holds.
     """
-    data, levels = density.settings("data", DataConfig), density.model.levels
+    data, levels = density.data, density.model.levels
     height, width, channels = density.spec.shape
     _check_kind(density)
     if data.scan == "columns":
@@ -90,13 +89,12 @@ def reoriented(
     image: Integer[np.ndarray, "height width channels"], density: Density
 ) -> Integer[np.ndarray, "rows columns channels"]:
     """Inverts and scans levels as the model reads them; an involution."""
-    data = density.settings("data", DataConfig)
-    return SCANS[data.scan](density.model.levels - 1 - image if data.invert else image)
+    return SCANS[density.data.scan](density.model.levels - 1 - image if density.data.invert else image)
 
 
 def _holds_levels(density: Density) -> bool:
     """Whether training files held levels, not intensities."""
-    data = density.settings("data", DataConfig)
+    data = density.data
     return data.dataset == "folder" and data.bits is None and data.binarize == "none"
 
 

@@ -15,7 +15,6 @@ from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import read_fitted
-from pixelcnn_jax.data.dataset import DataConfig
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.data.preparation import SCANS
 from pixelcnn_jax.foundation.errors import InputError
@@ -61,12 +60,11 @@ def sample(
         raise InputError(f"--share must be between 0 and 1, got {share}.")
     options.check_output(output, suffix=".png")
     density = options.load_density(name)
-    config = density.card["config"]
-    settings = config.get(density.card["experiment"])  # None for a model that was not trained here
-    empty_sets = density.part == "examples" and not config.get("data", {}).get("min_examples")
+    settings = density.card["config"].get(density.card["experiment"])  # None for a model that was not trained here
+    empty_sets = density.part == "examples" and not density.data.min_examples
     if guidance and settings is not None and not (settings.get("drop_condition") or empty_sets):
         raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
-    scan = SCANS[density.settings("data", DataConfig).scan]
+    scan = SCANS[density.data.scan]
     h: ConditionLike | None
     if density.classes and label is None and not words and image is None:
         columns = count or 10

@@ -55,7 +55,7 @@ class Coder:
         Raises:
           InputError: if this machine is inexact or fails to ``verify``.
         """
-        encode = lambda batch: self._encode(batch, batch.gather(images))  # noqa: E731
+        encode = partial(self._encode, images)
         batches = self._batches(encode, *([self._decode] if verify else []))
         streams: dict[tuple[int, int], bytes] = {}
         for batch, coded in zip(batches, _in_pairs(encode, batches), strict=True):
@@ -98,12 +98,13 @@ class Coder:
         list(_in_pairs(lambda work: work(), [partial(work, batch) for batch in first for work in works]))
         return batches
 
-    def _encode(self, batch: Batch, images: Images) -> list[bytes]:
-        condition, places, strips = batch.condition(self.conditions), batch.places(), []
+    def _encode(self, every: Sequence[Any], batch: Batch) -> list[bytes]:
+        images, condition = batch.gather(every), batch.condition(self.conditions)
+        places, strips = batch.places(), []
         rows = first_rows(self.model, self.params, batch.images, batch.program.columns)
         for first in range(0, images.shape[1], STRIP):
             strip = images[:, first : first + STRIP], _strip(condition, first), places.below(first)
-            intervals, rows = _intervals(IntegerStream(self.model), self.params, rows, *strip)
+            intervals, rows = _intervals_of_strip(IntegerStream(self.model), self.params, rows, *strip)
             strips.append(intervals)
             self._report(places, first)
         coded = rans.encode(strips, lanes=batch.program.lanes, total_bits=self.model.total_bits)
@@ -126,7 +127,7 @@ class Coder:
                 piece = stream[head + positions[row] :][:most]
                 data[row, : len(piece)] = np.frombuffer(piece, np.uint8)
             strip = data, ends - positions, _strip(condition, first), places.below(first)
-            values, rows, coder, read = _decode(IntegerStream(self.model), self.params, rows, coder, *strip)
+            values, rows, coder, read = _decode_strip(IntegerStream(self.model), self.params, rows, coder, *strip)
             strips.append(np.asarray(values, np.uint16))
             positions = positions + np.asarray(read)
             if (positions > ends).any():
@@ -201,7 +202,7 @@ def digest_of_integers(model: IntegerPixelCNN, params: Params) -> bytes:
 
 
 @partial(jax.jit, static_argnames="stream")
-def _intervals(
+def _intervals_of_strip(
     stream: IntegerStream, params: Params, rows: Rows, images: Images, condition: Condition, places: Places
 ) -> tuple[tuple[Array, Array], Rows]:
     """Computes starts and frequencies in a strip [groups, images, sub-pixels]."""
@@ -217,7 +218,7 @@ def _intervals(
 
 
 @partial(jax.jit, static_argnames="stream")
-def _decode(
+def _decode_strip(
     stream: IntegerStream,
     params: Params,
     rows: Rows,

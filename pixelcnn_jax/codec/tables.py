@@ -75,16 +75,13 @@ def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, ...]:
 
     The constants of ``mixture_of`` go into the bias. Means are in half levels, log-scales index the slopes.
     """
-    if not model.mixture:
-        ones = np.ones(model.channels * model.levels)
-        return ones, 0 * ones, np.full(ones.shape, LOGIT_STEP)
-    count, half, step = model.mixture, model.levels - 1, mean_step(model.levels)
-    ends = [MIN_LOG_WEIGHT] * (2 * model.point_masses)
-    coefficients = [0.5] * (model.outputs - 3 * count - len(ends))  # of twice the differences
-    centres = centres_of(count) * (NARROWED if model.linear_prediction else 1)
-    widths = [-np.log(2 * count) - MIN_LOG_SCALE] * count
-    units = [1] * count + [half] * count + [1] * count + [1 for _ in ends] + coefficients
-    offsets = [0] * count + [*(centres * half)] + widths + ends + [0 for _ in coefficients]
-    steps = [LOGIT_STEP] * count + [step] * count + [SCALE_STEP] * count + [LOGIT_STEP for _ in ends]
-    steps += [step + COEFFICIENT_SHIFT for _ in coefficients]
-    return tuple(np.tile(x, model.channels) for x in (units, offsets, steps))
+    rows: list[tuple[float, float, int]] = [(1, 0, LOGIT_STEP)] * (model.mixture or model.levels)
+    if count := model.mixture:
+        half, step, ends = model.levels - 1, mean_step(model.levels), 2 * model.point_masses
+        centres = centres_of(count) * (NARROWED if model.linear_prediction else 1)
+        rows += [(half, centre, step) for centre in centres * half]
+        rows += [(1, -np.log(2 * count) - MIN_LOG_SCALE, SCALE_STEP)] * count
+        rows += [(1, MIN_LOG_WEIGHT, LOGIT_STEP)] * ends
+        coefficients = model.outputs - 3 * count - ends
+        rows += [(0.5, 0, step + COEFFICIENT_SHIFT)] * coefficients  # of twice the differences
+    return tuple(np.tile(x, model.channels) for x in zip(*rows, strict=True))

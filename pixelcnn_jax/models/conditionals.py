@@ -67,13 +67,6 @@ class Cache(flax.struct.PyTreeNode):
         return jax.lax.dynamic_slice_in_dim(self.row, column, 1, axis=2)
 
 
-@partial(jax.jit, static_argnames=("stream", "batch", "width"))
-def begin(stream: Stream, params: Params, condition: Condition, *, batch: int, width: int) -> Cache:
-    """Builds the cache before the first row."""
-    params = stream.prepare(params)
-    return Cache(stream, params, condition, stream.first_rows(params, batch, width))
-
-
 def start(
     model: nn.Module,
     variables: Variables,
@@ -85,8 +78,7 @@ def start(
     """Builds the cache for ``conditional``; ``shape`` is batch, height, width."""
     network, variables, condition = apply_conditioner(model, variables, h, s, shape=shape)
     batch, _, width = shape
-    cache = begin(cast(Stream, stream_of(network)), params_of(variables), condition, batch=batch, width=width)
-    return _first_site(cache, batch, width)
+    return _first_site(cast(Stream, stream_of(network)), params_of(variables), condition, batch, width)
 
 
 @jax.jit
@@ -108,9 +100,10 @@ def conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[Float
     return jax.nn.log_softmax(promoted(logits)), cache.replace(site=cache.site + 1)
 
 
-@partial(jax.jit, static_argnums=(1, 2))
-def _first_site(cache: Cache, batch: int, width: int) -> Cache:
-    channels = cache.stream.model.channels
+@partial(jax.jit, static_argnames=("stream", "batch", "width"))
+def _first_site(stream: Stream, params: Params, condition: Condition, batch: int, width: int) -> Cache:
+    channels, params = stream.model.channels, stream.prepare(params)
+    cache = Cache(stream, params, condition, stream.first_rows(params, batch, width))
     cache = cache.open_row(0, jnp.zeros((batch, 1, width, channels), jnp.int32)).open_pixel(0)
     for colour in range(channels):  # a loop needs the full structure of the cache
         _, cache = cache.read(0, colour)

@@ -12,9 +12,6 @@ import numpy as np
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
-from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import ImageSpec
 
 NETWORKS = {  # classes in configs, and their modules
@@ -69,31 +66,18 @@ class ModelConfig:
     remat: bool = field(False, "recompute layers in the backward pass (rematerialisation)")
 
 
-def make_network(config: ModelConfig, spec: ImageSpec, *, network: type | None = None) -> Any:
-    """Builds the network of a config, or of another class by its fields.
+def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
+    """Builds the network of a config.
 
     Raises:
       InputError: the class lacks a field, or a value is invalid.
     """
     fields, defaults = dataclasses.asdict(config), dataclasses.asdict(ModelConfig())
-    by_name = fields.pop("network")
-    kind: Any = network or class_named(by_name)
+    kind = class_named(fields.pop("network"))
     for name in fields.keys() - {attribute.name for attribute in dataclasses.fields(kind)}:
         if fields.pop(name) != defaults[name]:
             raise InputError(f"config.model.{name} must stay {defaults[name]}: {kind.__name__} has no such field.")
     return kind(levels=spec.levels, channels=spec.channels, **fields)
-
-
-def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int) -> Network | ConditionalModel:
-    """Builds a model of p(x | h) for vectors h.
-
-    Args:
-      map_features: channels of s = m(h) (equation 5); 0 for V h (equation 4).
-    """
-    network = make_network(config, spec)
-    if not map_features:
-        return network
-    return ConditionalModel(network, Deconvolution((spec.height, spec.width, map_features)))
 
 
 def register(network: Class) -> Class:

@@ -149,9 +149,8 @@ def make_evaluator(
 
 def per_image(config: RunConfig, function: PerImage, *, shows: bool = True) -> Callable[[Params, Dataset], Any]:
     """Compiles a per-image function for whole splits, with the config's batch sizes."""
-    train = config.train
-    sizes = {"batch_size": train.eval_batch_size, "microbatch_size": train.microbatch_size}
-    return make_evaluator(function, **sizes, shows=shows)
+    size, micro = config.train.eval_batch_size, config.train.microbatch_size
+    return make_evaluator(function, batch_size=size, microbatch_size=micro, shows=shows)
 
 
 def make_scorer(

@@ -1,6 +1,7 @@
 """Definition of an experiment."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -44,8 +45,13 @@ class Experiment(NamedTuple):
     caption: str = "Samples."
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoFields:
+    """No fields."""
+
+
 class Recipe(NamedTuple):
-    """The functions of a module of ``experiments``.
+    """The attributes of a module of ``experiments``.
 
     Attributes:
       make_experiment: ``config, spec, fixed -> Experiment``; ``fixed`` is None where only shapes matter.
@@ -53,6 +59,7 @@ class Recipe(NamedTuple):
       prepare: ``config, splits -> fixed``, variables fitted before training, e.g. a quantiser's.
       picture_source: ``config, splits -> source`` of ``Experiment.sample``.
       report: ``config, experiment, splits, params, fixed -> figures`` at the end.
+      Config: dataclass of ``config.<experiment>``.
     """
 
     make_experiment: Callable[[RunConfig, ImageSpec, Variables | None], Experiment]
@@ -60,10 +67,11 @@ class Recipe(NamedTuple):
     prepare: Callable[[RunConfig, Splits], Variables] = lambda config, splits: {}
     picture_source: Callable[[RunConfig, Splits], Any] = lambda config, splits: None
     report: Callable[[RunConfig, Experiment, Splits, Params, Variables], Figures] = lambda *_: {}
+    Config: type = NoFields
 
     @classmethod
     def of(cls, module: ModuleType) -> "Recipe":
-        """Collects the functions of a module, else the defaults."""
+        """Collects the attributes of a module, else the defaults."""
         return cls(**{name: getattr(module, name) for name in cls._fields if hasattr(module, name)})
 
 

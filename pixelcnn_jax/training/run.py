@@ -57,7 +57,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     with open_workdir(workdir, config, splits) as finished:
         if finished is not None:
             return finished
-        fixed = prepare_once(workdir, lambda: recipe.prepare(config, splits))
+        fixed = prepare_once(workdir, splits.spec, lambda: recipe.prepare(config, splits))
         in_float32 = replace(config, model=replace(config.model, dtype="float32"))
         experiment = recipe.make_experiment(in_float32, splits.spec, fixed)
         in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, fixed).loss)

@@ -1,7 +1,7 @@
 """Run directory: lock, prepared variables, best model.
 
 config.json           config and facts of the data
-prepared.safetensors  variables fitted before training
+prepared.safetensors  variables fitted before training, with their card
 checkpoints/          train states
 model.safetensors     best EMA parameters
 model.json            model card
@@ -11,7 +11,6 @@ result.json           final scores
 """
 
 import errno
-import hashlib
 import json
 import shlex
 import sys
@@ -22,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import flax
-import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import load, save
+import jax
 
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.files import atomic_write, interpreter, read_json, try_read_json, write_json
+from pixelcnn_jax.foundation.files import interpreter, read_json, try_read_json, write_json
+from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
@@ -131,7 +130,7 @@ def finished_result(workdir: Path, config: RunConfig) -> dict[str, Any] | None:
     return result if result.get("steps") == config.train.steps else None
 
 
-def prepare_once(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def prepare_once(workdir: Path, spec: ImageSpec, prepare: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     """Runs ``Recipe.prepare`` once; later reads its variables from the workdir.
 
     Raises:
@@ -141,22 +140,7 @@ def prepare_once(workdir: Path, prepare: Callable[[], Mapping[str, Any]]) -> Map
 
     def write() -> bool:
         if not file.exists() and (fixed := prepare()):
-            flat = flax.traverse_util.flatten_dict(fixed, sep=".")
-            arrays = {name: np.ascontiguousarray(x) for name, x in flat.items()}
-            atomic_write(file, save(arrays, {"sha256": _digest(arrays)}))
+            save_pretrained(file, {}, fixed, {"image_spec": spec})
         return file.exists()
 
-    if not run_on_first_process(write):
-        return {}
-    try:
-        arrays = load(file.read_bytes())
-        with safe_open(file, "numpy") as opened:
-            if opened.metadata()["sha256"] != _digest(arrays):
-                raise ValueError
-        return dict(flax.traverse_util.unflatten_dict(arrays, sep="."))
-    except Exception as error:  # safetensors raises its own error
-        raise InputError(f"{file} is damaged: choose a different workdir and train again.") from error
-
-
-def _digest(arrays: dict[str, np.ndarray]) -> str:
-    return hashlib.sha256(save(arrays)).hexdigest()
+    return jax.device_get(read_weights(file)[0]) if run_on_first_process(write) else {}

@@ -154,7 +154,7 @@ def test_images_of_all_sizes_share_their_programs():
     for index, size in enumerate([(8, 8), (5, 7), (19, 3), (1, 1), (6, 9)]):
         images = np.asarray(random_images(model, (1, *size), key=index))
         parts.append(Uncoded(images, *condition_of(images.shape, *sizes, seed=index), 256, b""))
-    programs = groups._intervals, groups._decode, rans._encode
+    programs = groups._intervals_of_strip, groups._decode_strip, rans._encode
     compiled = [program._cache_size() for program in programs]
     together = compress_sizes(model, variables, parts, verify=True, on_row=None)
     now = [program._cache_size() for program in programs]

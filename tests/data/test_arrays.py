@@ -57,7 +57,8 @@ def test_reading_a_file_needs_no_other_package(tmp_path):
     np.savez(tmp_path / "ramps.npz", train_image=ramp(8))
     script = f"""
 import sys
-from pixelcnn_jax.data.batches import read_ahead, training_batches
+from pixelcnn_jax.data.batches import training_batches
+from pixelcnn_jax.data.source import read_ahead
 from pixelcnn_jax.data.dataset import load
 train = load("array", "train", data_dir={str(tmp_path / "ramps.npz")!r})
 next(read_ahead(training_batches(train, batch_size=4, seed=0)))  # and ends, although its threads could go on

@@ -53,7 +53,8 @@ def test_images_and_labels(tiny, monkeypatch, cache_bytes):
 def test_reading_needs_no_tensorflow_and_no_patience(tiny):
     script = f"""
 import sys
-from pixelcnn_jax.data.batches import read_ahead, training_batches
+from pixelcnn_jax.data.batches import training_batches
+from pixelcnn_jax.data.source import read_ahead
 from pixelcnn_jax.data.dataset import InputError, load
 dataset = load("tiny", "train", data_dir={str(tiny)!r}, labels=True)
 print(next(read_ahead(training_batches(dataset, batch_size=4, seed=0)))["image"].shape)

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from tiny import NEEDS, tiny_config, tiny_splits
 
-from experiments import EXPERIMENTS, experiment_module
+from experiments import EXPERIMENTS, recipe_of
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.data.dataset import read_all
-from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.metrics import read_records
 
 
@@ -20,7 +19,7 @@ from pixelcnn_jax.training.metrics import read_records
 def run(request, workdirs):
     name, workdir = request.param, workdirs(request.param)
     config = tiny_config(name, {field: str(workdirs(other)) for field, other in NEEDS.get(name, {}).items()})
-    recipe, splits = Recipe.of(experiment_module(name)), tiny_splits(config)
+    recipe, splits = recipe_of(name), tiny_splits(config)
     model, variables, card = load_pretrained(workdir)
     fixed = {key: variables[key] for key in variables.keys() & {"quantiser", "embedder"}}
     params = {key: x for key, x in variables.items() if key not in fixed}
@@ -70,7 +69,7 @@ def test_its_report_is_of_finite_figures(run):
 def test_its_cost_is_known_before_anything_is_prepared(name):
     config = tiny_config(name)
     splits = tiny_splits(config)
-    experiment = experiment_module(name).make_experiment(config, splits.spec)
+    experiment = recipe_of(name).make_experiment(config, splits.spec)
     batch = {name: jnp.asarray(x[:2]) for name, x in read_all(splits.train).items()}
     shape = jax.eval_shape(lambda key: experiment.loss(experiment.init(key), batch, None), jax.random.key(0))
     assert shape.shape == (2,)

@@ -6,10 +6,9 @@ import jax
 import numpy as np
 import proofs
 
-from experiments import default_config, experiment_module
+from experiments import default_config, recipe_of
 from pixelcnn_jax.data.dataset import Splits, from_array, load_splits, read_all
 from pixelcnn_jax.training.config import parse_config
-from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.run import train
 
 TINY = {
@@ -26,7 +25,7 @@ TINY = {
     "train.eval_batch_size": 32,
     "train.sample_rows": 4,
     "train.sample_columns": 4,
-    "train.report_images": 32,
+    "train.report_images": 64,
     "train.report_samples": 16,  # as many as the picture shows, which saves a compilation
     # The experiment's own, where it has them.
     "settings.encoder_features": (8, 8),
@@ -53,13 +52,13 @@ NEEDS = {
 
 def tiny_config(name, changes=None):
     """Returns a typed config; ``changes`` are by "group.field", the experiment's own group being called settings."""
-    config, module = default_config(name), experiment_module(name)
-    fields = {f"settings.{field.name}" for field in dataclasses.fields(module.Config)}
+    config, recipe = default_config(name), recipe_of(name)
+    fields = {f"settings.{field.name}" for field in dataclasses.fields(recipe.Config)}
     settings = {key: x for key, x in TINY.items() if not key.startswith("settings.") or key in fields}
     for key, value in (settings | ONLY.get(name, {}) | (changes or {})).items():
         group, field = key.replace("settings.", f"{name}.").split(".")
         config[group][field] = value
-    return parse_config(config, module.Config)
+    return parse_config(config, recipe.Config)
 
 
 def tiny_splits(config):
@@ -89,7 +88,7 @@ def tiny_experiment(name, changes=None, fixed=None, spec=None):
     """Returns an experiment with random parameters, and its splits; needs no training."""
     config = tiny_config(name, changes)
     splits = tiny_splits(config)
-    experiment = experiment_module(name).make_experiment(config, spec or splits.spec, fixed)
+    experiment = recipe_of(name).make_experiment(config, spec or splits.spec, fixed)
     return experiment, randomised(experiment), splits
 
 
@@ -101,4 +100,4 @@ def randomised(experiment, scale=0.0):
 def tiny_run(name, workdir, changes=None):
     """Trains for two steps in a workdir; returns the result."""
     config = tiny_config(name, changes)
-    return train(config, Recipe.of(experiment_module(name)), tiny_splits(config), workdir)
+    return train(config, recipe_of(name), tiny_splits(config), workdir)

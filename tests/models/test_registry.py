@@ -13,15 +13,7 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, Const
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.models.registry import (
-    NETWORKS,
-    ModelConfig,
-    build,
-    describe,
-    make_conditional,
-    make_network,
-    register,
-)
+from pixelcnn_jax.models.registry import NETWORKS, ModelConfig, build, describe, make_network, register
 
 SPEC = ImageSpec(8, 6, 3, 17)
 GATED = GatedPixelCNN(levels=3, features=8, head_features=9, dtype="bfloat16", mixture=2)
@@ -48,13 +40,6 @@ def test_a_registered_class_can_be_the_network_of_a_config(monkeypatch):
     assert make_network(config, SPEC) == Own(17, 3, 4)
     with pytest.raises(InputError, match="layers must stay 7"):
         make_network(ModelConfig(network="Own", layers=2), SPEC)
-
-
-def test_map_features_ask_for_a_map():
-    config = ModelConfig(features=9)
-    assert make_conditional(config, SPEC, map_features=0) == make_network(config, SPEC)
-    expected = ConditionalModel(make_network(config, SPEC), Deconvolution((8, 6, 4)))
-    assert make_conditional(config, SPEC, map_features=4) == expected
 
 
 @pytest.mark.parametrize(

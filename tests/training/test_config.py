@@ -5,7 +5,7 @@ import json
 import pytest
 from tiny_runs import tiny, tiny_config
 
-from experiments import experiment_module
+from experiments import recipe_of
 from experiments.paper.unconditional import Config
 from pixelcnn_jax import InputError
 from pixelcnn_jax.training.config import parse_config, to_dict
@@ -16,7 +16,7 @@ EXPERIMENTS = ("unconditional", "class_conditional", "autoencoder", "embedding",
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_config_survives_json(name):
     config = tiny(name, data__labels=True, train__published=(("a", "test", "nats", 1.5),))[0]
-    assert parse_config(json.loads(json.dumps(to_dict(config))), experiment_module(name).Config) == config
+    assert parse_config(json.loads(json.dumps(to_dict(config))), recipe_of(name).Config) == config
 
 
 def test_an_experiment_finds_its_own_section_under_its_name():

@@ -12,7 +12,7 @@ import jax
 import pytest
 from tiny_runs import ROOT, command, tiny_config
 
-from experiments import default_config, experiment_module, train
+from experiments import default_config, recipe_of, train
 from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.training.processes import Processes
@@ -175,9 +175,9 @@ def test_a_signal_while_a_command_imports_is_one_line(tmp_path, command, number)
 def test_an_experiment_that_is_not_there_is_refused_with_the_nearest_name():
     for name in ("unconditonal", "class_accuracy", "nothing", "", "../train"):
         with pytest.raises(InputError, match="experiment"):
-            experiment_module(name)
+            recipe_of(name)
     with pytest.raises(InputError, match="unconditional"):
-        experiment_module("unconditonal")
+        recipe_of("unconditonal")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pixelcnn_jax.models.inputs import fingerprint, index_of_different_image
+from experiments.shared.fingerprints import fingerprint, index_of_different_image
 
 
 def test_a_different_image_is_chosen_by_its_pixels():
