@@ -96,10 +96,10 @@ def train_steps(
         **own_rows(),
     )
     numbered = zip(range(start + 1, settings.steps + 1), read_ahead(batches, start=start), strict=False)
-    bar = progress_bar(numbered, "compiling", shown=shows, initial=start, total=settings.steps, unit="step")
     if shows:
         images = f"{splits.train.description}, {len(splits.train):,} images"
         print(f"training on {images}, from step {start:,} to {settings.steps:,}; compiling first", flush=True)
+    bar = progress_bar(numbered, "compiling", shown=shows, initial=start, total=settings.steps, unit="step")
 
     def is_due(step: int, interval: int) -> bool:
         return step == settings.steps or step % interval == 0
