@@ -54,6 +54,11 @@ def pretrained_names() -> list[str]:
     return sorted(_published())
 
 
+def name_of(path: Path) -> str:
+    """Writes a path as a name that is no published one."""
+    return f".{os.sep}{path}" if str(path) in pretrained_names() else str(path)
+
+
 def integer_model_of(name: str) -> str:
     """Resolves a published name to its integer model, if it has one."""
     return integer_name if (integer_name := f"{name}_integer") in _published() else name
@@ -137,7 +142,7 @@ def save_pretrained(
     Raises:
       InputError: neither ``image_shape`` nor "image_spec" is given.
     """
-    file, card = _file_in(Path(path)), dict(card or {})
+    file, card = _file_in(Path(path).expanduser()), dict(card or {})
     if image_shape is not None and isinstance(model, nn.Module):
         height, width = image_shape
         card.setdefault("image_spec", ImageSpec(height, width, model.channels, model.levels))

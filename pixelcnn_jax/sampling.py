@@ -27,7 +27,7 @@ from pixelcnn_jax.models.inputs import (
     params_of,
 )
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import Stream, advance_row, stream_of
+from pixelcnn_jax.models.streaming import Stream, advance_row, first_rows, stream_of
 from pixelcnn_jax.models.temperature_and_guidance import Adjustment, Scalar, interleave, make_adjustment
 
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
@@ -118,7 +118,7 @@ def _sample(
         return _sample_naively(model, variables, adjustment, inputs, drawn)
     batch, height, width, _ = drawn.images.shape
     params = params_of(variables)
-    rows, _ = match_sharding(inputs.keys, _first_rows(stream, params, (batch * adjustment.passes, width)), None)
+    rows, _ = match_sharding(inputs.keys, first_rows(stream, params, batch * adjustment.passes, width), None)
     advance = partial(_sample_rows, stream, params, adjustment, inputs)
     if on_row is None:
         return advance(drawn, rows, 0, height)[0]
@@ -139,11 +139,6 @@ def _checked(drawn: Drawn) -> Drawn:
     if not isinstance(drawn.images, jax.core.Tracer) and drawn.images.size and int(drawn.images.min()) < 0:
         raise InputError("The logits are NaN or infinite: the parameters have diverged, or h or s is too large.")
     return drawn
-
-
-@partial(jax.jit, static_argnames=("stream", "size"))
-def _first_rows(stream: Stream, params: Params, size: tuple[int, int]) -> Any:
-    return stream.first_rows(stream.prepare(params), *size)
 
 
 @partial(jax.jit, static_argnames="stream")

@@ -21,7 +21,7 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, Const
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import describe
-from pixelcnn_jax.pretrained import read_card, read_weights, save_pretrained
+from pixelcnn_jax.pretrained import name_of, read_card, read_weights, save_pretrained
 
 NATS_OF_A_PATTERN = {
     "binarized_mnist": 66.5966,
@@ -93,6 +93,13 @@ def test_a_saved_model_is_loaded(name, place, tmp_path):
     assert card["density"] == densities.get(name, "p(x)")
     assert card["parameters"] == sum(x.size for x in jax.tree.leaves(variables))
     assert read_card(str(tmp_path / place)) == card
+
+
+def test_a_path_may_be_of_a_users_home_or_a_published_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save("~/mine")
+    assert read_card("~/mine") == read_card(tmp_path / "mine")
+    assert [name_of(Path(name)) for name in ("digits", "mine")] == ["./digits", "mine"]
 
 
 class KilledError(BaseException):

@@ -115,7 +115,7 @@ def fit_patches(images: Dataset, size: int, *, count: int, seed: int) -> Patches
     few = take_images(images, min(len(images), LEARNED_FROM))
     patches = np.asarray(patches_of(few, size, images.spec.levels))
     numbers = patches.reshape(-1, patches.shape[-1])
-    fitted = MiniBatchKMeans(count, random_state=seed, n_init=1, batch_size=4096).fit(numbers)
+    fitted = MiniBatchKMeans(min(count, len(numbers)), random_state=seed, n_init=1, batch_size=4096).fit(numbers)
     return fitted.cluster_centers_.astype(np.float32)
 
 

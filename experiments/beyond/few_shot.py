@@ -111,7 +111,8 @@ def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:
 
 def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError if the episodes of the report cannot be drawn."""
-    episodes_of_report(config, splits)
+    if config.train.report_images:
+        episodes_of_report(config, splits)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:

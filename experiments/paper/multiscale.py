@@ -71,7 +71,7 @@ def nats_by_part(
     """Computes the nats of the small image, and of the rest given it."""
     small_key, large_key = (None, None) if key is None else jax.random.split(key)
     x, h = batch["image"], batch.get("label")
-    s = apply(networks["map"], params["map"], x[:, ::2, ::2])
+    s = apply(networks["map"], params["map"], x[:, ::2, ::2])[:, : spec.height, : spec.width]  # sides may be odd
     rest = ~in_small_image(spec)
     return (
         nats(networks["small"], params["small"], x[:, ::2, ::2], h=h, key=small_key),
@@ -85,10 +85,10 @@ def draw_classes(
     """Draws an image per label: the small image, then the rest."""
     (small_key, large_key), h = jax.random.split(key), None if spec.classes is None else labels
     size = (len(labels), spec.height, spec.width)
-    half = (size[0], size[1] // 2, size[2] // 2)
+    half = (size[0], -(-spec.height // 2), -(-spec.width // 2))
     small = sample(networks["small"], params["small"], small_key, shape=half, h=h)
-    s = apply(networks["map"], params["map"], small)
-    observed = jnp.repeat(jnp.repeat(small, 2, axis=1), 2, axis=2)
+    s = apply(networks["map"], params["map"], small)[:, : spec.height, : spec.width]
+    observed = jnp.repeat(jnp.repeat(small, 2, axis=1), 2, axis=2)[:, : spec.height, : spec.width]
     network, variables, mask = networks["large"], params["large"], in_small_image(spec)
     return sample(network, variables, large_key, shape=size, h=h, s=s, observed=observed, mask=mask)
 

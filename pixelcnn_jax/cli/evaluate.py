@@ -56,7 +56,7 @@ def evaluate_split(
     data, train = density.data, density.settings("train", TrainConfig)
     name = getattr(data, f"{split}_split")
     if "data" not in density.card["config"] or not name:
-        raise InputError(f"{density.name} has no {split} split in the config of its card: choose --split=validation.")
+        raise InputError(f"{density.name} names no {split} split: use --split=validation, or pixelcnn_jax.evaluate.")
     examples = getattr(density.conditioner, "max_examples", 0)
     if (data.resize or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
         raise InputError(f"config.data.resize or max_examples of {density.name} is larger than the model takes.")

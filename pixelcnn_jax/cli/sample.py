@@ -67,7 +67,7 @@ def sample(
     scan = SCANS[density.data.scan]
     h: ConditionLike | None
     if density.classes and label is None and not words and image is None:
-        columns = count or 10
+        columns = count or options.at_most(10 * density.classes, density.spec) // density.classes or 1
         labels = np.repeat(np.arange(density.classes), columns)
         h, count = density.h(labels), len(labels)
     else:

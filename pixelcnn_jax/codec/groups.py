@@ -25,7 +25,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import advance_row
+from pixelcnn_jax.models.streaming import advance_row, first_rows
 
 IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
@@ -101,7 +101,7 @@ class Coder:
     def _encode(self, every: Sequence[Any], batch: Batch) -> list[bytes]:
         images, condition = batch.gather(every), batch.condition(self.conditions)
         places, strips = batch.places(), []
-        rows = first_rows(self.model, self.params, batch.images, batch.program.columns)
+        rows = first_rows(IntegerStream(self.model), self.params, batch.images, batch.program.columns)
         for first in range(0, images.shape[1], STRIP):
             strip = images[:, first : first + STRIP], _strip(condition, first), places.below(first)
             intervals, rows = _intervals_of_strip(IntegerStream(self.model), self.params, rows, *strip)
@@ -119,7 +119,7 @@ class Coder:
         for row, stream in enumerate(streams):
             states[row], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
         ended, coder, strips = (states >= rans.LOW).all(), jnp.asarray(states), []
-        rows = first_rows(self.model, self.params, batch.images, batch.program.columns)
+        rows = first_rows(IntegerStream(self.model), self.params, batch.images, batch.program.columns)
         most = STRIP * batch.program.columns * batch.program.images * self.model.channels * 3  # bytes of a strip
         for first in range(0, max(1, places.heights.max()), STRIP):
             data = np.zeros((batch.program.groups, most), np.uint8)
@@ -152,12 +152,6 @@ class Coder:
 
 
 _reporting = threading.Lock()
-
-
-def first_rows(model: IntegerPixelCNN, params: Params, images: int, columns: int) -> Rows:
-    """Builds the zero border above images."""
-    shapes = jax.eval_shape(lambda x: IntegerStream(model).first_rows(prepare(model, x), images, columns), params)
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
 
 def _strip(condition: Condition, first: int) -> Condition:

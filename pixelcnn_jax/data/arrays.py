@@ -71,7 +71,7 @@ def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int
         if array.dtype.kind not in "ui" or array.shape != (size,):
             raise InputError(f"{path}: {name} must be integers [{size}], got {array.dtype} {list(array.shape)}.")
     # Over all splits, so that labels agree.
-    count = max((int(array.max(initial=-1)) + 1 for array in arrays.values()), default=0)
+    count = max((int(array.max(initial=0)) + 1 for array in arrays.values()), default=0)
     source = array_source(path.stem, images, arrays[label_key] if labels else None, levels=levels, classes=count)
     classes = {"label": lambda: (arrays[label_key].tolist(), [*map(str, range(count))])} if label_key in arrays else {}
     return source._replace(rows=split.rows(len(images), classes), stored=split.name)

@@ -46,6 +46,8 @@ class DataConfig(Preparation):
     def __post_init__(self) -> None:
         if self.flip and self.captions:
             raise InputError("config.data.flip must be off with config.data.captions: sentences may say left or right.")
+        if self.images_per_class > 1 and not self.labels:
+            raise InputError("config.data.images_per_class above 1 needs config.data.labels=True.")
 
 
 class Splits(NamedTuple):
@@ -170,9 +172,9 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
     prepared = validated(prepared, levels=dynamic_levels or spec.levels)
     dataset = Dataset(prepared.reader(), len(prepared.rows), spec, prepared.title, dynamic_levels, preparation.scan)
-    highest = max(int(example["image"].max()) for example in dataset.subset(INSPECTED))
-    if preparation.binarize != "none" and highest <= bool(dynamic_levels):
+    ends = [(int(example["image"].min()), int(example["image"].max())) for example in dataset.subset(INSPECTED)]
+    if (preparation.binarize != "none" or preparation.bits) and np.ptp(ends) <= bool(dynamic_levels):
         raise InputError(
-            f"binarize={preparation.binarize} leaves {source.title} black: for images of 0 and 1, set levels=2 alone."
+            f"binarize or bits leaves {source.title} black or white: for images of 0 and 1, set levels=2 alone."
         )
     return dataset

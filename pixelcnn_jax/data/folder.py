@@ -5,6 +5,7 @@ The layout is data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE; any folder is a 
 """
 
 import concurrent.futures
+import glob
 import json
 import math
 import pathlib
@@ -88,8 +89,8 @@ def read_captions(root: pathlib.Path) -> dict[pathlib.Path, str]:
       InputError: for a malformed line.
     """
     captions = {}
-    for file in sorted(root.rglob("metadata.jsonl")):
-        for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+    for file in map(root.joinpath, sorted(glob.glob("**/metadata.jsonl", root_dir=root, recursive=True))):
+        for number, line in enumerate(file.read_bytes().rstrip().splitlines(), start=1):
             try:
                 facts = json.loads(line)
                 name, text = facts["file_name"], facts["text"]

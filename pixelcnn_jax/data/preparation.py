@@ -62,7 +62,8 @@ class Preparation:
         if size := self.resize:
             steps[f"resized to {size}x{size}"] = functools.partial(resize, height=size, width=size)
         if self.invert:
-            steps["inverted"] = lambda image: (stored - 1 - image).astype(image.dtype)
+            top = (stored if self.bits or self.binarize != "none" else min(stored, self.levels)) - 1
+            steps["inverted"] = lambda image: (top - image).astype(image.dtype)
         if bits := self.bits:
             steps[f"reduced to {bits} bits"] = lambda image: image >> (8 - bits)
         if self.binarize == "threshold":

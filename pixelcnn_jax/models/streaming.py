@@ -94,6 +94,12 @@ def advance_row(
     return jax.lax.dynamic_update_slice_in_dim(images, pixels, row, axis=1), rows, carry
 
 
+@partial(jax.jit, static_argnames=("stream", "batch", "width"))
+def first_rows(stream: Stream, params: Params, batch: int, width: int) -> Any:
+    """Builds the memory above an image from unprepared parameters."""
+    return stream.first_rows(stream.prepare(params), batch, width)
+
+
 def stream_of(model: nn.Module) -> Stream | None:
     """Builds the stream of a model; None if it has none."""
     return cast(Any, model).stream() if hasattr(model, "stream") else None

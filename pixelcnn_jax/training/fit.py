@@ -149,12 +149,14 @@ def fit(
         train = dict(steps=steps, batch_size=batch_size, microbatch_size=microbatch_size, ema_decay=ema_decay)
         train |= dict(eval_every=interval, checkpoint_every=interval, log_every=max(1, tenth // 4))
         fields = {
-            "data": {"dataset": "array"},
+            "data": {"dataset": "array", "levels": levels, "labels": spec.classes is not None},
             "optimizer": {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)},
             "train": train,
         }
         config = parse_config({"experiment": "fit", "seed": seed, "fit": {"arguments": identity}, **fields}, FitConfig)
-        return _train(config, network, splits, variables, None if workdir is None else Path(workdir), progress)
+        return _train(
+            config, network, splits, variables, None if workdir is None else Path(workdir).expanduser(), progress
+        )
     except InputError as error:  # drop the sections of field names
         raise InputError(re.sub(r"(?<!\S)config\.(\w+\.)+(?=\w)", "", str(error))) from None
 

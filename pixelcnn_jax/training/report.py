@@ -14,6 +14,7 @@ from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.files import atomic_write, interpreter, try_read_json
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import MODULES
+from pixelcnn_jax.pretrained import name_of
 from pixelcnn_jax.training.metrics import read_records
 from pixelcnn_jax.training.summary import display_figures, score_rows
 
@@ -69,9 +70,9 @@ def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[
         split = [] if data["test_split"] else ["--split=validation"]
         where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []
         pixelcnn = [python, "-m", "pixelcnn_jax.cli"]
-        commands.append(shlex.join([*pixelcnn, "sample", str(workdir), "-o", str(workdir / "grid.png")]))
-        commands.append(shlex.join([*pixelcnn, "evaluate", str(workdir), *split, *where]))
-    folder = json.dumps(str(workdir))
+        commands.append(shlex.join([*pixelcnn, "sample", name_of(workdir), "-o", str(workdir / "grid.png")]))
+        commands.append(shlex.join([*pixelcnn, "evaluate", name_of(workdir), *split, *where]))
+    folder = json.dumps(name_of(workdir))
     if is_own:
         fields = ", ".join(f"{key}={x!r}" for key, x in network.items() if key != "class")
         model = f"{network['class']}({fields})" if "class" in network else "..."

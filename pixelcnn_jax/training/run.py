@@ -49,10 +49,9 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     """
     workdir = Path(workdir)
     check_batch_size(data_mesh(), config.train.batch_size, config.train.microbatch_size)
-    if not finished_result(workdir, config):  # check before the workdir is claimed
-        if not Checkpoints(workdir / "checkpoints").steps():
-            experiment = recipe.make_experiment(config, splits.spec, None)
-            trained_params(config.train.start_from, experiment, without=config.train.reinitialise)
+    if not finished_result(workdir, config) and not Checkpoints(workdir / "checkpoints").steps():
+        experiment = recipe.make_experiment(config, splits.spec, None)  # checked before the workdir is claimed
+        trained_params(config.train.start_from, experiment, without=config.train.reinitialise)
         recipe.check(config, splits)
     with open_workdir(workdir, config, splits) as finished:
         if finished is not None:

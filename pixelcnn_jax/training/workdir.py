@@ -11,6 +11,7 @@ result.json           final scores
 """
 
 import errno
+import hashlib
 import json
 import shlex
 import sys
@@ -23,11 +24,12 @@ from typing import Any
 import flax
 import jax
 
-from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.data.dataset import Dataset, Splits, read_all
+from pixelcnn_jax.data.source import INSPECTED
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import interpreter, read_json, try_read_json, write_json
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import read_weights, save_pretrained
+from pixelcnn_jax.pretrained import name_of, read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
@@ -75,7 +77,9 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
     if workdir.parts and workdir.parts[0].endswith(":"):  # Path("gs://bucket/run")
         raise InputError(f"{workdir} must be a folder on a file system: mount the bucket, or copy the run to it later.")
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
-    facts: dict[str, Any] = {"config": to_dict(config), "images": {"spec": asdict(splits.spec), "counts": counts}}
+    images = {"spec": asdict(splits.spec), "counts": counts}
+    facts: dict[str, Any] = {"config": to_dict(config), "images": images}
+    images["sha256"] = {name: _digest(getattr(splits, name)) for name in counts}
     if "experiments.train" in sys.orig_argv:
         facts["command"] = shlex.join([interpreter(), *sys.orig_argv[1:]])
     facts = json.loads(json.dumps(facts))
@@ -97,11 +101,15 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
     for name in sorted((fields.keys() | stored_fields.keys()) - movable):
         before, now = stored_fields.get(name), fields.get(name)
         if before != now:
-            more = f" To train on, set config.train.start_from={workdir}." if name == STEPS else ""
+            more = f" To train on, set config.train.start_from={name_of(workdir)}." if name == STEPS else ""
             raise InputError(
                 f"{workdir} has a different config: {name} was {before} and is now {now}. Choose a new workdir.{more}"
             )
     return facts if is_longer else None
+
+
+def _digest(split: Dataset) -> str:
+    return hashlib.sha256(read_all(split.subset(INSPECTED))["image"]).hexdigest()[:16]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pixelcnn_jax import load_pretrained, sample
+from pixelcnn_jax.cli import options
 from pixelcnn_jax.data.image_files import as_levels, grid
 
 
@@ -45,6 +46,11 @@ def test_a_label_or_a_row_for_each_class(pixelcnn, class_model, tmp_path, option
     )
     expected = grid(images.reshape(-1, columns, 4, 4, 1), levels=3)[..., 0]
     np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
+
+
+def test_a_grid_of_many_classes_has_fewer_columns(pixelcnn, class_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(options, "MOST_SUBPIXELS", 5 * 4 * 4)
+    assert json.loads(pixelcnn("sample", class_model, "-o", tmp_path / "g.png", "--json"))["images"] == 2 * 2
 
 
 def test_temperature_and_guidance_are_passed_on(pixelcnn, class_model, tmp_path):

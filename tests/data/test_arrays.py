@@ -34,7 +34,7 @@ def test_a_file_of_splits(tmp_path):
     np.savez(
         file,
         train_image=ramp(8),
-        train_label=np.arange(8) % 2,
+        train_label=np.arange(8, dtype=np.uint8) % 2,
         test_image=ramp(3)[..., 0],
         test_label=np.array([0, 1, 4]),
     )

@@ -73,6 +73,8 @@ def test_refusals(tmp_path):
     assert isinstance(load_splits(dataclasses.replace(config, resize=3)), Splits)
     with pytest.raises(InputError, match=r"config\.data\.flip.*config\.data\.captions"):
         DataConfig(dataset="mnist_scenes/32x32", captions=True, flip=True)
+    with pytest.raises(InputError, match=r"config\.data\.labels"):
+        DataConfig(images_per_class=2)
     with pytest.raises(InputError, match="data_dir"):
         load("digits", "train", datadir="elsewhere")
     with pytest.raises(InputError, match="mnist"):

@@ -138,13 +138,16 @@ def test_captions_are_lines_of_metadata(tmp_path):
     for i, path in enumerate(["train/b.png", "train/deep/a.png", "test/a.png"]):
         save(pillow(ramp(3)[i]), tmp_path, path)
     (tmp_path / "train/metadata.jsonl").write_text(
-        '{"file_name": "b.png", "text": "A red square.", "more": 1}\n{"file_name": "deep/a.png", "text": "a circle"}\n'
+        '{"file_name": "b.png", "text": "A red square.", "x": 1}\n{"file_name": "deep/a.png", "text": "a circle"}\n\n'
     )
     (tmp_path / "test/metadata.jsonl").write_text('{"file_name": "a.png", "text": "blue"}\n')
     train = load("folder", "train", data_dir=tmp_path, captions=True)
     assert train.spec.words == ("a", "blue", "circle", "red", "square")  # those of all splits
     assert [example["caption"].tolist() for example in train] == [[1, 4, 5], [1, 3, 0]]
     assert load("folder", "train", data_dir=tmp_path).spec.words is None
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/train").symlink_to(tmp_path / "train", target_is_directory=True)
+    assert "circle" in load("folder", "train", data_dir=tmp_path / "linked", captions=True).spec.words
 
 
 def test_captions_that_are_missing_or_damaged_are_refused(tmp_path):

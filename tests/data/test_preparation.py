@@ -5,6 +5,7 @@ from image_helpers import images_of, ramp
 
 from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.dataset import from_array
+from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation.errors import InputError
 
 
@@ -38,13 +39,9 @@ def test_inverting_comes_before_binarising():
     dataset = from_array(ramp(3), levels=256, invert=True)
     assert np.array_equal(images_of(dataset), 255 - ramp(3).astype(int))
     assert dataset.description == "array, inverted"
-    assert images_of(from_array(np.arange(5).reshape(5, 1, 1), levels=5, invert=True)).ravel().tolist() == [
-        4,
-        3,
-        2,
-        1,
-        0,
-    ]
+    few = from_array(np.arange(5).reshape(5, 1, 1), levels=5, invert=True)
+    assert images_of(few).ravel().tolist() == [*range(4, -1, -1)]
+    assert Preparation(levels=17, invert=True).steps(256)["inverted"](np.uint8(3)) == 13  # of files that hold levels
     black = from_array(ramp(3), levels=256, invert=True, binarize="threshold")
     assert np.array_equal(images_of(black), 255 - ramp(3).astype(int) >= 128)
 
@@ -90,6 +87,7 @@ def test_dynamic_binarisation_draws_each_value_with_its_probability():
         ({"bits": 3, "levels": 17}, "bits"),  # 8-bit images alone have bits to lose
         ({"levels": 16}, "images"),
         ({"binarize": "threshold", "invert": True}, "binarize"),  # all of it is black
+        ({"binarize": "threshold", "levels": 17, "invert": True}, "white"),
         ({"binarize": "dynamic", "levels": 17}, "binarize"),  # 0 and 1 already
     ],
 )

@@ -161,7 +161,7 @@ def test_a_run_starts_from_the_model_that_its_config_names_and_resumes_without_i
         with pytest.raises(Killed):
             run(workdir, **changes)
     shutil.rmtree(model)
-    run(workdir, **changes)
+    run(workdir, recipe=tiny()[1]._replace(check=lambda *_: pytest.fail("checked before")), **changes)
     actual, expected = (load_pretrained(workdir).variables for workdir in (workdir, whole))
     jax.tree.map(np.testing.assert_array_equal, actual, expected)
 

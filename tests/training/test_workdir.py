@@ -43,6 +43,8 @@ def test_a_workdir_whose_data_has_changed_is_refused(tmp_path):
     splits = tiny()[2]
     with pytest.raises(InputError, match=r"images\.counts\.validation was 20 and is now 9"):
         claimed(tmp_path, splits=splits._replace(validation=splits.validation.subset(9)))
+    with pytest.raises(InputError, match=r"images\.sha256\.validation was"):
+        claimed(tmp_path, splits=splits._replace(validation=splits.validation.take(np.arange(20)[::-1], "turned")))
 
 
 @pytest.mark.parametrize(
