@@ -47,6 +47,7 @@ def log_prob(
 
 @partial(jax.jit, static_argnames="model")
 def _log_prob(model: nn.Module, variables: Variables, images: Images, condition: Condition) -> Array:
+    images = images.astype(jnp.int32)  # the number of levels need not fit into uint8
     in_range = (images >= 0) & (images < model.levels)
     return jnp.sum(jnp.where(in_range, log_probs(model, variables, images, condition), jnp.nan), axis=(1, 2, 3))
 

@@ -52,6 +52,13 @@ def test_images_and_labels_may_be_constants_of_a_compiled_function():
     np.testing.assert_allclose(actual, log_prob(GREY, variables, images, h=labels), rtol=1e-5)
 
 
+def test_a_dtype_need_not_hold_the_number_of_levels_or_classes():
+    model, images, labels = GREY.clone(levels=256), np.full((2, 3, 4, 1), 255), np.array([3, 3])
+    variables = randomised(model.init(jax.random.key(0), images, jax.nn.one_hot(labels, 300)), scale=0.1)
+    small = log_prob(model, variables, images.astype(np.uint8), h=labels.astype(np.uint8))
+    np.testing.assert_array_equal(small, log_prob(model, variables, images, h=labels))
+
+
 def test_a_traced_label_that_is_no_class_gives_nan():
     """Zeros would stand for "no condition"."""
     images = jax.numpy.ones((3, 3, 4, 1), np.int32)

@@ -38,8 +38,7 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
             scores = bits_per_dim(density.model, density.variables, images, h=h).tolist()
             for index, (image, score) in enumerate(zip(images, scores, strict=True)):
                 less = score - png_bits_per_dim(image, levels=density.model.levels)
-                file = names[start + index].encode(errors="backslashreplace").decode()  # it need not be UTF-8
-                rows.append({"file": file, "bits_per_dim": score, "less_png": less})
+                rows.append({"file": names[start + index], "bits_per_dim": score, "less_png": less})
                 on_image(index)
     if as_json:
         click.echo(json.dumps(rows))

@@ -259,7 +259,7 @@ class IntegerStream:
         }
 
     def first_rows(self, params: Params, batch: int, width: int) -> Rows:
-        above = jnp.zeros((batch, 1, width, self.model.inputs))
+        above = jnp.zeros((batch, 1, width, self.model.inputs), jnp.float32)
         return Rows(above, [zero_rows(layer, above) for layer in params["layers"]])
 
     def read_rows(

@@ -101,7 +101,7 @@ def decode_subpixel(
         for i in range(most):
             byte = jnp.take_along_axis(data, jnp.minimum(at + i, data.shape[1] - 1), axis=1).astype(jnp.uint32)
             state = jnp.where(count > i, state << 8 | byte, state)
-        return (state, position + count.sum(axis=1)), jnp.where(present, values, 0)
+        return (state, position + count.sum(axis=1, dtype=jnp.int32)), jnp.where(present, values, 0)
 
     coder, values = jax.lax.scan(pop, coder, (jax.tree.map(in_order, numbers), in_order(present)))
     return jnp.moveaxis(values, 0, 1).reshape(groups, images), coder

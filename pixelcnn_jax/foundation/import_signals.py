@@ -14,6 +14,6 @@ def end(number: int, frame: FrameType | None) -> None:
 
 
 # Here, as Python imports this package before a command's module. Programs that import the package keep their handlers.
-if {"experiments.train", "pixelcnn_jax.cli"} & {*sys.orig_argv} or Path(*sys.argv[:1]).stem == "pixelcnn":
+if {"experiments.train", "pixelcnn_jax.cli"} & {*sys.orig_argv} or Path(*sys.argv[:1]).name == "pixelcnn":
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)

@@ -130,7 +130,7 @@ def fit(
     levels = _levels(images, levels, getattr(model, "levels", None))
     channels: Any = getattr(model, "channels", images.shape[3] if images.ndim == 4 else 1)
     pixels = np.asarray(as_images(images, channels=channels, levels=levels))
-    seed = int(jax.random.bits(jax.random.key(0) if key is None else key))
+    seed = int(jax.random.bits(jax.random.key(0) if key is None else key, dtype=jnp.uint32))
     held_out = _held_out(validation, len(images), seed)
     condition = given_rows(len(images), h, s)
     try:
@@ -232,7 +232,8 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
         return dict(model.init(key, first["image"], **condition(first) | vectors) if start is None else start)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Array:
-        return nats(model, params, batch["image"], **condition(batch), key=key)
+        others = {name: x for name, x in params.items() if name != "params"}  # such as masks; not trained
+        return nats(model, params | jax.lax.stop_gradient(others), batch["image"], **condition(batch), key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Batch) -> Array:
         batch, height, width, _ = source["image"].shape
@@ -251,7 +252,5 @@ def _in_float32(model: Any) -> Any:
 
 
 def _digest(*arrays: Any) -> str:
-    digest = hashlib.sha256()
-    for array in map(np.asarray, arrays):
-        digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data.cast("B"))
-    return digest.hexdigest()[:16]
+    parts = (f"{x.dtype}{x.shape}".encode() + x.tobytes() for x in map(np.asarray, arrays))
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]

@@ -57,3 +57,12 @@ def test_samples_follow_the_likelihood_of_their_class(name):
         assert_follow(drawn[label], probabilities[label], levels=3)
     with pytest.raises(AssertionError, match="do not follow"):  # a row of the other class
         assert_follow(drawn[0], probabilities[1], levels=3)
+
+
+def test_two_scales_may_have_odd_sides():
+    spec = ImageSpec(7, 5, 1, 17, 10)
+    experiment, params, _ = tiny_experiment("multiscale", {"settings.classifier": None}, spec=spec)
+    images = experiment.sample(params, jax.random.key(0), None)
+    assert images.shape[2:] == spec.shape
+    labels = jnp.arange(len(images[0]))
+    assert jnp.isfinite(experiment.loss(params, {"image": images[0], "label": labels}, None)).all()

@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -39,6 +41,23 @@ def without_times(history):
 @pytest.fixture(scope="module")
 def short():
     return fit(TINY, IMAGES, **SHORT)
+
+
+class Masked(nn.Module):
+    levels: int = 2
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, images):
+        mask = self.variable("masks", "mask", lambda: jnp.tri(4, k=-1)).value
+        x = images[..., 0] @ (mask * self.param("weights", nn.initializers.ones, (4, 4))).T
+        return jnp.stack([jnp.zeros_like(x), x], axis=-1)[..., None, :]
+
+
+def test_parameters_alone_are_trained():
+    _, variables, _ = fit(Masked(), IMAGES, **SHORT)
+    np.testing.assert_array_equal(variables["masks"]["mask"], np.tri(4, k=-1))
+    assert not (variables["params"]["weights"] == 1).all()
 
 
 def test_what_is_learned_is_near_the_entropy_of_the_images(monkeypatch):

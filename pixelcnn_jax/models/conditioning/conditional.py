@@ -189,6 +189,7 @@ def as_vectors(variables: Variables, h: Any) -> Any:
     if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
         return h
     check_values(h, sizes["h"], name="h")
+    h = h.astype(jnp.int32)  # the number of classes need not fit into uint8
     # Traced labels out of range give NaN, not the zeros of the null condition.
     is_class = ((h >= 0) & (h < sizes["h"]))[:, None]
     return jnp.where(is_class, jax.nn.one_hot(h, sizes["h"]), jnp.nan)
