@@ -99,7 +99,7 @@ def change(tmp_path, **changes):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"config": {}}, "config"),
+        ({"config": {}}, "names no test split"),
         ({"config": {"data": {"dataset": "digits", "test_split": ""}}}, "test split.*--split=validation"),
         ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "tset"}}}, "tset"),
         ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "test", "wings": 2}}}, "wings"),
