@@ -13,7 +13,18 @@ from jaxtyping import Array, Bool, Float, Key
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
-from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, ImagesLike, Map, Variables, apply, as_images
+from pixelcnn_jax.models.inputs import (
+    Condition,
+    ConditionLike,
+    Images,
+    ImagesLike,
+    Map,
+    Variables,
+    apply,
+    as_images,
+    as_mask,
+    with_channels,
+)
 
 Nats = TypeVar("Nats", Array, np.ndarray, float)
 
@@ -69,10 +80,10 @@ def nats(
       mask: true at the sub-pixels to score; the others still condition later ones.
     """
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
-    rngs = options.get("rngs")
+    rngs, images = options.get("rngs"), with_channels(images, model.channels)
     model, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape, rngs=rngs)
     losses = -log_probs(model, variables, images, condition, **options)
-    return jnp.sum(losses if mask is None else jnp.where(mask, losses, 0), axis=(1, 2, 3))
+    return jnp.sum(losses if mask is None else jnp.where(as_mask(mask, losses.shape), losses, 0), axis=(1, 2, 3))
 
 
 def bits_per_dim(

@@ -22,8 +22,8 @@ from pixelcnn_jax.models.inputs import (
     RandomKeys,
     Variables,
     apply,
-    as_array,
     as_images,
+    as_mask,
     params_of,
 )
 from pixelcnn_jax.models.parameters import Params
@@ -214,10 +214,11 @@ def _prepared(
         condition = interleave(condition, make_null_condition(model, variables, h, condition))
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
-        observed, mask = np.zeros(full, np.int32), np.zeros(full, bool)
+        observed, mask = np.zeros(full, np.int32), np.zeros((1, 1, 1, 1), bool)
     # Unobserved sub-pixels start at 0, a valid embedding index. Tracing cannot raise: traced values out of range become
     # -1, and the log-probability of their image NaN.
-    images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=as_array(mask))
+    mask = as_mask(mask, full)
+    images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=mask)
     images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
     images = jnp.where((images >= 0) & (images < levels), images, -1)
     words = jax.random.key_data(key)
@@ -226,5 +227,5 @@ def _prepared(
     # rbg keys become threefry (first two words): under vmap, rbg draws from the first key only.
     key = jax.random.wrap_key_data(words[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
-    inputs = SamplerInputs(keys, jnp.broadcast_to(jnp.asarray(mask, bool), full), condition)
+    inputs = SamplerInputs(keys, jnp.asarray(mask, bool), condition)
     return network, weights, adjustment, inputs, Drawn(images, None)

@@ -43,6 +43,15 @@ def test_refused_images(images):
     variables = GREY.init(jax.random.key(0), np.zeros((1, 3, 4, 1), np.int32))
     with pytest.raises(InputError, match=r"^images must"):
         log_prob(GREY, variables, images)
+    with pytest.raises(InputError, match=r"^mask must"):
+        nats(GREY, variables, np.zeros((2, 3, 4, 1), int), mask=np.ones((3, 4), bool))
+
+
+def test_grey_images_of_three_axes_are_of_one_channel():
+    model, images = GREY.clone(mixture=2, linear_prediction=True), np.ones((1, 3, 3), np.int32)
+    variables = model.init(jax.random.key(0), images)
+    np.testing.assert_array_equal(model.apply(variables, images), model.apply(variables, images[..., None]))
+    np.testing.assert_array_equal(nats(model, variables, images), nats(model, variables, images[..., None]))
 
 
 def test_images_and_labels_may_be_constants_of_a_compiled_function():

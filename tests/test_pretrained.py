@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_runs import flip_a_bit
 
 from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, log_prob, pretrained, pretrained_names, register
 from pixelcnn_jax.foundation.files import write_json
@@ -155,11 +156,6 @@ def test_models_in_one_folder_keep_their_files(tmp_path):
     assert [load_pretrained(tmp_path / f"{name}.safetensors").card["step"] for name in ("a", "a.b")] == [4, 0]
 
 
-def spoil_bytes(folder):
-    content = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-
-
 def spoil_card(**changes):
     def spoil(folder):
         write_json(folder / "model.json", json.loads((folder / "model.json").read_text()) | changes)
@@ -180,7 +176,7 @@ def spoil_values(folder):
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
-        (spoil_bytes, "SHA-256"),
+        (lambda folder: flip_a_bit(folder / "model.safetensors"), "SHA-256"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b""), "SHA-256"),
         (lambda folder: (folder / "model.safetensors").unlink(), "SHA-256"),
         (spoil_values, "NaN"),
@@ -216,7 +212,7 @@ def test_weights_are_read_without_their_class(tmp_path):
     variables, card = read_weights(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, variables, variables_of("network"))
     assert card["image_spec"] == SPEC
-    spoil_bytes(tmp_path)
+    flip_a_bit(tmp_path / "model.safetensors")
     with pytest.raises(InputError, match="SHA-256"):
         read_weights(tmp_path)
 

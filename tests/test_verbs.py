@@ -120,6 +120,8 @@ def test_bool_images_are_levels():
             dict(observed=IMAGES.astype(np.int64) + 2**32, mask=np.ones((1, 1, 1, 1), bool)),
             "observed must hold integers",
         ),
+        (dict(observed=IMAGES, mask=np.ones((4, 1), bool)), "mask must have shape"),
+        (dict(observed=IMAGES), "mask must have shape"),
         (dict(key=jax.random.split(KEY, 3)), "key must be one key or one for each"),
         (dict(temperature=0.0), "temperature must be"),
         (dict(temperature=np.nan), "temperature must be"),
@@ -171,6 +173,8 @@ def test_keys_and_temperatures_of_every_kind():
     for key, temperature in ((jax.random.PRNGKey(0), 0.5), (KEY, jnp.float32(0.5))):
         actual = sample(model, variables, key, shape=SHAPE, h=h, temperature=temperature)
         np.testing.assert_array_equal(actual, expected)
+    compiled = jax.jit(lambda key: sample(model, variables, key, shape=SHAPE, h=h, temperature=jnp.float32(0.5)))
+    np.testing.assert_array_equal(compiled(KEY), expected)
     both = jax.vmap(lambda t: sample(model, variables, KEY, shape=SHAPE, h=h, temperature=t))(jnp.array([0.5, 1.0]))
     np.testing.assert_array_equal(both, [expected, sample(model, variables, KEY, shape=SHAPE, h=h)])
 

@@ -1,5 +1,7 @@
 """A run of seconds: its config, which is a config file too, and how tests start it, in this process or a second one."""
 
+import contextlib
+import itertools
 import subprocess
 import sys
 import time
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
 from experiments import default_config, recipe_of
@@ -83,6 +86,40 @@ def with_experiment(change):
     """The ordinary recipe, its experiment changed by a function."""
     ordinary = tiny()[1]
     return ordinary._replace(make_experiment=lambda *inputs: change(ordinary.make_experiment(*inputs)))
+
+
+def with_loss(change):
+    """The ordinary recipe, its loss of each image changed by a function of that loss and the key."""
+
+    def changed(experiment):
+        return experiment._replace(loss=lambda params, batch, key: change(experiment.loss(params, batch, key), key))
+
+    return with_experiment(changed)
+
+
+@contextlib.contextmanager
+def before_call(owner, name, number, act):
+    """Inside, something is done before a method's call of that number."""
+    calls, method = itertools.count(1), getattr(owner, name)
+
+    def counted(*inputs, **options):
+        if next(calls) == number:
+            act()
+        return method(*inputs, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, counted)
+        yield
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[-10] ^= 1
+    file.write_bytes(content)
 
 
 def command(workdir, *more, **changes):

@@ -72,7 +72,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows c
     """Takes a held-out caption per row; in the last row one word changes at a time."""
     rows, columns = config.train.sample_rows - 1, config.train.sample_columns
     batches = [read_all(split) for split in splits.held_out.values()]
-    captions = one_caption_of_each(batches[-1:])[1]
+    captions = one_caption_of_each(batches[-1:], splits.spec.classes)[1]
     walk = word_by_word(captions[-1], np.concatenate([batch["caption"] for batch in batches]), columns)
     selection = captions[np.arange(rows) * len(captions) // rows]
     return np.concatenate([np.repeat(selection[:, None], columns, axis=1), walk[None]])
@@ -81,7 +81,8 @@ def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows c
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
     """Measures nats with right, wrong and no caption, Bayes accuracy, and samples."""
     model = experiment.networks
-    meanings, captions = one_caption_of_each([read_all(split) for split in splits.held_out.values()])
+    batches = [read_all(split) for split in splits.held_out.values()]
+    meanings, captions = one_caption_of_each(batches, splits.spec.classes)
     candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
     nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], candidates))
     draw = drawer(model, on_one_device(params), splits.spec, guidance=config.section.guidance)

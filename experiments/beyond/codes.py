@@ -15,6 +15,7 @@ from experiments.shared.fingerprints import index_of_different_image
 from experiments.shared.measuring import report_split
 from experiments.shared.pieces import init_of_each
 from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
@@ -36,6 +37,10 @@ Patches = Float[Array | np.ndarray, "codes numbers"]  # one patch per code
 def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
     """Builds the experiment: nats of both maps of codes."""
     classes = number_of_classes(spec)
+    if spec.height % COARSE or spec.width % COARSE:
+        raise InputError(
+            f"config.data.resize must give images of whole patches of {COARSE}x{COARSE}, got {spec.shape}."
+        )
     sizes = [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
     # Codes are images of one channel and K levels.
     network = make_network(config.model, replace(spec, channels=1, levels=CODES))

@@ -138,13 +138,14 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
         return jnp.transpose(jax.lax.map(of_class, sets), (2, 0, 1))
 
-    values = per_image(config, of_each_count)(params, images.subset(config.train.report_images))
-    figures: dict[str, Any] = {"report_images": len(values)}
-    figures |= {f"nats_given_{k}": float(x) for k, x in zip(counts, values.mean(axis=0), strict=True)}
+    few = images.subset(config.train.report_images)
+    values, sizes = per_image(config, of_each_count)(params, few), [len(images.members[int(x)]) for x in few.labels()]
+    given = {k: values[np.array(sizes) > k, i] for i, k in enumerate(counts)}  # of classes of more than k images
+    figures: dict[str, Any] = {f"nats_given_{k}": float(x.mean()) for k, x in given.items() if len(x)}
     nats_of = per_image(config, of_each_class)
     for name, dataset in episodes_of_report(config, splits).items():
         best = np.argmin(nats_of(params, dataset), axis=1)
         right = np.mean(best == dataset.labels()[:, None], axis=0)
         for way, accuracy in zip(("", "_both_ways"), right, strict=False):  # both for single examples alone
             figures[f"accuracy_{name}{way}"] = float(accuracy)
-    return figures | {"episodes": config.section.report_episodes}
+    return figures | {"report_images": len(values), "episodes": config.section.report_episodes}

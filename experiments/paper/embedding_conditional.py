@@ -100,7 +100,7 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
     if config.section.embedder is None:
         raise InputError("config.embedding_conditional.embedder must be the workdir of a run of experiment embedding.")
     model, variables, card = load_pretrained(config.section.embedder)
-    check_experiment(config.section.embedder, card, "embedding")
+    check_experiment(config, config.section.embedder, card, "embedding")
     described, target = describe(model), describe(make_embedder(config, splits.spec))
     if described != target or card["image_spec"].shape != splits.spec.shape:
         raise InputError(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
 from pixelcnn_jax.data.dataset import Dataset, Splits
+from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.pretrained import load_pretrained, read_card
@@ -38,10 +39,13 @@ def report_split(splits: Splits) -> Dataset:
     return splits.validation if splits.test is None else splits.test
 
 
-def check_experiment(run: str, card: dict[str, Any], experiment: str) -> None:
-    """Raises InputError if a card is of a different experiment."""
+def check_experiment(config: RunConfig, run: str, card: dict[str, Any], experiment: str) -> None:
+    """Raises InputError if a card is of a different experiment, or of images scanned or inverted differently."""
     if card["experiment"] != experiment:
         raise InputError(f"{run} must be a run of experiment {experiment}, got one of {card['experiment']}.")
+    data, settings = card["config"].get("data", {}), ("scan", "invert")
+    if any(data.get(name, getattr(Preparation, name)) != getattr(config.data, name) for name in settings):
+        raise InputError(f"config.data.scan and invert must be as in {run}.")
 
 
 def squared_error(means: Float[Array, "batch height width channels"], images: Images, levels: int) -> float:
@@ -67,7 +71,7 @@ def check_classifier(config: RunConfig, splits: Splits, spec: ImageSpec | None =
     spec = spec or splits.spec
     if config.section.classifier is not None:
         card = read_card(config.section.classifier)
-        check_experiment(config.section.classifier, card, "classifier")
+        check_experiment(config, config.section.classifier, card, "classifier")
         if card["image_spec"] != spec:
             raise InputError(f"config.{config.experiment}.classifier must be of {spec}, got {card['image_spec']}.")
 

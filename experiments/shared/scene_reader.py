@@ -91,11 +91,11 @@ def accuracy_of_scenes(config: RunConfig, split: Dataset, draw: Draw) -> dict[st
     return {"samples": len(drawn), "samples_right": samples, "places_right": places, "real_images_read_right": images}
 
 
-def one_caption_of_each(batches: Sequence[Batch]) -> tuple[list[Int[np.ndarray, " images"]], Captions]:
-    """Picks one caption per label, or all without labels; also indexes them per image."""
+def one_caption_of_each(batches: Sequence[Batch], classes: int | None) -> tuple[list[np.ndarray], Captions]:
+    """Picks one caption per labelled scene, else all; also indexes them per image."""
     captions = np.concatenate([batch["caption"] for batch in batches])
-    labelled = "label" in batches[0]
-    meanings = np.concatenate([batch["label"] for batch in batches])[:, None] if labelled else captions
+    of_scenes = classes == len(SCENES)
+    meanings = np.concatenate([batch["label"] for batch in batches])[:, None] if of_scenes else captions
     _, first, index = np.unique(meanings, axis=0, return_index=True, return_inverse=True)
     ends = np.cumsum([len(batch["caption"]) for batch in batches])[:-1]
     return np.split(index.reshape(-1), ends), captions[first]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
             scores = bits_per_dim(density.model, density.variables, images, h=h).tolist()
             for index, (image, score) in enumerate(zip(images, scores, strict=True)):
                 less = score - png_bits_per_dim(image, levels=density.model.levels)
-                rows.append({"file": names[start + index], "bits_per_dim": score, "less_png": less})
+                file = os.fsencode(names[start + index]).decode(errors="backslashreplace")
+                rows.append({"file": file, "bits_per_dim": score, "less_png": less})
                 on_image(index)
     if as_json:
         click.echo(json.dumps(rows))

@@ -11,7 +11,7 @@ from pixelcnn_jax.codec.container import MAX_CODED_SUBPIXELS, MAX_ROW, Container
 from pixelcnn_jax.codec.groups import IMAGES_PER_LANE, Coder, OnRow, digest_of_integers
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, apply_conditioner
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, apply_conditioner
 from pixelcnn_jax.models.inputs import ConditionLike, ImagesLike, Map, Variables, as_images, params_of
 
 
@@ -123,6 +123,8 @@ def decompress_sizes(
 def integer_network(model: nn.Module) -> IntegerPixelCNN:
     """Extracts the integer network, or raises InputError."""
     network = model.network if isinstance(model, ConditionalModel) else model
+    if isinstance(model, ConditionalModel) and not isinstance(model.conditioner, ConstantCondition):
+        raise InputError("model must compute its condition exactly: give h or s to the integer network itself.")
     if isinstance(network, IntegerPixelCNN):
         return network
     raise InputError(

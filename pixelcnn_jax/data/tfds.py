@@ -153,6 +153,9 @@ def _find_prepared(name: str, root: pathlib.Path) -> pathlib.Path | None:
     name, _, version = name.partition(":")
     prepared = [file.parent for file in (root / name).glob(f"{version or '*'}/dataset_info.json")]
     folders = [folder for folder in prepared if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
+    if not folders and "/" not in name and any((root / name).glob("*/*/dataset_info.json")):
+        _check_known(name)
+        return _find_prepared(f"{name}/{_tfds().builder(name).builder_config.name}:{version}", root)
     return max(folders, key=lambda folder: [int(number) for number in folder.name.split(".")], default=None)
 
 

@@ -12,6 +12,8 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+
 from pixelcnn_jax.foundation.errors import InputError
 
 Section = TypeVar("Section")
@@ -91,7 +93,9 @@ def _parse_value(name: str, value: Any, kind: Any, metadata: Mapping[str, Any]) 
         return None
     if isinstance(value, list):
         value = tuple(tuple(x) if isinstance(x, list) else x for x in value)
-    elif plain is float and type(value) is int:
+    elif isinstance(value, np.generic):
+        value = value.item()
+    if plain is float and type(value) is int:
         value = float(value)
     if requirement := _unmet(value, plain, metadata):
         raise InputError(f"{name} must be {requirement}, got {value!r}.")

@@ -1,6 +1,5 @@
 """Base class of all networks: hyperparameters, call, encoding and head."""
 
-import inspect
 from functools import partial
 from typing import Any
 
@@ -68,11 +67,12 @@ class Network(nn.Module):
         super().__post_init__()
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Drops an inherited stream if the subclass changes the network."""
-        methods = {name for name, x in vars(cls).items() if inspect.isfunction(x) or isinstance(x, property)}
-        changed = {name for name in methods if hasattr(super(cls, cls), name) and not name.startswith("__")}
-        if (changed or "__call__" in methods) and "stream" not in methods:
-            cls.stream = Network.stream  # type: ignore[method-assign]
+        """Drops an inherited stream if the subclass, or a mixin, changes the network."""
+        owner = next(base for base in cls.__mro__ if "stream" in vars(base))
+        for base in cls.__mro__[: cls.__mro__.index(owner)]:
+            methods = {name for name, x in vars(base).items() if hasattr(x, "__get__")}
+            if any(hasattr(owner, name) and (name == "__call__" or not name.startswith("_")) for name in methods):
+                cls.stream = Network.stream  # type: ignore[method-assign]
         super().__init_subclass__(**options)
 
     init = init_parameters

@@ -12,7 +12,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.gated_stream import GatedStream
-from pixelcnn_jax.models.inputs import Condition, Images
+from pixelcnn_jax.models.inputs import Condition, ImagesLike, with_channels
 from pixelcnn_jax.models.layers import (
     PRE_ACTIVATION,
     Context,
@@ -93,12 +93,12 @@ class GatedPixelCNN(Network):
             raise InputError("linear_prediction must be False without a mixture, whose means it shifts.")
 
     def head_outputs(
-        self, images: Images, condition: Condition, *, deterministic: bool
+        self, images: ImagesLike, condition: Condition, *, deterministic: bool
     ) -> Float[Array, "batch height width channels outputs"]:
         outputs = super().head_outputs(images, condition, deterministic=deterministic)
         if not self.linear_prediction:
             return outputs
-        x = intensities(images, self.levels, outputs.dtype)
+        x = intensities(with_channels(images, self.channels), self.levels, outputs.dtype)
         return predicted(outputs, differences(x, neighbours(x)), components=self.mixture)
 
     @property

@@ -95,15 +95,29 @@ def as_images(images: Any, *, channels: int, levels: int, name: str = "images", 
     Raises:
       InputError: wrong shape, or not integers 0 to ``levels - 1``; traced values are not checked.
     """
-    x = as_array(images)
-    x = x[..., None] if x.ndim == 3 and channels == 1 else x
-    if x.ndim != 4 or x.shape[-1] != channels or 0 in x.shape[1:]:
-        raise InputError(f"{name} must have shape [batch, height, width, {channels}], got {[*x.shape]}.")
+    x = with_channels(images, channels, name=name)
     x = x.astype(np.uint8) if x.dtype == bool else x
     if mask is not None:
         x = (jnp if isinstance(x, jax.Array) or isinstance(mask, jax.core.Tracer) else np).where(mask, x, 0)
     check_values(x, levels, name=name)
     return x
+
+
+def with_channels(images: Any, channels: int, *, name: str = "images") -> Any:
+    """Adds the axis of a single channel if it lacks; raises InputError for any other shape."""
+    x = as_array(images)
+    x = x[..., None] if x.ndim == 3 and channels == 1 else x
+    if x.ndim != 4 or x.shape[-1] != channels or 0 in x.shape[1:]:
+        raise InputError(f"{name} must have shape [batch, height, width, {channels}], got {[*x.shape]}.")
+    return x
+
+
+def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
+    """Broadcasts a mask of four axes to images of ``shape``; raises InputError if it does not fit."""
+    sizes = np.shape(mask)
+    if len(sizes) != 4 or any(size not in (1, full) for size, full in zip(sizes, shape, strict=True)):
+        raise InputError(f"mask must have shape {[*shape]}, or 1 for any of these sizes, got {[*sizes]}.")
+    return (jnp if isinstance(mask, jax.Array) else np).broadcast_to(mask, shape)
 
 
 def as_rows(name: str, values: Any, count: int) -> Any:

@@ -101,7 +101,8 @@ def _backward_product(
 
 def _copied(read: Callable[[Array], Array], x: Array) -> Array:
     """Applies ``read`` to bits: XLA on CPU would copy bfloat16 through float32."""
-    return jax.lax.bitcast_convert_type(read(jax.lax.bitcast_convert_type(x, jnp.uint16)), x.dtype)
+    bits = jnp.dtype(f"uint{8 * x.dtype.itemsize}")
+    return jax.lax.bitcast_convert_type(read(jax.lax.bitcast_convert_type(x, bits)), x.dtype)
 
 
 _mixed_product.defvjp(_forward_product, _backward_product)

@@ -1,6 +1,6 @@
 """Temperature and classifier-free guidance."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,12 +50,14 @@ def make_adjustment(temperature: Scalar, guidance: Scalar) -> Adjustment:
     Raises:
       InputError: temperature or guidance is out of range.
     """
-    parts = []
+    parts: list[Any] = []
     for name, value, least, neutral in (("temperature", temperature, 1e-30, 1), ("guidance", guidance, 0, 0)):
-        is_traced = isinstance(value, jax.core.Tracer)
-        if not is_traced and not least <= value <= 1e30:
+        if isinstance(value, jax.core.Tracer):
+            parts.append(value)
+        elif not least <= (number := float(value)) <= 1e30:
             raise InputError(f"{name} must be from {least} to 1e30, got {value}.")
-        parts.append(value if is_traced or value != neutral else None)
+        else:
+            parts.append(None if number == neutral else number)
     return Adjustment(*parts)
 
 

@@ -19,6 +19,7 @@ from jaxtyping import Array, Int, Key
 
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.data.indexed_images import stack
+from pixelcnn_jax.distributions import accumulation_dtype
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
@@ -229,7 +230,9 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
 
     def init(key: Key[Array, ""]) -> Params:
         vectors = {"h": jax.nn.one_hot(first["h"], classes)} if classes else {}
-        return dict(model.init(key, first["image"], **condition(first) | vectors) if start is None else start)
+        variables = dict(model.init(key, first["image"], **condition(first) | vectors) if start is None else start)
+        params = jax.tree.map(lambda x: x.astype(accumulation_dtype(x.dtype)), variables["params"])  # float32 at least
+        return variables | {"params": params}
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Array:
         others = {name: x for name, x in params.items() if name != "params"}  # such as masks; not trained

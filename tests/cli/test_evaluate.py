@@ -1,6 +1,7 @@
 """The verb ``evaluate``: the figures of a card come out again."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from pixelcnn_jax import GatedPixelCNN, load_pretrained, log_prob, pretrained
+from pixelcnn_jax import GatedPixelCNN, load_pretrained, log_prob
 from pixelcnn_jax.data.dataset import load, read_all
 from pixelcnn_jax.data.views import symmetries
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
@@ -90,12 +91,6 @@ def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_p
     np.testing.assert_allclose(alone["nats"], -log_prob(model, variables, images).mean(), rtol=1e-5)
 
 
-def change(tmp_path, **changes):
-    model, variables, card = load_pretrained("digits")
-    save_pretrained(tmp_path, model, variables, card | changes)
-    return tmp_path
-
-
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -107,13 +102,13 @@ def change(tmp_path, **changes):
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(pixelcnn, tmp_path, changes, named):
-    import re
-
-    assert re.search(named, pixelcnn("evaluate", change(tmp_path, **changes), mistake=True))
+    model, variables, card = load_pretrained("digits")
+    save_pretrained(tmp_path, model, variables, card | changes)
+    assert re.search(named, pixelcnn("evaluate", tmp_path, mistake=True))
 
 
 def test_data_that_is_not_there_is_one_sentence(pixelcnn, tmp_path):
-    assert pretrained.read_card("mnist")["config"]["data"]["dataset"] == "mnist"
+    assert read_card("mnist")["config"]["data"]["dataset"] == "mnist"
     sentence = pixelcnn("evaluate", "mnist", "--data-dir", tmp_path, mistake=True)
     assert "mnist" in sentence
     assert "--config" not in sentence  # evaluate has no such option

@@ -10,7 +10,7 @@ import pytest
 
 from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.foundation.files import write_json
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import describe
@@ -20,7 +20,6 @@ NETWORK = GatedPixelCNN(levels=4, features=8, layers=1)
 DATA = {"dataset": "digits", "levels": 4, "data_dir": None, "download": False}
 SPEC = ImageSpec(8, 6, 1, 4)
 LABEL = np.zeros((1, 5), np.float32)
-CONSTANT = ConditionalModel(NETWORK, ConstantCondition(5))
 
 
 def few_shot(*shape):
@@ -73,7 +72,6 @@ def stranger(folder, model=NETWORK, h=None, networks=None, density="p(x)", spec=
         ({"dataset": "strange", "data_dir": "{data}"}, '"strange" is unknown'),
         ({"dataset": "folder", "data_dir": "{data}"}, "data_dir=None"),
         ({"dataset": "mnist", "download": True}, "mnist is not prepared"),
-        ({"model": CONSTANT, "networks": CONSTANT.clone(conditioner=ConstantCondition(10**7))}, "h must have size 5"),
         ({"density": "p(x|y)", "h": LABEL, "spec": replace(SPEC, classes=2**20)}, r"no model of p\(x\|y\)"),
         ({"density": "p(x|caption)"}, r"no model of p\(x\|caption\)"),
         ({"density": "p(x|examples)"}, r"no model of p\(x\|examples\)"),

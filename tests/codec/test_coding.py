@@ -22,6 +22,7 @@ from pixelcnn_jax.codec import batches, groups, integer_stream, rans
 from pixelcnn_jax.codec.coding import Uncoded, compress_sizes
 from pixelcnn_jax.codec.container import digest, filled, pack, unpack
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.encoders import Upsampling
 from pixelcnn_jax.pretrained import save_pretrained
 
 ROOT = Path(__file__).parents[2]
@@ -249,6 +250,11 @@ def test_refused_images(small, images):
     model, variables, *_ = small
     with pytest.raises(InputError, match=r"^images must"):
         compress(model, variables, images)
+
+
+def test_a_conditioner_in_floats_is_refused(small):
+    with pytest.raises(InputError, match="compute its condition exactly"):
+        compress(ConditionalModel(small[0], Upsampling(2, 3)), {}, small[2])
 
 
 def test_a_container_keeps_what_it_was_given(small):

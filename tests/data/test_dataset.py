@@ -10,7 +10,6 @@ from pixelcnn_jax.data.dataset import DataConfig, Splits, from_array, load, load
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.data.source import Source
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.fields import as_config, read_section
 from pixelcnn_jax.models.inputs import ImageSpec
 
 
@@ -58,10 +57,6 @@ def test_a_row_that_is_kept_is_decoded_once(monkeypatch, kept):
     for _ in range(2):
         assert [int(example["image"][0, 0, 0]) for example in dataset] == list(range(96))
     assert sorted(decoded) == sorted([*range(96), *range(kept, 96)])
-
-
-def test_the_config_group_reads_back():
-    assert read_section(DataConfig, as_config(DataConfig).to_dict(), name="data") == DataConfig()
 
 
 def test_refusals(tmp_path):

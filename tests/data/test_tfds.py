@@ -78,9 +78,10 @@ def test_versions_and_configs(tmp_path):
     assert old.description == "tiny 9.0.0 train"
     assert np.array_equal(images_of(old)[0], ramp(2)[0])
 
-    for config in ["a", "b"]:
-        shutil.copytree(tmp_path / "tiny" / "9.0.0", tmp_path / "other" / config / "9.0.0")
+    for config in ["other/a", "other/b", "emnist/byclass"]:
+        shutil.copytree(tmp_path / "tiny" / "9.0.0", tmp_path / config / "9.0.0")
     assert load("other/b", "train", data_dir=tmp_path).description == "other/b 9.0.0 train"
+    assert len(load("emnist", "train", data_dir=tmp_path)) == 1  # TFDS's first configuration
 
 
 @pytest.mark.parametrize(("channels", "mode", "left"), [(2, "LA", "L"), (4, "RGBA", "RGB")])

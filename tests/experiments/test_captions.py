@@ -15,13 +15,13 @@ from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.scenes import SCENES, draw_scene
 
 
-def test_the_captions_of_a_label_are_one_and_without_labels_none_are():
+def test_the_captions_of_a_scene_are_one_and_of_other_labels_none_are():
     first = {"caption": np.array([[1, 2], [3, 4]]), "label": np.array([7, 5])}
     second = {"caption": np.array([[2, 1], [1, 2]]), "label": np.array([7, 7])}
-    meanings, captions = one_caption_of_each([first, second])
+    meanings, captions = one_caption_of_each([first, second], len(SCENES))
     assert [x.tolist() for x in meanings] == [[1, 0], [1, 1]]
     np.testing.assert_array_equal(captions, [[3, 4], [1, 2]])
-    meanings, captions = one_caption_of_each([{"caption": one["caption"]} for one in (first, second)])
+    meanings, captions = one_caption_of_each([first, second], 8)
     assert [x.tolist() for x in meanings] == [[0, 2], [1, 0]]
     np.testing.assert_array_equal(captions, [[1, 2], [2, 1], [3, 4]])
 

@@ -1,11 +1,13 @@
 """Few-shot generation: the picture and its sets, and likelihoods without an example."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
-from experiments.beyond.few_shot import SHOWN, picture_source, with_all_examples
+from experiments.beyond.few_shot import SHOWN, picture_source, report, with_all_examples
 from pixelcnn_jax.data.indexed_images import stack
 from pixelcnn_jax.models.inputs import ABSENT
 
@@ -19,6 +21,15 @@ def test_the_picture_shows_its_examples_one_and_three_by_turns():
     np.testing.assert_array_equal(images[1::2, :SHOWN], source[1::2])
     np.testing.assert_array_equal(images[::2, 1:SHOWN], 0)
     assert tiny_splits(config).test.spec.shape == images.shape[2:]
+
+
+def test_likelihoods_are_given_no_more_examples_than_a_class_has():
+    config = tiny_config("few_shot", {"settings.report_episodes": 0, "train.report_images": 8})
+    experiment, params, splits = tiny_experiment("few_shot")
+    two_of_each = {label: members[:2] for label, members in splits.test.members.items()}
+    splits = splits._replace(test=dataclasses.replace(splits.test, members=two_of_each))
+    figures = report(config, experiment, splits, params, {})
+    assert {name for name in figures if name.startswith("nats")} == {"nats_given_0", "nats_given_1"}
 
 
 def test_training_rotates_an_image_and_its_examples_alike():

@@ -13,6 +13,8 @@ REFUSALS = [
     ("unconditional", {"settings.augment": 0.5, "settings.views": (3, 16)}, "below 16"),
     ("captions", {"settings.classifier": "unconditional"}, "mnist_scenes"),
     ("class_conditional", {"settings.classifier": "unconditional"}, "experiment classifier"),
+    ("class_conditional", {"settings.classifier": "classifier", "data.scan": "rotated"}, r"config\.data\.scan"),
+    ("codes", {"data.resize": 7}, r"config\.data\.resize"),
     ("embedding_conditional", {"settings.embedder": "unconditional"}, "experiment embedding"),
     ("embedding_conditional", {"settings.embedder": "embedding", "settings.bottleneck": 7}, "bottleneck"),
     ("embedding_conditional", {}, r"config\.embedding_conditional\.embedder"),

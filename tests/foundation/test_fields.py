@@ -4,6 +4,7 @@ import dataclasses
 import math
 import shlex
 
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
@@ -43,10 +44,10 @@ def test_an_unset_optional_field_takes_its_type_and_none_again():
         config.section.size = "four"
 
 
-def test_values_of_json_become_the_types_of_the_fields():
-    section = read_section(Section, {"share": 1, "pair": [3, 4]}, name="g")
+def test_values_of_json_and_numpy_become_the_types_of_the_fields():
+    section = read_section(Section, {"count": np.int64(4), "share": 1, "pair": [3, 4]}, name="g")
+    assert section == Section(count=4, share=1.0, pair=(3, 4))
     assert isinstance(section.share, float)
-    assert section.pair == (3, 4)
 
 
 @pytest.mark.parametrize(

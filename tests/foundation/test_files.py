@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,11 +21,8 @@ def test_a_file_is_replaced_and_nothing_else_stays(tmp_path, content):
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_full_disk_leaves_the_older_file(tmp_path, monkeypatch, call):
-    def full(*inputs):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     (tmp_path / "file").write_text("older")
-    monkeypatch.setattr(os, call, full)
+    monkeypatch.setattr(os, call, Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         atomic_write(tmp_path / "file", "newer")
     assert (tmp_path / "file").read_text() == "older"

@@ -1,5 +1,6 @@
 """Cached sampling equals naive sampling from the same noise, sub-pixel for sub-pixel, for every network."""
 
+from functools import partialmethod
 from typing import Any
 
 import jax
@@ -77,21 +78,30 @@ def test_a_subclass_is_cached_unless_it_changes_a_method(network):
         def helper(self):
             return self.features
 
-    class Changed(Same):
+    class Lower(Same):
+        layers: int = 2
+
+    class Negated:
         def forward(self, *args, **options):
             return -super().forward(*args, **options)
 
+    class Changed(Same):
+        forward = partialmethod(Negated.forward)
+
     class Below(Changed):
         layers: int = 1
+
+    class Mixed(Negated, network):
+        pass
 
     class Own(Below):
         def stream(self):
             return stream
 
     stream = network().stream()
-    actual = [stream_of(one(levels=3)) for one in (network, Same, Changed, Below, Own)]
+    actual = [stream_of(one(levels=3)) for one in (network, Lower, Changed, Below, Mixed, Own)]
     assert type(actual[0]) is type(actual[1])
-    assert actual[2:] == [None, None, stream]
+    assert actual[2:] == [None, None, None, stream]
 
 
 @each_stream

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_runs import tiny
+from tiny_runs import flip_a_bit, tiny, truncate
 
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.training.best import BestModel
@@ -75,16 +75,6 @@ def test_every_process_waits_for_the_file(tmp_path, best_of, made, monkeypatch):
     monkeypatch.setattr("pixelcnn_jax.training.best.run_on_first_process", waiting.append)
     best_of(tmp_path).offer(4, scored(3.0), made[3])
     assert (len(waiting), [*tmp_path.iterdir()]) == (1, [])
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def flip_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[-10] ^= 1
-    path.write_bytes(content)
 
 
 def lower_the_score(path):

@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 import threading
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
+from tiny_runs import flip_a_bit, truncate
 
 from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.devices import data_mesh, replicated
@@ -44,10 +46,6 @@ def restored_step(folder):
     return int(state.step)
 
 
-def largest_file(folder):
-    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
-
-
 def test_the_last_ones_are_kept_and_the_newest_is_restored(tmp_path):
     assert saved(tmp_path, 2, 4, 10, 8, keep=2).steps() == [4, 8]  # 10 was of a run that resumed before it
     assert sorted(path.name for path in tmp_path.iterdir()) == ["4", "8"]
@@ -59,36 +57,17 @@ def test_without_a_checkpoint_there_is_nothing_to_restore(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def truncate(folder):
-    file = largest_file(folder)
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-
-
-def flip_a_bit(folder):
-    file = largest_file(folder)
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-
-
-def add_a_file(folder):
-    (folder / "state/more").write_text("more")
-
-
-def manifest(content):
-    def write(folder):
-        (folder / "manifest.json").write_bytes(content)
-
-    return write
+def largest_file(folder):
+    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
 
 
 DAMAGE = {
-    "truncated": truncate,
-    "a bit flipped": flip_a_bit,
+    "truncated": lambda folder: truncate(largest_file(folder)),
+    "a bit flipped": lambda folder: flip_a_bit(largest_file(folder)),
     "state deleted": lambda folder: shutil.rmtree(folder / "state"),
-    "a file too many": add_a_file,
-    "manifest emptied": manifest(b""),
-    "manifest deep": manifest(b"[" * 100_000),
+    "a file too many": lambda folder: (folder / "state/more").write_text("more"),
+    "manifest emptied": lambda folder: (folder / "manifest.json").write_bytes(b""),
+    "manifest deep": lambda folder: (folder / "manifest.json").write_bytes(b"[" * 100_000),
 }
 
 
@@ -117,7 +96,7 @@ def test_what_was_never_finished_is_no_checkpoint(tmp_path, capsys, remnant):
 def test_when_all_are_damaged_a_run_says_that_it_begins_again(tmp_path, capsys):
     (tmp_path / "metrics.jsonl").write_text("")
     saved(tmp_path / "checkpoints", 4)
-    truncate(tmp_path / "checkpoints/4")
+    truncate(largest_file(tmp_path / "checkpoints/4"))
     assert restored_step(tmp_path / "checkpoints") is None
     assert ["checkpoints/4 " in line or "step 0" in line for line in capsys.readouterr().err.splitlines()] == [True] * 2
     shutil.rmtree(tmp_path / "checkpoints")
@@ -128,8 +107,8 @@ def test_when_all_are_damaged_a_run_says_that_it_begins_again(tmp_path, capsys):
 def test_a_new_checkpoint_takes_the_place_of_damaged_later_ones(tmp_path, capsys):
     """With one to keep, the damaged one must not count as the one."""
     saved(tmp_path, 8, 10)
-    truncate(tmp_path / "8")
-    truncate(tmp_path / "10")
+    truncate(largest_file(tmp_path / "8"))
+    truncate(largest_file(tmp_path / "10"))
     assert restored_step(tmp_path) is None
     assert saved(tmp_path, 5, keep=1).steps() == [5]
     assert restored_step(tmp_path) == 5
@@ -165,11 +144,8 @@ def test_files_that_may_not_be_read_are_not_called_damaged(tmp_path, monkeypatch
 def test_a_full_disk_is_one_sentence_and_the_ones_before_stay(tmp_path, monkeypatch, error):
     checkpoints = saved(tmp_path, 4)
 
-    def full(*arguments, **named):
-        raise error
-
     with monkeypatch.context() as patch:
-        patch.setattr(ocp, "save", full)
+        patch.setattr(ocp, "save", Mock(side_effect=error))
         with pytest.raises(InputError, match=str(tmp_path / "8")) as raised:
             checkpoints.save(8, state_of(8))
     assert len(str(raised.value).splitlines()) == 1

@@ -60,6 +60,12 @@ def test_parameters_alone_are_trained():
     assert not (variables["params"]["weights"] == 1).all()
 
 
+def test_training_is_in_float32_from_weights_in_half_precision(short):
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), short.variables)
+    _, variables, _ = fit(short.model, IMAGES, variables=half, **SHORT)
+    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
 def test_what_is_learned_is_near_the_entropy_of_the_images(monkeypatch):
     for name in EXTRAS:
         monkeypatch.setitem(sys.modules, name, None)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_runs import assert_same_bits, checkpoints, records, run, tiny, with_experiment
+from tiny_runs import assert_same_bits, checkpoints, records, run, tiny, with_experiment, with_loss
 
 from pixelcnn_jax import InputError, load_pretrained
 from pixelcnn_jax.training.config import keys
@@ -21,17 +21,13 @@ def broken(*steps):
     # Of their one microbatch.
     broken_keys = jnp.stack([jax.random.key_data(jax.random.fold_in(key, 0)) for key in of_steps])
 
-    def change(experiment):
-        def loss(params, batch, key):
-            nats = experiment.loss(params, batch, key)
-            if key is None:
-                return nats
-            found = jnp.any(jnp.all(broken_keys == jax.random.key_data(key)[None], axis=1))
-            return jnp.where(found, jnp.inf, 1.0) * nats
+    def change(nats, key):
+        if key is None:
+            return nats
+        found = jnp.any(jnp.all(broken_keys == jax.random.key_data(key)[None], axis=1))
+        return jnp.where(found, jnp.inf, 1.0) * nats
 
-        return experiment._replace(loss=loss)
-
-    return with_experiment(change)
+    return with_loss(change)
 
 
 def test_keys_are_functions_of_the_seed():
@@ -74,15 +70,9 @@ def test_a_run_that_diverges_does_not_wait_for_a_record_or_a_checkpoint(tmp_path
 
 
 def test_a_validation_that_is_not_finite_stops_the_run_and_is_not_the_best(tmp_path):
-    def change(experiment):
-        def loss(params, batch, key):
-            nats = experiment.loss(params, batch, key)
-            return jnp.full_like(nats, jnp.nan) if key is None else nats
-
-        return experiment._replace(loss=loss)
-
+    recipe = with_loss(lambda nats, key: jnp.full_like(nats, jnp.nan) if key is None else nats)
     with pytest.raises(InputError, match=r"step 4.*config\.optimizer\.learning_rate"):
-        run(tmp_path, recipe=with_experiment(change))
+        run(tmp_path, recipe=recipe)
     assert not (tmp_path / "model.json").exists()
 
 
@@ -120,8 +110,6 @@ def test_a_validation_that_was_not_recorded_is_done_again(copied, whole):
     log.write_text("\n".join(lines[:-1]) + "\n")
     run(copied)
     assert_same_bits(copied, whole)
-    actual, expected = (records(workdir)[-1]["validation_bits_per_dim"] for workdir in (copied, whole))
-    assert actual == expected
 
 
 def test_a_best_model_that_is_lost_after_the_last_step_is_measured_anew(copied, capsys):

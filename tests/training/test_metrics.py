@@ -6,6 +6,7 @@ import threading
 import time
 import types
 from contextlib import closing
+from unittest.mock import Mock
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,17 +17,8 @@ from pixelcnn_jax.training import metrics as module
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, read_records, samples_file, save_curve
 
 
-@pytest.fixture
-def without_tensorflow(monkeypatch):
-    """Metrics that have no TensorBoard, whose import takes seconds."""
-    monkeypatch.setitem(sys.modules, "clu", None)
-
-
-def is_png(path):
-    return path.read_bytes()[1:4] == b"PNG"
-
-
-def test_what_was_recorded_after_the_last_checkpoint_is_dropped_and_recorded_again(tmp_path, without_tensorflow):
+def test_what_was_recorded_after_the_last_checkpoint_is_dropped_and_recorded_again(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "clu", None)  # no TensorBoard, whose import takes seconds
     with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
         for step in (2, 4, 6):
             metrics.write(step, loss=step / 2, seconds=10.0 * step)
@@ -78,33 +70,24 @@ def points(folder, tag):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tensorboard_holds_every_point_after_kills(tmp_path):
+def test_tensorboard_holds_every_point_and_the_samples_of_a_validation_after_kills(tmp_path):
+    write_image(tmp_path / samples_file(4), np.zeros((3, 5, 1), np.uint8))
     for begin in (0, 6, 12):  # the first two are killed: their last records are lost, and nothing is closed
         metrics = Metrics(tmp_path, resumed_step=begin)
         for step in range(begin + 1, begin + 10):
             metrics.write(step, loss=step / 4)
+            if step == 4:
+                metrics.write(4, validation_loss=1.0)
         if begin < 12:
             metrics._thread.shutdown()
     metrics.close()
     assert points(tmp_path / "tensorboard", "loss") == [(step, step / 4) for step in range(1, 22)]
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tensorboard_shows_the_samples_of_a_validation_also_after_a_kill(tmp_path):
-    write_image(tmp_path / samples_file(4), np.zeros((3, 5, 1), np.uint8))
-    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
-        metrics.write(4, train_loss=2.0)
-        metrics.write(4, validation_loss=1.0)
-    with closing(Metrics(tmp_path, resumed_step=4)):
-        pass
     assert [event.step for event in events_of(tmp_path / "tensorboard", "samples")] == [4]
 
 
 @pytest.mark.parametrize("where", ["close", "next write"])
 def test_what_goes_wrong_in_the_thread_is_not_lost(tmp_path, monkeypatch, where):
-    def full(self, record):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
     monkeypatch.setattr(Metrics, "_write_tensorboard", full)
     metrics = Metrics(tmp_path, resumed_step=0)
     metrics.write(1, loss=2.0)
@@ -129,7 +112,7 @@ def test_the_curve_is_drawn_after_the_imports_in_the_thread(tmp_path, monkeypatc
         metrics.write(1, train_loss=2.0)
         begun.wait()
         metrics.submit(save_curve, tmp_path / "curve.png", list(metrics.records), "loss", "")
-    assert is_png(tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes()[1:4] == b"PNG"
 
 
 @pytest.mark.parametrize(("late", "expected"), [(1.0, [0.99, 1.21]), (np.nan, []), (np.inf, []), (1.2, [])])

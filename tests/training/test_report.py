@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 
 import numpy as np
 import PIL.Image
@@ -17,28 +16,6 @@ from pixelcnn_jax.foundation.files import read_json, write_json
 from pixelcnn_jax.training.report import report_html, write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-NAMES = (
-    "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-    "disable-component-update", "disable-sync", "allow-file-access-from-files", "enable-logging=stderr",
-    "virtual-time-budget=20000", "dump-dom",
-)  # fmt: skip
-FLAGS = [f"--{name}" for name in NAMES]
-# Shows the page at the width of a phone and of a desktop; the title becomes what it found, as JSON.
-FRAMES = """<iframe src="report.html" width="360" height="640"></iframe><iframe src="report.html" width="1200"></iframe>
-<script>
-setTimeout(() => {
-  const look = ({ contentDocument: page }) => {
-    const slider = page.querySelector("input");
-    const [image] = page.querySelectorAll("#samples"), last = image.src;
-    slider.value = 0;
-    slider.dispatchEvent(new Event("input"));
-    return { width: page.documentElement.scrollWidth, moved: image.src != last,
-             images: [...page.images].map(one => one.naturalWidth),
-             label: page.querySelector("output").textContent };
-  };
-  document.title = JSON.stringify([...document.querySelectorAll("iframe")].map(look));
-}, 15000);
-</script>"""
 
 
 def embedded(page):
@@ -111,14 +88,19 @@ def test_a_damaged_file_is_left_out_of_the_page(whole, tmp_path, name, damage):
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium")
 def test_a_browser_shows_the_page_at_two_widths_without_an_error(whole, tmp_path):
+    from playwright.sync_api import sync_playwright
+
     (tmp_path / "report.html").write_text(report_html(whole))
-    (tmp_path / "frames.html").write_text(FRAMES)
-    line = [BROWSER, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "frames.html").as_uri()]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=100)
-    assert [message for message in done.stderr.splitlines() if "CONSOLE" in message] == []
-    phone, desktop = json.loads(re.search(r"<title>(.*)</title>", done.stdout)[1])
-    assert phone["width"] <= 360
-    assert 360 < desktop["width"] <= 1200
-    for actual in (phone, desktop):
-        assert min(actual["images"]) > 0
-        assert (actual["moved"], actual["label"]) == (True, "step 4")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=BROWSER) as browser:
+        for width in (360, 1200):  # of a phone and of a desktop
+            page, told = browser.new_page(viewport={"width": width, "height": 640}), []
+            page.on("console", lambda message, told=told: told.append(message.text))
+            page.on("pageerror", lambda error, told=told: told.append(error))
+            page.goto((tmp_path / "report.html").as_uri())
+            last = page.get_attribute("#samples", "src")
+            page.fill("input", "0")
+            assert page.get_attribute("#samples", "src") != last
+            assert page.inner_text("output") == "step 4"
+            assert page.evaluate("Math.min(...[...document.images].map(one => one.naturalWidth))") > 0
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert told == []

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_runs import assert_same_bits, records, run, tiny, with_experiment
+from tiny_runs import assert_same_bits, before_call, records, run, tiny, with_experiment
 
 from experiments.paper.unconditional import likelihood_experiment
 from pixelcnn_jax import InputError, load_pretrained, log_prob
@@ -105,19 +105,9 @@ KILLS = {
 
 
 @pytest.mark.parametrize(("owner", "name", "call"), KILLS.values(), ids=KILLS)
-def test_a_run_that_is_killed_anywhere_ends_with_the_same_bits(tmp_path, whole, monkeypatch, owner, name, call):
-    calls, method = [], getattr(owner, name)
-
-    def killing(*inputs, **options):
-        calls.append(1)
-        if len(calls) == call:
-            kill()
-        return method(*inputs, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, name, killing)
-        with pytest.raises(Killed):
-            run(tmp_path)
+def test_a_run_that_is_killed_anywhere_ends_with_the_same_bits(tmp_path, whole, owner, name, call):
+    with before_call(owner, name, call, kill), pytest.raises(Killed):
+        run(tmp_path)
     assert not (tmp_path / "result.json").exists()
     run(tmp_path)
     assert_same_bits(tmp_path, whole)
@@ -153,13 +143,11 @@ def test_what_is_prepared_reaches_the_experiment_the_report_and_the_model(tmp_pa
     assert result["report"] == {"figure": 1.5}
 
 
-def test_a_run_starts_from_the_model_that_its_config_names_and_resumes_without_it(tmp_path, whole, monkeypatch):
+def test_a_run_starts_from_the_model_that_its_config_names_and_resumes_without_it(tmp_path, whole):
     workdir, model = tmp_path / "run", shutil.copytree(whole, tmp_path / "model")
     changes = dict(train__start_from=str(model), train__steps=1, optimizer__learning_rate=1e-30)  # changes no bit
-    with monkeypatch.context() as patch:
-        patch.setattr(BestModel, "complete", lambda *_: kill())
-        with pytest.raises(Killed):
-            run(workdir, **changes)
+    with before_call(BestModel, "complete", 1, kill), pytest.raises(Killed):
+        run(workdir, **changes)
     shutil.rmtree(model)
     run(workdir, recipe=tiny()[1]._replace(check=lambda *_: pytest.fail("checked before")), **changes)
     actual, expected = (load_pretrained(workdir).variables for workdir in (workdir, whole))
@@ -181,14 +169,12 @@ class OwnNetwork(nn.Module):
         return nn.Dense(self.channels * self.levels)(hidden).reshape(*images.shape, self.levels)
 
 
-def test_a_network_of_ones_own_is_trained_resumed_scored_and_reported_by_its_name(tmp_path, monkeypatch, capsys):
+def test_a_network_of_ones_own_is_trained_resumed_scored_and_reported_by_its_name(tmp_path, capsys):
     def make_experiment(config, spec, fixed):
         return likelihood_experiment(OwnNetwork(spec.levels, spec.channels), config, spec)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(BestModel, "params", lambda *_: kill())
-        with pytest.raises(Killed):
-            run(tmp_path, recipe=Recipe(make_experiment), train__steps=4)
+    with before_call(BestModel, "params", 1, kill), pytest.raises(Killed):
+        run(tmp_path, recipe=Recipe(make_experiment), train__steps=4)
     result = run(tmp_path, recipe=Recipe(make_experiment), train__steps=4)
     assert "damaged" not in capsys.readouterr().err
     assert np.isfinite(result["scores"]["test"]["nats"])

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from tiny_runs import assert_same_bits, checkpoints, records, run, with_experiment
+from tiny_runs import assert_same_bits, before_call, checkpoints, records, run, with_experiment
 
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.metrics import Stopwatch
@@ -40,37 +40,26 @@ def test_a_signal_ends_only_work_that_may_be_done_again():
             pytest.fail("work began after a signal")
 
 
-def at_step(monkeypatch, number, *, signal_number=signal.SIGTERM):
-    """Sends a signal while the run's step of a number is counted."""
-    counted = []
-    count = Stopwatch.count
+@pytest.mark.parametrize(
+    ("owner", "name", "number", "step"),
+    [
+        (Stopwatch, "count", 5, 5),  # in a step
+        (Checkpoints, "save", 6, 12),  # after the last validation
+    ],
+)
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, whole, owner, name, number, step):
+    def send():
+        signal.raise_signal(signal.SIGTERM)
 
-    def counting(self, loss):
-        counted.append(loss)
-        if len(counted) == number:
-            signal.raise_signal(signal_number)
-        return count(self, loss)
-
-    monkeypatch.setattr(Stopwatch, "count", counting)
-
-
-def test_a_run_that_was_stopped_in_a_step_goes_on_to_the_same_bits(tmp_path, whole, monkeypatch):
-    with monkeypatch.context() as patch:
-        at_step(patch, 5)
-        with pytest.raises(Interrupted) as stopped:
-            run(tmp_path)
+    with before_call(owner, name, number, send), pytest.raises(Interrupted) as stopped:
+        run(tmp_path)
     assert stopped.value.signal == signal.SIGTERM
     assert len(str(stopped.value).splitlines()) == 1
-    assert "step 5" in str(stopped.value)
-    assert checkpoints(tmp_path)[-1] == 5
+    assert f"step {step}" in str(stopped.value)
+    assert checkpoints(tmp_path)[-1] == step
+    assert not (tmp_path / "result.json").exists()
     run(tmp_path)
     assert_same_bits(tmp_path, whole)
-
-
-def validations(workdir):
-    actual = [record for record in records(workdir) if "validation_bits_per_dim" in record]
-    assert len({record["step"] for record in actual}) == len(actual)
-    return {record["step"]: record["validation_bits_per_dim"] for record in actual}
 
 
 def test_a_validation_that_was_stopped_is_done_again_before_the_next_step(tmp_path, whole):
@@ -89,26 +78,7 @@ def test_a_validation_that_was_stopped_is_done_again_before_the_next_step(tmp_pa
         run(tmp_path, recipe=with_experiment(stopping))
     assert stopped.value.signal == signal.SIGINT
     assert checkpoints(tmp_path)[-1] == 4
-    assert 4 not in validations(tmp_path)
-    run(tmp_path)
-    assert_same_bits(tmp_path, whole)
-    assert validations(tmp_path) == validations(whole)
-
-
-def test_a_signal_after_the_last_validation_is_heard(tmp_path, whole, monkeypatch):
-    save, saved = Checkpoints.save, []
-
-    def saving(self, step, state, **more):
-        save(self, step, state, **more)
-        if step == 12 and not saved:
-            saved.append(step)
-            signal.raise_signal(signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", saving)
-        with pytest.raises(Interrupted):
-            run(tmp_path)
-    assert not (tmp_path / "result.json").exists()
+    assert not any("validation_bits_per_dim" in record for record in records(tmp_path))
     run(tmp_path)
     assert_same_bits(tmp_path, whole)
 

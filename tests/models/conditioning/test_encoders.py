@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditioning.encoders import (
-    Deconvolution,
-    Encoder,
-    PixelShuffle,
-    Upsampling,
-)
+from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, PixelShuffle, Upsampling
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 7), (8, 8)])
