@@ -39,6 +39,13 @@ class Table(nn.Module):
         return jnp.broadcast_to(logits[:, None, None, None], (*images.shape, self.levels))
 
 
+class Mapped(Table):
+    """A user's network given a map alone."""
+
+    def __call__(self, images, s):
+        return super().__call__(images, jnp.repeat(s[:, 0, 0], CLASSES, axis=1))
+
+
 class Ones(nn.Module):
     """A conditioner without parameters."""
 
@@ -59,11 +66,15 @@ def case(name):
         "own, vectors": (Table(), vectors),
         "own, labels": (Table(), LABELS),
         "conditioner": (ConditionalModel(OURS, Ones()), vectors),
+        "own, conditioner": (ConditionalModel(Mapped(), Ones()), vectors),
     }[name]
     return model, randomised(model.init(KEY, IMAGES, vectors if model is OURS else h)), h
 
 
-@pytest.mark.parametrize("name", ["ours, vectors", "ours, labels", "own, vectors", "own, labels", "conditioner"])
+EVERY = ["ours, vectors", "ours, labels", "own, vectors", "own, labels", "conditioner", "own, conditioner"]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_one_density_by_every_verb(name):
     model, variables, h = case(name)
     drawn, expected = sample_and_log_prob(model, variables, KEY, shape=SHAPE, h=h)

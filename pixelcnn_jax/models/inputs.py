@@ -54,9 +54,13 @@ class Condition(NamedTuple):
     h: Vector | None = None
     s: Map | None = None
 
+    def given(self) -> dict[str, Any]:
+        """The parts by name, if given."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
     def kernels(self, stack: str) -> dict[str, Any]:
         """Maps kernel names of a sum to the parts they read, if given."""
-        return {f"{stack}_{name}": value for name, value in self._asdict().items() if value is not None}
+        return {f"{stack}_{name}": value for name, value in self.given().items()}
 
 
 def condition_of(kernel: str) -> str | None:
@@ -71,11 +75,10 @@ def apply(model: nn.Module, variables: Variables, images: Images, condition: Con
     Raises:
       InputError: the logits have a wrong shape.
     """
-    arguments = {name: value for name, value in condition._asdict().items() if value is not None}
     takes = inspect.signature(type(model).__call__).parameters.values()
     if not any(parameter.name == "deterministic" or parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
         options.pop("deterministic", None)  # not every network has dropout
-    logits = cast(Array, model.apply(variables, images, **arguments, **options))
+    logits = cast(Array, model.apply(variables, images, **condition.given(), **options))
     shape = (*images.shape, model.levels)
     if logits.shape != shape:
         raise InputError(f"model must return logits of shape {shape}, got {logits.shape}.")

@@ -17,6 +17,7 @@ from pixelcnn_jax.models.inputs import (
     ImagesLike,
     Map,
     Variables,
+    as_array,
     as_rows,
     check_condition,
     check_values,
@@ -63,7 +64,7 @@ class ConditionalModel(nn.Module):
 
     def parameters(self, images: ImagesLike, h: ConditionLike | None = None) -> None:
         """Draws the parameters of both modules."""
-        self.network.parameters(images, *self.condition(h, len(images)))
+        getattr(self.network, "parameters", self.network)(images, **self.condition(h, len(images)).given())
 
     @property
     def levels(self) -> int:
@@ -77,7 +78,7 @@ class ConditionalModel(nn.Module):
         self, images: ImagesLike, h: ConditionLike | None = None, **options: Any
     ) -> Float[Array, "batch height width channels levels"]:
         """Computes the logits of every sub-pixel."""
-        return self.network(images, *self.condition(h, len(images)), **options)
+        return self.network(images, **self.condition(h, len(images)).given(), **options)
 
     def condition(self, h: ConditionLike | None, batch: int) -> Condition:
         """Computes the condition of the network from h.
@@ -118,7 +119,7 @@ def make_null_condition(
     null_condition = getattr(getattr(model, "conditioner", None), "null_condition", None)
     if null_condition is None or h is None:
         raise InputError("guidance must be 0: the model has no condition, or its conditioner no `null_condition(h)`.")
-    return cast(Condition, model.apply(variables, null_condition(h), len(h), method="condition"))
+    return cast(Condition, model.apply(variables, null_condition(as_array(h)), len(h), method="condition"))
 
 
 def apply_conditioner(
