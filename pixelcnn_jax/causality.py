@@ -33,13 +33,13 @@ def check_causal(
       shape: batch, height and width of the images; small ones suffice.
 
     Raises:
-      InputError: the logits are not causal, or NaN.
+      InputError: the logits are not causal, or give NaN.
     """
     images = jax.random.randint(jax.random.key(0), (*shape, model.channels), 0, model.levels)
     network, weights, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
     leaks, has_nan = map(np.asarray, _leaks(network, weights, images, condition))
     if has_nan:
-        raise InputError("model has logits that are NaN: nothing can be said of what they depend on.")
+        raise InputError("model has logits that are NaN or infinite: nothing can be said of what they depend on.")
     if leaks.any():
         source, target = np.argwhere(leaks)[0]
         names = [tuple(map(int, np.unravel_index(index, images.shape[1:]))) for index in (target, source)]
@@ -62,7 +62,7 @@ def _leaks(
     unchanged = logits(jnp.array(size))
 
     def differs(changed: Array) -> Array:
-        different = jnp.abs(logits(changed) - unchanged) > ROUNDING * (1 + jnp.abs(unchanged))
+        different = ~jnp.isclose(logits(changed), unchanged, rtol=ROUNDING, atol=ROUNDING)
         return jnp.any(different, axis=(0, 2)) & (jnp.arange(size) <= changed)
 
-    return jax.lax.map(differs, jnp.arange(size)), jnp.isnan(unchanged).any()
+    return jax.lax.map(differs, jnp.arange(size)), jnp.isnan(jax.nn.log_softmax(unchanged)).any()

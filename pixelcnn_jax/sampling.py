@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from pixelcnn_jax.distributions import draw, log_probs_of, noise
 from pixelcnn_jax.foundation.devices import match_sharding
-from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, make_null_condition
 from pixelcnn_jax.models.inputs import (
     Condition,
@@ -137,7 +137,7 @@ def naive_sample(
 
 def _checked(drawn: Drawn) -> Drawn:
     if not isinstance(drawn.images, jax.core.Tracer) and drawn.images.size and int(drawn.images.min()) < 0:
-        raise InputError("The logits are NaN or infinite: the parameters have diverged, or h or s is too large.")
+        raise InputError(NOT_FINITE)
     return drawn
 
 

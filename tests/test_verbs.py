@@ -161,9 +161,34 @@ def test_numbers_that_are_not_finite_draw_no_image(name):
             sampler(model, broken, KEY, shape=SHAPE, h=h)
     with pytest.raises(InputError, match=r"^model has logits that are NaN"):
         check_causal(model, broken, shape=SHAPE, h=h)
+    with pytest.raises(InputError, match=r"^The logits are NaN or infinite"):
+        evaluate(model, broken, IMAGES, h=h)
     images, nats = jax.jit(lambda h: sample_and_log_prob(model, variables, KEY, shape=SHAPE, h=h))(h * np.nan)
     assert (images == -1).all()
     assert np.isnan(nats).all()
+
+
+def test_variables_and_h_of_another_byte_order():
+    model, variables, h = case("ours, vectors")
+    expected, logits = log_prob(model, variables, IMAGES, h=h), model.apply(variables, IMAGES, h)
+    swapped = jax.tree.map(lambda x: np.asarray(x).astype(">f4"), variables)
+    np.testing.assert_array_equal(log_prob(model, swapped, IMAGES, h=h), expected)
+    np.testing.assert_array_equal(model.apply(variables, IMAGES, h.astype(">f4")), logits)
+
+
+class Leaky(Table):
+    leak: float = 0.0
+
+    def __call__(self, images, h):
+        logits, last = super().__call__(images, h), images[:, -1, -1] == 2
+        return logits.at[..., 0].add(jnp.where(last[:, None, None], self.leak, 0.0))
+
+
+@pytest.mark.parametrize("leak", [np.nan, np.inf, -np.inf])
+def test_a_leak_of_numbers_that_are_not_finite_is_found(leak):
+    variables = Table().init(KEY, IMAGES, LABELS)
+    with pytest.raises(InputError, match=r"^model (is not causal|has logits that are NaN)"):
+        check_causal(Leaky(leak=leak), variables, shape=SHAPE, h=LABELS)
 
 
 def test_traced_values_that_are_no_levels_are_seen_in_the_result():

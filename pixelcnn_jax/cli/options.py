@@ -186,8 +186,8 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: 
 
 
 def at_most(count: int, spec: ImageSpec) -> int:
-    """Limits an image count to what fits into memory, at least one."""
-    return min(count, max(1, MOST_SUBPIXELS // math.prod(spec.shape)))
+    """Limits an image count to what fits into memory, with a one-hot h, at least one."""
+    return min(count, max(1, MOST_SUBPIXELS // max(math.prod(spec.shape), spec.classes or 0)))
 
 
 @contextmanager

@@ -44,9 +44,11 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
     _check_kind(density)
     if data.scan == "columns":
         height, width = width, height
-    # Training thresholds stored levels; resizing and bits apply to 8 bits.
-    few = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)} if data.binarize == "threshold" else {}
-    stored = few.get(data.dataset, 256)
+    # Training thresholds and inverts stored levels; bits and random binarisation apply to 8 bits.
+    if data.binarize == "threshold":
+        stored = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)}.get(data.dataset, 256)
+    else:
+        stored = 256 if data.bits or data.binarize == "dynamic" or _holds_levels(density) else levels
     image = as_levels(resize(decode(file, colour=channels == 3), height=height, width=width), levels=stored)
     for step in replace(data, grey=False, resize=None).steps(stored).values():
         image = step(image)
@@ -54,7 +56,7 @@ def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width
     if _holds_levels(density):
         check_values(image, levels, name=str(file))
         return image
-    return image if data.bits or data.binarize == "threshold" else as_levels(image, levels=levels)
+    return as_levels(image, levels=levels) if data.binarize == "dynamic" else image
 
 
 def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:

@@ -65,15 +65,16 @@ def sample(
     if guidance and settings is not None and not (settings.get("drop_condition") or empty_sets):
         raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
     scan = SCANS[density.data.scan]
-    h: ConditionLike | None
-    if density.classes and label is None and not words and image is None:
-        columns = count or options.at_most(10 * density.classes, density.spec) // density.classes or 1
-        labels = np.repeat(np.arange(density.classes), columns)
-        h, count = density.h(labels), len(labels)
+    classes = density.classes if label is None and not words and image is None else None  # of a row each
+    if classes:
+        columns = count or options.at_most(10 * classes, density.spec) // classes or 1
+        count = classes * columns
     else:
         count = count or (64 if image is None else 8)
         columns = math.isqrt(count - 1) + 1 if image is None else count + 2
-        h = read_condition(density, words, label, count)
+    if count > (most := options.at_most(count, density.spec)):
+        raise InputError(f"--count must be at most {most} of the images of {name}, got {count} in all.")
+    h = density.h(np.repeat(np.arange(classes), columns)) if classes else read_condition(density, words, label, count)
     height, width, channels = density.spec.shape
     arguments: dict[str, Any] = {"h": h, "temperature": temperature, "guidance": guidance}
     shown = np.zeros((0, height, width, channels), np.int32)
@@ -82,8 +83,6 @@ def sample(
         mask = scan(given_mask(hide, share, scan(whole).shape[:2]))
         arguments |= {"observed": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
         shown = np.stack([whole, np.where(mask, whole, density.model.levels // 2)])
-    if count > (most := options.at_most(count, density.spec)):
-        raise InputError(f"--count must be at most {most} of the images of {name}, got {count} in all.")
     with options.progress("sampling", height) as on_row:
         key, shape = jax.random.key(seed), (count, height, width)
         images = sampling.sample(density.model, density.variables, key, shape=shape, **arguments, on_row=on_row)

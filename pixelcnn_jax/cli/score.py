@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.pictures import find_images, read_fitted
 from pixelcnn_jax.data.image_files import png_bits_per_dim
+from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
 from pixelcnn_jax.likelihood import bits_per_dim
 
 BATCH = 32
@@ -37,6 +39,8 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
             images = np.stack([read_fitted(paths[filename], density) for filename in names[start : start + batch]])
             h = density.h_of(label, len(images))
             scores = bits_per_dim(density.model, density.variables, images, h=h).tolist()
+            if any(map(math.isnan, scores)):
+                raise InputError(NOT_FINITE)
             for index, (image, score) in enumerate(zip(images, scores, strict=True)):
                 less = score - png_bits_per_dim(image, levels=density.model.levels)
                 file = os.fsencode(names[start + index]).decode(errors="backslashreplace")

@@ -7,7 +7,7 @@ import numpy as np
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Split
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import as_images, check_values
+from pixelcnn_jax.models.inputs import MAX_CLASSES, as_images, check_values
 
 DIGITS_LEVELS = 17
 DIGITS = {"train": range(1000), "validation": range(1000, 1350), "test": range(1350, 1797), "all": range(1797)}
@@ -34,7 +34,7 @@ def array_source(
     stored = stored.astype(np.uint8 if levels <= 256 else np.uint16)
     if labels is not None:
         classes = classes or int(labels.max()) + 1
-        check_values(labels, classes, name="labels")
+        check_values(labels, min(classes, MAX_CLASSES), name="labels")
 
     def read(row: int) -> Example:
         return {"image": stored[row]} | ({} if labels is None else {"label": np.int32(labels[row])})

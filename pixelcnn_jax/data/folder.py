@@ -20,7 +20,8 @@ from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
 
-SPLITS = {"train", "validation", "val", "test"}  # no classes of the split "all" if there are no others
+# No classes of the split "all" if there are no others.
+SPLITS = {"train", "training", "validation", "valid", "val", "test", "testing"}
 
 
 def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: bool = False) -> Source:
@@ -40,7 +41,7 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
     split.check_name(str(root), sorted(tops | {"all"}))
     kept = [row for row, file in enumerate(all_files) if split.name == "all" or inside[file][:1] == (split.name,)]
     files = [all_files[row] for row in kept]
-    depth = 1 if split.name != "all" or tops <= SPLITS else 0
+    depth = 1 if split.name != "all" or {top.lower() for top in tops} <= SPLITS else 0
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     names = sorted(set(class_of.values()))
     labelled = class_of.keys() >= set(files)

@@ -3,6 +3,7 @@
 import errno
 
 MOST_CHARACTERS = 800  # of a message
+NOT_FINITE = "The logits are NaN or infinite: the parameters have diverged, or h or s is too large."
 
 
 class InputError(ValueError):

@@ -12,7 +12,17 @@ from jaxtyping import Array, DTypeLike, Float, Key
 
 from pixelcnn_jax.distributions import accumulation_dtype, intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import Condition, Images, ImagesLike, Map, Variables, Vector, as_images, check_condition
+from pixelcnn_jax.models.inputs import (
+    Condition,
+    Images,
+    ImagesLike,
+    Map,
+    Variables,
+    Vector,
+    as_array,
+    as_images,
+    check_condition,
+)
 from pixelcnn_jax.models.layers import add_bias, one_by_one
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
 from pixelcnn_jax.models.products import product
@@ -81,7 +91,8 @@ class Network(nn.Module):
         self, images: ImagesLike, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
         """Computes logits given all earlier sub-pixels; dropout uses rng "dropout"."""
-        return as_logits(self, self.head_outputs(images, Condition(h, s), deterministic=deterministic))
+        condition = jax.tree.map(as_array, Condition(h, s))
+        return as_logits(self, self.head_outputs(images, condition, deterministic=deterministic))
 
     def log_probs(
         self, images: Images, condition: Condition, *, deterministic: bool = True

@@ -26,6 +26,7 @@ Labels = Integer[Array | np.ndarray, " batch"]
 # A set of images for each image of a batch; shorter sets are padded with ABSENT.
 Examples = Integer[Array | np.ndarray, "batch examples example_height example_width example_channels"]
 ABSENT = -1
+MAX_CLASSES = 2**16
 Tokens = Integer[Array | np.ndarray, "batch words"]
 ConditionLike = Vector | Labels | SmallImages | Examples | Tokens  # types of h
 Variables = Mapping[str, Any]  # from model.init
@@ -39,7 +40,7 @@ class ImageSpec:
     width: int = field(dataclasses.MISSING, "columns", least=1)
     channels: int = field(dataclasses.MISSING, "channels", least=1)
     levels: int = field(dataclasses.MISSING, "number of intensity levels", least=2, most=2**16)
-    classes: int | None = field(None, "number of class labels", least=1, most=2**20)
+    classes: int | None = field(None, "number of class labels", least=1, most=MAX_CLASSES)
     words: tuple[str, ...] | None = field(None, "vocabulary of captions")
     class_names: tuple[str, ...] | None = field(None, "names of the classes")
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from pixelcnn_jax.data.batches import evaluation_batches
 from pixelcnn_jax.data.indexed_images import Dataset
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
-from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
 from pixelcnn_jax.models.autoregressive import Network
@@ -162,9 +162,12 @@ def make_scorer(
 
 
 def in_full_precision(losses_of: Callable[[Params, Dataset], Any], params: Params, dataset: Dataset) -> Any:
-    """Computes the values of a data set with float32 matmuls on any device."""
+    """Computes the values of a data set with float32 matmuls on any device; raises InputError for NaN."""
     with jax.default_matmul_precision("highest"):
-        return losses_of(jax.device_put(params, replicated(data_mesh())), dataset)
+        values = losses_of(jax.device_put(params, replicated(data_mesh())), dataset)
+    if any(np.isnan(x).any() for x in jax.tree.leaves(values)):
+        raise InputError(NOT_FINITE)
+    return values
 
 
 def score(losses: Float[np.ndarray, " count"], dataset: Dataset, *, measure: str = LIKELIHOOD) -> dict[str, Any]:

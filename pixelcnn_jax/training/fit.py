@@ -28,6 +28,7 @@ from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.inputs import (
+    MAX_CLASSES,
     ConditionLike,
     ImageSpec,
     Map,
@@ -50,7 +51,6 @@ from pixelcnn_jax.training.workdir import open_workdir
 
 LEVELS = {"bool": 2, "uint8": 2**8, "uint16": 2**16}
 SOFTMAX_LEVELS = 32  # beyond, a mixture of logistics learns faster
-MAX_CLASSES = 2**16
 DROPOUT_EPOCHS = 10  # epochs from which the default network has dropout, against overfitting
 
 

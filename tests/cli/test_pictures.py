@@ -25,6 +25,7 @@ def test_an_image_is_read_as_training_read_it(tmp_path):
     for model, expected in (
         (density(8, bits=3), pixels >> 5),
         (density(256, invert=True), 255 - pixels),
+        (density(17, dataset="digits", invert=True), 16 - as_levels(pixels.astype(np.uint8), levels=17)),
         (density(2, binarize="threshold"), pixels >= 128),
         (density(2, dataset="digits", binarize="threshold"), as_levels(pixels.astype(np.uint8), levels=17) >= 9),
         (density(2, dataset="digits", invert=True, binarize="threshold"), pixels < 120),

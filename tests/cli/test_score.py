@@ -4,11 +4,12 @@ import csv
 import json
 from io import BytesIO
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from pixelcnn_jax import bits_per_dim, load_pretrained
+from pixelcnn_jax import GatedPixelCNN, bits_per_dim, load_pretrained, save_pretrained
 from pixelcnn_jax.cli import score as module
 from pixelcnn_jax.data.image_files import as_levels, as_pixels
 
@@ -30,6 +31,13 @@ def test_files_are_scored_as_csv_and_json(pixelcnn, colour_model, folder, monkey
         Image.fromarray(as_pixels(image[0], levels=4)).save(file, "PNG", optimize=True)
         png = 8 * len(file.getvalue()) / image.size
         assert row["less_png"] == pytest.approx(row["bits_per_dim"] - png, rel=1e-5)
+
+
+def test_likelihoods_that_are_not_finite_are_refused(pixelcnn, folder, tmp_path):
+    model = GatedPixelCNN(levels=4, channels=3, features=8, layers=1)
+    variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 3), int))
+    save_pretrained(tmp_path, model, jax.tree.map(lambda x: x * 0 + 3e38, variables), image_shape=(8, 8))
+    assert "The logits are NaN or infinite" in pixelcnn("score", tmp_path, folder / "one.png", mistake=True)
 
 
 def test_a_class_conditional_model_needs_a_label(pixelcnn, class_model, tmp_path):

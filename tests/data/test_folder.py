@@ -29,6 +29,8 @@ def test_splits_and_classes_are_folders(tmp_path):
     some = load("folder", "train where label is c", data_dir=tmp_path, labels=True)
     assert some.labels().tolist() == [2]
     assert np.array_equal(images_of(some), ramp(4)[[2]])
+    (tmp_path / "train").rename(tmp_path / "Training")
+    assert load("folder", "all", data_dir=tmp_path, labels=True).labels().tolist() == [1, 1, 2, 0]
 
 
 def test_a_folder_of_any_depth(tmp_path):

@@ -140,6 +140,7 @@ def apply_conditioner(
     Raises:
       InputError: variables, h or s do not fit; traced values are not checked.
     """
+    variables = jax.tree.map(as_array, variables)
     h, s = (x if x is None else as_rows(name, x, shape[0]) for name, x in (("h", h), ("s", s)))
     if isinstance(model, ConditionalModel):
         if s is not None:
