@@ -76,6 +76,8 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
       InputError: model not found, damaged, not finite, or not loadable by this version.
     """
     variables, card = read_weights(name)
+    if card.get("dtype") == "float64" and jnp.zeros(()).dtype != jnp.float64:
+        raise InputError(f"{name} holds float64: call jax.config.update('jax_enable_x64', True) first.")
     try:
         model = build(card["networks"]) if model is None else model
         _check_fit(model, variables)
@@ -107,8 +109,6 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
       InputError: model not found, damaged or not finite.
     """
     content, card = read_content(*find_model(name))
-    if card.get("dtype") == "float64" and jnp.zeros(()).dtype != jnp.float64:
-        raise InputError(f"{name} holds float64: call jax.config.update('jax_enable_x64', True) first.")
     try:
         flat = load(content)
         variables = flax.traverse_util.unflatten_dict(flat, sep=".")

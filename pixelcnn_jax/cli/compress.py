@@ -81,7 +81,7 @@ def compress(
 def decompress(
     name: str, files: tuple[Path, ...], output: Path, label: str | None, max_subpixels: int, as_json: bool
 ) -> None:
-    """Decompress files of `compress` into a new or empty folder of PNGs."""
+    """Decompress to PNGs in a new or empty folder."""
     options.check_output(output, folder=True)
     target = output.resolve()
     density = options.load_density(integer_model_of(name))

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ class UserGroup(UserCommand, click.Group):
 
 
 MOST_SUBPIXELS = 2**22  # per batch
+SECONDS = 10  # between reports of progress in a pipe
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", help="Class name or index, for class-conditional models.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -192,8 +194,9 @@ def at_most(count: int, spec: ImageSpec) -> int:
 
 @contextmanager
 def progress(label: str, rows: int) -> Iterator[Callable[[int], Any]]:
-    """Shows a progress bar; yields a callback per row."""
-    with progress_bar(None, label, total=rows) as bar:
+    """Shows a progress bar, where piped every ten seconds; yields a callback per row."""
+    piped: dict[str, Any] = {} if sys.stderr.isatty() else {"disable": False, "delay": SECONDS, "mininterval": SECONDS}
+    with progress_bar(None, label, total=rows, **piped) as bar:
         yield lambda _: bar.update()
 
 

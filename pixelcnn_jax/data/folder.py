@@ -38,7 +38,8 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         raise InputError(f"data_dir={data_dir} must be a folder of images, with names in {' '.join(EXTENSIONS)}.")
     inside = {file: file.relative_to(root).parts[:-1] for file in all_files}  # parent folders
     tops = {folders[0] for folders in inside.values() if folders}
-    split.check_name(str(root), sorted(tops | {"all"}))
+    has_splits = {top.lower() for top in tops} & SPLITS or split.name in tops  # otherwise folders are classes
+    split.check_name(str(root), sorted(tops | {"all"}) if has_splits else ["all"])
     kept = [row for row, file in enumerate(all_files) if split.name == "all" or inside[file][:1] == (split.name,)]
     files = [all_files[row] for row in kept]
     depth = 1 if split.name != "all" or {top.lower() for top in tops} <= SPLITS else 0

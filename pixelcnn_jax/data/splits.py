@@ -39,7 +39,10 @@ class Split(NamedTuple):
     def check_name(self, dataset: str, names: Collection[str]) -> None:
         """Raises InputError unless the data set has this split."""
         if self.name not in names:
-            raise InputError(f'{dataset} has no split "{self.name}", it has {", ".join(names)}.')
+            part = f"{next(iter(names), 'train')}[:90%]"
+            raise InputError(
+                f'{dataset} has no split "{self.name}", it has {", ".join(names)}, and parts such as {part}.'
+            )
 
     def rows(self, count: int, classes: Mapping[str, Callable[[], Classes]]) -> Sequence[int]:
         """Selects the rows of the stored split.

@@ -22,4 +22,4 @@ def progress_bar(items: Iterable[Any] | None, title: str, *, shown: bool = True,
     # None: hidden where there is no terminal.
     hidden = not (shown and jax.process_index() == 0) or (False if notebook else None)
     place = {"file": sys.stdout, "position": 0, "mininterval": 5} if notebook else {"file": sys.stderr}
-    return tqdm(items, title, disable=hidden, **place | options)
+    return tqdm(items, title, **{"disable": hidden} | place | options)

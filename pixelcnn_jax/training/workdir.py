@@ -98,7 +98,8 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
     constant = config.optimizer.schedule == "constant" and not config.optimizer.decay
     is_longer = constant and stored_fields.get(STEPS, 0) < config.train.steps
     movable |= {"command", "checksum"} | ({STEPS} if is_longer else set())
-    for name in sorted((fields.keys() | stored_fields.keys()) - movable):
+    names = (fields.keys() | stored_fields.keys()) - movable
+    for name in sorted(names, key=lambda name: (".arguments." not in name, name)):  # those of fit first
         before, now = stored_fields.get(name), fields.get(name)
         if before != now:
             more = f" To train on, set config.train.start_from={name_of(workdir)}." if name == STEPS else ""

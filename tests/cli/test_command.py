@@ -18,6 +18,7 @@ from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
 
 def test_help_lists_the_verbs(pixelcnn):
     lines = [line for line in pixelcnn("--help").splitlines() if line.startswith("  ") and line.strip()]
+    assert not [line for line in lines if line.endswith("...")]
     assert {line.split()[0] for line in lines} >= {*main.commands}
     for verb in main.commands:
         assert "Usage:" in pixelcnn(verb, "-h")
@@ -88,3 +89,14 @@ def test_a_lack_of_memory_is_one_sentence(error):
     result = CliRunner().invoke(options.UserCommand("work", callback=fail))
     assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
     assert "too little memory" in result.output
+
+
+def test_progress_is_told_in_a_pipe_once_it_takes_long(monkeypatch, capsys):
+    told = []
+    for seconds in (10, 0):
+        monkeypatch.setattr(options, "SECONDS", seconds)
+        with options.progress("sampling", 3) as on_row:
+            for row in range(3):
+                on_row(row)
+        told.append("3/3" in capsys.readouterr().err)
+    assert told == [False, True]

@@ -94,7 +94,8 @@ def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_p
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"config": {}}, "names no test split"),
+        ({"config": {}}, "does not name its data: use pixelcnn_jax.evaluate"),
+        ({"config": {"data": {"dataset": "array", "levels": 17}}}, "--data-dir"),
         ({"config": {"data": {"dataset": "digits", "test_split": ""}}}, "test split.*--split=validation"),
         ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "tset"}}}, "tset"),
         ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "test", "wings": 2}}}, "wings"),

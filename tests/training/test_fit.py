@@ -115,7 +115,14 @@ def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkey
     assert without_times(resumed.history) == without_times(again.history) == without_times(short.history)
     assert loaded.card["density"] == "p(x)"
     assert loaded.card["config"]["data"] | {"levels": 2, "labels": False} == loaded.card["config"]["data"]
-    changes = {"images": ~IMAGES, "steps": 7, "key": jax.random.key(1), "validation": 0.2, "ema_decay": 0.8}
+    changes = {
+        "images": ~IMAGES,
+        "h": np.arange(len(IMAGES)) % 3,
+        "steps": 7,
+        "key": jax.random.key(1),
+        "validation": 0.2,
+        "ema_decay": 0.8,
+    }
     for name, value in (changes | {"model": None, "learning_rate": 1e-3, "eval_every": None}).items():
         with pytest.raises(InputError, match=rf"data\.v2/run has a different config: {name} was"):
             fit(**{"model": TINY, "images": IMAGES} | SHORT | {name: value}, workdir=tmp_path / "data.v2/run")
