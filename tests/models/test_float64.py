@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from proofs import all_images, randomised
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, log_prob, sample_and_log_prob
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, evaluate, log_prob, sample_and_log_prob
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 SMALL = dict(levels=3, channels=2, features=4, layers=1, first_kernel_size=3)
@@ -29,6 +29,9 @@ def test_probabilities_of_all_images_sum_to_one_in_twelve_digits(kind, options):
         double = single.clone(dtype="float64")
         actual = np.asarray(log_prob(double, variables, EVERY, h=h))
         drawn, log_probs = sample_and_log_prob(double, variables, key, shape=(3, 1, 2), h=h[:3])
+        h = h.astype(np.float64) + 1e-9  # lost in float32
+        mean = evaluate(double, variables, EVERY, h=h).nats
+        np.testing.assert_allclose(mean, -log_prob(double, variables, EVERY, h=h).mean(), rtol=1e-13)
         places = [np.flatnonzero((np.asarray(x) == EVERY).all((1, 2, 3)))[0] for x in drawn]
     assert actual.dtype == log_probs.dtype == np.float64
     assert abs(np.exp(actual).sum() - 1) < 1e-12
