@@ -80,7 +80,7 @@ class Network(nn.Module):
         """Drops an inherited stream if the subclass, or a mixin, changes the network."""
         owner = next(base for base in cls.__mro__ if "stream" in vars(base))
         for base in cls.__mro__[: cls.__mro__.index(owner)]:
-            fields = vars(base).get("__annotations__", {})
+            fields = getattr(base, "__dataclass_fields__", {})
             methods = {name for name, x in vars(base).items() if hasattr(x, "__get__")} - fields.keys()
             if any(hasattr(owner, name) and (name == "__call__" or not name.startswith("_")) for name in methods):
                 cls.stream = Network.stream  # type: ignore[method-assign]
