@@ -80,7 +80,8 @@ def nats(
       mask: true at the sub-pixels to score; the others still condition later ones.
     """
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
-    rngs, images = options.get("rngs"), with_channels(images, model.channels)
+    rngs = options.get("rngs")
+    images = with_channels(images, getattr(model, "channels", np.shape(images)[-1]))
     model, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape, rngs=rngs)
     losses = -log_probs(model, variables, images, condition, **options)
     return jnp.sum(losses if mask is None else jnp.where(as_mask(mask, losses.shape), losses, 0), axis=(1, 2, 3))

@@ -77,7 +77,7 @@ def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrain
     """
     variables, card = read_weights(name)
     if card.get("dtype") == "float64" and jnp.zeros(()).dtype != jnp.float64:
-        raise InputError(f"{name} holds float64: call jax.config.update('jax_enable_x64', True) first.")
+        raise InputError(f"{name} holds float64, which needs JAX_ENABLE_X64=1 in the environment.")
     try:
         model = build(card["networks"]) if model is None else model
         _check_fit(model, variables)

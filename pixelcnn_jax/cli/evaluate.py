@@ -58,9 +58,13 @@ def evaluate_split(
     if "data" not in density.card["config"]:
         raise InputError(f"{density.name} does not name its data: use pixelcnn_jax.evaluate.")
     if not name:
-        raise InputError(f"{density.name} names no {split} split: use --split=validation.")
+        other = "train" if split == "validation" else "validation"
+        raise InputError(f"{density.name} names no {split} split: use --split={other}.")
     if data.dataset in ("array", "folder") and data_dir is None:
-        raise InputError(f"{density.name} was trained on an array or a folder: give its path by --data-dir.")
+        raise InputError(
+            f"{density.name} was trained on a folder or an array: give the folder, or an .npz file, by --data-dir, or "
+            "use pixelcnn_jax.evaluate."
+        )
     examples = getattr(density.conditioner, "max_examples", 0)
     if (data.resize or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
         raise InputError(f"config.data.resize or max_examples of {density.name} is larger than the model takes.")

@@ -39,9 +39,9 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
             images = np.stack([read_fitted(paths[filename], density) for filename in names[start : start + batch]])
             h = density.h_of(label, len(images))
             scores = bits_per_dim(density.model, density.variables, images, h=h).tolist()
-            if any(map(math.isnan, scores)):
-                raise InputError(NOT_FINITE)
             for index, (image, score) in enumerate(zip(images, scores, strict=True)):
+                if math.isnan(score):
+                    raise InputError(f"{names[start + index]}: {NOT_FINITE}")
                 less = score - png_bits_per_dim(image, levels=density.model.levels)
                 file = os.fsencode(names[start + index]).decode(errors="backslashreplace")
                 rows.append({"file": file, "bits_per_dim": score, "less_png": less})

@@ -123,11 +123,11 @@ def decompress_sizes(
 def integer_network(model: nn.Module) -> IntegerPixelCNN:
     """Extracts the integer network, or raises InputError."""
     network = model.network if isinstance(model, ConditionalModel) else model
-    if isinstance(model, ConditionalModel) and not isinstance(model.conditioner, ConstantCondition):
+    if not isinstance(network, IntegerPixelCNN):
+        raise InputError(
+            f"model must be an IntegerPixelCNN, got {type(network).__name__}: make one of a GatedPixelCNN with "
+            "pixelcnn_jax.quantise(model, variables, images)."
+        )
+    if network is not model and not isinstance(model.conditioner, ConstantCondition):
         raise InputError("model must compute its condition exactly: give h or s to the integer network itself.")
-    if isinstance(network, IntegerPixelCNN):
-        return network
-    raise InputError(
-        f"model must be an IntegerPixelCNN, got {type(network).__name__}: make one of a GatedPixelCNN with "
-        "pixelcnn_jax.quantise(model, variables, images)."
-    )
+    return network

@@ -39,7 +39,7 @@ class Split(NamedTuple):
     def check_name(self, dataset: str, names: Collection[str]) -> None:
         """Raises InputError unless the data set has this split."""
         if self.name not in names:
-            part = f"{next(iter(names), 'train')}[:90%]"
+            part = f"{'train' if 'train' in names else next(iter(names), 'train')}[:90%]"
             raise InputError(
                 f'{dataset} has no split "{self.name}", it has {", ".join(names)}, and parts such as {part}.'
             )

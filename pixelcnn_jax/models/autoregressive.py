@@ -82,7 +82,7 @@ class Network(nn.Module):
         for base in cls.__mro__[: cls.__mro__.index(owner)]:
             fields = getattr(base, "__dataclass_fields__", {})
             methods = {name for name, x in vars(base).items() if hasattr(x, "__get__")} - fields.keys()
-            if any(hasattr(owner, name) and (name == "__call__" or not name.startswith("_")) for name in methods):
+            if any(hasattr(owner, name) and (name == "__call__" or not name.startswith("__")) for name in methods):
                 cls.stream = Network.stream  # type: ignore[method-assign]
         super().__init_subclass__(**options)
 

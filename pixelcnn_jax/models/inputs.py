@@ -121,7 +121,7 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
     sizes = np.shape(mask)
     if len(sizes) != 4 or any(size not in (1, full) for size, full in zip(sizes, shape, strict=True)):
         raise InputError(f"mask must have shape {[*shape]}, or 1 for any of these sizes, got {[*sizes]}.")
-    return (jnp if isinstance(mask, jax.Array) else np).broadcast_to(mask, shape)
+    return (jnp if isinstance(mask, jax.core.Tracer) else np).broadcast_to(mask, shape)
 
 
 def as_rows(name: str, values: Any, count: int) -> Any:
@@ -145,7 +145,9 @@ def as_rows(name: str, values: Any, count: int) -> Any:
 
 def as_array(values: Any) -> Any:
     """Converts to native byte order; NumPy stays NumPy, as JAX would truncate int64."""
-    x = values if isinstance(values, jax.Array) else np.asarray(values)
+    if isinstance(values, jax.Array):
+        return values
+    x = np.asarray(values)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 

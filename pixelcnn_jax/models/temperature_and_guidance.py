@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from pixelcnn_jax.distributions import promoted
@@ -54,7 +55,7 @@ def make_adjustment(temperature: Scalar, guidance: Scalar) -> Adjustment:
     for name, value, least, neutral in (("temperature", temperature, 1e-30, 1), ("guidance", guidance, 0, 0)):
         if isinstance(value, jax.core.Tracer):
             parts.append(value)
-        elif not least <= (number := float(value)) <= 1e30:
+        elif not least <= (number := np.asarray(value).item()) <= 1e30:
             raise InputError(f"{name} must be from {least} to 1e30, got {value}.")
         else:
             parts.append(None if number == neutral else number)

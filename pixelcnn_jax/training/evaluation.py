@@ -18,7 +18,7 @@ from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, as_vectors
-from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImageSpec, Map, Variables, as_images, as_rows
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImageSpec, Map, Variables, as_array, as_images, as_rows
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Experiment, Params
 from pixelcnn_jax.training.processes import own_rows
@@ -163,8 +163,9 @@ def make_scorer(
 
 def in_full_precision(losses_of: Callable[[Params, Dataset], Any], params: Params, dataset: Dataset) -> Any:
     """Computes the values of a data set with float32 matmuls on any device; raises InputError for NaN."""
+    params = jax.device_put(jax.tree.map(as_array, params), replicated(data_mesh()))
     with jax.default_matmul_precision("highest"):
-        values = losses_of(jax.device_put(params, replicated(data_mesh())), dataset)
+        values = losses_of(params, dataset)
     if any(np.isnan(x).any() for x in jax.tree.leaves(values)):
         raise InputError(NOT_FINITE)
     return values

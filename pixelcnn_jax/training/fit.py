@@ -231,8 +231,8 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
     def init(key: Key[Array, ""]) -> Params:
         vectors = {"h": jax.nn.one_hot(first["h"], classes)} if classes else {}
         variables = dict(model.init(key, first["image"], **condition(first) | vectors) if start is None else start)
-        params = jax.tree.map(lambda x: x.astype(accumulation_dtype(x.dtype)), variables["params"])  # float32 at least
-        return variables | {"params": params}
+        trained = {name: variables[name] for name in variables if name == "params"}
+        return variables | jax.tree.map(lambda x: x.astype(accumulation_dtype(x.dtype)), trained)  # float32 at least
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Array:
         others = {name: x for name, x in params.items() if name != "params"}  # such as masks; not trained

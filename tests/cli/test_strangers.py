@@ -71,7 +71,7 @@ def stranger(folder, model=NETWORK, h=None, networks=None, density="p(x)", spec=
         ({"dataset": "{data}/strange"}, "not a path"),
         ({"dataset": "../data/strange"}, "not a path"),
         ({"dataset": "strange", "data_dir": "{data}"}, '"strange" is unknown'),
-        ({"dataset": "folder", "data_dir": "{data}"}, "data_dir=None"),
+        ({"dataset": "folder", "data_dir": "{data}"}, "by --data-dir"),
         ({"dataset": "mnist", "download": True}, "mnist is not prepared"),
         ({"density": "p(x|y)", "h": LABEL, "spec": replace(SPEC, classes=2**16)}, r"no model of p\(x\|y\)"),
         ({"density": "p(x|caption)"}, r"no model of p\(x\|caption\)"),

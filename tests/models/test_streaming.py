@@ -98,10 +98,17 @@ def test_a_subclass_is_cached_unless_it_changes_a_method(network):
         def stream(self):
             return stream
 
+        def _part(self):
+            return 1
+
+    class Private(Own):
+        def _part(self):
+            return 2
+
     stream = network().stream()
-    actual = [stream_of(one(levels=3)) for one in (network, Lower, Changed, Below, Mixed, Own)]
+    actual = [stream_of(one(levels=3)) for one in (network, Lower, Changed, Below, Mixed, Private, Own)]
     assert type(actual[0]) is type(actual[1])
-    assert actual[2:] == [None, None, None, stream]
+    assert actual[2:] == [None, None, None, None, stream]
 
 
 @each_stream

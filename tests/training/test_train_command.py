@@ -166,6 +166,8 @@ def test_a_signal_while_a_command_imports_is_one_line(tmp_path, command, number)
     line = [sys.executable, "-m", command, "--help"]
     done = subprocess.run(line, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
     assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (128 + number, 1, "")
+    users = [sys.executable, "-c", "import pixelcnn_jax.foundation, signal; print(signal.getsignal(2))", command]
+    assert "default_int_handler" in subprocess.run(users, cwd=ROOT, capture_output=True, text=True).stdout
 
 
 def test_an_experiment_that_is_not_there_is_refused():
