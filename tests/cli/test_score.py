@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from io import BytesIO
 
 import jax
@@ -31,6 +32,11 @@ def test_files_are_scored_as_csv_and_json(pixelcnn, colour_model, folder, monkey
         Image.fromarray(as_pixels(image[0], levels=4)).save(file, "PNG", optimize=True)
         png = 8 * len(file.getvalue()) / image.size
         assert row["less_png"] == pytest.approx(row["bits_per_dim"] - png, rel=1e-5)
+
+
+def test_a_file_name_need_not_be_utf8(pixelcnn, colour_model, folder):
+    os.rename(folder / "one.png", os.fsencode(folder) + b"/\xe9.png")
+    assert "\n\\xe9.png," in pixelcnn("score", colour_model, folder)
 
 
 def test_likelihoods_that_are_not_finite_are_refused(pixelcnn, folder, tmp_path):
