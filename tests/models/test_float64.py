@@ -6,7 +6,7 @@ import pytest
 from proofs import all_images, randomised
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, evaluate, log_prob, sample_and_log_prob
-from pixelcnn_jax.models.products import product
+from pixelcnn_jax.models.products import window_product
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 SMALL = dict(levels=3, channels=2, features=4, layers=1, first_kernel_size=3)
@@ -40,10 +40,10 @@ def test_probabilities_of_all_images_sum_to_one_in_twelve_digits(kind, options):
     np.testing.assert_allclose(log_probs, actual[places], rtol=1e-12)
 
 
-def test_products_of_float64_and_float32():
+def test_windows_of_float64_and_kernels_of_float32():
     with jax.enable_x64(True):
-        actual = product(jax.numpy.ones((2, 3), np.float64), jax.numpy.ones((3, 4), np.float32))
-    np.testing.assert_array_equal(actual, np.full((2, 4), 3.0))
+        actual = window_product(jax.numpy.ones((1, 3, 4, 2), np.float64), jax.numpy.ones((3, 3, 2, 5), np.float32))
+    np.testing.assert_array_equal(actual, np.full((1, 1, 2, 5), 18.0))
 
 
 def test_float64_is_refused_where_jax_has_32_bits():
