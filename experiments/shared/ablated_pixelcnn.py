@@ -8,9 +8,18 @@ from jaxtyping import Array
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import mask_params
-from pixelcnn_jax.models.gated_pixelcnn import dropouts, layer_shapes
+from pixelcnn_jax.models.gated_pixelcnn import layer_shapes
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import add_bias, gate, horizontal_conv, one_by_one, shift_down, vertical_conv, zero_rows
+from pixelcnn_jax.models.layers import (
+    add_bias,
+    dropouts,
+    gate,
+    horizontal_conv,
+    one_by_one,
+    shift_down,
+    vertical_conv,
+    zero_rows,
+)
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import register
 

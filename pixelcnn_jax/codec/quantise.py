@@ -16,7 +16,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, apply_conditioner, part_of
-from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN, horizontal_rows
+from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import (
     Condition,
     Images,
@@ -28,7 +28,7 @@ from pixelcnn_jax.models.inputs import (
     condition_of,
     params_of,
 )
-from pixelcnn_jax.models.layers import shift_down, vertical_layer, zero_rows
+from pixelcnn_jax.models.layers import horizontal_rows, shift_down, vertical_layer, zero_rows
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe
 

@@ -30,12 +30,6 @@ from pixelcnn_jax.models.products import product
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
-@nn.nowrap
-def init_parameters(model: nn.Module, rngs: Any, *inputs: Any, **options: Any) -> Any:
-    """Draws the variables without computing logits."""
-    return nn.Module.init(model, rngs, *inputs, **{"method": "parameters", **options})
-
-
 class Network(nn.Module):
     """Base class of autoregressive networks over sub-pixels.
 
@@ -86,7 +80,10 @@ class Network(nn.Module):
                 cls.stream = Network.stream  # type: ignore[method-assign]
         super().__init_subclass__(**options)
 
-    init = init_parameters
+    @nn.nowrap
+    def init(self, rngs: Any, *inputs: Any, **options: Any) -> Any:
+        """Draws the variables without computing logits."""
+        return nn.Module.init(self, rngs, *inputs, **{"method": "parameters", **options})
 
     def __call__(
         self, images: ImagesLike, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True

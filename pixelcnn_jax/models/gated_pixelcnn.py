@@ -5,7 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from pixelcnn_jax.distributions import differences, intensities, neighbours, predicted
 from pixelcnn_jax.foundation.errors import InputError
@@ -13,17 +13,7 @@ from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.gated_stream import GatedStream
 from pixelcnn_jax.models.inputs import Condition, ImagesLike, with_channels
-from pixelcnn_jax.models.layers import (
-    PRE_ACTIVATION,
-    Context,
-    Dropout,
-    dropout,
-    horizontal_conv,
-    horizontal_layer,
-    shift_down,
-    vertical_layer,
-    zero_rows,
-)
+from pixelcnn_jax.models.layers import PRE_ACTIVATION, dropouts, horizontal_rows, shift_down, vertical_layer, zero_rows
 from pixelcnn_jax.models.parameters import Kernel, Params, affine
 
 Stacks = tuple[Array, Array]  # features of the vertical and of the horizontal stack (Figure 2)
@@ -128,23 +118,3 @@ def merge_gates(layer: Params) -> Params:
         "crossing": {"kernel": kernel.reshape(*kernel.shape[:-4], 2 * kernel.shape[-1], -1)},
         "out": layer["out"],
     }
-
-
-def horizontal_rows(
-    layer: Params,
-    x: Float[Array, "batch height width inputs"],
-    crossing: Float[Array, "batch height width *gates"],
-    **options: Any,
-) -> tuple[Float[Array, "batch height width features"], Float[Array, "batch height width features"]]:
-    """Computes ``horizontal_layer`` over whole rows."""
-    before = crossing + horizontal_conv(layer["horizontal"]["left"], x)
-    context = Context(pre_activation=before, out=layer["out"]["bias"][None, None, None])
-    return horizontal_layer(layer, x, context, **options)
-
-
-def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]:
-    """Builds the dropout of the horizontal and the vertical stack."""
-    if key is None:
-        return (lambda x: x), (lambda x: x)
-    horizontal, vertical = jax.random.split(key)
-    return partial(dropout, horizontal, rate), partial(dropout, vertical, rate)

@@ -13,14 +13,7 @@ from pixelcnn_jax.distributions import differences, predicted
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import colour_block, colour_slice, mask_params
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import (
-    Context,
-    append,
-    horizontal_conv_valid,
-    horizontal_layer,
-    vertical_layer,
-    zero_rows,
-)
+from pixelcnn_jax.models.layers import append, horizontal_conv_valid, horizontal_layer, vertical_layer, zero_rows
 from pixelcnn_jax.models.parameters import Params, layers_of
 
 
@@ -140,9 +133,8 @@ class GatedStream:
         x = encode(model, params, pixel)[..., : model.inputs_before(colour)]
         outs: list[Array] = []
         gated: list[Array] = []
-        for layer, gate_context, out in zip(weights["layers"], [state.first, *state.gates], state.outs, strict=True):
-            context = Context(gate_context[..., :size], out[..., :size])
-            x, now_gated = horizontal_layer(layer, x, context, residual=bool(outs))
+        for layer, before, out in zip(weights["layers"], [state.first, *state.gates], state.outs, strict=True):
+            x, now_gated = horizontal_layer(layer, x, before[..., :size], out[..., :size], residual=bool(outs))
             outs.append(x)
             gated.append(now_gated)
         inputs = jnp.stack(outs[:-1])

@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -95,6 +96,14 @@ def dropout(
     return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
 
 
+def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]:
+    """Builds the dropout of the horizontal and the vertical stack."""
+    if key is None:
+        return (lambda x: x), (lambda x: x)
+    horizontal, vertical = jax.random.split(key)
+    return partial(dropout, horizontal, rate), partial(dropout, vertical, rate)
+
+
 def condition_terms(
     layer: Params, stack: str, condition: Condition, *, precision: jax.lax.Precision | None = None
 ) -> Float[Array, "#batch #height #width *features"] | float:
@@ -135,23 +144,28 @@ def vertical_layer(
     )
 
 
-class Context(NamedTuple):
-    """All terms but the current pixel's (sampling: colour's), which ``horizontal_layer`` adds."""
-
-    pre_activation: Float[Array, "#batch #height #width *gates"]
-    out: Float[Array, "#batch #height #width out_features"]
-
-
 def horizontal_layer(
     layer: Params,
     x: Float[Array, "batch height width features"],
-    context: Context,
+    pre_activation: Float[Array, "#batch #height #width *gates"],
+    out: Float[Array, "#batch #height #width out_features"],
     *,
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
-    """Adds the terms of the current pixel and computes the rest of the layer: its output and its gated units."""
-    pre_activation = context.pre_activation + product(x, layer["horizontal"]["pixel"])
+    """Adds the terms of the current pixel (sampling: colour) to all others; returns the output and the gated units."""
+    pre_activation = pre_activation + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(pre_activation, PRE_ACTIVATION)))
-    out = context.out + product(gated, layer["out"]["kernel"])
+    out = out + product(gated, layer["out"]["kernel"])
     return (x + out if residual else out), gated
+
+
+def horizontal_rows(
+    layer: Params,
+    x: Float[Array, "batch height width inputs"],
+    crossing: Float[Array, "batch height width *gates"],
+    **options: Any,
+) -> tuple[Float[Array, "batch height width features"], Float[Array, "batch height width features"]]:
+    """Computes ``horizontal_layer`` over whole rows."""
+    before = crossing + horizontal_conv(layer["horizontal"]["left"], x)
+    return horizontal_layer(layer, x, before, layer["out"]["bias"][None, None, None], **options)

@@ -129,7 +129,7 @@ def residual_in_the_vertical_stack(right):
     return changed
 
 
-@trap(figure_2, gated_pixelcnn, "horizontal_layer")
+@trap(figure_2, layers, "horizontal_layer")
 def no_residual(right):
     return lambda *args, **options: right(*args, **options | dict(residual=False))
 

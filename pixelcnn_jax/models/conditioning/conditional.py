@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.autoregressive import Network, check_precision, init_parameters
+from pixelcnn_jax.models.autoregressive import Network, check_precision
 from pixelcnn_jax.models.inputs import (
     Condition,
     ConditionLike,
@@ -60,7 +60,7 @@ class ConditionalModel(nn.Module):
     network: Any
     conditioner: Any
 
-    init = init_parameters
+    init = Network.init
 
     def parameters(self, images: ImagesLike, h: ConditionLike | None = None) -> None:
         """Draws the parameters of both modules."""
