@@ -208,6 +208,8 @@ def _prepared(
     temperature: Scalar = 1.0,
     guidance: Scalar = 0.0,
 ) -> tuple[nn.Module, Variables, Adjustment, SamplerInputs, Drawn]:
+    if len(shape) != 3:
+        raise InputError(f"shape must be (batch, height, width), got {shape}.")
     adjustment = make_adjustment(temperature, guidance)
     network, weights, condition = apply_conditioner(model, variables, h, s, shape=shape)
     if adjustment.guidance is not None:

@@ -134,6 +134,8 @@ def test_bool_images_are_levels():
         (dict(observed=IMAGES, mask=np.ones((4, 1), bool)), "mask must have shape"),
         (dict(observed=IMAGES), "mask must have shape"),
         (dict(key=jax.random.split(KEY, 3)), "key must be one key or one for each"),
+        (dict(shape=(*SHAPE, 1)), "shape must be"),
+        (dict(temperature=jnp.ones(CLASSES)), "temperature must be one number"),
         (dict(temperature=0.0), "temperature must be"),
         (dict(temperature=np.nan), "temperature must be"),
         (dict(guidance=-1.0), "guidance must be"),

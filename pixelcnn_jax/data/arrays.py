@@ -33,6 +33,8 @@ def array_source(
     stored = np.asarray(as_images(images, channels=channels, levels=levels))
     stored = stored.astype(np.uint8 if levels <= 256 else np.uint16)
     if labels is not None:
+        if np.shape(labels) != (len(stored),):
+            raise InputError(f"labels must be integers [{len(stored)}], got shape {np.shape(labels)}.")
         classes = classes or int(labels.max()) + 1
         check_values(labels, min(classes, MAX_CLASSES), name="labels")
 

@@ -28,7 +28,7 @@ def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.ndarray, "height width channels"]:
-    """Decodes an image file to 8-bit RGB or grey, without transparency.
+    """Decodes an image file to 8-bit RGB or grey, over white.
 
     Args:
       file: path or contents.
@@ -41,8 +41,9 @@ def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.
         # EXIF orientation; TFDS ignores it.
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)
-        opaque = image.convert("RGBA") if image.mode == "P" else image  # a transparent palette would warn
-        mode = "RGB" if colour or (colour is None and image.mode not in GREY) else "L"
+        mode, opaque = "RGB" if colour or (colour is None and image.mode not in GREY) else "L", image
+        if image.has_transparency_data:
+            opaque = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         return np.asarray(opaque if opaque.mode == mode else opaque.convert(mode)).reshape(*image.size[::-1], -1)
 
 

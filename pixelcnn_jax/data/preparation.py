@@ -94,6 +94,8 @@ def luma(image: Any) -> Any:
     """Computes ITU-R 601-2 luma (NumPy or JAX), bit-identical to Pillow's."""
     if image.shape[-1] == 1:
         return image
+    if image.shape[-1] != 3:
+        raise InputError(f"grey needs images of 1 or 3 channels, got {image.shape[-1]}: set grey=False.")
     weights = np.array([19595, 38470, 7471], np.uint32)  # 65,536 levels need all 32 bits
     return (image.astype(np.uint32) @ weights + 2**15 >> 16).astype(image.dtype)[..., None]
 

@@ -81,7 +81,7 @@ class Network(nn.Module):
         super().__init_subclass__(**options)
 
     @nn.nowrap
-    def init(self, rngs: Any, *inputs: Any, **options: Any) -> Any:
+    def init(self: nn.Module, rngs: Any, *inputs: Any, **options: Any) -> Any:
         """Draws the variables without computing logits."""
         return nn.Module.init(self, rngs, *inputs, **{"method": "parameters", **options})
 

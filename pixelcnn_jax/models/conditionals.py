@@ -1,7 +1,7 @@
 """The conditionals of a network, one sub-pixel at a time."""
 
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import flax
 import flax.linen as nn
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
 from pixelcnn_jax.distributions import promoted
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
 from pixelcnn_jax.models.inputs import Condition, ConditionLike, Map, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
@@ -78,7 +79,9 @@ def start(
     """Builds the cache for ``conditional``; ``shape`` is batch, height, width."""
     network, variables, condition = apply_conditioner(model, variables, h, s, shape=shape)
     batch, _, width = shape
-    return _first_site(cast(Stream, stream_of(network)), params_of(variables), condition, batch, width)
+    if (stream := stream_of(network)) is None:
+        raise InputError(f"model must have a stream, for cached sampling, got {type(network).__name__}.")
+    return _first_site(stream, params_of(variables), condition, batch, width)
 
 
 @jax.jit

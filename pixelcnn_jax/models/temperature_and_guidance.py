@@ -53,6 +53,8 @@ def make_adjustment(temperature: Scalar, guidance: Scalar) -> Adjustment:
     """
     parts: list[Any] = []
     for name, value, least, neutral in (("temperature", temperature, 1e-30, 1), ("guidance", guidance, 0, 0)):
+        if np.ndim(value):
+            raise InputError(f"{name} must be one number, got shape {np.shape(value)}: use jax.vmap for several.")
         if isinstance(value, jax.core.Tracer):
             parts.append(value)
         elif not least <= (number := np.asarray(value).item()) <= 1e30:

@@ -71,11 +71,11 @@ def evaluate(
     if isinstance(model, Network) and "h" in condition:
         condition["h"] = np.asarray(as_vectors(variables, condition["h"]))
         model.check_given(Condition(condition["h"]))
-    h, s = (condition[x][:1] if x in condition else None for x in "hs")
-    apply_conditioner(model, variables, h, s, shape=(1, *pixels.shape[1:]))
+    h, s = (extreme_rows(condition[x]) if x in condition else None for x in "hs")  # what follows is traced
+    apply_conditioner(model, variables, h, s, shape=(2, *pixels.shape[1:]))
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], model.channels, model.levels)
     dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").with_arrays(**condition)
-    return summarise(in_full_precision(_nats_of(model, min(batch_size, count)), variables, dataset), spec)
+    return summarise(in_full_precision(_nats_of(model, max(1, min(batch_size, count))), variables, dataset), spec)
 
 
 def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
@@ -87,6 +87,11 @@ def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
     if not count:
         raise InputError("images must hold at least one image, got none.")
     return {name: np.asarray(as_rows(name, x, count)) for name, x in (("h", h), ("s", s)) if x is not None}
+
+
+def extreme_rows(x: np.ndarray) -> np.ndarray:
+    """Selects the rows that hold the smallest and the largest value."""
+    return x[[index // x[0].size for index in (x.argmin(), x.argmax())] if x.size else [0, 0]]
 
 
 @functools.lru_cache(maxsize=8)

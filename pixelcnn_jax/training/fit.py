@@ -44,7 +44,7 @@ from pixelcnn_jax.models.registry import ModelConfig, describe, make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.config import RunConfig, parse_config
-from pixelcnn_jax.training.evaluation import given_rows, make_scorer
+from pixelcnn_jax.training.evaluation import extreme_rows, given_rows, make_scorer
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.workdir import open_workdir
@@ -137,6 +137,8 @@ def fit(
     try:
         spec = ImageSpec(pixels.shape[1], pixels.shape[2], channels, levels)
         network = _model(model, spec, epochs=steps * batch_size / (len(images) - len(held_out)))
+        if isinstance(network, ConditionalModel) and "h" in condition:  # the values of h, which are traced later
+            network.init(jax.random.key(0), extreme_rows(condition["h"]), 2, method="condition")
         spec = dataclasses.replace(spec, classes=_classes(network, condition.get("h"), variables))
         dataset = Dataset(lambda i: {"image": pixels[i]}, len(images), spec, "array").with_arrays(**condition)
         learned = np.setdiff1d(np.arange(len(images)), held_out)

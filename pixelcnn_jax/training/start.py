@@ -32,6 +32,8 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
             raise InputError(f"config.train.reinitialise names {part}, which config.train.start_from={name} lacks.")
     variables = unflatten_dict({path: x for path, x in trained.items() if not set(path) & set(without)})
     whole = {part: variables[part] for part in abstract_params if part in variables}
+    if not variables:
+        raise InputError(f"config.train.reinitialise leaves nothing of config.train.start_from={name}.")
     # Either side may hold the network alone, in a ConditionalModel, or beside other networks.
     networks = [x for x in (variables, part_of(variables, "network")) if x]
     networks += [{"params": {"network": x.get("params")}} for x in networks]

@@ -110,7 +110,7 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
 
 
 def _digest(split: Dataset) -> str:
-    return hashlib.sha256(read_all(split.subset(INSPECTED))["image"]).hexdigest()[:16]
+    return hashlib.sha256(read_all(split.subset(INSPECTED))["image"].tobytes()).hexdigest()[:16]
 
 
 @contextmanager

@@ -80,6 +80,7 @@ IMAGES = np.zeros((3, 4, 4), int)
         (IMAGES + 16, None, "images"),
         (IMAGES, np.array([0, -1, 1]), "labels"),
         (IMAGES, np.array([0, 5, 1]), "labels"),
+        (IMAGES, np.arange(4), "labels must be integers .3."),
     ],
 )
 def test_refusals(images, labels, field):

@@ -29,12 +29,12 @@ from pixelcnn_jax.foundation.errors import InputError
     [
         ("1", 1, [255]),
         ("L", 7, [7]),
-        ("LA", (7, 0), [7]),
+        ("LA", (7, 0), [255]),
         ("RGB", (1, 2, 3), [1, 2, 3]),
-        ("RGBA", (1, 2, 3, 0), [1, 2, 3]),
+        ("RGBA", (0, 51, 102, 204), [51, 92, 133]),
     ],
 )
-def test_any_kind_of_image_is_decoded_without_transparency(tmp_path, mode, colour, pixel):
+def test_any_kind_of_image_is_decoded_over_white(tmp_path, mode, colour, pixel):
     file = tmp_path / "a.png"
     PIL.Image.new(mode, (6, 4), colour).save(file)
     assert has_colour(file) == (len(pixel) == 3)
@@ -46,7 +46,7 @@ def test_transparent_palettes(tmp_path):
     image = PIL.Image.new("P", (6, 4), 1)
     image.putpalette([0, 0, 0, 1, 2, 3])
     image.save(tmp_path / "a.png", transparency=b"\x00\x80")
-    assert (decode(tmp_path / "a.png", colour=True) == [1, 2, 3]).all()
+    assert (decode(tmp_path / "a.png", colour=True) == [128, 128, 129]).all()
 
 
 def png_of(width, height, bits, kind, pixels):

@@ -27,6 +27,8 @@ def test_grey_is_the_luma_of_pillow():
     pillows = [np.asarray(PIL.Image.fromarray(image).convert("L")) for image in colours]
     assert np.array_equal(images_of(grey)[..., 0], pillows)
     assert np.array_equal(images_of(from_array(colours[..., :1], levels=256, grey=True)), colours[..., :1])
+    with pytest.raises(InputError, match=r"^grey needs"):
+        images_of(from_array(colours[..., :2], levels=256, grey=True))
 
 
 def test_fewer_bits():

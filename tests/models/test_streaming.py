@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from networks import build_model
 from proofs import assert_same, random_condition, random_images
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, sample
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN, RowLSTM, sample
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.models.conditionals import conditional, start
 from pixelcnn_jax.models.streaming import stream_of
@@ -55,6 +55,8 @@ def test_a_diagonal_bilstm_is_run_again():
     built = build(DiagonalBiLSTM, "h and s")
     assert stream_of(built[0]) is None
     assert_same(*built)
+    with pytest.raises(InputError, match=r"^model must have a stream"):
+        start(*built[:2], shape=built[2], **built[3]._asdict())
 
 
 @each_stream

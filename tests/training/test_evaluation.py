@@ -1,5 +1,7 @@
 """The likelihood of a data set: every image once and in order, its mean and interval, and one program."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,8 +9,10 @@ import numpy as np
 import pytest
 from proofs import random_images, randomised
 
-from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, log_prob
+from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, fit, log_prob
 from pixelcnn_jax.data.dataset import from_array
+from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.training.evaluation import make_evaluator, score
 
 MODEL = GatedPixelCNN(levels=3, features=4, layers=1, first_kernel_size=3)
@@ -79,6 +83,14 @@ def test_one_program_serves_all_batches_and_the_next_call():
 def test_what_does_not_fit_is_refused(variables, images, h, named):
     with pytest.raises(InputError, match=f"^{named}"):
         evaluate(MODEL, variables, images, h=h)
+
+
+def test_the_h_of_every_image_is_checked():
+    model, tokens = ConditionalModel(MODEL, TextEncoder((2, 3, 2), words=("red",))), np.ones((11, 1), int)
+    variables, tokens[7] = model.init(jax.random.key(0), IMAGES, tokens), -1
+    for verb in (partial(evaluate, model, variables), partial(fit, model, steps=1)):
+        with pytest.raises(InputError, match=r"^h must hold integers 0 to 1, got -1"):
+            verb(IMAGES, h=tokens)
 
 
 def numbered(count):

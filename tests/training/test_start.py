@@ -70,7 +70,9 @@ def test_a_model_of_another_network_is_refused_by_the_parameter_that_differs(who
         trained_params(str(whole), tiny_experiment(**changes)[1])
 
 
-def test_a_part_that_is_left_out_may_differ(whole):
+def test_a_part_that_is_left_out_may_differ_unless_nothing_is_left(whole):
+    with pytest.raises(InputError, match="reinitialise leaves nothing"):
+        trained_params(str(whole), tiny_experiment()[1], without=("first", "layers", "head"))
     params = trained_params(str(whole), tiny_experiment(model__head_features=20)[1], without=("head",))
     assert "first" in params["params"]
     assert "head" not in params["params"]

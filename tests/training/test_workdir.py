@@ -40,12 +40,14 @@ def test_a_workdir_of_another_config_is_refused_by_its_first_field_that_differs(
 
 
 def test_a_workdir_whose_data_has_changed_is_refused(tmp_path):
-    claimed(tmp_path)
-    splits = tiny()[2]
+    scan = {"data__scan": "columns"}
+    claimed(tmp_path, **scan)
+    splits = tiny(**scan)[2]
     with pytest.raises(InputError, match=r"images\.counts\.validation was 20 and is now 9"):
-        claimed(tmp_path, splits=splits._replace(validation=splits.validation.subset(9)))
+        claimed(tmp_path, splits=splits._replace(validation=splits.validation.subset(9)), **scan)
+    turned = splits.validation.take(np.arange(20)[::-1], "turned")
     with pytest.raises(InputError, match=r"images\.sha256\.validation was"):
-        claimed(tmp_path, splits=splits._replace(validation=splits.validation.take(np.arange(20)[::-1], "turned")))
+        claimed(tmp_path, splits=splits._replace(validation=turned), **scan)
 
 
 @pytest.mark.parametrize(
