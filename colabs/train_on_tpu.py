@@ -42,9 +42,9 @@ if importlib.util.find_spec("experiments") is None:
     assert importlib.util.find_spec("experiments"), "The repository could not be cloned: see the message above."
 
 # %% tags=["parameters"]
-CONFIG = "cifar10"  # a file of configs/
+CONFIG = "cifar10_full"  # a file of configs/
 CHANGES = {"model.dtype": "bfloat16", "data.download": True}  # any field of the config
-WORKDIR = "drive/MyDrive/pixelcnn/cifar10"
+WORKDIR = "drive/MyDrive/pixelcnn/cifar10_full"
 
 # %%
 import importlib

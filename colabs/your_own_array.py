@@ -28,7 +28,8 @@
 import importlib.util
 
 if importlib.util.find_spec("pixelcnn_jax") is None:
-    # %pip install --quiet pixelcnn-jax
+    # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
+    # %pip install --quiet ./pixelcnn-jax
     assert importlib.util.find_spec("pixelcnn_jax"), "The package could not be installed: see the message above."
 
 # %% tags=["parameters"]

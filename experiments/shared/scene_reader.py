@@ -23,8 +23,11 @@ Captions = Int[np.ndarray, "captions words"]
 def check_reader(config: RunConfig, splits: Splits) -> None:
     """Raises InputError if ``classifier`` is set and cannot read these scenes."""
     spec = splits.spec
-    if config.section.classifier is not None and spec.classes != len(SCENES):
-        raise InputError("config.captions.classifier needs images of mnist_scenes with config.data.labels.")
+    upright = config.data.scan == "rows" and not config.data.invert
+    if config.section.classifier is not None and not (upright and spec.classes == len(SCENES)):
+        raise InputError(
+            "config.captions.classifier needs images of mnist_scenes with config.data.labels, without scan or invert."
+        )
     size = spec.height // 2 - MARGIN
     check_classifier(config, splits, ImageSpec(size, size, 1, spec.levels, 10))
 

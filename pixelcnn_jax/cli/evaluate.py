@@ -18,7 +18,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.conditional import part_of
 from pixelcnn_jax.training.config import TrainConfig
-from pixelcnn_jax.training.evaluation import in_full_precision, make_evaluator, score
+from pixelcnn_jax.training.evaluation import finite_values, make_evaluator, score
 
 MOST = 1024  # batch size, whatever a card says
 SPLITS = ("train", "validation", "test")
@@ -99,7 +99,7 @@ def evaluate_split(
     micro, most = train.microbatch_size, options.at_most(MOST, density.spec)
     batch_size = min(train.eval_batch_size, most)
     losses_of = make_evaluator(loss, batch_size=batch_size, microbatch_size=micro and min(micro, most))
-    return score(in_full_precision(losses_of, density.variables, dataset), dataset)
+    return score(finite_values(losses_of, density.variables, dataset), dataset)
 
 
 def _named_views(density: options.Density) -> dict[int, Callable[[Array], Array]]:

@@ -44,8 +44,11 @@ class DataConfig(Preparation):
     min_examples: int = field(0, "minimum number of examples per image, classes permitting", least=0)
 
     def __post_init__(self) -> None:
-        if self.flip and self.captions:
-            raise InputError("config.data.flip must be off with config.data.captions: sentences may say left or right.")
+        if self.flip and (self.captions or self.max_examples):
+            raise InputError(
+                "config.data.flip must be off with config.data.captions, which may say left or right, and with "
+                "config.data.max_examples, which would not be mirrored."
+            )
         if self.images_per_class > 1 and not self.labels:
             raise InputError("config.data.images_per_class above 1 needs config.data.labels=True.")
 

@@ -75,7 +75,7 @@ def evaluate(
     apply_conditioner(model, variables, h, s, shape=(2, *pixels.shape[1:]))
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], model.channels, model.levels)
     dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").with_arrays(**condition)
-    return summarise(in_full_precision(_nats_of(model, max(1, min(batch_size, count))), variables, dataset), spec)
+    return summarise(finite_values(_nats_of(model, max(1, min(batch_size, count))), variables, dataset), spec)
 
 
 def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:
@@ -114,7 +114,7 @@ def summarise(losses: Float[np.ndarray, " count"], spec: ImageSpec) -> Evaluatio
 def make_evaluator(
     function: PerImage, *, batch_size: int, microbatch_size: int | None = None, shows: bool = True
 ) -> Callable[[Params, Dataset], Any]:
-    """Compiles a per-image function for whole splits, on all devices.
+    """Compiles a per-image function for whole splits, on all devices, with full matmul precision.
 
     Args:
       function: pure ``params, batch -> values [batch, ...]``, an array or a pytree. With microbatches, the value of an
@@ -145,7 +145,8 @@ def make_evaluator(
         total, title = -(-len(dataset) // batch_size), f"scoring {dataset.description}"
         batches = evaluation_batches(dataset, batch_size=batch_size, **own_rows())
         for batch in progress_bar(batches, title, shown=shows, total=total, delay=2, leave=False):
-            values.append(compiled(params, shard_batch(mesh, batch)))
+            with jax.default_matmul_precision("highest"):  # float32 on any device
+                values.append(compiled(params, shard_batch(mesh, batch)))
             wait_for_older(values)
         return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(dataset)], *values)
 
@@ -166,11 +167,9 @@ def make_scorer(
     return lambda params, dataset: score(losses_of(params, dataset), dataset, measure=experiment.measure)
 
 
-def in_full_precision(losses_of: Callable[[Params, Dataset], Any], params: Params, dataset: Dataset) -> Any:
-    """Computes the values of a data set with float32 matmuls on any device; raises InputError for NaN."""
-    params = jax.device_put(jax.tree.map(as_array, params), replicated(data_mesh()))
-    with jax.default_matmul_precision("highest"):
-        values = losses_of(params, dataset)
+def finite_values(losses_of: Callable[[Params, Dataset], Any], params: Params, dataset: Dataset) -> Any:
+    """Computes the values of a data set; raises InputError for NaN."""
+    values = losses_of(jax.device_put(jax.tree.map(as_array, params), replicated(data_mesh())), dataset)
     if any(np.isnan(x).any() for x in jax.tree.leaves(values)):
         raise InputError(NOT_FINITE)
     return values

@@ -68,6 +68,8 @@ def test_refusals(tmp_path):
     assert isinstance(load_splits(dataclasses.replace(config, resize=3)), Splits)
     with pytest.raises(InputError, match=r"config\.data\.flip.*config\.data\.captions"):
         DataConfig(dataset="mnist_scenes/32x32", captions=True, flip=True)
+    with pytest.raises(InputError, match=r"config\.data\.flip.*config\.data\.max_examples"):
+        DataConfig(max_examples=1, flip=True)
     with pytest.raises(InputError, match=r"config\.data\.labels"):
         DataConfig(images_per_class=2)
     with pytest.raises(InputError, match="data_dir"):
