@@ -63,7 +63,7 @@ RECIPE = {
 
 def peak() -> float | None:
     kind = jax.devices()[0].device_kind
-    return next((rate for name, rate in PEAKS.items() if name in kind), None)
+    return next((rate for name, rate in PEAKS.items() if f"{name} " in f"{kind} "), None)
 
 
 def resolved(name: str, **model: Any) -> RunConfig:

@@ -40,7 +40,7 @@ def load_images(data_dir: str | None) -> Dataset:
 @click.option("--blocks", default=8, show_default=True, help="Blocks of steps each way.")
 @click.option("--steps", default=12, show_default=True, help="Steps in a block.")
 def main(data_dir: str | None, blocks: int, steps: int) -> None:
-    use_all_cores()
+    use_all_cores(8)
     settings = cifar10_full.get_config()
     settings.model.update({"features": 24, "layers": 4, "head_features": 48})
     config, dataset, mesh = parse_config(settings, unconditional.Config), load_images(data_dir), data_mesh()

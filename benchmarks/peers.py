@@ -210,7 +210,7 @@ def with_package(dtype: str) -> dict[str, float]:
     from pixelcnn_jax import sample
     from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, use_all_cores
 
-    use_all_cores()
+    use_all_cores(BATCH // 4)
     config, mesh = network_r(), data_mesh()
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
     experiment = unconditional.make_experiment(config, SPEC)

@@ -23,7 +23,7 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 
 CLASSES = 4  # as many as images in a batch
 KEY, SHAPE = jax.random.key(0), (CLASSES, 2, 3)
-LABELS = np.arange(CLASSES)
+LABELS, EVERYWHERE = np.arange(CLASSES), np.ones((1, 1, 1, 1), bool)
 
 
 class Table(nn.Module):
@@ -127,12 +127,10 @@ def test_bool_images_are_levels():
         (dict(h=np.full(CLASSES, 2**32 + 1)), "h must be finite and fit into int32"),
         (dict(h=np.full((CLASSES, CLASSES), 1e39)), "h must be finite"),
         (dict(h=LABELS[:3]), "h must have a row for each of the 4"),
-        (
-            dict(observed=IMAGES.astype(np.int64) + 2**32, mask=np.ones((1, 1, 1, 1), bool)),
-            "observed must hold integers",
-        ),
+        (dict(observed=IMAGES.astype(np.int64) + 2**32, mask=EVERYWHERE), "observed must hold integers"),
         (dict(observed=IMAGES, mask=np.ones((4, 1), bool)), "mask must have shape"),
         (dict(observed=IMAGES), "mask must have shape"),
+        (dict(observed=IMAGES[:, 1:], mask=EVERYWHERE), "observed must have shape"),
         (dict(key=jax.random.split(KEY, 3)), "key must be one key or one for each"),
         (dict(shape=(*SHAPE, 1)), "shape must be"),
         (dict(temperature=jnp.ones(CLASSES)), "temperature must be one number"),

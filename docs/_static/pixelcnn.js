@@ -186,6 +186,8 @@ function* stepsOf(model, images, labels, width) {
       const outputs = outputsOf(model, layers, column, channel);
       const step = { image, index, outputs, bounds: boundsOf(model, outputs) };
       yield step;
+      const isLevel = Number.isInteger(step.value) && step.value >= 0 && step.value < levels;
+      check(isLevel, `Sub-pixels must be integers from 0 to ${levels - 1}.`);
       images[image][index] = step.value;
       layers[0].row[column][1 + channel] = 2 * step.value - (levels - 1);
     }
@@ -194,8 +196,11 @@ function* stepsOf(model, images, labels, width) {
 
 /** Reads a container, and checks its numbers before time or memory depends on them. */
 async function unpack(model, bytes, limit) {
-  const start = String.fromCharCode(...bytes.subarray(0, 10)), end = bytes.length - 8;
-  check(start === "\x93PCNN\r\n\x1a\x01\0" && end >= 70, "This is not a .pcnn file of version 1.");
+  const begins = (at) => String.fromCharCode(...bytes.subarray(at, at + 10)) === "\x93PCNN\r\n\x1a\x01\0";
+  const end = bytes.length - 8;
+  check(begins(0) && end >= 70, "This is not a .pcnn file of version 1.");
+  const next = Number(new BigUint64Array(bytes.slice(10, 18).buffer)[0]);
+  check(!begins(next), "This file holds images of several sizes: decompress it in a shell.");
   const holds = (at, to, digest) => bytes.subarray(at, to).every((x, i) => x === digest[i]);
   check(holds(end, end + 8, await sha256(bytes.subarray(0, end))), DAMAGED);
   const numbers = new Uint32Array(bytes.slice(34, 70).buffer);
@@ -251,6 +256,7 @@ class PixelCNN {
    * `onPixel` gets { index, value, probabilities }, those at temperature 1, and is awaited.
    */
   async sample({ label, given, seed = 0, temperature = 1, onPixel, ...size } = {}) {
+    check(temperature > 0, "The temperature must be above 0.");
     const { height, width } = { ...this, ...size }, pixels = zeros(height * width * this.channels);
     for (const step of stepsOf(this, [pixels], [label], width)) {
       const { index, outputs, bounds } = step, slot = slotOf(seed, index, bounds.at(-1));

@@ -56,7 +56,8 @@ def quantise(
     Raises:
       InputError: for unsupported arguments, or a sum that cannot be bounded.
     """
-    if isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
+    folds = type(getattr(model, "network", None)) is GatedPixelCNN
+    if folds and isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
         model, variables = _with_constant_h(model, variables)
     if type(model) is not GatedPixelCNN or model.levels > MAX_LEVELS:
         raise InputError(

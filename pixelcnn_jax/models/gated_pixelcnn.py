@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.distributions import differences, intensities, neighbours, predicted
+from pixelcnn_jax.distributions import accumulation_dtype, differences, intensities, neighbours, predicted
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import mask_params
@@ -97,7 +97,8 @@ class GatedPixelCNN(Network):
 
     @nn.nowrap
     def stream(self) -> Any:
-        return GatedStream(self)
+        exact = accumulation_dtype(self.dtype)  # half precision would round the neighbours, and so the prediction
+        return GatedStream(self.clone(dtype=exact) if self.linear_prediction else self)
 
 
 def layer_shapes(inputs: int, rows: int, columns: int, gates: tuple[int, int], *, gain: float = 4.0) -> Params:

@@ -102,6 +102,8 @@ def as_images(images: Any, *, channels: int, levels: int, name: str = "images", 
     x = with_channels(images, channels, name=name)
     x = x.astype(np.uint8) if x.dtype == bool else x
     if mask is not None:
+        if x.shape[1:] != mask.shape[1:] or len(x) not in (1, len(mask)):
+            raise InputError(f"{name} must have shape {[*mask.shape]}, got {[*x.shape]}.")
         x = (jnp if isinstance(x, jax.Array) or isinstance(mask, jax.core.Tracer) else np).where(mask, x, 0)
     check_values(x, levels, name=name)
     return x
@@ -110,7 +112,7 @@ def as_images(images: Any, *, channels: int, levels: int, name: str = "images", 
 def with_channels(images: Any, channels: int, *, name: str = "images") -> Any:
     """Adds the axis of a single channel if it lacks; raises InputError for any other shape."""
     x = as_array(images)
-    x = x[..., None] if x.ndim == 3 and channels == 1 else x
+    x = x[..., None] if x.ndim == 3 and channels == 1 and x.shape[-1] != 1 else x  # [28, 28, 1] is one image
     if x.ndim != 4 or x.shape[-1] != channels or 0 in x.shape[1:]:
         raise InputError(f"{name} must have shape [batch, height, width, {channels}], got {[*x.shape]}.")
     return x

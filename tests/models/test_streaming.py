@@ -48,7 +48,9 @@ def test_cached_equals_naive(network, name):
 
 
 def test_a_linear_prediction_is_cached():
-    assert_same(*build(GatedPixelCNN, "mixture", linear_prediction=True))
+    model, *rest = build(GatedPixelCNN, "mixture", linear_prediction=True)
+    assert_same(model, *rest)
+    assert stream_of(model.clone(dtype=jnp.bfloat16)).model == model
 
 
 def test_a_diagonal_bilstm_is_run_again():

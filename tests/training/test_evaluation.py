@@ -1,7 +1,5 @@
 """The likelihood of a data set: every image once and in order, its mean and interval, and one program."""
 
-from functools import partial
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -88,9 +86,9 @@ def test_what_does_not_fit_is_refused(variables, images, h, named):
 def test_the_h_of_every_image_is_checked():
     model, tokens = ConditionalModel(MODEL, TextEncoder((2, 3, 2), words=("red",))), np.ones((11, 1), int)
     variables, tokens[7] = model.init(jax.random.key(0), IMAGES, tokens), -1
-    for verb in (partial(evaluate, model, variables), partial(fit, model, steps=1)):
+    for call in (lambda: evaluate(model, variables, IMAGES, h=tokens), lambda: fit(model, IMAGES, h=tokens, steps=1)):
         with pytest.raises(InputError, match=r"^h must hold integers 0 to 1, got -1"):
-            verb(IMAGES, h=tokens)
+            call()
 
 
 def numbered(count):
