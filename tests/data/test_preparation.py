@@ -41,7 +41,7 @@ def test_inverting_comes_before_binarising():
     dataset = from_array(ramp(3), levels=256, invert=True)
     assert np.array_equal(images_of(dataset), 255 - ramp(3).astype(int))
     assert dataset.description == "array, inverted"
-    few = from_array(np.arange(5).reshape(5, 1, 1), levels=5, invert=True)
+    few = from_array(np.arange(5).reshape(5, 1, 1, 1), levels=5, invert=True)
     assert images_of(few).ravel().tolist() == [*range(4, -1, -1)]
     assert Preparation(levels=17, invert=True).steps(256)["inverted"](np.uint8(3)) == 13  # of files that hold levels
     black = from_array(ramp(3), levels=256, invert=True, binarize="threshold")
