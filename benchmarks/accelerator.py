@@ -11,6 +11,7 @@ chips as a fraction of peak FLOPs (of an unmasked network), and cached sampling;
 import importlib
 import json
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -41,7 +42,7 @@ PEAKS = {
     "T4": 65e12,
     "TPU v5 lite": 197e12,
     "TPU v6 lite": 918e12,
-    "TPU v5": 459e12,
+    "TPU v5p?": 459e12,
 }
 # The images of each config.
 SHAPES = {
@@ -63,7 +64,7 @@ RECIPE = {
 
 def peak() -> float | None:
     kind = jax.devices()[0].device_kind
-    return next((rate for name, rate in PEAKS.items() if f"{name} " in f"{kind} "), None)
+    return next((rate for name, rate in PEAKS.items() if re.search(rf"{name}\b", kind)), None)
 
 
 def resolved(name: str, **model: Any) -> RunConfig:

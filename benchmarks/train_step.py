@@ -147,7 +147,7 @@ def useful_flops(experiment: Experiment, spec: ImageSpec) -> float:
 )
 @click.option("--rounds", default=5, show_default=True, help="Number of times that each step is timed.")
 def main(microbatch_size: tuple[int, ...], rounds: int) -> None:
-    use_all_cores(BATCH // 4)
+    use_all_cores(BATCH // max(n for n in (1, *microbatch_size) if n < BATCH))
     config, mesh = network_r(), data_mesh()
     experiment = unconditional.make_experiment(config, SPEC)
     images = np.random.default_rng(0).integers(0, 256, (BATCH, *SPEC.shape)).astype(np.int32)

@@ -146,7 +146,7 @@ def save_pretrained(
     """
     file, card = _file_in(Path(path).expanduser()), dict(card or {})
     if image_shape is not None and isinstance(model, nn.Module):
-        height, width = image_shape[:2]
+        height, width = image_shape
         card.setdefault("image_spec", ImageSpec(height, width, model.channels, model.levels))
     if "image_spec" not in card:
         raise InputError('image_shape must be (height, width), or the card have an "image_spec".')

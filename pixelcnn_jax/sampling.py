@@ -55,7 +55,7 @@ def sample(
       shape: batch, height and width.
       h: vectors [batch, condition] or class labels [batch].
       s: maps [batch, height, width, map_features].
-      observed: observed images, kept where ``mask`` is true.
+      observed: one image, or one per image of the batch, kept where ``mask`` is true.
       mask: true at observed sub-pixels. Conditioning is exact for a raster prefix; else only later pixels are affected.
       temperature: divisor of the logits.
       guidance: weight w of classifier-free guidance (Ho and Salimans 2022): (1 + w) conditional - w unconditional

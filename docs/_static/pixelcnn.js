@@ -186,6 +186,7 @@ function* stepsOf(model, images, labels, width) {
       const outputs = outputsOf(model, layers, column, channel);
       const step = { image, index, outputs, bounds: boundsOf(model, outputs) };
       yield step;
+      step.value = Number(step.value);
       const isLevel = Number.isInteger(step.value) && step.value >= 0 && step.value < levels;
       check(isLevel, `Sub-pixels must be integers from 0 to ${levels - 1}.`);
       images[image][index] = step.value;
@@ -202,7 +203,7 @@ async function unpack(model, bytes, limit) {
   const next = Number(new BigUint64Array(bytes.slice(10, 18).buffer)[0]);
   check(!begins(next), "This file holds images of several sizes: decompress it in a shell.");
   const holds = (at, to, digest) => bytes.subarray(at, to).every((x, i) => x === digest[i]);
-  check(holds(end, end + 8, await sha256(bytes.subarray(0, end))), DAMAGED);
+  check(next === bytes.length && holds(end, end + 8, await sha256(bytes.subarray(0, end))), DAMAGED);
   const numbers = new Uint32Array(bytes.slice(34, 70).buffer);
   const [count, high, height, width, channels, levels, size, lanes, extra] = numbers;
   check(holds(18, 34, await digestOf(model)), "This file was compressed with another model.");

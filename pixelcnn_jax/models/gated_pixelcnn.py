@@ -23,7 +23,7 @@ class GatedPixelCNN(Network):
     """Conditional Gated PixelCNN (1606.05328); h and s enter both stacks of a layer.
 
     Attributes:
-      linear_prediction: centre the mixture on a learned linear prediction from neighbours and earlier channels.
+      linear_prediction: centre the mixture on a linear prediction from neighbours and channels; sampled in float32.
     """
 
     linear_prediction: bool = False

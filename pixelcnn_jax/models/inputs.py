@@ -94,7 +94,7 @@ def params_of(variables: Variables) -> Params:
 def as_images(images: Any, *, channels: int, levels: int, name: str = "images", mask: Any = None) -> Images:
     """Converts images to native integers [batch, height, width, channels].
 
-    Accepts bool, and [batch, height, width] for one channel. Values where ``mask`` is False become 0.
+    Accepts bool, and [batch, height, width > 1] for one channel. Values where ``mask`` is False become 0.
 
     Raises:
       InputError: wrong shape, or not integers 0 to ``levels - 1``; traced values are not checked.

@@ -72,7 +72,7 @@ def evaluate(
         condition["h"] = np.asarray(as_vectors(variables, condition["h"]))
         model.check_given(Condition(condition["h"]))
     h, s = (extreme_rows(condition[x]) if x in condition else None for x in "hs")  # what follows is traced
-    apply_conditioner(model, variables, h, s, shape=(2, *pixels.shape[1:]))
+    apply_conditioner(model, variables, h, s, shape=(2 if condition else count, *pixels.shape[1:]))
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], model.channels, model.levels)
     dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").with_arrays(**condition)
     return summarise(finite_values(_nats_of(model, max(1, min(batch_size, count))), variables, dataset), spec)
