@@ -23,6 +23,7 @@ from pixelcnn_jax.pretrained import pretrained_names, read_card
 # Few images, and a report of as few; a network as small as the printed start allows.
 QUICK = "--config.train.steps=5 --config.train.eval_batch_size=8 --config.train.score_train_images=8"
 FEW = "--config.data.train_split=train[:20] --config.data.validation_split=train[:8] --config.data.test_split="
+FEW_SCENES = FEW.replace("=train[:8]", "=validation[:8]") + "held_out[:8]"
 SMALL = "--config.model.features=8 --config.model.layers=1 --config.model.first_kernel_size=3"
 CHAINS = {
     "mnist_captions": f"{SMALL} --config.train.report_images=2 --config.train.report_samples=2",
@@ -112,7 +113,7 @@ def test_a_chain_of_printed_commands_trains(name, data_dir, tmp_path):
         config = option(command, "--config").partition(":")[0]
         changes = "" if "classifier" in config else CHAINS[name] if name in config else SMALL
         settings = [*QUICK.split(), *changes.split(), f"--config.data.data_dir={data_dir}"]
-        settings += [] if "captions" in config else FEW.split()
+        settings += (FEW_SCENES if "captions" in config else FEW).split()
         words = [sys.executable, "-m", "experiments.train", *command, *settings]
         words = [word.replace("=configs/", f"={ROOT}/configs/") for word in words]
         environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}

@@ -160,7 +160,7 @@ def used():
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="counts files as Linux lists them")
-@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [40, pytest.param(300, marks=pytest.mark.long)])
 def test_files_threads_and_memory_do_not_grow_with_the_number_of_saves(tmp_path, count):
     checkpoints, state = saved(tmp_path, *range(5), keep=2), state_of(0)
     before = used()
