@@ -23,7 +23,6 @@ from pixelcnn_jax.models.inputs import (
     apply,
     as_images,
     as_mask,
-    with_channels,
 )
 
 Nats = TypeVar("Nats", Array, np.ndarray, float)
@@ -73,7 +72,7 @@ def nats(
     key: Key[Array, ""] | None = None,
     mask: Bool[np.ndarray | Array, "#batch #height #width #channels"] | None = None,
 ) -> Float[Array, " batch"]:
-    """Computes the loss -log p(x | h, s) in nats per image; values are not checked.
+    """Computes the loss -log p(x | h, s) in nats per image; traced values are not checked.
 
     Args:
       key: dropout key; None disables dropout.
@@ -81,9 +80,9 @@ def nats(
     """
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
     rngs = options.get("rngs")
-    images = with_channels(images, getattr(model, "channels", np.shape(images)[-1]))
+    images = as_images(images, channels=getattr(model, "channels", np.shape(images)[-1]), levels=model.levels)
     model, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape, rngs=rngs)
-    losses = -log_probs(model, variables, images, condition, **options)
+    losses = -log_probs(model, variables, images.astype(jnp.int32), condition, **options)
     return jnp.sum(losses if mask is None else jnp.where(as_mask(mask, losses.shape), losses, 0), axis=(1, 2, 3))
 
 

@@ -136,13 +136,13 @@ def save_pretrained(
 
     Args:
       path: folder (model.safetensors, model.json) or .safetensors file.
-      variables: for a dict of networks, a dict by the same names.
+      variables: for a dict of networks, a dict by the same names; bfloat16 is stored as float32.
       card: "image_spec" (``ImageSpec``) and any other metadata; missing facts are added ("density" counts a vector h
         as a class).
       image_shape: height and width, if the card has no "image_spec".
 
     Raises:
-      InputError: neither ``image_shape`` nor "image_spec" is given.
+      InputError: neither ``image_shape`` nor "image_spec" is given, or a variable's name has a dot.
     """
     file, card = _file_in(Path(path).expanduser()), dict(card or {})
     if image_shape is not None and isinstance(model, nn.Module):
@@ -154,8 +154,12 @@ def save_pretrained(
     if "density" not in card and not isinstance(model, Mapping):
         card["density"], classes = _density(model, variables)
         spec = dataclasses.replace(spec, classes=spec.classes or classes)
-    flat = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))), sep=".")
-    content = save({key: np.asarray(x) for key, x in flat.items()})
+    arrays = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))))
+    if dotted := [name for path in arrays for name in path if "." in name]:
+        raise InputError(f"A variable's name must have no dot, got {dotted[0]}.")
+    # safetensors writes bfloat16 but cannot read it.
+    flat = {".".join(path): np.asarray(x, np.float32 if x.dtype.kind == "V" else None) for path, x in arrays.items()}
+    content = save(flat)
     floats = [x for x in flat.values() if jnp.issubdtype(x.dtype, jnp.floating)]
     digest = hashlib.sha256(content).hexdigest()
     facts = {

@@ -54,11 +54,14 @@ def test_grey_images_of_three_axes_are_of_one_channel():
     np.testing.assert_array_equal(nats(model, variables, images), nats(model, variables, images[..., None]))
 
 
-def test_images_and_labels_may_be_constants_of_a_compiled_function():
-    images, labels = jax.numpy.ones((2, 3, 4, 1), np.int32), jax.numpy.array([1, 2])
+def test_labels_may_be_constants_of_a_compiled_function_and_traced_ones_that_are_no_class_give_nan():
+    """Zeros would stand for "no condition"."""
+    images, labels = jax.numpy.ones((3, 3, 4, 1), np.int32), jax.numpy.arange(3)
     variables = GREY.init(jax.random.key(0), images, jax.nn.one_hot(labels, 3))
     actual = jax.jit(lambda variables: log_prob(GREY, variables, images, h=labels))(variables)
     np.testing.assert_allclose(actual, log_prob(GREY, variables, images, h=labels), rtol=1e-5)
+    actual = jax.jit(lambda labels: log_prob(GREY, variables, images, h=labels))(np.array([0, 3, -1]))
+    np.testing.assert_array_equal(np.isnan(actual), [False, True, True])
 
 
 def test_a_dtype_need_not_hold_the_number_of_levels_or_classes():
@@ -66,14 +69,6 @@ def test_a_dtype_need_not_hold_the_number_of_levels_or_classes():
     variables = randomised(model.init(jax.random.key(0), images, jax.nn.one_hot(labels, 300)), scale=0.1)
     small = log_prob(model, variables, images.astype(np.uint8), h=labels.astype(np.uint8))
     np.testing.assert_array_equal(small, log_prob(model, variables, images, h=labels))
-
-
-def test_a_traced_label_that_is_no_class_gives_nan():
-    """Zeros would stand for "no condition"."""
-    images = jax.numpy.ones((3, 3, 4, 1), np.int32)
-    variables = GREY.init(jax.random.key(0), images, jax.nn.one_hot(np.arange(3), 3))
-    actual = jax.jit(lambda labels: log_prob(GREY, variables, images, h=labels))(np.array([0, 3, -1]))
-    np.testing.assert_array_equal(np.isnan(actual), [False, True, True])
 
 
 class MeanAsMap(nn.Module):
@@ -85,8 +80,17 @@ class MeanAsMap(nn.Module):
 
     @nn.compact
     def __call__(self, images):
-        mean = images.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float32)
+        mean = (-images).mean(axis=(1, 2, 3), keepdims=True, dtype=np.float32)
         return self.network(images, s=jnp.broadcast_to(mean, (*images.shape[:3], 1)))
+
+
+def test_a_network_is_given_images_as_int32():
+    model, images = MeanAsMap(GREY.clone(channels=2, levels=3)), np.ones((1, 3, 4, 2), np.int32)
+    variables = randomised(model.init(jax.random.key(0), images))
+    expected = log_prob(model, variables, images)
+    for small in (images.astype(bool), images.astype(np.uint8)):
+        np.testing.assert_allclose(log_prob(model, variables, small), expected, rtol=1e-5)
+        np.testing.assert_allclose(-nats(model, variables, small), expected, rtol=1e-5)
 
 
 class Copy(nn.Module):

@@ -127,7 +127,7 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
 
 
 def as_rows(name: str, values: Any, count: int) -> Any:
-    """Converts h or s, one row per image, to JAX's canonical dtypes.
+    """Converts h or s, one row per image: integers and bool to int32, floats to JAX's canonical dtypes.
 
     Raises:
       InputError: wrong number of rows, or not finite or representable; traced values are not checked.
@@ -135,14 +135,15 @@ def as_rows(name: str, values: Any, count: int) -> Any:
     x = as_array(values)
     if not x.ndim or len(x) != count:
         raise InputError(f"{name} must have a row for each of the {count} images, got shape {[*x.shape]}.")
+    dtype = np.dtype(np.int32) if x.dtype.kind in "bui" else jax.dtypes.canonicalize_dtype(x.dtype)
     if isinstance(x, jax.core.Tracer):
-        return x
+        return x.astype(dtype)
     host = np.asarray(x)
     with np.errstate(over="ignore"):
-        stored = host.astype(jax.dtypes.canonicalize_dtype(host.dtype))
+        stored = host.astype(dtype)
     if not (np.array_equal(stored, host) if stored.dtype.kind in "iu" else np.isfinite(stored).all()):
         raise InputError(f"{name} must be finite and fit into {stored.dtype}, got up to {np.abs(host).max()}.")
-    return x if isinstance(x, jax.Array) else stored
+    return x.astype(dtype) if isinstance(x, jax.Array) else stored
 
 
 def as_array(values: Any) -> Any:

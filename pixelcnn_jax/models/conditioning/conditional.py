@@ -119,7 +119,7 @@ def make_null_condition(
     null_condition = getattr(getattr(model, "conditioner", None), "null_condition", None)
     if null_condition is None or h is None:
         raise InputError("guidance must be 0: the model has no condition, or its conditioner no `null_condition(h)`.")
-    return cast(Condition, model.apply(variables, null_condition(as_array(h)), len(h), method="condition"))
+    return cast(Condition, model.apply(variables, null_condition(as_rows("h", h, len(h))), len(h), method="condition"))
 
 
 def apply_conditioner(
@@ -191,7 +191,6 @@ def as_vectors(variables: Variables, h: Any) -> Any:
     if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
         return h
     check_values(h, sizes["h"], name="h")
-    h = h.astype(jnp.int32)  # the number of classes need not fit into uint8
     # Traced labels out of range give NaN, not the zeros of the null condition.
     is_class = ((h >= 0) & (h < sizes["h"]))[:, None]
     return jnp.where(is_class, jax.nn.one_hot(h, sizes["h"]), jnp.nan)
