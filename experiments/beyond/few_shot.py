@@ -16,7 +16,7 @@ from experiments.shared.measuring import report_split
 from experiments.shared.pieces import blank, draw_grid, init_of
 from pixelcnn_jax.data.dataset import Dataset, Splits, load
 from pixelcnn_jax.data.examples import ExampleSets, episodes
-from pixelcnn_jax.data.views import ROTATIONS, random_index, rotate
+from pixelcnn_jax.data.views import random_index, rotate, symmetries
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import progress_bar
@@ -60,7 +60,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         image, examples = batch["image"], batch["examples"]
         if key is not None and section.augment:  # each transform makes new characters
             key, view_key = jax.random.split(key)
-            ways = random_index(view_key, len(image), section.augment, range(1, ROTATIONS))
+            ways = random_index(view_key, len(image), section.augment, range(1, len(symmetries(*spec.shape[:2]))))
             image, examples = rotate(image, ways), jax.vmap(rotate, (1, None), 1)(examples, ways)
         return nats(model, params, image, h=examples, key=key)
 

@@ -16,7 +16,7 @@ from experiments.shared.pieces import init_of
 from experiments.shared.settings import Encoded
 from experiments.shared.triplets import on_unit_sphere, squared_distances, triplet_loss
 from pixelcnn_jax.data.dataset import Dataset, Splits, read_all, take_images
-from pixelcnn_jax.data.views import ROTATIONS, rotate
+from pixelcnn_jax.data.views import rotate, symmetries
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.encoders import Encoder
@@ -50,14 +50,14 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """Builds the experiment: the triplet loss within a batch, without microbatches."""
     if config.train.microbatch_size is not None:
         raise InputError("config.train.microbatch_size must be None: the triplet loss compares all images of a batch.")
-    network = make_embedder(config, spec)
+    network, rotations = make_embedder(config, spec), len(symmetries(*spec.shape[:2]))
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images, labels = batch["image"], batch["label"]
         if key is not None and config.section.rotate:  # one transform per identity, to keep pairs
             keys = jax.vmap(lambda label: jax.random.fold_in(key, label))(labels)
-            ways = jax.vmap(lambda key: jax.random.randint(key, (), 0, ROTATIONS))(keys)
-            images, labels = rotate(images, ways), labels * ROTATIONS + ways
+            ways = jax.vmap(lambda key: jax.random.randint(key, (), 0, rotations))(keys)
+            images, labels = rotate(images, ways), labels * rotations + ways
         number = fingerprint(images)
         copies = number[:, None] == number[None]  # includes padding of the last batch
         return triplet_loss(embed(network, params, images), labels, copies=copies)

@@ -18,7 +18,7 @@ from experiments.shared.pieces import blank, draw_grid, drawer, init_of_each, ma
 from experiments.shared.settings import Mapped
 from experiments.shared.triplets import between, on_unit_sphere, squared_distances
 from pixelcnn_jax.data.dataset import Splits, read_all
-from pixelcnn_jax.data.views import ROTATIONS, rotate
+from pixelcnn_jax.data.views import rotate, symmetries
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
@@ -56,7 +56,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         images = batch["image"]
         if key is not None and section.rotate:
             key, rotate_key = jax.random.split(key)
-            images = rotate(images, jax.random.randint(rotate_key, (len(images),), 0, ROTATIONS))
+            images = rotate(images, jax.random.randint(rotate_key, (len(images),), 0, len(symmetries(*spec.shape[:2]))))
         h = scaled(embed(networks["embedder"], embedder, images))
         if key is not None and section.embedding_noise:
             # Without noise a small training set is memorised by its points on the sphere.

@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-ROTATIONS = 8  # symmetries of a square: four rotations, each with and without mirroring
-
 
 def views(height: int, width: int) -> list[Callable[[Array], Array]]:
     """Builds the views of image batches: symmetries, then moves by 1 pixel."""
@@ -17,7 +15,7 @@ def views(height: int, width: int) -> list[Callable[[Array], Array]]:
 
 
 def symmetries(height: int, width: int) -> list[Callable[[Array], Array]]:
-    """Builds the lossless views: identity, mirrored and, if square, transposed."""
+    """Builds the lossless views: four flips, the first of no axis, and for square images these transposed."""
     mirrored = [partial(jnp.flip, axis=axes) for axes in ((), (2,), (1,), (1, 2))]
     transposed = [lambda x, view=view: jnp.swapaxes(view(x), 1, 2) for view in mirrored] if height == width else []
     return [*mirrored, *transposed]
@@ -47,7 +45,7 @@ def random_index(key: Key[Array, ""], batch: int, share: float, indices: Sequenc
 def rotate(
     images: Int[Array, "batch height width channels"], index: Int[Array, " batch"]
 ) -> Int[Array, "batch height width channels"]:
-    """Rotates and mirrors square images in one of `ROTATIONS` ways."""
+    """Rotates and mirrors each image in one of the ways of `symmetries`."""
     return _select(images, index, symmetries(*images.shape[1:3]))
 
 

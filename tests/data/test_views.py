@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixelcnn_jax.data.views import ROTATIONS, random_view, rotate, views
+from pixelcnn_jax.data.views import random_view, rotate, symmetries, views
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 
@@ -36,8 +36,8 @@ def test_only_chosen_views_are_shown():
 
 
 def test_rotations_are_the_symmetries_of_a_square():
-    image = jnp.arange(9).reshape(1, 3, 3, 1)
-    rotated = np.asarray(rotate(jnp.tile(image, (ROTATIONS, 1, 1, 1)), jnp.arange(ROTATIONS)))[..., 0]
+    image, count = jnp.arange(9).reshape(1, 3, 3, 1), len(symmetries(3, 3))
+    rotated = np.asarray(rotate(jnp.tile(image, (count, 1, 1, 1)), jnp.arange(count)))[..., 0]
     np.testing.assert_array_equal(rotated[0], image[0, ..., 0])
     assert {x.tobytes() for x in rotated} == {
         np.ascontiguousarray(np.rot90(x, k)).tobytes() for x in (rotated[0], rotated[0].T) for k in range(4)
