@@ -29,6 +29,7 @@ from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
 
 check = check_reader
+MAX_CAPTIONS = 256  # captions to score each image of the report under
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +80,16 @@ def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows c
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
-    """Measures nats with right, wrong and no caption, Bayes accuracy, and samples."""
-    model = experiment.networks
-    batches = [read_all(split) for split in splits.held_out.values()]
-    meanings, captions = one_caption_of_each(batches, splits.spec.classes)
+    """Measures nats with right, wrong and no caption, Bayes accuracy, and samples.
+
+    Each image is scored under each distinct caption of the held-out images. If these have more than ``MAX_CAPTIONS``,
+    the report keeps as many images, evenly spaced, and their captions alone.
+    """
+    model, held_out = experiment.networks, splits.held_out
+    meanings, captions = one_caption_of_each([*map(read_all, held_out.values())], splits.spec.classes)
+    if len(captions) > MAX_CAPTIONS:
+        held_out = {name: split.subset(MAX_CAPTIONS // len(held_out)) for name, split in held_out.items()}
+        meanings, captions = one_caption_of_each([*map(read_all, held_out.values())], splits.spec.classes)
     candidates = jnp.asarray(np.concatenate([captions, np.full_like(captions[:1], PADDING)]))
     nats_of = per_image(config, lambda p, b: nats_given_each(model, p, b["image"], candidates))
     draw = drawer(model, on_one_device(params), splits.spec, guidance=config.section.guidance)
@@ -90,7 +97,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         "distinct_captions": len(captions),
         "max_caption_information_nats": float(np.log(len(captions))),
     }
-    for (name, split), meaning in zip(splits.held_out.items(), meanings, strict=True):
+    for (name, split), meaning in zip(held_out.items(), meanings, strict=True):
         images = split.subset(config.train.report_images)
         right = meaning[np.arange(len(images)) * len(split) // len(images)]
         scores = worth(nats_of(params, images), right, np.random.default_rng(config.seed))
