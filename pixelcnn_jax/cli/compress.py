@@ -52,7 +52,8 @@ def compress(
     sizes: list[coding.Uncoded] = []
     for images in by_shape.values():
         alike = batch_size if len(by_shape) == 1 else 16 if len(images) >= 16 else 1  # to share their programs
-        h, names = density.h_of(label, len(images)), pack_names([*images], part=len(sizes), parts=len(by_shape))
+        h = density.h(density.labels_of(label, [*images]))
+        names = pack_names([*images], part=len(sizes), parts=len(by_shape))
         sizes.append(coding.Uncoded(np.stack([*images.values()]), h, None, min(batch_size, alike), names))
     rows = sum(-(-len(part.images) // part.batch_size) * part.images.shape[1] for part in sizes)
     with options.progress("compressing", rows * (1 + verify)) as on_row:
@@ -101,7 +102,7 @@ def decompress(
         options.progress("decompressing", rows) as on_row,
     ):
         folder = Path(temporary)
-        coded = [(container, density.h_of(label, len(names.names)), None) for container, names in parts]
+        coded = [(container, density.h(density.labels_of(label, names.names)), None) for container, names in parts]
         decoded = coding.decompress_sizes(density.model, density.variables, coded, on_row=on_row)
         for filename, image in zip(filenames, chain(*decoded), strict=True):
             (folder / filename).parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -53,7 +53,7 @@ class UserGroup(UserCommand, click.Group):
 MOST_SUBPIXELS = 2**22  # per batch
 SECONDS = 10  # between reports of progress in a pipe
 model_argument = click.argument("name", metavar="MODEL")
-label_option = click.option("--label", help="Class name or index, for class-conditional models.")
+label_option = click.option("--label", help='Class name or index; "folder" if folders name the class of each file.')
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -114,11 +114,19 @@ class Density(NamedTuple):
         """Extracts a batch's condition; None for p(x)."""
         return self.h(batch[self.part]) if self.part == "label" else batch[self.part] if self.part else None
 
-    def h_of(self, label: str | None, count: int) -> Float[Array, "batch classes"] | None:
-        """Encodes one label for ``count`` images.
+    def labels_of(self, label: str | None, images: Sequence[str]) -> list[int]:
+        """Finds the class index of each image.
+
+        Args:
+          label: The name or index of the class of all images, or "folder" if the one folder in the name of each image
+            that is called like a class is its class.
+          images: The name of each image.
+
+        Returns:
+          An index per image, 0 for p(x).
 
         Raises:
-          InputError: for a missing, unknown or unexpected label, or another kind of condition.
+          InputError: If the label is missing, unknown or unexpected, or the model has another kind of condition.
         """
         if self.part not in (None, "label"):
             density = self.card["density"]
@@ -126,13 +134,18 @@ class Density(NamedTuple):
         if not self.classes:
             if label is not None:
                 raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
-            return None
+            return [0] * len(images)
         names, numbers = (self.spec.class_names or ())[: self.classes], [*map(str, range(self.classes))]
+        choices = ", ".join(names) or f"0 to {self.classes - 1}"
+        if label == "folder" and label not in names:
+            found = {image: {*image.split("/")[:-1]} & {*(names or numbers)} for image in images}
+            if odd := [image for image, folders in found.items() if len(folders) != 1]:
+                raise InputError(f"--label=folder needs one folder named {choices} above each file, unlike {odd[0]}.")
+            return [(names or numbers).index(min(folders)) for folders in found.values()]
         if label not in (*names, *numbers):
             problem = "is needed" if label is None else f"is {label}"
-            choices = ", ".join(names) or f"0 to {self.classes - 1}"
             raise InputError(f"--label {problem}: {self.name} has the classes {choices}.")
-        return self.h([(names if label in names else numbers).index(label)] * count)
+        return [(names if label in names else numbers).index(label)] * len(images)
 
 
 def load_density(name: str) -> Density:

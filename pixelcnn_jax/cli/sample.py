@@ -108,7 +108,7 @@ def read_condition(density: Density, words: Sequence[str], label: str | None, co
     if excess is not None:
         raise InputError(f'"{excess}" must be left out: {density.name} is a model of {density.card["density"]}.')
     if not by_words:
-        return density.h_of(label, count)
+        return density.h(density.labels_of(label, ["a sample"] * count))
     if density.part == "caption":  # one argument, or a word each
         h = density.conditioner.tokens([" ".join(words)])[0]
     elif words:

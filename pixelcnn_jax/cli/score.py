@@ -34,10 +34,11 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
     paths = find_images(files)
     rows: list[dict[str, Any]] = []
     names, batch = list(paths), options.at_most(BATCH, density.spec)
+    labels = density.labels_of(label, names)
     with options.progress("scoring", len(names)) as on_image:
         for start in range(0, len(names), batch):
             images = np.stack([read_fitted(paths[filename], density) for filename in names[start : start + batch]])
-            h = density.h_of(label, len(images))
+            h = density.h(labels[start : start + batch])
             scores = bits_per_dim(density.model, density.variables, images, h=h).tolist()
             for index, (image, score) in enumerate(zip(images, scores, strict=True)):
                 if math.isnan(score):

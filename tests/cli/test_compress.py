@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shutil
 import zlib
 from pathlib import Path
 
@@ -80,6 +81,13 @@ def test_the_label_is_needed_again(pixelcnn, integer_form, class_model, tmp_path
     pixelcnn("decompress", model, tmp_path / "x", "-o", tmp_path / "out", "--label", 1)
     np.testing.assert_array_equal(Image.open(tmp_path / "1.png"), Image.open(tmp_path / "out/1.png"))
     assert not (tmp_path / "other").exists()
+    for name in (names := ("red/1.png", "test/1/1.png")):
+        shutil.copytree(tmp_path / "out", (tmp_path / "in" / name).parent)
+    pixelcnn("compress", model, tmp_path / "in", "-o", tmp_path / "y", "--label=folder")
+    pixelcnn("decompress", model, tmp_path / "y", "-o", tmp_path / "other", "--label", 1, mistake=True)
+    pixelcnn("decompress", model, tmp_path / "y", "-o", tmp_path / "back", "--label=folder")
+    for name in names:
+        np.testing.assert_array_equal(Image.open(tmp_path / "1.png"), Image.open(tmp_path / "back" / name))
 
 
 @pytest.mark.parametrize(
