@@ -1,6 +1,7 @@
 """NumPy arrays, .npz files and scikit-learn's digits."""
 
 import pathlib
+import sys
 
 import numpy as np
 
@@ -29,8 +30,7 @@ def array_source(
       InputError: for a wrong shape, type or range.
     """
     levels = 2 if images.dtype == bool else levels
-    channels = images.shape[3] if images.ndim == 4 else 1
-    stored = np.asarray(as_images(images, channels=channels, levels=levels))
+    stored = np.asarray(as_images(images, channels=channels_of(images), levels=levels))
     stored = stored.astype(np.uint8 if levels <= 256 else np.uint16)
     if labels is not None:
         if np.shape(labels) != (len(stored),):
@@ -42,6 +42,15 @@ def array_source(
         return {"image": stored[row]} | ({} if labels is None else {"label": np.int32(labels[row])})
 
     return Source(title, range(len(stored)), read, levels, None if labels is None else classes)
+
+
+def channels_of(images: np.ndarray) -> int:
+    """Reads the number of channels off the last of four axes. Warns if the second one looks like the channels."""
+    channels = images.shape[3] if images.ndim == 4 else 1
+    if channels > 4 and images.shape[1] in (1, 3):
+        read = f"images of shape {[*images.shape]} have {channels} channels, those of the last axis"
+        print(f"{read}: if the second axis is meant, use numpy.moveaxis(images, 1, -1).", file=sys.stderr)
+    return channels
 
 
 def read_arrays(split: Split, *, data_dir: str | None, labels: bool, levels: int) -> Source:

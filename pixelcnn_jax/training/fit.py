@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
+from pixelcnn_jax.data.arrays import channels_of
 from pixelcnn_jax.data.dataset import Dataset, Splits
 from pixelcnn_jax.data.indexed_images import stack
 from pixelcnn_jax.distributions import accumulation_dtype
@@ -129,7 +130,7 @@ def fit(
         raise InputError("workdir needs orbax-checkpoint: pip install 'pixelcnn-jax[train]'.")
     images = np.asarray(as_array(images))
     levels = _levels(images, levels, getattr(model, "levels", None))
-    channels: Any = getattr(model, "channels", images.shape[3] if images.ndim == 4 else 1)
+    channels: Any = getattr(model, "channels", None) or channels_of(images)
     pixels = np.asarray(as_images(images, channels=channels, levels=levels))
     seed = int(jax.random.bits(jax.random.key(0) if key is None else key, dtype=jnp.uint32))
     held_out = _held_out(validation, len(images), seed)
@@ -171,11 +172,10 @@ def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int
             "numpy.round(255 * images).astype(numpy.uint8)."
         )
     candidates = {stated, of_model} - {None} or {LEVELS.get(images.dtype.name)}
-    if len(candidates) > 1 or None in candidates:
-        raise InputError(
-            f"levels must be those of model and images, got {stated} for {images.dtype} images and a model of "
-            f"{of_model}."
-        )
+    if None in candidates:
+        raise InputError(f"levels is needed: {images.dtype} does not say how many intensity levels the images have.")
+    if len(candidates) > 1:
+        raise InputError(f"levels must be those of the model, {of_model}, got {stated}: leave it out.")
     levels = int(candidates.pop() or 0)
     if stated is of_model is None and images.size and 8 * (used := max(2, int(images.max()) + 1)) <= levels:
         unused = f"{images.dtype} images have {levels:,} levels, none of them above {images.max()} here"

@@ -10,7 +10,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
 
-def test_images_and_labels_are_those_of_the_array():
+def test_images_and_labels_are_those_of_the_array(capsys):
     images, labels = ramp(5), np.array([0, 2, 1, 0, 2])
     dataset = from_array(images, labels, levels=256, description="ramps")
     assert dataset.spec == ImageSpec(4, 6, 1, 256, 3)
@@ -19,6 +19,9 @@ def test_images_and_labels_are_those_of_the_array():
     assert np.array_equal(read_all(dataset)["label"], labels)
     assert np.array_equal(images_of(from_array(images[..., 0], levels=256)), images)
     assert from_array(images, labels, levels=256, classes=7).spec.classes == 7
+    assert not capsys.readouterr().err
+    assert from_array(ramp(5, 3, 4, 6), levels=256).spec.channels == 6
+    assert "numpy.moveaxis" in capsys.readouterr().err
 
 
 def test_deep_and_binary_arrays():
