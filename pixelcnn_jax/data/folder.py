@@ -5,7 +5,6 @@ The layout is data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE; any folder is a 
 """
 
 import concurrent.futures
-import glob
 import json
 import math
 import pathlib
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pixelcnn_jax.data.image_files import EXTENSIONS, decode, find_image_files, has_colour
+from pixelcnn_jax.data.image_files import EXTENSIONS, decode, find_files, find_image_files, has_colour
 from pixelcnn_jax.data.source import INSPECTED, Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError
@@ -33,15 +32,18 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
       InputError: for no images, or missing labels or captions.
     """
     root = pathlib.Path(data_dir or "").expanduser()
-    all_files = find_image_files(root) if data_dir else []
+    all_files = find_image_files(root) if data_dir and root.is_dir() else []
     if not all_files:
         raise InputError(f"data_dir={data_dir} must be a folder of images, with names in {' '.join(EXTENSIONS)}.")
     inside = {file: file.relative_to(root).parts[:-1] for file in all_files}  # parent folders
     tops = {folders[0] for folders in inside.values() if folders}
     has_splits = {top.lower() for top in tops} & SPLITS or split.name in tops  # otherwise folders are classes
     split.check_name(str(root), sorted(tops | {"all"}) if has_splits else ["all"])
-    kept = [row for row, file in enumerate(all_files) if split.name == "all" or inside[file][:1] == (split.name,)]
-    files = [all_files[row] for row in kept]
+    file_of: dict[int, pathlib.Path] = {}  # of the split, each file once
+    for row, file in zip(file_numbers(all_files), all_files, strict=True):
+        if split.name == "all" or inside[file][:1] == (split.name,):
+            file_of.setdefault(row, file)
+    kept, files = [*file_of], [*file_of.values()]
     depth = 1 if split.name != "all" or {top.lower() for top in tops} <= SPLITS else 0
     class_of = {file: folders[depth] for file, folders in inside.items() if len(folders) > depth}
     names = sorted(set(class_of.values()))
@@ -61,18 +63,25 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         return [names.index(class_of[files[row]]) for row in order], names
 
     def read(row: int) -> Example:
-        file = all_files[row]
+        file = file_of[row]
         return (
             {"image": decode(file, colour=colour or None)}
             | ({"label": np.int32(names.index(class_of[file]))} if labels else {})
             | ({"caption": tokenise(sentences[file], words, length=length)} if captions else {})
         )
 
-    rows = sorted(kept[order[place]] for place in split.rows(len(files), {"label": classes} if labelled else {}))
+    places = sorted(order[place] for place in split.rows(len(files), {"label": classes} if labelled else {}))
+    rows = [kept[place] for place in places]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         colour = any(list(pool.map(has_colour, all_files[:: math.ceil(len(all_files) / INSPECTED)])))
-    source = Source(root.resolve().name, rows, read, files=all_files, words=words if captions else None)
+    source = Source(root.resolve().name, rows, read, files=file_of, words=words if captions else None)
     return source._replace(classes=len(names), class_names=tuple(names)) if labels else source
+
+
+def file_numbers(files: Sequence[pathlib.Path]) -> list[int]:
+    """Numbers files in order; all links to a file have its number."""
+    numbers: dict[tuple[int, int], int] = {}
+    return [numbers.setdefault((x.st_dev, x.st_ino), len(numbers)) for x in (file.stat() for file in files)]
 
 
 def stratified_order(classes: Sequence[str | None]) -> list[int]:
@@ -88,15 +97,18 @@ def read_captions(root: pathlib.Path) -> dict[pathlib.Path, str]:
     """Reads captions by image file from all metadata.jsonl below a folder.
 
     Raises:
-      InputError: for a malformed line.
+      InputError: If a line is malformed, has no words, or is the second one of an image.
     """
     captions = {}
-    for file in map(root.joinpath, sorted(glob.glob("**/metadata.jsonl", root_dir=root, recursive=True))):
+    for file in sorted(file for file in find_files(root) if file.name == "metadata.jsonl"):
         for number, line in enumerate(file.read_bytes().rstrip().splitlines(), start=1):
             try:
                 facts = json.loads(line)
-                name, text = facts["file_name"], facts["text"]
-                captions[file.parent / name] = text.strip()
+                image, text = file.parent / facts["file_name"], facts["text"].strip()
+                if image in captions or not split_words(text):
+                    raise ValueError
+                captions[image] = text
             except (ValueError, KeyError, TypeError, AttributeError):
-                raise InputError(f'{file}, line {number}, must be {{"file_name": FILE, "text": SENTENCE}}.') from None
+                form = '{"file_name": FILE, "text": SENTENCE}, the only line of its image'
+                raise InputError(f"{file}, line {number}, must be {form}.") from None
     return captions

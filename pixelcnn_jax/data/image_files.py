@@ -1,6 +1,5 @@
 """Reading and writing image files, and grids of images."""
 
-import glob
 import io
 import pathlib
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pixelcnn_jax.foundation.files import atomic_write
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
 MAX_PIXELS = 89_478_485  # per file; Pillow warns above it
+File = pathlib.Path | io.BytesIO
 GREY = ("1", "L", "LA")  # Pillow's modes
 PNM = (".ppm", ".pgm", ".pbm", ".pnm")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", *PNM)
@@ -23,21 +23,40 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif",
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
     """Lists image files recursively, sorted, without hidden files."""
-    paths = (root / name for name in glob.glob("**/*", root_dir=root, recursive=True))
-    return sorted(file for file in paths if file.suffix.lower() in EXTENSIONS and file.is_file())
+    return sorted(file for file in find_files(root) if file.suffix.lower() in EXTENSIONS)
 
 
-def decode(file: pathlib.Path | io.BytesIO, *, colour: bool | None) -> UInt8[np.ndarray, "height width channels"]:
+def find_files(folder: pathlib.Path, outer: tuple[pathlib.Path, ...] = ()) -> Iterator[pathlib.Path]:
+    """Yields what lies below a folder and is neither a folder nor hidden.
+
+    Links are followed, but no folder is entered from within itself.
+
+    Args:
+      folder: The folder.
+      outer: The folders that it was entered from, resolved.
+
+    Raises:
+      OSError: If a folder cannot be read.
+    """
+    if (here := folder.resolve()) not in outer:
+        for path in folder.iterdir():
+            if not path.name.startswith("."):
+                yield from find_files(path, (*outer, here)) if path.is_dir() else [path]
+
+
+def decode(file: File, *, colour: bool | None, name: str = "") -> UInt8[np.ndarray, "height width channels"]:
     """Decodes an image file to 8-bit RGB or grey, over white.
 
     Args:
-      file: path or contents.
-      colour: convert to RGB; None follows `has_colour`.
+      file: The path of a file, or the contents of one.
+      colour: Whether to convert to RGB instead of grey. None follows `has_colour`.
+      name: What errors call the image. The default is its path.
 
     Raises:
-      InputError: for damage, more than 8 bits per value or several pictures.
+      InputError: If the image is damaged, has more than 8 bits per value or holds several pictures.
+      OSError: If the file cannot be opened.
     """
-    with _opened(file) as image:
+    with _opened(file, name) as image:
         # EXIF orientation; TFDS ignores it.
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)
@@ -131,8 +150,7 @@ def save_grid(
 
 
 @contextmanager
-def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
-    name = file if isinstance(file, pathlib.Path) else "An image of the data set"
+def _opened(file: File, name: str = "") -> Iterator[PIL.Image.Image]:
     PIL.Image.init()  # else Pillow knows some of the formats only
     try:
         with PIL.Image.open(file, formats=FORMATS) as image:
@@ -143,10 +161,11 @@ def _opened(file: pathlib.Path | io.BytesIO) -> Iterator[PIL.Image.Image]:
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
                 raise ValueError("it has several pictures")
             yield image
-    except InputError:
+    except (InputError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # Pillow raises half a dozen types for damaged files
-        raise InputError(f"{name} cannot be read as an image, {error}: convert, repair or remove it.") from error
+        reason = "it has no known format" if isinstance(error, PIL.UnidentifiedImageError) else error
+        raise InputError(f"{name or file} cannot be read, {reason}: convert, repair or remove it.") from error
 
 
 def _has_more_bits(image: PIL.Image.Image) -> bool:

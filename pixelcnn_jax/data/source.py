@@ -6,7 +6,7 @@ import itertools
 import pathlib
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 # {"image": [height, width, channels]} and, if they are carried, {"label": int32} and {"caption": int32 [words]}
@@ -36,7 +36,7 @@ class Source(NamedTuple):
     read: Callable[[int], Example]
     levels: int = 256
     classes: int | None = None
-    files: Sequence[pathlib.Path] | None = None
+    files: Mapping[int, pathlib.Path] | None = None
     words: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
     stored: str = ""

@@ -62,11 +62,13 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
     def read(row: int) -> Example:
         stored = record(row)
         label = {"label": np.int32(stored["label"])} if labels else {}
-        return {"image": decode(io.BytesIO(stored[key]), colour=colour)} | label
+        image = decode(io.BytesIO(stored[key]), colour=colour, name=f"Record {row} of {title} {split.name}")
+        return {"image": image} | label
 
+    title = f"{name.partition(':')[0]} {folder.name}"
     rows = split.rows(len(source), {name: functools.partial(classes, name) for name in class_features})
     count = features["label"].num_classes if labels else None
-    return Source(f"{name.partition(':')[0]} {folder.name}", rows, read, classes=count, stored=split.name)
+    return Source(title, rows, read, classes=count, stored=split.name)
 
 
 def unprepared(name: str, *, labels: bool, levels: int) -> Source:

@@ -105,7 +105,7 @@ def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawing
         ("class_model", ["--label", "2"], "--label"),
         ("class_model", ["--label", "-1"], "--label"),
         ("colour_model", ["--label", "0"], "--label"),
-        ("caption_model", [""], "must be of known words"),
+        ("caption_model", [""], "must have at least one word"),
         ("caption_model", ["red cirle"], "nearest are circle"),
         ("caption_model", ["red", "--label", "1"], '"1" must be left out'),
     ],

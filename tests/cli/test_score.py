@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from io import BytesIO
 
 import jax
@@ -51,7 +52,14 @@ def test_a_class_conditional_model_needs_a_label(pixelcnn, class_model, tmp_path
     assert "--label" in pixelcnn("score", class_model, tmp_path / "x.png", mistake=True)
     scores = [json.loads(pixelcnn("score", class_model, tmp_path, "--label", k, "--json"))[0] for k in (0, 1)]
     assert scores[0]["bits_per_dim"] != scores[1]["bits_per_dim"]
+    assert "above each file, unlike x.png" in pixelcnn("score", class_model, tmp_path, "--label=folder", mistake=True)
+    for name in ("in/test/red/x.png", "in/1/0/x.png"):  # the class called 1 is the second one
+        (tmp_path / name).parent.mkdir(parents=True)
+        shutil.copy(tmp_path / "x.png", tmp_path / name)
+    both = json.loads(pixelcnn("score", class_model, tmp_path / "in", "--label=folder", "--json"))
+    assert [row["bits_per_dim"] for row in both] == pytest.approx([x["bits_per_dim"] for x in scores[::-1]])
 
 
 def test_files_without_images_are_refused(pixelcnn, colour_model, tmp_path):
     assert "must hold images" in pixelcnn("score", colour_model, tmp_path, mistake=True)
+    assert "nowhere cannot be used: No such" in pixelcnn("score", colour_model, tmp_path / "nowhere", mistake=True)

@@ -7,7 +7,7 @@ from image_helpers import images_of, pillow, ramp, save
 
 from pixelcnn_jax.data import dataset
 from pixelcnn_jax.data import folder as module
-from pixelcnn_jax.data.dataset import load
+from pixelcnn_jax.data.dataset import DataConfig, load, load_splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
@@ -78,6 +78,24 @@ def test_links_are_followed_and_hidden_folders_are_not(tmp_path):
     dataset = load("folder", "all", data_dir=tmp_path / "all", labels=True)
     assert dataset.labels().tolist() == [0, 1]
     assert np.array_equal(images_of(dataset), ramp(2))
+    (tmp_path / "all/cats/gone.png").symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError, match=r"gone\.png"):
+        load("folder", "all", data_dir=tmp_path / "all")
+
+
+def test_each_file_is_one_image_however_many_links_lead_to_it(tmp_path, capsys):
+    for i in range(4):
+        save(pillow(ramp(4)[i]), tmp_path, f"train/{'ab'[i % 2]}/{i}.png")
+    for link, target in (("again", "."), ("train/a/up", "../.."), ("train/b/other", "../a"), ("train/a/other", "../b")):
+        (tmp_path / link).symlink_to(target)
+    (tmp_path / "valid").mkdir()
+    (tmp_path / "valid/9.png").symlink_to("../train/b/3.png")
+    train = load("folder", "train", data_dir=tmp_path, labels=True)
+    assert (train.labels().tolist(), train.spec.class_names) == ([0, 0, 0, 0], ("a", "b"))
+    assert np.array_equal(images_of(train), ramp(4)[[0, 2, 1, 3]])
+    assert len(load("folder", "all", data_dir=tmp_path)) == 4
+    load_splits(DataConfig(dataset="folder", data_dir=str(tmp_path), validation_split="valid", test_split=""))
+    assert "1 images are in both" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -158,6 +176,8 @@ def test_captions_that_are_missing_or_damaged_are_refused(tmp_path):
         (b"[]", "line 1"),
         (b'{"file_name": "a.png"}', "1"),
         (b"\xff", "1"),
+        (b'{"file_name": "a.png", "text": " ."}', "line 1"),
+        (2 * b'{"file_name": "train/a.png", "text": "a"}\n', "line 2.*only line of its image"),
     ):
         (tmp_path / "metadata.jsonl").write_bytes(content)
         with pytest.raises(InputError, match=named):

@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 import subprocess
@@ -217,7 +218,9 @@ def test_refusals(tiny, tmp_path):
     prepare(tmp_path, {"train": [{"depth": PIL.Image.new("I;16", (6, 4))}]}, features, name="deep")
     prepare(tmp_path, {"train": [{"image": pillow(ramp(1)[0])}]}, {"image": tfds.features.Image()}, name="bare")
     prepare(tmp_path, {"train": [{"text": "x"}]}, {"text": tfds.features.Text()}, name="poem")
+    prepare(tmp_path, {"train": [{"image": io.BytesIO(b"no")}]}, {"image": tfds.features.Image()}, name="damaged")
     for data_dir, name, options, match in (
+        (tmp_path, "damaged", {}, r"^Record 0 of damaged 1\.0\.0 train cannot be read, it has no known format"),
         (tiny, "mnsit", {}, "mnist"),
         (tiny, "tiny", {"split": "validation"}, '"validation".*train, test'),
         (tiny, "tiny", {"split": "train where number is 1"}, "number.*label"),

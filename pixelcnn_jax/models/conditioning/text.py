@@ -29,7 +29,9 @@ def tokenise(sentence: str, words: Sequence[str], *, length: int) -> Int32[np.nd
       InputError: no word, or an unknown one.
     """
     parts = split_words(sentence)
-    for word in parts or [""]:
+    if not parts:
+        raise InputError(f'A sentence must have at least one word, got "{sentence}".')
+    for word in parts:
         if word not in words:
             near = ", ".join(difflib.get_close_matches(word, words, n=3, cutoff=0))
             raise InputError(f'A sentence must be of known words, got "{word}"; the nearest are {near}.')
