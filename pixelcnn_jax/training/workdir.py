@@ -16,7 +16,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import interpreter, read_json, try_read_json, write_json
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import name_of, read_weights, save_pretrained
-from pixelcnn_jax.training.config import RunConfig, to_dict
+from pixelcnn_jax.training.config import RunConfig, parse_config, to_dict
 from pixelcnn_jax.training.processes import run_on_first_process
 
 # These change no result.
@@ -40,7 +40,7 @@ STEPS = "config.train.steps"
 
 @contextmanager
 def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[dict[str, Any] | None]:
-    """Claims and locks a workdir; yields the result of a finished run, else None.
+    """Locks and claims a workdir; yields the result of a finished run, else None.
 
     Finished runs are not locked: the folder may be read-only. With a constant schedule, a larger ``config.train.steps``
     extends a run.
@@ -51,12 +51,13 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
     with ExitStack() as held:
 
         def begin() -> dict[str, Any] | None:
+            if not (finished_result(workdir, config) and (workdir / "config.json").exists()):
+                held.enter_context(locked(workdir))
             longer = claim(workdir, config, splits)
             if result := finished_result(workdir, config):
                 return result
             if (workdir / "result.json").exists() and not longer:
                 print(f"{workdir / 'result.json'} is damaged and is written again.", file=sys.stderr)
-            held.enter_context(locked(workdir))
             if longer:
                 write_json(workdir / "config.json", longer)
             (workdir / "result.json").unlink(missing_ok=True)  # of a run that is made longer
@@ -66,16 +67,14 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
 
 
 def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | None:
-    """Claims a workdir by its ``config.json``.
+    """Claims a locked workdir by its ``config.json``, in which a missing field means its default.
 
     Returns:
-      The new content of the file if the run is extended, to be written once locked; else None.
+      The new content of the file if the run is extended; else None.
 
     Raises:
-      InputError: for different settings or data, or an unusable folder.
+      InputError: for different settings or data.
     """
-    if workdir.parts and workdir.parts[0].endswith(":"):  # Path("gs://bucket/run")
-        raise InputError(f"{workdir} must be a folder on a file system: mount the bucket, or copy the run to it later.")
     counts = {name: len(split) for name, split in splits._asdict().items() if split is not None}
     images = {"spec": asdict(splits.spec), "counts": counts}
     facts: dict[str, Any] = {"config": to_dict(config), "images": images}
@@ -84,15 +83,15 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
         facts["command"] = shlex.join([interpreter(), *sys.orig_argv[1:]])
     facts = json.loads(json.dumps(facts))
     file = workdir / "config.json"
+    if not file.exists():
+        write_json(file, facts)
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        if all(path.name == "config.json.part" for path in workdir.iterdir()):
-            write_json(file, facts)
         stored = read_json(file)
-    except (ValueError, TypeError, RecursionError) as error:
+        with suppress(InputError):  # of a different experiment or version: compared as it was written
+            parsed = to_dict(parse_config(stored["config"], type(config.section)))
+            stored["config"] = json.loads(json.dumps(parsed))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} is damaged: restore it, or choose a different workdir.") from error
-    except OSError as error:  # it may hold files that are not of a run
-        raise InputError(f"{workdir} cannot be used as a workdir ({error}): choose a different one.") from None
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
     fields, stored_fields = (flax.traverse_util.flatten_dict(facts, sep=".") for facts in (facts, stored))
     constant = config.optimizer.schedule == "constant" and not config.optimizer.decay
@@ -115,14 +114,23 @@ def _digest(split: Dataset) -> str:
 
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Locks a workdir for the life of the process.
+    """Makes a workdir and locks it for the life of the process.
 
     Raises:
-      InputError: if another process holds the lock.
+      InputError: for an unusable folder, or if another process holds the lock.
     """
     import fcntl  # not on Windows; ``fit`` without a folder works there
 
-    with (workdir / "lock").open("w") as file:
+    if workdir.parts and workdir.parts[0].endswith(":"):  # Path("gs://bucket/run")
+        raise InputError(f"{workdir} must be a folder on a file system: mount the bucket, or copy the run to it later.")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not {path.name for path in workdir.iterdir()} <= {"config.json.part", "lock"}:  # of a start that was killed
+            (workdir / "config.json").stat()  # it may hold files that are not of a run
+        file = (workdir / "lock").open("w")
+    except OSError as error:
+        raise InputError(f"{workdir} cannot be used as a workdir ({error}): choose a different one.") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,5 +1,6 @@
 """The folder of a run: whose it is, who uses it, and files in it that are damaged."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -8,19 +9,21 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from tiny_runs import assert_same_bits, run, tiny
+from tiny_runs import assert_same_bits, before_call, run, tiny
 
 from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.files import interpreter, read_json, write_json
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.training.workdir import claim, finished_result, locked, open_workdir, prepare_once
+from pixelcnn_jax.training import workdir as workdir_module
+from pixelcnn_jax.training.workdir import finished_result, locked, open_workdir, prepare_once
 
 SPEC = ImageSpec(8, 8, 1, 17)
 
 
 def claimed(workdir, splits=None, **changes):
     config, _, loaded = tiny(**changes)
-    claim(workdir, config, splits or loaded)
+    with open_workdir(workdir, config, splits or loaded):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -83,18 +86,47 @@ def test_a_run_whose_learning_rate_has_ended_is_not_made_longer(whole):
         run(whole, train__steps=13)
 
 
-def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text("mine")
+@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json"])
+def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path, name):
+    (tmp_path / name).write_text('{"steps": 12}')
     with pytest.raises(InputError, match=rf"{tmp_path} cannot be used.*config\.json"):
         claimed(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
-    assert (tmp_path / "metrics.jsonl").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == '{"steps": 12}'
 
 
 def test_a_claim_that_was_killed_while_it_was_written_is_made_again(tmp_path):
     (tmp_path / "config.json.part").write_text("{")
+    (tmp_path / "lock").touch()
     claimed(tmp_path)
     claimed(tmp_path)
+
+
+def test_a_field_that_an_older_version_did_not_write_is_its_default(tmp_path):
+    claimed(tmp_path)
+    stored = read_json(tmp_path / "config.json")
+    del stored["config"]["model"]["linear_prediction"]
+    write_json(tmp_path / "config.json", stored)
+    claimed(tmp_path)
+    with pytest.raises(InputError, match=r"config\.model\.linear_prediction was False and is now True"):
+        claimed(tmp_path, model__linear_prediction=True, model__mixture=2)
+    stored["config"]["model"] |= {"linear_prediction": False, "removed": 3}
+    write_json(tmp_path / "config.json", stored)
+    with pytest.raises(InputError, match=r"config\.model\.removed was 3"):
+        claimed(tmp_path)
+
+
+def test_of_two_runs_that_begin_at_once_one_trains_by_its_own_config(tmp_path):
+    begun, (_, _, splits) = [], tiny()
+
+    def begin(seed):
+        with contextlib.suppress(InputError):
+            held.enter_context(open_workdir(tmp_path, tiny(seed=seed)[0], splits))
+            begun.append(seed)
+
+    with contextlib.ExitStack() as held, before_call(workdir_module, "write_json", 1, lambda: begin(1)):
+        begin(0)
+    assert begun == [read_json(tmp_path / "config.json")["config"]["seed"]]
 
 
 @pytest.mark.parametrize(
