@@ -22,6 +22,8 @@ from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
+UNDERTRAINED = "A negative worth means that the model misuses the label, because it is undertrained: train for longer."
+
 check = check_classifier
 
 
@@ -67,18 +69,20 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
 
 def bayes(
     log_likelihoods: Float[np.ndarray, "images classes"], labels: Int[np.ndarray, " images"], shape: tuple[int, ...]
-) -> dict[str, float]:
+) -> Figures:
     """Measures the information in the label, under a uniform p(y).
 
-    log p(x|y) - log p(x) is at most ln(classes).
+    log p(x|y) - log p(x) is at most ln(classes). Its mean is negative, and a note says so, if the model has not learned
+    what the label means.
     """
     classes = log_likelihoods.shape[1]
     with_label = log_likelihoods[np.arange(len(labels)), labels]
     without = np.logaddexp.reduce(log_likelihoods, axis=1) - np.log(classes)
+    worth = float(np.mean(with_label - without))
     return {
         "bits_per_dim_with_label": nats_to_bits_per_dim(float(-np.mean(with_label)), shape),
         "bits_per_dim_without": nats_to_bits_per_dim(float(-np.mean(without)), shape),
-        "nats_the_label_is_worth": float(np.mean(with_label - without)),
+        "nats_the_label_is_worth": worth,
         "max_label_information_nats": float(np.log(classes)),
         "bayes_accuracy": float(np.mean(np.argmax(log_likelihoods, axis=1) == labels)),
-    }
+    } | ({"note": UNDERTRAINED} if worth < 0 else {})

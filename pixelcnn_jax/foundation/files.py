@@ -13,7 +13,7 @@ def atomic_write(path: Path | str, content: str | bytes) -> None:
     """Writes a file atomically, synced to disk.
 
     Raises:
-      OSError: if it cannot be written; an older file stays.
+      OSError: if it cannot be written; it names the file, of which an older version stays.
     """
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -23,8 +23,9 @@ def atomic_write(path: Path | str, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError:
+    except OSError as error:
         part.unlink(missing_ok=True)
+        error.filename = str(path)  # not the part, and an error such as that of a full disk names no file
         raise
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
+from jax.experimental import multihost_utils
 
 from pixelcnn_jax.data.dataset import Splits
 from pixelcnn_jax.foundation.errors import InputError
@@ -14,7 +14,7 @@ from pixelcnn_jax.models.inputs import Variables
 from pixelcnn_jax.pretrained import read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, to_dict
 from pixelcnn_jax.training.experiment import Experiment, Params
-from pixelcnn_jax.training.processes import is_first, run_on_first_process
+from pixelcnn_jax.training.processes import run_on_first_process
 
 
 class BestModel:
@@ -48,16 +48,18 @@ class BestModel:
 
     def resume(self) -> None:
         """Restores step and score; a damaged model is replaced at the next validation."""
-        if self._workdir is None or not (self._workdir / "model.json").exists():
-            return
-        try:
-            _, card = read_weights(self._workdir)
-            float(card["scores"]["validation"][self._measure])
-            self.step, self.score = card["step"], card["scores"]["validation"]
-        except (InputError, KeyError, TypeError, ValueError):
-            if is_first():
+        self.step, self.score = run_on_first_process(self._read_score)
+
+    def _read_score(self) -> tuple[int, dict[str, Any]]:
+        if self._workdir is not None and (self._workdir / "model.json").exists():
+            try:
+                _, card = read_weights(self._workdir)
+                float(card["scores"]["validation"][self._measure])
+                return card["step"], card["scores"]["validation"]
+            except (InputError, KeyError, TypeError, ValueError):
                 lost = f"The best model in {self._workdir} is damaged"
                 print(f"{lost}: the next validation is kept in its place.", file=sys.stderr)
+        return 0, {}
 
     def offer(self, step: int, score: dict[str, Any], params: Params) -> None:
         """Keeps the parameters if their loss is the lowest so far."""
@@ -78,13 +80,14 @@ class BestModel:
         if self._workdir is None:
             return self._params
         variables, _ = read_weights(self._workdir)
-        return jax.tree.map(np.asarray, {name: x for name, x in variables.items() if name not in self._fixed})
+        params = {name: x for name, x in variables.items() if name not in self._fixed}
+        return multihost_utils.broadcast_one_to_all(params)  # the others' files may be those of an earlier step
 
     def complete(self, result: dict[str, Any]) -> None:
         """Adds the results of a finished run to the card."""
         facts = ("steps", "train_seconds", "devices", "versions", "report")
-        added = {name: result[name] for name in facts}
-        run_on_first_process(lambda: self._save(self.params(), result["scores"], **added))
+        params, added = self.params(), {name: result[name] for name in facts}
+        run_on_first_process(lambda: self._save(params, result["scores"], **added))
 
     def _save(self, params: Params, scores: dict[str, Any], **facts: Any) -> None:
         assert self._workdir is not None

@@ -58,7 +58,8 @@ class Recipe(NamedTuple):
       check: ``config, splits -> None``; raises InputError before training.
       prepare: ``config, splits -> fixed``, variables fitted before training, e.g. a quantiser's.
       picture_source: ``config, splits -> source`` of ``Experiment.sample``.
-      report: ``config, experiment, splits, params, fixed -> figures`` at the end.
+      report: ``config, experiment, splits, params, fixed -> figures`` at the end, a dict by name or None. Figures
+        may be numbers or arrays of NumPy or JAX; NaN and infinity are stored as None.
       Config: dataclass of ``config.<experiment>``.
     """
 

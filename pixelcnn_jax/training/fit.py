@@ -62,7 +62,9 @@ class Fitted(NamedTuple):
       model: the network, in float32 at least.
       variables: EMA parameters of the best validation.
       history: dicts with "step", "seconds" and either "validation_bits_per_dim" or "train_bits_per_dim",
-        "gradient_norm" (means since the previous such record), "images_per_second" and "learning_rate".
+        "gradient_norm" (means since the previous such record), "images_per_second", "learning_rate" and "skipped".
+        The last counts the steps since then that were skipped because their gradient was not finite; the means leave
+        them out.
     """
 
     model: Any

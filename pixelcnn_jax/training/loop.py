@@ -27,7 +27,7 @@ from pixelcnn_jax.training.evaluation import score
 from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
-from pixelcnn_jax.training.processes import is_first, own_rows
+from pixelcnn_jax.training.processes import is_first, own_rows, run_on_first_process
 from pixelcnn_jax.training.signals import Interrupted, StopNow, stop_requests
 from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import TrainState, init_state, train_step
@@ -104,7 +104,7 @@ def train_steps(
     def is_due(step: int, interval: int) -> bool:
         return step == settings.steps or step % interval == 0
 
-    def record(step: int, **scalars: float) -> None:
+    def record(step: int, **scalars: int | float) -> None:
         seconds = earlier + time.monotonic() - began
         metrics.write(step, **{k: x for k, x in scalars.items() if math.isfinite(x)}, seconds=seconds)
 
@@ -132,10 +132,11 @@ def train_steps(
         with watch.paused():
             checkpoints.save(step, state)
 
+    validated = partial(metrics.has, start, f"validation_{measure}")
     with closing(metrics), bar, stop_requests(settings.seconds, listens=workdir is not None) as stop:
         try:
             # A stopped process may have saved a step before its validation.
-            if start and is_due(start, settings.eval_every) and not metrics.has(start, f"validation_{measure}"):
+            if start and is_due(start, settings.eval_every) and not run_on_first_process(validated):
                 with stop.may_raise(), watch.paused():
                     validate(start)
             for step, batch in bar:
@@ -148,11 +149,15 @@ def train_steps(
                 if is_due(step, settings.log_every):
                     steps, rate = watch.read()
                     check_skipped(step, int(steps.skipped[-1]))
-                    norm = float(np.mean(steps.gradient_norm))
-                    loss = score(steps.loss, splits.train, measure=measure)[measure]
+                    finite = np.isfinite(steps.loss)
+                    finite |= not finite.any()  # if all were skipped, the means are NaN and are not recorded
+                    norm = float(np.mean(steps.gradient_norm[finite]))
+                    loss = score(steps.loss[finite], splits.train, measure=measure)[measure]
+                    skipped = int(np.count_nonzero(steps.skipped))
                     scalars = {"learning_rate": float(learning_rate(step - 1)), "gradient_norm": norm}
-                    record(step, **{f"train_{measure}": loss}, images_per_second=rate, **scalars)
+                    record(step, **{f"train_{measure}": loss}, images_per_second=rate, **scalars, skipped=skipped)
                     shown = {display_name(measure): f"{loss:.3f}", "images/s": f"{rate:.0f}"}
+                    shown |= {"skipped": str(skipped)} if skipped else {}
                     bar.set_postfix(shown)
                     if bar.disable and shows:  # the output is a file
                         print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -68,10 +69,12 @@ class Metrics:
         records = read_records(self._file) if workdir is not None and self._file.exists() else []
         self.records: list[Record] = [record for record in records if record["step"] <= resumed_step]
         if self._writes:
+            if resumed_step and not self._file.exists():
+                print(f"{self._file} is missing: the history restarts after step {resumed_step}.", file=sys.stderr)
             atomic_write(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
             self.submit(self._begin_tensorboard, list(self.records))
 
-    def write(self, step: int, **scalars: float) -> None:
+    def write(self, step: int, **scalars: int | float) -> None:
         record = {"step": step, **scalars}
         self.records.append(record)
         if not self._writes:

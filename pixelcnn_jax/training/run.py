@@ -25,6 +25,7 @@ from pixelcnn_jax.training.metrics import Metrics, save_curve
 from pixelcnn_jax.training.processes import is_first, run_on_first_process
 from pixelcnn_jax.training.report import write_report
 from pixelcnn_jax.training.start import trained_params
+from pixelcnn_jax.training.summary import plain_figures
 from pixelcnn_jax.training.workdir import finished_result, open_workdir, prepare_once
 
 
@@ -83,12 +84,13 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         scores = {"train": scorer(params, splits.train.subset(train_images)), "validation": best.score}
         if splits.test is not None:
             scores["test"] = scorer(params, splits.test)
+        reported = recipe.report(config, experiment, splits, params, fixed) if config.train.report_images else {}
         result = {
             "measure": experiment.measure,
             "scores": scores,
             "density": experiment.density,
             "baselines": baselines(splits) if config.train.baselines and experiment.measure == LIKELIHOOD else {},
-            "report": recipe.report(config, experiment, splits, params, fixed) if config.train.report_images else {},
+            "report": plain_figures(reported),
             "best_step": best.step,
             "steps": config.train.steps,
             "parameters": sum(x.size for x in jax.tree.leaves(params)),

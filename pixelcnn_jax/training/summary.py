@@ -1,5 +1,6 @@
 """Scores of a run as a table."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,6 +30,13 @@ def score_rows(published: Iterable[Any], scored: Mapping[str, Any], shape: tuple
     rows += [(*row, x["nats"]) for *row, x in scores]
     figures = ([model, split, f"{nats * bits_per_nat:.4f}", f"{nats:.2f}"] for model, split, nats in rows)
     return [["model", "split", "bits/dim", "nats"], *figures]
+
+
+def plain_figures(report: Mapping[Any, Any] | None) -> dict[str, Any]:
+    """Converts what ``Recipe.report`` returned to JSON: arrays to lists, NaN and infinity to None, objects to text."""
+    named = {str(name): x for name, x in (report or {}).items()}
+    text = json.dumps(named, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x))
+    return dict(json.loads(text, parse_constant=lambda name: None))
 
 
 def display_figures(report: Mapping[str, Any]) -> dict[str, str]:

@@ -58,19 +58,17 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
                 return result
             if (workdir / "result.json").exists() and not longer:
                 print(f"{workdir / 'result.json'} is damaged and is written again.", file=sys.stderr)
-            if longer:
-                write_json(workdir / "config.json", longer)
             (workdir / "result.json").unlink(missing_ok=True)  # of a run that is made longer
             return None
 
         yield run_on_first_process(begin)
 
 
-def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | None:
+def claim(workdir: Path, config: RunConfig, splits: Splits) -> bool:
     """Claims a locked workdir by its ``config.json``, in which a missing field means its default.
 
     Returns:
-      The new content of the file if the run is extended; else None.
+      Whether the run is extended.
 
     Raises:
       InputError: for different settings or data.
@@ -83,13 +81,11 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
         facts["command"] = shlex.join([interpreter(), *sys.orig_argv[1:]])
     facts = json.loads(json.dumps(facts))
     file = workdir / "config.json"
-    if not file.exists():
-        write_json(file, facts)
     try:
-        stored = read_json(file)
+        stored = read_json(file) if file.exists() else facts
         with suppress(InputError):  # of a different experiment or version: compared as it was written
-            parsed = to_dict(parse_config(stored["config"], type(config.section)))
-            stored["config"] = json.loads(json.dumps(parsed))
+            parsed = parse_config(stored["config"], type(config.section))
+            stored |= json.loads(json.dumps({"config": to_dict(parsed)}))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} is damaged: restore it, or choose a different workdir.") from error
     movable = MAY_DIFFER | ({"config.data.data_dir"} if config.data.dataset not in ("folder", "array") else set())
@@ -105,7 +101,9 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> dict[str, Any] | 
             raise InputError(
                 f"{workdir} has a different config: {name} was {before} and is now {now}. Choose a new workdir.{more}"
             )
-    return facts if is_longer else None
+    if is_longer or not file.exists():
+        write_json(file, facts)
+    return is_longer
 
 
 def _digest(split: Dataset) -> str:

@@ -38,6 +38,8 @@ def test_bayes_rule_by_hand():
     np.testing.assert_allclose(actual["bits_per_dim_without"], -np.mean(np.log2([0.375, 0.2])))
     assert actual["bayes_accuracy"] == 0.5
     assert actual["max_label_information_nats"] == np.log(2)
+    assert "undertrained" in actual["note"]
+    assert "note" not in bayes(np.log(np.array([[0.5, 0.25]])), np.array([0]), (1, 1, 1))
 
 
 @pytest.mark.parametrize("name", ["class_conditional", "multiscale"])

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from pixelcnn_jax.foundation.errors import user_message
 from pixelcnn_jax.foundation.files import atomic_write, read_json, write_json
 
 
@@ -23,8 +24,9 @@ def test_a_file_is_replaced_and_nothing_else_stays(tmp_path, content):
 def test_a_full_disk_leaves_the_older_file(tmp_path, monkeypatch, call):
     (tmp_path / "file").write_text("older")
     monkeypatch.setattr(os, call, Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as raised:
         atomic_write(tmp_path / "file", "newer")
+    assert user_message(raised.value) == f"{tmp_path / 'file'} cannot be used: No space left on device."
     assert (tmp_path / "file").read_text() == "older"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -77,6 +77,17 @@ def test_every_process_waits_for_the_file(tmp_path, best_of, made, monkeypatch):
     assert (len(waiting), [*tmp_path.iterdir()]) == (1, [])
 
 
+def test_the_first_process_knows_the_best_of_all(tmp_path, best_of, made, monkeypatch):
+    """The folder of another may still hold an older model."""
+    best_of(tmp_path).offer(4, scored(3.0), numbered(made[3], 4))
+    newer = numbered(made[3], 8)
+    monkeypatch.setattr("pixelcnn_jax.training.best.run_on_first_process", lambda work: [8, scored(2.0)])
+    monkeypatch.setattr("pixelcnn_jax.training.best.multihost_utils.broadcast_one_to_all", lambda params: newer)
+    best = best_of(tmp_path)
+    best.resume()
+    assert (best.step, best.loss, best.params()) == (8, 2.0, newer)
+
+
 def lower_the_score(path):
     path.write_text(path.read_text().replace('"bits_per_dim": 3.0', '"bits_per_dim": 1.0'))
 

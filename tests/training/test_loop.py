@@ -37,11 +37,15 @@ def test_keys_are_functions_of_the_seed():
     assert len({str(key) for each in (data[0], data[2]) for key in each}) == 10
 
 
-def test_a_step_without_a_finite_gradient_is_skipped_and_the_run_goes_on(tmp_path):
-    result = run(tmp_path, recipe=broken(4, 5, 7))
+def test_a_step_without_a_finite_gradient_is_skipped_counted_and_left_out_of_the_means(tmp_path, capsys):
+    result = run(tmp_path, recipe=broken(4, 5, 7, 8, 9))
     assert np.isfinite(result["scores"]["test"]["nats"])
     assert all(np.isfinite(list(record.values())).all() for record in records(tmp_path))
-    assert "train_bits_per_dim" not in next(record for record in records(tmp_path) if record["step"] == 6)
+    training = [record for record in records(tmp_path) if "learning_rate" in record]
+    assert [record["skipped"] for record in training] == [0, 2, 3, 0]
+    assert ["gradient_norm" in record and "train_bits_per_dim" in record for record in training] == [1, 1, 0, 1]
+    printed = [line.partition("images/s")[2] for line in capsys.readouterr().out.splitlines() if "images/s" in line]
+    assert printed == ["", " 2 skipped", " 3 skipped", ""]
     assert checkpoints(tmp_path) == [10, 12]
 
 
@@ -103,13 +107,19 @@ def test_a_run_that_resumes_makes_no_fresh_state(copied):
     assert made == []
 
 
-def test_a_validation_that_was_not_recorded_is_done_again(copied, whole):
+@pytest.mark.parametrize("by_the_first", [False, True])
+def test_a_validation_that_was_not_recorded_is_done_again(copied, whole, monkeypatch, by_the_first):
+    """By all processes or none: it is for the first to say, as the file that another reads may be older."""
     log = copied / "metrics.jsonl"
     lines = log.read_text().splitlines()
     assert "validation" in lines[-1]
     log.write_text("\n".join(lines[:-1]) + "\n")
+    monkeypatch.setattr("pixelcnn_jax.training.loop.run_on_first_process", lambda work: work() or by_the_first)
     run(copied)
-    assert_same_bits(copied, whole)
+    if by_the_first:
+        assert len(records(copied)) == len(lines) - 1
+    else:
+        assert_same_bits(copied, whole)
 
 
 def test_a_best_model_that_is_lost_after_the_last_step_is_measured_anew(copied, capsys):

@@ -33,6 +33,15 @@ def test_what_was_recorded_after_the_last_checkpoint_is_dropped_and_recorded_aga
     assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl")] == [2, 4, 6]
 
 
+def test_a_history_that_is_lost_is_named(tmp_path, capsys):
+    for step in (0, 4):  # the file is made by the first, even without a record
+        Metrics(tmp_path, resumed_step=step).close()
+    assert capsys.readouterr().err == ""
+    (tmp_path / "metrics.jsonl").unlink()
+    Metrics(tmp_path, resumed_step=4).close()
+    assert capsys.readouterr().err == f"{tmp_path / 'metrics.jsonl'} is missing: the history restarts after step 4.\n"
+
+
 def test_a_process_that_is_not_the_first_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "is_first", lambda: False)
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')

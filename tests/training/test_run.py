@@ -21,6 +21,7 @@ from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch
+from pixelcnn_jax.training.summary import plain_figures
 
 
 def test_pictures_are_upright_in_any_scan(tmp_path):
@@ -141,6 +142,15 @@ def test_what_is_prepared_reaches_the_experiment_the_report_and_the_model(tmp_pa
         np.testing.assert_array_equal(fixed["quantiser"]["codes"], [0, 1, 2])
     assert seen["source"] == "source"
     assert result["report"] == {"figure": 1.5}
+
+
+def test_figures_of_any_kind_are_plain_numbers_in_the_result(tmp_path):
+    kinds = {"a": np.float32(0.5), "b": np.bool_(True), "c": jnp.ones(2, jnp.bfloat16), 4: np.int64(2), "e": {"f": 1j}}
+    recipe = tiny()[1]._replace(report=lambda *_: kinds | {"nan": jnp.float32(jnp.nan), "inf": -np.inf})
+    expected = {"a": 0.5, "b": True, "c": [1.0, 1.0], "4": 2, "e": {"f": "1j"}, "nan": None, "inf": None}
+    assert run(tmp_path, recipe=recipe, train__steps=1)["report"] == expected
+    assert json.loads((tmp_path / "result.json").read_text())["report"] == expected
+    assert plain_figures(None) == {}
 
 
 def test_a_run_starts_from_the_model_that_its_config_names_and_resumes_without_it(tmp_path, whole):
