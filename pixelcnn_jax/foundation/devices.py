@@ -42,7 +42,8 @@ def on_one_device(tree: Any) -> Any:
 def use_all_cores(parts: int = 0, *, processes: int = 1) -> None:
     """Makes each CPU core a device and keeps freed memory.
 
-    Call before the first array: the device count is fixed once JAX is in use.
+    Call before the first array: the device count is fixed once JAX is in use. Runs with different device counts differ
+    by rounding, as the gradient is summed in a different order.
 
     Args:
       parts: number of microbatches, or images, that the devices divide evenly; may lower the number of devices.

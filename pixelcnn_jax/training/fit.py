@@ -101,7 +101,8 @@ def fit(
     """Trains p(x) or p(x | h, s) on arrays; returns the best EMA parameters.
 
     Muon, with Adam for biases; cosine schedule with warm-up; global-norm clipping at 1. The exponential moving average
-    (EMA) of the parameters is validated every ``eval_every`` steps. Equal calls on one CPU return equal bits.
+    (EMA) of the parameters is validated every ``eval_every`` steps. Equal calls on one CPU and
+    the same number of devices return equal bits.
 
     Args:
       model: a model of this package, any Linen module from images to logits, a ``ModelConfig`` (levels and

@@ -33,7 +33,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     """Trains or resumes a run, then scores the best EMA parameters.
 
     ``config.model.dtype`` affects the training loss only; all else is float32. A resumed run ends with the same bits as
-    an uninterrupted one. Every process calls this with one workdir.
+    an uninterrupted one on the same machine, devices and processes. Every process calls this with one workdir.
 
     Args:
       config: all settings.
