@@ -27,9 +27,11 @@ def python_blocks(page, mark=""):
 
 @pytest.mark.long
 @pytest.mark.parametrize("page", [*filter(python_blocks, PAGES)], ids=lambda page: page.stem)
-def test_python_blocks_run(page, tmp_path, monkeypatch):
+def test_python_blocks_run_and_print_what_the_page_says(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run_blocks(page)
+    shown = re.findall(r"^print\(.*\)  # ((?:[^A-Za-z\n]|True)+)$", page.read_text(), flags=re.MULTILINE)
+    assert {*shown} <= {*capsys.readouterr().out.splitlines()}
 
 
 def run_blocks(page, mark=""):

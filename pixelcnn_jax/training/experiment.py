@@ -31,7 +31,8 @@ class Experiment(NamedTuple):
       loss: ``params, batch, key -> nats [batch]``; key is None in evaluation.
       sample: ``params, key, source -> images``, a grid.
       networks: the network, or a dict of them as in the parameter tree.
-      measure: "bits_per_dim" for a likelihood in nats, else the name of the loss.
+      measure: name of the loss. "bits_per_dim", the default, divides a likelihood in nats by all sub-pixels of an
+        image; a loss that scores only some of them is "nats".
       density: name of the density.
       caption: caption of the sample grid.
     """
