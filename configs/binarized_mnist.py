@@ -15,7 +15,7 @@ Result: test nats 80.41, 80.22, 80.13, 79.97; validation 80.34, train 79.35 (10,
 
 from ml_collections import ConfigDict
 
-from configs import predecessors
+from configs import predecessors, step_number
 
 
 def get_config(step: str = "1") -> ConfigDict:
@@ -26,10 +26,10 @@ def get_config(step: str = "1") -> ConfigDict:
     config.optimizer.weight_decay = 0.03  # without it weights and loss grow
     config.train.update(batch_size=32, microbatch_size=4, steps=9_000, ema_decay=0.999)
     config.train.update(eval_every=1_500, score_train_images=10_000)
-    if step != "1":
+    if (number := step_number(step, 4)) > 1:
         config.model.dtype = "bfloat16"
         config.optimizer.learning_rate = 2e-3
-        config.train.start_from = f"runs/binarized_mnist_{int(step) - 1}"
+        config.train.start_from = f"runs/binarized_mnist_{number - 1}"
         config.unconditional.augment = {"2": 0.75, "3": 0.85, "4": 0.5}[step]
         config.model.dropout = 0.0 if step == "2" else 0.05
         config.train.steps = {"2": 6_000, "3": 7_000, "4": 9_000}[step]

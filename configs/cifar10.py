@@ -16,13 +16,13 @@ published "cifar10", 1,483,026 parameters. Mean of p(x) and p(mirrored x): test 
 
 from ml_collections import ConfigDict
 
-from configs import cifar10_full
+from configs import cifar10_full, step_number
 
 STEPS = 4_500, 2_400, 4_500, 2_300, 3_000, 2_300
 
 
 def get_config(step: str = "1", experiment: str = "unconditional") -> ConfigDict:
-    config, number = cifar10_full.get_config(experiment), int(step)
+    config, number = cifar10_full.get_config(experiment), step_number(step, len(STEPS))
     config.seed = max(0, number - 4)
     config.data.update(train_split="train[:49000]", validation_split="train[49000:]")
     config.model.update(features=96, layers=7, head_features=192, mixture=10, linear_prediction=True, dtype="bfloat16")

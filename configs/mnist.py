@@ -13,7 +13,7 @@ Not run: --config.data.dataset=fashion_mnist, --config.data.dataset=emnist/lette
 
 from ml_collections import ConfigDict
 
-from configs import mnist_half
+from configs import mnist_half, step_number
 
 
 def get_config(step: str = "1") -> ConfigDict:
@@ -26,7 +26,7 @@ def get_config(step: str = "1") -> ConfigDict:
         ("UvA tutorial 12, JAX", "test", "bits/dim", 0.820),
         ("UvA tutorial 12, PyTorch", "test", "bits/dim", 0.808),
     )
-    if step == "2":
+    if step_number(step, 2) == 2:
         config.model.update(head_features=128, dtype="bfloat16")
         config.optimizer.learning_rate = 1e-3
         config.train.update(

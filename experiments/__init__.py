@@ -1,6 +1,5 @@
 """The experiments: modules with the attributes of ``Recipe``."""
 
-import difflib
 import importlib
 
 from ml_collections import ConfigDict
@@ -20,8 +19,7 @@ EXPERIMENTS |= {name: f"experiments.beyond.{name}" for name in BEYOND}
 def recipe_of(name: str) -> Recipe:
     """Imports an experiment; raises InputError for an unknown name."""
     if name not in EXPERIMENTS:
-        near = "".join(f"; did you mean {match}?" for match in difflib.get_close_matches(name, EXPERIMENTS, n=1))
-        raise InputError(f"experiment must be one of experiments.EXPERIMENTS, got {name}{near}")
+        raise InputError(f'There is no experiment "{name}": choose one of {", ".join(EXPERIMENTS)}.')
     return Recipe.of(importlib.import_module(EXPERIMENTS[name]))
 
 

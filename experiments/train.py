@@ -10,8 +10,10 @@ For several hosts, with a shared workdir, prefix the command by srun or mpirun, 
 Elsewhere run it on each with --coordinator=HOST:PORT --processes=N --process=I, where HOST is that of process 0.
 """
 
+import difflib
 import json
 import os
+import re
 import sys
 import textwrap
 from dataclasses import asdict, fields
@@ -82,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     except jax.errors.JaxRuntimeError as error:
         if "Gloo" not in str(error):
             raise
-        message = "A process of this training was lost: repeat the command of each to go on from the last checkpoint."
+        message = "Another process died. Rerun the command of each process to resume from the last checkpoint."
         print(f"error: {message}", file=sys.stderr, flush=True)
         os._exit(1)  # an ordinary exit would wait for the lost process, and abort
 
@@ -147,15 +149,22 @@ def parse(argv: list[str]) -> Command:
         config: Any = values.config or (default_config("unconditional") if values.help else None)
         experiment = getattr(config, "experiment", None)  # a missing file is noticed here
     except Exception as error:  # whatever a config file, absl or ml_collections raises
-        text = str(error.args[0] if isinstance(error, KeyError | AttributeError) else error).strip()
-        text = text.replace("\\n", "\n").strip().split("\n")[-1] if "Traceback" in text else text
-        text = text.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")  # raised by the config file
-        missing = "There is no field " * isinstance(error, AttributeError)
-        raise InputError(f"{missing}{one_line(text) or type(error).__name__} (--help lists the fields).") from error
+        cause: BaseException = error
+        while "Traceback" in str(cause) and cause.__context__:  # as ml_collections rewrites an error of the config file
+            cause = cause.__context__
+        text = str(cause.args[0] if isinstance(cause, KeyError | AttributeError) else cause).strip()
+        if file := re.search("No such file or directory: '(.*)'", text):
+            near = difflib.get_close_matches(file[1], map(str, Path("configs").glob("[a-z]*.py")), n=1)
+            hint = "".join(f"; did you mean {match}?" for match in near) or " (see --help)."
+            raise InputError(f"There is no config file {file[1]}{hint}") from error
+        missing = "There is no field " * isinstance(cause, AttributeError)
+        text = re.sub(r"^get_config\(\) takes 0 .* but 1", "This config takes no argument, one", text)
+        line = (one_line(text) or type(cause).__name__).rstrip(".")
+        raise InputError(f"{missing}{line} (see --help).") from error
     if rest:
-        raise InputError(f"{rest[0]} is not a flag: fields are given as --config.SECTION.FIELD=VALUE (see --help).")
+        raise InputError(f"Unexpected argument {rest[0]}: set a field with --config.SECTION.FIELD=VALUE (see --help).")
     if not isinstance(experiment, str):
-        raise InputError("--config=configs/NAME.py is needed, a file whose get_config() returns a config (see --help).")
+        raise InputError("Give --config=configs/NAME.py, a file whose get_config() returns a config (see --help).")
     if values.help:
         return Command(config, None, None, help=True)
     changed = {name.removeprefix("data.") for name in config_flags.get_override_values(values["config"])}

@@ -171,7 +171,7 @@ def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path):
     running[1].kill()
     status, _, told = outcomes(running)[0]
     assert status == 1
-    assert told.splitlines()[-1].startswith("error: A process of this training was lost"), told
+    assert told.splitlines()[-1].startswith("error: Another process died"), told
     assert "Traceback" not in told
 
     finished = outcomes(start_together(tmp_path / "two", **more))
