@@ -39,7 +39,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     classes = number_of_classes(spec)
     if spec.height % COARSE or spec.width % COARSE:
         raise InputError(
-            f"config.data.resize must give images of whole patches of {COARSE}x{COARSE}, got {spec.shape}."
+            f"config.data.resize must make height and width multiples of {COARSE}, got {spec.height}x{spec.width}."
         )
     sizes = [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
     # Codes are images of one channel and K levels.
@@ -64,7 +64,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         images = images_of(d, fixed["quantiser"][str(FINE)], spec.channels)
         return jnp.round(images * (spec.levels - 1)).astype(jnp.int32).reshape(rows, columns, *spec.shape)
 
-    caption = "Samples from their codes, a row for each class."
+    caption = "Samples from their codes, one class per row."
     words = {"measure": "nats_of_codes", "density": "codes given y", "caption": caption}
     return Experiment(init, loss, draw, networks, **words)
 

@@ -56,7 +56,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         labels = jnp.repeat(jnp.arange(rows) % (spec.classes or 1), columns)
         return draw_classes(networks, spec, params, key, labels).reshape(rows, columns, *spec.shape)
 
-    density, caption = ("p(x)", "Samples.") if spec.classes is None else ("p(x|y)", "Samples, a row for each class.")
+    density, caption = ("p(x)", "Samples.") if spec.classes is None else ("p(x|y)", "Samples, one class per row.")
     return Experiment(init, loss, draw, networks, density=density, caption=caption)
 
 

@@ -85,6 +85,14 @@ def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[
     return commands
 
 
+def _in_words(network: Any) -> str:
+    """Formats the description of a network, without fields that are zero or None."""
+    if not isinstance(network, dict):
+        return str(network)
+    fields = (f"{key.replace('_', ' ')} {_in_words(x)}" for key, x in network.items() if key != "class" and x)
+    return f"{network.get('class', '')} ({', '.join(fields)})".strip()
+
+
 def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, Any]]) -> dict[str, str]:
     config, spec = run["config"], run["images"]["spec"]
     counts = ", ".join(f"{count:,} {name}" for name, count in run["images"]["counts"].items())
@@ -95,7 +103,7 @@ def _facts(run: dict[str, Any], card: dict[str, Any], records: list[dict[str, An
         "optimizer": "{name}, {schedule} learning rate {learning_rate}".format(**config["optimizer"]),
     }
     if card:
-        facts["model"] = ", ".join(f"{name}: {value}" for name, value in card["networks"].items() if value)
+        facts["model"] = _in_words(card["networks"])
         facts["parameters"] = f"{card['parameters']:,}"
     if records:
         facts["training time"] = f"{records[-1]['seconds'] / 60:.1f} minutes"

@@ -31,13 +31,14 @@ def test_the_page_holds_scores_facts_and_pictures_and_asks_for_nothing_else(whol
         assert f"{score['bits_per_dim']:.4f}" in page
         assert f"{score['nats']:.2f}" in page
     assert f"{result['parameters']:,}" in page
+    assert "<td>GatedPixelCNN (levels 17, channels 1, features " in page
     assert page.count('"step":') == 3  # validations after steps 4, 8 and 12
     assert not re.search(r"(src|href)=\"(?!data:)|url\(|@import", page)
     curve, samples, best = embedded(page)
     assert curve.shape[0] > 300
     for actual, name in ((samples, "samples_0000012.png"), (best, "samples.png")):
         np.testing.assert_array_equal(actual, np.asarray(PIL.Image.open(whole / name)))
-    assert f"Samples. By the parameters of step {result['best_step']}," in page
+    assert f"Samples. Drawn with the parameters of step {result['best_step']}," in page
     assert "Move the slider" in page
 
 
@@ -62,8 +63,8 @@ def test_the_commands_of_the_page_are_as_a_shell_takes_them(whole, tmp_path, dat
     config = read_json(whole / "config.json")
     config["config"]["data"] |= data
     write_json(workdir / "config.json", config)
-    printed = html.unescape(re.search("<pre>(.*)</pre>", report_html(workdir), re.DOTALL)[1])
-    words = [shlex.split(line)[3:] for line in printed.splitlines()]
+    printed = re.findall("<code>(.*?)</code>", report_html(workdir))
+    words = [shlex.split(html.unescape(line))[3:] for line in printed]
     assert [word.format(workdir) for word in wanted] in words
     assert ["sample", str(workdir), "-o", str(workdir / "grid.png")] in words
 
@@ -71,7 +72,7 @@ def test_the_commands_of_the_page_are_as_a_shell_takes_them(whole, tmp_path, dat
 def test_a_run_without_a_validation_yet_and_one_that_is_not_finished_have_pages(whole, tmp_path):
     shutil.copy(whole / "config.json", tmp_path)
     write_report(tmp_path)
-    assert "0 of 12 steps: reload" in (tmp_path / "report.html").read_text()
+    assert "0 of 12 steps; reload" in (tmp_path / "report.html").read_text()
     for name in ("model.json", "metrics.jsonl", "samples_0000004.png"):
         shutil.copy(whole / name, tmp_path)
     assert "this run, step" in report_html(tmp_path)
@@ -103,4 +104,6 @@ def test_a_browser_shows_the_page_at_two_widths_without_an_error(whole, tmp_path
             assert page.inner_text("output") == "step 4"
             assert page.evaluate("Math.min(...[...document.images].map(one => one.naturalWidth))") > 0
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+            cut = "[...document.querySelectorAll('pre, section')].filter(x => x.scrollWidth > x.clientWidth)"
+            assert page.evaluate(cut) == []
             assert told == []
