@@ -45,7 +45,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """Builds the experiment: nats given the caption."""
     section = config.section
     if spec.words is None:
-        raise InputError("config.data.captions must be set: experiment captions needs a sentence for each image.")
+        raise InputError("Set config.data.captions=True: the experiment captions needs a sentence for each image.")
     encoder = TextEncoder((spec.height, spec.width, section.map_features), spec.words)
     model = ConditionalModel(make_network(config.model, spec), encoder)
 

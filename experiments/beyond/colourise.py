@@ -25,7 +25,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """Builds the experiment; a picture row is a grey image, samples, the original."""
     network = make_network(config.model, spec)
     if spec.channels != 3:
-        raise InputError(f"config.data.dataset must hold RGB images, got images of {spec.channels} channels.")
+        raise InputError(f"config.data.dataset must contain RGB images, got images with {spec.channels} channel(s).")
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         x = batch["image"]

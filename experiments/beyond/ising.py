@@ -290,7 +290,7 @@ def main(
     check_size(size)
     if output is not None:
         if (output / "model.json").exists():
-            raise InputError(f"{output} holds a model already: choose a different folder for --output.")
+            raise InputError(f"{output} already contains a model: choose a different folder for --output.")
         output.mkdir(parents=True, exist_ok=True)
     if steps:
         variables = train(network, variables, of_steps, size=size, settings=Settings(steps=steps, samples=samples))

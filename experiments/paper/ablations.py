@@ -35,7 +35,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     """Builds the experiment: p(x) by an ablated network."""
     name = config.section.variant
     if config.model.network != "GatedPixelCNN":
-        raise InputError(f"config.model.network must be GatedPixelCNN, whose parts these are: {config.model.network}.")
+        raise InputError(f"config.model.network must be GatedPixelCNN to be ablated, got {config.model.network}.")
     return likelihood_experiment(variant(config, name, spec), config, spec)._replace(density=f"p(x), {name}")
 
 

@@ -78,7 +78,7 @@ def check(config: RunConfig, splits: Splits) -> None:
         check_pairs(report_split(splits).subset(config.train.report_images))
     labels, size = splits.validation.labels(), config.train.eval_batch_size
     if any(len(np.unique(labels[start : start + size])) < 2 for start in range(0, len(labels), size)):
-        raise InputError("config.train.eval_batch_size must give each validation batch several identities: raise it.")
+        raise InputError("Raise config.train.eval_batch_size: each validation batch needs at least two identities.")
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
@@ -126,7 +126,7 @@ def check_pairs(images: Dataset) -> None:
     """Raises InputError unless there are several identities, one with several images."""
     _, counts = np.unique(images.labels(), return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
-        raise InputError(f"config.data.test_split must hold images of several identities: {images.description}.")
+        raise InputError(f"config.data.test_split needs two identities, one with two images: {images.description}.")
 
 
 def identities_of(images: Dataset, count: int) -> dict[int, Int[np.ndarray, "images height width channels"]]:

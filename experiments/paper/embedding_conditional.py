@@ -104,8 +104,8 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
     described, target = describe(model), describe(make_embedder(config, splits.spec))
     if described != target or card["image_spec"].shape != splits.spec.shape:
         raise InputError(
-            f"config.embedding_conditional.embedder must be {target} of images of {splits.spec.shape}, got {described} "
-            f"of {card['image_spec'].shape}: set bottleneck and encoder_features as there."
+            f"config.embedding_conditional.embedder must be {target} for images of {splits.spec.shape}, got "
+            f"{described} for {card['image_spec'].shape}: use the bottleneck and encoder_features of that run."
         )
     return {"embedder": variables}
 

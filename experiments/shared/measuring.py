@@ -42,10 +42,10 @@ def report_split(splits: Splits) -> Dataset:
 def check_experiment(config: RunConfig, run: str, card: dict[str, Any], experiment: str) -> None:
     """Raises InputError if a card is of a different experiment, or of images scanned or inverted differently."""
     if card["experiment"] != experiment:
-        raise InputError(f"{run} must be a run of experiment {experiment}, got one of {card['experiment']}.")
+        raise InputError(f"{run} must be a run of the experiment {experiment}, not of {card['experiment']}.")
     data, settings = card["config"].get("data", {}), ("scan", "invert")
     if any(data.get(name, getattr(Preparation, name)) != getattr(config.data, name) for name in settings):
-        raise InputError(f"config.data.scan and invert must be as in {run}.")
+        raise InputError(f"config.data.scan and config.data.invert must have the same values as in {run}.")
 
 
 def squared_error(means: Float[Array, "batch height width channels"], images: Images, levels: int) -> float:
@@ -73,7 +73,7 @@ def check_classifier(config: RunConfig, splits: Splits, spec: ImageSpec | None =
         card = read_card(config.section.classifier)
         check_experiment(config, config.section.classifier, card, "classifier")
         if card["image_spec"] != spec:
-            raise InputError(f"config.{config.experiment}.classifier must be of {spec}, got {card['image_spec']}.")
+            raise InputError(f"config.{config.experiment}.classifier must read {spec}, got {card['image_spec']}.")
 
 
 def class_accuracy(config: RunConfig, spec: ImageSpec, draw: Draw) -> dict[str, Any]:

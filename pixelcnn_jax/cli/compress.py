@@ -94,7 +94,7 @@ def decompress(
         minutes = math.ceil(subpixels / SUBPIXELS_PER_SECOND / 60)
         raise InputError(
             f"--max-subpixels must be at least {subpixels} to decompress these images, which takes about {minutes} "
-            f"minutes of a CPU core; it is {max_subpixels}."
+            f"minutes on one CPU core, got {max_subpixels}."
         )
     rows = sum(len(container.streams) * container.shape[1] for container, _ in parts)
     with (
@@ -129,7 +129,7 @@ def read_parts(file: Path) -> list[tuple[Container, Names]]:
             start = end
         order = [(names.part, names.parts) for _, names in parts]
         if order != [(number, len(parts)) for number in range(len(parts))]:
-            raise InputError(f"it holds {len(parts)} of {order[0][1]} parts, or in a different order")
+            raise InputError(f"it contains {len(parts)} of {order[0][1]} parts, or they are out of order")
     except InputError as error:
         raise InputError(f"{file} cannot be decompressed: {error}") from None
     return parts

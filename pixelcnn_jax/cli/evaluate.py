@@ -56,18 +56,15 @@ def evaluate_split(
     data, train = density.data, density.settings("train", TrainConfig)
     name = getattr(data, f"{split}_split")
     if "data" not in density.card["config"]:
-        raise InputError(f"{density.name} does not name its data: use pixelcnn_jax.evaluate.")
+        raise InputError(f"{density.name} does not record its data set: use pixelcnn_jax.evaluate.")
     if not name:
         other = "train" if split == "validation" else "validation"
-        raise InputError(f"{density.name} names no {split} split: use --split={other}.")
+        raise InputError(f"{density.name} has no {split} split: use --split={other}.")
     if data.dataset in ("array", "folder") and data_dir is None:
-        raise InputError(
-            f"{density.name} was trained on a folder or an array: give the folder, or an .npz file, by --data-dir, or "
-            "use pixelcnn_jax.evaluate."
-        )
+        raise InputError(f"{density.name} was trained on local data: pass a folder or .npz file with --data-dir.")
     examples = getattr(density.conditioner, "max_examples", 0)
     if (data.resize or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
-        raise InputError(f"config.data.resize or max_examples of {density.name} is larger than the model takes.")
+        raise InputError(f"{density.name} has a config.data.resize or max_examples larger than its model allows.")
     # Untrusted cards choose neither the folder nor a download.
     try:
         dataset = load(split=name, **vars(data) | {"data_dir": data_dir, "download": False})
@@ -76,7 +73,9 @@ def evaluate_split(
     if split == "train" and train.score_train_images:
         dataset = dataset.subset(train.score_train_images)
     if dataset.spec != density.spec:
-        raise InputError(f"{dataset.description} has images of {dataset.spec}, but {density.name} of {density.spec}.")
+        raise InputError(
+            f"{dataset.description} has images of {dataset.spec}, not of {density.spec} as {density.name}."
+        )
 
     seen = _named_views(density) if mean_over == "views" else None
 
@@ -108,8 +107,7 @@ def _named_views(density: options.Density) -> dict[int, Callable[[Array], Array]
     section, size = density.card["config"].get("unconditional"), getattr(density.conditioner, "size", None)
     if not section or not section.get("augment") or size != len(views(height, width)):
         raise InputError(
-            f"--mean-over=views needs a model whose h names the view (config.unconditional.augment): that of "
-            f"{density.name} is fixed, or it has none."
+            f"--mean-over=views needs a model trained with config.unconditional.augment, not {density.name}."
         )
     trained = section.get("views") or range(size)
     return {index: view for index, view in enumerate(symmetries(height, width)) if index == 0 or index in trained}

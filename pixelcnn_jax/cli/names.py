@@ -35,7 +35,7 @@ def check_names(names: Iterable[Any]) -> None:
     folders = {str(folder) for name in counts for folder in PurePosixPath(name).parents}
     for name, count in counts.items():
         if count > 1 or not is_safe(name) or name in folders:
-            raise InputError(f"an image is called {name:.100}, which is no safe name of one file: rename it")
+            raise InputError(f"The file name {name:.100} is unsafe or not unique; rename it.")
 
 
 def is_safe(name: str) -> bool:
@@ -52,10 +52,7 @@ def pack_names(names: list[str], *, part: int, parts: int) -> bytes:
     """Serialises the names of a part."""
     text = json.dumps({"part": part, "parts": parts, "names": names}, ensure_ascii=False).encode()
     if len(names) > MAX_COUNT or len(text) > MAX_TEXT:
-        raise InputError(
-            f"At most {MAX_COUNT:,} images of one size, with names of {MAX_TEXT:,} bytes, fit into a file, got "
-            f"{len(names):,} with {len(text):,}: make two."
-        )
+        raise InputError(f"{len(names):,} images of one size, with these names, are too many for a file: use several.")
     return zlib.compress(text, 9)
 
 
@@ -71,6 +68,6 @@ def unpack_names(content: bytes, count: int) -> Names:
     except (zlib.error, ValueError, TypeError, RecursionError):
         parsed = Names()
     if len(parsed.names or ()) != count:
-        raise InputError("it does not hold one name for each image")
+        raise InputError("it does not contain one name for each image")
     check_names(parsed.names)
     return parsed

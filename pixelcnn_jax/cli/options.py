@@ -133,7 +133,7 @@ class Density(NamedTuple):
             raise InputError(f"{self.name} is a model of {density}: only `sample` and `evaluate` support it.")
         if not self.classes:
             if label is not None:
-                raise InputError(f"--label must be left out: {self.name} is not class-conditional.")
+                raise InputError(f"Omit --label: {self.name} is not class-conditional.")
             return [0] * len(images)
         names, numbers = (self.spec.class_names or ())[: self.classes], [*map(str, range(self.classes))]
         choices = ", ".join(names) or f"0 to {self.classes - 1}"
@@ -143,7 +143,7 @@ class Density(NamedTuple):
                 raise InputError(f"--label=folder needs one folder named {choices} above each file, unlike {odd[0]}.")
             return [(names or numbers).index(min(folders)) for folders in found.values()]
         if label not in (*names, *numbers):
-            problem = "is needed" if label is None else f"is {label}"
+            problem = "is required" if label is None else f"{label} is unknown"
             raise InputError(f"--label {problem}: {self.name} has the classes {choices}.")
         return [(names if label in names else numbers).index(label)] * len(images)
 
@@ -158,8 +158,8 @@ def load_density(name: str) -> Density:
     model, card, spec = density.model, density.card, density.spec
     if not (hasattr(model, "levels") and hasattr(model, "channels")) or card["density"] not in DENSITIES:
         raise InputError(
-            f"{name} must be a model of {' or '.join(DENSITIES)}, got experiment {card['experiment']!r}: training "
-            "drew its pictures into its workdir, and load_pretrained loads it in Python."
+            f"{name} must be a model of {' or '.join(DENSITIES)}, not of experiment {card['experiment']!r}: load it in "
+            "Python with load_pretrained."
         )
     image = jax.ShapeDtypeStruct((1, *spec.shape), jnp.int32)
     condition = {
@@ -173,7 +173,7 @@ def load_density(name: str) -> Density:
         jax.eval_shape(lambda image, h: nats(model, density.variables, image, h=h), image, condition)
     except Exception as error:  # JAX, Flax and a module of one's own raise many kinds of errors
         what = f"model of {card['density']} for images of {spec}"
-        raise InputError(f"{name} is no {what}: {first_line(error):.200}") from None
+        raise InputError(f"{name} is not a {what}: {first_line(error):.200}") from None
     return density
 
 
@@ -192,7 +192,7 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: 
     if not output.name.lower().endswith(suffix):
         raise InputError(f"{name} must end in {suffix}, got {output.name}.")
     if os.path.lexists(output) and not (folder and output.is_dir() and not any(output.iterdir())):
-        raise InputError(f"{name} must be new, but {output} exists.")
+        raise InputError(f"{output} already exists: choose a new path for {name}.")
     output.parent.mkdir(parents=True, exist_ok=True)
     output = output.resolve()
     part = output.with_name(output.name + ".part")  # as atomic_write will call it

@@ -29,7 +29,7 @@ def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
                 raise InputError(f"Files must have different names, but {images[name]} and {file} are both {name}.")
             images[name] = file
     if not images:
-        raise InputError(f"{', '.join(map(str, places))} must hold images, with names in {' '.join(EXTENSIONS)}.")
+        raise InputError(f"No images found in {', '.join(map(str, places))}: names end in {' '.join(EXTENSIONS)}.")
     return images
 
 
@@ -74,8 +74,8 @@ def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width 
     strange = pixels[as_pixels(values, levels=levels) != pixels]
     if strange.size:
         raise InputError(
-            f"{file} holds the value {strange[0]}, which is none of the {levels} levels of the model: take a model of "
-            "256 levels, such as cifar10 for files in colour."
+            f"{file} contains the value {strange[0]}, which is not one of the {levels} levels of the model: use a "
+            "model with 256 levels, such as cifar10 for colour images."
         )
     return values
 

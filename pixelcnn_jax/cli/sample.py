@@ -73,7 +73,7 @@ def sample(
         count = count or (64 if image is None else 8)
         columns = math.isqrt(count - 1) + 1 if image is None else count + 2
     if count > (most := options.at_most(count, density.spec)):
-        raise InputError(f"--count must be at most {most} of the images of {name}, got {count} in all.")
+        raise InputError(f"--count must give at most {most} images of {name}, got {count}.")
     h = density.h(np.repeat(np.arange(classes), columns)) if classes else read_condition(density, words, label, count)
     height, width, channels = density.spec.shape
     arguments: dict[str, Any] = {"h": h, "temperature": temperature, "guidance": guidance}
@@ -106,15 +106,16 @@ def read_condition(density: Density, words: Sequence[str], label: str | None, co
     by_words = density.part in ("examples", "caption")
     excess = label if by_words else next(iter(words), None)
     if excess is not None:
-        raise InputError(f'"{excess}" must be left out: {density.name} is a model of {density.card["density"]}.')
+        raise InputError(f'Omit "{excess}": {density.name} is a model of {density.card["density"]}.')
     if not by_words:
         return density.h(density.labels_of(label, ["a sample"] * count))
+    if not "".join(words).strip():
+        what = "image files" if density.part == "examples" else 'a sentence such as "the digit two is at the top left"'
+        raise InputError(f"{density.name} needs {what} after its name.")
     if density.part == "caption":  # one argument, or a word each
         h = density.conditioner.tokens([" ".join(words)])[0]
-    elif words:
-        h = np.stack([read_fitted(Path(file).expanduser(), density) for file in words])
     else:
-        raise InputError(f"{density.name} needs image files after its name, to draw others like them.")
+        h = np.stack([read_fitted(Path(file).expanduser(), density) for file in words])
     return jnp.repeat(jnp.asarray(h)[None], count, axis=0)
 
 

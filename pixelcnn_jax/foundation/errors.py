@@ -28,7 +28,7 @@ def user_message(error: Exception) -> str | None:
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in first_line(error):
-        return "There is too little memory: ask for fewer or smaller images at a time."
+        return "Out of memory: use a smaller batch, or fewer or smaller images."
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} cannot be used: {error.strerror}."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):

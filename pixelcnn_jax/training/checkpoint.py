@@ -93,13 +93,13 @@ class Checkpoints:
         for step in reversed(self.steps()):
             place = self.folder / str(step)
             if not _is_whole(place):
-                print(f"The checkpoint {place} is damaged and is passed over.", file=sys.stderr)
+                print(f"Skipping damaged checkpoint {place}.", file=sys.stderr)
             elif json.loads((place / "facts.json").read_text())["shapes"] != shapes:
-                raise InputError(f"The checkpoint {place} is of a different network: choose a different workdir.")
+                raise InputError(f"The checkpoint {place} belongs to a different network: choose a different workdir.")
             else:
                 return step
         if (self.folder.parent / "metrics.jsonl").exists():
-            print(f"{self.folder} holds no whole checkpoint: training begins again at step 0.", file=sys.stderr)
+            print(f"No intact checkpoint in {self.folder}; restarting from step 0.", file=sys.stderr)
         return None
 
 
@@ -107,7 +107,7 @@ def _is_whole(place: Path) -> bool:
     try:
         return bool(json.loads((place / "manifest.json").read_text()) == _hashes(place))
     except PermissionError as error:
-        raise InputError(f"{error.filename} may not be read: give this user permission.") from error
+        raise InputError(f"{error.filename} cannot be read: grant this user read permission.") from error
     except (OSError, ValueError, RecursionError):
         return False
 

@@ -35,7 +35,7 @@ def _unless_failed(name: str, make: Callable[..., Log], workdir: Path, config: M
             return None if failed else work(*inputs)
         except Exception as error:  # whatever its library raises
             failed = True
-            print(f"The logger {name} failed and is dropped: {error!r:.300}", file=sys.stderr)
+            print(f"Logger {name} failed and is now disabled: {error!r:.300}", file=sys.stderr)
 
     log = attempt(make, workdir, config)
     return lambda step, scalars, pictures: attempt(log, step, scalars, pictures)

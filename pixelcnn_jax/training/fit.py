@@ -171,7 +171,7 @@ def fit(
 def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int:
     if images.dtype.kind not in "bui":
         raise InputError(
-            f"images must be integers, got {images.dtype}: make levels of intensities from 0 to 1 by "
+            f"images must be integers, got {images.dtype}: convert intensities from 0 to 1 with "
             "numpy.round(255 * images).astype(numpy.uint8)."
         )
     candidates = {stated, of_model} - {None} or {LEVELS.get(images.dtype.name)}
@@ -181,8 +181,8 @@ def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int
         raise InputError(f"levels must be those of the model, {of_model}, got {stated}: leave it out.")
     levels = int(candidates.pop() or 0)
     if stated is of_model is None and images.size and 8 * (used := max(2, int(images.max()) + 1)) <= levels:
-        unused = f"{images.dtype} images have {levels:,} levels, none of them above {images.max()} here"
-        print(f"{unused}: if there are no more, levels={used} gives a better likelihood.", file=sys.stderr)
+        unused = f"{images.dtype} images can have {levels:,} levels, but the largest value here is {images.max()}"
+        print(f"{unused}: if none can be larger, levels={used} gives a better likelihood.", file=sys.stderr)
     return levels
 
 

@@ -45,7 +45,7 @@ def launched() -> Processes:
         private = variables["SLURM_STEP_NUM_NODES"] == str(number) or "per_task" in variables.get("SLURM_TRES_BIND", "")
         return Processes(None, number, None, [] if private else None)
     if int(variables.get("SLURM_NTASKS", 1)) > 1:
-        raise InputError("SLURM allotted several tasks: prefix the command by srun, or add --processes=1.")
+        raise InputError("SLURM allocated several tasks: prefix the command with srun, or add --processes=1.")
     return Processes(None, len(variables.get("TPU_WORKER_HOSTNAMES", "").split(",")), None)
 
 

@@ -57,7 +57,7 @@ class StopRequest:
         for sig in SIGNALS:
             signal.signal(sig, signal.SIG_DFL)
         if number == signal.SIGINT and os.isatty(2):
-            os.write(2, b"\nStopping after this step, and saving it. Ctrl-C again ends at once, without saving.\n")
+            os.write(2, b"\nStopping after this step and saving it. Press Ctrl-C again to quit without saving.\n")
         if self._raises:
             raise StopNow
 

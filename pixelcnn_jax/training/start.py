@@ -29,7 +29,7 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     trained, shapes = flatten_dict(read_weights(name)[0]), shapes_of(abstract_params)
     for part in without:
         if not any(part in path for path in trained):
-            raise InputError(f"config.train.reinitialise names {part}, which config.train.start_from={name} lacks.")
+            raise InputError(f"config.train.reinitialise names {part}, which is not in config.train.start_from={name}.")
     variables = unflatten_dict({path: x for path, x in trained.items() if not set(path) & set(without)})
     whole = {part: variables[part] for part in abstract_params if part in variables}
     if not variables:

@@ -88,7 +88,7 @@ def test_a_lack_of_memory_is_one_sentence(error):
 
     result = CliRunner().invoke(options.UserCommand("work", callback=fail))
     assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
-    assert "too little memory" in result.output
+    assert "Out of memory" in result.output
 
 
 def test_progress_is_told_in_a_pipe_once_it_takes_long(monkeypatch, capsys):

@@ -82,7 +82,7 @@ def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_p
     actual = json.loads(pixelcnn("evaluate", tmp_path, "--mean-over=views", "--json"))
     expected = np.log(8) - jax.nn.logsumexp(np.stack(each), axis=0)
     np.testing.assert_allclose(actual["nats"], expected.mean(), rtol=1e-5)
-    assert "is fixed" in pixelcnn("evaluate", "digits", "--mean-over=views", mistake=True)
+    assert "not digits" in pixelcnn("evaluate", "digits", "--mean-over=views", mistake=True)
     card["config"]["unconditional"]["views"] = (3, 9)  # a rotation, and a move, which loses pixels
     save_pretrained(tmp_path, model, variables, card)
     actual = json.loads(pixelcnn("evaluate", tmp_path, "--mean-over=views", "--json"))
@@ -94,7 +94,7 @@ def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_p
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"config": {}}, "does not name its data: use pixelcnn_jax.evaluate"),
+        ({"config": {}}, "does not record its data set: use pixelcnn_jax.evaluate"),
         ({"config": {"data": {"dataset": "array", "levels": 17}}}, "--data-dir"),
         ({"config": {"data": {"dataset": "digits", "test_split": ""}}}, "test split.*--split=validation"),
         ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "tset"}}}, "tset"),

@@ -91,5 +91,5 @@ def test_a_model_whose_images_no_file_holds_is_refused(tmp_path):
 
 def test_a_value_between_two_levels_names_a_model_that_takes_it(tmp_path):
     Image.fromarray(np.full((4, 8), 3, np.uint8)).save(tmp_path / "1.png")
-    with pytest.raises(InputError, match=r"holds the value 3, .*cifar10"):
+    with pytest.raises(InputError, match=r"contains the value 3, .*cifar10"):
         read_exact(tmp_path / "1.png", density(17))

@@ -61,5 +61,5 @@ def test_a_class_conditional_model_needs_a_label(pixelcnn, class_model, tmp_path
 
 
 def test_files_without_images_are_refused(pixelcnn, colour_model, tmp_path):
-    assert "must hold images" in pixelcnn("score", colour_model, tmp_path, mistake=True)
+    assert "No images found" in pixelcnn("score", colour_model, tmp_path, mistake=True)
     assert "nowhere cannot be used: No such" in pixelcnn("score", colour_model, tmp_path / "nowhere", mistake=True)

@@ -71,14 +71,14 @@ def stranger(folder, model=NETWORK, h=None, networks=None, density="p(x)", spec=
         ({"dataset": "{data}/strange"}, "not a path"),
         ({"dataset": "../data/strange"}, "not a path"),
         ({"dataset": "strange", "data_dir": "{data}"}, '"strange" is unknown'),
-        ({"dataset": "folder", "data_dir": "{data}"}, "by --data-dir"),
+        ({"dataset": "folder", "data_dir": "{data}"}, "with --data-dir"),
         ({"dataset": "mnist", "download": True}, "mnist is not prepared"),
-        ({"density": "p(x|y)", "h": LABEL, "spec": replace(SPEC, classes=2**16)}, r"no model of p\(x\|y\)"),
-        ({"density": "p(x|caption)"}, r"no model of p\(x\|caption\)"),
-        ({"density": "p(x|examples)"}, r"no model of p\(x\|examples\)"),
-        ({"density": "p(x|y)", "h": LABEL}, r"no model of p\(x\|y\)"),
+        ({"density": "p(x|y)", "h": LABEL, "spec": replace(SPEC, classes=2**16)}, r"not a model of p\(x\|y\)"),
+        ({"density": "p(x|caption)"}, r"not a model of p\(x\|caption\)"),
+        ({"density": "p(x|examples)"}, r"not a model of p\(x\|examples\)"),
+        ({"density": "p(x|y)", "h": LABEL}, r"not a model of p\(x\|y\)"),
         ({"density": "p(x|smell)"}, "must be a model of"),
-        (LARGE, r"no model of p\(x\|examples\)"),
+        (LARGE, r"not a model of p\(x\|examples\)"),
         ({"spec": replace(SPEC, channels=3)}, "1 channels of 4 levels"),
         ({"spec": replace(SPEC, levels=5)}, "1 channels of 4 levels"),
         ({"spec": ImageSpec(1, 2**21, 1, 4)}, "at most 1,048,576 sub-pixels"),
@@ -103,7 +103,7 @@ def test_a_card_says_what_it_is_and_decides_nothing_else(pixelcnn, prepared, tmp
 def test_samples_are_as_many_as_a_computer_can_hold(pixelcnn, tmp_path):
     stranger(tmp_path / "model", spec=ImageSpec(1, 2**20, 1, 4))
     told = pixelcnn("sample", tmp_path / "model", "-o", tmp_path / "x.png", mistake=True)
-    assert "--count must be at most 4" in told
+    assert "--count must give at most 4" in told
     assert at_most(2**20, ImageSpec(1, 1, 1, 2, 2**16)) == 64  # one-hot h
 
 

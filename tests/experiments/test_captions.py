@@ -93,7 +93,7 @@ def test_images_without_captions_and_readers_of_other_digits_are_refused(workdir
         make_experiment(config, replace(splits.spec, words=None))
     config = replace(config, section=Config(classifier=str(workdirs("classifier"))))
     scenes = splits._replace(train=replace(splits.train, spec=replace(splits.spec, classes=240)))
-    with pytest.raises(InputError, match="must be of ImageSpec"):
+    with pytest.raises(InputError, match="must read ImageSpec"):
         check_reader(config, scenes)
     with pytest.raises(InputError, match="without scan or invert"):
         check_reader(replace(config, data=replace(config.data, scan="columns")), scenes)

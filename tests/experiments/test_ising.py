@@ -134,7 +134,7 @@ def test_command_reaches_the_exact_free_energy_and_its_model_gives_the_figures_a
     assert second["variational"] != figures["variational"]  # each beta has samples of its own
     twice = CliRunner().invoke(ising.main, training)
     assert twice.exit_code == 1
-    assert "holds a model already" in twice.stderr
+    assert "already contains a model" in twice.stderr
 
 
 @pytest.mark.parametrize("size", [0, 3])

@@ -98,7 +98,7 @@ def test_when_all_are_damaged_a_run_says_that_it_begins_again(tmp_path, capsys):
     saved(tmp_path / "checkpoints", 4)
     truncate(largest_file(tmp_path / "checkpoints/4"))
     assert restored_step(tmp_path / "checkpoints") is None
-    assert ["checkpoints/4 " in line or "step 0" in line for line in capsys.readouterr().err.splitlines()] == [True] * 2
+    assert ["checkpoints/4." in line or "step 0" in line for line in capsys.readouterr().err.splitlines()] == [True] * 2
     shutil.rmtree(tmp_path / "checkpoints")
     assert restored_step(tmp_path / "checkpoints") is None
     assert "step 0" in capsys.readouterr().err
