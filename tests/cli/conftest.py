@@ -1,5 +1,8 @@
 """Small models, and the command as a function."""
 
+import math
+from unittest.mock import patch
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -10,10 +13,12 @@ def pixelcnn():
     """Runs the command in this process; returns its standard output, or for a mistake its standard error."""
     from click.testing import CliRunner
 
+    from pixelcnn_jax.cli import options
     from pixelcnn_jax.cli import main
 
     def run(*arguments, mistake=False):
-        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        with patch.object(options, "SECONDS", math.inf):  # no bar, however slow this machine is
+            result = CliRunner().invoke(main, [str(argument) for argument in arguments])
         if mistake:
             assert result.exit_code == 1, (result.output, result.exception)
             assert isinstance(result.exception, SystemExit)
