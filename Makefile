@@ -21,8 +21,7 @@ help:  ## this list
 	@echo 'PYTHON=python3.13 chooses the interpreter, ARGS="-k causal" is passed on to pytest.'
 
 demo: train-environment  ## train on handwritten digits in minutes: bits/dim, samples and the learning curve
-	@# XLA's C++ log would call a compilation of two minutes on a busy machine an error. Read before jax is imported.
-	TF_CPP_MIN_LOG_LEVEL=3 "$(PY)" -m experiments.train --config=configs/digits.py --workdir=runs/digits
+	"$(PY)" -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
 test: dev-environment  ## all tests that guard a change; CPU=AVX2 compiles for that instruction set, with fusions as users have them
 	$(if $(CPU),PIXELCNN_TEST_CPU=$(CPU)) "$(PY)" -m pytest -m 'not long' $(ARGS)

@@ -11,7 +11,7 @@ import jupytext
 
 import pixelcnn_jax
 from experiments import EXPERIMENTS, recipe_of
-from pixelcnn_jax.cli import main as pixelcnn
+from pixelcnn_jax.cli.command import main as pixelcnn
 from pixelcnn_jax.training.config import RunConfig
 from tools.table import markdown, rows_of
 

@@ -1,12 +1,14 @@
 """The experiments: modules with the attributes of ``Recipe``."""
 
 import importlib
-
-from ml_collections import ConfigDict
+from typing import TYPE_CHECKING
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.training.config import compose
-from pixelcnn_jax.training.experiment import Recipe
+
+if TYPE_CHECKING:  # a command handles signals before JAX is imported
+    from ml_collections import ConfigDict
+
+    from pixelcnn_jax.training.experiment import Recipe
 
 PAPER = ("unconditional", "class_conditional", "embedding", "embedding_conditional", "autoencoder", "multiscale")
 BEYOND = ("vae", "codes", "colourise", "few_shot", "captions", "classifier")
@@ -16,13 +18,17 @@ EXPERIMENTS = {name: f"experiments.paper.{name}" for name in (*PAPER, "ablations
 EXPERIMENTS |= {name: f"experiments.beyond.{name}" for name in BEYOND}
 
 
-def recipe_of(name: str) -> Recipe:
+def recipe_of(name: str) -> "Recipe":
     """Imports an experiment; raises InputError for an unknown name."""
+    from pixelcnn_jax.training.experiment import Recipe
+
     if name not in EXPERIMENTS:
         raise InputError(f'There is no experiment "{name}": choose one of {", ".join(EXPERIMENTS)}.')
     return Recipe.of(importlib.import_module(EXPERIMENTS[name]))
 
 
-def default_config(name: str) -> ConfigDict:
+def default_config(name: str) -> "ConfigDict":
     """Builds the default config of an experiment."""
+    from pixelcnn_jax.training.config import compose
+
     return compose(name, recipe_of(name).Config)

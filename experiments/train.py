@@ -10,9 +10,16 @@ For several hosts, with a shared workdir, prefix the command by srun or mpirun, 
 Elsewhere run it on each with --coordinator=HOST:PORT --processes=N --process=I, where HOST is that of process 0.
 """
 
+import os
+
+from pixelcnn_jax.foundation.interruption import end_in_one_line
+
+if __name__ == "__main__":  # before JAX is imported
+    end_in_one_line("Interrupted. Rerun the command to resume from the last checkpoint.")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's C++ log warns of preemptions and slow compilations
+
 import difflib
 import json
-import os
 import re
 import sys
 import textwrap

@@ -42,7 +42,7 @@ def run_blocks(page, mark=""):
 
 @every_page
 def test_commands_exist(page):
-    from pixelcnn_jax.cli import main
+    from pixelcnn_jax.cli.command import main
 
     text, makefile = page.read_text(), (ROOT / "Makefile").read_text()
     for module in re.findall(r"python -m ((?:experiments|benchmarks)\.\w+)", text):
@@ -74,7 +74,7 @@ def shell_commands(page):
 @every_page
 def test_options_of_commands_exist_and_take_their_values(page, monkeypatch):
     from experiments import recipe_of, train
-    from pixelcnn_jax.cli import main
+    from pixelcnn_jax.cli.command import main
     from pixelcnn_jax.training.config import parse_config
 
     monkeypatch.chdir(ROOT)

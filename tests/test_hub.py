@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 from pixelcnn_jax import InputError, load_pretrained
-from pixelcnn_jax.cli import main
+from pixelcnn_jax.cli.command import main
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -71,7 +71,8 @@ def test_a_mistake_is_told_within_seconds_and_without_tensorflow(tmp_path):
 
 def test_the_package_is_light_to_import():
     code = (
-        "import sys, jax, flax.linen, jaxtyping, numpy, safetensors.flax; before = {*sys.modules}; import pixelcnn_jax;"
+        "import sys, jax, flax.linen, jaxtyping, numpy, safetensors.flax; before = {*sys.modules};"
+        "from pixelcnn_jax import sample;"
         "more = {name.split('.')[0] for name in {*sys.modules} - before};"
         "print(sorted(more - sys.stdlib_module_names - {'pixelcnn_jax', 'jax', 'flax'}))"
     )

@@ -5,6 +5,11 @@ Minimises the variational free energy E[log q + beta E] by REINFORCE, with the m
 python -m experiments.beyond.ising --size=16 --layers=6 -o runs/ising_16
 """
 
+from pixelcnn_jax.foundation.interruption import end_in_one_line
+
+if __name__ == "__main__":  # before JAX is imported
+    end_in_one_line("Interrupted.")
+
 import json
 from collections.abc import Callable
 from functools import partial

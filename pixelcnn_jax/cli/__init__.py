@@ -1,5 +1,11 @@
 """The command ``pixelcnn``, for trained models."""
 
-from pixelcnn_jax.cli.command import main
+from pixelcnn_jax.foundation.interruption import end_in_one_line
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Runs the command of this process; ``pixelcnn_jax.cli.command.main`` is the same as a click command."""
+    end_in_one_line("Interrupted.")
+    from pixelcnn_jax.cli import command  # imports JAX
+
+    command.main(prog_name="pixelcnn")

@@ -2,4 +2,4 @@
 
 from pixelcnn_jax.cli import main
 
-main(prog_name="pixelcnn")
+main()

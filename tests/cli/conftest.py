@@ -14,7 +14,7 @@ def pixelcnn():
     from click.testing import CliRunner
 
     from pixelcnn_jax.cli import options
-    from pixelcnn_jax.cli import main
+    from pixelcnn_jax.cli.command import main
 
     def run(*arguments, mistake=False):
         with patch.object(options, "SECONDS", math.inf):  # no bar, however slow this machine is

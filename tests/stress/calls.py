@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from experiments import train
-from pixelcnn_jax.cli import main
+from pixelcnn_jax.cli.command import main
 from stress.judge import REFUSED, judge, one_sentence
 
 LINES = Path(__file__).with_name("command_lines.txt").read_text().splitlines()

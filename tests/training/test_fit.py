@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, load_pretrained, sample
-from pixelcnn_jax.cli import main
+from pixelcnn_jax.cli.command import main
 from pixelcnn_jax.models.registry import ModelConfig
 from pixelcnn_jax.training import fit as module
 from pixelcnn_jax.training.checkpoint import Checkpoints

@@ -173,8 +173,25 @@ def test_a_signal_while_a_command_imports_is_one_line(tmp_path, command, number)
     line = [sys.executable, "-m", command, "--help"]
     done = subprocess.run(line, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
     assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (128 + number, 1, "")
-    users = [sys.executable, "-c", "import pixelcnn_jax.foundation, signal; print(signal.getsignal(2))", command]
-    assert "default_int_handler" in subprocess.run(users, cwd=ROOT, capture_output=True, text=True).stdout
+
+
+def test_importing_the_library_changes_nothing_in_the_process(tmp_path):
+    """In a thread too, and in a user's module of the name of ours."""
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/__init__.py").touch()
+    (tmp_path / "experiments/mine.py").write_text(
+        "import os, signal, threading, jax\n"
+        "def state(): return dict(os.environ), signal.getsignal(2), signal.getsignal(15), jax.config.values\n"
+        "before = state()\n"
+        "thread = threading.Thread(target=exec, args=['from pixelcnn_jax import *; fit'])\n"
+        "thread.start(), thread.join()\n"
+        "try: signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt: print(state() == before)"
+    )
+    line = [sys.executable, "-m", "experiments.mine"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_an_experiment_that_is_not_there_is_refused():

@@ -1,0 +1,27 @@
+"""The end of a command by Ctrl-C or SIGTERM."""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+
+def end_in_one_line(message: str) -> None:
+    """Lets SIGINT and SIGTERM end this process in one line, with exit status 128 plus the signal.
+
+    A command calls it before its slow imports, so that they end in one line too.
+
+    Args:
+      message: The line, without its newline.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os.write(2, f"{message}\n".encode())
+        while frame is not None and "importlib" not in frame.f_code.co_filename:
+            frame = frame.f_back
+        if frame is not None:  # JAX's imports collect garbage, whose callbacks lose an exception
+            os._exit(128 + number)
+        sys.exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
