@@ -1,5 +1,6 @@
 """One device, many, other platforms: the same loss, gradient and step."""
 
+import math
 import os
 import platform
 import subprocess
@@ -118,12 +119,14 @@ def test_programs_are_kept_in_the_cache_of_the_user_where_it_can_be_written(tmp_
     before = {name: getattr(jax.config, name) for name in names}
     (tmp_path / "file").touch()
     try:
-        for home, kept in (("file", False), ("new", True)):
+        for home, kept, least in (("file", False, 0), ("new", True, 0), ("new", True, math.inf)):
+            monkeypatch.setattr(os, "access", lambda *_, least=least: least == 0)
             jax.config.update("jax_compilation_cache_dir", None)
             monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / home))
             devices.keep_programs()
             folder = jax.config.jax_compilation_cache_dir
             assert (folder is not None and folder.startswith(str(tmp_path / home / "pixelcnn-jax/programs/"))) is kept
+            assert jax.config.jax_persistent_cache_min_compile_time_secs == least
     finally:
         for name, value in before.items():
             jax.config.update(name, value)

@@ -117,13 +117,15 @@ def start_together(workdir, **changes):
     with socket.socket() as opened:
         opened.bind(("localhost", 0))
         port = opened.getsockname()[1]
+    # As in a shell: JAX, which this process has imported, sets how much its C++ code tells.
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     return [
         subprocess.Popen(
             without_tensorflow(
                 command(workdir, f"--coordinator=localhost:{port}", "--processes=2", f"--process={i}", **changes)
             ),
             cwd=ROOT,
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"},
+            env=environment | {"JAX_NUM_CPU_DEVICES": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -162,6 +164,7 @@ def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path):
     running[1].send_signal(signal.SIGINT)
     stopped = outcomes(running)
     assert [status for status, *_ in stopped] == [128 + signal.SIGTERM, 128 + signal.SIGINT], stopped
+    assert [len(told.splitlines()) for _, _, told in stopped] == [1, 1], stopped
     assert checkpoints(tmp_path / "two")[-1] < 60
     assert not (tmp_path / "two/result.json").exists()
 
