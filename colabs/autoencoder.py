@@ -23,13 +23,14 @@
 # notebook trains both on 8x8 digits, in a few minutes on a CPU.
 
 # %% [markdown]
-# The next cell installs the project in Colab. It does nothing in a checkout that is installed already.
+# The next cell installs the project with its extra `train`, which this notebook needs. It does nothing where both are
+# installed already.
 
 # %%
 import importlib.util
 import sys
 
-if importlib.util.find_spec("experiments") is None:
+if not all(map(importlib.util.find_spec, ["experiments", "ml_collections"])):
     # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
     # %pip install --quiet --editable "./pixelcnn-jax[train]"
     sys.path.insert(0, "pixelcnn-jax")

@@ -23,15 +23,15 @@
 # likelihoods, draws new digits, and completes halves of digits.
 
 # %% [markdown]
-# The next cell installs the project in Colab. It does nothing in a checkout that is installed already
-# (`pip install -e ".[train]"` in a checkout). An accelerator needs
+# The next cell installs the project with its extra `train`, which this notebook needs. It does nothing where both are
+# installed already (`pip install -e ".[train]"` in a checkout). An accelerator needs
 # [its own build of JAX](https://docs.jax.dev/en/latest/installation.html).
 
 # %%
 import importlib.util
 import sys
 
-if importlib.util.find_spec("experiments") is None:
+if not all(map(importlib.util.find_spec, ["experiments", "ml_collections"])):
     # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
     # %pip install --quiet --editable "./pixelcnn-jax[train]"
     sys.path.insert(0, "pixelcnn-jax")

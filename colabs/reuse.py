@@ -22,13 +22,14 @@
 # Gated PixelCNN inside other modules, into Flax NNX, into a plain JAX training loop, and on the codes of a VQ-VAE.
 
 # %% [markdown]
-# The next cell installs the project in Colab. It does nothing where the project is installed already.
+# The next cell installs the project with its extra `train`, which this notebook needs. It does nothing where both are
+# installed already.
 
 # %%
 import importlib.util
 import sys
 
-if importlib.util.find_spec("pixelcnn_jax") is None:
+if not all(map(importlib.util.find_spec, ["pixelcnn_jax", "sklearn"])):
     # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
     # %pip install --quiet --editable "./pixelcnn-jax[train]"
     sys.path.insert(0, "pixelcnn-jax")

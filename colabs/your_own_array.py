@@ -22,14 +22,15 @@
 # on scikit-learn's digits; put an array of your own in their place: counts, labels of cells, or codes of an encoder.
 
 # %% [markdown]
-# The next cell installs the package in Colab. It does nothing where it is installed already.
+# The next cell installs the project with its extra `train`, which this notebook needs. It does nothing where both are
+# installed already.
 
 # %%
 import importlib.util
 
-if importlib.util.find_spec("pixelcnn_jax") is None:
+if not all(map(importlib.util.find_spec, ["pixelcnn_jax", "sklearn"])):
     # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
-    # %pip install --quiet ./pixelcnn-jax
+    # %pip install --quiet "./pixelcnn-jax[train]"
     assert importlib.util.find_spec("pixelcnn_jax"), "The package could not be installed: see the message above."
 
 # %% tags=["parameters"]

@@ -47,10 +47,16 @@ def test_notebooks_run_at_reduced_size_without_a_warning(name, parameters, pictu
     for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "TMPDIR"):
         monkeypatch.setenv(variable, str(tmp_path))
     notebook = with_parameters(jupytext.read(COLABS / f"{name}.py"), **parameters)
+    # What `pip install .` does not bring is named by the cell that installs.
+    asks = "import sys; print({'sklearn', 'ml_collections'}.isdisjoint(sys.modules))"
+    notebook.cells.append(nbformat.v4.new_code_cell(asks))
     # In the checkout, where configs and experiments are found.
     NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(ROOT)}}).execute()
     assert len([one for one in outputs(notebook, "execute_result") if "image/png" in one.data]) == pictures
     assert [output.text for output in outputs(notebook, "stream") if output.name == "stderr"] == []
+    installs = next(cell.source for cell in notebook.cells if "find_spec" in cell.source)
+    is_light = notebook.cells[-1].outputs[0].text == "True\n"
+    assert is_light == (re.search('"(sklearn|ml_collections)"', installs) is None)
 
 
 def test_every_notebook_is_run():

@@ -40,6 +40,14 @@ def run_blocks(page, mark=""):
         exec(compile(block, page.name, "exec"), namespace)
 
 
+NEEDS_TRAIN = r"\bsklearn|\bload\(|default_config|training\.config"
+
+
+@every_page
+def test_a_page_names_the_extra_that_its_examples_need(page):
+    assert "[train]" in page.read_text() or not re.search(NEEDS_TRAIN, "".join(python_blocks(page)))
+
+
 @every_page
 def test_commands_exist(page):
     from pixelcnn_jax.cli.command import main
