@@ -164,7 +164,7 @@ def test_two_processes_train_as_one_also_when_they_are_stopped(tmp_path):
     running[1].send_signal(signal.SIGINT)
     stopped = outcomes(running)
     assert [status for status, *_ in stopped] == [128 + signal.SIGTERM, 128 + signal.SIGINT], stopped
-    assert [len(told.splitlines()) for _, _, told in stopped] == [1, 1], stopped
+    assert not any("SIGTERM caught" in told for *_, told in stopped), stopped
     assert checkpoints(tmp_path / "two")[-1] < 60
     assert not (tmp_path / "two/result.json").exists()
 
