@@ -1,5 +1,6 @@
 """Batches of image groups, padded to few compiled shapes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from pixelcnn_jax.codec.container import Container
+from pixelcnn_jax.codec.container import MAX_ROW, Container
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition
 
 STRIP = 8  # rows that are computed together
 COLUMNS = 2**13  # per batch, about: more rows exceed the caches
-PADDING = 2**20  # padding cheaper than compiling another program
+PADDING = 2**20  # padded pixels that cost less than compiling another program
+FEW = 4  # programs for images of any sizes, and one more for every PADDING pixels of theirs
 
 
 class Program(NamedTuple):
@@ -71,68 +74,83 @@ class Batch:
         """Unpadded sub-pixels per group."""
         return [self.containers[index].subpixels_of(group) for index, group in self.members]
 
+    @property
+    def heads(self) -> list[int]:
+        """Bytes of the coder states of each group."""
+        return [4 * self.containers[index].lanes for index, _ in self.members]
+
     def places(self) -> Places:
-        sizes = np.zeros((self.program.groups, 3), np.int32)
-        for row, (index, group) in enumerate(self.members):
-            sizes[row] = self.containers[index].images_of(group), *self.containers[index].shape[1:3]
-        return Places(np.arange(self.program.images) < sizes[:, :1], sizes[:, 1], sizes[:, 2])
+        present, (heights, widths) = np.zeros(self.program[:2], bool), np.zeros((2, self.program.groups), np.int32)
+        for (row, images), index, _ in self._groups():
+            present[row, images] = True
+            heights[row], widths[row] = self.containers[index].shape[1:3]
+        return Places(present, heights, widths)
 
     def gather(self, values: Sequence[Any]) -> Shaped[np.ndarray, "batch ..."]:
         """Gathers arrays from all containers, zero-padded."""
         rows, first = max(1, -(-self.places().heights.max() // STRIP)) * STRIP, values[0]
         size = (rows, self.program.columns) if first.ndim == 4 else ()
         result = np.zeros((*self.program[:2], *size, first.shape[-1]), first.dtype)
-        for padded, x in self._pairs(result, values):
-            padded[...] = x
+        for at, index, images in self._groups():
+            x = values[index][images]
+            result[(*at, *map(slice, x.shape[1:-1]))] = x
         return result.reshape(-1, *result.shape[2:])
 
     def scatter(self, padded: Shaped[np.ndarray, "batch ..."], values: Sequence[np.ndarray]) -> None:
         """The inverse of ``gather``."""
-        for x, part in self._pairs(padded.reshape(*self.program[:2], *padded.shape[1:]), values):
-            part[...] = x
+        padded = padded.reshape(*self.program[:2], *padded.shape[1:])
+        for at, index, images in self._groups():
+            part = values[index][images]
+            part[...] = padded[(*at, *map(slice, part.shape[1:-1]))]
 
     def condition(self, conditions: Sequence[Condition]) -> Condition:
         return Condition(*(None if x[0] is None else self.gather(x) for x in zip(*conditions, strict=True)))
 
-    def _pairs(self, padded: np.ndarray, values: Sequence[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _groups(self) -> Iterator[tuple[tuple[int, np.ndarray], int, slice]]:
+        """Yields each group's row and places in it, its container, and its images there.
+
+        Padded lanes stay empty: the lane of an image is that of the container.
+        """
         for row, (index, group) in enumerate(self.members):
-            first, count = group * self.containers[index].batch_size, self.containers[index].images_of(group)
-            part = np.asarray(values[index])[first : first + count]
-            yield padded[row][tuple(map(slice, part.shape[:-1]))], part
+            first, lanes = group * self.containers[index].batch_size, self.containers[index].lanes
+            images = np.arange(self.containers[index].images_of(group))
+            places = images // lanes * self.program.lanes + images % lanes
+            yield (row, places), index, slice(first, first + len(images))
 
 
 def plan(containers: Sequence[Container]) -> list[Batch]:
-    """Divides all groups into batches of few programs."""
-    kinds: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for index, container in sorted(enumerate(containers), key=lambda pair: pair[1].shape[2:0:-1], reverse=True):
-        images = -(-container.batch_size // container.lanes) * container.lanes
-        members = kinds.setdefault((images, container.lanes), [])
-        members += [(index, group) for group in range(container.groups)]
+    """Divides all groups into batches of few programs.
+
+    Raises:
+      InputError: if small images are too different to share a program.
+    """
+    frames = [(-(-x.batch_size // x.lanes), x.lanes, common_size(x.shape[2])) for x in containers]
+    kinds: list[list[int]] = []
+    frame: tuple[int, ...] = (0, 0, 0)
+    rows = padding = 0
+    for index in sorted(range(len(containers)), key=frames.__getitem__, reverse=True):
+        own, height = frames[index], containers[index].groups * containers[index].shape[1]
+        shared, work = tuple(map(max, frame, own)), height * math.prod(own)
+        more = (rows + height) * math.prod(shared) - rows * math.prod(frame) - work
+        padding += more
+        if not kinds or (more >= work and (padding > PADDING or math.prod(shared) > MAX_ROW)):
+            shared, rows, padding = own, 0, 0
+            kinds.append([])
+        kinds[-1].append(index)
+        frame, rows = shared, rows + height
+    if len(kinds) > FEW + sum(math.prod(x.shape[:3]) for x in containers) // PADDING:
+        raise InputError("images whose sizes or groups differ this much cannot be coded together: code them in parts.")
     batches = []
-    for (images, lanes), groups in kinds.items():
-        for columns, alike in _by_columns(containers, groups, images):
-            # Two batches are computed at a time.
-            number = max(min(2, len(alike)), -(-len(alike) * images * columns // COLUMNS))
-            together = -(-len(alike) // number)
-            program, starts = Program(together, images, lanes, columns), range(0, len(alike), together)
-            batches += [Batch(program, containers, alike[start : start + together]) for start in starts]
+    for kind in kinds:
+        steps, lanes, columns = map(max, zip(*(frames[index] for index in kind), strict=True))
+        kind.sort(key=lambda index: containers[index].shape[1])  # a batch has the height of its highest images
+        groups = [(index, group) for index in kind for group in range(containers[index].groups)]
+        # Two batches are computed at a time.
+        number = max(min(2, len(groups)), -(-len(groups) * steps * lanes * columns // COLUMNS))
+        together = -(-len(groups) // number)
+        program, starts = Program(together, steps * lanes, lanes, columns), range(0, len(groups), together)
+        batches += [Batch(program, containers, groups[start : start + together]) for start in starts]
     return batches
-
-
-def _by_columns(
-    containers: Sequence[Container], groups: list[tuple[int, int]], images: int
-) -> list[tuple[int, list[tuple[int, int]]]]:
-    """Splits groups by width where narrower programs pay off."""
-    result: list[tuple[int, list[tuple[int, int]]]] = []
-    columns = padding = 0
-    for index, group in groups:
-        _, height, width, _ = containers[index].shape
-        padding += images * height * (columns - width)
-        if not result or (2 * width <= columns and padding > PADDING):
-            columns, padding = common_size(width), 0
-            result.append((columns, []))
-        result[-1][1].append((index, group))
-    return result
 
 
 def common_size(pixels: int) -> int:

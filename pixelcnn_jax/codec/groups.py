@@ -27,6 +27,7 @@ from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import advance_row, first_rows
 
+_DAMAGED = "data does not decode to images: it is damaged, or h is not what compress was given."
 IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
 
 OnRow = Callable[[int], None]
@@ -77,6 +78,9 @@ class Coder:
         expected = digest_of_integers(self.model, self.params), self.model.channels, self.model.levels
         if any((container.model, container.shape[-1], container.levels) != expected for container in self.containers):
             raise InputError("data was compressed with a different model or weights: decompress with the same.")
+        heads = (np.frombuffer(y[: 4 * x.lanes], "<u4") for x in self.containers for y in x.streams)
+        if not all((states >= rans.LOW).all() for states in heads):
+            raise InputError(_DAMAGED)
         batches = self._batches(self._decode)
         images = [np.zeros(x.shape, np.uint8 if x.levels <= 256 else np.uint16) for x in self.containers]
         for batch, decoded in zip(batches, _in_pairs(self._decode, batches), strict=True):
@@ -108,23 +112,24 @@ class Coder:
             strips.append(intervals)
             self._report(places, first)
         coded = rans.encode(strips, lanes=batch.program.lanes, total_bits=self.model.total_bits)
-        return [filled(stream, subpixels) for stream, subpixels in zip(coded, batch.subpixels, strict=False)]
+        sizes = zip(coded, batch.heads, batch.subpixels, strict=False)
+        return [filled(x[:head] + x[4 * batch.program.lanes :], subpixels) for x, head, subpixels in sizes]
 
     def _decode(self, batch: Batch) -> UInt[np.ndarray, "batch rows columns channels"]:
         """Decodes a padded batch."""
-        condition, places, head = batch.condition(self.conditions), batch.places(), 4 * batch.program.lanes
+        condition, places, heads = batch.condition(self.conditions), batch.places(), batch.heads
         streams = [self.containers[index].streams[group] for index, group in batch.members]
         states = np.full((batch.program.groups, batch.program.lanes), rans.LOW, np.uint32)
         ends, positions = np.zeros((2, batch.program.groups), np.int32)
-        for row, stream in enumerate(streams):
-            states[row], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
-        ended, coder, strips = (states >= rans.LOW).all(), jnp.asarray(states), []
+        for row, (stream, head) in enumerate(zip(streams, heads, strict=True)):
+            states[row, : head // 4], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
+        coder, strips = jnp.asarray(states), []
         rows = first_rows(IntegerStream(self.model), self.params, batch.images, batch.program.columns)
         most = STRIP * batch.program.columns * batch.program.images * self.model.channels * 3  # bytes of a strip
         for first in range(0, max(1, places.heights.max()), STRIP):
             data = np.zeros((batch.program.groups, most), np.uint8)
             for row, stream in enumerate(streams):
-                piece = stream[head + positions[row] :][:most]
+                piece = stream[heads[row] + positions[row] :][:most]
                 data[row, : len(piece)] = np.frombuffer(piece, np.uint8)
             strip = data, ends - positions, _strip(condition, first), places.below(first)
             values, rows, coder, read = _decode_strip(IntegerStream(self.model), self.params, rows, coder, *strip)
@@ -133,13 +138,13 @@ class Coder:
             if (positions > ends).any():
                 break
             self._report(places, first)
-        ended = ended and (np.asarray(coder) == rans.LOW).all() and (positions <= ends).all()
+        ended = (np.asarray(coder) == rans.LOW).all() and (positions <= ends).all()
         whole = (
             filled(stream[: head + end], size) == stream
-            for stream, end, size in zip(streams, positions, batch.subpixels, strict=False)
+            for stream, head, end, size in zip(streams, heads, positions, batch.subpixels, strict=False)
         )
         if not ended or not all(whole):
-            raise InputError("data does not decode to images: it is damaged, or h is not what compress was given.")
+            raise InputError(_DAMAGED)
         return np.concatenate(strips, axis=1)
 
     def _report(self, places: Places, first: int) -> None:

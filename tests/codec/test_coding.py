@@ -148,12 +148,14 @@ def test_padding_is_exact_and_not_coded(monkeypatch):
     np.testing.assert_array_equal(decompress(model, variables, data, **condition), images)
 
 
-def test_images_of_all_sizes_share_their_programs():
+def test_images_of_all_sizes_share_their_programs(monkeypatch):
+    """So do groups of all sizes, in any number of lanes."""
+    monkeypatch.setitem(groups.IMAGES_PER_LANE, "softmax", 2)
     sizes = 3, 2
     _, model, variables = make_integer(GREY, *sizes)
     parts = []
-    for index, size in enumerate([(8, 8), (5, 7), (19, 3), (1, 1), (6, 9)]):
-        images = np.asarray(random_images(model, (1, *size), key=index))
+    for index, size in enumerate([(1, 8, 8), (5, 5, 7), (7, 19, 3), (3, 1, 1), (1, 6, 9)]):
+        images = np.asarray(random_images(model, size, key=index))
         parts.append(Uncoded(images, *condition_of(images.shape, *sizes, seed=index), 256, b""))
     programs = groups._intervals_of_strip, groups._decode_strip, rans._encode
     compiled = [program._cache_size() for program in programs]
@@ -162,6 +164,19 @@ def test_images_of_all_sizes_share_their_programs():
     assert [after - before for before, after in zip(compiled, now, strict=True)] == [1, 1, 1]
     for data, (images, h, s, *_) in zip(together, parts, strict=True):
         assert compress(model, variables, images, h=h, s=s, verify=False) == data
+
+
+def test_a_file_can_order_few_programs(small):
+    """Whatever groups it declares."""
+    sides, container = 2 ** np.random.default_rng(0).uniform(0, [6, 3, 6, 6], (200, 40, 4)), unpack(small[-1])
+
+    def programs(sizes):
+        shapes = [{"shape": (n, *size, 1), "batch_size": n, "lanes": min(n, lanes)} for n, *size, lanes in sizes]
+        return {batch.program for batch in batches.plan([dataclasses.replace(container, **x) for x in shapes])}
+
+    assert max(len(programs(sizes)) for sizes in sides.astype(int).tolist()) <= 4
+    with pytest.raises(InputError, match="in parts"):  # nine, none of which could hold another
+        programs([(4**k, 1, 4 ** (8 - k), 1) for k in range(9)])
 
 
 def test_lanes_share_a_stream(small, monkeypatch):
@@ -205,6 +220,13 @@ def test_damaged_streams_are_detected(small):
             decompress(model, variables, pack(dataclasses.replace(container, streams=tuple(map(bytes, streams)))))
 
 
+@pytest.mark.parametrize("path", ["a.pcnn", Path("a.pcnn")])
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_a_path_is_not_the_bytes_of_a_file(small, path):
+    with pytest.raises(InputError, match=r"Path\('a.pcnn'\)\.read_bytes\(\)"):
+        decompress(*small[:2], path)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -218,8 +240,10 @@ def test_damaged_streams_are_detected(small):
         ({"streams": (bytes(12), bytes(12), bytes(8), b"")}, "damaged"),
     ],
 )
-def test_containers_that_declare_something_else_are_refused(small, fields, message):
+def test_containers_that_declare_something_else_are_refused(small, fields, message, monkeypatch):
     model, variables, _, data = small
+    if "streams" in fields:
+        monkeypatch.delattr(groups, "plan")  # states that no coder has: nothing is compiled
     with pytest.raises(InputError, match=message):
         decompress(model, variables, pack(dataclasses.replace(unpack(data), **fields)))
 
