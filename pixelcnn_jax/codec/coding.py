@@ -1,7 +1,8 @@
 """Lossless compression of images."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import numpy as np
@@ -89,14 +90,16 @@ def decompress(
 
     Args:
       model, variables, h, s: as in ``compress``.
-      data: output of ``compress``.
+      data: output of ``compress``, as bytes.
       group: index of the only group to decode, with h of its images.
       max_subpixels: limit on the sub-pixels declared.
       on_row: callback per finished row of a group.
 
     Raises:
-      InputError: for damaged bytes, or a different model, variables, h or s.
+      InputError: for damaged bytes, a path in place of bytes, or a different model, variables, h or s.
     """
+    if isinstance(cast(Any, data), str | Path):
+        raise InputError(f"data must be bytes, got a path: read the file with Path({str(data)!r}).read_bytes().")
     container = unpack(data)
     check_size(container.shape, most=max_subpixels)
     if group is not None:
