@@ -6,6 +6,7 @@
  */
 const LOW = 2 ** 24; // the coder's smallest state
 const DAMAGED = "This file is damaged, or of another model or label.";
+export const NO_LABEL = "This model needs a label.";
 
 /** Loads a model from its safetensors file and the card (.json) beside it. */
 export async function load(url) {
@@ -43,6 +44,7 @@ const sha256 = async (x) => new Uint8Array(await crypto.subtle.digest("SHA-256",
 /** Takes x[index] of an array. */
 function take(x, index) {
   const [count, ...shape] = x.shape, size = x.length / count;
+  check(index !== undefined, NO_LABEL);
   check(Number.isInteger(index) && index >= 0 && index < count, `There is no label ${index}.`);
   return Object.assign(x.subarray(index * size, (index + 1) * size), { shape });
 }

@@ -1,4 +1,6 @@
 /** The page: controls, pictures and sentences. pixelcnn_worker.js computes. */
+import { NO_LABEL } from "./pixelcnn.js";
+
 const [image, heat] = document.querySelectorAll("canvas"), [form] = document.forms;
 const { models, digits, settings, tool, seed, temperature, status, file } = form.elements;
 const [scale, chart, pixel, decoded] = document.querySelectorAll("figcaption[id], div");
@@ -106,19 +108,28 @@ function move(pixel, isPressed) {
   paint();
 }
 
-/** Decodes a file by the model of its levels, and paints its images side by side. */
-async function decode(blob) {
+/** Decodes a file by the model of its levels, and paints its images side by side; asks for a digit it needs. */
+async function decode(blob, label) {
   const bytes = new Uint8Array(await blob.slice(0, 2 ** 24).arrayBuffer()), images = [];
   const read = (at) => bytes[at] + 256 * bytes[at + 1];
   const [count, height, width, channels, levels] = [34, 42, 46, 50, 54].map(read);
   const shape = { height, width, channels, levels }, { children } = decoded;
   decoded.replaceChildren();
-  compute(file, models[{ 17: 1, 256: 2 }[levels] ?? 0], { bytes }, ({ steps, seconds }) => {
+  const option = models[{ 17: 1, 256: 2 }[levels] ?? 0], by = label === undefined ? "" : ` with the digit ${label}`;
+  compute(file, option, { bytes, label }, ({ steps, seconds, error }) => {
     for (const { image, index, value } of steps) (images[image] ??= [])[index] = value;
     while (children.length < images.length) decoded.append(document.createElement("canvas"));
     images.forEach((values, i) => fill(children[i], shape, colours(values, shape)));
     if (seconds) file.innerHTML = `<b>${bytes.length.toLocaleString("en")} bytes</b> hold ${count}
-      images of ${width}×${height} pixels. Decoded in ${format(seconds)} s.`;
+      images of ${width}×${height} pixels. Decoded${by} in ${format(seconds)} s.`;
+    if (error === NO_LABEL) file.textContent = "Which digit was this file compressed with?";
+    else if (error && by) file.textContent = `${error} It was decoded${by}; try another:`;
+    else return;
+    for (const { value } of form.digit) {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: value });
+      button.onclick = () => decode(blob, +value);
+      file.append(" ", button);
+    }
   });
 }
 
@@ -150,6 +161,7 @@ form.onsubmit = () => {
 };
 form.clear.onclick = () => {
   workers.status.terminate();
+  status.textContent = "";
   steps = Array(size.width * size.height * size.channels).fill({ value: size.levels - 1 - ink() });
   tool.value = "draw";
   paint();

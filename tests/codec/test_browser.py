@@ -125,6 +125,7 @@ def test_conditionals(page):
 def test_the_page_draws_and_completes(page):
     page.wait_for_selector("#status b")
     page.click("#clear")
+    assert not page.inner_text("#status")  # bits of the image that was there
     box = page.locator("canvas").first.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 3
     page.mouse.move(x, y)
@@ -141,6 +142,24 @@ def test_the_page_draws_and_completes(page):
     for option in page.locator("option").all():
         file = PUBLISHED / f"{option.get_attribute('value')}.safetensors"
         assert f"{file.stat().st_size / 1e6:.1f} MB" in option.inner_text()
+
+
+def test_asks_for_the_digit_of_a_file(page):
+    model, variables, _ = load_pretrained("mnist_classes_integer")
+    images = np.random.default_rng(0).integers(2, size=(2, 6, 6, 1)).astype(np.int32)
+    data = compress(model, variables, images, h=np.eye(10)[[5, 5]], verify=False)
+    page.check("[name=digit][value='4']")
+    page.set_input_files("#choose", {"name": "x.pcnn", "mimeType": "", "buffer": data})
+    for digit, sentence in (4, "damaged.* with the digit 4; try another"), (5, "hold 2 images.* with the digit 5 in"):
+        page.click(f"#file button:text-is('{digit}')")
+        page.wait_for_selector(f"#file:text-matches('{sentence}')")
+
+
+def test_says_that_it_cannot_be_opened_as_a_file(page):
+    opened = page.context.browser.new_page()
+    opened.goto((ROOT / "docs" / "_static" / "pixelcnn.html").as_uri())
+    assert "python -m http.server 8000" in opened.inner_text("#status")
+    opened.close()
 
 
 def bad_files(count):
