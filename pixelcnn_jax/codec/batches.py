@@ -121,6 +121,8 @@ class Batch:
 def plan(containers: Sequence[Container]) -> list[Batch]:
     """Divides all groups into batches of few programs.
 
+    Those of similar steps, lanes and columns share a program, unless its padding exceeds both their pixels and PADDING.
+
     Raises:
       InputError: if small images are too different to share a program.
     """

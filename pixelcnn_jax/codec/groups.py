@@ -78,8 +78,7 @@ class Coder:
         expected = digest_of_integers(self.model, self.params), self.model.channels, self.model.levels
         if any((container.model, container.shape[-1], container.levels) != expected for container in self.containers):
             raise InputError("data was compressed with a different model or weights: decompress with the same.")
-        heads = (np.frombuffer(y[: 4 * x.lanes], "<u4") for x in self.containers for y in x.streams)
-        if not all((states >= rans.LOW).all() for states in heads):
+        if any((np.frombuffer(y[: 4 * x.lanes], "<u4") < rans.LOW).any() for x in self.containers for y in x.streams):
             raise InputError(_DAMAGED)
         batches = self._batches(self._decode)
         images = [np.zeros(x.shape, np.uint8 if x.levels <= 256 else np.uint16) for x in self.containers]
