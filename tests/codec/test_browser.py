@@ -150,7 +150,7 @@ def test_asks_for_the_digit_of_a_file(page):
     data = compress(model, variables, images, h=np.eye(10)[[5, 5]], verify=False)
     page.check("[name=digit][value='4']")
     page.set_input_files("#choose", {"name": "x.pcnn", "mimeType": "", "buffer": data})
-    for digit, sentence in (4, "damaged.* with the digit 4; try another"), (5, "hold 2 images.* with the digit 5 in"):
+    for digit, sentence in (4, "damaged.* with the digit 4; try another"), (5, "with the digit 5 in [0-9.]+ s"):
         page.click(f"#file button:text-is('{digit}')")
         page.wait_for_selector(f"#file:text-matches('{sentence}')")
 
