@@ -106,7 +106,7 @@ class Batch:
     def condition(self, conditions: Sequence[Condition]) -> Condition:
         return Condition(*(None if x[0] is None else self.gather(x) for x in zip(*conditions, strict=True)))
 
-    def _groups(self) -> Iterator[tuple[tuple[int, np.ndarray], int, slice]]:
+    def _groups(self) -> Iterator[tuple[tuple[Any, ...], int, slice]]:
         """Yields each group's row and places in it, its container, and its images there.
 
         Padded lanes stay empty: the lane of an image is that of the container.
