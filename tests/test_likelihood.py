@@ -104,9 +104,24 @@ class Copy(nn.Module):
         return nn.Dense(self.levels)(jax.nn.one_hot(images, self.levels))
 
 
+class Slope(nn.Module):
+    """Logits from the intensity of the sub-pixel itself."""
+
+    levels: int
+    gain: float
+    channels: int = 1
+
+    def __call__(self, images):
+        return jnp.broadcast_to(
+            self.gain / (self.levels - 1) * images.astype(jnp.float32)[..., None], (*images.shape, self.levels)
+        )
+
+
 @pytest.mark.parametrize(
     ("model", "shape"),
     [
+        (Slope(levels=65536, gain=0.3), (1, 1, 2)),
+        (Slope(levels=256, gain=0.002), (1, 1, 2)),
         (MeanAsMap(GatedPixelCNN(levels=3, channels=2, features=8, layers=1, first_kernel_size=3)), (2, 3, 3)),
         (Copy(levels=3), (1, 1, 2)),
     ],
