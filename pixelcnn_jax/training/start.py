@@ -50,11 +50,12 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
 
 
 def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Merges ``new`` into parameters; missing conditional kernels become zero."""
+    """Merges ``new`` into parameters; missing kernels of h and s, named after the sum they enter, become zero."""
 
     def begin(name: str, x: Any) -> Any:
         if name in new:
             return replaced(x, new[name]) if isinstance(x, dict) else new[name]
-        return jnp.zeros_like(x) if condition_of(name) else x
+        is_added = condition_of(name) and name.rpartition("_")[0] in new
+        return jnp.zeros_like(x) if is_added else x
 
     return {name: begin(name, x) for name, x in params.items()}

@@ -39,6 +39,13 @@ def test_a_network_given_a_label_begins_as_one_of_the_same_shape_without(whole):
     np.testing.assert_allclose(given, -log_prob(model, variables, image), rtol=1e-5)
 
 
+def test_only_the_kernels_of_h_and_s_begin_at_zero():
+    one = jnp.ones(1)
+    params = {"first": {"vertical": {"kernel": one}, "vertical_h": one}, "log_s": one, "enc_s": {"kernel": one}}
+    after = replaced(params, {"first": {"vertical": {"kernel": one}}})
+    assert after == params | {"first": params["first"] | {"vertical_h": jnp.zeros(1)}}
+
+
 def test_a_decoder_begins_as_a_model_without_a_condition(tmp_path, whole):
     experiment = tiny_experiment("autoencoder")[1]
     before = experiment.init(jax.random.key(5))
