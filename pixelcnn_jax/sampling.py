@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from pixelcnn_jax.distributions import draw, log_probs_of, noise
-from pixelcnn_jax.foundation.devices import match_sharding
+from pixelcnn_jax.foundation.devices import match_sharding, varying_as
 from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, make_null_condition
 from pixelcnn_jax.models.inputs import (
@@ -53,7 +53,7 @@ def sample(
       model: network or ``ConditionalModel``; without a ``Stream``, sampled naively.
       key: one key, or one per image: equal keys give equal noise, sharded keys shard the batch.
       shape: batch, height and width.
-      h: vectors [batch, condition] or class labels [batch].
+      h: vectors [batch, condition] of any dtype, or class labels [batch], which are integers from 0 or bool.
       s: maps [batch, height, width, map_features].
       observed: one image, or one per image of the batch, kept where ``mask`` is true.
       mask: true at observed sub-pixels. Conditioning is exact for a raster prefix; else only later pixels are affected.
@@ -159,7 +159,7 @@ def _sample_rows(
         choose = _chooser(stream.model, adjustment, inputs, row)
         return advance_row(stream, params, inputs.condition, row, state, choose, width, repeat=adjustment.repeat)
 
-    state = drawn.images, rows, drawn.log_probs
+    state = varying_as(jax.random.key_data(inputs.keys), (drawn.images, rows, drawn.log_probs))
     images, rows, log_probs = jax.lax.fori_loop(first, stop, sample_row, state)
     return Drawn(images, log_probs), rows
 
@@ -178,6 +178,7 @@ def _sample_naively(
         values, log_probs = choose(drawn.log_probs, logits, images[at], column, colour)
         return Drawn(images.at[at].set(values), log_probs)
 
+    drawn = varying_as(jax.random.key_data(inputs.keys), drawn)
     return jax.lax.fori_loop(0, int(np.prod(shape)), sample_subpixel, drawn)
 
 

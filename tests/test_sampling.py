@@ -111,6 +111,19 @@ def test_temperature_and_guidance_draw_from_the_adjusted_conditionals(sampler, w
     assert (naive_sample(model, variables, jax.random.key(3), **few) != expected).any()
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_images_and_likelihoods_inside_a_shard_map_are_those_outside(network):
+    model, variables, shape, _ = build(network, "grey")
+
+    def of_each(keys):
+        images, log_probs = sample_and_log_prob(model, variables, keys, shape=(len(keys), *shape))
+        return images, log_probs, log_prob(model, variables, images)
+
+    mapped = jax.shard_map(of_each, mesh=data_mesh(), in_specs=PartitionSpec(AXIS), out_specs=PartitionSpec(AXIS))
+    keys = jax.random.split(jax.random.key(5), 8)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), jax.jit(mapped)(keys), of_each(keys))
+
+
 def test_guidance_of_a_conditional_map_and_of_colours_and_many_devices():
     model = ConditionalModel(GatedPixelCNN(levels=3, channels=3, features=12, layers=1), Deconvolution((4, 4, 5)))
     h = jnp.eye(2)[jnp.arange(8) % 2]

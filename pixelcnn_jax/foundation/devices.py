@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
@@ -121,6 +122,11 @@ def wait_for_older(results: Sequence[Any]) -> Any:
     XLA on CPU queues up to 32 computations per device; beyond, devices can deadlock.
     """
     return jax.block_until_ready(results[-3]) if len(results) > 2 else None
+
+
+def varying_as(like: Array, tree: Any) -> Any:
+    """Marks the initial state of a loop as varying over the devices of a user's ``shard_map``, as ``like`` is."""
+    return jax.tree.map(lambda x: x + jnp.zeros_like(like, x.dtype, ()), tree)
 
 
 def match_sharding(like: Array, batched: Any, whole: Any) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from pixelcnn_jax.foundation.devices import varying_as
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.parameters import Params
@@ -87,7 +88,7 @@ def advance_row(
         return pixels, columns, following, carry
 
     pixels = at_row(images)
-    columns = stream.first_columns(params, len(repeat(pixels)))
+    columns = varying_as(pixels, stream.first_columns(params, len(repeat(pixels))))
     begun = pixels, columns, stream.open_pixel(params, columns, above, 0), carry
     pixels, _, _, carry = jax.lax.fori_loop(0, width, advance_pixel, begun)
     rows = stream.close_row(params, rows, above, repeat(pixels))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
+from pixelcnn_jax.foundation.devices import varying_as
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_part, split_columns
 from pixelcnn_jax.models.inputs import Condition
@@ -124,7 +125,7 @@ def row_lstm(
         return state, state.hidden
 
     rows = jnp.moveaxis(gates[:, None], 2, 0)
-    _, hidden = jax.lax.scan(row, initial_state(layer, rows.shape[1:4]), rows)
+    _, hidden = jax.lax.scan(row, varying_as(gates, initial_state(layer, rows.shape[1:4])), rows)
     return jnp.moveaxis(hidden[:, :, 0], 0, 1)
 
 
@@ -165,7 +166,7 @@ def diagonal_lstm(
     """Computes hidden states by diagonals, with the left cell, from the input-to-state ``gates``."""
     batch, height, width, *_ = gates.shape
     inside = skew(jnp.ones((1, height, width, 1), bool))
-    initial = initial_state(layer, (batch, height))
+    initial = varying_as(gates, initial_state(layer, (batch, height)))
 
     def diagonal(before: State, now: tuple[Array, Array]) -> tuple[State, Array]:
         gates, inside = now
