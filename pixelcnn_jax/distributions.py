@@ -163,9 +163,9 @@ def mixture_logits(numbers: Float[Array, "*subpixels numbers"], *, levels: int) 
 def noise(
     keys: Key[Array, " batch"], row: Int[Array, ""] | int, *, width: int, channels: int, levels: int
 ) -> Float[Array, "batch width channels groups_and_members"]:
-    """Draws the Gumbel noise of a row, a function of image key and row only."""
+    """Draws the Gumbel noise of a row in float32, a function of image key and row only."""
     shape = (width, channels, sum(_square(levels)))
-    return jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, row), shape))(keys)
+    return jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, row), shape, jnp.float32))(keys)
 
 
 def draw(
@@ -177,6 +177,7 @@ def draw(
     """
     groups, members = _square(levels := logits.shape[-1])
     padded = jnp.pad(promoted(logits), ((0, 0), (0, groups * members - levels)), constant_values=-jnp.inf)
+    gumbel = gumbel.astype(padded.dtype)
     square = padded.reshape(-1, groups, members)
     shares = jnp.exp(square - jnp.max(square, axis=(1, 2), keepdims=True)).sum(axis=-1)
     group = jnp.argmax(jnp.log(shares) + gumbel[:, :groups], axis=-1)

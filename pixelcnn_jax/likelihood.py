@@ -44,7 +44,7 @@ def log_prob(
 
     Args:
       images: integers 0 to ``levels - 1``, or bool; out of range gives NaN under ``jit``.
-      h: vectors [batch, condition] or class labels [batch].
+      h: vectors [batch, condition] of any dtype, or class labels [batch], which are integers from 0 or bool.
       s: maps [batch, height, width, map_features].
 
     Raises:

@@ -61,6 +61,7 @@ VECTORS = np.eye(CLASSES, dtype=np.float32)
 CASES = {
     "ours, vectors": (OURS, VECTORS),
     "ours, labels": (OURS, LABELS),
+    "ours, integer vectors": (OURS, VECTORS.astype(int)),
     "own, vectors": (Table(), VECTORS),
     "own, labels": (Table(), LABELS),
     "own, uint8": (Table(), LABELS.astype(np.uint8)),
@@ -96,8 +97,11 @@ def test_one_density_by_every_verb(name):
 
 def test_labels_are_one_hot_vectors():
     (model, variables, labels), vectors = case("ours, labels"), np.eye(CLASSES)
-    by_labels, by_vectors = (log_prob(model, variables, IMAGES, h=h) for h in (labels, vectors))
-    np.testing.assert_array_equal(by_labels, by_vectors)
+    by_labels = log_prob(model, variables, IMAGES, h=labels)
+    for h in (vectors, vectors == 1):
+        np.testing.assert_array_equal(log_prob(model, variables, IMAGES, h=h), by_labels)
+    by_labels, by_bool = (log_prob(model, variables, IMAGES, h=h) for h in (labels % 2, labels % 2 == 1))
+    np.testing.assert_array_equal(by_bool, by_labels)
     by_labels, by_vectors = (sample(model, variables, KEY, shape=SHAPE, h=h, guidance=1.0) for h in (labels, vectors))
     np.testing.assert_array_equal(by_labels, by_vectors)
 
@@ -118,6 +122,10 @@ def test_one_rule_for_images(name, change):
     [
         (dict(h=np.full(CLASSES, 2**32 + 1)), "h must be finite and fit into int32"),
         (dict(h=np.full((CLASSES, CLASSES), 1e39)), "h must be finite"),
+        (
+            dict(h=None),
+            r"h must be given as floats of shape \[4, 4\] \(for class labels, jax.nn.one_hot\(labels, 4\)\)",
+        ),
         (dict(h=LABELS[:3]), "h must have a row for each of the 4"),
         (dict(observed=IMAGES.astype(np.int64) + 2**32, mask=EVERYWHERE), "observed must hold integers"),
         (dict(observed=IMAGES, mask=np.ones((4, 1), bool)), "mask must have shape"),

@@ -38,8 +38,8 @@ def random_view(
 def random_index(key: Key[Array, ""], batch: int, share: float, indices: Sequence[int]) -> Int[Array, " batch"]:
     """Draws one of ``indices`` with probability ``share``, else 0, per image."""
     key_other, key_view = jax.random.split(key)
-    other = jax.random.bernoulli(key_other, share, (batch,))
-    return jnp.where(other, jnp.array(indices)[jax.random.randint(key_view, (batch,), 0, len(indices))], 0)
+    other = jax.random.bernoulli(key_other, jnp.float32(share), (batch,))
+    return jnp.where(other, jnp.array(indices)[jax.random.randint(key_view, (batch,), 0, len(indices), jnp.int32)], 0)
 
 
 def rotate(

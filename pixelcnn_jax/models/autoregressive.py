@@ -104,9 +104,9 @@ class Network(nn.Module):
         """Draws or reads the parameters; those of h and s only if given."""
         condition = Condition(h, s)
         as_images(images, channels=self.channels, levels=self.levels)
-        stacked = partial(initialise_stacked, count=self.layers)
+        stacked, dtype = partial(initialise_stacked, count=self.layers), accumulation_dtype(self.dtype)
         params = {
-            name: flax.core.unfreeze(self.param(name, stacked if name == "layers" else initialise, shape))
+            name: flax.core.unfreeze(self.param(name, stacked if name == "layers" else initialise, shape, dtype))
             for name, shape in self.parameter_shapes(condition).items()
         }
         check_condition(params if self.is_initializing() else self.variables["params"], condition, np.shape(images))

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer, Key, Shaped, UInt32
+from jaxtyping import Array, DTypeLike, Integer, Key, Real, Shaped, UInt32
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
@@ -19,10 +19,10 @@ from pixelcnn_jax.models.parameters import Params
 Images = Integer[Array | np.ndarray, "batch height width channels"]
 ImagesLike = Shaped[Array | np.ndarray, "batch height width *channels"]  # integers or bool
 RandomKeys = Key[Array, "..."] | UInt32[Array, "*batch words"]  # typed, or from PRNGKey
-Vector = Float[Array | np.ndarray, "batch condition"]
-Map = Float[Array | np.ndarray, "batch height width map_features"]
+Vector = Shaped[Array | np.ndarray, "batch condition"]  # of numbers or bool, computed with as floats
+Map = Real[Array | np.ndarray, "batch height width map_features"]
 SmallImages = Integer[Array | np.ndarray, "batch small_height small_width small_channels"]
-Labels = Integer[Array | np.ndarray, " batch"]
+Labels = Shaped[Array | np.ndarray, " batch"]  # integers or bool
 # A set of images for each image of a batch; shorter sets are padded with ABSENT.
 Examples = Integer[Array | np.ndarray, "batch examples example_height example_width example_channels"]
 ABSENT = -1
@@ -74,12 +74,17 @@ def apply(model: nn.Module, variables: Variables, images: Images, condition: Con
     """Computes the logits of any module, whose call may lack h and s.
 
     Raises:
-      InputError: the logits have a wrong shape.
+      InputError: the logits have a wrong shape, or the call changes variables.
     """
     takes = inspect.signature(type(model).__call__).parameters.values()
     if not any(parameter.name == "deterministic" or parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
         options.pop("deterministic", None)  # not every network has dropout
-    logits = cast(Array, model.apply(variables, images, **condition.given(), **options))
+    try:
+        logits = cast(Array, model.apply(variables, images, **condition.given(), **options))
+    except flax.errors.ModifyScopeVariableError as error:
+        raise InputError(
+            "model must not change its variables in a call, as BatchNorm does in training: use LayerNorm or GroupNorm."
+        ) from error
     shape = (*images.shape, model.levels)
     if logits.shape != shape:
         raise InputError(f"model must return logits of shape {shape}, got {logits.shape}.")
@@ -126,8 +131,8 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
     return (jnp if isinstance(mask, jax.core.Tracer) else np).broadcast_to(mask, shape)
 
 
-def as_rows(name: str, values: Any, count: int) -> Any:
-    """Converts h or s, one row per image: integers and bool to int32, floats to JAX's canonical dtypes.
+def as_rows(name: str, values: Any, count: int, dtype: DTypeLike | None = None) -> Any:
+    """Converts h or s, one row per image: integers and bool to int32, floats to ``dtype`` or else their canonical one.
 
     Raises:
       InputError: wrong number of rows, or not finite or representable; traced values are not checked.
@@ -135,7 +140,7 @@ def as_rows(name: str, values: Any, count: int) -> Any:
     x = as_array(values)
     if not x.ndim or len(x) != count:
         raise InputError(f"{name} must have a row for each of the {count} images, got shape {[*x.shape]}.")
-    dtype = np.dtype(np.int32) if x.dtype.kind in "bui" else jax.dtypes.canonicalize_dtype(x.dtype)
+    dtype = np.dtype(np.int32) if x.dtype.kind in "bui" else jax.dtypes.canonicalize_dtype(dtype or x.dtype)
     if isinstance(x, jax.core.Tracer):
         return x.astype(dtype)
     host = np.asarray(x)
@@ -167,8 +172,9 @@ def check_condition(params: Mapping[str, Any], condition: Condition, shape: tupl
     for name, value, leading in (("h", condition.h, shape[:1]), ("s", condition.s, shape[:3])):
         condition_shape = (*leading, sizes[name]) if name in sizes else None
         got = None if value is None else np.shape(value)
-        if got != condition_shape or (value is not None and not jnp.issubdtype(value.dtype, jnp.floating)):
-            what = f"be given as floats of shape {[*condition_shape]}" if condition_shape else "be left out"
+        if got != condition_shape:
+            hint = f" (for class labels, jax.nn.one_hot(labels, {sizes['h']}))" if name == "h" and name in sizes else ""
+            what = f"be given as floats of shape {[*condition_shape]}{hint}" if condition_shape else "be left out"
             description = "none" if value is None else f"{value.dtype} of shape {[*np.shape(value)]}"
             raise InputError(f"{name} must {what}, as the model was initialised, got {description}.")
 

@@ -91,7 +91,7 @@ def dropout(
 ) -> Float[Array, "batch height width features"]:
     """Applies dropout, with ``rate`` rounded to a positive multiple of 1/256."""
     threshold = max(1, round(rate * 256))  # the noise is uint8: uint32 would cost as much as the layer on CPU
-    words = jax.random.bits(key, (*x.shape[:3], -(-x.shape[3] // 4)))
+    words = jax.random.bits(key, (*x.shape[:3], -(-x.shape[3] // 4)), jnp.uint32)
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
 

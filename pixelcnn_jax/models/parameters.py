@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key
+from jaxtyping import Array, DTypeLike, Key
 
 Params = dict[str, Any]
 
@@ -36,24 +36,24 @@ def affine(inputs: tuple[int, ...], outputs: tuple[int, ...], *, gain: float = 1
     return {"kernel": Kernel(inputs, outputs, gain), "bias": bias(outputs)}
 
 
-def initialise(key: Key[Array, ""], shapes: Mapping[str, Any]) -> Params:
+def initialise(key: Key[Array, ""], shapes: Mapping[str, Any], dtype: DTypeLike) -> Params:
     """Draws a pytree of arrays from one of ``Kernel``."""
     leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, Kernel))
-    return jax.tree.unflatten(tree, _draw(key, tuple(leaves)))
+    return jax.tree.unflatten(tree, _draw(key, tuple(leaves), dtype))
 
 
 # Eagerly, each operation on each array would be compiled.
-@partial(jax.jit, static_argnames="leaves")
-def _draw(key: Key[Array, ""], leaves: tuple[Kernel, ...]) -> list[Array]:
+@partial(jax.jit, static_argnames=("leaves", "dtype"))
+def _draw(key: Key[Array, ""], leaves: tuple[Kernel, ...], dtype: DTypeLike) -> list[Array]:
     ends = list(itertools.accumulate(math.prod(leaf.inputs + leaf.outputs) for leaf in leaves))
     # One draw for dozens of arrays: each PRNG call takes long to compile.
-    drawn = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
+    drawn = jnp.split(jax.random.normal(key, (ends[-1],), dtype), ends[:-1])
     return [leaf.scale * x.reshape(leaf.inputs + leaf.outputs) for leaf, x in zip(leaves, drawn, strict=True)]
 
 
-def initialise_stacked(key: Key[Array, ""], shapes: Mapping[str, Any], count: int) -> Params:
+def initialise_stacked(key: Key[Array, ""], shapes: Mapping[str, Any], dtype: DTypeLike, *, count: int) -> Params:
     """Draws ``count`` layers, stacked along a new first axis."""
-    return jax.vmap(lambda key: initialise(key, shapes))(jax.random.split(key, count))
+    return jax.vmap(lambda key: initialise(key, shapes, dtype))(jax.random.split(key, count))
 
 
 def layers_of(params: Params, count: int) -> list[Params]:

@@ -38,11 +38,12 @@ class Adjustment(NamedTuple):
         """Computes the logits to draw from, up to a constant."""
         if self.guidance is not None:
             pairs = promoted(logits).reshape(-1, 2, logits.shape[-1])
-            logits = pairs[:, 0] + self.guidance * (pairs[:, 0] - pairs[:, 1])
+            logits = pairs[:, 0] + jnp.asarray(self.guidance, pairs.dtype) * (pairs[:, 0] - pairs[:, 1])
         if self.temperature is None:
             return logits
         logits = promoted(logits)
-        return (logits - logits.max(axis=-1, keepdims=True)) / self.temperature  # avoids overflow
+        shifted = logits - logits.max(axis=-1, keepdims=True)  # avoids overflow
+        return shifted / jnp.asarray(self.temperature, logits.dtype)
 
 
 def make_adjustment(temperature: Scalar, guidance: Scalar) -> Adjustment:

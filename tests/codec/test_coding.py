@@ -102,6 +102,19 @@ def test_it_reads_files_of_other_networks(model, sizes, tmp_path):
     np.testing.assert_array_equal(decoded, images)
 
 
+def test_a_file_coded_where_jax_has_64_bits_is_read_where_it_has_32():
+    _, model, variables = make_integer(COLOUR, 4, 2)
+    images, h = np.asarray(random_images(model, (5, 4, 5), key=6)), one_hot(5, 4, seed=7)
+    step = 2.0 ** int(variables["params"]["condition"]["shifts"]["s"])
+    s = (np.random.default_rng(0).integers(0, 99, size=(5, 4, 5, 2)) + 0.5) * step * (1 - 1e-12)  # ties in float32
+    jax.config.update("jax_enable_x64", True)  # in the threads of the coder too
+    try:
+        data = compress(model, variables, images, h=h, s=s, verify=False)
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    np.testing.assert_array_equal(decompress(model, variables, data, h=h, s=s), images)
+
+
 @pytest.mark.parametrize("batch_size", [0, 3, 7])
 def test_images_come_back_from_groups_of_any_size(small, batch_size):
     model, variables, images, _ = small

@@ -1,11 +1,14 @@
 """Networks in float64: the same densities as in float32, to more digits."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 from proofs import all_images, randomised
 
-from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, evaluate, log_prob, sample_and_log_prob
+from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, evaluate, log_prob, sample, sample_and_log_prob
+from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.products import window_product
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -38,6 +41,20 @@ def test_probabilities_of_all_images_sum_to_one_in_twelve_digits(kind, options):
     assert abs(np.exp(actual).sum() - 1) < 1e-12
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(log_probs, actual[places], rtol=1e-12)
+
+
+def test_a_float32_network_computes_the_same_where_jax_has_64_bits():
+    model, key, generator = GatedPixelCNN(**SMALL, dropout=0.5), jax.random.key(2), np.random.default_rng(0)
+    condition = dict(h=generator.random((8, 3)), s=generator.random((8, 1, 2, 2)))
+
+    def results():
+        variables = model.init(key, EVERY[:1], *(x[:1].astype(np.float32) for x in condition.values()))
+        drawn = sample(model, variables, key, shape=(8, 1, 2), **condition, guidance=1.0, temperature=np.float64(0.6))
+        return variables, drawn, nats(model, variables, EVERY[:8], **condition, key=key)
+
+    expected = results()
+    with jax.enable_x64(True):
+        jax.tree.map(partial(np.testing.assert_array_equal, strict=True), results(), expected)
 
 
 def test_windows_of_float64_and_kernels_of_float32():

@@ -7,8 +7,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float
 
+from pixelcnn_jax.distributions import accumulation_dtype
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, check_precision
 from pixelcnn_jax.models.inputs import (
@@ -119,7 +120,8 @@ def make_null_condition(
     null_condition = getattr(getattr(model, "conditioner", None), "null_condition", None)
     if null_condition is None or h is None:
         raise InputError("guidance must be 0: the model has no condition, or its conditioner no `null_condition(h)`.")
-    return cast(Condition, model.apply(variables, null_condition(as_rows("h", h, len(h))), len(h), method="condition"))
+    h = as_rows("h", h, len(h), condition_dtype(model))
+    return cast(Condition, model.apply(variables, null_condition(h), len(h), method="condition"))
 
 
 def apply_conditioner(
@@ -141,7 +143,8 @@ def apply_conditioner(
       InputError: variables, h or s do not fit; traced values are not checked.
     """
     variables = jax.tree.map(as_array, variables)
-    h, s = (x if x is None else as_rows(name, x, shape[0]) for name, x in (("h", h), ("s", s)))
+    dtype = condition_dtype(model)
+    h, s = (x if x is None else as_rows(name, x, shape[0], dtype) for name, x in (("h", h), ("s", s)))
     if isinstance(model, ConditionalModel):
         if s is not None:
             raise InputError("s must be left out: this model makes its own map from h.")
@@ -149,7 +152,7 @@ def apply_conditioner(
         variables, model = part_of(variables, "network"), model.network
     else:
         condition = Condition(as_vectors(variables, h) if isinstance(model, Network) else h, s)
-    condition = jax.tree.map(jnp.asarray, condition)
+    condition = jax.tree.map(lambda x: jnp.asarray(x, dtype), condition)
     if isinstance(model, Network):  # other modules check their own
         params = params_of(variables)
         check_precision(model)
@@ -157,6 +160,12 @@ def apply_conditioner(
         check_condition(params, condition, shape)
         model.check_given(condition)
     return model, variables, condition
+
+
+def condition_dtype(model: nn.Module) -> DTypeLike | None:
+    """Chooses the dtype of h and s: float32 or better for a network of this package, None (as given) for others."""
+    network = getattr(model, "network", model)
+    return accumulation_dtype(network.dtype) if isinstance(network, Network) else None
 
 
 def array_shapes(model: Network, condition: Condition) -> dict[tuple[str, ...], tuple[int, ...]]:
