@@ -4,9 +4,10 @@ import dataclasses
 import difflib
 import glob
 import hashlib
+import inspect
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +25,9 @@ from pixelcnn_jax.hub import fetch_model
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.card_checks import FORMAT, read_card_file
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params, part_of
-from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
-from pixelcnn_jax.models.inputs import ImageSpec, Variables, condition_sizes
+from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables, condition_sizes
 from pixelcnn_jax.models.registry import build, describe
 
 PUBLISHED = Path(__file__).parent / "weights"
@@ -131,15 +131,19 @@ def save_pretrained(
     card: Mapping[str, Any] | None = None,
     *,
     image_shape: tuple[int, int] | None = None,
+    classes: int | None = None,
 ) -> None:
     """Writes a model for ``load_pretrained``, atomically.
 
     Args:
       path: folder (model.safetensors, model.json) or .safetensors file.
       variables: for a dict of networks, a dict by the same names; bfloat16 is stored as float32.
-      card: "image_spec" (``ImageSpec``) and any other metadata; missing facts are added ("density" counts a vector h
-        as a class).
+      card: "image_spec" (``ImageSpec``) and any other metadata. If there is no "density", h counts as a class label
+        where ``classes`` is given, or where the "image_spec" has as many classes as h of a network has entries;
+        otherwise h counts as a vector.
       image_shape: height and width, if the card has no "image_spec".
+      classes: number of classes if h is a class label, since the weights do not tell labels from vectors. It belongs
+        to ``image_shape``; the default is None.
 
     Raises:
       InputError: neither ``image_shape`` nor "image_spec" is given, or a variable's name has a dot.
@@ -147,13 +151,12 @@ def save_pretrained(
     file, card = _file_in(Path(path).expanduser()), dict(card or {})
     if image_shape is not None and isinstance(model, nn.Module):
         height, width = image_shape
-        card.setdefault("image_spec", ImageSpec(height, width, model.channels, model.levels))
+        card.setdefault("image_spec", ImageSpec(height, width, model.channels, model.levels, classes))
     if "image_spec" not in card:
         raise InputError('image_shape must be (height, width), or the card have an "image_spec".')
     spec: ImageSpec = card["image_spec"]
     if "density" not in card and not isinstance(model, Mapping):
-        card["density"], classes = _density(model, variables)
-        spec = dataclasses.replace(spec, classes=spec.classes or classes)
+        card["density"] = _density(model, variables, spec, classes)
     arrays = flax.traverse_util.flatten_dict(jax.device_get(flax.core.unfreeze(dict(variables))))
     if dotted := [name for path in arrays for name in path if "." in name]:
         raise InputError(f"A variable's name must have no dot, got {dotted[0]}.")
@@ -179,14 +182,20 @@ def save_pretrained(
         stale.unlink()
 
 
-def _density(model: Model, variables: Variables) -> tuple[str, int | None]:
-    conditioner = getattr(model, "conditioner", None)
-    if isinstance(conditioner, Deconvolution):
-        return "p(x|y)", len(variables["params"]["conditioner"]["Dense_0"]["kernel"])
+def _density(model: nn.Module, variables: Variables, spec: ImageSpec, classes: int | None) -> str:
+    if not isinstance(model, Network):
+        takes = inspect.signature(type(model).__call__).parameters
+        return density_of(model, [name for name in Condition._fields if name in takes], classes)
+    sizes = condition_sizes(variables["params"])
+    return density_of(model, sizes, classes or sizes.get("h") == spec.classes)
+
+
+def density_of(model: Any, condition: Iterable[str], labels: Any) -> str:
+    """Names the density of a model given the parts of ``condition``; h is a class label if ``labels``."""
     kinds = {SetEncoder: "p(x|examples)", TextEncoder: "p(x|caption)", ConstantCondition: "p(x)"}
-    sizes = condition_sizes(variables["params"]) if isinstance(model, Network) else {}
-    density = "p(x|y)" if sizes.keys() == {"h"} else f"p(x|{', '.join(sizes)})" if sizes else "p(x)"
-    return kinds.get(type(conditioner), density if conditioner is None else "p(x|h)"), sizes.get("h")
+    names = ["y" if name == "h" and labels else name for name in condition]
+    plain = f"p(x|{', '.join(names)})" if names else "p(x)"
+    return kinds.get(type(getattr(model, "conditioner", None)), plain)
 
 
 def _published() -> dict[str, Path]:

@@ -62,6 +62,16 @@ MODELS = {
 }
 
 
+class Given(nn.Module):
+    """A user's network that is given h."""
+
+    levels: int = 3
+    channels: int = 1
+
+    def __call__(self, images, h):
+        return jnp.zeros((*images.shape, self.levels))
+
+
 def variables_of(name, seed=0):
     return MODELS[name][1](jax.random.key(seed))
 
@@ -82,6 +92,17 @@ def test_float64_stays_float64(tmp_path):
         load_pretrained(tmp_path, model=NETWORK)
 
 
+@pytest.mark.parametrize("name", ["network with h", "conditional", "own"])
+def test_h_is_a_label_only_if_that_is_said(name, tmp_path):
+    model, init = MODELS.get(name, (Given(), lambda key: {}))
+    for classes, density in ((None, "p(x|h)"), (5, "p(x|y)")):
+        save_pretrained(tmp_path, model, init(jax.random.key(0)), image_shape=(4, 4), classes=classes)
+        card = read_card(tmp_path)
+        assert (card["density"], card["image_spec"].classes) == (density, classes)
+    save_pretrained(tmp_path, model, init(jax.random.key(0)), {"image_spec": replace(SPEC, classes=7)})
+    assert read_card(tmp_path)["density"] == "p(x|h)"  # a data set of seven classes
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("place", ["run", "copies/mine.safetensors"])
 def test_a_saved_model_is_loaded(name, place, tmp_path):
@@ -91,9 +112,8 @@ def test_a_saved_model_is_loaded(name, place, tmp_path):
     model, variables, card = load_pretrained(tmp_path / place)
     assert describe(model) == describe(MODELS[name][0])
     jax.tree.map(np.testing.assert_array_equal, variables, variables_of(name))
-    assert card["image_spec"] == replace(SPEC, classes=5 if name in ("network with h", "conditional") else None)
-    densities = {"network": "p(x)", "network with h": "p(x|y)", "conditional": "p(x|y)", "map of h": "p(x|h)"}
-    assert card["density"] == densities.get(name, "p(x)")
+    assert card["image_spec"] == SPEC
+    assert card["density"] == ("p(x)" if name in ("network", "several") else "p(x|h)")
     assert card["parameters"] == sum(x.size for x in jax.tree.leaves(variables))
     assert read_card(str(tmp_path / place)) == card
 

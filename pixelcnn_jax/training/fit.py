@@ -42,6 +42,7 @@ from pixelcnn_jax.models.inputs import (
     params_of,
 )
 from pixelcnn_jax.models.registry import ModelConfig, describe, make_network
+from pixelcnn_jax.pretrained import density_of
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.config import RunConfig, parse_config
@@ -109,7 +110,8 @@ def fit(
         channels follow from the images), or None for a Gated PixelCNN with 8 layers of 32 features: a softmax up to 32
         levels, else a mixture of 8 logistics with point masses; dropout 0.2 beyond ten epochs.
       images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
-      h: vectors [count, condition] or class labels [count], one-hot for a network of this package, else unchanged.
+      h: vectors [count, condition] of any dtype, or class labels [count], which are integers from 0 or bool. Labels are
+        one-hot encoded for a network of this package; any other network gets h itself, integers and bool as int32.
       s: maps [count, height, width, map_features].
       levels: intensity levels per sub-pixel; default: the model's, else 2 for bool, 256 for uint8, 65,536 for uint16.
       validation: fraction of images to hold out at random, or their indices.
@@ -236,6 +238,10 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
     def init(key: Key[Array, ""]) -> Params:
         vectors = {"h": jax.nn.one_hot(first["h"], classes)} if classes else {}
         variables = dict(model.init(key, first["image"], **condition(first) | vectors) if start is None else start)
+        for path, x in jax.tree_util.tree_leaves_with_path(variables):
+            if not jnp.issubdtype(x.dtype, jnp.floating):
+                name = jax.tree_util.keystr(path, simple=True, separator=".")
+                raise InputError(f"model must hold floats to be trained, got {name} of {x.dtype}: cast it in its call.")
         trained = {name: variables[name] for name in variables if name == "params"}
         return variables | jax.tree.map(lambda x: x.astype(accumulation_dtype(x.dtype)), trained)  # float32 at least
 
@@ -247,9 +253,7 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
         batch, height, width, _ = source["image"].shape
         return sample(model, params, key, shape=(batch, height, width), **condition(source))[None]
 
-    names = ["y" if name == "h" and classes else name for name in condition(first)]
-    density = f"p(x|{', '.join(names)})" if names else "p(x)"
-    return Experiment(init, loss, draw, model, density=density)
+    return Experiment(init, loss, draw, model, density=density_of(model, condition(first), classes))
 
 
 def _in_float32(model: Any) -> Any:

@@ -59,7 +59,7 @@ def colour_model(saved):
 
 @pytest.fixture(scope="session")
 def class_model(saved):
-    return saved(4, 4, 1, 3, None, None, ("red", "1"), h=jnp.zeros((1, 2)))
+    return saved(4, 4, 1, 3, 2, None, ("red", "1"), h=jnp.zeros((1, 2)))
 
 
 @pytest.fixture(scope="session")

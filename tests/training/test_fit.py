@@ -46,10 +46,13 @@ def short():
 class Masked(nn.Module):
     levels: int = 2
     channels: int = 1
+    mask_dtype: str = "float32"
+    normalised: bool = False
 
     @nn.compact
     def __call__(self, images):
-        mask = self.variable("masks", "mask", lambda: jnp.tri(4, k=-1)).value
+        mask = self.variable("masks", "mask", lambda: jnp.tri(4, k=-1, dtype=self.mask_dtype)).value
+        images = nn.BatchNorm(use_running_average=False)(1.0 * images) if self.normalised else images
         x = images[..., 0] @ (mask * self.param("weights", nn.initializers.ones, (4, 4))).T
         return jnp.stack([jnp.zeros_like(x), x], axis=-1)[..., None, :]
 
@@ -174,6 +177,8 @@ def test_the_images_decide_the_levels_and_channels_of_the_default_network(
         ({"h": np.arange(399)}, "h must have a row for each of the 400 images"),
         ({"h": np.full(400, 10**6)}, "h must hold integers 0 to 65535"),
         ({"s": np.ones((400, 4, 5, 1), np.float32)}, "s must be given as floats of shape"),
+        ({"model": Masked(mask_dtype="bool")}, r"model must hold floats to be trained, got masks\.mask of bool"),
+        ({"model": Masked(normalised=True)}, "model must not change its variables in a call, as BatchNorm"),
         ({"validation": 0.0}, "validation must hold out some"),
         ({"validation": np.array([400])}, "validation must hold out some of the 400"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0"),
