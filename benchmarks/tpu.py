@@ -48,7 +48,7 @@ def mesh_of(topology: str) -> Mesh:
 def lowered(program: str, name: str, mesh: Mesh, images: int, **model: Any) -> jax.stages.Lowered:
     config, spec = resolved(name, **model), SHAPES[name]
     experiment = unconditional.make_experiment(config, spec)
-    optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
+    optimizer = make_optimizer(config.optimizer, experiment.networks, steps=config.train.steps)
     whole, split = replicated(mesh), NamedSharding(mesh, PartitionSpec(AXIS))
 
     def abstract(tree: Any, sharding: NamedSharding = whole) -> Any:

@@ -113,7 +113,7 @@ def stepper(
     experiment: Experiment, config: RunConfig, batch: Batch, sharding: Any, microbatch_size: int | None = None
 ) -> tuple[Callable[..., Any], jax.stages.Compiled, float]:
     """Builds the next step's function, the compiled step and its compile time."""
-    optimizer, key = make_optimizer(config.optimizer, steps=config.train.steps), jax.random.key(0)
+    optimizer, key = make_optimizer(config.optimizer, experiment.networks, steps=config.train.steps), jax.random.key(0)
     state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=sharding)(key)
     options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": config.train.ema_decay}
     step = partial(train_step, **options, microbatch_size=microbatch_size, mesh=getattr(sharding, "mesh", None))

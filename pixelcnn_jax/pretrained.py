@@ -27,7 +27,8 @@ from pixelcnn_jax.models.card_checks import FORMAT, read_card_file
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params, part_of
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
-from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables, condition_sizes
+from pixelcnn_jax.models.declarations import condition_sizes
+from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
 from pixelcnn_jax.models.registry import build, describe
 
 PUBLISHED = Path(__file__).parent / "weights"
@@ -186,7 +187,7 @@ def _density(model: nn.Module, variables: Variables, spec: ImageSpec, classes: i
     if not isinstance(model, Network):
         takes = inspect.signature(type(model).__call__).parameters
         return density_of(model, [name for name in Condition._fields if name in takes], classes)
-    sizes = condition_sizes(variables["params"])
+    sizes = condition_sizes(model, variables["params"])
     return density_of(model, sizes, classes or sizes.get("h") == spec.classes)
 
 
@@ -245,7 +246,7 @@ def _check_fit(model: Model, variables: Variables) -> None:
     elif isinstance(model, ConditionalModel):
         _check_fit(model.network, of_network := part_of(variables, "network"))
         if isinstance(model.conditioner, ConstantCondition):
-            model.conditioner.check(condition_sizes(of_network["params"]).get("h"))
+            model.conditioner.check(condition_sizes(model.network, of_network["params"]).get("h"))
     elif isinstance(model, Network):
         check_params(model, variables["params"])
         model.check_variables(variables)

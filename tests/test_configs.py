@@ -21,8 +21,8 @@ def test_a_config_is_valid_and_says_how_to_run_it(name):
     module = importlib.import_module(f"configs.{name}")
     config = module.get_config()
     run = parse_config(config, recipe_of(config.experiment).Config)
-    make_optimizer(run.optimizer, steps=run.train.steps)
-    make_network(run.model, ImageSpec(32, 32, 3, levels=256, classes=10))
+    network = make_network(run.model, ImageSpec(32, 32, 3, levels=256, classes=10))
+    make_optimizer(run.optimizer, network, steps=run.train.steps)
     assert run.train.batch_size % 8 == run.train.eval_batch_size % 8 == 0  # eight devices can share a batch
     assert re.search(rf"python -m experiments.train --config=configs/{name}.py(:1)? --workdir=runs/", module.__doc__)
 

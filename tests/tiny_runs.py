@@ -67,7 +67,7 @@ def tiny_experiment(name="unconditional", **changes):
     """The config, the experiment and its optimizer."""
     config, recipe, splits = tiny(name, **changes)
     experiment = recipe.make_experiment(config, splits.spec, {})
-    return config, experiment, make_optimizer(config.optimizer, steps=config.train.steps)
+    return config, experiment, make_optimizer(config.optimizer, experiment.networks, steps=config.train.steps)
 
 
 def without_tensorflow(line):

@@ -158,7 +158,7 @@ def make_step(
     """Builds the optimizer and the jitted step."""
     warmup = min(50, settings.steps // 4)
     config = OptimizerConfig(name="muon", learning_rate=settings.learning_rate, warmup_steps=warmup)
-    optimizer = make_optimizer(config, steps=settings.steps)
+    optimizer = make_optimizer(config, network, steps=settings.steps)
 
     @jax.jit
     def one_step(state: State, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[State, Float[Array, ""]]:

@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.gated_pixelcnn import layer_shapes
@@ -20,7 +19,7 @@ from pixelcnn_jax.models.layers import (
     vertical_conv,
     zero_rows,
 )
-from pixelcnn_jax.models.parameters import Params, layers_of
+from pixelcnn_jax.models.parameters import Params, layers_of, stack
 from pixelcnn_jax.models.registry import register
 
 
@@ -42,8 +41,6 @@ class AblatedPixelCNN(Network):
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
-        if condition.h is not None or condition.s is not None:
-            raise InputError("h and s must be left out: an ablated network takes neither.")
         p, n, first = self.features, self.kernel_size, self.first_kernel_size
         gates, gain = ((2, p), 4.0) if self.gated else ((1, p), 2.0)
         rows = n // 2 + int(self.two_stacks)  # a separate vertical stack may read its own row
@@ -54,7 +51,7 @@ class AblatedPixelCNN(Network):
         if not self.two_stacks:
             for layer in shapes.values():
                 del layer["crossing"]
-        return shapes | shared_shapes(self)
+        return shapes | {"layers": stack(shapes["layers"], self.layers)} | shared_shapes(self)
 
     @nn.nowrap
     def forward(

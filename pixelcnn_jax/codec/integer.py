@@ -15,7 +15,7 @@ from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector, as_images
-from pixelcnn_jax.models.parameters import Params, bias
+from pixelcnn_jax.models.parameters import Params, bias, stack
 
 
 class IntegerPixelCNN(GatedPixelCNN):
@@ -34,7 +34,8 @@ class IntegerPixelCNN(GatedPixelCNN):
             clips = {"crossing": pair, "residual": (self.features,)}
             if name == "layers":
                 shifts, clips = shifts | {"input": ()}, clips | {"input": (self.features,)}
-            return shapes[name] | _sizes(shifts=shifts, clips=clips)
+            sizes = _sizes(shifts=shifts, clips=clips)
+            return shapes[name] | (stack(sizes, self.layers) if name == "layers" else sizes)
 
         head = _sizes(
             shifts={"input": (), "hidden": (width,), "logits": (self.channels * self.outputs,)},

@@ -18,11 +18,12 @@ from pixelcnn_jax.distributions import differences, neighbours, split_coefficien
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_block, colour_slice
 from pixelcnn_jax.models.gated_stream import Rows, neighbours_of, terms_of
-from pixelcnn_jax.models.inputs import Condition, Images, condition_of
+from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.layers import append, condition_terms, zero_rows
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.products import im2col
 
+CONDITION_KERNELS = ("vertical_h", "vertical_s", "horizontal_h", "horizontal_s")
 HIGHEST = jax.lax.Precision.HIGHEST  # an accelerator would multiply float32 in fewer bits
 TABLE_TYPES = {"exp": jnp.uint32, "logistic": jnp.uint32, "slopes": jnp.int32, "slope_shifts": jnp.int32}
 
@@ -46,7 +47,7 @@ def prepare(model: Network, params: Params) -> Params:
         if part == "shifts":  # 2**-k, by its exponent: exp2 may round
             x = jax.lax.bitcast_convert_type((127 - jnp.asarray(x, jnp.int32)) << 23, jnp.float32)
         x = jnp.asarray(x, jnp.float32)
-        return x if name == "kernel" or condition_of(name) else x.reshape(1, 1, 1, *(x.shape or (1,)))
+        return x if name == "kernel" or name in CONDITION_KERNELS else x.reshape(1, 1, 1, *(x.shape or (1,)))
 
     parts = {name: part for name, part in params.items() if name != "first"}
     net: Params = jax.tree.map_with_path(convert, parts | {"layers": layers_of(params, model.layers)})

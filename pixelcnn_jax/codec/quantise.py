@@ -12,6 +12,7 @@ from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.fit import Statistics, quantise_params
 from pixelcnn_jax.codec.frequencies import MAX_LEVELS
 from pixelcnn_jax.codec.integer import IntegerPixelCNN, check_one_hot
+from pixelcnn_jax.codec.integer_stream import CONDITION_KERNELS
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.colours import mask_params
@@ -25,7 +26,6 @@ from pixelcnn_jax.models.inputs import (
     Variables,
     Vector,
     as_images,
-    condition_of,
     params_of,
 )
 from pixelcnn_jax.models.layers import horizontal_rows, shift_down, vertical_layer, zero_rows
@@ -88,7 +88,7 @@ def _with_constant_h(model: ConditionalModel, variables: Variables) -> tuple[Gat
     params = params_of(part_of(variables, "network"))
 
     def folded(layer: Params) -> Params:
-        parts = {name: x for name, x in layer.items() if not condition_of(name)}
+        parts = {name: x for name, x in layer.items() if name not in CONDITION_KERNELS}
         terms = {name: layer[f"{name}_h"][..., model.conditioner.index, :, :] for name in ("vertical", "horizontal")}
         # The crossing is taken before V h is added.
         terms["horizontal"] -= jnp.einsum("...gp,...gphq->...hq", terms["vertical"], layer["crossing"]["kernel"])

@@ -8,10 +8,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, DTypeLike, Float, Key
 
 from pixelcnn_jax.distributions import accumulation_dtype, intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.declarations import condition_sizes, declarations
 from pixelcnn_jax.models.inputs import (
     Condition,
     Images,
@@ -24,7 +26,7 @@ from pixelcnn_jax.models.inputs import (
     check_condition,
 )
 from pixelcnn_jax.models.layers import add_bias, one_by_one
-from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise, initialise_stacked
+from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise
 from pixelcnn_jax.models.products import product
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -104,12 +106,13 @@ class Network(nn.Module):
         """Draws or reads the parameters; those of h and s only if given."""
         condition = Condition(h, s)
         as_images(images, channels=self.channels, levels=self.levels)
-        stacked, dtype = partial(initialise_stacked, count=self.layers), accumulation_dtype(self.dtype)
+        dtype = accumulation_dtype(self.dtype)
         params = {
-            name: flax.core.unfreeze(self.param(name, stacked if name == "layers" else initialise, shape, dtype))
+            name: flax.core.unfreeze(self.param(name, initialise, shape, dtype))
             for name, shape in self.parameter_shapes(condition).items()
         }
-        check_condition(params if self.is_initializing() else self.variables["params"], condition, np.shape(images))
+        sizes = condition_sizes(self, params if self.is_initializing() else self.variables["params"])
+        check_condition(sizes, condition, np.shape(images))
         return params
 
     def head_outputs(
@@ -226,19 +229,24 @@ def shared_shapes(model: Network) -> Params:
 
 def condition_shapes(condition: Condition, outputs: tuple[int, ...], *stacks: str) -> Params:
     """Declares V h and V s for each of ``stacks``."""
-    kernels = [item for stack in stacks for item in condition.kernels(stack).items()]
-    return {name: Kernel((value.shape[-1],), outputs) for name, value in kernels}
+    return {
+        f"{stack}_{name}": Kernel((value.shape[-1],), outputs, reads=name)
+        for stack in stacks
+        for name, value in condition.given().items()
+    }
 
 
 def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:
     """Casts kernels to the matmul dtype and biases to ``features``."""
 
-    def convert(path: tuple[Any, ...], x: Array) -> Array:
-        if jax.tree_util.keystr(path) == "['head']['logits']['bias']":
-            return x.astype(features) if jnp.dtype(features).itemsize > x.dtype.itemsize else x
-        return x.astype(features if path[-1].key == "bias" else model.dtype)
+    declared = declarations(model)
 
-    return jax.tree_util.tree_map_with_path(convert, params)
+    def convert(path: tuple[str, ...], x: Array) -> Array:
+        if path == ("head", "logits", "bias"):
+            return x.astype(features) if jnp.dtype(features).itemsize > x.dtype.itemsize else x
+        return x.astype(features if declared[path].is_bias else model.dtype)
+
+    return unflatten_dict({path: convert(path, x) for path, x in flatten_dict(params).items()})
 
 
 def head_hidden(

@@ -14,7 +14,7 @@ from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.gated_stream import GatedStream
 from pixelcnn_jax.models.inputs import Condition, ImagesLike, with_channels
 from pixelcnn_jax.models.layers import PRE_ACTIVATION, dropouts, horizontal_rows, shift_down, vertical_layer, zero_rows
-from pixelcnn_jax.models.parameters import Kernel, Params, affine
+from pixelcnn_jax.models.parameters import Kernel, Params, affine, stack
 
 Stacks = tuple[Array, Array]  # features of the vertical and of the horizontal stack (Figure 2)
 
@@ -34,7 +34,7 @@ class GatedPixelCNN(Network):
         condition_kernels = condition_shapes(condition, pair, "vertical", "horizontal")
         return {
             "first": layer_shapes(self.inputs, first // 2, first, pair) | condition_kernels,
-            "layers": layer_shapes(self.features, n // 2 + 1, n, pair) | condition_kernels,
+            "layers": stack(layer_shapes(self.features, n // 2 + 1, n, pair) | condition_kernels, self.layers),
             **shared_shapes(self),
         }
 

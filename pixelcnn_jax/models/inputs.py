@@ -64,12 +64,6 @@ class Condition(NamedTuple):
         return {f"{stack}_{name}": value for name, value in self.given().items()}
 
 
-def condition_of(kernel: str) -> str | None:
-    """Parses which of "h" and "s" a kernel reads; None for other parameters."""
-    stack, _, name = kernel.rpartition("_")
-    return name if stack and name in Condition._fields else None
-
-
 def apply(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> Array:
     """Computes the logits of any module, whose call may lack h and s.
 
@@ -159,16 +153,8 @@ def as_array(values: Any) -> Any:
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
-def condition_sizes(params: Mapping[str, Any]) -> dict[str, int]:
-    """Reads the sizes of h and s from the parameters."""
-    layers = params.get("layers", {}) if isinstance(params.get("layers"), Mapping) else {}
-    parts = ((condition_of(name), np.shape(x)) for name, x in layers.items())
-    return {part: shape[1] for part, shape in parts if part and len(shape) > 1}
-
-
-def check_condition(params: Mapping[str, Any], condition: Condition, shape: tuple[int, ...]) -> None:
-    """Raises InputError unless h and s fit the parameters and images of ``shape``."""
-    sizes = condition_sizes(params)
+def check_condition(sizes: Mapping[str, int], condition: Condition, shape: tuple[int, ...]) -> None:
+    """Raises InputError unless h and s have the sizes of the model's, and rows for images of ``shape``."""
     for name, value, leading in (("h", condition.h, shape[:1]), ("s", condition.s, shape[:3])):
         condition_shape = (*leading, sizes[name]) if name in sizes else None
         got = None if value is None else np.shape(value)

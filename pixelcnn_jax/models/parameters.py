@@ -14,11 +14,31 @@ Params = dict[str, Any]
 
 
 class Kernel(NamedTuple):
-    """A kernel, initially normal with variance ``gain`` over fan-in, or a bias of gain 0."""
+    """The declaration of one parameter: what it multiplies, how it is initialised and how an optimizer may treat it.
+
+    Attributes:
+      inputs: Sizes of the axes that are summed over; empty for a bias or a table.
+      outputs: Sizes of the other axes, which follow the inputs.
+      gain: The initial values are normal with variance ``gain`` over the number of inputs; 0 gives zeros.
+      reads: "h" or "s" if the kernel multiplies that condition, so that its size follows from the parameters.
+      layers: Number of stacked layers, along a first axis of their own; None if there is no such axis.
+    """
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     gain: float = 1.0
+    reads: str | None = None
+    layers: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the parameter."""
+        return (() if self.layers is None else (self.layers,)) + self.inputs + self.outputs
+
+    @property
+    def is_bias(self) -> bool:
+        """Whether the parameter is added rather than multiplied."""
+        return not self.inputs and self.gain == 0
 
     @property
     def scale(self) -> float:
@@ -36,10 +56,17 @@ def affine(inputs: tuple[int, ...], outputs: tuple[int, ...], *, gain: float = 1
     return {"kernel": Kernel(inputs, outputs, gain), "bias": bias(outputs)}
 
 
+def stack(shapes: Params, count: int) -> Params:
+    """Declares ``count`` layers like the given one, stacked along a new first axis."""
+    return jax.tree.map(lambda kernel: kernel._replace(layers=count), shapes, is_leaf=lambda x: isinstance(x, Kernel))
+
+
 def initialise(key: Key[Array, ""], shapes: Mapping[str, Any], dtype: DTypeLike) -> Params:
-    """Draws a pytree of arrays from one of ``Kernel``."""
+    """Draws a pytree of arrays from one of ``Kernel``, all of them stacked alike."""
     leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, Kernel))
-    return jax.tree.unflatten(tree, _draw(key, tuple(leaves), dtype))
+    (count,) = {kernel.layers for kernel in leaves}
+    draw = partial(_draw, leaves=tuple(leaves), dtype=dtype)
+    return jax.tree.unflatten(tree, draw(key) if count is None else jax.vmap(draw)(jax.random.split(key, count)))
 
 
 # Eagerly, each operation on each array would be compiled.
@@ -49,11 +76,6 @@ def _draw(key: Key[Array, ""], leaves: tuple[Kernel, ...], dtype: DTypeLike) -> 
     # One draw for dozens of arrays: each PRNG call takes long to compile.
     drawn = jnp.split(jax.random.normal(key, (ends[-1],), dtype), ends[:-1])
     return [leaf.scale * x.reshape(leaf.inputs + leaf.outputs) for leaf, x in zip(leaves, drawn, strict=True)]
-
-
-def initialise_stacked(key: Key[Array, ""], shapes: Mapping[str, Any], dtype: DTypeLike, *, count: int) -> Params:
-    """Draws ``count`` layers, stacked along a new first axis."""
-    return jax.vmap(lambda key: initialise(key, shapes, dtype))(jax.random.split(key, count))
 
 
 def layers_of(params: Params, count: int) -> list[Params]:

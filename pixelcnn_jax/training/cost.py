@@ -52,7 +52,7 @@ def check_memory(config: RunConfig, experiment: Experiment) -> TrainState:
     Raises:
       InputError: if they exceed the memory with a gradient.
     """
-    optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
+    optimizer = make_optimizer(config.optimizer, experiment.networks, steps=config.train.steps)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.eval_shape(lambda: jax.random.key(0)))
     needed, memory = (_bytes(state) + _bytes(state.params)) / 2**30, memory_bytes() / 2**30
     if needed > memory:

@@ -69,7 +69,7 @@ def evaluate(
     count = len(pixels)
     condition = given_rows(count, h, s)
     if isinstance(model, Network) and "h" in condition:
-        condition["h"] = np.asarray(as_vectors(variables, condition["h"]))
+        condition["h"] = np.asarray(as_vectors(model, variables, condition["h"]))
         model.check_given(Condition(condition["h"]))
     h, s = (extreme_rows(condition[x]) if x in condition else None for x in "hs")  # what follows is traced
     apply_conditioner(model, variables, h, s, shape=(2 if condition else count, *pixels.shape[1:]))

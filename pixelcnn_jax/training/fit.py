@@ -28,6 +28,7 @@ from pixelcnn_jax.foundation.progress import in_notebook
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.inputs import (
     MAX_CLASSES,
     ConditionLike,
@@ -38,7 +39,6 @@ from pixelcnn_jax.models.inputs import (
     as_array,
     as_images,
     check_values,
-    condition_sizes,
     params_of,
 )
 from pixelcnn_jax.models.registry import ModelConfig, describe, make_network
@@ -203,7 +203,7 @@ def _classes(model: Any, h: Any, variables: Variables | None) -> int | None:
     """Counts the classes of labels h to be one-hot encoded."""
     if not isinstance(model, Network) or h is None or h.ndim != 1 or h.dtype.kind not in "iu":
         return None
-    trained = condition_sizes(params_of(variables)).get("h", 0) if variables else 0
+    trained = condition_sizes(model, params_of(variables)).get("h", 0) if variables else 0
     check_values(h, trained or MAX_CLASSES, name="h")
     return trained or int(h.max()) + 1
 

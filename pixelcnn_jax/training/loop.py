@@ -63,7 +63,7 @@ def train_steps(
     settings, measure, mesh = config.train, experiment.measure, data_mesh()
     shows = shows and is_first()
     init_key, step_key, *_ = keys(config)
-    optimizer = make_optimizer(config.optimizer, steps=settings.steps)
+    optimizer = make_optimizer(config.optimizer, experiment.networks, steps=settings.steps)
     learning_rate = make_schedule(config.optimizer, steps=settings.steps)
     fresh_state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))
     step_function = partial(

@@ -1,6 +1,8 @@
 """AdamW or Muon, gradient clipping, learning-rate schedule and EMA."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,9 +12,8 @@ from jaxtyping import Array, Int
 from optax.contrib import MuonDimensionNumbers, muon
 
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.models.inputs import condition_of
-
-GATED = ("vertical", "crossing", "horizontal", "input", "state")  # kernels whose outputs are [gates, features]
+from pixelcnn_jax.models.declarations import declared_variables
+from pixelcnn_jax.models.parameters import Kernel, Params
 
 ADAM_B2 = 0.99
 MAX_GRAD_NORM = 1.0  # global norm for clipping
@@ -30,20 +31,22 @@ class OptimizerConfig:
     weight_decay: float = field(0.0, "weight decay of kernels", least=0)
 
 
-def make_optimizer(config: OptimizerConfig, *, steps: int) -> optax.GradientTransformation:
-    """Builds the optimizer of a run."""
+def make_optimizer(config: OptimizerConfig, networks: Any, *, steps: int) -> optax.GradientTransformation:
+    """Builds the optimizer of a run for the variables of ``networks``, a model or a dict of models."""
+    declared = declared_variables(networks)
+    decays = partial(jax.tree_util.tree_map_with_path, partial(_is_kernel, declared))
     schedule = make_schedule(config, steps=steps)
     if config.name == "muon":
         update = muon(
             schedule,
             weight_decay=config.weight_decay,
-            weight_decay_mask=_kernels,
+            weight_decay_mask=decays,
             adam_b2=ADAM_B2,
             consistent_rms=0.2,  # RMS of Adam's updates: one learning rate for both
-            muon_weight_dimension_numbers=muon_axes,
+            muon_weight_dimension_numbers=muon_axes(networks),
         )
     else:
-        update = optax.adamw(schedule, b2=ADAM_B2, weight_decay=config.weight_decay, mask=_kernels)
+        update = optax.adamw(schedule, b2=ADAM_B2, weight_decay=config.weight_decay, mask=decays)
     return optax.chain(optax.clip_by_global_norm(MAX_GRAD_NORM), update)
 
 
@@ -58,22 +61,22 @@ def make_schedule(config: OptimizerConfig, *, steps: int) -> optax.Schedule:
     return optax.join_schedules(parts, [steps - last])
 
 
-def muon_axes(params: Any) -> Any:
-    """Assigns Muon's input and output axes to each kernel; None is left to Adam.
+def muon_axes(networks: Any) -> Callable[[Params], Any]:
+    """Builds the function that assigns Muon's input and output axes to each kernel; None is left to Adam.
 
-    Stacked layers are separate matrices.
+    Stacked layers are separate matrices. Of a parameter that nobody declares, the last axis is the output.
     """
+    declared = declared_variables(networks)
 
     def axes(path: tuple[Any, ...], x: Any) -> MuonDimensionNumbers | None:
-        if not _is_kernel(path, x):
+        if not _is_kernel(declared, path, x):
             return None
-        names = _names(path)
-        stacked = int("layers" in names)
-        has_gates = names[-2] in GATED or condition_of(names[-1])
-        outputs = 2 if has_gates and x.ndim > 2 + stacked else 1
-        return MuonDimensionNumbers(tuple(range(stacked, x.ndim - outputs)), tuple(range(x.ndim - outputs, x.ndim)))
+        kernel = declared.get(_names(path))
+        first = int(kernel is not None and kernel.layers is not None)
+        outputs = x.ndim - (1 if kernel is None else len(kernel.outputs))
+        return MuonDimensionNumbers(tuple(range(first, outputs)), tuple(range(outputs, x.ndim)))
 
-    return jax.tree_util.tree_map_with_path(axes, params)
+    return partial(jax.tree_util.tree_map_with_path, axes)
 
 
 def update_ema(average: Any, params: Any, step: Int[Array, ""], *, decay: float) -> Any:
@@ -92,14 +95,13 @@ def at_step(state: Any, step: Int[Array, ""]) -> Any:
     return jax.tree.map(lambda x: x._replace(count=step) if counts(x) else x, state, is_leaf=counts)
 
 
-def _names(path: tuple[Any, ...]) -> list[str]:
-    return ["", *(jax.tree_util.keystr((entry,), simple=True) for entry in path)]
+def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(jax.tree_util.keystr((entry,), simple=True) for entry in path)
 
 
-def _kernels(params: Any) -> Any:
-    return jax.tree_util.tree_map_with_path(_is_kernel, params)
-
-
-def _is_kernel(path: tuple[Any, ...], x: Any) -> bool:
+def _is_kernel(declared: Mapping[tuple[str, ...], Kernel], path: tuple[Any, ...], x: Any) -> bool:
+    """Whether a parameter is multiplied; of those that nobody declares, by its axes and Flax's names of leaves."""
     names = _names(path)
-    return names[-1] != "bias" and "embedding" not in names and x.ndim - ("layers" in names) >= 2
+    if names in declared:
+        return bool(declared[names].inputs)
+    return x.ndim >= 2 and names[-1] not in ("bias", "scale", "embedding")

@@ -8,7 +8,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional import part_of
-from pixelcnn_jax.models.inputs import condition_of
+from pixelcnn_jax.models.declarations import declared_variables
 from pixelcnn_jax.pretrained import read_weights
 from pixelcnn_jax.training.checkpoint import shapes_of
 from pixelcnn_jax.training.experiment import Experiment, Params
@@ -49,13 +49,12 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
     )
 
 
-def replaced(params: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Merges ``new`` into parameters; missing kernels of h and s, named after the sum they enter, become zero."""
+def warm_started(params: Params, trained: Params, networks: Any) -> Params:
+    """Puts trained values into initial parameters; kernels of h and s that were not trained become zero."""
+    declared, trained = declared_variables(networks), flatten_dict(trained)
 
-    def begin(name: str, x: Any) -> Any:
-        if name in new:
-            return replaced(x, new[name]) if isinstance(x, dict) else new[name]
-        is_added = condition_of(name) and name.rpartition("_")[0] in new
-        return jnp.zeros_like(x) if is_added else x
+    def begin(path: tuple[str, ...], x: Any) -> Any:
+        reads_condition = path in declared and declared[path].reads
+        return trained.get(path, jnp.zeros_like(x) if reads_condition else x)
 
-    return {name: begin(name, x) for name, x in params.items()}
+    return unflatten_dict({path: begin(path, x) for path, x in flatten_dict(params, keep_empty_nodes=True).items()})

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
 from pixelcnn_jax.training.optimizer import at_step, update_ema
-from pixelcnn_jax.training.start import replaced
+from pixelcnn_jax.training.start import warm_started
 
 
 class TrainState(NamedTuple):
@@ -40,7 +40,7 @@ def init_state(
     """Builds the initial state, with a warm start from ``trained``."""
     params = experiment.init(key)
     if trained is not None:
-        params = replaced(params, trained)
+        params = warm_started(params, trained, experiment.networks)
     zero = jnp.zeros((), jnp.int32)
     # Copies: a buffer that occurs twice cannot be donated.
     return TrainState(zero, params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.copy(zero))

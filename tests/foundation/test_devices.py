@@ -36,7 +36,7 @@ def made(name, **changes):
     """The experiment, its optimizer, and what its picture starts from."""
     config, recipe, splits = tiny(name, data__labels=True, **changes)
     experiment = recipe.make_experiment(config, splits.spec, recipe.prepare(config, splits))
-    optimizer = make_optimizer(config.optimizer, steps=config.train.steps)
+    optimizer = make_optimizer(config.optimizer, experiment.networks, steps=config.train.steps)
     return experiment, optimizer, jax.tree.map(jnp.asarray, recipe.picture_source(config, splits))
 
 

@@ -10,12 +10,12 @@ from tiny_runs import tiny_experiment
 from pixelcnn_jax import InputError, load_pretrained, log_prob
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.training.config import TrainConfig
-from pixelcnn_jax.training.start import replaced, trained_params
+from pixelcnn_jax.training.start import trained_params, warm_started
 
 
 def started(name, experiment):
     """The initial parameters of an experiment that starts from a model."""
-    return replaced(experiment.init(jax.random.key(5)), trained_params(name, experiment))
+    return warm_started(experiment.init(jax.random.key(5)), trained_params(name, experiment), experiment.networks)
 
 
 def test_parameters_begin_as_those_of_the_model(whole):

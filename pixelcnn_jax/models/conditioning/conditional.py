@@ -12,6 +12,7 @@ from jaxtyping import Array, DTypeLike, Float
 from pixelcnn_jax.distributions import accumulation_dtype
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, check_precision
+from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.inputs import (
     Condition,
     ConditionLike,
@@ -22,7 +23,6 @@ from pixelcnn_jax.models.inputs import (
     as_rows,
     check_condition,
     check_values,
-    condition_sizes,
     params_of,
 )
 from pixelcnn_jax.models.parameters import Params
@@ -151,13 +151,13 @@ def apply_conditioner(
         condition = cast(Condition, model.apply(variables, h, shape[0], method="condition", rngs=rngs))
         variables, model = part_of(variables, "network"), model.network
     else:
-        condition = Condition(as_vectors(variables, h) if isinstance(model, Network) else h, s)
+        condition = Condition(as_vectors(model, variables, h) if isinstance(model, Network) else h, s)
     condition = jax.tree.map(lambda x: jnp.asarray(x, dtype), condition)
     if isinstance(model, Network):  # other modules check their own
         params = params_of(variables)
         check_precision(model)
         check_params(model, params)
-        check_condition(params, condition, shape)
+        check_condition(condition_sizes(model, params), condition, shape)
         model.check_given(condition)
     return model, variables, condition
 
@@ -170,15 +170,13 @@ def condition_dtype(model: nn.Module) -> DTypeLike | None:
 
 def array_shapes(model: Network, condition: Condition) -> dict[tuple[str, ...], tuple[int, ...]]:
     """Lists the shapes of a network's parameters by path."""
-    return {
-        name: (model.layers,) * (name[0] == "layers") + shape.inputs + shape.outputs
-        for name, shape in flax.traverse_util.flatten_dict(model.parameter_shapes(condition)).items()
-    }
+    declared = flax.traverse_util.flatten_dict(model.parameter_shapes(condition))
+    return {path: kernel.shape for path, kernel in declared.items()}
 
 
 def check_params(model: Network, params: Params) -> None:
     """Raises InputError unless parameters have the network's names and shapes."""
-    sizes = condition_sizes(params)
+    sizes = condition_sizes(model, params)
     condition = Condition(*(np.zeros(sizes[name]) if name in sizes else None for name in ("h", "s")))
     network_shapes = array_shapes(model, condition)
     shapes = {name: np.shape(x) for name, x in flax.traverse_util.flatten_dict(params).items()}
@@ -190,13 +188,13 @@ def check_params(model: Network, params: Params) -> None:
             )
 
 
-def as_vectors(variables: Variables, h: Any) -> Any:
+def as_vectors(model: Network, variables: Variables, h: Any) -> Any:
     """Converts class labels [batch] to one-hot vectors; keeps any other h.
 
     Raises:
       InputError: a label is out of range; traced ones give NaN.
     """
-    sizes = condition_sizes(params_of(variables))
+    sizes = condition_sizes(model, params_of(variables))
     if h is None or "h" not in sizes or h.ndim != 1 or not jnp.issubdtype(h.dtype, jnp.integer):
         return h
     check_values(h, sizes["h"], name="h")

@@ -13,7 +13,7 @@ from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_hea
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks, mask_kernel, masked_head
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import Dropout, add_bias, dropout, horizontal_conv, vertical_conv_valid
-from pixelcnn_jax.models.parameters import Params, affine
+from pixelcnn_jax.models.parameters import Params, affine, stack
 from pixelcnn_jax.models.products import product
 
 
@@ -55,7 +55,7 @@ class ResidualNetwork(Network):
     def parameter_shapes(self, condition: Condition) -> Params:
         return {
             "first": convolution_shapes(self.first_kernel_size, self.inputs, self.residual_features),
-            "layers": self.layer_shapes(condition),
+            "layers": stack(self.layer_shapes(condition), self.layers),
             **shared_shapes(self),
         }
 
