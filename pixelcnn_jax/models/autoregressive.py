@@ -72,16 +72,6 @@ class Network(nn.Module):
         check_hyperparameters(self)
         super().__post_init__()
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        """Drops an inherited stream if the subclass, or a mixin, changes the network."""
-        owner = next(base for base in cls.__mro__ if "stream" in vars(base))
-        for base in cls.__mro__[: cls.__mro__.index(owner)]:
-            fields = getattr(base, "__dataclass_fields__", {})
-            methods = {name for name, x in vars(base).items() if hasattr(x, "__get__")} - fields.keys()
-            if any(hasattr(owner, name) and (name == "__call__" or not name.startswith("__")) for name in methods):
-                cls.stream = Network.stream  # type: ignore[method-assign]
-        super().__init_subclass__(**options)
-
     @nn.nowrap
     def init(self: nn.Module, rngs: Any, *inputs: Any, **options: Any) -> Any:
         """Draws the variables without computing logits."""
@@ -154,7 +144,10 @@ class Network(nn.Module):
 
     @nn.nowrap
     def stream(self) -> Any:
-        """Builds the ``Stream`` of cached sampling; None reruns the network instead."""
+        """Builds the ``Stream`` of cached sampling; None reruns the network instead.
+
+        The stream holds for the class that defines this method, not for its subclasses.
+        """
         return None
 
     @nn.nowrap
