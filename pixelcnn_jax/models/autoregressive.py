@@ -33,24 +33,30 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 class Network(nn.Module):
-    """Base class of autoregressive networks over sub-pixels.
+    """Base class of the networks: p(x | h, s) as a product over the sub-pixels of an image, in raster order.
 
-    ``model.init(key, images, h, s)`` gives variables, ``model.apply(variables, images, h, s)`` logits.
+    A Linen module. ``model.init(key, images, h, s)`` draws its variables, and ``model.apply(variables, images, h, s)``
+    computes the logits of every sub-pixel given all earlier ones. Leave h or s out in both calls for a model without.
 
     Attributes:
-      levels: number of intensity levels, 2 to 65,536.
-      channels: channels per image, predicted in order.
-      features: hidden channels per stack (p); for the predecessors h, with 2h between layers.
-      layers: number of layers after the first.
-      kernel_size: filter size n, odd, at least 3; unused by Diagonal BiLSTM.
-      first_kernel_size: filter size of the first layer (mask A).
-      head_features: hidden channels of the head; None for ``features``.
-      dropout: dropout rate, rounded to 1/256 but not to 0.
-      code_features: embedding size of VQ-VAE codes; 0 reads intensities.
-      mixture: number of discretised logistics (PixelCNN++, 1701.05517); 0 for a softmax.
-      point_masses: add point masses at the lowest and highest level to the mixture.
-      dtype: matmul dtype; logits are at least float32. bfloat16 cannot separate more than 512 levels.
-      remat: recompute layers in the backward pass.
+      levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
+      channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
+      features: Number of feature maps between the layers.
+      layers: Number of layers after the first.
+      kernel_size: Size n of the filters of the layers, odd and at least 3.
+      first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
+        sub-pixel (mask A) and is not counted in ``layers``.
+      head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
+      dropout: Fraction of units that training sets to zero, from 0 to 0.99, rounded to 1/256 but not to 0.
+      code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
+        reads intensities.
+      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517),
+        for many levels; 0 predicts a softmax over the levels.
+      point_masses: Whether the mixture has two point masses more, at the lowest and at the highest level, for images
+        with plain black or white areas.
+      dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
+        at least. bfloat16 cannot tell more than 512 levels apart.
+      remat: Whether the backward pass recomputes the layers, for less memory and more time.
     """
 
     levels: int = 256
@@ -80,20 +86,57 @@ class Network(nn.Module):
     def __call__(
         self, images: ImagesLike, h: Vector | None = None, s: Map | None = None, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels levels"]:
-        """Computes logits given all earlier sub-pixels; dropout uses rng "dropout"."""
+        """Computes the logits of every sub-pixel given all earlier ones.
+
+        Args:
+          images: Integers 0 to ``levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may be
+            missing if there is one channel.
+          h: A vector for each image, floats of shape [batch, condition] (equation 4); only if ``init`` had one.
+          s: A map for each image, floats of shape [batch, height, width, map_features] (equation 5); only if ``init``
+            had one.
+          deterministic: False applies dropout, with the PRNG key ``rngs={"dropout": key}``.
+
+        Returns:
+          Unnormalised log-probabilities of the levels, float32 at least, of shape [batch, height, width, channels,
+          levels].
+
+        Raises:
+          InputError: If images, h or s do not fit the network.
+        """
         condition = jax.tree.map(as_array, Condition(h, s))
         return as_logits(self, self.head_outputs(images, condition, deterministic=deterministic))
 
     def log_probs(
         self, images: Images, condition: Condition, *, deterministic: bool = True
     ) -> Float[Array, "batch height width channels"]:
-        """Computes the log-probability of every sub-pixel, in nats."""
+        """Computes the log-probability of every sub-pixel.
+
+        Args:
+          images: Integers 0 to ``levels - 1`` of shape [batch, height, width, channels].
+          condition: h and s, as in a call of the network.
+          deterministic: False applies dropout.
+
+        Returns:
+          Log-probabilities in nats, at most 0, of shape [batch, height, width, channels].
+        """
         outputs = self.head_outputs(images, condition, deterministic=deterministic)
         return mixture_log_probs(outputs, images, levels=self.levels) if self.mixture else log_probs_of(outputs, images)
 
     @nn.compact
     def parameters(self, images: ImagesLike, h: Vector | None = None, s: Map | None = None, **_: Any) -> Params:
-        """Draws or reads the parameters; those of h and s only if given."""
+        """Draws the parameters if the module is being initialised, and otherwise reads them.
+
+        Args:
+          images: Images as in a call of the network; only their shape matters.
+          h: A vector for each image, if the network is to read one.
+          s: A map for each image, if the network is to read one.
+
+        Returns:
+          The parameters, as declared by ``parameter_shapes``.
+
+        Raises:
+          InputError: If h or s is missing, or given although the parameters have no kernels for it.
+        """
         condition = Condition(h, s)
         as_images(images, channels=self.channels, levels=self.levels)
         dtype = accumulation_dtype(self.dtype)
@@ -108,7 +151,16 @@ class Network(nn.Module):
     def head_outputs(
         self, images: ImagesLike, condition: Condition, *, deterministic: bool
     ) -> Float[Array, "batch height width channels outputs"]:
-        """Computes logits, or mixture parameters, of every sub-pixel."""
+        """Computes the logits, or the parameters of the mixture, of every sub-pixel.
+
+        Args:
+          images: Images as in a call of the network.
+          condition: h and s, as in a call of the network.
+          deterministic: False applies dropout.
+
+        Returns:
+          Outputs of shape [batch, height, width, channels, ``outputs``].
+        """
         params = self.parameters(images, *condition)
         images = as_images(images, channels=self.channels, levels=self.levels)
         drop = self.make_rng("dropout") if self.dropout and not deterministic else None
@@ -116,15 +168,36 @@ class Network(nn.Module):
 
     @nn.nowrap
     def check_given(self, condition: Condition) -> None:
-        """Raises InputError for invalid values of h or s."""
+        """Checks the values of h and s; a subclass may override it.
+
+        Args:
+          condition: h and s; traced values cannot be checked.
+
+        Raises:
+          InputError: If a value cannot be used.
+        """
 
     @nn.nowrap
     def check_variables(self, variables: Variables) -> None:
-        """Raises InputError for invalid parameters from a file."""
+        """Checks parameters that were read from a file; a subclass may override it.
+
+        Args:
+          variables: The variables, whose names and shapes are those of the network.
+
+        Raises:
+          InputError: If a value cannot be used.
+        """
 
     @nn.nowrap
     def parameter_shapes(self, condition: Condition) -> Params:
-        """Declares the parameters; those of h and s only if given."""
+        """Declares the parameters; the one method besides ``forward`` that a network must define.
+
+        Args:
+          condition: h and s; the kernels that read one of them are declared only if it is not None.
+
+        Returns:
+          A tree of ``Kernel``, in the structure of the parameters.
+        """
         raise NotImplementedError
 
     @nn.nowrap
@@ -136,39 +209,63 @@ class Network(nn.Module):
         *,
         dropout_key: Key[Array, ""] | None = None,
     ) -> Float[Array, "batch height width channels outputs"]:
-        """Computes the head's outputs from encoded images.
+        """Computes the outputs of the head from encoded images.
 
-        Must be pure: it is compiled once for equal models, and called on an unbound module.
+        It must be pure, since it is compiled once for equal models, and it is called on an unbound module.
+
+        Args:
+          params: The parameters, as declared by ``parameter_shapes``.
+          inputs: A constant 1, then the intensities or embeddings, of shape [batch, height, width, inputs].
+          condition: h and s, in the dtype of the features.
+          dropout_key: PRNG key of the dropout; None disables it.
+
+        Returns:
+          Outputs of shape [batch, height, width, channels, ``outputs``], of which those of a sub-pixel depend on
+          earlier sub-pixels only.
         """
         raise NotImplementedError
 
     @nn.nowrap
     def stream(self) -> Any:
-        """Builds the ``Stream`` of cached sampling; None reruns the network instead.
+        """Builds the ``Stream`` of cached sampling.
 
-        The stream holds for the class that defines this method, not for its subclasses.
+        It holds for the class that defines this method, not for its subclasses.
+
+        Returns:
+          The stream, or None if sampling is to rerun the network for each sub-pixel.
         """
         return None
 
     @nn.nowrap
     def inputs_before(self, colour: int) -> int:
-        """Counts the inputs of a pixel from the channels before ``colour``."""
+        """Counts the encoded inputs of a pixel that are known before a channel is drawn.
+
+        Args:
+          colour: Index of the channel.
+
+        Returns:
+          Their number, with the constant 1.
+        """
         return 1 + colour * max(1, self.code_features)
 
     @property
     def inputs(self) -> int:
+        """Number of encoded inputs of a pixel."""
         return self.inputs_before(self.channels)
 
     @property
     def residual_features(self) -> int:
+        """Number of feature maps that the head reads."""
         return self.features
 
     @property
     def head_width(self) -> int:
+        """Number of hidden channels of the head."""
         return self.features if self.head_features is None else self.head_features
 
     @property
     def outputs(self) -> int:
+        """Number of outputs of the head for each sub-pixel."""
         return 3 * self.mixture + 2 * self.point_masses if self.mixture else self.levels
 
 

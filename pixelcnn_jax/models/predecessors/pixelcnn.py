@@ -23,9 +23,41 @@ from pixelcnn_jax.models.predecessors.residual_stream import ResidualStream
 
 
 class PixelCNN(ResidualNetwork):
-    """Masked ReLU PixelCNN (1601.06759); attributes and call of ``Network``.
+    """The PixelCNN of van den Oord et al. 2016 (1601.06759): masked convolutions in residual blocks.
 
-    h and s are added to the inputs of each n x n convolution: our convention, the paper has neither.
+    The masks leave a blind spot, which the two stacks of ``GatedPixelCNN`` close. It is called, conditioned, sampled
+    and trained as that network is; h and s enter the masked convolution of each block.
+
+    Attributes:
+      levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
+      channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
+      features: Number h of feature maps inside of a block; between blocks there are 2h.
+      layers: Number of layers after the first.
+      kernel_size: Size n of the filters of the layers, odd and at least 3.
+      first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
+        sub-pixel (mask A) and is not counted in ``layers``.
+      head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
+      dropout: Fraction of units that training sets to zero, from 0 to 0.99, rounded to 1/256 but not to 0.
+      code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
+        reads intensities.
+      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517),
+        for many levels; 0 predicts a softmax over the levels.
+      point_masses: Whether the mixture has two point masses more, at the lowest and at the highest level, for images
+        with plain black or white areas.
+      dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
+        at least. bfloat16 cannot tell more than 512 levels apart.
+      remat: Whether the backward pass recomputes the layers, for less memory and more time.
+
+    Example:
+      >>> import jax
+      >>> from pixelcnn_jax import PixelCNN, log_prob
+      >>> images = jax.random.randint(jax.random.key(0), (2, 8, 8, 1), 0, 4)
+      >>> model = PixelCNN(levels=4, features=8, layers=2)
+      >>> variables = model.init(jax.random.key(1), images)
+      >>> model.apply(variables, images).shape
+      (2, 8, 8, 1, 4)
+      >>> log_prob(model, variables, images).shape
+      (2,)
     """
 
     @nn.nowrap

@@ -22,9 +22,41 @@ DIRECTIONS = ("from_left", "from_right")  # of the Diagonal BiLSTM
 
 
 class RowLSTM(ResidualNetwork):
-    """Row LSTM (1601.06759, section 3.1); attributes and call of ``Network``.
+    """The Row LSTM of van den Oord et al. 2016 (1601.06759, section 3.1): an LSTM from the top row to the bottom row.
 
-    ``kernel_size`` is k, of both 1 x k convolutions. h and s enter the input-to-state map of each layer (section 3.6).
+    It is called, conditioned, sampled and trained as ``GatedPixelCNN`` is; h and s enter the input-to-state map of each
+    layer (section 3.6).
+
+    Attributes:
+      levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
+      channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
+      features: Number h of feature maps of the LSTM; between layers there are 2h.
+      layers: Number of layers after the first.
+      kernel_size: Size k of both 1 x k convolutions, odd and at least 3.
+      first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
+        sub-pixel (mask A) and is not counted in ``layers``.
+      head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
+      dropout: Fraction of units that training sets to zero, from 0 to 0.99, rounded to 1/256 but not to 0.
+      code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
+        reads intensities.
+      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517),
+        for many levels; 0 predicts a softmax over the levels.
+      point_masses: Whether the mixture has two point masses more, at the lowest and at the highest level, for images
+        with plain black or white areas.
+      dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
+        at least. bfloat16 cannot tell more than 512 levels apart.
+      remat: Whether the backward pass recomputes the layers, for less memory and more time.
+
+    Example:
+      >>> import jax
+      >>> from pixelcnn_jax import RowLSTM, log_prob
+      >>> images = jax.random.randint(jax.random.key(0), (2, 8, 8, 1), 0, 4)
+      >>> model = RowLSTM(levels=4, features=8, layers=2)
+      >>> variables = model.init(jax.random.key(1), images)
+      >>> model.apply(variables, images).shape
+      (2, 8, 8, 1, 4)
+      >>> log_prob(model, variables, images).shape
+      (2,)
     """
 
     @nn.nowrap
@@ -53,10 +85,43 @@ class RowLSTM(ResidualNetwork):
 
 
 class DiagonalBiLSTM(ResidualNetwork):
-    """Diagonal BiLSTM (1601.06759, section 3.2); attributes and call of ``Network``.
+    """The Diagonal BiLSTM of van den Oord et al. 2016 (1601.06759, section 3.2): two LSTMs along the diagonals.
 
-    ``kernel_size`` is unused; h and s enter the input-to-state maps. As the paper defines it, a sub-pixel does not
-    depend on the last channel of the last pixel of the row above, unless the first convolution reaches it.
+    It sees the whole image so far. As the paper defines it, a sub-pixel does not depend on the last channel of the last
+    pixel of the row above, unless the first convolution reaches that pixel. It is called, conditioned and trained as
+    ``GatedPixelCNN`` is; h and s enter the input-to-state maps. It has no cache, so that sampling reruns the network
+    for each sub-pixel.
+
+    Attributes:
+      levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
+      channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
+      features: Number h of feature maps of each LSTM; between layers there are 2h.
+      layers: Number of layers after the first.
+      kernel_size: Not used.
+      first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
+        sub-pixel (mask A) and is not counted in ``layers``.
+      head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
+      dropout: Fraction of units that training sets to zero, from 0 to 0.99, rounded to 1/256 but not to 0.
+      code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
+        reads intensities.
+      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517),
+        for many levels; 0 predicts a softmax over the levels.
+      point_masses: Whether the mixture has two point masses more, at the lowest and at the highest level, for images
+        with plain black or white areas.
+      dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
+        at least. bfloat16 cannot tell more than 512 levels apart.
+      remat: Whether the backward pass recomputes the layers, for less memory and more time.
+
+    Example:
+      >>> import jax
+      >>> from pixelcnn_jax import DiagonalBiLSTM, log_prob
+      >>> images = jax.random.randint(jax.random.key(0), (2, 8, 8, 1), 0, 4)
+      >>> model = DiagonalBiLSTM(levels=4, features=8, layers=2)
+      >>> variables = model.init(jax.random.key(1), images)
+      >>> model.apply(variables, images).shape
+      (2, 8, 8, 1, 4)
+      >>> log_prob(model, variables, images).shape
+      (2,)
     """
 
     @nn.nowrap
