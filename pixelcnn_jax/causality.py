@@ -24,20 +24,32 @@ def check_causal(
     h: ConditionLike | None = None,
     s: Map | None = None,
 ) -> None:
-    """Checks that logits depend only on earlier sub-pixels, with random images.
+    """Checks that a network of your own is autoregressive: that the logits of a sub-pixel see only earlier ones.
 
-    Each sub-pixel in turn is moved by half of the levels, at the cost of a forward pass. No logit at or before it may
-    then change by more than 1e-5 + 1e-5 |logit|. A leak that is smaller, or that these images hide, is missed.
+    Changes the sub-pixels of random images one by one, at a forward pass each, and compares the logits. A change of the
+    logits below 1e-5 is taken for rounding, and a dependence that these images do not show is not found.
 
     Args:
-      model: any module from images to logits.
-      variables: its variables. Kernels of zeros would hide a leak.
-      shape: batch, height and width of the images; small ones suffice.
-      h: vectors [batch, condition], or class labels [batch]; default None.
-      s: maps [batch, height, width, map_features]; default None.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
+        fields ``levels`` and ``channels``.
+      variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
+        Kernels of zeros, as some modules start with, would hide a leak: give them values first.
+      shape: Number of images, height and width; small images suffice.
+      h: As in ``log_prob``.
+      s: As in ``log_prob``.
+
+    Returns:
+      Nothing.
 
     Raises:
-      InputError: the logits are not causal, or give NaN.
+      InputError: If the logits of a sub-pixel depend on itself or a later one, or are NaN.
+
+    Example:
+      >>> import jax
+      >>> from pixelcnn_jax import GatedPixelCNN, check_causal
+      >>> model = GatedPixelCNN(levels=4, features=8, layers=2)
+      >>> variables = model.init(jax.random.key(0), jax.numpy.zeros((1, 6, 6, 1), int))
+      >>> check_causal(model, variables, shape=(2, 6, 6))
     """
     images = jax.random.randint(jax.random.key(0), (*shape, model.channels), 0, model.levels, jnp.int32)
     network, weights, condition = apply_conditioner(model, variables, h, s, shape=images.shape)

@@ -31,7 +31,7 @@ Nats = TypeVar("Nats", Array, np.ndarray, float)
 def log_probs(
     model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any
 ) -> Float[Array, "batch height width channels"]:
-    """Computes the log-probability of each sub-pixel, in nats, for any module."""
+    """Computes the log-probability of each sub-pixel, in nats, for any module; ``options`` go to its call."""
     if isinstance(model, Network):
         return cast(Array, model.apply(variables, images, condition, method="log_probs", **options))
     return log_probs_of(apply(model, variables, images, condition, **options), images)
@@ -40,15 +40,32 @@ def log_probs(
 def log_prob(
     model: nn.Module, variables: Variables, images: ImagesLike, *, h: ConditionLike | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
-    """Computes log p(x | h, s) exactly, in nats per image (equation 1).
+    """Computes the exact log-likelihood log p(x | h, s) of each image (equation 1).
 
     Args:
-      images: integers 0 to ``levels - 1``, or bool; out of range gives NaN under ``jit``.
-      h: vectors [batch, condition] of any dtype, or class labels [batch], which are integers from 0 or bool.
-      s: maps [batch, height, width, map_features].
+      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
+        fields ``levels`` and ``channels``.
+      variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
+      images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
+        be missing if there is one channel.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
+        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+      s: Maps [batch, height, width, map_features]; None for a model without.
+
+    Returns:
+      Log-probabilities in nats, at most 0, float32 at least, of shape [batch]. Under ``jit``, where values cannot be
+      checked, an image with a value out of range has NaN.
 
     Raises:
-      InputError: images, h or s do not fit the model.
+      InputError: If images, h or s do not fit the model.
+
+    Example:
+      >>> from sklearn.datasets import load_digits
+      >>> from pixelcnn_jax import load_pretrained, log_prob
+      >>> model, variables, _ = load_pretrained("digits")
+      >>> images = load_digits().images[-2:].astype(int)
+      >>> log_prob(model, variables, images).round(1).tolist()
+      [-82.0, -79.9]
     """
     images = as_images(images, channels=model.channels, levels=model.levels)
     model, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
@@ -72,11 +89,38 @@ def nats(
     key: Key[Array, ""] | None = None,
     mask: Bool[np.ndarray | Array, "#batch #height #width #channels"] | None = None,
 ) -> Float[Array, " batch"]:
-    """Computes the loss -log p(x | h, s) in nats per image; traced values are not checked.
+    """Computes the negative log-likelihood -log p(x | h, s) of each image, the loss of training.
+
+    Unlike ``log_prob`` it can apply dropout and score a part of each image.
 
     Args:
-      key: dropout key; None disables dropout.
-      mask: true at the sub-pixels to score; the others still condition later ones.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
+        fields ``levels`` and ``channels``.
+      variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
+      images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
+        be missing if there is one channel. Traced values are not checked.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
+        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+      s: Maps [batch, height, width, map_features]; None for a model without.
+      key: PRNG key of the dropout; None, the default, disables it.
+      mask: True at the sub-pixels whose terms are summed, of the shape of the images or with 1 for any axis; the other
+        sub-pixels still condition later ones. None sums over all.
+
+    Returns:
+      Losses in nats, float32 at least, of shape [batch].
+
+    Raises:
+      InputError: If images, h, s or the mask do not fit the model.
+
+    Example:
+      >>> import jax
+      >>> from pixelcnn_jax import GatedPixelCNN, nats
+      >>> images = jax.random.randint(jax.random.key(0), (4, 8, 8, 1), 0, 2)
+      >>> model = GatedPixelCNN(levels=2, features=8, layers=2)
+      >>> variables = model.init(jax.random.key(1), images)
+      >>> gradient = jax.grad(lambda variables: nats(model, variables, images).mean())(variables)
+      >>> jax.tree.map(lambda x, dx: x.shape == dx.shape, variables, gradient)["params"]["head"]["logits"]
+      {'bias': True, 'kernel': True}
     """
     options: dict[str, Any] = {} if key is None else {"deterministic": False, "rngs": {"dropout": key}}
     rngs = options.get("rngs")
@@ -89,7 +133,31 @@ def nats(
 def bits_per_dim(
     model: nn.Module, variables: Variables, images: ImagesLike, *, h: ConditionLike | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
-    """Computes -log2 p(x | h, s) per sub-pixel, as reported in papers."""
+    """Computes bits per dimension, -log2 p(x | h, s) divided by the number of sub-pixels, the figure of papers.
+
+    Args:
+      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
+        fields ``levels`` and ``channels``.
+      variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
+      images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
+        be missing if there is one channel.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
+        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+      s: Maps [batch, height, width, map_features]; None for a model without.
+
+    Returns:
+      Bits/dim, at least 0, float32 at least, of shape [batch]. All levels alike are log2(levels) bits/dim.
+
+    Raises:
+      InputError: If images, h or s do not fit the model.
+
+    Example:
+      >>> from sklearn.datasets import load_digits
+      >>> from pixelcnn_jax import bits_per_dim, load_pretrained
+      >>> model, variables, _ = load_pretrained("digits")
+      >>> bits_per_dim(model, variables, load_digits().images[-2:].astype(int)).round(2).tolist()
+      [1.85, 1.8]
+    """
     shape = (*np.shape(images)[1:3], model.channels)
     return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), shape)
 

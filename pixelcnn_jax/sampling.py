@@ -47,23 +47,44 @@ def sample(
     guidance: Scalar = 0.0,
     on_row: Callable[[int], None] | None = None,
 ) -> Int[Array, "batch height width channels"]:
-    """Draws images from p(x | h, s) at about the cost of one forward pass.
+    """Draws images from p(x | h, s), exactly.
+
+    Networks with a ``Stream`` keep what they computed for earlier pixels, so that a batch of images costs about as much
+    as one forward pass (Ramachandran et al. 2017). Other modules compute every sub-pixel anew, as ``naive_sample``
+    does.
 
     Args:
-      model: network or ``ConditionalModel``; without a ``Stream``, sampled naively.
-      key: one key, or one per image: equal keys give equal noise, sharded keys shard the batch.
-      shape: batch, height and width.
-      h: vectors [batch, condition] of any dtype, or class labels [batch], which are integers from 0 or bool.
-      s: maps [batch, height, width, map_features].
-      observed: one image, or one per image of the batch, kept where ``mask`` is true.
-      mask: true at observed sub-pixels. Conditioning is exact for a raster prefix; else only later pixels are affected.
-      temperature: divisor of the logits.
-      guidance: weight w of classifier-free guidance (Ho and Salimans 2022): (1 + w) conditional - w unconditional
-        logits. Assumes training with ``drop_condition``; not checked.
-      on_row: called with the index of each finished row; ignored without a stream.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
+        fields ``levels`` and ``channels``.
+      variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
+      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch;
+        images with equal keys receive equal noise, in a batch of any size. If the keys are sharded, so is the batch.
+      shape: Number of images, height and width.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
+        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+      s: Maps [batch, height, width, map_features]; None for a model without.
+      observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
+      mask: True at observed sub-pixels, of the shape of the images or with 1 for any axis. If the observed pixels come
+        first in raster order, the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences
+        only the pixels after it.
+      temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
+      guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
+        the condition minus w times those without. The model must have been trained with conditions dropped at random.
+      on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
+
+    Returns:
+      Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels].
 
     Raises:
-      InputError: arguments do not fit the model.
+      InputError: If an argument does not fit the model, or the logits are not finite.
+
+    Example:
+      >>> import jax
+      >>> from pixelcnn_jax import load_pretrained, sample
+      >>> model, variables, _ = load_pretrained("digits")
+      >>> images = sample(model, variables, jax.random.key(0), shape=(16, 8, 8))
+      >>> images.shape, images.dtype, bool(images.max() < model.levels)
+      ((16, 8, 8, 1), dtype('int32'), True)
     """
     prepared = _prepared(model, variables, key, shape, h, s, observed, mask, temperature, guidance)
     return _checked(_sample(*prepared, on_row=on_row)).images
@@ -74,14 +95,54 @@ def sample_and_log_prob(
     variables: Variables,
     key: RandomKeys,
     *,
+    shape: tuple[int, int, int],
+    h: ConditionLike | None = None,
+    s: Map | None = None,
+    observed: ImagesLike | None = None,
+    mask: Mask | None = None,
+    temperature: Scalar = 1.0,
+    guidance: Scalar = 0.0,
     on_row: Callable[[int], None] | None = None,
-    **arguments: Any,
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, " batch"]]:
-    """Draws images as ``sample`` does, with their log-probabilities in nats.
+    """Draws images as ``sample`` does, and computes the probability with which each was drawn.
 
-    Log-probabilities include temperature and guidance, and sum over drawn sub-pixels.
+    Args:
+      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
+        fields ``levels`` and ``channels``.
+      variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
+      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch;
+        images with equal keys receive equal noise, in a batch of any size. If the keys are sharded, so is the batch.
+      shape: Number of images, height and width.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
+        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+      s: Maps [batch, height, width, map_features]; None for a model without.
+      observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
+      mask: True at observed sub-pixels, of the shape of the images or with 1 for any axis. If the observed pixels come
+        first in raster order, the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences
+        only the pixels after it.
+      temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
+      guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
+        the condition minus w times those without. The model must have been trained with conditions dropped at random.
+      on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
+
+    Returns:
+      The images that ``sample`` draws, and the log-probability of each in nats, float32, of shape [batch]: under the
+      adjusted logits if there is a temperature or guidance, and of the sub-pixels that were drawn if some are observed.
+
+    Raises:
+      InputError: If an argument does not fit the model, or the logits are not finite.
+
+    Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> from pixelcnn_jax import load_pretrained, log_prob, sample_and_log_prob
+      >>> model, variables, _ = load_pretrained("digits")
+      >>> images, log_probs = sample_and_log_prob(model, variables, jax.random.key(0), shape=(4, 8, 8))
+      >>> np.allclose(log_probs, log_prob(model, variables, images), rtol=1e-4)
+      True
     """
-    network, weights, adjustment, inputs, drawn = _prepared(model, variables, key, **arguments)
+    prepared = _prepared(model, variables, key, shape, h, s, observed, mask, temperature, guidance)
+    network, weights, adjustment, inputs, drawn = prepared
     drawn = drawn._replace(log_probs=jnp.zeros(len(drawn.images)))
     drawn = _checked(_sample(network, weights, adjustment, inputs, drawn, on_row=on_row))
     is_valid = (drawn.images >= 0).all(axis=(1, 2, 3))
@@ -129,10 +190,54 @@ def _sample(
 
 
 def naive_sample(
-    model: nn.Module, variables: Variables, key: RandomKeys, **arguments: Any
+    model: nn.Module,
+    variables: Variables,
+    key: RandomKeys,
+    *,
+    shape: tuple[int, int, int],
+    h: ConditionLike | None = None,
+    s: Map | None = None,
+    observed: ImagesLike | None = None,
+    mask: Mask | None = None,
+    temperature: Scalar = 1.0,
+    guidance: Scalar = 0.0,
 ) -> Int[Array, "batch height width channels"]:
-    """Samples without a cache; half precision may differ from ``sample``."""
-    return _checked(_sample_naively(*_prepared(model, variables, key, **arguments))).images
+    """Draws images as ``sample`` does, by a forward pass for every sub-pixel, to check a stream.
+
+    Args:
+      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
+        fields ``levels`` and ``channels``.
+      variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
+      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch;
+        images with equal keys receive equal noise, in a batch of any size. If the keys are sharded, so is the batch.
+      shape: Number of images, height and width.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
+        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+      s: Maps [batch, height, width, map_features]; None for a model without.
+      observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
+      mask: True at observed sub-pixels, of the shape of the images or with 1 for any axis. If the observed pixels come
+        first in raster order, the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences
+        only the pixels after it.
+      temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
+      guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
+        the condition minus w times those without. The model must have been trained with conditions dropped at random.
+
+    Returns:
+      The images that ``sample`` draws; in bfloat16 or float16 they may differ, where two logits round differently.
+
+    Raises:
+      InputError: If an argument does not fit the model, or the logits are not finite.
+
+    Example:
+      >>> import jax
+      >>> from pixelcnn_jax import load_pretrained, naive_sample, sample
+      >>> model, variables, _ = load_pretrained("digits")
+      >>> key, shape = jax.random.key(0), (2, 8, 8)
+      >>> bool((naive_sample(model, variables, key, shape=shape) == sample(model, variables, key, shape=shape)).all())
+      True
+    """
+    prepared = _prepared(model, variables, key, shape, h, s, observed, mask, temperature, guidance)
+    return _checked(_sample_naively(*prepared)).images
 
 
 def _checked(drawn: Drawn) -> Drawn:
@@ -202,12 +307,12 @@ def _prepared(
     variables: Variables,
     key: Array,
     shape: tuple[int, int, int],
-    h: ConditionLike | None = None,
-    s: Map | None = None,
-    observed: ImagesLike | None = None,
-    mask: Mask | None = None,
-    temperature: Scalar = 1.0,
-    guidance: Scalar = 0.0,
+    h: ConditionLike | None,
+    s: Map | None,
+    observed: ImagesLike | None,
+    mask: Mask | None,
+    temperature: Scalar,
+    guidance: Scalar,
 ) -> tuple[nn.Module, Variables, Adjustment, SamplerInputs, Drawn]:
     if len(shape) != 3:
         raise InputError(f"shape must be (batch, height, width), got {shape}.")

@@ -104,7 +104,7 @@ def first_rows(stream: Stream, params: Params, batch: int, width: int) -> Any:
 def stream_of(model: nn.Module) -> Stream | None:
     """Builds the stream of a model; None if its class does not define ``stream`` itself.
 
-    A stream repeats the computation of one class. A subclass may compute something else, so it is sampled without a cache
-    until it says which stream is its own: ``stream = GatedPixelCNN.stream`` keeps the inherited one.
+    A stream repeats the computation of one class. A subclass may compute something else, so it is sampled without a
+    cache until it says which stream is its own: ``stream = GatedPixelCNN.stream`` keeps the inherited one.
     """
     return cast(Any, model).stream() if "stream" in vars(type(model)) else None
