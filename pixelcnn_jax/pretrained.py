@@ -37,12 +37,14 @@ Model = nn.Module | Mapping[str, Any]
 
 
 class Pretrained(NamedTuple):
-    """A trained model.
+    """A trained model, as ``load_pretrained`` returns it.
 
     Attributes:
-      model: a network, a ``ConditionalModel``, or a dict of networks.
-      variables: for ``model.apply``, ``log_prob`` and ``sample``; a dict by name for several networks.
-      card: metadata and scores; ``card["image_spec"]`` is an ``ImageSpec``.
+      model: A network, a ``ConditionalModel``, or a dict of networks.
+      variables: Its variables, for ``model.apply``, ``log_prob`` and ``sample``; for a dict of networks, a dict by the
+        same names.
+      card: What is known of the model: its scores, the config and the command of its training, and more;
+        ``card["image_spec"]`` is an ``ImageSpec`` with the height and width of its images.
     """
 
     model: Any
@@ -51,7 +53,16 @@ class Pretrained(NamedTuple):
 
 
 def pretrained_names() -> list[str]:
-    """Lists the published models."""
+    """Lists the published models, whose weights come with the package.
+
+    Returns:
+      Names for ``load_pretrained``, sorted.
+
+    Example:
+      >>> from pixelcnn_jax import pretrained_names
+      >>> "mnist_classes" in pretrained_names()
+      True
+    """
     return sorted(_published())
 
 
@@ -66,15 +77,26 @@ def integer_model_of(name: str) -> str:
 
 
 def load_pretrained(name: str | Path, *, model: Model | None = None) -> Pretrained:
-    """Loads a trained model, checked against the SHA-256 of its card.
+    """Loads a trained model, and checks its weights against the SHA-256 in its card.
 
     Args:
-      name: published name, run directory, .safetensors file with its card, or "hf://OWNER/NAME@REVISION". "./NAME" is a
-        path even if NAME is published.
-      model: networks, for classes that are neither of this package nor registered (``register``).
+      name: A published name, the folder of a run, a .safetensors file with its card beside it, or
+        "hf://OWNER/NAME@REVISION" for one on the Hugging Face Hub. Write "./NAME" for a path that is also a published
+        name.
+      model: The network, or a dict of networks, if its class is neither of this package nor registered with
+        ``register``; None builds the one that the card describes.
+
+    Returns:
+      The model, its variables and its card.
 
     Raises:
-      InputError: model not found, damaged, not finite, or not loadable by this version.
+      InputError: If there is no such model, or its files are damaged, hold NaN, or cannot be loaded by this version.
+
+    Example:
+      >>> from pixelcnn_jax import load_pretrained
+      >>> model, variables, card = load_pretrained("digits")
+      >>> card["image_spec"].shape, card["parameters"]
+      ((8, 8, 1), 183409)
     """
     variables, card = read_weights(name)
     if card.get("dtype") == "float64" and jnp.zeros(()).dtype != jnp.float64:
@@ -134,20 +156,37 @@ def save_pretrained(
     image_shape: tuple[int, int] | None = None,
     classes: int | None = None,
 ) -> None:
-    """Writes a model for ``load_pretrained``, atomically.
+    """Writes a model for ``load_pretrained`` and the commands of ``pixelcnn``.
+
+    A model at the same path is replaced at once: a process that is killed leaves the old one or the new one.
 
     Args:
-      path: folder (model.safetensors, model.json) or .safetensors file.
-      variables: for a dict of networks, a dict by the same names; bfloat16 is stored as float32.
-      card: "image_spec" (``ImageSpec``) and any other metadata. If there is no "density", h counts as a class label
-        where ``classes`` is given, or where the "image_spec" has as many classes as h of a network has entries;
-        otherwise h counts as a vector.
-      image_shape: height and width, if the card has no "image_spec".
-      classes: number of classes if h is a class label, since the weights do not tell labels from vectors. It belongs
-        to ``image_shape``; the default is None.
+      path: A folder, which will hold model.safetensors and model.json, or a .safetensors file.
+      model: A network, a ``ConditionalModel``, or a dict of networks; of a class of your own, ``register`` it.
+      variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
+      card: Anything that is to be kept with the model, as JSON; "image_spec" must be an ``ImageSpec``. What is missing
+        is added. Without a "density", h counts as a class label if ``classes`` is given or the "image_spec" has as many
+        classes as the h of the network has entries, and otherwise as a vector.
+      image_shape: Height and width of its images, unless the card has an "image_spec".
+      classes: Number of classes if h is a class label, since the weights do not tell labels from vectors; for use with
+        ``image_shape``. None means that h, if there is one, is a vector.
+
+    Returns:
+      Nothing.
 
     Raises:
-      InputError: neither ``image_shape`` nor "image_spec" is given, or a variable's name has a dot.
+      InputError: If neither ``image_shape`` nor an "image_spec" is given, or the name of a variable has a dot.
+
+    Example:
+      >>> import tempfile
+      >>> import jax
+      >>> from pixelcnn_jax import GatedPixelCNN, load_pretrained, save_pretrained
+      >>> model = GatedPixelCNN(levels=4, features=8, layers=2)
+      >>> variables = model.init(jax.random.key(0), jax.numpy.zeros((1, 6, 6, 1), int))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     save_pretrained(folder, model, variables, image_shape=(6, 6))
+      ...     load_pretrained(folder).model == model
+      True
     """
     file, card = _file_in(Path(path).expanduser()), dict(card or {})
     if image_shape is not None and isinstance(model, nn.Module):

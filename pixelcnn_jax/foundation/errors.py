@@ -7,9 +7,18 @@ NOT_FINITE = "The logits are NaN or infinite: the parameters have diverged, or h
 
 
 class InputError(ValueError):
-    """A user error: one sentence with the remedy, printed without traceback.
+    """What the package raises for a mistake of its caller, a damaged file or a missing one.
 
-    Control characters are escaped and long values cut.
+    The message is one sentence that says what to do. The commands print it without a traceback. Control characters in
+    it are escaped, and long values are cut.
+
+    Example:
+      >>> from pixelcnn_jax import InputError, load_pretrained
+      >>> try:
+      ...     load_pretrained("digts")
+      ... except InputError as error:
+      ...     print(error)
+      There is no model, folder or file digts: did you mean digits?
     """
 
     def __init__(self, message: str) -> None:

@@ -81,12 +81,25 @@ def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
 
 
 def register(network: Class) -> Class:
-    """Registers a class (decorator), so that cards can name it.
+    """Registers a class of your own, as a decorator, so that ``load_pretrained`` can build it from a card.
 
-    A class with fields ``levels`` and ``channels`` can also be ``config.model.network``.
+    Args:
+      network: A Linen module whose fields are plain values. One with the fields ``levels`` and ``channels`` can also be
+        named as the network of a config.
+
+    Returns:
+      The class.
 
     Raises:
-      InputError: the name is taken by a class of this package.
+      InputError: If a class of this package has the same name.
+
+    Example:
+      >>> from pixelcnn_jax import GatedPixelCNN, register
+      >>> @register
+      ... class DeepPixelCNN(GatedPixelCNN):
+      ...     layers: int = 20
+      >>> DeepPixelCNN(levels=4).layers
+      20
     """
     if network.__name__ in MODULES:
         raise InputError(f"{network.__name__} is a class of this package: give yours a different name.")

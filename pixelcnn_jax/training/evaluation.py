@@ -29,9 +29,17 @@ QUANTILE = 1.959964  # 97.5 % of the standard normal
 
 
 class Evaluation(NamedTuple):
-    """Likelihood of a set of images; error and 95 % interval are those of ``nats``.
+    """The likelihood of a set of images, as ``evaluate`` returns it.
 
-    The error covers the choice of images, not the randomness of training.
+    The standard error and the interval say how much the mean would differ for other images of the same kind. They do
+    not include the randomness of training.
+
+    Attributes:
+      nats: Mean of -log p(x | h, s) over the images, in nats per image.
+      bits_per_dim: The same in bits per sub-pixel.
+      standard_error: Standard error of ``nats``; infinite for a single image.
+      interval: Lower and upper end of the 95 % interval of ``nats``.
+      images: Number of images.
     """
 
     nats: float
@@ -50,20 +58,34 @@ def evaluate(
     s: Map | None = None,
     batch_size: int = 64,
 ) -> Evaluation:
-    """Computes the mean of -log p(x | h, s) over images, with a 95 % interval.
+    """Computes the mean negative log-likelihood of a set of images, with a 95 % interval.
 
-    Matmuls have full precision, even on a GPU or TPU.
+    Every image is scored once, in batches over all devices, and with float32 matrix products also on a GPU or TPU.
 
     Args:
-      model: a model of this package, or any module from images to logits.
-      variables: its variables.
-      images: integers 0 to ``model.levels - 1``, or bool, [count, height, width] or [count, height, width, channels].
-      h: vectors [count, condition] or class labels [count].
-      s: maps [count, height, width, map_features].
-      batch_size: images per batch, rounded up to a multiple of the devices.
+      model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
+        fields ``levels`` and ``channels``.
+      variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
+      images: Integers 0 to ``model.levels - 1``, or bool, of shape [count, height, width, channels]; the last axis may
+        be missing if there is one channel.
+      h: The condition, one row per image: vectors [count, condition], or class labels [count] for a network that reads
+        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+      s: Maps [count, height, width, map_features]; None for a model without.
+      batch_size: Number of images at a time, rounded up to a multiple of the number of devices.
+
+    Returns:
+      The mean in nats per image and in bits/dim, its standard error and its interval.
 
     Raises:
-      InputError: for images, h or s that do not fit the model or differ in length.
+      InputError: If images, h or s do not fit the model or differ in number, or a likelihood is NaN.
+
+    Example:
+      >>> from sklearn.datasets import load_digits
+      >>> from pixelcnn_jax import evaluate, load_pretrained
+      >>> model, variables, _ = load_pretrained("digits")
+      >>> score = evaluate(model, variables, load_digits().images[1350:].astype(int))
+      >>> print(f"{score.bits_per_dim:.3f} bits/dim, {score.nats:.1f} ± {1.96 * score.standard_error:.1f} nats")
+      1.764 bits/dim, 78.3 ± 0.9 nats
     """
     pixels = np.asarray(as_images(images, channels=model.channels, levels=model.levels))
     count = len(pixels)

@@ -57,15 +57,15 @@ DROPOUT_EPOCHS = 10  # epochs from which the default network has dropout, agains
 
 
 class Fitted(NamedTuple):
-    """A trained model.
+    """A trained model, as ``fit`` returns it.
 
     Attributes:
-      model: the network, in float32 at least.
-      variables: EMA parameters of the best validation.
-      history: dicts with "step", "seconds" and either "validation_bits_per_dim" or "train_bits_per_dim",
-        "gradient_norm" (means since the previous such record), "images_per_second", "learning_rate" and "skipped".
-        The last counts the steps since then that were skipped because their gradient was not finite; the means leave
-        them out.
+      model: The network, which computes in float32 at least.
+      variables: Its variables: the moving average of the parameters (EMA) at the best validation.
+      history: One dict per record, with "step" and "seconds". The records of training have "train_bits_per_dim" and
+        "gradient_norm", means since the record before, "images_per_second", "learning_rate" and "skipped", the number of
+        steps that the means leave out because their gradient was not finite; those of a validation have
+        "validation_bits_per_dim".
     """
 
     model: Any
@@ -99,37 +99,55 @@ def fit(
     workdir: str | Path | None = None,
     progress: bool = True,
 ) -> Fitted:
-    """Trains p(x) or p(x | h, s) on arrays; returns the best EMA parameters.
+    """Trains a model of p(x), or of p(x | h, s), on an array of images.
 
-    Muon, with Adam for biases; cosine schedule with warm-up; global-norm clipping at 1. The exponential moving average
-    (EMA) of the parameters is validated every ``eval_every`` steps. Equal calls on one CPU and
-    the same number of devices return equal bits.
+    The optimizer is Muon, and Adam for biases, with gradients clipped to a global norm of 1; the learning rate rises
+    over the first steps and then follows a cosine to zero. What is validated and returned is an exponential moving
+    average (EMA) of the parameters. On one CPU, identical calls with the same number of devices give bit-identical results.
 
     Args:
-      model: a model of this package, any Linen module from images to logits, a ``ModelConfig`` (levels and
-        channels follow from the images), or None for a Gated PixelCNN with 8 layers of 32 features: a softmax up to 32
-        levels, else a mixture of 8 logistics with point masses; dropout 0.2 beyond ten epochs.
-      images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
-      h: vectors [count, condition] of any dtype, or class labels [count], which are integers from 0 or bool. Labels are
-        one-hot encoded for a network of this package; any other network gets h itself, integers and bool as int32.
-      s: maps [count, height, width, map_features].
-      levels: intensity levels per sub-pixel; default: the model's, else 2 for bool, 256 for uint8, 65,536 for uint16.
-      validation: fraction of images to hold out at random, or their indices.
-      steps: number of training steps.
-      key: for initialisation, held-out images, batches and dropout; default ``jax.random.key(0)``.
-      variables: warm start.
-      batch_size: images per step, a multiple of the number of devices.
-      microbatch_size: images per gradient on each device; 1 or 2 are fastest on a CPU for larger images.
-      learning_rate: peak of the schedule.
-      ema_decay: decay of the EMA parameters.
-      eval_every: steps between validations; default ``steps // 10``.
-      workdir: run directory for checkpoints, metrics and the best model, in float32 (``load_pretrained(workdir)``). An
-        equal call resumes bit for bit. Needs ``pip install 'pixelcnn-jax[train]'``.
-      progress: show a progress bar.
+      model: A network of this package, a ``ConditionalModel``, any Linen module from images to logits, or a
+        ``ModelConfig``, whose levels and channels follow from the images. None chooses a ``GatedPixelCNN`` with 8
+        layers of 32 features: a softmax up to 32 levels, and a mixture of 8 logistics with point masses above; with
+        dropout 0.2 if training takes more than ten epochs.
+      images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
+        [count, height, width].
+      h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers
+        or bool, which a network of this package reads as one-hot vectors and any other network gets as int32; what a ``ConditionalModel`` takes is said by its conditioner. None for p(x).
+      s: Maps [count, height, width, map_features]; None for a model without.
+      levels: Number of intensity levels of a sub-pixel. None takes that of the model, and otherwise 2 for bool, 256 for
+        uint8 and 65,536 for uint16.
+      validation: Fraction of the images to hold out, chosen at random, or the indices of those to hold out.
+      steps: Number of training steps. The schedule spans them: to train for less time, lower ``steps``; do not
+        interrupt.
+      key: PRNG key of the initial parameters, the held-out images, the order of the images and dropout. None is
+        ``jax.random.key(0)``.
+      variables: Variables to start from, for example those of a published model; None draws new ones.
+      batch_size: Number of images of a step, a multiple of the number of devices.
+      microbatch_size: Number of images per gradient computation on each device; gradients are accumulated. For 28x28 or
+        larger images on a CPU, use 1 or 2. None computes one gradient of all.
+      learning_rate: Largest learning rate of the schedule.
+      ema_decay: Decay of the moving average, per step.
+      eval_every: Number of steps between validations; None takes a tenth of ``steps``.
+      workdir: Folder for checkpoints, records and the best model, which ``load_pretrained(workdir)`` loads. If the call
+        is interrupted, an identical one resumes it, with bit-identical results on one CPU. Needs ``pip install
+        'pixelcnn-jax[train]'``. None keeps nothing on disk.
+      progress: Whether to show a progress bar, in a terminal or a notebook.
+
+    Returns:
+      The model, its variables, and the records of the training.
 
     Raises:
-      InputError: for inconsistent arguments, the folder of a different call, or a loss that is not finite.
-      Interrupted: after Ctrl-C or SIGTERM, once the state is saved to ``workdir``.
+      InputError: If arguments do not fit each other, the folder belongs to a different call, or the loss is not finite.
+      Interrupted: After Ctrl-C or SIGTERM, once the state is saved to ``workdir``.
+
+    Example:
+      >>> from sklearn.datasets import load_digits
+      >>> from pixelcnn_jax import GatedPixelCNN, fit
+      >>> images = load_digits().images.astype(int)
+      >>> fitted = fit(GatedPixelCNN(levels=17, features=8, layers=2), images, steps=5, progress=False)
+      >>> [record["step"] for record in fitted.history if "validation_bits_per_dim" in record]
+      [1, 2, 3, 4, 5]
     """
     if workdir is not None and find_spec("orbax") is None:
         raise InputError("workdir needs orbax-checkpoint: pip install 'pixelcnn-jax[train]'.")

@@ -29,11 +29,11 @@ from pixelcnn_jax.models.parameters import Params
 
 
 class ConstantCondition(nn.Module):
-    """Conditioner that gives every image the same one-hot h.
+    """A conditioner that gives every image the same one-hot vector h.
 
     Attributes:
-      size: length of h.
-      index: position of the one.
+      size: Length of h.
+      index: Position of the one.
     """
 
     size: int
@@ -50,12 +50,17 @@ class ConstantCondition(nn.Module):
 
 
 class ConditionalModel(nn.Module):
-    """p(x | h): a network and its conditioner.
+    """A model of p(x | h) whose network reads a map s = m(h), which another module computes (equation 5).
+
+    A Linen module. It is called, sampled and trained as a network is, with the h that its conditioner takes and without
+    s.
 
     Attributes:
-      network: the network.
-      conditioner: maps h (vector, small images or tokens) to s = m(h), equation 5; or a ``ConstantCondition``. Guidance
-        needs its method ``null_condition(h)``.
+      network: The network, for example a ``GatedPixelCNN``, whose ``init`` gets the map.
+      conditioner: The module that maps h to the map [batch, height, width, map_features]: ``Deconvolution`` of vectors,
+        ``Upsampling`` of small images, ``TextEncoder`` of captions, ``SetEncoder`` of sets of images, or one of your
+        own. A ``ConstantCondition`` gives the network a vector h that is always the same. Classifier-free guidance
+        needs a method ``null_condition(h)``, which returns the h of "no condition".
     """
 
     network: Any
@@ -64,28 +69,54 @@ class ConditionalModel(nn.Module):
     init = Network.init
 
     def parameters(self, images: ImagesLike, h: ConditionLike | None = None) -> None:
-        """Draws the parameters of both modules."""
+        """Draws the parameters of both modules.
+
+        Args:
+          images: Images as in a call; only their shape matters.
+          h: What the conditioner takes.
+        """
         getattr(self.network, "parameters", self.network)(images, **self.condition(h, len(images)).given())
 
     @property
     def levels(self) -> int:
+        """Number of intensity levels of a sub-pixel."""
         return self.network.levels
 
     @property
     def channels(self) -> int:
+        """Number of channels of a pixel."""
         return self.network.channels
 
     def __call__(
         self, images: ImagesLike, h: ConditionLike | None = None, **options: Any
     ) -> Float[Array, "batch height width channels levels"]:
-        """Computes the logits of every sub-pixel."""
+        """Computes the logits of every sub-pixel given all earlier ones, as the network does.
+
+        Args:
+          images: Integers 0 to ``levels - 1``, of shape [batch, height, width, channels].
+          h: What the conditioner takes, one row per image; None for a ``ConstantCondition``.
+          **options: Further arguments of the network, such as ``deterministic``.
+
+        Returns:
+          Unnormalised log-probabilities, of shape [batch, height, width, channels, levels].
+
+        Raises:
+          InputError: If images or h do not fit the model.
+        """
         return self.network(images, **self.condition(h, len(images)).given(), **options)
 
     def condition(self, h: ConditionLike | None, batch: int) -> Condition:
         """Computes the condition of the network from h.
 
+        Args:
+          h: What the conditioner takes, one row per image.
+          batch: Number of images.
+
+        Returns:
+          The vector h or the map s of the network.
+
         Raises:
-          InputError: h is missing, or given to a constant condition.
+          InputError: If h is missing, or given to a constant condition.
         """
         if isinstance(self.conditioner, ConstantCondition):
             if h is not None:
