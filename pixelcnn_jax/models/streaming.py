@@ -17,37 +17,117 @@ from pixelcnn_jax.models.parameters import Params
 
 @runtime_checkable
 class Stream(Protocol):
-    """Steps that advance a network by rows, pixels and colours; pure and hashable."""
+    """The steps by which a network is evaluated row by row, pixel by pixel and colour by colour.
+
+    A stream carries a memory of the rows above and one of the columns to the left, so that no step computes anything
+    twice. ``sample``, the codec and ``models.conditionals`` drive it in this order: ``prepare`` and ``first_rows``
+    once; ``open_row`` and ``first_columns`` for each row; ``open_pixel`` for each pixel; ``read_colour`` for each
+    colour; then ``close_pixel`` and ``close_row``. All steps are pure functions. A stream is hashable, and equal
+    streams compute the same.
+    """
 
     @property
     def model(self) -> Network:
-        """The network."""
+        """The network that the stream evaluates."""
 
     def prepare(self, params: Params) -> Params:
-        """Rearranges parameters for the other steps."""
+        """Rearranges the parameters for the other steps, for example by masking and slicing kernels.
+
+        Args:
+          params: The parameters of the network.
+
+        Returns:
+          The ``params`` of all other steps.
+        """
 
     def first_rows(self, params: Params, batch: int, width: int) -> Any:
-        """Builds the memory above an image."""
+        """Builds the memory of the rows above the first row of an image, usually zeros.
+
+        Args:
+          params: From ``prepare``.
+          batch: Number of images.
+          width: Width of the images.
+
+        Returns:
+          The ``rows`` of ``open_row``.
+        """
 
     def open_row(self, params: Params, rows: Any, condition: Condition) -> tuple[Any, Any]:
-        """Computes the context from above; ``condition.s`` has one row."""
+        """Computes what the pixels of a row need from the rows above.
+
+        Args:
+          params: From ``prepare``.
+          rows: The memory of the rows above.
+          condition: h and s; s holds this row alone, [batch, 1, width, map_features].
+
+        Returns:
+          The context ``above``, for ``open_pixel``, and the new memory.
+        """
 
     def close_row(self, params: Params, rows: Any, above: Any, row: Int[Array, "batch 1 width channels"]) -> Any:
-        """Appends a finished row to the memory."""
+        """Appends a finished row to the memory of the rows.
+
+        Args:
+          params: From ``prepare``.
+          rows: The memory, from ``open_row``.
+          above: The context, from ``open_row``.
+          row: The values of the row.
+
+        Returns:
+          The ``rows`` of the next ``open_row``, of the same shapes.
+        """
 
     def first_columns(self, params: Params, batch: int) -> Any:
-        """Builds the memory left of an image."""
+        """Builds the memory of the columns left of the first pixel of a row, usually zeros.
+
+        Args:
+          params: From ``prepare``.
+          batch: Number of images.
+
+        Returns:
+          The ``columns`` of ``open_pixel``.
+        """
 
     def open_pixel(self, params: Params, columns: Any, above: Any, column: Int[Array, ""] | int) -> Any:
-        """Computes the context of a pixel, with the same shapes at every pixel."""
+        """Computes what the colours of a pixel need from the pixels above and to the left.
+
+        Args:
+          params: From ``prepare``.
+          columns: The memory of the columns to the left.
+          above: The context of the row, from ``open_row``.
+          column: Index of the pixel in its row.
+
+        Returns:
+          The ``state`` of the first ``read_colour``, of the same shapes at every pixel.
+        """
 
     def read_colour(
         self, params: Params, state: Any, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
     ) -> tuple[Float[Array, "batch levels"], Any]:
-        """Computes the logits of a colour from the earlier ones in ``pixel``."""
+        """Computes the logits of one colour.
+
+        Args:
+          params: From ``prepare``.
+          state: From ``open_pixel``, or from the ``read_colour`` of the colour before.
+          pixel: The values of the pixel, of which the earlier colours may be read.
+          colour: Index of the colour.
+
+        Returns:
+          The logits, and the state of the next colour.
+        """
 
     def close_pixel(self, params: Params, columns: Any, state: Any, pixel: Int[Array, "batch 1 1 channels"]) -> Any:
-        """Appends a finished pixel to the memory and drops the oldest."""
+        """Appends a finished pixel to the memory of the columns, and drops the oldest one.
+
+        Args:
+          params: From ``prepare``.
+          columns: The memory.
+          state: From the last ``read_colour``.
+          pixel: The values of the pixel.
+
+        Returns:
+          The ``columns`` of the next pixel, of the same shapes.
+        """
 
 
 def advance_row(

@@ -24,17 +24,18 @@ Pictures = Int[Array | np.ndarray, "rows columns height width channels"]
 
 
 class Experiment(NamedTuple):
-    """A task as three pure functions.
+    """A task for the train loop: three pure functions, and the names of what they compute.
 
     Attributes:
-      init: ``key -> params``.
-      loss: ``params, batch, key -> nats [batch]``; key is None in evaluation.
-      sample: ``params, key, source -> images``, a grid.
-      networks: the network, or a dict of them as in the parameter tree.
-      measure: name of the loss. "bits_per_dim", the default, divides a likelihood in nats by all sub-pixels of an
-        image; a loss that scores only some of them is "nats".
-      density: name of the density.
-      caption: caption of the sample grid.
+      init: Draws the initial variables, ``init(key) -> params``.
+      loss: Computes the loss of each image, ``loss(params, batch, key) -> losses [batch]``. The key is for dropout and
+        other noise, and None in evaluation.
+      sample: Draws a grid of pictures, ``sample(params, key, source) -> images [rows, columns, height, width,
+        channels]``; the source is what ``Recipe.picture_source`` returned.
+      networks: The network, or a dict of networks by the names in the variables.
+      measure: "bits_per_dim" if the loss is a negative log-likelihood in nats, and otherwise the name of the loss.
+      density: The density that is learned, such as "p(x|y)".
+      caption: The caption of the grid of pictures.
     """
 
     init: Callable[[Key[Array, ""]], Params]
@@ -52,16 +53,19 @@ class NoFields:
 
 
 class Recipe(NamedTuple):
-    """The attributes of a module of ``experiments``.
+    """What the train command needs of an experiment: the functions of its module, of which only the first is required.
 
     Attributes:
-      make_experiment: ``config, spec, fixed -> Experiment``; ``fixed`` is None where only shapes matter.
-      check: ``config, splits -> None``; raises InputError before training.
-      prepare: ``config, splits -> fixed``, variables fitted before training, e.g. a quantiser's.
-      picture_source: ``config, splits -> source`` of ``Experiment.sample``.
-      report: ``config, experiment, splits, params, fixed -> figures`` at the end, a dict by name or None. Figures
-        may be numbers or arrays of NumPy or JAX; NaN and infinity are stored as None.
-      Config: dataclass of ``config.<experiment>``.
+      make_experiment: Builds the experiment, ``make_experiment(config, spec, fixed) -> Experiment``. ``fixed`` is what
+        ``prepare`` returned, or None where only shapes matter.
+      check: Checks config and data before training, ``check(config, splits) -> None``, and raises InputError.
+      prepare: Fits variables that training does not change, such as the codebook of a quantiser,
+        ``prepare(config, splits) -> fixed``.
+      picture_source: Chooses what the pictures of the experiment start from, such as images to reconstruct,
+        ``picture_source(config, splits) -> source``.
+      report: Computes figures of the trained model, ``report(config, experiment, splits, params, fixed) -> figures``, a
+        dict by name, or None. Figures may be numbers or arrays of NumPy or JAX; NaN and infinity are stored as None.
+      Config: The dataclass of the section of the config that has the experiment's name.
     """
 
     make_experiment: Callable[[RunConfig, ImageSpec, Variables | None], Experiment]
@@ -73,7 +77,14 @@ class Recipe(NamedTuple):
 
     @classmethod
     def of(cls, module: ModuleType) -> "Recipe":
-        """Collects the attributes of a module, else the defaults."""
+        """Collects the functions of a module.
+
+        Args:
+          module: A module that defines ``make_experiment``, and any of the other attributes.
+
+        Returns:
+          The recipe, with defaults for what the module does not define.
+        """
         return cls(**{name: getattr(module, name) for name in cls._fields if hasattr(module, name)})
 
 

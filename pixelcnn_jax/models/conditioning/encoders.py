@@ -12,11 +12,11 @@ from pixelcnn_jax.models.products import window_product
 
 
 class Convolution(nn.Module):
-    """3x3 convolution with zero padding; faster than Flax's on CPU.
+    """A 3x3 convolution with zero padding; it is faster than Flax's on a CPU.
 
     Attributes:
-      features: output channels.
-      stride: stride in rows and columns.
+      features: Number of output channels.
+      stride: Stride in rows and columns.
     """
 
     features: int
@@ -31,10 +31,10 @@ class Convolution(nn.Module):
 
 
 class PixelShuffle(nn.Module):
-    """Sub-pixel convolution that doubles height and width (Shi et al. 2016).
+    """A sub-pixel convolution, which doubles height and width (Shi et al. 2016).
 
     Attributes:
-      features: output channels.
+      features: Number of output channels.
     """
 
     features: int
@@ -52,12 +52,12 @@ def normalised_groups(features: int) -> int:
 
 
 class Encoder(nn.Module):
-    """Convolutional encoder from an image to a vector (section 2.4).
+    """A convolutional encoder from an image to a vector h (section 2.4).
 
     Attributes:
-      outputs: length of the vector.
-      levels: number of intensity levels.
-      features: channels of each stage; each halves the resolution.
+      outputs: Length of the vector.
+      levels: Number of intensity levels of a sub-pixel.
+      features: Number of channels of each stage; each stage halves height and width.
     """
 
     outputs: int
@@ -66,6 +66,14 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images) -> Float[Array, "batch outputs"]:
+        """Computes the vectors.
+
+        Args:
+          images: Integers 0 to ``levels - 1`` of shape [batch, height, width, channels].
+
+        Returns:
+          Vectors of shape [batch, outputs].
+        """
         x = intensities(images, self.levels)
         for features in self.features:
             for stride in (2, 1):
@@ -76,11 +84,11 @@ class Encoder(nn.Module):
 
 
 class Deconvolution(nn.Module):
-    """Deconvolutional network from a vector to a map: m of s = m(h) (equation 5).
+    """A deconvolutional network from a vector to a map, the m of s = m(h) (equation 5).
 
     Attributes:
-      shape: height, width and channels of the map.
-      features: channels of each stage; each doubles the resolution.
+      shape: Height, width and number of channels of the map; height and width are those of the images.
+      features: Number of channels of each stage; each stage doubles height and width.
     """
 
     shape: tuple[int, int, int]
@@ -88,6 +96,17 @@ class Deconvolution(nn.Module):
 
     @nn.compact
     def __call__(self, h: Vector) -> Float[Array, "batch height width outputs"]:
+        """Computes the maps.
+
+        Args:
+          h: Vectors of shape [batch, condition].
+
+        Returns:
+          Maps of shape [batch, *shape].
+
+        Raises:
+          InputError: If there are so many stages that the first would be smaller than a quarter of a pixel.
+        """
         height, width, outputs = self.shape
         scale = 2 ** len(self.features)
         if scale > 4 * max(height, width):
@@ -100,17 +119,17 @@ class Deconvolution(nn.Module):
 
     @nn.nowrap
     def null_condition(self, h: Vector) -> Vector:
-        """Builds the null condition: zeros."""
+        """Returns zeros, the h of "no condition" for classifier-free guidance."""
         return jnp.zeros_like(h)
 
 
 class Upsampling(nn.Module):
-    """Network from a small image to s of twice its size (multi-scale, 1601.06759).
+    """A network from a small image to a map of twice its height and width (the multi-scale PixelRNN, 1601.06759).
 
     Attributes:
-      outputs: channels of s.
-      levels: number of intensity levels.
-      layers: number of convolutions before upsampling.
+      outputs: Number of channels of the map.
+      levels: Number of intensity levels of a sub-pixel.
+      layers: Number of convolutions before the upsampling.
     """
 
     outputs: int
@@ -119,6 +138,17 @@ class Upsampling(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images) -> Float[Array, "batch twice_height twice_width outputs"]:
+        """Computes the maps.
+
+        Args:
+          images: Small images, integers 0 to ``levels - 1`` of shape [batch, height, width, channels].
+
+        Returns:
+          Maps of shape [batch, 2 * height, 2 * width, outputs].
+
+        Raises:
+          InputError: If a value is out of range.
+        """
         check_values(images, self.levels, name="h")
         x = intensities(images, self.levels)
         x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)  # distinguishes padding

@@ -13,14 +13,16 @@ from pixelcnn_jax.models.inputs import ABSENT, Examples, check_values
 
 
 class SetEncoder(nn.Module):
-    """Permutation-invariant attention from image positions to a set of examples.
+    """A network from a set of example images to a map, by attention from the positions of the image to the examples.
+
+    The order of the examples does not matter.
 
     Attributes:
-      shape: height, width and channels of s; examples have this height and width.
-      levels: number of intensity levels.
-      max_examples: maximum number of examples.
-      features: channels at half and quarter resolution; the second is the attention width.
-      heads: number of attention heads.
+      shape: Height, width and number of channels of the map; the examples have this height and width.
+      levels: Number of intensity levels of a sub-pixel.
+      max_examples: Largest number of examples.
+      features: Number of channels at half and at quarter resolution; the second is also the width of the attention.
+      heads: Number of attention heads.
     """
 
     shape: tuple[int, int, int]
@@ -31,6 +33,18 @@ class SetEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, examples: Examples) -> Float[Array, "batch height width outputs"]:
+        """Computes the maps.
+
+        Args:
+          examples: Integers 0 to ``levels - 1`` of shape [batch, examples, height, width, channels]; a set with fewer
+            examples is padded with images of -1.
+
+        Returns:
+          Maps of shape [batch, *shape].
+
+        Raises:
+          InputError: If there are too many examples, or a size or a value is wrong.
+        """
         if examples.shape[1] > self.max_examples or examples.shape[2:4] != self.shape[:2]:
             raise InputError(
                 f"h must be at most {self.max_examples} images of {self.shape[:2]}, got {examples.shape[1:4]}."
@@ -72,7 +86,7 @@ class SetEncoder(nn.Module):
 
     @nn.nowrap
     def null_condition(self, examples: Examples) -> Examples:
-        """Builds the null condition: empty sets."""
+        """Returns empty sets, the h of "no condition" for classifier-free guidance."""
         return jnp.full(examples.shape, ABSENT)
 
 

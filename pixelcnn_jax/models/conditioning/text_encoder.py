@@ -15,15 +15,16 @@ from pixelcnn_jax.models.inputs import Tokens, Variables, check_values
 
 
 class TextEncoder(nn.Module):
-    """Attention from image positions to words and a learned null token.
+    """A network from a sentence to a map, by attention from the positions of the image to the words.
 
-    Keys are from a bidirectional GRU, values from word embeddings alone.
+    What a word says depends on the word alone; where it applies also depends on its neighbours: the attention's values
+    are word embeddings, its keys are computed by a bidirectional GRU. A learned token stands for "no word".
 
     Attributes:
-      shape: height, width and channels of s.
-      words: vocabulary; token i + 1 is word i.
-      features: width of embeddings, of the GRU per direction, and of attention.
-      heads: number of attention heads.
+      shape: Height, width and number of channels of the map; height and width are those of the images.
+      words: The vocabulary; token i + 1 is word i, and token 0 pads.
+      features: Width of the embeddings, of the GRU in each direction, and of the attention.
+      heads: Number of attention heads.
     """
 
     shape: tuple[int, int, int]
@@ -32,7 +33,17 @@ class TextEncoder(nn.Module):
     heads: int = 4
 
     def __call__(self, tokens: Tokens) -> Float[Array, "batch height width outputs"]:
-        """Computes s: attention, plus a V h shared by all positions (equation 4)."""
+        """Computes the maps: the attention's output, and a vector that all positions share (equation 4).
+
+        Args:
+          tokens: Tokens of shape [batch, words], from ``tokens``.
+
+        Returns:
+          Maps of shape [batch, *shape].
+
+        Raises:
+          InputError: If a token is not in the vocabulary.
+        """
         tokens = jnp.asarray(tokens)
         check_values(tokens, len(self.words) + 1, name="h")
         if self.is_initializing():
