@@ -18,9 +18,10 @@ from pixelcnn_jax.models.streaming import Stream, stream_of
 
 
 class Cache(flax.struct.PyTreeNode):
-    """A stream and its memory, as a pytree.
+    """A stream with its memory, as a pytree, for sampling one sub-pixel at a time.
 
-    Per row: ``open_row``, pixels, ``close_row``; per pixel: ``open_pixel``, ``read`` and ``write``, ``close_pixel``.
+    Call ``open_row`` at the start of a row and ``open_pixel`` at the start of a pixel, ``read`` and ``write`` for each
+    colour, then ``close_pixel``, and ``close_row`` at the end of the row.
     """
 
     stream: Stream = flax.struct.field(pytree_node=False)
@@ -76,7 +77,21 @@ def start(
     h: ConditionLike | None = None,
     s: Map | None = None,
 ) -> Cache:
-    """Builds the cache for ``conditional``; ``shape`` is batch, height, width."""
+    """Builds the cache for ``conditional``, before the first sub-pixel.
+
+    Args:
+      model: A network with a ``Stream``, or a ``ConditionalModel`` of one.
+      variables: Its variables.
+      shape: Number of images, height and width.
+      h: As in ``sample``.
+      s: As in ``sample``.
+
+    Returns:
+      The cache.
+
+    Raises:
+      InputError: If the network has no stream, or h or s do not fit it.
+    """
     network, variables, condition = apply_conditioner(model, variables, h, s, shape=shape)
     batch, _, width = shape
     if (stream := stream_of(network)) is None:
@@ -86,11 +101,15 @@ def start(
 
 @jax.jit
 def conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[Float[Array, "batch levels"], Cache]:
-    """Computes the log-probabilities of the next sub-pixel in raster order.
+    """Computes the conditional distribution of the next sub-pixel, in raster order, given all before it.
 
     Args:
-      cache: from ``start`` or the previous call.
-      previous: value of the previous sub-pixel; ignored at the first.
+      cache: From ``start``, or from the call before.
+      previous: The values that were chosen for the sub-pixel of the call before, of shape [batch]; not used at the
+        first.
+
+    Returns:
+      Log-probabilities in nats of all levels, of shape [batch, levels], and the cache for the next call.
     """
     width, channels = cache.row.shape[2:]
     place = cache.site % (width * channels)

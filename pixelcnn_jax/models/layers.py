@@ -1,11 +1,13 @@
-"""Layers of the Gated PixelCNN, shared by training and cached sampling.
+"""The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
-``memory`` holds the rows above: zero padding in training, cached in sampling.
+Training and cached sampling share each function. A layer reads a window of rows; what lies above it is its ``memory``,
+which holds zeros when a whole image is computed, and the rows before when it is computed row by row. Kernels come from
+the tree of parameters that ``GatedPixelCNN.parameter_shapes`` declares, masked by ``models.colours.mask_params``.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +23,29 @@ PRE_ACTIVATION = "pre_activation of a layer"  # checkpoint name of the pre-activ
 
 
 def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "batch height width features"]:
-    """Shifts down by one row: the vertical stack excludes the current row."""
+    """Shifts an image down by one row, so that the vertical stack excludes the current row.
+
+    Args:
+      x: Features of shape [batch, height, width, features].
+
+    Returns:
+      The same shape: a first row of zeros, then all rows but the last.
+    """
     return jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
 
 
 def vertical_conv_valid(
     kernel: Float[Array, "kernel_rows kernel_columns features *out"], rows: Float[Array, "batch rows width features"]
 ) -> Float[Array, "batch new_rows width *out"]:
-    """Convolves, VALID over rows and SAME over columns."""
+    """Convolves with zero padding of the columns and none of the rows.
+
+    Args:
+      kernel: Shape [kernel_rows, kernel_columns, features, *out].
+      rows: A window of rows, of shape [batch, rows, width, features].
+
+    Returns:
+      Shape [batch, rows - kernel_rows + 1, width, *out].
+    """
     border = kernel.shape[1] // 2
     return window_product(jnp.pad(rows, ((0, 0), (0, 0), (border, border), (0, 0))), kernel)
 
@@ -38,13 +55,30 @@ def vertical_conv(
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
 ) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
-    """Convolves over each row of x and the rows above it (n/2 x n); also returns the new memory."""
+    """Convolves over each row and the rows above it, the n/2 x n convolution of the vertical stack.
+
+    Args:
+      kernel: Shape [kernel_rows, kernel_columns, features, *out].
+      x: The new rows, of shape [batch, rows, width, features].
+      memory: The ``kernel_rows - 1`` rows above them.
+
+    Returns:
+      The convolution, of shape [batch, rows, width, *out], and the memory of the rows that follow.
+    """
     window = jnp.concatenate([memory, x], axis=1)
     return vertical_conv_valid(kernel, window), window[:, x.shape[1] :]
 
 
 def zero_rows(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array, "batch rows width features"]:
-    """Builds the memory above an image: zero padding."""
+    """Builds the memory above an image: zeros, which is the padding of the vertical convolution.
+
+    Args:
+      layer: The parameters of a layer.
+      x: The features that the layer is to read; only their batch, width and dtype matter.
+
+    Returns:
+      Shape [batch, kernel_rows - 1, width, features].
+    """
     rows, _, inputs, *_ = layer["vertical"]["kernel"].shape
     return jnp.zeros((x.shape[0], rows - 1, x.shape[2], inputs), x.dtype)
 
@@ -52,36 +86,83 @@ def zero_rows(layer: Params, x: Float[Array, "batch _ width _"]) -> Float[Array,
 def horizontal_conv_valid(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height columns features"]
 ) -> Float[Array, "batch height new_columns *out"]:
-    """Convolves with the 1 x n/2 kernel of the left context, VALID."""
+    """Convolves along a row without padding.
+
+    Args:
+      kernel: Shape [kernel_columns, features, *out].
+      x: Shape [batch, height, columns, features].
+
+    Returns:
+      Shape [batch, height, columns - kernel_columns + 1, *out].
+    """
     return window_product(x, kernel[None])
 
 
 def horizontal_conv(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width *out"]:
-    """Convolves over the left context of every pixel, excluding the pixel itself."""
+    """Convolves over the pixels left of each pixel, without the pixel itself: the 1 x n/2 convolution.
+
+    Args:
+      kernel: Shape [kernel_columns, features, *out], without the tap of the pixel.
+      x: Shape [batch, height, width, features].
+
+    Returns:
+      Shape [batch, height, width, *out].
+    """
     return horizontal_conv_valid(kernel, jnp.pad(x, ((0, 0), (0, 0), (kernel.shape[0], 0), (0, 0)))[:, :, :-1])
 
 
 def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*out"]) -> Float[Array, "..."]:
-    """Adds a bias at every position."""
+    """Adds a bias at every position.
+
+    Args:
+      x: Shape [batch, height, width, *out].
+      bias: Shape [*out].
+
+    Returns:
+      The shape of x.
+    """
     return x + bias[None, None, None]
 
 
 def append(earlier: Array | None, new: Array) -> Array:
-    """Concatenates the features of earlier colours, if any, with new ones."""
+    """Concatenates the features of earlier colours with those of the next one.
+
+    Args:
+      earlier: Features of the earlier colours, or None if there are none.
+      new: Features of the next colour.
+
+    Returns:
+      Both, along the last axis.
+    """
     return new if earlier is None else jnp.concatenate([earlier, new], axis=-1)
 
 
 def one_by_one(
     layer: Params, x: Float[Array, "batch height width inputs"]
 ) -> Float[Array, "batch height width *outputs"]:
-    """Applies a 1x1 convolution."""
+    """Applies a 1x1 convolution.
+
+    Args:
+      layer: The parameters: a kernel [inputs, *outputs] and a bias [*outputs].
+      x: Shape [batch, height, width, inputs].
+
+    Returns:
+      Shape [batch, height, width, *outputs].
+    """
     return add_bias(product(x, layer["kernel"]), layer["bias"])
 
 
 def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch height width features"]:
-    """Computes tanh(f) * sigmoid(g) (equation 2); x is f and g stacked on axis -2, or concatenated on accelerators."""
+    """Applies the gated activation tanh(f) * sigmoid(g) of equation 2.
+
+    Args:
+      x: f and g, stacked on axis -2 (five axes), or concatenated on the last axis (four axes, as on accelerators).
+
+    Returns:
+      Shape [batch, height, width, features].
+    """
     tanh_half, sigmoid_half = (x[..., 0, :], x[..., 1, :]) if x.ndim == 5 else jnp.split(x, 2, axis=-1)
     return jnp.tanh(tanh_half) * jax.nn.sigmoid(sigmoid_half)
 
@@ -89,7 +170,16 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
 def dropout(
     key: Key[Array, ""], rate: float, x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width features"]:
-    """Applies dropout, with ``rate`` rounded to a positive multiple of 1/256."""
+    """Applies dropout: sets units to zero at random, and scales the others so that the mean stays.
+
+    Args:
+      key: PRNG key.
+      rate: Fraction of units to set to zero, rounded to a positive multiple of 1/256.
+      x: Shape [batch, height, width, features].
+
+    Returns:
+      The shape of x.
+    """
     threshold = max(1, round(rate * 256))  # the noise is uint8: uint32 would cost as much as the layer on CPU
     words = jax.random.bits(key, (*x.shape[:3], -(-x.shape[3] // 4)), jnp.uint32)
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
@@ -97,7 +187,15 @@ def dropout(
 
 
 def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]:
-    """Builds the dropout of the horizontal and the vertical stack."""
+    """Builds the dropout functions of the two stacks of a layer.
+
+    Args:
+      key: PRNG key; None builds functions that change nothing.
+      rate: Fraction of units to set to zero.
+
+    Returns:
+      The dropout of the horizontal and that of the vertical stack.
+    """
     if key is None:
         return (lambda x: x), (lambda x: x)
     horizontal, vertical = jax.random.split(key)
@@ -107,7 +205,17 @@ def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]
 def condition_terms(
     layer: Params, stack: str, condition: Condition, *, precision: jax.lax.Precision | None = None
 ) -> Float[Array, "#batch #height #width *features"] | float:
-    """Computes V h + V s of one stack (equations 4 and 5); 0 if unconditional."""
+    """Computes V h + V s of one stack, what a condition adds to its pre-activations (equations 4 and 5).
+
+    Args:
+      layer: The parameters of a layer, with the kernels of h and s by names such as "vertical_h".
+      stack: The name of the stack, "vertical" or "horizontal".
+      condition: h, added alike at every pixel, and s, added at its own pixel; each has a V of its own.
+      precision: Precision of the matrix products, as in ``jax.numpy.dot``.
+
+    Returns:
+      The sum, which broadcasts to the pre-activations; 0.0 without a condition.
+    """
     terms: Array | float = 0.0
     for name, value in condition.kernels(stack).items():
         term = product(jnp.asarray(value), layer[name], precision=precision)
@@ -116,7 +224,15 @@ def condition_terms(
 
 
 class VerticalOutput(NamedTuple):
-    """``crossing`` is added to the horizontal stack, ``memory`` is kept for the next rows."""
+    """What ``vertical_layer`` computes.
+
+    Attributes:
+      pre_activation: The output of the convolution, before the condition is added.
+      crossing: Its 1x1 convolution, the term that is added in the horizontal stack, with that stack's bias and
+        condition.
+      out: The gated output, which the next layer reads.
+      memory: The rows that the next call needs.
+    """
 
     pre_activation: Float[Array, "batch rows width *gates"]
     crossing: Float[Array, "batch rows width *gates"]
@@ -130,7 +246,17 @@ def vertical_layer(
     memory: Float[Array, "batch remembered width features"],
     condition: Condition,
 ) -> VerticalOutput:
-    """Computes a vertical layer: n/2 x n, gate, 1x1 to horizontal (Figure 2)."""
+    """Computes the vertical stack of a layer: n/2 x n convolution, gate, and the 1x1 to the horizontal stack (figure 2).
+
+    Args:
+      layer: The parameters of a layer.
+      x: The output of the vertical stack of the layer before, of shape [batch, rows, width, features].
+      memory: The rows above, from ``zero_rows`` or the call before.
+      condition: h and s of these rows.
+
+    Returns:
+      The output, the term of the horizontal stack, and the new memory.
+    """
     pre_activation, memory = vertical_conv(layer["vertical"]["kernel"], x, memory)
     pre_activation = checkpoint_name(add_bias(pre_activation, layer["vertical"]["bias"]), PRE_ACTIVATION)
     kernel = layer["crossing"]["kernel"]
@@ -153,7 +279,20 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
-    """Adds the terms of the current pixel (sampling: colour) to all others; returns the output and the gated units."""
+    """Computes the horizontal stack of a layer, from the terms of other pixels and the current pixel.
+
+    Args:
+      layer: The parameters of a layer; in sampling, those of one colour.
+      x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
+      pre_activation: The sum of all other terms of the gates: of the vertical stack, of the pixels to the left and, in
+        sampling, of the earlier colours.
+      out: The sum of all other terms of the output: the bias and, in sampling, the terms of the earlier colours.
+      residual: Whether x is added to the output, as in all layers but the first.
+      drop: The dropout of the gated units.
+
+    Returns:
+      The output of the layer, and its gated units.
+    """
     pre_activation = pre_activation + product(x, layer["horizontal"]["pixel"])
     gated = drop(gate(checkpoint_name(pre_activation, PRE_ACTIVATION)))
     out = out + product(gated, layer["out"]["kernel"])
@@ -164,8 +303,22 @@ def horizontal_rows(
     layer: Params,
     x: Float[Array, "batch height width inputs"],
     crossing: Float[Array, "batch height width *gates"],
-    **options: Any,
+    *,
+    residual: bool = True,
+    drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width features"], Float[Array, "batch height width features"]]:
-    """Computes ``horizontal_layer`` over whole rows."""
+    """Computes the horizontal stack of a layer over whole rows.
+
+    Args:
+      layer: The parameters of a layer.
+      x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
+      crossing: The term of the vertical stack, from ``vertical_layer``.
+      residual: Whether x is added to the output, as in all layers but the first.
+      drop: The dropout of the gated units.
+
+    Returns:
+      The output of the layer, and its gated units.
+    """
     before = crossing + horizontal_conv(layer["horizontal"]["left"], x)
-    return horizontal_layer(layer, x, before, layer["out"]["bias"][None, None, None], **options)
+    bias = layer["out"]["bias"][None, None, None]
+    return horizontal_layer(layer, x, before, bias, residual=residual, drop=drop)
