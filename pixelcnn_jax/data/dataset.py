@@ -46,11 +46,11 @@ class DataConfig(Preparation):
     def __post_init__(self) -> None:
         if self.flip and (self.captions or self.max_examples):
             raise InputError(
-                "config.data.flip must be off with config.data.captions, which may say left or right, and with "
-                "config.data.max_examples, which would not be mirrored."
+                "flip must be off with captions, which may say left or right, and with max_examples, as examples are not "
+                "mirrored."
             )
         if self.images_per_class > 1 and not self.labels:
-            raise InputError("config.data.images_per_class above 1 needs config.data.labels=True.")
+            raise InputError("images_per_class above 1 needs labels=True.")
 
 
 class Splits(NamedTuple):
@@ -83,7 +83,7 @@ def load_splits(config: DataConfig) -> Splits:
     for name, dataset in splits.held_out.items():
         train, held_out = sources["train"], sources[name]
         if train.stored == held_out.stored and (shared := np.intersect1d(train.rows, held_out.rows).size):
-            both = f"{shared:,} images are in both config.data.train_split and config.data.{name}_split"
+            both = f"{shared:,} images are in both train_split and {name}_split"
             print(f"{both}: their likelihood is not that of held-out images.", file=sys.stderr)
         if dataset.spec != splits.spec:
             shapes = " and ".join(f"{x.description} has {x.spec.shape}" for x in (splits.train, dataset))

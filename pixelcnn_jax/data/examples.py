@@ -54,10 +54,7 @@ def with_examples(images: Dataset, most: int, fewest: int = 0) -> ExampleSets:
       InputError: without labels, or if ``fewest`` is above ``most``.
     """
     if fewest > most or images.spec.classes is None:
-        raise InputError(
-            f"config.data.max_examples={most} needs config.data.labels=True and config.data.min_examples of at most "
-            f"{most}, got {fewest}."
-        )
+        raise InputError(f"max_examples={most} needs labels=True and min_examples of at most {most}, got {fewest}.")
     labels = images.labels()
     fields = vars(images) | {"example": lambda index: images.example(index) | {"index": index}}  # which a subset keeps
     members = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}

@@ -106,8 +106,8 @@ def _instruction_sets() -> list[str]:
 def check_batch_size(mesh: Mesh, batch_size: int, microbatch_size: int | None) -> None:
     """Raises InputError unless the devices can share the microbatches of a batch."""
     if batch_size % (mesh.size * (microbatch_size or 1)):
-        size = f" times config.train.microbatch_size={microbatch_size}" if microbatch_size else ""
-        raise InputError(f"config.train.batch_size must be a multiple of {mesh.size} devices{size}, got {batch_size}.")
+        size = f" times microbatch_size={microbatch_size}" if microbatch_size else ""
+        raise InputError(f"batch_size must be a multiple of {mesh.size} devices{size}, got {batch_size}.")
 
 
 def shard_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def read_section(section: type[Section], values: Mapping[str, Any], *, name: str
     Args:
       section: the dataclass.
       values: some or all fields, as ConfigDict or dict.
-      name: name in errors, such as "config.data".
+      name: name in errors, such as "config.data"; "" names fields alone.
 
     Raises:
       InputError: for an unknown field, or a wrong type or value.
@@ -63,13 +63,17 @@ def read_section(section: type[Section], values: Mapping[str, Any], *, name: str
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"; did you mean {near[0]}?" if near else f": it has {', '.join(fields)}."
-            raise InputError(f"{name} has no field {key}{hint}")
+            raise InputError(f"{name or 'The call'} has no field {key}{hint}")
     defaults = {key: None if field.default is dataclasses.MISSING else field.default for key, field in fields.items()}
+    prefix = f"{name}." if name else ""
     read = {
-        key: _parse_value(f"{name}.{key}", values.get(key, defaults[key]), kinds[key], field.metadata)
+        key: _parse_value(f"{prefix}{key}", values.get(key, defaults[key]), kinds[key], field.metadata)
         for key, field in fields.items()
     }
-    return section(**read)
+    try:
+        return section(**read)
+    except InputError as error:  # the section's own checks begin with a field's name
+        raise InputError(f"{prefix}{error}") from None
 
 
 def help_lines(section: type, values: Mapping[str, Any], *, name: str) -> list[str]:

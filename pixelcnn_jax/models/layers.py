@@ -246,7 +246,7 @@ def vertical_layer(
     memory: Float[Array, "batch remembered width features"],
     condition: Condition,
 ) -> VerticalOutput:
-    """Computes the vertical stack of a layer: n/2 x n convolution, gate, and the 1x1 to the horizontal stack (figure 2).
+    """Computes the vertical stack of a layer: n/2 x n convolution, gate, 1x1 to the horizontal stack (figure 2).
 
     Args:
       layer: The parameters of a layer.

@@ -76,7 +76,7 @@ def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
     kind = class_named(fields.pop("network"))
     for name in fields.keys() - {attribute.name for attribute in dataclasses.fields(kind)}:
         if fields.pop(name) != defaults[name]:
-            raise InputError(f"config.model.{name} must stay {defaults[name]}: {kind.__name__} has no such field.")
+            raise InputError(f"{name} must stay {defaults[name]}: {kind.__name__} has no such field.")
     return kind(levels=spec.levels, channels=spec.channels, **fields)
 
 

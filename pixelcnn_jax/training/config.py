@@ -44,16 +44,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.batch_size % (self.microbatch_size or 1):
             raise InputError(
-                f"config.train.batch_size must be a multiple of config.train.microbatch_size, got {self.batch_size} "
-                f"and {self.microbatch_size}."
+                f"batch_size must be a multiple of microbatch_size, got {self.batch_size} and {self.microbatch_size}."
             )
         if self.reinitialise and self.start_from is None:
-            raise InputError("config.train.reinitialise needs config.train.start_from: it names parts of that model.")
+            raise InputError("reinitialise needs start_from: it names parts of that model.")
         for row in self.published:
             if not (isinstance(row, tuple) and len(row) == 4 and row[2] in ("bits/dim", "nats")):
-                raise InputError(
-                    f'config.train.published must be rows (model, split, "bits/dim" or "nats", value), got {row}.'
-                )
+                raise InputError(f'published must be rows (model, split, "bits/dim" or "nats", value), got {row}.')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,8 +104,13 @@ def compose(experiment: str, kind: type) -> "ConfigDict":
     return config.lock()
 
 
-def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type) -> RunConfig:
+def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type, *, named: bool = True) -> RunConfig:
     """Validates a config and converts it to dataclasses.
+
+    Args:
+      config: The config, or nested dicts of the same structure.
+      kind: The class of the experiment's section.
+      named: Whether errors name the section of a field, as on a command line; False for the arguments of a function.
 
     Raises:
       InputError: for an unknown field, wrong type or value out of bounds.
@@ -121,9 +123,10 @@ def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type) -> RunCon
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise InputError(f"config.seed must be a whole number from 0 to 2**32 - 1, got {seed}.")
     sections = {
-        key: read_section(section, fields.get(key, {}), name=f"config.{key}") for key, section in SECTIONS.items()
+        key: read_section(section, fields.get(key, {}), name=f"config.{key}" * named)
+        for key, section in SECTIONS.items()
     }
-    sections["section"] = read_section(kind, fields.get(name, {}), name=f"config.{name}")
+    sections["section"] = read_section(kind, fields.get(name, {}), name=f"config.{name}" * named)
     return RunConfig(experiment=name, seed=seed, **sections)
 
 

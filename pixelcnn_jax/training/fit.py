@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -158,34 +157,31 @@ def fit(
     seed = int(jax.random.bits(jax.random.key(0) if key is None else key, dtype=jnp.uint32))
     held_out = _held_out(validation, len(images), seed)
     condition = given_rows(len(images), h, s)
-    try:
-        spec = ImageSpec(pixels.shape[1], pixels.shape[2], channels, levels)
-        network = _model(model, spec, epochs=steps * batch_size / (len(images) - len(held_out)))
-        if isinstance(network, ConditionalModel) and "h" in condition:  # the values of h, which are traced later
-            network.init(jax.random.key(0), extreme_rows(condition["h"]), 2, method="condition")
-        spec = dataclasses.replace(spec, classes=_classes(network, condition.get("h"), variables))
-        dataset = Dataset(lambda i: {"image": pixels[i]}, len(images), spec, "array").with_arrays(**condition)
-        learned = np.setdiff1d(np.arange(len(images)), held_out)
-        splits = Splits(dataset.take(learned, "the array"), dataset.take(held_out, "the images held out"))
-        arrays = {} if workdir is None else dict(images=images, validation=held_out, variables=variables, **condition)
-        identity: dict[str, Any] = {name: _digest(*jax.tree.leaves(x)) for name, x in arrays.items()}
-        identity |= {"model": json.dumps(describe(network)), "key": seed}
-        identity |= dict(levels=levels, steps=steps, microbatch_size=microbatch_size, eval_every=eval_every)
-        tenth = max(1, steps // 10)
-        interval = tenth if eval_every is None else eval_every
-        train = dict(steps=steps, batch_size=batch_size, microbatch_size=microbatch_size, ema_decay=ema_decay)
-        train |= dict(eval_every=interval, checkpoint_every=interval, log_every=max(1, tenth // 4))
-        fields = {
-            "data": {"dataset": "array", "levels": levels, "labels": spec.classes is not None},
-            "optimizer": {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)},
-            "train": train,
-        }
-        config = parse_config({"experiment": "fit", "seed": seed, "fit": {"arguments": identity}, **fields}, FitConfig)
-        return _train(
-            config, network, splits, variables, None if workdir is None else Path(workdir).expanduser(), progress
-        )
-    except InputError as error:  # drop the sections of field names
-        raise InputError(re.sub(r"(?<!\S)config\.(\w+\.)+(?=\w)", "", str(error))) from None
+    spec = ImageSpec(pixels.shape[1], pixels.shape[2], channels, levels)
+    network = _model(model, spec, epochs=steps * batch_size / (len(images) - len(held_out)))
+    if isinstance(network, ConditionalModel) and "h" in condition:  # the values of h, which are traced later
+        network.init(jax.random.key(0), extreme_rows(condition["h"]), 2, method="condition")
+    spec = dataclasses.replace(spec, classes=_classes(network, condition.get("h"), variables))
+    dataset = Dataset(lambda i: {"image": pixels[i]}, len(images), spec, "array").with_arrays(**condition)
+    learned = np.setdiff1d(np.arange(len(images)), held_out)
+    splits = Splits(dataset.take(learned, "the array"), dataset.take(held_out, "the images held out"))
+    arrays = {} if workdir is None else dict(images=images, validation=held_out, variables=variables, **condition)
+    identity: dict[str, Any] = {name: _digest(*jax.tree.leaves(x)) for name, x in arrays.items()}
+    identity |= {"model": json.dumps(describe(network)), "key": seed}
+    identity |= dict(levels=levels, steps=steps, microbatch_size=microbatch_size, eval_every=eval_every)
+    tenth = max(1, steps // 10)
+    interval = tenth if eval_every is None else eval_every
+    train = dict(steps=steps, batch_size=batch_size, microbatch_size=microbatch_size, ema_decay=ema_decay)
+    train |= dict(eval_every=interval, checkpoint_every=interval, log_every=max(1, tenth // 4))
+    fields = {
+        "data": {"dataset": "array", "levels": levels, "labels": spec.classes is not None},
+        "optimizer": {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)},
+        "train": train,
+    }
+    config = parse_config(
+        {"experiment": "fit", "seed": seed, "fit": {"arguments": identity}, **fields}, FitConfig, named=False
+    )
+    return _train(config, network, splits, variables, None if workdir is None else Path(workdir).expanduser(), progress)
 
 
 def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int:

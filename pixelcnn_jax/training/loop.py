@@ -33,7 +33,7 @@ from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import TrainState, init_state, train_step
 
 MOST_SKIPPED = 10  # non-finite gradients in a row that stop a run
-REMEDY = "lower config.optimizer.learning_rate, or set config.model.dtype=float32."
+REMEDY = "lower learning_rate, or set the dtype of the network to float32."
 
 
 def train_steps(
