@@ -64,8 +64,8 @@ def log_prob(
       >>> from pixelcnn_jax import load_pretrained, log_prob
       >>> model, variables, _ = load_pretrained("digits")
       >>> images = load_digits().images[-2:].astype(int)
-      >>> log_prob(model, variables, images).round(1).tolist()
-      [-82.0, -79.9]
+      >>> print(log_prob(model, variables, images).round(1))
+      [-85.3 -94. ]
     """
     images = as_images(images, channels=model.channels, levels=model.levels)
     model, variables, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
@@ -155,8 +155,8 @@ def bits_per_dim(
       >>> from sklearn.datasets import load_digits
       >>> from pixelcnn_jax import bits_per_dim, load_pretrained
       >>> model, variables, _ = load_pretrained("digits")
-      >>> bits_per_dim(model, variables, load_digits().images[-2:].astype(int)).round(2).tolist()
-      [1.85, 1.8]
+      >>> print(bits_per_dim(model, variables, load_digits().images[-2:].astype(int)).round(2))
+      [1.92 2.12]
     """
     shape = (*np.shape(images)[1:3], model.channels)
     return nats_to_bits_per_dim(-log_prob(model, variables, images, h=h, s=s), shape)

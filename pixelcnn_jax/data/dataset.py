@@ -46,8 +46,8 @@ class DataConfig(Preparation):
     def __post_init__(self) -> None:
         if self.flip and (self.captions or self.max_examples):
             raise InputError(
-                "flip must be off with captions, which may say left or right, and with max_examples, as examples are not "
-                "mirrored."
+                "flip must be off with captions, which may say left or right, and with max_examples, whose images are "
+                "not mirrored."
             )
         if self.images_per_class > 1 and not self.labels:
             raise InputError("images_per_class above 1 needs labels=True.")
