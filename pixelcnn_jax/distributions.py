@@ -101,7 +101,7 @@ def split_coefficients(
 
 
 @partial(jax.jit, static_argnames="components", inline=True)
-def predicted(
+def add_linear_prediction(
     outputs: Float[Array, "*subpixels outputs"], terms: Float[Array, "*subpixels terms"], *, components: int
 ) -> Float[Array, "*subpixels numbers"]:
     """Centres a mixture on a linear prediction.

@@ -44,7 +44,7 @@ class Cumulative(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Softmax:
+class IntegerSoftmax:
     """Frequencies of a softmax over the levels.
 
     Attributes:
@@ -96,7 +96,7 @@ class Logistics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Mixture:
+class IntegerMixture:
     """Frequencies of a mixture of logistics.
 
     Attributes:
@@ -165,7 +165,7 @@ class Mixture:
         return log_of_frequency(bounds[..., 1:] - bounds[..., :-1], MIXTURE_BITS)
 
 
-Distribution = Softmax | Mixture  # converts the outputs of a head to frequencies
+Distribution = IntegerSoftmax | IntegerMixture  # converts the outputs of a head to frequencies
 
 
 def interval(

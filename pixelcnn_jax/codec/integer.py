@@ -9,7 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.frequencies import Distribution, Mixture, Softmax, interval, log_of_frequency
+from pixelcnn_jax.codec.frequencies import Distribution, IntegerMixture, IntegerSoftmax, interval, log_of_frequency
 from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, prepare
 from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
@@ -73,7 +73,7 @@ class IntegerPixelCNN(GatedPixelCNN):
     @property
     def total_bits(self) -> int:
         """Frequencies of a sub-pixel sum to two to this power."""
-        return (Mixture if self.mixture else Softmax).total_bits
+        return (IntegerMixture if self.mixture else IntegerSoftmax).total_bits
 
     @nn.nowrap
     def check_given(self, condition: Condition) -> None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.codec.frequencies import COEFFICIENT_SHIFT, Distribution, Mixture, Softmax, mean_step
+from pixelcnn_jax.codec.frequencies import COEFFICIENT_SHIFT, Distribution, IntegerMixture, IntegerSoftmax, mean_step
 from pixelcnn_jax.codec.tables import LIMIT, precision_of
 from pixelcnn_jax.distributions import differences, neighbours, split_coefficients
 from pixelcnn_jax.models.autoregressive import Network
@@ -33,8 +33,8 @@ Memory = list[Float[Array, "batch _ _ _"]]  # for each layer, the rows above or 
 def distribution_of(model: Network, tables: Params) -> Distribution:
     """Builds the head's distribution."""
     if not model.mixture:
-        return Softmax(tables["exp"])
-    return Mixture(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
+        return IntegerSoftmax(tables["exp"])
+    return IntegerMixture(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
 
 
 def prepare(model: Network, params: Params) -> Params:
@@ -105,7 +105,7 @@ def clipped(x: Float[Array, "..."], reach: Float[Array, "..."] | int) -> Float[A
     return jnp.clip(x, -reach, reach)
 
 
-def gate(
+def integer_gate(
     layer: Params, sums: Float[Array, "batch height width pair features"], stack: str
 ) -> Float[Array, "batch height width features"]:
     """Computes the gated activation unit of a stack by two stored tables."""
@@ -139,11 +139,11 @@ def vertical_stack(
         crossing = dot(crossing, layer["crossing"]["kernel"], axes=2) + layer["horizontal"]["bias"]
         crossings.append(crossing + condition_terms(layer, "horizontal", condition, precision=HIGHEST))
         remembered.append(window[:, x.shape[1] :])
-        x = gate(layer, sums + condition_terms(layer, "vertical", condition, precision=HIGHEST), "vertical")
+        x = integer_gate(layer, sums + condition_terms(layer, "vertical", condition, precision=HIGHEST), "vertical")
     return crossings, remembered
 
 
-def horizontal_conv_valid(layer: Params, window: Float[Array, "batch height _ features"]) -> Float[Array, "..."]:
+def integer_horizontal_conv(layer: Params, window: Float[Array, "batch height _ features"]) -> Float[Array, "..."]:
     """Convolves the columns left of each pixel."""
     return exact_product(window, layer["horizontal"]["kernel"][None, :-1])
 
@@ -153,7 +153,7 @@ def into_layer(layer: Params, features: Float[Array, "batch height width _"]) ->
     return clipped(rescale(features, layer["shifts"]["input"]), layer["clips"]["input"])
 
 
-def horizontal_layer(
+def integer_horizontal_layer(
     layer: Params,
     x: Float[Array, "batch height width inputs"],
     context: Float[Array, "batch height width pair block"],
@@ -172,13 +172,13 @@ def horizontal_layer(
     Returns:
       New features, and gated features including earlier colours.
     """
-    new = gate(layer, context + dot(x, layer["horizontal"]["kernel"][-1]), "horizontal")
+    new = integer_gate(layer, context + dot(x, layer["horizontal"]["kernel"][-1]), "horizontal")
     gated = append(gated, new)
     out = rescale(dot(gated, layer["out"]["kernel"]) + layer["out"]["bias"], layer["shifts"]["out"])
     return clipped(out if features is None else features + out, layer["clips"]["residual"]), gated
 
 
-def predicted(
+def add_integer_prediction(
     model: Network, outputs: Float[Array, "*subpixels outputs"], terms: Float[Array, "*subpixels terms"]
 ) -> Float[Array, "*subpixels numbers"]:
     """Adds a linear prediction to the means, within 2**24."""
@@ -189,14 +189,18 @@ def predicted(
     return numbers.at[..., count : 2 * count].add(shifts + terms[..., :1] * 2.0 ** (mean_step(model.levels) - 1))
 
 
-def head_hidden(head: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
+def integer_head_hidden(
+    head: Params, features: Float[Array, "batch height width _"]
+) -> Float[Array, "batch height width _"]:
     """Computes the head's hidden features; clips from 0 are ReLUs."""
     inputs = jnp.clip(rescale(features, head["shifts"]["input"]), 0, head["clips"]["input"])
     sums = dot(inputs, head["hidden"]["kernel"]) + head["hidden"]["bias"]
     return jnp.clip(rescale(sums, head["shifts"]["hidden"]), 0, head["clips"]["hidden"])
 
 
-def head_last(head: Params, hidden: Float[Array, "batch height width _"]) -> Float[Array, "batch height width outputs"]:
+def integer_head_last(
+    head: Params, hidden: Float[Array, "batch height width _"]
+) -> Float[Array, "batch height width outputs"]:
     """Computes the head's outputs."""
     return rescale(dot(hidden, head["logits"]["kernel"]) + head["logits"]["bias"], head["shifts"]["logits"])
 
@@ -275,12 +279,14 @@ class IntegerStream:
             inputs = inputs if features is None else into_layer(layer, features)
             left = layer["horizontal"]["kernel"].shape[0] - 1
             window = jnp.pad(inputs, ((0, 0), (0, 0), (left, 0), (0, 0)))[:, :, :-1]
-            features, _ = horizontal_layer(layer, inputs, crossing + horizontal_conv_valid(layer, window), features)
-        outputs = head_last(params["head"], head_hidden(params["head"], cast(Array, features)))
+            features, _ = integer_horizontal_layer(
+                layer, inputs, crossing + integer_horizontal_conv(layer, window), features
+            )
+        outputs = integer_head_last(params["head"], integer_head_hidden(params["head"], cast(Array, features)))
         outputs = outputs.reshape(*images.shape, self.model.outputs)
         if self.model.linear_prediction:
             around = [y[:, 1:] for y in neighbours(above[..., 1:])]
-            outputs = predicted(self.model, outputs, differences(x[..., 1:], around))
+            outputs = add_integer_prediction(self.model, outputs, differences(x[..., 1:], around))
         return outputs, Rows(above[:, -1:], remembered)
 
     def open_row(self, params: Params, rows: Rows, condition: Condition) -> tuple[list[Array], Rows]:
@@ -301,7 +307,7 @@ class IntegerStream:
     ) -> PixelState:
         layers, placeholders = params["layers"], [None] * (1 + self.model.layers)
         crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above[:-1]]
-        contexts = [x + horizontal_conv_valid(*args) for x, *args in zip(crossings, layers, columns, strict=True)]
+        contexts = [x + integer_horizontal_conv(*args) for x, *args in zip(crossings, layers, columns, strict=True)]
         return PixelState(contexts, placeholders, placeholders, neighbours_of(columns[0], above[-1], column))
 
     def read_outputs(
@@ -314,15 +320,15 @@ class IntegerStream:
         inputs, gated = [], []
         for layer, context, before, gated_before in zip(weights["layers"], *state[:3], strict=True):
             x = x if out is None else append(before, into_layer(layer, out))
-            out, now = horizontal_layer(layer, x, context[..., block], out, gated_before)
+            out, now = integer_horizontal_layer(layer, x, context[..., block], out, gated_before)
             inputs.append(x)
             gated.append(now)
         features = append(state.features, out)
-        hidden = append(state.hidden, head_hidden(weights["head"], features))
-        outputs = head_last(weights["head"], hidden)
+        hidden = append(state.hidden, integer_head_hidden(weights["head"], features))
+        outputs = integer_head_last(weights["head"], hidden)
         if self.model.linear_prediction:
             terms = terms_of(encode_integers(self.model, params, pixel), state.neighbours, colour)
-            outputs = predicted(self.model, outputs, terms)
+            outputs = add_integer_prediction(self.model, outputs, terms)
         return outputs[:, 0, 0], PixelState(state.contexts, inputs, gated, state.neighbours, features, hidden)
 
     def read_colour(

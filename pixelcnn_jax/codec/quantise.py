@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.fit import Statistics, quantise_params
+from pixelcnn_jax.codec.rounding import Statistics, quantise_params
 from pixelcnn_jax.codec.frequencies import MAX_LEVELS
 from pixelcnn_jax.codec.integer import IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.codec.integer_stream import CONDITION_KERNELS

@@ -17,7 +17,7 @@ from pixelcnn_jax.codec.frequencies import Distribution
 
 LOW = 1 << 24  # smallest state
 
-Coder = tuple[UInt32[Array | np.ndarray, "groups lanes"], Int[Array | np.ndarray, " groups"]]
+DecoderState = tuple[UInt32[Array | np.ndarray, "groups lanes"], Int[Array | np.ndarray, " groups"]]
 Counts = UInt32[Array | np.ndarray, "groups images subpixels"]
 
 
@@ -73,9 +73,9 @@ def decode_subpixel(
     distribution: Distribution,
     numbers: Any,
     present: Bool[Array | np.ndarray, "groups images"],
-    coder: Coder,
+    coder: DecoderState,
     data: UInt8[Array | np.ndarray, "groups bytes"],
-) -> tuple[Int[Array, "groups images"], Coder]:
+) -> tuple[Int[Array, "groups images"], DecoderState]:
     """Decodes one sub-pixel of all images, and advances states and positions.
 
     Args:
@@ -91,7 +91,7 @@ def decode_subpixel(
     def in_order(x: Array | np.ndarray) -> Array:
         return jnp.moveaxis(x.reshape(groups, images // lanes, lanes, *x.shape[2:]), 1, 0)
 
-    def pop(coder: Coder, step: tuple[Any, Array]) -> tuple[Coder, Array]:
+    def pop(coder: DecoderState, step: tuple[Any, Array]) -> tuple[DecoderState, Array]:
         (state, position), (numbers, present) = (jnp.asarray(x) for x in coder), step
         slot = state & np.uint32((1 << bits) - 1)
         values, start, frequency = distribution.level_at(numbers, slot)

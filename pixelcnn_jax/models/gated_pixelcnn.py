@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.distributions import accumulation_dtype, differences, intensities, neighbours, predicted
+from pixelcnn_jax.distributions import accumulation_dtype, differences, intensities, neighbours, add_linear_prediction
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import mask_params
@@ -127,7 +127,7 @@ class GatedPixelCNN(Network):
         if not self.linear_prediction:
             return outputs
         x = intensities(with_channels(images, self.channels), self.levels, outputs.dtype)
-        return predicted(outputs, differences(x, neighbours(x)), components=self.mixture)
+        return add_linear_prediction(outputs, differences(x, neighbours(x)), components=self.mixture)
 
     @property
     def outputs(self) -> int:

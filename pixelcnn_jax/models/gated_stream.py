@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.distributions import differences, predicted
+from pixelcnn_jax.distributions import add_linear_prediction, differences
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import colour_block, colour_slice, mask_params
 from pixelcnn_jax.models.inputs import Condition
@@ -142,7 +142,7 @@ class GatedStream:
         hidden = append(state.hidden, head_hidden(weights["head"], features))
         outputs = head_last(weights["head"], hidden)
         if model.linear_prediction:
-            outputs = predicted(
+            outputs = add_linear_prediction(
                 outputs, terms_of(encode(model, params, pixel), state.neighbours, colour), components=model.mixture
             )
         state = Pixel(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pixelcnn_jax.codec.fit import Operand, Statistics, fit_sum
+from pixelcnn_jax.codec.rounding import Operand, Statistics, fit_sum
 
 COUNT, CHANNELS, OUTPUTS = 1000, 12, 6
 

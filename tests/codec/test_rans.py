@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pixelcnn_jax.codec import rans
-from pixelcnn_jax.codec.frequencies import Cumulative, Softmax
+from pixelcnn_jax.codec.frequencies import Cumulative, IntegerSoftmax
 
 
 @pytest.mark.parametrize("certain", [False, True])
@@ -26,7 +26,7 @@ def test_the_coder_holds_extreme_frequencies(certain):
     # Two levels, of which the first has all but one: a_1 = (2**16 - 2) (2**15 + ...) // total.
     scaled = np.broadcast_to(np.array([0, 65534 * 32768, 65534 * 32768], np.uint32), (2, 4, 3))
     total, present = np.full((2, 4, 1), 32768, np.uint32), np.ones((2, 4), bool)
-    step = jax.jit(partial(rans.decode_subpixel, Softmax(jnp.zeros(1, jnp.uint32))))
+    step = jax.jit(partial(rans.decode_subpixel, IntegerSoftmax(jnp.zeros(1, jnp.uint32))))
     for _ in range(40):
         values, coder = step(Cumulative(jnp.asarray(scaled), jnp.asarray(total)), present, coder, data)
         assert (np.asarray(values) == (0 if certain else 1)).all()
