@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Array
 
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.rounding import Statistics, quantise_params
 from pixelcnn_jax.codec.frequencies import MAX_LEVELS
 from pixelcnn_jax.codec.integer import IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.codec.integer_stream import CONDITION_KERNELS
+from pixelcnn_jax.codec.rounding import Statistics, quantise_params
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.colours import mask_params
