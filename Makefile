@@ -61,6 +61,7 @@ docs: dev-environment  ## build the documentation into docs/_build/html, warning
 lint: dev-environment  ## check style and likely mistakes
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
+	"$(PY)" -m tools.docstrings
 
 types: dev-environment  ## check types
 	"$(PY)" -m mypy

@@ -46,7 +46,14 @@ class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
     def conditionals_log_psi(
         self, inputs: Real[Array, "batch sites"]
     ) -> Float[Array, "batch sites states"] | Complex[Array, "batch sites states"]:
-        """Computes the log conditional wave function of each site and state."""
+        """Computes the logarithm of the conditional wave function of every site and state.
+
+        Args:
+          inputs: Configurations of the Hilbert space, of shape [batch, sites].
+
+        Returns:
+          Real values, or complex ones with a ``phase``, of shape [batch, sites, states].
+        """
         images = self._images(inputs)
         log_psi = jax.nn.log_softmax(self.network(images)) / self.machine_pow
         if self.phase is not None:
@@ -57,9 +64,18 @@ class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
     def conditional(
         self, inputs: Real[Array, "batch sites"], index: Int[Array, ""] | int
     ) -> Float[Array, "batch states"]:
-        """Computes the probabilities of a site's states from the sites before it.
+        """Computes the probabilities of the states of one site, given the sites before it.
 
-        Must be called for sites 0, 1, 2, ... in turn, as NetKet does; the collection "cache" holds the stream's memory.
+        It must be called for the sites 0, 1, 2, ... in turn, as NetKet does; the collection "cache" holds the memory of
+        the stream in between.
+
+        Args:
+          inputs: Configurations of the Hilbert space, of shape [batch, sites], of which the sites before ``index``
+            matter.
+          index: Index of the site.
+
+        Returns:
+          Probabilities of shape [batch, states].
         """
         if stream_of(self.network) is None:
             return super().conditional(inputs, index)

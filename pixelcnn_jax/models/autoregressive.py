@@ -80,7 +80,16 @@ class Network(nn.Module):
 
     @nn.nowrap
     def init(self: nn.Module, rngs: Any, *inputs: Any, **options: Any) -> Any:
-        """Draws the variables without computing logits."""
+        """Draws the variables, without computing logits.
+
+        Args:
+          rngs: A PRNG key.
+          *inputs: images, and h and s if the model is to have them, as in a call; their shapes matter.
+          **options: Further options of Flax's ``init``.
+
+        Returns:
+          The variables, a dict with the collection "params".
+        """
         return nn.Module.init(self, rngs, *inputs, **{"method": "parameters", **options})
 
     def __call__(

@@ -40,11 +40,26 @@ class ConstantCondition(nn.Module):
     index: int = 0
 
     def __call__(self, batch: int) -> Float[Array, "batch size"]:
+        """Computes the vectors.
+
+        Args:
+          batch: Number of images.
+
+        Returns:
+          Equal one-hot vectors of shape [batch, size].
+        """
         return jax.nn.one_hot(jnp.full(batch, self.index, jnp.int32), self.size)
 
     @nn.nowrap
     def check(self, size: int | None) -> None:
-        """Raises InputError unless size and index fit the network."""
+        """Checks the fields.
+
+        Args:
+          size: Length of the vector h of the network; None if it has none.
+
+        Raises:
+          InputError: If the size differs, or the index is not below it.
+        """
         if self.size != size or not 0 <= self.index < size:
             raise InputError(f"The constant h must have size {size} and an index in it, got {self.size}, {self.index}.")
 

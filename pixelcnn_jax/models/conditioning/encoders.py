@@ -119,7 +119,14 @@ class Deconvolution(nn.Module):
 
     @nn.nowrap
     def null_condition(self, h: Vector) -> Vector:
-        """Returns zeros, the h of "no condition" for classifier-free guidance."""
+        """Builds the h of "no condition", for classifier-free guidance.
+
+        Args:
+          h: Vectors of shape [batch, condition].
+
+        Returns:
+          Zeros of the same shape.
+        """
         return jnp.zeros_like(h)
 
 

@@ -86,7 +86,14 @@ class SetEncoder(nn.Module):
 
     @nn.nowrap
     def null_condition(self, examples: Examples) -> Examples:
-        """Returns empty sets, the h of "no condition" for classifier-free guidance."""
+        """Builds the h of "no condition", for classifier-free guidance.
+
+        Args:
+          examples: Sets of shape [batch, examples, height, width, channels].
+
+        Returns:
+          Empty sets of the same shape.
+        """
         return jnp.full(examples.shape, ABSENT)
 
 

@@ -52,7 +52,14 @@ class TextEncoder(nn.Module):
 
     @nn.compact
     def attend(self, tokens: Int32[Array, "batch length"]) -> Float[Array, "batch height width outputs"]:
-        """Computes s from checked tokens."""
+        """Computes the maps of tokens that were checked.
+
+        Args:
+          tokens: Tokens of shape [batch, words].
+
+        Returns:
+          Maps of shape [batch, *shape].
+        """
         is_word, head_size = tokens != PADDING, self.features // self.heads
         words = nn.Embed(len(self.words) + 1, self.features)(tokens)
         forward, backward = (nn.RNN(nn.GRUCell(self.features)) for _ in range(2))
@@ -75,7 +82,14 @@ class TextEncoder(nn.Module):
 
     @nn.nowrap
     def null_condition(self, tokens: Tokens) -> Tokens:
-        """Builds the null condition: sentences of padding."""
+        """Builds the h of "no condition", for classifier-free guidance.
+
+        Args:
+          tokens: Tokens of shape [batch, words].
+
+        Returns:
+          Padding of the same shape.
+        """
         return jnp.full_like(tokens, PADDING)
 
     def _queries(self, head_size: int) -> Float[Array, "height width heads {head_size}"]:
@@ -85,7 +99,17 @@ class TextEncoder(nn.Module):
         return queries.reshape(*self.shape[:2], self.heads, head_size)
 
     def tokens(self, sentences: Sequence[str]) -> Int32[np.ndarray, "sentences length"]:
-        """Tokenises sentences, padded to the longest."""
+        """Converts sentences to tokens.
+
+        Args:
+          sentences: Sentences of words in the vocabulary; capitals and punctuation do not matter.
+
+        Returns:
+          Tokens of shape [sentences, words], padded to the longest sentence.
+
+        Raises:
+          InputError: If a word is not in the vocabulary.
+        """
         length = max(len(split_words(sentence)) for sentence in sentences)
         return np.stack([tokenise(sentence, self.words, length=length) for sentence in sentences])
 
