@@ -14,8 +14,9 @@ from jaxtyping import Float, Integer
 from sklearn.metrics import roc_auc_score
 
 from pixelcnn_jax.cli.options import Density, UserCommand, load_density
-from pixelcnn_jax.data.dataset import load, read_all
+from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.image_files import png_bits_per_dim
+from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.likelihood import bits_per_dim
 
 # model: data set of anomalies and its changed fields.

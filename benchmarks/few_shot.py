@@ -18,8 +18,8 @@ from jaxtyping import Float, Int
 from experiments.shared.measuring import draw_in_parts
 from pixelcnn_jax import InputError, sample
 from pixelcnn_jax.cli.options import UserCommand, load_density
-from pixelcnn_jax.data.dataset import load
 from pixelcnn_jax.data.examples import ExampleSets
+from pixelcnn_jax.data.loading import load
 
 WAYS = 20  # characters to choose from
 REFERENCES = 9  # drawings per character
@@ -75,7 +75,7 @@ def read_characters(images: ExampleSets, count: int, drawings: int) -> Character
             f"{images.description} has {len(characters)}."
         )
     selection = [characters[i * len(characters) // count][:drawings] for i in range(count)]
-    return np.array([[images.images.draw(int(i), seed=0)["image"] for i in members] for members in selection], int)
+    return np.array([[images.images.get(int(i), seed=0)["image"] for i in members] for members in selection], int)
 
 
 @click.command(cls=UserCommand, help=__doc__)

@@ -51,8 +51,9 @@ from PIL import Image, ImageOps
 from configs import digits
 from experiments.paper import unconditional
 from pixelcnn_jax import bits_per_dim, load_pretrained, log_prob, sample
-from pixelcnn_jax.data.dataset import load_splits, read_all
+from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.image_files import grid
+from pixelcnn_jax.data.loading import load_splits
 from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.run import train

@@ -54,7 +54,7 @@ from pathlib import Path
 import jax
 
 from experiments import recipe_of
-from pixelcnn_jax.data.dataset import load_splits
+from pixelcnn_jax.data.loading import load_splits
 from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.cost import estimate_cost
 from pixelcnn_jax.training.run import train

@@ -17,7 +17,8 @@ from tiny_runs import ROOT
 
 from benchmarks import accelerator, curves, few_shot, peers, speedrun
 from pixelcnn_jax import GatedPixelCNN, InputError, pretrained_names
-from pixelcnn_jax.data.dataset import load, read_all
+from pixelcnn_jax.data.dataset import read_all
+from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder

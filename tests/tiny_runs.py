@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from experiments import default_config, recipe_of
-from pixelcnn_jax.data.dataset import load_splits
+from pixelcnn_jax.data.loading import load_splits
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import keys, parse_config
 from pixelcnn_jax.training.metrics import read_records

@@ -7,7 +7,8 @@ from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import apply
 from experiments.shared.pieces import init_of
-from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.data.dataset import take_images
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig

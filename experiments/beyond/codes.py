@@ -14,7 +14,8 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.shared.fingerprints import index_of_different_image
 from experiments.shared.measuring import report_split
 from experiments.shared.pieces import init_of_each
-from pixelcnn_jax.data.dataset import Dataset, Splits, take_images
+from pixelcnn_jax.data.dataset import Dataset, take_images
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.autoregressive import Network

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.pieces import blank, draw_grid, init_of
-from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.data.dataset import take_images
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import luma
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError

@@ -14,8 +14,9 @@ from jaxtyping import Array, Float, Integer, Key
 
 from experiments.shared.measuring import report_split
 from experiments.shared.pieces import blank, draw_grid, init_of
-from pixelcnn_jax.data.dataset import Dataset, Splits, load
+from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.examples import ExampleSets, episodes
+from pixelcnn_jax.data.loading import Splits, load
 from pixelcnn_jax.data.views import random_index, rotate, symmetries
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
@@ -80,7 +81,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "ro
     images, pairs = with_all_examples(report_split(splits)), -(-config.train.sample_rows // 2)
     firsts = [members[0] for members in images.members.values()]
     indices = [firsts[pair * len(firsts) // pairs] for pair in range(pairs)]
-    examples = np.stack([images.draw(int(i), seed=0)["examples"][:SHOWN] for i in indices]).repeat(2, axis=0)
+    examples = np.stack([images.get(int(i), seed=0)["examples"][:SHOWN] for i in indices]).repeat(2, axis=0)
     examples[::2, 1:] = ABSENT
     return examples[: config.train.sample_rows]
 

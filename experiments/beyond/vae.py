@@ -17,7 +17,8 @@ from experiments.shared.fingerprints import fingerprint
 from experiments.shared.measuring import apply, report_split
 from experiments.shared.pieces import blank, draw_grid, init_of_each, make_conditional
 from experiments.shared.settings import Encoded, Mapped
-from pixelcnn_jax.data.dataset import Splits, take_images
+from pixelcnn_jax.data.dataset import take_images
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.encoders import Encoder

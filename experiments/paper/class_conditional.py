@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.shared.measuring import check_classifier, class_accuracy, report_split
 from experiments.shared.pieces import draw_grid, drawer, init_of, make_conditional, nats_given_each
 from experiments.shared.settings import Classified, Mapped
-from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim

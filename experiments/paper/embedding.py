@@ -15,7 +15,8 @@ from experiments.shared.measuring import apply, report_split
 from experiments.shared.pieces import init_of
 from experiments.shared.settings import Encoded
 from experiments.shared.triplets import on_unit_sphere, squared_distances, triplet_loss
-from pixelcnn_jax.data.dataset import Dataset, Splits, read_all, take_images
+from pixelcnn_jax.data.dataset import Dataset, read_all, take_images
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.views import rotate, symmetries
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field

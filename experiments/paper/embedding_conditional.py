@@ -17,7 +17,8 @@ from experiments.shared.measuring import check_experiment, distance, draw_in_par
 from experiments.shared.pieces import blank, draw_grid, drawer, init_of_each, make_conditional
 from experiments.shared.settings import Mapped
 from experiments.shared.triplets import between, on_unit_sphere, squared_distances
-from pixelcnn_jax.data.dataset import Splits, read_all
+from pixelcnn_jax.data.dataset import read_all
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.views import rotate, symmetries
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.errors import InputError

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.shared.measuring import apply, check_classifier, class_accuracy, report_split
 from experiments.shared.pieces import blank, init_of_each
 from experiments.shared.settings import Classified
-from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats

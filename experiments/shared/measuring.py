@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
-from pixelcnn_jax.data.dataset import Dataset, Splits
+from pixelcnn_jax.data.dataset import Dataset
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.data.dataset import DataConfig
+from pixelcnn_jax.data.loading import DataConfig
 from pixelcnn_jax.foundation.errors import InputError, first_line, user_message
 from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.progress import progress_bar

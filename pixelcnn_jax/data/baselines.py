@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 from jaxtyping import Int
 
-from pixelcnn_jax.data.dataset import Dataset, Splits
+from pixelcnn_jax.data.dataset import Dataset
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.source import read_ahead
 
 
@@ -31,5 +32,5 @@ def baselines(splits: Splits) -> dict[str, dict[str, float]]:
 
 
 def _images(dataset: Dataset) -> Iterator[Int[np.ndarray, " subpixels"]]:
-    examples = read_ahead(partial(dataset.draw, seed=0), stop=len(dataset))
+    examples = read_ahead(partial(dataset.get, seed=0), stop=len(dataset))
     return (example["image"].astype(np.int32).ravel() for example in examples)

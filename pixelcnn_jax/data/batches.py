@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Int
 
-from pixelcnn_jax.data.augmentation import augmented
-from pixelcnn_jax.data.indexed_images import Dataset, stack
+from pixelcnn_jax.data.dataset import Dataset, random_generator, stack
 from pixelcnn_jax.data.source import Example, read_ahead
 
 
@@ -48,13 +47,31 @@ def training_batches(
     def example(place: int) -> Example:
         epoch, place = divmod(place, count)
         index = epoch * count + int(order(epoch)[place])  # random numbers belong to an image and an epoch
-        return dataset.draw(index, seed=draw_seed, augment=functools.partial(augment, index=index))
+        return dataset.get(index, seed=draw_seed, augment=functools.partial(augment, index=index))
 
     def batch(step: int) -> Example:
         start = step * batch_size + process_index * rows
         return stack([example(place) for place in range(start, start + rows)])
 
     return batch
+
+
+def augmented(image: np.ndarray, *, index: int, flip: bool, shift: int, seeds: list[int]) -> np.ndarray:
+    """Mirrors half of the images, and translates by at most ``shift`` pixels, zero-padded.
+
+    Args:
+      index: of the image and its epoch.
+      seeds: of flips and shifts.
+    """
+    flip_seed, shift_seed = seeds
+    if flip and random_generator(flip_seed, index).random() < 0.5:
+        image = image[:, ::-1]
+    if not shift:
+        return image
+    down, right = random_generator(shift_seed, index).integers(0, 2 * shift, size=2, endpoint=True)
+    bordered = np.zeros(np.add(image.shape, (2 * shift, 2 * shift, 0)), image.dtype)  # np.pad is ten times slower
+    bordered[shift:-shift, shift:-shift] = image
+    return bordered[down : down + image.shape[0], right : right + image.shape[1]]
 
 
 def evaluation_batches(
@@ -68,7 +85,7 @@ def evaluation_batches(
 
     def batch(number: int) -> Example:
         start = number * batch_size + process_index * rows
-        return stack([dataset.draw(min(place, last), seed=0) for place in range(start, start + rows)])
+        return stack([dataset.get(min(place, last), seed=0) for place in range(start, start + rows)])
 
     return read_ahead(batch, stop=-(-len(dataset) // batch_size))
 

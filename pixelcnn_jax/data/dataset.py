@@ -1,183 +1,100 @@
-"""Data sets as integer images."""
+"""Splits as integer images by index."""
 
 import dataclasses
-import sys
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Int
 
-from pixelcnn_jax.data.arrays import array_source, read_arrays, read_digits
-from pixelcnn_jax.data.checks import validated
-from pixelcnn_jax.data.examples import with_examples
-from pixelcnn_jax.data.folder import read_folder
-from pixelcnn_jax.data.indexed_images import Dataset, read_all, take_images
-from pixelcnn_jax.data.preparation import SCANS, Preparation
-from pixelcnn_jax.data.scenes import SIZES, read_scenes
-from pixelcnn_jax.data.source import INSPECTED, Source
-from pixelcnn_jax.data.splits import parse_split
-from pixelcnn_jax.data.tfds import is_prepared, read_tfds, unprepared
-from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.fields import field, read_section
+from pixelcnn_jax.data.preparation import SCANS, unchanged
+from pixelcnn_jax.data.source import Example, read_ahead
 from pixelcnn_jax.models.inputs import ImageSpec
 
-__all__ = ["DataConfig", "Dataset", "Splits"]
-__all__ += ["from_array", "load", "load_example", "load_splits", "read_all", "take_images"]
+Augment = Callable[[np.ndarray], np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DataConfig(Preparation):
-    """The data set, its splits and their preparation."""
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """One split: integer images by index, prepared for a model.
 
-    dataset: str = field("digits", "digits, folder, array, mnist_scenes/32x32, or any TFDS image data set")
-    data_dir: str | None = field(None, "folder, .npz file, or TFDS data_dir (None: its default)")
-    download: bool = field(False, "download and prepare missing TFDS data sets")
-    train_split: str = field("train", "training split, e.g. train[:90%] or train[:50000]")
-    validation_split: str = field("validation", "split for model selection")
-    test_split: str = field("test", "split scored once at the end; empty for none")
-    labels: bool = field(False, "carry class labels")
-    captions: bool = field(False, "carry captions (folder and mnist_scenes/32x32 only)")
-    flip: bool = field(False, "mirror half of the training images horizontally")
-    shift: int = field(0, "maximum translation of training images in pixels, zero-padded", least=0)
-    images_per_class: int = field(1, "consecutive training images of one class", least=1)
-    max_examples: int = field(0, "maximum number of same-class examples per image", least=0)
-    min_examples: int = field(0, "minimum number of examples per image, classes permitting", least=0)
-
-    def __post_init__(self) -> None:
-        if self.flip and (self.captions or self.max_examples):
-            raise InputError(
-                "flip must be off with captions, which may say left or right, and with max_examples, whose images are "
-                "not mirrored."
-            )
-        if self.images_per_class > 1 and not self.labels:
-            raise InputError("images_per_class above 1 needs labels=True.")
-
-
-class Splits(NamedTuple):
-    """The splits of a run, equal in shape, levels and classes."""
-
-    train: Dataset
-    validation: Dataset
-    test: Dataset | None = None
-
-    @property
-    def held_out(self) -> dict[str, Dataset]:
-        """Held-out splits by name."""
-        return {"validation": self.validation} | ({"test": self.test} if self.test is not None else {})
-
-    @property
-    def spec(self) -> ImageSpec:
-        """Shape, levels and classes of the images."""
-        return self.train.spec
-
-
-def load_splits(config: DataConfig) -> Splits:
-    """Loads the splits of a run. Warns if held-out images are also trained on.
-
-    Raises:
-      InputError: for unavailable splits or different shapes.
+    Attributes:
+      example: reads the upright image, and its label if carried.
+      count: number of images.
+      spec: shape, levels and classes.
+      description: such as "mnist 3.0.1 train[:50000], resized to 32x32".
+      dynamic_levels: number of levels to binarise dynamically.
+      scan: pixel order, a key of ``SCANS``.
     """
-    names = ("train", "validation", "test") if config.test_split else ("train", "validation")
-    sources = {name: _source(config, getattr(config, f"{name}_split")) for name in names}
-    splits = Splits(**{name: _load(config, source) for name, source in sources.items()})
-    for name, dataset in splits.held_out.items():
-        train, held_out = sources["train"], sources[name]
-        if train.stored == held_out.stored and (shared := np.intersect1d(train.rows, held_out.rows).size):
-            both = f"{shared:,} images are in both train_split and {name}_split"
-            print(f"{both}: their likelihood is not that of held-out images.", file=sys.stderr)
-        if dataset.spec != splits.spec:
-            shapes = " and ".join(f"{x.description} has {x.spec.shape}" for x in (splits.train, dataset))
-            raise InputError(f"The splits differ in the shape of their images, {shapes}: set resize or grey.")
-    return splits
 
+    example: Callable[[int], Example]
+    count: int
+    spec: ImageSpec
+    description: str
+    dynamic_levels: int | None = None
+    scan: str = "rows"
 
-def load(dataset: str, split: str, **options: Any) -> Dataset:
-    """Loads a split, e.g. `load("mnist", "train[:50000]", binarize="dynamic")`.
+    def __len__(self) -> int:
+        return self.count
 
-    Args:
-      dataset: "digits", "folder", "array", or a TFDS name such as "mnist:3.0.1".
-      split: a name, a part ("train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
-        "train where label is below 100[:90%]").
-      **options: other fields of DataConfig.
+    def __iter__(self) -> Iterator[Example]:
+        return read_ahead(self.example, stop=self.count, threads=8)
 
-    Raises:
-      InputError: if any is not available.
-    """
-    if options.get("data_dir") is not None:
-        options["data_dir"] = str(options["data_dir"])
-    config = read_section(DataConfig, {"dataset": dataset, **options}, name="data")
-    return _load(config, _source(config, split))
+    def labels(self) -> Int[np.ndarray, " count"]:
+        """Reads all class labels."""
+        return np.array([example["label"] for example in self])
 
+    def subset(self, count: int) -> "Dataset":
+        """Selects at most ``count`` images, evenly spaced."""
+        if count >= len(self):
+            return self
+        return self.take(np.arange(count) * len(self) // count, f"{self.description}, {count} of them")
 
-def load_example(config: DataConfig) -> Dataset:
-    """Loads the training split, or one random image like those of a TFDS set that is not prepared."""
-    stored = config.dataset in ("digits", "folder", "array") or config.dataset.startswith("mnist_scenes")
-    if stored or is_prepared(config.dataset, config.data_dir):
-        return _load(config, _source(config, config.train_split))
-    return _load(config, unprepared(config.dataset, labels=config.labels, levels=config.levels))
+    def get(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
+        """Draws an example: binarised if dynamic, augmented, then scanned.
 
+        Args:
+          index: epoch * len(self) + image index.
+          seed: of the random numbers.
+          augment: applied to the upright image.
+        """
+        example = self.example(index % self.count)
+        image = example["image"]
+        if self.dynamic_levels is not None:
+            image = random_generator(seed, index).random(image.shape) * (self.dynamic_levels - 1) < image
+        return example | {"image": SCANS[self.scan](augment(image))}
 
-def from_array(
-    images: np.ndarray,
-    labels: np.ndarray | None = None,
-    *,
-    levels: int,
-    classes: int | None = None,
-    description: str = "array",
-    **options: Any,
-) -> Dataset:
-    """Builds a data set from an array.
+    def with_arrays(self, **arrays: np.ndarray) -> "Dataset":
+        """Adds a row of each array, such as "h", to each image."""
 
-    Args:
-      images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
-      labels: integers [count].
-      classes: default: largest label plus one.
-      description: name of the data set.
-      **options: other fields of Preparation.
+        def example(index: int) -> Example:
+            return self.example(index) | {name: array[index] for name, array in arrays.items()}
 
-    Raises:
-      InputError: for a wrong shape, type or range.
-    """
-    preparation = read_section(Preparation, {"levels": levels, **options}, name="data")
-    return _prepare(array_source(description, images, labels, levels=levels, classes=classes), preparation)
+        return dataclasses.replace(self, example=example)
 
-
-def _source(config: DataConfig, text: str) -> Source:
-    split, data_dir, labels = parse_split(text), config.data_dir, config.labels
-    match config.dataset:
-        case "digits":
-            source = read_digits(split, labels=labels)
-        case "folder":
-            source = read_folder(split, data_dir=data_dir, labels=labels, captions=config.captions)
-        case "array":
-            source = read_arrays(split, data_dir=data_dir, labels=labels, levels=config.levels)
-        case name:
-            read = partial(read_tfds, data_dir=data_dir, download=config.download)
-            if name.startswith("mnist_scenes"):
-                mnist = partial(read, "mnist", labels=True)
-                source = read_scenes(name, split, mnist, labels=labels, captions=config.captions)
-            else:
-                source = read(name, split, labels=labels)
-    if config.captions and source.words is None:
-        raise InputError(f"captions need dataset=folder or one of {', '.join(SIZES)}, got dataset={config.dataset}.")
-    return source._replace(title=f"{source.title} {text}")
-
-
-def _load(config: DataConfig, source: Source) -> Dataset:
-    images, most, fewest = _prepare(source, config), config.max_examples, config.min_examples
-    return with_examples(images, most, fewest) if most or fewest else images
-
-
-def _prepare(source: Source, preparation: Preparation) -> Dataset:
-    """Applies the preparation and inspects some images."""
-    prepared, dynamic_levels = preparation.apply(source), source.levels if preparation.binarize == "dynamic" else None
-    height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
-    spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
-    prepared = validated(prepared, levels=dynamic_levels or spec.levels)
-    dataset = Dataset(prepared.reader(), len(prepared.rows), spec, prepared.title, dynamic_levels, preparation.scan)
-    ends = [(int(example["image"].min()), int(example["image"].max())) for example in dataset.subset(INSPECTED)]
-    if (preparation.binarize != "none" or preparation.bits) and np.ptp(ends) <= bool(dynamic_levels):
-        raise InputError(
-            f"binarize or bits leaves {source.title} black or white: for images of 0 and 1, set levels=2 alone."
+    def take(self, indices: Int[np.ndarray, " count"], description: str) -> "Dataset":
+        """Selects images by index."""
+        return dataclasses.replace(
+            self, example=lambda i: self.example(int(indices[i])), count=len(indices), description=description
         )
-    return dataset
+
+
+def stack(examples: Sequence[Example]) -> Example:
+    """Stacks examples into a batch; integers become int32."""
+    stacked = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+    return {name: x.astype(np.int32) if x.dtype.kind in "bui" else x for name, x in stacked.items()}
+
+
+def read_all(dataset: Dataset) -> Example:
+    """Reads all images and labels as one batch."""
+    return stack([dataset.get(index, seed=0) for index in range(len(dataset))])
+
+
+def take_images(dataset: Dataset, count: int) -> Int[np.ndarray, "count height width channels"]:
+    """Reads ``count`` images, evenly spaced, repeated if fewer."""
+    images = read_all(dataset.subset(count))["image"]
+    return images[np.arange(count) % len(images)]
+
+
+def random_generator(seed: int, index: int) -> np.random.Generator:
+    """Makes a generator from seed and index."""
+    return np.random.Generator(np.random.Philox(seed, counter=[0, 0, 0, index]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from pixelcnn_jax.data.indexed_images import Augment, Dataset, random_generator
+from pixelcnn_jax.data.dataset import Augment, Dataset, random_generator
 from pixelcnn_jax.data.preparation import unchanged
 from pixelcnn_jax.data.source import Example
 from pixelcnn_jax.foundation.errors import InputError
@@ -34,16 +34,16 @@ class ExampleSets(Dataset):
     most: int
     fewest: int = 0
 
-    def draw(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
+    def get(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
         """Draws an example and its set, which is not augmented."""
-        example = super().draw(index, seed=seed, augment=augment)
+        example = super().get(index, seed=seed, augment=augment)
         epoch, random = index // self.count, random_generator(seed, STREAM + index)
         members = self.members[int(example["label"])]
         members = random.permutation(members[members != example.pop("index")])
         count = random.integers(self.fewest, self.most + 1, size=2).min()
         examples = np.full((self.most, *self.spec.shape), ABSENT, np.int32)
         for place, member in enumerate(members[:count]):
-            examples[place] = self.images.draw(epoch * len(self.images) + int(member), seed=seed)["image"]
+            examples[place] = self.images.get(epoch * len(self.images) + int(member), seed=seed)["image"]
         return example | {"examples": examples}
 
 
@@ -87,7 +87,7 @@ def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int,
         classes = random.permutation(pool_labels[index % len(pools)])[:ways]
         right = int(random.integers(len(classes)))
         members = [random.permutation(pool.members[label])[: shots + 1] for label in classes]
-        images = np.array([[pool.images.draw(int(row), seed=0)["image"] for row in rows] for rows in members])
+        images = np.array([[pool.images.get(int(row), seed=0)["image"] for row in rows] for rows in members])
         return {"image": images[right, shots], "label": np.int32(right), "examples": images[:, :shots]}
 
     return Dataset(episode, count, pools[0].spec, f"{count} episodes of {pools[0].description}")

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
-from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Variables
 from pixelcnn_jax.pretrained import read_weights, save_pretrained

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 from jaxtyping import Array, Key
 
-from pixelcnn_jax.data.dataset import DataConfig
+from pixelcnn_jax.data.loading import DataConfig
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import as_config, field, help_lines, read_section
 from pixelcnn_jax.models.registry import ModelConfig

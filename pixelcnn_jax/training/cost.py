@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from pixelcnn_jax.data.dataset import Dataset
-from pixelcnn_jax.data.indexed_images import stack
+from pixelcnn_jax.data.dataset import Dataset, stack
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
@@ -30,7 +29,7 @@ def estimate_cost(config: RunConfig, experiment: Experiment, train: Dataset) -> 
     """
     state, key = check_memory(config, experiment), jax.eval_shape(lambda: jax.random.key(0))
     size = config.train.microbatch_size or config.train.batch_size
-    example = stack([train.draw(0, seed=0)])
+    example = stack([train.get(0, seed=0)])
     batch = {name: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype) for name, x in example.items()}
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:

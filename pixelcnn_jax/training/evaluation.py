@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.data.batches import evaluation_batches
-from pixelcnn_jax.data.indexed_images import Dataset
+from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
 from pixelcnn_jax.foundation.progress import progress_bar

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 
 from pixelcnn_jax.data.arrays import channels_of
-from pixelcnn_jax.data.dataset import Dataset, Splits
-from pixelcnn_jax.data.indexed_images import stack
+from pixelcnn_jax.data.dataset import Dataset, stack
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.distributions import accumulation_dtype
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
 from pixelcnn_jax.foundation.errors import InputError

@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from pixelcnn_jax.data.batches import training_batches
-from pixelcnn_jax.data.dataset import Dataset, Splits
+from pixelcnn_jax.data.dataset import Dataset
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.source import read_ahead
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
 from pixelcnn_jax.foundation.errors import InputError

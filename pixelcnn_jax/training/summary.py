@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pixelcnn_jax.data.dataset import Splits
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import LIKELIHOOD

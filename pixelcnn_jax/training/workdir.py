@@ -24,7 +24,8 @@ from typing import Any
 import flax
 import jax
 
-from pixelcnn_jax.data.dataset import Dataset, Splits, read_all
+from pixelcnn_jax.data.dataset import Dataset, read_all
+from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.source import INSPECTED
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import interpreter, read_json, try_read_json, write_json

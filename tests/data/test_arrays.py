@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from image_helpers import images_of, ramp
 
-from pixelcnn_jax.data.dataset import DataConfig, from_array, load, load_splits, read_all
+from pixelcnn_jax.data.dataset import read_all
+from pixelcnn_jax.data.loading import DataConfig, from_array, load, load_splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
@@ -62,7 +63,7 @@ def test_reading_a_file_needs_no_other_package(tmp_path):
 import sys
 from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.source import read_ahead
-from pixelcnn_jax.data.dataset import load
+from pixelcnn_jax.data.loading import load
 train = load("array", "train", data_dir={str(tmp_path / "ramps.npz")!r})
 next(read_ahead(training_batches(train, batch_size=4, seed=0)))  # and ends, although its threads could go on
 print([name for name in ("grain", "tensorflow", "tensorflow_datasets", "sklearn") if name in sys.modules])

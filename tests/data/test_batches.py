@@ -5,7 +5,7 @@ import pytest
 from image_helpers import ramp, same
 
 from pixelcnn_jax.data.batches import evaluation_batches, training_batches
-from pixelcnn_jax.data.dataset import from_array
+from pixelcnn_jax.data.loading import from_array
 
 
 @pytest.fixture(scope="module")

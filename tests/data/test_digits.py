@@ -3,7 +3,7 @@ import pytest
 from image_helpers import images_of
 from sklearn.datasets import load_digits
 
-from pixelcnn_jax.data.dataset import load
+from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 

@@ -7,8 +7,8 @@ import pytest
 
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.batches import evaluation_batches, training_batches
-from pixelcnn_jax.data.dataset import from_array, load
 from pixelcnn_jax.data.examples import episodes, with_examples
+from pixelcnn_jax.data.loading import from_array, load
 from pixelcnn_jax.models.inputs import ABSENT
 
 COUNT, CLASSES = 60, 4
@@ -23,7 +23,7 @@ def sets():
 
 
 def drawn(sets, index, seed=0):
-    example = sets.draw(index, seed=seed)
+    example = sets.get(index, seed=seed)
     each = example["examples"]
     shown = [int(one.flat[0]) for one in each if one.flat[0] != ABSENT]
     assert all((one == one.flat[0]).all() for one in each)
@@ -70,7 +70,7 @@ def test_batches_carry_them(sets):
 
 
 def test_the_field_of_the_config_carries_them_and_needs_labels():
-    batch = load("digits", "train[:50]", labels=True, max_examples=2).draw(3, seed=0)
+    batch = load("digits", "train[:50]", labels=True, max_examples=2).get(3, seed=0)
     assert batch["examples"].shape == (2, 8, 8, 1)
     with pytest.raises(InputError, match=r"config\.data\.labels"):
         load("digits", "train[:50]", max_examples=2)

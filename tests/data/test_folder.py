@@ -5,9 +5,8 @@ import PIL.Image
 import pytest
 from image_helpers import images_of, pillow, ramp, save
 
-from pixelcnn_jax.data import dataset
 from pixelcnn_jax.data import folder as module
-from pixelcnn_jax.data.dataset import DataConfig, load, load_splits
+from pixelcnn_jax.data.loading import DataConfig, load, load_splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
@@ -101,7 +100,7 @@ def test_each_file_is_one_image_however_many_links_lead_to_it(tmp_path, capsys):
 @pytest.fixture
 def many(tmp_path, monkeypatch):
     """A folder of 100 grey images, of which ten are looked at before training."""
-    for reader in (module, dataset):
+    for reader in (module, loading):
         monkeypatch.setattr(reader, "INSPECTED", 10)
     for i in range(100):
         PIL.Image.new("L", (6, 4), i % 5).save(tmp_path / f"{i:02}.png")

@@ -4,7 +4,7 @@ import pytest
 from image_helpers import images_of, ramp
 
 from pixelcnn_jax.data.batches import training_batches
-from pixelcnn_jax.data.dataset import from_array
+from pixelcnn_jax.data.loading import from_array
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation.errors import InputError
 

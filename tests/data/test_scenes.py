@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pixelcnn_jax.data import dataset
 from pixelcnn_jax.data.arrays import array_source
-from pixelcnn_jax.data.dataset import load, read_all
+from pixelcnn_jax.data.dataset import read_all
+from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.scenes import HELD_OUT, LENGTH, PLACES, SCENES, WORDS, draw_scene
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.text_encoder import tokenise
@@ -21,7 +21,7 @@ def mnist(monkeypatch):
         images = np.full((40, 28, 28), 100, np.uint8) + labels[:, None, None].astype(np.uint8)
         return array_source(name, images + np.uint8(100 * (split.name == "test")), labels, levels=256, classes=10)
 
-    monkeypatch.setattr(dataset, "read_tfds", read)
+    monkeypatch.setattr(loading, "read_tfds", read)
 
 
 def scenes(split, **options):
@@ -80,4 +80,4 @@ def test_what_is_not_there_is_refused(mnist):
             load(name or "mnist_scenes/32x32", split)
     with pytest.raises(InputError, match="captions"):
         load("digits", "train", captions=True)
-    assert dataset.load("mnist_scenes/32x32", "test[:10]").spec.words is None
+    assert loading.load("mnist_scenes/32x32", "test[:10]").spec.words is None

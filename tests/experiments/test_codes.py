@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from experiments.beyond.codes import codes_of, fit_patches, images_of, patches_of
-from pixelcnn_jax.data.dataset import from_array
+from pixelcnn_jax.data.loading import from_array
 
 
 def test_patches_come_back():

@@ -7,7 +7,7 @@ from tiny import tiny_config, tiny_splits
 
 from experiments.paper.embedding import check, identities_of, verification
 from pixelcnn_jax import load_pretrained
-from pixelcnn_jax.data.dataset import from_array
+from pixelcnn_jax.data.loading import from_array
 
 
 def test_identities_are_the_first_ones_with_two_images():

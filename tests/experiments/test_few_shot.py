@@ -9,7 +9,7 @@ import pytest
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
 from experiments.beyond.few_shot import SHOWN, picture_source, report, with_all_examples
-from pixelcnn_jax.data.indexed_images import stack
+from pixelcnn_jax.data.dataset import stack
 from pixelcnn_jax.models.inputs import ABSENT, ImageSpec
 
 
@@ -37,7 +37,7 @@ def test_likelihoods_are_given_no_more_examples_than_a_class_has():
 def test_training_rotates_an_image_and_its_examples_alike(width):
     changes = {"settings.augment": 1.0, "model.dropout": 0.0}
     experiment, params, splits = tiny_experiment("few_shot", changes, spec=ImageSpec(8, width, 1, 17, 10))
-    batch = stack([with_all_examples(splits.test).draw(i, seed=0) for i in range(8)])
+    batch = stack([with_all_examples(splits.test).get(i, seed=0) for i in range(8)])
     batch = jax.tree.map(jnp.asarray, batch | {name: batch[name][..., :width, :] for name in ("image", "examples")})
     symmetries = [lambda x, k=k: np.rot90(x, k, (-3, -2)) for k in range(0, 4, 1 if width == 8 else 2)]
     symmetries += [lambda x, turn=turn: np.flip(turn(x), -2) for turn in symmetries]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_runs import tiny, tiny_experiment
 
-from pixelcnn_jax.data.dataset import from_array
+from pixelcnn_jax.data.loading import from_array
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.training.cost import check_memory, estimate_cost
 from pixelcnn_jax.training.step import init_state

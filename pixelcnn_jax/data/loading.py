@@ -1,0 +1,179 @@
+"""Data sets by name: from a config, through a reader and the preparation, to a ``Dataset``."""
+
+import dataclasses
+import sys
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pixelcnn_jax.data.arrays import array_source, read_arrays, read_digits
+from pixelcnn_jax.data.dataset import Dataset
+from pixelcnn_jax.data.examples import with_examples
+from pixelcnn_jax.data.folder import read_folder
+from pixelcnn_jax.data.preparation import SCANS, Preparation, validated
+from pixelcnn_jax.data.scenes import SIZES, read_scenes
+from pixelcnn_jax.data.source import INSPECTED, Source
+from pixelcnn_jax.data.splits import parse_split
+from pixelcnn_jax.data.tfds import is_prepared, read_tfds, unprepared
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.fields import field, read_section
+from pixelcnn_jax.models.inputs import ImageSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig(Preparation):
+    """The data set, its splits and their preparation."""
+
+    dataset: str = field("digits", "digits, folder, array, mnist_scenes/32x32, or any TFDS image data set")
+    data_dir: str | None = field(None, "folder, .npz file, or TFDS data_dir (None: its default)")
+    download: bool = field(False, "download and prepare missing TFDS data sets")
+    train_split: str = field("train", "training split, e.g. train[:90%] or train[:50000]")
+    validation_split: str = field("validation", "split for model selection")
+    test_split: str = field("test", "split scored once at the end; empty for none")
+    labels: bool = field(False, "carry class labels")
+    captions: bool = field(False, "carry captions (folder and mnist_scenes/32x32 only)")
+    flip: bool = field(False, "mirror half of the training images horizontally")
+    shift: int = field(0, "maximum translation of training images in pixels, zero-padded", least=0)
+    images_per_class: int = field(1, "consecutive training images of one class", least=1)
+    max_examples: int = field(0, "maximum number of same-class examples per image", least=0)
+    min_examples: int = field(0, "minimum number of examples per image, classes permitting", least=0)
+
+    def __post_init__(self) -> None:
+        if self.flip and (self.captions or self.max_examples):
+            raise InputError(
+                "flip must be off with captions, which may say left or right, and with max_examples, whose images are "
+                "not mirrored."
+            )
+        if self.images_per_class > 1 and not self.labels:
+            raise InputError("images_per_class above 1 needs labels=True.")
+
+
+class Splits(NamedTuple):
+    """The splits of a run, equal in shape, levels and classes."""
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset | None = None
+
+    @property
+    def held_out(self) -> dict[str, Dataset]:
+        """Held-out splits by name."""
+        return {"validation": self.validation} | ({"test": self.test} if self.test is not None else {})
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Shape, levels and classes of the images."""
+        return self.train.spec
+
+
+def load_splits(config: DataConfig) -> Splits:
+    """Loads the splits of a run. Warns if held-out images are also trained on.
+
+    Raises:
+      InputError: for unavailable splits or different shapes.
+    """
+    names = ("train", "validation", "test") if config.test_split else ("train", "validation")
+    sources = {name: _source(config, getattr(config, f"{name}_split")) for name in names}
+    splits = Splits(**{name: _load(config, source) for name, source in sources.items()})
+    for name, dataset in splits.held_out.items():
+        train, held_out = sources["train"], sources[name]
+        if train.stored == held_out.stored and (shared := np.intersect1d(train.rows, held_out.rows).size):
+            both = f"{shared:,} images are in both train_split and {name}_split"
+            print(f"{both}: their likelihood is not that of held-out images.", file=sys.stderr)
+        if dataset.spec != splits.spec:
+            shapes = " and ".join(f"{x.description} has {x.spec.shape}" for x in (splits.train, dataset))
+            raise InputError(f"The splits differ in the shape of their images, {shapes}: set resize or grey.")
+    return splits
+
+
+def load(dataset: str, split: str, **options: Any) -> Dataset:
+    """Loads a split, e.g. `load("mnist", "train[:50000]", binarize="dynamic")`.
+
+    Args:
+      dataset: "digits", "folder", "array", or a TFDS name such as "mnist:3.0.1".
+      split: a name, a part ("train[-10%:]"), or classes by name or index ("train where label is 3 or 5",
+        "train where label is below 100[:90%]").
+      **options: other fields of DataConfig.
+
+    Raises:
+      InputError: if any is not available.
+    """
+    if options.get("data_dir") is not None:
+        options["data_dir"] = str(options["data_dir"])
+    config = read_section(DataConfig, {"dataset": dataset, **options}, name="data")
+    return _load(config, _source(config, split))
+
+
+def load_example(config: DataConfig) -> Dataset:
+    """Loads the training split, or one random image like those of a TFDS set that is not prepared."""
+    stored = config.dataset in ("digits", "folder", "array") or config.dataset.startswith("mnist_scenes")
+    if stored or is_prepared(config.dataset, config.data_dir):
+        return _load(config, _source(config, config.train_split))
+    return _load(config, unprepared(config.dataset, labels=config.labels, levels=config.levels))
+
+
+def from_array(
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    *,
+    levels: int,
+    classes: int | None = None,
+    description: str = "array",
+    **options: Any,
+) -> Dataset:
+    """Builds a data set from an array.
+
+    Args:
+      images: integers 0 to levels - 1, [count, height, width] or [count, height, width, channels].
+      labels: integers [count].
+      classes: default: largest label plus one.
+      description: name of the data set.
+      **options: other fields of Preparation.
+
+    Raises:
+      InputError: for a wrong shape, type or range.
+    """
+    preparation = read_section(Preparation, {"levels": levels, **options}, name="data")
+    return _prepare(array_source(description, images, labels, levels=levels, classes=classes), preparation)
+
+
+def _source(config: DataConfig, text: str) -> Source:
+    split, data_dir, labels = parse_split(text), config.data_dir, config.labels
+    match config.dataset:
+        case "digits":
+            source = read_digits(split, labels=labels)
+        case "folder":
+            source = read_folder(split, data_dir=data_dir, labels=labels, captions=config.captions)
+        case "array":
+            source = read_arrays(split, data_dir=data_dir, labels=labels, levels=config.levels)
+        case name:
+            read = partial(read_tfds, data_dir=data_dir, download=config.download)
+            if name.startswith("mnist_scenes"):
+                mnist = partial(read, "mnist", labels=True)
+                source = read_scenes(name, split, mnist, labels=labels, captions=config.captions)
+            else:
+                source = read(name, split, labels=labels)
+    if config.captions and source.words is None:
+        raise InputError(f"captions need dataset=folder or one of {', '.join(SIZES)}, got dataset={config.dataset}.")
+    return source._replace(title=f"{source.title} {text}")
+
+
+def _load(config: DataConfig, source: Source) -> Dataset:
+    images, most, fewest = _prepare(source, config), config.max_examples, config.min_examples
+    return with_examples(images, most, fewest) if most or fewest else images
+
+
+def _prepare(source: Source, preparation: Preparation) -> Dataset:
+    """Applies the preparation and inspects some images."""
+    prepared, dynamic_levels = preparation.apply(source), source.levels if preparation.binarize == "dynamic" else None
+    height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
+    spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
+    prepared = validated(prepared, levels=dynamic_levels or spec.levels)
+    dataset = Dataset(prepared.reader(), len(prepared.rows), spec, prepared.title, dynamic_levels, preparation.scan)
+    ends = [(int(example["image"].min()), int(example["image"].max())) for example in dataset.subset(INSPECTED)]
+    if (preparation.binarize != "none" or preparation.bits) and np.ptp(ends) <= bool(dynamic_levels):
+        raise InputError(
+            f"binarize or bits leaves {source.title} black or white: for images of 0 and 1, set levels=2 alone."
+        )
+    return dataset
