@@ -6,6 +6,7 @@ import pytest
 from image_helpers import images_of, pillow, ramp, save
 
 from pixelcnn_jax.data import folder as module
+from pixelcnn_jax.data import loading
 from pixelcnn_jax.data.loading import DataConfig, load, load_splits
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pixelcnn_jax.data import loading
 from pixelcnn_jax.data.arrays import array_source
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import load

@@ -56,8 +56,8 @@ def test_reading_needs_no_tensorflow_and_no_patience(tiny):
 import sys
 from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.source import read_ahead
-from pixelcnn_jax.data.dataset import InputError
 from pixelcnn_jax.data.loading import load
+from pixelcnn_jax.foundation.errors import InputError
 dataset = load("tiny", "train", data_dir={str(tiny)!r}, labels=True)
 print(next(read_ahead(training_batches(dataset, batch_size=4, seed=0)))["image"].shape)
 try:
