@@ -26,9 +26,9 @@ def check_causal(
 ) -> None:
     """Checks that a network of your own is autoregressive: that the logits of a sub-pixel see only earlier ones.
 
-    Each sub-pixel of random images is moved by half of the levels in turn, at the cost of a forward pass. No logit at or
-    before it may then change by more than 1e-5 + 1e-5 |logit|. A smaller leak, or one that these images do not show, is
-    not found.
+    Each sub-pixel of random images is moved by half of the levels in turn, at the cost of a forward pass. No logit at
+    or before it may then change by more than 1e-5 + 1e-5 |logit|. A smaller leak, or one that these images do not show,
+    is not found.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the

@@ -56,7 +56,9 @@ def old_units(old: int, new: int, channels: int) -> np.ndarray:
 def main(name: str, folder: str, **larger: int | None) -> None:
     """Write the model NAME, enlarged, to FOLDER."""
     model, variables, card = load_pretrained(name)
-    kept = {field: card[field] for field in ("image_spec", "experiment", "measure", "density", "config") if field in card}
+    kept = {
+        field: card[field] for field in ("image_spec", "experiment", "measure", "density", "config") if field in card
+    }
     save_pretrained(folder, *grow(model, variables, jax.random.key(0), **larger), kept)
 
 

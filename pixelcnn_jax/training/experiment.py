@@ -33,7 +33,8 @@ class Experiment(NamedTuple):
       sample: Draws a grid of pictures, ``sample(params, key, source) -> images [rows, columns, height, width,
         channels]``; the source is what ``Recipe.picture_source`` returned.
       networks: The network, or a dict of networks by the names in the variables.
-      measure: "bits_per_dim" if the loss is a negative log-likelihood in nats, and otherwise the name of the loss.
+      measure: The name of the loss. "bits_per_dim" is for a negative log-likelihood in nats, which is divided by the
+        number of all sub-pixels of an image; a likelihood of some of them is "nats".
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
     """

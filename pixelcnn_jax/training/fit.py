@@ -62,8 +62,8 @@ class Fitted(NamedTuple):
       model: The network, which computes in float32 at least.
       variables: Its variables: the moving average of the parameters (EMA) at the best validation.
       history: One dict per record, with "step" and "seconds". The records of training have "train_bits_per_dim" and
-        "gradient_norm", means since the record before, "images_per_second", "learning_rate" and "skipped", the number of
-        steps that the means leave out because their gradient was not finite; those of a validation have
+        "gradient_norm", means since the record before, "images_per_second", "learning_rate" and "skipped", the number
+        of steps that the means leave out because their gradient was not finite; those of a validation have
         "validation_bits_per_dim".
     """
 
@@ -102,7 +102,8 @@ def fit(
 
     The optimizer is Muon, and Adam for biases, with gradients clipped to a global norm of 1; the learning rate rises
     over the first steps and then follows a cosine to zero. What is validated and returned is an exponential moving
-    average (EMA) of the parameters. On one CPU, identical calls with the same number of devices give bit-identical results.
+    average (EMA) of the parameters. On one CPU, identical calls with the same number of devices give bit-identical
+    results.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, any Linen module from images to logits, or a
@@ -111,8 +112,9 @@ def fit(
         dropout 0.2 if training takes more than ten epochs.
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
-      h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers
-        or bool, which a network of this package reads as one-hot vectors and any other network gets as int32; what a ``ConditionalModel`` takes is said by its conditioner. None for p(x).
+      h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or
+        bool, which a network of this package reads as one-hot vectors and any other network gets as int32; what a
+        ``ConditionalModel`` takes is said by its conditioner. None for p(x).
       s: Maps [count, height, width, map_features]; None for a model without.
       levels: Number of intensity levels of a sub-pixel. None takes that of the model, and otherwise 2 for bool, 256 for
         uint8 and 65,536 for uint16.
