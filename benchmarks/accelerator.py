@@ -28,8 +28,8 @@ from benchmarks.timing import fastest
 from benchmarks.train_step import stepper, useful_flops
 from experiments.paper import unconditional
 from pixelcnn_jax import compress, decompress, load_pretrained, log_prob, naive_sample, sample
-from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch
+from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import RunConfig, parse_config
 

@@ -17,9 +17,10 @@ from jaxtyping import Float, Int
 
 from experiments.shared.measuring import draw_in_parts
 from pixelcnn_jax import InputError, sample
-from pixelcnn_jax.cli.options import UserCommand, load_density
+from pixelcnn_jax.cli.options import load_density
 from pixelcnn_jax.data.examples import ExampleSets
 from pixelcnn_jax.data.loading import load
+from pixelcnn_jax.foundation.user_command import UserCommand
 
 WAYS = 20  # characters to choose from
 REFERENCES = 9  # drawings per character

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from benchmarks.timing import NOTHING_COMPILED, children_cpu_seconds
-from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.foundation.user_command import UserCommand
 
 
 def first_step(config: str) -> tuple[float, float]:

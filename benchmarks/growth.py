@@ -17,7 +17,7 @@ from benchmarks.timing import fastest
 from benchmarks.train_step import stepper
 from experiments import default_config
 from experiments.paper import unconditional
-from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training.config import parse_config
 

@@ -20,12 +20,12 @@ import numpy as np
 from benchmarks.train_step import stepper
 from configs import cifar10_full
 from experiments.paper import unconditional
-from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.loading import from_array, load
 from pixelcnn_jax.data.source import read_ahead
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, use_all_cores, wait_for_older
+from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.training.config import parse_config
 
 

@@ -21,8 +21,8 @@ from experiments.beyond import ising
 from experiments.beyond.ising import draw, estimate, make_network, new_variables
 from experiments.shared.ising_lattice import CRITICAL, infinite_magnetisation, lattice, mean_energy
 from pixelcnn_jax import load_pretrained, naive_sample, nats, sample_and_log_prob
-from pixelcnn_jax.cli.options import UserCommand, path
 from pixelcnn_jax.foundation.files import atomic_write
+from pixelcnn_jax.foundation.user_command import UserCommand, path
 
 LAYERS = {8: 4, 16: 6}  # of the published runs, by the size of the lattice
 SHOWN = (1.7, 2.1, 1 / CRITICAL, 2.6, 3.5)  # temperatures

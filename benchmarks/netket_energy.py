@@ -21,7 +21,7 @@ import numpy as np
 import optax
 
 from pixelcnn_jax import GatedPixelCNN
-from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.netket import PixelARNN
 
 SUMMED = 16  # most sites for exact sums

@@ -18,8 +18,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from benchmarks.timing import fastest
 from configs import cifar10_full
 from pixelcnn_jax import GatedPixelCNN, log_prob, sample, sample_and_log_prob
-from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh, match_sharding, use_all_cores
+from pixelcnn_jax.foundation.user_command import UserCommand
 
 R = GatedPixelCNN(levels=256, features=64, layers=7, head_features=64)
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from benchmarks.speedrun import SAME, Fields, train
-from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.training.metrics import read_records
 
 MEASURE = "validation_bits_per_dim"

@@ -20,8 +20,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from benchmarks.accelerator import SHAPES, resolved
 from experiments.paper import unconditional
 from pixelcnn_jax import InputError, sample
-from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh, replicated
+from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.training.optimizer import make_optimizer
 from pixelcnn_jax.training.step import init_state, train_step
 

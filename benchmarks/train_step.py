@@ -24,9 +24,9 @@ from benchmarks.timing import fastest
 from experiments import default_config
 from experiments.paper import unconditional
 from pixelcnn_jax import GatedPixelCNN
-from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, use_all_cores
+from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.models.autoregressive import encode
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.inputs import ImageSpec

@@ -32,15 +32,15 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from experiments import default_config, recipe_of
+from pixelcnn_jax.cli.next_commands import next_commands
 from pixelcnn_jax.data.loading import load_example, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.errors import InputError, user_message
 from pixelcnn_jax.training.config import RunConfig, help_text, parse_config
-from pixelcnn_jax.training.cost import check_memory, estimate_cost
+from pixelcnn_jax.training.cost import estimate_cost
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.processes import Processes, is_first, join, launched, run_on_first_process
-from pixelcnn_jax.training.report import next_steps
 from pixelcnn_jax.training.run import train
 from pixelcnn_jax.training.signals import Interrupted
 from pixelcnn_jax.training.summary import summary, table
@@ -77,9 +77,13 @@ def main(argv: list[str] | None = None) -> None:
         line = json.dumps(run(config, recipe, command))
         if is_first():
             ends = [line]
-            if (command.workdir / "report.html").exists():
+            if (report := command.workdir / "report.html").exists():
+                suggested = [
+                    f"\nThe report is {report}. Next:",
+                    *(f"  {one}" for one in next_commands(command.workdir)),
+                ]
                 # Programs read the last line; on a terminal it comes first.
-                ends.insert(int(sys.stdout.isatty()), next_steps(command.workdir))
+                ends.insert(int(sys.stdout.isatty()), "\n".join(suggested))
             print(*ends, sep="\n")
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
@@ -107,7 +111,6 @@ def run(config: RunConfig, recipe: Recipe, command: Command) -> dict[str, Any]:
     if config.data.download and processes.num_processes > 1:
         run_on_first_process(lambda: bool(load_splits(config.data)))  # the others find the data set prepared
     splits = load_splits(config.data)
-    check_memory(config, recipe.make_experiment(config, splits.spec, None))
     if is_first() and (hint := dtype_hint(config)) and config.model.dtype == "bfloat16":
         print(hint, file=sys.stderr)
     result = train(config, recipe, splits, command.workdir)

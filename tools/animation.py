@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pixelcnn_jax import load_pretrained, sample
-from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.foundation.user_command import UserCommand
 
 STEP = 14  # pixels drawn from one frame to the next
 SCALE, GAP = 3, 2

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from pixelcnn_jax import load_pretrained
-from pixelcnn_jax.cli.options import UserCommand
+from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.models.colours import colour_groups
 from pixelcnn_jax.pretrained import save_pretrained
 

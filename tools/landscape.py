@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from pixelcnn_jax.cli.options import UserCommand
 from pixelcnn_jax.foundation.files import atomic_write
+from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.pretrained import pretrained_names, read_card
 from tools.table import seconds_of
 

@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pixelcnn_jax.cli.options import UserCommand, path
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.user_command import UserCommand, path
 
 SPLITS = ("train", "test")
 

@@ -6,10 +6,10 @@ from pixelcnn_jax.cli.compress import compress, decompress
 from pixelcnn_jax.cli.evaluate import evaluate
 from pixelcnn_jax.cli.export import export
 from pixelcnn_jax.cli.models import models
-from pixelcnn_jax.cli.options import UserGroup
 from pixelcnn_jax.cli.sample import sample
 from pixelcnn_jax.cli.score import score
 from pixelcnn_jax.foundation.devices import keep_programs
+from pixelcnn_jax.foundation.user_command import UserGroup
 
 
 @click.group(cls=UserGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

@@ -15,39 +15,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.data.loading import DataConfig
-from pixelcnn_jax.foundation.errors import InputError, first_line, user_message
+from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.progress import progress_bar
+from pixelcnn_jax.foundation.user_command import path
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.card_checks import DENSITIES
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import load_pretrained
 
 Section = TypeVar("Section")
-
-
-def path(value: str) -> Path:
-    """Converts an argument to a path with ``~`` expanded; devices and pipes are refused."""
-    expanded = Path(os.path.expanduser(value))
-    if os.path.exists(expanded) and not (expanded.is_file() or expanded.is_dir()):
-        raise click.ClickException(f"{value} is neither a file nor a folder.")
-    return expanded
-
-
-class UserCommand(click.Command):
-    """A command that prints user errors as one sentence, with exit status 1."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
-            if (message := user_message(error)) is None:
-                raise
-            raise click.ClickException(message) from error
-
-
-class UserGroup(UserCommand, click.Group):
-    """A group of ``UserCommand``."""
 
 
 MOST_SUBPIXELS = 2**22  # per batch

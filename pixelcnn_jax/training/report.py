@@ -1,9 +1,8 @@
 """The page of a run, ``report.html``: one self-contained file."""
 
 import base64
-import json
-import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,8 @@ import jinja2
 import numpy as np
 
 from pixelcnn_jax.foundation.fields import read_section
-from pixelcnn_jax.foundation.files import atomic_write, interpreter, try_read_json
+from pixelcnn_jax.foundation.files import atomic_write, try_read_json
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.models.registry import MODULES
-from pixelcnn_jax.pretrained import name_of
 from pixelcnn_jax.training.metrics import read_records
 from pixelcnn_jax.training.summary import display_figures, score_rows
 
@@ -22,16 +19,17 @@ from pixelcnn_jax.training.summary import display_figures, score_rows
 PAGE = jinja2.Environment(
     autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
 ).from_string((Path(__file__).parent / "report.html.jinja").read_text())
+Commands = Callable[[Path], list[str]]  # what to do with a run
 MOST_PICTURES = 24  # validations on the page, to keep it small
 
 
-def write_report(workdir: Path) -> None:
+def write_report(workdir: Path, commands: Commands) -> None:
     """Writes ``report.html`` of a run, finished or not."""
-    atomic_write(workdir / "report.html", report_html(workdir))
+    atomic_write(workdir / "report.html", report_html(workdir, commands))
 
 
-def report_html(workdir: Path) -> str:
-    """Renders facts, scores, curve, samples and commands."""
+def report_html(workdir: Path, commands: Commands) -> str:
+    """Renders facts, scores, curve and samples; then the command of the run, and those that ``commands`` suggests."""
     run, card, result = (try_read_json(workdir / f"{name}.json") for name in ("config", "model", "result"))
     config, spec = run["config"], read_section(ImageSpec, run["images"]["spec"], name="images")
     file = workdir / "metrics.jsonl"
@@ -52,37 +50,8 @@ def report_html(workdir: Path) -> str:
         caption=card.get("caption", ""),
         best_step=card.get("step", 0),
         folder=shlex.quote(str(Path.cwd())),
-        commands=([run["command"]] if "command" in run else []) + _commands(workdir, run, card),
+        commands=([run["command"]] if "command" in run else []) + commands(workdir),
     )
-
-
-def next_steps(workdir: Path) -> str:
-    """Lists commands that use a finished run's model."""
-    commands = _commands(workdir, *(try_read_json(workdir / name) for name in ("config.json", "model.json")))
-    return "\n".join([f"\nThe report is {workdir / 'report.html'}. Next:", *(f"  {command}" for command in commands)])
-
-
-def _commands(workdir: Path, run: dict[str, Any], card: dict[str, Any]) -> list[str]:
-    python, commands = interpreter(), list[str]()
-    data, network = run["config"]["data"], card.get("networks", {})
-    is_own = not {*re.findall('"class": "([^"]*)"', json.dumps(network))} <= MODULES.keys()
-    if "class" in network and not is_own and card.get("density") in ("p(x)", "p(x|y)"):
-        split = [] if data["test_split"] else ["--split=validation"]
-        where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []
-        pixelcnn = [python, "-m", "pixelcnn_jax.cli"]
-        commands.append(shlex.join([*pixelcnn, "sample", name_of(workdir), "-o", str(workdir / "grid.png")]))
-        commands.append(shlex.join([*pixelcnn, "evaluate", name_of(workdir), *split, *where]))
-    folder = json.dumps(name_of(workdir))
-    if is_own:
-        fields = ", ".join(f"{key}={x!r}" for key, x in network.items() if key != "class")
-        model = f"{network['class']}({fields})" if "class" in network else "..."
-        commands.append(f"# in Python: pixelcnn_jax.load_pretrained({folder}, model={model})")
-    else:
-        code = f"import pixelcnn_jax; print(pixelcnn_jax.load_pretrained({folder}).model)"
-        commands.append(shlex.join([python, "-c", code]))
-    if (workdir / "tensorboard").is_dir():
-        commands.append(shlex.join([python, "-m", "tensorboard.main", f"--logdir={workdir}"]))
-    return commands
 
 
 def _in_words(network: Any) -> str:

@@ -18,18 +18,27 @@ from pixelcnn_jax.foundation.files import write_json
 from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.checkpoint import Checkpoints
 from pixelcnn_jax.training.config import RunConfig, keys, to_dict
+from pixelcnn_jax.training.cost import check_memory
 from pixelcnn_jax.training.evaluation import make_scorer
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Params, Recipe
 from pixelcnn_jax.training.loop import train_steps
 from pixelcnn_jax.training.metrics import Metrics, save_curve
 from pixelcnn_jax.training.processes import is_first, run_on_first_process
-from pixelcnn_jax.training.report import write_report
+from pixelcnn_jax.training.report import Commands, write_report
 from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.summary import plain_figures
 from pixelcnn_jax.training.workdir import finished_result, open_workdir, prepare_once
 
 
-def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str) -> dict[str, Any]:
+def train(
+    config: RunConfig,
+    recipe: Recipe,
+    splits: Splits,
+    workdir: Path | str,
+    *,
+    command: str | None = None,
+    next_commands: Commands = lambda workdir: [],
+) -> dict[str, Any]:
     """Trains or resumes a run, then scores the best EMA parameters.
 
     ``config.model.dtype`` affects the training loss only; all else is float32. A resumed run ends with the same bits as
@@ -40,6 +49,8 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
       recipe: the experiment.
       splits: the data sets.
       workdir: run directory, see ``workdir.py``.
+      command: the command line of the run, for the report.
+      next_commands: suggests commands for the report, given the workdir.
 
     Returns:
       The result, as in ``result.json``.
@@ -52,15 +63,18 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
     check_batch_size(data_mesh(), config.train.batch_size, config.train.microbatch_size)
     if not finished_result(workdir, config) and not Checkpoints(workdir / "checkpoints").steps():
         experiment = recipe.make_experiment(config, splits.spec, None)  # checked before the workdir is claimed
+        check_memory(config, experiment)
         trained_params(config.train.start_from, experiment, without=config.train.reinitialise)
         recipe.check(config, splits)
-    with open_workdir(workdir, config, splits) as finished:
+    with open_workdir(workdir, config, splits, command=command) as finished:
         if finished is not None:
             return finished
         fixed = prepare_once(workdir, splits.spec, lambda: recipe.prepare(config, splits))
         in_float32 = replace(config, model=replace(config.model, dtype="float32"))
         experiment = recipe.make_experiment(in_float32, splits.spec, fixed)
-        in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, fixed).loss)
+        in_training = experiment
+        if config.model.dtype != "float32":
+            in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, fixed).loss)
         best = BestModel(workdir, config, experiment, fixed, splits)
         source = recipe.picture_source(config, splits)
         scorer = make_scorer(config, experiment)
@@ -73,7 +87,7 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         def report(metrics: Metrics) -> None:
             records, title = list(metrics.records), splits.train.description
             metrics.submit(save_curve, workdir / "curve.png", records, experiment.measure, title)
-            metrics.submit(write_report, workdir)
+            metrics.submit(write_report, workdir, next_commands)
 
         metrics = train_steps(config, in_training, splits, workdir, best=best, scorer=scorer, draw=draw, report=report)
         params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())
@@ -104,5 +118,5 @@ def train(config: RunConfig, recipe: Recipe, splits: Splits, workdir: Path | str
         best.complete(result)
         run_on_first_process(lambda: write_json(workdir / "result.json", result))
         if is_first():
-            write_report(workdir)
+            write_report(workdir, next_commands)
         return result

@@ -13,7 +13,6 @@ result.json           final scores
 import errno
 import hashlib
 import json
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,7 +27,7 @@ from pixelcnn_jax.data.dataset import Dataset, read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.source import INSPECTED
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.foundation.files import interpreter, read_json, try_read_json, write_json
+from pixelcnn_jax.foundation.files import read_json, try_read_json, write_json
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import name_of, read_weights, save_pretrained
 from pixelcnn_jax.training.config import RunConfig, parse_config, to_dict
@@ -40,7 +39,9 @@ STEPS = "config.train.steps"
 
 
 @contextmanager
-def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[dict[str, Any] | None]:
+def open_workdir(
+    workdir: Path, config: RunConfig, splits: Splits, *, command: str | None = None
+) -> Iterator[dict[str, Any] | None]:
     """Locks and claims a workdir; yields the result of a finished run, else None.
 
     Finished runs are not locked: the folder may be read-only. With a constant schedule, a larger ``config.train.steps``
@@ -54,7 +55,7 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
         def begin() -> dict[str, Any] | None:
             if not (finished_result(workdir, config) and (workdir / "config.json").exists()):
                 held.enter_context(locked(workdir))
-            longer = claim(workdir, config, splits)
+            longer = claim(workdir, config, splits, command=command)
             if result := finished_result(workdir, config):
                 return result
             if (workdir / "result.json").exists() and not longer:
@@ -65,7 +66,7 @@ def open_workdir(workdir: Path, config: RunConfig, splits: Splits) -> Iterator[d
         yield run_on_first_process(begin)
 
 
-def claim(workdir: Path, config: RunConfig, splits: Splits) -> bool:
+def claim(workdir: Path, config: RunConfig, splits: Splits, *, command: str | None = None) -> bool:
     """Claims a locked workdir by its ``config.json``, in which a missing field means its default.
 
     Returns:
@@ -78,8 +79,8 @@ def claim(workdir: Path, config: RunConfig, splits: Splits) -> bool:
     images = {"spec": asdict(splits.spec), "counts": counts}
     facts: dict[str, Any] = {"config": to_dict(config), "images": images}
     images["sha256"] = {name: _digest(getattr(splits, name)) for name in counts}
-    if "experiments.train" in sys.orig_argv:
-        facts["command"] = shlex.join([interpreter(), *sys.orig_argv[1:]])
+    if command is not None:
+        facts["command"] = command
     facts = json.loads(json.dumps(facts))
     file = workdir / "config.json"
     try:
