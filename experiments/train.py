@@ -21,6 +21,7 @@ if __name__ == "__main__":  # before JAX is imported
 import difflib
 import json
 import re
+import shlex
 import sys
 import textwrap
 from dataclasses import asdict, fields
@@ -37,6 +38,7 @@ from pixelcnn_jax.data.loading import load_example, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.errors import InputError, user_message
+from pixelcnn_jax.foundation.files import interpreter
 from pixelcnn_jax.training.config import RunConfig, help_text, parse_config
 from pixelcnn_jax.training.cost import estimate_cost
 from pixelcnn_jax.training.experiment import Recipe
@@ -58,8 +60,13 @@ class Command(NamedTuple):
     help: bool = False
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Runs the command; input errors are one line on stderr and exit status 1."""
+def main(argv: list[str] | None = None, *, typed: str | None = None) -> None:
+    """Runs the command; input errors are one line on stderr and exit status 1.
+
+    Args:
+      argv: the program and its arguments; None takes those of the process.
+      typed: the command line as a person types it, for the report.
+    """
     argv = list(sys.argv) if argv is None else argv
     logging.set_verbosity(logging.FATAL)  # orbax logs every file
     try:
@@ -74,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
         if command.workdir is None:
             print(json.dumps(dry_run(config, recipe)))
             return
-        line = json.dumps(run(config, recipe, command))
+        line = json.dumps(run(config, recipe, command, typed))
         if is_first():
             ends = [line]
             if (report := command.workdir / "report.html").exists():
@@ -100,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
         os._exit(1)  # an ordinary exit would wait for the lost process, and abort
 
 
-def run(config: RunConfig, recipe: Recipe, command: Command) -> dict[str, Any]:
+def run(config: RunConfig, recipe: Recipe, command: Command, typed: str | None) -> dict[str, Any]:
     """Trains, prints the table and returns the summary."""
     assert command.workdir is not None
     parts = config.train.batch_size // (config.train.microbatch_size or 1)
@@ -113,7 +120,7 @@ def run(config: RunConfig, recipe: Recipe, command: Command) -> dict[str, Any]:
     splits = load_splits(config.data)
     if is_first() and (hint := dtype_hint(config)) and config.model.dtype == "bfloat16":
         print(hint, file=sys.stderr)
-    result = train(config, recipe, splits, command.workdir)
+    result = train(config, recipe, splits, command.workdir, command=typed, next_commands=next_commands)
     if is_first():
         print(table(config, splits, result))
     return summary(config, result)
@@ -201,4 +208,4 @@ def one_line(message: object) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(typed=shlex.join([interpreter(), *sys.orig_argv[1:]]))
