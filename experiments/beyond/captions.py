@@ -67,7 +67,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     words = "Held-out captions, a row for each. In the last row one word changes at a time, the noise does not."
     init = init_of(model, spec, jnp.zeros((1, 1), jnp.int32))
-    return Experiment(init, loss, draw, model, density="p(x|caption)", caption=words)
+    facts = {"guidance": config.section.drop_condition > 0}
+    return Experiment(init, loss, draw, model, density="p(x|caption)", caption=words, facts=facts)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows columns words"]:

@@ -73,7 +73,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     caption = "In each row one or three examples, and samples given them."
     init = init_of(model, spec, blank(spec)[None])
-    return Experiment(init, loss, draw, model, density="p(x|examples)", caption=caption)
+    facts = {"guidance": not config.data.min_examples}  # the empty set is "no condition"
+    return Experiment(init, loss, draw, model, density="p(x|examples)", caption=caption, facts=facts)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "rows shown height width channels"]:

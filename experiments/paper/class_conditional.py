@@ -53,7 +53,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         return draw_grid(model, params, key, spec, rows, columns, h=h)
 
     init = init_of(model, spec, jnp.zeros((1, classes)))
-    return Experiment(init, loss, draw, model, density="p(x|y)", caption="Samples, one class per row.")
+    facts = {"guidance": config.section.drop_condition > 0}
+    return Experiment(init, loss, draw, model, density="p(x|y)", caption="Samples, one class per row.", facts=facts)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:

@@ -47,7 +47,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         images, h = random_view(view_key, batch["image"], config.section.augment, config.section.views)
         return nats(network, part_of(params, "network"), images, h=h, key=key)
 
-    return plain._replace(loss=loss)
+    named = sorted({0, *(config.section.views or range(count))})
+    return plain._replace(loss=loss, facts={"views": named})
 
 
 def likelihood_experiment(model: Network | ConditionalModel, config: RunConfig, spec: ImageSpec) -> Experiment:

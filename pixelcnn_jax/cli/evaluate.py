@@ -104,10 +104,7 @@ def evaluate_split(
 def _named_views(density: options.Density) -> dict[int, Callable[[Array], Array]]:
     """Selects the symmetries that a model was trained on, by their index in h."""
     height, width, _ = density.spec.shape
-    section, size = density.card["config"].get("unconditional"), getattr(density.conditioner, "size", None)
-    if not section or not section.get("augment") or size != len(views(height, width)):
-        raise InputError(
-            f"--mean-over=views needs a model trained with config.unconditional.augment, not {density.name}."
-        )
-    trained = section.get("views") or range(size)
-    return {index: view for index, view in enumerate(symmetries(height, width)) if index == 0 or index in trained}
+    named, size = density.card["views"], getattr(density.conditioner, "size", None)
+    if named is None or size != len(views(height, width)):
+        raise InputError(f"--mean-over=views needs a model whose h names the view, not {density.name}.")
+    return {index: view for index, view in enumerate(symmetries(height, width)) if index in named}

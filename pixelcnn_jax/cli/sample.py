@@ -34,7 +34,7 @@ PARTS = {"bottom": (1, None), "top": (0, None), "left": (None, 0), "right": (Non
 @options.label_option
 @click.option("--count", type=click.IntRange(1, 1024), help="Images (64), completions (8) or images per class (10).")
 @click.option("--temperature", type=float, default=1.0, help="Sampling temperature.")
-@click.option("--guidance", type=float, default=0.0, help="Guidance scale, for models trained with drop_condition.")
+@click.option("--guidance", type=float, default=0.0, help="Guidance scale, for models trained with dropped conditions.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed.")
 @options.json_option
 def sample(
@@ -60,10 +60,8 @@ def sample(
         raise InputError(f"--share must be between 0 and 1, got {share}.")
     options.check_output(output, suffix=".png")
     density = options.load_density(name)
-    settings = density.card["config"].get(density.card["experiment"])  # None for a model that was not trained here
-    empty_sets = density.part == "examples" and not density.data.min_examples
-    if guidance and settings is not None and not (settings.get("drop_condition") or empty_sets):
-        raise InputError(f"--guidance must be 0 for {name}, which was trained without drop_condition.")
+    if guidance and not density.card["guidance"]:
+        raise InputError(f"--guidance must be 0 for {name}, which was trained without dropping the condition.")
     scan = SCANS[density.data.scan]
     classes = density.classes if label is None and not words and image is None else None  # of a row each
     if classes:

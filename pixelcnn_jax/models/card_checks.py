@@ -29,6 +29,8 @@ class CardFields:
     config: Mapping[str, Any] | None = field(None, "config of the run")
     experiment: str = field("", "experiment of the run")
     density: str = field("p(x)", "learned density")
+    guidance: bool = field(True, "whether conditions may have been dropped in training")
+    views: tuple[int, ...] | None = field(None, "indices of the views that h names")
 
 
 def read_card_file(path: Path) -> dict[str, Any]:

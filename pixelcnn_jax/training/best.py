@@ -39,6 +39,7 @@ class BestModel:
             "density": experiment.density,
             "caption": experiment.caption,
             "config": to_dict(config),
+            **experiment.facts,
         }
 
     @property

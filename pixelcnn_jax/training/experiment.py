@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,8 @@ class Experiment(NamedTuple):
         number of all sub-pixels of an image; a likelihood of some of them is "nats".
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
+      facts: What else the card of the model says: "views", the indices of the views that h names, and "guidance", False
+        if no condition was dropped in training.
     """
 
     init: Callable[[Key[Array, ""]], Params]
@@ -46,6 +48,7 @@ class Experiment(NamedTuple):
     measure: str = LIKELIHOOD
     density: str = "p(x)"
     caption: str = "Samples."
+    facts: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
