@@ -23,12 +23,12 @@ from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.hub import fetch_model
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.card_checks import FORMAT, read_card_file
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params, part_of
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
+from pixelcnn_jax.models.model_card import FORMAT, GIVEN_CAPTION, GIVEN_EXAMPLES, UNCONDITIONAL, read_card_file
 from pixelcnn_jax.models.registry import build, describe
 
 PUBLISHED = Path(__file__).parent / "weights"
@@ -232,9 +232,9 @@ def _density(model: nn.Module, variables: Variables, spec: ImageSpec, classes: i
 
 def density_of(model: Any, condition: Iterable[str], labels: Any) -> str:
     """Names the density of a model given the parts of ``condition``; h is a class label if ``labels``."""
-    kinds = {SetEncoder: "p(x|examples)", TextEncoder: "p(x|caption)", ConstantCondition: "p(x)"}
+    kinds = {SetEncoder: GIVEN_EXAMPLES, TextEncoder: GIVEN_CAPTION, ConstantCondition: UNCONDITIONAL}
     names = ["y" if name == "h" and labels else name for name in condition]
-    plain = f"p(x|{', '.join(names)})" if names else "p(x)"
+    plain = f"p(x|{', '.join(names)})" if names else UNCONDITIONAL
     return kinds.get(type(getattr(model, "conditioner", None)), plain)
 
 

@@ -17,6 +17,7 @@ from matplotlib.ticker import NullFormatter
 
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.foundation.user_command import UserCommand
+from pixelcnn_jax.models.model_card import UNCONDITIONAL
 from pixelcnn_jax.pretrained import pretrained_names, read_card
 from tools.table import seconds_of
 
@@ -85,7 +86,7 @@ def main(output: Path) -> None:
 def is_ours(card: dict[str, Any], data: Data) -> bool:
     """Whether a card is of a float model of p(x) scored on this test set."""
     same = card["config"].get("data", {}).get("dataset") == data.dataset and card["dtype"] == "float32"
-    return same and card["density"] == "p(x)" and "test" in card["scores"]
+    return same and card["density"] == UNCONDITIONAL and "test" in card["scores"]
 
 
 def draw(axes: Axes, data: Data, cards: list[dict[str, Any]], *, by: str) -> None:

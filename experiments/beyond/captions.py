@@ -24,6 +24,7 @@ from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.text import PADDING
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
+from pixelcnn_jax.models.model_card import GIVEN_CAPTION
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
@@ -68,7 +69,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     words = "Held-out captions, a row for each. In the last row one word changes at a time, the noise does not."
     init = init_of(model, spec, jnp.zeros((1, 1), jnp.int32))
     facts = {"guidance": config.section.drop_condition > 0}
-    return Experiment(init, loss, draw, model, density="p(x|caption)", caption=words, facts=facts)
+    return Experiment(init, loss, draw, model, density=GIVEN_CAPTION, caption=words, facts=facts)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows columns words"]:

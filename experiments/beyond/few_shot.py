@@ -25,6 +25,7 @@ from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
+from pixelcnn_jax.models.model_card import GIVEN_EXAMPLES
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
@@ -74,7 +75,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     caption = "In each row one or three examples, and samples given them."
     init = init_of(model, spec, blank(spec)[None])
     facts = {"guidance": not config.data.min_examples}  # the empty set is "no condition"
-    return Experiment(init, loss, draw, model, density="p(x|examples)", caption=caption, facts=facts)
+    return Experiment(init, loss, draw, model, density=GIVEN_EXAMPLES, caption=caption, facts=facts)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "rows shown height width channels"]:

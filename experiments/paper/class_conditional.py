@@ -18,6 +18,7 @@ from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
+from pixelcnn_jax.models.model_card import GIVEN_LABEL
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
@@ -54,7 +55,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     init = init_of(model, spec, jnp.zeros((1, classes)))
     facts = {"guidance": config.section.drop_condition > 0}
-    return Experiment(init, loss, draw, model, density="p(x|y)", caption="Samples, one class per row.", facts=facts)
+    return Experiment(init, loss, draw, model, density=GIVEN_LABEL, caption="Samples, one class per row.", facts=facts)
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:

@@ -20,6 +20,7 @@ from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.likelihood import nats
 from pixelcnn_jax.models.conditioning.encoders import Upsampling
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
+from pixelcnn_jax.models.model_card import GIVEN_LABEL, UNCONDITIONAL
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.config import RunConfig
@@ -56,7 +57,9 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         labels = jnp.repeat(jnp.arange(rows) % (spec.classes or 1), columns)
         return draw_classes(networks, spec, params, key, labels).reshape(rows, columns, *spec.shape)
 
-    density, caption = ("p(x)", "Samples.") if spec.classes is None else ("p(x|y)", "Samples, one class per row.")
+    density, caption = (
+        (UNCONDITIONAL, "Samples.") if spec.classes is None else (GIVEN_LABEL, "Samples, one class per row.")
+    )
     return Experiment(init, loss, draw, networks, density=density, caption=caption)
 
 

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from pixelcnn_jax.foundation.files import interpreter, try_read_json
+from pixelcnn_jax.models.model_card import GIVEN_LABEL, UNCONDITIONAL
 from pixelcnn_jax.models.registry import MODULES
 from pixelcnn_jax.pretrained import name_of
 
@@ -16,7 +17,7 @@ def next_commands(workdir: Path) -> list[str]:
     python, commands = interpreter(), list[str]()
     data, network = run["config"]["data"], card.get("networks", {})
     is_own = not {*re.findall('"class": "([^"]*)"', json.dumps(network))} <= MODULES.keys()
-    if "class" in network and not is_own and card.get("density") in ("p(x)", "p(x|y)"):
+    if "class" in network and not is_own and card.get("density") in (UNCONDITIONAL, GIVEN_LABEL):
         split = [] if data["test_split"] else ["--split=validation"]
         where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []
         pixelcnn = [python, "-m", "pixelcnn_jax.cli"]

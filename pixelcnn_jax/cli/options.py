@@ -20,8 +20,8 @@ from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.foundation.user_command import path
 from pixelcnn_jax.likelihood import nats
-from pixelcnn_jax.models.card_checks import DENSITIES
 from pixelcnn_jax.models.inputs import ImageSpec
+from pixelcnn_jax.models.model_card import CONDITION_KEYS
 from pixelcnn_jax.pretrained import load_pretrained
 
 Section = TypeVar("Section")
@@ -40,7 +40,7 @@ def output_option(help: str) -> Callable[[Any], Any]:
 
 
 class Density(NamedTuple):
-    """A trained model of p(x), p(x | y) or another of ``DENSITIES``.
+    """A trained model of p(x), p(x | y) or another of ``model_card.CONDITION_KEYS``.
 
     Attributes:
       name: as the user gave it.
@@ -63,7 +63,7 @@ class Density(NamedTuple):
     @property
     def part(self) -> str | None:
         """Batch key of the condition; None for p(x)."""
-        return DENSITIES[self.card["density"]]
+        return CONDITION_KEYS[self.card["density"]]
 
     @property
     def classes(self) -> int:
@@ -126,16 +126,16 @@ class Density(NamedTuple):
 
 
 def load_density(name: str) -> Density:
-    """Loads a model of one of ``DENSITIES``, and checks shapes against its card.
+    """Loads a model of one of ``model_card.CONDITION_KEYS``, and checks shapes against its card.
 
     Raises:
       InputError: for a missing model, a mismatch, or another kind of experiment.
     """
     density = Density(name, *load_pretrained(name))
     model, card, spec = density.model, density.card, density.spec
-    if not (hasattr(model, "levels") and hasattr(model, "channels")) or card["density"] not in DENSITIES:
+    if not (hasattr(model, "levels") and hasattr(model, "channels")) or card["density"] not in CONDITION_KEYS:
         raise InputError(
-            f"{name} must be a model of {' or '.join(DENSITIES)}, not of experiment {card['experiment']!r}: load it in "
+            f"{name} must be a model of {' or '.join(CONDITION_KEYS)}, not of experiment {card['experiment']!r}: load it in "
             "Python with load_pretrained."
         )
     image = jax.ShapeDtypeStruct((1, *spec.shape), jnp.int32)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim
+from pixelcnn_jax.models.model_card import UNCONDITIONAL
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import LIKELIHOOD
 from pixelcnn_jax.training.metrics import display_name
@@ -20,7 +21,7 @@ def score_rows(published: Iterable[Any], scored: Mapping[str, Any], shape: tuple
       shape: image shape.
     """
     measure, bits_per_nat = scored.get("measure", LIKELIHOOD), nats_to_bits_per_dim(1.0, shape)
-    this = "this run" if scored.get("density", "p(x)") == "p(x)" else f"this run, {scored['density']}"
+    this = "this run" if scored.get("density", UNCONDITIONAL) == UNCONDITIONAL else f"this run, {scored['density']}"
     this += f", step {scored['step']:,}" if "step" in scored else ""
     scores = [(this, split, x) for split, x in scored.get("scores", {}).items()]
     if measure != LIKELIHOOD:

@@ -15,8 +15,10 @@ from pixelcnn_jax.models.inputs import ImageSpec
 FORMAT = 1
 MAX_SUBPIXELS = 2**20  # per image
 MAX_BYTES = 2**24  # per card
-# Densities, and the key of a batch that holds their condition.
-DENSITIES = {"p(x)": None, "p(x|y)": "label", "p(x|examples)": "examples", "p(x|caption)": "caption"}
+# The densities that the commands know.
+UNCONDITIONAL, GIVEN_LABEL, GIVEN_EXAMPLES, GIVEN_CAPTION = "p(x)", "p(x|y)", "p(x|examples)", "p(x|caption)"
+# The key of a batch that holds the condition of each.
+CONDITION_KEYS = {UNCONDITIONAL: None, GIVEN_LABEL: "label", GIVEN_EXAMPLES: "examples", GIVEN_CAPTION: "caption"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class CardFields:
     image_spec: Mapping[str, Any] = field(None, "image format")
     config: Mapping[str, Any] | None = field(None, "config of the run")
     experiment: str = field("", "experiment of the run")
-    density: str = field("p(x)", "learned density")
+    density: str = field(UNCONDITIONAL, "learned density")
     guidance: bool = field(True, "whether conditions may have been dropped in training")
     views: tuple[int, ...] | None = field(None, "indices of the views that h names")
 
