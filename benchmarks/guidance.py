@@ -37,14 +37,14 @@ Labels = Int[np.ndarray, " count"]
 
 def guided_bits(density: Density, images: Images, labels: Labels, weight: float) -> float:
     @jax.jit
-    def nats(images: Array, h: Array) -> Float[Array, " batch"]:
+    def nll(images: Array, h: Array) -> Float[Array, " batch"]:
         conditional, null = (density.model.apply(density.variables, images, x) for x in (h, jnp.zeros_like(h)))
         pairs = jnp.stack([conditional, null], axis=4)  # neighbours, as the sampler has them
         logits = Adjustment(None, weight).logits(pairs.reshape(-1, pairs.shape[-1]))
         return -log_probs_of(logits.reshape(conditional.shape), images).sum(axis=(1, 2, 3))
 
     parts = range(0, min(IMAGES, len(images)) // BATCH * BATCH, BATCH)
-    values = [nats(images[i : i + BATCH], density.h(labels[i : i + BATCH])) for i in parts]
+    values = [nll(images[i : i + BATCH], density.h(labels[i : i + BATCH])) for i in parts]
     return nats_to_bits_per_dim(float(np.mean(values)), images.shape[1:])
 
 

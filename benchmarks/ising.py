@@ -20,7 +20,7 @@ import numpy as np
 from experiments.beyond import ising
 from experiments.beyond.ising import draw, estimate, make_network, new_variables
 from experiments.shared.ising_lattice import CRITICAL, infinite_magnetisation, lattice, mean_energy
-from pixelcnn_jax import load_pretrained, naive_sample, nats, sample_and_log_prob
+from pixelcnn_jax import load_pretrained, naive_sample, nll, sample_and_log_prob
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.foundation.user_command import UserCommand, path
 
@@ -31,7 +31,7 @@ SAMPLES = 2000  # at each temperature of the curves
 
 def naive(network: Any, variables: Any, key: Any, *, h: Any, mask: Any, **options: Any) -> Any:
     images = naive_sample(network, variables, key, h=h, mask=mask, **options)
-    return images, -nats(network, variables, images, h=h, mask=~mask)
+    return images, -nll(network, variables, images, h=h, mask=~mask)
 
 
 def step_seconds(size: int, sampler: Any, *, rounds: int = 3) -> float:

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from pixelcnn_jax.causality import check_causal
     from pixelcnn_jax.codec import compress, decompress, quantise
     from pixelcnn_jax.foundation.errors import InputError
-    from pixelcnn_jax.likelihood import bits_per_dim, log_prob, nats
+    from pixelcnn_jax.likelihood import bits_per_dim, log_prob, nll
     from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
     from pixelcnn_jax.models.predecessors.pixelcnn import PixelCNN
     from pixelcnn_jax.models.predecessors.pixelrnn import DiagonalBiLSTM, RowLSTM
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "InputError", "PixelCNN", "RowLSTM", "bits_per_dim", "check_causal"]
-__all__ += ["compress", "decompress", "evaluate", "fit", "load_pretrained", "log_prob", "naive_sample", "nats"]
+__all__ += ["compress", "decompress", "evaluate", "fit", "load_pretrained", "log_prob", "naive_sample", "nll"]
 __all__ += ["pretrained_names", "quantise", "register", "sample", "sample_and_log_prob", "save_pretrained"]
 
 # The module that defines each name.
@@ -28,7 +28,7 @@ HOMES = {
     "causality": ["check_causal"],
     "codec": ["compress", "decompress", "quantise"],
     "foundation.errors": ["InputError"],
-    "likelihood": ["bits_per_dim", "log_prob", "nats"],
+    "likelihood": ["bits_per_dim", "log_prob", "nll"],
     "models.gated_pixelcnn": ["GatedPixelCNN"],
     "models.predecessors.pixelcnn": ["PixelCNN"],
     "models.predecessors.pixelrnn": ["DiagonalBiLSTM", "RowLSTM"],

@@ -79,7 +79,7 @@ def _log_prob(model: nn.Module, variables: Variables, images: Images, condition:
     return jnp.sum(jnp.where(in_range, log_probs(model, variables, images, condition), jnp.nan), axis=(1, 2, 3))
 
 
-def nats(
+def nll(
     model: nn.Module,
     variables: Variables,
     images: ImagesLike,
@@ -89,7 +89,7 @@ def nats(
     key: Key[Array, ""] | None = None,
     mask: Bool[np.ndarray | Array, "#batch #height #width #channels"] | None = None,
 ) -> Float[Array, " batch"]:
-    """Computes the negative log-likelihood -log p(x | h, s) of each image, the loss of training.
+    """Computes the negative log-likelihood (NLL) -log p(x | h, s) of each image, the loss of training.
 
     Unlike ``log_prob`` it can apply dropout and score a part of each image.
 
@@ -114,11 +114,11 @@ def nats(
 
     Example:
       >>> import jax
-      >>> from pixelcnn_jax import GatedPixelCNN, nats
+      >>> from pixelcnn_jax import GatedPixelCNN, nll
       >>> images = jax.random.randint(jax.random.key(0), (4, 8, 8, 1), 0, 2)
       >>> model = GatedPixelCNN(levels=2, features=8, layers=2)
       >>> variables = model.init(jax.random.key(1), images)
-      >>> gradient = jax.grad(lambda variables: nats(model, variables, images).mean())(variables)
+      >>> gradient = jax.grad(lambda variables: nll(model, variables, images).mean())(variables)
       >>> jax.tree.map(lambda x, dx: x.shape == dx.shape, variables, gradient)["params"]["head"]["logits"]
       {'bias': True, 'kernel': True}
     """

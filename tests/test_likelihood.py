@@ -8,7 +8,7 @@ import pytest
 from proofs import random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, bits_per_dim, check_causal, log_prob
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
 GREY = GatedPixelCNN(levels=2, features=8, layers=1)
@@ -25,7 +25,7 @@ def test_log_prob_is_the_sum_of_the_conditionals():
     np.testing.assert_allclose(actual, each.sum(axis=1), rtol=1e-5)
     bits = -each.sum(axis=1) / np.log(2) / (3 * 4 * 3)
     np.testing.assert_allclose(bits_per_dim(model, variables, images), bits, rtol=1e-5)
-    of_green = nats(model, variables, images, mask=counted[None, None, None])
+    of_green = nll(model, variables, images, mask=counted[None, None, None])
     np.testing.assert_allclose(of_green, -each[:, 1::3].sum(axis=1), rtol=1e-5)
 
 
@@ -44,14 +44,14 @@ def test_refused_images(images):
     with pytest.raises(InputError, match=r"^images must"):
         log_prob(GREY, variables, images)
     with pytest.raises(InputError, match=r"^mask must"):
-        nats(GREY, variables, np.zeros((2, 3, 4, 1), int), mask=np.ones((3, 4), bool))
+        nll(GREY, variables, np.zeros((2, 3, 4, 1), int), mask=np.ones((3, 4), bool))
 
 
 def test_grey_images_of_three_axes_are_of_one_channel():
     model, images = GREY.clone(mixture=2, linear_prediction=True), np.ones((1, 3, 3), np.int32)
     variables = model.init(jax.random.key(0), images)
     np.testing.assert_array_equal(model.apply(variables, images), model.apply(variables, images[..., None]))
-    np.testing.assert_array_equal(nats(model, variables, images), nats(model, variables, images[..., None]))
+    np.testing.assert_array_equal(nll(model, variables, images), nll(model, variables, images[..., None]))
 
 
 def test_labels_may_be_constants_of_a_compiled_function_and_traced_ones_that_are_no_class_give_nan():
@@ -90,7 +90,7 @@ def test_a_network_is_given_images_as_int32():
     expected = log_prob(model, variables, images)
     for small in (images.astype(bool), images.astype(np.uint8)):
         np.testing.assert_allclose(log_prob(model, variables, small), expected, rtol=1e-5)
-        np.testing.assert_allclose(-nats(model, variables, small), expected, rtol=1e-5)
+        np.testing.assert_allclose(-nll(model, variables, small), expected, rtol=1e-5)
 
 
 class Copy(nn.Module):

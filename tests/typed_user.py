@@ -22,7 +22,7 @@ from pixelcnn_jax import (
     load_pretrained,
     log_prob,
     naive_sample,
-    nats,
+    nll,
     pretrained_names,
     quantise,
     register,
@@ -37,7 +37,7 @@ def use_a_published_model(key: jax.Array) -> jax.Array:
     images = sample(model, variables, key, shape=(2, 28, 28), temperature=0.9)
     print(card["image_spec"], bits_per_dim(model, variables, images))
     check_causal(model, variables, shape=(2, 8, 8))
-    print(nats(model, variables, images).mean())
+    print(nll(model, variables, images).mean())
     again, log_probs = sample_and_log_prob(model, variables, key, shape=(2, 28, 28), temperature=0.9)
     print((again == images).all(), log_probs.mean())
     integer, integers = quantise(model, variables, images)

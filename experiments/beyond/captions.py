@@ -19,7 +19,7 @@ from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.text import PADDING
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
@@ -57,7 +57,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             key, hiding = jax.random.split(key)
             hidden = jax.random.bernoulli(hiding, config.section.drop_condition, (len(captions), 1))
             captions = jnp.where(hidden, PADDING, captions)
-        return nats(model, params, batch["image"], h=captions, key=key)
+        return nll(model, params, batch["image"], h=captions, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Int[np.ndarray, "rows columns words"]) -> Pictures:
         rows, columns, _ = source.shape

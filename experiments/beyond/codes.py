@@ -17,7 +17,7 @@ from experiments.shared.pieces import init_of_each
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
@@ -86,8 +86,8 @@ def nats_by_map(
 ) -> Float[Array, "batch coarse_and_fine"]:
     """Computes the nats of c, and of d given the coarse map ``condition``."""
     keys = (None, None) if key is None else jax.random.split(key)
-    of_c = nats(network, params["coarse"], c, h=h, key=keys[0])
-    of_d = nats(network, params["fine"], d, h=h, s=map_of(condition), key=keys[1])
+    of_c = nll(network, params["coarse"], c, h=h, key=keys[0])
+    of_d = nll(network, params["fine"], d, h=h, s=map_of(condition), key=keys[1])
     return jnp.stack([of_c, of_d], axis=1)
 
 

@@ -9,7 +9,7 @@ from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import luma
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Map, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
@@ -30,7 +30,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         x = batch["image"]
-        return nats(network, params, x, s=map_of(x, spec.levels), key=key)
+        return nll(network, params, x, s=map_of(x, spec.levels), key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         originals, columns = jnp.asarray(source), max(1, config.train.sample_columns - 2)

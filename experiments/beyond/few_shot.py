@@ -21,7 +21,7 @@ from pixelcnn_jax.data.views import random_index, rotate, symmetries
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import progress_bar
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
@@ -64,7 +64,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             key, view_key = jax.random.split(key)
             ways = random_index(view_key, len(image), section.augment, range(1, len(symmetries(*spec.shape[:2]))))
             image, examples = rotate(image, ways), jax.vmap(rotate, (1, None), 1)(examples, ways)
-        return nats(model, params, image, h=examples, key=key)
+        return nll(model, params, image, h=examples, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Integer[np.ndarray, "rows shown height width 1"]) -> Pictures:
         columns = max(1, config.train.sample_columns - source.shape[1])
@@ -127,16 +127,16 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     counts = [count for count in COUNTS if count <= config.data.max_examples]
 
     def of_each_count(params: Params, batch: Batch) -> Float[Array, "batch counts"]:
-        return jnp.stack([nats(model, params, batch["image"], h=batch["examples"][:, :k]) for k in counts], axis=1)
+        return jnp.stack([nll(model, params, batch["image"], h=batch["examples"][:, :k]) for k in counts], axis=1)
 
     def of_each_class(params: Params, batch: Batch) -> Float[Array, "batch ways directions"]:
         image, sets = batch["image"], jnp.moveaxis(batch["examples"], 1, 0)
 
         def of_class(examples: Examples) -> Float[Array, "directions batch"]:
-            conditional = nats(model, params, image, h=examples)
+            conditional = nll(model, params, image, h=examples)
             if examples.shape[1] > 1:
                 return conditional[None]
-            back, alone = (nats(model, params, examples[:, 0], h=image[:, None][:, :k]) for k in (1, 0))
+            back, alone = (nll(model, params, examples[:, 0], h=image[:, None][:, :k]) for k in (1, 0))
             return jnp.stack([conditional, conditional + back - alone])
 
         return jnp.transpose(jax.lax.map(of_class, sets), (2, 0, 1))

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared import ising_lattice
 from experiments.shared.ising_lattice import CRITICAL, Betas, Even, log_weight
-from pixelcnn_jax import GatedPixelCNN, load_pretrained, nats, sample_and_log_prob
+from pixelcnn_jax import GatedPixelCNN, load_pretrained, nll, sample_and_log_prob
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.foundation.user_command import UserCommand, path
@@ -88,7 +88,7 @@ def log_prob(network: GatedPixelCNN, variables: Variables, even: Even, beta: Bet
     """Computes log q of the even sites in nats, invariant to a flip of all."""
     turned = jnp.where(even[:, :1, :1] == 1, even, 1 - even)
     counted = ~first_site(even.shape[1])
-    return -nats(network, variables, turned, h=condition(beta), mask=counted) - jnp.log(2)
+    return -nll(network, variables, turned, h=condition(beta), mask=counted) - jnp.log(2)
 
 
 class Settings(NamedTuple):

@@ -20,7 +20,7 @@ from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig, keys
@@ -47,12 +47,12 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         images, q = batch["image"], posterior(networks, params, batch["image"])
         if key is None:  # drawn from a key of the image
             z = q.draw(keys_of(keys(config).score, images))
-            return nats(decoder, params["decoder"], images, h=z) + jnp.sum(q.kl(), axis=1)
+            return nll(decoder, params["decoder"], images, h=z) + jnp.sum(q.kl(), axis=1)
         code_key, dropout_key = jax.random.split(key)
         z = q.draw(jax.random.split(code_key, len(images)))
         # Free bits apply to the mean over a microbatch.
         kl = jnp.maximum(jnp.mean(q.kl(), axis=0), config.section.free_nats)
-        return nats(decoder, params["decoder"], images, h=z, key=dropout_key) + jnp.sum(kl)
+        return nll(decoder, params["decoder"], images, h=z, key=dropout_key) + jnp.sum(kl)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         rows, columns = config.train.sample_rows, max(2, config.train.sample_columns)
@@ -160,7 +160,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     count = config.section.importance_samples
 
     def bounds_of(params: Params, batch: Batch) -> dict[str, Array]:
-        decoder_nats = partial(nats, networks["decoder"], params["decoder"], batch["image"])
+        decoder_nats = partial(nll, networks["decoder"], params["decoder"], batch["image"])
         q = posterior(networks, params, batch["image"])
         return bounds(q, lambda z: decoder_nats(h=z), batch["image"], key=keys(config).report, count=count)
 

@@ -19,7 +19,7 @@ from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig, keys
@@ -47,7 +47,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         images = batch["image"]
         h = encode(networks, params, images)
-        likelihood = nats(networks["decoder"], params["decoder"], images, h=h, key=key)
+        likelihood = nll(networks["decoder"], params["decoder"], images, h=h, key=key)
         if key is None:
             return likelihood
         error = jnp.sum((reconstruct(networks, params, images) - images / (spec.levels - 1)) ** 2, axis=(1, 2, 3))
@@ -114,7 +114,7 @@ def nats_lost(networks: Networks, params: Params, batch: Batch, pool: Images) ->
     """Computes the nats lost given the h of a different image, one of ``pool``."""
     x, h_of_pool = batch["image"], encode(networks, params, pool)
     wrong = h_of_pool[index_of_different_image(x, pool)]
-    losses = [nats(networks["decoder"], params["decoder"], x, h=h) for h in (encode(networks, params, x), wrong)]
+    losses = [nll(networks["decoder"], params["decoder"], x, h=h) for h in (encode(networks, params, x), wrong)]
     return losses[1] - losses[0]
 
 

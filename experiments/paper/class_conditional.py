@@ -16,7 +16,7 @@ from experiments.shared.settings import Classified, Mapped
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
+from pixelcnn_jax.likelihood import nats_to_bits_per_dim, nll
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.model_card import GIVEN_LABEL
 from pixelcnn_jax.training.config import RunConfig
@@ -46,7 +46,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             key, drop_key = jax.random.split(key)
             kept = jax.random.bernoulli(drop_key, 1 - config.section.drop_condition, (len(h), 1))
             h = jnp.where(kept, h, 0)  # zeros are the null condition of guidance
-        return nats(model, params, batch["image"], h=h, key=key)
+        return nll(model, params, batch["image"], h=h, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
         rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns

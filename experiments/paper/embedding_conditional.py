@@ -23,7 +23,7 @@ from pixelcnn_jax.data.views import rotate, symmetries
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import describe
 from pixelcnn_jax.pretrained import load_pretrained
@@ -63,7 +63,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             # Without noise a small training set is memorised by its points on the sphere.
             key, noise_key = jax.random.split(key)
             h += section.embedding_noise * jax.random.normal(noise_key, h.shape)
-        return nats(decoder, params["decoder"], images, h=h, key=key)
+        return nll(decoder, params["decoder"], images, h=h, key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
         rows, columns = len(source), max(3, config.train.sample_columns)

@@ -17,7 +17,7 @@ from experiments.shared.settings import Classified
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.encoders import Upsampling
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.model_card import GIVEN_LABEL, UNCONDITIONAL
@@ -77,8 +77,8 @@ def nats_by_part(
     s = apply(networks["map"], params["map"], x[:, ::2, ::2])[:, : spec.height, : spec.width]  # sides may be odd
     rest = ~in_small_image(spec)
     return (
-        nats(networks["small"], params["small"], x[:, ::2, ::2], h=h, key=small_key),
-        nats(networks["large"], params["large"], x, h=h, s=s, key=large_key, mask=rest),
+        nll(networks["small"], params["small"], x[:, ::2, ::2], h=h, key=small_key),
+        nll(networks["large"], params["large"], x, h=h, s=s, key=large_key, mask=rest),
     )
 
 

@@ -9,7 +9,7 @@ from experiments.shared.pieces import draw_grid, init_of
 from pixelcnn_jax.data.views import random_view, views
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
@@ -45,7 +45,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
             return plain.loss(params, batch, None)
         key, view_key = jax.random.split(key)
         images, h = random_view(view_key, batch["image"], config.section.augment, config.section.views)
-        return nats(network, part_of(params, "network"), images, h=h, key=key)
+        return nll(network, part_of(params, "network"), images, h=h, key=key)
 
     named = sorted({0, *(config.section.views or range(count))})
     return plain._replace(loss=loss, facts={"views": named})
@@ -55,7 +55,7 @@ def likelihood_experiment(model: Network | ConditionalModel, config: RunConfig, 
     """Builds the experiment of a model of p(x)."""
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        return nats(model, params, batch["image"], key=key)
+        return nll(model, params, batch["image"], key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
         return draw_grid(model, params, key, spec, config.train.sample_rows, config.train.sample_columns)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
@@ -52,7 +52,7 @@ def init_of_each(networks: Networks, inputs: Mapping[str, tuple[Any, ...]]) -> C
 def nats_given_each(model: Any, params: Params, images: Images, conditions: Array) -> Float[Array, "batch conditions"]:
     """Computes the nats of each image given each condition."""
     count = len(images)
-    return jax.lax.map(lambda h: nats(model, params, images, h=jnp.repeat(h[None], count, axis=0)), conditions).T
+    return jax.lax.map(lambda h: nll(model, params, images, h=jnp.repeat(h[None], count, axis=0)), conditions).T
 
 
 def drawer(model: Any, params: Params, spec: ImageSpec, **options: Any) -> Callable[[Key[Array, ""], Array], Array]:

@@ -15,7 +15,7 @@ from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.views import symmetries, views
 from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional import part_of
 from pixelcnn_jax.training.config import TrainConfig
 from pixelcnn_jax.training.evaluation import finite_values, make_evaluator, score
@@ -82,15 +82,15 @@ def evaluate_split(
     def loss(variables: Any, batch: Any) -> Array:
         images, h = batch["image"], density.h_in(batch)
         if mean_over is None:
-            return nats(density.model, variables, images, h=h)
+            return nll(density.model, variables, images, h=h)
 
         def of_view(view: tuple[Array, Array]) -> Array:
             network, named = density.model.network, jnp.full(len(images), view[1])
-            return nats(network, part_of(variables, "network"), view[0], h=named)
+            return nll(network, part_of(variables, "network"), view[0], h=named)
 
         if seen is None:
             pair = jnp.stack([images, jnp.flip(images, 1 if data.scan == "columns" else 2)])
-            scores = jax.lax.map(partial(nats, density.model, variables, h=h), pair)
+            scores = jax.lax.map(partial(nll, density.model, variables, h=h), pair)
         else:
             scores = jax.lax.map(of_view, (jnp.stack([x(images) for x in seen.values()]), jnp.array([*seen])))
         return math.log(len(scores)) - jax.nn.logsumexp(-scores, axis=0)

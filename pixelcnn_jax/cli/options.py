@@ -19,7 +19,7 @@ from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.foundation.user_command import path
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.model_card import CONDITION_KEYS
 from pixelcnn_jax.pretrained import load_pretrained
@@ -135,8 +135,8 @@ def load_density(name: str) -> Density:
     model, card, spec = density.model, density.card, density.spec
     if not (hasattr(model, "levels") and hasattr(model, "channels")) or card["density"] not in CONDITION_KEYS:
         raise InputError(
-            f"{name} must be a model of {' or '.join(CONDITION_KEYS)}, not of experiment {card['experiment']!r}: load it in "
-            "Python with load_pretrained."
+            f"{name} must be a model of {' or '.join(CONDITION_KEYS)}, not of experiment {card['experiment']!r}: "
+            "load it in Python with load_pretrained."
         )
     image = jax.ShapeDtypeStruct((1, *spec.shape), jnp.int32)
     condition = {
@@ -147,7 +147,7 @@ def load_density(name: str) -> Density:
     try:
         if (model.channels, model.levels) != (spec.channels, spec.levels):
             raise ValueError(f"it has {model.channels} channels of {model.levels} levels.")
-        jax.eval_shape(lambda image, h: nats(model, density.variables, image, h=h), image, condition)
+        jax.eval_shape(lambda image, h: nll(model, density.variables, image, h=h), image, condition)
     except Exception as error:  # JAX, Flax and a module of one's own raise many kinds of errors
         what = f"model of {card['density']} for images of {spec}"
         raise InputError(f"{name} is not a {what}: {first_line(error):.200}") from None

@@ -15,7 +15,7 @@ from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.foundation.devices import data_mesh, replicated, shard_batch, wait_for_older
 from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
 from pixelcnn_jax.foundation.progress import progress_bar
-from pixelcnn_jax.likelihood import nats, nats_to_bits_per_dim
+from pixelcnn_jax.likelihood import nats_to_bits_per_dim, nll
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, as_vectors
 from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImageSpec, Map, Variables, as_array, as_images, as_rows
@@ -119,7 +119,7 @@ def extreme_rows(x: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=8)
 def _nats_of(model: Any, batch_size: int) -> Callable[..., Float[np.ndarray, " count"]]:
     def nats_of(params: Params, batch: Batch) -> Array:
-        return nats(model, params, batch["image"], h=batch.get("h"), s=batch.get("s"))
+        return nll(model, params, batch["image"], h=batch.get("h"), s=batch.get("s"))
 
     return make_evaluator(nats_of, batch_size=batch_size)
 

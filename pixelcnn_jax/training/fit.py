@@ -24,7 +24,7 @@ from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import in_notebook
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.declarations import condition_sizes
@@ -263,7 +263,7 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Array:
         others = {name: x for name, x in params.items() if name != "params"}  # such as masks; not trained
-        return nats(model, params | jax.lax.stop_gradient(others), batch["image"], **condition(batch), key=key)
+        return nll(model, params | jax.lax.stop_gradient(others), batch["image"], **condition(batch), key=key)
 
     def draw(params: Params, key: Key[Array, ""], source: Batch) -> Array:
         batch, height, width, _ = source["image"].shape

@@ -8,7 +8,7 @@ import pytest
 from proofs import all_images, randomised
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, evaluate, log_prob, sample, sample_and_log_prob
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.products import window_product
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -50,7 +50,7 @@ def test_a_float32_network_computes_the_same_where_jax_has_64_bits():
     def results():
         variables = model.init(key, EVERY[:1], *(x[:1].astype(np.float32) for x in condition.values()))
         drawn = sample(model, variables, key, shape=(8, 1, 2), **condition, guidance=1.0, temperature=np.float64(0.6))
-        return variables, drawn, nats(model, variables, EVERY[:8], **condition, key=key)
+        return variables, drawn, nll(model, variables, EVERY[:8], **condition, key=key)
 
     expected = results()
     with jax.enable_x64(True):

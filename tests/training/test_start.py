@@ -8,7 +8,7 @@ from flax.traverse_util import flatten_dict
 from tiny_runs import tiny_experiment
 
 from pixelcnn_jax import InputError, load_pretrained, log_prob
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.training.config import TrainConfig
 from pixelcnn_jax.training.start import trained_params, warm_started
 
@@ -34,7 +34,7 @@ def test_a_network_given_a_label_begins_as_one_of_the_same_shape_without(whole):
         np.testing.assert_array_equal(x, trained.get(name, np.zeros_like(x)))
     assert {name.rpartition("_")[2] for name in flat.keys() - trained.keys()} == {"h"}
     image = jnp.zeros((1, 8, 8, 1), jnp.int32)
-    given = nats(experiment.networks, after, image, h=jax.nn.one_hot(jnp.zeros(1, jnp.int32), 10))
+    given = nll(experiment.networks, after, image, h=jax.nn.one_hot(jnp.zeros(1, jnp.int32), 10))
     model, variables, _ = load_pretrained(whole)
     np.testing.assert_allclose(given, -log_prob(model, variables, image), rtol=1e-5)
 

@@ -7,7 +7,7 @@ import pytest
 from proofs import random_condition, random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, naive_sample, sample
-from pixelcnn_jax.likelihood import nats
+from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Upsampling
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
@@ -47,7 +47,7 @@ def test_public_functions_take_it_in_place_of_the_network(name):
         log_prob(model, variables, images, h=h), log_prob(NETWORK, of_network, images, **condition)
     )
     np.testing.assert_allclose(
-        jax.jit(lambda v: nats(model, v, images, h=h))(variables), -log_prob(model, variables, images, h=h), rtol=1e-5
+        jax.jit(lambda v: nll(model, v, images, h=h))(variables), -log_prob(model, variables, images, h=h), rtol=1e-5
     )
     expected = sample(NETWORK, of_network, jax.random.key(1), shape=SHAPE, **condition)
     for sampler in (sample, naive_sample):
