@@ -2,7 +2,7 @@
 
 python -m benchmarks.ising [MODEL -o docs/pictures/ising.png]
 
-MODEL is the folder of a run of experiments.beyond.ising.
+MODEL is the folder of a run of experiments.extensions.ising.
 """
 
 import json
@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.beyond import ising
-from experiments.beyond.ising import draw, estimate, make_network, new_variables
+from experiments.extensions import ising
+from experiments.extensions.ising import draw, estimate, make_network, new_variables
 from experiments.shared.ising_lattice import CRITICAL, infinite_magnetisation, lattice, mean_energy
 from pixelcnn_jax import load_pretrained, naive_sample, nll, sample_and_log_prob
 from pixelcnn_jax.foundation.files import atomic_write

@@ -101,4 +101,4 @@ show(jnp.stack(rows))
 # %% [markdown]
 # Other conditions work the same way: the embedding of a drawing of an unseen character
 # (`experiments/paper/embedding_conditional.py`), the code of an encoder (the notebook `autoencoder`), or a map
-# (`experiments/beyond/colourise.py`).
+# (`experiments/extensions/colourise.py`).

@@ -46,7 +46,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps
 
-from experiments.beyond import ising
+from experiments.extensions import ising
 from experiments.shared import ising_lattice
 from pixelcnn_jax.data.image_files import grid
 

@@ -157,7 +157,7 @@ def copied(whole, tmp_path):
     return workdir
 
 
-MOST_MAPS = 20_000  # a process may hold 65,530 memory maps, and each compiled program takes some
+MAX_MAPS = 20_000  # a process may hold 65,530 memory maps, and each compiled program takes some
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -166,7 +166,7 @@ def few_compiled_programs(request):
     import jax  # not above: the environment comes first
 
     patches = any("monkeypatch" in item.fixturenames for item in request.session.items if item.path == request.path)
-    if patches or memory_maps() > MOST_MAPS:
+    if patches or memory_maps() > MAX_MAPS:
         jax.clear_caches()
     yield
     if patches:
@@ -179,4 +179,4 @@ def memory_maps():
         with open("/proc/self/maps") as file:
             return sum(1 for _ in file)
     except OSError:
-        return MOST_MAPS + 1
+        return MAX_MAPS + 1

@@ -31,7 +31,7 @@ class Config:
     variant: str = field("whole", "what differs from the whole network", choices=VARIANTS)
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: p(x) by an ablated network."""
     name = config.section.variant
     if config.model.network != "GatedPixelCNN":

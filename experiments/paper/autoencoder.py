@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.fingerprints import index_of_different_image
 from experiments.shared.measuring import apply, report_split, squared_error
-from experiments.shared.pieces import blank, draw_grid, init_of_each, make_conditional
+from experiments.shared.models import blank, draw_grid, init_of_each, make_conditional
 from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.data.loading import Splits
@@ -34,7 +34,7 @@ class Config(Encoded, Mapped):
     """Fields of ``config.autoencoder``."""
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the encoder's h; in training also the MSE."""
     decoder = make_conditional(config.model, spec, map_features=config.section.map_features)
     encoder = Encoder(config.section.bottleneck, spec.levels, config.section.encoder_features)
@@ -87,7 +87,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
     """Measures squared errors, the decoder's use of h, and linear probes of h."""
     networks, spec, train = experiment.networks, splits.spec, config.train
     images, local = report_split(splits).subset(train.report_images), on_one_device(params)

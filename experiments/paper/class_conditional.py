@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import check_classifier, class_accuracy, report_split
-from experiments.shared.pieces import draw_grid, drawer, init_of, make_conditional, nats_given_each
+from experiments.shared.models import draw_grid, drawer, init_of, make_conditional, nats_given_each
 from experiments.shared.settings import Classified, Mapped
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -32,10 +32,10 @@ check = check_classifier
 class Config(Mapped, Classified):
     """Fields of ``config.class_conditional``."""
 
-    drop_condition: float = field(0.0, "fraction of labels to drop in training, for guidance", least=0, below=1)
+    drop_condition: float = field(0.0, "fraction of labels to drop in training, for guidance", min=0, below=1)
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the label."""
     classes = number_of_classes(spec)
     model = make_conditional(config.model, spec, map_features=config.section.map_features)
@@ -58,7 +58,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     return Experiment(init, loss, draw, model, density=GIVEN_LABEL, caption="Samples, one class per row.", facts=facts)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
     """Measures the information in the label and the class accuracy of samples."""
     spec, model, local = splits.spec, experiment.networks, on_one_device(params)
     images, classes = report_split(splits).subset(config.train.report_images), jnp.eye(number_of_classes(spec))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.fingerprints import fingerprint
 from experiments.shared.measuring import apply, report_split
-from experiments.shared.pieces import init_of
+from experiments.shared.models import init_of
 from experiments.shared.settings import Encoded
 from experiments.shared.triplets import on_unit_sphere, squared_distances, triplet_loss
 from pixelcnn_jax.data.dataset import Dataset, read_all, take_images
@@ -47,7 +47,7 @@ def embed(network: Encoder, variables: Variables, images: Images) -> Float[Array
     return on_unit_sphere(apply(network, variables, images))
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: the triplet loss within a batch, without microbatches."""
     if config.train.microbatch_size is not None:
         raise InputError("config.train.microbatch_size must be None: the triplet loss compares all images of a batch.")
@@ -88,7 +88,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(images, min(len(images), SEARCHED))
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
     """Measures verification of held-out images."""
     network, images = experiment.networks, report_split(splits).subset(config.train.report_images)
     embeddings = per_image(config, lambda p, b: embed(network, p, b["image"]))(params, images)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.paper import embedding
 from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder
 from experiments.shared.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
-from experiments.shared.pieces import blank, draw_grid, drawer, init_of_each, make_conditional
+from experiments.shared.models import blank, draw_grid, drawer, init_of_each, make_conditional
 from experiments.shared.settings import Mapped
 from experiments.shared.triplets import between, on_unit_sphere, squared_distances
 from pixelcnn_jax.data.dataset import read_all
@@ -40,16 +40,16 @@ class Config(embedding.Config, Mapped):
     """Fields of ``config.embedding_conditional``."""
 
     embedder: str | None = field(None, "workdir of the embedding network")
-    embedding_noise: float = field(0.0, "standard deviation of training noise on h", least=0)
+    embedding_noise: float = field(0.0, "standard deviation of training noise on h", min=0)
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the image's own embedding."""
     section = config.section
     decoder = make_conditional(config.model, spec, map_features=section.map_features)
     networks: Networks = {"decoder": decoder, "embedder": make_embedder(config, spec)}
     # A dry run has no embedder and needs shapes only.
-    embedder = (fixed or {}).get("embedder") or networks["embedder"].init(jax.random.key(0), blank(spec))
+    embedder = (prepared or {}).get("embedder") or networks["embedder"].init(jax.random.key(0), blank(spec))
 
     init = init_of_each(networks, {"decoder": (blank(spec), jnp.zeros((1, section.bottleneck)))})
 
@@ -117,14 +117,14 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return np.stack([firsts[i % len(firsts)] for i in range(config.train.sample_rows)])
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
     """Measures identity accuracy of samples and their distances from other images."""
     spec, networks = splits.spec, experiment.networks
     members = identities_of(report_split(splits), IDENTITIES)
     identities, count = list(members.values()), len(members)
 
     def place(images: Images) -> Places:
-        return embed(networks["embedder"], fixed["embedder"], jnp.asarray(images))
+        return embed(networks["embedder"], prepared["embedder"], jnp.asarray(images))
 
     ends = np.cumsum([*map(len, identities)])[:-1]
     placed = np.split(np.asarray(place(np.concatenate(identities))), ends)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import apply, check_classifier, class_accuracy, report_split
-from experiments.shared.pieces import blank, init_of_each
+from experiments.shared.models import blank, init_of_each
 from experiments.shared.settings import Classified
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -34,11 +34,11 @@ check = check_classifier
 class Config(Classified):
     """Fields of ``config.multiscale``."""
 
-    small_layers: int = field(8, "layers of the small image's network", least=1)
-    map_features: int = field(16, "hidden channels of s, the map of the small image", least=1)
+    small_layers: int = field(8, "layers of the small image's network", min=1)
+    map_features: int = field(16, "hidden channels of s, the map of the small image", min=1)
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats of the large image, in two parts."""
     large = make_network(config.model, spec)
     upsampling = Upsampling(config.section.map_features, spec.levels)
@@ -96,7 +96,7 @@ def draw_classes(
     return sample(network, variables, large_key, shape=size, h=h, s=s, observed=observed, mask=mask)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
     """Measures the nats of each part and the class accuracy of samples."""
     spec = splits.spec
     networks, local = experiment.networks, on_one_device(params)

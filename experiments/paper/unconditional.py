@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.pieces import draw_grid, init_of
+from experiments.shared.models import draw_grid, init_of
 from pixelcnn_jax.data.views import random_view, views
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
@@ -22,11 +22,11 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Params, Pictures
 class Config:
     """Fields of ``config.unconditional``."""
 
-    augment: float = field(0.0, "fraction of training images to augment", least=0, most=1)
-    views: tuple[int, ...] = field((), "indices into data.views.views to augment with; empty for all", least=1)
+    augment: float = field(0.0, "fraction of training images to augment", min=0, max=1)
+    views: tuple[int, ...] = field((), "indices into data.views.views to augment with; empty for all", min=1)
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment, with distribution augmentation (Jun et al. 2020).
 
     With ``augment``, h is the index of the transform; the exported p(x) fixes h to the identity.

@@ -9,15 +9,15 @@ from pixelcnn_jax.foundation.fields import field
 class Encoded:
     """An image encoder."""
 
-    encoder_features: tuple[int, ...] = field((32, 64, 128), "hidden channels per stage of the encoder", least=1)
-    bottleneck: int = field(10, "length of h", least=1)
+    encoder_features: tuple[int, ...] = field((32, 64, 128), "hidden channels per stage of the encoder", min=1)
+    bottleneck: int = field(10, "length of h", min=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mapped:
     """A condition h, by the biases or by a map."""
 
-    map_features: int = field(0, "channels of s = m(h) (equation 5), 0: V h", least=0)
+    map_features: int = field(0, "channels of s = m(h) (equation 5), 0: V h", min=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from pixelcnn_jax.models.conditioning.conditional import part_of
 from pixelcnn_jax.training.config import TrainConfig
 from pixelcnn_jax.training.evaluation import finite_values, make_evaluator, score
 
-MOST = 1024  # batch size, whatever a card says
+MAX_BATCH = 1024  # batch size, whatever a card says
 SPLITS = ("train", "validation", "test")
 MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries of the image"}
 
@@ -95,7 +95,7 @@ def evaluate_split(
             scores = jax.lax.map(of_view, (jnp.stack([x(images) for x in seen.values()]), jnp.array([*seen])))
         return math.log(len(scores)) - jax.nn.logsumexp(-scores, axis=0)
 
-    micro, most = train.microbatch_size, options.at_most(MOST, density.spec)
+    micro, most = train.microbatch_size, options.at_most(MAX_BATCH, density.spec)
     batch_size = min(train.eval_batch_size, most)
     losses_of = make_evaluator(loss, batch_size=batch_size, microbatch_size=micro and min(micro, most))
     return score(finite_values(losses_of, density.variables, dataset), dataset)

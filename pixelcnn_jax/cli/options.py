@@ -27,7 +27,7 @@ from pixelcnn_jax.pretrained import load_pretrained
 Section = TypeVar("Section")
 
 
-MOST_SUBPIXELS = 2**22  # per batch
+MAX_BATCH_SUBPIXELS = 2**22  # per batch
 SECONDS = 10  # between reports of progress in a pipe
 model_argument = click.argument("name", metavar="MODEL")
 label_option = click.option("--label", help='Class name or index; "folder" if folders name the class of each file.')
@@ -179,7 +179,7 @@ def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: 
 
 def at_most(count: int, spec: ImageSpec) -> int:
     """Limits an image count to what fits into memory, with a one-hot h, at least one."""
-    return min(count, max(1, MOST_SUBPIXELS // max(math.prod(spec.shape), spec.classes or 0)))
+    return min(count, max(1, MAX_BATCH_SUBPIXELS // max(math.prod(spec.shape), spec.classes or 0)))
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class Program(NamedTuple):
     columns: int
 
 
-class Places(NamedTuple):
+class Positions(NamedTuple):
     """Extent of each image in a padded batch."""
 
     present: Bool[Array | np.ndarray, "groups images"]
@@ -79,12 +79,12 @@ class Batch:
         """Bytes of the coder states of each group."""
         return [4 * self.containers[index].lanes for index, _ in self.members]
 
-    def places(self) -> Places:
+    def places(self) -> Positions:
         present, (heights, widths) = np.zeros(self.program[:2], bool), np.zeros((2, self.program.groups), np.int32)
         for (row, images), index, _ in self._groups():
             present[row, images] = True
             heights[row], widths[row] = self.containers[index].shape[1:3]
-        return Places(present, heights, widths)
+        return Positions(present, heights, widths)
 
     def gather(self, values: Sequence[Any]) -> Shaped[np.ndarray, "batch ..."]:
         """Gathers arrays from all containers, zero-padded."""

@@ -131,7 +131,7 @@ def decompress(
     if isinstance(cast(Any, data), str | Path):
         raise InputError(f"data must be bytes, got a path: read the file with Path({str(data)!r}).read_bytes().")
     container = unpack(data)
-    check_size(container.shape, most=max_subpixels)
+    check_size(container.shape, max_subpixels=max_subpixels)
     if group is not None:
         container = container.only(group)
     return decompress_sizes(model, variables, [(container, h, s)], on_row=on_row)[0]

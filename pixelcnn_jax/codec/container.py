@@ -70,7 +70,7 @@ def digest(*parts: bytes | memoryview) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()[:_SIZE]
 
 
-def filled(coded: bytes, subpixels: int) -> bytes:
+def padded(coded: bytes, subpixels: int) -> bytes:
     """Pads a stream to whole words and its minimum length."""
     return coded.ljust(4 * -(-subpixels // (4 * SUBPIXELS_PER_BYTE)), b"\0")
 
@@ -108,9 +108,9 @@ def length_of(data: bytes) -> int:
     return int(length)
 
 
-def check_size(shape: tuple[int, ...], *, most: int = MAX_CODED_SUBPIXELS) -> None:
+def check_size(shape: tuple[int, ...], *, max_subpixels: int = MAX_CODED_SUBPIXELS) -> None:
     """Raises InputError for no images or too many sub-pixels."""
-    if not 0 < math.prod(shape) <= most or shape[2] > MAX_ROW:
+    if not 0 < math.prod(shape) <= max_subpixels or shape[2] > MAX_ROW:
         raise InputError(
             f"images must have at least 1 and at most {most} sub-pixels, in rows of at most {MAX_ROW} pixels, got "
             f"shape {[*shape]}: code them in parts."

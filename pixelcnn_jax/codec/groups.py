@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Array, Int, UInt, UInt8, UInt32
 
 from pixelcnn_jax.codec import rans
-from pixelcnn_jax.codec.batches import STRIP, Batch, Places, plan
+from pixelcnn_jax.codec.batches import STRIP, Batch, Positions, plan
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.container import Container, filled
+from pixelcnn_jax.codec.container import Container, padded
 from pixelcnn_jax.codec.frequencies import interval
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, exact_product, prepare
@@ -112,7 +112,7 @@ class Coder:
             self._report(places, first)
         coded = rans.encode(strips, lanes=batch.program.lanes, total_bits=self.model.total_bits)
         sizes = zip(coded, batch.heads, batch.subpixels, strict=False)
-        return [filled(x[:head] + x[4 * batch.program.lanes :], subpixels) for x, head, subpixels in sizes]
+        return [padded(x[:head] + x[4 * batch.program.lanes :], subpixels) for x, head, subpixels in sizes]
 
     def _decode(self, batch: Batch) -> UInt[np.ndarray, "batch rows columns channels"]:
         """Decodes a padded batch."""
@@ -139,14 +139,14 @@ class Coder:
             self._report(places, first)
         ended = (np.asarray(coder) == rans.LOW).all() and (positions <= ends).all()
         whole = (
-            filled(stream[: head + end], size) == stream
+            padded(stream[: head + end], size) == stream
             for stream, head, end, size in zip(streams, heads, positions, batch.subpixels, strict=False)
         )
         if not ended or not all(whole):
             raise InputError(_DAMAGED)
         return np.concatenate(strips, axis=1)
 
-    def _report(self, places: Places, first: int) -> None:
+    def _report(self, places: Positions, first: int) -> None:
         if self.on_row is None:
             return
         with _reporting:
@@ -201,7 +201,7 @@ def digest_of_integers(model: IntegerPixelCNN, params: Params) -> bytes:
 
 @partial(jax.jit, static_argnames="stream")
 def _intervals_of_strip(
-    stream: IntegerStream, params: Params, rows: Rows, images: Images, condition: Condition, places: Places
+    stream: IntegerStream, params: Params, rows: Rows, images: Images, condition: Condition, places: Positions
 ) -> tuple[tuple[Array, Array], Rows]:
     """Computes starts and frequencies in a strip [groups, images, sub-pixels]."""
     net = prepare(stream.model, params) | {"inside": places.inside(images.shape[2])}
@@ -224,7 +224,7 @@ def _decode_strip(
     data: UInt8[Array | np.ndarray, "groups bytes"],
     lengths: Int[Array | np.ndarray, " groups"],
     condition: Condition,
-    places: Places,
+    places: Positions,
 ) -> tuple[Int[Array, "batch rows columns channels"], Rows, Array | np.ndarray, Array | np.ndarray]:
     """Decodes a strip of all groups, with the coder as noise.
 

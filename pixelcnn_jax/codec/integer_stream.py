@@ -19,7 +19,7 @@ from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_block, colour_slice
 from pixelcnn_jax.models.gated_stream import Rows, neighbours_of, terms_of
 from pixelcnn_jax.models.inputs import Condition, Images
-from pixelcnn_jax.models.layers import append, condition_terms, zero_rows
+from pixelcnn_jax.models.layers import concatenate_features, condition_terms, zero_rows
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.products import im2col
 
@@ -173,7 +173,7 @@ def integer_horizontal_layer(
       New features, and gated features including earlier colours.
     """
     new = integer_gate(layer, context + dot(x, layer["horizontal"]["kernel"][-1]), "horizontal")
-    gated = append(gated, new)
+    gated = concatenate_features(gated, new)
     out = rescale(dot(gated, layer["out"]["kernel"]) + layer["out"]["bias"], layer["shifts"]["out"])
     return clipped(out if features is None else features + out, layer["clips"]["residual"]), gated
 
@@ -319,12 +319,12 @@ class IntegerStream:
         out: Any = None
         inputs, gated = [], []
         for layer, context, before, gated_before in zip(weights["layers"], *state[:3], strict=True):
-            x = x if out is None else append(before, into_layer(layer, out))
+            x = x if out is None else concatenate_features(before, into_layer(layer, out))
             out, now = integer_horizontal_layer(layer, x, context[..., block], out, gated_before)
             inputs.append(x)
             gated.append(now)
-        features = append(state.features, out)
-        hidden = append(state.hidden, integer_head_hidden(weights["head"], features))
+        features = concatenate_features(state.features, out)
+        hidden = concatenate_features(state.hidden, integer_head_hidden(weights["head"], features))
         outputs = integer_head_last(weights["head"], hidden)
         if self.model.linear_prediction:
             terms = terms_of(encode_integers(self.model, params, pixel), state.neighbours, colour)

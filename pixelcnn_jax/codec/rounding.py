@@ -14,7 +14,7 @@ from pixelcnn_jax.models.parameters import Params, layers_of
 RESIDUAL = 2**16  # about the largest value of the residual stream
 LARGEST_CONDITION = 2**9  # about, of a map or an embedded code
 MARGIN = 1.5  # clip range over the calibration maximum
-MOST_STEP, MOST_SUM_STEP = 16, 30  # finest step of an operand, of a sum
+MAX_STEP, MOST_SUM_STEP = 16, 30  # finest step of an operand, of a sum
 DAMPING = 0.1  # fraction of the mean variance added to each
 
 Range = tuple[Any, np.ndarray]  # step, of each channel or of all, and clip range of each
@@ -55,7 +55,7 @@ class Operand(NamedTuple):
     kernel: np.ndarray
     seen: Statistics
     range: Range | None = None
-    most: Any = MOST_STEP
+    max_value: Any = MAX_STEP
     shared: bool = False
 
 
@@ -71,7 +71,7 @@ class Sum(NamedTuple):
 
 def step_within(largest: np.ndarray, most_value: int) -> int:
     """Computes the finest step within a value."""
-    return min(int(np.floor(np.log2(most_value / (largest.max() * MARGIN + 1e-6)))), MOST_STEP)
+    return min(int(np.floor(np.log2(most_value / (largest.max() * MARGIN + 1e-6)))), MAX_STEP)
 
 
 def range_of(seen: Statistics, step: Any) -> Range:
@@ -91,7 +91,7 @@ def finest_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None 
 
 def finest_operand_step(operands: list[Operand], bias: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
     """Computes the finest step to rescale to."""
-    return np.minimum(finest_step(operands, bias, h) - 2, MOST_STEP)
+    return np.minimum(finest_step(operands, bias, h) - 2, MAX_STEP)
 
 
 def fit_sum(
@@ -148,7 +148,7 @@ def _least_noise(operand: Operand, finest: np.ndarray, importance: Any) -> Range
     if operand.shared:
         of_operand, of_weights = of_operand.sum(), of_weights.sum()
     best = np.rint(np.log2((of_operand + 1e-30) / (of_weights + 1e-30)) / 4)
-    steps = np.clip(best, 0, operand.most).astype(int)
+    steps = np.clip(best, 0, operand.max_value).astype(int)
     return range_of(seen, int(steps) if operand.shared else steps)
 
 
@@ -250,8 +250,8 @@ def _quantise_layer(
     above = Operand(layer["vertical"]["kernel"] * of_unit, seen["above"].scaled(1 / unit), own_range or gated)
     own_row = Operand(across * of_unit, seen["own_row"].scaled(1 / unit), own_range, residual_step - 1, shared=True)
     read_above = with_map("vertical", {"vertical": above})
-    most = finest_operand_step([*read_above.values()], layer["vertical"]["bias"], layer.get("vertical_h"))
-    crossing = Operand(layer["crossing"]["kernel"], seen["crossing"], most=most)
+    max_value = finest_operand_step([*read_above.values()], layer["vertical"]["bias"], layer.get("vertical_h"))
+    crossing = Operand(layer["crossing"]["kernel"], seen["crossing"], max_value=max_value)
     read = with_map("horizontal", {"crossing": crossing, "horizontal": own_row})
     horizontal = fit("horizontal", read, gate_steps)
     (crossing_step, crossing_reach), (own_step, own_reach), *_ = horizontal.ranges
@@ -271,9 +271,9 @@ def _quantise_layer(
 
 def _quantise_head(model: GatedPixelCNN, head: Params, seen: Params, residual_step: int) -> Params:
     units, offsets, goals = output_units(model)
-    copy = Operand(head["hidden"]["kernel"], seen["input"], most=residual_step - 1, shared=True)
+    copy = Operand(head["hidden"]["kernel"], seen["input"], max_value=residual_step - 1, shared=True)
     kernel = head["logits"]["kernel"] * units
-    last = Operand(kernel, seen["hidden"], most=finest_operand_step([copy], head["hidden"]["bias"]))
+    last = Operand(kernel, seen["hidden"], max_value=finest_operand_step([copy], head["hidden"]["bias"]))
     logits = fit_sum([last], head["logits"]["bias"] * units + offsets, goals)
     ((hidden_step, hidden_reach),) = logits.ranges
     importance = (kernel**2 * 4.0**goals).sum(axis=1)

@@ -31,8 +31,8 @@ class ExampleSets(Dataset):
 
     images: Dataset
     members: Mapping[int, Int[np.ndarray, " members"]]
-    most: int
-    fewest: int = 0
+    max_examples: int
+    min_examples: int = 0
 
     def get(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
         """Draws an example and its set, which is not augmented."""
@@ -40,25 +40,25 @@ class ExampleSets(Dataset):
         epoch, random = index // self.count, random_generator(seed, STREAM + index)
         members = self.members[int(example["label"])]
         members = random.permutation(members[members != example.pop("index")])
-        count = random.integers(self.fewest, self.most + 1, size=2).min()
-        examples = np.full((self.most, *self.spec.shape), ABSENT, np.int32)
+        count = random.integers(self.min_examples, self.max_examples + 1, size=2).min()
+        examples = np.full((self.max_examples, *self.spec.shape), ABSENT, np.int32)
         for place, member in enumerate(members[:count]):
             examples[place] = self.images.get(epoch * len(self.images) + int(member), seed=seed)["image"]
         return example | {"examples": examples}
 
 
-def with_examples(images: Dataset, most: int, fewest: int = 0) -> ExampleSets:
+def with_examples(images: Dataset, max_examples: int, min_examples: int = 0) -> ExampleSets:
     """Adds ``fewest`` to ``most`` examples to each image.
 
     Raises:
       InputError: without labels, or if ``fewest`` is above ``most``.
     """
-    if fewest > most or images.spec.classes is None:
+    if min_examples > max_examples or images.spec.classes is None:
         raise InputError(f"max_examples={most} needs labels=True and min_examples of at most {most}, got {fewest}.")
     labels = images.labels()
     fields = vars(images) | {"example": lambda index: images.example(index) | {"index": index}}  # which a subset keeps
     members = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
-    return ExampleSets(**fields, images=images, members=members, most=most, fewest=fewest)
+    return ExampleSets(**fields, images=images, members=members, max_examples=max_examples, min_examples=min_examples)
 
 
 def episodes(pools: Sequence[ExampleSets], count: int, *, ways: int, shots: int, seed: int) -> Dataset:

@@ -34,10 +34,10 @@ class DataConfig(Preparation):
     labels: bool = field(False, "carry class labels")
     captions: bool = field(False, "carry captions (folder and mnist_scenes/32x32 only)")
     flip: bool = field(False, "mirror half of the training images horizontally")
-    shift: int = field(0, "maximum translation of training images in pixels, zero-padded", least=0)
-    images_per_class: int = field(1, "consecutive training images of one class", least=1)
-    max_examples: int = field(0, "maximum number of same-class examples per image", least=0)
-    min_examples: int = field(0, "minimum number of examples per image, classes permitting", least=0)
+    shift: int = field(0, "maximum translation of training images in pixels, zero-padded", min=0)
+    images_per_class: int = field(1, "consecutive training images of one class", min=1)
+    max_examples: int = field(0, "maximum number of same-class examples per image", min=0)
+    min_examples: int = field(0, "minimum number of examples per image, classes permitting", min=0)
 
     def __post_init__(self) -> None:
         if self.flip and (self.captions or self.max_examples):
@@ -160,8 +160,8 @@ def _source(config: DataConfig, text: str) -> Source:
 
 
 def _load(config: DataConfig, source: Source) -> Dataset:
-    images, most, fewest = _prepare(source, config), config.max_examples, config.min_examples
-    return with_examples(images, most, fewest) if most or fewest else images
+    images, max_examples, min_examples = _prepare(source, config), config.max_examples, config.min_examples
+    return with_examples(images, max_examples, min_examples) if max_examples or min_examples else images
 
 
 def _prepare(source: Source, preparation: Preparation) -> Dataset:

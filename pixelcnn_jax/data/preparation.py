@@ -31,14 +31,14 @@ SCANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 class Preparation:
     """Conversion of stored images to those of a model."""
 
-    levels: int = field(256, "intensity levels per sub-pixel (digits: 17)", least=2, most=2**16)
-    bits: int | None = field(None, "highest bits to keep of 8-bit images", least=1, most=8)
+    levels: int = field(256, "intensity levels per sub-pixel (digits: 17)", min=2, max=2**16)
+    bits: int | None = field(None, "highest bits to keep of 8-bit images", min=1, max=8)
     binarize: str = field(
         "none",
         "none, threshold, or dynamic (Bernoulli draws, new every epoch)",
         choices=("none", "threshold", "dynamic"),
     )
-    resize: int | None = field(None, "side after a centre crop; None keeps the size", least=1)
+    resize: int | None = field(None, "side after a centre crop; None keeps the size", min=1)
     grey: bool = field(False, "convert to grey")
     invert: bool = field(False, "invert intensities")
     scan: str = field(

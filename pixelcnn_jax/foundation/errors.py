@@ -2,7 +2,7 @@
 
 import errno
 
-MOST_CHARACTERS = 800  # of a message
+MAX_CHARACTERS = 800  # of a message
 NOT_FINITE = "The logits are NaN or infinite: the parameters have diverged, or h or s is too large."
 
 
@@ -22,7 +22,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        if len(message) > MOST_CHARACTERS:
+        if len(message) > MAX_CHARACTERS:
             message = f"{message[: MOST_CHARACTERS // 2]}...{message[-MOST_CHARACTERS // 4 :]}"
         super().__init__("".join(x if x.isprintable() else ascii(x)[1:-1] for x in message))
 

@@ -18,9 +18,9 @@ from pixelcnn_jax.foundation.errors import InputError
 
 Section = TypeVar("Section")
 BOUNDS = {
-    "least": ("at least", operator.ge),
+    "min": ("at least", operator.ge),
     "above": ("above", operator.gt),
-    "most": ("at most", operator.le),
+    "max": ("at most", operator.le),
     "below": ("below", operator.lt),
 }
 
@@ -29,7 +29,7 @@ def field(default: Any, help: str, *, choices: Collection[Any] = (), **bounds: i
     """Declares a config field: default, help and bounds.
 
     Args:
-      **bounds: least, above, most or below, of a number or every number of a tuple; None passes if the type allows it.
+      **bounds: min, above, max or below, of a number or every number of a tuple; None passes if the type allows it.
     """
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "bounds": bounds})
 

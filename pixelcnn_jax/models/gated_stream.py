@@ -13,7 +13,13 @@ from pixelcnn_jax.distributions import add_linear_prediction, differences
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import colour_block, colour_slice, mask_params
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import append, horizontal_conv_valid, horizontal_layer, vertical_layer, zero_rows
+from pixelcnn_jax.models.layers import (
+    concatenate_features,
+    horizontal_conv_valid,
+    horizontal_layer,
+    vertical_layer,
+    zero_rows,
+)
 from pixelcnn_jax.models.parameters import Params, layers_of
 
 
@@ -138,8 +144,8 @@ class GatedStream:
             outs.append(x)
             gated.append(now_gated)
         inputs = jnp.stack(outs[:-1])
-        features = append(state.features, x)
-        hidden = append(state.hidden, head_hidden(weights["head"], features))
+        features = concatenate_features(state.features, x)
+        hidden = concatenate_features(state.hidden, head_hidden(weights["head"], features))
         outputs = head_last(weights["head"], hidden)
         if model.linear_prediction:
             outputs = add_linear_prediction(

@@ -36,11 +36,11 @@ Variables = Mapping[str, Any]  # from model.init
 class ImageSpec:
     """Image format of a data set or model."""
 
-    height: int = field(dataclasses.MISSING, "rows", least=1)
-    width: int = field(dataclasses.MISSING, "columns", least=1)
-    channels: int = field(dataclasses.MISSING, "channels", least=1)
-    levels: int = field(dataclasses.MISSING, "number of intensity levels", least=2, most=2**16)
-    classes: int | None = field(None, "number of class labels", least=1, most=MAX_CLASSES)
+    height: int = field(dataclasses.MISSING, "rows", min=1)
+    width: int = field(dataclasses.MISSING, "columns", min=1)
+    channels: int = field(dataclasses.MISSING, "channels", min=1)
+    levels: int = field(dataclasses.MISSING, "number of intensity levels", min=2, max=2**16)
+    classes: int | None = field(None, "number of class labels", min=1, max=MAX_CLASSES)
     words: tuple[str, ...] | None = field(None, "vocabulary of captions")
     class_names: tuple[str, ...] | None = field(None, "names of the classes")
 

@@ -126,7 +126,7 @@ def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*ou
     return x + bias[None, None, None]
 
 
-def append(earlier: Array | None, new: Array) -> Array:
+def concatenate_features(earlier: Array | None, new: Array) -> Array:
     """Concatenates the features of earlier colours with those of the next one.
 
     Args:

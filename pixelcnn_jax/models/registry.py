@@ -51,14 +51,14 @@ class ModelConfig:
     """The network of a run; ``levels`` and ``channels`` come from the data."""
 
     network: str = field("GatedPixelCNN", "class of the network", choices=NETWORKS)
-    features: int = field(64, "hidden channels per stack (p); for the predecessors h", most=2**20)
-    layers: int = field(7, "number of layers after the first", least=1, most=2**12)
-    kernel_size: int = field(3, "filter size n, odd", most=2**10)
-    first_kernel_size: int = field(7, "filter size of the first layer, odd", most=2**10)
-    head_features: int | None = field(None, "hidden channels of the head; None for `features`", most=2**20)
+    features: int = field(64, "hidden channels per stack (p); for the predecessors h", max=2**20)
+    layers: int = field(7, "number of layers after the first", min=1, max=2**12)
+    kernel_size: int = field(3, "filter size n, odd", max=2**10)
+    first_kernel_size: int = field(7, "filter size of the first layer, odd", max=2**10)
+    head_features: int | None = field(None, "hidden channels of the head; None for `features`", max=2**20)
     dropout: float = field(0.0, "dropout rate, rounded to 1/256 but not to 0")
-    code_features: int = field(0, "embedding size of codes; 0 reads intensities", least=0, most=2**20)
-    mixture: int = field(0, "number of discretised logistics; 0 for a softmax", least=0, most=2**12)
+    code_features: int = field(0, "embedding size of codes; 0 reads intensities", min=0, max=2**20)
+    mixture: int = field(0, "number of discretised logistics; 0 for a softmax", min=0, max=2**12)
     point_masses: bool = field(False, "add point masses at both end levels to a mixture")
     linear_prediction: bool = field(False, "centre a mixture on a linear prediction from neighbours")
     # No float16: it would need loss scaling.

@@ -26,10 +26,10 @@ class BestModel:
     """
 
     def __init__(
-        self, workdir: Path | None, config: RunConfig, experiment: Experiment, fixed: Variables, splits: Splits
+        self, workdir: Path | None, config: RunConfig, experiment: Experiment, prepared: Variables, splits: Splits
     ) -> None:
         self.step, self.score = 0, dict[str, Any]()
-        self._workdir, self._fixed = workdir, fixed
+        self._workdir, self._prepared = workdir, prepared
         self._params: Params = None
         self._networks, self._measure = experiment.networks, experiment.measure
         self._card: dict[str, Any] = {
@@ -81,7 +81,7 @@ class BestModel:
         if self._workdir is None:
             return self._params
         variables, _ = read_weights(self._workdir)
-        params = {name: x for name, x in variables.items() if name not in self._fixed}
+        params = {name: x for name, x in variables.items() if name not in self._prepared}
         return multihost_utils.broadcast_one_to_all(params)  # the others' files may be those of an earlier step
 
     def complete(self, result: dict[str, Any]) -> None:
@@ -93,4 +93,4 @@ class BestModel:
     def _save(self, params: Params, scores: dict[str, Any], **facts: Any) -> None:
         assert self._workdir is not None
         card = self._card | {"step": self.step, "scores": scores} | facts
-        save_pretrained(self._workdir, self._networks, {**params, **self._fixed}, card)
+        save_pretrained(self._workdir, self._networks, {**params, **self._prepared}, card)

@@ -33,7 +33,7 @@ from pixelcnn_jax.training.signals import Interrupted, StopNow, stop_requests
 from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import TrainState, init_state, train_step
 
-MOST_SKIPPED = 10  # non-finite gradients in a row that stop a run
+MAX_SKIPPED = 10  # non-finite gradients in a row that stop a run
 REMEDY = "lower learning_rate, or set the dtype of the network to float32."
 
 
@@ -122,7 +122,7 @@ def train_steps(
             sys.stdout.flush()
 
     def check_skipped(step: int, skipped: int) -> int:
-        if skipped >= MOST_SKIPPED:  # at unchanged parameters
+        if skipped >= MAX_SKIPPED:  # at unchanged parameters
             checkpoints.discard_from(step - skipped)
             raise InputError(
                 f"The gradient was not finite in {skipped} steps up to {step}; the last checkpoint is good: {REMEDY}"

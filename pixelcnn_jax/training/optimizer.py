@@ -25,10 +25,10 @@ class OptimizerConfig:
 
     name: str = field("adamw", "adamw, or muon with Adam for biases", choices=("adamw", "muon"))
     learning_rate: float = field(1e-3, "peak of the learning-rate schedule", above=0)
-    warmup_steps: int = field(100, "steps of linear warm-up to the learning rate", least=0)
+    warmup_steps: int = field(100, "steps of linear warm-up to the learning rate", min=0)
     schedule: str = field("cosine", "cosine (to zero at the last step) or constant", choices=("cosine", "constant"))
-    decay: float = field(0.0, "final fraction of steps with linear decay (constant schedule)", least=0, most=1)
-    weight_decay: float = field(0.0, "weight decay of kernels", least=0)
+    decay: float = field(0.0, "final fraction of steps with linear decay (constant schedule)", min=0, max=1)
+    weight_decay: float = field(0.0, "weight decay of kernels", min=0)
 
 
 def make_optimizer(config: OptimizerConfig, networks: Any, *, steps: int) -> optax.GradientTransformation:

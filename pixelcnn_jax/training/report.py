@@ -20,7 +20,7 @@ PAGE = jinja2.Environment(
     autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
 ).from_string((Path(__file__).parent / "report.html.jinja").read_text())
 Commands = Callable[[Path], list[str]]  # what to do with a run
-MOST_PICTURES = 24  # validations on the page, to keep it small
+MAX_PICTURES = 24  # validations on the page, to keep it small
 
 
 def write_report(workdir: Path, commands: Commands) -> None:
@@ -35,7 +35,7 @@ def report_html(workdir: Path, commands: Commands) -> str:
     file = workdir / "metrics.jsonl"
     records = read_records(file) if file.exists() else []
     drawn = sorted(file for file in workdir.glob("samples_*.png") if file.stem.removeprefix("samples_").isdecimal())
-    kept = sorted({round(i) for i in np.linspace(0, len(drawn) - 1, MOST_PICTURES)}) if drawn else []
+    kept = sorted({round(i) for i in np.linspace(0, len(drawn) - 1, MAX_PICTURES)}) if drawn else []
     pictures = [{"step": int(drawn[i].stem.removeprefix("samples_")), "data": _embed(drawn[i])} for i in kept]
     return PAGE.render(
         name=workdir.absolute().name,

@@ -69,13 +69,13 @@ def train(
     with open_workdir(workdir, config, splits, command=command) as finished:
         if finished is not None:
             return finished
-        fixed = prepare_once(workdir, splits.spec, lambda: recipe.prepare(config, splits))
+        prepared = prepare_once(workdir, splits.spec, lambda: recipe.prepare(config, splits))
         in_float32 = replace(config, model=replace(config.model, dtype="float32"))
-        experiment = recipe.make_experiment(in_float32, splits.spec, fixed)
+        experiment = recipe.make_experiment(in_float32, splits.spec, prepared)
         in_training = experiment
         if config.model.dtype != "float32":
-            in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, fixed).loss)
-        best = BestModel(workdir, config, experiment, fixed, splits)
+            in_training = experiment._replace(loss=recipe.make_experiment(config, splits.spec, prepared).loss)
+        best = BestModel(workdir, config, experiment, prepared, splits)
         source = recipe.picture_source(config, splits)
         scorer = make_scorer(config, experiment)
 
@@ -98,7 +98,7 @@ def train(
         scores = {"train": scorer(params, splits.train.subset(train_images)), "validation": best.score}
         if splits.test is not None:
             scores["test"] = scorer(params, splits.test)
-        reported = recipe.report(config, experiment, splits, params, fixed) if config.train.report_images else {}
+        reported = recipe.report(config, experiment, splits, params, prepared) if config.train.report_images else {}
         result = {
             "measure": experiment.measure,
             "scores": scores,

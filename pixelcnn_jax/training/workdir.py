@@ -156,8 +156,8 @@ def prepare_once(workdir: Path, spec: ImageSpec, prepare: Callable[[], Mapping[s
     file = workdir / "prepared.safetensors"
 
     def write() -> bool:
-        if not file.exists() and (fixed := prepare()):
-            save_pretrained(file, {}, fixed, {"image_spec": spec})
+        if not file.exists() and (prepared := prepare()):
+            save_pretrained(file, {}, prepared, {"image_spec": spec})
         return file.exists()
 
     return jax.device_get(read_weights(file)[0]) if run_on_first_process(write) else {}

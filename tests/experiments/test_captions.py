@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
-from experiments.beyond.captions import Config, make_experiment, picture_source, report, worth
+from experiments.extensions.captions import Config, make_experiment, picture_source, report, worth
 from experiments.shared.scene_reader import check_reader, one_caption_of_each, recognise, word_by_word
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import read_all
@@ -37,7 +37,7 @@ def test_what_captions_are_worth_by_hand():
 
 
 def test_images_are_scored_under_a_bounded_number_of_captions(monkeypatch):
-    monkeypatch.setattr("experiments.beyond.captions.MAX_CAPTIONS", 9)
+    monkeypatch.setattr("experiments.extensions.captions.MAX_CAPTIONS", 9)
     experiment, params, splits = tiny_experiment("captions")
     figures = report(tiny_config("captions"), experiment, splits, params, {})
     assert figures["validation_images"] == figures["test_images"] == 4

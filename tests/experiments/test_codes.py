@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from experiments.beyond.codes import codes_of, fit_patches, images_of, patches_of
+from experiments.extensions.codes import codes_of, fit_patches, images_of, patches_of
 from pixelcnn_jax.data.loading import from_array
 
 

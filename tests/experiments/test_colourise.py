@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from experiments.beyond.colourise import map_of
+from experiments.extensions.colourise import map_of
 from pixelcnn_jax.data.preparation import luma
 
 

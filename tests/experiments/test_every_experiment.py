@@ -21,9 +21,9 @@ def run(request, workdirs):
     config = tiny_config(name, {field: str(workdirs(other)) for field, other in NEEDS.get(name, {}).items()})
     recipe, splits = recipe_of(name), tiny_splits(config)
     model, variables, card = load_pretrained(workdir)
-    fixed = {key: variables[key] for key in variables.keys() & {"quantiser", "embedder"}}
-    params = {key: x for key, x in variables.items() if key not in fixed}
-    experiment = recipe.make_experiment(config, splits.spec, fixed)
+    prepared = {key: variables[key] for key in variables.keys() & {"quantiser", "embedder"}}
+    params = {key: x for key, x in variables.items() if key not in prepared}
+    experiment = recipe.make_experiment(config, splits.spec, prepared)
     return config, recipe, splits, experiment, model, params, card, workdir
 
 

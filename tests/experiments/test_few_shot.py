@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
-from experiments.beyond.few_shot import SHOWN, picture_source, report, with_all_examples
+from experiments.extensions.few_shot import SHOWN, picture_source, report, with_all_examples
 from pixelcnn_jax.data.dataset import stack
 from pixelcnn_jax.models.inputs import ABSENT, ImageSpec
 

@@ -11,7 +11,7 @@ import optax
 import pytest
 from click.testing import CliRunner
 
-from experiments.beyond import ising
+from experiments.extensions import ising
 from experiments.shared import ising_lattice
 from experiments.shared.ising_lattice import CRITICAL
 from pixelcnn_jax import InputError

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_experiment
 
-from experiments.beyond.vae import Posterior, bounds
+from experiments.extensions.vae import Posterior, bounds
 from pixelcnn_jax.data.dataset import take_images
 
 

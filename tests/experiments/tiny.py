@@ -85,11 +85,11 @@ def captioned(dataset):
     return dataclasses.replace(dataset, example=example, spec=dataclasses.replace(dataset.spec, words=words))
 
 
-def tiny_experiment(name, changes=None, fixed=None, spec=None):
+def tiny_experiment(name, changes=None, prepared=None, spec=None):
     """Returns an experiment with random parameters, and its splits; needs no training."""
     config = tiny_config(name, changes)
     splits = tiny_splits(config)
-    experiment = recipe_of(name).make_experiment(config, spec or splits.spec, fixed)
+    experiment = recipe_of(name).make_experiment(config, spec or splits.spec, prepared)
     return experiment, randomised(experiment), splits
 
 

@@ -16,13 +16,13 @@ from pixelcnn_jax.foundation.fields import as_config, field, help_lines, read_se
 class Section:
     """A section with a field of every kind."""
 
-    count: int = field(3, "a number of things", least=1, below=100)
-    share: float = field(0.5, "a share of them", above=0, most=1)
-    size: int | None = field(None, "a size; None for the default", least=2)
+    count: int = field(3, "a number of things", min=1, below=100)
+    share: float = field(0.5, "a share of them", above=0, max=1)
+    size: int | None = field(None, "a size; None for the default", min=2)
     name: str = field("a", "a or b", choices=("a", "b"))
     place: str | None = field(None, "a folder")
     on: bool = field(False, "a switch")
-    pair: tuple[int, ...] = field((1, 2), "two sizes", least=1)
+    pair: tuple[int, ...] = field((1, 2), "two sizes", min=1)
     scale: float = field(1.0, "any number")
 
 

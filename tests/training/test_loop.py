@@ -10,7 +10,7 @@ from tiny_runs import assert_same_bits, checkpoints, records, run, tiny, with_ex
 
 from pixelcnn_jax import InputError, load_pretrained
 from pixelcnn_jax.training.config import keys
-from pixelcnn_jax.training.loop import MOST_SKIPPED
+from pixelcnn_jax.training.loop import MAX_SKIPPED
 from pixelcnn_jax.training.metrics import Stopwatch
 
 
@@ -55,7 +55,7 @@ def test_nothing_is_checkpointed_while_gradients_are_not_finite(tmp_path):
 
 
 def test_a_run_that_diverges_stops_and_keeps_no_parameters_without_a_finite_gradient(tmp_path):
-    last = 4 + MOST_SKIPPED
+    last = 4 + MAX_SKIPPED
     often = {"train__steps": 100, "train__eval_every": 100, "train__checkpoint_every": 1}
     with pytest.raises(InputError, match=r"config\.optimizer\.learning_rate"):
         run(tmp_path, recipe=broken(*range(5, last + 3)), **often)
@@ -70,7 +70,7 @@ def test_a_run_that_diverges_does_not_wait_for_a_record_or_a_checkpoint(tmp_path
     monkeypatch.setattr(Stopwatch, "count", lambda self, measured: begun.append(1) or count(self, measured))
     with pytest.raises(InputError, match="up to 14"):
         run(tmp_path, recipe=broken(*range(5, 15)), train__steps=100, **seldom)
-    assert len(begun) <= 4 + MOST_SKIPPED + 2
+    assert len(begun) <= 4 + MAX_SKIPPED + 2
 
 
 def test_a_validation_that_is_not_finite_stops_the_run_and_is_not_the_best(tmp_path):

@@ -120,15 +120,15 @@ def test_what_is_prepared_reaches_the_experiment_the_report_and_the_model(tmp_pa
     seen = {}
     ordinary = tiny()[1]
 
-    def make_experiment(config, spec, fixed):
-        seen["experiment"] = fixed
+    def make_experiment(config, spec, prepared):
+        seen["experiment"] = prepared
         experiment = ordinary.make_experiment(config, spec, {})
         return experiment._replace(
             sample=lambda params, key, source: seen.update(source=source) or experiment.sample(params, key, None)
         )
 
-    def report(config, experiment, splits, params, fixed):
-        seen["report"] = fixed
+    def report(config, experiment, splits, params, prepared):
+        seen["report"] = prepared
         return {"figure": 1.5}
 
     recipe = Recipe(
@@ -138,8 +138,8 @@ def test_what_is_prepared_reaches_the_experiment_the_report_and_the_model(tmp_pa
         report=report,
     )
     result = run(tmp_path, recipe=recipe, train__steps=2)
-    for fixed in (seen["experiment"], seen["report"], load_pretrained(tmp_path).variables):
-        np.testing.assert_array_equal(fixed["quantiser"]["codes"], [0, 1, 2])
+    for prepared in (seen["experiment"], seen["report"], load_pretrained(tmp_path).variables):
+        np.testing.assert_array_equal(prepared["quantiser"]["codes"], [0, 1, 2])
     assert seen["source"] == "source"
     assert result["report"] == {"figure": 1.5}
 
@@ -180,7 +180,7 @@ class OwnNetwork(nn.Module):
 
 
 def test_a_network_of_ones_own_is_trained_resumed_scored_and_reported_by_its_name(tmp_path, capsys):
-    def make_experiment(config, spec, fixed):
+    def make_experiment(config, spec, prepared):
         return likelihood_experiment(OwnNetwork(spec.levels, spec.channels), config, spec)
 
     with before_call(BestModel, "params", 1, kill), pytest.raises(Killed):

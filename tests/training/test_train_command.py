@@ -165,7 +165,7 @@ def test_an_error_that_is_not_the_users_has_a_traceback(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("command", ["experiments.train", "experiments.beyond.ising", "pixelcnn_jax.cli"])
+@pytest.mark.parametrize("command", ["experiments.train", "experiments.extensions.ising", "pixelcnn_jax.cli"])
 def test_a_signal_while_a_command_imports_is_one_line(tmp_path, command, number):
     raises = f"import signal, gc; gc.callbacks.append(lambda *_: signal.raise_signal({int(number)})); gc.collect()"
     (tmp_path / "jax.py").write_text(raises)  # where Python ignores exceptions

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
 from experiments.shared.measuring import report_split
-from experiments.shared.pieces import blank, draw_grid, init_of
+from experiments.shared.models import blank, draw_grid, init_of
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.data.loading import Splits, load
@@ -41,15 +41,15 @@ SHOTS = (1, 5)  # examples of each class of an episode
 class Config:
     """Fields of ``config.few_shot``; see also ``config.data.max_examples``."""
 
-    map_features: int = field(32, "hidden channels of s = m(examples) (equation 5)", least=1)
-    encoder_features: tuple[int, ...] = field((24, 64), "hidden channels of examples at half and quarter size", least=1)
-    heads: int = field(4, "attention heads, a divisor of the last encoder_features", least=1)
-    augment: float = field(0.0, "fraction of training images to augment, with their examples", least=0, most=1)
-    report_episodes: int = field(1000, "20-way episodes of each kind in the report", least=0)
+    map_features: int = field(32, "hidden channels of s = m(examples) (equation 5)", min=1)
+    encoder_features: tuple[int, ...] = field((24, 64), "hidden channels of examples at half and quarter size", min=1)
+    heads: int = field(4, "attention heads, a divisor of the last encoder_features", min=1)
+    augment: float = field(0.0, "fraction of training images to augment, with their examples", min=0, max=1)
+    report_episodes: int = field(1000, "20-way episodes of each kind in the report", min=0)
     alphabets: tuple[str, ...] = field((), "splits for episodes within one alphabet")
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the examples of the batch."""
     section, most = config.section, config.data.max_examples
     if not most:
@@ -118,7 +118,7 @@ def check(config: RunConfig, splits: Splits) -> None:
         episodes_of_report(config, splits)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
     """Measures nats by number of examples, and classification by Bayes' rule.
 
     "Both ways" multiplies p(x | e) / p(x) and p(e | x) / p(e), equal for an exact model.

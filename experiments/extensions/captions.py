@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.pieces import draw_grid, drawer, init_of, nats_given_each
+from experiments.shared.models import draw_grid, drawer, init_of, nats_given_each
 from experiments.shared.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
 from experiments.shared.settings import Classified
 from pixelcnn_jax.data.dataset import read_all
@@ -38,12 +38,12 @@ MAX_CAPTIONS = 256  # captions to score each image of the report under
 class Config(Classified):
     """Fields of ``config.captions``."""
 
-    map_features: int = field(16, "hidden channels of s, the map of the sentence", least=1)
-    drop_condition: float = field(0.1, "fraction of captions to drop in training, for guidance", least=0, below=1)
-    guidance: float = field(0.0, "guidance of samples in picture and report", least=0)
+    map_features: int = field(16, "hidden channels of s, the map of the sentence", min=1)
+    drop_condition: float = field(0.1, "fraction of captions to drop in training, for guidance", min=0, below=1)
+    guidance: float = field(0.0, "guidance of samples in picture and report", min=0)
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the caption."""
     section = config.section
     if spec.words is None:
@@ -82,7 +82,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows c
     return np.concatenate([np.repeat(selection[:, None], columns, axis=1), walk[None]])
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
     """Measures nats with right, wrong and no caption, Bayes accuracy, and samples.
 
     Each image is scored under each distinct caption of the held-out images. If these have more than ``MAX_CAPTIONS``,

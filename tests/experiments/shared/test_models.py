@@ -1,6 +1,6 @@
 """Models of p(x | h) by the fields of a config."""
 
-from experiments.shared.pieces import make_conditional
+from experiments.shared.models import make_conditional
 from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import ImageSpec

@@ -6,7 +6,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import apply
-from experiments.shared.pieces import init_of
+from experiments.shared.models import init_of
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.models.conditioning.encoders import Encoder
@@ -16,7 +16,7 @@ from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: cross-entropy; images sorted by predicted class."""
     network = Encoder(number_of_classes(spec), spec.levels)
 
@@ -38,7 +38,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows * config.train.sample_columns)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
     """Measures the accuracy on each held-out split."""
     predict = per_image(config, lambda p, b: jnp.argmax(apply(experiment.networks, p, b["image"]), axis=1))
     held_out = {name: split.subset(config.train.report_images) for name, split in splits.held_out.items()}

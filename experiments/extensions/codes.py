@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.fingerprints import index_of_different_image
 from experiments.shared.measuring import report_split
-from experiments.shared.pieces import init_of_each
+from experiments.shared.models import init_of_each
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.errors import InputError
@@ -35,7 +35,7 @@ Codes = Int[Array, "batch rows columns 1"]
 Patches = Float[Array | np.ndarray, "codes numbers"]  # one patch per code
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats of both maps of codes."""
     classes = number_of_classes(spec)
     if spec.height % COARSE or spec.width % COARSE:
@@ -46,14 +46,16 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
     # Codes are images of one channel and K levels.
     network = make_network(config.model, replace(spec, channels=1, levels=CODES))
     # A dry run has no quantiser and needs shapes only.
-    fixed = fixed or {"quantiser": {str(size): jnp.zeros((CODES, size**2 * spec.channels)) for size in (COARSE, FINE)}}
+    prepared = prepared or {
+        "quantiser": {str(size): jnp.zeros((CODES, size**2 * spec.channels)) for size in (COARSE, FINE)}
+    }
 
     networks, h = {"coarse": network, "fine": network}, jnp.zeros((1, classes))
     c, d = (jnp.zeros((1, *size, 1), jnp.int32) for size in sizes)
     init = init_of_each(networks, {"coarse": (c, h), "fine": (d, h, map_of(c))})
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        c, d = codes_by_map(fixed, batch["image"], spec.levels)
+        c, d = codes_by_map(prepared, batch["image"], spec.levels)
         return jnp.sum(nats_by_map(network, params, c, d, c, batch["label"], key), axis=1)
 
     def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
@@ -62,7 +64,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None 
         h = jnp.repeat(jnp.arange(rows), columns)
         c = sample(network, params["coarse"], coarse_key, shape=(len(h), *sizes[0]), h=h)
         d = sample(network, params["fine"], fine_key, shape=(len(h), *sizes[1]), h=h, s=map_of(c))
-        images = images_of(d, fixed["quantiser"][str(FINE)], spec.channels)
+        images = images_of(d, prepared["quantiser"][str(FINE)], spec.channels)
         return jnp.round(images * (spec.levels - 1)).astype(jnp.int32).reshape(rows, columns, *spec.shape)
 
     caption = "Samples from their codes, one class per row."
@@ -76,9 +78,9 @@ def map_of(codes: Codes) -> Float[Array, "batch fine_rows fine_columns codes"]:
     return jnp.repeat(jnp.repeat(jax.nn.one_hot(codes[..., 0], CODES), ratio, axis=1), ratio, axis=2)
 
 
-def codes_by_map(fixed: Variables, images: Images, levels: int) -> list[Codes]:
+def codes_by_map(prepared: Variables, images: Images, levels: int) -> list[Codes]:
     """Encodes images as c and d."""
-    return [codes_of(images, fixed["quantiser"][str(size)], levels) for size in (COARSE, FINE)]
+    return [codes_of(images, prepared["quantiser"][str(size)], levels) for size in (COARSE, FINE)]
 
 
 def nats_by_map(
@@ -131,14 +133,14 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
     return {"quantiser": {str(size): learn(size) for size in (COARSE, FINE)}}
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
     """Measures the nats of each map, and the information in label and coarse map."""
     spec, images = splits.spec, report_split(splits).subset(config.train.report_images)
     pool = jnp.asarray(take_images(images, POOL))
 
     def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:
         different = pool[index_of_different_image(batch["image"], pool)]
-        (c, d), (c_of_another, _) = (codes_by_map(fixed, x, spec.levels) for x in (batch["image"], different))
+        (c, d), (c_of_another, _) = (codes_by_map(prepared, x, spec.levels) for x in (batch["image"], different))
         right, wrong = batch["label"], (batch["label"] + 1) % number_of_classes(spec)
         of_maps = partial(nats_by_map, experiment.networks["fine"], params, c, d)
         return jnp.stack([of_maps(c, right), of_maps(c, wrong), of_maps(c_of_another, right)], axis=1)

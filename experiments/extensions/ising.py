@@ -2,7 +2,7 @@
 
 Minimises the variational free energy E[log q + beta E] by REINFORCE, with the mean of the other samples as baseline.
 
-python -m experiments.beyond.ising --size=16 --layers=6 -o runs/ising_16
+python -m experiments.extensions.ising --size=16 --layers=6 -o runs/ising_16
 """
 
 from pixelcnn_jax.foundation.interruption import end_in_one_line

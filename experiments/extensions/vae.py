@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from experiments.shared.fingerprints import fingerprint
 from experiments.shared.measuring import apply, report_split
-from experiments.shared.pieces import blank, draw_grid, init_of_each, make_conditional
+from experiments.shared.models import blank, draw_grid, init_of_each, make_conditional
 from experiments.shared.settings import Encoded, Mapped
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
@@ -32,11 +32,11 @@ from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Network
 class Config(Encoded, Mapped):
     """Fields of ``config.vae``."""
 
-    free_nats: float = field(0.0, "KL nats per latent dimension exempt from the penalty", least=0)
-    importance_samples: int = field(32, "latents per image for the importance-weighted bound", least=1)
+    free_nats: float = field(0.0, "KL nats per latent dimension exempt from the penalty", min=0)
+    importance_samples: int = field(32, "latents per image for the importance-weighted bound", min=1)
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: the negative ELBO; pictures by latent dimension."""
     m = config.section.bottleneck
     decoder = make_conditional(config.model, spec, map_features=config.section.map_features)
@@ -154,7 +154,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Images:
     return take_images(splits.validation, config.train.sample_rows - config.train.sample_rows // 2)
 
 
-def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, fixed: Variables) -> Figures:
+def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
     """Measures both bounds, the KL divergence, and the decoder given the prior."""
     networks, images = experiment.networks, report_split(splits).subset(config.train.report_images)
     count = config.section.importance_samples

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.pieces import blank, draw_grid, init_of
+from experiments.shared.models import blank, draw_grid, init_of
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import luma
@@ -22,7 +22,7 @@ def map_of(images: Images, levels: int) -> Map:
     return jnp.concatenate([s, jnp.ones_like(s)], axis=3)
 
 
-def make_experiment(config: RunConfig, spec: ImageSpec, fixed: Variables | None = None) -> Experiment:
+def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment; a picture row is a grey image, samples, the original."""
     network = make_network(config.model, spec)
     if spec.channels != 3:
