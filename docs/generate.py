@@ -18,7 +18,10 @@ from tools.table import markdown, rows_of
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 COLAB = "https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs"
-MORE = ("pixelcnn_jax.models.autoregressive.Network", "pixelcnn_jax.models.conditioning.conditional.ConditionalModel")
+MORE = (
+    "pixelcnn_jax.models.autoregressive.Network",
+    "pixelcnn_jax.models.conditioning.conditional_model.ConditionalModel",
+)
 
 
 def api() -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
+from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
 from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, Map, Variables, apply
 
 ROUNDING = 1e-5  # of logits, both absolute and relative to their size

@@ -168,7 +168,7 @@ def noise(
     return jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, row), shape, jnp.float32))(keys)
 
 
-def draw(
+def gumbel_max(
     logits: Float[Array, "batch levels"], gumbel: Float[Array, "batch groups_and_members"]
 ) -> Int[Array, " batch"]:
     """Samples by Gumbel-max in two exact steps, group then level; -1 for NaN logits.

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
+from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
 from pixelcnn_jax.models.inputs import (
     Condition,
     ConditionLike,

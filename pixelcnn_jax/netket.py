@@ -10,7 +10,7 @@ import netket as nk
 from jaxtyping import Array, Complex, Float, Int, Real
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditionals import Cache, conditional, start
+from pixelcnn_jax.models.conditionals import Cache, init_cache, next_conditional
 from pixelcnn_jax.models.streaming import stream_of
 
 
@@ -85,14 +85,14 @@ class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
         network, variables = self.network.unbind()
 
         def begin() -> Cache:
-            return start(network, variables, shape=(len(images), *self.lattice))
+            return init_cache(network, variables, shape=(len(images), *self.lattice))
 
         cache = self.variable("cache", "stream", begin)
         if self.is_initializing():
             return jnp.full((len(images), network.levels), 1 / network.levels)
         # NetKet creates the cache with other parameters: the first site starts anew.
         previous = jax.lax.cond(jnp.equal(index, 0), begin, lambda: cache.value)
-        log_probs, cache.value = conditional(previous, images.reshape(inputs.shape)[:, index - 1])
+        log_probs, cache.value = next_conditional(previous, images.reshape(inputs.shape)[:, index - 1])
         return jnp.exp(log_probs)
 
     def _images(self, inputs: Real[Array, "batch sites"]) -> Int[Array, "batch height width channels"]:

@@ -23,7 +23,12 @@ from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.hub import fetch_model
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, check_params, part_of
+from pixelcnn_jax.models.conditioning.conditional_model import (
+    ConditionalModel,
+    ConstantCondition,
+    check_params,
+    part_of,
+)
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.declarations import condition_sizes

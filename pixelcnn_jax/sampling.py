@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from pixelcnn_jax.distributions import draw, log_probs_of, noise
+from pixelcnn_jax.distributions import gumbel_max, log_probs_of, noise
 from pixelcnn_jax.foundation.devices import match_sharding, varying_as
 from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
-from pixelcnn_jax.models.conditioning.conditional import apply_conditioner, make_null_condition
+from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner, make_null_condition
 from pixelcnn_jax.models.inputs import (
     Condition,
     ConditionLike,
@@ -294,7 +294,7 @@ def _chooser(model: nn.Module, adjustment: Adjustment, inputs: SamplerInputs, ro
 
     def choose(log_probs: Array | None, logits: Array, old: Array, column: Array, colour: Array | int) -> Any:
         logits, kept = adjustment.logits(logits), inputs.mask[:, row, column, colour]
-        values = draw(logits, gumbel[:, column, colour]).astype(old.dtype)
+        values = gumbel_max(logits, gumbel[:, column, colour]).astype(old.dtype)
         if log_probs is not None:
             log_probs = log_probs + jnp.where(kept, 0.0, log_probs_of(logits, values))
         return jnp.where(kept, old, values), log_probs

@@ -20,7 +20,7 @@ from pixelcnn_jax import GatedPixelCNN, InputError, pretrained_names
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.foundation.files import atomic_write
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import read_card, save_pretrained

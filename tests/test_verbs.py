@@ -19,7 +19,7 @@ from pixelcnn_jax import (
     sample,
     sample_and_log_prob,
 )
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 
 CLASSES = 4  # as many as images in a batch
 KEY, SHAPE = jax.random.key(0), (CLASSES, 2, 3)

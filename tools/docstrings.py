@@ -18,7 +18,7 @@ PACKAGE = Path("pixelcnn_jax")
 FUNCTIONS = ("models/layers.py", "models/conditionals.py")
 CLASSES = {
     "models/autoregressive.py": ["Network"],
-    "models/conditioning/conditional.py": ["ConditionalModel", "ConstantCondition"],
+    "models/conditioning/conditional_model.py": ["ConditionalModel", "ConstantCondition"],
     "models/conditioning/encoders.py": ["Encoder", "Deconvolution", "Upsampling"],
     "models/conditioning/set_encoder.py": ["SetEncoder"],
     "models/conditioning/text_encoder.py": ["TextEncoder"],

@@ -22,7 +22,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nll
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables
 from pixelcnn_jax.models.model_card import GIVEN_EXAMPLES

@@ -8,7 +8,7 @@ from experiments.paper.unconditional import likelihood_experiment
 from experiments.shared.ablated_pixelcnn import AblatedPixelCNN
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.models.conditioning.conditional import array_shapes
+from pixelcnn_jax.models.conditioning.conditional_model import array_shapes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig

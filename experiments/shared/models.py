@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import Images, ImageSpec
 from pixelcnn_jax.models.registry import ModelConfig, make_network

@@ -16,7 +16,7 @@ from pixelcnn_jax.data.views import symmetries, views
 from pixelcnn_jax.foundation.devices import use_all_cores
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.likelihood import nll
-from pixelcnn_jax.models.conditioning.conditional import part_of
+from pixelcnn_jax.models.conditioning.conditional_model import part_of
 from pixelcnn_jax.training.config import TrainConfig
 from pixelcnn_jax.training.evaluation import finite_values, make_evaluator, score
 

@@ -16,7 +16,12 @@ from pixelcnn_jax.codec.rounding import Statistics, quantise_params
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.colours import mask_params
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, apply_conditioner, part_of
+from pixelcnn_jax.models.conditioning.conditional_model import (
+    ConditionalModel,
+    ConstantCondition,
+    apply_conditioner,
+    part_of,
+)
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import (
     Condition,

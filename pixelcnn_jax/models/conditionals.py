@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Integer
 
 from pixelcnn_jax.distributions import promoted
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditioning.conditional import apply_conditioner
+from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
 from pixelcnn_jax.models.inputs import Condition, ConditionLike, Map, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Stream, stream_of
@@ -69,7 +69,7 @@ class Cache(flax.struct.PyTreeNode):
         return jax.lax.dynamic_slice_in_dim(self.row, column, 1, axis=2)
 
 
-def start(
+def init_cache(
     model: nn.Module,
     variables: Variables,
     *,
@@ -100,7 +100,7 @@ def start(
 
 
 @jax.jit
-def conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[Float[Array, "batch levels"], Cache]:
+def next_conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[Float[Array, "batch levels"], Cache]:
     """Computes the conditional distribution of the next sub-pixel, in raster order, given all before it.
 
     Args:

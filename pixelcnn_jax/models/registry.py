@@ -21,8 +21,8 @@ NETWORKS = {  # classes in configs, and their modules
     "DiagonalBiLSTM": "pixelcnn_jax.models.predecessors.pixelrnn",
 }
 MODULES = NETWORKS | {  # classes in cards
-    "ConditionalModel": "pixelcnn_jax.models.conditioning.conditional",
-    "ConstantCondition": "pixelcnn_jax.models.conditioning.conditional",
+    "ConditionalModel": "pixelcnn_jax.models.conditioning.conditional_model",
+    "ConstantCondition": "pixelcnn_jax.models.conditioning.conditional_model",
     "Deconvolution": "pixelcnn_jax.models.conditioning.encoders",
     "Encoder": "pixelcnn_jax.models.conditioning.encoders",
     "IntegerPixelCNN": "pixelcnn_jax.codec.integer",

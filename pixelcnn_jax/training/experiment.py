@@ -61,15 +61,16 @@ class Recipe(NamedTuple):
     """What the train command needs of an experiment: the functions of its module, of which only the first is required.
 
     Attributes:
-      make_experiment: Builds the experiment, ``make_experiment(config, spec, prepared) -> Experiment``. ``prepared`` is what
-        ``prepare`` returned, or None where only shapes matter.
+      make_experiment: Builds the experiment, ``make_experiment(config, spec, prepared) -> Experiment``. ``prepared`` is
+        what ``prepare`` returned, or None where only shapes matter.
       check: Checks config and data before training, ``check(config, splits) -> None``, and raises InputError.
       prepare: Fits variables that training does not change, such as the codebook of a quantiser,
         ``prepare(config, splits) -> prepared``.
       picture_source: Chooses what the pictures of the experiment start from, such as images to reconstruct,
         ``picture_source(config, splits) -> source``.
-      report: Computes figures of the trained model, ``report(config, experiment, splits, params, prepared) -> figures``, a
-        dict by name, or None. Figures may be numbers or arrays of NumPy or JAX; NaN and infinity are stored as None.
+      report: Computes figures of the trained model, ``report(config, experiment, splits, params, prepared) ->
+        figures``, a dict by name, or None. Figures may be numbers or arrays of NumPy or JAX; NaN and infinity are
+        stored as None.
       Config: The dataclass of the section of the config that has the experiment's name.
     """
 

@@ -26,7 +26,7 @@ from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import in_notebook
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.models.inputs import (
     MAX_CLASSES,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.conditioning.conditional import part_of
+from pixelcnn_jax.models.conditioning.conditional_model import part_of
 from pixelcnn_jax.models.declarations import declared_variables
 from pixelcnn_jax.pretrained import read_weights
 from pixelcnn_jax.training.checkpoint import shapes_of

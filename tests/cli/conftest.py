@@ -36,7 +36,7 @@ def pixelcnn():
 def saved(tmp_path_factory):
     """Returns the folder of a small model of images with a spec, made for an h, and with a conditioner or none."""
     from pixelcnn_jax import GatedPixelCNN
-    from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+    from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
     from pixelcnn_jax.models.inputs import ImageSpec
     from pixelcnn_jax.pretrained import save_pretrained
 
@@ -65,7 +65,7 @@ def class_model(saved):
 @pytest.fixture(scope="session")
 def views_model(saved):
     """A model of p(x) with a constant condition."""
-    from pixelcnn_jax.models.conditioning.conditional import ConstantCondition
+    from pixelcnn_jax.models.conditioning.conditional_model import ConstantCondition
 
     return saved(6, 5, 3, 4, conditioner=ConstantCondition(7, 2), density="p(x)")
 

@@ -15,7 +15,7 @@ from pixelcnn_jax import GatedPixelCNN, load_pretrained, log_prob
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.views import symmetries
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import read_card, save_pretrained
 

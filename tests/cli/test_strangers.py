@@ -11,7 +11,7 @@ import pytest
 from pixelcnn_jax import GatedPixelCNN
 from pixelcnn_jax.cli.options import at_most
 from pixelcnn_jax.foundation.files import write_json
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import describe

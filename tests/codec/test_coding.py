@@ -21,7 +21,7 @@ from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrai
 from pixelcnn_jax.codec import batches, groups, integer_stream, rans
 from pixelcnn_jax.codec.coding import Uncoded, compress_sizes
 from pixelcnn_jax.codec.container import digest, filled, pack, unpack
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.conditioning.encoders import Upsampling
 from pixelcnn_jax.pretrained import save_pretrained
 

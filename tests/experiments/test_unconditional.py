@@ -7,7 +7,7 @@ from tiny import tiny_experiment, tiny_run
 
 from pixelcnn_jax import load_pretrained, log_prob, sample
 from pixelcnn_jax.data.dataset import take_images
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 
 
 def test_an_augmented_run_is_a_model_of_unchanged_images(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError
 from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.models import registry
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder, Upsampling
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.inputs import ImageSpec

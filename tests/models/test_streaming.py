@@ -10,7 +10,7 @@ from proofs import assert_same, random_condition, random_images
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, InputError, PixelCNN, RowLSTM, sample
 from pixelcnn_jax.foundation.devices import AXIS, data_mesh
-from pixelcnn_jax.models.conditionals import conditional, start
+from pixelcnn_jax.models.conditionals import init_cache, next_conditional
 from pixelcnn_jax.models.streaming import stream_of
 
 pytestmark = pytest.mark.usefixtures("strict_dtypes")
@@ -55,7 +55,7 @@ def test_a_diagonal_bilstm_is_run_again():
     assert stream_of(built[0]) is None
     assert_same(*built)
     with pytest.raises(InputError, match=r"^model must have a stream"):
-        start(*built[:2], shape=built[2], **built[3]._asdict())
+        init_cache(*built[:2], shape=built[2], **built[3]._asdict())
 
 
 @each_stream
@@ -63,9 +63,9 @@ def test_conditionals_from_the_cache_are_those_of_the_whole_network(network):
     model, variables, shape, condition = build(network, "h and s")
     images = random_images(model, shape, key=4)
     expected = jax.nn.log_softmax(model.apply(variables, images, *condition)).reshape(len(images), -1, model.levels)
-    cache, actual = start(model, variables, shape=shape, **condition._asdict()), []
+    cache, actual = init_cache(model, variables, shape=shape, **condition._asdict()), []
     for values in jnp.roll(images.reshape(len(images), -1), 1, axis=1).T:
-        log_probs, cache = conditional(cache, values)
+        log_probs, cache = next_conditional(cache, values)
         actual.append(log_probs)
     np.testing.assert_allclose(np.stack(actual, axis=1), expected, rtol=1e-4, atol=1e-5)
 

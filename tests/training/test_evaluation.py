@@ -9,7 +9,7 @@ from proofs import random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, fit, log_prob
 from pixelcnn_jax.data.loading import from_array
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.training.evaluation import make_evaluator, score
 

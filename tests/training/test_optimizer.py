@@ -11,7 +11,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from pixelcnn_jax import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.declarations import declared_variables
 from pixelcnn_jax.models.inputs import Condition

@@ -1,7 +1,7 @@
 """Models of p(x | h) by the fields of a config."""
 
 from experiments.shared.models import make_conditional
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.registry import ModelConfig, make_network

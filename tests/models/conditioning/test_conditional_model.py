@@ -8,7 +8,7 @@ from proofs import random_condition, random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, log_prob, naive_sample, sample
 from pixelcnn_jax.likelihood import nll
-from pixelcnn_jax.models.conditioning.conditional import ConditionalModel, ConstantCondition, part_of
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Upsampling
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
