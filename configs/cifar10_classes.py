@@ -1,6 +1,6 @@
 """CIFAR-10 given the label: a warm start from the published "cifar10".
 
-Paper row: figures 3 and 8 (ImageNet); the label is worth at most 0.0011 bits/dim.
+Paper row: figures 3 and 8 (ImageNet); the label saves at most 0.0011 bits/dim.
 Commands, in order:
   python -m experiments.train --config=configs/mnist_classifier.py --workdir=runs/cifar10_classifier
   --config.data.dataset=cifar10 --config.data.binarize=none --config.data.flip --config.train.steps=6000

@@ -103,13 +103,13 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     for (name, split), meaning in zip(held_out.items(), meanings, strict=True):
         images = split.subset(config.train.report_images)
         right = meaning[np.arange(len(images)) * len(split) // len(images)]
-        scores = worth(nats_of(params, images), right, np.random.default_rng(config.seed))
+        scores = caption_information(nats_of(params, images), right, np.random.default_rng(config.seed))
         scores |= accuracy_of_scenes(config, split, draw)
         figures |= {f"{name}_{key}": value for key, value in ({"images": len(images)} | scores).items()}
     return figures
 
 
-def worth(
+def caption_information(
     nats_given: Float[np.ndarray, "images candidates"], right: Int[np.ndarray, " images"], random: np.random.Generator
 ) -> dict[str, float]:
     """Measures the information in captions; the last column is given none."""

@@ -23,7 +23,7 @@ from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
-UNDERTRAINED = "A negative worth means that the model misuses the label, because it is undertrained: train for longer."
+UNDERTRAINED = "Negative label information means that the model misuses the label, as it is undertrained: train on."
 
 check = check_classifier
 
@@ -80,11 +80,11 @@ def bayes(
     classes = log_likelihoods.shape[1]
     with_label = log_likelihoods[np.arange(len(labels)), labels]
     without = np.logaddexp.reduce(log_likelihoods, axis=1) - np.log(classes)
-    worth = float(np.mean(with_label - without))
+    information = float(np.mean(with_label - without))
     return {
         "bits_per_dim_with_label": nats_to_bits_per_dim(float(-np.mean(with_label)), shape),
         "bits_per_dim_without": nats_to_bits_per_dim(float(-np.mean(without)), shape),
-        "nats_the_label_is_worth": worth,
+        "label_information_nats": information,
         "max_label_information_nats": float(np.log(classes)),
         "bayes_accuracy": float(np.mean(np.argmax(log_likelihoods, axis=1) == labels)),
-    } | ({"note": UNDERTRAINED} if worth < 0 else {})
+    } | ({"note": UNDERTRAINED} if information < 0 else {})

@@ -1,4 +1,4 @@
-"""The worth of captions, captions of one meaning, and the reading of scenes."""
+"""The information in captions, captions of one meaning, and the reading of scenes."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_experiment, tiny_splits
 
-from experiments.extensions.captions import Config, make_experiment, picture_source, report, worth
+from experiments.extensions.captions import Config, caption_information, make_experiment, picture_source, report
 from experiments.shared.scene_reader import check_reader, one_caption_of_each, recognise, word_by_word
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import read_all
@@ -28,7 +28,7 @@ def test_the_captions_of_a_scene_are_one_and_of_other_labels_none_are():
 
 def test_what_captions_are_worth_by_hand():
     nats = np.log([[2.0, 8.0, 5.0], [4.0, 1.0, 6.0]])  # two captions, and none
-    actual = worth(nats, np.array([0, 0]), np.random.default_rng(0))
+    actual = caption_information(nats, np.array([0, 0]), np.random.default_rng(0))
     assert actual["nats_with_the_right_caption"] == pytest.approx(np.log(8) / 2)
     assert actual["nats_with_a_wrong_caption"] == pytest.approx(np.log(8) / 2)
     assert actual["nats_with_no_caption"] == pytest.approx(np.log(30) / 2)

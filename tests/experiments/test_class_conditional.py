@@ -1,4 +1,4 @@
-"""p(x|y): what a label is worth, and that samples follow the likelihood of their class."""
+"""p(x|y): the information in the label, and that samples follow the likelihood of their class."""
 
 import itertools
 
@@ -34,7 +34,7 @@ def test_a_dropped_label_is_the_condition_of_zeros_in_training_alone():
 def test_bayes_rule_by_hand():
     actual = bayes(np.log(np.array([[0.5, 0.25], [0.1, 0.3]])), np.array([0, 0]), (1, 1, 1))
     expected = np.mean([np.log(0.5 / 0.375), np.log(0.1 / 0.2)])
-    np.testing.assert_allclose(actual["nats_the_label_is_worth"], expected)
+    np.testing.assert_allclose(actual["label_information_nats"], expected)
     np.testing.assert_allclose(actual["bits_per_dim_without"], -np.mean(np.log2([0.375, 0.2])))
     assert actual["bayes_accuracy"] == 0.5
     assert actual["max_label_information_nats"] == np.log(2)
