@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .SUFFIXES:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-extras test-readme bench planted-bugs stress table portability docs lint types clean train-environment dev-environment
+.PHONY: help demo test test-all test-extras bench planted-bugs stress table portability docs lint types clean train-environment dev-environment
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -26,15 +26,12 @@ demo: train-environment  ## train on handwritten digits in minutes: bits/dim, sa
 test: dev-environment  ## all tests that guard a change; CPU=AVX2 compiles for that instruction set, with fusions as users have them
 	$(if $(CPU),PIXELCNN_TEST_CPU=$(CPU)) "$(PY)" -m pytest -m 'not long' $(ARGS)
 
-test-all: test  ## make test, then what takes long by nature: notebooks, pages, chains of commands, benchmarks, soaks
+test-all: test  ## make test, then what takes long by nature: README in fresh environments, notebooks, pages, chains of commands, benchmarks
 	"$(PY)" -m pytest -m long $(ARGS)
 
 test-extras: dev-environment  ## install NetKet and Open MPI into the environment: wave functions, and training under mpirun
 	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[netket,mpi]'
 	"$(PY)" -m pytest tests/test_netket.py tests/training/test_processes.py -k 'netket or mpirun' --numprocesses=0 $(ARGS)
-
-test-readme: dev-environment  ## follow README in fresh environments, as printed: minutes and the index
-	"$(PY)" -m pytest tests/readme.py --numprocesses=0 $(ARGS)
 
 bench: train-environment  ## run the benchmarks; ARGS=--data-dir=DIR reads real CIFAR-10
 	"$(PY)" -m benchmarks.sampling

@@ -1,4 +1,8 @@
-"""The experiments: modules with the attributes of ``Recipe``."""
+"""The experiments, by name: modules that define the functions of ``Recipe``, and the command that trains them.
+
+``paper`` holds those of the paper, ``extensions`` what goes beyond it, ``shared`` what several of them use. Imports the
+library, and the library imports nothing of it. Read ``train.py`` first, the command.
+"""
 
 import importlib
 from typing import TYPE_CHECKING

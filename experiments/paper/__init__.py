@@ -1,1 +1,4 @@
-"""Experiments of 1606.05328, and the multi-scale network of 1601.06759."""
+"""The experiments of the paper, and of its predecessor's multi-scale model.
+
+Each module defines the functions of ``pixelcnn_jax.training.experiment.Recipe``. Read ``unconditional.py`` first.
+"""

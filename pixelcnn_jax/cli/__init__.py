@@ -1,4 +1,8 @@
-"""The command ``pixelcnn``, for trained models."""
+"""The command ``pixelcnn``, which draws, completes, scores, compresses and evaluates with a trained model.
+
+Each verb has a file; read ``command.py`` first, then ``options.py``, which they share. Imports everything in the
+library; nothing in the library imports it.
+"""
 
 from pixelcnn_jax.foundation.interruption import end_in_one_line
 

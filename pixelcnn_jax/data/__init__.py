@@ -1,1 +1,7 @@
-"""Data sets as integer images."""
+"""Data sets: from stored images to batches of integers.
+
+An image passes ``loading.py`` (which data set, which split), a reader (``folder.py`` and ``image_files.py``,
+``arrays.py``, ``tfds.py``, ``scenes.py``), ``preparation.py``, ``dataset.py`` and ``batches.py``; read them in this
+order. A new file format goes into ``image_files.py``. Imports ``foundation`` and the image format of ``models.inputs``;
+knows no training.
+"""

@@ -1,4 +1,4 @@
-"""The commands of README, run as printed: fresh environments, a package index, nothing else. ``make test-readme``."""
+"""The commands of README, run as printed: fresh environments, a package index, nothing else."""
 
 import os
 import re
@@ -13,6 +13,7 @@ from test_docs import ROOT, python_blocks
 from tools.planted_bugs import copy_checkout
 
 README = ROOT / "README.md"
+pytestmark = pytest.mark.long
 
 
 def kept():
