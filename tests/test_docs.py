@@ -25,6 +25,13 @@ def python_blocks(page, mark=""):
     return re.findall(rf"^```python{mark}\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
+@every_page
+def test_a_function_of_the_source_is_defined_where_its_link_leads(page):
+    for name, place in re.findall(r"\[`([^`]*)`\]\(https://github.com/[^)]*/blob/main/([^)]*)\)", page.read_text()):
+        content = (ROOT / place).read_text()
+        assert name in place or re.search(rf"^ *(def|class) {name}\b", content, flags=re.MULTILINE), (name, place)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("page", [*filter(python_blocks, PAGES)], ids=lambda page: page.stem)
 def test_python_blocks_run_and_print_what_the_page_says(page, tmp_path, monkeypatch, capsys):
