@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_verbs import Table
 from tiny_runs import flip_a_bit
 
 from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, log_prob, pretrained, pretrained_names, register
@@ -62,16 +63,6 @@ MODELS = {
 }
 
 
-class Given(nn.Module):
-    """A user's network that is given h."""
-
-    levels: int = 3
-    channels: int = 1
-
-    def __call__(self, images, h):
-        return jnp.zeros((*images.shape, self.levels))
-
-
 def variables_of(name, seed=0):
     return MODELS[name][1](jax.random.key(seed))
 
@@ -94,7 +85,7 @@ def test_float64_stays_float64(tmp_path):
 
 @pytest.mark.parametrize("name", ["network with h", "conditional", "own"])
 def test_h_is_a_label_only_if_that_is_said(name, tmp_path):
-    model, init = MODELS.get(name, (Given(), lambda key: {}))
+    model, init = MODELS.get(name, (Table(), lambda key: {}))
     for classes, density in ((None, "p(x|h)"), (5, "p(x|y)")):
         save_pretrained(tmp_path, model, init(jax.random.key(0)), image_shape=(4, 4), classes=classes)
         card = read_card(tmp_path)

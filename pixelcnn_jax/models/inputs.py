@@ -76,9 +76,7 @@ def apply(model: nn.Module, variables: Variables, images: Images, condition: Con
     try:
         logits = cast(Array, model.apply(variables, images, **condition.given(), **options))
     except flax.errors.ModifyScopeVariableError as error:
-        raise InputError(
-            "model must not change its variables in a call, as BatchNorm does in training: use LayerNorm or GroupNorm."
-        ) from error
+        raise InputError("model must not change variables when called, as BatchNorm does: use LayerNorm.") from error
     shape = (*images.shape, model.levels)
     if logits.shape != shape:
         raise InputError(f"model must return logits of shape {shape}, got {logits.shape}.")

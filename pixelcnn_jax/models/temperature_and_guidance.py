@@ -41,9 +41,8 @@ class Adjustment(NamedTuple):
             logits = pairs[:, 0] + jnp.asarray(self.guidance, pairs.dtype) * (pairs[:, 0] - pairs[:, 1])
         if self.temperature is None:
             return logits
-        logits = promoted(logits)
-        shifted = logits - logits.max(axis=-1, keepdims=True)  # avoids overflow
-        return shifted / jnp.asarray(self.temperature, logits.dtype)
+        logits = promoted(logits)  # and then at most 0, which avoids overflow
+        return (logits - logits.max(axis=-1, keepdims=True)) / jnp.asarray(self.temperature, logits.dtype)
 
 
 def make_adjustment(temperature: Scalar, guidance: Scalar) -> Adjustment:

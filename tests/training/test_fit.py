@@ -178,7 +178,7 @@ def test_the_images_decide_the_levels_and_channels_of_the_default_network(
         ({"h": np.full(400, 10**6)}, "h must hold integers 0 to 65535"),
         ({"s": np.ones((400, 4, 5, 1), np.float32)}, "s must be given as floats of shape"),
         ({"model": Masked(mask_dtype="bool")}, r"model must hold floats to be trained, got masks\.mask of bool"),
-        ({"model": Masked(normalised=True)}, "model must not change its variables in a call, as BatchNorm"),
+        ({"model": Masked(normalised=True)}, "model must not change variables when called, as BatchNorm"),
         ({"validation": 0.0}, "validation must hold out some"),
         ({"validation": np.array([400])}, "validation must hold out some of the 400"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0"),
