@@ -29,7 +29,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         return jnp.asarray(source)[order].reshape(config.train.sample_rows, config.train.sample_columns, *spec.shape)
 
     caption = "Validation images, ordered by their predicted class."
-    words = {"measure": "cross_entropy", "density": "p(y|x)", "caption": caption}
+    words: dict[str, Any] = {"measure": "cross_entropy", "density": "p(y|x)", "caption": caption}
     return Experiment(init_of(network, spec), loss, draw, network, **words)
 
 

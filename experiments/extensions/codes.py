@@ -5,6 +5,7 @@ c and d are coarse and fine maps of K-way codes (k-means of 8x8 and 4x4 patches)
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +69,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         return jnp.round(images * (spec.levels - 1)).astype(jnp.int32).reshape(rows, columns, *spec.shape)
 
     caption = "Samples from their codes, one class per row."
-    words = {"measure": "nats_of_codes", "density": "codes given y", "caption": caption}
+    words: dict[str, Any] = {"measure": "nats_of_codes", "density": "codes given y", "caption": caption}
     return Experiment(init, loss, draw, networks, **words)
 
 

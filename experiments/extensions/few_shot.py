@@ -91,7 +91,7 @@ def picture_source(config: RunConfig, splits: Splits) -> Integer[np.ndarray, "ro
 def with_all_examples(images: Dataset) -> ExampleSets:
     """Copies a split whose images carry all examples."""
     assert isinstance(images, ExampleSets)  # as config.data.max_examples is not 0
-    return replace(images, fewest=images.most)
+    return replace(images, min_examples=images.max_examples)
 
 
 def episodes_of_report(config: RunConfig, splits: Splits) -> dict[str, Dataset]:

@@ -4,6 +4,7 @@ Picture rows: a held-out image and its nearest neighbours.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +70,7 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         return images[jnp.argsort(squared_distances(places[:rows], places), axis=1)[:, :columns]]
 
     caption = "In each row a held-out image and its nearest neighbours."
-    words = {"measure": "triplet_loss", "density": "triplets", "caption": caption}
+    words: dict[str, Any] = {"measure": "triplet_loss", "density": "triplets", "caption": caption}
     return Experiment(init_of(network, spec), loss, draw, network, **words)
 
 

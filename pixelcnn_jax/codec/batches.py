@@ -35,7 +35,7 @@ class Positions(NamedTuple):
     heights: Int[Array | np.ndarray, " groups"]
     widths: Int[Array | np.ndarray, " groups"]
 
-    def below(self, row: int) -> "Places":
+    def below(self, row: int) -> "Positions":
         return self._replace(heights=self.heights - row)
 
     def inside(self, columns: int) -> Float[Array, "batch 1 columns 1"]:

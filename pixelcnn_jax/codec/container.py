@@ -112,8 +112,8 @@ def check_size(shape: tuple[int, ...], *, max_subpixels: int = MAX_CODED_SUBPIXE
     """Raises InputError for no images or too many sub-pixels."""
     if not 0 < math.prod(shape) <= max_subpixels or shape[2] > MAX_ROW:
         raise InputError(
-            f"images must have at least 1 and at most {most} sub-pixels, in rows of at most {MAX_ROW} pixels, got "
-            f"shape {[*shape]}: code them in parts."
+            f"images must have 1 to {max_subpixels} sub-pixels, in rows of at most {MAX_ROW} pixels, got shape "
+            f"{[*shape]}: code them in parts."
         )
 
 

@@ -23,7 +23,7 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         if len(message) > MAX_CHARACTERS:
-            message = f"{message[: MOST_CHARACTERS // 2]}...{message[-MOST_CHARACTERS // 4 :]}"
+            message = f"{message[: MAX_CHARACTERS // 2]}...{message[-MAX_CHARACTERS // 4 :]}"
         super().__init__("".join(x if x.isprintable() else ascii(x)[1:-1] for x in message))
 
 

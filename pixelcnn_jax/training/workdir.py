@@ -99,9 +99,10 @@ def claim(workdir: Path, config: RunConfig, splits: Splits, *, command: str | No
     for name in sorted(names, key=lambda name: (".arguments." not in name, name)):  # those of fit first
         before, now = stored_fields.get(name), fields.get(name)
         if before != now:
-            more = f" To train on, set config.train.start_from={name_of(workdir)}." if name == STEPS else ""
+            field = name.rpartition(".")[2] if name.startswith("config.") else name
+            more = f" To train on, start from {name_of(workdir)}." if name == STEPS else ""
             raise InputError(
-                f"{workdir} has a different config: {name} was {before} and is now {now}. Choose a new workdir.{more}"
+                f"{workdir} has a different config: {field} was {before} and is now {now}. Choose a new workdir.{more}"
             )
     if is_longer or not file.exists():
         write_json(file, facts)

@@ -48,10 +48,10 @@ def test_examples_are_other_images_of_the_class(sets):
 
 
 def test_a_full_set_has_all_that_the_class_has(sets):
-    full = dataclasses.replace(sets, fewest=sets.most)
+    full = dataclasses.replace(sets, min_examples=sets.max_examples)
     assert len(drawn(full, 4)[1]) == 5
     assert len(drawn(full, 58)[1]) == 2
-    some = dataclasses.replace(sets, fewest=4)
+    some = dataclasses.replace(sets, min_examples=4)
     assert {len(drawn(some, index)[1]) for index in range(57)} == {4, 5}
 
 
@@ -87,7 +87,7 @@ def characters():
 
 @pytest.mark.parametrize("shots", [1, 5])
 def test_an_episode_asks_for_an_image_that_is_none_of_its_examples(characters, shots):
-    whole = dataclasses.replace(characters, fewest=characters.most)
+    whole = dataclasses.replace(characters, min_examples=characters.max_examples)
     actual = episodes([whole], 40, ways=20, shots=shots, seed=3)
     assert len(actual) == 40
     for example in actual:

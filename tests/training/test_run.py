@@ -77,8 +77,8 @@ def test_a_finished_run_is_not_trained_again(whole):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        (dict(train__batch_size=12), r"config\.train\.batch_size .*8"),
-        (dict(train__microbatch_size=4), r"8 devices times config\.train\.microbatch_size=4"),
+        (dict(train__batch_size=12), r"batch_size .*8"),
+        (dict(train__microbatch_size=4), r"8 devices times microbatch_size=4"),
     ],
 )
 def test_batches_that_the_devices_cannot_share_are_refused_and_leave_nothing(tmp_path, changes, named):

@@ -86,5 +86,5 @@ def test_a_part_that_is_left_out_may_differ_unless_nothing_is_left(whole):
         trained_params(str(whole), tiny_experiment()[1], without=("heads",))
     with pytest.raises(InputError, match=r"\['first'\]"):
         trained_params(str(whole), tiny_experiment(model__first_kernel_size=5)[1], without=("head",))
-    with pytest.raises(InputError, match=r"reinitialise needs config\.train\.start_from"):
+    with pytest.raises(InputError, match=r"reinitialise needs start_from"):
         TrainConfig(reinitialise=("head",))

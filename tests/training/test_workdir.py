@@ -4,7 +4,6 @@ import contextlib
 import errno
 import fcntl
 import json
-import sys
 from unittest.mock import Mock
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from tiny_runs import assert_same_bits, before_call, run, tiny
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.foundation.files import interpreter, read_json, write_json
+from pixelcnn_jax.foundation.files import read_json, write_json
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.training import workdir as workdir_module
 from pixelcnn_jax.training.workdir import finished_result, locked, open_workdir, prepare_once
@@ -20,18 +19,18 @@ from pixelcnn_jax.training.workdir import finished_result, locked, open_workdir,
 SPEC = ImageSpec(8, 8, 1, 17)
 
 
-def claimed(workdir, splits=None, **changes):
+def claimed(workdir, splits=None, command=None, **changes):
     config, _, loaded = tiny(**changes)
-    with open_workdir(workdir, config, splits or loaded):
+    with open_workdir(workdir, config, splits or loaded, command=command):
         pass
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"seed": 1}, r"config\.seed was 0 and is now 1"),
-        ({"train__steps": 13, "train__batch_size": 32}, r"config\.train\.batch_size was 16 and is now 32"),
-        ({"unconditional__augment": 0.5}, r"config\.unconditional\.augment was 0\.0 and is now 0\.5"),
+        ({"seed": 1}, r"seed was 0 and is now 1"),
+        ({"train__steps": 13, "train__batch_size": 32}, r"batch_size was 16 and is now 32"),
+        ({"unconditional__augment": 0.5}, r"augment was 0\.0 and is now 0\.5"),
     ],
 )
 def test_a_workdir_of_another_config_is_refused_by_its_first_field_that_differs(tmp_path, changes, named):
@@ -61,12 +60,10 @@ def test_fields_that_change_no_result_may_differ(tmp_path, changes):
     claimed(tmp_path, **changes)
 
 
-def test_the_command_that_began_the_run_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "orig_argv", ["/bin/python3", "-m", "experiments.train", "--workdir=a b"])
-    claimed(tmp_path)
-    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "experiments.train", "--workdir=./a b"])
-    claimed(tmp_path)
-    assert read_json(tmp_path / "config.json")["command"] == f"{interpreter()} -m experiments.train '--workdir=a b'"
+def test_the_command_that_began_the_run_is_kept(tmp_path):
+    claimed(tmp_path, command="train --workdir='a b'")
+    claimed(tmp_path, command="train --workdir='./a b'")
+    assert read_json(tmp_path / "config.json")["command"] == "train --workdir='a b'"
 
 
 def test_a_run_with_a_constant_schedule_is_made_longer(tmp_path):
@@ -77,12 +74,12 @@ def test_a_run_with_a_constant_schedule_is_made_longer(tmp_path):
         result = run(tmp_path / workdir, train__steps=12, **constant)
         assert (before["steps"], result["steps"]) == (8, 12)
     assert_same_bits(tmp_path / "longer", tmp_path / "whole", **constant)
-    with pytest.raises(InputError, match=r"config\.train\.steps was 12 and is now 8"):
+    with pytest.raises(InputError, match=r"steps was 12 and is now 8"):
         run(tmp_path / "longer", train__steps=8, **constant)
 
 
 def test_a_run_whose_learning_rate_has_ended_is_not_made_longer(whole):
-    with pytest.raises(InputError, match=rf"config\.train\.steps.*config\.train\.start_from={whole}"):
+    with pytest.raises(InputError, match=rf"steps.*start from {whole}"):
         run(whole, train__steps=13)
 
 
@@ -108,11 +105,11 @@ def test_a_field_that_an_older_version_did_not_write_is_its_default(tmp_path):
     del stored["config"]["model"]["linear_prediction"]
     write_json(tmp_path / "config.json", stored)
     claimed(tmp_path)
-    with pytest.raises(InputError, match=r"config\.model\.linear_prediction was False and is now True"):
+    with pytest.raises(InputError, match=r"linear_prediction was False and is now True"):
         claimed(tmp_path, model__linear_prediction=True, model__mixture=2)
     stored["config"]["model"] |= {"linear_prediction": False, "removed": 3}
     write_json(tmp_path / "config.json", stored)
-    with pytest.raises(InputError, match=r"config\.model\.removed was 3"):
+    with pytest.raises(InputError, match=r"removed was 3"):
         claimed(tmp_path)
 
 
