@@ -1,5 +1,7 @@
 """p(y|x) by a convolutional network, to measure the class accuracy of samples."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import optax

@@ -319,7 +319,7 @@ def test_other_versions_other_bytes_and_too_many_subpixels_are_refused(small):
             decompress(model, variables, data[:8] + version + data[10:])
     with pytest.raises(InputError, match="not compressed by"):
         decompress(model, variables, b"\x89PNG" + data)
-    with pytest.raises(InputError, match="at most 83 sub-pixels"):
+    with pytest.raises(InputError, match="1 to 83 sub-pixels"):
         decompress(model, variables, data, max_subpixels=83)
 
 

@@ -9,7 +9,7 @@ from pixelcnn_jax.models.inputs import ImageSpec
 WITH_LABELS = ("classifier", "class_conditional", "embedding", "embedding_conditional", "codes", "few_shot")
 
 REFUSALS = [
-    *((name, {"data.labels": False, "data.images_per_class": 1}, r"config\.data\.labels") for name in WITH_LABELS),
+    *((name, {"data.labels": False, "data.images_per_class": 1}, r"labels") for name in WITH_LABELS),
     ("unconditional", {"settings.augment": 0.5, "settings.views": (3, 16)}, "below 16"),
     ("captions", {"settings.classifier": "unconditional"}, "mnist_scenes"),
     ("class_conditional", {"settings.classifier": "unconditional"}, "experiment classifier"),
@@ -18,7 +18,7 @@ REFUSALS = [
     ("embedding_conditional", {"settings.embedder": "unconditional"}, "experiment embedding"),
     ("embedding_conditional", {"settings.embedder": "embedding", "settings.bottleneck": 7}, "bottleneck"),
     ("embedding_conditional", {}, r"config\.embedding_conditional\.embedder"),
-    ("embedding", {"train.microbatch_size": 8}, r"config\.train\.microbatch_size"),
+    ("embedding", {"train.microbatch_size": 8}, r"microbatch_size"),
     ("embedding", {"data.test_split": "test where label is 3"}, r"config\.data\.test_split"),
     ("embedding", {"data.validation_split": "train where label is 3[:64]"}, r"config\.train\.eval_batch_size"),
     ("few_shot", {"data.max_examples": 0}, r"config\.data\.max_examples"),

@@ -191,7 +191,7 @@ def test_a_network_of_ones_own_is_trained_resumed_scored_and_reported_by_its_nam
     described = {"class": "OwnNetwork", "levels": 17, "channels": 1, "width": 5}
     assert read_card(tmp_path)["networks"] == described
     page = html.unescape((tmp_path / "report.html").read_text())
-    assert "width: 5<" in page
+    assert "width 5)<" in page
     assert f'load_pretrained("{tmp_path}", model=OwnNetwork(levels=17, channels=1, width=5))' in page
 
 
