@@ -14,7 +14,7 @@ from pixelcnn_jax.models.parameters import Params, layers_of
 RESIDUAL = 2**16  # about the largest value of the residual stream
 LARGEST_CONDITION = 2**9  # about, of a map or an embedded code
 MARGIN = 1.5  # clip range over the calibration maximum
-MAX_STEP, MOST_SUM_STEP = 16, 30  # finest step of an operand, of a sum
+MAX_STEP, MAX_SUM_STEP = 16, 30  # finest step of an operand, of a sum
 DAMPING = 0.1  # fraction of the mean variance added to each
 
 Range = tuple[Any, np.ndarray]  # step, of each channel or of all, and clip range of each
@@ -114,7 +114,7 @@ def fit_sum(
     ranges = [operand.range or _least_noise(operand, finest, importance) for operand in operands]
     operands = [_in_integers(operand, step, bias) for operand, (step, _) in zip(operands, ranges, strict=True)]
     steps = np.broadcast_to(steps, np.broadcast_shapes(np.shape(steps), bias.shape)).reshape(-1, *bias.shape)
-    step = np.minimum(finest + 1, MOST_SUM_STEP)
+    step = np.minimum(finest + 1, MAX_SUM_STEP)
     while True:
         weights = [_rounded(operand.kernel * 2.0**step, operand.seen.covariance, bias.size) for operand in operands]
         errors = [

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from pixelcnn_jax import pretrained_names
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.command import main
+from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.pretrained import load_pretrained, save_pretrained
 
@@ -87,7 +88,7 @@ def test_a_lack_of_memory_is_one_sentence(error):
     def fail():
         raise error
 
-    result = CliRunner().invoke(options.UserCommand("work", callback=fail))
+    result = CliRunner().invoke(UserCommand("work", callback=fail))
     assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
     assert "Out of memory" in result.output
 

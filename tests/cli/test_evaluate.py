@@ -61,7 +61,7 @@ def test_a_class_conditional_model_is_given_the_labels(pixelcnn, tmp_path):
 def test_the_mean_with_the_mirror_image_is_a_density_of_both_as_a_person_sees_them(pixelcnn, tmp_path, scan, axes):
     model, variables, card = load_pretrained("digits")
     card["config"]["data"]["scan"] = scan  # by columns, the model reads each image transposed
-    save_pretrained(tmp_path, model, variables, card | {"views": list(range(16))})
+    save_pretrained(tmp_path, model, variables, card)
     images = read_all(load("digits", "test", levels=17))["image"]
     both = [log_prob(model, variables, x.transpose(axes)) for x in (images, images[:, :, ::-1])]
     actual = json.loads(pixelcnn("evaluate", tmp_path, "--mean-over=mirrored", "--json"))
@@ -74,7 +74,7 @@ def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_p
     network = GatedPixelCNN(levels=17, features=4, layers=1)
     model = ConditionalModel(network, ConstantCondition(16, index=5))
     variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), int))
-    save_pretrained(tmp_path, model, variables, card)
+    save_pretrained(tmp_path, model, variables, card | {"views": list(range(16))})
     images = read_all(load("digits", "test", levels=17))["image"]
     each = [
         log_prob(network, part_of(variables, "network"), view(images), h=np.full(len(images), index))

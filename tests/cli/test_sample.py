@@ -49,7 +49,7 @@ def test_a_label_or_a_row_for_each_class(pixelcnn, class_model, tmp_path, option
 
 
 def test_a_grid_of_many_classes_has_fewer_columns(pixelcnn, class_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(options, "MOST_SUBPIXELS", 5 * 4 * 4)
+    monkeypatch.setattr(options, "MAX_BATCH_SUBPIXELS", 5 * 4 * 4)
     assert json.loads(pixelcnn("sample", class_model, "-o", tmp_path / "g.png", "--json"))["images"] == 2 * 2
 
 

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from pixelcnn_jax import InputError, RowLSTM, compress, decompress, load_pretrained, log_prob, sample
 from pixelcnn_jax.codec import batches, groups, integer_stream, rans
 from pixelcnn_jax.codec.coding import Uncoded, compress_sizes
-from pixelcnn_jax.codec.container import digest, filled, pack, unpack
+from pixelcnn_jax.codec.container import digest, pack, padded, unpack
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition
 from pixelcnn_jax.models.conditioning.encoders import Upsampling
 from pixelcnn_jax.pretrained import save_pretrained
@@ -308,8 +308,8 @@ def test_a_length_that_does_not_end_is_refused_at_once(small):
 
 
 def test_images_that_cost_nothing_have_bytes_for_their_size():
-    assert filled(b"x", 2**14) == b"x" + b"\0" * 15
-    assert filled(b"12345", 1) == b"12345"
+    assert padded(b"x", 2**14) == b"x" + b"\0" * 15
+    assert padded(b"12345", 1) == b"12345"
 
 
 def test_other_versions_other_bytes_and_too_many_subpixels_are_refused(small):

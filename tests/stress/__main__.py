@@ -30,7 +30,7 @@ ATTACKS = {  # the cases of a whole run, the longest sections first
     "command lines": (calls.attack_lines, len(calls.LINES)),
 }
 SILENCE = 600  # seconds
-MOST_MEMORY = 12 * 2**30  # bytes of address space, most of which is not resident
+MAX_MEMORY = 12 * 2**30  # bytes of address space, most of which is not resident
 ENVIRONMENT = {
     "JAX_NUM_CPU_DEVICES": "1",
     "JAX_PLATFORMS": "cpu",
@@ -43,7 +43,7 @@ ENVIRONMENT = {
 
 def attack(section, count, seed):
     """Runs one section in this process; prints a line of JSON for each case."""
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))  # else the system ends other processes
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))  # else the system ends other processes
     faulthandler.dump_traceback_later(SILENCE, exit=True)
 
     def report(record):
