@@ -1,4 +1,4 @@
-"""Softmax and discretised logistic mixtures over levels, and sampling from them."""
+"""Softmax and discretised logistic mixtures over levels; their noise, and samples by the Gumbel-max trick."""
 
 import math
 from functools import partial

@@ -1,4 +1,4 @@
-"""Group coder: parallel encoding, compiled decoding, in strips of rows."""
+"""Codes groups of images with a network and the coder, in strips of rows, and refuses files of other weights."""
 
 import hashlib
 import math

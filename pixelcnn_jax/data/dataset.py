@@ -1,4 +1,4 @@
-"""Splits as integer images by index."""
+"""``Dataset``, one split as integer images by index, with what is drawn anew in each epoch (dynamic binarisation)."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence

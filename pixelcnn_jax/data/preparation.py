@@ -1,4 +1,4 @@
-"""Preparation of images: grey, resize, inversion, bit depth, binarisation."""
+"""Preparation of stored images: grey, resize, inversion, bit depth, threshold; random draws are in ``dataset.py``."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Split syntax: "train[:50000]", "train[-10%:]", "train where label is 3 or 5"."""
+"""The syntax of a part of a split: "train[:50000]", "train[-10%:]", "train where label is 3 or 5"."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The end of a command by Ctrl-C or SIGTERM."""
+"""The end of a command by Ctrl-C or SIGTERM where no training runs; ``training/signals.py`` has that of the train loop."""
 
 import os
 import signal

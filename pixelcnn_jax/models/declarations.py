@@ -1,4 +1,4 @@
-"""What the parameters of a model are, as its modules declare them; names of modules and parameters mean nothing."""
+"""Finds the declarations of a model's parameters; names of modules and parameters mean nothing."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -109,13 +109,17 @@ def register(network: Class) -> Class:
     return network
 
 
-def describe(model: Any) -> dict[str, Any]:
+def describe(model: Any, *, defaults: bool = True) -> dict[str, Any]:
     """Describes a model, or a dict of models, as JSON: class and hyperparameters.
 
     Hyperparameters that are not JSON are omitted if they are the default; otherwise the model cannot be rebuilt.
+
+    Args:
+      model: the model.
+      defaults: whether to list hyperparameters that have their default, which a later version may have more of.
     """
     if isinstance(model, Mapping):
-        return {str(name): describe(part) for name, part in model.items()}
+        return {str(name): describe(part, defaults=defaults) for name, part in model.items()}
     kind, skipped = type(model), ("parent", "name") if isinstance(model, nn.Module) else ()
     name, module = kind.__name__, kind.__module__
     # Otherwise a class of the same name would be built instead.
@@ -124,26 +128,27 @@ def describe(model: Any) -> dict[str, Any]:
     for attribute in dataclasses.fields(model):
         if attribute.init and attribute.name not in skipped:
             value = getattr(model, attribute.name)
-            text = _as_json(value, attribute.name)
-            # A default object, such as an activation function, comes back with the class.
-            if not (isinstance(text, dict) and value is attribute.default):
+            text = _as_json(value, attribute.name, defaults=defaults)
+            is_object = isinstance(text, dict)  # a default object, such as an activation function, comes with the class
+            is_default = value is attribute.default or (not is_object and value == attribute.default)
+            if not is_default or (defaults and not is_object):
                 described[attribute.name] = text
     return described
 
 
-def _as_json(value: Any, name: str = "") -> Any:
+def _as_json(value: Any, name: str = "", *, defaults: bool) -> Any:
     if name.endswith("dtype") and value is not None:
         return np.dtype(value).name
     if isinstance(value, Mapping):
-        return {str(key): _as_json(x) for key, x in value.items()}
+        return {str(key): _as_json(x, defaults=defaults) for key, x in value.items()}
     if isinstance(value, tuple | list):
-        return [_as_json(x) for x in value]
+        return [_as_json(x, defaults=defaults) for x in value]
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return describe(value)
+        return describe(value, defaults=defaults)
     return {"class": getattr(value, "__qualname__", type(value).__name__)}
 
 

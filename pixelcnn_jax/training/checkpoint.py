@@ -1,4 +1,4 @@
-"""Checkpoints of the train state, through orbax.
+"""Checkpoints of the train state, through orbax: how they are written, checked and kept, not when.
 
 A manifest of SHA-256 hashes is written last: without it a checkpoint is unfinished, with a mismatch damaged.
 """

@@ -1,4 +1,4 @@
-"""Graceful stops by signals and a time limit."""
+"""Ctrl-C, SIGTERM and the time limit of a training: the loop saves its state, then ends."""
 
 import contextlib
 import os

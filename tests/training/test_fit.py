@@ -117,6 +117,8 @@ def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkey
         assert one.model == short.model
     assert without_times(resumed.history) == without_times(again.history) == without_times(short.history)
     assert loaded.card["density"] == "p(x)"
+    arguments = loaded.card["config"]["fit"]["arguments"]
+    assert "dropout" not in arguments["model"]  # a field of a later version would be missing, as those of defaults are
     assert loaded.card["config"]["data"] | {"levels": 2, "labels": False} == loaded.card["config"]["data"]
     changes = {
         "images": ~IMAGES,
