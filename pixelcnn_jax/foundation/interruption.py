@@ -1,4 +1,4 @@
-"""The end of a command by Ctrl-C or SIGTERM where no training runs; ``training/signals.py`` has that of the train loop."""
+"""The end of a command by Ctrl-C or SIGTERM outside of the train loop, whose end is in ``training/signals.py``."""
 
 import os
 import signal

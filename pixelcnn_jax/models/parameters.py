@@ -1,4 +1,4 @@
-"""Parameters as they are declared (``Kernel``: axes, stacked layers, whether it reads h or s), and how they are drawn."""
+"""Parameters as they are declared (``Kernel``: axes, stacked layers, reading h or s), and how they are drawn."""
 
 import itertools
 import math
