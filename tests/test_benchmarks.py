@@ -297,6 +297,7 @@ def test_a_row_of_the_peers_that_dies_does_not_lose_the_others(monkeypatch):
 def test_a_network_that_is_grown_computes_the_same_logits(larger):
     model = GatedPixelCNN(levels=4, channels=3, features=7, layers=2)
     images = jax.random.randint(jax.random.key(0), (2, 5, 6, 3), 0, 4)
-    variables = model.init(jax.random.key(1), images)
+    h = jax.nn.one_hot(jnp.arange(2), 2)
+    variables = model.init(jax.random.key(1), images, h)
     grown, new = grow(model, variables, jax.random.key(2), **larger)
-    np.testing.assert_allclose(grown.apply(new, images), model.apply(variables, images), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(grown.apply(new, images, h), model.apply(variables, images, h), rtol=1e-5, atol=1e-6)

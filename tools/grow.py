@@ -12,16 +12,22 @@ import click
 import jax
 import numpy as np
 
-from pixelcnn_jax import load_pretrained
+from pixelcnn_jax import GatedPixelCNN, load_pretrained
+from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.models.colours import colour_groups
+from pixelcnn_jax.models.declarations import condition_sizes
 from pixelcnn_jax.pretrained import save_pretrained
 
 
 def grow(model: Any, variables: Any, key: jax.Array, **larger: int | None) -> tuple[Any, Any]:
     """Returns the model with larger ``features``, ``layers`` or ``head_features``, and its variables."""
+    if type(model) is not GatedPixelCNN:
+        raise InputError(f"Only a GatedPixelCNN can be grown, not a {type(model).__name__}.")
     grown = model.clone(**{name: value for name, value in larger.items() if value})
-    fresh = grown.init(key, np.zeros((1, 8, 8, model.channels), np.int32))
+    sizes, shape = condition_sizes(model, variables["params"]), (1, 8, 8)
+    condition = {name: np.zeros((*shape[: 1 if name == "h" else 3], size)) for name, size in sizes.items()}
+    fresh = grown.init(key, np.zeros((*shape, model.channels), np.int32), **condition)
 
     def embed(path: Any, new: Any, old: Any) -> np.ndarray:
         new, names = np.array(new), [entry.key for entry in path]
@@ -57,7 +63,7 @@ def main(name: str, folder: str, **larger: int | None) -> None:
     """Write the model NAME, enlarged, to FOLDER."""
     model, variables, card = load_pretrained(name)
     kept = {
-        field: card[field] for field in ("image_spec", "experiment", "measure", "density", "config") if field in card
+        field: card[field] for field in ("image_spec", "experiment", "measure", "density", "guidance") if field in card
     }
     save_pretrained(folder, *grow(model, variables, jax.random.key(0), **larger), kept)
 

@@ -30,7 +30,9 @@ Section = TypeVar("Section")
 MAX_BATCH_SUBPIXELS = 2**22  # per batch
 SECONDS = 10  # between reports of progress in a pipe
 model_argument = click.argument("name", metavar="MODEL")
-label_option = click.option("--label", help='Class name or index; "folder" if folders name the class of each file.')
+label_option = click.option(
+    "--label", help='Class name or index; "folder" if folders below the given one name the classes.'
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -48,14 +48,14 @@ class Operand(NamedTuple):
       kernel: ``[*taps, *channels, *outputs]``.
       seen: calibration statistics.
       range: step and clip range; None to choose them.
-      most: finest step to choose.
+      max_step: finest step to choose.
       shared: one step for all channels.
     """
 
     kernel: np.ndarray
     seen: Statistics
     range: Range | None = None
-    max_value: Any = MAX_STEP
+    max_step: Any = MAX_STEP
     shared: bool = False
 
 
@@ -148,7 +148,7 @@ def _least_noise(operand: Operand, finest: np.ndarray, importance: Any) -> Range
     if operand.shared:
         of_operand, of_weights = of_operand.sum(), of_weights.sum()
     best = np.rint(np.log2((of_operand + 1e-30) / (of_weights + 1e-30)) / 4)
-    steps = np.clip(best, 0, operand.max_value).astype(int)
+    steps = np.clip(best, 0, operand.max_step).astype(int)
     return range_of(seen, int(steps) if operand.shared else steps)
 
 
@@ -250,8 +250,8 @@ def _quantise_layer(
     above = Operand(layer["vertical"]["kernel"] * of_unit, seen["above"].scaled(1 / unit), own_range or gated)
     own_row = Operand(across * of_unit, seen["own_row"].scaled(1 / unit), own_range, residual_step - 1, shared=True)
     read_above = with_map("vertical", {"vertical": above})
-    max_value = finest_operand_step([*read_above.values()], layer["vertical"]["bias"], layer.get("vertical_h"))
-    crossing = Operand(layer["crossing"]["kernel"], seen["crossing"], max_value=max_value)
+    max_step = finest_operand_step([*read_above.values()], layer["vertical"]["bias"], layer.get("vertical_h"))
+    crossing = Operand(layer["crossing"]["kernel"], seen["crossing"], max_step=max_step)
     read = with_map("horizontal", {"crossing": crossing, "horizontal": own_row})
     horizontal = fit("horizontal", read, gate_steps)
     (crossing_step, crossing_reach), (own_step, own_reach), *_ = horizontal.ranges
@@ -271,9 +271,9 @@ def _quantise_layer(
 
 def _quantise_head(model: GatedPixelCNN, head: Params, seen: Params, residual_step: int) -> Params:
     units, offsets, goals = output_units(model)
-    copy = Operand(head["hidden"]["kernel"], seen["input"], max_value=residual_step - 1, shared=True)
+    copy = Operand(head["hidden"]["kernel"], seen["input"], max_step=residual_step - 1, shared=True)
     kernel = head["logits"]["kernel"] * units
-    last = Operand(kernel, seen["hidden"], max_value=finest_operand_step([copy], head["hidden"]["bias"]))
+    last = Operand(kernel, seen["hidden"], max_step=finest_operand_step([copy], head["hidden"]["bias"]))
     logits = fit_sum([last], head["logits"]["bias"] * units + offsets, goals)
     ((hidden_step, hidden_reach),) = logits.ranges
     importance = (kernel**2 * 4.0**goals).sum(axis=1)

@@ -19,14 +19,14 @@ STREAM = 2**62  # random stream of the sets, apart from the images'
 class ExampleSets(Dataset):
     """A split whose images carry "examples" of their class.
 
-    "examples" is [most, height, width, channels], padded with ``ABSENT``. Set sizes are the smaller of two draws from
-    ``fewest`` to ``most``.
+    "examples" is [max_examples, height, width, channels], padded with ``ABSENT``. Set sizes are the smaller of two
+    draws from ``min_examples`` to ``max_examples``.
 
     Attributes:
       images: split without sets.
       members: image indices per class.
-      most: maximum number of examples.
-      fewest: minimum number, classes permitting.
+      max_examples: maximum number of examples.
+      min_examples: minimum number, classes permitting.
     """
 
     images: Dataset
@@ -48,10 +48,10 @@ class ExampleSets(Dataset):
 
 
 def with_examples(images: Dataset, max_examples: int, min_examples: int = 0) -> ExampleSets:
-    """Adds ``fewest`` to ``most`` examples to each image.
+    """Adds ``min_examples`` to ``max_examples`` examples to each image.
 
     Raises:
-      InputError: without labels, or if ``fewest`` is above ``most``.
+      InputError: without labels, or if ``min_examples`` is above ``max_examples``.
     """
     if min_examples > max_examples or images.spec.classes is None:
         raise InputError(

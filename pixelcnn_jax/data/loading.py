@@ -101,7 +101,7 @@ def load(dataset: str, split: str, **options: Any) -> Dataset:
     """
     if options.get("data_dir") is not None:
         options["data_dir"] = str(options["data_dir"])
-    config = read_section(DataConfig, {"dataset": dataset, **options}, name="data")
+    config = read_section(DataConfig, {"dataset": dataset, **options}, name="")
     return _load(config, _source(config, split))
 
 
@@ -134,7 +134,7 @@ def from_array(
     Raises:
       InputError: for a wrong shape, type or range.
     """
-    preparation = read_section(Preparation, {"levels": levels, **options}, name="data")
+    preparation = read_section(Preparation, {"levels": levels, **options}, name="")
     return _prepare(array_source(description, images, labels, levels=levels, classes=classes), preparation)
 
 

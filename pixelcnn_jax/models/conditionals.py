@@ -77,7 +77,7 @@ def init_cache(
     h: ConditionLike | None = None,
     s: Map | None = None,
 ) -> Cache:
-    """Builds the cache for ``conditional``, before the first sub-pixel.
+    """Builds the cache for ``next_conditional``, before the first sub-pixel.
 
     Args:
       model: A network with a ``Stream``, or a ``ConditionalModel`` of one.
@@ -104,7 +104,7 @@ def next_conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[
     """Computes the conditional distribution of the next sub-pixel, in raster order, given all before it.
 
     Args:
-      cache: From ``start``, or from the call before.
+      cache: From ``init_cache``, or from the call before.
       previous: The values that were chosen for the sub-pixel of the call before, of shape [batch]; not used at the
         first.
 

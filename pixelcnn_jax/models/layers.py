@@ -40,11 +40,11 @@ def vertical_conv_valid(
     """Convolves with zero padding of the columns and none of the rows.
 
     Args:
-      kernel: Shape [kernel_rows, kernel_columns, features, *out].
+      kernel: Shape [kernel_rows, kernel_columns, features, out...].
       rows: A window of rows, of shape [batch, rows, width, features].
 
     Returns:
-      Shape [batch, rows - kernel_rows + 1, width, *out].
+      Shape [batch, rows - kernel_rows + 1, width, out...].
     """
     border = kernel.shape[1] // 2
     return window_product(jnp.pad(rows, ((0, 0), (0, 0), (border, border), (0, 0))), kernel)
@@ -58,12 +58,12 @@ def vertical_conv(
     """Convolves over each row and the rows above it, the n/2 x n convolution of the vertical stack.
 
     Args:
-      kernel: Shape [kernel_rows, kernel_columns, features, *out].
+      kernel: Shape [kernel_rows, kernel_columns, features, out...].
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
     Returns:
-      The convolution, of shape [batch, rows, width, *out], and the memory of the rows that follow.
+      The convolution, of shape [batch, rows, width, out...], and the memory of the rows that follow.
     """
     window = jnp.concatenate([memory, x], axis=1)
     return vertical_conv_valid(kernel, window), window[:, x.shape[1] :]
@@ -89,11 +89,11 @@ def horizontal_conv_valid(
     """Convolves along a row without padding.
 
     Args:
-      kernel: Shape [kernel_columns, features, *out].
+      kernel: Shape [kernel_columns, features, out...].
       x: Shape [batch, height, columns, features].
 
     Returns:
-      Shape [batch, height, columns - kernel_columns + 1, *out].
+      Shape [batch, height, columns - kernel_columns + 1, out...].
     """
     return window_product(x, kernel[None])
 
@@ -104,11 +104,11 @@ def horizontal_conv(
     """Convolves over the pixels left of each pixel, without the pixel itself: the 1 x n/2 convolution.
 
     Args:
-      kernel: Shape [kernel_columns, features, *out], without the tap of the pixel.
+      kernel: Shape [kernel_columns, features, out...], without the tap of the pixel.
       x: Shape [batch, height, width, features].
 
     Returns:
-      Shape [batch, height, width, *out].
+      Shape [batch, height, width, out...].
     """
     return horizontal_conv_valid(kernel, jnp.pad(x, ((0, 0), (0, 0), (kernel.shape[0], 0), (0, 0)))[:, :, :-1])
 
@@ -117,8 +117,8 @@ def add_bias(x: Float[Array, "batch height width *out"], bias: Float[Array, "*ou
     """Adds a bias at every position.
 
     Args:
-      x: Shape [batch, height, width, *out].
-      bias: Shape [*out].
+      x: Shape [batch, height, width, out...].
+      bias: Shape [out...].
 
     Returns:
       The shape of x.
@@ -145,11 +145,11 @@ def one_by_one(
     """Applies a 1x1 convolution.
 
     Args:
-      layer: The parameters: a kernel [inputs, *outputs] and a bias [*outputs].
+      layer: The parameters: a kernel [inputs, outputs...] and a bias [outputs...].
       x: Shape [batch, height, width, inputs].
 
     Returns:
-      Shape [batch, height, width, *outputs].
+      Shape [batch, height, width, outputs...].
     """
     return add_bias(product(x, layer["kernel"]), layer["bias"])
 

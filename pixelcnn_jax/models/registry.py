@@ -98,6 +98,7 @@ def register(network: Class) -> Class:
       >>> @register
       ... class DeepPixelCNN(GatedPixelCNN):
       ...     layers: int = 20
+      ...     stream = GatedPixelCNN.stream  # it computes the same, so that it can be sampled with the same cache
       >>> DeepPixelCNN(levels=4).layers
       20
     """

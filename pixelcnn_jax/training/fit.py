@@ -269,7 +269,8 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
         batch, height, width, _ = source["image"].shape
         return sample(model, params, key, shape=(batch, height, width), **condition(source))[None]
 
-    return Experiment(init, loss, draw, model, density=density_of(model, condition(first), classes))
+    density, facts = density_of(model, condition(first), classes), {"guidance": not isinstance(model, Network)}
+    return Experiment(init, loss, draw, model, density=density, facts=facts)
 
 
 def _in_float32(model: Any) -> Any:

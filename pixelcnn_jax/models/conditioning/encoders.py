@@ -102,7 +102,7 @@ class Deconvolution(nn.Module):
           h: Vectors of shape [batch, condition].
 
         Returns:
-          Maps of shape [batch, *shape].
+          Maps of shape [batch, height, width, map_features].
 
         Raises:
           InputError: If there are so many stages that the first would be smaller than a quarter of a pixel.

@@ -40,7 +40,7 @@ class SetEncoder(nn.Module):
             examples is padded with images of -1.
 
         Returns:
-          Maps of shape [batch, *shape].
+          Maps of shape [batch, height, width, map_features].
 
         Raises:
           InputError: If there are too many examples, or a size or a value is wrong.

@@ -39,7 +39,7 @@ class TextEncoder(nn.Module):
           tokens: Tokens of shape [batch, words], from ``tokens``.
 
         Returns:
-          Maps of shape [batch, *shape].
+          Maps of shape [batch, height, width, map_features].
 
         Raises:
           InputError: If a token is not in the vocabulary.
@@ -58,7 +58,7 @@ class TextEncoder(nn.Module):
           tokens: Tokens of shape [batch, words].
 
         Returns:
-          Maps of shape [batch, *shape].
+          Maps of shape [batch, height, width, map_features].
         """
         is_word, head_size = tokens != PADDING, self.features // self.heads
         words = nn.Embed(len(self.words) + 1, self.features)(tokens)
