@@ -54,7 +54,7 @@ def test_the_example_prints_what_is_printed(checkout, tmp_path):
     place.mkdir()
     assert "\npip install . " in README.read_text()
     walk("pip install .", checkout, shell)
-    (block,) = python_blocks(README)
+    block = "".join(python_blocks(README))
     (place / "block.py").write_text(block)
     printed = re.findall(r"^print.*  # (.*)$", block, flags=re.MULTILINE)
     assert walk("python block.py", place, shell).splitlines() == printed
