@@ -40,7 +40,7 @@ bench: train-environment  ## run the benchmarks; ARGS=--data-dir=DIR reads real 
 	"$(PY)" -m benchmarks.input $(ARGS)
 	"$(PY)" -m benchmarks.first_step
 
-planted-bugs: dev-environment  ## plant forty bugs, one at a time: the tests named with each must find it; ARGS="--only=codec"
+planted-bugs: dev-environment  ## plant bugs, one at a time: the tests named with each must find it; ARGS="--only=codec"
 	"$(PY)" -m tools.planted_bugs $(ARGS)
 
 stress: dev-environment  ## attack files, command lines and workdirs for ten minutes; ARGS=--seed=1
