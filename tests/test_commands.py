@@ -97,8 +97,8 @@ def test_what_a_run_and_its_report_print_works_as_it_is_pasted(experiment, tmp_p
     line = tiny_runs.command(workdir, train__steps=2)
     done = finished([f"{word}:{experiment}" if word.endswith("tiny_runs.py") else word for word in line])
     printed = [one.strip() for one in done.splitlines() if one.startswith("  ")]
-    page = html.unescape(re.search("<pre>(.*)</pre>", (workdir / "report.html").read_text(), re.DOTALL)[1])
-    place, *commands = page.strip().splitlines()
+    page = (workdir / "report.html").read_text().rpartition("<pre>")[2]
+    place, *commands = map(html.unescape, re.findall("<code>(.*?)</code>", page))
     assert place == shlex.join(["cd", str(ROOT)])
     assert printed == commands[1:]  # the first is that of the run
     assert len(printed) == (4 if experiment == "unconditional" else 2)
