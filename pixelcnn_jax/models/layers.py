@@ -210,7 +210,7 @@ def condition_terms(
     Args:
       layer: The parameters of a layer, with the kernels of h and s by names such as "vertical_h".
       stack: The name of the stack, "vertical" or "horizontal".
-      condition: h, added alike at every pixel, and s, added at its own pixel; each has a V of its own.
+      condition: h, added alike at every pixel, and s, added at its own pixel; each has a separate V.
       precision: Precision of the matrix products, as in ``jax.numpy.dot``.
 
     Returns:

@@ -21,7 +21,7 @@ class Kernel(NamedTuple):
       outputs: Sizes of the other axes, which follow the inputs.
       gain: The initial values are normal with variance ``gain`` over the number of inputs; 0 gives zeros.
       reads: "h" or "s" if the kernel multiplies that condition, so that its size follows from the parameters.
-      layers: Number of stacked layers, along a first axis of their own; None if there is no such axis.
+      layers: Number of stacked layers, along an additional first axis; None if there is no such axis.
     """
 
     inputs: tuple[int, ...]
