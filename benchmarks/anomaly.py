@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Float, Integer
 from sklearn.metrics import roc_auc_score
 
+from pixelcnn_jax import bits_per_dim
 from pixelcnn_jax.cli.options import Density, load_density
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.image_files import png_bits_per_dim
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.foundation.user_command import UserCommand
-from pixelcnn_jax.likelihood import bits_per_dim
 
 # model: data set of anomalies and its changed fields.
 PAIRS: dict[str, dict[str, Any]] = {

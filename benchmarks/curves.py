@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from pixelcnn_jax import InputError
 from pixelcnn_jax.cli.options import check_output, output_option
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.pretrained import PUBLISHED

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import click
 
 from benchmarks.timing import NOTHING_COMPILED, children_cpu_seconds
+from pixelcnn_jax import InputError
 from pixelcnn_jax.cli.evaluate import evaluate_split
 from pixelcnn_jax.cli.options import load_density
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.pretrained import read_card
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.user_command import UserCommand, path
 
 SPLITS = ("train", "test")

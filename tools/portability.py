@@ -18,10 +18,9 @@ import jax
 import numpy as np
 from safetensors.numpy import load_file
 
-from pixelcnn_jax import compress, decompress, pretrained_names, sample
+from pixelcnn_jax import InputError, compress, decompress, pretrained_names, sample
 from pixelcnn_jax.cli.options import load_density
 from pixelcnn_jax.codec.container import unpack
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.pretrained import PUBLISHED
 from tools.table import ROOT, markdown

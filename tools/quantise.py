@@ -9,15 +9,14 @@ import shutil
 
 import click
 
-from pixelcnn_jax import quantise
+from pixelcnn_jax import InputError, quantise, save_pretrained
 from pixelcnn_jax.cli.evaluate import evaluate_split
 from pixelcnn_jax.cli.options import load_density
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.foundation.devices import use_all_cores
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.user_command import UserCommand
-from pixelcnn_jax.pretrained import PUBLISHED, save_pretrained
+from pixelcnn_jax.pretrained import PUBLISHED
 
 CALIBRATION_IMAGES = 350
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
+from pixelcnn_jax import InputError, pretrained_names
 from pixelcnn_jax.cli.evaluate import evaluate_split
 from pixelcnn_jax.cli.options import load_density
 from pixelcnn_jax.foundation.devices import use_all_cores
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.foundation.user_command import UserCommand
-from pixelcnn_jax.pretrained import pretrained_names, read_card
+from pixelcnn_jax.pretrained import read_card
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- make table: begin -->\n", "<!-- make table: end -->\n"

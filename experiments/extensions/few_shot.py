@@ -14,14 +14,13 @@ from jaxtyping import Array, Float, Integer, Key
 
 from experiments.shared.measuring import report_split
 from experiments.shared.models import blank, draw_grid, init_of
+from pixelcnn_jax import InputError, nll
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.data.loading import Splits, load
 from pixelcnn_jax.data.views import random_index, rotate, symmetries
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import progress_bar
-from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ABSENT, Examples, ImageSpec, Variables

@@ -25,12 +25,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared import ising_lattice
 from experiments.shared.ising_lattice import CRITICAL, Betas, Even, log_weight
-from pixelcnn_jax import GatedPixelCNN, load_pretrained, nll, sample_and_log_prob
-from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, nll, sample_and_log_prob, save_pretrained
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.foundation.user_command import UserCommand, path
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
-from pixelcnn_jax.pretrained import save_pretrained
 from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer, update_ema
 
 HIGHEST = 0.6  # beta, of training

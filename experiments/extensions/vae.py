@@ -17,10 +17,10 @@ from experiments.shared.fingerprints import fingerprint
 from experiments.shared.measuring import apply, report_split
 from experiments.shared.models import blank, draw_grid, init_of_each, make_conditional
 from experiments.shared.settings import Encoded, Mapped
+from pixelcnn_jax import nll
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig, keys

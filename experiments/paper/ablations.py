@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.paper.unconditional import likelihood_experiment
 from experiments.shared.ablated_pixelcnn import AblatedPixelCNN
-from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.conditional_model import array_shapes
 from pixelcnn_jax.models.inputs import Condition, ImageSpec, Variables

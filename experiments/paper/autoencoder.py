@@ -16,10 +16,10 @@ from experiments.shared.fingerprints import index_of_different_image
 from experiments.shared.measuring import apply, report_split, squared_error
 from experiments.shared.models import blank, draw_grid, init_of_each, make_conditional
 from experiments.shared.settings import Encoded, Mapped
+from pixelcnn_jax import nll
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
-from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution, Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.training.config import RunConfig, keys

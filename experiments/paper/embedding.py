@@ -16,10 +16,10 @@ from experiments.shared.measuring import apply, report_split
 from experiments.shared.models import init_of
 from experiments.shared.settings import Encoded
 from experiments.shared.triplets import on_unit_sphere, squared_distances, triplet_loss
+from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import Dataset, read_all, take_images
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.views import rotate, symmetries
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.conditioning.encoders import Encoder
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables

@@ -17,16 +17,14 @@ from experiments.shared.measuring import check_experiment, distance, draw_in_par
 from experiments.shared.models import blank, draw_grid, drawer, init_of_each, make_conditional
 from experiments.shared.settings import Mapped
 from experiments.shared.triplets import between, on_unit_sphere, squared_distances
+from pixelcnn_jax import InputError, load_pretrained, nll
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.views import rotate, symmetries
 from pixelcnn_jax.foundation.devices import on_one_device
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.registry import describe
-from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 

@@ -6,10 +6,9 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from experiments.shared.models import draw_grid, init_of
+from pixelcnn_jax import InputError, nll
 from pixelcnn_jax.data.views import random_view, views
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
-from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, part_of
 from pixelcnn_jax.models.inputs import ImageSpec, Variables

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from pixelcnn_jax import register
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.gated_pixelcnn import layer_shapes
@@ -20,7 +21,6 @@ from pixelcnn_jax.models.layers import (
     zero_rows,
 )
 from pixelcnn_jax.models.parameters import Params, layers_of, stack
-from pixelcnn_jax.models.registry import register
 
 
 @register

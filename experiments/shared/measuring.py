@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
+from pixelcnn_jax import InputError, load_pretrained
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import Preparation
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
-from pixelcnn_jax.pretrained import load_pretrained, read_card
+from pixelcnn_jax.pretrained import read_card
 from pixelcnn_jax.training.config import RunConfig, keys
 
 DRAWN_TOGETHER = 100

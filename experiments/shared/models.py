@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from pixelcnn_jax.likelihood import nll
+from pixelcnn_jax import nll, sample
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import Images, ImageSpec
 from pixelcnn_jax.models.registry import ModelConfig, make_network
-from pixelcnn_jax.sampling import sample
 from pixelcnn_jax.training.experiment import Networks, Params
 
 

@@ -8,12 +8,11 @@ import numpy as np
 from jaxtyping import Int
 
 from experiments.shared.measuring import Draw, apply, check_classifier, draw_in_parts
+from pixelcnn_jax import InputError, load_pretrained
 from pixelcnn_jax.data.dataset import Dataset, read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.scenes import MARGIN, SCENES, Scene
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import load_pretrained
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.experiment import Batch
 
