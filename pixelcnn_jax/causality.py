@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.checks import apply
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
-from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, Map, Variables, apply
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, Map, Variables
 
 ROUNDING = 1e-5  # of logits, both absolute and relative to their size
 

@@ -9,23 +9,7 @@ from typing import Any
 from pixelcnn_jax.foundation.errors import InputError, first_line
 
 ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
-PAGE = """
-# {name}
-
-{title}: {parameters:,} parameters, {density} of images of {height}x{width}x{channels} sub-pixels with {levels} levels.
-Trained and written by [pixelcnn-jax](https://github.com/pixelcnn-jax/pixelcnn-jax), an implementation of the
-PixelCNN decoders of [van den Oord et al. 2016](https://arxiv.org/abs/1606.05328).
-
-| split | images | bits/dim |
-|---|---|---|
-{rows}
-
-```python
-from pixelcnn_jax import load_pretrained  # pip install "pixelcnn-jax[hub]"
-
-model, variables, card = load_pretrained("hf://OWNER/{name}")
-```
-"""
+PAGE = Path(__file__).with_name("hub_page.md")  # read as a format string
 
 
 def fetch_model(address: str) -> Path:
@@ -88,7 +72,7 @@ def model_page(name: str, card: Mapping[str, Any]) -> str:
         eval_results=results or None,
     )
     rows = "\n".join(f"| {x['data']} | {x['images']:,} | {x['bits_per_dim']:.4f} |" for x in scores.values())
-    page = PAGE.format(
+    page = PAGE.read_text().format(
         name=name,
         title=card["networks"].get("class", "Several networks"),
         density=card["density"],
@@ -96,4 +80,4 @@ def model_page(name: str, card: Mapping[str, Any]) -> str:
         parameters=card["parameters"],
         **asdict(card["image_spec"]),
     )
-    return f"---\n{metadata.to_yaml()}\n---\n{page}"
+    return f"---\n{metadata.to_yaml()}\n---\n\n{page}"

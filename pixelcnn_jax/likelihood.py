@@ -12,18 +12,9 @@ from jaxtyping import Array, Bool, Float, Key
 
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.checks import apply, as_images, as_mask
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
-from pixelcnn_jax.models.inputs import (
-    Condition,
-    ConditionLike,
-    Images,
-    ImagesLike,
-    Map,
-    Variables,
-    apply,
-    as_images,
-    as_mask,
-)
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, ImagesLike, Map, Variables
 
 Nats = TypeVar("Nats", Array, np.ndarray, float)
 

@@ -13,19 +13,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from pixelcnn_jax.distributions import gumbel_max, log_probs_of, noise
 from pixelcnn_jax.foundation.devices import match_sharding, varying_as
 from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
+from pixelcnn_jax.models.checks import apply, as_images, as_mask
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner, make_null_condition
-from pixelcnn_jax.models.inputs import (
-    Condition,
-    ConditionLike,
-    ImagesLike,
-    Map,
-    RandomKeys,
-    Variables,
-    apply,
-    as_images,
-    as_mask,
-    params_of,
-)
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImagesLike, Map, RandomKeys, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Stream, advance_row, first_rows, stream_of
 from pixelcnn_jax.models.temperature_and_guidance import Adjustment, Scalar, interleave, make_adjustment

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from experiments.shared.measuring import Classified
 from experiments.shared.models import draw_grid, drawer, init_of, nats_given_each
 from experiments.shared.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
-from experiments.shared.settings import Classified
 from pixelcnn_jax import InputError, nll
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import Splits

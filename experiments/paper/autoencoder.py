@@ -14,8 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.fingerprints import index_of_different_image
 from experiments.shared.measuring import apply, report_split, squared_error
-from experiments.shared.models import blank, draw_grid, init_of_each, make_conditional
-from experiments.shared.settings import Encoded, Mapped
+from experiments.shared.models import Encoded, Mapped, blank, draw_grid, init_of_each, make_conditional
 from pixelcnn_jax import nll
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.data.loading import Splits

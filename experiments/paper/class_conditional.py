@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import check_classifier, class_accuracy, report_split
-from experiments.shared.models import draw_grid, drawer, init_of, make_conditional, nats_given_each
-from experiments.shared.settings import Classified, Mapped
+from experiments.shared.measuring import Classified, check_classifier, class_accuracy, report_split
+from experiments.shared.models import Mapped, draw_grid, drawer, init_of, make_conditional, nats_given_each
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
 from pixelcnn_jax.foundation.fields import field

@@ -13,8 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.fingerprints import fingerprint
 from experiments.shared.measuring import apply, report_split
-from experiments.shared.models import init_of
-from experiments.shared.settings import Encoded
+from experiments.shared.models import Encoded, init_of
 from experiments.shared.triplets import on_unit_sphere, squared_distances, triplet_loss
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import Dataset, read_all, take_images

@@ -14,8 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.paper import embedding
 from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder
 from experiments.shared.measuring import check_experiment, distance, draw_in_parts, nearest, report_split
-from experiments.shared.models import blank, draw_grid, drawer, init_of_each, make_conditional
-from experiments.shared.settings import Mapped
+from experiments.shared.models import Mapped, blank, draw_grid, drawer, init_of_each, make_conditional
 from experiments.shared.triplets import between, on_unit_sphere, squared_distances
 from pixelcnn_jax import InputError, load_pretrained, nll
 from pixelcnn_jax.data.dataset import read_all

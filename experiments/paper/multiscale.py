@@ -11,9 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import apply, check_classifier, class_accuracy, report_split
+from experiments.shared.measuring import Classified, apply, check_classifier, class_accuracy, report_split
 from experiments.shared.models import blank, init_of_each
-from experiments.shared.settings import Classified
 from pixelcnn_jax import nll, sample
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device

@@ -6,20 +6,11 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pixelcnn_jax import register
+from pixelcnn_jax.models import layers
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.gated_pixelcnn import layer_shapes
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import (
-    add_bias,
-    dropouts,
-    gate,
-    horizontal_conv,
-    one_by_one,
-    shift_down,
-    vertical_conv,
-    zero_rows,
-)
 from pixelcnn_jax.models.parameters import Params, layers_of, stack
 
 
@@ -58,20 +49,20 @@ class AblatedPixelCNN(Network):
         self, params: Params, inputs: Array, condition: Condition, *, dropout_key: Array | None = None
     ) -> Array:
         params = mask_params(self, params)
-        unit = gate if self.gated else lambda x: jax.nn.relu(x[..., 0, :])
-        vertical, horizontal = shift_down(inputs), inputs
+        unit = layers.gate if self.gated else lambda x: jax.nn.relu(x[..., 0, :])
+        vertical, horizontal = layers.shift_down(inputs), inputs
         count = self.layers + 1
         keys = [None] * count if dropout_key is None else list(jax.random.split(dropout_key, count))
         for number, (layer, key) in enumerate(zip(layers_of(params, self.layers), keys, strict=True)):
-            drop, drop_vertical = dropouts(key, self.dropout)
-            above = vertical if self.two_stacks or number == 0 else shift_down(horizontal)
-            down, _ = vertical_conv(layer["vertical"]["kernel"], above, zero_rows(layer, above))
-            down = add_bias(down, layer["vertical"]["bias"])
+            drop, drop_vertical = layers.dropouts(key, self.dropout)
+            above = vertical if self.two_stacks or number == 0 else layers.shift_down(horizontal)
+            down, _ = layers.vertical_conv(layer["vertical"]["kernel"], above, layers.zero_rows(layer, above))
+            down = layers.add_bias(down, layer["vertical"]["bias"])
             crossing = jnp.tensordot(down, layer["crossing"]["kernel"], axes=2) if self.two_stacks else down
-            left = horizontal_conv(layer["horizontal"]["left"], horizontal)
+            left = layers.horizontal_conv(layer["horizontal"]["left"], horizontal)
             pixel = jnp.tensordot(horizontal, layer["horizontal"]["pixel"], axes=1)
-            across = add_bias(crossing, layer["horizontal"]["bias"]) + left + pixel
-            out = one_by_one(layer["out"], drop(unit(across)))
+            across = layers.add_bias(crossing, layer["horizontal"]["bias"]) + left + pixel
+            out = layers.one_by_one(layer["out"], drop(unit(across)))
             new = drop_vertical(unit(down))
             vertical = vertical + new if self.vertical_residual and number else new
             horizontal = horizontal + out if number else out

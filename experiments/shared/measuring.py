@@ -1,6 +1,7 @@
 """Measures for reports."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from pixelcnn_jax import InputError, load_pretrained
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import Preparation
+from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.pretrained import read_card
 from pixelcnn_jax.training.config import RunConfig, keys
@@ -21,6 +23,13 @@ from pixelcnn_jax.training.config import RunConfig, keys
 DRAWN_TOGETHER = 100
 
 Draw = Callable[[Key[Array, ""], Array], Array]  # an image per label, caption or embedding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classified:
+    """A classifier of samples."""
+
+    classifier: str | None = field(None, "workdir of a classifier for the class accuracy of samples")
 
 
 @partial(jax.jit, static_argnames="module")

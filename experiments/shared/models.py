@@ -1,6 +1,7 @@
 """Building blocks of experiments."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -8,12 +9,28 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from pixelcnn_jax import nll, sample
+from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.encoders import Deconvolution
 from pixelcnn_jax.models.inputs import Images, ImageSpec
 from pixelcnn_jax.models.registry import ModelConfig, make_network
 from pixelcnn_jax.training.experiment import Networks, Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """An image encoder."""
+
+    encoder_features: tuple[int, ...] = field((32, 64, 128), "hidden channels per stage of the encoder", min=1)
+    bottleneck: int = field(10, "length of h", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapped:
+    """A condition h, by the biases or by a map."""
+
+    map_features: int = field(0, "channels of s = m(h) (equation 5), 0: V h", min=0)
 
 
 def blank(spec: ImageSpec) -> Array:

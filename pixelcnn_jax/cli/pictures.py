@@ -11,7 +11,7 @@ from pixelcnn_jax.data.arrays import DIGITS_LEVELS
 from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
 from pixelcnn_jax.data.preparation import SCANS, resize
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import check_values
+from pixelcnn_jax.models.checks import check_values
 
 
 def find_images(places: tuple[Path, ...]) -> dict[str, Path]:

@@ -12,8 +12,9 @@ from pixelcnn_jax.codec.container import MAX_CODED_SUBPIXELS, MAX_ROW, Container
 from pixelcnn_jax.codec.groups import IMAGES_PER_LANE, Coder, OnRow, digest_of_integers
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.checks import as_images
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, apply_conditioner
-from pixelcnn_jax.models.inputs import ConditionLike, ImagesLike, Map, Variables, as_images, params_of
+from pixelcnn_jax.models.inputs import ConditionLike, ImagesLike, Map, Variables, params_of
 
 
 def compress(

@@ -13,8 +13,9 @@ from pixelcnn_jax.codec.frequencies import Distribution, IntegerMixture, Integer
 from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, prepare
 from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.checks import as_images
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector, as_images
+from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector
 from pixelcnn_jax.models.parameters import Params, bias, stack
 
 

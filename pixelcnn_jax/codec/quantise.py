@@ -15,6 +15,7 @@ from pixelcnn_jax.codec.integer_stream import CONDITION_KERNELS
 from pixelcnn_jax.codec.rounding import Statistics, quantise_params
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
+from pixelcnn_jax.models.checks import as_images
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.conditioning.conditional_model import (
     ConditionalModel,
@@ -23,16 +24,7 @@ from pixelcnn_jax.models.conditioning.conditional_model import (
     part_of,
 )
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import (
-    Condition,
-    Images,
-    ImagesLike,
-    Map,
-    Variables,
-    Vector,
-    as_images,
-    params_of,
-)
+from pixelcnn_jax.models.inputs import Condition, Images, ImagesLike, Map, Variables, Vector, params_of
 from pixelcnn_jax.models.layers import horizontal_rows, shift_down, vertical_layer, zero_rows
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.registry import build, describe

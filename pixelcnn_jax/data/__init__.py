@@ -3,5 +3,5 @@
 An image passes ``loading.py`` (which data set, which split), a reader (``folder.py`` and ``image_files.py``,
 ``arrays.py``, ``tfds.py``, ``scenes.py``), ``preparation.py``, ``dataset.py`` and ``batches.py``; read them in this
 order. A new file format goes into ``image_files.py``. Imports ``foundation``, the image format of
-``models.inputs`` and the words of ``models.conditioning.text``; knows no training.
+``models.inputs``, ``models.checks`` and the words of ``models.conditioning.text``; knows no training.
 """

@@ -8,7 +8,8 @@ import numpy as np
 from pixelcnn_jax.data.source import Example, Source
 from pixelcnn_jax.data.splits import Split
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import MAX_CLASSES, as_images, check_values
+from pixelcnn_jax.models.checks import as_images, check_values
+from pixelcnn_jax.models.inputs import MAX_CLASSES
 
 DIGITS_LEVELS = 17
 DIGITS = {"train": range(1000), "validation": range(1000, 1350), "test": range(1350, 1797), "all": range(1797)}

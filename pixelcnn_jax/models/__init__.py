@@ -2,6 +2,6 @@
 
 Read ``layers.py`` first, which has the paper's layers as functions of arrays, then ``gated_pixelcnn.py``, which makes a
 network of them, and ``gated_stream.py``, which makes a sampler of the same functions. ``autoregressive.py`` is the base
-of all networks, ``inputs.py`` checks what users give, and ``model_card.py`` says what is stored beside weights. Imports
+of all networks, ``checks.py`` checks what users give, and ``model_card.py`` says what is stored beside weights. Imports
 ``foundation`` and ``distributions``; knows no data set and no training.
 """

@@ -13,18 +13,9 @@ from jaxtyping import Array, DTypeLike, Float, Key
 
 from pixelcnn_jax.distributions import accumulation_dtype, intensities, log_probs_of, mixture_log_probs, mixture_logits
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.checks import as_array, as_images, check_condition
 from pixelcnn_jax.models.declarations import condition_sizes, declarations
-from pixelcnn_jax.models.inputs import (
-    Condition,
-    Images,
-    ImagesLike,
-    Map,
-    Variables,
-    Vector,
-    as_array,
-    as_images,
-    check_condition,
-)
+from pixelcnn_jax.models.inputs import Condition, Images, ImagesLike, Map, Variables, Vector
 from pixelcnn_jax.models.layers import add_bias, one_by_one
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise
 from pixelcnn_jax.models.products import product

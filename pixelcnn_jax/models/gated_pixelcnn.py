@@ -10,9 +10,10 @@ from jaxtyping import Array, Float
 from pixelcnn_jax.distributions import accumulation_dtype, add_linear_prediction, differences, intensities, neighbours
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared_shapes, whole_head
+from pixelcnn_jax.models.checks import with_channels
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.gated_stream import GatedStream
-from pixelcnn_jax.models.inputs import Condition, ImagesLike, with_channels
+from pixelcnn_jax.models.inputs import Condition, ImagesLike
 from pixelcnn_jax.models.layers import PRE_ACTIVATION, dropouts, horizontal_rows, shift_down, vertical_layer, zero_rows
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, stack
 

@@ -17,8 +17,9 @@ from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.likelihood import nats_to_bits_per_dim, nll
 from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.checks import as_array, as_images, as_rows
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner, as_vectors
-from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImageSpec, Map, Variables, as_array, as_images, as_rows
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImageSpec, Map, Variables
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Experiment, Params
 from pixelcnn_jax.training.processes import own_rows

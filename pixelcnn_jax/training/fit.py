@@ -26,20 +26,10 @@ from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import in_notebook
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.checks import as_array, as_images, check_values
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.declarations import condition_sizes
-from pixelcnn_jax.models.inputs import (
-    MAX_CLASSES,
-    ConditionLike,
-    ImageSpec,
-    Map,
-    RandomKeys,
-    Variables,
-    as_array,
-    as_images,
-    check_values,
-    params_of,
-)
+from pixelcnn_jax.models.inputs import MAX_CLASSES, ConditionLike, ImageSpec, Map, RandomKeys, Variables, params_of
 from pixelcnn_jax.models.registry import ModelConfig, describe, make_network
 from pixelcnn_jax.pretrained import density_of
 from pixelcnn_jax.sampling import sample

@@ -12,19 +12,9 @@ from jaxtyping import Array, DTypeLike, Float
 from pixelcnn_jax.distributions import accumulation_dtype
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network, check_precision
+from pixelcnn_jax.models.checks import as_array, as_rows, check_condition, check_values
 from pixelcnn_jax.models.declarations import condition_sizes
-from pixelcnn_jax.models.inputs import (
-    Condition,
-    ConditionLike,
-    ImagesLike,
-    Map,
-    Variables,
-    as_array,
-    as_rows,
-    check_condition,
-    check_values,
-    params_of,
-)
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImagesLike, Map, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 
 

@@ -6,7 +6,8 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.models.inputs import Images, Vector, check_values
+from pixelcnn_jax.models.checks import check_values
+from pixelcnn_jax.models.inputs import Images, Vector
 from pixelcnn_jax.models.layers import add_bias
 from pixelcnn_jax.models.products import window_product
 

@@ -8,8 +8,9 @@ from jaxtyping import Array, Float
 
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.checks import check_values
 from pixelcnn_jax.models.conditioning.encoders import Convolution, PixelShuffle
-from pixelcnn_jax.models.inputs import ABSENT, Examples, check_values
+from pixelcnn_jax.models.inputs import ABSENT, Examples
 
 
 class SetEncoder(nn.Module):

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32
 
+from pixelcnn_jax.models.checks import check_values
 from pixelcnn_jax.models.conditioning.text import PADDING, split_words, tokenise
-from pixelcnn_jax.models.inputs import Tokens, Variables, check_values
+from pixelcnn_jax.models.inputs import Tokens, Variables
 
 
 class TextEncoder(nn.Module):
