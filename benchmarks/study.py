@@ -1,14 +1,12 @@
 """Compares validation scores of a short training with one change at a time.
 
 python -m benchmarks.study [VARIANT ...] [--data-dir=DIR] [--seeds=1] [--features=16] [--images=12800]
-  [--logs=DIR]
 
-Each training is a process on binary MNIST, timed in CPU seconds; ``benchmarks.curves`` plots the logs.
+Each training is a process on binary MNIST, timed in CPU seconds.
 """
 
 import json
 import math
-import shutil
 import statistics
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,10 +54,7 @@ VARIANTS: dict[str, Fields] = {
 @click.option("--seeds", default=1, show_default=True, help="Number of seeds of each variant.")
 @click.option("--features", default=16, show_default=True, help="Width of the network.")
 @click.option("--images", default=12_800, show_default=True, help="Number of images that each training sees.")
-@click.option("--logs", type=click.Path(file_okay=False, path_type=Path), help="A folder for the log of each training.")
-def main(
-    variants: tuple[str, ...], data_dir: str | None, seeds: int, features: int, images: int, logs: Path | None
-) -> None:
+def main(variants: tuple[str, ...], data_dir: str | None, seeds: int, features: int, images: int) -> None:
     base = BASE | {"model.features": features, "model.head_features": features}
     print(f"{'variant':38} {'features':>8} {'images':>8} {'CPU s':>6} {'nats':>8} {'spread':>7}", flush=True)
     rows = {}
@@ -72,9 +67,6 @@ def main(
                 times.append(train(CONFIG, fields | {"seed": seed}, workdir, data_dir)["cpu_seconds"])
                 log = Path(workdir) / "metrics.jsonl"
                 last.append([record[MEASURE] * NATS for record in read_records(log) if MEASURE in record][-1])
-                if logs:
-                    logs.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(log, logs / f"{name}, {features} features, {images} images, seed {seed}.jsonl")
         deviation = statistics.stdev(last) if seeds > 1 else 0.0
         mean, seconds = statistics.fmean(last), statistics.fmean(times)
         print(f"{name:38} {features:8} {images:8} {seconds:6.0f} {mean:8.3f} {deviation:7.3f}", flush=True)

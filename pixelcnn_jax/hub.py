@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pixelcnn_jax.foundation.errors import InputError, first_line
+from pixelcnn_jax.foundation.errors import InputError, first_line, require
 
 ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 PAGE = Path(__file__).with_name("hub_page.md")  # read as a format string
@@ -25,7 +25,9 @@ def fetch_model(address: str) -> Path:
         raise InputError(
             f"A model on the Hub must be named hf://OWNER/NAME or hf://OWNER/NAME@REVISION, got {address}."
         )
-    hub = _huggingface_hub()
+    require("huggingface_hub", extra="hub", what="The Hub")
+    import huggingface_hub as hub
+
     repository, revision = parts.groups()
     try:
         hub.hf_hub_download(repository, "config.json", revision=revision)
@@ -34,21 +36,15 @@ def fetch_model(address: str) -> Path:
         raise InputError(f"{address} cannot be fetched: {first_line(error):.300}") from error
 
 
-def _huggingface_hub() -> Any:
-    try:
-        import huggingface_hub
-    except ModuleNotFoundError:
-        raise InputError("The Hub needs huggingface_hub: pip install 'pixelcnn-jax[hub]'.") from None
-    return huggingface_hub
-
-
 def model_page(name: str, card: Mapping[str, Any]) -> str:
     """Builds a model's README.md for the Hub.
 
     Raises:
       InputError: huggingface_hub is missing.
     """
-    hub = _huggingface_hub()
+    require("huggingface_hub", extra="hub", what="The Hub")
+    import huggingface_hub as hub
+
     scores = {split: score for split, score in card.get("scores", {}).items() if "bits_per_dim" in score}
     task = "unconditional-image-generation"
     results = [

@@ -1,4 +1,4 @@
-"""The results tables and the curves: tables are those of the cards, figures that differ are named, logs compared."""
+"""The results tables are those of the cards, figures that differ are named, and every benchmark runs."""
 
 import json
 import math
@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import tiny_runs
 from click.testing import CliRunner
-from PIL import Image
 from tiny_runs import ROOT
 
-from benchmarks import accelerator, curves, few_shot, peers, speedrun
+from benchmarks import accelerator, few_shot, peers, speedrun
 from pixelcnn_jax import GatedPixelCNN, InputError, pretrained_names
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import load
@@ -23,9 +22,9 @@ from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.inputs import ImageSpec
-from pixelcnn_jax.pretrained import read_card, save_pretrained
+from pixelcnn_jax.pretrained import PUBLISHED, read_card, save_pretrained
+from pixelcnn_jax.training.metrics import read_records
 from tools import omniglot28, table
-from tools.grow import grow
 
 
 def run(command, *arguments, mistake=None):
@@ -96,49 +95,9 @@ def test_scores_are_compared_to_the_last_digit():
         table.compare("mine, test", large | {"nats": 7861.66}, large)
 
 
-def log(path, points, measure="bits_per_dim"):
-    lines = [{"step": 10, f"train_{measure}": 9.0, "seconds": 1.0}]
-    lines += [{"step": step, f"validation_{measure}": value, "seconds": 60.0 * step} for step, value in points]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
-def test_the_time_to_the_last_runs_best_lies_between_two_validations(tmp_path):
-    fast = log(tmp_path / "fast.jsonl", [(1, 3.0), (2, 1.0), (3, 0.5)])
-    (tmp_path / "run").mkdir()
-    log(tmp_path / "run/metrics.jsonl", [(1, 4.0), (5, 2.0), (6, 2.5)])
-    with fast.open("a") as file:
-        file.write('{"step": 4, "valid')  # torn off by a kill
-    worst = log(tmp_path / "worst.jsonl", [(1, 4.0), (9, 3.0)])
-    runs = [f"fast={fast}", f"worst={worst}", f"$x_$={tmp_path / 'run'}"]
-    actual = json.loads(run(curves.main, "-o", tmp_path / "c.png", *runs).stdout.splitlines()[-1])["runs"]
-    assert actual["fast"] == {"best": 0.5, "minutes_to_the_last": 1.5}
-    assert actual["$x_$"] == {"best": 2.0, "minutes_to_the_last": 5.0}
-    assert actual["worst"]["minutes_to_the_last"] is None
-    assert len(np.unique(np.asarray(Image.open(tmp_path / "c.png")))) > 10
-
-
 @pytest.mark.parametrize("name", pretrained_names())
 def test_published_models_have_their_log(name):
-    assert curves.read_curve(f"x={name}", "step").points
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (["a=torn.jsonl"], "torn.jsonl"),
-        (["a=nothing"], "nothing"),
-        (["good.jsonl"], "LABEL=RUN"),
-        (["a=good.jsonl", "b=other.jsonl"], "same measure"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused(arguments, named, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "torn.jsonl").write_text("{")
-    log(tmp_path / "good.jsonl", [(1, 2.0)])
-    log(tmp_path / "other.jsonl", [(1, 2.0)], "squared_error")
-    run(curves.main, "-o", "c.png", *arguments, mistake=named)
-    assert not (tmp_path / "c.png").exists()
+    assert any("validation_bits_per_dim" in record for record in read_records(PUBLISHED / f"{name}.jsonl"))
 
 
 @pytest.mark.long
@@ -229,7 +188,6 @@ PROGRAMS = {
     "anomaly": (["--count=4"], {"PAIRS": {"digits": {"dataset": "digits", "invert": True}}}),
     "coding_speed": (["--model=digits", "--counts=1", "--many=32", "--rounds=1"], {}),
     "compression": (["--model=digits", "--images=4"], {}),
-    "curves": None,
     "few_shot": None,
     "first_step": (["--runs=1", "--config=tests/tiny_runs.py"], {}),
     "growth": (["--rounds=1"], {"BASE": BASE, "VARIED": {"batch": (2, 4)}}),
@@ -291,13 +249,3 @@ def test_a_row_of_the_peers_that_dies_does_not_lose_the_others(monkeypatch):
     assert [*rows] == ["pixelcnn-jax, float32", "PyTorch, float32", "pixelcnn-jax, bfloat16"]
     assert result.stderr.count("skipped") == 2
     assert "PyTorch compiled, float32: " in result.stderr
-
-
-@pytest.mark.parametrize("larger", [{"features": 11, "head_features": 9}, {"layers": 3}])
-def test_a_network_that_is_grown_computes_the_same_logits(larger):
-    model = GatedPixelCNN(levels=4, channels=3, features=7, layers=2)
-    images = jax.random.randint(jax.random.key(0), (2, 5, 6, 3), 0, 4)
-    h = jax.nn.one_hot(jnp.arange(2), 2)
-    variables = model.init(jax.random.key(1), images, h)
-    grown, new = grow(model, variables, jax.random.key(2), **larger)
-    np.testing.assert_allclose(grown.apply(new, images, h), model.apply(variables, images, h), rtol=1e-5, atol=1e-6)

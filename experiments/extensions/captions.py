@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.shared.measuring import Classified
 from experiments.shared.models import draw_grid, drawer, init_of, nats_given_each
 from experiments.shared.scene_reader import accuracy_of_scenes, check_reader, one_caption_of_each, word_by_word
-from pixelcnn_jax import InputError, nll
+from pixelcnn_jax import nll
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.foundation.devices import on_one_device
@@ -27,7 +27,7 @@ from pixelcnn_jax.models.model_card import GIVEN_CAPTION
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, required
 
 check = check_reader
 MAX_CAPTIONS = 256  # captions to score each image of the report under
@@ -45,9 +45,8 @@ class Config(Classified):
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the caption."""
     section = config.section
-    if spec.words is None:
-        raise InputError("Set config.data.captions=True: the experiment captions needs a sentence for each image.")
-    encoder = TextEncoder((spec.height, spec.width, section.map_features), spec.words)
+    words = required(spec.words, "captions")
+    encoder = TextEncoder((spec.height, spec.width, section.map_features), words)
     model = ConditionalModel(make_network(config.model, spec), encoder)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
@@ -65,10 +64,10 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
         h = jnp.asarray(source.reshape(len(keys), -1))
         return draw_grid(model, params, keys, spec, rows, columns, h=h, guidance=section.guidance)
 
-    words = "Held-out captions, a row for each. In the last row one word changes at a time, the noise does not."
+    caption = "Held-out captions, a row for each. In the last row one word changes at a time, the noise does not."
     init = init_of(model, spec, jnp.zeros((1, 1), jnp.int32))
     facts = {"guidance": config.section.drop_condition > 0}
-    return Experiment(init, loss, draw, model, density=GIVEN_CAPTION, caption=words, facts=facts)
+    return Experiment(init, loss, draw, model, density=GIVEN_CAPTION, caption=caption, facts=facts)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Int[np.ndarray, "rows columns words"]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Integer, Key
 
 from experiments.shared.measuring import report_split
 from experiments.shared.models import blank, draw_grid, init_of
-from pixelcnn_jax import InputError, nll
+from pixelcnn_jax import nll
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.examples import ExampleSets, episodes
 from pixelcnn_jax.data.loading import Splits, load
@@ -28,7 +28,7 @@ from pixelcnn_jax.models.model_card import GIVEN_EXAMPLES
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, required
 
 COUNTS = (0, 1, 2, 3, 4, 9)  # numbers of examples in the report, those of 1612.02192
 SHOWN = 3  # examples in a row of the picture
@@ -50,9 +50,7 @@ class Config:
 
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
     """Builds the experiment: nats given the examples of the batch."""
-    section, most = config.section, config.data.max_examples
-    if not most:
-        raise InputError("config.data.max_examples must be at least 1: this experiment learns from examples.")
+    section, most = config.section, required(config.data.max_examples, "max_examples")
     shape = (spec.height, spec.width, section.map_features)
     encoder = SetEncoder(shape, spec.levels, most, section.encoder_features, section.heads)
     model = ConditionalModel(make_network(config.model, spec), encoder)

@@ -14,7 +14,7 @@ from pixelcnn_jax.cli import options
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.views import symmetries, views
 from pixelcnn_jax.foundation.devices import use_all_cores
-from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError, require
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional_model import part_of
 from pixelcnn_jax.training.config import TrainConfig
@@ -60,8 +60,6 @@ def evaluate_split(
     if not name:
         other = "train" if split == "validation" else "validation"
         raise InputError(f"{density.name} has no {split} split: use --split={other}.")
-    if data.dataset in ("array", "folder") and data_dir is None:
-        raise InputError(f"{density.name} was trained on local data: pass a folder or .npz file with --data-dir.")
     examples = getattr(density.conditioner, "max_examples", 0)
     if (data.resize or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
         raise InputError(f"{density.name} has a config.data.resize or max_examples larger than its model allows.")
@@ -69,7 +67,8 @@ def evaluate_split(
     try:
         dataset = load(split=name, **vars(data) | {"data_dir": data_dir, "download": False})
     except ModuleNotFoundError as error:  # of the library that reads the data set
-        raise InputError(f"evaluate needs {error.name}: pip install 'pixelcnn-jax[train]'.") from None
+        require(str(error.name), extra="train", what="evaluate")
+        raise
     if split == "train" and train.score_train_images:
         dataset = dataset.subset(train.score_train_images)
     if dataset.spec != density.spec:

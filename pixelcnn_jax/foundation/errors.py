@@ -1,6 +1,7 @@
 """The exception for user errors, and its one-sentence message."""
 
 import errno
+from importlib.util import find_spec
 
 MAX_CHARACTERS = 800  # of a message
 NOT_FINITE = "The logits are NaN or infinite: the parameters have diverged, or h or s is too large."
@@ -25,6 +26,12 @@ class InputError(ValueError):
         if len(message) > MAX_CHARACTERS:
             message = f"{message[: MAX_CHARACTERS // 2]}...{message[-MAX_CHARACTERS // 4 :]}"
         super().__init__("".join(x if x.isprintable() else ascii(x)[1:-1] for x in message))
+
+
+def require(module: str, *, extra: str, what: str) -> None:
+    """Raises InputError, which says how to install it, if the module that ``what`` needs is missing."""
+    if find_spec(module) is None:
+        raise InputError(f"{what} needs {module}: pip install 'pixelcnn-jax[{extra}]'.")
 
 
 def first_line(error: Exception) -> str:

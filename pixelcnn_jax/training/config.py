@@ -42,10 +42,6 @@ class TrainConfig:
     loggers: tuple[str, ...] = field((), 'loggers besides TensorBoard, as "module:function"')
 
     def __post_init__(self) -> None:
-        if self.batch_size % (self.microbatch_size or 1):
-            raise InputError(
-                f"batch_size must be a multiple of microbatch_size, got {self.batch_size} and {self.microbatch_size}."
-            )
         if self.reinitialise and self.start_from is None:
             raise InputError("reinitialise needs start_from: it names parts of that model.")
         for row in self.published:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
@@ -16,6 +16,7 @@ from pixelcnn_jax.training.config import RunConfig
 
 LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nats
 
+Value = TypeVar("Value")
 Params = Any  # pytree
 Networks = dict[str, Any]  # named as in the parameter tree
 # "image", int32 [batch, height, width, channels], and "label", int32 [batch], if labelled
@@ -94,8 +95,13 @@ class Recipe(NamedTuple):
         return cls(**{name: getattr(module, name) for name in cls._fields if hasattr(module, name)})
 
 
+def required(value: Value | None, field: str) -> Value:
+    """Returns what an experiment learns from; raises InputError if the data lacks it, because of ``config.data``."""
+    if not value:
+        raise InputError(f"config.data.{field} must be set: this experiment learns from what it adds to the images.")
+    return value
+
+
 def number_of_classes(spec: ImageSpec) -> int:
     """Looks up the number of classes; raises InputError for images without labels."""
-    if spec.classes is None:
-        raise InputError("config.data.labels must be True: this experiment learns from class labels.")
-    return spec.classes
+    return required(spec.classes, "labels")

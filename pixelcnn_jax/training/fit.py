@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from pixelcnn_jax.data.dataset import Dataset, stack
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.distributions import accumulation_dtype
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh
-from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.foundation.errors import InputError, require
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import in_notebook
 from pixelcnn_jax.likelihood import nll
@@ -140,8 +139,8 @@ def fit(
       >>> [record["step"] for record in fitted.history if "validation_bits_per_dim" in record]
       [1, 2, 3, 4, 5]
     """
-    if workdir is not None and find_spec("orbax") is None:
-        raise InputError("workdir needs orbax-checkpoint: pip install 'pixelcnn-jax[train]'.")
+    if workdir is not None:
+        require("orbax", extra="train", what="workdir")
     images = np.asarray(as_array(images))
     levels = _levels(images, levels, getattr(model, "levels", None))
     channels: Any = getattr(model, "channels", None) or channels_of(images)
@@ -183,10 +182,9 @@ def _levels(images: np.ndarray, stated: int | None, of_model: int | None) -> int
             "numpy.round(255 * images).astype(numpy.uint8)."
         )
     candidates = {stated, of_model} - {None} or {LEVELS.get(images.dtype.name)}
-    if None in candidates:
-        raise InputError(f"levels is needed: {images.dtype} does not say how many intensity levels the images have.")
-    if len(candidates) > 1:
-        raise InputError(f"levels must be those of the model, {of_model}, got {stated}: leave it out.")
+    if None in candidates or len(candidates) > 1:
+        sources = f"levels={stated}, a model with {of_model} and images of {images.dtype}"
+        raise InputError(f"levels must follow from the call, the model or the type of the images, got {sources}.")
     levels = int(candidates.pop() or 0)
     if stated is of_model is None and images.size and 8 * (used := max(2, int(images.max()) + 1)) <= levels:
         unused = f"{images.dtype} images can have {levels:,} levels, but the largest value here is {images.max()}"
@@ -244,10 +242,6 @@ def _experiment(model: Any, train: Dataset, start: Variables | None) -> Experime
     def init(key: Key[Array, ""]) -> Params:
         vectors = {"h": jax.nn.one_hot(first["h"], classes)} if classes else {}
         variables = dict(model.init(key, first["image"], **condition(first) | vectors) if start is None else start)
-        for path, x in jax.tree_util.tree_leaves_with_path(variables):
-            if not jnp.issubdtype(x.dtype, jnp.floating):
-                name = jax.tree_util.keystr(path, simple=True, separator=".")
-                raise InputError(f"model must hold floats to be trained, got {name} of {x.dtype}: cast it in its call.")
         trained = {name: variables[name] for name in variables if name == "params"}
         return variables | jax.tree.map(lambda x: x.astype(accumulation_dtype(x.dtype)), trained)  # float32 at least
 

@@ -4,7 +4,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.dataset import Dataset
@@ -31,7 +32,7 @@ from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows, run_on_first_process
 from pixelcnn_jax.training.signals import Interrupted, StopNow, stop_requests
 from pixelcnn_jax.training.start import trained_params
-from pixelcnn_jax.training.step import TrainState, init_state, train_step
+from pixelcnn_jax.training.step import Measured, TrainState, init_state, train_step
 
 MAX_SKIPPED = 10  # non-finite gradients in a row that stop a run
 REMEDY = "lower learning_rate, or set the dtype of the network to float32."
@@ -63,40 +64,16 @@ def train_steps(
     """
     settings, measure, mesh = config.train, experiment.measure, data_mesh()
     shows = shows and is_first()
-    init_key, step_key, *_ = keys(config)
-    optimizer = make_optimizer(config.optimizer, experiment.networks, steps=settings.steps)
     learning_rate = make_schedule(config.optimizer, steps=settings.steps)
-    fresh_state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))
-    step_function = partial(
-        train_step,
-        experiment=experiment,
-        optimizer=optimizer,
-        ema_decay=settings.ema_decay,
-        microbatch_size=settings.microbatch_size,
-        mesh=mesh,
-    )
-    next_state = jax.jit(step_function, donate_argnames="state", out_shardings=replicated(mesh))
     checkpoints = Checkpoints(workdir and workdir / "checkpoints")
-    # Initialised only if there is nothing to restore: both would take twice the memory.
-    state: TrainState = checkpoints.restore(jax.eval_shape(fresh_state, init_key)) or fresh_state(
-        init_key, trained_params(settings.start_from, experiment, without=settings.reinitialise)
-    )
+    state, next_state = begin(config, experiment, checkpoints, mesh)
     start = saved = int(state.step)
     best.resume()
     loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if workdir and is_first() else ()
     metrics = Metrics(workdir, resumed_step=start, loggers=loggers)
     watch = Stopwatch(settings.batch_size)
     began, earlier = time.monotonic(), metrics.last("seconds")
-    batches = training_batches(
-        splits.train,
-        batch_size=settings.batch_size,
-        seed=config.seed,
-        flip=config.data.flip,
-        shift=config.data.shift,
-        images_per_class=config.data.images_per_class,
-        **own_rows(),
-    )
-    numbered = zip(range(start + 1, settings.steps + 1), read_ahead(batches, start=start), strict=False)
+    numbered = zip(range(start + 1, settings.steps + 1), batches_after(start, config, splits.train), strict=False)
     if shows:
         images = f"{splits.train.description}, {len(splits.train):,} images"
         print(f"training on {images}, from step {start:,} to {settings.steps:,}; compiling first", flush=True)
@@ -141,7 +118,7 @@ def train_steps(
                 with stop.may_raise(), watch.paused():
                     validate(start)
             for step, batch in bar:
-                state, measured = next_state(state, shard_batch(mesh, batch), step_key)
+                state, measured = next_state(state, shard_batch(mesh, batch))
                 if finished := watch.count(measured):
                     check_skipped(step - 2, int(finished.skipped))
                 if step == start + 1:
@@ -150,11 +127,7 @@ def train_steps(
                 if is_due(step, settings.log_every):
                     steps, rate = watch.read()
                     check_skipped(step, int(steps.skipped[-1]))
-                    finite = np.isfinite(steps.loss)
-                    finite |= not finite.any()  # if all were skipped, the means are NaN and are not recorded
-                    norm = float(np.mean(steps.gradient_norm[finite]))
-                    loss = score(steps.loss[finite], splits.train, measure=measure)[measure]
-                    skipped = int(np.count_nonzero(steps.skipped))
+                    loss, norm, skipped = means(steps, splits.train, measure)
                     scalars = {"learning_rate": float(learning_rate(step - 1)), "gradient_norm": norm}
                     record(step, **{f"train_{measure}": loss}, images_per_second=rate, **scalars, skipped=skipped)
                     shown = {display_name(measure): f"{loss:.3f}", "images/s": f"{rate:.0f}"}
@@ -181,3 +154,48 @@ def train_steps(
     if best.step == 0:  # the best model was damaged
         best.offer(start, scorer(state.ema, splits.validation), state.ema)
     return metrics
+
+
+def begin(
+    config: RunConfig, experiment: Experiment, checkpoints: Checkpoints, mesh: Mesh
+) -> tuple[TrainState, Callable[[TrainState, Any], tuple[TrainState, Measured]]]:
+    """Restores the state of the latest checkpoint, or initialises it; also builds the compiled step."""
+    settings, (init_key, step_key, *_) = config.train, keys(config)
+    optimizer = make_optimizer(config.optimizer, experiment.networks, steps=settings.steps)
+    fresh_state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))
+    step_function = partial(
+        train_step,
+        experiment=experiment,
+        optimizer=optimizer,
+        ema_decay=settings.ema_decay,
+        microbatch_size=settings.microbatch_size,
+        mesh=mesh,
+    )
+    next_state = jax.jit(step_function, donate_argnames="state", out_shardings=replicated(mesh))
+    # Initialised only if there is nothing to restore: both would take twice the memory.
+    state: TrainState = checkpoints.restore(jax.eval_shape(fresh_state, init_key)) or fresh_state(
+        init_key, trained_params(settings.start_from, experiment, without=settings.reinitialise)
+    )
+    return state, lambda state, batch: next_state(state, batch, step_key)
+
+
+def batches_after(step: int, config: RunConfig, train: Dataset) -> Iterator[Any]:
+    """Reads the batches of the steps after ``step``, ahead of the device."""
+    batches = training_batches(
+        train,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        flip=config.data.flip,
+        shift=config.data.shift,
+        images_per_class=config.data.images_per_class,
+        **own_rows(),
+    )
+    return read_ahead(batches, start=step)
+
+
+def means(steps: Measured, train: Dataset, measure: str) -> tuple[float, float, int]:
+    """Averages loss and gradient norm over the steps that were not skipped, and counts the others."""
+    finite = np.isfinite(steps.loss)
+    finite |= not finite.any()  # if all were skipped, the means are NaN and are not recorded
+    loss = score(np.asarray(steps.loss)[finite], train, measure=measure)[measure]
+    return loss, float(np.mean(steps.gradient_norm[finite])), int(np.count_nonzero(steps.skipped))

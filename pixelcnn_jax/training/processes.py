@@ -6,14 +6,13 @@ Each process reads its own rows of a batch; only the first writes files.
 import json
 import os
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from pixelcnn_jax.foundation.errors import InputError, user_message
+from pixelcnn_jax.foundation.errors import InputError, require, user_message
 
 
 class Processes(NamedTuple):
@@ -37,8 +36,8 @@ def launched() -> Processes:
     variables = os.environ
     if "OMPI_COMM_WORLD_SIZE" in variables:
         number, local = (int(variables[f"OMPI_COMM_WORLD_{name}"]) for name in ("SIZE", "LOCAL_SIZE"))
-        if number > 1 and find_spec("mpi4py") is None:
-            raise InputError("mpirun needs mpi4py: pip install 'pixelcnn-jax[mpi]'.")
+        if number > 1:
+            require("mpi4py", extra="mpi", what="mpirun")
         return Processes(None, number, None, [] if local == 1 else None, "mpi4py")
     if "SLURM_STEP_NUM_TASKS" in variables:
         number = int(variables["SLURM_STEP_NUM_TASKS"])

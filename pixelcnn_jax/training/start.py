@@ -27,13 +27,11 @@ def trained_params(name: str | None, experiment: Experiment, *, without: tuple[s
         return None
     abstract_params = jax.eval_shape(experiment.init, jax.random.key(0))
     trained, shapes = flatten_dict(read_weights(name)[0]), shapes_of(abstract_params)
-    for part in without:
-        if not any(part in path for path in trained):
-            raise InputError(f"config.train.reinitialise names {part}, which is not in config.train.start_from={name}.")
     variables = unflatten_dict({path: x for path, x in trained.items() if not set(path) & set(without)})
+    if not variables or not all(any(part in path for path in trained) for part in without):
+        parts = ", ".join(without)
+        raise InputError(f"config.train.reinitialise must name parts of {name}, and not all of them, got {parts}.")
     whole = {part: variables[part] for part in abstract_params if part in variables}
-    if not variables:
-        raise InputError(f"config.train.reinitialise leaves nothing of config.train.start_from={name}.")
     # Either side may hold the network alone, in a ConditionalModel, or beside other networks.
     networks = [x for x in (variables, part_of(variables, "network")) if x]
     networks += [{"params": {"network": x.get("params")}} for x in networks]

@@ -15,6 +15,7 @@ import pytest
 from tiny_runs import ROOT, assert_same_bits, checkpoints, command, run, wait_for, without_tensorflow
 
 from pixelcnn_jax import InputError
+from pixelcnn_jax.foundation import errors
 from pixelcnn_jax.foundation.devices import data_mesh
 from pixelcnn_jax.training import processes as module
 from pixelcnn_jax.training.processes import Processes, is_first, join, launched, run_on_first_process
@@ -56,7 +57,7 @@ def test_the_environment_of_a_launcher_names_the_processes(monkeypatch, variable
     """As SLURM 24.11 and Open MPI 5.0 set it: number, GPUs of a task, method of detection."""
     environment = dict(pair.split("=") for pair in variables.split())
     monkeypatch.setattr(os, "environ", environment)
-    monkeypatch.setattr(module, "find_spec", lambda name: None if environment.get("without") == name else name)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if environment.get("without") == name else name)
     if isinstance(expected, tuple):
         assert launched() == (None, expected[0], None, *expected[1:])
     else:
