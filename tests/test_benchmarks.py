@@ -14,7 +14,7 @@ import tiny_runs
 from click.testing import CliRunner
 from tiny_runs import ROOT
 
-from benchmarks import accelerator, few_shot, peers, speedrun
+from benchmarks import few_shot, peers, speedrun
 from pixelcnn_jax import GatedPixelCNN, InputError, pretrained_names
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.data.loading import load
@@ -98,27 +98,6 @@ def test_scores_are_compared_to_the_last_digit():
 @pytest.mark.parametrize("name", pretrained_names())
 def test_published_models_have_their_log(name):
     assert any("validation_bits_per_dim" in record for record in read_records(PUBLISHED / f"{name}.jsonl"))
-
-
-@pytest.mark.long
-def test_an_accelerator_that_is_a_thousandth_off_is_found_out(monkeypatch):
-    log_prob, calls = accelerator.log_prob, []
-
-    def log_prob_of_an_accelerator(*arguments):
-        calls.append(arguments)  # for its gradient and its nats, then for those of the CPU
-        return log_prob(*arguments) * (1.001 if len(calls) <= 2 else 1)
-
-    monkeypatch.setattr(accelerator, "log_prob", log_prob_of_an_accelerator)
-    actual = accelerator.numerics("digits", 2)
-    assert actual["nats_off"] == pytest.approx(1e-3, rel=1e-2)
-    assert actual["gradient_off"] == pytest.approx(1e-3, rel=1e-2)
-    assert actual["same_sub_pixels"] == actual["cached_is_naive"] == 1
-    assert len(calls) == 4
-
-
-@pytest.mark.long
-def test_an_integer_model_makes_the_same_file_on_every_device():
-    assert accelerator.same_files(3) == {"same_file": True, "decoded": True}
 
 
 def drawing(*ink):

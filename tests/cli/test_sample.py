@@ -79,11 +79,10 @@ def drawings(tmp_path):
     return files
 
 
-@pytest.mark.parametrize(("form", "guidance"), [((0, 2), 0), ((0, 2), 0.5)])
-def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawings, form, guidance):
-    words = [drawings[word] if isinstance(word, int) else word for word in form]
+@pytest.mark.parametrize("guidance", [0, 0.5])
+def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawings, guidance):
     out = drawings[0].with_name("grid.png")
-    pixelcnn("sample", few_shot_model, *words, "-o", out, "--count", 4, f"--guidance={guidance}")
+    pixelcnn("sample", few_shot_model, *drawings[::2], "-o", out, "--count", 4, f"--guidance={guidance}")
     model, variables, _ = load_pretrained(few_shot_model)
     first, last = (np.asarray(Image.open(file)) for file in (drawings[0], drawings[2]))
     examples = as_levels(np.stack([first, last[::4, ::4]])[None, ..., None], levels=4).astype(np.int32)

@@ -1,20 +1,17 @@
-"""Attacks on a run: kills at random moments and damaged files."""
+"""Attacks on a run by damaged files; tests/training/test_run.py kills it anywhere."""
 
 import contextlib
 import functools
 import io
-import random
 import shutil
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from hypothesis import strategies as st
-from tiny_runs import ROOT, assert_same_bits, assert_same_values, command, records, run
+from tiny_runs import assert_same_values, records, run
 
 from stress.fuzz import DAMAGES, attack, damaged
-from stress.judge import RIGHT, judge, one_sentence
+from stress.judge import RIGHT, one_sentence
 
 
 def new_folder():
@@ -56,30 +53,3 @@ def resume_damaged(case):
 def attack_workdirs(report, *, seed, count):
     whole_run()
     attack(st.tuples(st.integers(0, 999), st.none() | DAMAGES), resume_damaged, report, seed=seed, count=count)
-
-
-def attack_by_kills(report, *, seed, count):
-    """Kills runs at random moments until that many kills are done; each run is started again until it ends."""
-    generator, whole, kills = random.Random(seed), whole_run(), 0
-    usual = 60.0  # seconds of a whole run, until one has been timed
-    while kills < count:
-        workdir, moments = new_folder() / "run", []
-        while True:
-            began, moment = time.monotonic(), round(generator.uniform(0.2, 1.1) * usual, 1)
-            try:
-                done = subprocess.run(
-                    command(workdir), cwd=ROOT, capture_output=True, timeout=moment if len(moments) < 5 else None
-                )
-                break
-            except subprocess.TimeoutExpired:  # killed
-                moments.append(moment)
-        kills += len(moments)
-        if not moments:
-            usual = time.monotonic() - began
-
-        def check(done=done, workdir=workdir):
-            assert done.returncode == 0, done.stderr.decode()
-            assert_same_bits(workdir, whole)
-            return RIGHT
-
-        report(judge(check, f"killed after {moments} s") | {"kills": len(moments)})

@@ -31,7 +31,6 @@ def test_an_experiment_finds_its_own_section_under_its_name():
         ({"unconditional": {"augmnet": 0.5}}, r"config\.unconditional has no field augmnet.*augment"),
         ({"seed": -1}, r"config\.seed"),
         ({"train": {"steps": 0}}, r"config\.train\.steps"),
-        ({"train": {"batch_size": 12, "microbatch_size": 5}}, r"config\.train\.batch_size .*microbatch_size"),
         ({"train": {"published": (3,)}}, r"config\.train\.published"),
         ({"train": {"published": (("a", "test", "Nats", 1.0),)}}, r"config\.train\.published"),
         ({"optimizer": {"learning_rate": float("nan")}}, r"config\.optimizer\.learning_rate"),

@@ -217,6 +217,5 @@ def test_a_model_fitted_to_labels_is_sampled_by_label_from_a_shell(tmp_path):
     labels = np.arange(len(IMAGES)) % 2
     fit(TINY, IMAGES, h=labels, workdir=tmp_path / "run", **SHORT | {"steps": 1})
     line = ["sample", str(tmp_path / "run"), "--label=1", "-o", str(tmp_path / "a.png")]
-    assert "without dropping" in CliRunner().invoke(main, [*line, "--guidance=1"]).output
     result = CliRunner().invoke(main, line)
     assert result.exit_code == 0, result.output

@@ -54,16 +54,6 @@ def test_a_process_that_is_not_the_first_writes_nothing(tmp_path, monkeypatch):
     assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "loss": 2.0}\n'
 
 
-def test_no_more_than_two_steps_are_begun_before_the_last_is_done(monkeypatch):
-    """XLA on CPU stops for good if dozens are."""
-    waited = []
-    monkeypatch.setattr(module, "wait_for_older", lambda losses: waited.append(len(losses)))
-    watch = Stopwatch(batch_size=1)
-    for _ in range(6):
-        watch.count(jnp.zeros(()))
-    assert waited == [1, 2, 3, 3, 3, 3]
-
-
 def events_of(folder, tag):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

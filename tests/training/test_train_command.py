@@ -13,8 +13,7 @@ import jax
 import pytest
 from tiny_runs import ROOT, command, tiny_config
 
-from experiments import default_config, recipe_of, train
-from pixelcnn_jax import InputError
+from experiments import default_config, train
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.training.processes import Processes
 
@@ -192,12 +191,6 @@ def test_importing_the_library_changes_nothing_in_the_process(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("True\n", "")
-
-
-def test_an_experiment_that_is_not_there_is_refused():
-    for name in ("class_accuracy", "nothing", "", "../train"):
-        with pytest.raises(InputError, match="experiment"):
-            recipe_of(name)
 
 
 @pytest.mark.parametrize(
