@@ -8,6 +8,7 @@ sub-pixel.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.foundation.user_command import UserCommand, path
-from pixelcnn_jax.likelihood import nats_to_bits_per_dim
 from pixelcnn_jax.models.temperature_and_guidance import Adjustment
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -45,7 +45,7 @@ def guided_bits(density: Density, images: Images, labels: Labels, weight: float)
 
     parts = range(0, min(IMAGES, len(images)) // BATCH * BATCH, BATCH)
     values = [nll(images[i : i + BATCH], density.h(labels[i : i + BATCH])) for i in parts]
-    return nats_to_bits_per_dim(float(np.mean(values)), images.shape[1:])
+    return float(np.mean(values)) / (images[0].size * math.log(2))
 
 
 def diversity(images: Images, labels: Labels) -> float:

@@ -63,19 +63,6 @@ def squared_error(means: Float[Array, "batch height width channels"], images: Im
     return float(jnp.mean((means - images / (levels - 1)) ** 2))
 
 
-def distance(a: np.ndarray, b: np.ndarray, levels: int) -> float:
-    """Computes the mean RMS difference of image pairs, with intensities in [0, 1]."""
-    difference = (a.astype(np.float32) - b) / (levels - 1)
-    return float(np.mean(np.sqrt(np.mean(difference**2, axis=(1, 2, 3)))))
-
-
-def nearest(images: np.ndarray, references: np.ndarray, levels: int) -> float:
-    """Computes the mean RMS difference to the nearest reference image."""
-    a, b = (x.reshape(len(x), -1).astype(np.float32) / (levels - 1) for x in (images, references))
-    squares = np.maximum(np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T, 0)
-    return float(np.mean(np.sqrt(np.min(squares, axis=1) / a.shape[1])))
-
-
 def check_classifier(config: RunConfig, splits: Splits, spec: ImageSpec | None = None) -> None:
     """Raises InputError if ``classifier`` is set and not of the images, or of ``spec``."""
     spec = spec or splits.spec

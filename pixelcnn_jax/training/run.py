@@ -62,10 +62,7 @@ def train(
     workdir = Path(workdir)
     check_batch_size(data_mesh(), config.train.batch_size, config.train.microbatch_size)
     if not finished_result(workdir, config) and not Checkpoints(workdir / "checkpoints").steps():
-        experiment = recipe.make_experiment(config, splits.spec, None)  # checked before the workdir is claimed
-        check_memory(config, experiment)
-        trained_params(config.train.start_from, experiment, without=config.train.reinitialise)
-        recipe.check(config, splits)
+        check_start(config, recipe, splits)
     with open_workdir(workdir, config, splits, command=command) as finished:
         if finished is not None:
             return finished
@@ -120,3 +117,11 @@ def train(
         if is_first():
             write_report(workdir, next_commands)
         return result
+
+
+def check_start(config: RunConfig, recipe: Recipe, splits: Splits) -> None:
+    """Checks a run before it claims its workdir; raises InputError if it cannot be trained."""
+    experiment = recipe.make_experiment(config, splits.spec, None)
+    check_memory(config, experiment)
+    trained_params(config.train.start_from, experiment, without=config.train.reinitialise)
+    recipe.check(config, splits)
