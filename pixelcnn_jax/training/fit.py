@@ -36,7 +36,7 @@ from pixelcnn_jax.training.best import BestModel
 from pixelcnn_jax.training.config import RunConfig, parse_config
 from pixelcnn_jax.training.evaluation import extreme_rows, given_rows, make_scorer
 from pixelcnn_jax.training.experiment import Batch, Experiment, Params
-from pixelcnn_jax.training.loop import train_steps
+from pixelcnn_jax.training.loop import Loop
 from pixelcnn_jax.training.workdir import open_workdir
 
 LEVELS = {"bool": 2, "uint8": 2**8, "uint16": 2**16}
@@ -229,7 +229,7 @@ def _train(
     scorer = make_scorer(config, exact, shows=shows)
     with nullcontext() if workdir is None else open_workdir(workdir, config, splits):
         best = BestModel(workdir, config, exact, {}, splits)
-        metrics = train_steps(config, experiment, splits, workdir, best=best, scorer=scorer, shows=shows)
+        metrics = Loop(config, experiment, splits, workdir, best, scorer, shows=shows).train_steps()
         return Fitted(exact.networks, jax.tree.map(jnp.asarray, best.params()), metrics.records)
 
 

@@ -6,13 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.dataset import Dataset
@@ -30,7 +30,7 @@ from pixelcnn_jax.training.experiment import Experiment, Params
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, display_name, samples_file
 from pixelcnn_jax.training.optimizer import make_optimizer, make_schedule
 from pixelcnn_jax.training.processes import is_first, own_rows, run_on_first_process
-from pixelcnn_jax.training.signals import Interrupted, StopNow, stop_requests
+from pixelcnn_jax.training.signals import Interrupted, StopNow, StopRequest, stop_requests
 from pixelcnn_jax.training.start import trained_params
 from pixelcnn_jax.training.step import Measured, TrainState, init_state, train_step
 
@@ -38,129 +38,156 @@ MAX_SKIPPED = 10  # non-finite gradients in a row that stop a run
 REMEDY = "lower learning_rate, or set the dtype of the network to float32."
 
 
-def train_steps(
-    config: RunConfig,
-    experiment: Experiment,
-    splits: Splits,
-    workdir: Path | None,
-    *,
-    best: BestModel,
-    scorer: Callable[[Params, Dataset], dict[str, Any]],
-    draw: Callable[[str, Params, int], None] = lambda *_: None,
-    report: Callable[[Metrics], None] = lambda _: None,
-    shows: bool = True,
-) -> Metrics:
-    """Trains from the latest checkpoint to the last step.
+@dataclass(eq=False)
+class Loop:
+    """The steps of a run, from its latest checkpoint on, and what is done between them.
 
-    Args:
+    Attributes:
+      config, experiment, splits: what is trained, and on what.
       workdir: locked run directory; None disables checkpoints, files and signal handling.
+      best: keeps the best parameters.
       scorer: computes the mean loss of a split.
       draw: draws samples: file name, parameters, step.
       report: called after each validation.
-
-    Raises:
-      InputError: loss or gradient is no longer finite.
-      Interrupted: stopped by a signal; the state is saved.
+      shows: whether to show progress.
     """
-    settings, measure, mesh = config.train, experiment.measure, data_mesh()
-    shows = shows and is_first()
-    learning_rate = make_schedule(config.optimizer, steps=settings.steps)
-    checkpoints = Checkpoints(workdir and workdir / "checkpoints")
-    state, next_state = begin(config, experiment, checkpoints, mesh)
-    start = saved = int(state.step)
-    best.resume()
-    loggers = make_loggers(settings.loggers, workdir, to_dict(config)) if workdir and is_first() else ()
-    metrics = Metrics(workdir, resumed_step=start, loggers=loggers)
-    watch = Stopwatch(settings.batch_size)
-    began, earlier = time.monotonic(), metrics.last("seconds")
-    numbered = zip(range(start + 1, settings.steps + 1), batches_after(start, config, splits.train), strict=False)
-    if shows:
-        images = f"{splits.train.description}, {len(splits.train):,} images"
-        print(f"training on {images}, from step {start:,} to {settings.steps:,}; compiling first", flush=True)
-    bar = progress_bar(numbered, "compiling", shown=shows, initial=start, total=settings.steps, unit="step")
 
-    def is_due(step: int, interval: int) -> bool:
-        return step == settings.steps or step % interval == 0
+    config: RunConfig
+    experiment: Experiment
+    splits: Splits
+    workdir: Path | None
+    best: BestModel
+    scorer: Callable[[Params, Dataset], dict[str, Any]]
+    draw: Callable[[str, Params, int], None] = lambda *_: None
+    report: Callable[[Metrics], None] = lambda _: None
+    shows: bool = True
 
-    def record(step: int, **scalars: int | float) -> None:
-        seconds = earlier + time.monotonic() - began
-        metrics.write(step, **{k: x for k, x in scalars.items() if math.isfinite(x)}, seconds=seconds)
+    def __post_init__(self) -> None:
+        settings, train = self.config.train, self.splits.train
+        self.shows = self.shows and is_first()
+        self.learning_rate = make_schedule(self.config.optimizer, steps=settings.steps)
+        self.checkpoints = Checkpoints(self.workdir and self.workdir / "checkpoints")
+        self.state, self.next_state = begin(self.config, self.experiment, self.checkpoints)
+        self.start = self.saved = start = int(self.state.step)
+        self.best.resume()
+        has_loggers = self.workdir is not None and is_first()
+        loggers = make_loggers(settings.loggers, self.workdir, to_dict(self.config)) if has_loggers else ()
+        self.metrics = Metrics(self.workdir, resumed_step=start, loggers=loggers)
+        self.watch = Stopwatch(settings.batch_size)
+        self.began, self.earlier = time.monotonic(), self.metrics.last("seconds")
+        numbered = zip(range(start + 1, settings.steps + 1), batches_after(start, self.config, train), strict=False)
+        if self.shows:
+            images = f"{train.description}, {len(train):,} images"
+            print(f"training on {images}, from step {start:,} to {settings.steps:,}; compiling first", flush=True)
+        options = {"shown": self.shows, "initial": start, "total": settings.steps, "unit": "step"}
+        self.bar = progress_bar(numbered, "compiling", **options)
 
-    def validate(step: int) -> None:
-        scored = scorer(state.ema, splits.validation)
-        if not math.isfinite(loss := scored[measure]):
-            raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
-        best.offer(step, scored, state.ema)
-        draw(samples_file(step), state.ema, step)
-        record(step, **{f"validation_{measure}": loss})
-        report(metrics)
-        if shows:
-            bar.write(f"step {step}: validation {loss:.4f} {display_name(measure)}, best {best.loss:.4f}")
-            sys.stdout.flush()
+    def train_steps(self) -> Metrics:
+        """Trains to the last step.
 
-    def check_skipped(step: int, skipped: int) -> int:
+        Raises:
+          InputError: loss or gradient is no longer finite.
+          Interrupted: stopped by a signal; the state is saved.
+        """
+        settings = self.config.train
+        with closing(self.metrics), self.bar, stop_requests(settings.seconds, listens=self.workdir is not None) as stop:
+            try:
+                self.make_up(stop)
+                for step, batch in self.bar:
+                    self.take(step, batch)
+                    if self.is_due(step, settings.log_every):
+                        self.log(step)
+                    if self.is_due(step, settings.eval_every):
+                        self.validate(step, stop)
+                    if stop.reached(step):
+                        raise StopNow
+                    if self.is_due(step, settings.checkpoint_every):
+                        self.check_skipped(step, skipped := int(self.state.skipped))
+                        if not skipped:
+                            self.save(step)
+                with stop.may_raise():  # last chance to stop before scoring
+                    self.report(self.metrics)
+            except StopNow:
+                step = int(self.state.step)
+                if step > self.saved:  # saving a step again would first remove it
+                    self.save(step)
+                message = f"Stopped after step {step}, which is saved: repeat the command or call to resume."
+                raise Interrupted(message, stop.signal or signal.SIGTERM) from None
+        if self.best.step == 0:  # the best model was damaged
+            self.best.offer(self.start, self.scorer(self.state.ema, self.splits.validation), self.state.ema)
+        return self.metrics
+
+    def is_due(self, step: int, interval: int) -> bool:
+        return step == self.config.train.steps or step % interval == 0
+
+    def make_up(self, stop: StopRequest) -> None:
+        """Validates the step that a stopped process saved before its validation."""
+        validated = partial(self.metrics.has, self.start, f"validation_{self.experiment.measure}")
+        due = self.start and self.is_due(self.start, self.config.train.eval_every)
+        if due and not run_on_first_process(validated):
+            self.validate(self.start, stop)
+
+    def take(self, step: int, batch: dict[str, np.ndarray]) -> None:
+        """Takes a step, while those before it may still be computed."""
+        self.state, measured = self.next_state(self.state, shard_batch(data_mesh(), batch))
+        if finished := self.watch.count(measured):
+            self.check_skipped(step - 2, int(finished.skipped))
+        if step == self.start + 1:
+            self.bar.unpause()  # excludes compilation from the estimate
+            self.bar.set_description("training")
+
+    def log(self, step: int) -> None:
+        """Records and shows the means since the last record."""
+        measure, (steps, rate) = self.experiment.measure, self.watch.read()
+        self.check_skipped(step, int(steps.skipped[-1]))
+        loss, norm, skipped = means(steps, self.splits.train, measure)
+        scalars = {"learning_rate": float(self.learning_rate(step - 1)), "gradient_norm": norm}
+        self.record(step, **{f"train_{measure}": loss}, images_per_second=rate, **scalars, skipped=skipped)
+        shown = {display_name(measure): f"{loss:.3f}", "images/s": f"{rate:.0f}"}
+        shown |= {"skipped": str(skipped)} if skipped else {}
+        self.bar.set_postfix(shown)
+        if self.bar.disable and self.shows:  # the output is a file
+            print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
+
+    def validate(self, step: int, stop: StopRequest) -> None:
+        """Scores the validation split, keeps the best parameters, and draws samples."""
+        measure, ema = self.experiment.measure, self.state.ema
+        with stop.may_raise(), self.watch.paused():
+            scored = self.scorer(ema, self.splits.validation)
+            if not math.isfinite(loss := scored[measure]):
+                raise InputError(f"The validation loss is not finite at step {step}: {REMEDY}")
+            self.best.offer(step, scored, ema)
+            self.draw(samples_file(step), ema, step)
+            self.record(step, **{f"validation_{measure}": loss})
+            self.report(self.metrics)
+            if self.shows:
+                best = f"best {self.best.loss:.4f}"
+                self.bar.write(f"step {step}: validation {loss:.4f} {display_name(measure)}, {best}")
+                sys.stdout.flush()
+
+    def record(self, step: int, **scalars: int | float) -> None:
+        seconds = self.earlier + time.monotonic() - self.began
+        self.metrics.write(step, **{k: x for k, x in scalars.items() if math.isfinite(x)}, seconds=seconds)
+
+    def check_skipped(self, step: int, skipped: int) -> None:
+        """Raises InputError after too many steps in a row whose gradient was not finite."""
         if skipped >= MAX_SKIPPED:  # at unchanged parameters
-            checkpoints.discard_from(step - skipped)
+            self.checkpoints.discard_from(step - skipped)
             raise InputError(
                 f"The gradient was not finite in {skipped} steps up to {step}; the last checkpoint is good: {REMEDY}"
             )
-        return skipped
 
-    def save(step: int) -> None:
-        with watch.paused():
-            checkpoints.save(step, state)
-
-    validated = partial(metrics.has, start, f"validation_{measure}")
-    with closing(metrics), bar, stop_requests(settings.seconds, listens=workdir is not None) as stop:
-        try:
-            # A stopped process may have saved a step before its validation.
-            if start and is_due(start, settings.eval_every) and not run_on_first_process(validated):
-                with stop.may_raise(), watch.paused():
-                    validate(start)
-            for step, batch in bar:
-                state, measured = next_state(state, shard_batch(mesh, batch))
-                if finished := watch.count(measured):
-                    check_skipped(step - 2, int(finished.skipped))
-                if step == start + 1:
-                    bar.unpause()  # excludes compilation from the estimate
-                    bar.set_description("training")
-                if is_due(step, settings.log_every):
-                    steps, rate = watch.read()
-                    check_skipped(step, int(steps.skipped[-1]))
-                    loss, norm, skipped = means(steps, splits.train, measure)
-                    scalars = {"learning_rate": float(learning_rate(step - 1)), "gradient_norm": norm}
-                    record(step, **{f"train_{measure}": loss}, images_per_second=rate, **scalars, skipped=skipped)
-                    shown = {display_name(measure): f"{loss:.3f}", "images/s": f"{rate:.0f}"}
-                    shown |= {"skipped": str(skipped)} if skipped else {}
-                    bar.set_postfix(shown)
-                    if bar.disable and shows:  # the output is a file
-                        print(f"step {step}:", *(f"{x} {name}" for name, x in shown.items()), flush=True)
-                if is_due(step, settings.eval_every):
-                    with stop.may_raise(), watch.paused():
-                        validate(step)
-                if stop.reached(step):
-                    raise StopNow
-                if is_due(step, settings.checkpoint_every) and not check_skipped(step, int(state.skipped)):
-                    save(step)
-                    saved = step
-            with stop.may_raise():  # last chance to stop before scoring
-                report(metrics)
-        except StopNow:
-            step = int(state.step)
-            if step > saved:  # saving a step again would first remove it
-                save(step)
-            message = f"Stopped after step {step}, which is saved: repeat the command or call to resume."
-            raise Interrupted(message, stop.signal or signal.SIGTERM) from None
-    if best.step == 0:  # the best model was damaged
-        best.offer(start, scorer(state.ema, splits.validation), state.ema)
-    return metrics
+    def save(self, step: int) -> None:
+        with self.watch.paused():
+            self.checkpoints.save(step, self.state)
+        self.saved = step
 
 
 def begin(
-    config: RunConfig, experiment: Experiment, checkpoints: Checkpoints, mesh: Mesh
+    config: RunConfig, experiment: Experiment, checkpoints: Checkpoints
 ) -> tuple[TrainState, Callable[[TrainState, Any], tuple[TrainState, Measured]]]:
     """Restores the state of the latest checkpoint, or initialises it; also builds the compiled step."""
-    settings, (init_key, step_key, *_) = config.train, keys(config)
+    settings, mesh, (init_key, step_key, *_) = config.train, data_mesh(), keys(config)
     optimizer = make_optimizer(config.optimizer, experiment.networks, steps=settings.steps)
     fresh_state = jax.jit(partial(init_state, experiment, optimizer), out_shardings=replicated(mesh))
     step_function = partial(

@@ -21,7 +21,7 @@ from pixelcnn_jax.training.config import RunConfig, keys, to_dict
 from pixelcnn_jax.training.cost import check_memory
 from pixelcnn_jax.training.evaluation import make_scorer
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Params, Recipe
-from pixelcnn_jax.training.loop import train_steps
+from pixelcnn_jax.training.loop import Loop
 from pixelcnn_jax.training.metrics import Metrics, save_curve
 from pixelcnn_jax.training.processes import is_first, run_on_first_process
 from pixelcnn_jax.training.report import Commands, write_report
@@ -86,7 +86,7 @@ def train(
             metrics.submit(save_curve, workdir / "curve.png", records, experiment.measure, title)
             metrics.submit(write_report, workdir, next_commands)
 
-        metrics = train_steps(config, in_training, splits, workdir, best=best, scorer=scorer, draw=draw, report=report)
+        metrics = Loop(config, in_training, splits, workdir, best, scorer, draw, report).train_steps()
         params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())
         if is_first():
             print(f"scoring every split by the best parameters, those of step {best.step}", flush=True)
