@@ -60,6 +60,8 @@ def evaluate_split(
     if not name:
         other = "train" if split == "validation" else "validation"
         raise InputError(f"{density.name} has no {split} split: use --split={other}.")
+    if data.dataset in ("array", "folder") and data_dir is None:
+        raise InputError(f"{density.name} was trained on local data: pass a folder or .npz file with --data-dir.")
     examples = getattr(density.conditioner, "max_examples", 0)
     if (data.resize or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
         raise InputError(f"{density.name} has a config.data.resize or max_examples larger than its model allows.")

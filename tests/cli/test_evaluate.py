@@ -96,7 +96,7 @@ def test_the_mean_over_views_is_that_of_the_density_of_each_view(pixelcnn, tmp_p
     ("changes", "named"),
     [
         ({"config": {}}, "does not record its data set: use pixelcnn_jax.evaluate"),
-        ({"config": {"data": {"dataset": "array", "levels": 17}}}, "data_dir=None must be an .npz file"),
+        ({"config": {"data": {"dataset": "array", "levels": 17}}}, "--data-dir"),
         ({"config": {"data": {"dataset": "digits", "test_split": ""}}}, "test split.*--split=validation"),
         ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "tset"}}}, "tset"),
         ({"config": {"data": {"dataset": "digits", "levels": 17, "test_split": "test", "wings": 2}}}, "wings"),

@@ -77,11 +77,6 @@ def test_it_is_a_module_like_any_other():
     np.testing.assert_allclose(log_prob(model, variables, images, h=h), each.sum(axis=(1, 2, 3, 4)), rtol=1e-5)
 
 
-def test_variables_of_a_conditional_model_need_h():
-    with pytest.raises(InputError, match=r"^h must be given"):
-        MODELS["map of a vector"][0].init(jax.random.key(0), jnp.zeros((1, 6, 4, 1), jnp.int32))
-
-
 @pytest.mark.parametrize(
     ("name", "arguments", "field"),
     [
