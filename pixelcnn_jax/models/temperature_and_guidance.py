@@ -54,9 +54,9 @@ def make_adjustment(temperature: Scalar, guidance: Scalar) -> Adjustment:
     parts: list[Any] = []
     for name, value, least, neutral in (("temperature", temperature, 1e-30, 1), ("guidance", guidance, 0, 0)):
         is_traced = isinstance(value, jax.core.Tracer)
-        if np.ndim(value) or not (is_traced or least <= value <= 1e30):
+        number = value if is_traced or np.ndim(value) else np.asarray(value).item()
+        if np.ndim(value) or not (is_traced or least <= number <= 1e30):
             raise InputError(f"{name} must be one number from {least} to 1e30, got {value}: use jax.vmap for several.")
-        number = value if is_traced else np.asarray(value).item()
         parts.append(None if not is_traced and number == neutral else number)
     return Adjustment(*parts)
 
