@@ -3,7 +3,12 @@
 ``get_config`` may take an experiment, ``--config=configs/imagenet32.py:class_conditional``, or the number of a step.
 """
 
-from pixelcnn_jax.foundation.errors import InputError
+from ml_collections import ConfigDict
+
+from experiments import default_config
+from pixelcnn_jax import InputError
+
+__all__ = ["ConfigDict", "default_config", "step_number"]  # what a config needs
 
 
 def step_number(step: str, steps: int) -> int:

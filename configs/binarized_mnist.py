@@ -13,9 +13,7 @@ Result: test nats 80.41, 80.22, 80.13, 79.97; validation 80.34, train 79.35 (10,
 "binarized_mnist". Mean of p(x) and p(rotated x): 79.55 (pixelcnn evaluate binarized_mnist --mean-over=views).
 """
 
-from ml_collections import ConfigDict
-
-from configs import predecessors, step_number
+from configs import ConfigDict, predecessors, step_number
 
 
 def get_config(step: str = "1") -> ConfigDict:

@@ -7,9 +7,7 @@ Result: test negative ELBO 83.03 nats. 500 test images: negative ELBO 83.33, 80.
 12.08, 32 of 32 units active. The published decoder alone has 79.97 nats.
 """
 
-from ml_collections import ConfigDict
-
-from configs import predecessors
+from configs import ConfigDict, predecessors
 
 
 def get_config() -> ConfigDict:

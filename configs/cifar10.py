@@ -14,9 +14,7 @@ published "cifar10", 1,483,026 parameters. Mean of p(x) and p(mirrored x): test 
 --mean-over=mirrored).
 """
 
-from ml_collections import ConfigDict
-
-from configs import cifar10_full, step_number
+from configs import ConfigDict, cifar10_full, step_number
 
 STEPS = 4_500, 2_400, 4_500, 2_300, 3_000, 2_300
 

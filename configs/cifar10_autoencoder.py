@@ -8,9 +8,7 @@ Result: test 2.922 bits/dim given h, 44.9 nats more given another image's h; lin
 Samples are textures.
 """
 
-from ml_collections import ConfigDict
-
-from configs import cifar10_full
+from configs import ConfigDict, cifar10_full
 
 
 def get_config(experiment: str = "autoencoder") -> ConfigDict:

@@ -13,9 +13,7 @@ accuracy 53.8 % (2,000 test images). Class accuracy of 200 samples 24.0 %, with 
 (benchmarks.guidance), of test images 77.3 %.
 """
 
-from ml_collections import ConfigDict
-
-from configs import cifar10
+from configs import ConfigDict, cifar10
 
 
 def get_config() -> ConfigDict:

@@ -7,9 +7,7 @@ Result: test 2.552 bits/dim, validation 2.547, train 2.564 (1,000 images); 3.70 
 (docs/quick_training.md).
 """
 
-from ml_collections import ConfigDict
-
-from configs import cifar10_small
+from configs import ConfigDict, cifar10_small
 
 
 def get_config() -> ConfigDict:

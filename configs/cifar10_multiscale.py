@@ -7,9 +7,7 @@ Time: 18 minutes, one shared AMD EPYC core, 2026-11-29.
 Result: test 2.535 bits/dim, of which 0.757 for 16x16.
 """
 
-from ml_collections import ConfigDict
-
-from configs import cifar10_autoencoder
+from configs import ConfigDict, cifar10_autoencoder
 
 
 def get_config() -> ConfigDict:

@@ -8,9 +8,7 @@ Result: validation 1.822 bits/dim (80.81 nats), test 1.764, train 1.666: the pub
 (--config.unconditional.augment=0 --config.model.dropout=0.3 --config.train.steps=1500) validation 1.851.
 """
 
-from ml_collections import ConfigDict
-
-from experiments import default_config
+from configs import ConfigDict, default_config
 
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:

@@ -14,9 +14,7 @@ Auto-encoder (section 3.4, figures 6 and 11; m = 10 and 100). Not yet run:
   --config.train.sample_rows=10 --config.train.sample_columns=6
 """
 
-from ml_collections import ConfigDict
-
-from experiments import default_config
+from configs import ConfigDict, default_config
 
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:

@@ -10,9 +10,7 @@ Given the label, and 64x64 given 32x32 (figure 7). Not yet run:
     --config.multiscale.small_layers=20 --config.multiscale.map_features=384 --config.train.score_train_images=50000
 """
 
-from ml_collections import ConfigDict
-
-from configs import imagenet32
+from configs import ConfigDict, imagenet32
 
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:

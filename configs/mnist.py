@@ -11,9 +11,7 @@ Not run: --config.data.dataset=fashion_mnist, --config.data.dataset=emnist/lette
 (NeurIPS 2022) has 3.27 and 1.58.
 """
 
-from ml_collections import ConfigDict
-
-from configs import mnist_half, step_number
+from configs import ConfigDict, mnist_half, step_number
 
 
 def get_config(step: str = "1") -> ConfigDict:

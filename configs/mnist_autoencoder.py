@@ -10,9 +10,7 @@ m = 100, seeds 0 and 1: 12.45 and 8.68 nats; linear probe 92.1 and 90.3 % (91.3,
 (91.7 %).
 """
 
-from ml_collections import ConfigDict
-
-from configs import mnist_half
+from configs import ConfigDict, mnist_half
 
 
 def get_config() -> ConfigDict:

@@ -17,9 +17,7 @@ guidance 1, 98.4 % and 98.6 %; real held-out images 94.0 %.
 configs/mnist_captions.py:60 has alignDRAW's 60x60 images, digits of 28x28, 3.5 times the FLOPs; not run.
 """
 
-from ml_collections import ConfigDict
-
-from experiments import default_config
+from configs import ConfigDict, default_config
 
 
 def get_config(size: str = "32") -> ConfigDict:

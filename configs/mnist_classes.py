@@ -8,9 +8,7 @@ Result: test 53.01 nats (0.0975 bits/dim), validation 52.95, train 51.62: the pu
 saves 2.26 nats; Bayes accuracy 98.4 %; class accuracy of 1,000 samples 98.3 %.
 """
 
-from ml_collections import ConfigDict
-
-from configs import mnist_half
+from configs import ConfigDict, mnist_half
 
 
 def get_config(experiment: str = "class_conditional") -> ConfigDict:

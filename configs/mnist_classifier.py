@@ -6,9 +6,7 @@ Time: 5 minutes, one shared Intel Xeon core, 2026-11-29.
 Result: accuracy 99.32 % on test, 99.13 % on validation.
 """
 
-from ml_collections import ConfigDict
-
-from experiments import default_config
+from configs import ConfigDict, default_config
 
 
 def get_config() -> ConfigDict:

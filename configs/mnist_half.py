@@ -7,9 +7,7 @@ Time: 30 minutes, one shared Intel Xeon core, 2026-11-29.
 Result: test 59.46 nats (0.1094 bits/dim), validation 59.68.
 """
 
-from ml_collections import ConfigDict
-
-from experiments import default_config
+from configs import ConfigDict, default_config
 
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:

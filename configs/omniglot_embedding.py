@@ -6,9 +6,7 @@ Time: 10 minutes, one shared Intel Xeon core, 2026-11-29.
 Result: on 106 unseen characters AUC 0.979, equal error rate 0.072, verification rate 0.644 at FAR 0.01.
 """
 
-from ml_collections import ConfigDict
-
-from experiments import default_config
+from configs import ConfigDict, default_config
 
 
 def get_config(experiment: str = "embedding") -> ConfigDict:

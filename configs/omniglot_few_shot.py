@@ -12,9 +12,7 @@ published "omniglot_few_shot"; underfits. 20-way Bayes accuracy, 1,000 episodes:
 60.02, 56.30 nats; overfits.
 """
 
-from ml_collections import ConfigDict
-
-from experiments import default_config
+from configs import ConfigDict, default_config
 
 # The alphabets of the test split, none of which is in the train split.
 UNSEEN = (

@@ -10,9 +10,7 @@ Result: 71 % of 100 samples of ten unseen people are nearest to their own (chanc
 bits/dim.
 """
 
-from ml_collections import ConfigDict
-
-from configs import orl_embedding
+from configs import ConfigDict, orl_embedding
 
 
 def get_config() -> ConfigDict:

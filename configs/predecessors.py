@@ -10,9 +10,7 @@ Time: 26, 18, 27 and 119 minutes (the last mostly naive sampling), one busy Inte
 Result: test nats: gated 84.38, PixelCNN 87.51, Row LSTM 86.53, Diagonal BiLSTM 91.84; 207,000 to 216,000 parameters.
 """
 
-from ml_collections import ConfigDict
-
-from experiments import default_config
+from configs import ConfigDict, default_config
 
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:
