@@ -63,23 +63,22 @@ class Loop:
     shows: bool = True
 
     def __post_init__(self) -> None:
-        settings, train = self.config.train, self.splits.train
+        settings, train, workdir = self.config.train, self.splits.train, self.workdir
         self.shows = self.shows and is_first()
         self.learning_rate = make_schedule(self.config.optimizer, steps=settings.steps)
-        self.checkpoints = Checkpoints(self.workdir and self.workdir / "checkpoints")
+        self.checkpoints = Checkpoints(workdir and workdir / "checkpoints")
         self.state, self.next_state = begin(self.config, self.experiment, self.checkpoints)
         self.start = self.saved = start = int(self.state.step)
         self.best.resume()
-        has_loggers = self.workdir is not None and is_first()
-        loggers = make_loggers(settings.loggers, self.workdir, to_dict(self.config)) if has_loggers else ()
-        self.metrics = Metrics(self.workdir, resumed_step=start, loggers=loggers)
+        loggers = make_loggers(settings.loggers, workdir, to_dict(self.config)) if workdir and is_first() else ()
+        self.metrics = Metrics(workdir, resumed_step=start, loggers=loggers)
         self.watch = Stopwatch(settings.batch_size)
         self.began, self.earlier = time.monotonic(), self.metrics.last("seconds")
         numbered = zip(range(start + 1, settings.steps + 1), batches_after(start, self.config, train), strict=False)
         if self.shows:
             images = f"{train.description}, {len(train):,} images"
             print(f"training on {images}, from step {start:,} to {settings.steps:,}; compiling first", flush=True)
-        options = {"shown": self.shows, "initial": start, "total": settings.steps, "unit": "step"}
+        options: dict[str, Any] = {"shown": self.shows, "initial": start, "total": settings.steps, "unit": "step"}
         self.bar = progress_bar(numbered, "compiling", **options)
 
     def train_steps(self) -> Metrics:
