@@ -14,13 +14,12 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared import ising_lattice
@@ -29,7 +28,9 @@ from pixelcnn_jax import GatedPixelCNN, InputError, load_pretrained, nll, sample
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.foundation.user_command import UserCommand, path
 from pixelcnn_jax.models.inputs import ImageSpec, Variables
-from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer, update_ema
+from pixelcnn_jax.training.experiment import Batch, Experiment, Params
+from pixelcnn_jax.training.optimizer import OptimizerConfig, make_optimizer
+from pixelcnn_jax.training.step import TrainState, init_state, train_step
 
 HIGHEST = 0.6  # beta, of training
 DRAWN_TOGETHER = 1000  # samples of an estimate
@@ -107,14 +108,6 @@ class Settings(NamedTuple):
     ema_decay: float = 0.99
 
 
-class State(NamedTuple):
-    """The train state."""
-
-    variables: Variables
-    average: Variables
-    optimizer: Any
-
-
 def betas(key: Key[Array, ""], step: Int[Array, ""] | int, settings: Settings) -> Float[Array, " temperatures"]:
     """Draws the values of beta, below a maximum that grows over half the training."""
     top = HIGHEST * jnp.minimum(1.0, 0.3 + 1.4 * step / settings.steps)
@@ -124,65 +117,63 @@ def betas(key: Key[Array, ""], step: Int[Array, ""] | int, settings: Settings) -
     return jnp.concatenate([jnp.full(critical, jnp.minimum(CRITICAL, top)), stratified])
 
 
-def gradient(
+def draw_batch(
     network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], beta: Betas, *, size: int, samples: int
-) -> tuple[Variables, Float[Array, "temperatures samples"]]:
-    """Estimates the gradient of the mean over beta of E[log q - log weight].
+) -> tuple[Batch, Float[Array, "temperatures samples"]]:
+    """Draws the batch of a step.
 
     Returns:
-      The unbiased gradient, and log q - log weight per sample.
+      The batch of ``experiment_of``, and log q - log weight per sample.
     """
     beta_batch = jnp.repeat(beta, samples)
     even, log_q = draw(network, variables, key, beta_batch, size=size)
     excess = (log_q - log_weight(even, beta_batch)).reshape(-1, samples)
     # The leave-one-out mean as baseline keeps the gradient unbiased.
     advantage = (excess - excess.mean(axis=1, keepdims=True)) * samples / (samples - 1)
+    return {"even": even, "beta": beta_batch, "advantage": advantage.reshape(-1)}, excess
 
-    def surrogate(variables: Variables, part: tuple[Array, ...]) -> Float[Array, ""]:
-        even, beta, advantage = part
-        return jnp.sum(advantage * log_prob(network, variables, even, beta)) / len(beta_batch)
 
-    def add(total: Variables, part: tuple[Array, ...]) -> tuple[Variables, None]:
-        return jax.tree.map(jnp.add, total, jax.grad(surrogate)(variables, part)), None
+def experiment_of(network: GatedPixelCNN, variables: Variables) -> Experiment:
+    """Builds the task of a step: the gradient of its loss is that of the mean over beta of E[log q - log weight]."""
 
-    # One beta at a time: the activations fit a CPU's cache.
-    parts = jax.tree.map(lambda x: x.reshape(-1, samples, *x.shape[1:]), (even, beta_batch, advantage.reshape(-1)))
-    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, variables), parts)[0], excess
+    def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        return batch["advantage"] * log_prob(network, params, batch["even"], batch["beta"])
+
+    return Experiment(lambda key: variables, loss, lambda params, key, source: source, network)
 
 
 def make_step(
-    network: GatedPixelCNN, settings: Settings, *, size: int
-) -> tuple[optax.GradientTransformation, Callable[..., tuple[State, Float[Array, ""]]]]:
-    """Builds the optimizer and the jitted step."""
+    network: GatedPixelCNN, variables: Variables, settings: Settings, *, size: int
+) -> tuple[TrainState, Callable[..., tuple[TrainState, Float[Array, ""]]]]:
+    """Builds the first state and the jitted step, which also measures the deviation of the log weights."""
     warmup = min(50, settings.steps // 4)
     config = OptimizerConfig(name="muon", learning_rate=settings.learning_rate, warmup_steps=warmup)
     optimizer = make_optimizer(config, network, steps=settings.steps)
+    experiment = experiment_of(network, variables)
 
     @jax.jit
-    def one_step(state: State, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[State, Float[Array, ""]]:
-        of_betas, of_draws = jax.random.split(jax.random.fold_in(key, step))
-        beta = betas(of_betas, step, settings)
-        gradients, excess = gradient(network, state.variables, of_draws, beta, size=size, samples=settings.samples)
-        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.variables)
-        variables = optax.apply_updates(state.variables, updates)
-        average = update_ema(state.average, variables, step, decay=settings.ema_decay)
-        return State(variables, average, optimizer_state), excess[0].std()
+    def one_step(state: TrainState, key: Key[Array, ""]) -> tuple[TrainState, Float[Array, ""]]:
+        of_betas, of_draws = jax.random.split(jax.random.fold_in(key, state.step))
+        beta = betas(of_betas, state.step, settings)
+        batch, excess = draw_batch(network, state.params, of_draws, beta, size=size, samples=settings.samples)
+        options = {"experiment": experiment, "optimizer": optimizer, "ema_decay": settings.ema_decay}
+        # One beta at a time: the activations fit a CPU's cache.
+        return train_step(state, batch, key, **options, microbatch_size=settings.samples)[0], excess[0].std()
 
-    return optimizer, one_step
+    return init_state(experiment, optimizer, jax.random.key(0)), one_step
 
 
 def train(
     network: GatedPixelCNN, variables: Variables, key: Key[Array, ""], *, size: int, settings: Settings
 ) -> Variables:
     """Trains from given variables, of a lattice of any size; returns the EMA."""
-    optimizer, one_step = make_step(network, settings, size=size)
-    state = State(variables, variables, optimizer.init(variables))
+    state, one_step = make_step(network, variables, settings, size=size)
     bar = progress_bar(range(settings.steps), "training", unit="step")
     for step in bar:
-        state, deviation = one_step(state, key, step)
+        state, deviation = one_step(state, key)
         if (step + 1) % 50 == 0:
             bar.set_postfix({"deviation of log weights": f"{float(deviation):.3f}"})
-    return state.average
+    return state.ema
 
 
 class Estimates(NamedTuple):
