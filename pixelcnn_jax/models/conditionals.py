@@ -18,55 +18,29 @@ from pixelcnn_jax.models.streaming import Stream, stream_of
 
 
 class Cache(flax.struct.PyTreeNode):
-    """A stream with its memory, as a pytree, for sampling one sub-pixel at a time.
+    """What a stream has computed for the sub-pixels so far, as a pytree whose shapes never change.
 
-    Call ``open_row`` at the start of a row and ``open_pixel`` at the start of a pixel, ``read`` and ``write`` for each
-    colour, then ``close_pixel``, and ``close_row`` at the end of the row.
+    Attributes:
+      stream: The stream.
+      params: Its parameters, from ``prepare``.
+      condition: h and s of the whole images.
+      row: The values of the current row so far.
+      rows: The memory of the rows above.
+      above: The context of the current row.
+      columns: The memory of the columns to the left.
+      states: The states of the current pixel, before each colour and after the last.
+      site: Index of the next sub-pixel.
     """
 
     stream: Stream = flax.struct.field(pytree_node=False)
     params: Params
     condition: Condition
+    row: Int[Array, "batch 1 width channels"]
     rows: Any
-    row: Any = None
     above: Any = None
     columns: Any = None
-    state: tuple[Any, ...] = ()
+    states: tuple[Any, ...] = ()
     site: Any = None
-
-    def open_row(self, index: Int[Array, ""] | int, row: Int[Array, "batch 1 width channels"]) -> "Cache":
-        """Begins a row, whose values are written later."""
-        s = self.condition.s
-        of_row = self.condition._replace(s=None if s is None else jax.lax.dynamic_slice_in_dim(s, index, 1, axis=1))
-        above, rows = self.stream.open_row(self.params, self.rows, of_row)
-        columns = self.stream.first_columns(self.params, len(row))
-        return self.replace(rows=rows, row=row, above=above, columns=columns)
-
-    def close_row(self) -> "Cache":
-        rows = self.stream.close_row(self.params, self.rows, self.above, self.row)
-        return self.replace(rows=rows, row=None, above=None, columns=None, state=())
-
-    def open_pixel(self, column: Int[Array, ""] | int) -> "Cache":
-        return self.replace(state=(self.stream.open_pixel(self.params, self.columns, self.above, column),))
-
-    def read(self, column: Int[Array, ""] | int, colour: int) -> tuple[Float[Array, "batch levels"], "Cache"]:
-        """Computes the logits of a colour from those written before."""
-        before, after = self.state[: colour + 1], self.state[colour + 2 :]
-        logits, new = self.stream.read_colour(self.params, before[-1], self._pixel(column), colour=colour)
-        return logits, self.replace(state=(*before, new, *after))
-
-    def write(self, place: Int[Array, ""] | int, values: Integer[Array, " batch"]) -> "Cache":
-        """Sets sub-pixel ``place`` of the row."""
-        flat, new = self.row.reshape(len(self.row), -1), values.astype(self.row.dtype)[:, None]
-        flat = jax.lax.dynamic_update_slice_in_dim(flat, new, place, axis=1)
-        return self.replace(row=flat.reshape(self.row.shape))
-
-    def close_pixel(self, column: Int[Array, ""] | int) -> "Cache":
-        columns = self.stream.close_pixel(self.params, self.columns, self.state[-1], self._pixel(column))
-        return self.replace(columns=columns, state=())
-
-    def _pixel(self, column: Int[Array, ""] | int) -> Int[Array, "batch 1 1 channels"]:
-        return jax.lax.dynamic_slice_in_dim(self.row, column, 1, axis=2)
 
 
 def init_cache(
@@ -114,31 +88,54 @@ def next_conditional(cache: Cache, previous: Integer[Array, " batch"]) -> tuple[
     width, channels = cache.row.shape[2:]
     place = cache.site % (width * channels)
     column, colour = jnp.divmod(place, channels)
-    cache = cache.write((place - 1) % (width * channels), previous)
+    flat, new = cache.row.reshape(len(cache.row), -1), previous.astype(cache.row.dtype)[:, None]
+    flat = jax.lax.dynamic_update_slice_in_dim(flat, new, (place - 1) % (width * channels), axis=1)
+    cache = cache.replace(row=flat.reshape(cache.row.shape))
     stays, moves = (colour > 0) | (cache.site == 0), jnp.where(place > 0, 1, 2)
     cache = jax.lax.switch(jnp.where(stays, 0, moves), [lambda cache: cache, _next_pixel, _next_row], cache)
-    reads = [partial(Cache.read, column=column, colour=colour) for colour in range(channels)]
-    logits, cache = jax.lax.switch(colour, reads, cache)
+    logits, cache = jax.lax.switch(colour, [partial(_read, colour=x) for x in range(channels)], cache, column)
     return jax.nn.log_softmax(promoted(logits)), cache.replace(site=cache.site + 1)
 
 
 @partial(jax.jit, static_argnames=("stream", "batch", "width"))
 def _first_site(stream: Stream, params: Params, condition: Condition, batch: int, width: int) -> Cache:
     channels, params = stream.model.channels, stream.prepare(params)
-    cache = Cache(stream, params, condition, stream.first_rows(params, batch, width))
-    cache = cache.open_row(0, jnp.zeros((batch, 1, width, channels), jnp.int32)).open_pixel(0)
+    row = jnp.zeros((batch, 1, width, channels), jnp.int32)
+    cache = _open_row(Cache(stream, params, condition, row, stream.first_rows(params, batch, width)), 0)
     for colour in range(channels):  # a loop needs the full structure of the cache
-        _, cache = cache.read(0, colour)
+        _, cache = _read(cache, 0, colour=colour)
     return cache.replace(site=jnp.zeros((), jnp.int32))
+
+
+def _open_row(cache: Cache, index: Int[Array, ""] | int) -> Cache:
+    s = jax.tree.map(lambda s: jax.lax.dynamic_slice_in_dim(s, index, 1, axis=1), cache.condition.s)
+    above, rows = cache.stream.open_row(cache.params, cache.rows, cache.condition._replace(s=s))
+    columns = cache.stream.first_columns(cache.params, len(cache.row))
+    return _open_pixel(cache.replace(rows=rows, above=above, columns=columns), 0)
+
+
+def _open_pixel(cache: Cache, column: Int[Array, ""] | int) -> Cache:
+    opened = cache.stream.open_pixel(cache.params, cache.columns, cache.above, column)
+    return cache.replace(states=(opened, *cache.states[1:]))
+
+
+def _read(cache: Cache, column: Int[Array, ""] | int, *, colour: int) -> tuple[Float[Array, "batch levels"], Cache]:
+    before, after = cache.states[: colour + 1], cache.states[colour + 2 :]
+    logits, new = cache.stream.read_colour(cache.params, before[-1], _pixel(cache, column), colour=colour)
+    return logits, cache.replace(states=(*before, new, *after))
+
+
+def _pixel(cache: Cache, column: Int[Array, ""] | int) -> Int[Array, "batch 1 1 channels"]:
+    return jax.lax.dynamic_slice_in_dim(cache.row, column, 1, axis=2)
 
 
 def _next_pixel(cache: Cache) -> Cache:
     column = cache.site // cache.row.shape[3] % cache.row.shape[2]
-    opened = cache.close_pixel(column - 1).open_pixel(column)
-    return opened.replace(state=opened.state + cache.state[1:])
+    pixel = _pixel(cache, column - 1)
+    columns = cache.stream.close_pixel(cache.params, cache.columns, cache.states[-1], pixel)
+    return _open_pixel(cache.replace(columns=columns), column)
 
 
 def _next_row(cache: Cache) -> Cache:
-    row = cache.site // (cache.row.shape[2] * cache.row.shape[3])
-    opened = cache.close_row().open_row(row, cache.row).open_pixel(0)
-    return opened.replace(state=opened.state + cache.state[1:])
+    rows = cache.stream.close_row(cache.params, cache.rows, cache.above, cache.row)
+    return _open_row(cache.replace(rows=rows), cache.site // (cache.row.shape[2] * cache.row.shape[3]))
