@@ -25,6 +25,7 @@ from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.pretrained import PUBLISHED, read_card, save_pretrained
 from pixelcnn_jax.training.metrics import read_records
 from tools import omniglot28, table
+from tools.grow import grow
 
 
 def run(command, *arguments, mistake=None):
@@ -228,3 +229,13 @@ def test_a_row_of_the_peers_that_dies_does_not_lose_the_others(monkeypatch):
     assert [*rows] == ["pixelcnn-jax, float32", "PyTorch, float32", "pixelcnn-jax, bfloat16"]
     assert result.stderr.count("skipped") == 2
     assert "PyTorch compiled, float32: " in result.stderr
+
+
+@pytest.mark.parametrize("larger", [{"features": 11, "head_features": 9}, {"layers": 3}])
+def test_a_network_that_is_grown_computes_the_same_logits(larger):
+    model = GatedPixelCNN(levels=4, channels=3, features=7, layers=2)
+    images = jax.random.randint(jax.random.key(0), (2, 5, 6, 3), 0, 4)
+    h = jax.nn.one_hot(jnp.arange(2), 2)
+    variables = model.init(jax.random.key(1), images, h)
+    grown, new = grow(model, variables, jax.random.key(2), **larger)
+    np.testing.assert_allclose(grown.apply(new, images, h), model.apply(variables, images, h), rtol=1e-5, atol=1e-6)
