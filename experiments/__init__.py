@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # a command handles signals before JAX is imported
     from pixelcnn_jax.training.experiment import Recipe
 
 PAPER = ("unconditional", "class_conditional", "embedding", "embedding_conditional", "autoencoder", "multiscale")
-EXTENSIONS = ("vae", "codes", "colourise", "few_shot", "captions", "classifier")
+EXTENSIONS = ("vae", "tokenizer", "codes", "colourise", "few_shot", "captions", "classifier")
 
 # Modules by name of the experiment; a config file may add its own.
 EXPERIMENTS = {name: f"experiments.paper.{name}" for name in (*PAPER, "ablations")}

@@ -5,7 +5,7 @@ python -m experiments.train --config=configs/digits.py --workdir=runs/digits [--
 Writes model.safetensors, model.json, report.html, checkpoints, samples.png, curve.png, metrics.jsonl and result.json.
 The same command resumes.
 
---dry_run in place of --workdir prints parameters, memory and FLOPs of a step.
+--dry_run in place of --workdir prints parameters, memory and FLOPs of a step, and the time of the training.
 For several hosts, with a shared workdir, prefix the command by srun or mpirun, or run it on each host of a TPU slice.
 Elsewhere run it on each with --coordinator=HOST:PORT --processes=N --process=I, where HOST is that of process 0.
 """
@@ -34,7 +34,7 @@ from ml_collections import ConfigDict, config_flags
 
 from experiments import default_config, recipe_of
 from pixelcnn_jax.cli.next_commands import next_commands
-from pixelcnn_jax.data.loading import load_example, load_splits
+from pixelcnn_jax.data.loading import Splits, load_example, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.errors import InputError, user_message
@@ -49,6 +49,7 @@ from pixelcnn_jax.training.summary import summary, table
 
 # Fields of config.data that change the images or the test split.
 PREPARATION = {"dataset", "validation_split", "test_split"} | {field.name for field in fields(Preparation)}
+UNITS = {"bytes": ("MB", 1e-6), "flops": ("GFLOP", 1e-9), "minutes": ("minutes", 1)}  # of a dry run, and their scale
 
 
 class Command(NamedTuple):
@@ -131,14 +132,16 @@ def dry_run(config: RunConfig, recipe: Recipe) -> dict[str, Any]:
     jax.config.update("jax_platforms", "cpu")  # leave an accelerator's memory alone
     train_split = load_example(config.data)
     experiment = recipe.make_experiment(config, train_split.spec, None)
+    few = train_split.subset(config.train.batch_size)
+    encoded = recipe.encode(config, Splits(few, few), {})
     devices.keep_programs()
     print("compiling a step, which may take a minute", file=sys.stderr, flush=True)
-    cost = estimate_cost(config, experiment, train_split)
+    cost = estimate_cost(config, experiment, encoded.train)
     if hint := dtype_hint(config):
         print(hint, file=sys.stderr)
     for name, value in cost.items():
-        unit, scale = ("MB", 1e-6) if name.endswith("bytes") else ("GFLOP", 1e-9) if name.endswith("flops") else ("", 1)
-        print(f"{name.replace('_', ' '):18} {value * scale:>12,.{0 if scale == 1 else 1}f} {unit}")
+        unit, scale = UNITS.get(name.rpartition("_")[2], ("", 1))
+        print(f"{name.replace('_', ' '):18} {value * scale:>12,.{1 if unit else 0}f} {unit}")
     return {"dataset": config.data.dataset, **asdict(train_split.spec), **cost}
 
 

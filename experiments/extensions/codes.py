@@ -1,156 +1,234 @@
-"""p(c|y) and p(d|c,y): the prior of a hierarchical VQ-VAE, given h and s.
+"""The prior of a tokenizer's codes, given the caption, else the label, else nothing, as the data has them.
 
-c and d are coarse and fine maps of K-way codes (k-means of 8x8 and 4x4 patches). The score is the nats of both.
+With ``config.codes.coarse_tokenizer`` there are two levels: coarse codes, and fine ones of which the coarse are the map
+s. The score is the bits of all codes of an image, which are no likelihood of its pixels.
 """
 
-from dataclasses import replace
-from functools import partial
-from typing import Any
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Float, Key
 
-from experiments.shared.fingerprints import index_of_different_image
-from experiments.shared.measuring import report_split
+from experiments.shared.measuring import check_experiment, distance, nearest, nearest_indices, report_split
 from experiments.shared.models import init_of_each
-from pixelcnn_jax.data.dataset import Dataset, take_images
+from pixelcnn_jax.codes import BITS_OF_CODES, TOKENIZERS, CodeModel
+from pixelcnn_jax.data.batches import evaluation_batches, training_batches
+from pixelcnn_jax.data.dataset import Augment, Dataset, read_all
 from pixelcnn_jax.data.loading import Splits
+from pixelcnn_jax.data.preparation import unchanged
+from pixelcnn_jax.data.source import Example, read_ahead
 from pixelcnn_jax.foundation.errors import InputError
-from pixelcnn_jax.likelihood import nll
-from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
+from pixelcnn_jax.foundation.fields import field
+from pixelcnn_jax.foundation.progress import progress_bar
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
+from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
+from pixelcnn_jax.models.inputs import ImageSpec, Variables
+from pixelcnn_jax.models.model_card import GIVEN_CAPTION, GIVEN_LABEL, UNCONDITIONAL
 from pixelcnn_jax.models.registry import make_network
+from pixelcnn_jax.models.tokenizer import Codes, Tokenizer
+from pixelcnn_jax.pretrained import Pretrained, load_pretrained
 from pixelcnn_jax.sampling import sample
-from pixelcnn_jax.training.config import RunConfig
+from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.evaluation import per_image
-from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
+from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 
-COARSE, FINE = 8, 4  # height and width of the patches that a code stands for
-CODES = 64  # K, of the vector quantiser
-LEARNED_FROM = 2000  # images to fit the quantiser
-POOL = 64  # images that provide a wrong coarse map
+ENCODED = 64  # images at a time
 
-Codes = Int[Array, "batch rows columns 1"]
-Patches = Float[Array | np.ndarray, "codes numbers"]  # one patch per code
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Fields of ``config.codes``."""
+
+    tokenizer: str | None = field(None, "workdir of the tokenizer")
+    coarse_tokenizer: str | None = field(None, "workdir of one of a larger factor, for two levels of codes")
+    decoder: str | None = field(None, 'if the data holds codes, a function from them to images, as "module:function"')
+    copies: int = field(1, "encoded copies of each training image, flipped and shifted as config.data says", min=1)
+    map_features: int = field(16, "hidden channels of s, the map of a caption", min=1)
+    show_nearest: bool = field(False, "show each sample with its nearest training image to the right")
 
 
 def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | None = None) -> Experiment:
-    """Builds the experiment: nats of both maps of codes."""
-    classes = number_of_classes(spec)
-    if spec.height % COARSE or spec.width % COARSE:
-        raise InputError(
-            f"config.data.resize must make height and width multiples of {COARSE}, got {spec.height}x{spec.width}."
-        )
-    sizes = [(spec.height // size, spec.width // size) for size in (COARSE, FINE)]
-    # Codes are images of one channel and K levels.
-    network = make_network(config.model, replace(spec, channels=1, levels=CODES))
-    # A dry run has no quantiser and needs shapes only.
-    prepared = prepared or {
-        "quantiser": {str(size): jnp.zeros((CODES, size**2 * spec.channels)) for size in (COARSE, FINE)}
-    }
-
-    networks, h = {"coarse": network, "fine": network}, jnp.zeros((1, classes))
-    c, d = (jnp.zeros((1, *size, 1), jnp.int32) for size in sizes)
-    init = init_of_each(networks, {"coarse": (c, h), "fine": (d, h, map_of(c))})
+    """Builds the experiment: bits of the codes; decoded samples, a row for each class."""
+    section, tokenizers = config.section, load_tokenizers(config, spec)
+    networks, inputs = make_networks(config, spec, {name: x.model for name, x in tokenizers.items()})
+    decode = decoder(section.decoder) if section.decoder else None
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
-        c, d = codes_by_map(prepared, batch["image"], spec.levels)
-        return jnp.sum(nats_by_map(network, params, c, d, c, batch["label"], key), axis=1)
+        codes = batch if tokenizers else {"prior": batch["image"]}
+        return jnp.sum(CodeModel(networks, params).bits(codes, h=condition(spec, batch), key=key), axis=1)
 
-    def draw(params: Params, key: Key[Array, ""], source: None) -> Pictures:
-        rows, columns = min(classes, config.train.sample_rows), config.train.sample_columns
-        coarse_key, fine_key = jax.random.split(key)
-        h = jnp.repeat(jnp.arange(rows), columns)
-        c = sample(network, params["coarse"], coarse_key, shape=(len(h), *sizes[0]), h=h)
-        d = sample(network, params["fine"], fine_key, shape=(len(h), *sizes[1]), h=h, s=map_of(c))
-        images = images_of(d, prepared["quantiser"][str(FINE)], spec.channels)
-        return jnp.round(images * (spec.levels - 1)).astype(jnp.int32).reshape(rows, columns, *spec.shape)
+    def draw(params: Params, key: Key[Array, ""], source: Mapping[str, Any]) -> Pictures:
+        rows, columns = config.train.sample_rows, config.train.sample_columns
+        h = None if source["h"] is None else jnp.repeat(source["h"], columns, axis=0)
+        size = rows * columns, spec.height, spec.width
+        if decode is None:
+            images = CodeModel(networks, {**params, **(prepared or {})}).sample(key, shape=size, h=h)
+        else:
+            images = decode(sample(networks["prior"], params["prior"], key, shape=size, h=h))
+        pictures = np.asarray(images)[:, None]
+        if source["train"] is not None:
+            of_training = source["train"][nearest_indices(pictures[:, 0], source["train"])]
+            pictures = np.concatenate([pictures, of_training[:, None]], axis=1)
+        return pictures.reshape(rows, -1, *pictures.shape[2:]).astype(np.int32)
 
-    caption = "Samples from their codes, one class per row."
-    words: dict[str, Any] = {"measure": "nats_of_codes", "density": "codes given y", "caption": caption}
-    return Experiment(init, loss, draw, networks, **words)
-
-
-def map_of(codes: Codes) -> Float[Array, "batch fine_rows fine_columns codes"]:
-    """Computes s of the fine network: the coarse code above, one-hot."""
-    ratio = COARSE // FINE
-    return jnp.repeat(jnp.repeat(jax.nn.one_hot(codes[..., 0], CODES), ratio, axis=1), ratio, axis=2)
-
-
-def codes_by_map(prepared: Variables, images: Images, levels: int) -> list[Codes]:
-    """Encodes images as c and d."""
-    return [codes_of(images, prepared["quantiser"][str(size)], levels) for size in (COARSE, FINE)]
+    density = GIVEN_CAPTION if spec.words else GIVEN_LABEL if spec.classes else UNCONDITIONAL
+    caption = "Samples, drawn as codes and decoded" + ", one class per row" * bool(spec.classes and not spec.words)
+    caption += "; to the right of each its nearest training image" * section.show_nearest
+    words: dict[str, Any] = {"measure": BITS_OF_CODES, "density": density, "caption": f"{caption}."}
+    words |= {"facts": {"guidance": False}, "picture_levels": None if tokenizers else 256}
+    return Experiment(init_of_each(networks, inputs), loss, draw, networks, **words)
 
 
-def nats_by_map(
-    network: Network, params: Params, c: Codes, d: Codes, condition: Codes, h: Array, key: Key[Array, ""] | None = None
-) -> Float[Array, "batch coarse_and_fine"]:
-    """Computes the nats of c, and of d given the coarse map ``condition``."""
-    keys = (None, None) if key is None else jax.random.split(key)
-    of_c = nll(network, params["coarse"], c, h=h, key=keys[0])
-    of_d = nll(network, params["fine"], d, h=h, s=map_of(condition), key=keys[1])
-    return jnp.stack([of_c, of_d], axis=1)
+def make_networks(
+    config: RunConfig, spec: ImageSpec, tokenizers: Mapping[str, Tokenizer]
+) -> tuple[Networks, dict[str, tuple[Any, ...]]]:
+    """Builds the tokenizers and the priors of their codes, and the inputs that initialise the priors."""
+    networks, inputs = Networks(tokenizers), dict[str, tuple[Any, ...]]()
+    h = jnp.zeros((1, spec.classes)) if spec.classes and not spec.words else None
+    for name in TOKENIZERS if "coarse_tokenizer" in tokenizers else ("prior",):
+        of_codes, given = spec, [h]
+        if tokenizers:
+            factor, levels = tokenizers[TOKENIZERS[name]].factor, tokenizers[TOKENIZERS[name]].codes
+            height, width = spec.height // factor, spec.width // factor
+            of_codes = replace(spec, height=height, width=width, channels=1, levels=levels)
+        networks[name] = make_network(config.model, of_codes)
+        if inputs:
+            given += [CodeModel(networks, {}).map_of({"coarse_prior": inputs["coarse_prior"][0]})]
+        elif spec.words:
+            shape = of_codes.height, of_codes.width, config.section.map_features
+            networks[name], given = (
+                ConditionalModel(networks[name], TextEncoder(shape, spec.words)),
+                [jnp.zeros((1, 1), int)],
+            )
+        inputs[name] = jnp.zeros((1, *of_codes.shape), jnp.int32), *given
+    return networks, inputs
 
 
-def patches_of(images: Images, size: int, levels: int) -> Float[Array, "batch rows columns numbers"]:
-    """Cuts images into adjacent patches, with intensities in [0, 1]."""
-    batch, height, width, channels = images.shape
-    cut = (images / (levels - 1)).reshape(batch, height // size, size, width // size, size, channels)
-    return jnp.moveaxis(cut, 2, 3).reshape(batch, height // size, width // size, -1)
+def condition(spec: ImageSpec, batch: Mapping[str, Any]) -> Any:
+    """Extracts h of a batch: the captions, the labels as one-hot vectors, or nothing."""
+    if spec.words:
+        return batch["caption"]
+    return jax.nn.one_hot(batch["label"], spec.classes) if spec.classes else None
 
 
-def codes_of(images: Images, codebook: Patches, levels: int) -> Codes:
-    """Encodes each patch as the index of the nearest patch in the codebook."""
-    size = round((codebook.shape[1] / images.shape[3]) ** 0.5)
-    patches = patches_of(images, size, levels)
-    distances = jnp.sum(codebook**2, axis=1)[None, None, None] - 2 * patches @ codebook.T
-    return jnp.argmin(distances, axis=-1)[..., None].astype(jnp.int32)
+def load_tokenizers(config: RunConfig, spec: ImageSpec) -> dict[str, Pretrained]:
+    """Loads the tokenizers of a config; none if the data holds codes.
+
+    Raises:
+      InputError: if they are missing, or do not fit the images or each other.
+    """
+    section, loaded = config.section, dict[str, Pretrained]()
+    if section.decoder is not None:
+        return loaded
+    if section.tokenizer is None:
+        raise InputError("Set config.codes.tokenizer to a workdir, or config.codes.decoder if the data holds codes.")
+    for name in ("tokenizer", "coarse_tokenizer"):
+        if (run := getattr(section, name)) is None:
+            continue
+        loaded[name] = load_pretrained(run)
+        model, finer = loaded[name].model, loaded["tokenizer"].model
+        check_experiment(config, run, loaded[name].card, "tokenizer")
+        divides = not (spec.height % model.factor or spec.width % model.factor or model.factor % finer.factor)
+        if not divides or (model.channels, model.levels) != (spec.channels, spec.levels):
+            raise InputError(
+                f"config.codes.{name}={run} reads squares of {model.factor}x{model.factor}x{model.channels} with "
+                f"{model.levels} levels, into which images of {spec.height}x{spec.width}x{spec.channels} with "
+                f"{spec.levels} levels cannot be cut: change config.data, or choose another tokenizer."
+            )
+    return loaded
 
 
-def images_of(codes: Codes, codebook: Patches, channels: int) -> Float[Array, "batch height width channels"]:
-    """Decodes codes to images, with intensities in [0, 1]."""
-    batch, rows, columns, _ = codes.shape
-    size = round((codebook.shape[1] / channels) ** 0.5)
-    patches = jnp.asarray(codebook)[codes[..., 0]].reshape(batch, rows, columns, size, size, channels)
-    return jnp.moveaxis(patches, 3, 2).reshape(batch, rows * size, columns * size, channels)
-
-
-def fit_patches(images: Dataset, size: int, *, count: int, seed: int) -> Patches:
-    """Fits k-means to patches."""
-    from sklearn.cluster import MiniBatchKMeans
-
-    few = take_images(images, min(len(images), LEARNED_FROM))
-    patches = np.asarray(patches_of(few, size, images.spec.levels))
-    numbers = patches.reshape(-1, patches.shape[-1])
-    fitted = MiniBatchKMeans(min(count, len(numbers)), random_state=seed, n_init=1, batch_size=4096).fit(numbers)
-    return fitted.cluster_centers_.astype(np.float32)
+def decoder(name: str) -> Callable[[Codes], Any]:
+    """Imports a function from codes [batch, rows, columns, 1] to 8-bit images [batch, height, width, channels]."""
+    module, _, function = name.partition(":")
+    try:
+        return cast(Callable[[Codes], Any], getattr(importlib.import_module(module), function))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f'config.codes.decoder must be "module:function", got "{name}": {error}.') from error
 
 
 def prepare(config: RunConfig, splits: Splits) -> Variables:
-    """Fits the quantiser: the patch of each code, by size."""
-    learn = partial(fit_patches, splits.train, count=CODES, seed=config.seed)
-    return {"quantiser": {str(size): learn(size) for size in (COARSE, FINE)}}
+    """Copies the tokenizers, so that the run is complete without their workdirs."""
+    return {name: x.variables for name, x in load_tokenizers(config, splits.spec).items()}
+
+
+def encode(config: RunConfig, splits: Splits, prepared: Variables) -> Splits:
+    """Encodes each image once.
+
+    Raises:
+      InputError: if a tokenizer was trained again since the run began.
+    """
+    tokenizers, data = load_tokenizers(config, splits.spec), config.data
+    for name, loaded in tokenizers.items():
+        if name in prepared and contents(loaded.variables) != contents(prepared[name]):
+            run = getattr(config.section, name)
+            raise InputError(f"{run} was trained again since this run began: restore it, or choose a new workdir.")
+    named = {"train": splits.train, **splits.held_out}
+    if not tokenizers:  # of a mirrored image the codes are others
+        return Splits(**{name: Encoded(**vars(split)) for name, split in named.items()})
+    model = CodeModel(*({name: x[part] for name, x in tokenizers.items()} for part in range(2)))
+    read = training_batches(splits.train, batch_size=ENCODED, seed=config.seed, flip=data.flip, shift=data.shift)
+    counts = {name: len(split) for name, split in named.items()}
+    counts["train"] *= config.section.copies
+    batches = {name: evaluation_batches(split, batch_size=ENCODED) for name, split in named.items()}
+    batches["train"] = read_ahead(read, stop=-(-counts["train"] // ENCODED))
+    return Splits(**{name: encoded(model, split, batches[name], counts[name]) for name, split in named.items()})
+
+
+def contents(variables: Variables) -> dict[Any, bytes]:
+    """Reads the bytes of variables, by path."""
+    return {path: np.asarray(x).tobytes() for path, x in flatten_dict(variables).items()}
+
+
+class Encoded(Dataset):
+    """A data set of codes, which are neither mirrored nor shifted: the images were, before they were encoded."""
+
+    def get(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
+        """Reads an example."""
+        return self.example(index % self.count)
+
+
+def encoded(model: CodeModel, images: Dataset, batches: Iterable[Batch], count: int) -> Dataset:
+    """Encodes the first ``count`` images of batches."""
+    parts, total = list[Example](), -(-count // ENCODED)
+    for batch in progress_bar(batches, f"encoding {images.description}", total=total, delay=2, leave=False):
+        codes = jax.device_get(model.encode(jnp.asarray(batch["image"])))
+        parts.append({name: x for name, x in batch.items() if name != "image"} | codes)
+    arrays = {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+    return Encoded(lambda i: {name: x[i] for name, x in arrays.items()}, count, images.spec, images.description)
+
+
+def picture_source(config: RunConfig, splits: Splits) -> dict[str, Any]:
+    """Chooses h of each row, a class or a held-out caption, and the training images to show."""
+    rows, spec = config.train.sample_rows, splits.spec
+    batch = {"label": np.arange(rows) % (spec.classes or 1)}
+    if spec.words:
+        batch = read_all(splits.validation.take(np.arange(rows) * len(splits.validation) // rows, "captions"))
+    train = read_all(splits.train)["image"] if config.section.show_nearest else None
+    return {"h": condition(spec, batch), "train": train}
 
 
 def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Params, prepared: Variables) -> Figures:
-    """Measures the nats of each map, and the information in label and coarse map."""
+    """Measures the bits of each map of codes, and the distance of samples from the training images."""
     spec, images = splits.spec, report_split(splits).subset(config.train.report_images)
-    pool = jnp.asarray(take_images(images, POOL))
+    model = CodeModel(experiment.networks, prepared)
 
-    def measured(params: Params, batch: Batch) -> Float[Array, "batch ways parts"]:
-        different = pool[index_of_different_image(batch["image"], pool)]
-        (c, d), (c_of_another, _) = (codes_by_map(prepared, x, spec.levels) for x in (batch["image"], different))
-        right, wrong = batch["label"], (batch["label"] + 1) % number_of_classes(spec)
-        of_maps = partial(nats_by_map, experiment.networks["fine"], params, c, d)
-        return jnp.stack([of_maps(c, right), of_maps(c, wrong), of_maps(c_of_another, right)], axis=1)
+    def bits(params: Params, batch: Batch) -> Float[Array, "batch priors"]:
+        codes = model.encode(batch["image"]) if prepared else {"prior": batch["image"]}
+        return model._replace(variables=params).bits(codes, h=condition(spec, batch))
 
-    plain, label, map_ = per_image(config, measured)(params, images).mean(axis=0, dtype=np.float64)
-    return {
-        "report_images": len(images),
-        "nats_of_the_coarse_map": float(plain[0]),
-        "nats_of_the_fine_map": float(plain[1]),
-        "nats_lost_with_another_label": float(label.sum() - plain.sum()),
-        "nats_lost_with_the_coarse_map_of_another_image": float(map_.sum() - plain.sum()),
-    }
+    means = per_image(config, bits)(params, images).mean(axis=0, dtype=np.float64)
+    figures = {"report_images": len(images)} | {f"bits_of_the_{x}": y for x, y in zip(model.priors, means, strict=True)}
+    if config.section.show_nearest:
+        source = picture_source(config, splits)
+        pairs = np.asarray(experiment.sample(params, keys(config).report, source)).reshape(-1, 2, *spec.shape)
+        unseen, suffix = read_all(images)["image"], "from_the_nearest_training_image"
+        figures[f"difference_of_samples_{suffix}"] = distance(pairs[:, 0], pairs[:, 1], spec.levels)
+        figures[f"difference_of_held_out_images_{suffix}"] = nearest(unseen, source["train"], spec.levels)
+    return figures

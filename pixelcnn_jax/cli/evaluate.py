@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pixelcnn_jax.cli import options
+from pixelcnn_jax.codes import BITS_OF_CODES, CodeModel
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.data.views import symmetries, views
 from pixelcnn_jax.foundation.devices import use_all_cores
@@ -19,6 +20,7 @@ from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional_model import part_of
 from pixelcnn_jax.training.config import TrainConfig
 from pixelcnn_jax.training.evaluation import finite_values, make_evaluator, score
+from pixelcnn_jax.training.experiment import LIKELIHOOD
 
 MAX_BATCH = 1024  # batch size, whatever a card says
 SPLITS = ("train", "validation", "test")
@@ -36,8 +38,11 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:
     """Compute the likelihood of a split, as in the table of results."""
     use_all_cores()
-    figures = evaluate_split(options.load_density(name), split, data_dir, mean_over=mean_over)
-    sentence = "{data}: {images:,} images, {nats:.2f} nats, {bits_per_dim:.4f} bits/dim".format(**figures)
+    figures = evaluate_split(options.load_density(name, codes=True), split, data_dir, mean_over=mean_over)
+    scored = "{nats:.2f} nats, {bits_per_dim:.4f} bits/dim"
+    if BITS_OF_CODES in figures:
+        scored = "{bits_of_codes:.2f} bits of codes, which are no likelihood of pixels"
+    sentence = f"{{data}}: {{images:,}} images, {scored}".format(**figures)
     sentence += f", mean over {MEANS[mean_over]}" if mean_over else ""
     options.report({"model": name, "split": split, "mean_over": mean_over} | figures, sentence, as_json=as_json)
 
@@ -63,7 +68,7 @@ def evaluate_split(
     if data.dataset in ("array", "folder") and data_dir is None:
         raise InputError(f"{density.name} was trained on local data: pass a folder or .npz file with --data-dir.")
     examples = getattr(density.conditioner, "max_examples", 0)
-    if (data.resize or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
+    if max(data.resize or 0, data.height or 0) > max(density.spec.shape[:2]) or data.max_examples > examples:
         raise InputError(f"{density.name} has a config.data.resize or max_examples larger than its model allows.")
     # Untrusted cards choose neither the folder nor a download.
     try:
@@ -83,7 +88,7 @@ def evaluate_split(
     def loss(variables: Any, batch: Any) -> Array:
         images, h = batch["image"], density.h_in(batch)
         if mean_over is None:
-            return nll(density.model, variables, images, h=h)
+            return density.loss(variables, images, h)
 
         def of_view(view: tuple[Array, Array]) -> Array:
             network, named = density.model.network, jnp.full(len(images), view[1])
@@ -99,7 +104,8 @@ def evaluate_split(
     micro, most = train.microbatch_size, options.at_most(MAX_BATCH, density.spec)
     batch_size = min(train.eval_batch_size, most)
     losses_of = make_evaluator(loss, batch_size=batch_size, microbatch_size=micro and min(micro, most))
-    return score(finite_values(losses_of, density.variables, dataset), dataset)
+    measure = BITS_OF_CODES if isinstance(density.model, CodeModel) else LIKELIHOOD
+    return score(finite_values(losses_of, density.variables, dataset), dataset, measure=measure)
 
 
 def _named_views(density: options.Density) -> dict[int, Callable[[Array], Array]]:

@@ -17,7 +17,8 @@ def next_commands(workdir: Path) -> list[str]:
     python, commands = interpreter(), list[str]()
     data, network = run["config"]["data"], card.get("networks", {})
     is_own = not {*re.findall('"class": "([^"]*)"', json.dumps(network))} <= MODULES.keys()
-    if "class" in network and not is_own and card.get("density") in (UNCONDITIONAL, GIVEN_LABEL):
+    is_one = "class" in network or {"prior", "tokenizer"} <= network.keys()
+    if is_one and not is_own and card.get("density") in (UNCONDITIONAL, GIVEN_LABEL):
         split = [] if data["test_split"] else ["--split=validation"]
         where = [f"--data-dir={data['data_dir']}"] if data["data_dir"] else []
         pixelcnn = [python, "-m", "pixelcnn_jax.cli"]

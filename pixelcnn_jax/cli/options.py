@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pixelcnn_jax.codes import CodeModel
 from pixelcnn_jax.data.loading import DataConfig
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.fields import read_section
@@ -93,6 +94,13 @@ class Density(NamedTuple):
         """Extracts a batch's condition; None for p(x)."""
         return self.h(batch[self.part]) if self.part == "label" else batch[self.part] if self.part else None
 
+    def loss(self, variables: Any, images: Array, h: Any) -> Float[Array, " batch"]:
+        """Computes the nats of images, or the bits of their codes."""
+        if isinstance(self.model, CodeModel):
+            model = self.model._replace(variables=variables)
+            return jnp.sum(model.bits(model.encode(images), h=h), axis=1)
+        return nll(self.model, variables, images, h=h)
+
     def labels_of(self, label: str | None, images: Sequence[str]) -> list[int]:
         """Finds the class index of each image.
 
@@ -127,13 +135,24 @@ class Density(NamedTuple):
         return [(names if label in names else numbers).index(label)] * len(images)
 
 
-def load_density(name: str) -> Density:
+def load_density(name: str, *, codes: bool = False) -> Density:
     """Loads a model of one of ``model_card.CONDITION_KEYS``, and checks shapes against its card.
+
+    Args:
+      name: as the user gave it.
+      codes: allow a prior of codes with its tokenizer, whose model is a ``CodeModel``.
 
     Raises:
       InputError: for a missing model, a mismatch, or another kind of experiment.
     """
     density = Density(name, *load_pretrained(name))
+    if isinstance(density.model, Mapping) and {"prior", "tokenizer"} <= density.model.keys():
+        if not codes:
+            raise InputError(
+                f"{name} is a prior of codes: its bits of codes are no likelihood of pixels, so only `sample` and "
+                "`evaluate` support it."
+            )
+        density = density._replace(model=CodeModel(density.model, density.variables))
     model, card, spec = density.model, density.card, density.spec
     if not (hasattr(model, "levels") and hasattr(model, "channels")) or card["density"] not in CONDITION_KEYS:
         raise InputError(
@@ -149,7 +168,7 @@ def load_density(name: str) -> Density:
     try:
         if (model.channels, model.levels) != (spec.channels, spec.levels):
             raise ValueError(f"it has {model.channels} channels of {model.levels} levels.")
-        jax.eval_shape(lambda image, h: nll(model, density.variables, image, h=h), image, condition)
+        jax.eval_shape(lambda image, h: density.loss(density.variables, image, h), image, condition)
     except Exception as error:  # JAX, Flax and a module of one's own raise many kinds of errors
         what = f"model of {card['density']} for images of {spec}"
         raise InputError(f"{name} is not a {what}: {first_line(error):.200}") from None

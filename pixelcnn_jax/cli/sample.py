@@ -15,6 +15,7 @@ from pixelcnn_jax import sampling
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import read_fitted
+from pixelcnn_jax.codes import CodeModel
 from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.data.preparation import SCANS
 from pixelcnn_jax.foundation.errors import InputError
@@ -54,12 +55,12 @@ def sample(
     """Draw images into a grid.
 
     CONDITION is a sentence for p(x|caption), or image files for p(x|examples). Class-conditional models draw a row per
-    class. Completions are exact only with the bottom hidden, temperature 1 and no guidance.
+    class. Completions are exact only with the bottom hidden, temperature 1 and no guidance, and never through codes.
     """
     if not 0 < share < 1:
         raise InputError(f"--share must be between 0 and 1, got {share}.")
     options.check_output(output, suffix=".png")
-    density = options.load_density(name)
+    density = options.load_density(name, codes=True)
     if guidance and not density.card["guidance"]:
         raise InputError(f"--guidance must be 0 for {name}, which was trained without dropping the condition.")
     scan = SCANS[density.data.scan]
@@ -83,16 +84,20 @@ def sample(
         shown = np.stack([whole, np.where(mask, whole, density.model.levels // 2)])
     with options.progress("sampling", height) as on_row:
         key, shape = jax.random.key(seed), (count, height, width)
-        images = sampling.sample(density.model, density.variables, key, shape=shape, **arguments, on_row=on_row)
+        if isinstance(density.model, CodeModel):
+            images = density.model.sample(key, shape=shape, **arguments, on_row=on_row)
+        else:
+            images = sampling.sample(density.model, density.variables, key, shape=shape, **arguments, on_row=on_row)
     shown = scan(np.concatenate([shown, images]))
     rows = -(-len(shown) // columns)
     filled = np.pad(shown, ((0, rows * columns - len(shown)), (0, 0), (0, 0), (0, 0)))
     save_grid(output, filled.reshape(rows, columns, *shown.shape[1:]), levels=density.model.levels)
     summary = {"model": name, "images": count, "seed": seed, "output": str(output)}
     if image is not None:
-        in_order = bool((np.diff(mask.ravel().astype(int)) <= 0).all())
+        in_order = bool((np.diff(mask.ravel().astype(int)) <= 0).all()) and not isinstance(density.model, CodeModel)
         summary |= {"completed": str(image), "exact": in_order and temperature == 1 and not guidance}
-    options.report(summary, f"{output}: {count} samples of {name}", as_json=as_json)
+    drawn = "samples" if summary.get("exact", True) else "approximate completions"
+    options.report(summary, f"{output}: {count} {drawn} of {name}", as_json=as_json)
 
 
 def read_condition(density: Density, words: Sequence[str], label: str | None, count: int) -> ConditionLike | None:

@@ -38,7 +38,8 @@ class Preparation:
         "none, threshold, or dynamic (Bernoulli draws, new every epoch)",
         choices=("none", "threshold", "dynamic"),
     )
-    resize: int | None = field(None, "side after a centre crop; None keeps the size", min=1)
+    resize: int | None = field(None, "width and height after a centre crop; None keeps the size", min=1)
+    height: int | None = field(None, "height after a centre crop, if it is not the width", min=1)
     grey: bool = field(False, "convert to grey")
     invert: bool = field(False, "invert intensities")
     scan: str = field(
@@ -59,8 +60,9 @@ class Preparation:
         steps: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
         if self.grey:
             steps["grey"] = luma
-        if size := self.resize:
-            steps[f"resized to {size}x{size}"] = functools.partial(resize, height=size, width=size)
+        if width := self.resize:
+            height = self.height or width
+            steps[f"resized to {height}x{width}"] = functools.partial(resize, height=height, width=width)
         if self.invert:
             top = (stored if self.bits or self.binarize != "none" else min(stored, self.levels)) - 1
             steps["inverted"] = lambda image: (top - image).astype(image.dtype)

@@ -28,6 +28,7 @@ MODULES = NETWORKS | {  # classes in cards
     "IntegerPixelCNN": "pixelcnn_jax.codec.integer",
     "SetEncoder": "pixelcnn_jax.models.conditioning.set_encoder",
     "TextEncoder": "pixelcnn_jax.models.conditioning.text_encoder",
+    "Tokenizer": "pixelcnn_jax.models.tokenizer",
     "Upsampling": "pixelcnn_jax.models.conditioning.encoders",
 }
 REGISTERED: dict[str, type] = {}  # users' classes

@@ -41,6 +41,7 @@ class Experiment(NamedTuple):
       caption: The caption of the grid of pictures.
       facts: What else the card of the model says: "views", the indices of the views that h names, and "guidance", False
         if no condition was dropped in training.
+      picture_levels: The number of intensity levels of the pictures; None for that of the data.
     """
 
     init: Callable[[Key[Array, ""]], Params]
@@ -51,6 +52,7 @@ class Experiment(NamedTuple):
     density: str = UNCONDITIONAL
     caption: str = "Samples."
     facts: Mapping[str, Any] = MappingProxyType({})
+    picture_levels: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,8 @@ class Recipe(NamedTuple):
       check: Checks config and data before training, ``check(config, splits) -> None``, and raises InputError.
       prepare: Fits variables that training does not change, such as the codebook of a quantiser,
         ``prepare(config, splits) -> prepared``.
+      encode: Replaces the images that the loss and the scores are computed of, such as by their codes,
+        ``encode(config, splits, prepared) -> splits``; called whenever a training starts or resumes.
       picture_source: Chooses what the pictures of the experiment start from, such as images to reconstruct,
         ``picture_source(config, splits) -> source``.
       report: Computes figures of the trained model, ``report(config, experiment, splits, params, prepared) ->
@@ -78,6 +82,7 @@ class Recipe(NamedTuple):
     make_experiment: Callable[[RunConfig, ImageSpec, Variables | None], Experiment]
     check: Callable[[RunConfig, Splits], None] = lambda config, splits: None
     prepare: Callable[[RunConfig, Splits], Variables] = lambda config, splits: {}
+    encode: Callable[[RunConfig, Splits, Variables], Splits] = lambda config, splits, prepared: splits
     picture_source: Callable[[RunConfig, Splits], Any] = lambda config, splits: None
     report: Callable[[RunConfig, Experiment, Splits, Params, Variables], Figures] = lambda *_: {}
     Config: type = NoFields

@@ -6,7 +6,7 @@ from tiny import tiny_experiment, tiny_run
 from pixelcnn_jax import InputError
 from pixelcnn_jax.models.inputs import ImageSpec
 
-WITH_LABELS = ("classifier", "class_conditional", "embedding", "embedding_conditional", "codes", "few_shot")
+WITH_LABELS = ("classifier", "class_conditional", "embedding", "embedding_conditional", "few_shot")
 
 REFUSALS = [
     *((name, {"data.labels": False, "data.images_per_class": 1}, r"labels") for name in WITH_LABELS),
@@ -14,7 +14,11 @@ REFUSALS = [
     ("captions", {"settings.classifier": "unconditional"}, "mnist_scenes"),
     ("class_conditional", {"settings.classifier": "unconditional"}, "experiment classifier"),
     ("class_conditional", {"settings.classifier": "classifier", "data.scan": "rotated"}, r"config\.data\.scan"),
-    ("codes", {"data.resize": 7}, r"config\.data\.resize"),
+    ("tokenizer", {"data.resize": 7}, r"config\.data\.resize"),
+    ("codes", {}, r"config\.codes\.tokenizer"),
+    ("codes", {"settings.tokenizer": "classifier"}, "experiment tokenizer"),
+    ("codes", {"settings.tokenizer": "tokenizer", "data.resize": 7}, "2x2x1 with 17 levels.* 7x7x1"),
+    ("codes", {"settings.decoder": "tiny:nowhere"}, r'config\.codes\.decoder .*"tiny:nowhere"'),
     ("embedding_conditional", {"settings.embedder": "unconditional"}, "experiment embedding"),
     ("embedding_conditional", {"settings.embedder": "embedding", "settings.bottleneck": 7}, "bottleneck"),
     ("embedding_conditional", {}, r"config\.embedding_conditional\.embedder"),
@@ -26,7 +30,7 @@ REFUSALS = [
     ("few_shot", {"data.test_split": "test where label is 3[:1]"}, "classes of more than 1 images"),
     ("ablations", {"model.network": "RowLSTM"}, r"config\.model\.network"),
 ]
-WORKDIRS = ("settings.classifier", "settings.embedder")
+WORKDIRS = ("settings.classifier", "settings.embedder", "settings.tokenizer")
 
 
 @pytest.mark.parametrize(("name", "changes", "named"), REFUSALS)

@@ -36,6 +36,11 @@ TINY = {
     "settings.rotate": True,
     "settings.embedding_noise": 0.1,
     "settings.free_nats": 0.1,
+    "settings.factor": 2,
+    "settings.digits": (3, 4),
+    "settings.features": 8,
+    "settings.blocks": 1,
+    "settings.copies": 2,
 }
 ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
@@ -48,6 +53,7 @@ NEEDS = {
     "class_conditional": {"settings.classifier": "classifier"},
     "embedding_conditional": {"settings.embedder": "embedding"},
     "multiscale": {"settings.classifier": "classifier"},
+    "codes": {"settings.tokenizer": "tokenizer"},
 }
 
 

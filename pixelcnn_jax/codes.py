@@ -1,0 +1,155 @@
+"""Images by way of their codes: a tokenizer and the priors of its codes, as one model that is scored and sampled."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
+
+from pixelcnn_jax.likelihood import nll
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
+from pixelcnn_jax.models.inputs import ConditionLike, Images, Variables
+from pixelcnn_jax.models.tokenizer import Tokenizer, squares
+from pixelcnn_jax.sampling import sample
+
+BITS_OF_CODES = "bits_of_codes"  # the measure of a prior of codes, which is no likelihood of pixels
+TOKENIZERS = {"coarse_prior": "coarse_tokenizer", "prior": "tokenizer"}  # of each prior, in the order of drawing
+
+CodesByPrior = Mapping[str, Array]  # maps of different sizes
+
+
+class CodeModel(NamedTuple):
+    """One or two tokenizers, and a prior of the codes of each.
+
+    With two levels the coarse codes are drawn first, and are the map s of the fine prior. The image is decoded from the
+    fine codes alone.
+
+    Attributes:
+      networks: "tokenizer" and "prior", and with two levels "coarse_tokenizer" and "coarse_prior".
+      variables: Their variables, by the same names.
+    """
+
+    networks: Mapping[str, Any]
+    variables: Variables
+
+    @property
+    def priors(self) -> list[str]:
+        """The names of the priors, in the order of drawing."""
+        return [name for name in TOKENIZERS if name in self.networks]
+
+    @property
+    def levels(self) -> int:
+        """Number of intensity levels of a sub-pixel of the images."""
+        return self.networks["tokenizer"].levels
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images."""
+        return self.networks["tokenizer"].channels
+
+    @property
+    def conditioner(self) -> Any:
+        """The conditioner of the prior that reads h; None for vectors and labels."""
+        return getattr(self.networks[self.priors[0]], "conditioner", None)
+
+    def encode(self, images: Images) -> dict[str, Array]:
+        """Computes the codes of images, by the name of their prior."""
+        return {prior: self._run(name, images, "encode") for prior, name in TOKENIZERS.items() if name in self.networks}
+
+    def bits(
+        self, codes: CodesByPrior, *, h: ConditionLike | None = None, key: Key[Array, ""] | None = None
+    ) -> Float[Array, "batch priors"]:
+        """Computes the bits of the codes of each level, given those of the level above.
+
+        They are no likelihood of images: what the codes leave out is not counted.
+
+        Args:
+          codes: As from ``encode``.
+          h: The condition, one row per image; None for a model without.
+          key: Of dropout; None scores without.
+
+        Returns:
+          Bits of each map of codes, of shape [batch, levels].
+        """
+        keys = [None] * 2 if key is None else jax.random.split(key)
+        nats = [
+            nll(self.networks[name], self.variables[name], codes[name], **self._condition(name, codes, h), key=its_key)
+            for name, its_key in zip(self.priors, keys, strict=False)
+        ]
+        return jnp.stack(nats, axis=1) / jnp.log(2)
+
+    def sample(
+        self,
+        key: Key[Array, ""],
+        *,
+        shape: tuple[int, int, int],
+        h: ConditionLike | None = None,
+        observed: Images | None = None,
+        mask: Bool[np.ndarray, "#batch height width 1"] | None = None,
+        on_row: Callable[[int], None] | None = None,
+        **options: Any,
+    ) -> Images:
+        """Draws codes, and decodes them.
+
+        Args:
+          key: A PRNG key.
+          shape: Number of images, height and width.
+          h: The condition, one row per image; None for a model without.
+          observed: Images to complete. The completions are approximate: hidden pixels are blanked, every code that
+            depends on one is drawn, in raster order, and the decoder joins them to the others.
+          mask: True at observed pixels.
+          on_row: Called with the index of each row of fine codes that is finished.
+          **options: ``temperature`` and ``guidance`` of ``pixelcnn_jax.sample``.
+
+        Returns:
+          Integers 0 to ``levels - 1`` of shape [batch, height, width, channels].
+        """
+        codes = dict[str, Array]()
+        for name, its_key in zip(self.priors, jax.random.split(key), strict=False):
+            factor = self.networks[TOKENIZERS[name]].factor
+            size, condition = (shape[0], shape[1] // factor, shape[2] // factor), self._condition(name, codes, h)
+            if observed is not None and mask is not None:
+                blanked = jnp.where(mask, observed, self.levels // 2)
+                condition |= {
+                    "observed": self._run(TOKENIZERS[name], blanked, "encode"),
+                    "mask": ~touched(~mask, factor),
+                }
+            if name == "prior":
+                condition["on_row"] = on_row
+            codes[name] = sample(self.networks[name], self.variables[name], its_key, shape=size, **condition, **options)
+        images = self._run("tokenizer", codes["prior"], "decode")
+        return images if observed is None or mask is None else jnp.where(mask, observed, images)
+
+    def _condition(self, name: str, codes: CodesByPrior, h: ConditionLike | None) -> dict[str, Any]:
+        if name == self.priors[0]:
+            return {"h": h}
+        # A fine prior has one map, that of the coarse codes, and so reads labels but no captions.
+        return {
+            "h": None if isinstance(self.networks["coarse_prior"], ConditionalModel) else h,
+            "s": self.map_of(codes),
+        }
+
+    def map_of(self, codes: CodesByPrior) -> Float[Array, "batch rows columns values"]:
+        """Computes s of the fine prior: the digits of the coarse code above, one-hot."""
+        coarse: Tokenizer = self.networks["coarse_tokenizer"]
+        ratio = coarse.factor // self.networks["tokenizer"].factor
+        digits = jnp.moveaxis(coarse.digits_of(codes["coarse_prior"]), -1, 0)
+        one_hot = [jax.nn.one_hot(digit, count) for digit, count in zip(digits, coarse.digits, strict=True)]
+        return jnp.repeat(jnp.repeat(jnp.concatenate(one_hot, axis=-1), ratio, axis=1), ratio, axis=2)
+
+    def _run(self, name: str, x: Any, method: str) -> Array:
+        return _applied(self.networks[name], self.variables[name], x, method=method)
+
+
+@partial(jax.jit, static_argnames=("network", "method"))
+def _applied(network: Tokenizer, variables: Variables, x: Array, *, method: str) -> Any:
+    return network.apply(variables, x, method=method)
+
+
+def touched(hidden: Bool[np.ndarray, "#batch height width 1"], factor: int) -> Bool[Array, "#batch rows columns 1"]:
+    """Finds the codes that depend on a hidden pixel: those with one in their square or a square beside it."""
+    in_square = jnp.any(squares(jnp.asarray(hidden), factor), axis=-1, keepdims=True)
+    return jax.lax.reduce_window(in_square, False, jax.lax.bitwise_or, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
