@@ -1,7 +1,6 @@
 """Images by way of their codes: a tokenizer and the priors of its codes, as one model that is scored and sampled."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -113,10 +112,8 @@ class CodeModel(NamedTuple):
             size, condition = (shape[0], shape[1] // factor, shape[2] // factor), self._condition(name, codes, h)
             if observed is not None and mask is not None:
                 blanked = jnp.where(mask, observed, self.levels // 2)
-                condition |= {
-                    "observed": self._run(TOKENIZERS[name], blanked, "encode"),
-                    "mask": ~touched(~mask, factor),
-                }
+                known = self._run(TOKENIZERS[name], blanked, "encode")
+                condition |= {"observed": known, "mask": ~touched(~mask, factor)}
             if name == "prior":
                 condition["on_row"] = on_row
             codes[name] = sample(self.networks[name], self.variables[name], its_key, shape=size, **condition, **options)
@@ -127,10 +124,8 @@ class CodeModel(NamedTuple):
         if name == self.priors[0]:
             return {"h": h}
         # A fine prior has one map, that of the coarse codes, and so reads labels but no captions.
-        return {
-            "h": None if isinstance(self.networks["coarse_prior"], ConditionalModel) else h,
-            "s": self.map_of(codes),
-        }
+        by_words = isinstance(self.networks["coarse_prior"], ConditionalModel)
+        return {"h": None if by_words else h, "s": self.map_of(codes)}
 
     def map_of(self, codes: CodesByPrior) -> Float[Array, "batch rows columns values"]:
         """Computes s of the fine prior: the digits of the coarse code above, one-hot."""
@@ -140,13 +135,9 @@ class CodeModel(NamedTuple):
         one_hot = [jax.nn.one_hot(digit, count) for digit, count in zip(digits, coarse.digits, strict=True)]
         return jnp.repeat(jnp.repeat(jnp.concatenate(one_hot, axis=-1), ratio, axis=1), ratio, axis=2)
 
-    def _run(self, name: str, x: Any, method: str) -> Array:
-        return _applied(self.networks[name], self.variables[name], x, method=method)
-
-
-@partial(jax.jit, static_argnames=("network", "method"))
-def _applied(network: Tokenizer, variables: Variables, x: Array, *, method: str) -> Any:
-    return network.apply(variables, x, method=method)
+    def _run(self, name: str, x: Any, method: str) -> Any:
+        apply = jax.jit(self.networks[name].apply, static_argnames="method")
+        return apply(self.variables[name], x, method=method)
 
 
 def touched(hidden: Bool[np.ndarray, "#batch height width 1"], factor: int) -> Bool[Array, "#batch rows columns 1"]:

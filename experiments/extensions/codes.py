@@ -5,7 +5,7 @@ s. The score is the bits of all codes of an image, which are no likelihood of it
 """
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key
 from experiments.shared.measuring import check_experiment, distance, nearest, nearest_indices, report_split
 from experiments.shared.models import init_of_each
 from pixelcnn_jax.codes import BITS_OF_CODES, TOKENIZERS, CodeModel
-from pixelcnn_jax.data.batches import evaluation_batches, training_batches
+from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.dataset import Augment, Dataset, read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import unchanged
@@ -169,16 +169,14 @@ def encode(config: RunConfig, splits: Splits, prepared: Variables) -> Splits:
         if name in prepared and contents(loaded.variables) != contents(prepared[name]):
             run = getattr(config.section, name)
             raise InputError(f"{run} was trained again since this run began: restore it, or choose a new workdir.")
-    named = {"train": splits.train, **splits.held_out}
     if not tokenizers:  # of a mirrored image the codes are others
-        return Splits(**{name: Encoded(**vars(split)) for name, split in named.items()})
+        held_out = {name: Encoded(**vars(split)) for name, split in splits.held_out.items()}
+        return Splits(Encoded(**vars(splits.train)), **held_out)
     model = CodeModel(*({name: x[part] for name, x in tokenizers.items()} for part in range(2)))
-    read = training_batches(splits.train, batch_size=ENCODED, seed=config.seed, flip=data.flip, shift=data.shift)
-    counts = {name: len(split) for name, split in named.items()}
-    counts["train"] *= config.section.copies
-    batches = {name: evaluation_batches(split, batch_size=ENCODED) for name, split in named.items()}
-    batches["train"] = read_ahead(read, stop=-(-counts["train"] // ENCODED))
-    return Splits(**{name: encoded(model, split, batches[name], counts[name]) for name, split in named.items()})
+    train = encoded(model, splits.train, config.section.copies, seed=config.seed, flip=data.flip, shift=data.shift)
+    return Splits(
+        train, **{name: encoded(model, split, 1, seed=config.seed) for name, split in splits.held_out.items()}
+    )
 
 
 def contents(variables: Variables) -> dict[Any, bytes]:
@@ -194,10 +192,12 @@ class Encoded(Dataset):
         return self.example(index % self.count)
 
 
-def encoded(model: CodeModel, images: Dataset, batches: Iterable[Batch], count: int) -> Dataset:
-    """Encodes the first ``count`` images of batches."""
-    parts, total = list[Example](), -(-count // ENCODED)
-    for batch in progress_bar(batches, f"encoding {images.description}", total=total, delay=2, leave=False):
+def encoded(model: CodeModel, images: Dataset, copies: int, **options: Any) -> Dataset:
+    """Encodes copies of each image, with options of ``training_batches``."""
+    count, parts = copies * len(images), list[Example]()
+    total, title = -(-count // ENCODED), f"encoding {images.description}"
+    batches = read_ahead(training_batches(images, batch_size=ENCODED, **options), stop=total)
+    for batch in progress_bar(batches, title, total=total, delay=2, leave=False):
         codes = jax.device_get(model.encode(jnp.asarray(batch["image"])))
         parts.append({name: x for name, x in batch.items() if name != "image"} | codes)
     arrays = {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}

@@ -199,7 +199,7 @@ def test_the_commands_of_the_page_work_at_the_first_try(tmp_path):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (block,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "my_codes.py").write_text(block)
-    random, (y, x) = np.random.default_rng(0), np.mgrid[:64, :64, None]
+    random, (y, x) = np.random.default_rng(0), np.mgrid[:64, :64][..., None]
     for index in range(2000):
         height, left, radius = random.integers(10, 54, 3)
         disc = (y - height) ** 2 + (x - left) ** 2 < radius**2 / 4

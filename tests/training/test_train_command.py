@@ -126,9 +126,11 @@ def test_a_dry_run_prints_what_a_step_needs_and_writes_nothing(capsys):
     assert actual["dataset"] == "digits"
     assert (actual["height"], actual["width"], actual["channels"], actual["levels"]) == (8, 8, 1, 17)
     assert f"{actual['parameters']:,}" in out
-    for name, unit in (("state_bytes", "MB"), ("microbatch_bytes", "MB"), ("step_flops", "GFLOP")):
+    names, scales = ("state_bytes", "microbatch_bytes", "step_flops", "training_minutes"), (1e-6, 1e-6, 1e-9, 1)
+    for name, unit, scale in zip(names, ("MB", "MB", "GFLOP", "minutes"), scales, strict=True):
         shown = re.search(rf"{name.replace('_', ' ')} +([0-9.,]+) {unit}", out)[1]
-        assert float(shown.replace(",", "")) == pytest.approx(actual[name] * (1e-6 if unit == "MB" else 1e-9), abs=0.06)
+        assert float(shown.replace(",", "")) == pytest.approx(actual[name] * scale, abs=0.06)
+    assert actual["training_minutes"] > 0
 
 
 def test_a_run_prints_its_table_and_its_summary(whole, capsys, monkeypatch):
