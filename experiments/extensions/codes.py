@@ -13,17 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
-from experiments.shared.measuring import check_experiment, distance, nearest, nearest_indices, report_split
+from experiments.shared.measuring import check_experiment, report_split
 from experiments.shared.models import init_of_each
+from pixelcnn_jax import InputError, load_pretrained, sample
 from pixelcnn_jax.codes import BITS_OF_CODES, TOKENIZERS, CodeModel
 from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.dataset import Augment, Dataset, read_all
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.preparation import unchanged
 from pixelcnn_jax.data.source import Example, read_ahead
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
@@ -32,8 +32,7 @@ from pixelcnn_jax.models.inputs import ImageSpec, Variables
 from pixelcnn_jax.models.model_card import GIVEN_CAPTION, GIVEN_LABEL, UNCONDITIONAL
 from pixelcnn_jax.models.registry import make_network
 from pixelcnn_jax.models.tokenizer import Codes, Tokenizer
-from pixelcnn_jax.pretrained import Pretrained, load_pretrained
-from pixelcnn_jax.sampling import sample
+from pixelcnn_jax.pretrained import Pretrained
 from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
@@ -73,8 +72,8 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
             images = decode(sample(networks["prior"], params["prior"], key, shape=size, h=h))
         pictures = np.asarray(images)[:, None]
         if source["train"] is not None:
-            of_training = source["train"][nearest_indices(pictures[:, 0], source["train"])]
-            pictures = np.concatenate([pictures, of_training[:, None]], axis=1)
+            indices, _ = nearest(pictures[:, 0], source["train"], spec.levels)
+            pictures = np.concatenate([pictures, source["train"][indices, None]], axis=1)
         return pictures.reshape(rows, -1, *pictures.shape[2:]).astype(np.int32)
 
     density = GIVEN_CAPTION if spec.words else GIVEN_LABEL if spec.classes else UNCONDITIONAL
@@ -229,6 +228,16 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
         source = picture_source(config, splits)
         pairs = np.asarray(experiment.sample(params, keys(config).report, source)).reshape(-1, 2, *spec.shape)
         unseen, suffix = read_all(images)["image"], "from_the_nearest_training_image"
-        figures[f"difference_of_samples_{suffix}"] = distance(pairs[:, 0], pairs[:, 1], spec.levels)
-        figures[f"difference_of_held_out_images_{suffix}"] = nearest(unseen, source["train"], spec.levels)
+        for name, shown in (("samples", pairs[:, 0]), ("held_out_images", unseen)):
+            differences = nearest(shown, source["train"], spec.levels)[1]
+            figures[f"difference_of_{name}_{suffix}"] = float(differences.mean())
     return figures
+
+
+def nearest(
+    images: np.ndarray, references: np.ndarray, levels: int
+) -> tuple[Int[np.ndarray, " count"], Float[np.ndarray, " count"]]:
+    """Finds the nearest reference of each image, and their RMS difference, with intensities in [0, 1]."""
+    a, b = (x.reshape(len(x), -1).astype(np.float32) / (levels - 1) for x in (images, references))
+    squares = np.maximum(np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T, 0)
+    return np.argmin(squares, axis=1), np.sqrt(np.min(squares, axis=1) / a.shape[1])

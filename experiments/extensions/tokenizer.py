@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Int, Key
 
 from experiments.shared.measuring import apply
 from experiments.shared.models import init_of
+from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits
-from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.inputs import Images, ImageSpec, Variables
 from pixelcnn_jax.models.tokenizer import Tokenizer
