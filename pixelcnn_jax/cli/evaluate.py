@@ -38,7 +38,7 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:
     """Compute the likelihood of a split, as in the table of results."""
     use_all_cores()
-    figures = evaluate_split(options.load_density(name, codes=True), split, data_dir, mean_over=mean_over)
+    figures = evaluate_split(options.load_density(name, codes=not mean_over), split, data_dir, mean_over=mean_over)
     scored = "{nats:.2f} nats, {bits_per_dim:.4f} bits/dim"
     if BITS_OF_CODES in figures:
         scored = "{bits_of_codes:.2f} bits of codes, which are no likelihood of pixels"

@@ -126,9 +126,9 @@ def test_the_commands_know_that_bits_of_codes_are_no_likelihood(two_levels, tmp_
     workdir, _, result = two_levels
     said = pixelcnn("evaluate", workdir)
     assert f"{result['scores']['test']['bits_of_codes']:.2f} bits of codes" in said
-    for verb in ("score", "compress"):
-        more = ["-o", tmp_path / "x"] if verb == "compress" else []
-        assert "no likelihood of pixels" in pixelcnn(verb, workdir, tmp_path, *more)
+    refused = ["score", workdir, tmp_path], ["compress", workdir, tmp_path, "-o", tmp_path / "x"]
+    for line in (*refused, ["evaluate", workdir, "--mean-over=mirrored"]):
+        assert "no likelihood of pixels, so" in pixelcnn(*line)
     assert "100 samples" in pixelcnn("sample", workdir, "-o", tmp_path / "grid.png")
     save_grid(tmp_path / "digit.png", np.eye(8, dtype=int).reshape(1, 1, 8, 8, 1), levels=2)
     line = ["sample", workdir, "--complete", tmp_path / "digit.png", "--label", 3, "-o", tmp_path / "some.png"]
