@@ -198,7 +198,7 @@ def save_pretrained(
         height, width = image_shape
         card.setdefault("image_spec", ImageSpec(height, width, model.channels, model.levels, classes))
     if "image_spec" not in card:
-        raise InputError('image_shape must be (height, width), or the card have an "image_spec".')
+        raise InputError('Pass image_shape=(height, width), or a card with an "image_spec".')
     spec: ImageSpec = card["image_spec"]
     if "density" not in card and not isinstance(model, Mapping):
         card["density"] = _density(model, variables, spec, classes)
@@ -266,7 +266,7 @@ def find_model(name: str | Path) -> tuple[Path, Path]:
     exists = (card := _card_file(file)).is_file()
     if isinstance(name, str) and (published := _published().get(name)):
         if exists:
-            print(f"{name} is the published model: for your own, write .{os.sep}{name}.", file=sys.stderr)
+            print(f"Loading the published model {name}: for your own, write .{os.sep}{name}.", file=sys.stderr)
         return published, published.with_suffix(".json")
     if not exists:
         if file.parent.is_dir() and file != Path(name):

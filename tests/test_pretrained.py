@@ -303,7 +303,7 @@ def test_a_published_name_is_the_published_model_and_a_path_is_a_path(tmp_path, 
     (tmp_path / "digits").mkdir()
     save(tmp_path / "digits", seed=6)
     assert load_pretrained("digits").card["image_spec"].levels == 17
-    assert capsys.readouterr().err == "digits is the published model: for your own, write ./digits.\n"
+    assert capsys.readouterr().err == "Loading the published model digits: for your own, write ./digits.\n"
     for mine in ("./digits", Path("digits")):
         assert load_pretrained(mine).card["step"] == 6
     assert capsys.readouterr().err == ""

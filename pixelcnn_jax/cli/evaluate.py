@@ -32,7 +32,7 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 @click.option("--split", type=click.Choice(SPLITS), default="test", help="Split of the model's config.")
 @click.option("--data-dir", help="Folder of the data set (TFDS: its default).")
 @click.option(
-    "--mean-over", type=click.Choice(MEANS), help="Mean of p(x) over mirror images, or p(x | view) over views."
+    "--mean-over", type=click.Choice(MEANS), help="Average p(x) over mirror images, or p(x | view) over views."
 )
 @options.json_option
 def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None, as_json: bool) -> None:

@@ -42,7 +42,7 @@ def read_card_file(path: Path) -> dict[str, Any]:
       InputError: the card is damaged, edited or of a different format.
     """
     if (size := path.stat().st_size) > MAX_BYTES:
-        raise InputError(f"{path} is no card: it has {size:,} bytes, and a card at most {MAX_BYTES:,}.")
+        raise InputError(f"{path} is not a model card: it has {size:,} bytes, but a card has at most {MAX_BYTES:,}.")
     try:
         card = read_json(path)
     except (ValueError, TypeError, RecursionError):

@@ -59,7 +59,7 @@ class BestModel:
                 return card["step"], card["scores"]["validation"]
             except (InputError, KeyError, TypeError, ValueError):
                 lost = f"The best model in {self._workdir} is damaged"
-                print(f"{lost}: the next validation is kept in its place.", file=sys.stderr)
+                print(f"{lost}: the next validation replaces it.", file=sys.stderr)
         return 0, {}
 
     def offer(self, step: int, score: dict[str, Any], params: Params) -> None:

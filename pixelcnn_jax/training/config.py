@@ -37,7 +37,7 @@ class TrainConfig:
     score_train_images: int | None = field(None, "training images to score at the end; None for all", min=1)
     report_images: int = field(2000, "held-out images in the report; 0 for none", min=0)
     report_samples: int = field(1000, "samples in the report", min=1)
-    baselines: bool = field(False, "score uniform and independent pixels for the table")
+    baselines: bool = field(False, "also score two baselines: uniform pixels and independent pixels")
     published: tuple = field((), 'published figures: (model, split, "bits/dim" or "nats", value)')
     loggers: tuple[str, ...] = field((), 'loggers besides TensorBoard, as "module:function"')
 

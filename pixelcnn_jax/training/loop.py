@@ -77,7 +77,7 @@ class Loop:
         numbered = zip(range(start + 1, settings.steps + 1), batches_after(start, self.config, train), strict=False)
         if self.shows:
             images = f"{train.description}, {len(train):,} images"
-            print(f"training on {images}, from step {start:,} to {settings.steps:,}; compiling first", flush=True)
+            print(f"training on {images}, from step {start:,} to step {settings.steps:,}; compiling first", flush=True)
         options: dict[str, Any] = {"shown": self.shows, "initial": start, "total": settings.steps, "unit": "step"}
         self.bar = progress_bar(numbered, "compiling", **options)
 

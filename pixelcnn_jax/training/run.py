@@ -91,7 +91,7 @@ def train(
         metrics = Loop(config, in_training, encoded, workdir, best, scorer, draw, report).train_steps()
         params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())
         if is_first():
-            print(f"scoring every split by the best parameters, those of step {best.step}", flush=True)
+            print(f"scoring every split with the best parameters, those of step {best.step}", flush=True)
         draw("samples.png", params, config.train.steps)
         train_images = config.train.score_train_images or len(encoded.train)
         scores = {"train": scorer(params, encoded.train.subset(train_images)), "validation": best.score}

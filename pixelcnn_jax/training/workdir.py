@@ -59,7 +59,7 @@ def open_workdir(
             if result := finished_result(workdir, config):
                 return result
             if (workdir / "result.json").exists() and not longer:
-                print(f"{workdir / 'result.json'} is damaged and is written again.", file=sys.stderr)
+                print(f"Replacing the damaged {workdir / 'result.json'}.", file=sys.stderr)
             (workdir / "result.json").unlink(missing_ok=True)  # of a run that is made longer
             return None
 

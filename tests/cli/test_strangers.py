@@ -82,7 +82,7 @@ def stranger(folder, model=NETWORK, h=None, networks=None, density="p(x)", spec=
         ({"spec": replace(SPEC, channels=3)}, "1 channels of 4 levels"),
         ({"spec": replace(SPEC, levels=5)}, "1 channels of 4 levels"),
         ({"spec": ImageSpec(1, 2**21, 1, 4)}, "at most 1,048,576 sub-pixels"),
-        ({"spec": replace(SPEC, words=("x" * 2**24,))}, "is no card: it has 16,7"),
+        ({"spec": replace(SPEC, words=("x" * 2**24,))}, "is not a model card: it has 16,7"),
         ({"resize": 10**6}, "resize"),
         ({"max_examples": 10**9}, "max_examples"),
     ],

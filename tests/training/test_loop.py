@@ -137,7 +137,7 @@ def test_a_file_of_output_says_what_is_trained_and_how_far_it_is(tmp_path, capsy
     run(tmp_path / "new", train__steps=2, train__log_every=1)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("training on digits")
-    assert lines[0].endswith("from step 0 to 2; compiling first")
+    assert lines[0].endswith("from step 0 to step 2; compiling first")
     assert [line.split(":")[0] for line in lines if "images/s" in line] == ["step 1", "step 2"]
 
 

@@ -51,7 +51,7 @@ class ConstantCondition(nn.Module):
           InputError: If the size differs, or the index is not below it.
         """
         if self.size != size or not 0 <= self.index < size:
-            raise InputError(f"The constant h must have size {size} and an index in it, got {self.size}, {self.index}.")
+            raise InputError(f"A constant h must have size {size} and a lower index, got {self.size} and {self.index}.")
 
 
 class ConditionalModel(nn.Module):
@@ -155,7 +155,7 @@ def make_null_condition(
         return jax.tree.map(jnp.zeros_like, condition)
     null_condition = getattr(getattr(model, "conditioner", None), "null_condition", None)
     if null_condition is None or h is None:
-        raise InputError("guidance must be 0: the model has no condition, or its conditioner no `null_condition(h)`.")
+        raise InputError("guidance must be 0: the model has no condition, or its conditioner no null_condition(h).")
     h = as_rows("h", h, len(h), condition_dtype(model))
     return cast(Condition, model.apply(variables, null_condition(h), len(h), method="condition"))
 

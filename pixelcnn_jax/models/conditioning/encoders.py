@@ -111,7 +111,7 @@ class Deconvolution(nn.Module):
         height, width, outputs = self.shape
         scale = 2 ** len(self.features)
         if scale > 4 * max(height, width):
-            raise InputError(f"features must be stages up to {height}x{width} pixels, got {len(self.features)}.")
+            raise InputError(f"features must have fewer stages for {height}x{width} pixels, got {len(self.features)}.")
         rows, columns = -(-height // scale), -(-width // scale)
         x = nn.Dense(rows * columns * self.features[0])(h).reshape(-1, rows, columns, self.features[0])
         for features in self.features:
