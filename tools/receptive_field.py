@@ -62,8 +62,8 @@ def panel(axes: Axes, name: str, strength: np.ndarray) -> AxesImage:
     seen = np.ma.masked_equal(strength / strength.max(), 0)
     image = axes.imshow(seen, cmap=COLOURS, norm=LogNorm(10.0**-DECADES, 1, clip=True))
     axes.add_patch(Rectangle((CENTRE[1] - 0.5, CENTRE[0] - 0.5), 1, 1, color="black"))
-    axes.set_title(name, fontsize=11)
-    axes.set_xlabel(f"sees {seen.count()} of the {before.sum()} pixels before", fontsize=9)
+    axes.set_title(name, fontsize=12)
+    axes.set_xlabel(f"sees {seen.count()} of the {before.sum()} pixels before", fontsize=11)
     axes.set_xticks(np.arange(SIZE + 1) - 0.5, [])
     axes.set_yticks(np.arange(SIZE + 1) - 0.5, [])
     axes.grid(color="white", linewidth=0.7)
@@ -73,21 +73,21 @@ def panel(axes: Axes, name: str, strength: np.ndarray) -> AxesImage:
 
 
 def main() -> None:
-    figure, panels = plt.subplots(1, len(NETWORKS), figsize=(11.5, 3.5), layout="constrained")
-    for axes, (name, network) in zip(panels, NETWORKS.items(), strict=True):
+    figure, panels = plt.subplots(2, 2, figsize=(6.4, 7.0), layout="constrained")
+    for axes, (name, network) in zip(panels.flat, NETWORKS.items(), strict=True):
         strength = dependence(network(levels=4, features=16, layers=6, kernel_size=3, first_kernel_size=5))
         image = panel(axes, name, strength)
         print(f"{name:16} {np.count_nonzero(strength):4} pixels")
-    bar = figure.colorbar(image, ax=panels, shrink=0.75, pad=0.01)
-    bar.set_label("dependence on a pixel", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    bar = figure.colorbar(image, ax=panels, shrink=0.6, pad=0.01)
+    bar.set_label("dependence on a pixel", fontsize=11)
+    bar.ax.tick_params(labelsize=11)
     meanings = {"the pixel": "black", "not seen": str(UNSEEN), "comes later": str(LATER)}
     figure.legend(
         handles=[Patch(color=colour, label=meaning) for meaning, colour in meanings.items()],
         loc="outside lower center",
         ncols=len(meanings),
         frameon=False,
-        fontsize=9,
+        fontsize=11,
     )
     figure.savefig(FILE, dpi=110)
 
