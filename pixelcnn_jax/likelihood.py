@@ -40,7 +40,7 @@ def log_prob(
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
       s: Maps [batch, height, width, map_features]; None for a model without.
 
     Returns:
@@ -91,7 +91,7 @@ def nll(
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel. Traced values are not checked.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
       s: Maps [batch, height, width, map_features]; None for a model without.
       key: PRNG key of the dropout; None, the default, disables it.
       mask: True at the sub-pixels whose terms are summed, of the shape of the images or with 1 for any axis; the other
@@ -133,7 +133,7 @@ def bits_per_dim(
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
       s: Maps [batch, height, width, map_features]; None for a model without.
 
     Returns:

@@ -51,7 +51,7 @@ def sample(
         images with equal keys receive equal noise, in a batch of any size. If the keys are sharded, so is the batch.
       shape: Number of images, height and width.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
       s: Maps [batch, height, width, map_features]; None for a model without.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
       mask: True at observed sub-pixels, of the shape of the images or with 1 for any axis. If the observed pixels come
@@ -104,7 +104,7 @@ def sample_and_log_prob(
         images with equal keys receive equal noise, in a batch of any size. If the keys are sharded, so is the batch.
       shape: Number of images, height and width.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
       s: Maps [batch, height, width, map_features]; None for a model without.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
       mask: True at observed sub-pixels, of the shape of the images or with 1 for any axis. If the observed pixels come
@@ -147,7 +147,7 @@ class Drawn(NamedTuple):
 
 
 class SamplerInputs(NamedTuple):
-    """Keys, mask, condition; if guided, its batch alternates conditions and null conditions."""
+    """Keys, mask and condition. With guidance, its rows alternate between conditions and null conditions."""
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
@@ -202,7 +202,7 @@ def naive_sample(
         images with equal keys receive equal noise, in a batch of any size. If the keys are sharded, so is the batch.
       shape: Number of images, height and width.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
       s: Maps [batch, height, width, map_features]; None for a model without.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
       mask: True at observed sub-pixels, of the shape of the images or with 1 for any axis. If the observed pixels come

@@ -210,7 +210,8 @@ def condition_terms(
     Args:
       layer: The parameters of a layer, with the kernels of h and s by names such as "vertical_h".
       stack: The name of the stack, "vertical" or "horizontal".
-      condition: h, added alike at every pixel, and s, added at its own pixel; each has a separate V.
+      condition: The vector h, which is added alike at every pixel, and the map s, each of whose vectors is added at its
+        pixel. Each of the two has a separate V.
       precision: Precision of the matrix products, as in ``jax.numpy.dot``.
 
     Returns:
@@ -228,8 +229,8 @@ class VerticalOutput(NamedTuple):
 
     Attributes:
       pre_activation: The output of the convolution, before the condition is added.
-      crossing: Its 1x1 convolution, the term that is added in the horizontal stack, with that stack's bias and
-        condition.
+      crossing: What the horizontal stack adds to its pre-activation: a 1x1 convolution of ``pre_activation``, and the
+        bias and the condition of the horizontal stack.
       out: The gated output, which the next layer reads.
       memory: The rows that the next call needs.
     """

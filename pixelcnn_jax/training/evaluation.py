@@ -70,7 +70,7 @@ def evaluate(
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [count, height, width, channels]; the last axis may
         be missing if there is one channel.
       h: The condition, one row per image: vectors [count, condition], or class labels [count] for a network that reads
-        a one-hot vector; what a ``ConditionalModel`` takes is said by its conditioner. None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
       s: Maps [count, height, width, map_features]; None for a model without.
       batch_size: Number of images at a time, rounded up to a multiple of the number of devices.
 

@@ -102,8 +102,8 @@ def fit(
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
       h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or
-        bool, which a network of this package reads as one-hot vectors and any other network gets as int32; what a
-        ``ConditionalModel`` takes is said by its conditioner. None for p(x).
+        bool, which a network of this package reads as one-hot vectors and any other network gets as int32; a
+        ``ConditionalModel`` takes what its conditioner reads. None for p(x).
       s: Maps [count, height, width, map_features]; None for a model without.
       levels: Number of intensity levels of a sub-pixel. None takes that of the model, and otherwise 2 for bool, 256 for
         uint8 and 65,536 for uint16.
