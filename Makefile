@@ -18,10 +18,10 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
-	@echo 'PYTHON=python3.13 chooses the interpreter, ARGS="-k causal" is passed on to pytest.'
+	@echo 'PYTHON=python3.13 chooses the interpreter, ARGS="-k causal" is passed on, here to pytest.'
 
 demo: train-environment  ## train on handwritten digits in minutes: bits/dim, samples and the learning curve
-	"$(PY)" -m experiments.train --config=configs/digits.py --workdir=runs/digits
+	"$(PY)" -m experiments.train --config=configs/digits.py --workdir=runs/digits $(ARGS)
 
 test: dev-environment  ## all tests that guard a change; CPU=AVX2 compiles for that instruction set, with fusions as users have them
 	$(if $(CPU),PIXELCNN_TEST_CPU=$(CPU)) "$(PY)" -m pytest -m 'not long' $(ARGS)
