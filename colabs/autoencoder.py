@@ -60,8 +60,9 @@ from pixelcnn_jax.training.run import train
 
 # %% [markdown]
 # ## Training
-# Two pairs of networks are trained on the same batches: an encoder with a PixelCNN, on the likelihood, and an encoder
-# with a deconvolutional network, on the squared error. Both have a code of 10 numbers.
+# This cell trains two pairs of networks on the same batches. In the first, an encoder and a PixelCNN are trained on the
+# likelihood. In the second, an encoder and a deconvolutional network are trained on the squared error. Both have a code
+# of 10 numbers.
 
 # %%
 config = digits.get_config("autoencoder")
@@ -79,7 +80,8 @@ networks, variables, card = load_pretrained(workdir)
 
 # %% [markdown]
 # ## Reconstructions
-# In each row a held-out image, its reconstruction by squared error, and four samples of the PixelCNN given its code.
+# Each row shows a held-out image, its reconstruction by the network trained on the squared error, and four samples of
+# the PixelCNN given its code.
 
 # %%
 images = jnp.asarray(take_images(splits.test, 8))
@@ -90,7 +92,8 @@ ImageOps.scale(Image.fromarray(grid(rows, levels=splits.spec.levels)[..., 0]), 5
 
 # %% [markdown]
 # ## From one code to another
-# Equal keys along a row: only the code changes.
+# Each row goes from the code of one image to that of another. All samples of a row have the same key, so they differ
+# only because the code does.
 
 # %%
 from pixelcnn_jax import sample

@@ -58,7 +58,7 @@ picture
 
 # %% [markdown]
 # ## A picture in, bytes out, and back again
-# These digits were not trained on. The result is exact: nothing is lost.
+# The model was not trained on these digits. The restored images are exactly the original ones.
 
 # %%
 data = compress(model, variables, images)
@@ -70,8 +70,8 @@ print(f"the model's own figure is {float(bits_per_dim(model, variables, images).
 
 # %% [markdown]
 # ## Other formats
-# All images as one picture, which is kind to the other formats: each file has a header only once. Weights are not
-# counted: they are shared by all images that are ever compressed.
+# For comparison, the other formats store all images as one picture. This favours them, because the file then has only
+# one header. The weights of the model are not counted, because sender and receiver need them only once.
 
 # %%
 pixels = picture.width * picture.height
@@ -96,8 +96,8 @@ for name, value in bits.items():
 # %% [markdown]
 # ## A model of your own
 # Decoding needs the same probabilities to the last bit, and processors round differently. `digits_integer` therefore
-# computes in exact integers: its files can be read anywhere, by any version. `quantise` makes an integer model of a
-# trained network, and `save_pretrained` stores it for both sides.
+# computes in exact integers, so that any machine can read its files. `quantise` makes an integer model of a trained
+# network, and `save_pretrained` stores it for both sides.
 
 # %%
 network, weights, _ = load_pretrained("digits")

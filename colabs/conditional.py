@@ -56,7 +56,7 @@ def show(rows):
 
 # %% [markdown]
 # ## A row for each class
-# h is a one-hot vector. Each pixel is drawn given h and the pixels before it.
+# Here h is a one-hot vector, and each pixel is drawn given h and the pixels before it.
 
 # %%
 labels = jnp.arange(10).repeat(COLUMNS)
@@ -90,7 +90,8 @@ show(jnp.stack(walks))
 
 # %% [markdown]
 # ## Temperature
-# Below 1, likely values are drawn more often: strokes become smoother, and images more alike.
+# With a temperature below 1, likely values are drawn more often. The strokes become smoother, and the images more
+# alike. The rows show the temperatures 1, 0.8 and 0.6.
 
 # %%
 keys = jax.random.split(jax.random.key(2), 8)

@@ -54,8 +54,8 @@ key = jax.random.key(0)
 
 # %% [markdown]
 # ## Training
-# One network learns all temperatures: beta is its condition. It models one of the two colours of a checkerboard;
-# the other is summed exactly.
+# One network learns all temperatures, because beta is its condition. Colour the lattice as a checkerboard: the network
+# models the sites of one colour only, and those of the other are summed exactly.
 
 # %%
 network = ising.make_network(size=SIZE, layers=4, features=24)
@@ -64,8 +64,8 @@ variables = ising.train(network, variables, key, size=SIZE, settings=ising.Setti
 
 # %% [markdown]
 # ## The free energy at a beta of your choice
-# Its mean over samples is an upper bound. Importance weights remove the bias, and their effective sample size says how
-# much the network resembles the Boltzmann distribution: 100 % if the two are equal.
+# The variational figure is an upper bound of the free energy. Importance weights remove this bias, and the effective
+# sample size says how much the network resembles the Boltzmann distribution: it is 100 % if the two are equal.
 
 # %%
 found = ising.estimate(network, variables, key, BETA, size=SIZE, samples=10_000)

@@ -54,7 +54,8 @@ key = jax.random.key(0)
 
 # %% [markdown]
 # ## Inside a Linen module
-# Here it is the decoder of an auto-encoder. To sample, its own parameters go to the network itself.
+# Here the network is the decoder of an auto-encoder. To sample from it, pass the network itself with its part of the
+# parameters.
 
 # %%
 import flax.linen as nn
@@ -81,7 +82,7 @@ print(bridged(images[:4]).shape)  # logits: batch, height, width, channel, level
 
 # %% [markdown]
 # ## In plain JAX
-# The likelihood is a differentiable function of the variables. This is a whole training loop.
+# The likelihood is a differentiable function of the variables. This is a complete training loop.
 
 # %%
 model = GatedPixelCNN(levels=4, features=16, layers=3)

@@ -18,15 +18,15 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/train_on_tpu.ipynb)
 #
-# The CIFAR-10 config at the paper's width, on whatever accelerator this machine has. In Colab the workdir is on Google
-# Drive: if the session ends, run all cells again and training goes on where it was saved, with the same bits. No run of
-# this config has been finished yet.
+# This notebook trains the CIFAR-10 config at the paper's width on the accelerator that this machine has. In Colab, the
+# workdir is on Google Drive. If the session ends, run all cells again, and the training resumes from its last
+# checkpoint. Nobody has finished a run of this config yet.
 #
-# The options are those that the compiler's account favours
+# We chose the options by compiling the step for a TPU
 # ([Accelerators](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/accelerators.md)): layers in bfloat16, the
-# whole batch at once (`train.microbatch_size` stays unset), and no `model.remat`. With 32 images a chip the step needs
-# 1.5 GB of the 16 GB of a v5e chip. What depends on the kind of device, such as the loop over the layers, the package
-# chooses itself.
+# whole batch at once (`train.microbatch_size` stays unset), and no `model.remat`. With 32 images per chip, a step needs
+# 1.5 GB of the 16 GB of a v5e chip. Settings that depend on the kind of device, such as the loop over the layers, are
+# chosen automatically.
 
 # %% [markdown]
 # The next cell installs the project with its extra `train`, which this notebook needs. It does nothing where both are
@@ -67,7 +67,7 @@ print(jax.devices())
 
 # %% [markdown]
 # ## What it costs
-# Parameters, memory and arithmetic of one step, before training.
+# This cell prints the parameters, the memory and the FLOPs of one step, before anything is trained.
 
 # %%
 config = importlib.import_module(f"configs.{CONFIG}").get_config()
@@ -81,8 +81,8 @@ for name, value in cost.items():
 
 # %% [markdown]
 # ## Training
-# Each batch is shared by all devices. A line is printed at every validation, and the workdir's `report.html` shows
-# curve and samples.
+# Each batch is split over all devices. The training prints a line at every validation, and `report.html` in the workdir
+# shows the learning curve and samples.
 
 # %%
 workdir = Path(WORKDIR)

@@ -2,22 +2,24 @@
 
 import inspect
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+from docutils import nodes
+from sphinx.addnodes import desc_signature, pending_xref
+from sphinx.transforms import SphinxTransform
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # generate, experiments
 
-from generate import write_pages  # noqa: E402
+from generate import described, write_pages  # noqa: E402
 
 project = "pixelcnn-jax"
 author = "The pixelcnn-jax authors"
 project_copyright = author
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx_design", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 suppress_warnings = [
     "ref.python",  # public names are described where they are defined too, so a bare name has two targets
@@ -51,11 +53,19 @@ html_theme_options = {
 
 
 def copy_notebooks() -> None:
-    """Copies the notebooks, with their stored outputs, into the sources."""
+    """Copies the notebooks, with their stored outputs, into the sources; links to guides become those of the pages."""
     folder = DOCS / "notebooks"
     folder.mkdir(exist_ok=True)
     for notebook in (DOCS.parent / "colabs").glob("*.ipynb"):
-        shutil.copy2(notebook, folder)  # the time stays too, so that only changed ones are rendered again
+        text = notebook.read_text().replace(f"{html_theme_options['repository_url']}/blob/main/docs/", "../")
+        copy = folder / notebook.name
+        if not copy.is_file() or copy.read_text() != text:  # only changed ones are rendered again
+            copy.write_text(text)
+
+
+def link_notebooks(app: Any, page: str, source: list[str]) -> None:
+    """Makes links to notebooks, which lead to files in a checkout, those of the pages."""
+    source[0] = source[0].replace("](../colabs/", "](notebooks/")
 
 
 def point_to_models(app: Any, error: Exception | None) -> None:
@@ -67,11 +77,21 @@ def point_to_models(app: Any, error: Exception | None) -> None:
 def shorten(
     app: Any, kind: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
 ) -> Any:
-    """Returns a signature without the arguments that Flax adds to a module, and with the short name of JAX's arrays."""
+    """Returns a signature that can be read: without annotations, where sentences describe the arguments.
+
+    Modules lose the arguments that Flax adds, and JAX's arrays have their short name.
+    """
     if kind == "class" and issubclass(thing, nn.Module):
         fields = inspect.signature(thing).parameters.values()
         arguments = [f"{x.name}={x.default!r}" for x in fields if x.name not in ("parent", "name", "dtype")]
         return f"({', '.join(arguments)})", returns
+    if kind in ("function", "method") and "Args:" in (inspect.getdoc(thing) or ""):
+        parameters = [x for x in inspect.signature(thing).parameters.values() if x.name not in ("self", "cls")]
+        plain = [
+            x.replace(annotation=x.empty, default=... if inspect.isfunction(x.default) else x.default)
+            for x in parameters
+        ]
+        return str(inspect.Signature(plain)).replace("Ellipsis", "..."), None
     return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in (signature, returns))
 
 
@@ -80,10 +100,36 @@ def escape(app: Any, kind: str, name: str, thing: Any, options: Any, lines: list
     lines[:] = [re.sub(r"(``.*?``)|\|", lambda match: match[1] or r"\|", line) for line in lines]
 
 
+class LinkNames(SphinxTransform):
+    """Links the first mention of a name in each section to its description in the API."""
+
+    default_priority = 400  # before references are resolved
+
+    def apply(self, **_: Any) -> None:
+        """Called by Sphinx for each page."""
+        names, seen = described(), set()
+        for node in list(self.document.findall(nodes.literal)):
+            above, parent = [], node.parent
+            while parent:
+                above, parent = [*above, parent], parent.parent
+            no_place = (nodes.reference, pending_xref, nodes.title, desc_signature)
+            section = next((id(x) for x in above if isinstance(x, nodes.section)), None)
+            name = node.astext().removesuffix("()")
+            target = names.get(name.rpartition(".")[2], "")
+            is_free = target.endswith(name) and not any(isinstance(x, no_place) for x in above)
+            if target and is_free and (section, name) not in seen:
+                seen.add((section, name))
+                options = dict(refdomain="py", reftype="obj", reftarget=target, refexplicit=True)
+                link = pending_xref("", node.deepcopy(), refdoc=self.env.docname, **options)
+                node.replace_self(link)
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     copy_notebooks()
     write_pages()
+    app.add_transform(LinkNames)
+    app.connect("source-read", link_notebooks)
     app.connect("build-finished", point_to_models)
     app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-process-docstring", escape)

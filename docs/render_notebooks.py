@@ -1,7 +1,7 @@
 """Writes the notebooks of ``colabs/`` from their text: python docs/render_notebooks.py [NAME ...]
 
-Those that are named are executed, and their outputs stored. The others keep the outputs that they have, if their cells
-are the same.
+Those that are named are executed, and their outputs stored. The others keep the outputs that they have, if their code
+is the same.
 """
 
 import os
@@ -46,15 +46,20 @@ def tidy(notebook: Any) -> None:
             if "text" in output:
                 output.text = re.sub(r".*%\|.*\n?", "", output.text)
             output.get("data", {}).pop("image/jpeg", None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("text") != ""]
 
 
 def keep_outputs(notebook: Any, older: Path) -> None:
     """Takes the outputs of an older notebook whose code is the same."""
     if not older.exists():
         return
-    before = nbformat.read(older, as_version=4).cells
-    if [cell.source for cell in before] == [cell.source for cell in notebook.cells]:
-        for cell, old_cell in zip(notebook.cells, before, strict=True):
+    old, new = (
+        [cell for cell in one.cells if cell.cell_type == "code"]
+        for one in (nbformat.read(older, as_version=4), notebook)
+    )
+    if [cell.source for cell in old] == [cell.source for cell in new]:
+        for cell, old_cell in zip(new, old, strict=True):
             cell.update({name: old_cell[name] for name in ("outputs", "execution_count") if name in old_cell})
 
 

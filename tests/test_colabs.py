@@ -1,7 +1,9 @@
 """The notebooks: each runs from its first cell to its last, and is the same as its text."""
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import jupytext
@@ -19,10 +21,9 @@ REDUCED = [
     ("compress", {"COUNT": 20}, 1),
     ("conditional", {"COLUMNS": 1}, 3),
     ("physics", {"SIZE": 4, "STEPS": 2}, 1),
-    ("quickstart", {"STEPS": 3}, 4),
     ("reuse", {"STEPS": 3}, 1),
     ("train_on_tpu", {"CONFIG": "digits", "CHANGES": TINY, "WORKDIR": ""}, 1),
-    ("your_own_array", {"STEPS": 2}, 1),
+    ("your_images", {"STEPS": 2, "WORKDIR": ""}, 6),
 ]
 
 
@@ -46,6 +47,7 @@ def test_notebooks_run_at_reduced_size_without_a_warning(name, parameters, pictu
     # Neither kernels nor startup files of the user's; what the notebook writes is pytest's to remove.
     for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "TMPDIR"):
         monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")  # `pixelcnn`
     notebook = with_parameters(jupytext.read(COLABS / f"{name}.py"), **parameters)
     # What `pip install .` does not bring is named by the cell that installs.
     asks = "import sys; print({'sklearn', 'ml_collections'}.isdisjoint(sys.modules))"
@@ -53,7 +55,8 @@ def test_notebooks_run_at_reduced_size_without_a_warning(name, parameters, pictu
     # In the checkout, where configs and experiments are found.
     NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(ROOT)}}).execute()
     assert len([one for one in outputs(notebook, "execute_result") if "image/png" in one.data]) == pictures
-    assert [output.text for output in outputs(notebook, "stream") if output.name == "stderr"] == []
+    errors = "".join(output.text for output in outputs(notebook, "stream") if output.name == "stderr")
+    assert re.sub(r".*%\|.*", "", errors).strip() == ""  # commands show progress where they take long
     installs = next(cell.source for cell in notebook.cells if "find_spec" in cell.source)
     is_light = notebook.cells[-1].outputs[0].text == "True\n"
     assert is_light == (re.search('"(sklearn|ml_collections)"', installs) is None)

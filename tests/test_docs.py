@@ -55,6 +55,17 @@ def test_a_page_names_the_extra_that_its_examples_need(page):
     assert "[train]" in page.read_text() or not re.search(NEEDS_TRAIN, "".join(python_blocks(page)))
 
 
+def test_public_names_are_described_by_topic_and_stand_in_a_guide():
+    import pixelcnn_jax
+
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    spec.loader.exec_module(generate := importlib.util.module_from_spec(spec))
+    guides = "".join(page.read_text() for page in WRITTEN)
+    for name in pixelcnn_jax.__all__:
+        assert generate.described()[name] == f"pixelcnn_jax.{name}"
+        assert f"`{name}`" in guides, name
+
+
 @every_page
 def test_commands_exist(page):
     from pixelcnn_jax.cli.command import main
@@ -122,6 +133,13 @@ def test_fields_exist(page):
             assert name in (shared if section in shared else default_config(section))[section], (
                 f"config.{section}.{name}"
             )
+
+
+@every_page
+def test_relative_links_lead_to_files_of_a_checkout(page):
+    links = [link for _, link in re.findall(LINK, page.read_text())] + re.findall(r'href="([^"]*)"', page.read_text())
+    for link in links:
+        assert re.match("https?:|#", link) or (page.parent / link.partition("#")[0]).is_file(), link
 
 
 def test_no_link_of_readme_is_relative_on_a_package_index():

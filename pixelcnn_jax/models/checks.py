@@ -65,7 +65,7 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
     """Broadcasts a mask of four axes to images of ``shape``; raises InputError if it does not fit."""
     sizes = np.shape(mask)
     if len(sizes) != 4 or any(size not in (1, full) for size, full in zip(sizes, shape, strict=True)):
-        raise InputError(f"mask must have shape {[*shape]}, or 1 for any of these sizes, got {[*sizes]}.")
+        raise InputError(f"mask must have shape {[*shape]}, where any size may be 1, got {[*sizes]}.")
     return (jnp if isinstance(mask, jax.core.Tracer) else np).broadcast_to(mask, shape)
 
 

@@ -1,0 +1,278 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # From your images to samples
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/your_images.ipynb)
+#
+# In this tutorial you train a [PixelCNN](https://arxiv.org/abs/1606.05328) on a folder of images, draw new images from
+# it, save them, and measure how probable images are. Then you train a model of each class, let it complete images, and
+# compress images with it. Every step has a line of Python and, where there is one, the command for a shell.
+#
+# The images are handwritten digits, so that you can run everything at once, in five to ten minutes on one CPU core. To
+# use images of your own, change the values in one cell. No GPU is needed for images of this size.
+
+# %% [markdown]
+# The next cell installs the project with its extra `train`, which this notebook needs. It does nothing where both are
+# installed already.
+
+# %%
+import importlib.util
+
+if not all(map(importlib.util.find_spec, ["pixelcnn_jax", "sklearn"])):
+    # !git clone --quiet https://github.com/pixelcnn-jax/pixelcnn-jax
+    # %pip install --quiet "./pixelcnn-jax[train]"
+    assert importlib.util.find_spec("pixelcnn_jax"), "The package could not be installed: see the message above."
+
+# %% [markdown]
+# These are the values to change for images of your own. A small size makes a good first try, because the time of a
+# training step grows with the number of pixels. `LEVELS` is the number of values that a pixel can have. The digits have
+# 17 shades of grey. Leave 256 for photographs, and write 2 for drawings in black and white.
+
+# %% tags=["parameters"]
+FOLDER = "digits"  # the folder of images: FOLDER/train/CLASS/FILE and FOLDER/test/CLASS/FILE
+SIZE = 8  # images are cropped to a square and scaled to this height and width
+LEVELS = 17  # values of a pixel, from 2 to 256
+STEPS = 600  # training steps
+WORKDIR = "runs/tutorial"  # the models and pictures go here; in Colab, choose a folder of your Google Drive
+
+# %%
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+from matplotlib import pyplot as plt
+from PIL import Image, ImageOps
+from sklearn.datasets import load_digits
+
+from pixelcnn_jax import bits_per_dim, compress, decompress, evaluate, fit, quantise, sample, save_pretrained
+from pixelcnn_jax.data.dataset import read_all
+from pixelcnn_jax.data.image_files import as_levels, as_pixels, as_png, grid, save_grid
+from pixelcnn_jax.data.loading import load
+
+os.makedirs(WORKDIR, exist_ok=True)
+os.chdir(WORKDIR)
+
+# %% [markdown]
+# ## Your images
+# If there is no such folder yet, the next cell writes the 1,797 digits of scikit-learn into it, as PNG files. The first
+# 1,350 are for training and the others for the test. Each class has a folder of its own, here `0` to `9`.
+
+# %%
+if not Path(FOLDER).exists():
+    digits = load_digits()
+    for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        file = Path(FOLDER, "train" if number < 1350 else "test", str(label), f"{number}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(as_png(as_pixels(image[..., None].astype(int), levels=17)))
+
+# %% [markdown]
+# Now `load` finds the image files and prepares them, `read_all` reads them into arrays, and `as_levels` turns their
+# intensities from 0 to 255 into levels from 0 to `LEVELS - 1`, which is what a model works with.
+#
+# If you have arrays rather than files, leave this cell out and define `images`, `labels`, `test` and `test_labels`
+# yourself. Images are arrays of integers with the shape [count, height, width, channels], and labels are integers from
+# 0. If your images have no classes, write `labels=False`, and skip what needs them below.
+
+# %%
+train = read_all(load("folder", "train", data_dir=FOLDER, resize=SIZE, labels=True))
+images, labels = as_levels(train["image"], levels=LEVELS), train["label"]
+held_out = read_all(load("folder", "test", data_dir=FOLDER, resize=SIZE, labels=True))
+test, test_labels = as_levels(held_out["image"], levels=LEVELS), held_out["label"]
+
+
+def show(images, rows):
+    picture = Image.fromarray(grid(images.reshape(rows, -1, *images.shape[1:]), levels=LEVELS).squeeze())
+    return ImageOps.scale(picture, 5, Image.Resampling.NEAREST)
+
+
+print(images.shape, "values", images.min(), "to", images.max(), "classes", np.unique(labels))
+show(images[:: len(images) // 48][:48], rows=3)
+
+# %% [markdown]
+# ## Train
+# `fit` trains a model on the array, here in about two minutes on one CPU core. With `None`, it chooses a network that
+# suits the images. While it trains, a progress bar shows the loss and the time that is left. A tenth of the images is
+# held out: `fit` does not train on them, but scores the model on them ten times, prints each score, and returns the
+# parameters with the best one. The unit of the scores is bits/dim, the number of bits that the model needs for a pixel
+# (and channel) on average. Lower is better. A model that knows nothing needs log2 17 = 4.09 bits for a pixel with 17
+# levels.
+#
+# `workdir` names a folder for the state of the training. If the training is interrupted, run the cell again, and it
+# resumes.
+
+# %%
+model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdir="plain")
+
+# %% [markdown]
+# `history` has the scores as numbers. The curve of the held-out images tells you whether to train for longer: if it is
+# still falling at the end, choose more `STEPS`. The training loss is not lower here, because dropout acts only on it.
+
+# %%
+curves = {}
+for record in history:
+    for name in ("train", "validation"):
+        if (bits := record.get(f"{name}_bits_per_dim")) is not None:
+            curves.setdefault(name, []).append((record["step"], bits))
+figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
+for name, points in curves.items():
+    axes.plot(*zip(*points, strict=True), label=name)
+axes.set(xlabel="step", ylabel="bits/dim")
+axes.legend()
+plt.show()
+
+# %% [markdown]
+# ## Look at samples, and save them
+# `sample` draws new images. The key decides which: the same key draws the same images again.
+
+# %%
+drawn = sample(model, variables, jax.random.key(1), shape=(48, SIZE, SIZE))
+show(drawn, rows=3)
+
+# %% [markdown]
+# To see what the steps are good for, compare with two shorter trainings. The rows of the next picture are samples after
+# a thirtieth, a sixth, and all of the steps.
+
+# %%
+rows = []
+for steps in (max(1, STEPS // 30), max(1, STEPS // 6)):
+    short, short_variables, _ = fit(None, images, levels=LEVELS, steps=steps)
+    rows.append(sample(short, short_variables, jax.random.key(1), shape=(16, SIZE, SIZE)))
+show(np.concatenate([*rows, drawn[:16]]), rows=3)
+
+# %% [markdown]
+# You can save samples as one picture, or each as a PNG file. A sample holds levels, and `as_pixels` turns them into
+# intensities from 0 to 255.
+
+# %%
+save_grid(Path("samples.png"), drawn.reshape(3, 16, SIZE, SIZE, -1), levels=LEVELS)
+for number, pixels in enumerate(as_pixels(drawn, levels=LEVELS)):
+    Path(f"sample_{number}.png").write_bytes(as_png(pixels))
+
+# %% [markdown]
+# In a shell, `pixelcnn sample` draws a picture of 16 samples. The name of the model is the folder that `fit` wrote. The
+# command never overwrites a file, so the first line removes what an earlier run of this notebook has left.
+
+# %% language="sh"
+# rm -f grid.png
+# pixelcnn sample plain -o grid.png --count=16
+
+# %% [markdown]
+# ## How probable is an image?
+# `evaluate` computes the exact likelihood of the test images, and the interval tells how far the mean is known from so
+# many images.
+
+# %%
+score = evaluate(model, variables, test)
+low, high = score.interval
+print(f"{score.bits_per_dim:.3f} bits/dim: {score.nats:.1f} nats per image, 95 % interval {low:.1f} to {high:.1f}")
+
+# %% [markdown]
+# A nat is 1.44 bits, and papers often report the nats of a whole image. Use this score to compare two models: the lower
+# one predicts the images better. The score of a single image says how typical it is. Here are the 16 most probable test
+# images, and below them the 16 least probable ones.
+
+# %%
+bits = bits_per_dim(model, variables, test)
+order = np.argsort(bits)
+show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
+
+# %% [markdown]
+# In a shell, this command prints the bits/dim of each file. The third column, `less_png`, is what remains if you
+# subtract the bits/dim of the image as a PNG file. It is the better score if you look for anomalies.
+
+# %% language="sh"
+# pixelcnn score plain digits/test/3 | head -n 4
+
+# %% [markdown]
+# ## Condition on the class
+# To choose what to draw, train with the labels as the condition `h`. The rest is as before.
+
+# %%
+classes = int(labels.max()) + 1
+by_class, class_variables, _ = fit(None, images, h=labels, levels=LEVELS, steps=STEPS, workdir="classes")
+drawn = sample(
+    by_class, class_variables, jax.random.key(1), shape=(8 * classes, SIZE, SIZE), h=np.arange(classes).repeat(8)
+)
+show(drawn, rows=classes)
+
+# %% [markdown]
+# Each row has one class. In a shell, `pixelcnn sample classes --label=3 -o threes.png` draws the fourth of these rows.
+# The label tells the model something about the image, so the images become more probable.
+
+# %%
+score = evaluate(by_class, class_variables, test, h=test_labels)
+print(f"{score.bits_per_dim:.3f} bits/dim given the class")
+
+# %% [markdown]
+# ## Complete an image
+# The model draws an image pixel by pixel, in rows from the top. It can therefore continue an image whose first rows are
+# known. The mask is true where pixels are known. The top row of the picture shows test images. Below, the model has
+# seen only their upper half, and has drawn the lower half in three ways.
+
+# %%
+known = np.arange(SIZE).reshape(1, SIZE, 1, 1) < SIZE // 2
+originals = test[:: len(test) // 16][:16]
+observed = np.tile(originals, (3, 1, 1, 1))
+completed = sample(model, variables, jax.random.key(2), shape=(48, SIZE, SIZE), observed=observed, mask=known)
+show(np.concatenate([originals, completed]), rows=4)
+
+# %% [markdown]
+# ## Compress
+# A model that predicts pixels well can also store them in few bits. The decoder must compute exactly the same
+# probabilities as the encoder, on any computer, so `quantise` first turns the network into one that computes in
+# integers. `compress` then makes a string of bytes, from which `decompress` restores the images exactly.
+
+# %%
+integer, integers = quantise(model, variables, images[:500])
+data = compress(integer, integers, test)
+assert np.array_equal(decompress(integer, integers, data), test)
+separate = sum(len(as_png(pixels, optimize=True)) for pixels in as_pixels(test, levels=LEVELS))
+tiled = len(as_png(grid(test[None], levels=LEVELS, gap=0), optimize=True))
+print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as a PNG each {separate:,} bytes")
+
+# %% [markdown]
+# Whoever decompresses needs the same model, so save it. The command then compresses all images of a folder into one
+# file, which also keeps their names.
+
+# %%
+save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))
+
+# %% language="sh"
+# rm -rf digits.pcnn restored
+# pixelcnn compress codec digits/test -o digits.pcnn
+# pixelcnn decompress codec digits.pcnn -o restored
+
+# %% [markdown]
+# ## What to try next
+# - **Images of your own.** Set `FOLDER`, `SIZE` and `LEVELS` in the cell at the top, and run all cells again. If the
+#   folder has another layout, or the files have captions, see
+#   [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
+# - **A better model.** First train for longer, until the curve is flat. Then see
+#   [which model and which size](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sizes.md)
+#   suit your images, and what makes
+#   [training quick](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/quick_training.md).
+# - **Long trainings.** The training command writes a report with samples and scores, resumes, and augments images:
+#   [Getting started](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/getting_started.md#train).
+# - **More from a model.**
+#   [Sampling](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sampling.md) has temperature and guidance,
+#   [Conditioning](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/conditioning.md) has maps, sentences and
+#   sets of images as conditions, and
+#   [Likelihoods](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/likelihoods.md) says with what you can
+#   compare a score.
+# - **If something fails**, look for the symptom in
+#   [Troubleshooting](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/troubleshooting.md).
