@@ -11,8 +11,7 @@ from jaxtyping import Array, DTypeLike, Float, Int, Integer, Key
 
 Values = Integer[Array | np.ndarray, "*#subpixels"]
 
-# Bounds of the log-scales, from nearly all mass in one of 256 levels to uniform.
-MIN_LOG_SCALE, MAX_LOG_SCALE = -7.0, 7.0
+MAX_LOG_SCALE = 7.0  # of a uniform component
 NARROWED = 0.25  # initial spacing of components around a linear prediction, relative to the default
 MIN_LOG_WEIGHT = -6.0  # initial log-weight of a point mass; components have 0
 
@@ -55,7 +54,12 @@ class Mixture(NamedTuple):
     log_scales: Float[Array, "*subpixels components"]
 
 
-def mixture_of(numbers: Float[Array, "*subpixels numbers"]) -> Mixture:
+def min_log_scale(levels: int) -> float:
+    """Computes the smallest log-scale: nearly all mass in one level, of 256 at least; a multiple of 1/64."""
+    return -7.0 - math.floor(64 * math.log(max(1.0, (levels - 1) / 255))) / 64
+
+
+def mixture_of(numbers: Float[Array, "*subpixels numbers"], *, levels: int = 256) -> Mixture:
     """Builds a mixture from a head's outputs; zeros give a nearly uniform one."""
     count = numbers.shape[-1] // 3
     weights, means, scales, ends = jnp.split(numbers, (count, 2 * count, 3 * count), axis=-1)
@@ -63,7 +67,7 @@ def mixture_of(numbers: Float[Array, "*subpixels numbers"]) -> Mixture:
     return Mixture(
         log_weights=jax.nn.log_softmax(jnp.concatenate([weights, ends + MIN_LOG_WEIGHT], axis=-1)),
         means=means + centres.astype(numbers.dtype),
-        log_scales=jnp.clip(scales - math.log(2 * count), MIN_LOG_SCALE, MAX_LOG_SCALE),
+        log_scales=jnp.clip(scales - math.log(2 * count), min_log_scale(levels), MAX_LOG_SCALE),
     )
 
 
@@ -123,7 +127,7 @@ def mixture_log_probs(
 
     The end levels hold the tails. Other masses are sigmoid(a) sigmoid(-b) (1 - exp(b - a)), stable far from the means.
     """
-    mixture = mixture_of(numbers)
+    mixture = mixture_of(numbers, levels=levels)
     values = jnp.asarray(values).astype(jnp.int32)[..., None]  # uint8 cannot hold 256
     rate = jnp.exp(-mixture.log_scales)
     offset = intensities(values, levels, mixture.means.dtype) - mixture.means
@@ -145,7 +149,7 @@ def mixture_logits(numbers: Float[Array, "*subpixels numbers"], *, levels: int) 
     """
     *subpixels, count = numbers.shape
     numbers = numbers.reshape(-1, count)  # jaxlib 0.10.2 crashes with eight axes (jax issue 40412)
-    mixture = mixture_of(numbers)
+    mixture = mixture_of(numbers, levels=levels)
     components = mixture.means.shape[-1]
     weights, ends = jnp.split(jnp.exp(mixture.log_weights), (components,), axis=-1)
     rate, half = jnp.exp(-mixture.log_scales)[..., None], 1 / (levels - 1)

@@ -16,6 +16,7 @@ CODES = GatedPixelCNN(levels=6, channels=2, features=8, layers=2, code_features=
 
 MIXTURE = GatedPixelCNN(levels=6, channels=2, features=6, layers=1, mixture=2, point_masses=True)
 PREDICTION = MIXTURE.clone(linear_prediction=True)
+COUNTS = PREDICTION.clone(levels=2**16)
 
 
 def one_hot(count, classes, seed=0):

@@ -199,21 +199,22 @@ function* stepsOf(model, images, labels, width) {
 
 /** Reads a container, and checks its numbers before time or memory depends on them. */
 async function unpack(model, bytes, limit) {
-  const begins = (at) => String.fromCharCode(...bytes.subarray(at, at + 10)) === "\x93PCNN\r\n\x1a\x01\0";
+  const begins = (at) => String.fromCharCode(...bytes.subarray(at, at + 10)) === "\x93PCNN\r\n\x1a\x02\0";
   const end = bytes.length - 8;
-  check(begins(0) && end >= 70, "This is not a .pcnn file of version 1.");
+  check(begins(0) && end >= 74, "This is not a .pcnn file of version 2.");
   const next = Number(new BigUint64Array(bytes.slice(10, 18).buffer)[0]);
   check(!begins(next), "This file holds images of several sizes: decompress it in a shell.");
   const holds = (at, to, digest) => bytes.subarray(at, to).every((x, i) => x === digest[i]);
   check(next === bytes.length && holds(end, end + 8, await sha256(bytes.subarray(0, end))), DAMAGED);
-  const numbers = new Uint32Array(bytes.slice(34, 70).buffer);
-  const [count, high, height, width, channels, levels, size, lanes, extra] = numbers;
+  const numbers = new Uint32Array(bytes.slice(34, 74).buffer);
+  const [count, high, height, width, channels, levels, size, lanes, tile, extra] = numbers;
   check(holds(18, 34, await digestOf(model)), "This file was compressed with another model.");
+  check(!tile, "This file holds images in tiles: decompress it in a shell.");
   const subpixels = (count + high * 2 ** 32) * height * width * channels;
   check(subpixels <= limit && size * width <= 2 ** 13, "This file is too large for a browser.");
   const isOwn = channels === model.channels && levels === model.levels;
   check(isOwn && size > 0 && subpixels > 0 && subpixels <= 1024 * bytes.length, DAMAGED);
-  let at = 70 + extra;
+  let at = 74 + extra;
   const streams = Array.from({ length: Math.ceil(count / size) }, () => {
     let length = 0, scale = 1;
     for (; bytes[at] > 127; scale *= 128) length += (bytes[at++] & 127) * scale;
@@ -237,6 +238,7 @@ class PixelCNN {
   constructor(arrays, { networks, image_spec: size }) {
     const isPlain = !networks.code_features && !arrays["condition.shifts.s"];
     check(isPlain && networks.class === "IntegerPixelCNN", "This is no integer model of pixels.");
+    check(networks.levels <= 4096, "This model has more than 4,096 levels: decompress its files in a shell.");
     const part = (name, pick = (x) => x) => Object.fromEntries(Object.keys(arrays)
       .filter((path) => path.startsWith(name))
       .map((path) => [path.slice(name.length + 1), pick(arrays[path])]));

@@ -30,10 +30,18 @@ SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU c
 @options.output_option("File to write")
 @options.label_option
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, help="Images per group.")
+@click.option("--tile", type=click.IntRange(min=16), help="Side of the tiles in which large images are coded.")
 @click.option("--verify/--no-verify", default=True, help="Decode and compare before writing.")
 @options.json_option
 def compress(
-    name: str, files: tuple[Path, ...], output: Path, label: str | None, batch_size: int, verify: bool, as_json: bool
+    name: str,
+    files: tuple[Path, ...],
+    output: Path,
+    label: str | None,
+    batch_size: int,
+    tile: int | None,
+    verify: bool,
+    as_json: bool,
 ) -> None:
     """Compress image files losslessly into one file.
 
@@ -54,8 +62,8 @@ def compress(
         alike = batch_size if len(by_shape) == 1 else 16 if len(images) >= 16 else 1  # to share their programs
         h = density.h(density.labels_of(label, [*images]))
         names = pack_names([*images], part=len(sizes), parts=len(by_shape))
-        sizes.append(coding.Uncoded(np.stack([*images.values()]), h, None, min(batch_size, alike), names))
-    rows = sum(-(-len(part.images) // part.batch_size) * part.images.shape[1] for part in sizes)
+        sizes.append(coding.Uncoded(np.stack([*images.values()]), h, None, min(batch_size, alike), names, tile))
+    rows = sum(-(-len(x) // size) * x.shape[1] * -(-x.shape[2] // (tile or x.shape[2])) for x, _, _, size, *_ in sizes)
     with options.progress("compressing", rows * (1 + verify)) as on_row:
         data = b"".join(coding.compress_sizes(density.model, density.variables, sizes, verify=verify, on_row=on_row))
     atomic_write(output, data)
@@ -96,7 +104,7 @@ def decompress(
             f"--max-subpixels must be at least {subpixels} to decompress these images, which takes about {minutes} "
             f"minutes on one CPU core, got {max_subpixels}."
         )
-    rows = sum(len(container.streams) * container.shape[1] for container, _ in parts)
+    rows = sum(container.rows for container, _ in parts)
     with (
         TemporaryDirectory(prefix=".pixelcnn", dir=target.parent) as temporary,
         options.progress("decompressing", rows) as on_row,

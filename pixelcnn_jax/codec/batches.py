@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt32
 
-from pixelcnn_jax.codec.container import MAX_ROW, Container
+from pixelcnn_jax.codec.container import LOW, MAX_ROW, Container
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import Condition
 
@@ -79,11 +79,18 @@ class Batch:
         """Bytes of the coder states of each group."""
         return [4 * self.containers[index].lanes for index, _ in self.members]
 
+    @property
+    def states(self) -> UInt32[np.ndarray, "groups lanes"]:
+        """State of every lane before its first image is encoded."""
+        states = [self.containers[index].state_of(group) for index, group in self.members]
+        states += [LOW] * (self.program.groups - len(states))
+        return np.repeat(np.array(states, np.uint32)[:, None], self.program.lanes, axis=1)
+
     def places(self) -> Positions:
         present, (heights, widths) = np.zeros(self.program[:2], bool), np.zeros((2, self.program.groups), np.int32)
         for (row, images), index, _ in self._groups():
             present[row, images] = True
-            heights[row], widths[row] = self.containers[index].shape[1:3]
+            heights[row], widths[row] = self.containers[index].extent_of(self.members[row][1])
         return Positions(present, heights, widths)
 
     def gather(self, values: Sequence[Any]) -> Shaped[np.ndarray, "batch ..."]:
@@ -91,31 +98,30 @@ class Batch:
         rows, first = max(1, -(-self.places().heights.max() // STRIP)) * STRIP, values[0]
         size = (rows, self.program.columns) if first.ndim == 4 else ()
         result = np.zeros((*self.program[:2], *size, first.shape[-1]), first.dtype)
-        for at, index, images in self._groups():
-            x = values[index][images]
+        for at, index, window in self._groups():
+            x = values[index][window[: first.ndim - 1]]
             result[(*at, *map(slice, x.shape[1:-1]))] = x
         return result.reshape(-1, *result.shape[2:])
 
     def scatter(self, padded: Shaped[np.ndarray, "batch ..."], values: Sequence[np.ndarray]) -> None:
         """The inverse of ``gather``."""
         padded = padded.reshape(*self.program[:2], *padded.shape[1:])
-        for at, index, images in self._groups():
-            part = values[index][images]
+        for at, index, window in self._groups():
+            part = values[index][window]
             part[...] = padded[(*at, *map(slice, part.shape[1:-1]))]
 
     def condition(self, conditions: Sequence[Condition]) -> Condition:
         return Condition(*(None if x[0] is None else self.gather(x) for x in zip(*conditions, strict=True)))
 
-    def _groups(self) -> Iterator[tuple[tuple[Any, ...], int, slice]]:
-        """Yields each group's row and places in it, its container, and its images there.
+    def _groups(self) -> Iterator[tuple[tuple[Any, ...], int, tuple[slice, ...]]]:
+        """Yields each group's row and places in it, its container, and its images, rows and columns there.
 
         Padded lanes stay empty: the lane of an image is that of the container.
         """
         for row, (index, group) in enumerate(self.members):
-            first, lanes = group * self.containers[index].batch_size, self.containers[index].lanes
-            images = np.arange(self.containers[index].images_of(group))
+            lanes, images = self.containers[index].lanes, np.arange(self.containers[index].images_of(group))
             places = images // lanes * self.program.lanes + images % lanes
-            yield (row, places), index, slice(first, first + len(images))
+            yield (row, places), index, self.containers[index].window_of(group)
 
 
 def plan(containers: Sequence[Container]) -> list[Batch]:
@@ -126,12 +132,12 @@ def plan(containers: Sequence[Container]) -> list[Batch]:
     Raises:
       InputError: if small images are too different to share a program.
     """
-    frames = [(-(-x.batch_size // x.lanes), x.lanes, common_size(x.shape[2])) for x in containers]
+    frames = [(-(-x.batch_size // x.lanes), x.lanes, common_size(x.columns)) for x in containers]
     kinds: list[list[int]] = []
     frame: tuple[int, ...] = (0, 0, 0)
     rows = padding = 0
     for index in sorted(range(len(containers)), key=frames.__getitem__, reverse=True):
-        own, height = frames[index], containers[index].groups * containers[index].shape[1]
+        own, height = frames[index], containers[index].rows
         shared, work = tuple(map(max, frame, own)), height * math.prod(own)
         more = (rows + height) * math.prod(shared) - rows * math.prod(frame) - work
         padding += more

@@ -7,8 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Num
 
-from pixelcnn_jax.codec.frequencies import HEIGHT_BITS, MAX_LEVELS, SHARE_BITS, SLOPE_BITS
-from pixelcnn_jax.codec.tables import LIMIT, precision_of
+from pixelcnn_jax.codec.frequencies import (
+    HEIGHT_BITS,
+    MAX_LEVELS,
+    SHARE_BITS,
+    SLOPE_BITS,
+    SYMBOL_BITS,
+    WIDE_HEIGHT_BITS,
+    is_wide,
+)
+from pixelcnn_jax.codec.tables import LIMIT, input_shift, precision_of
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_masks
@@ -27,16 +35,20 @@ def check_bounds(model: Network, variables: Variables) -> None:
         least = -24 if "condition" in name else 1  # a map may have fractions
         low, high = (least, 25) if "shifts" in name else (0, 2**23) if "clips" in name else (-LIMIT, LIMIT)
         _require((low <= x).all() and (x <= high).all(), f"{name} must be between {low} and {high}")
-    _require(model.levels <= MAX_LEVELS, f"levels must be at most {MAX_LEVELS}")
+    most, wide = MAX_LEVELS if model.mixture else 1 << SYMBOL_BITS, is_wide(model.levels)
+    _require(model.levels <= most, f"levels must be at most {most}")
     exp, product = tables["exp"], np.abs(tables["tanh"]).max() * np.abs(tables["sigmoid"]).max()
     _require(exp[0] == exp.max() == 2**SHARE_BITS and exp.min() == exp[-1] == 0, "exp must fall from 2**16 to 0")
     shift = precision_of(model).gate_shift
     _require(product + 2 ** (shift - 1) <= LIMIT, "tables must have products of at most 2**24")
     if model.mixture:
         heights, slopes = tables["logistic"], tables["slopes"]
-        _require(0 <= heights[0] and heights[-1] <= 2**HEIGHT_BITS, "logistic must be between 0 and 2**16")
+        bits = WIDE_HEIGHT_BITS if wide else HEIGHT_BITS
+        _require(0 <= heights[0] and heights[-1] <= 2**bits, f"logistic must be between 0 and 2**{bits}")
+        _require(np.diff(heights).max() < 2**16, "logistic must rise by less than 2**16")
         _require((np.diff(heights) >= 0).all(), "logistic must not fall")
-        _require((0 <= slopes).all() and (slopes <= 2**SLOPE_BITS).all(), "slopes must be between 0 and 2**10")
+        least, steepest = (1, 2**20) if wide else (0, 2**SLOPE_BITS)
+        _require((least <= slopes).all() and (slopes <= steepest).all(), f"slopes must be {least} to {steepest}")
     gates = np.full(model.features, np.floor(product * 2.0**-shift + 0.5))
     own_row = above = input_range(model, params)
     before = np.zeros(model.features)  # the largest features of the layer before
@@ -91,4 +103,5 @@ def input_range(model: Any, params: Params) -> Num[np.ndarray, " inputs"]:
     """Bounds the inputs of the first layer."""
     if model.code_features:
         return np.append(1, np.abs(params["embedding"]["kernel"]).max(axis=1))
-    return np.append(1, np.full(model.channels, model.levels - 1))
+    shift = input_shift(model)
+    return np.append(1, np.full(model.channels, np.floor((model.levels - 1) * 2.0**-shift + 0.5)))

@@ -25,6 +25,7 @@ def compress(
     h: ConditionLike | None = None,
     s: Map | None = None,
     batch_size: int = 256,
+    tile: int | None = None,
     verify: bool = True,
     extra: bytes = b"",
     on_row: OnRow | None = None,
@@ -41,6 +42,8 @@ def compress(
       h: Class labels [count], or one-hot vectors [count, classes]; None for a model without. They are not stored.
       s: Maps [count, height, width, map_features]; None for a model without. They are not stored.
       batch_size: Number of images in a group, which can be decompressed alone; 16 take about 2 % more bytes than 256.
+      tile: Side in pixels of the tiles in which large images are coded. Each can be decompressed alone, and the memory
+        needed is that of the images and a few tiles. None codes whole images.
       verify: Whether to decompress and compare before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container.
       on_row: Called with the index of each row of a group that is finished, for a progress bar.
@@ -61,7 +64,8 @@ def compress(
       >>> len(data), bool((decompress(model, variables, data) == images).all())
       (1527, True)
     """
-    return compress_sizes(model, variables, [Uncoded(images, h, s, batch_size, extra)], verify=verify, on_row=on_row)[0]
+    uncoded = Uncoded(images, h, s, batch_size, extra, tile)
+    return compress_sizes(model, variables, [uncoded], verify=verify, on_row=on_row)[0]
 
 
 class Uncoded(NamedTuple):
@@ -72,6 +76,7 @@ class Uncoded(NamedTuple):
     s: Map | None
     batch_size: int
     extra: bytes
+    tile: int | None = None
 
 
 def compress_sizes(
@@ -79,15 +84,16 @@ def compress_sizes(
 ) -> list[bytes]:
     """Compresses images of several sizes with few programs."""
     network, arrays, containers, conditions = integer_network(model), [], [], []
-    for images, h, s, batch_size, extra in sizes:
+    for images, h, s, batch_size, extra, tile in sizes:
         arrays.append(images := np.asarray(as_images(images, channels=network.channels, levels=network.levels)))
         _, weights, condition = apply_conditioner(model, variables, h, s, shape=images.shape)
         check_size(images.shape)
-        batch_size = max(1, min(batch_size, len(images), MAX_ROW // images.shape[2]))
+        columns = min(tile or images.shape[2], images.shape[2])
+        batch_size = max(1, min(batch_size, len(images), MAX_ROW // columns))
         lanes = max(1, batch_size // IMAGES_PER_LANE["mixture" if network.mixture else "softmax"])
         digest = digest_of_integers(network, params_of(weights))
         conditions.append(condition)
-        containers.append(Container(digest, images.shape, network.levels, batch_size, lanes, extra))
+        containers.append(Container(digest, images.shape, network.levels, batch_size, lanes, tile or 0, extra))
     coder = Coder(network, params_of(weights), containers, conditions, on_row)
     return [pack(container) for container in coder.compress(arrays, verify=verify)]
 
@@ -100,6 +106,7 @@ def decompress(
     h: ConditionLike | None = None,
     s: Map | None = None,
     group: int | None = None,
+    tile: tuple[int, int] | None = None,
     max_subpixels: int = MAX_CODED_SUBPIXELS,
     on_row: OnRow | None = None,
 ) -> UInt[np.ndarray, "count height width channels"]:
@@ -110,8 +117,9 @@ def decompress(
       variables: Its variables.
       data: The container. It may come from a stranger: nothing is computed before its bytes are checked.
       h: The labels or vectors that ``compress`` was given; those of the group if there is one.
-      s: The maps that ``compress`` was given; those of the group if there is one.
+      s: The maps that ``compress`` was given; those of the group, and of the tile, if there is one.
       group: Index of the one group of images to decompress; None for all.
+      tile: Row and column of the one tile of the images to decompress, if they were compressed in tiles; None for all.
       max_subpixels: Number of sub-pixels above which a container is rejected, because the memory must hold them.
       on_row: Called with the index of each row of a group that is finished, for a progress bar.
 
@@ -133,8 +141,7 @@ def decompress(
         raise InputError(f"data must be bytes, got a path: read the file with Path({str(data)!r}).read_bytes().")
     container = unpack(data)
     check_size(container.shape, max_subpixels=max_subpixels)
-    if group is not None:
-        container = container.only(group)
+    container = container.only(group, tile)
     return decompress_sizes(model, variables, [(container, h, s)], on_row=on_row)[0]
 
 

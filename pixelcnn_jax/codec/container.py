@@ -3,7 +3,7 @@
     magic, version, length of all | digest of the model | numbers | extra | length of each group | groups | digest
 
 Numbers are little-endian; group lengths are varints. Streams are padded to one byte per ``SUBPIXELS_PER_BYTE``
-sub-pixels: the file length bounds the work it can declare.
+sub-pixels: the file length bounds the work it can declare. A group is a tile of some images, or all of them.
 """
 
 import hashlib
@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from pixelcnn_jax.foundation.errors import InputError
 
 MAGIC = b"\x93PCNN\r\n\x1a"  # a transfer in text mode damages it
-VERSION = 1
+VERSION = 2
+LOW = 1 << 24  # smallest state of the coder
 MAX_CODED_SUBPIXELS = 2**28  # of all images in a container
 MAX_ROW = 2**16  # pixels in one row of a batch
 SUBPIXELS_PER_BYTE = 1024  # at most; real images have less than 60
 
 _START = struct.Struct("<8sHQ")
-_NUMBERS = struct.Struct("<16sQIIIIIII")
+_NUMBERS = struct.Struct("<16sQIIIIIIII")
 _SIZE = 8  # bytes of a digest: one of 2**64 damages would pass
 
 
@@ -35,8 +36,10 @@ class Container:
       levels: intensity levels.
       batch_size: images per group; the last may have fewer.
       lanes: coder states per group.
+      tile: side of the tiles, which are coded alone; 0 for whole images.
       extra: the caller's bytes.
       streams: one per group.
+      first, columns_of_all: of one tile, its number, and ``columns`` where it comes from.
     """
 
     model: bytes
@@ -44,25 +47,72 @@ class Container:
     levels: int
     batch_size: int
     lanes: int
+    tile: int
     extra: bytes
     streams: tuple[bytes, ...] = ()
+    first: int = 0
+    columns_of_all: int = 0
 
-    def only(self, group: int) -> "Container":
-        """Selects one group."""
-        if not 0 <= group < len(self.streams):
-            raise InputError(f"group must be 0 to {len(self.streams) - 1}, got {group}.")
-        shape = (self.images_of(group), *self.shape[1:])
-        return replace(self, shape=shape, streams=self.streams[group : group + 1])
+    def only(self, group: int | None, tile: tuple[int, int] | None) -> "Container":
+        """Selects the images of one group, one tile of the images, or both."""
+        count, (rows, columns), streams, first = self.shape[0], self.grid, self.streams, self.first
+        size, tiles = self.shape[1:3], rows * columns
+        if group is not None:
+            if not 0 <= group < len(streams) // tiles:
+                raise InputError(f"group must be 0 to {len(streams) // tiles - 1}, got {group}.")
+            streams, count = streams[group * tiles :][:tiles], self.images_of(group * tiles)
+        if tile is not None:
+            if not (0 <= tile[0] < rows and 0 <= tile[1] < columns):
+                raise InputError(f"tile must be (0, 0) to ({rows - 1}, {columns - 1}), got {tile}.")
+            first = tile[0] * columns + tile[1]
+            streams, size = streams[first::tiles], self.extent_of(first)
+        shape = count, *size, self.shape[3]
+        return replace(self, shape=shape, streams=streams, first=first, columns_of_all=self.columns)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        height, width = self.shape[1:3]
+        return (-(-height // self.tile), -(-width // self.tile)) if self.tile else (1, 1)
+
+    @property
+    def columns(self) -> int:
+        """Pixels in one row of a group, at most: programs depend on it."""
+        return self.columns_of_all or min(self.tile or self.shape[2], self.shape[2])
 
     @property
     def groups(self) -> int:
-        return -(-self.shape[0] // self.batch_size)
+        return -(-self.shape[0] // self.batch_size) * math.prod(self.grid)
+
+    @property
+    def rows(self) -> int:
+        """Rows of pixels of all groups."""
+        return self.groups // self.grid[0] * self.shape[1]
 
     def images_of(self, group: int) -> int:
-        return min(self.batch_size, self.shape[0] - group * self.batch_size)
+        return min(self.batch_size, self.shape[0] - group // math.prod(self.grid) * self.batch_size)
+
+    def window_of(self, group: int) -> tuple[slice, slice, slice]:
+        """Locates a group: images, rows and columns."""
+        part, tile = divmod(group, math.prod(self.grid))
+        corner, (height, width) = divmod(tile, self.grid[1]), self.extent_of(group)
+        at = part * self.batch_size, *(self.tile * place for place in corner)
+        sizes = zip(at, (self.images_of(group), height, width), strict=True)
+        images, rows, columns = (slice(start, start + size) for start, size in sizes)
+        return images, rows, columns
+
+    def extent_of(self, group: int) -> tuple[int, int]:
+        """Computes a group's height and width."""
+        row, column = divmod(group % math.prod(self.grid), self.grid[1])
+        height, width = self.shape[1:3]
+        return min(self.tile or height, height - self.tile * row), min(self.tile or width, width - self.tile * column)
+
+    def state_of(self, group: int) -> int:
+        """Looks up the state in which the coder begins a group: tiles in another order are noticed."""
+        return LOW + self.first + group % math.prod(self.grid)
 
     def subpixels_of(self, group: int) -> int:
-        return self.images_of(group) * math.prod(self.shape[1:])
+        return math.prod((self.images_of(group), *self.extent_of(group), self.shape[3]))
 
 
 def digest(*parts: bytes | memoryview) -> bytes:
@@ -77,9 +127,10 @@ def padded(coded: bytes, subpixels: int) -> bytes:
 
 def pack(container: Container) -> bytes:
     """Serialises a container."""
-    numbers = *container.shape, container.levels, container.batch_size, container.lanes, len(container.extra)
+    numbers = *container.shape, container.levels, container.batch_size, container.lanes, container.tile
     lengths = [_varint(len(stream)) for stream in container.streams]
-    body = b"".join([_NUMBERS.pack(container.model, *numbers), container.extra, *lengths, *container.streams])
+    header = _NUMBERS.pack(container.model, *numbers, len(container.extra))
+    body = b"".join([header, container.extra, *lengths, *container.streams])
     start = _START.pack(MAGIC, VERSION, _START.size + len(body) + _SIZE)
     return start + body + digest(start, body)
 
@@ -118,25 +169,24 @@ def check_size(shape: tuple[int, ...], *, max_subpixels: int = MAX_CODED_SUBPIXE
 
 
 def _unpack_body(body: bytes) -> Container:
-    model, *shape, levels, batch_size, lanes, extra_length = _NUMBERS.unpack_from(body)
+    model, *shape, levels, batch_size, lanes, tile, extra_length = _NUMBERS.unpack_from(body)
     at = _NUMBERS.size + extra_length
-    extra, lengths = body[_NUMBERS.size : at], []
-    if min(shape) < 1 or not 1 <= lanes <= batch_size <= min(shape[0], max(1, MAX_ROW // shape[2])):
+    container = Container(model, tuple(shape), levels, batch_size, lanes, tile, body[_NUMBERS.size : at])
+    lengths: list[int] = []
+    if min(shape) < 1 or not 1 <= lanes <= batch_size <= min(shape[0], max(1, MAX_ROW // container.columns)):
         raise IndexError
-    for _ in range(min(-(-shape[0] // batch_size), len(body))):
+    for _ in range(min(container.groups, len(body))):
         length = shift = 0
         while body[at] & 128 and shift < 63:
             length, shift, at = length | (body[at] & 127) << shift, shift + 7, at + 1
         lengths.append(length | body[at] << shift)
         at += 1
     ends = [at + end for end in itertools.accumulate(lengths)]
-    if ends[-1] != len(body) or len(lengths) * batch_size < shape[0]:
+    if ends[-1] != len(body) or len(lengths) != container.groups:
         raise IndexError
-    streams = tuple(body[end - length : end] for end, length in zip(ends, lengths, strict=True))
-    container = Container(model, tuple(shape), levels, batch_size, lanes, extra, streams)
     for group, length in enumerate(lengths):
         subpixels = container.subpixels_of(group)
-        # At most 20 bits per sub-pixel, plus padding.
-        if not max(4 * lanes, subpixels / SUBPIXELS_PER_BYTE) <= length <= 4 * lanes + 3 * subpixels:
+        # At most 20 bits per symbol, two symbols per sub-pixel, plus padding.
+        if not max(4 * lanes, subpixels / SUBPIXELS_PER_BYTE) <= length <= 4 * lanes + 6 * subpixels:
             raise IndexError
-    return container
+    return replace(container, streams=tuple(body[end - n : end] for end, n in zip(ends, lengths, strict=True)))

@@ -1,19 +1,20 @@
 """Integer frequencies of a softmax or a mixture of discretised logistics, each at least 1.
 
 32 bits suffice: logits are multiples of 2**-8, table entries at most 2**16, and both factors of a product below 2**16.
-CDFs of a mixture are monotonic sums of integer weights times sigmoid table entries; decoding bisects. See
-``docs/integer_codec.md``.
+CDFs of a mixture are monotonic sums of integer weights times sigmoid table entries; decoding bisects. A value of more
+than 12 bits is two symbols, its high byte and then its low byte. See ``docs/integer_codec.md``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Int32, Integer, UInt32
+from jaxtyping import Array, Bool, Float, Int, Int32, Integer, UInt32
 
-MAX_LEVELS = 2**12  # frequencies of at least 1 cost little up to there
+SYMBOL_BITS = 12  # values of one symbol: frequencies of at least 1 cost little up to there
+MAX_LEVELS = 2**16  # of a mixture; a softmax has one symbol
 SHARE_BITS = 16
 LOGIT_STEP = 8
 EXP_SIZE = 3018  # 2**16 exp(-d 2**-8) rounds to 0 from d = 3017 on
@@ -24,13 +25,24 @@ SUM_SHIFT = WEIGHT_BITS + HEIGHT_BITS - MIXTURE_BITS
 ARGUMENT_STEP, ARGUMENT_RANGE = 10, 12  # step of the sigmoid's argument, and its largest value
 SCALE_STEP = 6  # of a log-scale
 SLOPE_BITS = 10  # of the largest slope
-COEFFICIENT_SHIFT = 5  # from the step of a coefficient's product to that of a mean
+WIDE_STEP, WIDE_HEIGHT_BITS = 8, 22  # of the sigmoid's table for two symbols
+FRACTION_BITS = 8  # of the sigmoid's argument between two entries of that table
 MAX_DISTANCE = 2**20 - 1  # clip range of a distance
+
+
+def is_wide(levels: int) -> bool:
+    """Whether a value takes two symbols."""
+    return levels > 1 << SYMBOL_BITS
 
 
 def mean_step(levels: int) -> int:
     """Computes a mean's step in half levels."""
-    return 14 - (levels - 1).bit_length()
+    return (17 if is_wide(levels) else 14) - (levels - 1).bit_length()
+
+
+def coefficient_shift(levels: int) -> int:
+    """Computes the shift from a coefficient times a difference, in half levels, to a mean."""
+    return 11 - mean_step(levels) if is_wide(levels) else 5
 
 
 class Cumulative(NamedTuple):
@@ -111,12 +123,17 @@ class IntegerMixture:
     slope_shifts: Int32[Array, " scales"]
     total_bits = MIXTURE_BITS
 
+    @property
+    def size(self) -> int:
+        """Number of values of the symbol."""
+        return self.levels
+
     def read(self, outputs: Float[Array, "*subpixels outputs"]) -> Any:
         """Converts head outputs, ordered as in ``mixture_of``, to ``Logistics``."""
         count = outputs.shape[-1] // 3
         weights, means, scales, ends = jnp.split(outputs, (count, 2 * count, 3 * count), axis=-1)
         sums = cumulative_weights(self.exp, jnp.concatenate([weights, ends], axis=-1))
-        ones = -(-self.levels >> (MIXTURE_BITS - WEIGHT_BITS))  # weight of a frequency of 1 for each level
+        ones = -(-self.size >> (MIXTURE_BITS - WEIGHT_BITS))  # weight of a frequency of 1 for each value
         bounds = sums * np.uint32((1 << WEIGHT_BITS) - ones) // sums[..., -1:]
         index = jnp.clip(scales, 0, self.slopes.size - 1).astype(jnp.int32)
         return Logistics(
@@ -128,10 +145,7 @@ class IntegerMixture:
 
     def bound(self, numbers: Logistics, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
         """Sums the frequencies below a value: 0 at level 0, 2**20 at ``levels``."""
-        edges = (2 * values - self.levels) << mean_step(self.levels)
-        distance = jnp.clip(edges[..., None] - numbers.means, -MAX_DISTANCE, MAX_DISTANCE)
-        arguments = (distance * numbers.slopes + (1 << (numbers.shifts - 1))) >> numbers.shifts
-        reach = self.logistic.size // 2
+        arguments, reach = self.arguments(numbers, values, MAX_DISTANCE), self.logistic.size // 2
         heights = self.logistic.at[jnp.clip(arguments, -reach, reach) + reach].get(mode="promise_in_bounds")
         count = numbers.means.shape[-1]
         below = jnp.sum(numbers.weights[..., :count] * heights, axis=-1, dtype=jnp.uint32)
@@ -139,33 +153,143 @@ class IntegerMixture:
             below += numbers.weights[..., count] << HEIGHT_BITS
         inner = values.astype(jnp.uint32) + (below >> SUM_SHIFT)
         last = np.uint32(1 << MIXTURE_BITS)
-        return jnp.where(values <= 0, np.uint32(0), jnp.where(values >= self.levels, last, inner))
+        return jnp.where(values <= 0, np.uint32(0), jnp.where(values >= self.size, last, inner))
+
+    def arguments(
+        self, numbers: Logistics, values: Int32[Array, "*subpixels"], reach: Any
+    ) -> Int32[Array, "*subpixels components"]:
+        """Computes the sigmoid's arguments at the lower edges of levels."""
+        edges = (2 * values - self.levels) << mean_step(self.levels)
+        distance = jnp.clip(edges[..., None] - numbers.means, -reach, reach)
+        return (distance * numbers.slopes + (1 << (numbers.shifts - 1))) >> numbers.shifts
 
     def level_at(
-        self, numbers: Logistics, slot: UInt32[Array, "*subpixels"]
+        self, numbers: Any, slot: UInt32[Array, "*subpixels"]
     ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
         """Bisects for the interval of a slot."""
-        bits = (self.levels - 1).bit_length()
+        bits = (self.size - 1).bit_length()
 
         def halve(i: Array, result: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             values, start, end = result
             tried = values + (jnp.int32(1 << bits - 1) >> i)
             bound = self.bound(numbers, tried)
-            above = (tried < self.levels) & (bound <= slot)
+            above = (tried < self.size) & (bound <= slot)
             return jnp.where(above, tried, values), jnp.where(above, bound, start), jnp.where(above, end, bound)
 
         first = jnp.zeros(slot.shape, jnp.int32), jnp.zeros_like(slot), jnp.full_like(slot, 1 << MIXTURE_BITS)
         values, start, end = jax.lax.fori_loop(0, bits, halve, first)
         return values, start, end - start
 
-    def log_frequencies(self, numbers: Logistics) -> Float[Array, "*subpixels levels"]:
-        numbers = Logistics(*(x[..., None, :] for x in numbers))
-        shape = *numbers.means.shape[:-2], self.levels + 1
+    def log_frequencies(self, numbers: Any) -> Float[Array, "*subpixels levels"]:
+        numbers = jax.tree.map(lambda x: x[..., None, :], numbers)
+        shape = *jax.tree.leaves(numbers)[0].shape[:-2], self.size + 1
         bounds = self.bound(numbers, jax.lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1))
         return log_of_frequency(bounds[..., 1:] - bounds[..., :-1], MIXTURE_BITS)
 
 
+@dataclass(frozen=True)
+class HighByte(IntegerMixture):
+    """Frequencies of the high byte of a value; its ``logistic`` is interpolated linearly."""
+
+    @property
+    def size(self) -> int:
+        return -(-self.levels >> 8)
+
+    def heights(self, numbers: Logistics, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels weights"]:
+        """Computes every component's CDF at the lower edges of levels: 0 at level 0, 2**22 at ``levels``."""
+        reach, top = self.logistic.size // 2 << FRACTION_BITS, np.uint32(1 << WIDE_HEIGHT_BITS)
+        arguments = self.arguments(numbers, values, jnp.minimum(MAX_DISTANCE, (1 << 30) // numbers.slopes))
+        index = jnp.clip(arguments, -reach, reach - 1) + reach
+        low, high = (self.logistic.at[(index >> FRACTION_BITS) + i].get(mode="promise_in_bounds") for i in (0, 1))
+        fraction = (index & ((1 << FRACTION_BITS) - 1)).astype(jnp.uint32)
+        inner = low + ((high - low) * fraction >> FRACTION_BITS)
+        if numbers.weights.shape[-1] > inner.shape[-1]:  # the point masses at the lowest and highest level
+            inner = jnp.concatenate([inner, jnp.full_like(inner[..., :1], top), jnp.zeros_like(inner[..., :1])], -1)
+        at = values[..., None]
+        return jnp.where(at <= 0, np.uint32(0), jnp.where(at >= self.levels, top, inner))
+
+    def bound(self, numbers: Logistics, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
+        heights = self.heights(numbers, values << 8) >> (WIDE_HEIGHT_BITS - HEIGHT_BITS)
+        below = jnp.sum(numbers.weights * heights, axis=-1, dtype=jnp.uint32)
+        inner = values.astype(jnp.uint32) + (below >> SUM_SHIFT)
+        return jnp.where(values >= self.size, np.uint32(1 << MIXTURE_BITS), inner)
+
+    def low_byte(self, numbers: Logistics, high: Int32[Array, "*subpixels"]) -> tuple["LowByte", "WithinByte"]:
+        """Conditions the distribution on the high byte."""
+        low, first = LowByte(*(getattr(self, field.name) for field in fields(self))), high << 8
+        whole = jnp.zeros_like(numbers.weights[..., :1])
+        within = WithinByte(numbers, first[..., None], self.heights(numbers, first), whole > 0, whole, whole)
+        last = jnp.full_like(high, 256)
+        within = within._replace(is_rare=(low.sums(within, last) < 1 << 25)[..., None])
+        total = low.sums(within, last)[..., None]
+        surplus = 32 - SHARE_BITS - jax.lax.clz(total)
+        return low, within._replace(surplus=surplus, total=total >> surplus)
+
+    def log_frequencies(self, numbers: Logistics) -> Float[Array, "*subpixels levels"]:
+        high = super().log_frequencies(numbers)
+        numbers = jax.tree.map(lambda x: jnp.repeat(x[..., None, :], self.size, axis=-2), numbers)
+        low, within = self.low_byte(numbers, jax.lax.broadcasted_iota(jnp.int32, high.shape, high.ndim - 1))
+        every = high[..., None] + low.log_frequencies(within)
+        return every.reshape(*high.shape[:-1], -1)[..., : self.levels]
+
+
+class WithinByte(NamedTuple):
+    """Integers of the low byte's frequencies, given the high byte.
+
+    Attributes:
+      logistics: of the mixture.
+      first: lowest level with this high byte.
+      heights: every component's CDF there.
+      is_rare: whether sums keep the six bits that they would otherwise lose.
+      surplus, total: shift of the sums to 16 bits, and the largest sum so shifted.
+    """
+
+    logistics: Logistics
+    first: Int32[Array, "*subpixels 1"]
+    heights: UInt32[Array, "*subpixels weights"]
+    is_rare: Bool[Array, "*subpixels 1"]
+    surplus: UInt32[Array, "*subpixels 1"]
+    total: UInt32[Array, "*subpixels 1"]
+
+
+class LowByte(HighByte):
+    """Frequencies of the low byte of a value."""
+
+    size = 256
+
+    def sums(self, within: WithinByte, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
+        """Sums weights times CDFs, and a little for every value, so that no sum of all is 0."""
+        weights, rest = within.logistics.weights, WIDE_HEIGHT_BITS - HEIGHT_BITS
+        heights = self.heights(within.logistics, within.first[..., 0] + values) - within.heights
+        high = jnp.sum(weights * (heights >> rest), axis=-1, dtype=jnp.uint32)
+        low = jnp.sum(weights * (heights & ((1 << rest) - 1)), axis=-1, dtype=jnp.uint32)
+        even, rare = values.astype(jnp.uint32), within.is_rare[..., 0]
+        return jnp.where(rare, (high << rest) + low + (even << 8), high + (low >> rest) + (even << 2))
+
+    def bound(self, numbers: Any, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
+        sums = self.sums(numbers, values) >> numbers.surplus[..., 0]
+        shares = sums * np.uint32((1 << SHARE_BITS) - 16) // numbers.total[..., 0]
+        inner, last = values.astype(jnp.uint32) + (shares << 4), np.uint32(1 << MIXTURE_BITS)
+        return jnp.where(numbers.first[..., 0] + values >= self.levels, last, inner)
+
+    log_frequencies = IntegerMixture.log_frequencies
+
+
 Distribution = IntegerSoftmax | IntegerMixture  # converts the outputs of a head to frequencies
+
+
+def symbol_intervals(
+    distribution: Distribution, numbers: Any, values: Integer[Array | np.ndarray, "*subpixels"]
+) -> tuple[UInt32[Array, "*subpixels symbols"], UInt32[Array, "*subpixels symbols"]]:
+    """Computes the lower bound and frequency of every symbol of a value."""
+    if isinstance(distribution, HighByte):
+        values = jnp.asarray(values).astype(jnp.int32)
+        low = distribution.low_byte(numbers, values >> 8)
+        parts = [interval(distribution, numbers, values >> 8), interval(*low, values & 255)]
+    else:
+        parts = [interval(distribution, numbers, values)]
+    starts, frequencies = (jnp.stack(x, axis=-1) for x in zip(*parts, strict=True))
+    return starts, frequencies
 
 
 def interval(

@@ -18,7 +18,7 @@ from pixelcnn_jax.codec import rans
 from pixelcnn_jax.codec.batches import STRIP, Batch, Positions, plan
 from pixelcnn_jax.codec.bounds import check_bounds
 from pixelcnn_jax.codec.container import Container, padded
-from pixelcnn_jax.codec.frequencies import interval
+from pixelcnn_jax.codec.frequencies import symbol_intervals
 from pixelcnn_jax.codec.integer import IntegerPixelCNN
 from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, exact_product, prepare
 from pixelcnn_jax.foundation.errors import InputError
@@ -110,7 +110,7 @@ class Coder:
             intervals, rows = _intervals_of_strip(IntegerStream(self.model), self.params, rows, *strip)
             strips.append(intervals)
             self._report(places, first)
-        coded = rans.encode(strips, lanes=batch.program.lanes, total_bits=self.model.total_bits)
+        coded = rans.encode(strips, batch.states, total_bits=self.model.total_bits)
         sizes = zip(coded, batch.heads, batch.subpixels, strict=False)
         return [padded(x[:head] + x[4 * batch.program.lanes :], subpixels) for x, head, subpixels in sizes]
 
@@ -118,13 +118,13 @@ class Coder:
         """Decodes a padded batch."""
         condition, places, heads = batch.condition(self.conditions), batch.places(), batch.heads
         streams = [self.containers[index].streams[group] for index, group in batch.members]
-        states = np.full((batch.program.groups, batch.program.lanes), rans.LOW, np.uint32)
+        states = batch.states
         ends, positions = np.zeros((2, batch.program.groups), np.int32)
         for row, (stream, head) in enumerate(zip(streams, heads, strict=True)):
             states[row, : head // 4], ends[row] = np.frombuffer(stream[:head], "<u4"), len(stream) - head
         coder, strips = jnp.asarray(states), []
         rows = first_rows(IntegerStream(self.model), self.params, batch.images, batch.program.columns)
-        most = STRIP * batch.program.columns * batch.program.images * self.model.channels * 3  # bytes of a strip
+        most = STRIP * batch.program.columns * batch.program.images * self.model.channels * 6  # bytes of a strip
         for first in range(0, max(1, places.heights.max()), STRIP):
             data = np.zeros((batch.program.groups, most), np.uint8)
             for row, stream in enumerate(streams):
@@ -137,7 +137,7 @@ class Coder:
             if (positions > ends).any():
                 break
             self._report(places, first)
-        ended = (np.asarray(coder) == rans.LOW).all() and (positions <= ends).all()
+        ended = (np.asarray(coder) == batch.states).all() and (positions <= ends).all()
         whole = (
             padded(stream[: head + end], size) == stream
             for stream, head, end, size in zip(streams, heads, positions, batch.subpixels, strict=False)
@@ -208,9 +208,9 @@ def _intervals_of_strip(
     outputs, rows = stream.read_rows(net, rows, images, condition)
     distribution = distribution_of(stream.model, net["tables"])
     by_row = (jnp.moveaxis(jnp.asarray(x), 1, 0) for x in (outputs, images))  # all levels of all rows are much memory
-    by_row = jax.lax.map(lambda row: interval(distribution, distribution.read(row[0]), row[1]), tuple(by_row))
+    by_row = jax.lax.map(lambda row: symbol_intervals(distribution, distribution.read(row[0]), row[1]), tuple(by_row))
     starts, frequencies = (jnp.moveaxis(x, 0, 1) for x in by_row)
-    held = places.hold(jnp.arange(STRIP), jnp.arange(images.shape[2])).reshape(*images.shape[:3], 1)
+    held = places.hold(jnp.arange(STRIP), jnp.arange(images.shape[2])).reshape(*images.shape[:3], 1, 1)
     intervals = starts, jnp.where(held, frequencies, np.uint32(0))
     return jax.tree.map(lambda x: x.reshape(*places.present.shape, -1), intervals), rows
 
@@ -245,7 +245,7 @@ def _decode_strip(
 
         def decode(coder: Any, outputs: Array, _: Array, column: Array, colour: int) -> tuple[Array, Any]:
             numbers, present = distribution.read(outputs.reshape(groups, images, -1)), places.hold(row, column)
-            values, coder = rans.decode_subpixel(distribution, numbers, present[:, :, 0, 0], coder, data)
+            values, coder = rans.decode_value(distribution, numbers, present[:, :, 0, 0], coder, data)
             return values.reshape(batch), coder
 
         return row + 1, *advance_row(stream, params, condition, row, state, decode, width, read=stream.read_outputs)

@@ -9,7 +9,13 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.frequencies import Distribution, IntegerMixture, IntegerSoftmax, interval, log_of_frequency
+from pixelcnn_jax.codec.frequencies import (
+    Distribution,
+    IntegerMixture,
+    IntegerSoftmax,
+    log_of_frequency,
+    symbol_intervals,
+)
 from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, prepare
 from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
@@ -59,8 +65,8 @@ class IntegerPixelCNN(GatedPixelCNN):
     ) -> Float[Array, "batch height width channels"]:
         """Computes log-frequencies of the values, in nats."""
         distribution, outputs = self.integer_outputs(images, condition)
-        _, frequencies = interval(distribution, distribution.read(outputs), images)
-        return log_of_frequency(frequencies, distribution.total_bits)
+        _, frequencies = symbol_intervals(distribution, distribution.read(outputs), images)
+        return log_of_frequency(frequencies, distribution.total_bits).sum(axis=-1)
 
     def integer_outputs(
         self, images: Images, condition: Condition
@@ -73,7 +79,7 @@ class IntegerPixelCNN(GatedPixelCNN):
 
     @property
     def total_bits(self) -> int:
-        """Frequencies of a sub-pixel sum to two to this power."""
+        """Frequencies of a symbol sum to two to this power."""
         return (IntegerMixture if self.mixture else IntegerSoftmax).total_bits
 
     @nn.nowrap

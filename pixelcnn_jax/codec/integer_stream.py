@@ -12,8 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from pixelcnn_jax.codec.frequencies import COEFFICIENT_SHIFT, Distribution, IntegerMixture, IntegerSoftmax, mean_step
-from pixelcnn_jax.codec.tables import LIMIT, precision_of
+from pixelcnn_jax.codec.frequencies import (
+    Distribution,
+    HighByte,
+    IntegerMixture,
+    IntegerSoftmax,
+    coefficient_shift,
+    is_wide,
+    mean_step,
+)
+from pixelcnn_jax.codec.tables import LIMIT, input_shift, precision_of
 from pixelcnn_jax.distributions import differences, neighbours, split_coefficients
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_block, colour_slice
@@ -34,7 +42,8 @@ def distribution_of(model: Network, tables: Params) -> Distribution:
     """Builds the head's distribution."""
     if not model.mixture:
         return IntegerSoftmax(tables["exp"])
-    return IntegerMixture(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
+    kind = HighByte if is_wide(model.levels) else IntegerMixture
+    return kind(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
 
 
 def prepare(model: Network, params: Params) -> Params:
@@ -51,6 +60,8 @@ def prepare(model: Network, params: Params) -> Params:
 
     parts = {name: part for name, part in params.items() if name != "first"}
     net: Params = jax.tree.map_with_path(convert, parts | {"layers": layers_of(params, model.layers)})
+    scales = [1.0] + [2.0 ** -input_shift(model)] * (model.inputs - 1)
+    net["inputs"] = jnp.asarray(scales, jnp.float32).reshape(1, 1, 1, -1)
     net["tables"]["gate"] = jnp.asarray(2.0 ** -precision_of(model).gate_shift, jnp.float32)
     return net | {"layers": [layer | {"tables": net["tables"]} for layer in net["layers"]]}
 
@@ -126,6 +137,7 @@ def vertical_stack(
     ``net["inside"]``, if present, zeroes padding columns.
     """
     crossings, remembered = [], []
+    x = into_first_layer(net, x)
     if condition.s is not None:
         shifts, clips = net["condition"]["shifts"], net["condition"]["clips"]
         condition = condition._replace(s=clipped(rescale(jnp.asarray(condition.s), shifts["s"]), clips["s"]))
@@ -146,6 +158,11 @@ def vertical_stack(
 def integer_horizontal_conv(layer: Params, window: Float[Array, "batch height _ features"]) -> Float[Array, "..."]:
     """Convolves the columns left of each pixel."""
     return exact_product(window, layer["horizontal"]["kernel"][None, :-1])
+
+
+def into_first_layer(net: Params, x: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
+    """Rescales encoded pixels, of which products read 12 bits."""
+    return rescale(x, net["inputs"][..., : x.shape[-1]])
 
 
 def into_layer(layer: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
@@ -181,11 +198,13 @@ def integer_horizontal_layer(
 def add_integer_prediction(
     model: Network, outputs: Float[Array, "*subpixels outputs"], terms: Float[Array, "*subpixels terms"]
 ) -> Float[Array, "*subpixels numbers"]:
-    """Adds a linear prediction to the means, within 2**24."""
-    count = model.mixture
+    """Adds a linear prediction to the means, in 32 bits."""
+    count, limit = model.mixture, 2**31 if is_wide(model.levels) else LIMIT
     numbers, coefficients = split_coefficients(outputs, terms, count)
-    coefficients = clipped(coefficients, LIMIT // (4 * coefficients.shape[-2] * (model.levels - 1)) - 1)
-    shifts = rescale(jnp.sum(coefficients * terms[..., 1:, None], axis=-2), 2.0**-COEFFICIENT_SHIFT)
+    coefficients = clipped(coefficients, limit // (4 * coefficients.shape[-2] * (model.levels - 1)) - 1)
+    products = coefficients.astype(jnp.int32) * terms[..., 1:, None].astype(jnp.int32)
+    shift = coefficient_shift(model.levels)
+    shifts = (jnp.sum(products, axis=-2, dtype=jnp.int32) + (1 << shift - 1) >> shift).astype(numbers.dtype)
     return numbers.at[..., count : 2 * count].add(shifts + terms[..., :1] * 2.0 ** (mean_step(model.levels) - 1))
 
 
@@ -274,9 +293,9 @@ class IntegerStream:
         x = encode_integers(self.model, params, images)
         above = jnp.concatenate([rows.last, x], axis=1)
         crossings, remembered = vertical_stack(params, above[:, :-1], rows.layers, condition)
-        inputs, features = x, None
+        features = None
         for layer, crossing in zip(params["layers"], crossings, strict=True):
-            inputs = inputs if features is None else into_layer(layer, features)
+            inputs = into_first_layer(params, x) if features is None else into_layer(layer, features)
             left = layer["horizontal"]["kernel"].shape[0] - 1
             window = jnp.pad(inputs, ((0, 0), (0, 0), (left, 0), (0, 0)))[:, :, :-1]
             features, _ = integer_horizontal_layer(
@@ -307,7 +326,8 @@ class IntegerStream:
     ) -> PixelState:
         layers, placeholders = params["layers"], [None] * (1 + self.model.layers)
         crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above[:-1]]
-        contexts = [x + integer_horizontal_conv(*args) for x, *args in zip(crossings, layers, columns, strict=True)]
+        inputs = [into_first_layer(params, columns[0]), *columns[1:]]
+        contexts = [x + integer_horizontal_conv(*args) for x, *args in zip(crossings, layers, inputs, strict=True)]
         return PixelState(contexts, placeholders, placeholders, neighbours_of(columns[0], above[-1], column))
 
     def read_outputs(
@@ -316,6 +336,7 @@ class IntegerStream:
         """Computes head outputs of a colour, given earlier ones in ``pixel``."""
         weights, block = params["colours"][colour], colour_slice(self.model.features, self.model.channels, colour)
         x: Array = encode_integers(self.model, params, pixel)[..., : self.model.inputs_before(colour)]
+        x = into_first_layer(params, x)
         out: Any = None
         inputs, gated = [], []
         for layer, context, before, gated_before in zip(weights["layers"], *state[:3], strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.frequencies import MAX_LEVELS
+from pixelcnn_jax.codec.frequencies import MAX_LEVELS, SYMBOL_BITS
 from pixelcnn_jax.codec.integer import IntegerPixelCNN, check_one_hot
 from pixelcnn_jax.codec.integer_stream import CONDITION_KERNELS
 from pixelcnn_jax.codec.rounding import Statistics, quantise_params
@@ -53,7 +53,8 @@ def quantise(
         decide the ranges of the integers.
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without.
       s: Their maps [count, height, width, map_features]; None for a model without. Maps are rounded to about a thousand
-        values and clipped to 1.5 times the largest value here; integers up to 341 stay exact.
+        values, or 16,000 above 4,096 levels, and clipped to 1.5 times the largest value here; integers up to 341 stay
+        exact.
 
     Returns:
       The integer model and its variables. Keep both: files can be decompressed with them alone.
@@ -73,9 +74,10 @@ def quantise(
     folds = type(getattr(model, "network", None)) is GatedPixelCNN
     if folds and isinstance(model, ConditionalModel) and isinstance(model.conditioner, ConstantCondition):
         model, variables = _with_constant_h(model, variables)
-    if type(model) is not GatedPixelCNN or model.levels > MAX_LEVELS:
+    if type(model) is not GatedPixelCNN or model.levels > (MAX_LEVELS if model.mixture else 1 << SYMBOL_BITS):
         raise InputError(
-            f"model must be a GatedPixelCNN with at most {MAX_LEVELS} levels: other networks have no integer form."
+            f"model must be a GatedPixelCNN with at most {1 << SYMBOL_BITS} levels, or {MAX_LEVELS} with a mixture: "
+            "other networks have no integer form."
         )
     images = as_images(images, channels=model.channels, levels=model.levels)
     model = model.clone(dropout=0.0, dtype="float32", remat=False)

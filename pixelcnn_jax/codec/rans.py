@@ -1,7 +1,7 @@
 """Interleaved rANS (Duda 2013): 32-bit states, byte-wise renormalisation.
 
 Image j of a group belongs to lane j modulo the lanes, which share one byte stream. States stay in [2**24, 2**32);
-frequencies sum to 2**16 or 2**20. Decoding must end at the initial state, 2**24.
+frequencies sum to 2**16 or 2**20. Decoding must end at the initial state, 2**24 plus the number of the tile.
 """
 
 from collections.abc import Sequence
@@ -13,25 +13,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, UInt8, UInt32
 
-from pixelcnn_jax.codec.frequencies import Distribution
-
-LOW = 1 << 24  # smallest state
+from pixelcnn_jax.codec.container import LOW
+from pixelcnn_jax.codec.frequencies import Distribution, HighByte
 
 DecoderState = tuple[UInt32[Array | np.ndarray, "groups lanes"], Int[Array | np.ndarray, " groups"]]
 Counts = UInt32[Array | np.ndarray, "groups images subpixels"]
 
 
-def encode(strips: Sequence[tuple[Counts, Counts]], *, lanes: int, total_bits: int) -> list[bytes]:
+def encode(
+    strips: Sequence[tuple[Counts, Counts]], states: UInt32[Array | np.ndarray, "groups lanes"], *, total_bits: int
+) -> list[bytes]:
     """Encodes each group: lane states, then bytes in decoding order.
 
     Args:
-      strips: start and frequency per sub-pixel, in decoding order; frequency 0 marks padding. Images are a multiple of
+      strips: start and frequency per symbol, in decoding order; frequency 0 marks padding. Images are a multiple of
         the lanes.
-      lanes: states per group.
+      states: initial state of every lane.
       total_bits: frequencies sum to two to this power.
     """
-    groups = range(len(strips[0][0]))
-    states = jnp.full((len(groups), lanes), LOW, jnp.uint32)
+    groups, states = range(len(states)), jnp.asarray(states)
     pieces: list[list[bytes]] = []
     for starts, frequencies in reversed(strips):
         states, *coded = _encode(states, starts, frequencies, total_bits)
@@ -69,14 +69,29 @@ def _encode(
     return states, pushed, used
 
 
-def decode_subpixel(
+def decode_value(
     distribution: Distribution,
     numbers: Any,
     present: Bool[Array | np.ndarray, "groups images"],
     coder: DecoderState,
     data: UInt8[Array | np.ndarray, "groups bytes"],
 ) -> tuple[Int[Array, "groups images"], DecoderState]:
-    """Decodes one sub-pixel of all images, and advances states and positions.
+    """Decodes all symbols of a sub-pixel of all images; arguments are those of ``decode_symbol``."""
+    values, coder = decode_symbol(distribution, numbers, present, coder, data)
+    if isinstance(distribution, HighByte):
+        low, coder = decode_symbol(*distribution.low_byte(numbers, values), present, coder, data)
+        values = values << 8 | low
+    return values, coder
+
+
+def decode_symbol(
+    distribution: Distribution,
+    numbers: Any,
+    present: Bool[Array | np.ndarray, "groups images"],
+    coder: DecoderState,
+    data: UInt8[Array | np.ndarray, "groups bytes"],
+) -> tuple[Int[Array, "groups images"], DecoderState]:
+    """Decodes one symbol of all images, and advances states and positions.
 
     Args:
       distribution, numbers: as from ``Distribution.read``, leaves [groups, images, _].

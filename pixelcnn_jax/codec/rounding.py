@@ -6,13 +6,15 @@ import jax
 import numpy as np
 
 from pixelcnn_jax.codec.bounds import input_range, largest_sums
-from pixelcnn_jax.codec.tables import LIMIT, Precision, make_tables, output_units, precision_of
+from pixelcnn_jax.codec.frequencies import is_wide
+from pixelcnn_jax.codec.tables import LIMIT, Precision, input_shift, make_tables, output_units, precision_of
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.parameters import Params, layers_of
 
 RESIDUAL = 2**16  # about the largest value of the residual stream
 LARGEST_CONDITION = 2**9  # about, of a map or an embedded code
+LARGEST_WIDE_CONDITION = 2**13  # about, of a map where values have more than 12 bits
 MARGIN = 1.5  # clip range over the calibration maximum
 MAX_STEP, MAX_SUM_STEP = 16, 30  # finest step of an operand, of a sum
 DAMPING = 0.1  # fraction of the mean variance added to each
@@ -183,7 +185,7 @@ def quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Param
     """Quantises all parameters."""
     residual_step = step_within(np.concatenate([layer["residual"].largest for layer in seen["layers"]]), RESIDUAL)
     common: Params = {}
-    unit = np.full(model.channels, 1 / (model.levels - 1))  # inputs are 1 and 2 x - (levels - 1)
+    unit = np.full(model.channels, 2.0 ** input_shift(model) / (model.levels - 1))  # inputs: 1 and 2 x - (levels - 1)
     if model.code_features:
         table = params["embedding"]["kernel"]
         step = step_within(np.abs(table), LARGEST_CONDITION)
@@ -191,7 +193,8 @@ def quantise_params(model: GatedPixelCNN, params: Params, seen: Params) -> Param
         unit = np.full(model.channels * model.code_features, 2.0**-step)
     s = None
     if seen["condition"] is not None:
-        step, reach = range_of(seen["condition"], step_within(seen["condition"].largest, LARGEST_CONDITION))
+        most = LARGEST_WIDE_CONDITION if is_wide(model.levels) else LARGEST_CONDITION
+        step, reach = range_of(seen["condition"], step_within(seen["condition"].largest, most))
         reach = np.full(reach.shape, reach.max())
         s = seen["condition"], (step, reach)
         common["condition"] = {"shifts": {"s": -step}, "clips": {"s": reach}}

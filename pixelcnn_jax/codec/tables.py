@@ -8,16 +8,21 @@ from jaxtyping import Float
 from pixelcnn_jax.codec.frequencies import (
     ARGUMENT_RANGE,
     ARGUMENT_STEP,
-    COEFFICIENT_SHIFT,
     EXP_SIZE,
+    FRACTION_BITS,
     HEIGHT_BITS,
     LOGIT_STEP,
     SCALE_STEP,
     SHARE_BITS,
     SLOPE_BITS,
+    SYMBOL_BITS,
+    WIDE_HEIGHT_BITS,
+    WIDE_STEP,
+    coefficient_shift,
+    is_wide,
     mean_step,
 )
-from pixelcnn_jax.distributions import MAX_LOG_SCALE, MIN_LOG_SCALE, MIN_LOG_WEIGHT, NARROWED, centres_of
+from pixelcnn_jax.distributions import MAX_LOG_SCALE, MIN_LOG_WEIGHT, NARROWED, centres_of, min_log_scale
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.parameters import Params
@@ -40,6 +45,11 @@ class Precision(NamedTuple):
         return TANH_BITS + SIGMOID_BITS - self.gate
 
 
+def input_shift(model: Network) -> int:
+    """Counts the bits by which the pixels' integers exceed 12; products do not read them."""
+    return 0 if model.code_features else max(0, (model.levels - 1).bit_length() - SYMBOL_BITS)
+
+
 def precision_of(model: Network) -> Precision:
     """Looks up the gate steps: a mean of many levels needs more than a logit."""
     return Precision(11, 9, 11) if model.mixture else Precision(8, 6, 9)
@@ -54,10 +64,14 @@ def make_tables(model: GatedPixelCNN) -> Params:
         "exp": np.rint(2.0**SHARE_BITS * np.exp(-np.arange(EXP_SIZE) * 2.0**-LOGIT_STEP)),
     }
     if model.mixture:  # the sigmoid, and its slope in the distance for each log-scale
-        log_scales = np.arange(MIN_LOG_SCALE, MAX_LOG_SCALE + 2.0**-SCALE_STEP / 2, 2.0**-SCALE_STEP)
-        slopes = 2.0**ARGUMENT_STEP * np.exp(-log_scales) / ((model.levels - 1) << mean_step(model.levels))
+        least = min_log_scale(model.levels)
+        log_scales = np.arange(least, MAX_LOG_SCALE + 2.0**-SCALE_STEP / 2, 2.0**-SCALE_STEP)
+        step, fraction, bits = ARGUMENT_STEP, 0, HEIGHT_BITS
+        if is_wide(model.levels):
+            step, fraction, bits = WIDE_STEP, FRACTION_BITS, WIDE_HEIGHT_BITS
+        slopes = 2.0 ** (step + fraction) * np.exp(-log_scales) / ((model.levels - 1) << mean_step(model.levels))
         shifts = np.clip(np.floor(SLOPE_BITS - np.log2(slopes)), 1, MAX_SHIFT)
-        tables["logistic"] = np.rint(2.0**HEIGHT_BITS * _sigmoid(ARGUMENT_STEP, ARGUMENT_RANGE))
+        tables["logistic"] = np.rint(2.0**bits * _sigmoid(step, ARGUMENT_RANGE))
         tables |= {"slopes": np.rint(slopes * 2.0**shifts), "slope_shifts": shifts}
     return tables
 
@@ -80,8 +94,8 @@ def output_units(model: GatedPixelCNN) -> tuple[np.ndarray, ...]:
         half, step, ends = model.levels - 1, mean_step(model.levels), 2 * model.point_masses
         centres = centres_of(count) * (NARROWED if model.linear_prediction else 1)
         rows += [(half, centre, step) for centre in centres * half]
-        rows += [(1, -np.log(2 * count) - MIN_LOG_SCALE, SCALE_STEP)] * count
+        rows += [(1, -np.log(2 * count) - min_log_scale(model.levels), SCALE_STEP)] * count
         rows += [(1, MIN_LOG_WEIGHT, LOGIT_STEP)] * ends
         coefficients = model.outputs - 3 * count - ends
-        rows += [(0.5, 0, step + COEFFICIENT_SHIFT)] * coefficients  # of twice the differences
+        rows += [(0.5, 0, step + coefficient_shift(model.levels))] * coefficients  # of twice the differences
     return tuple(np.tile(x, model.channels) for x in zip(*rows, strict=True))

@@ -1,8 +1,9 @@
-"""A decoder of version 1, and a sampler, in plain NumPy integers: no JAX, nothing of the package.
+"""A decoder of version 2, and a sampler, in plain NumPy integers: no JAX, nothing of the package.
 
 It shares no code with the package, so that its agreement is a proof: the files depend on integers alone.
 """
 
+import itertools
 import struct
 
 import numpy as np
@@ -11,12 +12,12 @@ LOW = 1 << 24
 
 
 def read_file(data):
-    """Returns shape, levels, images of a group, lanes, and the stream of each group."""
+    """Returns shape, levels, images of a group, lanes, side of the tiles, and the stream of each group."""
     magic, version, length = struct.unpack_from("<8sHQ", data)
-    assert (magic, version, length) == (b"\x93PCNN\r\n\x1a", 1, len(data))
-    _, *shape, levels, group_size, lanes, extra = struct.unpack_from("<16sQIIIIIII", data, 18)
-    at, lengths = 18 + 52 + extra, []
-    for _ in range(-(-shape[0] // group_size)):
+    assert (magic, version, length) == (b"\x93PCNN\r\n\x1a", 2, len(data))
+    _, *shape, levels, group_size, lanes, tile, extra = struct.unpack_from("<16sQIIIIIIII", data, 18)
+    at, lengths = 18 + 56 + extra, []
+    for _ in windows_of(shape, group_size, tile):
         length = shift = 0
         while True:
             byte, at = data[at], at + 1
@@ -25,7 +26,15 @@ def read_file(data):
                 break
         lengths.append(length)
     ends = at + np.cumsum(lengths)
-    return tuple(shape), levels, group_size, lanes, [data[e - n : e] for e, n in zip(ends, lengths, strict=True)]
+    streams = [data[end - size : end] for end, size in zip(ends, lengths, strict=True)]
+    return tuple(shape), levels, group_size, lanes, tile, streams
+
+
+def windows_of(shape, group_size, tile):
+    """Returns images, rows and columns of each group: in tiles, if there are any, by row and column."""
+    steps = zip(shape[:3], (group_size, tile or shape[1], tile or shape[2]), strict=True)
+    parts = [[slice(at, min(at + step, size)) for at in range(0, size, step)] for size, step in steps]
+    return list(itertools.product(*parts))
 
 
 def read_params(arrays):
@@ -54,11 +63,16 @@ def clip(x, reach):
 
 
 def inputs(params, pixels, levels):
-    values = 2 * pixels - (levels - 1)
+    values = 2 * pixels - (levels - 1)  # of which products read 12 bits
     if "embedding" in params:
         table = params["embedding"]["kernel"]
         values = table[np.arange(len(table)), pixels].reshape(*pixels.shape[:-1], -1)
     return np.concatenate([np.ones_like(pixels[..., :1]), values], axis=-1)
+
+
+def read_by_products(params, x, levels):
+    shift = 0 if "embedding" in params else max(0, (levels - 1).bit_length() - 12)
+    return np.concatenate([x[..., :1], rescale(x[..., 1:], shift)], axis=-1) if shift else x
 
 
 def shares_of(exp, logits, temperature):
@@ -77,19 +91,59 @@ def bounds_of(tables, outputs, levels, temperature=1):
     return np.arange(levels + 1) + sums * ((1 << 16) - levels) // sums[:, -1:]
 
 
-def bounds_of_mixture(tables, outputs, levels, temperature):
+def mixture_of(tables, outputs, size, temperature=1):
+    """Returns weights, means, slopes and their shifts of a mixture whose first symbol has so many values."""
     count = outputs.shape[-1] // 3
     weights, means, scales, ends = np.split(outputs, [count, 2 * count, 3 * count], axis=-1)
     sums = shares_of(tables["exp"], np.concatenate([weights, ends], axis=-1), temperature)
-    weights = np.diff(sums * ((1 << 16) - (levels + 15) // 16) // sums[:, -1:])[:, None]
+    weights = np.diff(sums * ((1 << 16) - (size + 15) // 16) // sums[:, -1:])[:, None]
     index = np.clip(scales + int(np.floor(64 * np.log(temperature) + 0.5)), 0, len(tables["slopes"]) - 1)
-    slopes, shifts = (tables[name][index][:, None] for name in ("slopes", "slope_shifts"))
+    return weights, means[:, None], *(tables[name][index][:, None] for name in ("slopes", "slope_shifts"))
+
+
+def bounds_of_mixture(tables, outputs, levels, temperature):
+    weights, means, slopes, shifts = mixture_of(tables, outputs, levels, temperature)
+    count = means.shape[-1]
     inner, reach = np.arange(1, levels), len(tables["logistic"]) // 2
     edges = (2 * inner - levels) << (14 - (levels - 1).bit_length())
-    arguments = rescale(np.clip(edges[:, None] - means[:, None], 1 - (1 << 20), (1 << 20) - 1) * slopes, shifts)
+    arguments = rescale(np.clip(edges[:, None] - means, 1 - (1 << 20), (1 << 20) - 1) * slopes, shifts)
     heights = tables["logistic"][np.clip(arguments, -reach, reach) + reach]
-    below = (weights[..., :count] * heights).sum(axis=-1) + (weights[..., count] << 16 if ends.size else 0)
+    below = (weights[..., :count] * heights).sum(axis=-1) + (weights[..., count : count + 1].sum(axis=-1) << 16)
     return np.pad(inner + (below >> 12), ((0, 0), (1, 1)), constant_values=((0, 0), (0, 1 << 20)))
+
+
+def heights_of(tables, mixture, levels, edges):
+    """Returns every component's distribution function below some levels of each image, by a table of 22 bits."""
+    weights, means, slopes, shifts = mixture
+    distances = ((2 * edges - levels) << (17 - (levels - 1).bit_length()))[..., None] - means
+    arguments = rescale(clip(distances, np.minimum((1 << 20) - 1, (1 << 30) // slopes)) * slopes, shifts)
+    reach, edges, top = len(tables["logistic"]) // 2 << 8, edges[..., None], 1 << 22
+    index = np.clip(arguments, -reach, reach - 1) + reach
+    low, high = tables["logistic"][index >> 8], tables["logistic"][(index >> 8) + 1]
+    ends = np.zeros((*edges.shape[:2], weights.shape[-1] - means.shape[-1]), int)
+    ends[..., :1] = top
+    heights = np.concatenate([low + ((high - low) * (index & 255) >> 8), ends], axis=-1)
+    return np.where(edges <= 0, 0, np.where(edges >= levels, top, heights))
+
+
+def bounds_of_bytes(tables, outputs, levels, high=None):
+    """Returns the bounds of the high byte or, given the high bytes, of the low byte."""
+    size = (levels + 255) // 256
+    mixture = weights, *_ = mixture_of(tables, outputs, size)
+    if high is None:
+        values = np.arange(size + 1)
+        heights = heights_of(tables, mixture, levels, 256 * values + np.zeros((len(outputs), 1), int))
+        bounds = values + ((weights * (heights >> 6)).sum(axis=-1) >> 12)
+        bounds[:, -1] = 1 << 20
+        return bounds
+    values = np.arange(257)
+    edges = 256 * high[:, None] + values
+    heights = heights_of(tables, mixture, levels, edges)
+    rises = heights - heights[:, :1]
+    sums = (weights * (rises >> 6)).sum(axis=-1) + ((weights * (rises & 63)).sum(axis=-1) >> 6) + 4 * values
+    sums = np.where(sums[:, -1:] < 1 << 25, (weights * rises).sum(axis=-1) + 256 * values, sums)
+    sums = np.stack([row >> int(row[-1]).bit_length() - 16 for row in sums])
+    return np.where(edges < levels, values + 16 * (sums * ((1 << 16) - 16) // sums[:, -1:]), 1 << 20)
 
 
 class Network:
@@ -126,6 +180,7 @@ class Network:
         self.crossings, self.columns, self.above = [], [], np.pad(x[..., 1:], ((0, 0), (1, 0), (0, 0)))
         for index, layer in enumerate(self.params["layers"]):
             kernel = layer["vertical"]["kernel"]
+            x = x if index else read_by_products(self.params, x, self.levels)
             window = np.concatenate([self.rows[index], x[:, None]], axis=1)
             self.rows[index] = window[:, 1:]
             border = kernel.shape[1] // 2
@@ -150,6 +205,7 @@ class Network:
                 current = clip(rescale(features, layer["shifts"]["input"]), layer["clips"]["input"])
             self.inputs.append(current)
             window = np.concatenate([left, current[:, None]], axis=1)
+            window = window if features is not None else read_by_products(self.params, window, self.levels)
             sums = crossing[:, column] + np.tensordot(window, layer["horizontal"]["kernel"], axes=2)
             gated = self.gate(sums, layer["shifts"]["horizontal"])
             out = rescale(gated @ layer["out"]["kernel"] + layer["out"]["bias"], layer["shifts"]["out"])
@@ -173,10 +229,12 @@ class Network:
         terms = [(left - above)[:, colour], (2 * corner - twice)[:, colour]]
         terms += [(2 * x - twice)[:, i] if i < colour else 0 * x[:, i] for i in range(self.channels - 1)]
         numbers, coefficients = np.split(outputs, [-count * len(terms)], axis=1)
-        reach = (1 << 24) // (4 * len(terms) * (self.levels - 1)) - 1
+        bits, is_wide = (self.levels - 1).bit_length(), self.levels > 1 << 12
+        reach = (1 << (31 if is_wide else 24)) // (4 * len(terms) * (self.levels - 1)) - 1
         pairs = zip(np.split(clip(coefficients, reach), len(terms), axis=1), terms, strict=True)
-        shift = twice[:, colour, None] << (13 - (self.levels - 1).bit_length())
-        numbers[:, count : 2 * count] += shift + rescale(sum(c * term[:, None] for c, term in pairs), 5)
+        prediction = twice[:, colour, None] << ((16 if is_wide else 13) - bits)
+        products = sum(c * term[:, None] for c, term in pairs)
+        numbers[:, count : 2 * count] += prediction + rescale(products, bits - 6 if is_wide else 5)
         return numbers
 
     def finish_pixel(self, column, pixel):
@@ -198,14 +256,16 @@ def subpixels(network, images):
             network.finish_pixel(column, pixel)
 
 
-def decode_group(params, levels, shape, lanes, stream, h, s, trace=None):
-    """Returns the images of one group. ``trace`` is a list that gets what was read at each sub-pixel."""
+def decode_group(params, levels, shape, lanes, stream, h, s, trace=None, number=0):
+    """Returns the images of one group, which is tile ``number``. ``trace`` is a list that gets what was read."""
     count, _, width, channels = shape
     network, images, at = Network(params, levels, channels, count, width, h, s), np.zeros(shape, np.int64), 4 * lanes
     total = 20 if "logistic" in params["tables"] else 16
     states = list(struct.unpack_from(f"<{lanes}I", stream))
-    for pixel, colour, outputs in subpixels(network, images):
-        bounds = bounds_of(params["tables"], outputs, levels)
+
+    def pop(bounds):
+        nonlocal at
+        values = np.zeros(count, np.int64)
         for image in range(count):
             state, edges = states[image % lanes], [int(bound) for bound in bounds[image]]
             slot = state & ((1 << total) - 1)
@@ -216,21 +276,31 @@ def decode_group(params, levels, shape, lanes, stream, h, s, trace=None):
             state = (edges[value + 1] - edges[value]) * (state >> total) + slot - edges[value]
             while state < LOW:
                 state, at = state << 8 | stream[at], at + 1
-            states[image % lanes], pixel[image, colour] = state, value
+            states[image % lanes], values[image] = state, value
+        return values
+
+    for pixel, colour, outputs in subpixels(network, images):
+        if levels > 1 << 12:
+            high = pop(bounds_of_bytes(params["tables"], outputs, levels))
+            pixel[:, colour] = 256 * high + pop(bounds_of_bytes(params["tables"], outputs, levels, high))
+        else:
+            pixel[:, colour] = pop(bounds_of(params["tables"], outputs, levels))
     assert stream[at:] == bytes(max(0, 4 * -(-images.size // 4096) - at))
-    assert all(state == LOW for state in states)
+    assert all(state == LOW + number for state in states)
     return images
 
 
 def decode(arrays, data, h=None, s=None, components=0):
     """Returns all images of a file, with the arrays of the network's safetensors file; h and s hold integers."""
-    (count, *size), levels, group_size, lanes, streams = read_file(data)
-    params, images = read_params(arrays) | {"components": components}, []
-    for start, stream in zip(range(0, count, group_size), streams, strict=True):
-        rows = slice(start, min(start + group_size, count))
-        conditions = [None if x is None else np.asarray(x)[rows].astype(np.int64) for x in (h, s)]
-        images.append(decode_group(params, levels, (rows.stop - start, *size), lanes, stream, *conditions))
-    return np.concatenate(images)
+    shape, levels, group_size, lanes, tile, streams = read_file(data)
+    params, images = read_params(arrays) | {"components": components}, np.zeros(shape, np.int64)
+    windows = windows_of(shape, group_size, tile)
+    tiles = sum(window[0].start == 0 for window in windows)
+    for index, (window, stream) in enumerate(zip(windows, streams, strict=True)):
+        part = images[window]
+        conditions = [x if x is None else np.asarray(x)[at].astype(np.int64) for x, at in ((h, window[0]), (s, window))]
+        part[...] = decode_group(params, levels, part.shape, lanes, stream, *conditions, number=index % tiles)
+    return images
 
 
 def slots_of(seeds, count, bits):

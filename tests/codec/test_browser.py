@@ -171,9 +171,9 @@ def bad_files(count):
 
     yield from (b"", good[:50], good[:-1], good + b"\0", (ROOT / "README.md").read_bytes(), bytes(2**20))
     yield (VECTORS / "2x2.pcnn").read_bytes()
-    for at, number in (34, 2**31), (42, 2**31), (46, 2**20), (58, 0), (58, 2**31), (62, 0), (66, 2**32 - 1):
+    for at, number in (34, 2**31), (42, 2**31), (46, 2**20), (58, 0), (58, 2**31), (62, 0), (66, 16), (70, 2**32 - 1):
         yield sealed(good[:at] + number.to_bytes(4, "little") + good[at + 4 :])
-    for _ in range(count - 14):
+    for _ in range(count - 15):
         at = generator.integers(len(good) - 8)
         yield sealed(good[:at] + bytes([good[at] ^ 1 << generator.integers(8)]) + good[at + 1 :])
 

@@ -18,7 +18,7 @@ def test_the_coder_holds_extreme_frequencies(certain):
     shape = (2, 4, 40)
     start = np.zeros(shape, np.uint32) if certain else np.full(shape, 2**16 - 1, np.uint32)
     strips = [(x, np.full(x.shape, frequency)) for x in np.split(start, 2, axis=-1)]
-    streams = rans.encode(strips, lanes=2, total_bits=16)
+    streams = rans.encode(strips, np.full((2, 2), rans.LOW, np.uint32), total_bits=16)
     data = np.zeros((2, 512), np.uint8)
     for row, stream in enumerate(streams):
         data[row, : len(stream) - 8] = np.frombuffer(stream[8:], np.uint8)
@@ -26,7 +26,7 @@ def test_the_coder_holds_extreme_frequencies(certain):
     # Two levels, of which the first has all but one: a_1 = (2**16 - 2) (2**15 + ...) // total.
     scaled = np.broadcast_to(np.array([0, 65534 * 32768, 65534 * 32768], np.uint32), (2, 4, 3))
     total, present = np.full((2, 4, 1), 32768, np.uint32), np.ones((2, 4), bool)
-    step = jax.jit(partial(rans.decode_subpixel, IntegerSoftmax(jnp.zeros(1, jnp.uint32))))
+    step = jax.jit(partial(rans.decode_symbol, IntegerSoftmax(jnp.zeros(1, jnp.uint32))))
     for _ in range(40):
         values, coder = step(Cumulative(jnp.asarray(scaled), jnp.asarray(total)), present, coder, data)
         assert (np.asarray(values) == (0 if certain else 1)).all()

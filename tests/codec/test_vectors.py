@@ -36,7 +36,7 @@ def make_vectors():
 
 def steps_of(data):
     """Returns the values that the reference decoder reads at each sub-pixel."""
-    shape, levels, _, lanes, streams = reference_decoder.read_file(data)
+    shape, levels, _, lanes, _, streams = reference_decoder.read_file(data)
     params, steps = reference_decoder.read_params(load_file(WEIGHTS)), []
     reference_decoder.decode_group(params, levels, shape, lanes, streams[0], None, None, steps)
     return steps

@@ -52,7 +52,7 @@ SIZES = st.tuples(*(st.just(size) | NUMBER for size in (7, 4, 3, 1)))
 STREAMS = st.lists(st.binary(max_size=60), min_size=1, max_size=4).map(tuple)
 LYING = st.fixed_dictionaries(
     {},
-    optional={"shape": SIZES, "levels": NUMBER, "batch_size": NUMBER, "lanes": NUMBER}
+    optional={"shape": SIZES, "levels": NUMBER, "batch_size": NUMBER, "lanes": NUMBER, "tile": NUMBER}
     | {"extra": st.binary(max_size=40), "streams": STREAMS, "model": st.binary(min_size=16, max_size=16)},
 )
 CONTAINER_CASES = st.tuples(st.booleans(), st.just({}) | LYING, st.just([]) | DAMAGES, st.booleans())
