@@ -168,7 +168,7 @@ PROGRAMS = {
     "anomaly": (["--count=4"], {"PAIRS": {"digits": {"dataset": "digits", "invert": True}}}),
     "coding_speed": (["--model=digits", "--counts=1", "--many=32", "--rounds=1"], {}),
     "compression": (["--model=digits", "--images=4"], {}),
-    "counts": (["--size=9x9", "--tile=5"], {"PATCH": 8, "TRAININGS": {0: (2, 1e-3)}}),
+    "counts": (["--size=9x9", "--tile=5", "--steps=2"], {"PATCH": 8}),
     "few_shot": None,
     "first_step": (["--runs=1", "--config=tests/tiny_runs.py"], {}),
     "growth": (["--rounds=1"], {"BASE": BASE, "VARIED": {"batch": (2, 4)}}),
