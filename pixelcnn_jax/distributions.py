@@ -169,7 +169,12 @@ def noise(
 ) -> Float[Array, "batch width channels groups_and_members"]:
     """Draws the Gumbel noise of a row in float32, a function of image key and row only."""
     shape = (width, channels, sum(_square(levels)))
-    return jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, row), shape, jnp.float32))(keys)
+
+    def draw(key: Key[Array, ""]) -> Float[Array, " numbers"]:
+        # Flat: of short axes XLA on CPU unrolls each, which takes seconds to compile.
+        return jax.random.gumbel(jax.random.fold_in(key, row), (math.prod(shape),), jnp.float32)
+
+    return jax.vmap(draw)(keys).reshape(-1, *shape)
 
 
 def gumbel_max(
