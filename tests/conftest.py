@@ -10,6 +10,7 @@ With pytest-xdist every worker runs this file again. Each has its own folder for
 programs, which the controller makes and removes. A folder that JAX_COMPILATION_CACHE_DIR names is kept.
 """
 
+import fcntl
 import gc
 import ipaddress
 import os
@@ -139,13 +140,34 @@ def unchecked_shapes():
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """Returns this worker's copy of a folder which the first worker that asks for it makes for all.
+
+    A copy, because a test may lock, rename or read a folder at the moment when another worker does.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made_once"
+
+    def folder(name, make):
+        if not (copy := own / "copies" / name).exists():
+            shared.mkdir(exist_ok=True)
+            with (shared / f"{name}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # the other workers wait
+                if not (shared / name).exists():
+                    make(shared / f"{name}.part")
+                    (shared / f"{name}.part").rename(shared / name)
+            shutil.copytree(shared / name, copy)
+        return copy
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(made_once):
     """The workdir of a tiny run that nothing has interrupted. Nobody changes it."""
     from tiny_runs import run  # not above: it imports jax
 
-    workdir = tmp_path_factory.mktemp("whole") / "run"
-    run(workdir)
-    return workdir
+    return made_once("whole", run)
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from tiny import NEEDS, tiny_run
 
 
 @pytest.fixture(scope="session")
-def workdirs(tmp_path_factory):
+def workdirs(made_once):
     """A finished run of each experiment, made when it is asked for."""
-    root = tmp_path_factory.mktemp("runs")
 
     def workdir(name):
-        tiny_run(name, root / name, {field: str(workdir(other)) for field, other in NEEDS.get(name, {}).items()})
-        return root / name
+        needed = {field: str(workdir(other)) for field, other in NEEDS.get(name, {}).items()}
+        return made_once(name, lambda folder: tiny_run(name, folder, needed))
 
     return workdir
