@@ -72,7 +72,7 @@ class Metrics:
             if resumed_step and not self._file.exists():
                 print(f"{self._file} is missing: the history restarts after step {resumed_step}.", file=sys.stderr)
             atomic_write(self._file, "".join(json.dumps(record) + "\n" for record in self.records))
-            self.submit(self._begin_tensorboard, list(self.records))
+        self._earlier: list[Record] | None = list(self.records)  # for TensorBoard, until it begins
 
     def write(self, step: int, **scalars: int | float) -> None:
         record = {"step": step, **scalars}
@@ -101,6 +101,8 @@ class Metrics:
 
     def close(self) -> None:
         """Waits for queued work and raises its errors."""
+        if self._writes and self._earlier:  # a run that resumed and wrote nothing
+            self._begun.append(self._thread.submit(self._begin_tensorboard))
         self._thread.shutdown()
         if self._writer is not None:
             self._writer.close()
@@ -112,7 +114,11 @@ class Metrics:
         validated = any(name.startswith("validation_") for name in record)
         return {"samples": file} if validated and file.exists() else {}
 
-    def _begin_tensorboard(self, records: list[Record]) -> None:
+    def _begin_tensorboard(self) -> None:
+        """Starts TensorBoard's writer at the first record: TensorFlow's import would delay the first step."""
+        earlier, self._earlier = self._earlier, None
+        if earlier is None:
+            return
         # Silence TensorFlow, which only writes files here.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -123,10 +129,11 @@ class Metrics:
         folder = self._workdir / "tensorboard"
         shutil.rmtree(folder, ignore_errors=True)
         self._writer = metric_writers.SummaryWriter(str(folder))
-        for record in records:
+        for record in earlier:
             self._write_tensorboard(record)
 
     def _write_tensorboard(self, record: Record) -> None:
+        self._begin_tensorboard()
         if self._writer is None:
             return
         step = int(record["step"])

@@ -85,6 +85,18 @@ def test_tensorboard_holds_every_point_and_the_samples_of_a_validation_after_kil
     assert [event.step for event in events_of(tmp_path / "tensorboard", "samples")] == [4]
 
 
+def test_tensorboard_begins_with_the_first_record(tmp_path, monkeypatch):
+    """TensorFlow's import takes longer than many a first step."""
+    begun = []
+    monkeypatch.setattr(Metrics, "_begin_tensorboard", lambda self: begun.append(1))
+    with closing(Metrics(tmp_path, resumed_step=0)) as metrics:
+        metrics.submit(lambda: None)
+        metrics._begun[-1].result()
+        assert not begun
+        metrics.write(1, loss=2.0)
+    assert begun
+
+
 @pytest.mark.parametrize("where", ["close", "next write"])
 def test_what_goes_wrong_in_the_thread_is_not_lost(tmp_path, monkeypatch, where):
     full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
