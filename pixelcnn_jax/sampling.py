@@ -313,17 +313,27 @@ def _prepared(
     full, levels = (*shape, network.channels), network.levels
     if observed is None and mask is None:
         observed, mask = np.zeros(full, np.int32), np.zeros((1, 1, 1, 1), bool)
-    # Unobserved sub-pixels start at 0, a valid embedding index. Tracing cannot raise: traced values out of range become
-    # -1, and the log-probability of their image NaN.
     mask = as_mask(mask, full)
     images = as_images(observed, channels=full[-1], levels=levels, name="observed", mask=mask)
-    images = jnp.broadcast_to(jnp.asarray(images, jnp.int32), full)
-    images = jnp.where((images >= 0) & (images < levels), images, -1)
     words = jax.random.key_data(key)
     if words.ndim > 1 and len(words) != shape[0]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got {len(words)} keys.")
+    images, keys = _begun(images, words, full, levels)
+    return network, weights, adjustment, SamplerInputs(keys, jnp.asarray(mask, bool), condition), Drawn(images, None)
+
+
+# Eagerly, each operation would be compiled, and would cost a tenth of a small image.
+@partial(jax.jit, static_argnames=("shape", "levels"))
+def _begun(
+    observed: Array, words: Array, shape: tuple[int, ...], levels: int
+) -> tuple[Int[Array, "batch height width channels"], Key[Array, " batch"]]:
+    """Builds the images before the first row, and the key of each.
+
+    Unobserved sub-pixels start at 0, a valid embedding index. Tracing cannot raise: traced values out of range become
+    -1, and the log-probability of their image NaN.
+    """
+    images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)
     # rbg keys become threefry (first two words): under vmap, rbg draws from the first key only.
     key = jax.random.wrap_key_data(words[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
-    inputs = SamplerInputs(keys, jnp.asarray(mask, bool), condition)
-    return network, weights, adjustment, inputs, Drawn(images, None)
+    return jnp.where((images >= 0) & (images < levels), images, -1), keys
