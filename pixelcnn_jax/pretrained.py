@@ -16,8 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.flax import load
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write, write_json
@@ -138,7 +137,7 @@ def read_weights(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     content, card = read_content(*find_model(name))
     try:
-        flat = load(content)
+        flat = jax.device_put(load(content))
         variables = flax.traverse_util.unflatten_dict(flat, sep=".")
     except Exception as error:  # safetensors and JAX raise many kinds
         raise InputError(f"{name} holds no arrays that can be read: {first_line(error):.300}") from None
