@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +22,8 @@ from pixelcnn_jax.foundation.fields import read_section
 from pixelcnn_jax.foundation.progress import progress_bar
 from pixelcnn_jax.foundation.user_command import path
 from pixelcnn_jax.likelihood import nll
+from pixelcnn_jax.models.autoregressive import Network
+from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
 from pixelcnn_jax.models.inputs import ImageSpec
 from pixelcnn_jax.models.model_card import CONDITION_KEYS
 from pixelcnn_jax.pretrained import load_pretrained
@@ -168,11 +171,17 @@ def load_density(name: str, *, codes: bool = False) -> Density:
     try:
         if (model.channels, model.levels) != (spec.channels, spec.levels):
             raise ValueError(f"it has {model.channels} channels of {model.levels} levels.")
-        jax.eval_shape(lambda image, h: density.loss(density.variables, image, h), image, condition)
+        jax.eval_shape(partial(_check_density, density), image, condition)
     except Exception as error:  # JAX, Flax and a module of one's own raise many kinds of errors
         what = f"model of {card['density']} for images of {spec}"
         raise InputError(f"{name} is not a {what}: {first_line(error):.200}") from None
     return density
+
+
+def _check_density(density: Density, image: Array, h: Array | None) -> Any:
+    if isinstance(getattr(density.model, "network", density.model), Network):  # its layers are as it declares them
+        return apply_conditioner(density.model, density.variables, h, None, shape=image.shape)[-1]
+    return density.loss(density.variables, image, h)
 
 
 def check_output(output: Path, *, suffix: str = "", folder: bool = False, name: str = "--output") -> None:
