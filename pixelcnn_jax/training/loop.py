@@ -65,7 +65,7 @@ class Loop:
     def __post_init__(self) -> None:
         settings, train, workdir = self.config.train, self.splits.train, self.workdir
         self.shows = self.shows and is_first()
-        self.learning_rate = make_schedule(self.config.optimizer, steps=settings.steps)
+        self.learning_rate = jax.jit(make_schedule(self.config.optimizer, steps=settings.steps))
         self.checkpoints = Checkpoints(workdir and workdir / "checkpoints")
         self.state, self.next_state = begin(self.config, self.experiment, self.checkpoints)
         self.start = self.saved = start = int(self.state.step)
