@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from pixelcnn_jax.sampling import naive_sample, sample, sample_and_log_prob
     from pixelcnn_jax.training.evaluation import evaluate
     from pixelcnn_jax.training.fit import fit
+    from pixelcnn_jax.training.information import information
 
 __version__ = "0.1.0"
 
 __all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "InputError", "PixelCNN", "RowLSTM", "bits_per_dim", "check_causal"]
-__all__ += ["compress", "decompress", "evaluate", "fit", "load_pretrained", "log_prob", "naive_sample", "nll"]
-__all__ += ["pretrained_names", "quantise", "register", "sample", "sample_and_log_prob", "save_pretrained"]
+__all__ += ["compress", "decompress", "evaluate", "fit", "information", "load_pretrained", "log_prob", "naive_sample"]
+__all__ += ["nll", "pretrained_names", "quantise", "register", "sample", "sample_and_log_prob", "save_pretrained"]
 
 # The module that defines each name.
 HOMES = {
@@ -37,6 +38,7 @@ HOMES = {
     "sampling": ["naive_sample", "sample", "sample_and_log_prob"],
     "training.evaluation": ["evaluate"],
     "training.fit": ["fit"],
+    "training.information": ["information"],
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 PACKAGE = Path("pixelcnn_jax")
 # Files whose public functions, or named classes with their public methods, a user meets.
-FUNCTIONS = ("models/layers.py", "models/conditionals.py")
+FUNCTIONS = ("models/layers.py", "models/conditionals.py", "noise.py")
 CLASSES = {
     "models/autoregressive.py": ["Network"],
     "models/conditioning/conditional_model.py": ["ConditionalModel", "ConstantCondition"],
@@ -26,6 +26,8 @@ CLASSES = {
     "training/experiment.py": ["Experiment", "Recipe"],
     "training/evaluation.py": ["Evaluation"],
     "training/fit.py": ["Fitted"],
+    "training/information.py": ["Information"],
+    "noise.py": ["Poisson", "Gaussian", "BernoulliFlips"],
     "netket.py": ["PixelARNN"],
 }
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -88,6 +88,13 @@ def evaluate(
       >>> print(f"{score.bits_per_dim:.3f} bits/dim, {score.nats:.1f} ± {1.96 * score.standard_error:.1f} nats")
       1.764 bits/dim, 78.3 ± 0.9 nats
     """
+    return summarise(*nats_of_images(model, variables, images, h=h, s=s, batch_size=batch_size))
+
+
+def nats_of_images(
+    model: nn.Module, variables: Variables, images: Any, *, h: Any = None, s: Any = None, batch_size: int
+) -> tuple[Float[np.ndarray, " count"], ImageSpec]:
+    """Computes the nats of each image, and the format of the images; arguments and errors as of ``evaluate``."""
     pixels = np.asarray(as_images(images, channels=model.channels, levels=model.levels))
     count = len(pixels)
     condition = given_rows(count, h, s)
@@ -98,7 +105,7 @@ def evaluate(
     apply_conditioner(model, variables, h, s, shape=(2 if condition else count, *pixels.shape[1:]))
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], model.channels, model.levels)
     dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").with_arrays(**condition)
-    return summarise(finite_values(_nats_of(model, max(1, min(batch_size, count))), variables, dataset), spec)
+    return finite_values(_nats_of(model, max(1, min(batch_size, count))), variables, dataset), spec
 
 
 def given_rows(count: int, h: Any, s: Any) -> dict[str, np.ndarray]:

@@ -1,0 +1,146 @@
+"""Noise of measurements: the entropy H(Y | X) that noise adds to an image, for ``information``.
+
+Images are in units of levels, which are photons if a level is a photon. A noise of your own is any object with the
+method ``entropy(clean)``: from noiseless images [count, height, width, channels], it computes the entropy of each
+measured sub-pixel in nats, an array of the same shape. A method ``estimate(measured)`` serves if there are no noiseless
+images: it computes, from the measurements alone, numbers whose mean estimates that of the entropy.
+"""
+
+import dataclasses
+import math
+import sys
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float64, UInt16
+
+from pixelcnn_jax.foundation.errors import InputError
+
+ASYMPTOTIC = 30  # counts from which a series gives the entropy of a Poisson variable within 2e-7 nats
+STEPS = 4  # of quantisation per standard deviation of the noise
+MAX_LEVELS = 2**16
+
+
+@dataclasses.dataclass(frozen=True)
+class Poisson:
+    """The noise of counted photons: a sub-pixel of expected count x is Poisson(x).
+
+    The measurements must be counts. If a camera reports c levels per photon and an offset, subtract and divide first.
+    """
+
+    def entropy(self, clean: Any) -> Float64[np.ndarray, "..."]:
+        """Computes the exact entropy of a Poisson variable.
+
+        Args:
+          clean: The expected counts.
+
+        Returns:
+          The entropy in nats.
+        """
+        x = np.asarray(clean, np.float64)
+        small, large = np.minimum(x, ASYMPTOTIC), np.maximum(x, ASYMPTOTIC)
+        series = 0.5 * np.log(2 * np.pi * np.e * large) - 1 / (12 * large) - 1 / (24 * large**2) - 19 / (360 * large**3)
+        p, exact = np.exp(-small), small - small * np.log(np.where(small == 0, 1, small))
+        for k in range(1, 4 * ASYMPTOTIC):
+            p = p * small / k
+            exact += p * math.lgamma(k + 1)
+        return np.where(x < ASYMPTOTIC, exact, series)
+
+    def estimate(self, measured: Any) -> Float64[np.ndarray, "..."]:
+        """Estimates the entropy from a single count y: y - y G(y) + log y!, with G of Grassberger (physics/0307138).
+
+        The mean of the estimate is too low by x E1(2x) nats, where E1 is the exponential integral: by 0.001 at an
+        expected count of x = 3, by 0.05 at 1, and by 0.14 at most, at 0.22.
+
+        Args:
+          measured: The counts.
+
+        Returns:
+          The estimates in nats.
+        """
+        y = np.asarray(measured)
+        n = np.arange(int(y.max(initial=0)) + 1)
+        halves = np.concatenate([[0], np.cumsum(2 / (2 * np.arange(1, len(n) // 2 + 1) - 1))])[n // 2]
+        log_factorials = np.cumsum(np.log(np.maximum(n, 1)))
+        return (n - n * (halves - np.euler_gamma - math.log(2)) + log_factorials)[y]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian:
+    """Additive Gaussian noise, rounded to levels; ``as_counts`` makes levels of floats.
+
+    Attributes:
+      sigma: Standard deviation in levels, at least 0.5. Below it, the entropy would depend on where between two levels
+        the noiseless value lies.
+    """
+
+    sigma: float
+
+    def __post_init__(self) -> None:
+        if not self.sigma >= 0.5:
+            raise InputError(f"sigma must be at least 0.5 levels, got {self.sigma}: quantise more finely, as_counts.")
+
+    def entropy(self, clean: Any) -> Float64[np.ndarray, "..."]:
+        """Computes the entropy of the rounded noise, within 2e-6 bits from a sigma of 1 on.
+
+        Args:
+          clean: The expected measurements, of which only the shape counts.
+
+        Returns:
+          The entropy in nats. At a sigma of 0.5 a pixel's is within 0.014 bits, and the mean of many within 0.0002.
+        """
+        variance = self.sigma**2 + 1 / 12  # rounding adds that of a uniform variable
+        return np.full(np.shape(clean), 0.5 * math.log(2 * math.pi * math.e * variance))
+
+    estimate = entropy
+
+
+@dataclasses.dataclass(frozen=True)
+class BernoulliFlips:
+    """A binary symmetric channel: each black or white sub-pixel is inverted with the same probability.
+
+    Attributes:
+      probability: Between 0 and 1, both excluded.
+    """
+
+    probability: float
+
+    def entropy(self, clean: Any) -> Float64[np.ndarray, "..."]:
+        """Computes the exact entropy of a flip.
+
+        Args:
+          clean: The images, of which only the shape counts.
+
+        Returns:
+          The entropy in nats.
+        """
+        p = self.probability
+        return np.full(np.shape(clean), -p * math.log(p) - (1 - p) * math.log1p(-p))
+
+    estimate = entropy
+
+
+def as_counts(measured: np.ndarray | Array, *, sigma: float) -> tuple[UInt16[np.ndarray, "..."], Gaussian]:
+    """Quantises floats to steps of a quarter of the standard deviation of their Gaussian noise, and says so on stderr.
+
+    Quantise all images in one call, before they are split, because the smallest value becomes level 0. Steps this fine
+    lose less than 0.004 bits of information per sub-pixel.
+
+    Args:
+      measured: Floats of any shape.
+      sigma: Standard deviation of their noise, in their unit.
+
+    Returns:
+      Levels of type uint16, and the noise in levels.
+
+    Raises:
+      InputError: If values are not finite or span more than 65,536 steps.
+    """
+    x = np.asarray(measured, np.float64)
+    steps = (x - x.min()) * (STEPS / sigma)
+    if not np.isfinite(steps).all() or steps.max() > MAX_LEVELS - 1:
+        raise InputError(f"measured must be finite and span at most {MAX_LEVELS} steps of {sigma / STEPS}.")
+    images = np.round(steps).astype(np.uint16)
+    quantised = f"Quantised to steps of {sigma / STEPS:.3g}, a quarter of the noise, from {x.min():.3g}"
+    print(f"{quantised}: {int(images.max()) + 1:,} levels.", file=sys.stderr)
+    return images, Gaussian(float(STEPS))

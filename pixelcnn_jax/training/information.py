@@ -1,0 +1,106 @@
+"""Information in measurements: I(X; Y) = H(Y) - H(Y | X) in bits per pixel."""
+
+import math
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.models.checks import with_channels
+from pixelcnn_jax.models.inputs import Variables
+from pixelcnn_jax.training.evaluation import nats_of_images
+
+RESAMPLES = 1000  # of the images, for the interval
+
+
+class Information(NamedTuple):
+    """The information that measurements hold about what was measured, as ``information`` returns it.
+
+    All entropies are in bits per pixel; those of the channels of a pixel are added up. The interval says how much the
+    figure would differ for other images of the same kind. It omits the gap of the model: a model that predicts the
+    measurements less well than their true distribution would has a larger entropy, so ``bits`` is an upper bound.
+
+    Attributes:
+      bits: Estimate of I(X; Y), ``entropy - noise_entropy``.
+      interval: Lower and upper end of the 95 % interval of ``bits``; infinite for a single image.
+      entropy: Upper bound of H(Y), the mean of -log2 p(y) over the images.
+      noise_entropy: H(Y | X), the mean entropy of the noise; estimated if there were no noiseless images.
+      images: Number of images.
+    """
+
+    bits: float
+    interval: tuple[float, float]
+    entropy: float
+    noise_entropy: float
+    images: int
+
+
+def information(
+    model: nn.Module,
+    variables: Variables,
+    images: np.ndarray | Array,
+    *,
+    noise: Any,
+    clean: Shaped[np.ndarray | Array, "count height width *channels"] | None = None,
+    batch_size: int = 64,
+) -> Information:
+    """Estimates the information that noisy images Y hold about the noiseless ones X, with a 95 % interval.
+
+    The entropy H(Y) is the mean of -log2 p(y) under a model of the measurements; the entropy H(Y | X) is that of the
+    noise. The interval is the bootstrap's: it resamples the images, and with them both entropies.
+
+    Args:
+      model: A model of the noisy images, trained on others than those given here.
+      variables: Its variables, as from ``fit`` or ``load_pretrained``.
+      images: Measurements, integers 0 to ``model.levels - 1``, of shape [count, height, width, channels]; the last axis
+        may be missing if there is one channel. ``pixelcnn_jax.noise.as_counts`` quantises floats.
+      noise: ``Poisson``, ``Gaussian`` or ``BernoulliFlips`` of ``pixelcnn_jax.noise``, or any object with the method
+        ``entropy(clean)``, which returns nats per sub-pixel.
+      clean: The noiseless images X in levels, of the shape of ``images``. None estimates H(Y | X) by the noise's method
+        ``estimate(images)``, whose documentation states its bias; the Gaussian and the binary one have none.
+      batch_size: Number of images at a time, rounded up to a multiple of the number of devices.
+
+    Returns:
+      The information in bits per pixel, its interval and both entropies.
+
+    Raises:
+      InputError: If images do not fit the model, ``clean`` differs in shape, or a likelihood is NaN.
+
+    Example:
+      >>> import numpy as np
+      >>> from pixelcnn_jax import fit, information
+      >>> from pixelcnn_jax.models.registry import ModelConfig
+      >>> from pixelcnn_jax.noise import BernoulliFlips
+      >>> random = np.random.default_rng(0)
+      >>> clean = np.repeat(random.random((1200, 4, 1)) < 0.5, 4, axis=2)  # rows of one colour
+      >>> noisy = clean ^ (random.random(clean.shape) < 0.1)
+      >>> small = ModelConfig(features=8, layers=1)
+      >>> model, variables, _ = fit(small, noisy[:1000], steps=200, progress=False)
+      >>> found = information(model, variables, noisy[1000:], noise=BernoulliFlips(0.1))
+      >>> print(f"{found.bits:.2f} bits per pixel, noise {found.noise_entropy:.2f}")
+      0.24 bits per pixel, noise 0.47
+    """
+    nats, spec = nats_of_images(model, variables, images, batch_size=batch_size)
+    shape = (len(nats), *spec.shape)
+    if clean is None:
+        noise_nats = noise.estimate(np.asarray(with_channels(images, spec.channels)))
+    else:
+        if np.shape(clean) not in (shape, shape[:3]):
+            raise InputError(f"clean must have the shape of images, {[*shape]}, got {[*np.shape(clean)]}.")
+        noise_nats = noise.entropy(np.reshape(clean, shape))
+    to_bits = 1 / (spec.height * spec.width * math.log(2))
+    entropies = np.stack([nats.astype(np.float64), np.asarray(noise_nats, np.float64).sum(axis=(1, 2, 3))]) * to_bits
+    total, of_noise = entropies.mean(axis=1).tolist()
+    return Information(total - of_noise, _interval(entropies[0] - entropies[1]), total, of_noise, len(nats))
+
+
+def _interval(values: Float[np.ndarray, " count"]) -> tuple[float, float]:
+    """Computes the 95 % bootstrap interval of a mean."""
+    count, random = len(values), np.random.default_rng(0)
+    if count == 1:
+        return -math.inf, math.inf
+    means = [values[random.integers(count, size=count)].mean() for _ in range(RESAMPLES)]
+    low, high = np.quantile(means, (0.025, 0.975)).tolist()
+    return low, high
