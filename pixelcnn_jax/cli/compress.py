@@ -11,7 +11,7 @@ import numpy as np
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.names import Names, check_names, pack_names, unpack_names
-from pixelcnn_jax.cli.pictures import find_images, read_exact, reoriented, to_pixels
+from pixelcnn_jax.cli.pictures import find_images, join_stacks, read_exact, reoriented, stored_name, to_pixels
 from pixelcnn_jax.codec import coding
 from pixelcnn_jax.codec.coding import integer_network
 from pixelcnn_jax.codec.container import Container, check_size, length_of, unpack
@@ -51,7 +51,7 @@ def compress(
     density = options.load_density(integer_model_of(name))
     integer_network(density.model)
     paths = find_images(files)
-    named = [Path(name).with_suffix(".png").as_posix() for name in paths]
+    named = [stored_name(name) for name in paths]
     check_names(named)
     by_shape: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
     for filename, file in zip(named, paths.values(), strict=True):
@@ -90,7 +90,7 @@ def compress(
 def decompress(
     name: str, files: tuple[Path, ...], output: Path, label: str | None, max_subpixels: int, as_json: bool
 ) -> None:
-    """Decompress to PNGs in a new or empty folder."""
+    """Decompress to PNGs in a new or empty folder; what was an array becomes an array, .npy."""
     options.check_output(output, folder=True)
     target = output.resolve()
     density = options.load_density(integer_model_of(name))
@@ -114,7 +114,8 @@ def decompress(
         decoded = coding.decompress_sizes(density.model, density.variables, coded, on_row=on_row)
         for filename, image in zip(filenames, chain(*decoded), strict=True):
             (folder / filename).parent.mkdir(parents=True, exist_ok=True)
-            write_image(folder / filename, to_pixels(reoriented(image, density), density))
+            write_image(folder / filename, to_pixels(reoriented(image, density), density, filename))
+        join_stacks(folder)
         target.mkdir(exist_ok=True)  # an empty one stays, since it may be the current folder
         for path in folder.iterdir():
             path.rename(target / path.name)

@@ -30,7 +30,7 @@ class Names:
 
 
 def check_names(names: Iterable[Any]) -> None:
-    """Raises InputError unless names are distinct, portable PNG paths."""
+    """Raises InputError unless names are distinct, portable paths of PNGs or arrays."""
     counts = Counter(names)
     folders = {str(folder) for name in counts for folder in PurePosixPath(name).parents}
     for name, count in counts.items():
@@ -39,11 +39,11 @@ def check_names(names: Iterable[Any]) -> None:
 
 
 def is_safe(name: str) -> bool:
-    """Whether a name is a relative, portable PNG path."""
+    """Whether a name is a relative, portable path of a PNG or an array."""
     parts = name.split("/") if len(name) <= MAX_LENGTH else []
     return (
         0 < len(parts) <= MAX_DEPTH
-        and name.endswith(".png")
+        and name.endswith((".png", ".npy"))
         and all(PART.fullmatch(part) and part[-1] not in ". " and not RESERVED.fullmatch(part) for part in parts)
     )
 

@@ -1,75 +1,128 @@
 """Conversion between image files and a model's levels."""
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Integer
 
 from pixelcnn_jax.cli.options import Density
+from pixelcnn_jax.data import image_files
 from pixelcnn_jax.data.arrays import DIGITS_LEVELS
-from pixelcnn_jax.data.image_files import EXTENSIONS, as_levels, as_pixels, decode, find_image_files, read_image
+from pixelcnn_jax.data.image_files import Pixels, as_levels, as_pixels
+from pixelcnn_jax.data.measurement_files import MAX_LEVELS
+from pixelcnn_jax.data.patches import grid_corners
 from pixelcnn_jax.data.preparation import SCANS, resize
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.checks import check_values
 
 
 def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
-    """Finds image files by name, in folders by relative path.
+    """Finds image files by name, in folders by relative path; image 7 of a stack FILE is called FILE/7.
 
     Raises:
       InputError: for no images or equal names.
     """
     images: dict[str, Path] = {}
     for place in places:
-        root, files = (place, find_image_files(place)) if place.is_dir() else (place.parent, [place])
-        for file in files:
+        root, files = (place, image_files.find_image_files(place)) if place.is_dir() else (place.parent, [place])
+        for file in (image for stack in files for image in image_files.images_in(stack)):
             name = file.relative_to(root).as_posix()
             if name in images:
                 raise InputError(f"Files must have different names, but {images[name]} and {file} are both {name}.")
             images[name] = file
     if not images:
-        raise InputError(f"No images found in {', '.join(map(str, places))}: names end in {' '.join(EXTENSIONS)}.")
+        raise InputError(
+            f"No images found in {', '.join(map(str, places))}: names end in {' '.join(image_files.EXTENSIONS)}."
+        )
     return images
 
 
-def read_fitted(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:
+def read_fitted(file: Path, density: Density) -> Pixels:
     """Reads an image file, prepared as the training images.
 
     Raises:
-      InputError: for no image, or a model whose images no file holds.
+      InputError: for no image, one of several patches, or a model whose images no file holds.
     """
-    data, levels = density.data, density.model.levels
-    height, width, channels = density.spec.shape
+    first, *others = read_patches(file, density)
+    if others:
+        raise InputError(f"{file} must be as large as the images of {density.name}, {density.spec.shape[:2]}: crop it.")
+    return first
+
+
+def read_patches(file: Path, density: Density) -> Iterator[Pixels]:
+    """Reads an image file, prepared as the training images; yields one image, or the patches of a grid.
+
+    Counts are cut into patches of the size of the model, because resizing them would change their noise.
+
+    Raises:
+      InputError: as ``read_fitted``, or for an image smaller than a patch.
+    """
+    data, (height, width, channels) = density.data, density.spec.shape
     _check_kind(density)
     if data.scan == "columns":
         height, width = width, height
+    pixels = image_files.decode(file, colour=channels == 3)
+    if pixels.dtype != np.uint16 and data.patch is None:
+        yield _prepared(resize(pixels, height=height, width=width), density, file)
+        return
+    if data.resize is not None:
+        pixels = resize(pixels, height=data.resize, width=data.resize)
+    for top, left in grid_corners(pixels.shape, (height, width), name=str(file)):
+        yield _prepared(pixels[top : top + height, left : left + width], density, file)
+
+
+def _prepared(pixels: Pixels, density: Density, file: Path) -> Pixels:
+    data, levels = density.data, density.model.levels
+    counts = pixels.dtype == np.uint16
     # Training thresholds and inverts stored levels; bits and random binarisation apply to 8 bits.
-    if data.binarize == "threshold":
+    if counts:
+        stored = MAX_LEVELS if data.dataset == "folder" else data.levels
+    elif data.binarize == "threshold":
         stored = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)}.get(data.dataset, 256)
     else:
         stored = 256 if data.bits or data.binarize == "dynamic" or _holds_levels(density) else levels
-    image = as_levels(resize(decode(file, colour=channels == 3), height=height, width=width), levels=stored)
+    image = pixels if counts else as_levels(pixels, levels=stored)
     for step in replace(data, grey=False, resize=None).steps(stored).values():
         image = step(image)
     image = SCANS[data.scan](image)
-    if _holds_levels(density):
+    if counts or _holds_levels(density):
         check_values(image, levels, name=str(file))
         return image
     return as_levels(image, levels=levels) if data.binarize == "dynamic" else image
 
 
-def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width channels"]:
+def stored_name(name: str) -> str:
+    """Names an image as it is written: .npy if it was in such a file, else .png."""
+    path = Path(name)
+    if path.parent.suffix == ".npy" and path.name.isdecimal():
+        return f"{name}.npy"
+    return path.with_suffix(".npy" if path.suffix == ".npy" else ".png").as_posix()
+
+
+def join_stacks(folder: Path) -> None:
+    """Joins the images 0.npy, 1.npy and so on of each folder STACK.npy into a file of this name."""
+    for stack in [path for path in folder.rglob("*.npy") if (path / "0.npy").is_file()]:
+        images = [np.load(stack / f"{i}.npy") for i in range(len([*stack.iterdir()]))]
+        shutil.rmtree(stack)
+        np.save(stack, images)
+
+
+def read_exact(file: Path, density: Density) -> Pixels:
     """Reads the levels of an image file losslessly, at its own size.
 
     Raises:
       InputError: for contents beyond pixels, or intermediate values.
     """
     _check_kind(density)
-    pixels, levels = read_image(file, channels=density.model.channels), density.model.levels
-    if _holds_levels(density):
+    pixels, levels = image_files.read_image(file, channels=density.model.channels), density.model.levels
+    if _holds_levels(density, stored_name(str(file))):
         check_values(pixels, levels, name=str(file))
         return pixels
+    if pixels.dtype == np.uint16:
+        raise InputError(f"{file} holds counts, and {density.name} was trained on intensities: save it as .npy.")
     values = as_levels(pixels, levels=levels)
     strange = pixels[as_pixels(values, levels=levels) != pixels]
     if strange.size:
@@ -80,11 +133,11 @@ def read_exact(file: Path, density: Density) -> UInt8[np.ndarray, "height width 
     return values
 
 
-def to_pixels(
-    image: Integer[np.ndarray, "height width channels"], density: Density
-) -> UInt8[np.ndarray, "height width channels"]:
-    """Converts levels to pixels: the inverse of ``read_exact``."""
-    return image.astype(np.uint8) if _holds_levels(density) else as_pixels(image, levels=density.model.levels)
+def to_pixels(image: Integer[np.ndarray, "height width channels"], density: Density, name: str = "") -> Pixels:
+    """Converts levels to the pixels of a file of this name: the inverse of ``read_exact``."""
+    if not _holds_levels(density, name):
+        return as_pixels(image, levels=density.model.levels)
+    return image.astype(np.uint8 if density.model.levels <= 256 else np.uint16)
 
 
 def reoriented(
@@ -94,13 +147,13 @@ def reoriented(
     return SCANS[density.data.scan](density.model.levels - 1 - image if density.data.invert else image)
 
 
-def _holds_levels(density: Density) -> bool:
-    """Whether training files held levels, not intensities."""
-    data = density.data
-    return data.dataset == "folder" and data.bits is None and data.binarize == "none"
+def _holds_levels(density: Density, name: str = "") -> bool:
+    """Whether files, or one of this name, hold levels and not intensities."""
+    data, arrays = density.data, name.endswith(".npy") or density.model.levels > 256
+    return arrays or (data.dataset == "folder" and data.bits is None and data.binarize == "none")
 
 
 def _check_kind(density: Density) -> None:
     channels, levels = density.model.channels, density.model.levels
-    if channels not in (1, 3) or levels > 256:
-        raise InputError(f"{density.name} must have 1 or 3 channels of at most 256 levels to read image files.")
+    if channels != 1 and (channels != 3 or levels > 256):
+        raise InputError(f"{density.name} must have 1 channel, or 3 of at most 256 levels, to read image files.")

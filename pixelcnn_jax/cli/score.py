@@ -1,6 +1,7 @@
 """The verb ``score``: bits/dim of image files, minus PNG's."""
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import click
 import numpy as np
 
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.cli.pictures import find_images, read_fitted
+from pixelcnn_jax.cli.pictures import find_images, read_patches
 from pixelcnn_jax.data.image_files import png_bits_per_dim
 from pixelcnn_jax.foundation.errors import NOT_FINITE, InputError
 from pixelcnn_jax.likelihood import bits_per_dim
@@ -29,24 +30,30 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
     """Print the bits/dim of each image as CSV.
 
     Images are prepared as in training. less_png, the bits/dim less those of the PNG file, is the better anomaly score.
+    An image that is larger than those of a model of patches or counts has the mean over a grid of patches.
     """
     density = options.load_density(name)
     paths = find_images(files)
-    rows: list[dict[str, Any]] = []
     names, batch = list(paths), options.at_most(BATCH, density.spec)
     labels = density.labels_of(label, names)
     with options.progress("scoring", len(names)) as on_image:
-        for start in range(0, len(names), batch):
-            images = np.stack([read_fitted(paths[filename], density) for filename in names[start : start + batch]])
-            h = density.h(labels[start : start + batch])
-            scores = bits_per_dim(density.model, density.variables, images, h=h).tolist()
-            for index, (image, score) in enumerate(zip(images, scores, strict=True)):
+        patches = ((i, patch) for i, file in enumerate(paths.values()) for patch in read_patches(file, density))
+        found: list[list[tuple[float, float]]] = [[] for _ in names]
+        while some := [*itertools.islice(patches, batch)]:
+            indices, images = zip(*some, strict=True)
+            h = density.h([labels[i] for i in indices])
+            scores = bits_per_dim(density.model, density.variables, np.stack(images), h=h).tolist()
+            for i, image, score in zip(indices, images, scores, strict=True):
                 if math.isnan(score):
-                    raise InputError(f"{names[start + index]}: {NOT_FINITE}")
-                less = score - png_bits_per_dim(image, levels=density.model.levels)
-                file = os.fsencode(names[start + index]).decode(errors="backslashreplace")
-                rows.append({"file": file, "bits_per_dim": score, "less_png": less})
-                on_image(index)
+                    raise InputError(f"{names[i]}: {NOT_FINITE}")
+                if not found[i]:
+                    on_image(i)
+                found[i].append((score, score - png_bits_per_dim(image, levels=density.model.levels)))
+    rows: list[dict[str, Any]] = []
+    for name, figures in zip(names, found, strict=True):
+        bits, less = np.mean(figures, axis=0).tolist()
+        file = os.fsencode(name).decode(errors="backslashreplace")
+        rows.append({"file": file, "bits_per_dim": bits, "less_png": less})
     if as_json:
         click.echo(json.dumps(rows))
         return

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int
@@ -11,6 +12,7 @@ from pixelcnn_jax.data.source import Example, read_ahead
 from pixelcnn_jax.models.inputs import ImageSpec
 
 Augment = Callable[[np.ndarray], np.ndarray]
+CROPS = 2**61  # random stream of the crops, apart from the binarisation's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Dataset:
       description: such as "mnist 3.0.1 train[:50000], resized to 32x32".
       dynamic_levels: number of levels to binarise dynamically.
       scan: pixel order, a key of ``SCANS``.
+      crop: draws another patch of the image that a patch is of; None for whole images.
     """
 
     example: Callable[[int], Example]
@@ -32,6 +35,7 @@ class Dataset:
     description: str
     dynamic_levels: int | None = None
     scan: str = "rows"
+    crop: Callable[..., Example] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -49,19 +53,22 @@ class Dataset:
             return self
         return self.take(np.arange(count) * len(self) // count, f"{self.description}, {count} of them")
 
-    def get(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
-        """Draws an example: binarised if dynamic, augmented, then scanned.
+    def get(self, index: int, *, seed: int, augment: Augment | None = None) -> Example:
+        """Draws an example: cropped at random in training, binarised if dynamic, augmented, then scanned.
 
         Args:
           index: epoch * len(self) + image index.
           seed: of the random numbers.
-          augment: applied to the upright image.
+          augment: in training, applied to the upright image.
         """
-        example = self.example(index % self.count)
+        read = self.example
+        if self.crop is not None and augment is not None:
+            read = partial(self.crop, random=random_generator(seed, CROPS + index))
+        example = read(index % self.count)
         image = example["image"]
         if self.dynamic_levels is not None:
             image = random_generator(seed, index).random(image.shape) * (self.dynamic_levels - 1) < image
-        return example | {"image": SCANS[self.scan](augment(image))}
+        return example | {"image": SCANS[self.scan]((augment or unchanged)(image))}
 
     def with_arrays(self, **arrays: np.ndarray) -> "Dataset":
         """Adds a row of each array, such as "h", to each image."""
@@ -72,9 +79,13 @@ class Dataset:
         return dataclasses.replace(self, example=example)
 
     def take(self, indices: Int[np.ndarray, " count"], description: str) -> "Dataset":
-        """Selects images by index."""
+        """Selects images or patches of the grid by index."""
         return dataclasses.replace(
-            self, example=lambda i: self.example(int(indices[i])), count=len(indices), description=description
+            self,
+            example=lambda i: self.example(int(indices[i])),
+            crop=None,
+            count=len(indices),
+            description=description,
         )
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Int
 
 from pixelcnn_jax.data.dataset import Augment, Dataset, random_generator
-from pixelcnn_jax.data.preparation import unchanged
 from pixelcnn_jax.data.source import Example
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ABSENT
@@ -34,7 +33,7 @@ class ExampleSets(Dataset):
     max_examples: int
     min_examples: int = 0
 
-    def get(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
+    def get(self, index: int, *, seed: int, augment: Augment | None = None) -> Example:
         """Draws an example and its set, which is not augmented."""
         example = super().get(index, seed=seed, augment=augment)
         epoch, random = index // self.count, random_generator(seed, STREAM + index)

@@ -1,7 +1,8 @@
 """Folders of image files.
 
 The layout is data_dir/SPLIT/CLASS/FILE or data_dir/SPLIT/FILE; any folder is a split "all". Captions are lines
-{"file_name": FILE, "text": SENTENCE} of metadata.jsonl files; FILE is relative to that file.
+{"file_name": FILE, "text": SENTENCE} of metadata.jsonl files; FILE is relative to that file. A file may hold a stack of
+images; all of them are in the split, the class and under the caption of their file.
 """
 
 import concurrent.futures
@@ -13,12 +14,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pixelcnn_jax.data.image_files import EXTENSIONS, decode, find_files, find_image_files, has_colour
+from pixelcnn_jax.data.image_files import EXTENSIONS, decode, find_files, find_image_files, images_in, kind_of
+from pixelcnn_jax.data.measurement_files import MAX_LEVELS
 from pixelcnn_jax.data.source import INSPECTED, Example, Source
 from pixelcnn_jax.data.splits import Classes, Split
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.text import split_words, tokenise, vocabulary
 
+STACK = 2**32  # above the number of files: the row of image i of file number n is i * STACK + n
 # No classes of the split "all" if there are no others.
 SPLITS = {"train", "training", "validation", "valid", "val", "test", "testing"}
 
@@ -63,18 +66,22 @@ def read_folder(split: Split, *, data_dir: str | None, labels: bool, captions: b
         return [names.index(class_of[files[row]]) for row in order], names
 
     def read(row: int) -> Example:
-        file = file_of[row]
+        file = file_of[row % STACK]
         return (
-            {"image": decode(file, colour=colour or None)}
+            {"image": decode(image_of[row], colour=colour or None)}
             | ({"label": np.int32(names.index(class_of[file]))} if labels else {})
             | ({"caption": tokenise(sentences[file], words, length=length)} if captions else {})
         )
 
     places = sorted(order[place] for place in split.rows(len(files), {"label": classes} if labelled else {}))
-    rows = [kept[place] for place in places]
+    image_of = {
+        number * STACK + kept[place]: image for place in places for number, image in enumerate(images_in(files[place]))
+    }
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        colour = any(list(pool.map(has_colour, all_files[:: math.ceil(len(all_files) / INSPECTED)])))
-    source = Source(root.resolve().name, rows, read, files=file_of, words=words if captions else None)
+        kinds = {*pool.map(kind_of, all_files[:: math.ceil(len(all_files) / INSPECTED)])}
+    colour, levels = "colour" in kinds, MAX_LEVELS if "counts" in kinds else 256
+    title, named = root.resolve().name, words if captions else None
+    source = Source(title, [*image_of], read, levels, files=image_of, words=named)
     return source._replace(classes=len(names), class_names=tuple(names)) if labels else source
 
 

@@ -2,23 +2,29 @@
 
 import io
 import pathlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
-from jaxtyping import Array, Integer, UInt8
+from jaxtyping import Array, Integer, UInt8, UInt16
 
+from pixelcnn_jax.data import measurement_files as measurements
+from pixelcnn_jax.data.measurement_files import MAX_PIXELS, MEASUREMENTS, as_counts
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
-MAX_PIXELS = 89_478_485  # per file; Pillow warns above it
 File = pathlib.Path | io.BytesIO
-GREY = ("1", "L", "LA")  # Pillow's modes
+COUNTS = ("I", "I;16", "I;16B")  # Pillow's modes of grey images of more than 8 bits
+GREY = ("1", "L", "LA", *COUNTS)
 PNM = (".ppm", ".pgm", ".pbm", ".pnm")
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", *PNM)
+TIFF = (".tif", ".tiff")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", *TIFF, *PNM, *MEASUREMENTS)
+PERCENTILES = (1, 99)  # of the values that a picture of counts shows from black to white
+Pixels = UInt8[np.ndarray, "height width channels"] | UInt16[np.ndarray, "height width 1"]
 
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
@@ -44,67 +50,99 @@ def find_files(folder: pathlib.Path, outer: tuple[pathlib.Path, ...] = ()) -> It
                 yield from find_files(path, (*outer, here)) if path.is_dir() else [path]
 
 
-def decode(file: File, *, colour: bool | None, name: str = "") -> UInt8[np.ndarray, "height width channels"]:
-    """Decodes an image file to 8-bit RGB or grey, over white.
+def images_in(file: pathlib.Path) -> list[pathlib.Path]:
+    """Lists the paths of the images in a file: FILE/0, FILE/1 and so on if it is a stack, else its own.
+
+    Raises:
+      InputError: If a file that may be a stack is damaged.
+    """
+    count = None
+    if file.suffix.lower() in MEASUREMENTS:
+        with measurements.refusals(str(file)):
+            count = len(values) if (values := measurements.open_stack(file)).ndim == 3 else None
+    elif file.suffix.lower() in TIFF:
+        with _opened(file, index=0) as image:
+            count = frames if (frames := getattr(image, "n_frames", 1)) > 1 else None
+    return [file] if count is None else [file / str(index) for index in range(count)]
+
+
+def decode(file: File, *, colour: bool | None, name: str = "") -> Pixels:
+    """Decodes an image: counts as they are stored, others to 8-bit RGB or grey, over white.
+
+    Counts are grey images of more than 8 bits, and what the formats of ``measurement_files`` hold.
 
     Args:
-      file: The path of a file, or the contents of one.
-      colour: Whether to convert to RGB instead of grey. None follows `has_colour`.
+      file: The path of an image, as from ``images_in``, or the contents of a file.
+      colour: Whether to convert to RGB instead of grey. None follows `kind_of`.
       name: What errors call the image. The default is its path.
 
     Raises:
-      InputError: If the image is damaged, has more than 8 bits per value or holds several pictures.
+      InputError: If the image is damaged, cannot be read exactly, has colours of more than 8 bits or several pictures.
       OSError: If the file cannot be opened.
     """
     with _opened(file, name) as image:
         # EXIF orientation; TFDS ignores it.
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)
+        if image.mode in COUNTS:
+            return as_counts(np.asarray(image))[..., None]
         mode, opaque = "RGB" if colour or (colour is None and image.mode not in GREY) else "L", image
         if image.has_transparency_data:
             opaque = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         return np.asarray(opaque if opaque.mode == mode else opaque.convert(mode)).reshape(*image.size[::-1], -1)
 
 
-def has_colour(file: pathlib.Path) -> bool:
-    """Whether an image file has colours."""
-    with _opened(file) as image:
-        return image.mode not in GREY
+def kind_of(file: pathlib.Path) -> str:
+    """Says whether an image file, or the first image of a stack, holds "counts", "grey" or "colour" of 8 bits."""
+    with _opened(file, index=0) as image:
+        return "counts" if image.mode in COUNTS else "grey" if image.mode in GREY else "colour"
 
 
-def read_image(path: pathlib.Path, *, channels: int) -> UInt8[np.ndarray, "height width channels"]:
-    """Reads exactly the stored pixels, for 1 or 3 channels.
+def read_image(path: pathlib.Path, *, channels: int) -> Pixels:
+    """Reads exactly the stored pixels, for 1 or 3 channels; counts are uint16.
 
     Raises:
       InputError: for damage, or what would be lost: transparency, palette, colours in a grey model, more than 8 bits,
         several pictures, rotation.
     """
-    modes = ("RGB",) if channels == 3 else ("1", "L")
+    modes = ("RGB",) if channels == 3 else ("1", "L", *COUNTS)
     with _opened(path) as image:
         if image.mode not in modes or "transparency" in image.info:
-            choices = " or ".join(modes)
+            choices = " or ".join(modes[:2])
             raise InputError(f"{path} must be of mode {choices} without transparency, got {image.mode}: convert it.")
         if image.format == "MPO" or image.getexif().get(0x0112, 1) != 1:
             raise InputError(f"{path} holds previews or a rotation, which would be lost: convert it.")
+        if image.mode in COUNTS:
+            return as_counts(np.asarray(image))[..., None]
         return np.asarray(image.convert("RGB" if channels == 3 else "L")).reshape(image.height, image.width, channels)
 
 
-def write_image(path: pathlib.Path, pixels: UInt8[np.ndarray, "height width channels"]) -> None:
-    """Writes a PNG, not atomically."""
+def write_image(path: pathlib.Path, pixels: Pixels) -> None:
+    """Writes a PNG, or the array if the name ends in .npy, not atomically."""
     with path.open("xb") as file:
-        file.write(as_png(pixels))
+        if path.suffix == ".npy":
+            np.save(file, pixels[..., 0])
+        else:
+            file.write(as_png(pixels))
 
 
-def as_png(pixels: UInt8[np.ndarray, "height width channels"], *, optimize: bool = False, bits: int = 8) -> bytes:
-    """Encodes a PNG; black and white may have 1 bit per pixel."""
+def as_png(pixels: Pixels, *, optimize: bool = False, bits: int = 8) -> bytes:
+    """Encodes a PNG, of 16 bits for uint16; black and white may have 1 bit per pixel."""
     content, picture = io.BytesIO(), PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     (picture.convert("1") if bits == 1 else picture).save(content, "PNG", optimize=optimize)
     return content.getvalue()
 
 
 def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"], *, levels: int) -> float:
-    """Computes the PNG size in bits/dim; binary images at 1 bit per pixel."""
-    pixels, bits = as_pixels(image, levels=levels), 1 if levels == 2 and image.shape[-1] == 1 else 8
+    """Computes the PNG size in bits/dim: of 1 bit for binary images, and of 16 for more than 256 levels.
+
+    No PNG has colours of 16 bits in Pillow: there, the channels are stacked.
+    """
+    if levels > 256:
+        pixels = np.moveaxis(np.asarray(image, np.uint16), -1, 0).reshape(-1, image.shape[1], 1)
+    else:
+        pixels = as_pixels(image, levels=levels)
+    bits = 1 if levels == 2 and image.shape[-1] == 1 else 8
     return 8 * len(as_png(pixels, optimize=True, bits=bits)) / image.size
 
 
@@ -127,11 +165,16 @@ def grid(
 ) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
     """Arranges images in a grid, ``gap`` grey pixels apart.
 
-    Three channels are RGB; otherwise only the first is shown.
+    Three channels are RGB; otherwise only the first is shown. Of more than 256 levels, those between two percentiles
+    are shown, which stderr names.
     """
     images = np.asarray(images)
     if images.shape[-1] != 3:
         images = images[..., :1]
+    if levels > 256 and images.size:
+        low, high = np.percentile(images, PERCENTILES)
+        print(f"Shown from black to white: {low:.0f} to {high:.0f}, percentiles {PERCENTILES}.", file=sys.stderr)
+        images, levels = np.clip((images - low) * (255 / max(1, high - low)), 0, 255).astype(np.uint8), 256
     scaled = as_pixels(images, levels=levels)
     rows, columns, height, width, colours = scaled.shape
     framed = np.full((rows, columns, height + gap, width + gap, colours), 128, np.uint8)
@@ -150,30 +193,37 @@ def save_grid(
 
 
 @contextmanager
-def _opened(file: File, name: str = "") -> Iterator[PIL.Image.Image]:
+def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PIL.Image.Image]:
+    """Opens an image; ``index`` is that in a stack whose path names none."""
     PIL.Image.init()  # else Pillow knows some of the formats only
-    try:
-        with PIL.Image.open(file, formats=FORMATS) as image:
+    content: File = file
+    if isinstance(file, pathlib.Path) and file.name.isdecimal() and file.parent.is_file():
+        content, index = file.parent, int(file.name)
+    with measurements.refusals(name or str(file)):
+        if isinstance(content, pathlib.Path) and content.suffix.lower() in MEASUREMENTS:
+            yield PIL.Image.fromarray(measurements.read_measurement(content, index))
+            return
+        with PIL.Image.open(content, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
-            if _has_more_bits(image):
-                raise ValueError("it has more than 8 bits per value")
-            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
+            if image.format == "TIFF" and index is not None:
+                image.seek(index)
+            elif image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
                 raise ValueError("it has several pictures")
+            if _loses(image):
+                raise ValueError("it has more than 8 bits per value, and is not grey without a sign")
             yield image
-    except (InputError, FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:  # Pillow raises half a dozen types for damaged files
-        reason = "it has no known format" if isinstance(error, PIL.UnidentifiedImageError) else error
-        raise InputError(f"{name or file} cannot be read, {reason}: convert, repair or remove it.") from error
 
 
-def _has_more_bits(image: PIL.Image.Image) -> bool:
-    """Whether values have other than 8 bits, which Pillow may drop silently."""
+def _loses(image: PIL.Image.Image) -> bool:
+    """Whether Pillow may silently drop bits of values, their sign or that white is zero."""
+    tags = getattr(image, "tag_v2", {})
+    if image.format in ("PNG", "TIFF") and image.mode in COUNTS:
+        return tags.get(262) == 0  # white is zero, which Pillow ignores in images of counts
     for decoder, _, _, arguments in getattr(image, "tile", []):
         mode, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
         if ";16" in str(mode) and mode != "BGR;16":  # that mode has 5, 6 and 5 bits
             return True
         if decoder in ("ppm", "ppm_plain") and rest and rest[0] > 255:  # the largest value that the file may hold
             return True
-    return image.mode[0] in "IF"
+    return image.mode[0] in "IF" or {*tags.get(339, (1,))} != {1}  # the format of samples is other than unsigned

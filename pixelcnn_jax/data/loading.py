@@ -11,6 +11,7 @@ from pixelcnn_jax.data.arrays import array_source, read_arrays, read_digits
 from pixelcnn_jax.data.dataset import Dataset
 from pixelcnn_jax.data.examples import with_examples
 from pixelcnn_jax.data.folder import read_folder
+from pixelcnn_jax.data.patches import with_patches
 from pixelcnn_jax.data.preparation import SCANS, Preparation, validated
 from pixelcnn_jax.data.scenes import SIZES, read_scenes
 from pixelcnn_jax.data.source import INSPECTED, Source
@@ -40,10 +41,10 @@ class DataConfig(Preparation):
     min_examples: int = field(0, "minimum number of examples per image, classes permitting", min=0)
 
     def __post_init__(self) -> None:
-        if self.flip and (self.captions or self.max_examples):
+        if (self.flip or self.patch) and (self.captions or self.max_examples):
             raise InputError(
-                "flip must be off with captions, which may say left or right, and with max_examples, whose images are "
-                "not mirrored."
+                "flip and patch must be off with captions, which may say where things are, and with max_examples, "
+                "whose images are neither mirrored nor cut."
             )
         if self.images_per_class > 1 and not self.labels:
             raise InputError("images_per_class above 1 needs labels=True.")
@@ -169,8 +170,11 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     prepared, dynamic_levels = preparation.apply(source), source.levels if preparation.binarize == "dynamic" else None
     height, width, channels = SCANS[preparation.scan](prepared.example(0)["image"]).shape
     spec = ImageSpec(height, width, channels, prepared.levels, prepared.classes, prepared.words, prepared.class_names)
-    prepared = validated(prepared, levels=dynamic_levels or spec.levels)
-    dataset = Dataset(prepared.reader(), len(prepared.rows), spec, prepared.title, dynamic_levels, preparation.scan)
+    patch, rows = preparation.patch, prepared.rows
+    prepared = validated(prepared, levels=dynamic_levels or spec.levels, any_size=patch is not None)
+    dataset = Dataset(prepared.reader(), len(rows), spec, prepared.title, dynamic_levels, preparation.scan)
+    if patch is not None:
+        dataset = with_patches(dataset, patch, name=lambda i: prepared.name(rows[i]))
     ends = [(int(example["image"].min()), int(example["image"].max())) for example in dataset.subset(INSPECTED)]
     if (preparation.binarize != "none" or preparation.bits) and np.ptp(ends) <= bool(dynamic_levels):
         raise InputError(

@@ -42,6 +42,7 @@ class Preparation:
     height: int | None = field(None, "height after a centre crop, if it is not the width", min=1)
     grey: bool = field(False, "convert to grey")
     invert: bool = field(False, "invert intensities")
+    patch: int | None = field(None, "side of patches: drawn at random to train on, else of a grid over an image", min=1)
     scan: str = field(
         "rows", "pixel order: rows, columns (transposed) or backwards (rotated by 180°)", choices=tuple(SCANS)
     )
@@ -92,20 +93,19 @@ class Preparation:
         return source._replace(title=title, read=read, levels=min(self.levels, left))
 
 
-def validated(source: Source, *, levels: int) -> Source:
+def validated(source: Source, *, levels: int, any_size: bool = False) -> Source:
     """Checks images as they are read.
 
-    Refused: shapes unlike the first, values not below ``levels``, missing labels (-1 in TFDS).
+    Refused: shapes unlike the first, or channels if ``any_size``, values not below ``levels``, missing labels (-1 in
+    TFDS).
     """
+    name, compared = source.name, slice(2 if any_size else 0, None)
     shape = source.example(0)["image"].shape
-
-    def name(row: int) -> str:
-        return str(source.files[row]) if source.files else f"image {row}"
 
     def read(row: int) -> Example:
         example = source.read(row)
         image = example["image"]
-        if image.shape != shape:
+        if image.shape[compared] != shape[compared]:
             different = f"{name(source.rows[0])} is {shape} and {name(row)} is {image.shape}"
             remedy = "grey" if image.shape[:2] == shape[:2] else "resize"
             raise InputError(f"The images of {source.title} differ in shape, {different}: set {remedy}.")

@@ -44,6 +44,10 @@ class Source(NamedTuple):
     def example(self, index: int) -> Example:
         return self.read(self.rows[index])
 
+    def name(self, row: int) -> str:
+        """Names an image for errors."""
+        return str(self.files[row]) if self.files else f"image {row}"
+
     def reader(self) -> Callable[[int], Example]:
         """Makes an `example` that caches the first images."""
         kept, cached = CACHE_BYTES // self.example(0)["image"].nbytes, functools.cache(self.example)

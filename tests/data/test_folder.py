@@ -109,13 +109,13 @@ def many(tmp_path, monkeypatch):
 
 
 def test_few_files_are_read_before_training(many, monkeypatch):
-    decode, has_colour = Mock(wraps=module.decode), Mock(wraps=module.has_colour)
+    decode, kind_of = Mock(wraps=module.decode), Mock(wraps=module.kind_of)
     monkeypatch.setattr(module, "decode", decode)
-    monkeypatch.setattr(module, "has_colour", has_colour)
+    monkeypatch.setattr(module, "kind_of", kind_of)
     load("folder", "all", data_dir=many)
     assert len({call.args[0] for call in decode.call_args_list}) == 10
     assert decode.call_count < 20
-    assert has_colour.call_count == 10
+    assert kind_of.call_count == 10
 
 
 @pytest.mark.parametrize(

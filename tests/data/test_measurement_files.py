@@ -1,0 +1,146 @@
+"""Counts of more than 8 bits: read exactly, alone or as a stack, or refused in a sentence that names the file."""
+
+import struct
+import sys
+
+import numpy as np
+import PIL.Image
+import pydicom
+import pytest
+from astropy.io import fits
+from image_helpers import images_of
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+
+from pixelcnn_jax.data.image_files import decode, grid, images_in, kind_of, png_bits_per_dim, read_image, write_image
+from pixelcnn_jax.data.loading import DataConfig, load, load_splits
+from pixelcnn_jax.foundation.errors import InputError
+
+COUNTS = np.array([[0, 1, 300], [65535, 4095, 258]], np.uint16)
+STACK = np.stack([COUNTS, COUNTS // 2])
+
+
+def tiff(file, pixels, *, sign=1, white=1):
+    """Writes a TIFF as Pillow would not: of any byte order, with signed values, or with white as zero."""
+    height, width = pixels.shape
+    end, data, bits = "<" if pixels.dtype.str[0] != ">" else ">", pixels.tobytes(), 8 * pixels.itemsize
+    numbers = ((258, bits), (259, 1), (262, white), (273, 8), (277, 1), (278, height), (279, len(data)), (339, sign))
+    fields = ((256, width), (257, height), *numbers)
+    entries = b"".join(struct.pack(end + "HHII", tag, 4, 1, value) for tag, value in fields)
+    head = {"<": b"II*\0", ">": b"MM\0*"}[end] + struct.pack(end + "I", 8 + len(data))
+    file.write_bytes(head + data + struct.pack(end + "H", len(fields)) + entries + bytes(4))
+
+
+def pillow(file, *images, **options):
+    first, *others = map(PIL.Image.fromarray, images)
+    first.save(file, save_all=bool(others), append_images=others, **options)
+
+
+def dicom(file, pixels, *, compressed=False, **fields):
+    content = pydicom.Dataset()
+    content.file_meta = pydicom.dataset.FileMetaDataset()
+    content.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    content.SOPClassUID = content.SOPInstanceUID = content.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    content.set_pixel_data(pixels, "MONOCHROME2", 16)
+    content.update(fields)
+    content.compress(RLELossless) if compressed else None
+    content.save_as(file, enforce_file_format=True)
+
+
+def scaled(file, **header):
+    fits.writeto(file, COUNTS.astype(np.int32))
+    for key, value in header.items():
+        fits.setval(file, key, value=value, do_not_scale_image_data=True)
+
+
+READ = {
+    "a.png": lambda file: pillow(file, COUNTS),
+    "lzw.tif": lambda file: pillow(file, COUNTS, compression="tiff_lzw"),
+    "big.tif": lambda file: tiff(file, COUNTS.astype(">u2")),
+    "signed.tiff": lambda file: tiff(file, COUNTS.astype("<i4"), sign=2),
+    "big.npy": lambda file: np.save(file, np.asfortranarray(COUNTS.astype(">i8"))),
+    "a.fits": lambda file: fits.writeto(file, COUNTS),  # as signed integers with a BZERO
+    "a.dcm": lambda file: dicom(file, COUNTS, RescaleIntercept=-1024),
+}
+READ_STACKS = {
+    "s.tif": lambda file: pillow(file, *STACK),
+    "s.npy": lambda file: np.save(file, STACK),
+    "s.fits": lambda file: fits.writeto(file, STACK),
+    "s.dcm": lambda file: dicom(file, STACK),
+}
+
+
+@pytest.mark.parametrize("name", [*READ, *READ_STACKS])
+def test_counts_are_read_exactly(tmp_path, name):
+    file = tmp_path / name
+    (READ | READ_STACKS)[name](file)
+    expected = [(file, COUNTS)] if name in READ else [(file / "0", STACK[0]), (file / "1", STACK[1])]
+    assert images_in(file) == [path for path, _ in expected]
+    for path, pixels in expected:
+        for image in (decode(path, colour=None), read_image(path, channels=1)):
+            np.testing.assert_array_equal(image, pixels[..., None])
+            assert image.dtype == np.uint16
+    assert kind_of(file) == "counts"
+    if name in READ_STACKS:
+        for path in (file, file / "2"):
+            with pytest.raises(InputError, match=name):
+                decode(path, colour=None)
+
+
+REFUSED = {
+    "a.npy": (lambda file: np.save(file, COUNTS + 0.5), "float64, not integers"),
+    "nan.npy": (lambda file: np.save(file, np.full((2, 3), np.nan)), "not integers"),
+    "negative.npy": (lambda file: np.save(file, np.array([[3, -1]])), "the value -1"),
+    "large.npy": (lambda file: np.save(file, np.array([[3, 65536]])), "the value 65536"),
+    "axes.npy": (lambda file: np.save(file, COUNTS[None, None]), "its shape"),
+    "pickled.npy": (lambda file: np.save(file, np.array([[{}]]), allow_pickle=True), "objects"),
+    "claim.npy": (lambda file: file.write_bytes(CLAIM), "cannot be read"),
+    "scaled.fits": (lambda file: scaled(file, BSCALE=2.0), "float64, not integers"),
+    "blank.fits": (lambda file: scaled(file, BLANK=300), "not integers"),
+    "slope.dcm": (lambda file: dicom(file, COUNTS, RescaleSlope=2), "slope"),
+    "rle.dcm": (lambda file: dicom(file, COUNTS, compressed=True), "compressed"),
+    "negative.tif": (lambda file: tiff(file, np.array([[3, -1]], "<i2"), sign=2), "the value -1"),
+    "signed8.tif": (lambda file: tiff(file, np.array([[3, -1]], "i1"), sign=2), "without a sign"),
+    "white.tif": (lambda file: tiff(file, COUNTS, white=0), "not grey"),
+    "float.tif": (lambda file: pillow(file, COUNTS.astype(np.float32)), "8 bits"),
+}
+CLAIM = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<u2', 'fortran_order': False, 'shape': (1048576, 1048576)}".ljust(118)
+
+
+@pytest.mark.filterwarnings("ignore::astropy.io.fits.verify.VerifyWarning")
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_exactly_is_refused(tmp_path, name):
+    write, match = REFUSED[name]
+    write(tmp_path / name)
+    for read in (lambda file: decode(file, colour=None), lambda file: read_image(file, channels=1)):
+        with pytest.raises(InputError, match=f"{name} .*{match}"):
+            read(tmp_path / name)
+
+
+def test_a_missing_library_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "astropy.io", None)
+    (tmp_path / "a.fits").touch()
+    with pytest.raises(InputError, match=r"a\.fits needs astropy\.io: pip install 'pixelcnn-jax\[science\]'"):
+        decode(tmp_path / "a.fits", colour=None)
+
+
+def test_a_stack_is_in_the_split_of_its_file(tmp_path):
+    for i in range(4):
+        np.save(tmp_path / f"{i}.npy", STACK // 2**i)
+    config = dict(dataset="folder", data_dir=str(tmp_path), levels=2**16, test_split="")
+    splits = load_splits(DataConfig(train_split="all[:50%]", validation_split="all[50%:]", **config))
+    assert splits.spec.levels == 2**16
+    np.testing.assert_array_equal(images_of(splits.train)[..., 0], np.concatenate([STACK, STACK // 2]))
+    np.testing.assert_array_equal(images_of(splits.validation)[..., 0], np.concatenate([STACK // 4, STACK // 8]))
+    with pytest.raises(InputError, match=r"0\.npy/0 of .* the value 65535, above levels=4096"):
+        images_of(load("folder", "all", data_dir=tmp_path, levels=4096))
+
+
+def test_pictures_of_counts_are_scaled_and_their_png_is_not(tmp_path, capsys):
+    images = np.arange(10_000).reshape(1, 1, 100, 100, 1)
+    picture = grid(images, levels=2**16)[1:-1, 1:-1]
+    assert (picture.min(), picture.max(), picture[50, 50]) == (0, 255, 128)
+    assert "100 to 9899, percentiles (1, 99)" in capsys.readouterr().err
+    write_image(tmp_path / "a.png", COUNTS[..., None])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", channels=1)[..., 0], COUNTS)
+    noise = np.random.default_rng(0).integers(2**16, size=(64, 64, 3))
+    assert 16 < png_bits_per_dim(noise, levels=2**16) < 16.5
