@@ -20,11 +20,13 @@ from pixelcnn_jax.data.image_files import png_bits_per_dim
 from pixelcnn_jax.data.loading import load
 from pixelcnn_jax.foundation.user_command import UserCommand
 
-# model: data set of anomalies and its changed fields.
-PAIRS: dict[str, dict[str, Any]] = {
-    "binarized_mnist": {"dataset": "omniglot28", "binarize": "threshold", "invert": True, "labels": False},
-    "cifar10": {"dataset": "mnist", "resize": 32, "labels": False},
-}
+# Model, anomalies, and the fields of its data set that give them, or the size of what is drawn.
+PAIRS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("mnist", "Omniglot", {"dataset": "omniglot28", "invert": True, "labels": False}),
+    ("mnist", "noise", {"drawn": (28, 28, 1)}),
+    ("cifar10", "coloured MNIST", {"dataset": "mnist", "resize": 32, "labels": False}),
+    ("cifar10", "constants", {"drawn": (1, 1, 3)}),
+)
 BATCH = 50
 
 Images = Integer[np.ndarray, "count height width channels"]
@@ -36,10 +38,17 @@ def auroc(usual: Scores, unusual: Scores) -> float:
     return float(roc_auc_score(np.repeat([0, 1], [len(usual), len(unusual)]), np.concatenate([usual, unusual])))
 
 
-def held_out_images(density: Density, changes: dict[str, Any], *, count: int) -> Images:
-    """Reads test images, prepared as the model's data; grey ones repeat their channel."""
-    split = load(split="test", **(vars(density.data) | changes))
-    return np.broadcast_to(read_all(split.subset(count))["image"], (count, *density.spec.shape))
+def images_of(density: Density, changes: dict[str, Any], *, count: int) -> Images:
+    """Draws noise, or reads test images as the model's data are prepared, grey ones for a model of colours tinted."""
+    random = np.random.default_rng(0)
+    if "drawn" in changes:
+        values = random.integers(density.model.levels, size=(count, *changes["drawn"]))
+        return np.broadcast_to(values, (count, *density.spec.shape))
+    images = read_all(load(split="test", **(vars(density.data) | changes)).subset(count))["image"]
+    if images.shape[-1] == density.spec.channels:
+        return images
+    colours = random.random((count, 1, 1, density.spec.channels))
+    return np.round(images * colours).astype(np.int32)
 
 
 def scores_of(density: Density, images: Images) -> tuple[Scores, Scores]:
@@ -52,15 +61,18 @@ def scores_of(density: Density, images: Images) -> tuple[Scores, Scores]:
 @click.option("--data-dir", help="Where TFDS keeps its data sets.")
 @click.option("--count", default=500, show_default=True, help="Images of each data set.")
 def main(data_dir: str | None, count: int) -> None:
-    result = {}
-    print(f"{'model':16} {'unusual':12} {'bits/dim, usual':>16} {'unusual':>8} {'AUROC':>7} {'less PNG':>9}")
-    for name, changes in PAIRS.items():
-        density, place = load_density(name), {"data_dir": data_dir}
-        usual, unusual = (scores_of(density, held_out_images(density, x | place, count=count)) for x in ({}, changes))
+    result, place = [], {"data_dir": data_dir}
+    print("| model | anomalies | bits/dim, usual | anomalies | AUROC | less PNG |\n|---|---|---|---|---|---|")
+    for name, kind, changes in PAIRS:
+        density = load_density(name)
+        images = [images_of(density, x | place, count=count) for x in ({}, changes)]
+        usual, unusual = (scores_of(density, x) for x in images)
         raw, corrected = map(auroc, usual, unusual)
         means = [float(x.mean()) for x in (usual[0], unusual[0])]
-        print(f"{name:16} {changes['dataset']:12} {means[0]:16.3f} {means[1]:8.3f} {raw:7.3f} {corrected:9.3f}")
-        result[name] = {**changes, "bits_per_dim": means, "auroc": raw, "auroc_less_png": corrected}
+        print(f"| `{name}` | {kind} | {means[0]:.3f} | {means[1]:.3f} | {raw:.3f} | {corrected:.3f} |", flush=True)
+        result.append(
+            {"model": name, "anomalies": kind, "bits_per_dim": means, "auroc": raw, "auroc_less_png": corrected}
+        )
     print(json.dumps({"benchmark": "anomaly", "images": count, "pairs": result}))
 
 

@@ -165,7 +165,7 @@ TRACKS = {"digits": speedrun.Track(1, "nats", "configs/digits.py", QUICK)}
 DIGITS = {"CONFIG": "configs/digits.py", "BASE": speedrun.SAME | QUICK, "VARIANTS": {"base": {}, "4 layers": {}}}
 PROGRAMS = {
     "accelerator": (["--quick"], {}),
-    "anomaly": (["--count=4"], {"PAIRS": {"digits": {"dataset": "digits", "invert": True}}}),
+    "anomaly": (["--count=4"], {"PAIRS": (("digits", "noise", {"drawn": (8, 8, 1)}),)}),
     "coding_speed": (["--model=digits", "--counts=1", "--many=32", "--rounds=1"], {}),
     "compression": (["--model=digits", "--images=4"], {}),
     "counts": (["--size=9x9", "--tile=5", "--steps=2"], {"PATCH": 8}),
@@ -173,6 +173,7 @@ PROGRAMS = {
     "first_step": (["--runs=1", "--config=tests/tiny_runs.py"], {}),
     "growth": (["--rounds=1"], {"BASE": BASE, "VARIED": {"batch": (2, 4)}}),
     "guidance": (["{model}", "--classifier={classifier}", "--count=2"], {}),
+    "information": (["--steps=1"], {"PHOTONS": (10,), "TRAINED": 40, "TESTED": 4}),
     "input": (["--blocks=1", "--steps=1"], {}),
     "ising": ([], {"LAYERS": {4: 1}}),
     "netket_energy": (["gated", "--length=2", "--seeds=1", "--steps=1", "--samples=16"], {}),

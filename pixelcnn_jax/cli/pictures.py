@@ -74,7 +74,7 @@ def read_patches(file: Path, density: Density) -> Iterator[Pixels]:
         yield _prepared(pixels[top : top + height, left : left + width], density, file)
 
 
-def _prepared(pixels: Pixels, density: Density, file: Path) -> Pixels:
+def _prepared(pixels: Pixels, density: Density, file: Path) -> np.ndarray:
     data, levels = density.data, density.model.levels
     counts = pixels.dtype == np.uint16
     # Training thresholds and inverts stored levels; bits and random binarisation apply to 8 bits.

@@ -84,7 +84,7 @@ def test_an_image_is_kept_as_training_reads_it_and_given_back(levels, data, tmp_
 
 
 def test_a_model_whose_images_no_file_holds_is_refused(tmp_path):
-    for model in (density(256, channels=2), density(512)):
+    for model in (density(256, channels=2), density(512, channels=3)):
         with pytest.raises(InputError, match="a model"):
             read_exact(tmp_path / "1.png", model)
 

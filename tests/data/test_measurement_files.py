@@ -2,6 +2,8 @@
 
 import struct
 import sys
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -19,6 +21,9 @@ COUNTS = np.array([[0, 1, 300], [65535, 4095, 258]], np.uint16)
 STACK = np.stack([COUNTS, COUNTS // 2])
 
 
+CLAIM = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<u2', 'fortran_order': False, 'shape': (1048576, 1048576)}".ljust(118)
+
+
 def tiff(file, pixels, *, sign=1, white=1):
     """Writes a TIFF as Pillow would not: of any byte order, with signed values, or with white as zero."""
     height, width = pixels.shape
@@ -30,8 +35,8 @@ def tiff(file, pixels, *, sign=1, white=1):
     file.write_bytes(head + data + struct.pack(end + "H", len(fields)) + entries + bytes(4))
 
 
-def pillow(file, *images, **options):
-    first, *others = map(PIL.Image.fromarray, images)
+def pillow(file, images, **options):
+    first, *others = map(PIL.Image.fromarray, images.reshape(-1, 2, 3))
     first.save(file, save_all=bool(others), append_images=others, **options)
 
 
@@ -46,72 +51,67 @@ def dicom(file, pixels, *, compressed=False, **fields):
     content.save_as(file, enforce_file_format=True)
 
 
-def scaled(file, **header):
+def scaled(file, key, value):
     fits.writeto(file, COUNTS.astype(np.int32))
-    for key, value in header.items():
-        fits.setval(file, key, value=value, do_not_scale_image_data=True)
+    fits.setval(file, key, value=value, do_not_scale_image_data=True)
 
 
 READ = {
-    "a.png": lambda file: pillow(file, COUNTS),
-    "lzw.tif": lambda file: pillow(file, COUNTS, compression="tiff_lzw"),
-    "big.tif": lambda file: tiff(file, COUNTS.astype(">u2")),
-    "signed.tiff": lambda file: tiff(file, COUNTS.astype("<i4"), sign=2),
-    "big.npy": lambda file: np.save(file, np.asfortranarray(COUNTS.astype(">i8"))),
-    "a.fits": lambda file: fits.writeto(file, COUNTS),  # as signed integers with a BZERO
-    "a.dcm": lambda file: dicom(file, COUNTS, RescaleIntercept=-1024),
-}
-READ_STACKS = {
-    "s.tif": lambda file: pillow(file, *STACK),
-    "s.npy": lambda file: np.save(file, STACK),
-    "s.fits": lambda file: fits.writeto(file, STACK),
-    "s.dcm": lambda file: dicom(file, STACK),
+    "a.png": (pillow, COUNTS, {}),
+    "lzw.tif": (pillow, COUNTS, {"compression": "tiff_lzw"}),
+    "big.tif": (tiff, COUNTS.astype(">u2"), {}),
+    "signed.tiff": (tiff, COUNTS.astype("<i4"), {"sign": 2}),
+    "big.npy": (np.save, np.asfortranarray(COUNTS.astype(">i8")), {}),
+    "a.fits": (fits.writeto, COUNTS, {}),  # as signed integers with a BZERO
+    "a.dcm": (dicom, COUNTS, {"RescaleIntercept": -1024}),
+    "s.tif": (pillow, STACK, {}),
+    "s.npy": (np.save, STACK, {}),
+    "s.fits": (fits.writeto, STACK, {}),
+    "s.dcm": (dicom, STACK, {}),
 }
 
 
-@pytest.mark.parametrize("name", [*READ, *READ_STACKS])
+@pytest.mark.parametrize("name", READ)
 def test_counts_are_read_exactly(tmp_path, name):
-    file = tmp_path / name
-    (READ | READ_STACKS)[name](file)
-    expected = [(file, COUNTS)] if name in READ else [(file / "0", STACK[0]), (file / "1", STACK[1])]
-    assert images_in(file) == [path for path, _ in expected]
-    for path, pixels in expected:
+    file, (write, stored, options) = tmp_path / name, READ[name]
+    write(file, stored, **options)
+    paths = [file] if stored.ndim == 2 else [file / "0", file / "1"]
+    assert images_in(file) == paths
+    assert kind_of(file) == "counts"
+    for path, pixels in zip(paths, stored.reshape(-1, 2, 3), strict=True):
         for image in (decode(path, colour=None), read_image(path, channels=1)):
             np.testing.assert_array_equal(image, pixels[..., None])
             assert image.dtype == np.uint16
-    assert kind_of(file) == "counts"
-    if name in READ_STACKS:
-        for path in (file, file / "2"):
-            with pytest.raises(InputError, match=name):
-                decode(path, colour=None)
+    for path in (file, file / "2") if stored.ndim == 3 else ():
+        with pytest.raises(InputError, match=name):
+            decode(path, colour=None)
 
 
 REFUSED = {
-    "a.npy": (lambda file: np.save(file, COUNTS + 0.5), "float64, not integers"),
-    "nan.npy": (lambda file: np.save(file, np.full((2, 3), np.nan)), "not integers"),
-    "negative.npy": (lambda file: np.save(file, np.array([[3, -1]])), "the value -1"),
-    "large.npy": (lambda file: np.save(file, np.array([[3, 65536]])), "the value 65536"),
-    "axes.npy": (lambda file: np.save(file, COUNTS[None, None]), "its shape"),
-    "pickled.npy": (lambda file: np.save(file, np.array([[{}]]), allow_pickle=True), "objects"),
-    "claim.npy": (lambda file: file.write_bytes(CLAIM), "cannot be read"),
-    "scaled.fits": (lambda file: scaled(file, BSCALE=2.0), "float64, not integers"),
-    "blank.fits": (lambda file: scaled(file, BLANK=300), "not integers"),
-    "slope.dcm": (lambda file: dicom(file, COUNTS, RescaleSlope=2), "slope"),
-    "rle.dcm": (lambda file: dicom(file, COUNTS, compressed=True), "compressed"),
-    "negative.tif": (lambda file: tiff(file, np.array([[3, -1]], "<i2"), sign=2), "the value -1"),
-    "signed8.tif": (lambda file: tiff(file, np.array([[3, -1]], "i1"), sign=2), "without a sign"),
-    "white.tif": (lambda file: tiff(file, COUNTS, white=0), "not grey"),
-    "float.tif": (lambda file: pillow(file, COUNTS.astype(np.float32)), "8 bits"),
+    "a.npy": (np.save, [COUNTS + 0.5], {}, "float64, not integers"),
+    "nan.npy": (np.save, [np.full((2, 3), np.nan)], {}, "not integers"),
+    "negative.npy": (np.save, [np.array([[3, -1]])], {}, "the value -1"),
+    "large.npy": (np.save, [np.array([[3, 65536]])], {}, "the value 65536"),
+    "axes.npy": (np.save, [COUNTS[None, None]], {}, "its shape"),
+    "pickled.npy": (np.save, [np.array([[{}]])], {"allow_pickle": True}, "objects"),
+    "claim.npy": (Path.write_bytes, [CLAIM], {}, "cannot be read"),
+    "scaled.fits": (scaled, ["BSCALE", 2.0], {}, "float64, not integers"),
+    "blank.fits": (scaled, ["BLANK", 300], {}, "not integers"),
+    "slope.dcm": (dicom, [COUNTS], {"RescaleSlope": 2}, "slope"),
+    "rle.dcm": (dicom, [COUNTS], {"compressed": True}, "compressed"),
+    "negative.tif": (tiff, [np.array([[3, -1]], "<i2")], {"sign": 2}, "the value -1"),
+    "signed8.tif": (tiff, [np.array([[3, -1]], "i1")], {"sign": 2}, "without a sign"),
+    "white.tif": (tiff, [COUNTS], {"white": 0}, "not grey"),
+    "float.tif": (pillow, [COUNTS.astype(np.float32)], {}, "8 bits"),
 }
-CLAIM = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<u2', 'fortran_order': False, 'shape': (1048576, 1048576)}".ljust(118)
 
 
 @pytest.mark.filterwarnings("ignore::astropy.io.fits.verify.VerifyWarning")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_read_exactly_is_refused(tmp_path, name):
-    write, match = REFUSED[name]
-    write(tmp_path / name)
-    for read in (lambda file: decode(file, colour=None), lambda file: read_image(file, channels=1)):
+    write, arguments, options, match = REFUSED[name]
+    write(tmp_path / name, *arguments, **options)
+    for read in (partial(decode, colour=None), partial(read_image, channels=1)):
         with pytest.raises(InputError, match=f"{name} .*{match}"):
             read(tmp_path / name)
 

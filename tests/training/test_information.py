@@ -28,6 +28,10 @@ class Pairs(nn.Module):
         return jax.numpy.stack([jax.numpy.broadcast_to(first, (*left.shape, len(first))), second[left]], axis=2)
 
 
+def pairs(joint):
+    return Pairs(tuple(map(tuple, joint.tolist())))
+
+
 def entropy(p):
     return -np.sum(p * np.log2(np.where(p > 0, p, 1)))
 
@@ -41,7 +45,7 @@ def gamma_poisson():
         clean = random.gamma(shape, scale, (count, 1, 2, 1))
         return clean, np.minimum(random.poisson(clean), levels - 1)
 
-    return np.outer(p, p), draw, Poisson(), entropy(p) - mean_noise
+    return pairs(np.outer(p, p)), draw, Poisson(), entropy(p) - mean_noise
 
 
 def correlated_gaussian():
@@ -54,7 +58,7 @@ def correlated_gaussian():
         clean = random.multivariate_normal([middle] * 2, covariance, count).reshape(count, 1, 2, 1)
         return clean, np.clip(np.round(clean + sigma * random.normal(size=clean.shape)), 0, levels - 1).astype(int)
 
-    return p / p.sum(), draw, Gaussian(sigma), 0.25 * np.log2(np.linalg.det(total) / sigma**4)
+    return pairs(p / p.sum()), draw, Gaussian(sigma), 0.25 * np.log2(np.linalg.det(total) / sigma**4)
 
 
 def binary_symmetric():
@@ -67,17 +71,16 @@ def binary_symmetric():
         clean = np.concatenate([first, first ^ (random.random(first.shape) < change)], axis=2)
         return clean, clean ^ (random.random(clean.shape) < flip)
 
-    return joint, draw, BernoulliFlips(flip), entropy(joint) / 2 - entropy(np.array([flip, 1 - flip]))
+    return pairs(joint), draw, BernoulliFlips(flip), entropy(joint) / 2 - entropy(np.array([flip, 1 - flip]))
 
 
-every_system = pytest.mark.parametrize("system", [gamma_poisson, correlated_gaussian, binary_symmetric])
+SYSTEMS = {system.__name__: system() for system in (gamma_poisson, correlated_gaussian, binary_symmetric)}
 
 
-@every_system
-def test_information_is_that_of_the_closed_form(system):
-    joint, draw, noise, truth = system()
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_information_is_that_of_the_closed_form(name):
+    model, draw, noise, truth = SYSTEMS[name]
     clean, noisy = draw(np.random.default_rng(0), 30_000)
-    model = Pairs(tuple(map(tuple, joint.tolist())))
     for known in (clean, None):
         found = information(model, {}, noisy, noise=noise, clean=known, batch_size=30_000)
         assert found.bits == pytest.approx(truth, rel=0.03, abs=0.01)
@@ -86,21 +89,19 @@ def test_information_is_that_of_the_closed_form(system):
         assert found.images == 30_000
 
 
-@every_system
-def test_the_interval_covers_the_closed_form(system):
-    joint, draw, noise, truth = system()
-    random, model = np.random.default_rng(1), Pairs(tuple(map(tuple, joint.tolist())))
-    covered = 0
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_interval_covers_the_closed_form(name):
+    model, draw, noise, truth = SYSTEMS[name]
+    random, intervals = np.random.default_rng(1), []
     for _ in range(100):
         clean, noisy = draw(random, 80)
-        low, high = information(model, {}, noisy, noise=noise, clean=clean, batch_size=80).interval
-        covered += low < truth < high
-    assert 88 <= covered <= 99
+        intervals.append(information(model, {}, noisy, noise=noise, clean=clean, batch_size=80).interval)
+    assert 88 <= sum(low < truth < high for low, high in intervals) <= 99
 
 
 def test_noiseless_images_are_those_of_the_measured():
-    joint, draw, noise, _ = binary_symmetric()
-    model, (clean, noisy) = Pairs(tuple(map(tuple, joint.tolist()))), draw(np.random.default_rng(0), 5)
+    model, draw, noise, _ = SYSTEMS["binary_symmetric"]
+    clean, noisy = draw(np.random.default_rng(0), 5)
     assert information(model, {}, noisy[:1], noise=noise, clean=clean[:1]).interval == (-np.inf, np.inf)
     assert information(model, {}, noisy, noise=noise, clean=clean[..., 0]).images == 5
     with pytest.raises(InputError, match=r"clean must have the shape of images, \[5, 1, 2, 1\], got \[4, 1, 2, 1\]"):
