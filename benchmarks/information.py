@@ -15,7 +15,7 @@ from pixelcnn_jax.models.registry import ModelConfig
 from pixelcnn_jax.noise import Poisson
 
 LENSES = {"sharp": 0.5, "blurred": 1.5}  # standard deviation of the blur in pixels
-PHOTONS = (3, 10, 30, 100, 300)  # mean of a pixel
+PHOTONS = (3, 30, 300)  # mean of a pixel
 SIZE, TRAINED, TESTED = 8, 4000, 1000
 MODEL = ModelConfig(features=16, layers=4, mixture=8, point_masses=True)
 
@@ -33,7 +33,7 @@ def main(steps: int, plot: str | None) -> None:
             spots = random.gamma(0.2, 5, (TRAINED + TESTED, SIZE, SIZE))
             clean = photons * gaussian_filter(spots, (0, blur, blur), mode="wrap")
             noisy = random.poisson(clean)
-            model, variables, _ = fit(MODEL, noisy[:TRAINED], levels=2**14, steps=steps, progress=False)
+            model, variables, _ = fit(MODEL, noisy[:TRAINED], levels=int(noisy.max()) + 1, steps=steps, progress=False)
             found = information(model, variables, noisy[TRAINED:], noise=Poisson(), clean=clean[TRAINED:])
             print(f"{lens:8} {photons:4} photons: {found.bits:.3f} bits per pixel, 95 % {found.interval}", flush=True)
             rows.append({"lens": lens, "photons": photons} | found._asdict())

@@ -1,4 +1,4 @@
-"""Counts of up to 12 bits in a folder of larger images, such as TIFFs of 512x512: patches of 32x32, Muon.
+"""Counts below 512 in a folder of larger images, such as TIFFs of 512x512: patches of 32x32, Muon.
 
 Paper row: none.
 Command: python -m experiments.train --config=configs/measurements.py --workdir=runs/measured
@@ -12,7 +12,7 @@ from experiments import default_config
 
 def get_config(experiment: str = "unconditional") -> ConfigDict:
     config = default_config(experiment)
-    config.data.update(dataset="folder", data_dir="measured", levels=4096, patch=32)
+    config.data.update(dataset="folder", data_dir="measured", levels=512, patch=32)
     config.data.update(train_split="all[:80%]", validation_split="all[80%:90%]", test_split="all[90%:]")
     config.model.update(features=32, layers=5, mixture=8, point_masses=True)
     config.optimizer.update(name="muon", learning_rate=1e-2, warmup_steps=50)

@@ -65,6 +65,7 @@ def read_patches(file: Path, density: Density) -> Iterator[Pixels]:
     if data.scan == "columns":
         height, width = width, height
     pixels = image_files.decode(file, colour=channels == 3)
+    pixels = pixels.astype(np.uint16) if density.model.levels > 256 else pixels
     if pixels.dtype != np.uint16 and data.patch is None:
         yield _prepared(resize(pixels, height=height, width=width), density, file)
         return
@@ -103,11 +104,13 @@ def stored_name(name: str) -> str:
 
 
 def join_stacks(folder: Path) -> None:
-    """Joins the images 0.npy, 1.npy and so on of each folder STACK.npy into a file of this name."""
-    for stack in [path for path in folder.rglob("*.npy") if (path / "0.npy").is_file()]:
-        images = [np.load(stack / f"{i}.npy") for i in range(len([*stack.iterdir()]))]
-        shutil.rmtree(stack)
-        np.save(stack, images)
+    """Joins the images 0.npy, 1.npy and so on of each folder STACK.npy, if all are alike, into a file of this name."""
+    for stack in [path for path in folder.rglob("*.npy") if path.is_dir()]:
+        files = [stack / f"{i}.npy" for i in range(len([*stack.iterdir()]))]
+        images = [np.load(file) for file in files if file.is_file()]
+        if len(images) == len(files) and len({image.shape for image in images}) == 1:
+            shutil.rmtree(stack)
+            np.save(stack, images)
 
 
 def read_exact(file: Path, density: Density) -> Pixels:
@@ -120,7 +123,7 @@ def read_exact(file: Path, density: Density) -> Pixels:
     pixels, levels = image_files.read_image(file, channels=density.model.channels), density.model.levels
     if _holds_levels(density, stored_name(str(file))):
         check_values(pixels, levels, name=str(file))
-        return pixels
+        return pixels.astype(np.uint16) if levels > 256 else pixels
     if pixels.dtype == np.uint16:
         raise InputError(f"{file} holds counts, and {density.name} was trained on intensities: save it as .npy.")
     values = as_levels(pixels, levels=levels)

@@ -58,7 +58,7 @@ def images_in(file: pathlib.Path) -> list[pathlib.Path]:
     """
     count = None
     if file.suffix.lower() in MEASUREMENTS:
-        with measurements.refusals(str(file)):
+        with measurements.naming(str(file)):
             count = len(values) if (values := measurements.open_stack(file)).ndim == 3 else None
     elif file.suffix.lower() in TIFF:
         with _opened(file, index=0) as image:
@@ -199,7 +199,7 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
     content: File = file
     if isinstance(file, pathlib.Path) and file.name.isdecimal() and file.parent.is_file():
         content, index = file.parent, int(file.name)
-    with measurements.refusals(name or str(file)):
+    with measurements.naming(name or str(file)):
         if isinstance(content, pathlib.Path) and content.suffix.lower() in MEASUREMENTS:
             yield PIL.Image.fromarray(measurements.read_measurement(content, index))
             return

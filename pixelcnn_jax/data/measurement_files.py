@@ -1,6 +1,6 @@
 """Files of measurements: .npy, FITS and DICOM, with a grey image or a stack of images along the first of three axes.
 
-Image 7 of the stack ``a.npy`` has the path ``a.npy/7``. Values are read exactly, or refused. Those of FITS may be
+Image 7 of the stack ``a.npy`` has the path ``a.npy/7``. Values are read exactly, or rejected. Those of FITS may be
 unsigned by a BZERO, and those of DICOM are the stored ones, without the rescale intercept.
 """
 
@@ -22,8 +22,8 @@ MAX_LEVELS = 2**16
 
 
 @contextmanager
-def refusals(name: str) -> Iterator[None]:
-    """Raises what a reader raises for a damaged or unsuitable file as an InputError that names the file."""
+def naming(name: str) -> Iterator[None]:
+    """Turns any error of a reader into an InputError that names the file."""
     try:
         yield
     except (InputError, FileNotFoundError, PermissionError):
@@ -63,7 +63,7 @@ def open_stack(file: pathlib.Path) -> Any:
 def _open(file: pathlib.Path, changed: int) -> Any:
     match file.suffix.lower():
         case ".npy":
-            return np.lib.format.open_memmap(file, mode="r")  # refuses pickled objects
+            return np.lib.format.open_memmap(file, mode="r")  # rejects pickled objects
         case ".dcm":
             return _read_dicom(file)
     return _read_fits(file)

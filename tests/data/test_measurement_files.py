@@ -1,4 +1,4 @@
-"""Counts of more than 8 bits: read exactly, alone or as a stack, or refused in a sentence that names the file."""
+"""Counts of more than 8 bits: read exactly, alone or as a stack, or rejected in a sentence that names the file."""
 
 import struct
 import sys
@@ -87,7 +87,7 @@ def test_counts_are_read_exactly(tmp_path, name):
             decode(path, colour=None)
 
 
-REFUSED = {
+REJECTED = {
     "a.npy": (np.save, [COUNTS + 0.5], {}, "float64, not integers"),
     "nan.npy": (np.save, [np.full((2, 3), np.nan)], {}, "not integers"),
     "negative.npy": (np.save, [np.array([[3, -1]])], {}, "the value -1"),
@@ -107,9 +107,9 @@ REFUSED = {
 
 
 @pytest.mark.filterwarnings("ignore::astropy.io.fits.verify.VerifyWarning")
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_read_exactly_is_refused(tmp_path, name):
-    write, arguments, options, match = REFUSED[name]
+@pytest.mark.parametrize("name", REJECTED)
+def test_what_cannot_be_read_exactly_is_rejected(tmp_path, name):
+    write, arguments, options, match = REJECTED[name]
     write(tmp_path / name, *arguments, **options)
     for read in (partial(decode, colour=None), partial(read_image, channels=1)):
         with pytest.raises(InputError, match=f"{name} .*{match}"):
