@@ -210,7 +210,7 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
                 image.seek(index)
             elif image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its previews
                 raise ValueError("it has several pictures")
-            if _loses(image):
+            if _loses(image) or (image.mode in COUNTS and isinstance(file, io.BytesIO)):  # a record of TFDS
                 raise ValueError("it has more than 8 bits per value, and is not grey without a sign")
             yield image
 
