@@ -71,6 +71,15 @@ TOPICS = {
             "models.conditionals": "init_cache next_conditional Cache",
         },
     ),
+    "information": Topic(
+        "Information",
+        "The information in measurements ([Measurements](../measurements.md)).",
+        {
+            "": "information",
+            "training.information": "Information",
+            "noise": "Poisson Gaussian BernoulliFlips as_counts",
+        },
+    ),
     "sampling": Topic(
         "Sampling",
         "New images, and missing parts of images ([Sampling](../sampling.md)).",

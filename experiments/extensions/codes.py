@@ -22,7 +22,6 @@ from pixelcnn_jax.codes import BITS_OF_CODES, TOKENIZERS, CodeModel
 from pixelcnn_jax.data.batches import training_batches
 from pixelcnn_jax.data.dataset import Augment, Dataset, read_all
 from pixelcnn_jax.data.loading import Splits
-from pixelcnn_jax.data.preparation import unchanged
 from pixelcnn_jax.data.source import Example, read_ahead
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.foundation.progress import progress_bar
@@ -186,7 +185,7 @@ def contents(variables: Variables) -> dict[Any, bytes]:
 class Encoded(Dataset):
     """A data set of codes, which are neither mirrored nor shifted: the images were, before they were encoded."""
 
-    def get(self, index: int, *, seed: int, augment: Augment = unchanged) -> Example:
+    def get(self, index: int, *, seed: int, augment: Augment | None = None) -> Example:
         """Reads an example."""
         return self.example(index % self.count)
 

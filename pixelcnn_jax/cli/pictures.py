@@ -70,7 +70,7 @@ def read_patches(file: Path, density: Density) -> Iterator[Pixels]:
         yield _prepared(resize(pixels, height=height, width=width), density, file)
         return
     if data.resize is not None:
-        pixels = resize(pixels, height=data.resize, width=data.resize)
+        pixels = resize(pixels, height=data.height or data.resize, width=data.resize)
     for top, left in grid_corners(pixels.shape, (height, width), name=str(file)):
         yield _prepared(pixels[top : top + height, left : left + width], density, file)
 

@@ -76,7 +76,9 @@ def load_splits(config: DataConfig) -> Splits:
     """
     names = ("train", "validation", "test") if config.test_split else ("train", "validation")
     sources = {name: _source(config, getattr(config, f"{name}_split")) for name in names}
-    splits = Splits(**{name: _load(config, source) for name, source in sources.items()})
+    loaded = {name: _load(config, source) for name, source in sources.items()}
+    crops = {"train": loaded["train"].crop}  # held-out patches are those of the grid, whatever draws from them
+    splits = Splits(**{name: dataclasses.replace(x, crop=crops.get(name)) for name, x in loaded.items()})
     for name, dataset in splits.held_out.items():
         train, held_out = sources["train"], sources[name]
         if train.stored == held_out.stored and (shared := np.intersect1d(train.rows, held_out.rows).size):
