@@ -18,7 +18,6 @@ from pixelcnn_jax.foundation.errors import InputError
 
 ASYMPTOTIC = 30  # counts from which a series gives the entropy of a Poisson variable within 2e-7 nats
 STEPS = 4  # of quantisation per standard deviation of the noise
-MAX_LEVELS = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,8 +137,8 @@ def as_counts(measured: np.ndarray | Array, *, sigma: float) -> tuple[UInt16[np.
     """
     x = np.asarray(measured, np.float64)
     steps = (x - x.min()) * (STEPS / sigma)
-    if not np.isfinite(steps).all() or steps.max() > MAX_LEVELS - 1:
-        raise InputError(f"measured must be finite and span at most {MAX_LEVELS} steps of {sigma / STEPS}.")
+    if not np.isfinite(steps).all() or steps.max() > 65535:
+        raise InputError(f"measured must be finite and span at most 65536 steps of {sigma / STEPS}.")
     images = np.round(steps).astype(np.uint16)
     quantised = f"Quantised to steps of {sigma / STEPS:.3g}, a quarter of the noise, from {x.min():.3g}"
     print(f"{quantised}: {int(images.max()) + 1:,} levels.", file=sys.stderr)

@@ -60,39 +60,34 @@ def read_patches(file: Path, density: Density) -> Iterator[Pixels]:
     Raises:
       InputError: as ``read_fitted``, or for an image smaller than a patch.
     """
-    data, (height, width, channels) = density.data, density.spec.shape
+    data, levels, (height, width, channels) = density.data, density.model.levels, density.spec.shape
     _check_kind(density)
     if data.scan == "columns":
         height, width = width, height
     pixels = image_files.decode(file, colour=channels == 3)
-    pixels = pixels.astype(np.uint16) if density.model.levels > 256 else pixels
-    if pixels.dtype != np.uint16 and data.patch is None:
-        yield _prepared(resize(pixels, height=height, width=width), density, file)
-        return
-    if data.resize is not None:
-        pixels = resize(pixels, height=data.height or data.resize, width=data.resize)
-    for top, left in grid_corners(pixels.shape, (height, width), name=str(file)):
-        yield _prepared(pixels[top : top + height, left : left + width], density, file)
-
-
-def _prepared(pixels: Pixels, density: Density, file: Path) -> np.ndarray:
-    data, levels = density.data, density.model.levels
-    counts = pixels.dtype == np.uint16
+    counts = pixels.dtype == np.uint16 or levels > 256
     # Training thresholds and inverts stored levels; bits and random binarisation apply to 8 bits.
     if counts:
-        stored = MAX_LEVELS if data.dataset == "folder" else data.levels
+        pixels, stored = pixels.astype(np.uint16), MAX_LEVELS if data.dataset == "folder" else data.levels
     elif data.binarize == "threshold":
         stored = {"digits": DIGITS_LEVELS, "array": min(256, data.levels)}.get(data.dataset, 256)
     else:
         stored = 256 if data.bits or data.binarize == "dynamic" or _holds_levels(density) else levels
-    image = pixels if counts else as_levels(pixels, levels=stored)
-    for step in replace(data, grey=False, resize=None).steps(stored).values():
-        image = step(image)
-    image = SCANS[data.scan](image)
-    if counts or _holds_levels(density):
-        check_values(image, levels, name=str(file))
-        return image
-    return as_levels(image, levels=levels) if data.binarize == "dynamic" else image
+    if not counts and data.patch is None:
+        pixels = resize(pixels, height=height, width=width)
+    elif data.resize is not None:
+        pixels = resize(pixels, height=data.height or data.resize, width=data.resize)
+    for top, left in grid_corners(pixels.shape, (height, width), name=str(file)):
+        patch = pixels[top : top + height, left : left + width]
+        image = patch if counts else as_levels(patch, levels=stored)
+        for step in replace(data, grey=False, resize=None).steps(stored).values():
+            image = step(image)
+        image = SCANS[data.scan](image)
+        if counts or _holds_levels(density):
+            check_values(image, levels, name=str(file))
+        elif data.binarize == "dynamic":
+            image = as_levels(image, levels=levels)
+        yield image
 
 
 def stored_name(name: str) -> str:

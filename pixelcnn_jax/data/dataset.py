@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import numpy as np
 from jaxtyping import Int
@@ -61,10 +60,9 @@ class Dataset:
           seed: of the random numbers.
           augment: in training, applied to the upright image.
         """
-        read = self.example
-        if self.crop is not None and augment is not None:
-            read = partial(self.crop, random=random_generator(seed, CROPS + index))
-        example = read(index % self.count)
+        crop = self.crop if augment is not None else None
+        drawn = {} if crop is None else {"random": random_generator(seed, CROPS + index)}
+        example = (crop or self.example)(index % self.count, **drawn)
         image = example["image"]
         if self.dynamic_levels is not None:
             image = random_generator(seed, index).random(image.shape) * (self.dynamic_levels - 1) < image

@@ -12,7 +12,7 @@ import PIL.ImageOps
 from jaxtyping import Array, Integer, UInt8, UInt16
 
 from pixelcnn_jax.data import measurement_files as measurements
-from pixelcnn_jax.data.measurement_files import MAX_PIXELS, MEASUREMENTS, as_counts
+from pixelcnn_jax.data.measurement_files import MAX_PIXELS, MEASUREMENTS, counts_of
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 
@@ -85,7 +85,7 @@ def decode(file: File, *, colour: bool | None, name: str = "") -> Pixels:
         if isinstance(file, pathlib.Path):
             PIL.ImageOps.exif_transpose(image, in_place=True)
         if image.mode in COUNTS:
-            return as_counts(np.asarray(image))[..., None]
+            return counts_of(np.asarray(image))[..., None]
         mode, opaque = "RGB" if colour or (colour is None and image.mode not in GREY) else "L", image
         if image.has_transparency_data:
             opaque = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
@@ -113,7 +113,7 @@ def read_image(path: pathlib.Path, *, channels: int) -> Pixels:
         if image.format == "MPO" or image.getexif().get(0x0112, 1) != 1:
             raise InputError(f"{path} holds previews or a rotation, which would be lost: convert it.")
         if image.mode in COUNTS:
-            return as_counts(np.asarray(image))[..., None]
+            return counts_of(np.asarray(image))[..., None]
         return np.asarray(image.convert("RGB" if channels == 3 else "L")).reshape(image.height, image.width, channels)
 
 

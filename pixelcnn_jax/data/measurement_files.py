@@ -35,7 +35,7 @@ def naming(name: str) -> Iterator[None]:
         raise InputError(f"{name} cannot be read, {reason}: convert, repair or remove it.") from error
 
 
-def as_counts(values: Any) -> UInt16[np.ndarray, "..."]:
+def counts_of(values: Any) -> UInt16[np.ndarray, "..."]:
     """Converts integers of any type and byte order; raises ValueError for others, and for what is out of range."""
     if values.dtype.kind not in "bui":
         raise ValueError(f"it holds {values.dtype}, not integers")
@@ -51,7 +51,7 @@ def read_measurement(file: pathlib.Path, index: int | None) -> UInt16[np.ndarray
     image = values[index] if values.ndim == 3 and index is not None else values
     if image.ndim != 2 or not 0 < image.size <= MAX_PIXELS:
         raise ValueError(f"its shape is {[*image.shape]}, not that of a grey image of at most {MAX_PIXELS:,} pixels")
-    return as_counts(image)
+    return counts_of(image)
 
 
 def open_stack(file: pathlib.Path) -> Any:
