@@ -91,8 +91,8 @@ def fit(
 
     The optimizer is Muon, and Adam for biases, with gradients clipped to a global norm of 1; the learning rate rises
     over the first steps and then follows a cosine to zero. What is validated and returned is an exponential moving
-    average (EMA) of the parameters. On one CPU, identical calls with the same number of devices give bit-identical
-    results.
+    average (EMA) of the parameters. On one machine, identical calls with the same number of devices and CPU cores give
+    bit-identical results.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, any Linen module from images to logits, or a
