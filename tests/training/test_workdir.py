@@ -187,7 +187,7 @@ def test_a_damaged_result_is_named_and_written_again(copied, whole, capsys):
     expected = (whole / "result.json").read_text()
     (copied / "result.json").write_text(expected.replace("digits", "data"))
     run(copied)
-    assert f"{copied / 'result.json'} is damaged" in capsys.readouterr().err
+    assert f"Replacing the damaged {copied / 'result.json'}" in capsys.readouterr().err
     assert json.loads((copied / "result.json").read_text())["scores"] == json.loads(expected)["scores"]
 
 

@@ -58,5 +58,5 @@ def test_an_encoder_ignores_what_all_maps_have_in_common():
 
 def test_a_deconvolution_ends_at_the_size_of_its_map():
     """A card of a hundred bytes may ask for 40 stages, of which each doubles what the next one computes."""
-    with pytest.raises(InputError, match="features must be"):
+    with pytest.raises(InputError, match="features must have fewer stages"):
         Deconvolution((8, 6, 3), (2,) * 40).init(jax.random.key(0), jnp.zeros((1, 2)))
