@@ -1,17 +1,20 @@
-"""CIFAR-10 by class: the prior of the 8x8 codes of configs/cifar10_tokenizer.py.
+"""CIFAR-10 by class, in squares of 4: 8x8 codes, of which there are 512.
 
 Paper row: none.
-Command: python -m experiments.train --config=configs/cifar10_codes.py --workdir=runs/cifar10_codes
+Commands, in order:
+  python -m experiments.train --config=configs/cifar10_codes.py:1 --workdir=runs/cifar10_tokenizer
+  python -m experiments.train --config=configs/cifar10_codes.py:2 --workdir=runs/cifar10_codes
 """
 
-from ml_collections import ConfigDict
-
-from configs import cifar10_tokenizer, codes
+from configs import ConfigDict, codes
 
 
-def get_config() -> ConfigDict:
-    config = codes.with_prior(cifar10_tokenizer.get_config("codes"))
-    config.data.labels = True
-    config.codes.tokenizer = "runs/cifar10_tokenizer"
-    config.train.update(steps=8_000, eval_every=1_000, sample_rows=10, sample_columns=10)
+def get_config(step: str = "1") -> ConfigDict:
+    config = codes.get_config(step)
+    config.data.update(dataset="cifar10", train_split="train[:49000]", validation_split="train[49000:]", resize=None)
+    config.data.update(test_split="test", labels=True)
+    config.train.update(steps=10_000, eval_every=1_000, report_images=10_000)
+    if config.experiment == "codes":
+        config.codes.tokenizer = "runs/cifar10_tokenizer"
+        config.train.update(steps=8_000, sample_rows=10, sample_columns=10)
     return config

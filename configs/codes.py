@@ -1,24 +1,27 @@
-"""The prior of the codes of configs/tokenizer.py.
+"""A tokenizer for a folder of pictures, and the prior of its codes: 64x64 in squares of 4, 16x16 of 512 codes.
 
-Paper row: none; after the priors of 1711.00937 and 1906.00446.
-Command: python -m experiments.train --config=configs/codes.py --workdir=runs/codes
-  --config.data.data_dir=DIR (with pictures in it)
+Paper row: none; finite scalar quantisation is 2309.15505, priors of codes 1711.00937 and 1906.00446.
+Commands, in order:
+  python -m experiments.train --config=configs/codes.py:1 --workdir=runs/tokenizer
+  python -m experiments.train --config=configs/codes.py:2 --workdir=runs/codes
+Both need --config.data.data_dir=DIR (with pictures in it).
 """
 
-from ml_collections import ConfigDict
-
-from configs import tokenizer
+from configs import ConfigDict, default_config, step_number
 
 
-def get_config() -> ConfigDict:
-    return with_prior(tokenizer.get_config("codes"))
-
-
-def with_prior(config: ConfigDict) -> ConfigDict:
-    """Adds the prior to the settings of a tokenizer's data."""
-    config.codes.update(tokenizer="runs/tokenizer", copies=2)  # each picture about once as it is and once mirrored
-    # The numbers of codes mean nothing, so each has an embedding. Nine layers of 3x3 see most of 16x16 codes.
-    config.model.update(features=64, layers=8, head_features=128, code_features=32, dropout=0.2)
-    config.optimizer.learning_rate = 3e-3
-    config.train.steps = 4_000
+def get_config(step: str = "1") -> ConfigDict:
+    config = default_config("tokenizer" if step_number(step, 2) == 1 else "codes")
+    # A folder without splits: one picture in ten chooses the best parameters, and none is left for a test.
+    config.data.update(dataset="folder", train_split="all[:90%]", validation_split="all[90%:]", test_split="")
+    config.data.update(resize=64, flip=True)
+    config.optimizer.update(name="muon", learning_rate=5e-3)
+    config.train.update(batch_size=32, microbatch_size=4, steps=3_000, ema_decay=0.998)
+    config.train.update(eval_every=500, checkpoint_every=250, score_train_images=1_000)
+    if config.experiment == "codes":
+        config.codes.tokenizer = "runs/tokenizer"
+        # The numbers of codes mean nothing, so each has an embedding. Nine layers of 3x3 see most of 16x16 codes.
+        config.model.update(features=64, layers=8, head_features=128, code_features=32, dropout=0.2)
+        config.optimizer.learning_rate = 3e-3
+        config.train.steps = 4_000
     return config

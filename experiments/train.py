@@ -34,7 +34,7 @@ from ml_collections import ConfigDict, config_flags
 
 from experiments import default_config, recipe_of
 from pixelcnn_jax.cli.next_commands import next_commands
-from pixelcnn_jax.data.loading import Splits, load_example, load_splits
+from pixelcnn_jax.data.loading import load_example, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices
 from pixelcnn_jax.foundation.errors import InputError, user_message
@@ -132,11 +132,9 @@ def dry_run(config: RunConfig, recipe: Recipe) -> dict[str, Any]:
     jax.config.update("jax_platforms", "cpu")  # leave an accelerator's memory alone
     train_split = load_example(config.data)
     experiment = recipe.make_experiment(config, train_split.spec, None)
-    few = train_split.subset(config.train.batch_size)
-    encoded = recipe.encode(config, Splits(few, few), {})
     devices.keep_programs()
     print("compiling a step, which may take a minute", file=sys.stderr, flush=True)
-    cost = estimate_cost(config, experiment, encoded.train)
+    cost = estimate_cost(config, experiment, train_split)
     if hint := dtype_hint(config):
         print(hint, file=sys.stderr)
     for name, value in cost.items():

@@ -1,8 +1,9 @@
 """Images by way of their codes: a tokenizer and the priors of its codes, as one model that is scored and sampled."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,13 +12,11 @@ from jaxtyping import Array, Bool, Float, Key
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel
 from pixelcnn_jax.models.inputs import ConditionLike, Images, Variables
-from pixelcnn_jax.models.tokenizer import Tokenizer, squares
+from pixelcnn_jax.models.tokenizer import Codes, Tokenizer
 from pixelcnn_jax.sampling import sample
 
 BITS_OF_CODES = "bits_of_codes"  # the measure of a prior of codes, which is no likelihood of pixels
 TOKENIZERS = {"coarse_prior": "coarse_tokenizer", "prior": "tokenizer"}  # of each prior, in the order of drawing
-
-CodesByPrior = Mapping[str, Array]  # maps of different sizes
 
 
 class CodeModel(NamedTuple):
@@ -37,7 +36,7 @@ class CodeModel(NamedTuple):
     @property
     def priors(self) -> list[str]:
         """The names of the priors, in the order of drawing."""
-        return [name for name in TOKENIZERS if name in self.networks]
+        return [prior for prior, name in TOKENIZERS.items() if name in self.networks] or ["prior"]
 
     @property
     def levels(self) -> int:
@@ -55,30 +54,32 @@ class CodeModel(NamedTuple):
         return getattr(self.networks[self.priors[0]], "conditioner", None)
 
     def encode(self, images: Images) -> dict[str, Array]:
-        """Computes the codes of images, by the name of their prior."""
-        return {prior: self._run(name, images, "encode") for prior, name in TOKENIZERS.items() if name in self.networks}
+        """Computes the codes of images, by the name of their prior; without a tokenizer the images are the codes."""
+        if "tokenizer" not in self.networks:
+            return {"prior": jnp.asarray(images)}
+        return {name: self._run(TOKENIZERS[name], images, "encode") for name in self.priors}
 
     def bits(
-        self, codes: CodesByPrior, *, h: ConditionLike | None = None, key: Key[Array, ""] | None = None
-    ) -> Float[Array, "batch priors"]:
-        """Computes the bits of the codes of each level, given those of the level above.
+        self, images: Images, *, h: ConditionLike | None = None, key: Key[Array, ""] | None = None
+    ) -> Float[Array, " batch"]:
+        """Computes the bits of all codes of each image.
 
         They are no likelihood of images: what the codes leave out is not counted.
 
         Args:
-          codes: As from ``encode``.
+          images: As ``encode`` takes them.
           h: The condition, one row per image; None for a model without.
           key: Of dropout; None scores without.
 
         Returns:
-          Bits of each map of codes, of shape [batch, levels].
+          Bits of shape [batch].
         """
-        keys = [None] * 2 if key is None else jax.random.split(key)
+        codes = self.encode(images)
         nats = [
-            nll(self.networks[name], self.variables[name], codes[name], **self._condition(name, codes, h), key=its_key)
-            for name, its_key in zip(self.priors, keys, strict=False)
+            nll(self.networks[name], self.variables[name], codes[name], **self.condition(name, codes, h), key=key)
+            for name in self.priors
         ]
-        return jnp.stack(nats, axis=1) / jnp.log(2)
+        return jnp.sum(jnp.stack(nats), axis=0) / jnp.log(2)
 
     def sample(
         self,
@@ -88,7 +89,6 @@ class CodeModel(NamedTuple):
         h: ConditionLike | None = None,
         observed: Images | None = None,
         mask: Bool[np.ndarray, "#batch height width 1"] | None = None,
-        on_row: Callable[[int], None] | None = None,
         **options: Any,
     ) -> Images:
         """Draws codes, and decodes them.
@@ -100,8 +100,7 @@ class CodeModel(NamedTuple):
           observed: Images to complete. The completions are approximate: hidden pixels are blanked, every code that
             depends on one is drawn, in raster order, and the decoder joins them to the others.
           mask: True at observed pixels.
-          on_row: Called with the index of each row of fine codes that is finished.
-          **options: ``temperature`` and ``guidance`` of ``pixelcnn_jax.sample``.
+          **options: ``temperature``, ``guidance`` and ``on_row`` of ``pixelcnn_jax.sample``.
 
         Returns:
           Integers 0 to ``levels - 1`` of shape [batch, height, width, channels].
@@ -109,30 +108,27 @@ class CodeModel(NamedTuple):
         codes = dict[str, Array]()
         for name, its_key in zip(self.priors, jax.random.split(key), strict=False):
             factor = self.networks[TOKENIZERS[name]].factor
-            size, condition = (shape[0], shape[1] // factor, shape[2] // factor), self._condition(name, codes, h)
+            size, given = (shape[0], shape[1] // factor, shape[2] // factor), self.condition(name, codes, h)
             if observed is not None and mask is not None:
-                blanked = jnp.where(mask, observed, self.levels // 2)
-                known = self._run(TOKENIZERS[name], blanked, "encode")
-                condition |= {"observed": known, "mask": ~touched(~mask, factor)}
-            if name == "prior":
-                condition["on_row"] = on_row
-            codes[name] = sample(self.networks[name], self.variables[name], its_key, shape=size, **condition, **options)
+                known = self.encode(jnp.where(mask, observed, self.levels // 2))[name]
+                given |= {"observed": known, "mask": ~touched(~mask, factor)}
+            codes[name] = sample(self.networks[name], self.variables[name], its_key, shape=size, **given, **options)
         images = self._run("tokenizer", codes["prior"], "decode")
         return images if observed is None or mask is None else jnp.where(mask, observed, images)
 
-    def _condition(self, name: str, codes: CodesByPrior, h: ConditionLike | None) -> dict[str, Any]:
+    def condition(self, name: str, codes: Mapping[str, Array], h: ConditionLike | None) -> dict[str, Any]:
+        """Chooses h of a prior, and with two levels s of the fine one, the map of the coarse codes."""
         if name == self.priors[0]:
             return {"h": h}
-        # A fine prior has one map, that of the coarse codes, and so reads labels but no captions.
+        # The map of captions is the coarse prior's: the fine one reads labels, but no captions.
         by_words = isinstance(self.networks["coarse_prior"], ConditionalModel)
-        return {"h": None if by_words else h, "s": self.map_of(codes)}
+        return {"h": None if by_words else h, "s": self.map_of(codes["coarse_prior"])}
 
-    def map_of(self, codes: CodesByPrior) -> Float[Array, "batch rows columns values"]:
+    def map_of(self, codes: Codes) -> Float[Array, "batch height width values"]:
         """Computes s of the fine prior: the digits of the coarse code above, one-hot."""
         coarse: Tokenizer = self.networks["coarse_tokenizer"]
-        ratio = coarse.factor // self.networks["tokenizer"].factor
-        digits = jnp.moveaxis(coarse.digits_of(codes["coarse_prior"]), -1, 0)
-        one_hot = [jax.nn.one_hot(digit, count) for digit, count in zip(digits, coarse.digits, strict=True)]
+        ratio, digits = coarse.factor // self.networks["tokenizer"].factor, coarse.digits_of(codes)
+        one_hot = [jax.nn.one_hot(digits[..., place], count) for place, count in enumerate(coarse.digits)]
         return jnp.repeat(jnp.repeat(jnp.concatenate(one_hot, axis=-1), ratio, axis=1), ratio, axis=2)
 
     def _run(self, name: str, x: Any, method: str) -> Any:
@@ -142,5 +138,5 @@ class CodeModel(NamedTuple):
 
 def touched(hidden: Bool[np.ndarray, "#batch height width 1"], factor: int) -> Bool[Array, "#batch rows columns 1"]:
     """Finds the codes that depend on a hidden pixel: those with one in their square or a square beside it."""
-    in_square = jnp.any(squares(jnp.asarray(hidden), factor), axis=-1, keepdims=True)
-    return jax.lax.reduce_window(in_square, False, jax.lax.bitwise_or, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+    window, strides, padding = (3 * factor,) * 2, (factor,) * 2, ((factor, factor),) * 2
+    return nn.max_pool(jnp.asarray(hidden, jnp.float32), window, strides, padding) > 0

@@ -39,30 +39,21 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     """Builds the experiment: squared error; images beside their reconstructions."""
     section = config.section
     if spec.height % section.factor or spec.width % section.factor:
-        multiples = f"multiples of config.tokenizer.factor={section.factor}"
-        raise InputError(
-            f"Height and width must be {multiples}, got {spec.height}x{spec.width}: set config.data.resize."
-        )
-    network = Tokenizer(spec.levels, spec.channels, section.factor, section.digits, section.features, section.blocks)
+        factor = f"config.tokenizer.factor={section.factor}"
+        raise InputError(f"{factor} must divide {spec.height} and {spec.width}: set config.data.resize and height.")
+    network = Tokenizer(spec.levels, spec.channels, **vars(section))
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, " batch"]:
         levels = (apply(network, params, batch["image"]) + 1) * ((spec.levels - 1) / 2)
         return jnp.mean((levels - batch["image"]) ** 2, axis=(1, 2, 3))
 
     def draw(params: Params, key: Key[Array, ""], source: Images) -> Pictures:
-        _, decoded = coded(network, params, jnp.asarray(source))
-        pairs = jnp.stack([source, decoded], axis=1)
-        return pairs.reshape(config.train.sample_rows, -1, *spec.shape)
+        codes: Any = network.apply(params, jnp.asarray(source), method="encode")
+        decoded: Any = network.apply(params, codes, method="decode")
+        return jnp.stack([source, decoded], axis=1).reshape(config.train.sample_rows, -1, *spec.shape)
 
-    words: dict[str, Any] = {"measure": "squared_error", "density": "codes"}
-    words["caption"] = "Validation images, each with its reconstruction to the right."
-    return Experiment(init_of(network, spec), loss, draw, network, **words)
-
-
-def coded(network: Tokenizer, variables: Variables, images: Images) -> tuple[Any, Any]:
-    """Encodes images, and decodes the codes."""
-    codes: Any = network.apply(variables, images, method="encode")
-    return codes, network.apply(variables, codes, method="decode")
+    caption = "Validation images, each with its reconstruction to the right."
+    return Experiment(init_of(network, spec), loss, draw, network, "squared_error", "codes", caption)
 
 
 def picture_source(config: RunConfig, splits: Splits) -> Images:
@@ -74,16 +65,15 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     """Measures the error of reconstructions, and how many codes are in use, on each held-out split."""
 
     def measured(params: Params, batch: Batch) -> tuple[Array, Array]:
-        codes, decoded = coded(experiment.networks, params, batch["image"])
-        return codes, jnp.mean(jnp.square(decoded - batch["image"]).astype(jnp.float32), axis=(1, 2, 3))
+        codes = experiment.networks.apply(params, batch["image"], method="encode")
+        return codes, experiment.loss(params, batch, None)
 
     measure, figures = per_image(config, measured), dict[str, Any]()
     for name, split in splits.held_out.items():
         codes, errors = measure(params, split.subset(config.train.report_images))
-        error = float(errors.mean(dtype=np.float64))
-        figures[f"{name}_images"] = len(errors)
-        figures[f"{name}_psnr_db"] = float(10 * np.log10((splits.spec.levels - 1) ** 2 / error))
-        figures[f"{name}_perplexity_of_codes"] = perplexity(codes)
+        psnr = 10 * np.log10((splits.spec.levels - 1) ** 2 / errors.mean(dtype=np.float64))
+        values = {"images": len(errors), "psnr_db": float(psnr), "perplexity_of_codes": perplexity(codes)}
+        figures |= {f"{name}_{key}": value for key, value in values.items()}
     return figures
 
 

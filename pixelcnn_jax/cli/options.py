@@ -100,8 +100,7 @@ class Density(NamedTuple):
     def loss(self, variables: Any, images: Array, h: Any) -> Float[Array, " batch"]:
         """Computes the nats of images, or the bits of their codes."""
         if isinstance(self.model, CodeModel):
-            model = self.model._replace(variables=variables)
-            return jnp.sum(model.bits(model.encode(images), h=h), axis=1)
+            return self.model._replace(variables=variables).bits(images, h=h)
         return nll(self.model, variables, images, h=h)
 
     def labels_of(self, label: str | None, images: Sequence[str]) -> list[int]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +83,18 @@ def sample(
         mask = scan(given_mask(hide, share, scan(whole).shape[:2]))
         arguments |= {"observed": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
         shown = np.stack([whole, np.where(mask, whole, density.model.levels // 2)])
+    by_codes = isinstance(density.model, CodeModel)
+    draw = density.model.sample if by_codes else partial(sampling.sample, density.model, density.variables)
     with options.progress("sampling", height) as on_row:
         key, shape = jax.random.key(seed), (count, height, width)
-        if isinstance(density.model, CodeModel):
-            images = density.model.sample(key, shape=shape, **arguments, on_row=on_row)
-        else:
-            images = sampling.sample(density.model, density.variables, key, shape=shape, **arguments, on_row=on_row)
+        images = draw(key, shape=shape, **arguments, on_row=on_row)
     shown = scan(np.concatenate([shown, images]))
     rows = -(-len(shown) // columns)
     filled = np.pad(shown, ((0, rows * columns - len(shown)), (0, 0), (0, 0), (0, 0)))
     save_grid(output, filled.reshape(rows, columns, *shown.shape[1:]), levels=density.model.levels)
     summary = {"model": name, "images": count, "seed": seed, "output": str(output)}
     if image is not None:
-        in_order = bool((np.diff(mask.ravel().astype(int)) <= 0).all()) and not isinstance(density.model, CodeModel)
+        in_order = bool((np.diff(mask.ravel().astype(int)) <= 0).all()) and not by_codes
         summary |= {"completed": str(image), "exact": in_order and temperature == 1 and not guidance}
     drawn = "samples" if summary.get("exact", True) else "approximate completions"
     options.report(summary, f"{output}: {count} {drawn} of {name}", as_json=as_json)

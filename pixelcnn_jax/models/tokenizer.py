@@ -17,7 +17,6 @@ from pixelcnn_jax.models.conditioning.encoders import Convolution
 from pixelcnn_jax.models.inputs import Images
 
 Codes = Int[Array, "batch rows columns 1"]
-Digits = Float[Array, "batch rows columns digits"]
 Maps = Float[Array, "batch rows columns features"]
 
 
@@ -130,12 +129,12 @@ class Tokenizer(nn.Module):
         counts = np.array(self.digits, np.int32).reshape(1, 1, 1, -1)
         return counts, np.cumprod([1, *self.digits[:-1]], dtype=np.int32).reshape(counts.shape)
 
-    def _unrounded(self, images: Images) -> Digits:
+    def _unrounded(self, images: Images) -> Float[Array, "batch rows columns digits"]:
         x = self.encoder(squares(intensities(images, self.levels), self.factor))
         # Of normal x this sigmoid is about uniform, so that all values of a digit are in use; a tanh prefers the ends.
         return jax.nn.sigmoid(1.6 * x) * (self._radix()[0] - 1)
 
-    def _reconstructed(self, digits: Digits) -> Float[Array, "batch height width channels"]:
+    def _reconstructed(self, digits: Maps) -> Float[Array, "batch height width channels"]:
         x = self.decoder(digits * (2 / (self._radix()[0] - 1)).astype(np.float32) - 1)
         batch, rows, columns, _ = x.shape
         blocks = x.reshape(batch, rows, columns, self.factor, self.factor, self.channels)

@@ -1,7 +1,7 @@
 """Cost of a training step, from XLA's analysis, and its time, from a few microbatches."""
 
 import os
-import time
+import timeit
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ def estimate_cost(config: RunConfig, experiment: Experiment, train: Dataset) -> 
       ``parameters``; ``state_bytes`` of parameters, EMA and optimizer per device; ``microbatch_size``;
       ``microbatch_bytes``, temporary memory of one as planned for this CPU, without the effect of
       ``config.model.remat``; ``step_flops``; ``training_minutes`` of all steps on one CPU device, by the fastest of
-      some microbatches, without optimizer and validation.
+      five microbatches, without optimizer and validation.
 
     Raises:
       InputError: if the train state exceeds the memory.
@@ -37,18 +37,15 @@ def estimate_cost(config: RunConfig, experiment: Experiment, train: Dataset) -> 
         return jnp.mean(experiment.loss(params, batch, key))
 
     compiled: Any = jax.jit(jax.value_and_grad(loss)).lower(state.params, batch, key).compile()
-    parts, params, seconds = config.train.batch_size // size, jax.jit(experiment.init)(key), list[float]()
-    while len(seconds) < 3 or sum(seconds) < 1:
-        began = time.perf_counter()
-        jax.block_until_ready(compiled(params, batch, key))
-        seconds.append(time.perf_counter() - began)
+    parts, params = config.train.batch_size // size, jax.jit(experiment.init)(key)
+    seconds = min(timeit.repeat(lambda: jax.block_until_ready(compiled(params, batch, key)), number=1, repeat=5))
     return {
         "parameters": sum(x.size for x in jax.tree.leaves(state.params)),
         "state_bytes": _bytes(state),
         "microbatch_size": size,
         "microbatch_bytes": int(compiled.memory_analysis().temp_size_in_bytes),
         "step_flops": int(compiled.cost_analysis()["flops"] * parts),
-        "training_minutes": config.train.steps * parts * min(seconds) / 60,
+        "training_minutes": config.train.steps * parts * seconds / 60,
     }
 
 

@@ -69,8 +69,6 @@ class Recipe(NamedTuple):
       check: Checks config and data before training, ``check(config, splits) -> None``, and raises InputError.
       prepare: Fits variables that training does not change, such as the codebook of a quantiser,
         ``prepare(config, splits) -> prepared``.
-      encode: Replaces the images that the loss and the scores are computed of, such as by their codes,
-        ``encode(config, splits, prepared) -> splits``; called whenever a training starts or resumes.
       picture_source: Chooses what the pictures of the experiment start from, such as images to reconstruct,
         ``picture_source(config, splits) -> source``.
       report: Computes figures of the trained model, ``report(config, experiment, splits, params, prepared) ->
@@ -82,7 +80,6 @@ class Recipe(NamedTuple):
     make_experiment: Callable[[RunConfig, ImageSpec, Variables | None], Experiment]
     check: Callable[[RunConfig, Splits], None] = lambda config, splits: None
     prepare: Callable[[RunConfig, Splits], Variables] = lambda config, splits: {}
-    encode: Callable[[RunConfig, Splits, Variables], Splits] = lambda config, splits, prepared: splits
     picture_source: Callable[[RunConfig, Splits], Any] = lambda config, splits: None
     report: Callable[[RunConfig, Experiment, Splits, Params, Variables], Figures] = lambda *_: {}
     Config: type = NoFields

@@ -67,7 +67,6 @@ def train(
         if finished is not None:
             return finished
         prepared = prepare_once(workdir, splits.spec, lambda: recipe.prepare(config, splits))
-        encoded = recipe.encode(config, splits, prepared)
         in_float32 = replace(config, model=replace(config.model, dtype="float32"))
         experiment = recipe.make_experiment(in_float32, splits.spec, prepared)
         in_training = experiment
@@ -88,15 +87,15 @@ def train(
             metrics.submit(save_curve, workdir / "curve.png", records, experiment.measure, title)
             metrics.submit(write_report, workdir, next_commands)
 
-        metrics = Loop(config, in_training, encoded, workdir, best, scorer, draw, report).train_steps()
+        metrics = Loop(config, in_training, splits, workdir, best, scorer, draw, report).train_steps()
         params = jax.jit(lambda x: x, out_shardings=replicated(data_mesh()))(best.params())
         if is_first():
             print(f"scoring every split with the best parameters, those of step {best.step}", flush=True)
         draw("samples.png", params, config.train.steps)
-        train_images = config.train.score_train_images or len(encoded.train)
-        scores = {"train": scorer(params, encoded.train.subset(train_images)), "validation": best.score}
-        if encoded.test is not None:
-            scores["test"] = scorer(params, encoded.test)
+        train_images = config.train.score_train_images or len(splits.train)
+        scores = {"train": scorer(params, splits.train.subset(train_images)), "validation": best.score}
+        if splits.test is not None:
+            scores["test"] = scorer(params, splits.test)
         reported = recipe.report(config, experiment, splits, params, prepared) if config.train.report_images else {}
         result = {
             "measure": experiment.measure,

@@ -40,13 +40,12 @@ TINY = {
     "settings.digits": (3, 4),
     "settings.features": 8,
     "settings.blocks": 1,
-    "settings.copies": 2,
 }
 ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
     "autoencoder": {"settings.map_features": 3},
     "class_conditional": {"settings.map_features": 3},
-    "codes": {"model.code_features": 3},
+    "codes": {"model.code_features": 3, "settings.show_nearest": True},
     "few_shot": {"data.max_examples": 3, "settings.alphabets": ("test where label is below 5",)},
 }
 NEEDS = {
