@@ -138,7 +138,7 @@ def test_a_killed_run_resumes_to_the_same_bits_unless_its_tokenizer_is_another(w
     tokenizer.rename(kept)
     with pytest.raises(InputError, match=f"no model, folder or file {tokenizer}"):
         tiny_run("codes", run, changes)
-    tiny_run("tokenizer", tokenizer, {"train.batch_size": 8})
+    tiny_run("tokenizer", tokenizer, {"train.steps": 3})
     with pytest.raises(InputError, match="tokenizer was trained again since this run began"):
         tiny_run("codes", run, changes)
     tokenizer.rename(tmp_path / "again")
