@@ -45,7 +45,7 @@ ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
     "autoencoder": {"settings.map_features": 3},
     "class_conditional": {"settings.map_features": 3},
-    "codes": {"model.code_features": 3, "settings.show_nearest": True},
+    "codes": {"model.code_features": 3, "settings.show_nearest": True, "train.sample_columns": 2},
     "few_shot": {"data.max_examples": 3, "settings.alphabets": ("test where label is below 5",)},
 }
 NEEDS = {
