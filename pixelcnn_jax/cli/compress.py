@@ -90,7 +90,10 @@ def compress(
 def decompress(
     name: str, files: tuple[Path, ...], output: Path, label: str | None, max_subpixels: int, as_json: bool
 ) -> None:
-    """Decompress to PNGs in a new or empty folder; what was an array becomes an array, .npy."""
+    """Decompress to PNGs in a new or empty folder.
+
+    What was an array in an .npy file becomes one again.
+    """
     options.check_output(output, folder=True)
     target = output.resolve()
     density = options.load_density(integer_model_of(name))
