@@ -5,6 +5,7 @@ which holds zeros when a whole image is computed, and the rows before when it is
 the tree of parameters that ``GatedPixelCNN.parameter_shapes`` declares, masked by ``models.colours.mask_params``.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -181,7 +182,8 @@ def dropout(
       The shape of x.
     """
     threshold = max(1, round(rate * 256))  # the noise is uint8: uint32 would cost as much as the layer on CPU
-    words = jax.random.bits(key, (*x.shape[:3], -(-x.shape[3] // 4)), jnp.uint32)
+    # Of two axes: XLA on CPU unrolls each short one, which takes seconds to compile.
+    words = jax.random.bits(key, (math.prod(x.shape[:3]), -(-x.shape[3] // 4)), jnp.uint32)
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
 
