@@ -122,8 +122,12 @@ def test_a_chain_of_printed_commands_trains(name, data_dir, tmp_path):
         changes = "" if "classifier" in config else CHAINS[name] if name in config else SMALL
         settings = [*QUICK.split(), *changes.split(), f"--config.data.data_dir={data_dir}"]
         settings += (FEW_SCENES if "captions" in config else FEW).split()
-        words = [sys.executable, "-c", PROGRAM, *command, *settings]
-        words = [word.replace("=configs/", f"={ROOT}/configs/") for word in words]
-        environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-2000:]
+        run(["-c", PROGRAM, *command, *settings], tmp_path)
+
+
+def run(words, cwd):
+    """Runs Python in a folder, with the configs of this checkout."""
+    words = [word.replace("=configs/", f"={ROOT}/configs/") for word in words]
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *words], cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_decoder
-from integer_models import COUNTS, GREY, condition_of, make_integer
+from integer_models import COUNTS, condition_of, make_integer
 from proofs import random_images
 from safetensors.numpy import load_file
 
 from pixelcnn_jax import InputError, compress, decompress, log_prob
-from pixelcnn_jax.codec import groups, rans
+from pixelcnn_jax.codec import groups
 from pixelcnn_jax.codec.container import digest, pack, unpack
 from pixelcnn_jax.codec.frequencies import log_of_frequency, symbol_intervals
 from pixelcnn_jax.codec.integer_stream import TABLE_TYPES, distribution_of
@@ -97,18 +97,6 @@ def test_a_tile_is_decoded_alone_by_the_same_program(counts):
     for wrong in {"tile": (2, 0)}, {"tile": (0, -1)}, {"group": 2}:
         with pytest.raises(InputError, match=f"^{min(wrong)} must be"):
             decompress(model, integers, data, s=s, **wrong)
-
-
-def test_tiles_of_all_extents_share_their_programs():
-    _, model, variables = make_integer(GREY)
-    programs = groups._intervals_of_strip, groups._decode_strip, rans._encode
-    compiled = [program._cache_size() for program in programs]
-    images = np.asarray(random_images(model, (1, 13, 17), key=1))
-    data = compress(model, variables, images, tile=5)
-    assert [program._cache_size() - before for program, before in zip(programs, compiled, strict=True)] == [1, 1, 1]
-    alone = [compress(model, variables, images[:, r : r + 5, c : c + 5]) for r in (0, 5, 10) for c in (0, 5, 10, 15)]
-    bodies = [stream[4:] for stream in unpack(data).streams]  # behind the states, which name the tiles
-    assert [len(unpack(one).streams[0]) - 4 for one in alone] == [len(body) for body in bodies]
 
 
 def test_tiles_in_another_order_and_false_claims_are_refused(counts, monkeypatch):

@@ -33,12 +33,6 @@ def test_splits_and_classes_are_folders(tmp_path):
     assert load("folder", "all", data_dir=tmp_path, labels=True).labels().tolist() == [1, 1, 2, 0]
 
 
-def test_a_folder_of_any_depth(tmp_path):
-    save(pillow(ramp(2)[0]), tmp_path, "x.png")
-    save(pillow(ramp(2)[1]), tmp_path, "deep", "er", "y.png")
-    assert np.array_equal(images_of(load("folder", "all", data_dir=tmp_path)), ramp(2)[::-1])
-
-
 def test_a_folder_of_classes_without_splits(tmp_path):
     for i, path in enumerate(["dog/1.png", "cat/x/1.png", "cat/1.png"]):
         save(pillow(ramp(3)[i]), tmp_path, path)
