@@ -19,6 +19,7 @@ from pixelcnn_jax import (
     decompress,
     evaluate,
     fit,
+    information,
     load_pretrained,
     log_prob,
     naive_sample,
@@ -30,6 +31,7 @@ from pixelcnn_jax import (
     sample_and_log_prob,
     save_pretrained,
 )
+from pixelcnn_jax.noise import Poisson
 
 
 def use_a_published_model(key: jax.Array) -> jax.Array:
@@ -61,6 +63,7 @@ def train_one_step(images: jax.Array, h: jax.Array) -> Any:
 def fit_an_array(images: np.ndarray) -> tuple[float, float]:
     model, variables, history = fit(None, images, validation=0.2, steps=100, workdir=Path("mine"))
     print(history[-1]["step"], fit(model, images, variables=variables).history)
+    print(information(model, variables, images, noise=Poisson()).bits)
     return evaluate(model, variables, images, batch_size=8).interval
 
 

@@ -65,7 +65,7 @@ def test_any_number_of_devices_gives_the_same_loss_and_gradient(name):
         np.testing.assert_allclose(actual[count], actual[1], rtol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["unconditional", "autoencoder", "multiscale", "codes"])
+@pytest.mark.parametrize("name", ["unconditional", "autoencoder", "multiscale", "tokenizer"])
 def test_training_evaluation_and_sampling_compile_for_accelerators(name):
     """Lowered for TPU and CUDA, whose compilers need no device: each computes a window in its own way."""
     experiment, optimizer, source = made(name, train__sample_rows=2, train__sample_columns=2)
