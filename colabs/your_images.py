@@ -70,7 +70,7 @@ os.chdir(WORKDIR)
 # %% [markdown]
 # ## Your images
 # If there is no such folder yet, the next cell writes the 1,797 digits of scikit-learn into it, as PNG files. The first
-# 1,350 are for training and the others for the test. Each class has a folder of its own, here `0` to `9`.
+# 1,350 are for training and the others for the test. Each class has a separate folder, here `0` to `9`.
 
 # %%
 if not Path(FOLDER).exists():

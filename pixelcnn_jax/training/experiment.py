@@ -98,7 +98,7 @@ class Recipe(NamedTuple):
 
 
 def required(value: Value | None, field: str) -> Value:
-    """Returns what an experiment learns from; raises InputError if the data lacks it, because of ``config.data``."""
+    """Returns what an experiment learns from; raises InputError with the field of ``config.data`` that is missing."""
     if not value:
         raise InputError(f"config.data.{field} must be set: this experiment learns from what it adds to the images.")
     return value
