@@ -124,7 +124,7 @@ def run(config: RunConfig, recipe: Recipe, command: Command, typed: str | None) 
     result = train(config, recipe, splits, command.workdir, command=typed, next_commands=next_commands)
     if is_first():
         print(table(config, splits, result))
-    return summary(config, result)
+    return summary(config, command.workdir, result)
 
 
 def dry_run(config: RunConfig, recipe: Recipe) -> dict[str, Any]:

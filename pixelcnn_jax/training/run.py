@@ -107,8 +107,6 @@ def train(
             "steps": config.train.steps,
             "parameters": sum(x.size for x in jax.tree.leaves(params)),
             "train_seconds": metrics.last("seconds"),
-            "samples": str(workdir / "samples.png"),
-            "workdir": str(workdir),
             "devices": f"{data_mesh().size} x {jax.devices()[0].device_kind}",
             "versions": {module.__name__: module.__version__ for module in (jax, flax, optax)},
             "config": to_dict(config),

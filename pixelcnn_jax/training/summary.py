@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pixelcnn_jax.data.loading import Splits
@@ -54,7 +55,7 @@ def table(config: RunConfig, splits: Splits, result: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"{name:{figure_width}} {x:>10}" for name, x in report.items())])
 
 
-def summary(config: RunConfig, result: dict[str, Any]) -> dict[str, Any]:
+def summary(config: RunConfig, workdir: Path, result: dict[str, Any]) -> dict[str, Any]:
     """Builds the JSON summary, the last line of the training command."""
     measure, validation = result["measure"], result["scores"]["validation"]
     return {
@@ -62,5 +63,7 @@ def summary(config: RunConfig, result: dict[str, Any]) -> dict[str, Any]:
         "split": "validation",
         **{name: value for name, value in validation.items() if name != "data"},
         f"test_{measure}": result["scores"].get("test", {}).get(measure),
-        **{name: result[name] for name in ("report", "train_seconds", "samples", "workdir")},
+        **{name: result[name] for name in ("report", "train_seconds")},
+        "samples": str(workdir / "samples.png"),
+        "workdir": str(workdir),
     }

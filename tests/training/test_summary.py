@@ -1,6 +1,7 @@
 """The table and the summary at the end of a run."""
 
 import math
+from pathlib import Path
 
 import pytest
 from tiny_runs import tiny
@@ -12,12 +13,7 @@ from pixelcnn_jax.training.summary import summary, table
 def result_of(measure="bits_per_dim", **more):
     score = {"data": "digits", "images": 20, measure: 2.0} | ({"nats": 128 * math.log(2)} if not more else {})
     scores = {name: dict(score) for name in ("train", "validation", "test")}
-    rest = {
-        "report": {"nats_worth": -69.16755838584614, "images": 12},
-        "train_seconds": 1.5,
-        "samples": "s.png",
-        "workdir": "w",
-    }
+    rest = {"report": {"nats_worth": -69.16755838584614, "images": 12}, "train_seconds": 1.5}
     return {"measure": measure, "scores": scores, "density": "p(x)", **rest} | more
 
 
@@ -59,10 +55,10 @@ def test_a_loss_that_is_no_likelihood_has_its_own_name():
 
 def test_a_summary_has_the_scores_of_validation_and_test():
     config = tiny()[0]
-    actual = summary(config, result_of())
+    actual = summary(config, Path("w"), result_of())
     assert (actual["dataset"], actual["split"], actual["images"]) == ("digits", "validation", 20)
     assert (actual["bits_per_dim"], actual["test_bits_per_dim"]) == (2.0, 2.0)
     assert actual["report"] == {"nats_worth": -69.16755838584614, "images": 12}
     without = result_of()
     del without["scores"]["test"]
-    assert summary(config, without)["test_bits_per_dim"] is None
+    assert summary(config, Path("w"), without)["test_bits_per_dim"] is None
