@@ -1,7 +1,6 @@
 """Conversion between image files and a model's levels."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,8 +51,8 @@ def read_fitted(file: Path, density: Density) -> Pixels:
     return first
 
 
-def read_patches(file: Path, density: Density) -> Iterator[Pixels]:
-    """Reads an image file, prepared as the training images; yields one image, or the patches of a grid.
+def read_patches(file: Path, density: Density) -> list[Pixels]:
+    """Reads an image file, prepared as the training images: one image, or the patches of a grid.
 
     Counts are cut into patches of the size of the model, because resizing them would change their noise.
 
@@ -77,17 +76,15 @@ def read_patches(file: Path, density: Density) -> Iterator[Pixels]:
         pixels = resize(pixels, height=height, width=width)
     elif data.resize is not None:
         pixels = resize(pixels, height=data.height or data.resize, width=data.resize)
-    for top, left in grid_corners(pixels.shape, (height, width), name=str(file)):
-        patch = pixels[top : top + height, left : left + width]
-        image = patch if counts else as_levels(patch, levels=stored)
-        for step in replace(data, grey=False, resize=None).steps(stored).values():
-            image = step(image)
-        image = SCANS[data.scan](image)
-        if counts or _holds_levels(density):
-            check_values(image, levels, name=str(file))
-        elif data.binarize == "dynamic":
-            image = as_levels(image, levels=levels)
-        yield image
+    image = pixels if counts else as_levels(pixels, levels=stored)
+    for step in replace(data, grey=False, resize=None).steps(stored).values():
+        image = step(image)
+    if counts or _holds_levels(density):
+        check_values(image, levels, name=str(file))
+    elif data.binarize == "dynamic":
+        image = as_levels(image, levels=levels)
+    corners, scan = grid_corners(image.shape, (height, width), name=str(file)), SCANS[data.scan]
+    return [scan(image[top : top + height, left : left + width]) for top, left in corners]
 
 
 def stored_name(name: str) -> str:

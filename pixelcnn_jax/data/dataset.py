@@ -19,13 +19,12 @@ class Dataset:
     """One split: integer images by index, prepared for a model.
 
     Attributes:
-      example: reads the upright image, and its label if carried.
+      example: reads the upright image, and its label if carried; with the "corner" of a patch, which ``get`` cuts.
       count: number of images.
       spec: shape, levels and classes.
       description: such as "mnist 3.0.1 train[:50000], resized to 32x32".
       dynamic_levels: number of levels to binarise dynamically.
       scan: pixel order, a key of ``SCANS``.
-      crop: draws another patch of the image that a patch is of; None for whole images.
     """
 
     example: Callable[[int], Example]
@@ -34,7 +33,6 @@ class Dataset:
     description: str
     dynamic_levels: int | None = None
     scan: str = "rows"
-    crop: Callable[..., Example] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -60,10 +58,14 @@ class Dataset:
           seed: of the random numbers.
           augment: in training, applied to the upright image.
         """
-        crop = self.crop if augment is not None else None
-        drawn = {} if crop is None else {"random": random_generator(seed, CROPS + index)}
-        example = (crop or self.example)(index % self.count, **drawn)
-        image = example["image"]
+        example = self.example(index % self.count)
+        image, corner = example["image"], example.pop("corner", None)
+        if corner is not None:
+            side = self.spec.height
+            if augment is not None:
+                outside = np.subtract(image.shape[:2], side)
+                corner = random_generator(seed, CROPS + index).integers(0, outside, endpoint=True)
+            image = image[corner[0] : corner[0] + side, corner[1] : corner[1] + side]
         if self.dynamic_levels is not None:
             image = random_generator(seed, index).random(image.shape) * (self.dynamic_levels - 1) < image
         return example | {"image": SCANS[self.scan]((augment or unchanged)(image))}
@@ -78,13 +80,11 @@ class Dataset:
 
     def take(self, indices: Int[np.ndarray, " count"], description: str) -> "Dataset":
         """Selects images or patches of the grid by index."""
-        return dataclasses.replace(
-            self,
-            example=lambda i: self.example(int(indices[i])),
-            crop=None,
-            count=len(indices),
-            description=description,
-        )
+
+        def example(index: int) -> Example:
+            return self.example(int(indices[index]))
+
+        return dataclasses.replace(self, example=example, count=len(indices), description=description)
 
 
 def stack(examples: Sequence[Example]) -> Example:

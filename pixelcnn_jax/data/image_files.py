@@ -5,15 +5,15 @@ import pathlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 from jaxtyping import Array, Integer, UInt8, UInt16
 
-from pixelcnn_jax.data import measurement_files as measurements
-from pixelcnn_jax.data.measurement_files import MAX_PIXELS, MEASUREMENTS, counts_of
-from pixelcnn_jax.foundation.errors import InputError
+from pixelcnn_jax.data.measurement_files import MAX_PIXELS, READERS, counts_of, read_measurement
+from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow would run programs for some others
@@ -22,7 +22,7 @@ COUNTS = ("I", "I;16", "I;16B")  # Pillow's modes of grey images of more than 8 
 GREY = ("1", "L", "LA", *COUNTS)
 PNM = (".ppm", ".pgm", ".pbm", ".pnm")
 TIFF = (".tif", ".tiff")
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", *TIFF, *PNM, *MEASUREMENTS)
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", *TIFF, *PNM, *READERS)
 PERCENTILES = (1, 99)  # of the values that a picture of counts shows from black to white
 Pixels = UInt8[np.ndarray, "height width channels"] | UInt16[np.ndarray, "height width 1"]
 
@@ -56,13 +56,11 @@ def images_in(file: pathlib.Path) -> list[pathlib.Path]:
     Raises:
       InputError: If a file that may be a stack is damaged.
     """
-    count = None
-    if file.suffix.lower() in MEASUREMENTS:
-        with measurements.naming(str(file)):
-            count = len(values) if (values := measurements.open_stack(file)).ndim == 3 else None
-    elif file.suffix.lower() in TIFF:
-        with _opened(file, index=0) as image:
-            count = frames if (frames := getattr(image, "n_frames", 1)) > 1 else None
+    if (suffix := file.suffix.lower()) not in (*TIFF, *READERS):
+        return [file]
+    with _opened(file, index=0) as image:
+        frames = getattr(image, "n_frames", 1)
+        count: Any = image.info["images"] if suffix in READERS else frames if frames > 1 else None
     return [file] if count is None else [file / str(index) for index in range(count)]
 
 
@@ -199,9 +197,9 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
     content: File = file
     if isinstance(file, pathlib.Path) and file.name.isdecimal() and file.parent.is_file():
         content, index = file.parent, int(file.name)
-    with measurements.naming(name or str(file)):
-        if isinstance(content, pathlib.Path) and content.suffix.lower() in MEASUREMENTS:
-            yield PIL.Image.fromarray(measurements.read_measurement(content, index))
+    try:
+        if isinstance(content, pathlib.Path) and content.suffix.lower() in READERS:
+            yield read_measurement(content, index)
             return
         with PIL.Image.open(content, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -213,6 +211,13 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
             if _loses(image) or (image.mode in COUNTS and isinstance(file, io.BytesIO)):  # a record of TFDS
                 raise ValueError("it has more than 8 bits per value, and is not grey without a sign")
             yield image
+    except (InputError, FileNotFoundError, PermissionError):
+        raise
+    except ModuleNotFoundError as error:
+        raise InputError(f"{name or file} needs {error.name}: pip install 'pixelcnn-jax[science]'.") from None
+    except Exception as error:  # Pillow and others raise half a dozen types for damaged files
+        reason = "it has no known format" if isinstance(error, PIL.UnidentifiedImageError) else first_line(error)
+        raise InputError(f"{name or file} cannot be read, {reason}: convert, repair or remove it.") from error
 
 
 def _loses(image: PIL.Image.Image) -> bool:

@@ -77,8 +77,7 @@ def load_splits(config: DataConfig) -> Splits:
     names = ("train", "validation", "test") if config.test_split else ("train", "validation")
     sources = {name: _source(config, getattr(config, f"{name}_split")) for name in names}
     loaded = {name: _load(config, source) for name, source in sources.items()}
-    crops = {"train": loaded["train"].crop}  # held-out patches are those of the grid, whatever draws from them
-    splits = Splits(**{name: dataclasses.replace(x, crop=crops.get(name)) for name, x in loaded.items()})
+    splits = Splits(**loaded)
     for name, dataset in splits.held_out.items():
         train, held_out = sources["train"], sources[name]
         if train.stored == held_out.stored and (shared := np.intersect1d(train.rows, held_out.rows).size):
@@ -175,11 +174,9 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     patch, rows = preparation.patch, prepared.rows
     prepared = validated(prepared, levels=dynamic_levels or spec.levels, any_size=patch is not None)
     dataset = Dataset(prepared.reader(), len(rows), spec, prepared.title, dynamic_levels, preparation.scan)
-    if patch is not None:
-        dataset = with_patches(dataset, patch, name=lambda i: prepared.name(rows[i]))
     ends = [(int(example["image"].min()), int(example["image"].max())) for example in dataset.subset(INSPECTED)]
     if (preparation.binarize != "none" or preparation.bits) and np.ptp(ends) <= bool(dynamic_levels):
         raise InputError(
             f"binarize or bits leaves {source.title} black or white: for images of 0 and 1, set levels=2 alone."
         )
-    return dataset
+    return dataset if patch is None else with_patches(dataset, patch, name=lambda i: prepared.name(rows[i]))

@@ -6,67 +6,43 @@ unsigned by a BZERO, and those of DICOM are the stored ones, without the rescale
 
 import functools
 import pathlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import PIL
+import PIL.Image
 from jaxtyping import UInt16
 
-from pixelcnn_jax.foundation.errors import InputError, first_line
-
-MEASUREMENTS = (".npy", ".fits", ".fit", ".fts", ".dcm")
 MAX_PIXELS = 89_478_485  # per image; Pillow warns above it
 MAX_LEVELS = 2**16
 
 
-@contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Turns any error of a reader into an InputError that names the file."""
-    try:
-        yield
-    except (InputError, FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:  # Pillow and others raise half a dozen types for damaged files
-        reason = "it has no known format" if isinstance(error, PIL.UnidentifiedImageError) else first_line(error)
-        if isinstance(error, ModuleNotFoundError):
-            raise InputError(f"{name} needs {error.name}: pip install 'pixelcnn-jax[science]'.") from None
-        raise InputError(f"{name} cannot be read, {reason}: convert, repair or remove it.") from error
+def read_measurement(file: pathlib.Path, index: int | None) -> PIL.Image.Image:
+    """Reads the image of a file, or one of its stack, whose size is ``info["images"]``.
+
+    Raises:
+      ValueError: for what is no grey image of counts.
+    """
+    image = values = _open(file, file.stat().st_mtime_ns)
+    if values.ndim == 3 and index is not None:
+        image = values[index]
+    if image.ndim != 2 or not 0 < image.size <= MAX_PIXELS:
+        raise ValueError(f"its shape is {[*image.shape]}, not that of a grey image of at most {MAX_PIXELS:,} pixels")
+    picture = PIL.Image.fromarray(counts_of(image))
+    picture.info["images"] = len(values) if values.ndim == 3 else None
+    return picture
 
 
 def counts_of(values: Any) -> UInt16[np.ndarray, "..."]:
     """Converts integers of any type and byte order; raises ValueError for others, and for what is out of range."""
-    if values.dtype.kind not in "bui":
-        raise ValueError(f"it holds {values.dtype}, not integers")
-    for value in (int(values.min()), int(values.max())):
-        if not 0 <= value < MAX_LEVELS:
-            raise ValueError(f"it holds the value {value}, not in 0 to {MAX_LEVELS - 1}")
+    if values.dtype.kind not in "bui" or not 0 <= values.min() <= values.max() < MAX_LEVELS:
+        found = f"{values.dtype} from {values.min()} to {values.max()}"
+        raise ValueError(f"it holds {found}, not integers from 0 to {MAX_LEVELS - 1}")
     return np.asarray(values).astype(np.uint16)
 
 
-def read_measurement(file: pathlib.Path, index: int | None) -> UInt16[np.ndarray, "height width"]:
-    """Reads the image of a file, or one of its stack; raises ValueError for what is no grey image of counts."""
-    values = open_stack(file)
-    image = values[index] if values.ndim == 3 and index is not None else values
-    if image.ndim != 2 or not 0 < image.size <= MAX_PIXELS:
-        raise ValueError(f"its shape is {[*image.shape]}, not that of a grey image of at most {MAX_PIXELS:,} pixels")
-    return counts_of(image)
-
-
-def open_stack(file: pathlib.Path) -> Any:
-    """Opens a file of one of the ``MEASUREMENTS``, as an array of which .npy reads only what is used."""
-    return _open(file, file.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1)  # since the images of a stack are read one after the other
-def _open(file: pathlib.Path, changed: int) -> Any:
-    match file.suffix.lower():
-        case ".npy":
-            return np.lib.format.open_memmap(file, mode="r")  # rejects pickled objects
-        case ".dcm":
-            return _read_dicom(file)
-    return _read_fits(file)
+def _read_npy(file: pathlib.Path) -> Any:
+    return np.lib.format.open_memmap(file, mode="r")  # reads only what is used, and rejects pickled objects
 
 
 def _read_fits(file: pathlib.Path) -> Any:
@@ -85,3 +61,12 @@ def _read_dicom(file: pathlib.Path) -> Any:
     if content.file_meta.TransferSyntaxUID.is_encapsulated or content.SamplesPerPixel != 1 or slope != 1:
         raise ValueError("it is compressed, in colour, or rescaled by a slope")
     return content.pixel_array
+
+
+READERS: dict[str, Callable[[pathlib.Path], Any]] = {".npy": _read_npy, ".dcm": _read_dicom}
+READERS |= dict.fromkeys((".fits", ".fit", ".fts"), _read_fits)
+
+
+@functools.lru_cache(maxsize=1)  # since the images of a stack are read one after the other
+def _open(file: pathlib.Path, changed: int) -> Any:
+    return READERS[file.suffix.lower()](file)

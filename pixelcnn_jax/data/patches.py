@@ -47,13 +47,10 @@ def with_patches(images: Dataset, side: int, *, name: Callable[[int], str]) -> D
     grids = [grid_corners(example["image"].shape, (side, side), name=name(i)) for i, example in enumerate(images)]
     cells = np.concatenate([np.insert(grid, 0, i, axis=1) for i, grid in enumerate(grids)])  # image, top and left
 
-    def patch(index: int, random: np.random.Generator | None = None) -> Example:
-        number, top, left = cells[index].tolist()
-        example = images.example(number)
-        if random is not None:
-            top, left = random.integers(0, np.subtract(example["image"].shape[:2], side), endpoint=True)
-        return example | {"image": example["image"][top : top + side, left : left + side]}
+    def example(index: int) -> Example:
+        number, *corner = cells[index].tolist()
+        return images.example(number) | {"corner": corner}
 
     spec = dataclasses.replace(images.spec, height=side, width=side)
     title = f"{images.description}, patches of {side}x{side}"
-    return dataclasses.replace(images, example=patch, crop=patch, count=len(cells), spec=spec, description=title)
+    return dataclasses.replace(images, example=example, count=len(cells), spec=spec, description=title)

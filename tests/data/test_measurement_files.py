@@ -88,18 +88,17 @@ def test_counts_are_read_exactly(tmp_path, name):
 
 
 REJECTED = {
-    "a.npy": (np.save, [COUNTS + 0.5], {}, "float64, not integers"),
-    "nan.npy": (np.save, [np.full((2, 3), np.nan)], {}, "not integers"),
-    "negative.npy": (np.save, [np.array([[3, -1]])], {}, "the value -1"),
-    "large.npy": (np.save, [np.array([[3, 65536]])], {}, "the value 65536"),
+    "a.npy": (np.save, [COUNTS + 0.5], {}, "float64 .*not integers"),
+    "negative.npy": (np.save, [np.array([[3, -1]])], {}, "from -1"),
+    "large.npy": (np.save, [np.array([[3, 65536]])], {}, "to 65536"),
     "axes.npy": (np.save, [COUNTS[None, None]], {}, "its shape"),
     "pickled.npy": (np.save, [np.array([[{}]])], {"allow_pickle": True}, "objects"),
     "claim.npy": (Path.write_bytes, [CLAIM], {}, "cannot be read"),
-    "scaled.fits": (scaled, ["BSCALE", 2.0], {}, "float64, not integers"),
+    "scaled.fits": (scaled, ["BSCALE", 2.0], {}, "float64 .*not integers"),
     "blank.fits": (scaled, ["BLANK", 300], {}, "not integers"),
     "slope.dcm": (dicom, [COUNTS], {"RescaleSlope": 2}, "slope"),
     "rle.dcm": (dicom, [COUNTS], {"compressed": True}, "compressed"),
-    "negative.tif": (tiff, [np.array([[3, -1]], "<i2")], {"sign": 2}, "the value -1"),
+    "negative.tif": (tiff, [np.array([[3, -1]], "<i2")], {"sign": 2}, "from -1"),
     "signed8.tif": (tiff, [np.array([[3, -1]], "i1")], {"sign": 2}, "without a sign"),
     "white.tif": (tiff, [COUNTS], {"white": 0}, "not grey"),
     "float.tif": (pillow, [COUNTS.astype(np.float32)], {}, "8 bits"),
