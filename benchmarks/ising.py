@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments.extensions import ising
 from experiments.extensions.ising import draw, estimate, make_network, new_variables
-from experiments.shared.ising_lattice import CRITICAL, infinite_magnetisation, lattice, mean_energy
+from experiments.shared.ising_lattice import CRITICAL, lattice, mean_energy
 from pixelcnn_jax import load_pretrained, naive_sample, nll, sample_and_log_prob
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.foundation.user_command import UserCommand, path
@@ -44,6 +44,11 @@ def step_seconds(size: int, sampler: Any, *, rounds: int = 3) -> float:
             state, _ = jax.block_until_ready(one_step(state, jax.random.key(1)))
             times.append(time.process_time() - began)
     return min(times[1:])
+
+
+def infinite_magnetisation(beta: float) -> float:
+    """Computes the magnetisation per site of the infinite lattice (Yang 1952)."""
+    return 0.0 if beta <= CRITICAL else float((1 - np.sinh(2 * beta) ** -4) ** (1 / 8))
 
 
 def picture(name: Path) -> bytes:

@@ -13,9 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.shared.fingerprints import fingerprint
 from experiments.shared.measuring import apply, report_split
-from experiments.shared.models import Encoded, Mapped, blank, draw_grid, init_of_each, make_conditional
+from experiments.shared.models import Encoded, Mapped, blank, draw_grid, fingerprint, init_of_each, make_conditional
 from pixelcnn_jax import nll
 from pixelcnn_jax.data.dataset import take_images
 from pixelcnn_jax.data.loading import Splits

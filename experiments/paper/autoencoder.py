@@ -10,11 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Integer, Key, UInt32
 
-from experiments.shared.fingerprints import index_of_different_image
 from experiments.shared.measuring import apply, report_split, squared_error
-from experiments.shared.models import Encoded, Mapped, blank, draw_grid, init_of_each, make_conditional
+from experiments.shared.models import Encoded, Mapped, blank, draw_grid, fingerprint, init_of_each, make_conditional
 from pixelcnn_jax import nll
 from pixelcnn_jax.data.dataset import Dataset, take_images
 from pixelcnn_jax.data.loading import Splits
@@ -115,6 +114,16 @@ def nats_lost(networks: Networks, params: Params, batch: Batch, pool: Images) ->
     wrong = h_of_pool[index_of_different_image(x, pool)]
     losses = [nll(networks["decoder"], params["decoder"], x, h=h) for h in (encode(networks, params, x), wrong)]
     return losses[1] - losses[0]
+
+
+def index_of_different_image(
+    images: Images, pool: Integer[Array | np.ndarray, "pool height width channels"]
+) -> UInt32[Array, " batch"]:
+    """Picks for each image a different one of the pool; any if there is none."""
+    hashes, pool_hashes = fingerprint(images), fingerprint(pool)
+    places = (hashes[:, None] + jnp.arange(len(pool), dtype=jnp.uint32)[None]) % len(pool)
+    first = jnp.argmax(pool_hashes[places] != hashes[:, None], axis=1)
+    return jnp.take_along_axis(places, first[:, None], axis=1)[:, 0]
 
 
 def probe(config: RunConfig, encoder: Encoder, params: Params, learned: Dataset, images: Dataset) -> float:

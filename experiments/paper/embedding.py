@@ -9,12 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from experiments.shared.fingerprints import fingerprint
 from experiments.shared.measuring import apply, report_split
-from experiments.shared.models import Encoded, init_of
-from experiments.shared.triplets import on_unit_sphere, squared_distances, triplet_loss
+from experiments.shared.models import Encoded, fingerprint, init_of
 from pixelcnn_jax import InputError
 from pixelcnn_jax.data.dataset import Dataset, read_all, take_images
 from pixelcnn_jax.data.loading import Splits
@@ -26,6 +24,7 @@ from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Params, Pictures, number_of_classes
 
+MARGIN = 0.2  # of the triplet loss, in squared distance
 SEARCHED = 1000  # held-out images to search for neighbours
 
 
@@ -71,6 +70,40 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
     caption = "In each row a held-out image and its nearest neighbours."
     words: dict[str, Any] = {"measure": "triplet_loss", "density": "triplets", "caption": caption}
     return Experiment(init_of(network, spec), loss, draw, network, **words)
+
+
+def on_unit_sphere(x: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
+    """Normalises vectors to length one."""
+    return x * jax.lax.rsqrt(jnp.sum(x**2, axis=1, keepdims=True) + 1e-12)
+
+
+def squared_distances(
+    a: Float[Array, "first features"], b: Float[Array, "second features"]
+) -> Float[Array, "first second"]:
+    """Computes pairwise squared distances of unit vectors."""
+    return 2 - 2 * a @ b.T
+
+
+def triplet_loss(
+    embeddings: Float[Array, "batch features"], labels: Int[Array, " batch"], *, copies: Bool[Array, "batch batch"]
+) -> Float[Array, " batch"]:
+    """Computes FaceNet's semi-hard triplet loss of each anchor over its positives.
+
+    Zero for an anchor without positive or negative.
+
+    Args:
+      embeddings: unit vectors.
+      copies: true for pairs of the same image, which are no positives.
+    """
+    distance = jnp.maximum(squared_distances(embeddings, embeddings), 0)
+    same = labels[:, None] == labels[None]
+    positive = same & ~copies & jnp.any(~same, axis=1, keepdims=True)
+    farther = ~same[:, None, :] & (distance[:, None, :] > distance[:, :, None])
+    nearest_farther = jnp.min(jnp.where(farther, distance[:, None, :], jnp.inf), axis=2)
+    farthest = jnp.max(jnp.where(same, 0.0, distance), axis=1, keepdims=True)
+    negative = jnp.where(jnp.isfinite(nearest_farther), nearest_farther, farthest)
+    losses = jnp.maximum(distance - negative + MARGIN, 0) * positive
+    return jnp.sum(losses, axis=1) / jnp.maximum(jnp.sum(positive, axis=1), 1)
 
 
 def check(config: RunConfig, splits: Splits) -> None:

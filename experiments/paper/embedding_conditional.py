@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from experiments.paper import embedding
-from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder
+from experiments.paper.embedding import check_pairs, embed, identities_of, make_embedder, on_unit_sphere
 from experiments.shared.measuring import check_experiment, draw_in_parts, report_split
 from experiments.shared.models import Mapped, blank, draw_grid, drawer, init_of_each, make_conditional
-from experiments.shared.triplets import between, on_unit_sphere, squared_distances
 from pixelcnn_jax import InputError, load_pretrained, nll
 from pixelcnn_jax.data.loading import Splits
 from pixelcnn_jax.data.views import rotate, symmetries
@@ -86,6 +85,14 @@ def scaled(places: Places) -> Float[Array, "batch features"]:
     return places * jnp.sqrt(jnp.float32(places.shape[1]))
 
 
+def between(
+    a: Float[Array, "... features"], b: Float[Array, "... features"], share: Float[Array, "..."]
+) -> Float[Array, "... features"]:
+    """Interpolates from a to b along the great circle (slerp); ``share`` broadcasts."""
+    angle = jnp.arccos(jnp.clip(jnp.sum(a * b, axis=-1, keepdims=True), -1 + 1e-6, 1 - 1e-6))
+    return (jnp.sin((1 - share) * angle) * a + jnp.sin(share * angle) * b) / jnp.sin(angle)
+
+
 def check(config: RunConfig, splits: Splits) -> None:
     """Raises InputError if there are no pairs, or the embedder does not fit."""
     check_pairs(report_split(splits))
@@ -128,7 +135,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     centres = on_unit_sphere(jnp.stack([places[1:].mean(axis=0) for places in placed]))
 
     def accuracy(places: Places, right: Int[np.ndarray, " images"]) -> float:
-        return float(np.mean(np.argmin(squared_distances(places, centres), axis=1) == right))
+        return float(np.mean(np.argmin(embedding.squared_distances(places, centres), axis=1) == right))
 
     places = np.stack([places[0] for places in placed])
     draws = max(2, config.train.report_samples // count)

@@ -39,11 +39,6 @@ def mean_energy(beta: float, *, size: int) -> float:
     return (log_partition(beta - STEP, size=size) - log_partition(beta + STEP, size=size)) / (2 * STEP)
 
 
-def infinite_magnetisation(beta: float) -> float:
-    """Computes the magnetisation per site of the infinite lattice (Yang 1952)."""
-    return 0.0 if beta <= CRITICAL else float((1 - np.sinh(2 * beta) ** -4) ** (1 / 8))
-
-
 def fields(even: Even) -> Float[Array, "batch size half"]:
     """Sums the four even spins around each odd site."""
     spins = 2.0 * even[..., 0] - 1

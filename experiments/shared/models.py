@@ -6,7 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Float, Key, UInt32
 
 from pixelcnn_jax import nll, sample
 from pixelcnn_jax.foundation.fields import field
@@ -36,6 +37,13 @@ class Mapped:
 def blank(spec: ImageSpec) -> Array:
     """Makes an image of zeros, for initialisation."""
     return jnp.zeros((1, *spec.shape), jnp.int32)
+
+
+def fingerprint(images: Images) -> UInt32[Array, " batch"]:
+    """Hashes each image, to seed draws independently of the batch."""
+    flat = jnp.asarray(images).reshape(len(images), -1).astype(jnp.uint32)
+    weights = np.random.default_rng(0).integers(2**32, size=(1, flat.shape[1]), dtype=np.uint32)
+    return jnp.sum(flat * weights, axis=1, dtype=jnp.uint32)  # modulo 2**32
 
 
 def make_conditional(config: ModelConfig, spec: ImageSpec, *, map_features: int) -> Network | ConditionalModel:

@@ -1,11 +1,13 @@
-"""Identities, verification, and the embedding that a later experiment keeps fixed."""
+"""Identities, the triplet loss, verification, interpolations, and the embedding that a later experiment keeps fixed."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import tiny_config, tiny_splits
 
-from experiments.paper.embedding import check, identities_of, verification
+from experiments.paper.embedding import check, identities_of, on_unit_sphere, triplet_loss, verification
+from experiments.paper.embedding_conditional import between
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.data.loading import from_array
 
@@ -34,6 +36,41 @@ def test_verification_by_hand():
     corner = np.array([0, 0.1, 0.6, 2.0])
     between_two = np.stack([np.cos(corner), np.sin(corner)], axis=1).astype(np.float32)
     assert verification(between_two, np.array([0, 1, 0, 1]))["equal_error_rate"] == pytest.approx(0.5)
+
+
+def test_triplets_by_hand():
+    angles = jnp.array([0.0, 0.3, 0.5, 1.5])
+    embeddings = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+    labels = jnp.array([0, 0, 1, 1])
+    d = ((embeddings[:, None] - embeddings[None]) ** 2).sum(axis=2)
+    expected = [
+        max(0, d[0, 1] - d[0, 2] + 0.2),  # the nearest that is farther than the positive
+        max(0, d[1, 0] - d[1, 3] + 0.2),  # 2 is nearer than the positive, so not it
+        max(0, d[2, 3] - d[2, 0] + 0.2),  # none is farther: the farthest
+        max(0, d[3, 2] - d[3, 1] + 0.2),
+    ]
+    np.testing.assert_allclose(triplet_loss(embeddings, labels, copies=jnp.eye(4, dtype=bool)), expected, rtol=1e-5)
+    alone = triplet_loss(embeddings, jnp.arange(4), copies=jnp.eye(4, dtype=bool))
+    np.testing.assert_array_equal(alone, 0)
+
+
+def test_a_copy_is_no_pair_but_a_collapse_costs_the_margin():
+    embeddings, labels = on_unit_sphere(jnp.array([[1.0, 0], [1, 0], [1, 0]])), jnp.array([0, 0, 1])
+    same = jnp.eye(3, dtype=bool)
+    copies = same.at[:2, :2].set(True)
+    np.testing.assert_array_equal(triplet_loss(embeddings, labels, copies=copies), 0)
+    np.testing.assert_allclose(triplet_loss(embeddings, labels, copies=same), [0.2, 0.2, 0], atol=1e-6)
+    one_class = jnp.zeros(3, int)
+    np.testing.assert_array_equal(triplet_loss(embeddings, one_class, copies=same), 0)
+
+
+def test_between_is_on_the_sphere():
+    a, b = on_unit_sphere(jax.random.normal(jax.random.key(0), (2, 5)))
+    np.testing.assert_allclose(between(a, b, jnp.array(0.0)), a, atol=1e-6)
+    np.testing.assert_allclose(between(a, b, jnp.array(1.0)), b, atol=1e-6)
+    middle = between(a, b, jnp.array(0.5))
+    np.testing.assert_allclose(jnp.sum(middle**2), 1, rtol=1e-5)
+    np.testing.assert_allclose(middle @ a, middle @ b, rtol=1e-5)
 
 
 def test_the_embedder_stays_as_it_was_trained(workdirs):

@@ -11,6 +11,7 @@ import optax
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.ising import infinite_magnetisation
 from experiments.extensions import ising
 from experiments.shared import ising_lattice
 from experiments.shared.ising_lattice import CRITICAL
@@ -58,8 +59,8 @@ def test_exact_solution_is_that_of_enumeration(size, beta):
 
 def test_large_lattice_has_the_critical_energy_and_the_magnetisation_of_the_infinite_one():
     assert ising_lattice.mean_energy(CRITICAL, size=64) / 64**2 == pytest.approx(-np.sqrt(2), rel=0.01)  # Onsager 1944
-    assert ising_lattice.infinite_magnetisation(CRITICAL) == 0
-    assert ising_lattice.infinite_magnetisation(0.5) == pytest.approx(0.9113, abs=1e-4)
+    assert infinite_magnetisation(CRITICAL) == 0
+    assert infinite_magnetisation(0.5) == pytest.approx(0.9113, abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [2, 4])
