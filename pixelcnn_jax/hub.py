@@ -1,5 +1,6 @@
-"""Models on the Hugging Face Hub; needs ``pixelcnn-jax[hub]``."""
+"""Models on the Hugging Face Hub; fetching them needs ``pixelcnn-jax[hub]``."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -37,43 +38,24 @@ def fetch_model(address: str) -> Path:
 
 
 def model_page(name: str, card: Mapping[str, Any]) -> str:
-    """Builds a model's README.md for the Hub.
-
-    Raises:
-      InputError: huggingface_hub is missing.
-    """
-    require("huggingface_hub", extra="hub", what="The Hub")
-    import huggingface_hub as hub
-
+    """Builds a model's README.md for the Hub."""
     scores = {split: score for split, score in card.get("scores", {}).items() if "bits_per_dim" in score}
-    task = "unconditional-image-generation"
     results = [
-        hub.EvalResult(
-            task_type=task,
-            dataset_type="images",
-            dataset_name=score["data"],
-            dataset_split=split,
-            metric_type="bits_per_dim",
-            metric_name="bits/dim",
-            metric_value=score["bits_per_dim"],
-        )
+        {
+            "task": {"type": "unconditional-image-generation"},
+            "dataset": {"type": "images", "name": score["data"], "split": split},
+            "metrics": [{"type": "bits_per_dim", "name": "bits/dim", "value": score["bits_per_dim"]}],
+        }
         for split, score in scores.items()
     ]
-    metadata = hub.ModelCardData(
-        library_name="pixelcnn-jax",
-        pipeline_tag=task,
-        tags=["jax", "flax", "pixelcnn", "density-estimation", "arxiv:1606.05328"],
-        metrics=["bits_per_dim"],
-        model_name=name,
-        eval_results=results or None,
-    )
+    index = json.dumps([{"name": name, "results": results}])  # YAML, too
     rows = "\n".join(f"| {x['data']} | {x['images']:,} | {x['bits_per_dim']:.4f} |" for x in scores.values())
-    page = PAGE.read_text().format(
+    return PAGE.read_text().format(
         name=name,
+        index=f"model-index: {index}\n" if results else "",
         title=card["networks"].get("class", "Several networks"),
         density=card["density"],
         rows=rows,
         parameters=card["parameters"],
         **asdict(card["image_spec"]),
     )
-    return f"---\n{metadata.to_yaml()}\n---\n\n{page}"

@@ -14,14 +14,12 @@ from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.checks import apply, as_images, as_mask
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
-from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, ImagesLike, Map, Variables
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, Images, ImagesLike, LogProbs, Map, Variables
 
 Nats = TypeVar("Nats", Array, np.ndarray, float)
 
 
-def log_probs(
-    model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any
-) -> Float[Array, "batch height width channels"]:
+def log_probs(model: nn.Module, variables: Variables, images: Images, condition: Condition, **options: Any) -> LogProbs:
     """Computes the log-probability of each sub-pixel, in nats, for any module; ``options`` go to its call."""
     if isinstance(model, Network):
         return cast(Array, model.apply(variables, images, condition, method="log_probs", **options))

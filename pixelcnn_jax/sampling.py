@@ -17,7 +17,7 @@ from pixelcnn_jax.models.checks import apply, as_images, as_mask
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner, make_null_condition
 from pixelcnn_jax.models.inputs import Condition, ConditionLike, ImagesLike, Map, RandomKeys, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import Stream, advance_row, first_rows, stream_of
+from pixelcnn_jax.models.streaming import OnRow, Stream, advance_row, first_rows, stream_of
 from pixelcnn_jax.models.temperature_and_guidance import Adjustment, Scalar, interleave, make_adjustment
 
 Mask = Bool[Array | np.ndarray, "#batch #height #width #channels"]
@@ -35,7 +35,7 @@ def sample(
     mask: Mask | None = None,
     temperature: Scalar = 1.0,
     guidance: Scalar = 0.0,
-    on_row: Callable[[int], None] | None = None,
+    on_row: OnRow | None = None,
 ) -> Int[Array, "batch height width channels"]:
     """Draws images from p(x | h, s), exactly.
 
@@ -76,8 +76,7 @@ def sample(
       >>> images.shape, images.dtype, bool(images.max() < model.levels)
       ((16, 8, 8, 1), dtype('int32'), True)
     """
-    prepared = _prepared(model, variables, key, shape, h, s, observed, mask, temperature, guidance)
-    return _checked(_sample(*prepared, on_row=on_row)).images
+    return _draw(model, variables, key, shape, h, s, observed, mask, temperature, guidance, on_row=on_row).images
 
 
 def sample_and_log_prob(
@@ -92,7 +91,7 @@ def sample_and_log_prob(
     mask: Mask | None = None,
     temperature: Scalar = 1.0,
     guidance: Scalar = 0.0,
-    on_row: Callable[[int], None] | None = None,
+    on_row: OnRow | None = None,
 ) -> tuple[Int[Array, "batch height width channels"], Float[Array, " batch"]]:
     """Draws images as ``sample`` does, and computes the probability with which each was drawn.
 
@@ -131,10 +130,8 @@ def sample_and_log_prob(
       >>> np.allclose(log_probs, log_prob(model, variables, images), rtol=1e-4)
       True
     """
-    prepared = _prepared(model, variables, key, shape, h, s, observed, mask, temperature, guidance)
-    network, weights, adjustment, inputs, drawn = prepared
-    drawn = drawn._replace(log_probs=jnp.zeros(len(drawn.images)))
-    drawn = _checked(_sample(network, weights, adjustment, inputs, drawn, on_row=on_row))
+    arguments = model, variables, key, shape, h, s, observed, mask, temperature, guidance
+    drawn = _draw(*arguments, on_row=on_row, scored=True)
     is_valid = (drawn.images >= 0).all(axis=(1, 2, 3))
     return drawn.images, jnp.where(is_valid, cast(Array, drawn.log_probs), jnp.nan)
 
@@ -152,31 +149,6 @@ class SamplerInputs(NamedTuple):
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
     condition: Condition
-
-
-def _sample(
-    model: nn.Module,
-    variables: Variables,
-    adjustment: Adjustment,
-    inputs: SamplerInputs,
-    drawn: Drawn,
-    *,
-    on_row: Callable[[int], None] | None,
-) -> Drawn:
-    (drawn, inputs), variables = match_sharding(inputs.keys, (drawn, inputs), variables)
-    stream = stream_of(model)
-    if stream is None:
-        return _sample_naively(model, variables, adjustment, inputs, drawn)
-    batch, height, width, _ = drawn.images.shape
-    params = params_of(variables)
-    rows, _ = match_sharding(inputs.keys, first_rows(stream, params, batch * adjustment.passes, width), None)
-    advance = partial(_sample_rows, stream, params, adjustment, inputs)
-    if on_row is None:
-        return advance(drawn, rows, 0, height)[0]
-    for row in range(height):
-        drawn, rows = jax.block_until_ready(advance(drawn, rows, row, row + 1))
-        on_row(row)
-    return drawn
 
 
 def naive_sample(
@@ -226,14 +198,7 @@ def naive_sample(
       >>> bool((naive_sample(model, variables, key, shape=shape) == sample(model, variables, key, shape=shape)).all())
       True
     """
-    prepared = _prepared(model, variables, key, shape, h, s, observed, mask, temperature, guidance)
-    return _checked(_sample_naively(*prepared)).images
-
-
-def _checked(drawn: Drawn) -> Drawn:
-    if not isinstance(drawn.images, jax.core.Tracer) and drawn.images.size and int(drawn.images.min()) < 0:
-        raise InputError(NOT_FINITE)
-    return drawn
+    return _draw(model, variables, key, shape, h, s, observed, mask, temperature, guidance, cached=False).images
 
 
 @partial(jax.jit, static_argnames="stream")
@@ -292,7 +257,7 @@ def _chooser(model: nn.Module, adjustment: Adjustment, inputs: SamplerInputs, ro
     return choose
 
 
-def _prepared(
+def _draw(
     model: nn.Module,
     variables: Variables,
     key: Array,
@@ -303,7 +268,12 @@ def _prepared(
     mask: Mask | None,
     temperature: Scalar,
     guidance: Scalar,
-) -> tuple[nn.Module, Variables, Adjustment, SamplerInputs, Drawn]:
+    *,
+    on_row: OnRow | None = None,
+    scored: bool = False,
+    cached: bool = True,
+) -> Drawn:
+    """Draws images with the arguments of ``sample``, also with their log-probabilities, or without a stream."""
     if len(shape) != 3:
         raise InputError(f"shape must be (batch, height, width), got {shape}.")
     adjustment = make_adjustment(temperature, guidance)
@@ -319,7 +289,32 @@ def _prepared(
     if words.ndim > 1 and len(words) != shape[0]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got {len(words)} keys.")
     images, keys = _begun(images, words, full, levels)
-    return network, weights, adjustment, SamplerInputs(keys, jnp.asarray(mask, bool), condition), Drawn(images, None)
+    begun = (
+        Drawn(images, jnp.zeros(shape[0]) if scored else None),
+        SamplerInputs(keys, jnp.asarray(mask, bool), condition),
+    )
+    (drawn, inputs), weights = match_sharding(keys, begun, weights)
+    if cached and (stream := stream_of(network)) is not None:
+        drawn = _sample_by_rows(stream, params_of(weights), adjustment, inputs, drawn, on_row)
+    else:
+        drawn = _sample_naively(network, weights, adjustment, inputs, drawn)
+    if not isinstance(drawn.images, jax.core.Tracer) and drawn.images.size and int(drawn.images.min()) < 0:
+        raise InputError(NOT_FINITE)
+    return drawn
+
+
+def _sample_by_rows(
+    stream: Stream, params: Params, adjustment: Adjustment, inputs: SamplerInputs, drawn: Drawn, on_row: OnRow | None
+) -> Drawn:
+    batch, height, width, _ = drawn.images.shape
+    rows, _ = match_sharding(inputs.keys, first_rows(stream, params, batch * adjustment.passes, width), None)
+    advance = partial(_sample_rows, stream, params, adjustment, inputs)
+    if on_row is None:
+        return advance(drawn, rows, 0, height)[0]
+    for row in range(height):
+        drawn, rows = jax.block_until_ready(advance(drawn, rows, row, row + 1))
+        on_row(row)
+    return drawn
 
 
 # Eagerly, each operation would be compiled, and would cost a tenth of a small image.

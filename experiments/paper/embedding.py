@@ -133,9 +133,7 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     } | verification(embeddings, images.labels())
 
 
-def verification(
-    embeddings: Float[np.ndarray, "count features"], labels: Int[np.ndarray, " count"]
-) -> dict[str, float]:
+def verification(embeddings: Float[np.ndarray, "count features"], labels: Int[np.ndarray, " count"]) -> Figures:
     """Measures verification over all pairs of images (FaceNet, section 4).
 
     Returns:

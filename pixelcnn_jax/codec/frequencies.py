@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int32, Integer, UInt32
+from jaxtyping import Array, Bool, Float, Int32, UInt32
+
+from pixelcnn_jax.distributions import Values
 
 SYMBOL_BITS = 12  # values of one symbol: frequencies of at least 1 cost little up to there
 MAX_LEVELS = 2**16  # of a mixture; a softmax has one symbol
@@ -28,6 +30,9 @@ SLOPE_BITS = 10  # of the largest slope
 WIDE_STEP, WIDE_HEIGHT_BITS = 8, 22  # of the sigmoid's table for two symbols
 FRACTION_BITS = 8  # of the sigmoid's argument between two entries of that table
 MAX_DISTANCE = 2**20 - 1  # clip range of a distance
+
+Frequencies = UInt32[Array, "*subpixels"]  # or sums of them
+SymbolValues = Int32[Array, "*subpixels"]
 
 
 def is_wide(levels: int) -> bool:
@@ -71,14 +76,12 @@ class IntegerSoftmax:
         sums = cumulative_weights(self.exp, outputs)
         return Cumulative(sums * np.uint32((1 << self.total_bits) - outputs.shape[-1]), sums[..., -1:])
 
-    def bound(self, numbers: Cumulative, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
+    def bound(self, numbers: Cumulative, values: SymbolValues) -> Frequencies:
         """Sums the frequencies below a value: 0 at level 0, 2**16 at the number of levels."""
         scaled = jnp.take_along_axis(numbers.scaled, values[..., None], axis=-1) // numbers.total
         return values.astype(jnp.uint32) + scaled[..., 0]
 
-    def level_at(
-        self, numbers: Cumulative, slot: UInt32[Array, "*subpixels"]
-    ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
+    def level_at(self, numbers: Cumulative, slot: Frequencies) -> tuple[SymbolValues, Frequencies, Frequencies]:
         """Finds the interval of a slot without division.
 
         A bound is at most the slot if and only if a_i < (slot - i + 1) total, a product below 2**32.
@@ -143,7 +146,7 @@ class IntegerMixture:
             shifts=self.slope_shifts.at[index].get(mode="promise_in_bounds"),
         )
 
-    def bound(self, numbers: Logistics, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
+    def bound(self, numbers: Logistics, values: SymbolValues) -> Frequencies:
         """Sums the frequencies below a value: 0 at level 0, 2**20 at ``levels``."""
         arguments, reach = self.arguments(numbers, values, MAX_DISTANCE), self.logistic.size // 2
         heights = self.logistic.at[jnp.clip(arguments, -reach, reach) + reach].get(mode="promise_in_bounds")
@@ -155,17 +158,13 @@ class IntegerMixture:
         last = np.uint32(1 << MIXTURE_BITS)
         return jnp.where(values <= 0, np.uint32(0), jnp.where(values >= self.size, last, inner))
 
-    def arguments(
-        self, numbers: Logistics, values: Int32[Array, "*subpixels"], reach: Any
-    ) -> Int32[Array, "*subpixels components"]:
+    def arguments(self, numbers: Logistics, values: SymbolValues, reach: Any) -> Int32[Array, "*subpixels components"]:
         """Computes the sigmoid's arguments at the lower edges of levels."""
         edges = (2 * values - self.levels) << mean_step(self.levels)
         distance = jnp.clip(edges[..., None] - numbers.means, -reach, reach)
         return (distance * numbers.slopes + (1 << (numbers.shifts - 1))) >> numbers.shifts
 
-    def level_at(
-        self, numbers: Any, slot: UInt32[Array, "*subpixels"]
-    ) -> tuple[Int[Array, "*subpixels"], UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
+    def level_at(self, numbers: Any, slot: Frequencies) -> tuple[SymbolValues, Frequencies, Frequencies]:
         """Bisects for the interval of a slot."""
         bits = (self.size - 1).bit_length()
 
@@ -195,7 +194,7 @@ class HighByte(IntegerMixture):
     def size(self) -> int:
         return -(-self.levels >> 8)
 
-    def heights(self, numbers: Logistics, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels weights"]:
+    def heights(self, numbers: Logistics, values: SymbolValues) -> UInt32[Array, "*subpixels weights"]:
         """Computes every component's CDF at the lower edges of levels: 0 at level 0, 2**22 at ``levels``."""
         reach, top = self.logistic.size // 2 << FRACTION_BITS, np.uint32(1 << WIDE_HEIGHT_BITS)
         arguments = self.arguments(numbers, values, jnp.minimum(MAX_DISTANCE, (1 << 30) // numbers.slopes))
@@ -208,13 +207,13 @@ class HighByte(IntegerMixture):
         at = values[..., None]
         return jnp.where(at <= 0, np.uint32(0), jnp.where(at >= self.levels, top, inner))
 
-    def bound(self, numbers: Logistics, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
+    def bound(self, numbers: Logistics, values: SymbolValues) -> Frequencies:
         heights = self.heights(numbers, values << 8) >> (WIDE_HEIGHT_BITS - HEIGHT_BITS)
         below = jnp.sum(numbers.weights * heights, axis=-1, dtype=jnp.uint32)
         inner = values.astype(jnp.uint32) + (below >> SUM_SHIFT)
         return jnp.where(values >= self.size, np.uint32(1 << MIXTURE_BITS), inner)
 
-    def low_byte(self, numbers: Logistics, high: Int32[Array, "*subpixels"]) -> tuple["LowByte", "WithinByte"]:
+    def low_byte(self, numbers: Logistics, high: SymbolValues) -> tuple["LowByte", "WithinByte"]:
         """Conditions the distribution on the high byte."""
         low, first = LowByte(*(getattr(self, field.name) for field in fields(self))), high << 8
         whole = jnp.zeros_like(numbers.weights[..., :1])
@@ -257,7 +256,7 @@ class LowByte(HighByte):
 
     size = 256
 
-    def sums(self, within: WithinByte, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
+    def sums(self, within: WithinByte, values: SymbolValues) -> Frequencies:
         """Sums weights times CDFs, and a little for every value, so that no sum of all is 0."""
         weights, rest = within.logistics.weights, WIDE_HEIGHT_BITS - HEIGHT_BITS
         heights = self.heights(within.logistics, within.first[..., 0] + values) - within.heights
@@ -266,7 +265,7 @@ class LowByte(HighByte):
         even, rare = values.astype(jnp.uint32), within.is_rare[..., 0]
         return jnp.where(rare, (high << rest) + low + (even << 8), high + (low >> rest) + (even << 2))
 
-    def bound(self, numbers: Any, values: Int32[Array, "*subpixels"]) -> UInt32[Array, "*subpixels"]:
+    def bound(self, numbers: Any, values: SymbolValues) -> Frequencies:
         sums = self.sums(numbers, values) >> numbers.surplus[..., 0]
         shares = sums * np.uint32((1 << SHARE_BITS) - 16) // numbers.total[..., 0]
         inner, last = values.astype(jnp.uint32) + (shares << 4), np.uint32(1 << MIXTURE_BITS)
@@ -279,7 +278,7 @@ Distribution = IntegerSoftmax | IntegerMixture  # converts the outputs of a head
 
 
 def symbol_intervals(
-    distribution: Distribution, numbers: Any, values: Integer[Array | np.ndarray, "*subpixels"]
+    distribution: Distribution, numbers: Any, values: Values
 ) -> tuple[UInt32[Array, "*subpixels symbols"], UInt32[Array, "*subpixels symbols"]]:
     """Computes the lower bound and frequency of every symbol of a value."""
     if isinstance(distribution, HighByte):
@@ -292,9 +291,7 @@ def symbol_intervals(
     return starts, frequencies
 
 
-def interval(
-    distribution: Distribution, numbers: Any, values: Integer[Array | np.ndarray, "*subpixels"]
-) -> tuple[UInt32[Array, "*subpixels"], UInt32[Array, "*subpixels"]]:
+def interval(distribution: Distribution, numbers: Any, values: Values) -> tuple[Frequencies, Frequencies]:
     """Computes a value's lower bound and frequency."""
     values = jnp.asarray(values).astype(jnp.int32)
     start = distribution.bound(numbers, values)

@@ -25,12 +25,10 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.gated_stream import Rows
 from pixelcnn_jax.models.inputs import Condition, Images
 from pixelcnn_jax.models.parameters import Params
-from pixelcnn_jax.models.streaming import advance_row, first_rows
+from pixelcnn_jax.models.streaming import OnRow, advance_row, first_rows
 
 _DAMAGED = "data does not decode to images: it is damaged, or h is not what compress was given."
 IMAGES_PER_LANE = {"softmax": 128, "mixture": 32}  # a lane takes 4 bytes
-
-OnRow = Callable[[int], None]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.checks import as_images
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
-from pixelcnn_jax.models.inputs import Condition, Images, Map, Variables, Vector
+from pixelcnn_jax.models.inputs import Condition, HeadOutputs, Images, LogProbs, Map, Variables, Vector
 from pixelcnn_jax.models.parameters import Params, bias, stack
 
 
@@ -60,17 +60,13 @@ class IntegerPixelCNN(GatedPixelCNN):
         distribution, outputs = self.integer_outputs(images, Condition(h, s))
         return distribution.log_frequencies(distribution.read(outputs))
 
-    def log_probs(
-        self, images: Images, condition: Condition, *, deterministic: bool = True
-    ) -> Float[Array, "batch height width channels"]:
+    def log_probs(self, images: Images, condition: Condition, *, deterministic: bool = True) -> LogProbs:
         """Computes log-frequencies of the values, in nats."""
         distribution, outputs = self.integer_outputs(images, condition)
         _, frequencies = symbol_intervals(distribution, distribution.read(outputs), images)
         return log_of_frequency(frequencies, distribution.total_bits).sum(axis=-1)
 
-    def integer_outputs(
-        self, images: Images, condition: Condition
-    ) -> tuple[Distribution, Float[Array, "batch height width channels outputs"]]:
+    def integer_outputs(self, images: Images, condition: Condition) -> tuple[Distribution, HeadOutputs]:
         """Computes the distribution and head outputs in parallel."""
         images = as_images(images, channels=self.channels, levels=self.levels)
         net, stream = prepare(self, self.parameters(images, *condition)), IntegerStream(self)

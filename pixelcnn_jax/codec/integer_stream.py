@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from pixelcnn_jax.codec.frequencies import (
     Distribution,
@@ -26,8 +26,8 @@ from pixelcnn_jax.distributions import differences, neighbours, split_coefficien
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_block, colour_slice
 from pixelcnn_jax.models.gated_stream import Rows, neighbours_of, terms_of
-from pixelcnn_jax.models.inputs import Condition, Images
-from pixelcnn_jax.models.layers import concatenate_features, condition_terms, zero_rows
+from pixelcnn_jax.models.inputs import Condition, HeadOutputs, Images, Index, PixelValues, RowValues
+from pixelcnn_jax.models.layers import Features, concatenate_features, condition_terms, zero_rows
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.products import im2col
 
@@ -116,9 +116,7 @@ def clipped(x: Float[Array, "..."], reach: Float[Array, "..."] | int) -> Float[A
     return jnp.clip(x, -reach, reach)
 
 
-def integer_gate(
-    layer: Params, sums: Float[Array, "batch height width pair features"], stack: str
-) -> Float[Array, "batch height width features"]:
+def integer_gate(layer: Params, sums: Float[Array, "batch height width pair features"], stack: str) -> Features:
     """Computes the gated activation unit of a stack by two stored tables."""
     arguments = rescale(sums, layer["shifts"][stack])
     halves = []
@@ -160,12 +158,12 @@ def integer_horizontal_conv(layer: Params, window: Float[Array, "batch height _ 
     return exact_product(window, layer["horizontal"]["kernel"][None, :-1])
 
 
-def into_first_layer(net: Params, x: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
+def into_first_layer(net: Params, x: Features) -> Features:
     """Rescales encoded pixels, of which products read 12 bits."""
     return rescale(x, net["inputs"][..., : x.shape[-1]])
 
 
-def into_layer(layer: Params, features: Float[Array, "batch height width _"]) -> Float[Array, "batch height width _"]:
+def into_layer(layer: Params, features: Features) -> Features:
     """Rescales and clips features for a layer."""
     return clipped(rescale(features, layer["shifts"]["input"]), layer["clips"]["input"])
 
@@ -208,18 +206,14 @@ def add_integer_prediction(
     return numbers.at[..., count : 2 * count].add(shifts + terms[..., :1] * 2.0 ** (mean_step(model.levels) - 1))
 
 
-def integer_head_hidden(
-    head: Params, features: Float[Array, "batch height width _"]
-) -> Float[Array, "batch height width _"]:
+def integer_head_hidden(head: Params, features: Features) -> Features:
     """Computes the head's hidden features; clips from 0 are ReLUs."""
     inputs = jnp.clip(rescale(features, head["shifts"]["input"]), 0, head["clips"]["input"])
     sums = dot(inputs, head["hidden"]["kernel"]) + head["hidden"]["bias"]
     return jnp.clip(rescale(sums, head["shifts"]["hidden"]), 0, head["clips"]["hidden"])
 
 
-def integer_head_last(
-    head: Params, hidden: Float[Array, "batch height width _"]
-) -> Float[Array, "batch height width outputs"]:
+def integer_head_last(head: Params, hidden: Features) -> Float[Array, "batch height width outputs"]:
     """Computes the head's outputs."""
     return rescale(dot(hidden, head["logits"]["kernel"]) + head["logits"]["bias"], head["shifts"]["logits"])
 
@@ -286,9 +280,7 @@ class IntegerStream:
         above = jnp.zeros((batch, 1, width, self.model.inputs), jnp.float32)
         return Rows(above, [zero_rows(layer, above) for layer in params["layers"]])
 
-    def read_rows(
-        self, params: Params, rows: Rows, images: Images, condition: Condition
-    ) -> tuple[Float[Array, "batch height width channels outputs"], Rows]:
+    def read_rows(self, params: Params, rows: Rows, images: Images, condition: Condition) -> tuple[HeadOutputs, Rows]:
         """Computes head outputs of several rows in parallel."""
         x = encode_integers(self.model, params, images)
         above = jnp.concatenate([rows.last, x], axis=1)
@@ -312,18 +304,14 @@ class IntegerStream:
         crossings, remembered = vertical_stack(params, rows.last, rows.layers, condition)
         return [*crossings, rows.last], Rows(rows.last, remembered)
 
-    def close_row(
-        self, params: Params, rows: Rows, above: list[Array], row: Int[Array, "batch 1 width channels"]
-    ) -> Rows:
+    def close_row(self, params: Params, rows: Rows, above: list[Array], row: RowValues) -> Rows:
         return rows._replace(last=encode_integers(self.model, params, row))
 
     def first_columns(self, params: Params, batch: int) -> Memory:
         kernels = [layer["horizontal"]["kernel"] for layer in params["layers"]]
         return [jnp.zeros((batch, 1, x.shape[0] - 1, x.shape[1]), x.dtype) for x in kernels]
 
-    def open_pixel(
-        self, params: Params, columns: Memory, above: list[Array], column: Int[Array, ""] | int
-    ) -> PixelState:
+    def open_pixel(self, params: Params, columns: Memory, above: list[Array], column: Index) -> PixelState:
         layers, placeholders = params["layers"], [None] * (1 + self.model.layers)
         crossings = [jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2) for x in above[:-1]]
         inputs = [into_first_layer(params, columns[0]), *columns[1:]]
@@ -331,7 +319,7 @@ class IntegerStream:
         return PixelState(contexts, placeholders, placeholders, neighbours_of(columns[0], above[-1], column))
 
     def read_outputs(
-        self, params: Params, state: PixelState, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
+        self, params: Params, state: PixelState, pixel: PixelValues, *, colour: int
     ) -> tuple[Float[Array, "batch outputs"], PixelState]:
         """Computes head outputs of a colour, given earlier ones in ``pixel``."""
         weights, block = params["colours"][colour], colour_slice(self.model.features, self.model.channels, colour)
@@ -353,15 +341,13 @@ class IntegerStream:
         return outputs[:, 0, 0], PixelState(state.contexts, inputs, gated, state.neighbours, features, hidden)
 
     def read_colour(
-        self, params: Params, state: PixelState, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
+        self, params: Params, state: PixelState, pixel: PixelValues, *, colour: int
     ) -> tuple[Float[Array, "batch levels"], PixelState]:
         """Computes log-frequencies of a colour, given earlier ones in ``pixel``."""
         outputs, state = self.read_outputs(params, state, pixel, colour=colour)
         distribution = distribution_of(self.model, params["tables"])
         return distribution.log_frequencies(distribution.read(outputs)), state
 
-    def close_pixel(
-        self, params: Params, columns: Memory, state: PixelState, pixel: Int[Array, "batch 1 1 channels"]
-    ) -> Memory:
+    def close_pixel(self, params: Params, columns: Memory, state: PixelState, pixel: PixelValues) -> Memory:
         finished = [encode_integers(self.model, params, pixel), *state.inputs[1:]]
         return [jnp.concatenate([memory, x], axis=2)[:, :, 1:] for memory, x in zip(columns, finished, strict=True)]

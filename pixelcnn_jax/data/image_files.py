@@ -25,6 +25,9 @@ TIFF = (".tif", ".tiff")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", *TIFF, *PNM, *READERS)
 PERCENTILES = (1, 99)  # of the values that a picture of counts shows from black to white
 Pixels = UInt8[np.ndarray, "height width channels"] | UInt16[np.ndarray, "height width 1"]
+Levels = Integer[np.ndarray | Array, "*batch height width channels"]
+Intensities = UInt8[np.ndarray, "*batch height width channels"]
+Grid = Integer[np.ndarray | Array, "rows columns height width channels"]
 
 
 def find_image_files(root: pathlib.Path) -> list[pathlib.Path]:
@@ -144,24 +147,18 @@ def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"]
     return 8 * len(as_png(pixels, optimize=True, bits=bits)) / image.size
 
 
-def as_pixels(
-    images: Integer[np.ndarray | Array, "*batch height width channels"], *, levels: int
-) -> UInt8[np.ndarray, "*batch height width channels"]:
+def as_pixels(images: Levels, *, levels: int) -> Intensities:
     """Converts levels to intensities 0 to 255."""
     return np.round(np.asarray(images) * (255 / (levels - 1))).astype(np.uint8)
 
 
-def as_levels(
-    pixels: UInt8[np.ndarray, "*batch height width channels"], *, levels: int
-) -> UInt8[np.ndarray, "*batch height width channels"]:
+def as_levels(pixels: Intensities, *, levels: int) -> Intensities:
     """Rounds intensities to levels; the inverse of `as_pixels` for 2 to 256 levels."""
     return np.round(pixels * ((levels - 1) / 255)).astype(np.uint8)
 
 
-def grid(
-    images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int, gap: int = 1
-) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
-    """Arranges images in a grid, ``gap`` grey pixels apart.
+def grid(images: Grid, *, levels: int) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
+    """Arranges images in a grid, one grey pixel apart.
 
     Three channels are RGB; otherwise only the first is shown. Of more than 256 levels, those between two percentiles
     are shown, which stderr names.
@@ -175,15 +172,13 @@ def grid(
         images, levels = np.clip((images - low) * (255 / max(1, high - low)), 0, 255).astype(np.uint8), 256
     scaled = as_pixels(images, levels=levels)
     rows, columns, height, width, colours = scaled.shape
-    framed = np.full((rows, columns, height + gap, width + gap, colours), 128, np.uint8)
-    framed[:, :, gap:, gap:] = scaled
-    flat = framed.transpose(0, 2, 1, 3, 4).reshape(rows * (height + gap), columns * (width + gap), colours)
-    return np.pad(flat, ((0, gap), (0, gap), (0, 0)), constant_values=128)
+    framed = np.full((rows, columns, height + 1, width + 1, colours), 128, np.uint8)
+    framed[:, :, 1:, 1:] = scaled
+    flat = framed.transpose(0, 2, 1, 3, 4).reshape(rows * (height + 1), columns * (width + 1), colours)
+    return np.pad(flat, ((0, 1), (0, 1), (0, 0)), constant_values=128)
 
 
-def save_grid(
-    path: pathlib.Path, images: Integer[np.ndarray | Array, "rows columns height width channels"], *, levels: int
-) -> None:
+def save_grid(path: pathlib.Path, images: Grid, *, levels: int) -> None:
     """Writes a grid as PNG, enlarged to about 640 pixels."""
     pixels = grid(images, levels=levels)
     scale = max(1, round(640 / max(pixels.shape[:2])))

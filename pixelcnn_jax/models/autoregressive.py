@@ -15,8 +15,8 @@ from pixelcnn_jax.distributions import accumulation_dtype, intensities, log_prob
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.checks import as_array, as_images, check_condition
 from pixelcnn_jax.models.declarations import condition_sizes, declarations
-from pixelcnn_jax.models.inputs import Condition, Images, ImagesLike, Map, Variables, Vector
-from pixelcnn_jax.models.layers import add_bias, one_by_one
+from pixelcnn_jax.models.inputs import Condition, HeadOutputs, Images, ImagesLike, LogProbs, Map, Variables, Vector
+from pixelcnn_jax.models.layers import Features, add_bias, one_by_one
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, initialise
 from pixelcnn_jax.models.products import product
 
@@ -106,9 +106,7 @@ class Network(nn.Module):
         condition = jax.tree.map(as_array, Condition(h, s))
         return as_logits(self, self.head_outputs(images, condition, deterministic=deterministic))
 
-    def log_probs(
-        self, images: Images, condition: Condition, *, deterministic: bool = True
-    ) -> Float[Array, "batch height width channels"]:
+    def log_probs(self, images: Images, condition: Condition, *, deterministic: bool = True) -> LogProbs:
         """Computes the log-probability of every sub-pixel.
 
         Args:
@@ -148,9 +146,7 @@ class Network(nn.Module):
         check_condition(sizes, condition, np.shape(images))
         return params
 
-    def head_outputs(
-        self, images: ImagesLike, condition: Condition, *, deterministic: bool
-    ) -> Float[Array, "batch height width channels outputs"]:
+    def head_outputs(self, images: ImagesLike, condition: Condition, *, deterministic: bool) -> HeadOutputs:
         """Computes the logits, or the parameters of the mixture, of every sub-pixel.
 
         Args:
@@ -208,7 +204,7 @@ class Network(nn.Module):
         condition: Condition,
         *,
         dropout_key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "batch height width channels outputs"]:
+    ) -> HeadOutputs:
         """Computes the outputs of the head from encoded images.
 
         It must be pure, since it is compiled once for equal models, and it is called on an unbound module.
@@ -289,9 +285,7 @@ def as_logits(model: Network, outputs: Float[Array, "*subpixels outputs"]) -> Fl
     return mixture_logits(outputs, levels=model.levels) if model.mixture else outputs
 
 
-def encode(
-    model: Network, params: Params, images: Images, dtype: DTypeLike | None = None
-) -> Float[Array, "batch height width inputs"]:
+def encode(model: Network, params: Params, images: Images, dtype: DTypeLike | None = None) -> Features:
     """Encodes pixels as 1 (distinguishes padding), then intensities or embeddings."""
     dtype = model.dtype if dtype is None else dtype
     if model.code_features:
@@ -339,24 +333,18 @@ def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:
     return unflatten_dict({path: convert(path, x) for path, x in flatten_dict(params).items()})
 
 
-def head_hidden(
-    head: Params, features: Float[Array, "batch height width known"]
-) -> Float[Array, "batch height width block"]:
+def head_hidden(head: Params, features: Features) -> Features:
     """Applies ReLU, 1x1, ReLU."""
     return jax.nn.relu(one_by_one(head["hidden"], jax.nn.relu(features)))
 
 
-def head_last(
-    head: Params, hidden: Float[Array, "batch height width known"]
-) -> Float[Array, "batch height width *block"]:
+def head_last(head: Params, hidden: Features) -> Float[Array, "batch height width *block"]:
     """Applies the last 1x1, in float32 or better."""
     last = head["logits"]
     return add_bias(product(hidden, last["kernel"], result=accumulation_dtype(hidden.dtype)), last["bias"])
 
 
-def whole_head(
-    model: Network, head: Params, features: Float[Array, "batch height width features"]
-) -> Float[Array, "batch height width channels outputs"]:
+def whole_head(model: Network, head: Params, features: Features) -> HeadOutputs:
     """Applies the masked head to whole images."""
     flat = head_last(head, head_hidden(head, features))
     return flat.reshape(*flat.shape[:3], model.channels, model.outputs)

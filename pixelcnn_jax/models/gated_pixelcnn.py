@@ -5,7 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from pixelcnn_jax.distributions import accumulation_dtype, add_linear_prediction, differences, intensities, neighbours
 from pixelcnn_jax.foundation.errors import InputError
@@ -13,7 +13,7 @@ from pixelcnn_jax.models.autoregressive import Network, condition_shapes, shared
 from pixelcnn_jax.models.checks import with_channels
 from pixelcnn_jax.models.colours import mask_params
 from pixelcnn_jax.models.gated_stream import GatedStream
-from pixelcnn_jax.models.inputs import Condition, ImagesLike
+from pixelcnn_jax.models.inputs import Condition, HeadOutputs, ImagesLike
 from pixelcnn_jax.models.layers import PRE_ACTIVATION, dropouts, horizontal_rows, shift_down, vertical_layer, zero_rows
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, stack
 
@@ -121,9 +121,7 @@ class GatedPixelCNN(Network):
         if self.linear_prediction and not self.mixture:
             raise InputError("linear_prediction must be False without a mixture, whose means it shifts.")
 
-    def head_outputs(
-        self, images: ImagesLike, condition: Condition, *, deterministic: bool
-    ) -> Float[Array, "batch height width channels outputs"]:
+    def head_outputs(self, images: ImagesLike, condition: Condition, *, deterministic: bool) -> HeadOutputs:
         outputs = super().head_outputs(images, condition, deterministic=deterministic)
         if not self.linear_prediction:
             return outputs

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from pixelcnn_jax.distributions import add_linear_prediction, differences
 from pixelcnn_jax.models.autoregressive import Network, as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import colour_block, colour_slice, mask_params
-from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.inputs import Condition, Index, Logits, PixelValues, RowValues
 from pixelcnn_jax.models.layers import (
     concatenate_features,
     horizontal_conv_valid,
@@ -112,7 +112,7 @@ class GatedStream:
             x = above.out
         return (jnp.stack(crossings), rows.last), Rows(rows.last, remembered)
 
-    def close_row(self, params: Params, rows: Rows, above: Any, row: Int[Array, "batch 1 width channels"]) -> Rows:
+    def close_row(self, params: Params, rows: Rows, above: Any, row: RowValues) -> Rows:
         return rows._replace(last=encode(self.model, params, row))
 
     def first_columns(self, params: Params, batch: int) -> Columns:
@@ -120,7 +120,7 @@ class GatedStream:
         first = jnp.zeros((batch, 1, model.first_kernel_size // 2, inputs), model.dtype)
         return Columns(first, jnp.zeros((model.layers, batch, 1, model.kernel_size // 2, model.features), model.dtype))
 
-    def open_pixel(self, params: Params, columns: Columns, above: Any, column: Int[Array, ""] | int) -> Pixel:
+    def open_pixel(self, params: Params, columns: Columns, above: Any, column: Index) -> Pixel:
         crossings, last = above
         crossing = jax.lax.dynamic_slice_in_dim(crossings, column, 1, axis=3)
         return Pixel(
@@ -130,9 +130,7 @@ class GatedStream:
             neighbours=neighbours_of(columns.first, last, column),
         )
 
-    def read_colour(
-        self, params: Params, state: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
-    ) -> tuple[Float[Array, "batch levels"], Pixel]:
+    def read_colour(self, params: Params, state: Pixel, pixel: PixelValues, *, colour: int) -> tuple[Logits, Pixel]:
         model, weights = self.model, params["colours"][colour]
         block = colour_slice(model.features, model.channels, colour)
         size = block.stop - block.start
@@ -162,9 +160,7 @@ class GatedStream:
         )
         return as_logits(model, outputs[:, 0, 0]), state
 
-    def close_pixel(
-        self, params: Params, columns: Columns, state: Pixel, pixel: Int[Array, "batch 1 1 channels"]
-    ) -> Columns:
+    def close_pixel(self, params: Params, columns: Columns, state: Pixel, pixel: PixelValues) -> Columns:
         inputs = jnp.concatenate(state.inputs, axis=-1)
         return Columns(
             jnp.concatenate([columns.first, encode(self.model, params, pixel)], axis=2)[:, :, 1:],
@@ -172,7 +168,7 @@ class GatedStream:
         )
 
 
-def neighbours_of(columns: Array, last: Array, column: Int[Array, ""] | int) -> list[Float[Array, "batch 1 1 inputs"]]:
+def neighbours_of(columns: Array, last: Array, column: Index) -> list[Float[Array, "batch 1 1 inputs"]]:
     """Slices the encoded pixels left, above, and above left of a pixel."""
     behind_border = jnp.pad(last, ((0, 0), (0, 0), (1, 0), (0, 0)))
     corner, above = jnp.split(jax.lax.dynamic_slice_in_dim(behind_border, column, 2, axis=2), 2, axis=2)

@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 
 import flax
 import numpy as np
-from jaxtyping import Array, Integer, Key, Real, Shaped, UInt32
+from jaxtyping import Array, Float, Int, Integer, Key, Real, Shaped, UInt32
 
 from pixelcnn_jax.foundation.fields import field
 from pixelcnn_jax.models.parameters import Params
 
+HeadOutputs = Float[Array, "batch height width channels outputs"]
+Logits = Float[Array, "batch levels"]  # of one sub-pixel
+LogProbs = Float[Array, "batch height width channels"]  # of every sub-pixel, in nats
 Images = Integer[Array | np.ndarray, "batch height width channels"]
 ImagesLike = Shaped[Array | np.ndarray, "batch height width *channels"]  # integers or bool
 RandomKeys = Key[Array, "..."] | UInt32[Array, "*batch words"]  # typed, or from PRNGKey
@@ -25,6 +28,9 @@ MAX_CLASSES = 2**16
 Tokens = Integer[Array | np.ndarray, "batch words"]
 ConditionLike = Vector | Labels | SmallImages | Examples | Tokens  # types of h
 Variables = Mapping[str, Any]  # from model.init
+PixelValues = Int[Array, "batch 1 1 channels"]  # of a stream, which may draw only some of the channels yet
+RowValues = Int[Array, "batch 1 width channels"]
+Index = Int[Array, ""] | int
 
 
 @dataclasses.dataclass(frozen=True)

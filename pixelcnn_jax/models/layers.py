@@ -20,6 +20,7 @@ from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.products import product, window_product
 
 Dropout = Callable[[Array], Array]
+Features = Float[Array, "batch height width _"]  # of any number of channels
 PRE_ACTIVATION = "pre_activation of a layer"  # checkpoint name of the pre-activations
 
 
@@ -140,9 +141,7 @@ def concatenate_features(earlier: Array | None, new: Array) -> Array:
     return new if earlier is None else jnp.concatenate([earlier, new], axis=-1)
 
 
-def one_by_one(
-    layer: Params, x: Float[Array, "batch height width inputs"]
-) -> Float[Array, "batch height width *outputs"]:
+def one_by_one(layer: Params, x: Features) -> Float[Array, "batch height width *outputs"]:
     """Applies a 1x1 convolution.
 
     Args:
@@ -168,9 +167,7 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
     return jnp.tanh(tanh_half) * jax.nn.sigmoid(sigmoid_half)
 
 
-def dropout(
-    key: Key[Array, ""], rate: float, x: Float[Array, "batch height width features"]
-) -> Float[Array, "batch height width features"]:
+def dropout(key: Key[Array, ""], rate: float, x: Features) -> Features:
     """Applies dropout: sets units to zero at random, and scales the others so that the mean stays.
 
     Args:

@@ -7,12 +7,14 @@ from typing import Any, Protocol, cast, runtime_checkable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from pixelcnn_jax.foundation.devices import varying_as
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.inputs import Condition
+from pixelcnn_jax.models.inputs import Condition, Index, Logits, PixelValues, RowValues
 from pixelcnn_jax.models.parameters import Params
+
+OnRow = Callable[[int], None]  # is given the index of each row that is finished
 
 
 @runtime_checkable
@@ -64,7 +66,7 @@ class Stream(Protocol):
           The context ``above``, for ``open_pixel``, and the new memory.
         """
 
-    def close_row(self, params: Params, rows: Any, above: Any, row: Int[Array, "batch 1 width channels"]) -> Any:
+    def close_row(self, params: Params, rows: Any, above: Any, row: RowValues) -> Any:
         """Appends a finished row to the memory of the rows.
 
         Args:
@@ -88,7 +90,7 @@ class Stream(Protocol):
           The ``columns`` of ``open_pixel``.
         """
 
-    def open_pixel(self, params: Params, columns: Any, above: Any, column: Int[Array, ""] | int) -> Any:
+    def open_pixel(self, params: Params, columns: Any, above: Any, column: Index) -> Any:
         """Computes what the colours of a pixel need from the pixels above and to the left.
 
         Args:
@@ -101,9 +103,7 @@ class Stream(Protocol):
           The ``state`` of the first ``read_colour``, of the same shapes at every pixel.
         """
 
-    def read_colour(
-        self, params: Params, state: Any, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
-    ) -> tuple[Float[Array, "batch levels"], Any]:
+    def read_colour(self, params: Params, state: Any, pixel: PixelValues, *, colour: int) -> tuple[Logits, Any]:
         """Computes the logits of one colour.
 
         Args:
@@ -116,7 +116,7 @@ class Stream(Protocol):
           The logits, and the state of the next colour.
         """
 
-    def close_pixel(self, params: Params, columns: Any, state: Any, pixel: Int[Array, "batch 1 1 channels"]) -> Any:
+    def close_pixel(self, params: Params, columns: Any, state: Any, pixel: PixelValues) -> Any:
         """Appends a finished pixel to the memory of the columns, and drops the oldest one.
 
         Args:
@@ -137,7 +137,7 @@ def advance_row(
     row: Array,
     state: Any,
     choose: Callable[[Any, Array, Array, Array, int], tuple[Array, Any]],
-    width: Int[Array, ""] | int,
+    width: Index,
     *,
     read: Callable[..., tuple[Array, Any]] | None = None,
     repeat: Callable[[Array], Array] = lambda x: x,

@@ -24,6 +24,7 @@ from pixelcnn_jax.training.config import RunConfig
 from pixelcnn_jax.training.experiment import LIKELIHOOD, Batch, Experiment, Params
 from pixelcnn_jax.training.processes import own_rows
 
+Scorer = Callable[[Params, Dataset], dict[str, Any]]  # the mean loss of a split
 PerImage = Callable[[Params, Batch], Any]  # an array [batch, ...], or a pytree
 
 QUANTILE = 1.959964  # 97.5 % of the standard normal
@@ -189,9 +190,7 @@ def per_image(config: RunConfig, function: PerImage, *, shows: bool = True) -> C
     return make_evaluator(function, batch_size=size, microbatch_size=micro, shows=shows)
 
 
-def make_scorer(
-    config: RunConfig, experiment: Experiment, *, shows: bool = True
-) -> Callable[[Params, Dataset], dict[str, Any]]:
+def make_scorer(config: RunConfig, experiment: Experiment, *, shows: bool = True) -> Scorer:
     """Compiles the mean loss of a split."""
     losses_of = per_image(config, lambda params, batch: experiment.loss(params, batch, None), shows=shows)
     return lambda params, dataset: score(losses_of(params, dataset), dataset, measure=experiment.measure)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from pixelcnn_jax.models.autoregressive import condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_part
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, condition_terms, one_by_one, vertical_conv_valid
+from pixelcnn_jax.models.layers import Dropout, Features, condition_terms, one_by_one, vertical_conv_valid
 from pixelcnn_jax.models.parameters import Params, affine
 from pixelcnn_jax.models.predecessors.residual import (
     ResidualNetwork,
@@ -89,9 +89,7 @@ class PixelCNN(ResidualNetwork):
         return PixelCNNStream(self)
 
 
-def before_convolution(
-    layer: Params, x: Float[Array, "batch height width maps"], terms: Float[Array, "..."] | float
-) -> Float[Array, "batch height width features"]:
+def before_convolution(layer: Params, x: Features, terms: Float[Array, "..."] | float) -> Features:
     """Computes the inputs of the n x n convolution; ``terms`` are V h + V s."""
     return jax.nn.relu(one_by_one(layer["down"], jax.nn.relu(x)) + terms)
 

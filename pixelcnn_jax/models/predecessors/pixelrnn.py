@@ -11,13 +11,14 @@ from pixelcnn_jax.foundation.devices import varying_as
 from pixelcnn_jax.models.autoregressive import Network, condition_shapes
 from pixelcnn_jax.models.colours import ColourMasks, mask_part, split_columns
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, condition_terms, horizontal_conv, one_by_one, shift_down
+from pixelcnn_jax.models.layers import Dropout, Features, condition_terms, horizontal_conv, one_by_one, shift_down
 from pixelcnn_jax.models.parameters import Kernel, Params, affine, bias
 from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve
 from pixelcnn_jax.models.predecessors.residual_stream import ResidualStream
 from pixelcnn_jax.models.products import window_product
 
 GATES = 4  # o, f, i, g
+Gates = Float[Array, "batch height width gate features"]
 DIRECTIONS = ("from_left", "from_right")  # of the Diagonal BiLSTM
 
 
@@ -180,12 +181,10 @@ def initial_state(layer: Params, pixels: tuple[int, ...]) -> State:
 # Row LSTM
 
 
-def row_lstm(
-    layer: Params, gates: Float[Array, "batch height width gate features"]
-) -> Float[Array, "batch height width features"]:
+def row_lstm(layer: Params, gates: Gates) -> Features:
     """Computes hidden states row by row from the input-to-state ``gates``."""
 
-    def row(above: State, gates: Float[Array, "batch 1 width gate features"]) -> tuple[State, Array]:
+    def row(above: State, gates: Gates) -> tuple[State, Array]:
         state = lstm(gates + states_above(layer, above.hidden), above.cell)
         return state, state.hidden
 
@@ -194,9 +193,7 @@ def row_lstm(
     return jnp.moveaxis(hidden[:, :, 0], 0, 1)
 
 
-def states_above(
-    layer: Params, hidden: Float[Array, "batch 1 width features"]
-) -> Float[Array, "batch 1 width gate features"]:
+def states_above(layer: Params, hidden: Features) -> Gates:
     """Convolves the states of the row above, with initial states left and right of it."""
     kernel = layer["state"]["kernel"]
     border = initial_state(layer, (len(hidden), 1, kernel.shape[1] // 2)).hidden
@@ -225,9 +222,7 @@ class RowLSTMStream(ResidualStream):
 # Diagonal BiLSTM
 
 
-def diagonal_lstm(
-    layer: Params, gates: Float[Array, "batch height width gate features"]
-) -> Float[Array, "batch height width features"]:
+def diagonal_lstm(layer: Params, gates: Gates) -> Features:
     """Computes hidden states by diagonals, with the left cell, from the input-to-state ``gates``."""
     batch, height, width, *_ = gates.shape
     inside = skew(jnp.ones((1, height, width, 1), bool))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from pixelcnn_jax.models.autoregressive import Network, shared_shapes, whole_head
 from pixelcnn_jax.models.colours import ColourMasks, colour_masks, mask_kernel, masked_head
 from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import Dropout, add_bias, dropout, horizontal_conv, vertical_conv_valid
+from pixelcnn_jax.models.layers import Dropout, Features, add_bias, dropout, horizontal_conv, vertical_conv_valid
 from pixelcnn_jax.models.parameters import Params, affine, stack
 from pixelcnn_jax.models.products import product
 
@@ -31,9 +31,7 @@ class ResidualNetwork(Network):
         raise NotImplementedError
 
     @nn.nowrap
-    def block(
-        self, layer: Params, x: Float[Array, "batch height width maps"], condition: Condition, drop: Dropout
-    ) -> Float[Array, "batch height width maps"]:
+    def block(self, layer: Params, x: Features, condition: Condition, drop: Dropout) -> Features:
         """Computes the residual of a layer."""
         raise NotImplementedError
 
@@ -102,9 +100,7 @@ def convolve(
     return add_bias(taps + product(x, layer["pixel"]), layer["bias"])
 
 
-def masked_convolution(
-    layer: Params, x: Float[Array, "batch height width inputs"]
-) -> Float[Array, "batch height width outputs"]:
+def masked_convolution(layer: Params, x: Features) -> Features:
     """Applies a masked n x n convolution to whole images."""
     rows = jnp.pad(x, ((0, 0), (layer["above"].shape[0], 0), (0, 0), (0, 0)))[:, :-1]
     return convolve(layer, x, vertical_conv_valid(layer["above"], rows) + horizontal_conv(layer["left"], x))

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from pixelcnn_jax.models.autoregressive import as_dtypes, as_logits, encode, head_hidden, head_last
 from pixelcnn_jax.models.colours import colour_block
-from pixelcnn_jax.models.inputs import Condition
-from pixelcnn_jax.models.layers import horizontal_conv, horizontal_conv_valid, vertical_conv_valid
+from pixelcnn_jax.models.inputs import Condition, Index, Logits, PixelValues, RowValues
+from pixelcnn_jax.models.layers import Features, horizontal_conv, horizontal_conv_valid, vertical_conv_valid
 from pixelcnn_jax.models.parameters import Params, layers_of
 from pixelcnn_jax.models.predecessors.residual import ResidualNetwork, convolve
 
@@ -50,13 +50,11 @@ class ResidualStream:
         """Computes a layer's context of the next row."""
         raise NotImplementedError
 
-    def read(self, layer: Params, x: Float[Array, "batch 1 width maps"], above: Any) -> Float[Array, "batch 1 width _"]:
+    def read(self, layer: Params, x: Features, above: Any) -> Float[Array, "batch 1 width _"]:
         """Computes the inputs of a layer's masked convolution: x itself."""
         return x
 
-    def block(
-        self, layer: Params, read: Array, above: Any, left: Array
-    ) -> tuple[Float[Array, "batch 1 width maps"], Any]:
+    def block(self, layer: Params, read: Array, above: Any, left: Array) -> tuple[Features, Any]:
         """Computes a layer's residual, and a row of its memory."""
         raise NotImplementedError
 
@@ -83,9 +81,7 @@ class ResidualStream:
         above = [self.context_from_above(layer, memory, condition) for layer, memory in layers]
         return [vertical_conv_valid(params["first"]["above"], first), *above], rows
 
-    def close_row(
-        self, params: Params, rows: list[Any], above: list[Any], row: Int[Array, "batch 1 width channels"]
-    ) -> list[Any]:
+    def close_row(self, params: Params, rows: list[Any], above: list[Any], row: RowValues) -> list[Any]:
         """Passes a finished row through the network to cache it."""
         (first, *memories), inputs = rows, encode(self.model, params, row)
         _, _, new = self._pass(params, inputs, above, None)
@@ -96,22 +92,18 @@ class ResidualStream:
         shapes = [kernel.shape[:2] for kernel in self._kernels_left(params)]
         return [jnp.zeros((batch, 1, *shape), self.model.dtype) for shape in shapes]
 
-    def open_pixel(self, params: Params, columns: list[Array], above: list[Any], column: Int[Array, ""] | int) -> Pixel:
+    def open_pixel(self, params: Params, columns: list[Array], above: list[Any], column: Index) -> Pixel:
         column_above = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, column, 1, axis=2), above)
         kernels = zip(self._kernels_left(params), columns, strict=True)
         return Pixel(column_above, [horizontal_conv_valid(kernel, memory) for kernel, memory in kernels], [])
 
-    def read_colour(
-        self, params: Params, state: Pixel, pixel: Int[Array, "batch 1 1 channels"], *, colour: int
-    ) -> tuple[Float[Array, "batch levels"], Pixel]:
+    def read_colour(self, params: Params, state: Pixel, pixel: PixelValues, *, colour: int) -> tuple[Logits, Pixel]:
         features, read, _ = self._pass(params, encode(self.model, params, pixel), state.above, state.left)
         head = params["head"][colour]
         logits = head_last(head, head_hidden(head, features))[:, 0, 0]
         return as_logits(self.model, logits), state._replace(read=read)
 
-    def close_pixel(
-        self, params: Params, columns: list[Array], state: Pixel, pixel: Int[Array, "batch 1 1 channels"]
-    ) -> list[Array]:
+    def close_pixel(self, params: Params, columns: list[Array], state: Pixel, pixel: PixelValues) -> list[Array]:
         new = [encode(self.model, params, pixel), *state.read]
         return [jnp.concatenate([memory, x], axis=2)[:, :, 1:] for memory, x in zip(columns, new, strict=True)]
 
@@ -119,8 +111,8 @@ class ResidualStream:
         return [params["first"]["left"], *(self.taps_left(layer) for layer in params["layers"])]
 
     def _pass(
-        self, params: Params, inputs: Float[Array, "batch 1 width inputs"], above: list[Any], left: list[Array] | None
-    ) -> tuple[Float[Array, "batch 1 width maps"], list[Array], list[Any]]:
+        self, params: Params, inputs: Features, above: list[Any], left: list[Array] | None
+    ) -> tuple[Features, list[Array], list[Any]]:
         """Runs all layers on a pixel, or on a whole row if ``left`` is None.
 
         Returns the final channels, each layer's inputs, and new memory.
