@@ -86,10 +86,7 @@ def main(argv: list[str] | None = None, *, typed: str | None = None) -> None:
         if is_first():
             ends = [line]
             if (report := command.workdir / "report.html").exists():
-                suggested = [
-                    f"\nThe report is {report}. Next:",
-                    *(f"  {one}" for one in next_commands(command.workdir)),
-                ]
+                suggested = [f"\nThe report is {report}. Next:", *(f"  {x}" for x in next_commands(command.workdir))]
                 # Programs read the last line; on a terminal it comes first.
                 ends.insert(int(sys.stdout.isatty()), "\n".join(suggested))
             print(*ends, sep="\n")
@@ -192,9 +189,7 @@ def parse(argv: list[str]) -> Command:
         raise InputError("Give either --workdir=DIR or --dry_run (see --help).")
     cluster = (values.coordinator, values.processes, values.process)
     if None in cluster and cluster not in ((None,) * 3, (None, 1, None)):
-        raise InputError(
-            "--coordinator, --processes and --process must be given together, or --processes=1 alone (see --help)."
-        )
+        raise InputError("Give --coordinator, --processes and --process together, or --processes=1 alone (see --help).")
     return Command(
         config,
         None if values.workdir is None else Path(values.workdir).expanduser(),

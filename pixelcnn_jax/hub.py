@@ -23,9 +23,7 @@ def fetch_model(address: str) -> Path:
       InputError: wrong address, no huggingface_hub, or failed download.
     """
     if (parts := ADDRESS.fullmatch(address)) is None:
-        raise InputError(
-            f"A model on the Hub must be named hf://OWNER/NAME or hf://OWNER/NAME@REVISION, got {address}."
-        )
+        raise InputError(f"A model on the Hub is named hf://OWNER/NAME or hf://OWNER/NAME@REVISION, got {address}.")
     require("huggingface_hub", extra="hub", what="The Hub")
     import huggingface_hub as hub
 

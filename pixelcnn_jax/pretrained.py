@@ -22,12 +22,7 @@ from pixelcnn_jax.foundation.errors import InputError, first_line
 from pixelcnn_jax.foundation.files import atomic_write, write_json
 from pixelcnn_jax.hub import fetch_model
 from pixelcnn_jax.models.autoregressive import Network
-from pixelcnn_jax.models.conditioning.conditional_model import (
-    ConditionalModel,
-    ConstantCondition,
-    check_params,
-    part_of,
-)
+from pixelcnn_jax.models.conditioning import conditional_model
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
 from pixelcnn_jax.models.conditioning.text_encoder import TextEncoder
 from pixelcnn_jax.models.declarations import condition_sizes
@@ -236,7 +231,7 @@ def _density(model: nn.Module, variables: Variables, spec: ImageSpec, classes: i
 
 def density_of(model: Any, condition: Iterable[str], labels: Any) -> str:
     """Names the density of a model given the parts of ``condition``; h is a class label if ``labels``."""
-    kinds = {SetEncoder: GIVEN_EXAMPLES, TextEncoder: GIVEN_CAPTION, ConstantCondition: UNCONDITIONAL}
+    kinds = {SetEncoder: GIVEN_EXAMPLES, TextEncoder: GIVEN_CAPTION, conditional_model.ConstantCondition: UNCONDITIONAL}
     names = ["y" if name == "h" and labels else name for name in condition]
     plain = f"p(x|{', '.join(names)})" if names else UNCONDITIONAL
     return kinds.get(type(getattr(model, "conditioner", None)), plain)
@@ -269,9 +264,7 @@ def find_model(name: str | Path) -> tuple[Path, Path]:
         return published, published.with_suffix(".json")
     if not exists:
         if file.parent.is_dir() and file != Path(name):
-            raise InputError(
-                f"{name} holds no model: it needs a model.json, which a run writes at its first validation."
-            )
+            raise InputError(f"{name} holds no model: a run writes its model.json at its first validation.")
         near = difflib.get_close_matches(str(name), pretrained_names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "`pixelcnn models` lists the published ones."
         raise InputError(f"There is no model, folder or file {name}: {hint}")
@@ -286,10 +279,10 @@ def _check_fit(model: Model, variables: Variables) -> None:
     if isinstance(model, Mapping):
         for name, part in model.items():
             _check_fit(part, variables[name])
-    elif isinstance(model, ConditionalModel):
-        _check_fit(model.network, of_network := part_of(variables, "network"))
-        if isinstance(model.conditioner, ConstantCondition):
+    elif isinstance(model, conditional_model.ConditionalModel):
+        _check_fit(model.network, of_network := conditional_model.part_of(variables, "network"))
+        if isinstance(model.conditioner, conditional_model.ConstantCondition):
             model.conditioner.check(condition_sizes(model.network, of_network["params"]).get("h"))
     elif isinstance(model, Network):
-        check_params(model, variables["params"])
+        conditional_model.check_params(model, variables["params"])
         model.check_variables(variables)

@@ -289,11 +289,9 @@ def _draw(
     if words.ndim > 1 and len(words) != shape[0]:
         raise InputError(f"key must be one key or one for each of the {shape[0]} images, got {len(words)} keys.")
     images, keys = _begun(images, words, full, levels)
-    begun = (
-        Drawn(images, jnp.zeros(shape[0]) if scored else None),
-        SamplerInputs(keys, jnp.asarray(mask, bool), condition),
-    )
-    (drawn, inputs), weights = match_sharding(keys, begun, weights)
+    drawn = Drawn(images, jnp.zeros(shape[0]) if scored else None)
+    inputs = SamplerInputs(keys, jnp.asarray(mask, bool), condition)
+    (drawn, inputs), weights = match_sharding(keys, (drawn, inputs), weights)
     if cached and (stream := stream_of(network)) is not None:
         drawn = _sample_by_rows(stream, params_of(weights), adjustment, inputs, drawn, on_row)
     else:

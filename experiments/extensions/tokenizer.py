@@ -28,9 +28,7 @@ class Config:
     """Fields of ``config.tokenizer``."""
 
     factor: int = field(4, "height and width of the square of pixels that a code stands for", choices=(2, 4, 8))
-    digits: tuple[int, ...] = field(
-        (8, 8, 8), "values of each digit of a code; their product is the number of codes", min=2
-    )
+    digits: tuple[int, ...] = field((8, 8, 8), "values per digit of a code; the product is the number of codes", min=2)
     features: int = field(96, "channels of the layers", min=1)
     blocks: int = field(3, "residual blocks of the encoder, and of the decoder", min=0)
 

@@ -25,9 +25,7 @@ def check_reader(config: RunConfig, splits: Splits) -> None:
     spec = splits.spec
     upright = config.data.scan == "rows" and not config.data.invert
     if config.section.classifier is not None and not (upright and spec.classes == len(SCENES)):
-        raise InputError(
-            "config.captions.classifier is only for mnist_scenes with config.data.labels, without scan or invert."
-        )
+        raise InputError("config.captions.classifier needs mnist_scenes with labels, without scan or invert.")
     size = spec.height // 2 - MARGIN
     check_classifier(config, splits, ImageSpec(size, size, 1, spec.levels, 10))
 

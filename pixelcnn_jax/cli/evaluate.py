@@ -79,9 +79,7 @@ def evaluate_split(
     if split == "train" and train.score_train_images:
         dataset = dataset.subset(train.score_train_images)
     if dataset.spec != density.spec:
-        raise InputError(
-            f"{dataset.description} has images of {dataset.spec}, not of {density.spec} as {density.name}."
-        )
+        raise InputError(f"{dataset.description} has images of {dataset.spec}, not {density.spec} as {density.name}.")
 
     seen = _named_views(density) if mean_over == "views" else None
 

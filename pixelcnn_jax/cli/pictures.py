@@ -10,12 +10,13 @@ from jaxtyping import Integer
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.data import image_files
 from pixelcnn_jax.data.arrays import DIGITS_LEVELS
-from pixelcnn_jax.data.image_files import Pixels, as_levels, as_pixels
 from pixelcnn_jax.data.measurement_files import MAX_LEVELS
 from pixelcnn_jax.data.patches import grid_corners
 from pixelcnn_jax.data.preparation import SCANS, resize
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.checks import check_values
+
+Levels = Integer[np.ndarray, "_ _ channels"]  # of one image
 
 
 def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
@@ -39,7 +40,7 @@ def find_images(places: tuple[Path, ...]) -> dict[str, Path]:
     return images
 
 
-def read_fitted(file: Path, density: Density) -> Pixels:
+def read_fitted(file: Path, density: Density) -> image_files.Pixels:
     """Reads an image file, prepared as the training images.
 
     Raises:
@@ -51,7 +52,7 @@ def read_fitted(file: Path, density: Density) -> Pixels:
     return first
 
 
-def read_patches(file: Path, density: Density) -> list[Pixels]:
+def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
     """Reads an image file, prepared as the training images: one image, or the patches of a grid.
 
     Counts are cut into patches of the size of the model, because resizing them would change their noise.
@@ -76,13 +77,13 @@ def read_patches(file: Path, density: Density) -> list[Pixels]:
         pixels = resize(pixels, height=height, width=width)
     elif data.resize is not None:
         pixels = resize(pixels, height=data.height or data.resize, width=data.resize)
-    image = pixels if counts else as_levels(pixels, levels=stored)
+    image = pixels if counts else image_files.as_levels(pixels, levels=stored)
     for step in replace(data, grey=False, resize=None).steps(stored).values():
         image = step(image)
     if counts or _holds_levels(density):
         check_values(image, levels, name=str(file))
     elif data.binarize == "dynamic":
-        image = as_levels(image, levels=levels)
+        image = image_files.as_levels(image, levels=levels)
     corners, scan = grid_corners(image.shape, (height, width), name=str(file)), SCANS[data.scan]
     return [scan(image[top : top + height, left : left + width]) for top, left in corners]
 
@@ -105,7 +106,7 @@ def join_stacks(folder: Path) -> None:
             np.save(stack, images)
 
 
-def read_exact(file: Path, density: Density) -> Pixels:
+def read_exact(file: Path, density: Density) -> image_files.Pixels:
     """Reads the levels of an image file losslessly, at its own size.
 
     Raises:
@@ -118,8 +119,8 @@ def read_exact(file: Path, density: Density) -> Pixels:
         return pixels.astype(np.uint16) if levels > 256 else pixels
     if pixels.dtype == np.uint16:
         raise InputError(f"{file} holds counts, and {density.name} was trained on intensities: save it as .npy.")
-    values = as_levels(pixels, levels=levels)
-    strange = pixels[as_pixels(values, levels=levels) != pixels]
+    values = image_files.as_levels(pixels, levels=levels)
+    strange = pixels[image_files.as_pixels(values, levels=levels) != pixels]
     if strange.size:
         raise InputError(
             f"{file} contains the value {strange[0]}, which is not one of the {levels} levels of the model: use a "
@@ -128,16 +129,14 @@ def read_exact(file: Path, density: Density) -> Pixels:
     return values
 
 
-def to_pixels(image: Integer[np.ndarray, "height width channels"], density: Density, name: str = "") -> Pixels:
+def to_pixels(image: Levels, density: Density, name: str = "") -> image_files.Pixels:
     """Converts levels to the pixels of a file of this name: the inverse of ``read_exact``."""
     if not _holds_levels(density, name):
-        return as_pixels(image, levels=density.model.levels)
+        return image_files.as_pixels(image, levels=density.model.levels)
     return image.astype(np.uint8 if density.model.levels <= 256 else np.uint16)
 
 
-def reoriented(
-    image: Integer[np.ndarray, "height width channels"], density: Density
-) -> Integer[np.ndarray, "rows columns channels"]:
+def reoriented(image: Levels, density: Density) -> Levels:
     """Inverts and scans levels as the model reads them; an involution."""
     return SCANS[density.data.scan](density.model.levels - 1 - image if density.data.invert else image)
 

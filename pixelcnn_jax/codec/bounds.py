@@ -7,16 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Num
 
-from pixelcnn_jax.codec.frequencies import (
-    HEIGHT_BITS,
-    MAX_LEVELS,
-    SHARE_BITS,
-    SLOPE_BITS,
-    SYMBOL_BITS,
-    WIDE_HEIGHT_BITS,
-    is_wide,
-)
-from pixelcnn_jax.codec.tables import LIMIT, input_shift, precision_of
+from pixelcnn_jax.codec import frequencies
+from pixelcnn_jax.codec.tables import LIMIT, SLOPE_BITS, input_shift, precision_of
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_masks
@@ -35,15 +27,16 @@ def check_bounds(model: Network, variables: Variables) -> None:
         least = -24 if "condition" in name else 1  # a map may have fractions
         low, high = (least, 25) if "shifts" in name else (0, 2**23) if "clips" in name else (-LIMIT, LIMIT)
         _require((low <= x).all() and (x <= high).all(), f"{name} must be between {low} and {high}")
-    most, wide = MAX_LEVELS if model.mixture else 1 << SYMBOL_BITS, is_wide(model.levels)
+    wide = frequencies.is_wide(model.levels)
+    most = frequencies.MAX_LEVELS if model.mixture else 1 << frequencies.SYMBOL_BITS
     _require(model.levels <= most, f"levels must be at most {most}")
     exp, product = tables["exp"], np.abs(tables["tanh"]).max() * np.abs(tables["sigmoid"]).max()
-    _require(exp[0] == exp.max() == 2**SHARE_BITS and exp.min() == exp[-1] == 0, "exp must fall from 2**16 to 0")
+    _require(exp[0] == exp.max() == 2**16 and exp.min() == exp[-1] == 0, "exp must fall from 2**16 to 0")
     shift = precision_of(model).gate_shift
     _require(product + 2 ** (shift - 1) <= LIMIT, "tables must have products of at most 2**24")
     if model.mixture:
         heights, slopes = tables["logistic"], tables["slopes"]
-        bits = WIDE_HEIGHT_BITS if wide else HEIGHT_BITS
+        bits = frequencies.WIDE_HEIGHT_BITS if wide else frequencies.HEIGHT_BITS
         _require(0 <= heights[0] and heights[-1] <= 2**bits, f"logistic must be between 0 and 2**{bits}")
         _require(np.diff(heights).max() < 2**16, "logistic must rise by less than 2**16")
         _require((np.diff(heights) >= 0).all(), "logistic must not fall")

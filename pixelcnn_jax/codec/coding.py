@@ -1,8 +1,7 @@
 """Lossless compression of images."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import flax.linen as nn
 import numpy as np
@@ -138,8 +137,6 @@ def decompress(
       >>> decompress(model, variables, data, group=1).shape
       (1, 8, 8, 1)
     """
-    if isinstance(cast(Any, data), str | Path):
-        raise InputError(f"data must be bytes, got a path: read the file with Path({str(data)!r}).read_bytes().")
     container = unpack(data)
     check_size(container.shape, max_subpixels=max_subpixels)
     container = container.only(group, tile)

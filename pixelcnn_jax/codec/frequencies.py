@@ -18,16 +18,11 @@ from pixelcnn_jax.distributions import Values
 SYMBOL_BITS = 12  # values of one symbol: frequencies of at least 1 cost little up to there
 MAX_LEVELS = 2**16  # of a mixture; a softmax has one symbol
 SHARE_BITS = 16
-LOGIT_STEP = 8
-EXP_SIZE = 3018  # 2**16 exp(-d 2**-8) rounds to 0 from d = 3017 on
 
 MIXTURE_BITS = 20
 WEIGHT_BITS, HEIGHT_BITS = 16, 16  # of all weights together, and of the sigmoid's largest value
 SUM_SHIFT = WEIGHT_BITS + HEIGHT_BITS - MIXTURE_BITS
-ARGUMENT_STEP, ARGUMENT_RANGE = 10, 12  # step of the sigmoid's argument, and its largest value
-SCALE_STEP = 6  # of a log-scale
-SLOPE_BITS = 10  # of the largest slope
-WIDE_STEP, WIDE_HEIGHT_BITS = 8, 22  # of the sigmoid's table for two symbols
+WIDE_HEIGHT_BITS = 22  # of the sigmoid's largest value for two symbols
 FRACTION_BITS = 8  # of the sigmoid's argument between two entries of that table
 MAX_DISTANCE = 2**20 - 1  # clip range of a distance
 

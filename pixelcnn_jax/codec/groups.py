@@ -93,9 +93,7 @@ class Coder:
             shape = batch.images, STRIP, batch.program.columns
             kernels = (self.params[name]["vertical"]["kernel"].shape[-5:] for name in ("first", "layers"))
             if not all(products_are_exact(shape, kernel) for kernel in kernels):
-                raise InputError(
-                    "This machine does not compute float32 products exactly: it cannot code with integers."
-                )
+                raise InputError("Coding with integers needs a machine that computes float32 products exactly.")
         list(_in_pairs(lambda work: work(), [partial(work, batch) for batch in first for work in works]))
         return batches
 

@@ -8,14 +8,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from pixelcnn_jax.codec import frequencies
 from pixelcnn_jax.codec.bounds import check_bounds
-from pixelcnn_jax.codec.frequencies import (
-    Distribution,
-    IntegerMixture,
-    IntegerSoftmax,
-    log_of_frequency,
-    symbol_intervals,
-)
 from pixelcnn_jax.codec.integer_stream import IntegerStream, distribution_of, prepare
 from pixelcnn_jax.codec.tables import make_tables
 from pixelcnn_jax.foundation.errors import InputError
@@ -63,10 +57,10 @@ class IntegerPixelCNN(GatedPixelCNN):
     def log_probs(self, images: Images, condition: Condition, *, deterministic: bool = True) -> LogProbs:
         """Computes log-frequencies of the values, in nats."""
         distribution, outputs = self.integer_outputs(images, condition)
-        _, frequencies = symbol_intervals(distribution, distribution.read(outputs), images)
-        return log_of_frequency(frequencies, distribution.total_bits).sum(axis=-1)
+        _, counts = frequencies.symbol_intervals(distribution, distribution.read(outputs), images)
+        return frequencies.log_of_frequency(counts, distribution.total_bits).sum(axis=-1)
 
-    def integer_outputs(self, images: Images, condition: Condition) -> tuple[Distribution, HeadOutputs]:
+    def integer_outputs(self, images: Images, condition: Condition) -> tuple[frequencies.Distribution, HeadOutputs]:
         """Computes the distribution and head outputs in parallel."""
         images = as_images(images, channels=self.channels, levels=self.levels)
         net, stream = prepare(self, self.parameters(images, *condition)), IntegerStream(self)
@@ -76,7 +70,7 @@ class IntegerPixelCNN(GatedPixelCNN):
     @property
     def total_bits(self) -> int:
         """Frequencies of a symbol sum to two to this power."""
-        return (IntegerMixture if self.mixture else IntegerSoftmax).total_bits
+        return (frequencies.IntegerMixture if self.mixture else frequencies.IntegerSoftmax).total_bits
 
     @nn.nowrap
     def check_given(self, condition: Condition) -> None:

@@ -12,15 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pixelcnn_jax.codec.frequencies import (
-    Distribution,
-    HighByte,
-    IntegerMixture,
-    IntegerSoftmax,
-    coefficient_shift,
-    is_wide,
-    mean_step,
-)
+from pixelcnn_jax.codec import frequencies
 from pixelcnn_jax.codec.tables import LIMIT, input_shift, precision_of
 from pixelcnn_jax.distributions import differences, neighbours, split_coefficients
 from pixelcnn_jax.models.autoregressive import Network
@@ -38,11 +30,11 @@ TABLE_TYPES = {"exp": jnp.uint32, "logistic": jnp.uint32, "slopes": jnp.int32, "
 Memory = list[Float[Array, "batch _ _ _"]]  # for each layer, the rows above or the columns left
 
 
-def distribution_of(model: Network, tables: Params) -> Distribution:
+def distribution_of(model: Network, tables: Params) -> frequencies.Distribution:
     """Builds the head's distribution."""
     if not model.mixture:
-        return IntegerSoftmax(tables["exp"])
-    kind = HighByte if is_wide(model.levels) else IntegerMixture
+        return frequencies.IntegerSoftmax(tables["exp"])
+    kind = frequencies.HighByte if frequencies.is_wide(model.levels) else frequencies.IntegerMixture
     return kind(model.levels, *(tables[name] for name in ("exp", "logistic", "slopes", "slope_shifts")))
 
 
@@ -197,13 +189,14 @@ def add_integer_prediction(
     model: Network, outputs: Float[Array, "*subpixels outputs"], terms: Float[Array, "*subpixels terms"]
 ) -> Float[Array, "*subpixels numbers"]:
     """Adds a linear prediction to the means, in 32 bits."""
-    count, limit = model.mixture, 2**31 if is_wide(model.levels) else LIMIT
+    count, limit = model.mixture, 2**31 if frequencies.is_wide(model.levels) else LIMIT
     numbers, coefficients = split_coefficients(outputs, terms, count)
     coefficients = clipped(coefficients, limit // (4 * coefficients.shape[-2] * (model.levels - 1)) - 1)
     products = coefficients.astype(jnp.int32) * terms[..., 1:, None].astype(jnp.int32)
-    shift = coefficient_shift(model.levels)
+    shift = frequencies.coefficient_shift(model.levels)
     shifts = (jnp.sum(products, axis=-2, dtype=jnp.int32) + (1 << shift - 1) >> shift).astype(numbers.dtype)
-    return numbers.at[..., count : 2 * count].add(shifts + terms[..., :1] * 2.0 ** (mean_step(model.levels) - 1))
+    half_level = 2.0 ** (frequencies.mean_step(model.levels) - 1)
+    return numbers.at[..., count : 2 * count].add(shifts + terms[..., :1] * half_level)
 
 
 def integer_head_hidden(head: Params, features: Features) -> Features:

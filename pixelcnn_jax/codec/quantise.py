@@ -17,12 +17,7 @@ from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import encode, head_hidden
 from pixelcnn_jax.models.checks import as_images
 from pixelcnn_jax.models.colours import mask_params
-from pixelcnn_jax.models.conditioning.conditional_model import (
-    ConditionalModel,
-    ConstantCondition,
-    apply_conditioner,
-    part_of,
-)
+from pixelcnn_jax.models.conditioning.conditional_model import ConditionalModel, ConstantCondition, apply_conditioner
 from pixelcnn_jax.models.gated_pixelcnn import GatedPixelCNN
 from pixelcnn_jax.models.inputs import Condition, Images, ImagesLike, Map, Variables, Vector, params_of
 from pixelcnn_jax.models.layers import horizontal_rows, shift_down, vertical_layer, zero_rows
@@ -101,7 +96,7 @@ def quantise(
 
 def _with_constant_h(model: ConditionalModel, variables: Variables) -> tuple[GatedPixelCNN, Variables]:
     """Adds V h of a constant h to the biases."""
-    params = params_of(part_of(variables, "network"))
+    params = params_of(variables)["network"]
 
     def folded(layer: Params) -> Params:
         parts = {name: x for name, x in layer.items() if name not in CONDITION_KERNELS}

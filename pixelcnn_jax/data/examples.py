@@ -53,9 +53,7 @@ def with_examples(images: Dataset, max_examples: int, min_examples: int = 0) -> 
       InputError: without labels, or if ``min_examples`` is above ``max_examples``.
     """
     if min_examples > max_examples or images.spec.classes is None:
-        raise InputError(
-            f"max_examples={max_examples} needs labels=True and no larger min_examples, got {min_examples}."
-        )
+        raise InputError(f"max_examples={max_examples} needs labels and no larger min_examples, got {min_examples}.")
     labels = images.labels()
     fields = vars(images) | {"example": lambda index: images.example(index) | {"index": index}}  # which a subset keeps
     members = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}

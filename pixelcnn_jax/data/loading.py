@@ -43,8 +43,7 @@ class DataConfig(Preparation):
     def __post_init__(self) -> None:
         if (self.flip or self.patch) and (self.captions or self.max_examples):
             raise InputError(
-                "flip and patch must be off with captions, which may say where things are, and with max_examples, "
-                "whose images are neither mirrored nor cut."
+                "flip and patch must be off with captions, which say where things are, and with max_examples."
             )
         if self.images_per_class > 1 and not self.labels:
             raise InputError("images_per_class above 1 needs labels=True.")
@@ -176,7 +175,5 @@ def _prepare(source: Source, preparation: Preparation) -> Dataset:
     dataset = Dataset(prepared.reader(), len(rows), spec, prepared.title, dynamic_levels, preparation.scan)
     ends = [(int(example["image"].min()), int(example["image"].max())) for example in dataset.subset(INSPECTED)]
     if (preparation.binarize != "none" or preparation.bits) and np.ptp(ends) <= bool(dynamic_levels):
-        raise InputError(
-            f"binarize or bits leaves {source.title} black or white: for images of 0 and 1, set levels=2 alone."
-        )
+        raise InputError(f"binarize or bits leaves {source.title} black or white: for values 0 and 1, set levels=2.")
     return dataset if patch is None else with_patches(dataset, patch, name=lambda i: prepared.name(rows[i]))

@@ -43,9 +43,7 @@ class Preparation:
     grey: bool = field(False, "convert to grey")
     invert: bool = field(False, "invert intensities")
     patch: int | None = field(None, "side of patches: drawn at random to train on, else of a grid over an image", min=1)
-    scan: str = field(
-        "rows", "pixel order: rows, columns (transposed) or backwards (rotated by 180°)", choices=tuple(SCANS)
-    )
+    scan: str = field("rows", "order: rows, columns (transposed) or backwards (rotated by 180°)", choices=tuple(SCANS))
 
     def steps(self, stored: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Builds the transforms before the scan, by description.

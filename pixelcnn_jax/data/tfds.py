@@ -85,9 +85,8 @@ def unprepared(name: str, *, labels: bool, levels: int) -> Source:
         height, width = map(int, size.groups())
     if height is None or width is None:
         raise InputError(f"TFDS does not know the size of the images of {name}: prepare it first.")
-    image = np.random.default_rng(0).integers(
-        min(levels, 256), size=(height, width, _channels(feature)), dtype=np.uint8
-    )
+    shape = height, width, _channels(feature)
+    image = np.random.default_rng(0).integers(min(levels, 256), size=shape, dtype=np.uint8)
     label = {"label": np.int32(0)} if labels else {}
     classes = features["label"].num_classes if labels else None
     return Source(name, range(1), lambda _: {"image": image} | label, classes=classes)

@@ -7,21 +7,12 @@ import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Int, Integer
 
 from pixelcnn_jax.distributions import promoted
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.conditioning.conditional_model import apply_conditioner
-from pixelcnn_jax.models.inputs import (
-    Condition,
-    ConditionLike,
-    Index,
-    Map,
-    PixelValues,
-    RowValues,
-    Variables,
-    params_of,
-)
+from pixelcnn_jax.models.inputs import Condition, ConditionLike, Map, Variables, params_of
 from pixelcnn_jax.models.parameters import Params
 from pixelcnn_jax.models.streaming import Stream, stream_of
 
@@ -44,7 +35,7 @@ class Cache(flax.struct.PyTreeNode):
     stream: Stream = flax.struct.field(pytree_node=False)
     params: Params
     condition: Condition
-    row: RowValues
+    row: Int[Array, "batch 1 width channels"]
     rows: Any
     above: Any = None
     columns: Any = None
@@ -116,25 +107,25 @@ def _first_site(stream: Stream, params: Params, condition: Condition, batch: int
     return cache.replace(site=jnp.zeros((), jnp.int32))
 
 
-def _open_row(cache: Cache, index: Index) -> Cache:
+def _open_row(cache: Cache, index: Int[Array, ""] | int) -> Cache:
     s = jax.tree.map(lambda s: jax.lax.dynamic_slice_in_dim(s, index, 1, axis=1), cache.condition.s)
     above, rows = cache.stream.open_row(cache.params, cache.rows, cache.condition._replace(s=s))
     columns = cache.stream.first_columns(cache.params, len(cache.row))
     return _open_pixel(cache.replace(rows=rows, above=above, columns=columns), 0)
 
 
-def _open_pixel(cache: Cache, column: Index) -> Cache:
+def _open_pixel(cache: Cache, column: Int[Array, ""] | int) -> Cache:
     opened = cache.stream.open_pixel(cache.params, cache.columns, cache.above, column)
     return cache.replace(states=(opened, *cache.states[1:]))
 
 
-def _read(cache: Cache, column: Index, *, colour: int) -> tuple[Float[Array, "batch levels"], Cache]:
+def _read(cache: Cache, column: Int[Array, ""] | int, *, colour: int) -> tuple[Float[Array, "batch levels"], Cache]:
     before, after = cache.states[: colour + 1], cache.states[colour + 2 :]
     logits, new = cache.stream.read_colour(cache.params, before[-1], _pixel(cache, column), colour=colour)
     return logits, cache.replace(states=(*before, new, *after))
 
 
-def _pixel(cache: Cache, column: Index) -> PixelValues:
+def _pixel(cache: Cache, column: Int[Array, ""] | int) -> Int[Array, "batch 1 1 channels"]:
     return jax.lax.dynamic_slice_in_dim(cache.row, column, 1, axis=2)
 
 

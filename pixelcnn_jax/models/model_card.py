@@ -51,9 +51,7 @@ def read_card_file(path: Path) -> dict[str, Any]:
             "its checksum if the change is yours."
         ) from None
     if (version := card.get("format")) != FORMAT:
-        raise InputError(
-            f"{path} must be a card of format {FORMAT}, got format {version!r:.20}: train or fetch the model again."
-        )
+        raise InputError(f"{path} must be of format {FORMAT}, got {version!r:.20}: train or fetch the model again.")
     names = {attribute.name for attribute in dataclasses.fields(CardFields)}
     fields = read_section(CardFields, {name: x for name, x in card.items() if name in names}, name=str(path))
     spec = read_section(ImageSpec, fields.image_spec, name=f"image_spec of {path}")

@@ -41,8 +41,7 @@ def class_named(name: str) -> Any:
         return getattr(importlib.import_module(MODULES[name]), name)
     if name not in REGISTERED:
         raise InputError(
-            f"class {name!s:.50} is unknown: register it first with @pixelcnn_jax.register, or pass the networks: "
-            "load_pretrained(..., model=...)."
+            f"class {name!s:.50} is unknown: @pixelcnn_jax.register it, or call load_pretrained(..., model=...)."
         )
     return REGISTERED[name]
 

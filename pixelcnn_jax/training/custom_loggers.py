@@ -46,6 +46,4 @@ def _function(name: str) -> Callable[[Path, Mapping[str, Any]], Log]:
     try:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f'config.train.loggers must name functions as "module:function", got "{name}": {error}.'
-        ) from error
+        raise InputError(f'config.train.loggers must be functions "module:function", got "{name}": {error}.') from error

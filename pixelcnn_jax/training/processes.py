@@ -61,9 +61,7 @@ def join(processes: Processes) -> None:
         host, _, port = address.rpartition(":")
         port_fits = port.isdecimal() and 0 < int(port) < 2**16
         if not (host and port_fits and 0 <= this < number):
-            raise InputError(
-                f"--coordinator must be HOST:PORT and --process from 0 to {number - 1}, got {address} and {this}."
-            )
+            raise InputError(f"--coordinator must be HOST:PORT, --process 0 to {number - 1}, got {address} and {this}.")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
         **processes._asdict(),

@@ -63,9 +63,8 @@ def accumulated(function: Callable[..., Any], batch: Batch, *whole: Any, size: i
 
     specs = PartitionSpec(AXIS), *(PartitionSpec() for _ in whole)
     # The check would have gradients summed where a parameter is read: inside the loop.
-    return jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False)(
-        batch, *whole
-    )
+    shared = jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False)
+    return shared(batch, *whole)
 
 
 def train_step(

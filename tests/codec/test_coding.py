@@ -207,13 +207,6 @@ def test_damaged_streams_are_detected(small):
             decompress(model, variables, pack(dataclasses.replace(container, streams=tuple(map(bytes, streams)))))
 
 
-@pytest.mark.parametrize("path", ["a.pcnn", Path("a.pcnn")])
-@pytest.mark.usefixtures("unchecked_shapes")
-def test_a_path_is_not_the_bytes_of_a_file(small, path):
-    with pytest.raises(InputError, match=r"Path\('a.pcnn'\)\.read_bytes\(\)"):
-        decompress(*small[:2], path)
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -12,17 +12,11 @@ from pixelcnn_jax.models.colours import ColourMasks, mask_part
 from pixelcnn_jax.models.inputs import Condition
 from pixelcnn_jax.models.layers import Dropout, Features, condition_terms, one_by_one, vertical_conv_valid
 from pixelcnn_jax.models.parameters import Params, affine
-from pixelcnn_jax.models.predecessors.residual import (
-    ResidualNetwork,
-    convolution_shapes,
-    convolve,
-    masked_convolution,
-    split_taps,
-)
+from pixelcnn_jax.models.predecessors import residual
 from pixelcnn_jax.models.predecessors.residual_stream import ResidualStream
 
 
-class PixelCNN(ResidualNetwork):
+class PixelCNN(residual.ResidualNetwork):
     """The PixelCNN of van den Oord et al. 2016 (1601.06759): masked convolutions in residual blocks.
 
     The masks leave a blind spot, which the two stacks of ``GatedPixelCNN`` close. It is called, conditioned, sampled
@@ -62,11 +56,11 @@ class PixelCNN(ResidualNetwork):
 
     @nn.nowrap
     def layer_shapes(self, condition: Condition) -> Params:
-        features, residual = self.features, self.residual_features
+        features, maps = self.features, self.residual_features
         return {
-            "down": affine((residual,), (features,), gain=2.0),
-            "masked": convolution_shapes(self.kernel_size, features, features, gain=2.0),
-            "up": affine((features,), (residual,)),
+            "down": affine((maps,), (features,), gain=2.0),
+            "masked": residual.convolution_shapes(self.kernel_size, features, features, gain=2.0),
+            "up": affine((features,), (maps,)),
             **condition_shapes(condition, (features,), "masked"),
         }
 
@@ -74,7 +68,7 @@ class PixelCNN(ResidualNetwork):
     def masked_layer(self, layer: Params, masks: ColourMasks) -> Params:
         return layer | {
             "down": mask_part(layer["down"], masks.down),
-            "masked": split_taps(layer["masked"], masks.inner),
+            "masked": residual.split_taps(layer["masked"], masks.inner),
             "up": mask_part(layer["up"], masks.up),
         }
 
@@ -82,7 +76,7 @@ class PixelCNN(ResidualNetwork):
     def block(self, layer: Params, x: Array, condition: Condition, drop: Dropout) -> Array:
         """ReLU, 1x1, ReLU, n x n, ReLU, 1x1 (1601.06759, figure 5, left)."""
         read = before_convolution(layer, x, condition_terms(layer, "masked", condition))
-        return one_by_one(layer["up"], jax.nn.relu(drop(masked_convolution(layer["masked"], read))))
+        return one_by_one(layer["up"], jax.nn.relu(drop(residual.masked_convolution(layer["masked"], read))))
 
     @nn.nowrap
     def stream(self) -> Any:
@@ -112,7 +106,7 @@ class PixelCNNStream(ResidualStream):
         return before_convolution(layer, x, above[1])
 
     def block(self, layer: Params, read: Array, above: tuple[Array, Array], left: Array) -> tuple[Array, Array]:
-        convolved = convolve(layer["masked"], read, above[0] + left)
+        convolved = residual.convolve(layer["masked"], read, above[0] + left)
         return one_by_one(layer["up"], jax.nn.relu(convolved)), read
 
     def remember(self, memory: Array, new: Array) -> Array:
