@@ -190,11 +190,8 @@ def parse(argv: list[str]) -> Command:
     cluster = (values.coordinator, values.processes, values.process)
     if None in cluster and cluster not in ((None,) * 3, (None, 1, None)):
         raise InputError("Give --coordinator, --processes and --process together, or --processes=1 alone (see --help).")
-    return Command(
-        config,
-        None if values.workdir is None else Path(values.workdir).expanduser(),
-        None if values.processes is None else Processes(*cluster),
-    )
+    workdir = None if values.workdir is None else Path(values.workdir).expanduser()
+    return Command(config, workdir, None if values.processes is None else Processes(*cluster))
 
 
 def one_line(message: object) -> str:

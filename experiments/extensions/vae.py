@@ -25,6 +25,8 @@ from pixelcnn_jax.training.config import RunConfig, keys
 from pixelcnn_jax.training.evaluation import per_image
 from pixelcnn_jax.training.experiment import Batch, Experiment, Figures, Networks, Params, Pictures
 
+Latents = Float[Array, "batch m"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Encoded, Mapped):
@@ -72,18 +74,18 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
 class Posterior(NamedTuple):
     """q(z|x), a diagonal Gaussian; the prior is standard normal."""
 
-    mean: Float[Array, "batch m"]
-    log_scale: Float[Array, "batch m"]
+    mean: Latents
+    log_scale: Latents
 
-    def draw(self, keys: Key[Array, " batch"]) -> Float[Array, "batch m"]:
+    def draw(self, keys: Key[Array, " batch"]) -> Latents:
         """Draws a latent per image."""
         return self.mean + jnp.exp(self.log_scale) * normal(keys, self.mean.shape[1])
 
-    def kl(self) -> Float[Array, "batch m"]:
+    def kl(self) -> Latents:
         """Computes the KL divergence from the prior in nats, per latent dimension."""
         return 0.5 * (self.mean**2 + jnp.exp(2 * self.log_scale) - 1) - self.log_scale
 
-    def log_weight(self, z: Float[Array, "batch m"]) -> Float[Array, " batch"]:
+    def log_weight(self, z: Latents) -> Float[Array, " batch"]:
         """Computes log p(z) - log q(z|x)."""
         noise = (z - self.mean) * jnp.exp(-self.log_scale)
         return jnp.sum(0.5 * (noise**2 - z**2) + self.log_scale, axis=1)
@@ -100,12 +102,7 @@ def normal(keys: Key[Array, " batch"], count: int) -> Float[Array, "batch count"
 
 
 def bounds(
-    q: Posterior,
-    nats_given: Callable[[Float[Array, "batch m"]], Float[Array, " batch"]],
-    images: Images,
-    *,
-    key: Key[Array, ""],
-    count: int,
+    q: Posterior, nats_given: Callable[[Latents], Array], images: Images, *, key: Key[Array, ""], count: int
 ) -> dict[str, Float[Array, "batch ..."]]:
     """Computes variational bounds of the nats of each image, and their terms.
 

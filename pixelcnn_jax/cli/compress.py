@@ -122,7 +122,7 @@ def decompress(
         target.mkdir(exist_ok=True)  # an empty one stays, since it may be the current folder
         for path in folder.iterdir():
             path.rename(target / path.name)
-    _report(len(filenames), sum(file.stat().st_size for file in files), subpixels, output, as_json)
+    _report(len(filenames), sum(file.stat().st_size for file in files), subpixels, output, as_json, note="")
 
 
 def read_parts(file: Path) -> list[tuple[Container, Names]]:
@@ -147,9 +147,7 @@ def read_parts(file: Path) -> list[tuple[Container, Names]]:
     return parts
 
 
-def _report(
-    count: int, size: int, subpixels: int, output: Path, as_json: bool, *, note: str = "", **facts: Any
-) -> None:
+def _report(count: int, size: int, subpixels: int, output: Path, as_json: bool, *, note: str, **facts: Any) -> None:
     bits = 8 * size / subpixels
     summary: dict[str, Any] = {"images": count, "bytes": size, "bits_per_dim": bits, "output": str(output)} | facts
     sentence = f"{output}: {count} images, {size:,} bytes compressed, {bits:.4f} bits/dim{note}"

@@ -34,9 +34,7 @@ Section = TypeVar("Section")
 MAX_BATCH_SUBPIXELS = 2**22  # per batch
 SECONDS = 10  # between reports of progress in a pipe
 model_argument = click.argument("name", metavar="MODEL")
-label_option = click.option(
-    "--label", help='Class name or index, or "folder" if each image lies in a folder named after its class.'
-)
+label_option = click.option("--label", help='Class name or index, or "folder" if a folder above each image names it.')
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -283,9 +283,8 @@ class IntegerStream:
             inputs = into_first_layer(params, x) if features is None else into_layer(layer, features)
             left = layer["horizontal"]["kernel"].shape[0] - 1
             window = jnp.pad(inputs, ((0, 0), (0, 0), (left, 0), (0, 0)))[:, :, :-1]
-            features, _ = integer_horizontal_layer(
-                layer, inputs, crossing + integer_horizontal_conv(layer, window), features
-            )
+            context = crossing + integer_horizontal_conv(layer, window)
+            features, _ = integer_horizontal_layer(layer, inputs, context, features)
         outputs = integer_head_last(params["head"], integer_head_hidden(params["head"], cast(Array, features)))
         outputs = outputs.reshape(*images.shape, self.model.outputs)
         if self.model.linear_prediction:

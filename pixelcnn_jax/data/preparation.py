@@ -19,6 +19,7 @@ def unchanged(image: np.ndarray) -> np.ndarray:
     return image
 
 
+BINARISATIONS = ("none", "threshold", "dynamic")
 # Applied last to [..., height, width, channels], and once more before images are shown.
 SCANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "rows": unchanged,
@@ -33,11 +34,7 @@ class Preparation:
 
     levels: int = field(256, "intensity levels per sub-pixel (digits: 17)", min=2, max=2**16)
     bits: int | None = field(None, "highest bits to keep of 8-bit images", min=1, max=8)
-    binarize: str = field(
-        "none",
-        "none, threshold, or dynamic (Bernoulli draws, new every epoch)",
-        choices=("none", "threshold", "dynamic"),
-    )
+    binarize: str = field("none", "none, threshold, or dynamic (new Bernoulli draws each epoch)", choices=BINARISATIONS)
     resize: int | None = field(None, "width and height after a centre crop; None keeps the size", min=1)
     height: int | None = field(None, "height after a centre crop, if it is not the width", min=1)
     grey: bool = field(False, "convert to grey")

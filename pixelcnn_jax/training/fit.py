@@ -165,13 +165,14 @@ def fit(
     train = dict(steps=steps, batch_size=batch_size, microbatch_size=microbatch_size, ema_decay=ema_decay)
     train |= dict(eval_every=interval, checkpoint_every=interval, log_every=max(1, tenth // 4))
     fields = {
+        "experiment": "fit",
+        "seed": seed,
+        "fit": {"arguments": identity},
         "data": {"dataset": "array", "levels": levels, "labels": spec.classes is not None},
         "optimizer": {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)},
         "train": train,
     }
-    config = parse_config(
-        {"experiment": "fit", "seed": seed, "fit": {"arguments": identity}, **fields}, FitConfig, named=False
-    )
+    config = parse_config(fields, FitConfig, named=False)
     return _train(config, network, splits, variables, None if workdir is None else Path(workdir).expanduser(), progress)
 
 
