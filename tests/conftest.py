@@ -13,12 +13,14 @@ programs, which the controller makes and removes. A folder that JAX_COMPILATION_
 import fcntl
 import gc
 import ipaddress
+import math
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+from unittest.mock import patch
 
 import pytest
 
@@ -137,6 +139,30 @@ def unchecked_shapes():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def pixelcnn():
+    """Runs the command in this process; returns its standard output, or for a mistake its standard error."""
+    from click.testing import CliRunner
+
+    from pixelcnn_jax.cli import options
+    from pixelcnn_jax.cli.command import main
+
+    def run(*arguments, mistake=False):
+        with patch.object(options, "SECONDS", math.inf):  # no bar, however slow this machine is
+            result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        if mistake:
+            assert result.exit_code == 1, (result.output, result.exception)
+            assert isinstance(result.exception, SystemExit)
+            assert result.stderr.startswith("Error: ")
+            assert len(result.stderr.splitlines()) == 1
+            return result.stderr
+        assert result.exit_code == 0, (result.output, result.exception)
+        assert result.stderr == ""
+        return result.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -112,9 +112,8 @@ class Slope(nn.Module):
     channels: int = 1
 
     def __call__(self, images):
-        return jnp.broadcast_to(
-            self.gain / (self.levels - 1) * images.astype(jnp.float32)[..., None], (*images.shape, self.levels)
-        )
+        slope = self.gain / (self.levels - 1) * images.astype(jnp.float32)
+        return jnp.broadcast_to(slope[..., None], (*images.shape, self.levels))
 
 
 @pytest.mark.parametrize(

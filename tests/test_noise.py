@@ -6,7 +6,7 @@ from scipy.special import exp1, ndtr
 from scipy.stats import poisson
 
 from pixelcnn_jax import InputError
-from pixelcnn_jax.noise import BernoulliFlips, Gaussian, Poisson, as_counts
+from pixelcnn_jax.noise import Gaussian, Poisson, as_counts
 
 COUNTS = np.arange(1500)
 
@@ -33,12 +33,6 @@ def test_the_entropy_of_rounded_gaussian_noise(sigma, tolerance):
     assert abs(bits).max() < tolerance
     with pytest.raises(InputError, match="as_counts"):
         Gaussian(0.49)
-
-
-def test_the_entropy_of_a_flip():
-    np.testing.assert_allclose(
-        BernoulliFlips(0.1).entropy(np.zeros((2, 3))), np.full((2, 3), entropy(np.array([0.1, 0.9])))
-    )
 
 
 def test_floats_become_levels_finer_than_their_noise(capsys):

@@ -225,9 +225,6 @@ def test_weights_are_read_without_their_class(tmp_path):
     variables, card = read_weights(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, variables, variables_of("network"))
     assert card["image_spec"] == SPEC
-    flip_a_bit(tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match="SHA-256"):
-        read_weights(tmp_path)
 
 
 class Own(nn.Module):

@@ -1,35 +1,8 @@
-"""Small models, and the command as a function."""
-
-import math
-from unittest.mock import patch
+"""Small models."""
 
 import jax
 import jax.numpy as jnp
 import pytest
-
-
-@pytest.fixture
-def pixelcnn():
-    """Runs the command in this process; returns its standard output, or for a mistake its standard error."""
-    from click.testing import CliRunner
-
-    from pixelcnn_jax.cli import options
-    from pixelcnn_jax.cli.command import main
-
-    def run(*arguments, mistake=False):
-        with patch.object(options, "SECONDS", math.inf):  # no bar, however slow this machine is
-            result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        if mistake:
-            assert result.exit_code == 1, (result.output, result.exception)
-            assert isinstance(result.exception, SystemExit)
-            assert result.stderr.startswith("Error: ")
-            assert len(result.stderr.splitlines()) == 1
-            return result.stderr
-        assert result.exit_code == 0, (result.output, result.exception)
-        assert result.stderr == ""
-        return result.stdout
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,7 @@ def test_a_file_that_lies_about_its_names_is_refused(pixelcnn, integer_model, tm
 
 def test_images_appear_when_all_are_written(pixelcnn, integer_model, folder, tmp_path, monkeypatch):
     pixelcnn("compress", integer_model, folder, "-o", tmp_path / "x", "--no-verify")
-    written, write = [], module.write_image
+    written, write, line = [], module.write_image, ["decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out"]
 
     def full(file, pixels):
         write(file, pixels)
@@ -135,15 +135,12 @@ def test_images_appear_when_all_are_written(pixelcnn, integer_model, folder, tmp
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_image", full)
-        sentence = pixelcnn("decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out", mistake=True)
-    assert "No space left" in sentence
+        assert "No space left" in pixelcnn(*line, mistake=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "x"]
     (tmp_path / "out").mkdir()  # an empty folder will do
-    pixelcnn("decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out")
+    pixelcnn(*line)
     check_same(folder, tmp_path / "out")
-    assert "already exists" in pixelcnn(
-        "decompress", integer_model, tmp_path / "x", "-o", tmp_path / "out", mistake=True
-    )
+    assert "already exists" in pixelcnn(*line, mistake=True)
 
 
 def test_the_current_folder_and_a_link_to_a_folder_are_outputs(pixelcnn, integer_model, folder, tmp_path, monkeypatch):

@@ -22,11 +22,8 @@ def test_unsafe_names_and_names_in_each_others_way(names):
         check_names(names)
 
 
-@pytest.mark.parametrize(
-    "name", ["x.png", "in/deep/x.png", "ü 1.png", "a" * 196 + ".png", "con_.png", "a/" * 15 + "x.png"]
-)
-def test_safe_names(name):
-    check_names([name])
+def test_safe_names():
+    check_names(["x.png", "in/deep/x.png", "ü 1.png", "a" * 196 + ".png", "con_.png", "a/" * 15 + "x.png"])
 
 
 def test_names_come_back():
@@ -36,19 +33,10 @@ def test_names_come_back():
 @pytest.mark.parametrize(
     "facts",
     [
-        *(
-            {"part": 0, "parts": 1, "names": names}
-            for names in ([], ["x"], ["x.png", "y.png"], 3, [3], [["x.png"]], "x")
-        ),
+        *({"part": 0, "parts": 1, "names": x} for x in ([], ["x"], ["x.png", "y.png"], 3, [3], [["x.png"]], "x")),
         *({"part": part, "parts": 1, "names": ["x.png"]} for part in (None, "0", 0.0, True, [])),
-        *(
-            {},
-            [],
-            b"",
-            b"no zlib",
-            zlib.compress(b"{"),
-            zlib.compress(b'{"part": 1e400, "parts": 1, "names": ["x.png"]}'),
-        ),
+        *({}, [], b"", b"no zlib", zlib.compress(b"{")),
+        zlib.compress(b'{"part": 1e400, "parts": 1, "names": ["x.png"]}'),
         zlib.compress(b'{"names": ' + b"[" * 100_000),
     ],
 )

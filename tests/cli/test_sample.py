@@ -12,11 +12,13 @@ from pixelcnn_jax.cli import options
 from pixelcnn_jax.data.image_files import as_levels, grid
 
 
-def shrunk(file, height):
-    """The pixels of a picture whose pixels were enlarged."""
+def assert_shows(file, images, columns, levels):
+    """The picture is the grid of the images, enlarged."""
+    images = np.asarray(images)
+    expected = grid(images.reshape(-1, columns, *images.shape[1:]), levels=levels)
     pixels = np.asarray(Image.open(file))
-    scale = len(pixels) // height
-    return pixels[scale // 2 :: scale, scale // 2 :: scale]
+    scale = len(pixels) // len(expected)
+    np.testing.assert_array_equal(pixels[scale // 2 :: scale, scale // 2 :: scale].reshape(expected.shape), expected)
 
 
 def test_the_grid_holds_the_samples(pixelcnn, colour_model, tmp_path):
@@ -25,8 +27,7 @@ def test_the_grid_holds_the_samples(pixelcnn, colour_model, tmp_path):
     model, variables, _ = load_pretrained(colour_model)
     images = np.zeros((6, 6, 5, 3), np.int32)
     images[:5] = sample(model, variables, jax.random.key(3), shape=(5, 6, 5))
-    expected = grid(images.reshape(2, 3, 6, 5, 3), levels=4)
-    np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
+    assert_shows(tmp_path / "g.png", images, 3, levels=4)
 
 
 @pytest.mark.parametrize(
@@ -41,11 +42,9 @@ def test_the_grid_holds_the_samples(pixelcnn, colour_model, tmp_path):
 def test_a_label_or_a_row_for_each_class(pixelcnn, class_model, tmp_path, options, labels, columns):
     pixelcnn("sample", class_model, "-o", tmp_path / "g.png", *options)
     model, variables, _ = load_pretrained(class_model)
-    images = sample(
-        model, variables, jax.random.key(0), shape=(len(labels), 4, 4), h=np.eye(2, dtype=np.float32)[labels]
-    )
-    expected = grid(images.reshape(-1, columns, 4, 4, 1), levels=3)[..., 0]
-    np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
+    h = np.eye(2, dtype=np.float32)[labels]
+    images = sample(model, variables, jax.random.key(0), shape=(len(labels), 4, 4), h=h)
+    assert_shows(tmp_path / "g.png", images, columns, levels=3)
 
 
 def test_a_grid_of_many_classes_has_fewer_columns(pixelcnn, class_model, tmp_path, monkeypatch):
@@ -54,14 +53,12 @@ def test_a_grid_of_many_classes_has_fewer_columns(pixelcnn, class_model, tmp_pat
 
 
 def test_temperature_and_guidance_are_passed_on(pixelcnn, class_model, tmp_path):
-    pixelcnn(
-        "sample", class_model, "-o", tmp_path / "g.png", "--label=1", "--count=4", "--temperature=0.5", "--guidance=2"
-    )
+    line = "--label=1", "--count=4", "--temperature=0.5", "--guidance=2"
+    pixelcnn("sample", class_model, "-o", tmp_path / "g.png", *line)
     model, variables, _ = load_pretrained(class_model)
     h = np.eye(2, dtype=np.float32)[[1] * 4]
     images = sample(model, variables, jax.random.key(0), shape=(4, 4, 4), h=h, temperature=0.5, guidance=2.0)
-    expected = grid(images.reshape(2, 2, 4, 4, 1), levels=3)[..., 0]
-    np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
+    assert_shows(tmp_path / "g.png", images, 2, levels=3)
 
 
 def test_guidance_of_a_model_that_was_trained_without_it_is_refused(pixelcnn, tmp_path):
@@ -88,8 +85,7 @@ def test_a_few_shot_model_draws_given_examples(pixelcnn, few_shot_model, drawing
     examples = as_levels(np.stack([first, last[::4, ::4]])[None, ..., None], levels=4).astype(np.int32)
     h = np.repeat(examples, 4, axis=0)
     images = sample(model, variables, jax.random.key(0), shape=(4, 8, 6), h=h, guidance=guidance)
-    expected = grid(images.reshape(2, 2, 8, 6, 1), levels=4)[..., 0]
-    np.testing.assert_array_equal(shrunk(out, len(expected)), expected)
+    assert_shows(out, images, 2, levels=4)
 
 
 @pytest.mark.parametrize(
@@ -126,5 +122,4 @@ def test_a_sentence_is_what_the_samples_are_given(pixelcnn, caption_model, tmp_p
     assert card["image_spec"].words == model.conditioner.words
     h = np.array([[3, 2]] * 4, np.int32)
     images = sample(model, variables, jax.random.key(0), shape=(4, 4, 4), h=h)
-    expected = grid(images.reshape(2, 2, 4, 4, 1), levels=3)[..., 0]
-    np.testing.assert_array_equal(shrunk(tmp_path / "g.png", len(expected)), expected)
+    assert_shows(tmp_path / "g.png", images, 2, levels=3)

@@ -35,20 +35,12 @@ def test_deep_and_binary_arrays():
 
 def test_a_file_of_splits(tmp_path):
     file = tmp_path / "ramps.npz"
-    np.savez(
-        file,
-        train_image=ramp(8),
-        train_label=np.arange(8, dtype=np.uint8) % 2,
-        test_image=ramp(3)[..., 0],
-        test_label=np.array([0, 1, 4]),
-    )
-    config = DataConfig(
-        dataset="array", data_dir=str(file), labels=True, train_split="train[:6]", validation_split="train[6:]"
-    )
-    splits = load_splits(config)
-    assert (
-        splits.spec == splits.held_out["test"].spec == ImageSpec(4, 6, 1, 256, 5)
-    )  # the classes of all splits together
+    train = {"train_image": ramp(8), "train_label": np.arange(8, dtype=np.uint8) % 2}
+    np.savez(file, **train, test_image=ramp(3)[..., 0], test_label=np.array([0, 1, 4]))
+    parts = {"train_split": "train[:6]", "validation_split": "train[6:]"}
+    splits = load_splits(DataConfig(dataset="array", data_dir=str(file), labels=True, **parts))
+    # The classes are those of all splits together.
+    assert splits.spec == splits.held_out["test"].spec == ImageSpec(4, 6, 1, 256, 5)
     assert splits.train.description == "ramps train[:6]"
     assert np.array_equal(images_of(splits.validation), ramp(8)[6:])
     assert np.array_equal(images_of(splits.held_out["test"]), ramp(3))

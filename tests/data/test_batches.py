@@ -64,12 +64,8 @@ def test_flips_are_even_and_drawn_anew(ramps):
 @pytest.mark.parametrize("binarize", ["none", "dynamic"])
 @pytest.mark.parametrize("scan", ["columns", "backwards"])
 def test_images_are_augmented_before_they_are_scanned(scan, binarize):
-    batches = [
-        training_batches(
-            from_array(ramp(10), levels=256, scan=order, binarize=binarize), batch_size=4, seed=3, flip=True, shift=1
-        )
-        for order in ("rows", scan)
-    ]
+    datasets = [from_array(ramp(10), levels=256, scan=order, binarize=binarize) for order in ("rows", scan)]
+    batches = [training_batches(dataset, batch_size=4, seed=3, flip=True, shift=1) for dataset in datasets]
     for upright, scanned in ([batch(step)["image"] for batch in batches] for step in range(5)):
         expected = upright.swapaxes(1, 2) if scan == "columns" else upright[:, ::-1, ::-1]
         np.testing.assert_array_equal(scanned, expected)

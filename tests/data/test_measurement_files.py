@@ -10,11 +10,9 @@ import PIL.Image
 import pydicom
 import pytest
 from astropy.io import fits
-from image_helpers import images_of
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from pixelcnn_jax.data.image_files import decode, grid, images_in, kind_of, png_bits_per_dim, read_image, write_image
-from pixelcnn_jax.data.loading import DataConfig, load, load_splits
+from pixelcnn_jax.data.image_files import decode, grid, images_in, kind_of, read_image
 from pixelcnn_jax.foundation.errors import InputError
 
 COUNTS = np.array([[0, 1, 300], [65535, 4095, 258]], np.uint16)
@@ -122,24 +120,8 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch):
         decode(tmp_path / "a.fits", colour=None)
 
 
-def test_a_stack_is_in_the_split_of_its_file(tmp_path):
-    for i in range(4):
-        np.save(tmp_path / f"{i}.npy", STACK // 2**i)
-    config = dict(dataset="folder", data_dir=str(tmp_path), levels=2**16, test_split="")
-    splits = load_splits(DataConfig(train_split="all[:50%]", validation_split="all[50%:]", **config))
-    assert splits.spec.levels == 2**16
-    np.testing.assert_array_equal(images_of(splits.train)[..., 0], np.concatenate([STACK, STACK // 2]))
-    np.testing.assert_array_equal(images_of(splits.validation)[..., 0], np.concatenate([STACK // 4, STACK // 8]))
-    with pytest.raises(InputError, match=r"0\.npy/0 of .* the value 65535, above levels=4096"):
-        images_of(load("folder", "all", data_dir=tmp_path, levels=4096))
-
-
-def test_pictures_of_counts_are_scaled_and_their_png_is_not(tmp_path, capsys):
+def test_pictures_of_counts_are_scaled(capsys):
     images = np.arange(10_000).reshape(1, 1, 100, 100, 1)
     picture = grid(images, levels=2**16)[1:-1, 1:-1]
     assert (picture.min(), picture.max(), picture[50, 50]) == (0, 255, 128)
     assert "100 to 9899, percentiles (1, 99)" in capsys.readouterr().err
-    write_image(tmp_path / "a.png", COUNTS[..., None])
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png", channels=1)[..., 0], COUNTS)
-    noise = np.random.default_rng(0).integers(2**16, size=(64, 64, 3))
-    assert 16 < png_bits_per_dim(noise, levels=2**16) < 16.5

@@ -1,7 +1,6 @@
 """Patches: anywhere in an image to train on, else on a grid that covers it."""
 
 import numpy as np
-import PIL.Image
 import pytest
 from image_helpers import images_of
 
@@ -40,11 +39,13 @@ def test_crops_are_drawn_anywhere_by_seed_and_index():
 
 
 def test_patches_of_a_file_are_in_its_split(tmp_path):
-    for i, size in enumerate([(8, 8), (9, 20), (8, 12), (16, 8)]):
-        PIL.Image.fromarray(np.full(size, i, np.uint16)).save(tmp_path / f"{i}.png")
+    for i, size in enumerate([(8, 8), (9, 20), (8, 12), (2, 8, 8)]):  # the last is a stack of two images
+        np.save(tmp_path / f"{i}.npy", np.full(size, i))
     config = dict(dataset="folder", data_dir=str(tmp_path), levels=2**16, patch=8, test_split="", scan="columns")
     splits = load_splits(DataConfig(train_split="all[:50%]", validation_split="all[50%:]", **config))
     assert images_of(splits.train)[:, 0, 0, 0].tolist() == [0] + [1] * 6
     assert images_of(splits.validation)[:, 0, 0, 0].tolist() == [2] * 2 + [3] * 2
-    with pytest.raises(InputError, match=r"0\.png has 8x8 pixels, less than a patch of 9x9"):
+    with pytest.raises(InputError, match=r"0\.npy has 8x8 pixels, less than a patch of 9x9"):
         load("folder", "all", data_dir=tmp_path, levels=2**16, patch=9)
+    with pytest.raises(InputError, match=r"3\.npy/0 of .* the value 3, above levels=3"):
+        images_of(load("folder", "all", data_dir=tmp_path, levels=3, patch=8))

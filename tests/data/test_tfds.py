@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 from image_helpers import images_of, pillow, ramp
 from tfds_sets import prepare
+from tiny_runs import truncate
 
 from pixelcnn_jax.data import source
 from pixelcnn_jax.data.loading import DataConfig, load, load_example
@@ -106,9 +107,8 @@ def test_images_of_several_sizes(tmp_path):
 def test_a_condition_may_be_about_another_class_than_the_label(tmp_path):
     classes = tfds.features.ClassLabel(names=["greek", "latin"])
     features = {"image": tfds.features.Image(shape=(4, 6, 1)), "alphabet": classes}
-    prepare(
-        tmp_path, {"train": [{"image": pillow(image), "alphabet": i % 2} for i, image in enumerate(ramp(6))]}, features
-    )
+    examples = [{"image": pillow(image), "alphabet": i % 2} for i, image in enumerate(ramp(6))]
+    prepare(tmp_path, {"train": examples}, features)
     for split, wanted in (("train where alphabet is latin", [1, 3, 5]), ("train where alphabet is 0[1:]", [2, 4])):
         assert np.array_equal(images_of(load("tiny", split, data_dir=tmp_path)), ramp(6)[wanted])
 
@@ -135,42 +135,28 @@ def test_a_download_without_network_gives_up_soon(tmp_path, offline):
     assert 0 < len(offline) <= 20  # 2, and 3 for each of four files; TFDS alone would ask 42 times
 
 
-def damage_description(folder):
-    info = folder / "dataset_info.json"
-    info.write_text(info.read_text()[:40])
+def change(**facts):
+    """Changes facts of a prepared data set."""
+
+    def damage(folder):
+        info = json.loads((folder / "dataset_info.json").read_text())
+        (folder / "dataset_info.json").write_text(json.dumps(info | facts))
+
+    return damage
 
 
-def make_tfrecord(folder):
-    info = json.loads((folder / "dataset_info.json").read_text())
-    (folder / "dataset_info.json").write_text(json.dumps(info | {"fileFormat": "tfrecord"}))
-
-
-def empty_test_split(folder):
-    info = json.loads((folder / "dataset_info.json").read_text())
-    for split in info["splits"]:
-        if split["name"] == "test":
-            split["shardLengths"], split["numBytes"] = [], "0"
-    (folder / "dataset_info.json").write_text(json.dumps(info))
-
-
-def truncate(folder):
-    (file,) = folder.glob("tiny-test*")
-    file.write_bytes(file.read_bytes()[:1000])
-
-
-def delete(folder):
-    (file,) = folder.glob("tiny-test*")
-    file.unlink()
+def shard(folder):
+    return next(folder.glob("tiny-test*"))
 
 
 @pytest.mark.parametrize(
     ("damage", "match"),
     [
-        (damage_description, "array_record.*prepare it again"),
-        (make_tfrecord, "array_record.*prepare it again"),
-        (truncate, "damaged.*prepare it again"),
-        (delete, "damaged.*prepare it again"),
-        (empty_test_split, '"test".*train'),
+        (lambda folder: truncate(folder / "dataset_info.json"), "array_record.*prepare it again"),
+        (change(fileFormat="tfrecord"), "array_record.*prepare it again"),
+        (lambda folder: truncate(shard(folder)), "damaged.*prepare it again"),
+        (lambda folder: shard(folder).unlink(), "damaged.*prepare it again"),
+        (change(splits=[{"name": "train", "shardLengths": ["150"], "numBytes": "9"}]), '"test".*train'),
     ],
 )
 def test_refusals_of_damaged_folders(tmp_path, damage, match):

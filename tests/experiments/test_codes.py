@@ -13,12 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from tiny import tiny_run
 
 from experiments.extensions.tokenizer import perplexity
 from pixelcnn_jax import InputError, load_pretrained, nll
-from pixelcnn_jax.cli.command import main
 from pixelcnn_jax.codes import CodeModel, touched
 from pixelcnn_jax.data.image_files import read_image, save_grid
 from pixelcnn_jax.models.tokenizer import Tokenizer
@@ -44,10 +42,6 @@ def two_levels(workdirs, tmp_path_factory):
     result = tiny_run("codes", root / "codes", changes)
     images = jax.random.randint(jax.random.key(0), (4, 8, 8, 1), 0, 17)
     return root / "codes", CodeModel(*load_pretrained(root / "codes")[:2]), result, images, jnp.eye(10)[:4]
-
-
-def pixelcnn(*words):
-    return CliRunner().invoke(main, [str(word) for word in words]).output
 
 
 def test_a_code_is_its_digits_and_stands_for_a_square(tokenizer):
@@ -113,13 +107,13 @@ def test_a_completion_keeps_what_is_observed(two_levels):
     assert (images[0] != images[1]).any()
 
 
-def test_the_commands_know_that_bits_of_codes_are_no_likelihood(two_levels, tmp_path):
+def test_the_commands_know_that_bits_of_codes_are_no_likelihood(pixelcnn, two_levels, tmp_path):
     workdir, _, result, *_ = two_levels
     said = pixelcnn("evaluate", workdir)
     assert f"{result['scores']['test']['bits_of_codes']:.2f} bits of codes" in said
     refused = ["score", workdir, tmp_path], ["compress", workdir, tmp_path, "-o", tmp_path / "x"]
     for line in (*refused, ["evaluate", workdir, "--mean-over=mirrored"]):
-        assert "no likelihood of pixels, so" in pixelcnn(*line)
+        assert "no likelihood of pixels, so" in pixelcnn(*line, mistake=True)
     assert "100 samples" in pixelcnn("sample", workdir, "-o", tmp_path / "grid.png")
     save_grid(tmp_path / "digit.png", np.eye(8, dtype=int).reshape(1, 1, 8, 8, 1), levels=2)
     line = ["sample", workdir, "--complete", tmp_path / "digit.png", "--label", 3, "-o", tmp_path / "some.png"]

@@ -33,10 +33,7 @@ def test_refused_hyperparameters(fields, name):
 
 @pytest.mark.parametrize(
     ("made_with", "given"),
-    [
-        (dict(h=3), dict(h=np.zeros((1, 3), np.float32))),
-        (dict(s=2), dict(s=np.zeros((2, 1, 4, 2), np.float32))),
-    ],
+    [(dict(h=3), dict(h=np.zeros((1, 3), np.float32))), (dict(s=2), dict(s=np.zeros((2, 1, 4, 2), np.float32)))],
 )
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_conditions_that_would_be_broadcast_are_refused(made_with, given):

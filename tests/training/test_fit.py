@@ -9,10 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, load_pretrained, sample
-from pixelcnn_jax.cli.command import main
 from pixelcnn_jax.models.registry import ModelConfig
 from pixelcnn_jax.training import fit as module
 from pixelcnn_jax.training.checkpoint import Checkpoints
@@ -119,15 +117,9 @@ def test_a_call_that_was_killed_resumes_to_the_same_bits(short, tmp_path, monkey
     arguments = loaded.card["config"]["fit"]["arguments"]
     assert "dropout" not in arguments["model"]  # a field of a later version would be missing, as those of defaults are
     assert loaded.card["config"]["data"] | {"levels": 2, "labels": False} == loaded.card["config"]["data"]
-    changes = {
-        "images": ~IMAGES,
-        "h": np.arange(len(IMAGES)) % 3,
-        "steps": 7,
-        "key": jax.random.key(1),
-        "validation": 0.2,
-        "ema_decay": 0.8,
-    }
-    for name, value in (changes | {"model": None, "learning_rate": 1e-3, "eval_every": None}).items():
+    changes = {"images": ~IMAGES, "h": np.arange(len(IMAGES)) % 3, "key": jax.random.key(1), "validation": 0.2}
+    changes |= {"model": None, "steps": 7, "ema_decay": 0.8, "learning_rate": 1e-3, "eval_every": None}
+    for name, value in changes.items():
         with pytest.raises(InputError, match=rf"data\.v2/run has a different config: {name} was"):
             fit(**{"model": TINY, "images": IMAGES} | SHORT | {name: value}, workdir=tmp_path / "data.v2/run")
 
@@ -213,9 +205,7 @@ def test_training_needs_no_extra():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_model_fitted_to_labels_is_sampled_by_label_from_a_shell(tmp_path):
+def test_a_model_fitted_to_labels_is_sampled_by_label_from_a_shell(pixelcnn, tmp_path):
     labels = np.arange(len(IMAGES)) % 2
     fit(TINY, IMAGES, h=labels, workdir=tmp_path / "run", **SHORT | {"steps": 1})
-    line = ["sample", str(tmp_path / "run"), "--label=1", "-o", str(tmp_path / "a.png")]
-    result = CliRunner().invoke(main, line)
-    assert result.exit_code == 0, result.output
+    pixelcnn("sample", tmp_path / "run", "--label=1", "-o", tmp_path / "a.png")

@@ -128,11 +128,7 @@ def test_of_two_runs_that_begin_at_once_one_trains_by_its_own_config(tmp_path):
 
 @pytest.mark.parametrize(
     "damage",
-    [
-        lambda text: text[:100],
-        lambda text: "[" * 100_000,
-        lambda text: text.replace('"seed": 0', '"seed": 1'),
-    ],
+    [lambda text: text[:100], lambda text: "[" * 100_000, lambda text: text.replace('"seed": 0', '"seed": 1')],
 )
 def test_a_damaged_config_is_named_and_left_as_it_is(tmp_path, damage):
     claimed(tmp_path)

@@ -43,12 +43,9 @@ def build(name):
 def test_public_functions_take_it_in_place_of_the_network(name):
     model, variables, h, of_network, condition = build(name)
     images = np.asarray(random_images(NETWORK, SHAPE, key=2))
-    np.testing.assert_array_equal(
-        log_prob(model, variables, images, h=h), log_prob(NETWORK, of_network, images, **condition)
-    )
-    np.testing.assert_allclose(
-        jax.jit(lambda v: nll(model, v, images, h=h))(variables), -log_prob(model, variables, images, h=h), rtol=1e-5
-    )
+    expected = log_prob(NETWORK, of_network, images, **condition)
+    np.testing.assert_array_equal(log_prob(model, variables, images, h=h), expected)
+    np.testing.assert_allclose(jax.jit(lambda v: nll(model, v, images, h=h))(variables), -expected, rtol=1e-5)
     expected = sample(NETWORK, of_network, jax.random.key(1), shape=SHAPE, **condition)
     for sampler in (sample, naive_sample):
         np.testing.assert_array_equal(sampler(model, variables, jax.random.key(1), shape=SHAPE, h=h), expected)
