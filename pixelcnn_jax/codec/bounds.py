@@ -15,6 +15,8 @@ from pixelcnn_jax.models.colours import colour_masks
 from pixelcnn_jax.models.inputs import Variables, params_of
 from pixelcnn_jax.models.parameters import Params, layers_of
 
+Operands = list[tuple[np.ndarray, np.ndarray]]  # kernels, and the largest values of their inputs
+
 
 def check_bounds(model: Network, variables: Variables) -> None:
     """Raises InputError unless all sums stay within 2**24 and kernels are masked."""
@@ -81,9 +83,7 @@ def _require(holds: Any, what: str) -> None:
         raise InputError(f"variables cannot be computed exactly: {what}.")
 
 
-def largest_sums(
-    operands: list[tuple[np.ndarray, np.ndarray]], bias: np.ndarray, h: np.ndarray | None, shift: np.ndarray
-) -> np.ndarray:
+def largest_sums(operands: Operands, bias: np.ndarray, h: np.ndarray | None, shift: np.ndarray) -> np.ndarray:
     """Bounds the magnitude of every channel's sum, partial sums included."""
     total = np.abs(bias) + (0 if h is None else np.abs(h).max(axis=0)) + 2.0 ** np.maximum(0, shift - 1)
     for kernel, reach in operands:  # the range of a channel is the same at every tap

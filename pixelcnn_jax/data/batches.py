@@ -1,13 +1,13 @@
 """Batches of a data set; batch k is a function of k and the seed alone."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Int
 
 from pixelcnn_jax.data.dataset import Dataset, random_generator, stack
-from pixelcnn_jax.data.source import Example, read_ahead
+from pixelcnn_jax.data.source import Example, Reader, read_ahead
 
 
 def training_batches(
@@ -20,7 +20,7 @@ def training_batches(
     images_per_class: int = 1,
     process_index: int = 0,
     process_count: int = 1,
-) -> Callable[[int], Example]:
+) -> Reader:
     """Makes the function from k to batch k of endless shuffled epochs.
 
     A batch is {"image": int32 [batch, height, width, channels]} plus, with labels, {"label": int32 [batch]}.

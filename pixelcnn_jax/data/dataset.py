@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pixelcnn_jax.data.preparation import SCANS, unchanged
-from pixelcnn_jax.data.source import Example, read_ahead
+from pixelcnn_jax.data.source import Example, Reader, read_ahead
 from pixelcnn_jax.models.inputs import ImageSpec
 
 Augment = Callable[[np.ndarray], np.ndarray]
@@ -27,7 +27,7 @@ class Dataset:
       scan: pixel order, a key of ``SCANS``.
     """
 
-    example: Callable[[int], Example]
+    example: Reader
     count: int
     spec: ImageSpec
     description: str

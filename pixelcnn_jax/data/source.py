@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 # {"image": [height, width, channels]} and, if they are carried, {"label": int32} and {"caption": int32 [words]}
 Example = dict[str, Any]
+Reader = Callable[[int], Example]
 
 CACHE_BYTES = 2**30  # decoded images per split
 INSPECTED = 256  # images inspected before training
@@ -33,7 +34,7 @@ class Source(NamedTuple):
 
     title: str
     rows: Sequence[int]
-    read: Callable[[int], Example]
+    read: Reader
     levels: int = 256
     classes: int | None = None
     files: Mapping[int, pathlib.Path] | None = None
@@ -48,15 +49,13 @@ class Source(NamedTuple):
         """Names an image for errors."""
         return str(self.files[row]) if self.files else f"image {row}"
 
-    def reader(self) -> Callable[[int], Example]:
+    def reader(self) -> Reader:
         """Makes an `example` that caches the first images."""
         kept, cached = CACHE_BYTES // self.example(0)["image"].nbytes, functools.cache(self.example)
         return lambda index: cached(index) if index < kept else self.example(index)
 
 
-def read_ahead(
-    read: Callable[[int], Example], *, start: int = 0, stop: int = sys.maxsize, threads: int = 2
-) -> Iterator[Example]:
+def read_ahead(read: Reader, *, start: int = 0, stop: int = sys.maxsize, threads: int = 2) -> Iterator[Example]:
     """Yields `read(start)` to `read(stop - 1)`, prefetched by threads."""
     indices = iter(range(start, stop))
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:

@@ -146,9 +146,8 @@ class GatedStream:
         hidden = concatenate_features(state.hidden, head_hidden(weights["head"], features))
         outputs = head_last(weights["head"], hidden)
         if model.linear_prediction:
-            outputs = add_linear_prediction(
-                outputs, terms_of(encode(model, params, pixel), state.neighbours, colour), components=model.mixture
-            )
+            terms = terms_of(encode(model, params, pixel), state.neighbours, colour)
+            outputs = add_linear_prediction(outputs, terms, components=model.mixture)
         state = Pixel(
             first=state.first[..., size:],
             gates=state.gates[..., size:] + to_later(inputs, weights["later"]["pixel"]),

@@ -118,12 +118,12 @@ def parse_config(config: "ConfigDict | Mapping[str, Any]", kind: type, *, named:
     seed = fields.get("seed", 0)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise InputError(f"config.seed must be a whole number from 0 to 2**32 - 1, got {seed}.")
-    sections = {
-        key: read_section(section, fields.get(key, {}), name=f"config.{key}" * named)
-        for key, section in SECTIONS.items()
-    }
-    sections["section"] = read_section(kind, fields.get(name, {}), name=f"config.{name}" * named)
-    return RunConfig(experiment=name, seed=seed, **sections)
+
+    def read(key: str, section: type) -> Any:
+        return read_section(section, fields.get(key, {}), name=f"config.{key}" * named)
+
+    sections = {key: read(key, section) for key, section in SECTIONS.items()}
+    return RunConfig(experiment=name, seed=seed, section=read(name, kind), **sections)
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
