@@ -1,7 +1,9 @@
 """Small networks of every class, and the references that they must equal."""
 
 from functools import cache
+from typing import ClassVar
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +36,19 @@ OF_GATED = OF_ALL | {
 }
 CASES = [(network, name) for network in NETWORKS for name in (OF_GATED if network is GatedPixelCNN else OF_ALL)]
 CASES.remove((DiagonalBiLSTM, "wide kernels"))  # it has no kernel that could be wide
+
+
+class Uniform(nn.Module):
+    """A user's module without parameters: all levels are equally likely."""
+
+    levels: int
+    channels: int = 1
+    traced: ClassVar = []  # the shapes of images for which it was compiled
+
+    @nn.compact
+    def __call__(self, images):
+        self.traced.append(images.shape)
+        return jnp.zeros((*images.shape, self.levels))
 
 
 @cache

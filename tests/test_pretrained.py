@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import Uniform
 from test_verbs import Table
 from tiny_runs import flip_a_bit
 
@@ -269,22 +270,12 @@ def test_a_network_of_ones_own_is_passed_or_registered(tmp_path, monkeypatch):
         register(type("GatedPixelCNN", (GatedPixelCNN,), {}))
 
 
-class Uniform(nn.Module):
-    """A user's module without parameters."""
-
-    levels: int = 3
-    channels: int = 1
-
-    @nn.compact
-    def __call__(self, images):
-        return jnp.zeros((*images.shape, self.levels))
-
-
 def test_a_network_without_parameters_is_saved_and_loaded(tmp_path):
-    save_pretrained(tmp_path, Uniform(), Uniform().init(jax.random.key(0), IMAGE), image_shape=IMAGE.shape[1:3])
-    _, variables, card = load_pretrained(tmp_path, model=Uniform())
+    model = Uniform(levels=3)
+    save_pretrained(tmp_path, model, model.init(jax.random.key(0), IMAGE), image_shape=IMAGE.shape[1:3])
+    _, variables, card = load_pretrained(tmp_path, model=model)
     assert (variables, card["parameters"], card["image_spec"]) == ({}, 0, SPEC)
-    assert np.isfinite(log_prob(Uniform(), variables, IMAGE)).all()
+    assert np.isfinite(log_prob(model, variables, IMAGE)).all()
 
 
 def test_a_constant_condition_is_as_long_as_its_kernels(tmp_path):

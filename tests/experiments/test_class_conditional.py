@@ -21,9 +21,8 @@ def test_a_dropped_label_is_the_condition_of_zeros_in_training_alone():
     params, labels = randomised(experiment, scale=0.3), np.arange(32) % 10
     images = take_images(splits.test, 32)
     batch, key = {"image": images, "label": labels}, jax.random.key(2)
-    given, dropped = (
-        -log_prob(experiment.networks, params, images, h=h) for h in (jnp.eye(10)[labels], jnp.zeros((32, 10)))
-    )
+    conditions = jnp.eye(10)[labels], jnp.zeros((32, 10))
+    given, dropped = (-log_prob(experiment.networks, params, images, h=h) for h in conditions)
     loss = experiment.loss(params, batch, key)
     is_dropped = np.isclose(loss, dropped, rtol=1e-5)
     np.testing.assert_allclose(loss, np.where(is_dropped, dropped, given), rtol=1e-5)

@@ -1,10 +1,10 @@
 """The likelihood of a data set: every image once and in order, its mean and interval, and one program."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import Uniform
 from proofs import random_images, randomised
 
 from pixelcnn_jax import GatedPixelCNN, InputError, evaluate, fit, log_prob
@@ -44,28 +44,13 @@ def test_one_image_has_no_interval(variables):
     assert (actual.standard_error, actual.interval) == (np.inf, (-np.inf, np.inf))
 
 
-TRACED = []
-
-
-class Uniform(nn.Module):
-    """A user's module: all levels are equally likely."""
-
-    levels: int = 4
-    channels: int = 1
-
-    @nn.compact
-    def __call__(self, images):
-        TRACED.append(images.shape)
-        return jax.numpy.zeros((*images.shape, self.levels))
-
-
 def test_one_program_serves_all_batches_and_the_next_call():
     for seed in (0, 1):
         images = np.random.default_rng(seed).integers(0, 4, (19, 2, 2, 1))
-        actual = evaluate(Uniform(), {"params": {}}, images, batch_size=8)
+        actual = evaluate(Uniform(levels=4), {"params": {}}, images, batch_size=8)
         np.testing.assert_allclose(actual.bits_per_dim, 2, rtol=1e-6)
         assert actual.standard_error < 1e-6
-    assert TRACED.count((8, 2, 2, 1)) == 1
+    assert Uniform.traced.count((8, 2, 2, 1)) == 1
 
 
 @pytest.mark.parametrize(

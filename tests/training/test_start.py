@@ -51,9 +51,8 @@ def test_a_decoder_begins_as_a_model_without_a_condition(tmp_path, whole):
     after = started(str(whole), experiment)
     trained = load_pretrained(whole).variables["params"]
     assert jax.tree.structure(after) == jax.tree.structure(before)
-    np.testing.assert_array_equal(
-        after["decoder"]["params"]["head"]["hidden"]["kernel"], trained["head"]["hidden"]["kernel"]
-    )
+    decoder = after["decoder"]["params"]
+    np.testing.assert_array_equal(decoder["head"]["hidden"]["kernel"], trained["head"]["hidden"]["kernel"])
     same = {
         jax.tree_util.keystr(path)
         for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(after), jax.tree.leaves(before), strict=True)
