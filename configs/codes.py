@@ -20,8 +20,8 @@ def get_config(step: str = "1") -> ConfigDict:
     config.train.update(eval_every=500, checkpoint_every=250, score_train_images=1_000)
     if config.experiment == "codes":
         config.codes.tokenizer = "runs/tokenizer"
-        # The numbers of codes mean nothing, so each has an embedding. Nine layers of 3x3 see most of 16x16 codes.
-        config.model.update(features=64, layers=8, head_features=128, code_features=32, dropout=0.2)
+        # Nine layers of 3x3 see most of 16x16 codes.
+        config.model.update(features=66, layers=8, head_features=132, dropout=0.2)
         config.optimizer.learning_rate = 3e-3
         config.train.steps = 4_000
     return config

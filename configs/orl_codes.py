@@ -16,8 +16,8 @@ def get_config(step: str = "1") -> ConfigDict:
     config = codes.get_config(step)
     config.data.train_split = "train where label is below 27"  # the other three people choose the best parameters
     config.data.validation_split = "train where label is at least 27"
-    config.data.update(test_split="test", grey=True, resize=64, height=80, shift=2)
-    config.train.update(batch_size=16, eval_every=250)
+    config.data.update(test_split="test", grey=True, resize=64, height=80)
+    config.train.update(batch_size=16, steps=1_000, eval_every=250)
     if config.experiment == "codes":
         config.codes.update(tokenizer="runs/orl_tokenizer", coarse_tokenizer="runs/orl_coarse_tokenizer")
         config.codes.show_nearest = True

@@ -127,9 +127,9 @@ class CodeModel(NamedTuple):
     def map_of(self, codes: Codes) -> Float[Array, "batch height width values"]:
         """Computes s of the fine prior: the digits of the coarse code above, one-hot."""
         coarse: Tokenizer = self.networks["coarse_tokenizer"]
-        ratio, digits = coarse.factor // self.networks["tokenizer"].factor, coarse.digits_of(codes)
-        one_hot = [jax.nn.one_hot(digits[..., place], count) for place, count in enumerate(coarse.digits)]
-        return jnp.repeat(jnp.repeat(jnp.concatenate(one_hot, axis=-1), ratio, axis=1), ratio, axis=2)
+        ratio = coarse.factor // self.networks["tokenizer"].factor
+        one_hot = jax.nn.one_hot(codes, coarse.values).reshape(*codes.shape[:3], -1)
+        return jnp.repeat(jnp.repeat(one_hot, ratio, axis=1), ratio, axis=2)
 
     def _run(self, name: str, x: Any, method: str) -> Any:
         apply = jax.jit(self.networks[name].apply, static_argnames="method")

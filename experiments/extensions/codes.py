@@ -100,9 +100,9 @@ def add_priors(config: RunConfig, spec: ImageSpec, networks: Networks, variables
     model, inputs = CodeModel(networks, variables), dict[str, Any]()
     codes = model.encode(blank(spec))
     for name, x in codes.items():
-        _, height, width, _ = x.shape
-        levels = networks[TOKENIZERS[name]].codes if variables else spec.levels
-        of_codes = replace(spec, height=height, width=width, channels=1, levels=levels)
+        _, height, width, digits = x.shape
+        levels = networks[TOKENIZERS[name]].values if variables else spec.levels
+        of_codes = replace(spec, height=height, width=width, channels=digits, levels=levels)
         networks[name] = make_network(config.model, of_codes)
         if spec.words and not inputs:  # s, the map of a caption, has 16 channels
             networks[name] = ConditionalModel(networks[name], TextEncoder((height, width, 16), spec.words))

@@ -28,7 +28,8 @@ class Config:
     """Fields of ``config.tokenizer``."""
 
     factor: int = field(4, "height and width of the square of pixels that a code stands for", choices=(2, 4, 8))
-    digits: tuple[int, ...] = field((8, 8, 8), "values per digit of a code; the product is the number of codes", min=2)
+    digits: int = field(3, "digits of a code", min=1)
+    values: int = field(8, "values of a digit: values to the power of digits is the number of codes", min=2)
     features: int = field(96, "channels of the layers", min=1)
     blocks: int = field(3, "residual blocks of the encoder, and of the decoder", min=0)
 
@@ -75,8 +76,8 @@ def report(config: RunConfig, experiment: Experiment, splits: Splits, params: Pa
     return figures
 
 
-def perplexity(codes: Int[np.ndarray, "..."]) -> float:
+def perplexity(codes: Int[np.ndarray, "... digits"]) -> float:
     """Computes the exponential of the entropy of the codes, the number of equally frequent codes of that entropy."""
-    _, counts = np.unique(codes, return_counts=True)
-    shares = counts / codes.size
+    _, counts = np.unique(codes.reshape(-1, codes.shape[-1]), axis=0, return_counts=True)
+    shares = counts / counts.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))

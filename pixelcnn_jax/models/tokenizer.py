@@ -1,22 +1,21 @@
 """The tokenizer: images to maps of codes and back, by finite scalar quantisation (FSQ, 2309.15505).
 
-A code is a number of a few digits, each of them a rounded output of the encoder, so there is no codebook to learn and
-none that could collapse. The gradient of rounding is taken to be 1.
+A code is a few digits, each of them a rounded output of the encoder, so there is no codebook to learn and none that
+could collapse. The gradient of rounding is taken to be 1. A map of codes is an image whose channels are the digits. A
+``Network`` models it like any other image, and learns it from few images, because digits that differ little mean
+similar things.
 """
-
-import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from pixelcnn_jax.distributions import intensities
 from pixelcnn_jax.models.conditioning.encoders import Convolution
 from pixelcnn_jax.models.inputs import Images
 
-Codes = Int[Array, "batch rows columns 1"]
+Codes = Int[Array, "batch rows columns digits"]
 Maps = Float[Array, "batch rows columns features"]
 
 
@@ -39,7 +38,7 @@ class Residual(nn.Module):
 
 
 class Tokenizer(nn.Module):
-    """An auto-encoder whose hidden layer is a map of codes, which a ``Network`` of as many levels can model.
+    """An auto-encoder whose hidden layer is a map of codes, which a ``Network`` can model.
 
     A Linen module. A call computes reconstructions for training. The encoder reads the square of a code and the squares
     around it, so a hidden part of an image changes the codes of that part and those beside it alone. The decoder reads
@@ -49,7 +48,8 @@ class Tokenizer(nn.Module):
       levels: Number of intensity levels of a sub-pixel.
       channels: Number of channels of a pixel.
       factor: Height and width of the square of pixels that a code stands for.
-      digits: Number of values of each digit of a code. Their product is the number of codes.
+      digits: Number of digits of a code, the channels of a map of codes.
+      values: Number of values of a digit, the levels of a map of codes.
       features: Number of channels of the layers.
       blocks: Number of residual blocks of the encoder, and of the decoder.
     """
@@ -57,20 +57,16 @@ class Tokenizer(nn.Module):
     levels: int = 256
     channels: int = 3
     factor: int = 4
-    digits: tuple[int, ...] = (8, 8, 8)
+    digits: int = 3
+    values: int = 8
     features: int = 96
     blocks: int = 3
 
     def setup(self) -> None:
         ends = [Convolution(self.features) for _ in range(2)]
         inner, outer = ([Residual(self.features, wide) for _ in range(self.blocks)] for wide in (False, True))
-        self.encoder = nn.Sequential([ends[0], *inner, nn.RMSNorm(), nn.Dense(len(self.digits))])
+        self.encoder = nn.Sequential([ends[0], *inner, nn.RMSNorm(), nn.Dense(self.digits)])
         self.decoder = nn.Sequential([ends[1], *outer, nn.RMSNorm(), Convolution(self.factor**2 * self.channels)])
-
-    @property
-    def codes(self) -> int:
-        """Number of different codes."""
-        return math.prod(self.digits)
 
     def __call__(self, images: Images) -> Float[Array, "batch height width channels"]:
         """Computes reconstructions.
@@ -92,50 +88,30 @@ class Tokenizer(nn.Module):
           images: Images as in a call.
 
         Returns:
-          Integers 0 to ``codes - 1`` of shape [batch, height / factor, width / factor, 1].
+          Integers 0 to ``values - 1`` of shape [batch, height / factor, width / factor, digits].
         """
-        digits = jnp.round(self._unrounded(images)).astype(jnp.int32)
-        return jnp.sum(digits * self._radix()[1], axis=-1, keepdims=True)
+        return jnp.round(self._unrounded(images)).astype(jnp.int32)
 
     def decode(self, codes: Codes) -> Images:
         """Computes the images that codes stand for.
 
         Args:
-          codes: Integers 0 to ``codes - 1`` of shape [batch, rows, columns, 1].
+          codes: Integers 0 to ``values - 1`` of shape [batch, rows, columns, digits].
 
         Returns:
           Integers 0 to ``levels - 1`` of shape [batch, factor * rows, factor * columns, channels].
         """
-        intensities = self._reconstructed(self.digits_of(codes).astype(jnp.float32))
+        intensities = self._reconstructed(codes.astype(jnp.float32))
         top = self.levels - 1
         return jnp.clip(jnp.round((intensities + 1) * (top / 2)), 0, top).astype(jnp.int32)
-
-    @nn.nowrap
-    def digits_of(self, codes: Codes) -> Int[Array, "batch rows columns digits"]:
-        """Splits codes into their digits.
-
-        Args:
-          codes: Integers 0 to ``codes - 1`` of shape [batch, rows, columns, 1].
-
-        Returns:
-          The digits of each code, the first one being the least.
-        """
-        counts, places = self._radix()
-        return codes // places % counts
-
-    @nn.nowrap
-    def _radix(self) -> tuple[Int[np.ndarray, "1 1 1 digits"], Int[np.ndarray, "1 1 1 digits"]]:
-        """Computes the number of values of each digit, and what a digit counts for."""
-        counts = np.array(self.digits, np.int32).reshape(1, 1, 1, -1)
-        return counts, np.cumprod([1, *self.digits[:-1]], dtype=np.int32).reshape(counts.shape)
 
     def _unrounded(self, images: Images) -> Float[Array, "batch rows columns digits"]:
         x = self.encoder(squares(intensities(images, self.levels), self.factor))
         # Of normal x this sigmoid is about uniform, so that all values of a digit are in use; a tanh prefers the ends.
-        return jax.nn.sigmoid(1.6 * x) * (self._radix()[0] - 1)
+        return jax.nn.sigmoid(1.6 * x) * (self.values - 1)
 
     def _reconstructed(self, digits: Maps) -> Float[Array, "batch height width channels"]:
-        x = self.decoder(digits * (2 / (self._radix()[0] - 1)).astype(np.float32) - 1)
+        x = self.decoder(digits * (2 / (self.values - 1)) - 1)
         batch, rows, columns, _ = x.shape
         blocks = x.reshape(batch, rows, columns, self.factor, self.factor, self.channels)
         return jnp.moveaxis(blocks, 3, 2).reshape(batch, rows * self.factor, columns * self.factor, self.channels)

@@ -37,7 +37,8 @@ TINY = {
     "settings.embedding_noise": 0.1,
     "settings.free_nats": 0.1,
     "settings.factor": 2,
-    "settings.digits": (3, 4),
+    "settings.digits": 2,
+    "settings.values": 4,
     "settings.features": 8,
     "settings.blocks": 1,
 }
@@ -45,7 +46,7 @@ ONLY = {
     "embedding": {"train.microbatch_size": None, "data.images_per_class": 2},
     "autoencoder": {"settings.map_features": 3},
     "class_conditional": {"settings.map_features": 3},
-    "codes": {"model.code_features": 3, "settings.show_nearest": True, "train.sample_columns": 2},
+    "codes": {"settings.show_nearest": True, "train.sample_columns": 2},
     "few_shot": {"data.max_examples": 3, "settings.alphabets": ("test where label is below 5",)},
 }
 NEEDS = {
