@@ -1,6 +1,7 @@
 """Images by way of their codes: a tokenizer and the priors of its codes, as one model that is scored and sampled."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -132,8 +133,12 @@ class CodeModel(NamedTuple):
         return jnp.repeat(jnp.repeat(one_hot, ratio, axis=1), ratio, axis=2)
 
     def _run(self, name: str, x: Any, method: str) -> Any:
-        apply = jax.jit(self.networks[name].apply, static_argnames="method")
-        return apply(self.variables[name], x, method=method)
+        return _apply(self.networks[name], self.variables[name], x, method)
+
+
+@partial(jax.jit, static_argnames=("network", "method"))
+def _apply(network: nn.Module, variables: Variables, x: Any, method: str) -> Any:
+    return network.apply(variables, x, method=method)
 
 
 def touched(hidden: Bool[np.ndarray, "#batch height width 1"], factor: int) -> Bool[Array, "#batch rows columns 1"]:
