@@ -20,7 +20,7 @@
 #
 # In this tutorial you train a [PixelCNN](https://arxiv.org/abs/1606.05328) on a folder of images, draw new images from
 # it, save them, and measure how probable images are. Then you train a model of each class, let it complete images, and
-# compress images with it. Every step has a line of Python and, where there is one, the command for a shell.
+# compress images with it. Every step is shown in Python, and in a shell too if there is a command for it.
 #
 # The images are handwritten digits, so that you can run everything at once, in five to ten minutes on one CPU core. To
 # use images of your own, change the values in one cell. No GPU is needed for images of this size.
@@ -38,16 +38,22 @@ if not all(map(importlib.util.find_spec, ["pixelcnn_jax", "sklearn"])):
     assert importlib.util.find_spec("pixelcnn_jax"), "The package could not be installed: see the message above."
 
 # %% [markdown]
-# These are the values to change for images of your own. A small size makes a good first try, because the time of a
-# training step grows with the number of pixels. `LEVELS` is the number of values that a pixel can have. The digits have
-# 17 shades of grey. Leave 256 for photographs, and write 2 for drawings in black and white.
+# These are the values to change for images of your own. You need at least 48 images for training and 32 for the test.
+#
+# A small size makes a good first try, because the time of a training step grows with the number of pixels. `LEVELS` is
+# the number of values that a pixel can have. The digits have 17 shades of grey. Write 256 for photographs, and 2 for
+# drawings in black and white.
+#
+# Each training belongs to the values that it was started with. Whenever you change a value, choose a new `WORKDIR` as
+# well, restart the kernel, and run all cells. In Colab, a folder of your Google Drive outlives the session; first mount
+# the Drive with `from google.colab import drive; drive.mount("/content/drive")`.
 
 # %% tags=["parameters"]
-FOLDER = "digits"  # the folder of images: FOLDER/train/CLASS/FILE and FOLDER/test/CLASS/FILE
+FOLDER = None  # your folder, with the images in train/CLASS/FILE and test/CLASS/FILE; None takes handwritten digits
 SIZE = 8  # images are cropped to a square and scaled to this height and width
 LEVELS = 17  # values of a pixel, from 2 to 256
 STEPS = 600  # training steps
-WORKDIR = "runs/tutorial"  # the models and pictures go here; in Colab, choose a folder of your Google Drive
+WORKDIR = "runs/tutorial"  # the models and pictures go here
 
 # %%
 import os
@@ -65,34 +71,8 @@ from pixelcnn_jax.data.image_files import as_levels, as_pixels, as_png, grid, sa
 from pixelcnn_jax.data.loading import load
 
 os.makedirs(WORKDIR, exist_ok=True)
+folder = os.environ["FOLDER"] = os.path.abspath(FOLDER or f"{WORKDIR}/digits")  # commands see it as $FOLDER
 os.chdir(WORKDIR)
-
-# %% [markdown]
-# ## Your images
-# If there is no such folder yet, the next cell writes the 1,797 digits of scikit-learn into it, as PNG files. The first
-# 1,350 are for training and the others for the test. Each class has a separate folder, here `0` to `9`.
-
-# %%
-if not Path(FOLDER).exists():
-    digits = load_digits()
-    for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-        file = Path(FOLDER, "train" if number < 1350 else "test", str(label), f"{number}.png")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(as_png(as_pixels(image[..., None].astype(int), levels=17)))
-
-# %% [markdown]
-# Now `load` finds the image files and prepares them, `read_all` reads them into arrays, and `as_levels` turns their
-# intensities from 0 to 255 into levels from 0 to `LEVELS - 1`, which is what a model works with.
-#
-# If you have arrays rather than files, leave this cell out and define `images`, `labels`, `test` and `test_labels`
-# yourself. Images are arrays of integers with the shape [count, height, width, channels], and labels are integers from
-# 0. If your images have no classes, write `labels=False`, and skip what needs them below.
-
-# %%
-train = read_all(load("folder", "train", data_dir=FOLDER, resize=SIZE, labels=True))
-images, labels = as_levels(train["image"], levels=LEVELS), train["label"]
-held_out = read_all(load("folder", "test", data_dir=FOLDER, resize=SIZE, labels=True))
-test, test_labels = as_levels(held_out["image"], levels=LEVELS), held_out["label"]
 
 
 def show(images, rows):
@@ -100,6 +80,33 @@ def show(images, rows):
     return ImageOps.scale(picture, 5, Image.Resampling.NEAREST)
 
 
+# %% [markdown]
+# ## Your images
+# If you have named no folder, the next cell writes the 1,797 digits of scikit-learn into one, as PNG files. The first
+# 1,350 are for training and the others for the test. Each class has a separate folder, here `0` to `9`.
+
+# %%
+if FOLDER is None and not os.path.exists(folder):
+    digits = load_digits()
+    for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        file = Path(folder, "train" if number < 1350 else "test", str(label), f"{number}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(as_png(as_pixels(image[..., None].astype(int), levels=17)))
+
+# %% [markdown]
+# Now `load` finds the image files and prepares them, `read_all` reads them into arrays, and `as_levels` turns their
+# intensities from 0 to 255 into levels from 0 to `LEVELS - 1`, which is what a model works with.
+#
+# If you have arrays rather than files, leave this cell out, define `images`, `labels`, `test` and `test_labels`
+# yourself, and skip the command that scores files. Images are arrays of integers with the shape [count, height, width,
+# channels], and labels are integers from 0. If your images have no classes, write `labels=False` in both calls, and
+# skip the section *Condition on the class*.
+
+# %%
+train = read_all(load("folder", "train", data_dir=folder, resize=SIZE, labels=True))
+images, labels = as_levels(train["image"], levels=LEVELS), train.get("label")
+held_out = read_all(load("folder", "test", data_dir=folder, resize=SIZE, labels=True))
+test, test_labels = as_levels(held_out["image"], levels=LEVELS), held_out.get("label")
 print(images.shape, "values", images.min(), "to", images.max(), "classes", np.unique(labels))
 show(images[:: len(images) // 48][:48], rows=3)
 
@@ -120,7 +127,8 @@ model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdi
 
 # %% [markdown]
 # `history` has the scores as numbers. The curve of the held-out images tells you whether to train for longer: if it is
-# still falling at the end, choose more `STEPS`. The training loss is not lower here, because dropout acts only on it.
+# still falling at the end, choose more `STEPS` and a new `WORKDIR`. The loss of the training images is not the lower
+# one here, because dropout is on while it is computed.
 
 # %%
 curves = {}
@@ -173,8 +181,8 @@ for number, pixels in enumerate(as_pixels(drawn, levels=LEVELS)):
 
 # %% [markdown]
 # ## How probable is an image?
-# `evaluate` computes the exact likelihood of the test images, and the interval tells how far the mean is known from so
-# many images.
+# `evaluate` computes the exact likelihood of the test images, on average. The interval says how precisely this number
+# of images determines the average.
 
 # %%
 score = evaluate(model, variables, test)
@@ -192,15 +200,16 @@ order = np.argsort(bits)
 show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 
 # %% [markdown]
-# In a shell, this command prints the bits/dim of each file. The third column, `less_png`, is what remains if you
-# subtract the bits/dim of the image as a PNG file. It is the better score if you look for anomalies.
+# In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`,
+# is what remains if you subtract the bits/dim of the image as a PNG file. It is the better score if you look for
+# anomalies.
 
 # %% language="sh"
-# pixelcnn score plain digits/test/3 | head -n 4
+# pixelcnn score plain "$FOLDER/test" | head -n 4
 
 # %% [markdown]
 # ## Condition on the class
-# To choose what to draw, train with the labels as the condition `h`. The rest is as before.
+# To choose what to draw, pass the labels to `fit` as the condition `h`. Nothing else in the call has to change.
 
 # %%
 classes = int(labels.max()) + 1
@@ -211,7 +220,10 @@ drawn = sample(
 show(drawn, rows=classes)
 
 # %% [markdown]
-# Each row has one class. In a shell, `pixelcnn sample classes --label=3 -o threes.png` draws the fourth of these rows.
+# Each row has one class. The labels count the folders of the classes in alphabetical order, from 0. In a shell,
+# `pixelcnn sample classes --label=3 -o class_3.png` draws a grid of the class with label 3 only, which is the threes
+# here.
+#
 # The label tells the model something about the image, so the images become more probable.
 
 # %%
@@ -221,8 +233,8 @@ print(f"{score.bits_per_dim:.3f} bits/dim given the class")
 # %% [markdown]
 # ## Complete an image
 # The model draws an image pixel by pixel, in rows from the top. It can therefore continue an image whose first rows are
-# known. The mask is true where pixels are known. The top row of the picture shows test images. Below, the model has
-# seen only their upper half, and has drawn the lower half in three ways.
+# known. The mask is true where pixels are known. The top row of the picture shows test images. In the rows below, the
+# model was given only the upper half of each, and has drawn the lower half in three ways.
 
 # %%
 known = np.arange(SIZE).reshape(1, SIZE, 1, 1) < SIZE // 2
@@ -246,21 +258,25 @@ tiled = len(as_png(grid(test[None], levels=LEVELS, gap=0), optimize=True))
 print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as a PNG each {separate:,} bytes")
 
 # %% [markdown]
-# Whoever decompresses needs the same model, so save it. The command then compresses all images of a folder into one
-# file, which also keeps their names.
+# Whoever decompresses needs the same model, so save it. The command compresses all images of a folder into one file,
+# which also keeps their names. It never resizes an image, so this cell first writes the test images as the model knows
+# them.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))
+Path("prepared").mkdir(exist_ok=True)
+for number, pixels in enumerate(as_pixels(test, levels=LEVELS)):
+    Path(f"prepared/{number}.png").write_bytes(as_png(pixels))
 
 # %% language="sh"
-# rm -rf digits.pcnn restored
-# pixelcnn compress codec digits/test -o digits.pcnn
-# pixelcnn decompress codec digits.pcnn -o restored
+# rm -rf images.pcnn restored
+# pixelcnn compress codec prepared -o images.pcnn
+# pixelcnn decompress codec images.pcnn -o restored
 
 # %% [markdown]
 # ## What to try next
-# - **Images of your own.** Set `FOLDER`, `SIZE` and `LEVELS` in the cell at the top, and run all cells again. If the
-#   folder has another layout, or the files have captions, see
+# - **Images of your own.** Set `FOLDER`, `SIZE`, `LEVELS` and a new `WORKDIR` in the cell at the top, restart the
+#   kernel, and run all cells. If the folder has another layout, or the files have captions, see
 #   [Your own data](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/your_own_data.md).
 # - **A better model.** First train for longer, until the curve is flat. Then see
 #   [which model and which size](https://github.com/pixelcnn-jax/pixelcnn-jax/blob/main/docs/sizes.md)
