@@ -156,7 +156,7 @@ def sampling(name: str, batches: tuple[int, ...], **model: Any) -> list[dict[str
 @click.option("--batch-size", default=256, show_default=True, help="Images of a training step.")
 @click.option("--quick", is_flag=True, help="Two layers of digits: two minutes on a CPU.")
 @click.option("--train-seconds", type=int, help="Train configs/cifar10_full.py for so long at the end.")
-@click.option("--workdir", help="Of that training.")
+@click.option("--workdir", help="Workdir of that training.")
 @click.argument("flags", nargs=-1)
 def main(
     names: tuple[str, ...],

@@ -6,7 +6,7 @@ Periodic lattice, H = -sum of Z Z over neighbours - FIELD sum of X; about equal 
 float64. CPU seconds exclude the first two steps, which compile. Up to 16 sites energies are exact sums, relative to
 exact diagonalisation; beyond, means of fresh samples.
 
-Needs pixelcnn-jax[netket].
+Needs the extra ``netket``.
 """
 
 import json

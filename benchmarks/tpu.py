@@ -2,7 +2,7 @@
 
 python -m benchmarks.tpu [--config=digits ...] [--topology=v5e:2x4 ...] [--program=train ...] [--quick]
 
-Needs x86-64 Linux and pip install 'pixelcnn-jax[tpu]'. Matmul dtype is bfloat16; sampling is for one chip.
+Needs x86-64 Linux and the extra ``tpu``. Matmul dtype is bfloat16; sampling is for one chip.
 """
 
 import json
@@ -40,7 +40,7 @@ def mesh_of(topology: str) -> Mesh:
         described = topologies.get_topology_desc(platform="tpu", topology_name=name)
     except Exception as error:  # of several types, by what is missing
         raise InputError(
-            f"topology {topology} has no compiler here: {str(error).splitlines()[0]} Install pixelcnn-jax[tpu]."
+            f"topology {topology} has no compiler here: {str(error).splitlines()[0]} Install the extra tpu."
         ) from None
     return data_mesh(described.devices[: 1 if name != topology else None])
 

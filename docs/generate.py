@@ -171,7 +171,7 @@ def config() -> str:
 
 
 def commands() -> str:
-    """The help of every verb of ``pixelcnn``."""
+    """The help of every command of ``pixelcnn``."""
     context = click.Context(pixelcnn, info_name="pixelcnn", **pixelcnn.context_settings)
     pages = [
         f"## pixelcnn {name}\n\n```text\n{verb.get_help(click.Context(verb, info_name=name, parent=context))}\n```\n"

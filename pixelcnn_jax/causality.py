@@ -25,17 +25,17 @@ def check_causal(
     h: ConditionLike | None = None,
     s: Map | None = None,
 ) -> None:
-    """Checks that a network of your own is autoregressive: that the logits of a sub-pixel see only earlier ones.
+    """Checks that a network is autoregressive: that the logits of a sub-pixel depend only on earlier sub-pixels.
 
-    Each sub-pixel of random images is moved by half of the levels in turn, at the cost of a forward pass. No logit at
-    or before it may then change by more than 1e-5 + 1e-5 |logit|. A smaller leak, or one that these images do not show,
-    is not found.
+    The value of each sub-pixel of some random images is changed in turn, by half of the levels, at the cost of one
+    forward pass each. No logit of that sub-pixel or of an earlier one may then change by more than 1e-5 + 1e-5 |logit|.
+    A smaller leak, or one that these images do not show, is not found.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
         fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
-        Kernels of zeros, as some modules start with, would hide a leak: give them values first.
+        Kernels that are zero, as some modules initialise them, would hide a leak: give them random values first.
       shape: Number of images, height and width; small images suffice.
       h: As in ``log_prob``.
       s: As in ``log_prob``.

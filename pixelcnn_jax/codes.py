@@ -69,7 +69,7 @@ class CodeModel(NamedTuple):
 
         Args:
           images: As ``encode`` takes them.
-          h: The condition, one row per image; None for a model without.
+          h: The condition, one row per image; None for a model without a condition.
           key: Of dropout; None scores without.
 
         Returns:
@@ -97,7 +97,7 @@ class CodeModel(NamedTuple):
         Args:
           key: A PRNG key.
           shape: Number of images, height and width.
-          h: The condition, one row per image; None for a model without.
+          h: The condition, one row per image; None for a model without a condition.
           observed: Images to complete. The completions are approximate: hidden pixels are blanked, every code that
             depends on one is drawn, in raster order, and the decoder joins them to the others.
           mask: True at observed pixels.

@@ -38,8 +38,8 @@ def log_prob(
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
-      s: Maps [batch, height, width, map_features]; None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      s: Maps [batch, height, width, map_features]; None for a model without maps.
 
     Returns:
       Log-probabilities in nats, at most 0, float32 at least, of shape [batch]. Under ``jit``, where values cannot be
@@ -87,12 +87,12 @@ def nll(
         fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
-        be missing if there is one channel. Traced values are not checked.
+        be missing if there is one channel. Under ``jit``, values out of range are not noticed.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
-      s: Maps [batch, height, width, map_features]; None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      s: Maps [batch, height, width, map_features]; None for a model without maps.
       key: PRNG key of the dropout; None, the default, disables it.
-      mask: True at the sub-pixels whose terms are summed, of the shape of the images or with 1 for any axis; the other
+      mask: True at the sub-pixels whose terms are summed, of a shape that broadcasts to that of the images; the other
         sub-pixels still condition later ones. None sums over all.
 
     Returns:
@@ -122,7 +122,7 @@ def nll(
 def bits_per_dim(
     model: nn.Module, variables: Variables, images: ImagesLike, *, h: ConditionLike | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
-    """Computes bits per dimension, -log2 p(x | h, s) divided by the number of sub-pixels, the figure of papers.
+    """Computes bits per dimension, -log2 p(x | h, s) divided by the number of sub-pixels.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -131,11 +131,12 @@ def bits_per_dim(
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [batch, height, width, channels]; the last axis may
         be missing if there is one channel.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
-      s: Maps [batch, height, width, map_features]; None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      s: Maps [batch, height, width, map_features]; None for a model without maps.
 
     Returns:
-      Bits/dim, at least 0, float32 at least, of shape [batch]. All levels alike are log2(levels) bits/dim.
+      Bits/dim, at least 0, float32 at least, of shape [batch]. A model for which all levels are equally probable has
+      log2(levels).
 
     Raises:
       InputError: If images, h or s do not fit the model.

@@ -1,4 +1,4 @@
-"""NetKet wave functions; needs ``pixelcnn-jax[netket]``.
+"""NetKet wave functions; needs the extra ``netket``.
 
 Nothing in the package imports this module: importing NetKet switches JAX to 64 bits.
 """

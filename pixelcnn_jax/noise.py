@@ -77,7 +77,7 @@ class Gaussian:
 
     def __post_init__(self) -> None:
         if not self.sigma >= 0.5:
-            raise InputError(f"sigma must be at least 0.5 levels, got {self.sigma}: quantise more finely, as_counts.")
+            raise InputError(f"sigma must be at least 0.5 levels, got {self.sigma}: quantise with as_counts.")
 
     def entropy(self, clean: Any) -> Float64[np.ndarray, "..."]:
         """Computes the entropy of the rounded noise, within 2e-6 bits from a sigma of 1 on.
@@ -138,7 +138,7 @@ def as_counts(measured: np.ndarray | Array, *, sigma: float) -> tuple[UInt16[np.
     x = np.asarray(measured, np.float64)
     steps = (x - x.min()) * (STEPS / sigma)
     if not np.isfinite(steps).all() or steps.max() > 65535:
-        raise InputError(f"measured must be finite and span at most 65536 steps of {sigma / STEPS}.")
+        raise InputError(f"measured must be finite and span at most 65536 steps of {sigma / STEPS}: clip outliers.")
     images = np.round(steps).astype(np.uint16)
     quantised = f"Quantised to steps of {sigma / STEPS:.3g}, a quarter of the noise, from {x.min():.3g}"
     print(f"{quantised}: {int(images.max()) + 1:,} levels.", file=sys.stderr)

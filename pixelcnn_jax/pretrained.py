@@ -161,11 +161,11 @@ def save_pretrained(
 
     Args:
       path: A folder, which will hold model.safetensors and model.json, or a .safetensors file.
-      model: A network, a ``ConditionalModel``, or a dict of networks; of a class of your own, ``register`` it.
+      model: A network, a ``ConditionalModel``, or a dict of networks. If its class is your own, ``register`` the class.
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
-      card: Anything that is to be kept with the model, as JSON; "image_spec" must be an ``ImageSpec``. What is missing
-        is added. Without a "density", h counts as a class label if ``classes`` is given or the "image_spec" has as many
-        classes as the h of the network has entries, and otherwise as a vector.
+      card: Anything that is to be kept with the model, as JSON; "image_spec" must be an ``ImageSpec``. Missing fields
+        are added. If there is no "density", h is taken for a class label if ``classes`` is given, or if "image_spec"
+        has as many classes as the h of the network has entries. Otherwise it is taken for a vector.
       image_shape: Height and width of its images, unless the card has an "image_spec".
       classes: Number of classes if h is a class label, since the weights do not tell labels from vectors; for use with
         ``image_shape``. None means that h, if there is one, is a vector.

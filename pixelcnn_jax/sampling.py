@@ -1,4 +1,4 @@
-"""Exact ancestral sampling: cached, and naive as its reference."""
+"""Exact ancestral sampling with a cache, and without one as the reference."""
 
 from collections.abc import Callable
 from functools import partial
@@ -47,14 +47,15 @@ def sample(
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
         fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
-      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch;
-        images with equal keys receive equal noise, in a batch of any size. If the keys are sharded, so is the batch.
+      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch.
+        With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
+        batch.
       shape: Number of images, height and width.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
-      s: Maps [batch, height, width, map_features]; None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: True at observed sub-pixels, of the shape of the images or with 1 for any axis. If the observed pixels come
+      mask: True at observed sub-pixels, of a shape that broadcasts to that of the images. If the observed pixels come
         first in raster order, the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences
         only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
@@ -63,7 +64,8 @@ def sample(
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
-      Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels].
+      Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, where no
+      error can be raised, a sub-pixel is -1 if its logits are NaN, or if it was observed out of range.
 
     Raises:
       InputError: If an argument does not fit the model, or the logits are not finite.
@@ -99,14 +101,15 @@ def sample_and_log_prob(
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
         fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
-      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch;
-        images with equal keys receive equal noise, in a batch of any size. If the keys are sharded, so is the batch.
+      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch.
+        With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
+        batch.
       shape: Number of images, height and width.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
-      s: Maps [batch, height, width, map_features]; None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: True at observed sub-pixels, of the shape of the images or with 1 for any axis. If the observed pixels come
+      mask: True at observed sub-pixels, of a shape that broadcasts to that of the images. If the observed pixels come
         first in raster order, the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences
         only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
@@ -115,8 +118,9 @@ def sample_and_log_prob(
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
-      The images that ``sample`` draws, and the log-probability of each in nats, float32, of shape [batch]: under the
-      adjusted logits if there is a temperature or guidance, and of the sub-pixels that were drawn if some are observed.
+      The images that ``sample`` draws, and the log-probability of each in nats, float32, of shape [batch]. With
+      temperature or guidance, it is that under the changed logits. Observed sub-pixels do not count. Under ``jit``, it
+      is NaN if a sub-pixel of the image is -1.
 
     Raises:
       InputError: If an argument does not fit the model, or the logits are not finite.
@@ -144,7 +148,7 @@ class Drawn(NamedTuple):
 
 
 class SamplerInputs(NamedTuple):
-    """Keys, mask and condition. With guidance, its rows alternate between conditions and null conditions."""
+    """Keys, mask and condition. With guidance, the rows of ``condition`` alternate with null conditions."""
 
     keys: Key[Array, " batch"]
     mask: Bool[Array, "batch height width channels"]
@@ -170,14 +174,15 @@ def naive_sample(
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
         fields ``levels`` and ``channels``.
       variables: Its variables, as from ``model.init``, ``fit`` or ``load_pretrained``.
-      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch;
-        images with equal keys receive equal noise, in a batch of any size. If the keys are sharded, so is the batch.
+      key: One PRNG key, or a key per image. With one key, the noise of an image depends on its place in the batch.
+        With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
+        batch.
       shape: Number of images, height and width.
       h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
-      s: Maps [batch, height, width, map_features]; None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: True at observed sub-pixels, of the shape of the images or with 1 for any axis. If the observed pixels come
+      mask: True at observed sub-pixels, of a shape that broadcasts to that of the images. If the observed pixels come
         first in raster order, the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences
         only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
@@ -185,7 +190,7 @@ def naive_sample(
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
 
     Returns:
-      The images that ``sample`` draws; in bfloat16 or float16 they may differ, where two logits round differently.
+      The images that ``sample`` draws. In bfloat16 or float16 they may differ, where two logits round differently.
 
     Raises:
       InputError: If an argument does not fit the model, or the logits are not finite.
@@ -212,7 +217,7 @@ def _sample_rows(
     first: Int[Array, ""] | int,
     stop: Int[Array, ""] | int,
 ) -> tuple[Drawn, Any]:
-    """Draws rows ``first`` to ``stop - 1``, compiled once for any number of rows."""
+    """Draws rows ``first`` to ``stop - 1``; one program serves any number of rows."""
     params, width = stream.prepare(params), drawn.images.shape[2]
 
     def sample_row(row: Array, state: Any) -> Any:
@@ -243,7 +248,7 @@ def _sample_naively(
 
 
 def _chooser(model: nn.Module, adjustment: Adjustment, inputs: SamplerInputs, row: Array) -> Callable[..., Any]:
-    """Draws the noise of a row; the result draws a sub-pixel and adds its log-probability."""
+    """Returns a function that draws a sub-pixel of a row from its logits and adds its log-probability to the sum."""
     _, _, width, channels = inputs.mask.shape
     gumbel = noise(inputs.keys, row, width=width, channels=channels, levels=model.levels)
 
@@ -315,18 +320,18 @@ def _sample_by_rows(
     return drawn
 
 
-# Eagerly, each operation would be compiled, and would cost a tenth of a small image.
+# These operations are one program: run one by one, they would take a tenth of the time of a small image.
 @partial(jax.jit, static_argnames=("shape", "levels"))
 def _begun(
     observed: Array, words: Array, shape: tuple[int, ...], levels: int
 ) -> tuple[Int[Array, "batch height width channels"], Key[Array, " batch"]]:
     """Builds the images before the first row, and the key of each.
 
-    Unobserved sub-pixels start at 0, a valid embedding index. Tracing cannot raise: traced values out of range become
-    -1, and the log-probability of their image NaN.
+    Unobserved sub-pixels start at 0, a valid embedding index. No error can be raised while tracing, so a traced value
+    out of range becomes -1, and gives its image the log-probability NaN.
     """
     images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)
-    # rbg keys become threefry (first two words): under vmap, rbg draws from the first key only.
+    # Keys of type rbg are converted to threefry by their first two words: vmap over rbg keys uses only the first key.
     key = jax.random.wrap_key_data(words[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
     return jnp.where((images >= 0) & (images < levels), images, -1), keys

@@ -31,7 +31,7 @@ class Encoded:
 class Mapped:
     """A condition h, by the biases or by a map."""
 
-    map_features: int = field(0, "channels of s = m(h) (equation 5), 0: V h", min=0)
+    map_features: int = field(0, "channels of s = m(h) (equation 5); 0 for V h", min=0)
 
 
 def blank(spec: ImageSpec) -> Array:

@@ -1,6 +1,6 @@
 """The command ``pixelcnn``, which draws, completes, scores, compresses and evaluates with a trained model.
 
-Each verb has a file; read ``command.py`` first, then ``options.py``, which they share. Imports everything in the
+Each command has a file; read ``command.py`` first, then ``options.py``, which they share. Imports everything in the
 library; nothing in the library imports it.
 """
 

@@ -1,4 +1,4 @@
-"""The verbs of ``pixelcnn``."""
+"""The commands of ``pixelcnn``."""
 
 import click
 

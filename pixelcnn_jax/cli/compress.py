@@ -1,4 +1,4 @@
-"""The verbs ``compress`` and ``decompress``: one container per image size."""
+"""The commands ``compress`` and ``decompress``: one container per image size."""
 
 import math
 from itertools import chain
@@ -29,7 +29,7 @@ SUBPIXELS_PER_SECOND = 120_000  # at least, by the published models on one CPU c
 @click.argument("files", metavar="FILE_OR_FOLDER...", type=options.path, nargs=-1, required=True)
 @options.output_option("File to write")
 @options.label_option
-@click.option("--batch-size", type=click.IntRange(min=1), default=256, help="Images per group.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=256, help="Number of images in a group.")
 @click.option("--tile", type=click.IntRange(min=16), help="Side of the tiles in which large images are coded.")
 @click.option("--verify/--no-verify", default=True, help="Decode and compare before writing.")
 @options.json_option

@@ -1,4 +1,4 @@
-"""The verb ``evaluate``: the likelihood of a split."""
+"""The command ``evaluate``: the likelihood of a split."""
 
 import math
 from collections.abc import Callable
@@ -30,7 +30,7 @@ MEANS = {"mirrored": "the image and its mirror image", "views": "the symmetries 
 @click.command()
 @options.model_argument
 @click.option("--split", type=click.Choice(SPLITS), default="test", help="Split of the model's config.")
-@click.option("--data-dir", help="Folder of the data set (TFDS: its default).")
+@click.option("--data-dir", help="Folder of the data set. [default: that of TFDS]")
 @click.option(
     "--mean-over", type=click.Choice(MEANS), help="Average p(x) over mirror images, or p(x | view) over views."
 )
@@ -61,7 +61,7 @@ def evaluate_split(
     data, train = density.data, density.settings("train", TrainConfig)
     name = getattr(data, f"{split}_split")
     if "data" not in density.card["config"]:
-        raise InputError(f"{density.name} does not record its data set: use pixelcnn_jax.evaluate.")
+        raise InputError(f"{density.name} does not record its data set: use pixelcnn_jax.evaluate on an array.")
     if not name:
         other = "train" if split == "validation" else "validation"
         raise InputError(f"{density.name} has no {split} split: use --split={other}.")

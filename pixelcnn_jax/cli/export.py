@@ -1,4 +1,4 @@
-"""The verb ``export``: a folder for the Hugging Face Hub."""
+"""The command ``export``: a folder for the Hugging Face Hub."""
 
 import shutil
 from pathlib import Path

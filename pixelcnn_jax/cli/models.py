@@ -1,4 +1,4 @@
-"""The verb ``models``: published models and their scores."""
+"""The command ``models``: published models and their scores."""
 
 import json
 from typing import Any

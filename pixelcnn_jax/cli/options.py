@@ -149,7 +149,7 @@ def load_density(name: str, *, codes: bool = False) -> Density:
     if isinstance(density.model, Mapping) and {"prior", "tokenizer"} <= density.model.keys():
         if not codes:
             raise InputError(
-                f"{name} is a prior of codes: its bits of codes are no likelihood of pixels, so only `sample`, and "
+                f"{name} is a prior of codes: its bits of codes are not a likelihood of pixels, so only `sample`, and "
                 "`evaluate` without --mean-over, support it."
             )
         density = density._replace(model=CodeModel(density.model, density.variables))

@@ -1,4 +1,4 @@
-"""The verb ``sample``: new images, or completions of one."""
+"""The command ``sample``: new images, or completions of one."""
 
 import math
 from collections.abc import Sequence

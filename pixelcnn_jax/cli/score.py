@@ -1,4 +1,4 @@
-"""The verb ``score``: bits/dim of image files, minus PNG's."""
+"""The command ``score``: bits/dim of image files, minus PNG's."""
 
 import csv
 import itertools

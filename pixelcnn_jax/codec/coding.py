@@ -30,7 +30,7 @@ def compress(
     extra: bytes = b"",
     on_row: OnRow | None = None,
 ) -> bytes:
-    """Compresses images losslessly, to their information content -log2 p(x | h, s) in bits and about 80 bytes.
+    """Compresses images losslessly, to about -log2 p(x | h, s) bits plus about 80 bytes for the container.
 
     Any machine can decompress the result, since an integer model computes the same probabilities everywhere.
 
@@ -39,8 +39,9 @@ def compress(
         network of a ``ConditionalModel`` whose condition is constant.
       variables: Its variables.
       images: Integers 0 to ``model.levels - 1``, of shape [count, height, width, channels].
-      h: Class labels [count], or one-hot vectors [count, classes]; None for a model without. They are not stored.
-      s: Maps [count, height, width, map_features]; None for a model without. They are not stored.
+      h: Class labels [count], or one-hot vectors [count, classes]; None for a model without a condition. They are not
+        stored.
+      s: Maps [count, height, width, map_features]; None for a model without maps. They are not stored.
       batch_size: Number of images in a group, which can be decompressed alone; 16 take about 2 % more bytes than 256.
       tile: Side in pixels of the tiles in which large images are coded. Each can be decompressed alone, and the memory
         needed is that of the images and a few tiles. None codes whole images.

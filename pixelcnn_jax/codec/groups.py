@@ -1,4 +1,4 @@
-"""Codes groups of images with a network and the coder, in strips of rows, and refuses files of other weights."""
+"""Codes groups of images with a network and the coder, in strips of rows, and rejects files of other weights."""
 
 import hashlib
 import math

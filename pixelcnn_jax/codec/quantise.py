@@ -46,10 +46,10 @@ def quantise(
       variables: Its variables.
       images: Some hundred images typical of those to be compressed, of shape [count, height, width, channels]; they
         decide the ranges of the integers.
-      h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without.
-      s: Their maps [count, height, width, map_features]; None for a model without. Maps are rounded to about a thousand
-        values, or 16,000 above 4,096 levels, and clipped to 1.5 times the largest value here; integers up to 341 stay
-        exact.
+      h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
+      s: Their maps [count, height, width, map_features]; None for a model without maps. Maps are rounded to about a
+        thousand values, or 16,000 above 4,096 levels, and clipped to 1.5 times the largest value here. If that is at
+        most 341, integers stay exact.
 
     Returns:
       The integer model and its variables. Keep both: files can be decompressed with them alone.

@@ -27,13 +27,13 @@ class DataConfig(Preparation):
     """The data set, its splits and their preparation."""
 
     dataset: str = field("digits", "digits, folder, array, mnist_scenes/32x32, or any TFDS image data set")
-    data_dir: str | None = field(None, "folder, .npz file, or TFDS data_dir (None: its default)")
+    data_dir: str | None = field(None, "folder, .npz file, or data_dir of TFDS; None for the default of TFDS")
     download: bool = field(False, "download and prepare missing TFDS data sets")
     train_split: str = field("train", "training split, e.g. train[:90%] or train[:50000]")
     validation_split: str = field("validation", "split for model selection")
     test_split: str = field("test", "split scored once at the end; empty for none")
-    labels: bool = field(False, "carry class labels")
-    captions: bool = field(False, "carry captions (folder and mnist_scenes/32x32 only)")
+    labels: bool = field(False, "add class labels to the images")
+    captions: bool = field(False, "add captions to the images (folder and mnist_scenes/32x32 only)")
     flip: bool = field(False, "mirror half of the training images horizontally")
     shift: int = field(0, "maximum translation of training images in pixels, zero-padded", min=0)
     images_per_class: int = field(1, "consecutive training images of one class", min=1)

@@ -26,7 +26,7 @@ def grid_corners(shape: tuple[int, ...], size: tuple[int, int], *, name: str) ->
       InputError: for an image smaller than a patch.
     """
     if shape[0] < size[0] or shape[1] < size[1]:
-        raise InputError(f"{name} has {shape[0]}x{shape[1]} pixels, less than a patch of {size[0]}x{size[1]}.")
+        raise InputError(f"{name} has {shape[0]}x{shape[1]} pixels, less than a patch of {size[0]}x{size[1]}: omit it.")
     tops, lefts = ([*range(0, shape[i] - size[i], size[i]), shape[i] - size[i]] for i in (0, 1))
     return np.array([(top, left) for top in tops for left in lefts])
 

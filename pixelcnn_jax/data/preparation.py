@@ -91,8 +91,8 @@ class Preparation:
 def validated(source: Source, *, levels: int, any_size: bool = False) -> Source:
     """Checks images as they are read.
 
-    Refused: shapes unlike the first, or channels if ``any_size``, values not below ``levels``, missing labels (-1 in
-    TFDS).
+    Rejected are shapes unlike the first, or channels if ``any_size``, values not below ``levels``, missing labels (-1
+    in TFDS).
     """
     name, compared = source.name, slice(2 if any_size else 0, None)
     shape = source.example(0)["image"].shape

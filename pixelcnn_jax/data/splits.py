@@ -41,7 +41,7 @@ class Split(NamedTuple):
         if self.name not in names:
             part = f"{'train' if 'train' in names else next(iter(names), 'train')}[:90%]"
             raise InputError(
-                f'{dataset} has no split "{self.name}", it has {", ".join(names)}, and parts such as {part}.'
+                f'{dataset} has no split "{self.name}": it has {", ".join(names)}, and parts such as {part}.'
             )
 
     def rows(self, count: int, classes: Mapping[str, Callable[[], Classes]]) -> Sequence[int]:

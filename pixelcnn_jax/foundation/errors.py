@@ -1,4 +1,4 @@
-"""The exception for user errors, and its one-sentence message."""
+"""The exception for user errors, and its message."""
 
 import errno
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ NOT_FINITE = "The logits are NaN or infinite: the parameters have diverged, or h
 class InputError(ValueError):
     """What the package raises for a mistake of its caller, a damaged file or a missing one.
 
-    The message is one sentence that says what to do. The commands print it without a traceback. Control characters in
+    The message says what happened and what to do. The commands print it without a traceback. Control characters in
     it are escaped, and long values are cut.
 
     Example:
@@ -31,7 +31,7 @@ class InputError(ValueError):
 def require(module: str, *, extra: str, what: str) -> None:
     """Raises InputError, which says how to install it, if the module that ``what`` needs is missing."""
     if find_spec(module) is None:
-        raise InputError(f"{what} needs {module}: pip install 'pixelcnn-jax[{extra}]'.")
+        raise InputError(f"{what} needs {module}: in a checkout, pip install '.[{extra}]'.")
 
 
 def first_line(error: Exception) -> str:

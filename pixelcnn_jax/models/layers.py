@@ -1,8 +1,9 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
-Training and cached sampling share each function. A layer reads a window of rows; what lies above it is its ``memory``,
-which holds zeros when a whole image is computed, and the rows before when it is computed row by row. Kernels come from
-the tree of parameters that ``GatedPixelCNN.parameter_shapes`` declares, masked by ``models.colours.mask_params``.
+Training and cached sampling share the functions that compute a layer; sampling replaces those that shift or pad whole
+images. A layer reads a window of rows. The rows above the window are its ``memory``: zeros if a whole image is computed
+at once, and the rows computed before if it is computed row by row. Kernels come from the tree of parameters that
+``GatedPixelCNN.parameter_shapes`` declares, masked by ``models.colours.mask_params``.
 """
 
 import math
@@ -57,10 +58,11 @@ def vertical_conv(
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
 ) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
-    """Convolves over each row and the rows above it, the n/2 x n convolution of the vertical stack.
+    """Convolves over each row and the rows above it, the convolution of the vertical stack.
 
     Args:
-      kernel: Shape [kernel_rows, kernel_columns, features, out...].
+      kernel: Shape [kernel_rows, kernel_columns, features, out...], for filters of size n: ceil(n/2) rows, or
+        floor(n/2) in the first layer, and n columns.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -103,10 +105,10 @@ def horizontal_conv_valid(
 def horizontal_conv(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width *out"]:
-    """Convolves over the pixels left of each pixel, without the pixel itself: the 1 x n/2 convolution.
+    """Convolves over the pixels left of each pixel, without the pixel itself: part of the horizontal stack.
 
     Args:
-      kernel: Shape [kernel_columns, features, out...], without the tap of the pixel.
+      kernel: Shape [kernel_columns, features, out...], for filters of size n: floor(n/2) columns.
       x: Shape [batch, height, width, features].
 
     Returns:
@@ -158,7 +160,8 @@ def gate(x: Float[Array, "batch height width *gates"]) -> Float[Array, "batch he
     """Applies the gated activation tanh(f) * sigmoid(g) of equation 2.
 
     Args:
-      x: f and g, stacked on axis -2 (five axes), or concatenated on the last axis (four axes, as on accelerators).
+      x: The arguments f and g. An x with five axes has them stacked on axis -2. An x with four axes, which is the
+        layout on accelerators, has them concatenated on the last axis.
 
     Returns:
       Shape [batch, height, width, features].
@@ -179,7 +182,7 @@ def dropout(key: Key[Array, ""], rate: float, x: Features) -> Features:
       The shape of x.
     """
     threshold = max(1, round(rate * 256))  # the noise is uint8: uint32 would cost as much as the layer on CPU
-    # Of two axes: XLA on CPU unrolls each short one, which takes seconds to compile.
+    # The words are drawn as a matrix, because XLA on CPU unrolls every short axis, which takes seconds to compile.
     words = jax.random.bits(key, (math.prod(x.shape[:3]), -(-x.shape[3] // 4)), jnp.uint32)
     uniform = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:3], -1)[..., : x.shape[3]]
     return jnp.where(uniform >= threshold, x * (256 / (256 - threshold)), jnp.zeros_like(x))
@@ -204,7 +207,7 @@ def dropouts(key: Key[Array, ""] | None, rate: float) -> tuple[Dropout, Dropout]
 def condition_terms(
     layer: Params, stack: str, condition: Condition, *, precision: jax.lax.Precision | None = None
 ) -> Float[Array, "#batch #height #width *features"] | float:
-    """Computes V h + V s of one stack, what a condition adds to its pre-activations (equations 4 and 5).
+    """Computes what a condition adds to the pre-activations of one stack: V h (equation 4) and V s (equation 5).
 
     Args:
       layer: The parameters of a layer, with the kernels of h and s by names such as "vertical_h".
@@ -246,7 +249,7 @@ def vertical_layer(
     memory: Float[Array, "batch remembered width features"],
     condition: Condition,
 ) -> VerticalOutput:
-    """Computes the vertical stack of a layer: n/2 x n convolution, gate, 1x1 to the horizontal stack (figure 2).
+    """Computes the vertical stack of a layer (figure 2): its convolution, gate, and term of the horizontal stack.
 
     Args:
       layer: The parameters of a layer.
@@ -282,7 +285,7 @@ def horizontal_layer(
     """Computes the horizontal stack of a layer, from the terms of other pixels and the current pixel.
 
     Args:
-      layer: The parameters of a layer; in sampling, those of one colour.
+      layer: The parameters of a layer; in sampling, the part of them that reads one colour.
       x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
       pre_activation: The sum of all other terms of the gates: of the vertical stack, of the pixels to the left and, in
         sampling, of the earlier colours.

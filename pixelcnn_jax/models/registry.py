@@ -56,7 +56,7 @@ class ModelConfig:
     kernel_size: int = field(3, "filter size n, odd", max=2**10)
     first_kernel_size: int = field(7, "filter size of the first layer, odd", max=2**10)
     head_features: int | None = field(None, "hidden channels of the head; None for `features`", max=2**20)
-    dropout: float = field(0.0, "dropout rate, rounded to 1/256 but not to 0")
+    dropout: float = field(0.0, "dropout rate; above 0, rounded to a positive multiple of 1/256")
     code_features: int = field(0, "embedding size of codes; 0 reads intensities", min=0, max=2**20)
     mixture: int = field(0, "number of discretised logistics; 0 for a softmax", min=0, max=2**12)
     point_masses: bool = field(False, "add point masses at both end levels to a mixture")

@@ -62,7 +62,8 @@ def evaluate(
 ) -> Evaluation:
     """Computes the mean negative log-likelihood of a set of images, with a 95 % interval.
 
-    Every image is scored once, in batches over all devices, and with float32 matrix products also on a GPU or TPU.
+    Every image is scored once, in batches over all devices. Products of float32 matrices have full precision, on a GPU
+    or TPU too.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -71,8 +72,8 @@ def evaluate(
       images: Integers 0 to ``model.levels - 1``, or bool, of shape [count, height, width, channels]; the last axis may
         be missing if there is one channel.
       h: The condition, one row per image: vectors [count, condition], or class labels [count] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without.
-      s: Maps [count, height, width, map_features]; None for a model without.
+        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      s: Maps [count, height, width, map_features]; None for a model without maps.
       batch_size: Number of images at a time, rounded up to a multiple of the number of devices.
 
     Returns:

@@ -104,7 +104,7 @@ def fit(
       h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or
         bool, which a network of this package reads as one-hot vectors and any other network gets as int32; a
         ``ConditionalModel`` takes what its conditioner reads. None for p(x).
-      s: Maps [count, height, width, map_features]; None for a model without.
+      s: Maps [count, height, width, map_features]; None for a model without maps.
       levels: Number of intensity levels of a sub-pixel. None takes that of the model, and otherwise 2 for bool, 256 for
         uint8 and 65,536 for uint16.
       validation: Fraction of the images to hold out, chosen at random, or the indices of those to hold out.
@@ -115,13 +115,14 @@ def fit(
       variables: Variables to start from, for example those of a published model; None draws new ones.
       batch_size: Number of images of a step, a multiple of the number of devices.
       microbatch_size: Number of images per gradient computation on each device; gradients are accumulated. For 28x28 or
-        larger images on a CPU, use 1 or 2. None computes one gradient of all.
+        larger images on a CPU, use 1 or 2. None computes the gradient of the whole batch at once.
       learning_rate: Largest learning rate of the schedule.
       ema_decay: Decay of the moving average, per step.
       eval_every: Number of steps between validations; None takes a tenth of ``steps``.
       workdir: Folder for checkpoints, records and the best model, which ``load_pretrained(workdir)`` loads. If the call
-        is interrupted, an identical one resumes it, with bit-identical results on one CPU. Needs ``pip install
-        'pixelcnn-jax[train]'``. None keeps nothing on disk.
+        is interrupted, an identical one resumes it, with bit-identical results on the same machine with the same number
+        of cores. Needs the extra ``train`` (``pip install -e '.[train]'`` in a checkout), and Linux or macOS. None
+        keeps nothing on disk.
       progress: Whether to show a progress bar, in a terminal or a notebook.
 
     Returns:

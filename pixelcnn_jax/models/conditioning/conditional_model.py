@@ -51,7 +51,7 @@ class ConstantCondition(nn.Module):
           InputError: If the size differs, or the index is not below it.
         """
         if self.size != size or not 0 <= self.index < size:
-            raise InputError(f"A constant h must have size {size} and a lower index, got {self.size} and {self.index}.")
+            raise InputError(f"size must be {size}, as h has, and index below it, got {self.size} and {self.index}.")
 
 
 class ConditionalModel(nn.Module):
@@ -151,7 +151,7 @@ def make_null_condition(
     """
     if not isinstance(model, ConditionalModel) and jax.tree.leaves(condition):
         if not all(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(condition)):
-            raise InputError('guidance must be 0: the zeros of "no condition" would be a class of this model.')
+            raise InputError('guidance must be 0: this model reads integers, and zeros, "no condition", would be one.')
         return jax.tree.map(jnp.zeros_like, condition)
     null_condition = getattr(getattr(model, "conditioner", None), "null_condition", None)
     if null_condition is None or h is None:

@@ -31,15 +31,16 @@ class PixelCNN(residual.ResidualNetwork):
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
         sub-pixel (mask A) and is not counted in ``layers``.
       head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
-      dropout: Fraction of units that training sets to zero, from 0 to 0.99, rounded to 1/256 but not to 0.
+      dropout: Fraction of units that training sets to zero, from 0 to 0.99. A rate above 0 is rounded to a positive
+        multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
         reads intensities.
       mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517),
         for many levels; 0 predicts a softmax over the levels.
-      point_masses: Whether the mixture has two point masses more, at the lowest and at the highest level, for images
-        with plain black or white areas.
+      point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
+        images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. bfloat16 cannot tell more than 512 levels apart.
+        at least. A network in bfloat16 can distinguish at most 512 levels.
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
     Example:

@@ -37,15 +37,16 @@ class RowLSTM(ResidualNetwork):
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
         sub-pixel (mask A) and is not counted in ``layers``.
       head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
-      dropout: Fraction of units that training sets to zero, from 0 to 0.99, rounded to 1/256 but not to 0.
+      dropout: Fraction of units that training sets to zero, from 0 to 0.99. A rate above 0 is rounded to a positive
+        multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
         reads intensities.
       mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517),
         for many levels; 0 predicts a softmax over the levels.
-      point_masses: Whether the mixture has two point masses more, at the lowest and at the highest level, for images
-        with plain black or white areas.
+      point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
+        images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. bfloat16 cannot tell more than 512 levels apart.
+        at least. A network in bfloat16 can distinguish at most 512 levels.
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
     Example:
@@ -88,10 +89,10 @@ class RowLSTM(ResidualNetwork):
 class DiagonalBiLSTM(ResidualNetwork):
     """The Diagonal BiLSTM of van den Oord et al. 2016 (1601.06759, section 3.2): two LSTMs along the diagonals.
 
-    It sees the whole image so far. As the paper defines it, a sub-pixel does not depend on the last channel of the last
-    pixel of the row above, unless the first convolution reaches that pixel. It is called, conditioned and trained as
-    ``GatedPixelCNN`` is; h and s enter the input-to-state maps. It has no cache, so that sampling reruns the network
-    for each sub-pixel.
+    It sees all of the image so far but one sub-pixel: as the paper defines it, it misses the last channel of the
+    rightmost pixel of the row above, unless the first convolution reaches that pixel. It is called, conditioned and
+    trained as ``GatedPixelCNN`` is; h and s enter the input-to-state maps. It has no cache, so that sampling reruns the
+    network for each sub-pixel.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
@@ -102,15 +103,16 @@ class DiagonalBiLSTM(ResidualNetwork):
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
         sub-pixel (mask A) and is not counted in ``layers``.
       head_features: Number of hidden channels of the head, two 1x1 convolutions; None takes ``features``.
-      dropout: Fraction of units that training sets to zero, from 0 to 0.99, rounded to 1/256 but not to 0.
+      dropout: Fraction of units that training sets to zero, from 0 to 0.99. A rate above 0 is rounded to a positive
+        multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
         reads intensities.
       mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517),
         for many levels; 0 predicts a softmax over the levels.
-      point_masses: Whether the mixture has two point masses more, at the lowest and at the highest level, for images
-        with plain black or white areas.
+      point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
+        images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
-        at least. bfloat16 cannot tell more than 512 levels apart.
+        at least. A network in bfloat16 can distinguish at most 512 levels.
       remat: Whether the backward pass recomputes the layers, for less memory and more time.
 
     Example:
