@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub; fetching them needs ``pixelcnn-jax[hub]``."""
+"""Models on the Hugging Face Hub; fetching them needs the extra ``hub``."""
 
 import json
 import re

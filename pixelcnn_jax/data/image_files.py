@@ -209,7 +209,7 @@ def _opened(file: File, name: str = "", index: int | None = None) -> Iterator[PI
     except (InputError, FileNotFoundError, PermissionError):
         raise
     except ModuleNotFoundError as error:
-        raise InputError(f"{name or file} needs {error.name}: pip install 'pixelcnn-jax[science]'.") from None
+        raise InputError(f"{name or file} needs {error.name}: in a checkout, pip install '.[science]'.") from None
     except Exception as error:  # Pillow and others raise half a dozen types for damaged files
         reason = "it has no known format" if isinstance(error, PIL.UnidentifiedImageError) else first_line(error)
         raise InputError(f"{name or file} cannot be read, {reason}: convert, repair or remove it.") from error

@@ -84,7 +84,7 @@ def unprepared(name: str, *, labels: bool, levels: int) -> Source:
     if height is None and (size := re.search(r"/(\d+)x(\d+)", name)):  # the name of some sets has the size
         height, width = map(int, size.groups())
     if height is None or width is None:
-        raise InputError(f"TFDS does not know the size of the images of {name}: prepare it first.")
+        raise InputError(f"TFDS does not know the size of the images of {name}: prepare the data set first.")
     shape = height, width, _channels(feature)
     image = np.random.default_rng(0).integers(min(levels, 256), size=shape, dtype=np.uint8)
     label = {"label": np.int32(0)} if labels else {}
