@@ -20,7 +20,7 @@ from pixelcnn_jax import GatedPixelCNN, bits_per_dim, compress, decompress, fit,
 from pixelcnn_jax.foundation.user_command import UserCommand
 
 PATCH = 32
-NETWORK = {"features": 16, "layers": 2, "first_kernel_size": 5, "mixture": 4}
+NETWORK = {"features": 16, "layers": 2, "first_kernel_size": 5, "mixture": 1}
 
 
 def patches(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,11 +66,11 @@ def code(model: Any, variables: Any, size: str, tile: int) -> dict[str, Any]:
 @click.command(cls=UserCommand, help=__doc__)
 @click.option("--size", "sizes", multiple=True, help="Height and width of an image to code, as in 4096x4096.")
 @click.option("--tile", default=256, show_default=True, help="Side of a tile.")
-@click.option("--steps", default=2000, show_default=True, help="Training steps of eight patches.")
+@click.option("--steps", default=8000, show_default=True, help="Training steps of eight patches.")
 def main(sizes: tuple[str, ...], tile: int, steps: int) -> None:
     network: dict[str, Any] = NETWORK
     model, (images, s) = GatedPixelCNN(levels=2**16, linear_prediction=True, **network), patches(1000, seed=0)
-    arguments: dict[str, Any] = {"steps": steps, "learning_rate": 2e-3, "batch_size": 8, "validation": 0.02}
+    arguments: dict[str, Any] = {"steps": steps, "learning_rate": 1e-2, "batch_size": 8, "validation": 0.02}
     began = time.process_time()
     model, variables, _ = fit(model, images, s=s, eval_every=max(1, steps // 5), progress=False, **arguments)
     result: dict[str, Any] = {"benchmark": "counts", "training_cpu_seconds": time.process_time() - began}

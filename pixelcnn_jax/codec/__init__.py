@@ -1,9 +1,9 @@
 """Lossless compression: networks in integers, and an entropy coder that they drive.
 
 Read ``coding.py`` first, whose ``compress`` and ``decompress`` users call, then ``integer.py`` (the network),
-``frequencies.py`` (its distributions), ``groups.py`` (what drives both over many images), ``rans.py`` (the coder) and
-``container.py`` (the bytes). ``quantise.py`` makes an integer network of a trained one, by ``rounding.py``. Imports
-``models`` and what is below; knows no files of images.
+``integer_stream.py`` (its layers), ``frequencies.py`` (its distributions), ``groups.py`` (what drives both over many
+images), ``rans.py`` (the coder) and ``container.py`` (the bytes). ``quantise.py`` makes an integer network of a trained
+one, by ``rounding.py``. Imports ``models`` and what is below; knows no files of images.
 """
 
 from pixelcnn_jax.codec.coding import compress, decompress
