@@ -7,6 +7,9 @@ Commands, in order:
     --config.tokenizer.factor=8
   python -m experiments.train --config=configs/orl_codes.py:2 --workdir=runs/orl_codes
 All need --config.data.data_dir=DIR (with train/PERSON/*.png and test/PERSON/*.png).
+Time: 5, 2, 24 minutes, one AMD EPYC core, 2026-11-30.
+Result: test PSNR of the tokenizers 28.2 and 24.1 dB; test bits of codes 2349 (320 fine and 80 coarse codes; best step
+2,000). Before the digits of a code were channels, 512 numbers with an embedding each had 2513 on validation, now 2241.
 """
 
 from configs import ConfigDict, codes
@@ -22,6 +25,6 @@ def get_config(step: str = "1") -> ConfigDict:
         config.codes.update(tokenizer="runs/orl_tokenizer", coarse_tokenizer="runs/orl_coarse_tokenizer")
         config.codes.show_nearest = True
         # 270 portraits of 27 people: much dropout, against learning them by heart.
-        config.model.update(features=48, layers=6, head_features=96, dropout=0.4)
-        config.train.update(steps=2_000, sample_rows=4, sample_columns=6)
+        config.model.update(features=48, layers=6, head_features=96, dropout=0.3)
+        config.train.update(steps=4_000, sample_rows=4, sample_columns=6)
     return config
