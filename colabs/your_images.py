@@ -26,7 +26,7 @@
 # use images of your own, change the values in one cell. No GPU is needed for images of this size.
 
 # %% [markdown]
-# The next cell installs the project with its extra `train`, which this notebook needs. It does nothing where both are
+# The next cell installs the project with the optional packages for training (`train`). It does nothing if they are
 # installed already.
 
 # %%
@@ -38,15 +38,16 @@ if not all(map(importlib.util.find_spec, ["pixelcnn_jax", "sklearn"])):
     assert importlib.util.find_spec("pixelcnn_jax"), "The package could not be installed: see the message above."
 
 # %% [markdown]
-# These are the values to change for images of your own. You need at least 48 images for training and 32 for the test.
+# These are the values to change for images of your own. You need at least 48 images for training and 32 for the test,
+# because the pictures below show so many.
 #
 # A small size makes a good first try, because the time of a training step grows with the number of pixels. `LEVELS` is
 # the number of values that a pixel can have. The digits have 17 shades of grey. Write 256 for photographs, and 2 for
 # drawings in black and white.
 #
-# Each training belongs to the values that it was started with. Whenever you change a value, choose a new `WORKDIR` as
-# well, restart the kernel, and run all cells. In Colab, a folder of your Google Drive outlives the session; first mount
-# the Drive with `from google.colab import drive; drive.mount("/content/drive")`.
+# A `WORKDIR` is for one choice of these values. Whenever you change a value, choose a new `WORKDIR` as well, restart
+# the kernel, and run all cells. In Colab, set `WORKDIR` to a folder of your Google Drive if you want to keep the
+# results. To mount the Drive first, run `from google.colab import drive; drive.mount("/content/drive")`.
 
 # %% tags=["parameters"]
 FOLDER = None  # your folder, with the images in train/CLASS/FILE and test/CLASS/FILE; None takes handwritten digits
@@ -99,7 +100,9 @@ if FOLDER is None and not os.path.exists(folder):
 #
 # If you have arrays rather than files, leave this cell out, define `images`, `labels`, `test` and `test_labels`
 # yourself, and skip the command that scores files. Images are arrays of integers with the shape [count, height, width,
-# channels], and labels are integers from 0. If your images have no classes, write `labels=False` in both calls, and
+# channels], and labels are integers from 0.
+#
+# If the images of your folder have no classes, write `labels=False` in both calls of `load`, and
 # skip the section *Condition on the class*.
 
 # %%
@@ -181,8 +184,8 @@ for number, pixels in enumerate(as_pixels(drawn, levels=LEVELS)):
 
 # %% [markdown]
 # ## How probable is an image?
-# `evaluate` computes the exact likelihood of the test images, on average. The interval says how precisely this number
-# of images determines the average.
+# `evaluate` computes the exact likelihood of the test images, on average. It also returns an interval, because other
+# test images would give a slightly different average. The more test images there are, the narrower the interval is.
 
 # %%
 score = evaluate(model, variables, test)
@@ -190,9 +193,10 @@ low, high = score.interval
 print(f"{score.bits_per_dim:.3f} bits/dim: {score.nats:.1f} nats per image, 95 % interval {low:.1f} to {high:.1f}")
 
 # %% [markdown]
-# A nat is 1.44 bits, and papers often report the nats of a whole image. Use this score to compare two models: the lower
-# one predicts the images better. The score of a single image says how typical it is. Here are the 16 most probable test
-# images, and below them the 16 least probable ones.
+# A nat is 1.44 bits, and papers often report the nats of a whole image. To compare two models, compute either score of
+# the same images: the model with the lower score predicts them better. The score of a single image says how many bits
+# the model needs for it, and plain images need few. Here are the 16 most probable test images, and below them the 16
+# least probable ones.
 
 # %%
 bits = bits_per_dim(model, variables, test)
@@ -202,14 +206,15 @@ show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 # %% [markdown]
 # In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`,
 # is what remains if you subtract the bits/dim of the image as a PNG file. It is the better score if you look for
-# anomalies.
+# anomalies, because plain images have low bits/dim under any model.
 
 # %% language="sh"
 # pixelcnn score plain "$FOLDER/test" | head -n 4
 
 # %% [markdown]
 # ## Condition on the class
-# To choose what to draw, pass the labels to `fit` as the condition `h`. Nothing else in the call has to change.
+# To choose what to draw, pass the labels to `fit` as the condition `h`. Apart from the `workdir`, nothing else in the
+# call has to change.
 
 # %%
 classes = int(labels.max()) + 1
@@ -245,9 +250,10 @@ show(np.concatenate([originals, completed]), rows=4)
 
 # %% [markdown]
 # ## Compress
-# A model that predicts pixels well can also store them in few bits. The decoder must compute exactly the same
-# probabilities as the encoder, on any computer, so `quantise` first turns the network into one that computes in
-# integers. `compress` then makes a string of bytes, from which `decompress` restores the images exactly.
+# A model that predicts pixels well can also store them in few bits. To restore the images, a computer must compute
+# exactly the same probabilities as the one that compressed them. Therefore `quantise` first turns the network into one
+# that computes in integers, whose ranges it determines from typical images. `compress` then makes a string of bytes,
+# from which `decompress` restores the images exactly.
 
 # %%
 integer, integers = quantise(model, variables, images[:500])
@@ -258,9 +264,9 @@ tiled = len(as_png(grid(test[None], levels=LEVELS, gap=0), optimize=True))
 print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as a PNG each {separate:,} bytes")
 
 # %% [markdown]
-# Whoever decompresses needs the same model, so save it. The command compresses all images of a folder into one file,
-# which also keeps their names. It never resizes an image, so this cell first writes the test images as the model knows
-# them.
+# Whoever decompresses needs the same model, so save it. The command `pixelcnn compress` compresses all images of a
+# folder into one file, which also keeps their names. It never resizes an image, so the next cell first writes the test
+# images in the size and with the levels of the model.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

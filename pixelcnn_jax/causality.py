@@ -27,9 +27,9 @@ def check_causal(
 ) -> None:
     """Checks that a network is autoregressive: that the logits of a sub-pixel depend only on earlier sub-pixels.
 
-    The value of each sub-pixel of some random images is changed in turn, by half of the levels, at the cost of one
-    forward pass each. No logit of that sub-pixel or of an earlier one may then change by more than 1e-5 + 1e-5 |logit|.
-    A smaller leak, or one that these images do not show, is not found.
+    In some random images, the value of each sub-pixel is changed in turn by ``levels // 2``. This costs a forward pass
+    for each sub-pixel. No logit of that sub-pixel or of an earlier one may then change by more than 1e-5 + 1e-5
+    |logit|. A smaller leak, or one that these images do not show, is not found.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the

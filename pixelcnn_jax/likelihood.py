@@ -29,7 +29,7 @@ def log_probs(model: nn.Module, variables: Variables, images: Images, condition:
 def log_prob(
     model: nn.Module, variables: Variables, images: ImagesLike, *, h: ConditionLike | None = None, s: Map | None = None
 ) -> Float[Array, " batch"]:
-    """Computes the exact log-likelihood log p(x | h, s) of each image (equation 1).
+    """Computes the exact log-likelihood log p(x | h, s) of each image (equation 1 of 1606.05328).
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the

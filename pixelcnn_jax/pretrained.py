@@ -164,8 +164,9 @@ def save_pretrained(
       model: A network, a ``ConditionalModel``, or a dict of networks. If its class is your own, ``register`` the class.
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
       card: Anything that is to be kept with the model, as JSON; "image_spec" must be an ``ImageSpec``. Missing fields
-        are added. If there is no "density", h is taken for a class label if ``classes`` is given, or if "image_spec"
-        has as many classes as the h of the network has entries. Otherwise it is taken for a vector.
+        are added. The field "density" says what the model is of, such as "p(x|y)". If it is missing, h is taken for a
+        class label if ``classes`` is given, or if "image_spec" has as many classes as the h of the network has entries.
+        Otherwise h is taken for a vector.
       image_shape: Height and width of its images, unless the card has an "image_spec".
       classes: Number of classes if h is a class label, since the weights do not tell labels from vectors; for use with
         ``image_shape``. None means that h, if there is one, is a vector.

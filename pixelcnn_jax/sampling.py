@@ -39,9 +39,9 @@ def sample(
 ) -> Int[Array, "batch height width channels"]:
     """Draws images from p(x | h, s), exactly.
 
-    Networks with a ``Stream`` keep what they computed for earlier pixels, so that a batch of images costs about as much
-    as one forward pass (Ramachandran et al. 2017). Other modules compute every sub-pixel anew, as ``naive_sample``
-    does.
+    All networks of this package except ``DiagonalBiLSTM`` have a cache, a ``Stream``, which keeps what they computed
+    for earlier pixels, so that a batch of images costs about as much as one forward pass (Ramachandran et al. 2017).
+    Modules without a stream compute every sub-pixel anew, as ``naive_sample`` does.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -55,9 +55,9 @@ def sample(
         a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: True at observed sub-pixels, of a shape that broadcasts to that of the images. If the observed pixels come
-        first in raster order, the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences
-        only the pixels after it.
+      mask: A bool array that broadcasts to the shape of the images, true at observed sub-pixels. If the observed pixels
+        come first in raster order (row by row from the top, each from left to right), the samples follow p(rest |
+        observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
@@ -109,18 +109,18 @@ def sample_and_log_prob(
         a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: True at observed sub-pixels, of a shape that broadcasts to that of the images. If the observed pixels come
-        first in raster order, the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences
-        only the pixels after it.
+      mask: A bool array that broadcasts to the shape of the images, true at observed sub-pixels. If the observed pixels
+        come first in raster order (row by row from the top, each from left to right), the samples follow p(rest |
+        observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
       on_row: Called with the index of each row that is finished, for a progress bar; not called without a ``Stream``.
 
     Returns:
-      The images that ``sample`` draws, and the log-probability of each in nats, float32, of shape [batch]. With
-      temperature or guidance, it is that under the changed logits. Observed sub-pixels do not count. Under ``jit``, it
-      is NaN if a sub-pixel of the image is -1.
+      The images that ``sample`` draws, and the log-probability of each in nats, float32, of shape [batch]. Temperature
+      and guidance are included in these log-probabilities. Observed sub-pixels do not count. Under ``jit``, the
+      log-probability of an image is NaN if one of its sub-pixels is -1.
 
     Raises:
       InputError: If an argument does not fit the model, or the logits are not finite.
@@ -141,7 +141,7 @@ def sample_and_log_prob(
 
 
 class Drawn(NamedTuple):
-    """Images so far; ``log_probs`` is None unless requested."""
+    """The images so far, and their log-probabilities, which are None unless they are requested."""
 
     images: Int[Array, "batch height width channels"]
     log_probs: Float[Array, " batch"] | None
@@ -168,7 +168,9 @@ def naive_sample(
     temperature: Scalar = 1.0,
     guidance: Scalar = 0.0,
 ) -> Int[Array, "batch height width channels"]:
-    """Draws images as ``sample`` does, by a forward pass for every sub-pixel, to check a stream.
+    """Draws the same images as ``sample``, but by a forward pass for every sub-pixel.
+
+    Use it to check the ``Stream`` of a network of your own: both functions must draw the same images.
 
     Args:
       model: A network of this package, a ``ConditionalModel``, or any Linen module from images to logits with the
@@ -182,9 +184,9 @@ def naive_sample(
         a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: True at observed sub-pixels, of a shape that broadcasts to that of the images. If the observed pixels come
-        first in raster order, the samples follow p(rest | observed) exactly. Otherwise an observed pixel influences
-        only the pixels after it.
+      mask: A bool array that broadcasts to the shape of the images, true at observed sub-pixels. If the observed pixels
+        come first in raster order (row by row from the top, each from left to right), the samples follow p(rest |
+        observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
@@ -278,7 +280,7 @@ def _draw(
     scored: bool = False,
     cached: bool = True,
 ) -> Drawn:
-    """Draws images with the arguments of ``sample``, also with their log-probabilities, or without a stream."""
+    """Draws images as ``sample`` does; ``scored`` adds log-probabilities, and ``cached=False`` avoids the stream."""
     if len(shape) != 3:
         raise InputError(f"shape must be (batch, height, width), got {shape}.")
     adjustment = make_adjustment(temperature, guidance)
@@ -320,12 +322,12 @@ def _sample_by_rows(
     return drawn
 
 
-# These operations are one program: run one by one, they would take a tenth of the time of a small image.
+# Compiled together: run one by one, these operations would add a tenth to the time of drawing a small image.
 @partial(jax.jit, static_argnames=("shape", "levels"))
 def _begun(
     observed: Array, words: Array, shape: tuple[int, ...], levels: int
 ) -> tuple[Int[Array, "batch height width channels"], Key[Array, " batch"]]:
-    """Builds the images before the first row, and the key of each.
+    """Builds the images with which sampling starts, and a key for each.
 
     Unobserved sub-pixels start at 0, a valid embedding index. No error can be raised while tracing, so a traced value
     out of range becomes -1, and gives its image the log-probability NaN.

@@ -47,7 +47,7 @@ def compress(
         needed is that of the images and a few tiles. None codes whole images.
       verify: Whether to decompress and compare before returning, which doubles the time.
       extra: Bytes of your own, to be stored in the container.
-      on_row: Called with the index of each row of a group that is finished, for a progress bar.
+      on_row: Called after each row of a group, with the index of the row, for a progress bar.
 
     Returns:
       The container, for ``decompress``.
@@ -122,7 +122,7 @@ def decompress(
       group: Index of the one group of images to decompress; None for all.
       tile: Row and column of the one tile of the images to decompress, if they were compressed in tiles; None for all.
       max_subpixels: Number of sub-pixels above which a container is rejected, because the memory must hold them.
-      on_row: Called with the index of each row of a group that is finished, for a progress bar.
+      on_row: Called after each row of a group, with the index of the row, for a progress bar.
 
     Returns:
       Integers 0 to ``model.levels - 1`` of shape [count, height, width, channels]: uint8, or uint16 above 256 levels.

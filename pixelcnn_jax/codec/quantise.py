@@ -37,8 +37,8 @@ def quantise(
 ) -> tuple[IntegerPixelCNN, dict[str, Any]]:
     """Rounds a trained network to integers, for ``compress`` and ``decompress``.
 
-    An integer model computes the same probabilities on every machine and in every batch size. It costs about 0.001
-    bits/dim.
+    An integer model computes the same probabilities on every machine and in every batch size. Its likelihood is worse
+    by about 0.001 bits/dim.
 
     Args:
       model: A ``GatedPixelCNN``, or a ``ConditionalModel`` of one whose condition is constant, which is folded into the
@@ -48,11 +48,11 @@ def quantise(
         decide the ranges of the integers.
       h: Their class labels [count], or one-hot vectors [count, classes]; None for a model without a condition.
       s: Their maps [count, height, width, map_features]; None for a model without maps. Maps are rounded to about a
-        thousand values, or 16,000 above 4,096 levels, and clipped to 1.5 times the largest value here. If that is at
-        most 341, integers stay exact.
+        thousand values, or 16,000 above 4,096 levels, and clipped to 1.5 times the largest value here. If this largest
+        value is at most 341, maps of integers stay exact.
 
     Returns:
-      The integer model and its variables. Keep both: files can be decompressed with them alone.
+      The integer model and its variables. Keep both, because files can be decompressed only with them.
 
     Raises:
       InputError: If the model has no integer form, or a sum in it cannot be bounded.

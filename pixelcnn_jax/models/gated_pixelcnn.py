@@ -28,9 +28,9 @@ class GatedPixelCNN(Network):
     h, for example a one-hot class label, acts alike at every pixel (equation 4); each vector of a map s acts at its own
     pixel (equation 5).
 
-    A Linen module. ``model.init(key, images, h, s)`` draws its variables, and ``model.apply(variables, images, h, s)``
-    computes the logits of every sub-pixel given all earlier ones. If the model reads no h or no s, leave it out in both
-    calls.
+    This is a Linen module: ``model.init(key, images, h, s)`` draws its variables, and ``model.apply(variables, images,
+    h, s)`` computes the logits of every sub-pixel given all earlier ones. If the model reads no h or no s, leave it out
+    in both calls.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
@@ -45,8 +45,8 @@ class GatedPixelCNN(Network):
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
         reads intensities.
-      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517),
-        for many levels; 0 predicts a softmax over the levels.
+      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517).
+        Use it for many levels. 0 predicts a softmax over the levels.
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32

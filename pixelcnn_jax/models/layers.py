@@ -2,8 +2,8 @@
 
 Training and cached sampling share the functions that compute a layer; sampling replaces those that shift or pad whole
 images. A layer reads a window of rows. The rows above the window are its ``memory``: zeros if a whole image is computed
-at once, and the rows computed before if it is computed row by row. Kernels come from the tree of parameters that
-``GatedPixelCNN.parameter_shapes`` declares, masked by ``models.colours.mask_params``.
+at once, and the rows computed before if it is computed row by row. Kernels are leaves of the tree of parameters that
+``GatedPixelCNN.parameter_shapes`` declares; ``models.colours.mask_params`` masks them before a layer reads them.
 """
 
 import math
@@ -22,7 +22,7 @@ from pixelcnn_jax.models.products import product, window_product
 
 Dropout = Callable[[Array], Array]
 Features = Float[Array, "batch height width _"]  # of any number of channels
-PRE_ACTIVATION = "pre_activation of a layer"  # checkpoint name of the pre-activations
+PRE_ACTIVATION = "pre_activation of a layer"  # by this name, jax.checkpoint finds and saves them
 
 
 def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "batch height width features"]:
@@ -58,7 +58,7 @@ def vertical_conv(
     x: Float[Array, "batch rows width features"],
     memory: Float[Array, "batch remembered width features"],
 ) -> tuple[Float[Array, "batch rows width *out"], Float[Array, "batch remembered width features"]]:
-    """Convolves over each row and the rows above it, the convolution of the vertical stack.
+    """Computes the convolution of the vertical stack, over each row and the rows above it.
 
     Args:
       kernel: Shape [kernel_rows, kernel_columns, features, out...], for filters of size n: ceil(n/2) rows, or
@@ -105,7 +105,7 @@ def horizontal_conv_valid(
 def horizontal_conv(
     kernel: Float[Array, "kernel_columns features *out"], x: Float[Array, "batch height width features"]
 ) -> Float[Array, "batch height width *out"]:
-    """Convolves over the pixels left of each pixel, without the pixel itself: part of the horizontal stack.
+    """Computes the part of the horizontal convolution that reads the pixels to the left of each pixel.
 
     Args:
       kernel: Shape [kernel_columns, features, out...], for filters of size n: floor(n/2) columns.
@@ -212,8 +212,8 @@ def condition_terms(
     Args:
       layer: The parameters of a layer, with the kernels of h and s by names such as "vertical_h".
       stack: The name of the stack, "vertical" or "horizontal".
-      condition: The vector h, which is added alike at every pixel, and the map s, each of whose vectors is added at its
-        pixel. Each of the two has a separate V.
+      condition: The vector h and the map s, each with a separate V. The term V h is the same at every pixel, and V s is
+        computed from the vector of s at each pixel.
       precision: Precision of the matrix products, as in ``jax.numpy.dot``.
 
     Returns:
@@ -249,7 +249,7 @@ def vertical_layer(
     memory: Float[Array, "batch remembered width features"],
     condition: Condition,
 ) -> VerticalOutput:
-    """Computes the vertical stack of a layer (figure 2): its convolution, gate, and term of the horizontal stack.
+    """Computes the vertical stack of a layer (figure 2), and what it adds to the gates of the horizontal stack.
 
     Args:
       layer: The parameters of a layer.
@@ -258,7 +258,8 @@ def vertical_layer(
       condition: h and s of these rows.
 
     Returns:
-      The output, the term of the horizontal stack, and the new memory.
+      The output of the convolution, what the horizontal stack adds to its pre-activation, the gated output, and the new
+      memory.
     """
     pre_activation, memory = vertical_conv(layer["vertical"]["kernel"], x, memory)
     pre_activation = checkpoint_name(add_bias(pre_activation, layer["vertical"]["bias"]), PRE_ACTIVATION)
@@ -282,14 +283,15 @@ def horizontal_layer(
     residual: bool = True,
     drop: Dropout = lambda x: x,
 ) -> tuple[Float[Array, "batch height width out_features"], Float[Array, "batch height width out_features"]]:
-    """Computes the horizontal stack of a layer, from the terms of other pixels and the current pixel.
+    """Computes the horizontal stack of a layer from the current pixel, given the sums over all other pixels.
 
     Args:
       layer: The parameters of a layer; in sampling, the part of them that reads one colour.
       x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
-      pre_activation: The sum of all other terms of the gates: of the vertical stack, of the pixels to the left and, in
-        sampling, of the earlier colours.
-      out: The sum of all other terms of the output: the bias and, in sampling, the terms of the earlier colours.
+      pre_activation: What the gates sum up besides the current pixel: the contributions of the vertical stack, of the
+        pixels to the left and, in sampling, of the earlier colours.
+      out: What the output sums up besides the gated units: the bias and, in sampling, the contributions of the earlier
+        colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 
@@ -315,7 +317,7 @@ def horizontal_rows(
     Args:
       layer: The parameters of a layer.
       x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
-      crossing: The term of the vertical stack, from ``vertical_layer``.
+      crossing: What the vertical stack adds to the gates, from ``vertical_layer``.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
 

@@ -81,7 +81,7 @@ def make_network(config: ModelConfig, spec: ImageSpec) -> Any:
 
 
 def register(network: Class) -> Class:
-    """Registers a class of your own, as a decorator, so that ``load_pretrained`` can build it from a card.
+    """A decorator that registers a class of your own, so that ``load_pretrained`` can build it from a card.
 
     Args:
       network: A Linen module whose fields are plain values. One with the fields ``levels`` and ``channels`` can also be

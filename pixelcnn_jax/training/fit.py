@@ -102,14 +102,14 @@ def fit(
       images: Integers 0 to ``levels - 1``, or bool, of shape [count, height, width, channels] or, for one channel,
         [count, height, width].
       h: The condition, one row per image: vectors [count, condition] of any dtype, or class labels [count], integers or
-        bool, which a network of this package reads as one-hot vectors and any other network gets as int32; a
-        ``ConditionalModel`` takes what its conditioner reads. None for p(x).
+        bool. Networks of this package read labels as one-hot vectors, and your own get int32. A ``ConditionalModel``
+        takes what its conditioner reads. None for p(x).
       s: Maps [count, height, width, map_features]; None for a model without maps.
       levels: Number of intensity levels of a sub-pixel. None takes that of the model, and otherwise 2 for bool, 256 for
         uint8 and 65,536 for uint16.
       validation: Fraction of the images to hold out, chosen at random, or the indices of those to hold out.
-      steps: Number of training steps. The schedule spans them: to train for less time, lower ``steps``; do not
-        interrupt.
+      steps: Number of training steps. The learning rate falls to zero over all of them, so to train for less time,
+        lower ``steps`` rather than interrupt.
       key: PRNG key of the initial parameters, the held-out images, the order of the images and dropout. None is
         ``jax.random.key(0)``.
       variables: Variables to start from, for example those of a published model; None draws new ones.

@@ -19,8 +19,8 @@ class Information(NamedTuple):
     """The information that measurements hold about what was measured, as ``information`` returns it.
 
     All entropies are in bits per pixel; those of the channels of a pixel are added up. The interval says how much the
-    figure would differ for other images of the same kind. It omits the gap of the model: a model that predicts the
-    measurements less well than their true distribution would has a larger entropy, so ``bits`` is an upper bound.
+    figure would differ for other images of the same kind. It omits the gap of the model: an imperfect model finds the
+    measurements less predictable than they are, so its entropy is too large and ``bits`` is an upper bound.
 
     Attributes:
       bits: Estimate of I(X; Y), ``entropy - noise_entropy``.
@@ -49,7 +49,7 @@ def information(
     """Estimates the information that noisy images Y hold about the noiseless ones X, with a 95 % interval.
 
     The entropy H(Y) is the mean of -log2 p(y) under a model of the measurements; the entropy H(Y | X) is that of the
-    noise. The interval is the bootstrap's: it resamples the images, and with them both entropies.
+    noise. The interval is a bootstrap interval: the images are resampled, each with both of its entropies.
 
     Args:
       model: A model of the noisy images, trained on others than those given here.
@@ -57,9 +57,10 @@ def information(
       images: Measurements, integers 0 to ``model.levels - 1``, of shape [count, height, width, channels]; the last axis
         may be missing if there is one channel. ``pixelcnn_jax.noise.as_counts`` quantises floats.
       noise: ``Poisson``, ``Gaussian`` or ``BernoulliFlips`` of ``pixelcnn_jax.noise``, or any object with the method
-        ``entropy(clean)``, which returns nats per sub-pixel.
-      clean: The noiseless images X in levels, of the shape of ``images``. None estimates H(Y | X) by the noise's method
-        ``estimate(images)``, whose documentation states its bias; the Gaussian and the binary one have none.
+        ``entropy(clean)`` or, if ``clean`` is None, ``estimate(images)``; both return nats for each sub-pixel.
+      clean: The noiseless images X in levels, of the shape of ``images``. None estimates H(Y | X) by the method
+        ``estimate(images)`` of the noise. The documentation of ``Poisson.estimate`` states its bias; ``Gaussian`` and
+        ``BernoulliFlips`` have none.
       batch_size: Number of images at a time, rounded up to a multiple of the number of devices.
 
     Returns:

@@ -57,8 +57,8 @@ class ConstantCondition(nn.Module):
 class ConditionalModel(nn.Module):
     """A model of p(x | h) whose network reads a map s = m(h), which another module computes (equation 5).
 
-    A Linen module. It is called, sampled and trained as a network is, with the h that its conditioner takes and without
-    s.
+    This is a Linen module. It is called, sampled and trained as a network is, with the h that its conditioner takes and
+    without s.
 
     Attributes:
       network: The network, for example a ``GatedPixelCNN``, whose ``init`` gets the map.

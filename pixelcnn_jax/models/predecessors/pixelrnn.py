@@ -25,13 +25,13 @@ DIRECTIONS = ("from_left", "from_right")  # of the Diagonal BiLSTM
 class RowLSTM(ResidualNetwork):
     """The Row LSTM of van den Oord et al. 2016 (1601.06759, section 3.1): an LSTM from the top row to the bottom row.
 
-    It is called, conditioned, sampled and trained as ``GatedPixelCNN`` is; h and s enter the input-to-state map of each
-    layer (section 3.6).
+    It is called, conditioned, sampled and trained as ``GatedPixelCNN`` is; the conditions h and s enter the
+    input-to-state convolution of each layer (section 3.6).
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
       channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
-      features: Number h of feature maps of the LSTM; between layers there are 2h.
+      features: Number of feature maps of the LSTM, which the paper calls h; between layers there are twice as many.
       layers: Number of layers after the first.
       kernel_size: Size k of both 1 x k convolutions, odd and at least 3.
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
@@ -41,8 +41,8 @@ class RowLSTM(ResidualNetwork):
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
         reads intensities.
-      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517),
-        for many levels; 0 predicts a softmax over the levels.
+      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517).
+        Use it for many levels. 0 predicts a softmax over the levels.
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
@@ -91,13 +91,13 @@ class DiagonalBiLSTM(ResidualNetwork):
 
     It sees all of the image so far but one sub-pixel: as the paper defines it, it misses the last channel of the
     rightmost pixel of the row above, unless the first convolution reaches that pixel. It is called, conditioned and
-    trained as ``GatedPixelCNN`` is; h and s enter the input-to-state maps. It has no cache, so that sampling reruns the
-    network for each sub-pixel.
+    trained as ``GatedPixelCNN`` is; the conditions h and s enter the input-to-state convolutions. It has no cache, so
+    that sampling reruns the network for each sub-pixel.
 
     Attributes:
       levels: Number of intensity levels of a sub-pixel, 2 to 65,536; images hold the integers 0 to ``levels - 1``.
       channels: Number of channels of a pixel, which are predicted one after the other, 1 for grey and 3 for RGB.
-      features: Number h of feature maps of each LSTM; between layers there are 2h.
+      features: Number of feature maps of each LSTM, which the paper calls h; between layers there are twice as many.
       layers: Number of layers after the first.
       kernel_size: Not used.
       first_kernel_size: Size of the filters of the first layer, odd and at least 3. That layer excludes the current
@@ -107,8 +107,8 @@ class DiagonalBiLSTM(ResidualNetwork):
         multiple of 1/256.
       code_features: Size of a learned embedding of each level, for the codes of a VQ-VAE, whose order means nothing; 0
         reads intensities.
-      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517),
-        for many levels; 0 predicts a softmax over the levels.
+      mixture: Number of discretised logistic distributions that are mixed into the prediction (PixelCNN++, 1701.05517).
+        Use it for many levels. 0 predicts a softmax over the levels.
       point_masses: Whether the mixture has two additional point masses, at the lowest and at the highest level, for
         images with plain black or white areas.
       dtype: Type of the operands of matrix products, "float32", "bfloat16", "float16" or "float64". Logits are float32
