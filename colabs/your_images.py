@@ -102,8 +102,8 @@ if FOLDER is None and not os.path.exists(folder):
 # yourself, and skip the command that scores files. Images are arrays of integers with the shape [count, height, width,
 # channels], and labels are integers from 0.
 #
-# If the images of your folder have no classes, write `labels=False` in both calls of `load`, and
-# skip the section *Condition on the class*.
+# If the images of your folder have no classes, write `labels=False` in both calls of `load`, and skip the section
+# *Condition on the class*.
 
 # %%
 train = read_all(load("folder", "train", data_dir=folder, resize=SIZE, labels=True))
