@@ -180,7 +180,7 @@ def bad_files(count):
 
 def test_refuses(page):
     for data in bad_files(20):
+        page.evaluate("document.querySelector('#file').textContent = ''")  # what it said of the file before
         page.set_input_files("#choose", {"name": "x.pcnn", "mimeType": "", "buffer": data})
         page.wait_for_selector("#file:text-matches('[.]$')")
         assert re.match("This file|This is not", page.inner_text("#file")), page.inner_text("#file")
-        page.evaluate("document.querySelector('#file').textContent = ''")
