@@ -157,8 +157,8 @@ def as_levels(pixels: Intensities, *, levels: int) -> Intensities:
     return np.round(pixels * ((levels - 1) / 255)).astype(np.uint8)
 
 
-def grid(images: Grid, *, levels: int) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
-    """Arranges images in a grid, one grey pixel apart.
+def grid(images: Grid, *, levels: int, gap: int = 1) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
+    """Arranges images in a grid, ``gap`` grey pixels apart.
 
     Three channels are RGB; otherwise only the first is shown. Of more than 256 levels, those between two percentiles
     are shown, which stderr names.
@@ -172,10 +172,10 @@ def grid(images: Grid, *, levels: int) -> UInt8[np.ndarray, "grid_height grid_wi
         images, levels = np.clip((images - low) * (255 / max(1, high - low)), 0, 255).astype(np.uint8), 256
     scaled = as_pixels(images, levels=levels)
     rows, columns, height, width, colours = scaled.shape
-    framed = np.full((rows, columns, height + 1, width + 1, colours), 128, np.uint8)
-    framed[:, :, 1:, 1:] = scaled
-    flat = framed.transpose(0, 2, 1, 3, 4).reshape(rows * (height + 1), columns * (width + 1), colours)
-    return np.pad(flat, ((0, 1), (0, 1), (0, 0)), constant_values=128)
+    framed = np.full((rows, columns, height + gap, width + gap, colours), 128, np.uint8)
+    framed[:, :, gap:, gap:] = scaled
+    flat = framed.transpose(0, 2, 1, 3, 4).reshape(rows * (height + gap), columns * (width + gap), colours)
+    return np.pad(flat, ((0, gap), (0, gap), (0, 0)), constant_values=128)
 
 
 def save_grid(path: pathlib.Path, images: Grid, *, levels: int) -> None:
