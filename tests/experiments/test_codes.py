@@ -108,7 +108,7 @@ def test_the_commands_know_that_bits_of_codes_are_no_likelihood(pixelcnn, two_le
     assert f"{result['scores']['test']['bits_of_codes']:.2f} bits of codes" in said
     refused = ["score", workdir, tmp_path], ["compress", workdir, tmp_path, "-o", tmp_path / "x"]
     for line in (*refused, ["evaluate", workdir, "--mean-over=mirrored"]):
-        assert "no likelihood of pixels, so" in pixelcnn(*line, mistake=True)
+        assert "not a likelihood of pixels, so" in pixelcnn(*line, mistake=True)
     assert "100 samples" in pixelcnn("sample", workdir, "-o", tmp_path / "grid.png")
     save_grid(tmp_path / "digit.png", np.eye(8, dtype=int).reshape(1, 1, 8, 8, 1), levels=2)
     line = ["sample", workdir, "--complete", tmp_path / "digit.png", "--label", 3, "-o", tmp_path / "some.png"]
