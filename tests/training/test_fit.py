@@ -194,7 +194,7 @@ def test_a_loss_that_diverges_names_the_learning_rate():
 
 def test_a_folder_needs_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "orbax", None)
-    with pytest.raises(InputError, match=r"pixelcnn-jax\[train\]"):
+    with pytest.raises(InputError, match=r"\.\[train\]"):
         fit(TINY, IMAGES, workdir=tmp_path)
 
 
