@@ -282,7 +282,7 @@ def test_a_constant_condition_is_as_long_as_its_kernels(tmp_path):
     for condition in (ConstantCondition(10_000_000), ConstantCondition(5, 5)):
         variables = {"params": {"network": variables_of("network with h")["params"]}}
         save_pretrained(tmp_path, ConditionalModel(NETWORK, condition), variables, {"image_spec": SPEC})
-        with pytest.raises(InputError, match="h must have size 5"):
+        with pytest.raises(InputError, match="size must be 5, as h has"):
             load_pretrained(tmp_path)
 
 
