@@ -176,7 +176,7 @@ PROGRAMS = {
     "information": (["--steps=1"], {"PHOTONS": (10,), "TRAINED": 40, "TESTED": 4}),
     "input": (["--blocks=1", "--steps=1"], {}),
     "ising": ([], {"LAYERS": {4: 1}}),
-    "netket_energy": (["gated", "--length=3", "--seeds=1", "--steps=1", "--samples=16"], {}),
+    "netket_energy": (["gated", "--length=2", "--seeds=1", "--steps=1", "--samples=16"], {}),
     "peers": None,
     "sampling": (["--batch=1"], {"R": TINY}),
     "speedrun": (["digits", "--seeds=2"], {"TRACKS": TRACKS}),
