@@ -98,7 +98,11 @@ class Recipe(NamedTuple):
 
 
 def required(value: Value | None, field: str) -> Value:
-    """Returns what an experiment learns from; raises InputError with the field of ``config.data`` that is missing."""
+    """Returns what an experiment learns from.
+
+    Raises:
+      InputError: If there is none; it names the field of ``config.data`` that would provide it.
+    """
     if not value:
         raise InputError(f"config.data.{field} must be set: this experiment learns from what it adds to the images.")
     return value

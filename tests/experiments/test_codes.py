@@ -17,7 +17,7 @@ from tiny import tiny_run
 
 from experiments.extensions.tokenizer import perplexity
 from pixelcnn_jax import InputError, load_pretrained, nll
-from pixelcnn_jax.codes import CodeModel, touched
+from pixelcnn_jax.codes import CodeModel, _apply, touched
 from pixelcnn_jax.data.image_files import read_image, save_grid
 from pixelcnn_jax.models.tokenizer import Tokenizer
 from pixelcnn_jax.training.checkpoint import Checkpoints
@@ -97,7 +97,11 @@ def test_the_coarse_codes_are_the_map_of_the_fine_prior(two_levels):
 def test_a_completion_keeps_what_is_observed(two_levels):
     _, model, _, observed, h = two_levels
     mask = np.broadcast_to(np.arange(8)[:, None, None] < 6, (1, 8, 8, 1))
-    images = [model.sample(jax.random.key(i), shape=(4, 8, 8), h=h, observed=observed, mask=mask) for i in range(2)]
+    images, programs = [], []
+    for i in range(2):
+        images.append(model.sample(jax.random.key(i), shape=(4, 8, 8), h=h, observed=observed, mask=mask))
+        programs.append(_apply._cache_size())
+    assert programs[0] == programs[1] > 0  # the second time nothing is compiled
     np.testing.assert_array_equal(images[0][:, :6], observed[:, :6])
     assert (images[0] != images[1]).any()
 
