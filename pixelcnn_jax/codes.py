@@ -40,16 +40,6 @@ class CodeModel(NamedTuple):
         return [prior for prior, name in TOKENIZERS.items() if name in self.networks] or ["prior"]
 
     @property
-    def levels(self) -> int:
-        """Number of intensity levels of a sub-pixel of the images."""
-        return self.networks["tokenizer"].levels
-
-    @property
-    def channels(self) -> int:
-        """Number of channels of the images."""
-        return self.networks["tokenizer"].channels
-
-    @property
     def conditioner(self) -> Any:
         """The conditioner of the prior that reads h; None for vectors and labels."""
         return getattr(self.networks[self.priors[0]], "conditioner", None)
@@ -76,10 +66,8 @@ class CodeModel(NamedTuple):
           Bits of shape [batch].
         """
         codes = self.encode(images)
-        nats = [
-            nll(self.networks[name], self.variables[name], codes[name], **self.condition(name, codes, h), key=key)
-            for name in self.priors
-        ]
+        given = {name: self.condition(name, codes, h) for name in codes}
+        nats = [nll(self.networks[name], self.variables[name], codes[name], **given[name], key=key) for name in codes]
         return jnp.sum(jnp.stack(nats), axis=0) / jnp.log(2)
 
     def sample(
@@ -111,7 +99,8 @@ class CodeModel(NamedTuple):
             factor = self.networks[TOKENIZERS[name]].factor
             size, given = (shape[0], shape[1] // factor, shape[2] // factor), self.condition(name, codes, h)
             if observed is not None and mask is not None:
-                known = self.encode(jnp.where(mask, observed, self.levels // 2))[name]
+                grey = self.networks["tokenizer"].levels // 2
+                known = self.encode(jnp.where(mask, observed, grey))[name]
                 given |= {"observed": known, "mask": ~touched(~mask, factor)}
             codes[name] = sample(self.networks[name], self.variables[name], its_key, shape=size, **given, **options)
         images = self._run("tokenizer", codes["prior"], "decode")

@@ -6,13 +6,13 @@ s. The score is the bits of all codes of an image, which are no likelihood of it
 
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from experiments.shared.measuring import check_experiment
 from experiments.shared.models import blank, init_of_each
@@ -55,17 +55,15 @@ def make_experiment(config: RunConfig, spec: ImageSpec, prepared: Variables | No
 
     def draw(params: Params, key: Key[Array, ""], source: Mapping[str, Any]) -> Pictures:
         rows, columns = config.train.sample_rows, config.train.sample_columns
-        h = None if source["h"] is None else jnp.repeat(source["h"], columns, axis=0)
-        size = rows * columns, spec.height, spec.width
+        size, h = (rows * columns, spec.height, spec.width), source["h"]
         if decode is None:
             images = CodeModel(networks, {**params, **variables}).sample(key, shape=size, h=h)
         else:
             images = decode(sample(networks["prior"], params["prior"], key, shape=size, h=h))
-        pictures = np.asarray(images, np.int32)[:, None]
+        pictures = [np.asarray(images, np.int32)]
         if section.show_nearest:
-            indices = nearest(pictures[:, 0], source["train"])
-            pictures = np.concatenate([pictures, source["train"][indices, None]], axis=1)
-        return pictures.reshape(rows, -1, *pictures.shape[2:])
+            pictures.append(nearest(pictures[0], source["train"]))
+        return np.stack(pictures, axis=1).reshape(rows, -1, *pictures[0].shape[1:])
 
     density = GIVEN_CAPTION if spec.words else GIVEN_LABEL if spec.classes else UNCONDITIONAL
     caption = "Samples, drawn as codes and decoded" + ", one class per row" * (density == GIVEN_LABEL)
@@ -100,12 +98,10 @@ def add_priors(config: RunConfig, spec: ImageSpec, networks: Networks, variables
     model, inputs = CodeModel(networks, variables), dict[str, Any]()
     codes = model.encode(blank(spec))
     for name, x in codes.items():
-        _, height, width, digits = x.shape
         levels = networks[TOKENIZERS[name]].values if variables else spec.levels
-        of_codes = replace(spec, height=height, width=width, channels=digits, levels=levels)
-        networks[name] = make_network(config.model, of_codes)
+        networks[name] = make_network(config.model, ImageSpec(*x.shape[1:], levels))
         if spec.words and not inputs:  # s, the map of a caption, has 16 channels
-            networks[name] = ConditionalModel(networks[name], TextEncoder((height, width, 16), spec.words))
+            networks[name] = ConditionalModel(networks[name], TextEncoder((*x.shape[1:3], 16), spec.words))
         inputs[name] = x, *model.condition(name, codes, h).values()
     return inputs
 
@@ -123,16 +119,16 @@ def prepare(config: RunConfig, splits: Splits) -> Variables:
 
 
 def picture_source(config: RunConfig, splits: Splits) -> dict[str, Any]:
-    """Chooses h of each row, a class or a held-out caption, and the training images to show."""
-    rows, spec = config.train.sample_rows, splits.spec
-    batch = {"label": np.arange(rows) % (spec.classes or 1)}
+    """Chooses h of each sample, per row a class or a held-out caption, and the training images to show."""
+    rows, spec = np.arange(config.train.sample_rows).repeat(config.train.sample_columns), splits.spec
+    batch = {"label": rows % (spec.classes or 1)}
     if spec.words:
-        batch = read_all(splits.validation.take(np.arange(rows) * len(splits.validation) // rows, "captions"))
+        batch = read_all(splits.validation.take(rows * len(splits.validation) // config.train.sample_rows, "captions"))
     train = read_all(splits.train)["image"] if config.section.show_nearest else None
     return {"h": condition(spec, batch), "train": train}
 
 
-def nearest(images: np.ndarray, references: np.ndarray) -> Int[np.ndarray, " count"]:
+def nearest(images: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Finds the reference that has the least squared difference from each image."""
     a, b = (x.reshape(len(x), -1).astype(np.float32) for x in (images, references))
-    return np.argmin(np.sum(b**2, axis=1) - 2 * a @ b.T, axis=1)
+    return references[np.argmin(np.sum(b**2, axis=1) - 2 * a @ b.T, axis=1)]

@@ -67,7 +67,7 @@ def compress(
     with options.progress("compressing", rows * (1 + verify)) as on_row:
         data = b"".join(coding.compress_sizes(density.model, density.variables, sizes, verify=verify, on_row=on_row))
     atomic_write(output, data)
-    all_images, levels = [image for images in by_shape.values() for image in images.values()], density.model.levels
+    all_images, levels = [image for images in by_shape.values() for image in images.values()], density.spec.levels
     subpixels = sum(image.size for image in all_images)
     png = sum(round(png_bits_per_dim(image, levels=levels) * image.size / 8) for image in all_images)
     note = f", by {density.name}"

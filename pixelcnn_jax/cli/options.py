@@ -146,14 +146,14 @@ def load_density(name: str, *, codes: bool = False) -> Density:
       InputError: for a missing model, a mismatch, or another kind of experiment.
     """
     density = Density(name, *load_pretrained(name))
-    if isinstance(density.model, Mapping) and {"prior", "tokenizer"} <= density.model.keys():
+    model, card, spec = density.model, density.card, density.spec
+    if isinstance(model, Mapping) and {"prior", "tokenizer"} <= model.keys():
         if not codes:
             raise InputError(
                 f"{name} is a prior of codes: its bits of codes are not a likelihood of pixels, so only `sample`, and "
                 "`evaluate` without --mean-over, support it."
             )
-        density = density._replace(model=CodeModel(density.model, density.variables))
-    model, card, spec = density.model, density.card, density.spec
+        density, model = density._replace(model=CodeModel(model, density.variables)), model["tokenizer"]
     if not (hasattr(model, "levels") and hasattr(model, "channels")) or card["density"] not in CONDITION_KEYS:
         raise InputError(
             f"{name} must be a model of {' or '.join(CONDITION_KEYS)}, not of experiment {card['experiment']!r}: "

@@ -60,7 +60,7 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
     Raises:
       InputError: as ``read_fitted``, or for an image smaller than a patch.
     """
-    data, levels, (height, width, channels) = density.data, density.model.levels, density.spec.shape
+    data, levels, (height, width, channels) = density.data, density.spec.levels, density.spec.shape
     _check_kind(density)
     if data.scan == "columns":
         height, width = width, height
@@ -113,7 +113,7 @@ def read_exact(file: Path, density: Density) -> image_files.Pixels:
       InputError: for contents beyond pixels, or intermediate values.
     """
     _check_kind(density)
-    pixels, levels = image_files.read_image(file, channels=density.model.channels), density.model.levels
+    pixels, levels = image_files.read_image(file, channels=density.spec.channels), density.spec.levels
     if _holds_levels(density, stored_name(str(file))):
         check_values(pixels, levels, name=str(file))
         return pixels.astype(np.uint16) if levels > 256 else pixels
@@ -132,22 +132,22 @@ def read_exact(file: Path, density: Density) -> image_files.Pixels:
 def to_pixels(image: Levels, density: Density, name: str = "") -> image_files.Pixels:
     """Converts levels to the pixels of a file of this name: the inverse of ``read_exact``."""
     if not _holds_levels(density, name):
-        return image_files.as_pixels(image, levels=density.model.levels)
-    return image.astype(np.uint8 if density.model.levels <= 256 else np.uint16)
+        return image_files.as_pixels(image, levels=density.spec.levels)
+    return image.astype(np.uint8 if density.spec.levels <= 256 else np.uint16)
 
 
 def reoriented(image: Levels, density: Density) -> Levels:
     """Inverts and scans levels as the model reads them; an involution."""
-    return SCANS[density.data.scan](density.model.levels - 1 - image if density.data.invert else image)
+    return SCANS[density.data.scan](density.spec.levels - 1 - image if density.data.invert else image)
 
 
 def _holds_levels(density: Density, name: str = "") -> bool:
     """Whether files, or one of this name, hold levels and not intensities."""
-    data, arrays = density.data, name.endswith(".npy") or density.model.levels > 256
+    data, arrays = density.data, name.endswith(".npy") or density.spec.levels > 256
     return arrays or (data.dataset == "folder" and data.bits is None and data.binarize == "none")
 
 
 def _check_kind(density: Density) -> None:
-    channels, levels = density.model.channels, density.model.levels
+    channels, levels = density.spec.channels, density.spec.levels
     if channels != 1 and (channels != 3 or levels > 256):
         raise InputError(f"{density.name} must have 1 channel, or 3 of at most 256 levels, to read image files.")

@@ -82,7 +82,7 @@ def sample(
         whole = read_fitted(image, density)
         mask = scan(given_mask(hide, share, scan(whole).shape[:2]))
         arguments |= {"observed": np.broadcast_to(whole, (count, *whole.shape)), "mask": mask[None]}
-        shown = np.stack([whole, np.where(mask, whole, density.model.levels // 2)])
+        shown = np.stack([whole, np.where(mask, whole, density.spec.levels // 2)])
     by_codes = isinstance(density.model, CodeModel)
     draw = density.model.sample if by_codes else partial(sampling.sample, density.model, density.variables)
     with options.progress("sampling", height) as on_row:
@@ -91,7 +91,7 @@ def sample(
     shown = scan(np.concatenate([shown, images]))
     rows = -(-len(shown) // columns)
     filled = np.pad(shown, ((0, rows * columns - len(shown)), (0, 0), (0, 0), (0, 0)))
-    save_grid(output, filled.reshape(rows, columns, *shown.shape[1:]), levels=density.model.levels)
+    save_grid(output, filled.reshape(rows, columns, *shown.shape[1:]), levels=density.spec.levels)
     summary = {"model": name, "images": count, "seed": seed, "output": str(output)}
     if image is not None:
         in_order = bool((np.diff(mask.ravel().astype(int)) <= 0).all()) and not by_codes

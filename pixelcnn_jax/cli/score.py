@@ -48,7 +48,7 @@ def score(name: str, files: tuple[Path, ...], label: str | None, as_json: bool) 
                     raise InputError(f"{names[i]}: {NOT_FINITE}")
                 if not found[i]:
                     on_image(i)
-                found[i].append((score, score - png_bits_per_dim(image, levels=density.model.levels)))
+                found[i].append((score, score - png_bits_per_dim(image, levels=density.spec.levels)))
     rows: list[dict[str, Any]] = []
     for name, figures in zip(names, found, strict=True):
         bits, less = np.mean(figures, axis=0).tolist()
