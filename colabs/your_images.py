@@ -19,8 +19,9 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pixelcnn-jax/pixelcnn-jax/blob/main/colabs/your_images.ipynb)
 #
 # In this tutorial you train a [PixelCNN](https://arxiv.org/abs/1606.05328) on a folder of images, draw new images from
-# it, save them, and measure how probable images are. Then you train a model of each class, let it complete images, and
-# compress images with it. Every step is shown in Python, and in a shell too if there is a command for it.
+# it, save them, and measure how probable images are. Then you train a second model, which draws the class that you
+# choose. At the end, the first model completes images and compresses them. Every step is shown in Python, and most of
+# them as commands for a shell, too.
 #
 # The images are handwritten digits, so that you can run everything at once, in five to ten minutes on one CPU core. To
 # use images of your own, change the values in one cell. No GPU is needed for images of this size.
@@ -130,8 +131,8 @@ model, variables, history = fit(None, images, levels=LEVELS, steps=STEPS, workdi
 
 # %% [markdown]
 # `history` has the scores as numbers. The curve of the held-out images tells you whether to train for longer: if it is
-# still falling at the end, choose more `STEPS` and a new `WORKDIR`. The loss of the training images is not the lower
-# one here, because dropout is on while it is computed.
+# still falling at the end, choose more `STEPS` and a new `WORKDIR`. Here, the curve
+# of the training images lies above that of the held-out images, because dropout is on while their loss is computed.
 
 # %%
 curves = {}
@@ -205,8 +206,8 @@ show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 
 # %% [markdown]
 # In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`,
-# is what remains if you subtract the bits/dim of the image as a PNG file. It is the better score if you look for
-# anomalies, because plain images have low bits/dim under any model.
+# is the bits/dim of the model minus those of the image as a PNG file. Use it to look for anomalies: a plain image has
+# low bits/dim under any model, but its PNG file is small, too, so the difference says whether the image is odd.
 
 # %% language="sh"
 # pixelcnn score plain "$FOLDER/test" | head -n 4
@@ -218,7 +219,7 @@ show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 
 # %%
 classes = int(labels.max()) + 1
-by_class, class_variables, _ = fit(None, images, h=labels, levels=LEVELS, steps=STEPS, workdir="classes")
+by_class, class_variables, _ = fit(None, images, h=labels, levels=LEVELS, steps=STEPS, workdir="by_class")
 drawn = sample(
     by_class, class_variables, jax.random.key(1), shape=(8 * classes, SIZE, SIZE), h=np.arange(classes).repeat(8)
 )
@@ -226,7 +227,7 @@ show(drawn, rows=classes)
 
 # %% [markdown]
 # Each row has one class. The labels count the folders of the classes in alphabetical order, from 0. In a shell,
-# `pixelcnn sample classes --label=3 -o class_3.png` draws a grid of the class with label 3 only, which is the threes
+# `pixelcnn sample by_class --label=3 -o class_3.png` draws a grid of the class with label 3 only, which is the threes
 # here.
 #
 # The label tells the model something about the image, so the images become more probable.
@@ -239,7 +240,8 @@ print(f"{score.bits_per_dim:.3f} bits/dim given the class")
 # ## Complete an image
 # The model draws an image pixel by pixel, in rows from the top. It can therefore continue an image whose first rows are
 # known. The mask is true where pixels are known. The top row of the picture shows test images. In the rows below, the
-# model was given only the upper half of each, and has drawn the lower half in three ways.
+# model was given only the upper half of each, and has drawn the lower half in three ways. In a shell, `pixelcnn sample
+# plain --complete=FILE --hide=bottom -o completed.png` completes one image file.
 
 # %%
 known = np.arange(SIZE).reshape(1, SIZE, 1, 1) < SIZE // 2
@@ -252,8 +254,8 @@ show(np.concatenate([originals, completed]), rows=4)
 # ## Compress
 # A model that predicts pixels well can also store them in few bits. To restore the images, a computer must compute
 # exactly the same probabilities as the one that compressed them. Therefore `quantise` first turns the network into one
-# that computes in integers, whose ranges it determines from typical images. `compress` then makes a string of bytes,
-# from which `decompress` restores the images exactly.
+# that computes in integers. To find how large these integers become, it runs the network on typical images, here 500
+# of the training images. `compress` then makes a string of bytes, from which `decompress` restores the images exactly.
 
 # %%
 integer, integers = quantise(model, variables, images[:500])

@@ -21,8 +21,8 @@ def get_config(step: str = "1") -> ConfigDict:
     config.optimizer.update(name="muon", learning_rate=7e-3, weight_decay=0.1)
     config.train.update(batch_size=16, microbatch_size=2, steps=10_000, eval_batch_size=128, eval_every=1_000)
     config.train.published = (
-        ("UvA tutorial 12, JAX", "test", "bits/dim", 0.820),
-        ("UvA tutorial 12, PyTorch", "test", "bits/dim", 0.808),
+        ("UvA tutorial 12 (JAX)", "test", "bits/dim", 0.820),
+        ("UvA tutorial 12 (PyTorch)", "test", "bits/dim", 0.808),
     )
     if step_number(step, 2) == 2:
         config.model.update(head_features=128, dtype="bfloat16")

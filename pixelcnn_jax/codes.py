@@ -107,7 +107,7 @@ class CodeModel(NamedTuple):
         return images if observed is None or mask is None else jnp.where(mask, observed, images)
 
     def condition(self, name: str, codes: Mapping[str, Array], h: ConditionLike | None) -> dict[str, Any]:
-        """Chooses h of a prior, and with two levels s of the fine one, the map of the coarse codes."""
+        """Chooses the condition of a prior: h, and for the fine one of two also s, the map of the coarse codes."""
         if name == self.priors[0]:
             return {"h": h}
         # The map of captions is the coarse prior's: the fine one reads labels, but no captions.
@@ -115,7 +115,7 @@ class CodeModel(NamedTuple):
         return {"h": None if by_words else h, "s": self.map_of(codes["coarse_prior"])}
 
     def map_of(self, codes: Codes) -> Float[Array, "batch height width values"]:
-        """Computes s of the fine prior: the digits of the coarse code above, one-hot."""
+        """Computes s of the fine prior: at each place, the one-hot digits of the coarse code that covers it."""
         coarse: Tokenizer = self.networks["coarse_tokenizer"]
         ratio = coarse.factor // self.networks["tokenizer"].factor
         one_hot = jax.nn.one_hot(codes, coarse.values).reshape(*codes.shape[:3], -1)

@@ -66,7 +66,7 @@ def pretrained_names() -> list[str]:
 
 
 def name_of(path: Path) -> str:
-    """Writes a path as a name that is no published one."""
+    """Writes a path, with ./ before it if it is also a published name."""
     return f".{os.sep}{path}" if str(path) in pretrained_names() else str(path)
 
 
@@ -168,8 +168,9 @@ def save_pretrained(
         class label if ``classes`` is given, or if "image_spec" has as many classes as the h of the network has entries.
         Otherwise h is taken for a vector.
       image_shape: Height and width of its images, unless the card has an "image_spec".
-      classes: Number of classes if h is a class label, since the weights do not tell labels from vectors; for use with
-        ``image_shape``. None means that h, if there is one, is a vector.
+      classes: Number of classes, if h is a class label, because the weights alone do not tell a label from a vector.
+        None means that h, if there is one, is a vector. If the card has an "image_spec", set its field ``classes``
+        instead.
 
     Returns:
       Nothing.

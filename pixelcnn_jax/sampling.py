@@ -51,8 +51,8 @@ def sample(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which become one-hot
+        vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
       mask: A bool array that broadcasts to the shape of the images, true at observed sub-pixels. If the observed pixels
@@ -105,8 +105,8 @@ def sample_and_log_prob(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which become one-hot
+        vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
       mask: A bool array that broadcasts to the shape of the images, true at observed sub-pixels. If the observed pixels
@@ -180,8 +180,8 @@ def naive_sample(
         With a key per image, images with equal keys get equal noise in any batch. If the keys are sharded, so is the
         batch.
       shape: Number of images, height and width.
-      h: The condition, one row per image: vectors [batch, condition], or class labels [batch] for a network that reads
-        a one-hot vector; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
+      h: The condition, one row per image: vectors [batch, condition], or class labels [batch], which become one-hot
+        vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
       mask: A bool array that broadcasts to the shape of the images, true at observed sub-pixels. If the observed pixels
@@ -333,7 +333,8 @@ def _begun(
     out of range becomes -1, and gives its image the log-probability NaN.
     """
     images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)
-    # Keys of type rbg are converted to threefry by their first two words: vmap over rbg keys uses only the first key.
+    # vmap over JAX's keys of the kind "rbg" would use only the first of them, so all keys become "threefry" keys, which
+    # have two 32-bit words.
     key = jax.random.wrap_key_data(words[..., :2], impl="threefry2x32")
     keys = key if key.ndim else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
     return jnp.where((images >= 0) & (images < levels), images, -1), keys

@@ -36,7 +36,7 @@ def training_of(card: dict[str, Any]) -> dict[str, str]:
     return {
         "parameters": f"{card['parameters']:,}",
         "training": f"{seconds_of(card) / 60:.0f} min",
-        "augmentation": "views" if views else "flips" if config["data"]["flip"] else "none",
+        "augmentation": "flips, transposes, shifts" if views else "flips" if config["data"]["flip"] else "none",
     }
 
 
@@ -69,7 +69,7 @@ def rows_of(name: str) -> list[dict[str, str]]:
             "bits/dim (train)": figure(split, "bits_per_dim"),
             "nats (train)": figure(split, "nats"),
             "published": published(card, split),
-            "network": f"{model['network']}, {model['layers']} x {model['features']}",
+            "network": f"{model['network']}, {model['layers']} layers of {model['features']}",
             **training_of(card),
             "hardware": card["hardware"],
             "command": f"`{card['command']}`",

@@ -36,7 +36,7 @@ class DataConfig(Preparation):
     captions: bool = field(False, "add captions to the images (folder and mnist_scenes/32x32 only)")
     flip: bool = field(False, "mirror half of the training images horizontally")
     shift: int = field(0, "maximum translation of training images in pixels, zero-padded", min=0)
-    images_per_class: int = field(1, "consecutive training images of one class", min=1)
+    images_per_class: int = field(1, "number of images of one class that follow each other in a batch", min=1)
     max_examples: int = field(0, "maximum number of same-class examples per image", min=0)
     min_examples: int = field(0, "minimum number of examples per image, classes permitting", min=0)
 

@@ -39,7 +39,7 @@ class Preparation:
     height: int | None = field(None, "height after a centre crop, if it is not the width", min=1)
     grey: bool = field(False, "convert to grey")
     invert: bool = field(False, "invert intensities")
-    patch: int | None = field(None, "side of patches: drawn at random to train on, else of a grid over an image", min=1)
+    patch: int | None = field(None, "side of patches: at random places in training, on a grid in evaluation", min=1)
     scan: str = field("rows", "order: rows, columns (transposed) or backwards (rotated by 180°)", choices=tuple(SCANS))
 
     def steps(self, stored: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:

@@ -1,9 +1,11 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
-Training and cached sampling share the functions that compute a layer; sampling replaces those that shift or pad whole
-images. A layer reads a window of rows. The rows above the window are its ``memory``: zeros if a whole image is computed
-at once, and the rows computed before if it is computed row by row. Kernels are leaves of the tree of parameters that
-``GatedPixelCNN.parameter_shapes`` declares; ``models.colours.mask_params`` masks them before a layer reads them.
+Equations and figures are those of the paper, 1606.05328. Training and cached sampling share the functions that compute
+a layer. Those that shift or pad whole images are for training; in sampling, which has one row or pixel at a time,
+``models.gated_stream`` does their work. A layer reads a window of rows. The rows above the window are its ``memory``:
+zeros if a whole image is computed at once, and the rows computed before if it is computed row by row. Kernels are
+leaves of the tree of parameters that ``GatedPixelCNN.parameter_shapes`` declares; ``models.colours.mask_params`` masks
+them before a layer reads them.
 """
 
 import math
@@ -231,8 +233,8 @@ class VerticalOutput(NamedTuple):
 
     Attributes:
       pre_activation: The output of the convolution, before the condition is added.
-      crossing: What the horizontal stack adds to its pre-activation: a 1x1 convolution of ``pre_activation``, and the
-        bias and the condition of the horizontal stack.
+      crossing: A term of the pre-activation of the horizontal stack: a 1x1 convolution of this vertical
+        ``pre_activation``, plus the bias and the condition of the horizontal stack.
       out: The gated output, which the next layer reads.
       memory: The rows that the next call needs.
     """

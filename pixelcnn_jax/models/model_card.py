@@ -32,7 +32,7 @@ class CardFields:
     experiment: str = field("", "experiment of the run")
     density: str = field(UNCONDITIONAL, "learned density")
     guidance: bool = field(True, "whether conditions may have been dropped in training")
-    views: tuple[int, ...] | None = field(None, "indices of the views that h names")
+    views: tuple[int, ...] | None = field(None, "transformations that h names, as indices of data.views.views")
 
 
 def read_card_file(path: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ModelConfig:
     """The network of a run; ``levels`` and ``channels`` come from the data."""
 
     network: str = field("GatedPixelCNN", "class of the network", choices=NETWORKS)
-    features: int = field(64, "hidden channels per stack: p of the paper; h for PixelCNN and the PixelRNNs", max=2**20)
+    features: int = field(64, "hidden channels per stack, p in the paper (and h in 1601.06759)", max=2**20)
     layers: int = field(7, "number of layers after the first", min=1, max=2**12)
     kernel_size: int = field(3, "filter size n, odd", max=2**10)
     first_kernel_size: int = field(7, "filter size of the first layer, odd", max=2**10)

@@ -148,7 +148,7 @@ def advance_row(
       state: images, memory above the row, carry of ``choose``.
       choose: maps carry, logits, old value, column and colour to the new value and carry.
       read: replaces ``stream.read_colour``.
-      repeat: makes the batch that the stream reads.
+      repeat: maps images to the batch that the stream reads, for example each image twice, for guidance.
     """
     images, rows, carry = state
     at_row = partial(jax.lax.dynamic_slice_in_dim, start_index=row, slice_size=1, axis=1)

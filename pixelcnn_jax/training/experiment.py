@@ -19,7 +19,7 @@ LIKELIHOOD = "bits_per_dim"  # the measure of a loss that is a likelihood in nat
 Value = TypeVar("Value")
 Params = Any  # pytree
 Networks = dict[str, Any]  # named as in the parameter tree
-# "image", int32 [batch, height, width, channels], and "label", int32 [batch], if labelled
+# "image", int32 [batch, height, width, channels], and its condition, if any: "label", "caption", "examples", "h" or "s"
 Batch = Mapping[str, Array]
 Figures = dict[str, Any]  # of a report, by name
 Pictures = Int[Array | np.ndarray, "rows columns height width channels"]
@@ -39,8 +39,8 @@ class Experiment(NamedTuple):
         number of all sub-pixels of an image; a likelihood of some of them is "nats".
       density: The density that is learned, such as "p(x|y)".
       caption: The caption of the grid of pictures.
-      facts: What else the card of the model says: "views", the indices of the views that h names, and "guidance", False
-        if no condition was dropped in training.
+      facts: What else the card of the model says. "guidance" is False if no condition was dropped in training. "views"
+        lists which of ``data.views.views`` were trained, if h says how an image was flipped, transposed or shifted.
       picture_levels: The number of intensity levels of the pictures; None for that of the data.
     """
 
@@ -98,7 +98,7 @@ class Recipe(NamedTuple):
 
 
 def required(value: Value | None, field: str) -> Value:
-    """Returns what an experiment learns from.
+    """Returns a value that an experiment cannot do without, if it is there.
 
     Raises:
       InputError: If there is none; it names the field of ``config.data`` that would provide it.

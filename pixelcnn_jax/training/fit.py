@@ -51,8 +51,8 @@ class Fitted(NamedTuple):
       model: The network, which computes in float32 at least.
       variables: Its variables: the moving average of the parameters (EMA) at the best validation.
       history: One dict per record, with "step" and "seconds". The records of training have "train_bits_per_dim" and
-        "gradient_norm", means since the record before, "images_per_second", "learning_rate" and "skipped", the number
-        of steps that the means leave out because their gradient was not finite; those of a validation have
+        "gradient_norm" (means since the last record), "images_per_second", "learning_rate", and "skipped" (the number
+        of steps that the means leave out because their gradient was not finite). Those of a validation have
         "validation_bits_per_dim".
     """
 

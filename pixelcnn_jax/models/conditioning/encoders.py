@@ -106,7 +106,7 @@ class Deconvolution(nn.Module):
           Maps of shape [batch, height, width, map_features].
 
         Raises:
-          InputError: If there are so many stages that the first would be smaller than a quarter of a pixel.
+          InputError: If 2 to the number of stages is more than 4 times the longer side.
         """
         height, width, outputs = self.shape
         scale = 2 ** len(self.features)
