@@ -164,12 +164,13 @@ function boundsOf({ levels, mixture, tables }, outputs, temperature = 1) {
   const room = 2 ** 16 - Math.ceil(levels / 16), wider = Math.round(64 * Math.log(temperature));
   const weights = differences(divide(exp, logits, inverse, room));
   const scales = outputs.map((x) => clip(x + wider, 0, slopes.length - 1)).slice(2 * mixture);
-  const step = 2 ** (14 - bitLength(levels - 1)), far = 2 ** 20 - 1, bounds = [0];
+  const step = 2 ** (14 - bitLength(levels - 1)), bounds = [0];
   for (let v = 1; v < levels; v++) {
     let below = (weights[mixture] ?? 0) * 2 ** 16; // a point mass
     for (let k = 0; k < mixture; k++) {
+      const slope = slopes[scales[k]], far = Math.min(2 ** 20 - 1, Math.floor(2 ** 30 / slope));
       const distance = clip((2 * v - levels) * step - outputs[mixture + k], -far, far);
-      const argument = rescale(distance * slopes[scales[k]], slope_shifts[scales[k]]);
+      const argument = rescale(distance * slope, slope_shifts[scales[k]]);
       below += weights[k] * lookUp(logistic, argument);
     }
     bounds.push(v + Math.floor(below / 2 ** 12));

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Num
 
 from pixelcnn_jax.codec import frequencies
-from pixelcnn_jax.codec.tables import LIMIT, SLOPE_BITS, input_shift, precision_of
+from pixelcnn_jax.codec.tables import LIMIT, input_shift, precision_of
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.colours import colour_masks
@@ -42,8 +42,7 @@ def check_bounds(model: Network, variables: Variables) -> None:
         _require(0 <= heights[0] and heights[-1] <= 2**bits, f"logistic must be between 0 and 2**{bits}")
         _require(np.diff(heights).max() < 2**16, "logistic must rise by less than 2**16")
         _require((np.diff(heights) >= 0).all(), "logistic must not fall")
-        least, steepest = (1, 2**20) if wide else (0, 2**SLOPE_BITS)
-        _require((least <= slopes).all() and (slopes <= steepest).all(), f"slopes must be {least} to {steepest}")
+        _require((1 <= slopes).all() and (slopes <= 2**20).all(), "slopes must be 1 to 2**20")
     gates = np.full(model.features, np.floor(product * 2.0**-shift + 0.5))
     own_row = above = input_range(model, params)
     before = np.zeros(model.features)  # the largest features of the layer before

@@ -143,7 +143,7 @@ class IntegerMixture:
 
     def bound(self, numbers: Logistics, values: SymbolValues) -> Frequencies:
         """Sums the frequencies below a value: 0 at level 0, 2**20 at ``levels``."""
-        arguments, reach = self.arguments(numbers, values, MAX_DISTANCE), self.logistic.size // 2
+        arguments, reach = self.arguments(numbers, values), self.logistic.size // 2
         heights = self.logistic.at[jnp.clip(arguments, -reach, reach) + reach].get(mode="promise_in_bounds")
         count = numbers.means.shape[-1]
         below = jnp.sum(numbers.weights[..., :count] * heights, axis=-1, dtype=jnp.uint32)
@@ -153,9 +153,10 @@ class IntegerMixture:
         last = np.uint32(1 << MIXTURE_BITS)
         return jnp.where(values <= 0, np.uint32(0), jnp.where(values >= self.size, last, inner))
 
-    def arguments(self, numbers: Logistics, values: SymbolValues, reach: Any) -> Int32[Array, "*subpixels components"]:
+    def arguments(self, numbers: Logistics, values: SymbolValues) -> Int32[Array, "*subpixels components"]:
         """Computes the sigmoid's arguments at the lower edges of levels."""
         edges = (2 * values - self.levels) << mean_step(self.levels)
+        reach = jnp.minimum(MAX_DISTANCE, (1 << 30) // numbers.slopes)  # beyond, the sigmoid is 0 or 1
         distance = jnp.clip(edges[..., None] - numbers.means, -reach, reach)
         return (distance * numbers.slopes + (1 << (numbers.shifts - 1))) >> numbers.shifts
 
@@ -192,8 +193,7 @@ class HighByte(IntegerMixture):
     def heights(self, numbers: Logistics, values: SymbolValues) -> UInt32[Array, "*subpixels weights"]:
         """Computes every component's CDF at the lower edges of levels: 0 at level 0, 2**22 at ``levels``."""
         reach, top = self.logistic.size // 2 << FRACTION_BITS, np.uint32(1 << WIDE_HEIGHT_BITS)
-        arguments = self.arguments(numbers, values, jnp.minimum(MAX_DISTANCE, (1 << 30) // numbers.slopes))
-        index = jnp.clip(arguments, -reach, reach - 1) + reach
+        index = jnp.clip(self.arguments(numbers, values), -reach, reach - 1) + reach
         low, high = (self.logistic.at[(index >> FRACTION_BITS) + i].get(mode="promise_in_bounds") for i in (0, 1))
         fraction = (index & ((1 << FRACTION_BITS) - 1)).astype(jnp.uint32)
         inner = low + ((high - low) * fraction >> FRACTION_BITS)

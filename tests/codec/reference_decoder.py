@@ -106,7 +106,7 @@ def bounds_of_mixture(tables, outputs, levels, temperature):
     count = means.shape[-1]
     inner, reach = np.arange(1, levels), len(tables["logistic"]) // 2
     edges = (2 * inner - levels) << (14 - (levels - 1).bit_length())
-    arguments = rescale(np.clip(edges[:, None] - means, 1 - (1 << 20), (1 << 20) - 1) * slopes, shifts)
+    arguments = rescale(clip(edges[:, None] - means, np.minimum((1 << 20) - 1, (1 << 30) // slopes)) * slopes, shifts)
     heights = tables["logistic"][np.clip(arguments, -reach, reach) + reach]
     below = (weights[..., :count] * heights).sum(axis=-1) + (weights[..., count : count + 1].sum(axis=-1) << 16)
     return np.pad(inner + (below >> 12), ((0, 0), (1, 1)), constant_values=((0, 0), (0, 1 << 20)))

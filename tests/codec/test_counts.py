@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_decoder
-from integer_models import COUNTS, condition_of, make_integer
+from integer_models import COUNTS, PREDICTION, condition_of, make_integer
 from proofs import random_images
 from safetensors.numpy import load_file
 
@@ -56,6 +56,22 @@ def test_two_bytes_are_close_to_the_mixture_and_come_back(levels, low, high):
     every = np.asarray(distribution.log_frequencies(few), np.float64)
     np.testing.assert_allclose(np.exp(every).sum(axis=-1), 1, rtol=1e-5)
     np.testing.assert_allclose(every[np.arange(2), values[:2]], ours[:2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [300, 1100, 4096])
+def test_up_to_twelve_bits_the_narrowest_logistics_are_exact(levels, tmp_path):
+    outputs, distribution, numbers, values = mixtures(levels, -8 - np.log(levels / 256), -5 - np.log(levels / 256))
+    starts, frequencies = symbol_intervals(distribution, numbers, values)
+    exact = mixture_log_probs(jnp.asarray(outputs), values, levels=levels)
+    assert abs(np.mean((log_of_frequency(frequencies, 20)[..., 0] - exact)[4:])) < 0.02
+    np.testing.assert_array_equal(distribution.level_at(numbers, starts[..., 0])[0], values)
+    _, model, integers = make_integer(PREDICTION.clone(levels=levels))
+    images = np.asarray(random_images(model, (2, 4, 5), key=3))
+    data = compress(model, integers, images)
+    np.testing.assert_array_equal(decompress(model, integers, data), images)
+    save_pretrained(tmp_path, model, integers, image_shape=(4, 5))
+    arrays = load_file(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(reference_decoder.decode(arrays, data, components=model.mixture), images)
 
 
 @pytest.fixture(scope="module")

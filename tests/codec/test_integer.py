@@ -125,7 +125,7 @@ DAMAGES = [
     ),
     (MIXTURE, 0, ("tables", "logistic"), lambda x: x[::-1], "logistic"),
     (MIXTURE, 0, ("tables", "logistic"), lambda x: x + 1, "logistic"),
-    (MIXTURE, 0, ("tables", "slopes"), lambda x: x + 1, "slopes"),
+    (MIXTURE, 0, ("tables", "slopes"), lambda x: x * 0, "slopes"),
     (MIXTURE, 0, ("tables", "slope_shifts"), np.negative, "slope_shifts"),
     (COLOUR, 0, ("layers", "out", "kernel"), lambda x: x + 1, "masked"),  # it reads later colours
 ]
