@@ -171,6 +171,8 @@ def parse(argv: list[str]) -> Command:
         if file := re.search("No such file or directory: '(.*)'", text):
             near = difflib.get_close_matches(file[1], map(str, Path("configs").glob("[a-z]*.py")), n=1)
             hint = "".join(f"; did you mean {match}?" for match in near) or " (see --help)."
+            if not Path("configs").is_dir():
+                hint = ": run this command in the top folder of a checkout of pixelcnn-jax."
             raise InputError(f"There is no config file {file[1]}{hint}") from error
         missing = "There is no field " * isinstance(cause, AttributeError)
         text = re.sub(r"^get_config\(\) takes 0 .* but 1", "This config takes no argument, one", text)

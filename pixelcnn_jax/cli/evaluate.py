@@ -19,8 +19,7 @@ from pixelcnn_jax.foundation.errors import InputError, require
 from pixelcnn_jax.likelihood import nll
 from pixelcnn_jax.models.conditioning.conditional_model import part_of
 from pixelcnn_jax.training.config import TrainConfig
-from pixelcnn_jax.training.evaluation import finite_values, make_evaluator, score
-from pixelcnn_jax.training.experiment import LIKELIHOOD
+from pixelcnn_jax.training.evaluation import finite_values, make_evaluator, score, summarise
 
 MAX_BATCH = 1024  # batch size, whatever a card says
 SPLITS = ("train", "validation", "test")
@@ -39,7 +38,7 @@ def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None,
     """Compute the likelihood of a split, as in the table of results."""
     use_all_cores()
     figures = evaluate_split(options.load_density(name, codes=not mean_over), split, data_dir, mean_over=mean_over)
-    scored = "{nats:.2f} nats, {bits_per_dim:.4f} bits/dim"
+    scored = "{nats:.2f} nats (95 % {interval[0]:.2f} to {interval[1]:.2f}), {bits_per_dim:.4f} bits/dim"
     if BITS_OF_CODES in figures:
         scored = "{bits_of_codes:.2f} bits of codes, which are no likelihood of pixels"
     sentence = f"{{data}}: {{images:,}} images, {scored}".format(**figures)
@@ -50,7 +49,7 @@ def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None,
 def evaluate_split(
     density: options.Density, split: str, data_dir: str | None, *, mean_over: str | None = None
 ) -> dict[str, Any]:
-    """Scores a split: data, images, nats, bits_per_dim.
+    """Scores a split: data, images, nats, their 95 % interval, bits_per_dim.
 
     Args:
       mean_over: transforms over which to average densities.
@@ -102,8 +101,10 @@ def evaluate_split(
     micro, most = train.microbatch_size, options.at_most(MAX_BATCH, density.spec)
     batch_size = min(train.eval_batch_size, most)
     losses_of = make_evaluator(loss, batch_size=batch_size, microbatch_size=micro and min(micro, most))
-    measure = BITS_OF_CODES if isinstance(density.model, CodeModel) else LIKELIHOOD
-    return score(finite_values(losses_of, density.variables, dataset), dataset, measure=measure)
+    losses = finite_values(losses_of, density.variables, dataset)
+    if isinstance(density.model, CodeModel):
+        return score(losses, dataset, measure=BITS_OF_CODES)
+    return score(losses, dataset) | {"interval": summarise(losses, dataset.spec).interval}
 
 
 def _named_views(density: options.Density) -> dict[int, Callable[[Array], Array]]:

@@ -123,7 +123,8 @@ def fit(
         is interrupted, an identical one resumes it, with bit-identical results on the same machine with the same number
         of cores. Needs the extra ``train`` (``pip install -e '.[train]'`` in a checkout), and Linux or macOS. None
         keeps nothing on disk.
-      progress: Whether to show a progress bar, in a terminal or a notebook.
+      progress: Whether to show progress, in a terminal or a notebook. Nothing is printed elsewhere, but the file
+        metrics.jsonl in ``workdir`` has the records so far.
 
     Returns:
       The model, its variables, and the records of the training.
