@@ -152,7 +152,7 @@ def make_null_condition(
     """
     if not isinstance(model, ConditionalModel) and jax.tree.leaves(condition):
         if not all(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(condition)):
-            raise InputError('guidance must be 0: this model reads integers, and zeros, "no condition", would be one.')
+            raise InputError('guidance must be 0: this model reads integers, of which 0 does not mean "no condition".')
         return jax.tree.map(jnp.zeros_like, condition)
     null_condition = getattr(getattr(model, "conditioner", None), "null_condition", None)
     if null_condition is None or h is None:
