@@ -16,8 +16,8 @@ from sklearn.metrics import roc_auc_score
 from pixelcnn_jax import bits_per_dim
 from pixelcnn_jax.cli.options import Density, load_density
 from pixelcnn_jax.data.dataset import read_all
-from pixelcnn_jax.data.image_files import png_bits_per_dim
 from pixelcnn_jax.data.loading import load
+from pixelcnn_jax.data.pictures import png_bits_per_dim
 from pixelcnn_jax.foundation.user_command import UserCommand
 
 # Model, anomalies, and the fields of its data set that give them, or the size of what is drawn.

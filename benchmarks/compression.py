@@ -24,8 +24,8 @@ from tqdm import tqdm
 from pixelcnn_jax import InputError, compress, decompress, log_prob
 from pixelcnn_jax.cli.options import load_density
 from pixelcnn_jax.data.dataset import read_all
-from pixelcnn_jax.data.image_files import as_pixels
 from pixelcnn_jax.data.loading import load
+from pixelcnn_jax.data.pictures import as_pixels
 from pixelcnn_jax.foundation.user_command import UserCommand
 from pixelcnn_jax.pretrained import integer_model_of
 

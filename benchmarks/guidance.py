@@ -21,8 +21,8 @@ from jaxtyping import Array, Float, Int
 from pixelcnn_jax import load_pretrained, sample
 from pixelcnn_jax.cli.options import Density, load_density
 from pixelcnn_jax.data.dataset import read_all
-from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.data.loading import load
+from pixelcnn_jax.data.pictures import save_grid
 from pixelcnn_jax.distributions import log_probs_of
 from pixelcnn_jax.foundation.user_command import UserCommand, path
 from pixelcnn_jax.models.temperature_and_guidance import Adjustment

@@ -52,8 +52,8 @@ from configs import digits
 from experiments.paper import autoencoder
 from pixelcnn_jax import load_pretrained
 from pixelcnn_jax.data.dataset import take_images
-from pixelcnn_jax.data.image_files import grid
 from pixelcnn_jax.data.loading import load_splits
+from pixelcnn_jax.data.pictures import grid
 from pixelcnn_jax.training.config import parse_config
 from pixelcnn_jax.training.experiment import Recipe
 from pixelcnn_jax.training.run import train

@@ -47,8 +47,8 @@ from PIL import Image
 
 from pixelcnn_jax import bits_per_dim, compress, decompress, load_pretrained, quantise
 from pixelcnn_jax.data.dataset import take_images
-from pixelcnn_jax.data.image_files import grid
 from pixelcnn_jax.data.loading import load
+from pixelcnn_jax.data.pictures import grid
 
 model, variables, card = load_pretrained("digits_integer")
 images = take_images(load("digits", split="test", levels=17), COUNT)

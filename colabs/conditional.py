@@ -44,7 +44,7 @@ import jax.numpy as jnp
 from PIL import Image
 
 from pixelcnn_jax import load_pretrained, log_prob, sample
-from pixelcnn_jax.data.image_files import grid
+from pixelcnn_jax.data.pictures import grid
 
 model, variables, card = load_pretrained("mnist_classes")
 print(card["image_spec"])

@@ -48,7 +48,7 @@ from PIL import Image, ImageOps
 
 from experiments.extensions import ising
 from experiments.shared import ising_lattice
-from pixelcnn_jax.data.image_files import grid
+from pixelcnn_jax.data.pictures import grid
 
 key = jax.random.key(0)
 

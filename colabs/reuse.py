@@ -46,8 +46,8 @@ from PIL import Image, ImageOps
 
 from pixelcnn_jax import GatedPixelCNN, log_prob, sample
 from pixelcnn_jax.data.dataset import take_images
-from pixelcnn_jax.data.image_files import grid
 from pixelcnn_jax.data.loading import load
+from pixelcnn_jax.data.pictures import grid
 
 images = jnp.asarray(take_images(load("digits", split="train", levels=17), 256)) // 5  # four levels
 key = jax.random.key(0)

@@ -69,8 +69,8 @@ from sklearn.datasets import load_digits
 
 from pixelcnn_jax import bits_per_dim, compress, decompress, evaluate, fit, quantise, sample, save_pretrained
 from pixelcnn_jax.data.dataset import read_all
-from pixelcnn_jax.data.image_files import as_levels, as_pixels, as_png, grid, save_grid
 from pixelcnn_jax.data.loading import load
+from pixelcnn_jax.data.pictures import as_levels, as_pixels, as_png, grid, save_grid
 
 os.makedirs(WORKDIR, exist_ok=True)
 folder = os.environ["FOLDER"] = os.path.abspath(FOLDER or f"{WORKDIR}/digits")  # commands see it as $FOLDER

@@ -15,7 +15,7 @@ from pixelcnn_jax.cli.pictures import find_images, join_stacks, read_exact, reor
 from pixelcnn_jax.codec import coding
 from pixelcnn_jax.codec.coding import integer_network
 from pixelcnn_jax.codec.container import Container, check_size, length_of, unpack
-from pixelcnn_jax.data.image_files import png_bits_per_dim, write_image
+from pixelcnn_jax.data.pictures import png_bits_per_dim, write_image
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.pretrained import integer_model_of

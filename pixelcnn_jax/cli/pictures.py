@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from pixelcnn_jax.cli.options import Density
-from pixelcnn_jax.data import image_files
+from pixelcnn_jax.data import image_files, pictures
 from pixelcnn_jax.data.arrays import DIGITS_LEVELS
 from pixelcnn_jax.data.measurement_files import MAX_LEVELS
 from pixelcnn_jax.data.patches import grid_corners
@@ -77,13 +77,13 @@ def read_patches(file: Path, density: Density) -> list[image_files.Pixels]:
         pixels = resize(pixels, height=height, width=width)
     elif data.resize is not None:
         pixels = resize(pixels, height=data.height or data.resize, width=data.resize)
-    image = pixels if counts else image_files.as_levels(pixels, levels=stored)
+    image = pixels if counts else pictures.as_levels(pixels, levels=stored)
     for step in replace(data, grey=False, resize=None).steps(stored).values():
         image = step(image)
     if counts or _holds_levels(density):
         check_values(image, levels, name=str(file))
     elif data.binarize == "dynamic":
-        image = image_files.as_levels(image, levels=levels)
+        image = pictures.as_levels(image, levels=levels)
     corners, scan = grid_corners(image.shape, (height, width), name=str(file)), SCANS[data.scan]
     return [scan(image[top : top + height, left : left + width]) for top, left in corners]
 
@@ -119,8 +119,8 @@ def read_exact(file: Path, density: Density) -> image_files.Pixels:
         return pixels.astype(np.uint16) if levels > 256 else pixels
     if pixels.dtype == np.uint16:
         raise InputError(f"{file} holds counts, and {density.name} was trained on intensities: save it as .npy.")
-    values = image_files.as_levels(pixels, levels=levels)
-    strange = pixels[image_files.as_pixels(values, levels=levels) != pixels]
+    values = pictures.as_levels(pixels, levels=levels)
+    strange = pixels[pictures.as_pixels(values, levels=levels) != pixels]
     if strange.size:
         raise InputError(
             f"{file} contains the value {strange[0]}, which is not one of the {levels} levels of the model: use a "
@@ -132,7 +132,7 @@ def read_exact(file: Path, density: Density) -> image_files.Pixels:
 def to_pixels(image: Levels, density: Density, name: str = "") -> image_files.Pixels:
     """Converts levels to the pixels of a file of this name: the inverse of ``read_exact``."""
     if not _holds_levels(density, name):
-        return image_files.as_pixels(image, levels=density.spec.levels)
+        return pictures.as_pixels(image, levels=density.spec.levels)
     return image.astype(np.uint8 if density.spec.levels <= 256 else np.uint16)
 
 

@@ -17,7 +17,7 @@ from pixelcnn_jax.cli import options
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import read_fitted
 from pixelcnn_jax.codes import CodeModel
-from pixelcnn_jax.data.image_files import save_grid
+from pixelcnn_jax.data.pictures import save_grid
 from pixelcnn_jax.data.preparation import SCANS
 from pixelcnn_jax.foundation.errors import InputError
 from pixelcnn_jax.models.inputs import ConditionLike

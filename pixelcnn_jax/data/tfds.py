@@ -72,11 +72,7 @@ def read_tfds(name: str, split: Split, *, data_dir: str | None, labels: bool, do
 
 
 def unprepared(name: str, *, labels: bool, levels: int) -> Source:
-    """Makes one random image of the size that TFDS knows, without the data.
-
-    Raises:
-      InputError: if TFDS does not know the data set or the size.
-    """
+    """Makes one random image of the size that TFDS knows, without the data; an error if it knows none."""
     _check_known(name)
     features = _tfds().builder(name).info.features
     feature = features[_image_feature(name, features, labels=labels)]
@@ -120,11 +116,7 @@ def _channels(feature: Any) -> int:
 
 
 def _open(folder: pathlib.Path, remedy: str) -> Any:
-    """Opens the builder of a prepared data set.
-
-    Raises:
-      InputError: for damage, no array_record, or non-TFDS classes, whose modules would be imported.
-    """
+    """Opens the builder of a prepared data set, without importing modules of classes that are not TFDS's."""
     try:
         for name in _named_classes(json.loads((folder / "features.json").read_text())):
             if not name.startswith(FEATURES):

@@ -10,8 +10,8 @@ import numpy as np
 import optax
 
 from pixelcnn_jax.data.baselines import baselines
-from pixelcnn_jax.data.image_files import save_grid
 from pixelcnn_jax.data.loading import Splits
+from pixelcnn_jax.data.pictures import save_grid
 from pixelcnn_jax.data.preparation import SCANS
 from pixelcnn_jax.foundation.devices import check_batch_size, data_mesh, on_one_device, replicated
 from pixelcnn_jax.foundation.files import write_json

@@ -96,7 +96,7 @@ def folder(tmp_path):
     import numpy as np
     from PIL import Image
 
-    from pixelcnn_jax.data.image_files import as_pixels
+    from pixelcnn_jax.data.pictures import as_pixels
 
     generator = np.random.default_rng(1)
     for name, size in (("one.png", (6, 5)), ("in/two.png", (6, 5)), ("in/deep/three.bmp", (2, 7))):

@@ -14,7 +14,7 @@ from PIL import Image
 from pixelcnn_jax import compress, load_pretrained
 from pixelcnn_jax.cli import compress as module
 from pixelcnn_jax.codec.container import length_of, unpack
-from pixelcnn_jax.data.image_files import as_pixels
+from pixelcnn_jax.data.pictures import as_pixels
 
 ROOT, GOLDEN = Path(__file__).parents[2], Path(__file__).parent / "golden"
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pixelcnn_jax import bits_per_dim, load_pretrained
-from pixelcnn_jax.data.image_files import png_bits_per_dim
+from pixelcnn_jax.data.pictures import png_bits_per_dim
 
 COUNTS = np.random.default_rng(0).integers(300, size=(2, 4, 6)).astype(np.uint16)
 

@@ -7,8 +7,8 @@ from PIL import Image
 from pixelcnn_jax import GatedPixelCNN, InputError
 from pixelcnn_jax.cli.options import Density
 from pixelcnn_jax.cli.pictures import read_exact, read_fitted, reoriented, to_pixels
-from pixelcnn_jax.data.image_files import as_levels
 from pixelcnn_jax.data.loading import load
+from pixelcnn_jax.data.pictures import as_levels
 from pixelcnn_jax.models.inputs import ImageSpec
 
 

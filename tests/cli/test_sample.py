@@ -9,7 +9,7 @@ from PIL import Image
 
 from pixelcnn_jax import load_pretrained, sample
 from pixelcnn_jax.cli import options
-from pixelcnn_jax.data.image_files import as_levels, grid
+from pixelcnn_jax.data.pictures import as_levels, grid
 
 
 def assert_shows(file, images, columns, levels):

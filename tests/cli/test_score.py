@@ -13,7 +13,7 @@ from PIL import Image
 
 from pixelcnn_jax import GatedPixelCNN, bits_per_dim, load_pretrained, save_pretrained
 from pixelcnn_jax.cli import score as module
-from pixelcnn_jax.data.image_files import as_levels, as_pixels
+from pixelcnn_jax.data.pictures import as_levels, as_pixels
 
 
 def test_files_are_scored_as_csv_and_json(pixelcnn, colour_model, folder, monkeypatch):

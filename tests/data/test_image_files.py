@@ -10,8 +10,9 @@ import PIL.Image
 import pytest
 from image_helpers import pillow, ramp, save
 
-from pixelcnn_jax.data import image_files
-from pixelcnn_jax.data.image_files import as_levels, as_pixels, decode, grid, kind_of, png_bits_per_dim, read_image
+from pixelcnn_jax.data import pictures
+from pixelcnn_jax.data.image_files import decode, kind_of, read_image
+from pixelcnn_jax.data.pictures import as_levels, as_pixels, grid, png_bits_per_dim
 from pixelcnn_jax.foundation.errors import InputError
 
 
@@ -123,7 +124,7 @@ def test_refusals_of_files_that_hold_other_pixels_or_more(tmp_path):
 def test_written_pixels_are_read_exactly(tmp_path, monkeypatch, channels):
     monkeypatch.setattr(os, "fsync", None)  # one for each of many images takes long
     image = ramp(1, channels=channels)[0]
-    image_files.write_image(tmp_path / "a.png", image)
+    pictures.write_image(tmp_path / "a.png", image)
     assert np.array_equal(read_image(tmp_path / "a.png", channels=channels), image)
     save(pillow(image), tmp_path, "b.png")
     assert np.array_equal(read_image(tmp_path / "b.png", channels=channels), image)
@@ -142,7 +143,7 @@ def test_a_grid_has_the_images_in_rows_and_columns(tmp_path):
     assert np.array_equal(laid[6:10, 8:14], images[1, 1])
     assert (laid[::5] == 128).all()
     assert (laid[:, ::7] == 128).all()
-    image_files.save_grid(tmp_path / "grid.png", images, levels=256)
+    pictures.save_grid(tmp_path / "grid.png", images, levels=256)
     assert np.array_equal(read_image(tmp_path / "grid.png", channels=1), laid.repeat(29, 0).repeat(29, 1))
     assert grid(ramp(6, channels=3).reshape(2, 3, 4, 6, 3), levels=256).shape == (11, 22, 3)
     assert grid(ramp(6, channels=4).reshape(2, 3, 4, 6, 4), levels=256).shape == (11, 22, 1)

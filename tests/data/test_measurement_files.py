@@ -12,7 +12,8 @@ import pytest
 from astropy.io import fits
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from pixelcnn_jax.data.image_files import decode, grid, images_in, kind_of, read_image
+from pixelcnn_jax.data.image_files import decode, images_in, kind_of, read_image
+from pixelcnn_jax.data.pictures import grid
 from pixelcnn_jax.foundation.errors import InputError
 
 COUNTS = np.array([[0, 1, 300], [65535, 4095, 258]], np.uint16)

@@ -18,7 +18,8 @@ from tiny import tiny_run
 from experiments.extensions.tokenizer import perplexity
 from pixelcnn_jax import InputError, load_pretrained, nll
 from pixelcnn_jax.codes import CodeModel, _apply, touched
-from pixelcnn_jax.data.image_files import read_image, save_grid
+from pixelcnn_jax.data.image_files import read_image
+from pixelcnn_jax.data.pictures import save_grid
 from pixelcnn_jax.models.tokenizer import Tokenizer
 from pixelcnn_jax.training.checkpoint import Checkpoints
 

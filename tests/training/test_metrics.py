@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixelcnn_jax.data.image_files import write_image
+from pixelcnn_jax.data.pictures import write_image
 from pixelcnn_jax.training import metrics as module
 from pixelcnn_jax.training.metrics import Metrics, Stopwatch, read_records, samples_file, save_curve
 
