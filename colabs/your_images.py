@@ -207,7 +207,7 @@ show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 # %% [markdown]
 # In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`,
 # is the bits/dim of the model minus those of the image as a PNG file. Use it to look for anomalies: a plain image has
-# low bits/dim under any model, but its PNG file is small, too, so the difference says whether the image is odd.
+# low bits/dim under any model, but its PNG file is small, too. The higher `less_png` is, the odder is the image.
 
 # %% language="sh"
 # pixelcnn score plain "$FOLDER/test" | head -n 4

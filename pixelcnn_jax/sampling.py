@@ -55,9 +55,9 @@ def sample(
         vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: A bool array that broadcasts to the shape of the images, true at observed sub-pixels. If the observed pixels
-        come first in raster order (row by row from the top, each from left to right), the samples follow p(rest |
-        observed) exactly. Otherwise an observed pixel influences only the pixels after it.
+      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. Each size may be 1. If the
+        observed pixels come first in raster order (row by row from the top, each from left to right), the samples
+        follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
@@ -65,10 +65,10 @@ def sample(
 
     Returns:
       Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, where no
-      error can be raised, a sub-pixel is -1 if its logits are NaN, or if it was observed out of range.
+      error can be raised, a sub-pixel is -1 if its logits are NaN or infinite, or if it was observed out of range.
 
     Raises:
-      InputError: If an argument does not fit the model, or the logits are not finite.
+      InputError: If an argument does not fit the model, or logits are NaN or infinite.
 
     Example:
       >>> import jax
@@ -109,9 +109,9 @@ def sample_and_log_prob(
         vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: A bool array that broadcasts to the shape of the images, true at observed sub-pixels. If the observed pixels
-        come first in raster order (row by row from the top, each from left to right), the samples follow p(rest |
-        observed) exactly. Otherwise an observed pixel influences only the pixels after it.
+      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. Each size may be 1. If the
+        observed pixels come first in raster order (row by row from the top, each from left to right), the samples
+        follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
@@ -123,7 +123,7 @@ def sample_and_log_prob(
       log-probability of an image is NaN if one of its sub-pixels is -1.
 
     Raises:
-      InputError: If an argument does not fit the model, or the logits are not finite.
+      InputError: If an argument does not fit the model, or logits are NaN or infinite.
 
     Example:
       >>> import jax
@@ -184,9 +184,9 @@ def naive_sample(
         vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: A bool array that broadcasts to the shape of the images, true at observed sub-pixels. If the observed pixels
-        come first in raster order (row by row from the top, each from left to right), the samples follow p(rest |
-        observed) exactly. Otherwise an observed pixel influences only the pixels after it.
+      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. Each size may be 1. If the
+        observed pixels come first in raster order (row by row from the top, each from left to right), the samples
+        follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
@@ -195,7 +195,7 @@ def naive_sample(
       The images that ``sample`` draws. In bfloat16 or float16 they may differ, where two logits round differently.
 
     Raises:
-      InputError: If an argument does not fit the model, or the logits are not finite.
+      InputError: If an argument does not fit the model, or logits are NaN or infinite.
 
     Example:
       >>> import jax
@@ -329,7 +329,7 @@ def _begun(
 ) -> tuple[Int[Array, "batch height width channels"], Key[Array, " batch"]]:
     """Builds the images with which sampling starts, and a key for each.
 
-    Unobserved sub-pixels start at 0, a valid embedding index. No error can be raised while tracing, so a traced value
+    Unobserved sub-pixels start at 0, because a network with ``code_features`` looks up all values in a table. No error can be raised while tracing, so a traced value
     out of range becomes -1, and gives its image the log-probability NaN.
     """
     images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)

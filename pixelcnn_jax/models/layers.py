@@ -1,11 +1,11 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
 Equations and figures are those of the paper, 1606.05328. Training and cached sampling share the functions that compute
-a layer. Those that shift or pad whole images are for training; in sampling, which has one row or pixel at a time,
-``models.gated_stream`` does their work. A layer reads a window of rows. The rows above the window are its ``memory``:
-zeros if a whole image is computed at once, and the rows computed before if it is computed row by row. Kernels are
-leaves of the tree of parameters that ``GatedPixelCNN.parameter_shapes`` declares; ``models.colours.mask_params`` masks
-them before a layer reads them.
+a layer. The others, which shift or pad whole images, are for training; in sampling, which has one row or pixel at a
+time, ``models.gated_stream`` does their work. A layer reads a window of rows. The rows above the window are its
+``memory``: zeros if a whole image is computed at once, and the rows computed before if it is computed row by row.
+Kernels are leaves of the tree of parameters that ``GatedPixelCNN.parameter_shapes`` declares;
+``models.colours.mask_params`` masks them before a layer reads them.
 """
 
 import math
