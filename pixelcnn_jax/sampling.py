@@ -329,8 +329,9 @@ def _begun(
 ) -> tuple[Int[Array, "batch height width channels"], Key[Array, " batch"]]:
     """Builds the images with which sampling starts, and a key for each.
 
-    Unobserved sub-pixels start at 0, because a network with ``code_features`` looks up all values in a table. No error can be raised while tracing, so a traced value
-    out of range becomes -1, and gives its image the log-probability NaN.
+    Unobserved sub-pixels start at 0, because a network with ``code_features`` looks up all values in a table. No error
+    can be raised while tracing, so a traced value out of range becomes -1, and gives its image the log-probability
+    NaN.
     """
     images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)
     # vmap over JAX's keys of the kind "rbg" would use only the first of them, so all keys become "threefry" keys, which
