@@ -58,7 +58,7 @@ class CodeModel(NamedTuple):
         They are no likelihood of images: what the codes leave out is not counted.
 
         Args:
-          images: As ``encode`` takes them.
+          images: Integers 0 to ``levels - 1`` of shape [batch, height, width, channels]; codes, without a tokenizer.
           h: The condition, one row per image; None for a model without a condition.
           key: Of dropout; None scores without.
 

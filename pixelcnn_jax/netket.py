@@ -90,7 +90,7 @@ class PixelARNN(nk.models.AbstractARNN):  # type: ignore[misc,unused-ignore]
         cache = self.variable("cache", "stream", begin)
         if self.is_initializing():
             return jnp.full((len(images), network.levels), 1 / network.levels)
-        # NetKet creates the cache with other parameters: the first site starts anew.
+        # The cache that NetKet passes was built with the parameters of an earlier step: the first site builds it again.
         previous = jax.lax.cond(jnp.equal(index, 0), begin, lambda: cache.value)
         log_probs, cache.value = next_conditional(previous, images.reshape(inputs.shape)[:, index - 1])
         return jnp.exp(log_probs)

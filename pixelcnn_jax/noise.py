@@ -1,9 +1,9 @@
 """Noise of measurements: the entropy H(Y | X) that noise adds to an image, for ``information``.
 
-Images are in units of levels, which are photons if a level is a photon. A noise of your own is any object with the
-method ``entropy(clean)``: from noiseless images [count, height, width, channels], it computes the entropy of each
-measured sub-pixel in nats, an array of the same shape. A method ``estimate(measured)`` serves if there are no noiseless
-images: it computes, from the measurements alone, numbers whose mean estimates that of the entropy.
+Images, noiseless or measured, are in levels. For ``Poisson`` a level must be one photon. A noise of your own is any
+object with the method ``entropy(clean)``: from noiseless images [count, height, width, channels], it computes the
+entropy of each measured sub-pixel in nats, an array of the same shape. A method ``estimate(measured)`` serves if there
+are no noiseless images: it computes, from the measurements alone, numbers whose mean estimates that of the entropy.
 """
 
 import dataclasses

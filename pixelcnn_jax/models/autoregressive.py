@@ -267,7 +267,7 @@ class Network(nn.Module):
         return 3 * self.mixture + 2 * self.point_masses if self.mixture else self.levels
 
 
-# Jitted so that eager calls compile once for equal models; inlined so that callers' programs stay the same.
+# Jitted so that eager calls compile once for equal models; inlined so that a jitted caller compiles as without it.
 @partial(jax.jit, static_argnames="model", inline=True)
 def _head_outputs(model: Network, params: Params, images: Images, condition: Condition, key: Array | None) -> Array:
     def outputs(params: Params, images: Images, condition: Condition, key: Array | None, *, dtype: Any) -> Array:

@@ -95,8 +95,8 @@ class GatedPixelCNN(Network):
             out, _ = horizontal_rows(layer, horizontal, above.crossing, residual=not first, drop=drop)
             return drop_vertical(above.out), out
 
-        # Unrolled on CPU, where a loop would copy residuals in and out of a stack. Accelerators take minutes to compile
-        # unrolled layers; their loop saves only the sums and recomputes the gates.
+        # Unrolled on CPU, where a loop would copy what the backward pass needs into one array and out of it.
+        # Accelerators take minutes to compile unrolled layers; their loop saves only the arguments of the gates.
         def all_layers(
             inputs: Array, condition: Condition, layers: Params, keys: Array | None, *, on_cpu: bool
         ) -> Array:

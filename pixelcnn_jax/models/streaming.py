@@ -21,8 +21,8 @@ OnRow = Callable[[int], None]  # is given the index of each row that is finished
 class Stream(Protocol):
     """The steps by which a network is evaluated row by row, pixel by pixel and colour by colour.
 
-    A stream carries a memory of the rows above and one of the columns to the left, so that no step computes anything
-    twice. ``sample``, the codec and ``models.conditionals`` drive it in this order: ``prepare`` and ``first_rows``
+    A stream carries a memory of the rows above and one of the columns to the left, so that no step computes again what
+    these hold. ``sample``, the codec and ``models.conditionals`` drive it in this order: ``prepare`` and ``first_rows``
     once; ``open_row`` and ``first_columns`` for each row; ``open_pixel`` for each pixel; ``read_colour`` for each
     colour; then ``close_pixel`` and ``close_row``. All steps are pure functions. A stream is hashable, and equal
     streams compute the same.

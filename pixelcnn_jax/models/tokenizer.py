@@ -107,7 +107,8 @@ class Tokenizer(nn.Module):
 
     def _unrounded(self, images: Images) -> Float[Array, "batch rows columns digits"]:
         x = self.encoder(squares(intensities(images, self.levels), self.factor))
-        # Of normal x this sigmoid is about uniform, so that all values of a digit are in use; a tanh prefers the ends.
+        # If x is normally distributed, this sigmoid of it is about uniformly distributed, so that all values of a digit
+        # are in use. A tanh prefers the ends.
         return jax.nn.sigmoid(1.6 * x) * (self.values - 1)
 
     def _reconstructed(self, digits: Maps) -> Float[Array, "batch height width channels"]:

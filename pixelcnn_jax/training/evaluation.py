@@ -103,7 +103,7 @@ def nats_of_images(
     if isinstance(model, Network) and "h" in condition:
         condition["h"] = np.asarray(as_vectors(model, variables, condition["h"]))
         model.check_given(Condition(condition["h"]))
-    h, s = (extreme_rows(condition[x]) if x in condition else None for x in "hs")  # what follows is traced
+    h, s = (extreme_rows(condition[x]) if x in condition else None for x in "hs")  # checked before they are traced
     apply_conditioner(model, variables, h, s, shape=(2 if condition else count, *pixels.shape[1:]))
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], model.channels, model.levels)
     dataset = Dataset(lambda i: {"image": pixels[i]}, count, spec, "images").with_arrays(**condition)

@@ -123,8 +123,8 @@ def fit(
         is interrupted, an identical one resumes it, with bit-identical results on the same machine with the same number
         of cores. Needs the extra ``train`` (``pip install -e '.[train]'`` in a checkout), and Linux or macOS. None
         keeps nothing on disk.
-      progress: Whether to show progress, in a terminal or a notebook. Nothing is printed elsewhere, but the file
-        metrics.jsonl in ``workdir`` has the records so far.
+      progress: Whether to show progress, in a terminal or a notebook. Elsewhere no progress is printed, but
+        the file metrics.jsonl in ``workdir`` has the records so far.
 
     Returns:
       The model, its variables, and the records of the training.
@@ -152,7 +152,7 @@ def fit(
     condition = given_rows(len(images), h, s)
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], channels, levels)
     network = _model(model, spec, epochs=steps * batch_size / (len(images) - len(held_out)))
-    if isinstance(network, ConditionalModel) and "h" in condition:  # the values of h, which are traced later
+    if isinstance(network, ConditionalModel) and "h" in condition:  # checks the values of h, later traced
         network.init(jax.random.key(0), extreme_rows(condition["h"]), 2, method="condition")
     spec = dataclasses.replace(spec, classes=_classes(network, condition.get("h"), variables))
     dataset = Dataset(lambda i: {"image": pixels[i]}, len(images), spec, "array").with_arrays(**condition)
