@@ -107,7 +107,7 @@ TOPICS = {
         {
             "data.loading": "load",
             "data.dataset": "read_all take_images Dataset",
-            "data.pictures": "as_pixels as_png grid save_grid",
+            "data.pictures": "as_levels as_pixels as_png grid png_bits_per_dim save_grid",
             "models.inputs": "ImageSpec",
             "": "InputError",
         },

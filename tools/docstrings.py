@@ -15,7 +15,7 @@ from pathlib import Path
 
 PACKAGE = Path("pixelcnn_jax")
 # Files whose public functions, or named classes with their public methods, a user meets.
-FUNCTIONS = ("models/layers.py", "models/conditionals.py", "noise.py")
+FUNCTIONS = ("models/layers.py", "models/conditionals.py", "noise.py", "data/pictures.py")
 CLASSES = {
     "models/autoregressive.py": ["Network"],
     "models/conditioning/conditional_model.py": ["ConditionalModel", "ConstantCondition"],

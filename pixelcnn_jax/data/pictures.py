@@ -18,7 +18,12 @@ Grid = Integer[np.ndarray | Array, "rows columns height width channels"]
 
 
 def write_image(path: pathlib.Path, pixels: Pixels) -> None:
-    """Writes a PNG, or the array if the name ends in .npy, not atomically."""
+    """Writes an image to a new file: a PNG, or the array if the name ends in .npy.
+
+    Args:
+      path: The file. It must not exist, and it may be incomplete if the process is killed.
+      pixels: Grey or RGB pixels of shape [height, width, channels]; uint16 are written with 16 bits, and must be grey.
+    """
     with path.open("xb") as file:
         if path.suffix == ".npy":
             np.save(file, pixels[..., 0])
@@ -27,16 +32,31 @@ def write_image(path: pathlib.Path, pixels: Pixels) -> None:
 
 
 def as_png(pixels: Pixels, *, optimize: bool = False, bits: int = 8) -> bytes:
-    """Encodes a PNG, of 16 bits for uint16; black and white may have 1 bit per pixel."""
+    """Encodes an image as a PNG.
+
+    Args:
+      pixels: Grey or RGB pixels of shape [height, width, channels]; uint16 are stored with 16 bits, and must be grey.
+      optimize: Whether to take more time for a smaller file.
+      bits: 1 stores a black and white image in 1 bit per pixel.
+
+    Returns:
+      The content of the file.
+    """
     content, picture = io.BytesIO(), PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     (picture.convert("1") if bits == 1 else picture).save(content, "PNG", optimize=optimize)
     return content.getvalue()
 
 
 def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"], *, levels: int) -> float:
-    """Computes the PNG size in bits/dim: of 1 bit for binary images, and of 16 for more than 256 levels.
+    """Computes the size of an image as a PNG file, in bits per sub-pixel.
 
-    No PNG has colours of 16 bits in Pillow: there, the channels are stacked.
+    Args:
+      image: Integers 0 to ``levels - 1`` of shape [height, width, channels].
+      levels: The number of intensity levels. The PNG has 1 bit per pixel if the image is grey and there are two, and 16
+        bits above 256. Pillow writes no colours of 16 bits, so the channels are then stacked as one grey image.
+
+    Returns:
+      The bits of the file, divided by the number of sub-pixels.
     """
     if levels > 256:
         pixels = np.moveaxis(np.asarray(image, np.uint16), -1, 0).reshape(-1, image.shape[1], 1)
@@ -47,20 +67,43 @@ def png_bits_per_dim(image: Integer[np.ndarray | Array, "height width channels"]
 
 
 def as_pixels(images: Levels, *, levels: int) -> Intensities:
-    """Converts levels to intensities 0 to 255."""
+    """Converts levels to 8-bit intensities, for PNG files and display.
+
+    Args:
+      images: Integers 0 to ``levels - 1`` of any shape that ends in [height, width, channels].
+      levels: The number of intensity levels.
+
+    Returns:
+      Integers 0 to 255, uint8, of the same shape.
+    """
     return np.round(np.asarray(images) * (255 / (levels - 1))).astype(np.uint8)
 
 
 def as_levels(pixels: Intensities, *, levels: int) -> Intensities:
-    """Rounds intensities to levels; the inverse of `as_pixels` for 2 to 256 levels."""
+    """Rounds 8-bit intensities to levels. It is the inverse of ``as_pixels`` for 2 to 256 levels.
+
+    Args:
+      pixels: Integers 0 to 255 of any shape that ends in [height, width, channels].
+      levels: The number of intensity levels.
+
+    Returns:
+      Integers 0 to ``levels - 1``, uint8, of the same shape.
+    """
     return np.round(pixels * ((levels - 1) / 255)).astype(np.uint8)
 
 
 def grid(images: Grid, *, levels: int, gap: int = 1) -> UInt8[np.ndarray, "grid_height grid_width colours"]:
-    """Arranges images in a grid, ``gap`` grey pixels apart.
+    """Arranges images in a grid.
 
-    Three channels are RGB; otherwise only the first is shown. Of more than 256 levels, those between two percentiles
-    are shown, which stderr names.
+    Args:
+      images: Integers 0 to ``levels - 1`` of shape [rows, columns, height, width, channels]. Three channels are shown
+        as RGB; otherwise, only the first is shown.
+      levels: The number of intensity levels. Above 256, the grid shows the values between the first and the last
+        percentile, and prints both on stderr.
+      gap: The number of grey pixels between the images and around the grid.
+
+    Returns:
+      Intensities 0 to 255 of shape [height, width, colours], uint8.
     """
     images = np.asarray(images)
     if images.shape[-1] != 3:
@@ -78,7 +121,13 @@ def grid(images: Grid, *, levels: int, gap: int = 1) -> UInt8[np.ndarray, "grid_
 
 
 def save_grid(path: pathlib.Path, images: Grid, *, levels: int) -> None:
-    """Writes a grid as PNG, enlarged to about 640 pixels."""
+    """Writes a grid of images as a PNG file, enlarged to about 640 pixels.
+
+    Args:
+      path: The file, which is replaced if it exists.
+      images: Integers 0 to ``levels - 1`` of shape [rows, columns, height, width, channels], as for ``grid``.
+      levels: The number of intensity levels.
+    """
     pixels = grid(images, levels=levels)
     scale = max(1, round(640 / max(pixels.shape[:2])))
     atomic_write(path, as_png(pixels.repeat(scale, axis=0).repeat(scale, axis=1)))
