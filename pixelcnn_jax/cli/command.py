@@ -6,6 +6,7 @@ from pixelcnn_jax.cli.compress import compress, decompress
 from pixelcnn_jax.cli.evaluate import evaluate
 from pixelcnn_jax.cli.export import export
 from pixelcnn_jax.cli.models import models
+from pixelcnn_jax.cli.quantise import quantise
 from pixelcnn_jax.cli.sample import sample
 from pixelcnn_jax.cli.score import score
 from pixelcnn_jax.foundation.devices import keep_programs
@@ -23,5 +24,5 @@ def main() -> None:
     keep_programs()
 
 
-for verb in (models, sample, score, compress, decompress, evaluate, export):
+for verb in (models, sample, score, quantise, compress, decompress, evaluate, export):
     main.add_command(verb)

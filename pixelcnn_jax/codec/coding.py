@@ -166,7 +166,7 @@ def integer_network(model: nn.Module) -> IntegerPixelCNN:
     if not isinstance(network, IntegerPixelCNN):
         raise InputError(
             f"model must be an IntegerPixelCNN, got {type(network).__name__}: make one of a GatedPixelCNN with "
-            "pixelcnn_jax.quantise(model, variables, images)."
+            "pixelcnn_jax.quantise(model, variables, images), or in a shell with `pixelcnn quantise`."
         )
     if network is not model and not isinstance(model.conditioner, ConstantCondition):
         raise InputError("model must compute its condition exactly: give h or s to the integer network itself.")

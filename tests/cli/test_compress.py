@@ -13,6 +13,7 @@ from PIL import Image
 
 from pixelcnn_jax import compress, load_pretrained
 from pixelcnn_jax.cli import compress as module
+from pixelcnn_jax.cli import quantise
 from pixelcnn_jax.codec.container import length_of, unpack
 from pixelcnn_jax.data.pictures import as_pixels
 
@@ -57,6 +58,20 @@ def test_a_published_name_codes_with_its_integer_model(pixelcnn, tmp_path):
     for other in ("mnist_classes", "cifar10_integer"):
         told = pixelcnn("decompress", other, old, "-o", tmp_path / "no", mistake=True)
         assert re.search("different model|--label is required", told)
+
+
+def test_a_model_of_ones_own_is_quantised_in_the_shell(pixelcnn, tmp_path, monkeypatch):
+    monkeypatch.setattr(quantise, "IMAGES", 4)
+    images = as_pixels(np.random.default_rng(0).integers(17, size=(9, 8, 8)), levels=17)
+    (tmp_path / "files").mkdir()
+    for name, pixels in enumerate(images):
+        Image.fromarray(pixels).save(tmp_path / f"files/{name}.png")
+    told = json.loads(pixelcnn("quantise", "digits", tmp_path / "files", "-o", tmp_path / "mine", "--json"))
+    assert told["images"] == 3  # every third
+    assert not load_pretrained(tmp_path / "mine")[2]["scores"]  # those of the card were of the float model
+    pixelcnn("compress", tmp_path / "mine", tmp_path / "files", "-o", tmp_path / "x")
+    pixelcnn("decompress", tmp_path / "mine", tmp_path / "x", "-o", tmp_path / "out")
+    np.testing.assert_array_equal([Image.open(tmp_path / f"out/{name}.png") for name in range(9)], images)
 
 
 @pytest.mark.parametrize("verb", ["compress", "decompress"])

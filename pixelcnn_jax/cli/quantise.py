@@ -1,0 +1,41 @@
+"""The command ``quantise``: the integer model of a trained one."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from pixelcnn_jax import codec
+from pixelcnn_jax.cli import options
+from pixelcnn_jax.cli.pictures import find_images, read_patches
+from pixelcnn_jax.pretrained import save_pretrained
+
+IMAGES = 500  # at most
+
+
+@click.command()
+@options.model_argument
+@click.argument("files", metavar="FILE_OR_FOLDER...", type=options.path, nargs=-1, required=True)
+@options.output_option("Folder of the integer model")
+@options.label_option
+@options.json_option
+def quantise(name: str, files: tuple[Path, ...], output: Path, label: str | None, as_json: bool) -> None:
+    """Make the integer model of MODEL, with which `compress` and `decompress` work.
+
+    The images should be like those to be compressed, for example training images. At most 500 are used.
+    """
+    options.check_output(output, folder=True)
+    density = options.load_density(name)
+    chosen = _some([*find_images(files).items()])
+    labels = density.labels_of(label, [image for image, _ in chosen])
+    patches = [(x, y) for (_, file), y in zip(chosen, labels, strict=True) for x in read_patches(file, density)]
+    images, given = zip(*_some(patches), strict=True)
+    model, variables = codec.quantise(density.model, density.variables, np.stack(images), h=density.h(given))
+    save_pretrained(output, model, variables, density.card | {"scores": {}})
+    sentence = f"{output}: the integer model of {name}, for compress and decompress"
+    options.report({"model": name, "images": len(images), "output": str(output)}, sentence, as_json=as_json)
+
+
+def _some(items: list[Any]) -> list[Any]:
+    return items[:: -(-len(items) // IMAGES)]
