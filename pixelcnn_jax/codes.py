@@ -87,7 +87,7 @@ class CodeModel(NamedTuple):
           shape: Number of images, height and width.
           h: The condition, one row per image; None for a model without a condition.
           observed: Images to complete. The completions are approximate: hidden pixels are blanked, every code that
-            depends on one is drawn, in raster order, and the decoder joins them to the others.
+            depends on one is drawn, in raster order, all codes are decoded, and the observed pixels are put back.
           mask: True at observed pixels.
           **options: ``temperature``, ``guidance`` and ``on_row`` of ``pixelcnn_jax.sample``.
 
@@ -110,7 +110,7 @@ class CodeModel(NamedTuple):
         """Chooses the condition of a prior: h, and for the fine one of two also s, the map of the coarse codes."""
         if name == self.priors[0]:
             return {"h": h}
-        # The map of captions is the coarse prior's: the fine one reads labels, but no captions.
+        # Only the coarse prior has a conditioner, which reads captions; the fine one reads labels itself.
         by_words = isinstance(self.networks["coarse_prior"], ConditionalModel)
         return {"h": None if by_words else h, "s": self.map_of(codes["coarse_prior"])}
 

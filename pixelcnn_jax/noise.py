@@ -3,7 +3,7 @@
 Images, noiseless or measured, are in levels. For ``Poisson`` a level must be one photon. A noise of your own is any
 object with the method ``entropy(clean)``: from noiseless images [count, height, width, channels], it computes the
 entropy of each measured sub-pixel in nats, an array of the same shape. A method ``estimate(measured)`` serves if there
-are no noiseless images: it computes, from the measurements alone, numbers whose mean estimates that of the entropy.
+are no noiseless images: it estimates these entropies from the measurements alone, and need be right on average only.
 """
 
 import dataclasses

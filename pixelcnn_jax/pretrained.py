@@ -116,7 +116,7 @@ def read_content(file: Path, card_file: Path) -> tuple[bytes, dict[str, Any]]:
     """
     card = read_card_file(card_file)
     digest = card["sha256"]
-    # An interrupted ``save_pretrained`` leaves the weights in the side file.
+    # An interrupted ``save_pretrained`` leaves the weights in a file beside, which is named by their digest.
     candidates = (path.read_bytes() for path in (file, _side_file(file, digest)) if path.is_file())
     content = next((x for x in candidates if hashlib.sha256(x).hexdigest() == digest), None)
     if content is None:

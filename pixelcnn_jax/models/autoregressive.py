@@ -323,7 +323,7 @@ def condition_shapes(condition: Condition, outputs: tuple[int, ...], *stacks: st
 
 
 def as_dtypes(model: Network, params: Params, features: DTypeLike) -> Params:
-    """Casts kernels to the matmul dtype and biases to ``features``."""
+    """Casts kernels to the dtype of matrix products, and biases to ``features``, the dtype of the features."""
 
     declared = declarations(model)
 

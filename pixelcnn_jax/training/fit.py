@@ -151,7 +151,8 @@ def fit(
     held_out = _held_out(validation, len(images), seed)
     condition = given_rows(len(images), h, s)
     spec = ImageSpec(pixels.shape[1], pixels.shape[2], channels, levels)
-    network = _model(model, spec, epochs=steps * batch_size / (len(images) - len(held_out)))
+    described = _described(model, spec, epochs=steps * batch_size / (len(images) - len(held_out)))
+    network: Any = model if described is None else make_network(described, spec)
     if isinstance(network, ConditionalModel) and "h" in condition:  # checks the values of h, later traced
         network.init(jax.random.key(0), extreme_rows(condition["h"]), 2, method="condition")
     spec = dataclasses.replace(spec, classes=_classes(network, condition.get("h"), variables))
@@ -171,6 +172,7 @@ def fit(
         "seed": seed,
         "fit": {"arguments": identity},
         "data": {"dataset": "array", "levels": levels, "labels": spec.classes is not None},
+        "model": {} if described is None else vars(described),
         "optimizer": {"name": "muon", "learning_rate": learning_rate, "warmup_steps": min(100, tenth)},
         "train": train,
     }
@@ -215,12 +217,12 @@ def _classes(model: Any, h: Any, variables: Variables | None) -> int | None:
     return trained or int(h.max()) + 1
 
 
-def _model(model: Any, spec: ImageSpec, *, epochs: float) -> Any:
-    if model is None:
-        features, many = max(32, spec.channels), spec.levels > SOFTMAX_LEVELS
-        dropout = 0.2 if epochs > DROPOUT_EPOCHS else 0.0
-        model = ModelConfig(features=features, layers=8, dropout=dropout, mixture=8 * many, point_masses=many)
-    return make_network(model, spec) if isinstance(model, ModelConfig) else model
+def _described(model: Any, spec: ImageSpec, *, epochs: float) -> ModelConfig | None:
+    if model is not None:
+        return model if isinstance(model, ModelConfig) else None
+    features, many = max(32, spec.channels), spec.levels > SOFTMAX_LEVELS
+    dropout = 0.2 if epochs > DROPOUT_EPOCHS else 0.0
+    return ModelConfig(features=features, layers=8, dropout=dropout, mixture=8 * many, point_masses=many)
 
 
 def _train(

@@ -151,9 +151,10 @@ def test_codes_given_labels_and_a_map_make_a_prior():
 def test_the_images_decide_the_levels_and_channels_of_the_default_network(
     images, levels, expected, monkeypatch, capsys
 ):
-    monkeypatch.setattr(module, "_train", lambda config, model, *rest: Fitted(model, {}, []))
-    model = fit(None, images, levels=levels).model
+    monkeypatch.setattr(module, "_train", lambda config, model, *rest: Fitted(model, {}, [config]))
+    model, _, (config,) = fit(None, images, levels=levels)
     assert (model.levels, model.channels, model.mixture) == expected
+    assert (config.model.features, config.model.mixture) == (model.features, model.mixture)  # what a card will say
     told = capsys.readouterr().err
     assert ("levels=2 gives" in told) == (images.dtype.kind == "u" and levels is None)
     assert ("numpy.moveaxis(images, 1, -1)" in told) == (images.shape[1] == 3)
