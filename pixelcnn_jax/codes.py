@@ -41,7 +41,7 @@ class CodeModel(NamedTuple):
 
     @property
     def conditioner(self) -> Any:
-        """The conditioner of the prior that reads h; None for vectors and labels."""
+        """The conditioner of the first prior, which reads h; None if this prior reads h itself, a vector or a label."""
         return getattr(self.networks[self.priors[0]], "conditioner", None)
 
     def encode(self, images: Images) -> dict[str, Array]:

@@ -86,7 +86,7 @@ class Gaussian:
           clean: The expected measurements, of which only the shape counts.
 
         Returns:
-          The entropy in nats. At a sigma of 0.5 a pixel's is within 0.014 bits, and the mean of many within 0.0002.
+          The entropy in nats. At a sigma of 0.5, the error is at most 0.014 bits for a pixel, and 0.0002 for the mean.
         """
         variance = self.sigma**2 + 1 / 12  # rounding adds that of a uniform variable
         return np.full(np.shape(clean), 0.5 * math.log(2 * math.pi * math.e * variance))

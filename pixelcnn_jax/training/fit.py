@@ -113,7 +113,7 @@ def fit(
       key: PRNG key of the initial parameters, the held-out images, the order of the images and dropout. None is
         ``jax.random.key(0)``.
       variables: Variables to start from, for example those of a published model; None draws new ones.
-      batch_size: Number of images of a step, a multiple of the number of devices.
+      batch_size: Number of images of a step, a multiple of the number of devices times ``microbatch_size``, if given.
       microbatch_size: Number of images per gradient computation on each device; gradients are accumulated. For 28x28 or
         larger images on a CPU, use 1 or 2. None computes the gradient of the whole batch at once.
       learning_rate: Largest learning rate of the schedule.
