@@ -100,7 +100,7 @@ if FOLDER is None and not os.path.exists(folder):
 # intensities from 0 to 255 into levels from 0 to `LEVELS - 1`, which is what a model works with.
 #
 # If you have arrays rather than files, leave this cell out, define `images`, `labels`, `test` and `test_labels`
-# yourself, and skip the command that scores files. Images are arrays of integers with the shape [count, height, width,
+# yourself, and skip the cell with `pixelcnn score`. Images are arrays of integers with the shape [count, height, width,
 # channels], and labels are integers from 0.
 #
 # If the images of your folder have no classes, write `labels=False` in both calls of `load`, and skip the section
@@ -206,8 +206,9 @@ show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 
 # %% [markdown]
 # In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`,
-# is the bits/dim of the model minus those of the image as a PNG file. Use it to look for anomalies: a plain image has
-# low bits/dim under any model, but its PNG file is small, too. The higher `less_png` is, the odder is the image.
+# is the bits/dim of the model minus those of the image as a PNG file. Use it to look for anomalies: by its
+# bits/dim alone, no plain image would look odd. Because its PNG file is small, too, `less_png` does not favour plain
+# images. The higher it is, the odder is the image.
 
 # %% language="sh"
 # pixelcnn score plain "$FOLDER/test" | head -n 4

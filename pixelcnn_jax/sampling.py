@@ -55,8 +55,8 @@ def sample(
         vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. Each size may be 1. If the
-        observed pixels come first in raster order (row by row from the top, each from left to right), the samples
+      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis may have length 1. If
+        the observed pixels come first in raster order (row by row from the top, each from left to right), the samples
         follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
@@ -65,10 +65,10 @@ def sample(
 
     Returns:
       Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, where no
-      error can be raised, a sub-pixel is -1 if its logits are NaN or infinite, or if it was observed out of range.
+      error can be raised, a sub-pixel is -1 if a logit is NaN or plus infinity, or if it was observed out of range.
 
     Raises:
-      InputError: If an argument does not fit the model, or logits are NaN or infinite.
+      InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
 
     Example:
       >>> import jax
@@ -109,8 +109,8 @@ def sample_and_log_prob(
         vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. Each size may be 1. If the
-        observed pixels come first in raster order (row by row from the top, each from left to right), the samples
+      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis may have length 1. If
+        the observed pixels come first in raster order (row by row from the top, each from left to right), the samples
         follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
@@ -123,7 +123,7 @@ def sample_and_log_prob(
       log-probability of an image is NaN if one of its sub-pixels is -1.
 
     Raises:
-      InputError: If an argument does not fit the model, or logits are NaN or infinite.
+      InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
 
     Example:
       >>> import jax
@@ -184,18 +184,18 @@ def naive_sample(
         vectors; a ``ConditionalModel`` takes what its conditioner reads. None for a model without a condition.
       s: Maps [batch, height, width, map_features]; None for a model without maps.
       observed: One image, or one per image of the batch; its sub-pixels are kept where ``mask`` is true.
-      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. Each size may be 1. If the
-        observed pixels come first in raster order (row by row from the top, each from left to right), the samples
+      mask: A bool array [batch, height, width, channels], true at observed sub-pixels. An axis may have length 1. If
+        the observed pixels come first in raster order (row by row from the top, each from left to right), the samples
         follow p(rest | observed) exactly. Otherwise an observed pixel influences only the pixels after it.
       temperature: Divisor of the logits; below 1, samples are more probable and less diverse.
       guidance: Weight w of classifier-free guidance (Ho and Salimans 2022): the logits are (1 + w) times those given
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
 
     Returns:
-      The images that ``sample`` draws. In bfloat16 or float16 they may differ, where two logits round differently.
+      The images that ``sample`` draws. In bfloat16 or float16 they may differ, where both round a logit differently.
 
     Raises:
-      InputError: If an argument does not fit the model, or logits are NaN or infinite.
+      InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
 
     Example:
       >>> import jax

@@ -1,11 +1,11 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
 Equations and figures are those of the paper, 1606.05328. Training and cached sampling share the functions that compute
-a layer. The others, which shift or pad whole images, are for training; in sampling, which has one row or pixel at a
-time, ``models.gated_stream`` does their work. A layer reads a window of rows. The rows above the window are its
-``memory``: zeros if a whole image is computed at once, and the rows computed before if it is computed row by row.
-Kernels are leaves of the tree of parameters that ``GatedPixelCNN.parameter_shapes`` declares;
-``models.colours.mask_params`` masks them before a layer reads them.
+a layer. In sampling, which has one row or pixel at a time, ``models.gated_stream`` does the work of those that shift
+or pad whole images. A layer reads a window: its new rows, and above them the rows of its ``memory``, which are zeros
+if a whole image is computed at once, and the rows computed before if it is computed row by row. Kernels are leaves of
+the tree of parameters that ``GatedPixelCNN.parameter_shapes`` declares; ``models.colours.mask_params`` masks them
+before a layer reads them.
 """
 
 import math
@@ -63,8 +63,8 @@ def vertical_conv(
     """Computes the convolution of the vertical stack, over each row and the rows above it.
 
     Args:
-      kernel: Shape [kernel_rows, kernel_columns, features, out...], for filters of size n: ceil(n/2) rows, or
-        floor(n/2) in the first layer, and n columns.
+      kernel: Shape [kernel_rows, kernel_columns, features, out...], for filters of size n: n columns and
+        ceil(n/2) rows, or floor(n/2) in the first layer, which reads the image shifted down by a row.
       x: The new rows, of shape [batch, rows, width, features].
       memory: The ``kernel_rows - 1`` rows above them.
 
@@ -260,8 +260,8 @@ def vertical_layer(
       condition: h and s of these rows.
 
     Returns:
-      The output of the convolution, what the horizontal stack adds to its pre-activation, the gated output, and the new
-      memory.
+      The output of the convolution, the crossing, which the horizontal stack adds to its own pre-activation, the gated
+      output, and the new memory.
     """
     pre_activation, memory = vertical_conv(layer["vertical"]["kernel"], x, memory)
     pre_activation = checkpoint_name(add_bias(pre_activation, layer["vertical"]["bias"]), PRE_ACTIVATION)
@@ -290,9 +290,9 @@ def horizontal_layer(
     Args:
       layer: The parameters of a layer; in sampling, the part of them that reads one colour.
       x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
-      pre_activation: What the gates sum up besides the current pixel: the contributions of the vertical stack, of the
-        pixels to the left and, in sampling, of the earlier colours.
-      out: What the output sums up besides the gated units: the bias and, in sampling, the contributions of the earlier
+      pre_activation: The terms of the gates' arguments besides the current pixel: the contributions of the vertical
+        stack, of the pixels to the left and, in sampling, of the earlier colours.
+      out: The terms of the output besides the gated units: the bias and, in sampling, the contributions of the earlier
         colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
