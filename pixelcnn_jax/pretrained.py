@@ -165,12 +165,12 @@ def save_pretrained(
       variables: Its variables; for a dict of networks, a dict by the same names. bfloat16 is stored as float32.
       card: Anything that is to be kept with the model, as JSON; "image_spec" must be an ``ImageSpec``. Missing fields
         are added. The field "density" says what the model is of, such as "p(x|y)". If it is missing, h is taken for a
-        class label if ``classes`` is given, or if "image_spec" has as many classes as the h of the network has entries.
-        Otherwise h is taken for a vector.
+        class label if ``classes`` is given, or if the model is a network of this package and its h has as many entries
+        as "image_spec" has classes. Otherwise h is taken for a vector.
       image_shape: Height and width of its images, unless the card has an "image_spec".
       classes: Number of classes, if h is a class label, because the weights alone do not tell a label from a vector.
-        None means that h, if there is one, is a vector. If the card has an "image_spec", set its field ``classes``
-        instead.
+        None means that h, if there is one, is a vector. For a network of this package, the field ``classes`` of the
+        "image_spec" does the same.
 
     Returns:
       Nothing.
