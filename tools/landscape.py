@@ -1,72 +1,75 @@
-"""Plots the published models: test likelihood by parameters and by training hours.
+"""Plots the chains of trainings behind two published models: the likelihood after each, by images and by hours.
 
 python -m tools.landscape [-o docs/pictures/landscape.png]
 
-Other points are figures of papers, or outputs in the named repository.
+The minutes and scores are those of the docstrings of the configs, and the images follow from the configs.
 """
 
+import importlib
 import io
-from collections.abc import Callable
+import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import click
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from pixelcnn_jax.foundation.files import atomic_write
 from pixelcnn_jax.foundation.user_command import UserCommand
-from pixelcnn_jax.models.model_card import UNCONDITIONAL
-from pixelcnn_jax.pretrained import pretrained_names, read_card
-from tools.table import seconds_of
-
-MILLION = 1e6
-COLOURS = {"GatedPixelCNN": "C0", "PixelCNN": "C1", "RowLSTM": "C2", "DiagonalBiLSTM": "C3"}
 
 
-COSTS: dict[str, Callable[[dict[str, Any]], float]] = {
-    "parameters": lambda card: card["parameters"],
-    "hours of training on one CPU core": lambda card: seconds_of(card) / 3600,
-}
+class Chain(NamedTuple):
+    """A config of numbered steps, what its scores are, and published test scores."""
 
-
-class Data(NamedTuple):
-    """A test set, its unit and the published figures."""
-
+    config: str
     title: str
-    dataset: str
-    measure: str
-    published: tuple[tuple[str, float, float | None], ...]  # name, score, parameters if they are printed
+    published: dict[str, float]
 
 
-PANELS = (
-    Data(
-        "CIFAR-10, bits/dim",
-        "cifar10",
-        "bits_per_dim",
-        (
-            ("NeLLoC", 3.383, 0.129 * MILLION),  # zmtomorrow/NeLLoC, BPD_test.ipynb
-            ("NeLLoC", 3.282, 0.326 * MILLION),
-            ("NeLLoC", 3.247, 0.721 * MILLION),
-            ("PixelCNN++", 2.92, 53 * MILLION),  # 1701.05517
-            ("PixelSNAIL", 2.85, 46 * MILLION),  # 1712.09763
-            ("PixelCNN 3.14", 3.14, None),  # 1601.06759
-            ("Gated PixelCNN 3.03", 3.03, None),  # 1606.05328
-            ("Diagonal BiLSTM 3.00", 3.00, None),  # 1601.06759
-        ),
+CHAINS = (
+    Chain(
+        "configs.cifar10",
+        "CIFAR-10, bits/dim on validation",
+        {"PixelCNN": 3.14, "Row LSTM": 3.07, "Gated PixelCNN": 3.03, "Diagonal BiLSTM": 3.00},  # 1601.06759, 1606.05328
     ),
-    Data(
-        "binary MNIST (fixed binarisation), nats",
-        "binarized_mnist",
-        "nats",
-        (
-            ("PixelCNN 81.30", 81.30, None),  # 1601.06759
-            ("Gated PixelCNN 80.10", 80.10, None),  # the authors of PixelVAE, 1611.05013
-            ("Diagonal BiLSTM 79.20", 79.20, None),  # 1601.06759
-        ),
+    Chain(
+        "configs.binarized_mnist",
+        "binary MNIST, nats on test",
+        {
+            "PixelCNN": 81.30,
+            "Row LSTM": 80.54,
+            "Gated PixelCNN": 80.10,
+            "Diagonal BiLSTM": 79.20,
+        },  # 1601.06759, 1611.05013
     ),
 )
+
+
+def numbers(module: ModuleType, start: str, end: str) -> np.ndarray:
+    """Reads the numbers between two words of a docstring."""
+    found = re.search(rf"^{start} ([^{end[0]}]*){end}", module.__doc__ or "", flags=re.MULTILINE)
+    assert found, f"{module.__name__} does not say {start}"
+    return np.array([float(x) for x in re.findall(r"[\d.]+\d", found[1])])
+
+
+def draw(axes: Axes, chain: Chain, *, hours: bool) -> None:
+    module = importlib.import_module(chain.config)
+    minutes, scores = numbers(module, "Time:", "minutes"), numbers(module, "Result:", ";")
+    configs = [module.get_config(str(step + 1)) for step in range(len(scores))]
+    images = np.array([config.train.steps * config.train.batch_size for config in configs])
+    cost = np.cumsum(minutes / 60 if hours else images / 1000)
+    is_done = [config.optimizer.schedule != "constant" or bool(config.optimizer.decay) for config in configs]
+    axes.plot(cost, scores, "-", color="C0", linewidth=1)
+    axes.scatter(cost, scores, facecolors=np.where(is_done, "C0", "white"), edgecolors="C0", zorder=3)
+    for name, score in chain.published.items():
+        axes.axhline(score, color="grey", linewidth=0.8, linestyle=":")
+        axes.annotate(f"{name} {score:.2f}", (0.02, score), xycoords=("axes fraction", "data"), va="bottom", size=8)
+    axes.set(xlabel="hours on one CPU core" if hours else "thousand training images", ylabel=chain.title)
+    axes.set_xlim(0, None)
+    axes.grid(alpha=0.3)
 
 
 @click.command(cls=UserCommand)
@@ -74,41 +77,12 @@ PANELS = (
 def main(output: Path) -> None:
     """Draw the picture."""
     figure = Figure(figsize=(10, 6.5), layout="constrained")
-    for row, data in zip(figure.subplots(2, 2), PANELS, strict=True):
-        cards = [card for card in map(read_card, pretrained_names()) if is_ours(card, data)]
-        for axes, by in zip(row, COSTS, strict=True):
-            draw(axes, data, cards, by=by)
+    for row, chain in zip(figure.subplots(2, 2), CHAINS, strict=True):
+        for axes, hours in zip(row, (False, True), strict=True):
+            draw(axes, chain, hours=hours)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=130)
     atomic_write(output, png.getvalue())
-
-
-def is_ours(card: dict[str, Any], data: Data) -> bool:
-    """Whether a card is of a float model of p(x) scored on this test set."""
-    same = card["config"].get("data", {}).get("dataset") == data.dataset and card["dtype"] == "float32"
-    return same and card["density"] == UNCONDITIONAL and "test" in card["scores"]
-
-
-def draw(axes: Axes, data: Data, cards: list[dict[str, Any]], *, by: str) -> None:
-    for kind, colour in COLOURS.items():
-        ours = [card for card in cards if card["config"]["model"]["network"] == kind]
-        if points := [(COSTS[by](card), card["scores"]["test"][data.measure]) for card in ours]:
-            axes.plot(*zip(*points, strict=True), "o", color=colour, label=f"{kind}, here")
-    for name, score, parameters in data.published:
-        if parameters is None:
-            axes.axhline(score, color="grey", linewidth=0.8, linestyle=":")
-            axes.annotate(name, (0.02, score), xycoords=("axes fraction", "data"), va="bottom", size=8)
-        elif by == "parameters":
-            axes.plot(parameters, score, "x", color="black")
-            left = parameters > 10 * MILLION
-            place = {"xytext": (-5 if left else 5, 3), "textcoords": "offset points", "ha": "right" if left else "left"}
-            axes.annotate(name, (parameters, score), size=8, **place)
-    axes.set(xscale="log" if by == "parameters" else "linear", xlabel=by, ylabel=data.title)
-    axes.set_xlim((0.1 * MILLION, max(MILLION, axes.get_xlim()[1])) if by == "parameters" else (0, None))
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x / MILLION:g} M" if x >= 1e4 else f"{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
 
 
 if __name__ == "__main__":
