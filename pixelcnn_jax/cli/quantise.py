@@ -21,7 +21,7 @@ IMAGES = 500  # at most
 @options.label_option
 @options.json_option
 def quantise(name: str, files: tuple[Path, ...], output: Path, label: str | None, as_json: bool) -> None:
-    """Make the integer model of MODEL, with which `compress` and `decompress` work.
+    """Make the integer model that `compress` and `decompress` need.
 
     The images should be like those to be compressed, for example training images. At most 500 are used.
     """
