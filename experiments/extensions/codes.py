@@ -96,7 +96,7 @@ def add_priors(config: RunConfig, spec: ImageSpec, networks: Networks, variables
     """Adds priors of the codes to the tokenizers, and returns the inputs that initialise them."""
     h = condition(spec, {"label": jnp.zeros(1, int), "caption": jnp.zeros((1, 1), int)})
     model, inputs = CodeModel(networks, variables), dict[str, Any]()
-    codes = model.encode(blank(spec))
+    codes: Mapping[str, Any] = model.encode(blank(spec))
     for name, x in codes.items():
         levels = networks[TOKENIZERS[name]].values if variables else spec.levels
         networks[name] = make_network(config.model, ImageSpec(*x.shape[1:], levels))
