@@ -96,12 +96,13 @@ def add_priors(config: RunConfig, spec: ImageSpec, networks: Networks, variables
     """Adds priors of the codes to the tokenizers, and returns the inputs that initialise them."""
     h = condition(spec, {"label": jnp.zeros(1, int), "caption": jnp.zeros((1, 1), int)})
     model, inputs = CodeModel(networks, variables), dict[str, Any]()
-    codes: Mapping[str, Any] = model.encode(blank(spec))
+    codes = model.encode(blank(spec))
     for name, x in codes.items():
         levels = networks[TOKENIZERS[name]].values if variables else spec.levels
-        networks[name] = make_network(config.model, ImageSpec(*x.shape[1:], levels))
+        height, width, digits = x.shape[1:]
+        networks[name] = make_network(config.model, ImageSpec(height, width, digits, levels))
         if spec.words and not inputs:  # s, the map of a caption, has 16 channels
-            networks[name] = ConditionalModel(networks[name], TextEncoder((*x.shape[1:3], 16), spec.words))
+            networks[name] = ConditionalModel(networks[name], TextEncoder((height, width, 16), spec.words))
         inputs[name] = x, *model.condition(name, codes, h).values()
     return inputs
 
