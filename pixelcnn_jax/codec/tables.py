@@ -20,7 +20,7 @@ EXP_SIZE = 3018  # 2**16 exp(-d 2**-8) rounds to 0 from d = 3017 on
 ARGUMENT_STEP, ARGUMENT_RANGE = 10, 12  # step of the sigmoid's argument, and its largest value
 WIDE_STEP = 8  # of that argument for two symbols
 SCALE_STEP = 6  # of a log-scale
-SLOPE_BITS = 10  # of the largest slope
+SLOPE_BITS = 10  # of a slope, unless its shift would be below 1
 
 
 class Precision(NamedTuple):

@@ -61,8 +61,8 @@ class ConditionalModel(nn.Module):
     without s.
 
     Attributes:
-      network: The network, for example a ``GatedPixelCNN``. It needs no variables of its own, because ``init`` of this
-        model makes those of both.
+      network: The network, for example a ``GatedPixelCNN``. Do not initialise it: ``init`` of this model makes
+        the variables of both.
       conditioner: The module that maps h to the map [batch, height, width, map_features]: ``Deconvolution`` of vectors,
         ``Upsampling`` of small images, ``TextEncoder`` of captions, ``SetEncoder`` of sets of images, or one of your
         own. A ``ConstantCondition`` gives the network a vector h that is always the same. Classifier-free guidance
