@@ -36,3 +36,10 @@ def default_config(name: str) -> "ConfigDict":
     from pixelcnn_jax.training.config import compose
 
     return compose(name, recipe_of(name).Config)
+
+
+def step_number(step: str, steps: int) -> int:
+    """Reads the step of a chain of trainings; raises InputError unless it is one of 1 to ``steps``."""
+    if step not in map(str, range(1, steps + 1)):
+        raise InputError(f'After the colon, this config takes a step from 1 to {steps}, got "{step}".')
+    return int(step)

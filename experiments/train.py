@@ -33,7 +33,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from experiments import default_config, recipe_of
-from pixelcnn_jax.cli.next_commands import next_commands
+from experiments.next_commands import next_commands
 from pixelcnn_jax.data.loading import load_example, load_splits
 from pixelcnn_jax.data.preparation import Preparation
 from pixelcnn_jax.foundation import devices

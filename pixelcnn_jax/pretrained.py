@@ -6,6 +6,7 @@ import glob
 import hashlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,9 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load, save
 
-from pixelcnn_jax.foundation.errors import InputError, first_line
+from pixelcnn_jax.foundation.errors import InputError, first_line, require
 from pixelcnn_jax.foundation.files import atomic_write, write_json
-from pixelcnn_jax.hub import fetch_model
 from pixelcnn_jax.models.autoregressive import Network
 from pixelcnn_jax.models.conditioning import conditional_model
 from pixelcnn_jax.models.conditioning.set_encoder import SetEncoder
@@ -31,6 +31,7 @@ from pixelcnn_jax.models.model_card import FORMAT, GIVEN_CAPTION, GIVEN_EXAMPLES
 from pixelcnn_jax.models.registry import build, describe
 
 PUBLISHED = Path(__file__).parent / "weights"
+HUB_ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 Model = nn.Module | Mapping[str, Any]
 
@@ -256,7 +257,7 @@ def _card_file(file: Path) -> Path:
 def find_model(name: str | Path) -> tuple[Path, Path]:
     """Locates the weights and the card of a model, named as in ``load_pretrained``."""
     if str(name).startswith("hf://"):
-        file = fetch_model(str(name))
+        file = _fetch(str(name))
         return file, _card_file(file)
     file = _file_in(Path(os.path.expanduser(name)))  # keeps unknown users
     exists = (card := _card_file(file)).is_file()
@@ -271,6 +272,21 @@ def find_model(name: str | Path) -> tuple[Path, Path]:
         hint = f"did you mean {near[0]}?" if near else "`pixelcnn models` lists the published ones."
         raise InputError(f"There is no model, folder or file {name}: {hint}")
     return file, card
+
+
+def _fetch(address: str) -> Path:
+    """Downloads weights and card from the Hub, or finds them in its cache."""
+    if (parts := HUB_ADDRESS.fullmatch(address)) is None:
+        raise InputError(f"A model on the Hub is named hf://OWNER/NAME or hf://OWNER/NAME@REVISION, got {address}.")
+    require("huggingface_hub", extra="hub", what="The Hub")
+    import huggingface_hub as hub
+
+    repository, revision = parts.groups()
+    try:
+        hub.hf_hub_download(repository, "config.json", revision=revision)
+        return Path(hub.hf_hub_download(repository, "model.safetensors", revision=revision))
+    except Exception as error:  # huggingface_hub raises many kinds
+        raise InputError(f"{address} cannot be fetched: {first_line(error):.300}") from error
 
 
 def _side_file(file: Path, digest: str) -> Path:

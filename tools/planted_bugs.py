@@ -19,8 +19,6 @@ from typing import Any
 
 import click
 
-from benchmarks.timing import children_cpu_seconds
-
 ROOT = Path(__file__).parents[1]
 BUGS = Path(__file__).with_suffix(".toml")
 PASSED, FAILED = 0, 1  # exit status of pytest; others are for tests that are not there or cannot be collected
@@ -49,12 +47,12 @@ def planted(place: Path, bug: dict[str, Any]) -> Iterator[None]:
 
 def run_tests(place: Path, tests: list[str]) -> tuple[int, str, float]:
     """Runs pytest to the first failure; returns exit status, last lines, CPU seconds."""
-    before = children_cpu_seconds()
+    before = os.times()
     line = [sys.executable, "-B", "-m", "pytest", "--numprocesses=0", "--exitfirst", "-p", "no:cacheprovider", *tests]
     # Programs that a bug does not change are compiled once for all bugs.
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(place / "compiled")}
     done = subprocess.run(line, cwd=place, env=environment, capture_output=True, text=True)
-    return done.returncode, done.stdout[-2000:] + done.stderr[-500:], children_cpu_seconds() - before
+    return done.returncode, done.stdout[-2000:] + done.stderr[-500:], sum(os.times()[2:4]) - sum(before[2:4])
 
 
 def outcome_of(place: Path, bug: dict[str, Any]) -> tuple[str, float]:

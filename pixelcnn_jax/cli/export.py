@@ -1,14 +1,19 @@
 """The command ``export``: a folder for the Hugging Face Hub."""
 
+import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pixelcnn_jax.cli import options
 from pixelcnn_jax.foundation.files import atomic_write
-from pixelcnn_jax.hub import model_page
 from pixelcnn_jax.pretrained import find_model, read_content
+
+PAGE = Path(__file__).with_name("hub_page.md")  # read as a format string
 
 
 @click.command()
@@ -31,3 +36,27 @@ def export(name: str, folder: Path, as_json: bool) -> None:
     shutil.copyfile(facts, folder / "config.json")
     atomic_write(folder / "README.md", page)
     options.report({"model": name, "output": str(folder)}, f"{folder}: {name} for the Hub", as_json=as_json)
+
+
+def model_page(name: str, card: Mapping[str, Any]) -> str:
+    """Builds a model's README.md for the Hub."""
+    scores = {split: score for split, score in card.get("scores", {}).items() if "bits_per_dim" in score}
+    results = [
+        {
+            "task": {"type": "unconditional-image-generation"},
+            "dataset": {"type": "images", "name": score["data"], "split": split},
+            "metrics": [{"type": "bits_per_dim", "name": "bits/dim", "value": score["bits_per_dim"]}],
+        }
+        for split, score in scores.items()
+    ]
+    index = json.dumps([{"name": name, "results": results}])  # YAML, too
+    rows = "\n".join(f"| {x['data']} | {x['images']:,} | {x['bits_per_dim']:.4f} |" for x in scores.values())
+    return PAGE.read_text().format(
+        name=name,
+        index=f"model-index: {index}\n" if results else "",
+        title=card["networks"].get("class", "Several networks"),
+        density=card["density"],
+        rows=rows,
+        parameters=card["parameters"],
+        **asdict(card["image_spec"]),
+    )

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from pixelcnn_jax.cli.next_commands import next_commands
+from experiments.next_commands import next_commands
 from pixelcnn_jax.foundation.files import read_json, write_json
 from pixelcnn_jax.training.report import report_html, write_report
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from tiny_runs import assert_same_bits, before_call, records, run, tiny, with_experiment
 
+from experiments.next_commands import next_commands
 from experiments.paper.unconditional import likelihood_experiment
 from pixelcnn_jax import InputError, load_pretrained, log_prob
-from pixelcnn_jax.cli.next_commands import next_commands
 from pixelcnn_jax.data.dataset import read_all
 from pixelcnn_jax.pretrained import read_card
 from pixelcnn_jax.training.best import BestModel
