@@ -38,7 +38,8 @@ def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None,
     """Compute the likelihood of a split, as in the table of results."""
     use_all_cores()
     figures = evaluate_split(options.load_density(name, codes=not mean_over), split, data_dir, mean_over=mean_over)
-    scored = "{nats:.2f} nats (95 % {interval[0]:.2f} to {interval[1]:.2f}), {bits_per_dim:.4f} bits/dim"
+    interval = " (95 % {interval[0]:.2f} to {interval[1]:.2f})" if figures.get("interval") else ""
+    scored = f"{{nats:.2f}} nats{interval}, {{bits_per_dim:.4f}} bits/dim"
     if BITS_OF_CODES in figures:
         scored = "{bits_of_codes:.2f} bits of codes, which are no likelihood of pixels"
     sentence = f"{{data}}: {{images:,}} images, {scored}".format(**figures)
@@ -49,7 +50,7 @@ def evaluate(name: str, split: str, data_dir: str | None, mean_over: str | None,
 def evaluate_split(
     density: options.Density, split: str, data_dir: str | None, *, mean_over: str | None = None
 ) -> dict[str, Any]:
-    """Scores a split: data, images, nats, their 95 % interval, bits_per_dim.
+    """Scores a split: data, images, nats, bits_per_dim, and the 95 % interval of nats, None for a single image.
 
     Args:
       mean_over: transforms over which to average densities.
@@ -104,7 +105,8 @@ def evaluate_split(
     losses = finite_values(losses_of, density.variables, dataset)
     if isinstance(density.model, CodeModel):
         return score(losses, dataset, measure=BITS_OF_CODES)
-    return score(losses, dataset) | {"interval": summarise(losses, dataset.spec).interval}
+    interval = summarise(losses, dataset.spec).interval if len(losses) > 1 else None
+    return score(losses, dataset) | {"interval": interval}
 
 
 def _named_views(density: options.Density) -> dict[int, Callable[[Array], Array]]:

@@ -58,6 +58,14 @@ def test_a_class_conditional_model_is_given_the_labels(pixelcnn, tmp_path):
     np.testing.assert_allclose(actual["nats"], expected, rtol=1e-5)
 
 
+def test_a_single_image_has_no_interval(pixelcnn, tmp_path):
+    model, variables, card = load_pretrained("digits")
+    card["config"]["data"]["test_split"] = "test[:1]"
+    save_pretrained(tmp_path, model, variables, card)
+    assert json.loads(pixelcnn("evaluate", tmp_path, "--json"))["interval"] is None  # strict JSON has no infinity
+    assert "95 %" not in pixelcnn("evaluate", tmp_path)
+
+
 @pytest.mark.parametrize(("scan", "axes"), [("rows", (0, 1, 2, 3)), ("columns", (0, 2, 1, 3))])
 def test_the_mean_with_the_mirror_image_is_a_density_of_both_as_a_person_sees_them(pixelcnn, tmp_path, scan, axes):
     model, variables, card = load_pretrained("digits")
