@@ -2,7 +2,8 @@
 
 Network R, untrained: 28x28x1, 256 levels, a first layer of 7x7, 7 gated layers of 3x3, 64 features, head 64. Naive
 sampling is extrapolated from one forward pass, the faster of one device and all cores. Also: three channels against
-one, and ``sample_and_log_prob`` against ``sample`` then ``log_prob``, on one device.
+one, ``sample_and_log_prob`` against ``sample`` then ``log_prob``, and one image against the matrix products with as
+many weights as its pixels read, on one device.
 """
 
 import json
@@ -72,6 +73,23 @@ def compare_log_prob(model: GatedPixelCNN, batch: int, size: int) -> dict[str, A
     return row | {"nats_off": float(jnp.max(jnp.abs(log_probs - drawn["log_prob_s"]())))}
 
 
+def seconds_of_products(model: GatedPixelCNN, pixels: int) -> float:
+    """Times what a single image cannot avoid: for each pixel, products with all weights of its own row."""
+    n, keys = model.features, jax.random.split(jax.random.key(0), model.layers + 1)
+    weights = [jax.random.normal(key, (n, 5 * n)) for key in keys]  # a layer has 4 n^2 before its gate and n^2 after
+
+    @jax.jit
+    def of_image(weights: list[jax.Array], x: jax.Array) -> jax.Array:
+        def of_pixel(_: int, x: jax.Array) -> jax.Array:
+            for kernel in weights:
+                x = jnp.tanh((x @ kernel).reshape(5, n).mean(0))
+            return x
+
+        return jax.lax.fori_loop(0, pixels, of_pixel, x)
+
+    return seconds(lambda: of_image(weights, jnp.ones(n)))
+
+
 @click.command(cls=UserCommand, help=__doc__)
 @click.option("--batch", multiple=True, type=int, default=(1, 16, 64), show_default=True, help="Batch of network R.")
 @click.option("--cifar10", "with_cifar10", is_flag=True, help="Time the network of configs/cifar10_full.py too.")
@@ -101,6 +119,8 @@ def main(batch: tuple[int, ...], with_cifar10: bool) -> None:
     for row in result["log_prob"]:
         times = f"{row['sample_s']:9.4f} {row['sample_and_log_prob_s']:22.4f} {row['log_prob_s']:11.4f}"
         print(f"{row['batch']:10} {times}  {row['same_images']!s:>11} {row['nats_off']:9.1g}")
+    result["products_s"] = seconds_of_products(R, 28 * 28)
+    print(f"\nproducts with the weights that the pixels of an image of R read: {result['products_s']:.4f} s")
     print(json.dumps(result))
 
 
