@@ -46,9 +46,9 @@ if not all(map(importlib.util.find_spec, ["pixelcnn_jax", "sklearn"])):
 # the number of values that a pixel can have. The digits have 17 shades of grey. Write 256 for photographs, and 2 for
 # drawings in black and white.
 #
-# A `WORKDIR` is for one choice of these values. Whenever you change a value, choose a new `WORKDIR` as well, restart
-# the kernel, and run all cells. In Colab, set `WORKDIR` to a folder of your Google Drive if you want to keep the
-# results. To mount the Drive first, run `from google.colab import drive; drive.mount("/content/drive")`.
+# Each `WORKDIR` belongs to one choice of these values. Whenever you change a value, choose a new `WORKDIR` as well,
+# restart the kernel, and run all cells. In Colab, set `WORKDIR` to a folder of your Google Drive if you want to keep
+# the results. To mount the Drive first, run `from google.colab import drive; drive.mount("/content/drive")`.
 
 # %% tags=["parameters"]
 FOLDER = None  # your folder, with the images in train/CLASS/FILE and test/CLASS/FILE; None takes handwritten digits
@@ -194,10 +194,10 @@ low, high = score.interval
 print(f"{score.bits_per_dim:.3f} bits/dim: {score.nats:.1f} nats per image, 95 % interval {low:.1f} to {high:.1f}")
 
 # %% [markdown]
-# A nat is 1.44 bits, and papers often report the nats of a whole image. To compare two models, compute either score of
-# the same images: the model with the lower score predicts them better. The score of a single image says how many bits
-# the model needs for it, and plain images need few. Here are the 16 most probable test images, and below them the 16
-# least probable ones.
+# A nat is 1.44 bits, and papers often report the nats of a whole image. To compare two models, score the same images
+# with both, in nats or in bits/dim: the model with the lower score predicts them better. The score of a single image
+# says how many bits the model needs for it, and plain images need few. Here are the 16 most probable test images, and
+# below them the 16 least probable ones.
 
 # %%
 bits = bits_per_dim(model, variables, test)
@@ -206,9 +206,9 @@ show(test[np.concatenate([order[:16], order[-16:]])], rows=2)
 
 # %% [markdown]
 # In a shell, this command prints the bits/dim of each file; here you see the first three. The last column, `less_png`,
-# is the bits/dim of the model minus those of the image as a PNG file. Use it to look for anomalies: by its
-# bits/dim alone, no plain image would look odd. Because its PNG file is small, too, `less_png` does not favour plain
-# images. The higher it is, the odder is the image.
+# is the bits/dim of the model minus those of the image as a PNG file. Use it to look for anomalies. A plain image
+# has few bits/dim even if it is unlike the training images, but its PNG file is small as well, so the difference does
+# not favour it. The higher `less_png` is, the odder is the image.
 
 # %% language="sh"
 # pixelcnn score plain "$FOLDER/test" | head -n 4
@@ -227,7 +227,7 @@ drawn = sample(
 show(drawn, rows=classes)
 
 # %% [markdown]
-# Each row has one class. The labels count the folders of the classes in alphabetical order, from 0. In a shell,
+# Each row has one class. Label 0 is the first folder in alphabetical order, label 1 the second, and so on. In a shell,
 # `pixelcnn sample by_class --label=3 -o class_3.png` draws a grid of the class with label 3 only, which is the threes
 # here.
 #
@@ -267,9 +267,9 @@ tiled = len(as_png(grid(test[None], levels=LEVELS, gap=0), optimize=True))
 print(f"{len(test)} images: {len(data):,} bytes; as one PNG {tiled:,} bytes, as a PNG each {separate:,} bytes")
 
 # %% [markdown]
-# Whoever decompresses needs the same model, so save it. The command `pixelcnn compress` compresses all images of a
-# folder into one file, which also keeps their names. It never resizes an image, so the next cell first writes the test
-# images in the size and with the levels of the model.
+# Whoever decompresses needs the same model, so save it; `load_pretrained("codec")` loads it again. The command
+# `pixelcnn compress` compresses all images of a folder into one file, which also keeps their names. It never resizes an
+# image, so the next cell first writes the test images in the size and with the levels of the model.
 
 # %%
 save_pretrained("codec", integer, integers, image_shape=(SIZE, SIZE))

@@ -180,7 +180,7 @@ def noise(
 def gumbel_max(
     logits: Float[Array, "batch levels"], gumbel: Float[Array, "batch groups_and_members"]
 ) -> Int[Array, " batch"]:
-    """Samples by Gumbel-max in two exact steps, group then level; -1 for NaN logits.
+    """Samples by Gumbel-max in two exact steps, group then level; -1 if a logit is NaN or plus infinity.
 
     Takes 32 random numbers for 256 levels instead of 256.
     """
@@ -192,7 +192,7 @@ def gumbel_max(
     group = jnp.argmax(jnp.log(shares) + gumbel[:, :groups], axis=-1)
     within = jnp.take_along_axis(square, group[:, None, None], axis=1)[:, 0]
     level = group * members + jnp.argmax(within + gumbel[:, groups:], axis=-1)
-    return jnp.where(jnp.isnan(shares[:, 0]), -1, level)
+    return jnp.where(jnp.isnan(shares).any(axis=-1), -1, level)
 
 
 def _square(levels: int) -> tuple[int, int]:

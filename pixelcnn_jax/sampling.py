@@ -65,7 +65,8 @@ def sample(
 
     Returns:
       Integers 0 to ``model.levels - 1``, int32, of shape [batch, height, width, channels]. Under ``jit``, where no
-      error can be raised, a sub-pixel is -1 if a logit is NaN or plus infinity, or if it was observed out of range.
+      error can be raised, a sub-pixel is -1 if a logit is NaN or plus infinity, or if its observed value is out of
+      range.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
@@ -192,7 +193,8 @@ def naive_sample(
         the condition minus w times those without. The model must have been trained with conditions dropped at random.
 
     Returns:
-      The images that ``sample`` draws. In bfloat16 or float16 they may differ, where both round a logit differently.
+      The images that ``sample`` draws. In bfloat16 or float16, a few sub-pixels may differ, because the
+      two functions round a logit differently.
 
     Raises:
       InputError: If an argument does not fit the model, or a logit is NaN or plus infinity.
@@ -329,9 +331,9 @@ def _begun(
 ) -> tuple[Int[Array, "batch height width channels"], Key[Array, " batch"]]:
     """Builds the images with which sampling starts, and a key for each.
 
-    Unobserved sub-pixels start at 0, because a network with ``code_features`` looks up all values in a table. No error
-    can be raised while tracing, so a traced value out of range becomes -1, and gives its image the log-probability
-    NaN.
+    Unobserved sub-pixels start at 0, a valid index, because a network with ``code_features`` looks up every value in a
+    table, also those that are not drawn yet. No error can be raised while tracing, so a traced value out of range
+    becomes -1, and gives its image the log-probability NaN.
     """
     images = jnp.broadcast_to(jnp.asarray(observed, jnp.int32), shape)
     # vmap over JAX's keys of the kind "rbg" would use only the first of them, so all keys become "threefry" keys, which

@@ -28,6 +28,12 @@ def test_logits_of_half_precision_are_read_in_float32():
     np.testing.assert_array_equal(gumbel_max(logits, noise), gumbel_max(whole, noise))
 
 
+def test_no_level_is_drawn_if_a_logit_is_nan_or_plus_infinity():
+    values, places = np.meshgrid([np.nan, np.inf], [0, 100, 255])
+    logits = jnp.zeros((6, 256)).at[jnp.arange(6), places.ravel()].set(values.ravel())
+    assert (gumbel_max(logits, jnp.zeros((6, 32))) == -1).all()
+
+
 @pytest.mark.parametrize("point_masses", [0, 2])
 @pytest.mark.parametrize("levels", [2, 3, 256])
 def test_each_level_has_what_lies_around_it(levels, point_masses):

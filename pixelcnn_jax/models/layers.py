@@ -1,11 +1,14 @@
 """The layers of the Gated PixelCNN as functions of arrays, without Flax.
 
 Equations and figures are those of the paper, 1606.05328. Training and cached sampling share the functions that compute
-a layer. In sampling, which has one row or pixel at a time, ``models.gated_stream`` does the work of those that shift
-or pad whole images. A layer reads a window: its new rows, and above them the rows of its ``memory``, which are zeros
-if a whole image is computed at once, and the rows computed before if it is computed row by row. Kernels are leaves of
-the tree of parameters that ``GatedPixelCNN.parameter_shapes`` declares; ``models.colours.mask_params`` masks them
-before a layer reads them.
+a layer. Sampling has one row or pixel at a time, so there ``models.gated_stream`` replaces the functions that shift or
+pad whole images. A vertical convolution reads its new rows and the rows above them, its ``memory``: zeros for a whole
+image and, row by row, the last rows that it read. A *colour* is a channel of a pixel; the colours of a pixel are
+predicted one after the other.
+
+``GatedPixelCNN.parameter_shapes`` declares the parameters of a layer. Before a layer reads them,
+``models.colours.mask_params`` masks the kernels and splits the horizontal one into ``left`` and ``pixel``. In shapes,
+out... is (2, features), the pair f and g of the gate, or both merged into one axis.
 """
 
 import math
@@ -24,7 +27,7 @@ from pixelcnn_jax.models.products import product, window_product
 
 Dropout = Callable[[Array], Array]
 Features = Float[Array, "batch height width _"]  # of any number of channels
-PRE_ACTIVATION = "pre_activation of a layer"  # by this name, jax.checkpoint finds and saves them
+PRE_ACTIVATION = "pre_activation of a layer"  # the name by which jax.checkpoint saves them
 
 
 def shift_down(x: Float[Array, "batch height width features"]) -> Float[Array, "batch height width features"]:
@@ -260,8 +263,8 @@ def vertical_layer(
       condition: h and s of these rows.
 
     Returns:
-      The output of the convolution, the crossing, which the horizontal stack adds to its own pre-activation, the gated
-      output, and the new memory.
+      A ``VerticalOutput``: the output of the convolution; the crossing, which the horizontal stack adds to its own
+      pre-activation; the gated output; and the new memory.
     """
     pre_activation, memory = vertical_conv(layer["vertical"]["kernel"], x, memory)
     pre_activation = checkpoint_name(add_bias(pre_activation, layer["vertical"]["bias"]), PRE_ACTIVATION)
@@ -290,9 +293,9 @@ def horizontal_layer(
     Args:
       layer: The parameters of a layer; in sampling, the part of them that reads one colour.
       x: The output of the horizontal stack of the layer before, of shape [batch, height, width, features].
-      pre_activation: The terms of the gates' arguments besides the current pixel: the contributions of the vertical
-        stack, of the pixels to the left and, in sampling, of the earlier colours.
-      out: The terms of the output besides the gated units: the bias and, in sampling, the contributions of the earlier
+      pre_activation: The arguments of the gates without the term of the current pixel: the contributions of the
+        vertical stack, of the pixels to the left and, in sampling, of the earlier colours.
+      out: The output without the term of the gated units: the bias and, in sampling, the contributions of the earlier
         colours.
       residual: Whether x is added to the output, as in all layers but the first.
       drop: The dropout of the gated units.
